@@ -1,0 +1,92 @@
+"""What can go wrong, and the exit code that tells it: the contract with scripts."""
+
+from __future__ import annotations
+
+from enum import Enum, IntEnum
+from typing import Any
+
+
+class Exit(IntEnum):
+    """Exit codes. They are a promise: see `rdctl help exit-codes`."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_FOUND = 3
+    CONFLICT = 4
+    DENIED = 5
+    UNREACHABLE = 6
+    TIMEOUT = 7
+    PARTIAL = 8
+    BAD_REPLY = 9
+    UNKNOWN = 10
+    UNSUPPORTED = 11
+    HANGUP = 129
+    INTERRUPTED = 130
+    PIPE = 141
+    TERMINATED = 143
+
+
+class Code(Enum):
+    """`error.code` words, each with its exit code and what it means."""
+
+    def __init__(self, word: str, exit: Exit, meaning: str) -> None:
+        self.word = word
+        self.exit = exit
+        self.meaning = meaning
+
+    FAILED = "failed", Exit.FAILED, "refused or failed, and no finer word fits"
+    DECLINED = "declined", Exit.FAILED, "the question was answered with No"
+    INTERNAL = "internal", Exit.FAILED, "a fault in rdctl itself"
+    USAGE = "usage", Exit.USAGE, "wrong arguments"
+    CONFIG = "config", Exit.USAGE, "the configuration cannot be used"
+    CONSENT = "consent-missing", Exit.USAGE, "something would be lost and nobody could be asked"
+    NOT_FOUND = "not-found", Exit.NOT_FOUND, "it does not exist"
+    EXISTS = "exists", Exit.CONFLICT, "it exists already, and is not the same"
+    NOT_EMPTY = "not-empty", Exit.CONFLICT, "it still holds something"
+    IN_USE = "in-use", Exit.CONFLICT, "somebody uses it"
+    LOCKED = "locked", Exit.CONFLICT, "it is locked"
+    FROZEN = "frozen", Exit.CONFLICT, "it is frozen or disabled"
+    CONFLICT = "conflict", Exit.CONFLICT, "its state does not allow this"
+    UNGUARDED = "unguarded", Exit.CONFLICT, "whether it is in use cannot be seen"
+    DENIED = "denied", Exit.DENIED, "credentials or permissions do not suffice"
+    UNREACHABLE = "unreachable", Exit.UNREACHABLE, "no connection to the server"
+    UNAVAILABLE = "unavailable", Exit.UNREACHABLE, "the service behind the server is away"
+    MODULE_MISSING = "module-missing", Exit.UNREACHABLE, "a kernel module is not loaded"
+    TIMEOUT = "timeout", Exit.TIMEOUT, "no answer in time; nothing was changed"
+    PARTIAL = "partial", Exit.PARTIAL, "some targets are done, some are not"
+    BAD_REPLY = "bad-reply", Exit.BAD_REPLY, "the reply is not what the API promises"
+    UNPROVEN = "unproven", Exit.BAD_REPLY, "reported as done, but it cannot be seen"
+    UNPRINTABLE = "unprintable", Exit.BAD_REPLY, "a name does not fit on one line; use -0"
+    UNKNOWN = "unknown", Exit.UNKNOWN, "a change was sent and its fate is not known"
+    UNSUPPORTED = "unsupported", Exit.UNSUPPORTED, "not possible in this mode or on this server"
+    HANGUP = "hang-up", Exit.HANGUP, "ended by SIGHUP"
+    INTERRUPTED = "interrupted", Exit.INTERRUPTED, "ended by Ctrl-C"
+    TERMINATED = "terminated", Exit.TERMINATED, "ended by SIGTERM"
+
+
+class RdctlError(Exception):
+    """An error that a user is told: what failed, why, and what to do next.
+
+    `facts` holds what is known beyond that: `http_status`, `remote_status`, `request_id`, ...
+    """
+
+    def __init__(
+        self,
+        code: Code,
+        message: str,
+        *,
+        hint: str | None = None,
+        target: str | None = None,
+        **facts: Any,
+    ) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+        self.hint = hint
+        self.target = target
+        self.facts = facts
+
+    @property
+    def exit(self) -> Exit:
+        return self.code.exit
