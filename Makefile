@@ -1,0 +1,59 @@
+# `make demo` and `make test` need Python 3.11, git and make; the rest they set up themselves,
+# in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+STAMP := $(VENV)/stamp
+# Where and by which Python the environment was made. One whose stamp does not say the same (half
+# made, copied with the tree, another Python by now) is made anew; one whose stamp is old, updated.
+IDENTITY := $(CURDIR) $(shell $(PYTHON) --version 2>&1)
+ifneq ($(IDENTITY),$(shell $(PY) --version >/dev/null 2>&1 && cat $(STAMP) 2>&1))
+CLEAR := --clear
+.PHONY: $(STAMP)
+endif
+
+.PHONY: help demo test test-kernel lint bench format generate venv clean
+.DEFAULT_GOAL := help
+
+help:
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+demo: $(STAMP) ## real work on the embedded sandbox
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash tests/demo/run
+
+test: $(STAMP) ## the tests, with coverage; PYTEST_ARGS='-k name -x'
+	@$(PY) -m pytest --cov=rdctl $(PYTEST_ARGS)
+
+test-kernel: $(STAMP) ## local mode on a real kernel, in a virtual machine: some minutes
+	@bash tests/kernel/run $(PYTEST_ARGS)
+
+lint: $(STAMP) ## ruff and mypy
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+	@$(PY) -m mypy
+
+bench: $(STAMP) ## start-up times and throughput, measured
+	@$(PY) -m tests.bench
+
+format: $(STAMP) ## puts the code into shape
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+generate: $(STAMP) ## man pages, completions and pictures, from the program
+	@$(PY) -m tests.generate
+	@$(PY) -m tests.pictures
+
+venv: $(STAMP) ## the environment alone
+
+clean: ## removes what was made
+	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find rdctl tests -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): setup.cfg pyproject.toml
+	@echo "Setting up $(VENV) (about a minute, once)"
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash .ci/debian-packages python3-venv
+	@rm -f $@
+	@$(PYTHON) -m venv $(CLEAR) $(VENV)
+	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@echo "$(IDENTITY)" > $@
