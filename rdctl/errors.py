@@ -65,6 +65,14 @@ class Code(Enum):
     TERMINATED = "terminated", Exit.TERMINATED, "ended by SIGTERM"
 
 
+class Ended(BaseException):
+    """A signal that ends the process, after what it interrupts was settled."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code.word)
+        self.code = code
+
+
 class RdctlError(Exception):
     """An error that a user is told: what failed, why, and what to do next.
 
@@ -90,3 +98,21 @@ class RdctlError(Exception):
     @property
     def exit(self) -> Exit:
         return self.code.exit
+
+
+def told(error: BaseException) -> RdctlError:
+    """What a user is told of any exception: what rdctl does not know is a fault of its own."""
+    if isinstance(error, RdctlError):
+        return error
+    if isinstance(error, KeyboardInterrupt | Ended):
+        code = error.code if isinstance(error, Ended) else Code.INTERRUPTED
+        return RdctlError(code, code.word)
+    where = error.__traceback__
+    while where is not None and where.tb_next is not None:
+        where = where.tb_next
+    place = f" ({where.tb_frame.f_code.co_name}, line {where.tb_lineno})" if where else ""
+    return RdctlError(
+        Code.INTERNAL,
+        f"a fault in rdctl itself: {type(error).__name__}: {error}{place}",
+        hint="RDCTL_DEBUG=1 shows the traceback; please report it.",
+    )

@@ -1,0 +1,517 @@
+"""Settings and contexts: where each value comes from, and the file that holds the contexts."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rdctl.errors import Code, RdctlError
+from rdctl.units import closest, defuse, guess
+
+SANDBOX = "sandbox"
+LOCAL = "local"
+SYSTEM_FILE = "etc/rdctl/config.toml"
+DIALECTS = ("auto", "4.2", "3.3", "reference")
+
+# The keys of a context: their type, and what they mean.
+KEYS: dict[str, tuple[type, str]] = {
+    "rapiddisk": (str, "`local`, or the address of a rapiddiskd: http://HOST:9118"),
+    "oio": (str, "address of an oio-proxy: http://HOST:6002"),
+    "namespace": (str, "namespace of OpenIO SDS"),
+    "account": (str, "account of OpenIO SDS"),
+    "protected": (bool, "--yes suffices only with -c, --local or a URL on the command line"),
+    "timeout": (float, "seconds that a whole command may take"),
+    "token_file": (str, "file that holds a bearer token"),
+    "ca": (str, "file with the authority's certificate"),
+    "cert": (str, "file with the client's certificate"),
+    "key": (str, "file with the key of the client's certificate"),
+    "http_proxy": (str, "address of an HTTP proxy"),
+    "dialect": (str, "of the oio-proxy: auto, 4.2, 3.3 or reference"),
+}
+_ENDPOINTS = {"rapiddisk": "rapiddisk_url", "oio": "oio_url"}
+_FLAG_NAMES = {
+    "rapiddisk": "--rapiddisk-url",
+    "oio": "--oio-url",
+    "namespace": "--namespace",
+    "account": "--account",
+    "timeout": "--timeout",
+}
+VARIABLES = {
+    "rapiddisk": ("RDCTL_RAPIDDISK_URL",),
+    "oio": ("RDCTL_OIO_URL", "OIO_PROXYD_URL"),
+    "namespace": ("RDCTL_NAMESPACE", "OIO_NS"),
+    "account": ("RDCTL_ACCOUNT", "OIO_ACCOUNT"),
+    "timeout": ("RDCTL_TIMEOUT",),
+    "token_file": ("RDCTL_TOKEN_FILE",),
+    "ca": ("RDCTL_CA",),
+    "cert": ("RDCTL_CERT",),
+    "key": ("RDCTL_KEY",),
+    "http_proxy": ("RDCTL_HTTP_PROXY",),
+    "dialect": ("RDCTL_DIALECT",),
+}
+# Whoever could read these is somebody: they go only where their own source sends them.
+CREDENTIALS = ("token_file", "cert", "key")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+
+
+class Context(NamedTuple):
+    """A named set of settings; `file` is None for the one that is built in."""
+
+    name: str
+    values: dict[str, Any]
+    file: str | None
+
+
+class Setting(NamedTuple):
+    """A value, the words that say where it is from, and the source itself (for the token rule)."""
+
+    value: Any
+    origin: str
+    source: str
+
+
+class Settings(NamedTuple):
+    """What holds for one command. `explicit`: the command line itself says where it goes."""
+
+    context: str | None
+    values: dict[str, Setting]
+    explicit: bool
+
+    def get(self, key: str) -> Any:
+        setting = self.values.get(key)
+        return None if setting is None else setting.value
+
+    def credential(self, key: str, endpoint: str) -> str | None:
+        """A credential, if it comes from the same source as the endpoint, else None."""
+        setting, of = self.values.get(key), self.values.get(endpoint)
+        if setting is None or of is None or setting.source != of.source:
+            return None
+        return str(setting.value)
+
+
+class Config:
+    """The contexts of this user, over those of the machine."""
+
+    def __init__(self, environ: Mapping[str, str], root: str, home: str) -> None:
+        self.environ = environ
+        folder = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        self.path = environ.get("RDCTL_CONFIG") or os.path.join(folder, "rdctl", "config.toml")
+        self.home = home
+        self.current: str | None = None
+        self.contexts: dict[str, Context] = {}
+        for path in (os.path.join(root, SYSTEM_FILE), self.path):
+            self._read(path)
+        self.contexts[SANDBOX] = Context(
+            SANDBOX,
+            {
+                "rapiddisk": "http://rapiddisk.sandbox",
+                "oio": "http://oio.sandbox",
+                "namespace": "OPENIO",
+                "account": "sandbox",
+            },
+            None,
+        )
+
+    def context(self, name: str) -> Context:
+        """The context of that name; `not-found` with a suggestion when there is none."""
+        if name in self.contexts:
+            return self.contexts[name]
+        names = ", ".join(sorted(self.contexts))
+        raise RdctlError(
+            Code.NOT_FOUND,
+            f"there is no context {defuse(name)!r}",
+            hint=f"The contexts are: {names}.{guess(name, self.contexts)}",
+            target=name,
+        )
+
+    def _read(self, path: str) -> None:
+        text = read_file(path)
+        if text is None:
+            return
+        data = parse(text, path)
+        self.current = data.get("current", self.current)
+        for name, values in data.get("contexts", {}).items():
+            self.contexts[name] = Context(name, values, path)
+
+
+def read_file(path: str) -> str | None:
+    """The text of a config file, None when there is none."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UnicodeDecodeError as error:
+        raise RdctlError(Code.CONFIG, f"{path} is not a text in UTF-8") from error
+    except OSError as error:
+        raise RdctlError(
+            Code.CONFIG,
+            f"{path} cannot be read: {error.strerror}",
+            hint="RDCTL_CONFIG names another file.",
+        ) from error
+
+
+def parse(text: str, path: str) -> dict[str, Any]:
+    """A config file's content, checked; every fault names file and line."""
+    import tomllib
+
+    try:
+        data = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RdctlError(Code.CONFIG, f"{path}: {error}") from error
+
+    def at(*keys: str) -> str:
+        return f"{path}, line {_line_of(text, keys)}"
+
+    for key, value in data.items():
+        if key == "current" and isinstance(value, str):
+            continue
+        if key != "contexts" or not isinstance(value, dict):
+            raise _wrong(at(key), key, ("current", "contexts"), value)
+    for name, values in data.get("contexts", {}).items():
+        if name == SANDBOX or not _NAME.fullmatch(name):
+            raise _bad_name(name, at("contexts", name))
+        if not isinstance(values, dict):
+            where = at("contexts", name)
+            raise RdctlError(Code.CONFIG, f"{where}: contexts.{name} is not a table of settings")
+        for key, value in values.items():
+            if key not in KEYS:
+                raise _wrong(at("contexts", name, key), key, KEYS, value)
+            try:
+                values[key] = _checked(key, value)
+            except ValueError as error:
+                where = at("contexts", name, key)
+                raise RdctlError(Code.CONFIG, f"{where}: {key}: {error}") from error
+    return data
+
+
+def _bad_name(name: str, where: str | None = None) -> RdctlError:
+    code, start = (Code.CONFIG, f"{where}: ") if where else (Code.USAGE, "")
+    if name == SANDBOX:
+        return RdctlError(
+            code,
+            f"{start}the context {SANDBOX!r} is built in and cannot be set",
+            hint="Choose another name.",
+        )
+    return RdctlError(
+        code,
+        f"{start}{defuse(name)!r} cannot be the name of a context",
+        hint="Letters, digits, dots, dashes and underscores, 64 at most, begin with a letter"
+        " or a digit.",
+    )
+
+
+def _wrong(where: str, key: str, known: Any, value: Any) -> RdctlError:
+    if key in known:
+        message = f"{key} cannot be {json.dumps(value, default=str)}"
+    else:
+        message = f"unknown key {key!r}"
+    close = closest(key, known)
+    return RdctlError(
+        Code.CONFIG,
+        f"{where}: {message}",
+        hint=f"Did you mean {close!r}?" if close else f"The keys are: {', '.join(known)}.",
+    )
+
+
+def _line_of(text: str, keys: Sequence[str]) -> int:
+    """The line on which the value of these keys ends, however the file is laid out: the first up
+    to which the text is valid and holds it."""
+    import tomllib
+
+    lines = text.split("\n")
+    for number in range(1, len(lines)):
+        try:
+            found: Any = tomllib.loads("\n".join(lines[:number]))
+            for key in keys:
+                found = found[key]
+        except (tomllib.TOMLDecodeError, KeyError):
+            continue
+        return number
+    return len(lines)
+
+
+def _checked(key: str, value: Any) -> Any:
+    """The value in its right type; ValueError says what it should be."""
+    kind = KEYS[key][0]
+    if kind is bool and not isinstance(value, bool):
+        raise ValueError("true or false is wanted")
+    if kind is float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+            raise ValueError("a number of seconds above 0 is wanted")
+        return float(value)
+    if kind is str and not isinstance(value, str):
+        raise ValueError("a text is wanted")
+    if key in _ENDPOINTS and not (key == "rapiddisk" and value == LOCAL):
+        fault = unusable_url(value)
+        if fault:
+            raise ValueError(f"{defuse(value)!r} is no endpoint: {fault}")
+    if key == "http_proxy":
+        # What stands before the @ may be a password, so the value is not shown.
+        fault = unusable_url(re.sub(r"//[^/@]*@", "//", value))
+        if fault:
+            raise ValueError(f"no address of a proxy: {fault}")
+    if key == "dialect" and value not in DIALECTS:
+        raise ValueError(f"one of {', '.join(DIALECTS)} is wanted")
+    return value
+
+
+def unusable_url(url: str) -> str | None:
+    """Why this cannot be an endpoint, or None when it can."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError as error:
+        return str(error)
+    if parts.scheme not in ("http", "https"):
+        return "it must begin with http:// or https://"
+    if not parts.hostname or not url.isprintable() or " " in url:
+        return "it names no host"
+    if port == 0 or parts.query or parts.fragment or parts.username is not None:
+        return "it may hold a host, a port and a path, nothing else"
+    return None
+
+
+# --- resolution -------------------------------------------------------------------------------
+
+
+def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
+    """The settings that hold, each from the first of: the flag; the context that was named, taken
+    whole; variables; the current context; the default."""
+    environ = config.environ
+    named = flags.get("context") or environ.get("RDCTL_CONTEXT") or None
+    how = "-c" if flags.get("context") else "RDCTL_CONTEXT"
+    typed = _flag_settings(flags)
+    goes_elsewhere = any(key in typed for key in _ENDPOINTS)
+    current = config.current
+    if not named and current == SANDBOX:
+        # Whole or not at all: half a sandbox would let a command reach the other, real system.
+        named, how = None if goes_elsewhere else SANDBOX, "current"
+        current = None
+    layers: list[dict[str, Setting]] = [typed]
+    if named:
+        context = config.context(named)
+        layers.append(_context_settings(config, context, f"context {named} ({how})"))
+        layers.append(_variable_settings(environ, ["timeout"]))
+        if named == SANDBOX and goes_elsewhere:
+            raise RdctlError(
+                Code.USAGE,
+                "the sandbox has its own endpoints: --local and URLs cannot stand beside it",
+                hint="Leave out -c sandbox, or the endpoint.",
+            )
+    else:
+        layers.append(_variable_settings(environ, VARIABLES))
+        if current:
+            if current not in config.contexts:
+                raise RdctlError(
+                    Code.CONFIG,
+                    f"the current context {defuse(current)!r} does not exist",
+                    hint=f"Use another: rdctl context use {' | '.join(sorted(config.contexts))}",
+                )
+            context = config.contexts[current]
+            layers.append(_context_settings(config, context, f"context {current} (current)"))
+            named = current
+        layers.append({"rapiddisk": Setting(LOCAL, "default", "default")})
+    values: dict[str, Setting] = {}
+    for layer in layers:
+        for key, setting in layer.items():
+            values.setdefault(key, setting)
+    explicit = bool(flags.get("context")) or goes_elsewhere
+    return Settings(named, values, explicit)
+
+
+def _flag_settings(flags: Mapping[str, Any]) -> dict[str, Setting]:
+    if flags.get("local") and flags.get("rapiddisk_url"):
+        raise RdctlError(Code.USAGE, "--local and --rapiddisk-url exclude each other")
+    settings = {}
+    for key, name in _FLAG_NAMES.items():
+        value = flags.get(_ENDPOINTS.get(key, key))
+        if value is not None:
+            try:
+                settings[key] = Setting(_checked(key, value), name, "flags")
+            except ValueError as error:
+                raise RdctlError(Code.USAGE, f"{name}: {error}") from error
+    if flags.get("local"):
+        settings["rapiddisk"] = Setting(LOCAL, "--local", "flags")
+    return settings
+
+
+def _variable_settings(environ: Mapping[str, str], keys: Iterable[str]) -> dict[str, Setting]:
+    settings = {}
+    for key in keys:
+        for variable in VARIABLES[key]:
+            text = environ.get(variable)
+            if not text:
+                continue
+            try:
+                value: Any = float(text) if KEYS[key][0] is float else text
+                value = _checked(key, value)
+            except ValueError as error:
+                raise RdctlError(Code.CONFIG, f"the variable {variable}: {error}") from error
+            settings[key] = Setting(value, variable, "variables")
+            break
+    return settings
+
+
+def _context_settings(config: Config, context: Context, origin: str) -> dict[str, Setting]:
+    settings = {}
+    for key, value in context.values.items():
+        if KEYS[key][0] is str and key in ("token_file", "ca", "cert", "key"):
+            value = _expanded(value, config.home)
+        settings[key] = Setting(value, origin, f"context {context.name}")
+    return settings
+
+
+def _expanded(path: str, home: str) -> str:
+    return os.path.join(home, path[2:]) if path.startswith("~/") else path
+
+
+# --- editing ----------------------------------------------------------------------------------
+
+
+def parse_assignment(text: str) -> tuple[str, Any]:
+    """`KEY=VALUE` as typed; an empty value means that the key goes."""
+    key, equals, value = text.partition("=")
+    if not equals or key not in KEYS:
+        raise RdctlError(
+            Code.USAGE,
+            f"{defuse(text)!r} is not KEY=VALUE with a key of a context",
+            hint=f"The keys are: {', '.join(KEYS)}.{guess(key, KEYS)}",
+        )
+    if not value:
+        return key, None
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise RdctlError(Code.USAGE, f"{key}: a text in UTF-8 is wanted") from error
+    kind = KEYS[key][0]
+    parsed: Any = value
+    if kind is bool:
+        parsed = {"true": True, "yes": True, "false": False, "no": False}.get(value.lower(), value)
+    try:
+        return key, _checked(key, float(value) if kind is float else parsed)
+    except ValueError as error:
+        raise RdctlError(Code.USAGE, f"{key}: {error}") from error
+
+
+def edited(
+    text: str, path: str, *, current: str | None = None, name: str = "", values: Any = ()
+) -> str:
+    """The file's text with `current` and the values of one context set; comments stay. A value of
+    None goes. The result is parsed again: what cannot be edited so is an error, nothing is lost."""
+    if name and (name == SANDBOX or not _NAME.fullmatch(name)):
+        raise _bad_name(name)
+    wanted = parse(text, path)
+    lines = text.split("\n")
+    if current is not None:
+        wanted["current"] = current
+        _set_line(lines, 0, _end_of(lines, 0), "current", current)
+    if name:
+        table = wanted.setdefault("contexts", {}).setdefault(name, {})
+        start = _table_at(lines, name)
+        for key, value in values:
+            _set_line(lines, start, _end_of(lines, start), key, value)
+            if value is None:
+                table.pop(key, None)
+            else:
+                table[key] = value
+    return _proved(lines, wanted, path)
+
+
+def without(text: str, path: str, name: str) -> str:
+    """The file's text without one context; `current` goes too if it names it."""
+    wanted = parse(text, path)
+    wanted["contexts"].pop(name)
+    lines = text.split("\n")
+    start = _table_at(lines, name)
+    del lines[start - 1 : _end_of(lines, start)]
+    if wanted.get("current") == name:
+        del wanted["current"]
+        _set_line(lines, 0, _end_of(lines, 0), "current", None)
+    return _proved(lines, wanted, path)
+
+
+def _proved(lines: list[str], wanted: dict[str, Any], path: str) -> str:
+    result = "\n".join(lines).strip("\n") + "\n"
+    try:
+        found = parse(result, path)
+    except RdctlError:
+        found = {}
+    wanted.setdefault("contexts", {})
+    if {"contexts": {}, **found} != wanted:
+        raise RdctlError(
+            Code.CONFIG,
+            f"{path} is written in a way that rdctl does not edit; nothing was changed",
+            hint="Edit it by hand, or write each context as a table [contexts.NAME].",
+        )
+    return result
+
+
+def _table_at(lines: list[str], name: str) -> int:
+    """The line after the header of the context's table, which is added when it is not there."""
+    while lines and not lines[-1].strip():
+        lines.pop()
+    header = re.compile(
+        rf"""\s*\[\s*contexts\s*\.\s*(?:{re.escape(name)}|"{re.escape(name)}"|'{re.escape(name)}')"""
+        r"\s*\]\s*(?:#.*)?"
+    )
+    for number, line in enumerate(lines):
+        if header.fullmatch(line):
+            return number + 1
+    if lines:
+        lines.append("")
+    lines.append(f"[contexts.{json.dumps(name) if '.' in name else name}]")
+    return len(lines)
+
+
+def _end_of(lines: list[str], start: int) -> int:
+    """Where the table that holds line `start` ends: at the next header, or at the comment right
+    above that, which belongs to it."""
+    end = start
+    while end < len(lines) and not lines[end].lstrip().startswith("["):
+        end += 1
+    while end > start and lines[end - 1].lstrip().startswith("#"):
+        end -= 1
+    return end
+
+
+def _set_line(lines: list[str], start: int, end: int, key: str, value: Any) -> None:
+    assignment = re.compile(rf"""\s*["']?{re.escape(key)}["']?\s*=""")
+    line = f"{key} = {_toml(value)}"
+    for number in range(start, end):
+        if assignment.match(lines[number]):
+            comment = _comment_of(lines[number])
+            lines[number : number + 1] = [] if value is None else [line + comment]
+            return
+    if value is None:
+        return
+    while end > start and not lines[end - 1].strip():
+        end -= 1
+    lines.insert(end, line)
+
+
+def _comment_of(line: str) -> str:
+    """The comment behind an assignment, with the blanks before it: without it the line is valid."""
+    import tomllib
+
+    for found in re.finditer("#", line):
+        assignment = line[: found.start()].rstrip()
+        try:
+            tomllib.loads(assignment)
+        except tomllib.TOMLDecodeError:  # within a text
+            continue
+        return line[len(assignment) :]
+    return ""
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, float):
+        return str(int(value) if value.is_integer() else value)
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")

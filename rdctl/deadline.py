@@ -1,0 +1,162 @@
+"""A deadline for whole requests.
+
+A socket's timeout bounds the silence between two bytes, so a server that drips keeps a client for
+ever. Here every receive gets only what is left. The connections look the deadline up in `current`,
+because neither requests nor urllib3 carries one down to them.
+"""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import requests.adapters
+import urllib3
+import urllib3.connection
+import urllib3.exceptions
+
+_TCP = socket.SOCK_STREAM
+
+
+class Deadline:
+    """A moment after which waiting ends; `seconds` None means never."""
+
+    def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = None if seconds is None else clock() + seconds
+
+    def left(self) -> float | None:
+        """Seconds left, never below 0; None when there is no end."""
+        return None if self._end is None else max(0.0, self._end - self._clock())
+
+    @property
+    def over(self) -> bool:
+        return self.left() == 0.0
+
+    def within(self, seconds: float | None) -> Deadline:
+        """The earlier of this and `seconds` from now."""
+        left = self.left()
+        if seconds is None or (left is not None and left < seconds):
+            return self
+        return Deadline(seconds, self._clock)
+
+
+class _Current(threading.local):
+    deadline: Deadline | None = None
+    # Whether a byte of the request left: what was never sent was never done.
+    sent = False
+
+
+current = _Current()
+
+
+def _arm(sock: socket.socket) -> None:
+    if current.deadline is not None:
+        left = current.deadline.left()
+        if left == 0.0:
+            raise TimeoutError("timed out")
+        sock.settimeout(left)
+
+
+class _Receiver(io.RawIOBase):
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        # Its own file object, so that the socket lives until the reply was read.
+        self._file = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        _arm(self._sock)
+        return self._file.readinto(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            self._file.close()
+            super().close()
+
+
+class _Socket:
+    """A connected socket that sends and receives within the current deadline."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+
+    def makefile(self, mode: str = "rb", buffering: int = -1, **_: Any) -> io.BufferedReader:
+        return io.BufferedReader(_Receiver(self._sock))
+
+    def sendall(self, data: Any) -> None:
+        _arm(self._sock)
+        current.sent = True
+        self._sock.sendall(data)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._sock, name)
+
+
+class _Connecting(urllib3.connection.HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        """Connect to the first address that answers. urllib3 gives each address of a host all the
+        time that there is for connecting; here they share it."""
+        name, whole = self._dns_host, Deadline(self.timeout)
+        try:
+            addresses = [entry[4][0] for entry in socket.getaddrinfo(name, self.port, type=_TCP)]
+        except (OSError, UnicodeError):
+            addresses = []  # urllib3 says what is wrong with the name
+        if len(addresses) < 2:
+            return super()._new_conn()
+        try:
+            while True:
+                self._dns_host = str(addresses.pop(0))
+                self.timeout = max(whole.left() or 0.0, 0.001)
+                try:
+                    return super()._new_conn()
+                except urllib3.exceptions.HTTPError:
+                    if not addresses or whole.over:
+                        raise
+        finally:
+            self._dns_host = name
+
+
+class _HTTPConnection(_Connecting):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _Socket(self.sock)
+
+
+class _HTTPSConnection(_Connecting, urllib3.connection.HTTPSConnection):
+    def connect(self) -> None:
+        super().connect()
+        self.sock = _Socket(self.sock)
+
+
+class _HTTPPool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _HTTPConnection
+
+
+class _HTTPSPool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _HTTPSConnection
+
+
+class DeadlineAdapter(requests.adapters.HTTPAdapter):
+    """The adapter whose connections keep the current deadline; it never retries by itself."""
+
+    def __init__(self) -> None:
+        super().__init__(max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self._keep_deadline(self.poolmanager)
+
+    def proxy_manager_for(self, proxy: Any, **kwargs: Any) -> Any:
+        return self._keep_deadline(super().proxy_manager_for(proxy, **kwargs))
+
+    @staticmethod
+    def _keep_deadline(manager: Any) -> Any:
+        manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
+        return manager

@@ -1,0 +1,136 @@
+"""What a command gives back: plain data. How it looks is decided in `rdctl.output`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from rdctl.errors import Code, Exit, RdctlError
+
+
+class Item(NamedTuple):
+    """One thing of the kind that the command shows."""
+
+    value: Any
+
+
+class Plan(NamedTuple):
+    """What a dry run found: the lines of the effects, and the outcomes as far as known."""
+
+    lines: list[str]
+    report: Report | None
+
+
+class Text(NamedTuple):
+    """Prose that was asked for (a help topic, a completion script); the same in every format."""
+
+    text: str
+
+
+class Raw(NamedTuple):
+    """Bytes as they came, the same in every format; `error` tells what they mean, if no good."""
+
+    data: bytes
+    error: RdctlError | None
+
+
+class Change(NamedTuple):
+    """One target of a change that was done, or was so already.
+
+    `changed` is None when it cannot be known; `verified` says whether it was seen afterwards, None
+    where the server does not show it. `past` says what was done where the action alone does not.
+    """
+
+    action: str
+    target: str | None
+    changed: bool | None
+    verified: bool | None
+    facts: Mapping[str, Any] = MappingProxyType({})
+    past: str | None = None
+
+    def data(self) -> dict[str, Any]:
+        head = {"action": self.action, "target": self.target}
+        return {**head, "changed": self.changed, "verified": self.verified, **self.facts}
+
+
+class Failure(NamedTuple):
+    """One target of a change that was not done, or whose fate is not known."""
+
+    action: str
+    error: RdctlError
+
+    @property
+    def fate(self) -> str:
+        """`unknown`, or `not done`."""
+        unknown = self.error.code in (Code.UNKNOWN, Code.UNPROVEN, Code.BAD_REPLY)
+        return "unknown" if unknown else "not done"
+
+
+class Listing:
+    """Many things of the kind that the command shows; `items` may be an iterator that is still
+    being filled.
+
+    `failures` (things that could not be shown) and `marker` (where a limit ended the listing) hold
+    when the items were taken. `failed` counts the items that stand for failures themselves.
+    `vertical`: each thing is shown at length, not on one line. `also` names keys that matter in
+    this listing, and so stand in its table, where most tables leave them out.
+    """
+
+    def __init__(
+        self, items: Iterable[Any], *, vertical: bool = False, also: Sequence[str] = ()
+    ) -> None:
+        self.items = items
+        self.vertical = vertical
+        self.also = also
+        self.failures: list[Failure] = []
+        self.failed = 0
+        self.marker: str | None = None
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Any]:
+        for item in self.items:
+            self.count += 1
+            yield item
+
+    @property
+    def exit(self) -> Exit:
+        return _exit_of(self.failures, self.count > self.failed)
+
+
+class Report:
+    """The outcomes of a change, one a target; status and exit code follow from them."""
+
+    def __init__(self, outcomes: Iterable[Change | Failure]) -> None:
+        self.outcomes = list(outcomes)
+
+    @property
+    def changes(self) -> list[Change]:
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Change)]
+
+    @property
+    def failures(self) -> list[Failure]:
+        return [outcome for outcome in self.outcomes if isinstance(outcome, Failure)]
+
+    @property
+    def status(self) -> str:
+        if not self.failures:
+            return "success"
+        return "partial" if self.changes else "error"
+
+    @property
+    def exit(self) -> Exit:
+        return _exit_of(self.failures, bool(self.changes))
+
+
+def _exit_of(failures: Sequence[Failure], some_done: bool) -> Exit:
+    """0, the failures' common code, 1 where they differ, 8 where some were done. A fate that is
+    not known outweighs other failures: who tries again must look first."""
+    exits = {failure.error.exit for failure in failures}
+    if not exits:
+        return Exit.OK
+    if some_done:
+        return Exit.PARTIAL
+    if Exit.UNKNOWN in exits:
+        return Exit.UNKNOWN
+    return exits.pop() if len(exits) == 1 else Exit.FAILED

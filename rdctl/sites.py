@@ -1,0 +1,236 @@
+"""A site: one context with its settings, and what can be done there."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rdctl.config import LOCAL, SANDBOX, Settings
+from rdctl.effects import Effects, Syscalls
+from rdctl.errors import Code, RdctlError
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+    import requests.adapters
+
+    from rdctl.deadline import Deadline
+    from rdctl.oio.operations import OpenIO
+    from rdctl.rapiddisk.backend import Backend
+    from rdctl.rapiddisk.operations import RapidDisk
+    from rdctl.transport import Access, Transport
+
+
+class Limits(NamedTuple):
+    """How long and how often a command tries."""
+
+    seconds: float | None
+    retries: int
+
+
+class Machine(NamedTuple):
+    """The one that we run on: where its tree of files is, and its system calls."""
+
+    root: str
+    calls: Syscalls
+
+
+class Site:
+    """One context; what stands behind it is built when it is first used.
+
+    `warn` takes a message for the operator.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        effects: Effects,
+        limits: Limits,
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], None],
+        warn: Callable[[str], None],
+        sandbox_path: str,
+        machine: Machine,
+        request_id: str | None = None,
+    ) -> None:
+        self.settings = settings
+        self.effects = effects
+        self._limits = limits
+        self._clock = clock
+        self._sleep = sleep
+        self._warn = warn
+        self._sandbox_path = sandbox_path
+        self._machine = machine
+        # What the services of OpenIO log; one for all requests of a command.
+        self.request_id = request_id or os.urandom(16).hex().upper()
+        self._rapiddisk: RapidDisk | None = None
+        self._oio: OpenIO | None = None
+
+    @property
+    def in_sandbox(self) -> bool:
+        return self.settings.context == SANDBOX
+
+    @property
+    def rapiddisk(self) -> RapidDisk:
+        """RapidDisk here, local or remote."""
+        if self._rapiddisk is None:
+            url = self.settings.get("rapiddisk")
+            if url is None:
+                raise RdctlError(
+                    Code.CONFIG,
+                    f"the context {self.settings.context} names no rapiddisk",
+                    hint=f"rdctl context set {self.settings.context} rapiddisk=http://HOST:9118",
+                )
+            from rdctl.rapiddisk.operations import RapidDisk
+
+            self._rapiddisk = RapidDisk(self._backend(url), self.effects)
+        return self._rapiddisk
+
+    def _backend(self, url: str) -> Backend:
+        if url == LOCAL:
+            from rdctl.rapiddisk.kernel.driver import Kernel
+
+            return Kernel(
+                self._machine.root,
+                self._machine.calls,
+                self.effects,
+                warn=self._warn,
+                sleep=self._sleep,
+                seconds=self._limits.seconds,
+            )
+        from rdctl.rapiddisk.rest import Rest
+
+        return Rest(self._transport(url, self._access("rapiddisk"), one_at_a_time=True), self._warn)
+
+    @property
+    def oio(self) -> OpenIO:
+        """OpenIO SDS here."""
+        if self._oio is None:
+            from rdctl.oio.operations import OpenIO
+            from rdctl.oio.proxy import Proxy
+
+            if self.settings.get("oio") is None:
+                raise RdctlError(
+                    Code.CONFIG,
+                    "no oio-proxy is named",
+                    hint="Say --oio-url http://HOST:6002, set OIO_PROXYD_URL, or try -c sandbox.",
+                )
+            if self.settings.get("namespace") is None:
+                raise RdctlError(
+                    Code.CONFIG,
+                    "no namespace is named",
+                    hint="Say --namespace NS, set OIO_NS, or set it in the context.",
+                )
+            dialect = self.settings.get("dialect")
+            proxy = Proxy(
+                self._transport(
+                    self.settings.get("oio"), self._access("oio"), headers=self._request_headers
+                ),
+                self.settings.get("namespace"),
+                None if dialect in (None, "auto") else dialect,
+                self._reach,
+                self.request_id,
+            )
+            account = self.settings.get("account")
+            self._oio = OpenIO(proxy, self.effects, account, self._sleep)
+        return self._oio
+
+    @property
+    def _request_headers(self) -> dict[str, str]:
+        return {"X-oio-req-id": self.request_id}
+
+    def _reach(self, address: str) -> Transport:
+        """A transport to another service of the namespace; the proxy's token is not for it."""
+        return self._transport(f"http://{address}", None, headers=self._request_headers)
+
+    def _transport(self, url: str, access: Access | None, **options: Any) -> Transport:
+        from rdctl.transport import Transport
+
+        return Transport(
+            url,
+            self.effects,
+            deadline=self._deadline,
+            retries=self._limits.retries,
+            access=access,
+            adapter=self._adapter(url),
+            sleep=self._sleep,
+            **options,
+        )
+
+    @cached_property
+    def _deadline(self) -> Deadline:
+        """One for the whole command, whichever servers it talks to."""
+        from rdctl.deadline import Deadline
+
+        return Deadline(self._limits.seconds, self._clock)
+
+    def _access(self, endpoint: str) -> Access:
+        from rdctl.transport import Access
+
+        path = self.settings.credential("token_file", endpoint)
+        return Access(
+            token=_token(path) if path else None,
+            ca=_readable(self.settings.get("ca"), "ca"),
+            cert=_readable(self.settings.credential("cert", endpoint), "cert"),
+            key=_readable(self.settings.credential("key", endpoint), "key"),
+            http_proxy=self.settings.get("http_proxy"),
+        )
+
+    def _adapter(self, url: str) -> requests.adapters.BaseAdapter | None:
+        """In the sandbox no socket is ever opened."""
+        if not self.in_sandbox:
+            return None
+        from rdctl.sandbox import RAPIDDISK_HOST, rapiddisk_app
+        from rdctl.sandbox.adapter import WsgiAdapter
+
+        host = url.split("//", 1)[1]
+        if host == RAPIDDISK_HOST:
+            return WsgiAdapter(rapiddisk_app(self._sandbox_path))
+        if host not in self._sandbox_apps:
+            raise RdctlError(Code.UNREACHABLE, f"nobody listens at {host} in the sandbox")
+        return WsgiAdapter(self._sandbox_apps[host])
+
+    @cached_property
+    def _sandbox_apps(self) -> dict[str, WSGIApplication]:
+        from rdctl.sandbox import apps
+
+        return apps(self._sandbox_path)
+
+
+def sandbox_path(environ: Mapping[str, str], home: str) -> str:
+    """The file that holds the sandbox's state."""
+    folder = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
+    return environ.get("RDCTL_SANDBOX") or os.path.join(folder, "rdctl", "sandbox.db")
+
+
+def _token(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            token = file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable("token_file", path, error) from error
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise RdctlError(Code.CONFIG, f"token_file: {path} holds no token on one line")
+    return token
+
+
+def _readable(path: str | None, key: str) -> str | None:
+    if path is not None:
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise _unreadable(key, path, error) from error
+    return path
+
+
+def _unreadable(key: str, path: str, error: Exception) -> RdctlError:
+    reason = getattr(error, "strerror", None) or "not a text"
+    return RdctlError(
+        Code.CONFIG,
+        f"{key}: {path} cannot be read: {reason}",
+        hint="See where the setting comes from: rdctl context show",
+    )

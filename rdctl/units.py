@@ -1,0 +1,156 @@
+"""Sizes, natural order and printable text: small pure functions without a home of their own."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable
+from typing import Any
+
+from rdctl.errors import Code, RdctlError
+
+MIB = 1 << 20
+# A bare number means MiB, as in the RapidDisk tools; above this, bytes were surely meant.
+MOST_BARE = 1 << 20
+# Beyond 2^63 bytes the daemon and the kernel wrap around.
+MOST_MIB = (1 << 43) - 1
+
+_BINARY = {"": 1, "k": 1 << 10, "m": MIB, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
+_DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
+# Compiled when they are needed: most commands need neither.
+_SIZE = r"(?ai)([0-9]{1,30}(?:\.[0-9]{1,9})?)([kmgtp]?)(ib|b|)"
+
+
+def parse_size(text: str) -> int:
+    """Bytes meant by `64M`, `1GiB`, `2g` (powers of 1024), `64MB` (of 1000), `512B`, or a bare
+    number of MiB."""
+    from fractions import Fraction
+
+    match = re.fullmatch(_SIZE, text.strip())
+    if not match:
+        raise _size_error(text, "is not a size", "Sizes are written 64M, 1GiB, 64MB or 67108864B.")
+    number, unit, suffix = Fraction(match[1]), match[2].lower(), match[3].lower()
+    if not unit and not suffix:
+        if number > MOST_BARE:
+            raise _size_error(
+                text,
+                "means MiB, and that many are hardly wanted",
+                f"Were bytes meant? Then write {text}B.",
+            )
+        factor = MIB
+    elif not unit and suffix == "ib":
+        raise _size_error(text, "is not a size", "Sizes are written 64M, 1GiB, 64MB or 67108864B.")
+    elif unit and suffix == "b":
+        factor = _DECIMAL[unit]
+    else:
+        factor = _BINARY[unit]
+    size = number * factor
+    if size.denominator != 1:
+        raise _size_error(text, "is not a whole number of bytes", None)
+    return int(size)
+
+
+def parse_mib(text: str) -> int:
+    """A size in whole MiB, at least 1, as RapidDisk takes it."""
+    size = parse_size(text)
+    mib, rest = divmod(size, MIB)
+    if rest:
+        below = f"{mib}M or " if mib else ""
+        raise _size_error(
+            text,
+            "is not a whole number of MiB, which is what RapidDisk works in",
+            f"The nearest sizes are {below}{mib + 1}M.",
+        )
+    if mib == 0:
+        raise _size_error(text, "is no size for a volume", "The smallest volume has 1M.")
+    if mib > MOST_MIB:
+        raise _size_error(text, "is beyond what RapidDisk can count", f"The most is {MOST_MIB}M.")
+    return mib
+
+
+def _size_error(text: str, what: str, hint: str | None) -> RdctlError:
+    return RdctlError(Code.USAGE, f"'{escape(text)}' {what}", hint=hint)
+
+
+def human_size(size: int) -> str:
+    """`64.0 MiB`: for people; scripts get the bytes."""
+    value = float(size)
+    for unit in ("B", "KiB", "MiB", "GiB", "TiB", "PiB"):
+        if round(value, 1) < 1024 or unit == "PiB":
+            break
+        value /= 1024
+    return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
+
+
+_DIGITS = re.compile(r"([0-9]+)")
+
+
+def natural(text: str) -> tuple[Any, ...]:
+    """Sort key under which rd2 stands before rd10."""
+    parts: list[Any] = _DIGITS.split(text)
+    # Longer is larger: int() refuses numbers of some thousand digits.
+    numbers = [part.lstrip("0") for part in parts[1::2]]
+    parts[1::2] = [(len(number), number) for number in numbers]
+    return tuple(parts), text
+
+
+# What may not reach a terminal as it is: C0, DEL, C1, line separators, text direction marks, and
+# the surrogates that stand for bytes that are not UTF-8.
+CONTROL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
+_ESCAPED = CONTROL.pattern[:-1] + "\\\\]"
+_SHORT = {"\n": "\\n", "\t": "\\t", "\r": "\\r", "\\": "\\\\"}
+
+
+def _escape_one(match: re.Match[str]) -> str:
+    char = match[0]
+    point = ord(char)
+    if char in _SHORT:
+        return _SHORT[char]
+    if 0xDC80 <= point <= 0xDCFF:
+        return f"\\x{point - 0xDC00:02x}"
+    return f"\\x{point:02x}" if point < 0x80 else f"\\u{point:04x}"
+
+
+def escape(text: str) -> str:
+    """The text on one line and harmless to a terminal; `\\` itself is doubled, so it is
+    unambiguous."""
+    return re.sub(_ESCAPED, _escape_one, text)
+
+
+def quoted(text: str) -> str:
+    """The text as a word for a shell; what is not printable is escaped as bash and zsh have it."""
+    if text.isprintable():
+        return shlex.quote(text)
+    harmless = escape(text).replace("'", "\\'")
+    plain = (char if char.isprintable() else f"\\U{ord(char):08x}" for char in harmless)
+    return "$'" + "".join(plain) + "'"
+
+
+def raw_bytes(text: str) -> bytes:
+    """The bytes that a name stands for, also one that is not UTF-8. A server may send JSON with
+    half a surrogate pair, which stands for no byte: it becomes what UTF-8 would make of it."""
+    try:
+        return text.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:
+        return text.encode("utf-8", "surrogatepass")
+
+
+def defuse(text: str) -> str:
+    """For messages: control characters are escaped, line ends and backslashes are left."""
+    return CONTROL.sub(lambda m: m[0] if m[0] in "\n\t" else _escape_one(m), text)
+
+
+def closest(word: str, words: Iterable[str]) -> str | None:
+    """The one of the words that was probably meant."""
+    import difflib
+
+    close = difflib.get_close_matches(word, list(words), 1)
+    return close[0] if close else None
+
+
+def guess(word: str, words: Iterable[str]) -> str:
+    """` Did you mean WORD?`, to be put behind a hint, or nothing."""
+    found = closest(word, words)
+    return f" Did you mean {found}?" if found else ""

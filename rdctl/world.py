@@ -1,0 +1,152 @@
+"""What the process has: streams, terminal, environment, clock, a person to ask."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import BinaryIO
+
+from rdctl.effects import Syscalls
+from rdctl.errors import Code, RdctlError
+from rdctl.units import raw_bytes
+
+
+class Stream:
+    """A stream of bytes out of the process; text goes out as UTF-8 whatever the locale.
+
+    Raises OSError when nobody takes the bytes; after that they go nowhere.
+    """
+
+    def __init__(self, raw: BinaryIO, *, tty: bool) -> None:
+        self.raw = raw
+        self.tty = tty
+        self.started = False
+
+    def write(self, text: str) -> None:
+        self.write_bytes(raw_bytes(text))
+
+    def write_bytes(self, data: bytes) -> None:
+        if data:
+            self.started = True
+            try:
+                self.raw.write(data)
+            except OSError:
+                self._give_up()
+                raise
+
+    def flush(self) -> None:
+        try:
+            self.raw.flush()
+        except OSError:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        # What is still held would fail once more at exit, with Python's own noise and exit code.
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.raw.fileno())
+
+
+class Messages(Stream):
+    """What people are told: it leaves at once, and a reader who is gone stops nothing."""
+
+    def write_bytes(self, data: bytes) -> None:
+        with suppress(OSError):
+            super().write_bytes(data)
+            self.flush()
+
+
+class World:
+    """The outside of one process. Tests make their own."""
+
+    def __init__(
+        self,
+        *,
+        stdin: BinaryIO,
+        stdout: Stream,
+        stderr: Messages,
+        environ: Mapping[str, str],
+        stdin_tty: bool = False,
+        width: int = 80,
+        root: str = "/",
+        calls: Syscalls | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.stdin = stdin
+        self.stdout = stdout
+        self.stderr = stderr
+        self.environ = environ
+        self.stdin_tty = stdin_tty
+        self.width = width
+        self.root = root
+        self.calls = calls or Syscalls()
+        self.clock = clock
+        self.sleep = sleep
+
+    @property
+    def can_ask(self) -> bool:
+        """Whether somebody sits there: both where we ask and where the answer comes from."""
+        return self.stdin_tty and self.stderr.tty
+
+    def confirm(self, question: str) -> bool:
+        """Ask on stderr; anything but a clear yes is No."""
+        self.stderr.write(f"{question} [y/N] ")
+        answer = b""
+        try:
+            answer = self.stdin.readline()
+        finally:
+            if not answer:
+                self.stderr.write("\n")
+        return answer.strip().lower() in (b"y", b"yes")
+
+    def home(self) -> str:
+        """The user's home directory."""
+        home = self.environ.get("HOME") or os.path.expanduser("~")
+        if not home.startswith("/"):
+            raise RdctlError(Code.CONFIG, "the home directory is not known", hint="Set HOME.")
+        return home
+
+
+class _Nothing:
+    """In place of a stream that the caller closed (`>&-`)."""
+
+    def write(self, data: bytes) -> int:
+        return len(data)
+
+    def flush(self) -> None:
+        return
+
+    def read(self, size: int = -1) -> bytes:
+        return b""
+
+    readline = read
+
+    def isatty(self) -> bool:
+        return False
+
+
+def real() -> World:
+    """The world of this very process."""
+    streams = []
+    for stream in (sys.stdin, sys.stdout, sys.stderr):
+        streams.append(stream.buffer if stream is not None else _Nothing())
+    stdin, stdout, stderr = streams
+    width = 80
+    if stdout.isatty():
+        try:
+            told = int(os.environ.get("COLUMNS", "0"))
+            width = max(told, 0) or os.get_terminal_size(1).columns or 80
+        except (OSError, ValueError):
+            width = 80
+    return World(
+        stdin=stdin,  # type: ignore[arg-type]
+        stdout=Stream(stdout, tty=stdout.isatty()),  # type: ignore[arg-type]
+        stderr=Messages(stderr, tty=stderr.isatty()),  # type: ignore[arg-type]
+        environ=os.environ,
+        stdin_tty=stdin.isatty(),
+        width=width,
+    )
