@@ -1,0 +1,91 @@
+"""One value as the text of a table's cell."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rdctl.units import escape, human_size
+
+NOTHING = "-"
+
+
+def text(value: Any) -> str:
+    """Any value on one line, harmless to a terminal."""
+    if value is None:
+        return NOTHING
+    if isinstance(value, bool):
+        return yes_no(value)
+    if isinstance(value, Mapping):
+        if not value:
+            return NOTHING
+        return ", ".join(f"{escape(str(key))}={text(entry)}" for key, entry in value.items())
+    if isinstance(value, list | tuple):
+        return words(value)
+    return escape(str(value))
+
+
+def width(shown: str) -> int:
+    """The columns of a terminal that a text takes."""
+    if shown.isascii():
+        return len(shown)
+    from unicodedata import category, east_asian_width
+
+    return sum(
+        0 if category(char) in ("Mn", "Me", "Cf") else 2 if east_asian_width(char) in "WF" else 1
+        for char in shown
+    )
+
+
+def padded(shown: str, columns: int, right: bool = False) -> str:
+    """The text filled up with blanks to that many columns."""
+    blanks = " " * (columns - width(shown))
+    return blanks + shown if right else shown + blanks
+
+
+def size(value: int | None) -> str:
+    """Bytes as they are; only a table on a terminal says `64.0 MiB`."""
+    return NOTHING if value is None else str(value)
+
+
+def human(value: int | None) -> str:
+    """What stands in place of `size` on a terminal."""
+    return NOTHING if value is None else human_size(value)
+
+
+def yes_no(value: bool | None) -> str:
+    return NOTHING if value is None else "yes" if value else "no"
+
+
+def mark(value: bool | None) -> str:
+    return "*" if value else ""
+
+
+def state(value: str | None) -> str:
+    """A word of few: a table on a terminal may color it."""
+    return text(value)
+
+
+def tags(value: Any) -> str:
+    """Tags of a service without what is the same in all of them."""
+    shown = {k.removeprefix("tag."): v for k, v in (value or {}).items() if k != "tag.up"}
+    return text(shown)
+
+
+def percent(value: float | None) -> str:
+    return NOTHING if value is None else f"{value * 100:.1f}%"
+
+
+def words(value: Any) -> str:
+    return " ".join(text(entry) for entry in value) if value else NOTHING
+
+
+def ports(value: Any) -> str:
+    """`1 (tcp 10.0.2.15)` for each port."""
+    if not value:
+        return NOTHING
+    shown = []
+    for port in value:
+        detail = " ".join(text(port[k]) for k in ("transport", "address") if port[k] is not None)
+        shown.append(f"{port['port']} ({detail})" if detail else str(port["port"]))
+    return ", ".join(shown)
