@@ -1,0 +1,1 @@
+"""What the operator types: a file a noun, a function a verb."""

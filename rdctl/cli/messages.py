@@ -1,0 +1,37 @@
+"""Errors as people are told them, on stderr."""
+
+from __future__ import annotations
+
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from rdctl.units import defuse, escape
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rdctl.errors import RdctlError
+    from rdctl.result import Failure
+    from rdctl.world import World
+
+
+def show_failures(world: World, failures: Sequence[Failure]) -> None:
+    """The failures for people; those of which the same is to be said are told of once."""
+    for _, alike in groupby(failures, lambda failure: (failure.action, failure.error.message)):
+        first, *others = alike
+        show_error(world, first.error, first.action, len(others))
+
+
+def show_error(world: World, error: RdctlError, prefix: str | None = None, others: int = 0) -> None:
+    """An error for people, on stderr: what failed and why, then what to do next."""
+    target = error.target
+    start = f"rdctl: {prefix}" if prefix else "rdctl"
+    message = defuse(error.message)
+    more = f" and {others} more" if others else ""
+    if prefix and target and (more or escape(target) not in message):
+        message = f"{escape(target)}{more}: {message}"
+    world.stderr.write(f"{start}: {message}\n")
+    if error.hint:
+        world.stderr.write(f"  {defuse(error.hint)}\n")
+    if error.facts.get("request_id"):
+        world.stderr.write(f"  request id: {error.facts['request_id']}\n")

@@ -1,0 +1,111 @@
+"""The global options: one list, understood before the noun, after it, and after the verb."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import click
+
+from rdctl.output import FORMATS
+
+# Where click's context keeps what was typed, and the run of the verb.
+_KEPT = "rdctl.flags"
+INVOCATION = "rdctl.invocation"
+
+
+class Global(NamedTuple):
+    """A global option. `value` is None for a flag, else the word or the choices for its value."""
+
+    name: str
+    spellings: tuple[str, ...]
+    value: str | tuple[str, ...] | None
+    help: str
+    type: Any = None
+
+
+GLOBALS = (
+    Global("context", ("-c", "--context"), "NAME", "The context to work in."),
+    Global("local", ("--local",), None, "RapidDisk on this machine, through the kernel."),
+    Global("rapiddisk_url", ("--rapiddisk-url",), "URL", "The rapiddiskd: http://HOST:9118."),
+    Global("oio_url", ("--oio-url",), "URL", "The oio-proxy: http://HOST:6002."),
+    Global("namespace", ("--namespace",), "NS", "The namespace of OpenIO SDS."),
+    Global("account", ("--account",), "ACCOUNT", "The account of OpenIO SDS."),
+    Global("output", ("-o", "--output"), FORMATS, "The format of what is shown."),
+    Global("json", ("--json",), None, "The same as -o json."),
+    Global("columns", ("--columns",), "KEY,KEY", "Only these keys, in this order."),
+    Global("sort_by", ("--sort-by",), "[-]KEY", "Sort a listing; - means descending."),
+    Global("no_headers", ("--no-headers",), None, "No line of headings."),
+    Global("nul", ("-0",), None, "Names as they are, each ended by NUL; implies -o name."),
+    Global("query", ("--query",), "JMESPATH", "An expression applied to the items."),
+    Global("table_style", ("--table-style",), "STYLE", "A style of tabulate: github, grid, ..."),
+    Global("yes", ("-y", "--yes"), None, "Agree to what will be lost."),
+    Global("dry_run", ("--dry-run",), None, "Show what would be done, and do nothing."),
+    Global("timeout", ("--timeout",), "S", "Seconds for the whole command.", click.FLOAT),
+    Global("retries", ("--retries",), "N", "Further attempts of a read.", click.IntRange(0, 100)),
+    Global("request_id", ("--request-id",), "ID", "The id that OpenIO's services log."),
+    Global("trace", ("--trace",), None, "Show every request, as curl, on stderr."),
+    Global("quiet", ("-q", "--quiet"), None, "Only data, and errors."),
+    Global("color", ("--color",), ("auto", "always", "never"), "Colors on a terminal."),
+)
+
+
+def flags_of(context: click.Context) -> dict[str, Any]:
+    """The global options that were typed; where one stands twice, the innermost holds."""
+    flags: dict[str, Any] = context.meta.setdefault(_KEPT, {})
+    return flags
+
+
+def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:
+    source = context.get_parameter_source(str(param.name))
+    if source is click.core.ParameterSource.COMMANDLINE:
+        flags_of(context)[str(param.name).removeprefix("global_")] = value
+
+
+def _option(entry: Global, hidden: bool) -> click.Option:
+    kind: dict[str, Any] = {"is_flag": True}
+    if isinstance(entry.value, tuple):
+        kind = {"type": click.Choice(entry.value)}
+    elif entry.value is not None:
+        kind = {"metavar": entry.value, "type": entry.type or click.STRING}
+    return click.Option(
+        [f"global_{entry.name}", *entry.spellings],
+        help=entry.help,
+        expose_value=False,
+        callback=_keep,
+        hidden=hidden,
+        **kind,
+    )
+
+
+class WithGlobals(click.Command):
+    """A command that understands the global options beside its own, which win a clash. They are
+    shown once, in the help of the root."""
+
+    _all_params: list[click.Parameter] | None = None
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        if self._all_params is None:
+            own = super().get_params(ctx)
+            taken = {spelling for param in own for spelling in param.opts}
+            self._all_params = [
+                *own,
+                *(
+                    _option(entry, hidden=ctx.parent is not None)
+                    for entry in GLOBALS
+                    if not taken.intersection(entry.spellings)
+                ),
+            ]
+        return self._all_params
+
+    def get_help_option(self, ctx: click.Context) -> click.Option | None:
+        option = super().get_help_option(ctx)
+        if option is not None:
+            option.callback = _show_help
+        return option
+
+
+def _show_help(context: click.Context, param: click.Parameter, value: bool) -> None:
+    """Help is data that was asked for: it goes to the world's stdout."""
+    if value and not context.resilient_parsing:
+        context.obj.stdout.write(context.get_help() + "\n")
+        context.exit()

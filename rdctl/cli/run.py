@@ -1,0 +1,194 @@
+"""run(argv, world) -> exit code: the one place where an error becomes a message and a code."""
+
+from __future__ import annotations
+
+import re
+import signal
+import sys
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
+
+import click
+import click.exceptions
+
+from rdctl.cli.messages import show_error
+from rdctl.cli.options import INVOCATION
+from rdctl.cli.root import root
+from rdctl.errors import Code, Ended, Exit, RdctlError, told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from types import FrameType
+
+    from rdctl.cli.invocation import Invocation
+    from rdctl.world import World
+
+
+@contextmanager
+def signals() -> Iterator[None]:
+    """SIGTERM and SIGHUP unwind like Ctrl-C does."""
+    codes = {signal.SIGTERM: Code.TERMINATED, signal.SIGHUP: Code.HANGUP}
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise Ended(codes[signal.Signals(number)])
+
+    before = {}
+    for number in codes:
+        # Ignored by the caller (nohup): it stays so.
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            before[number] = signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run(argv: Sequence[str], world: World) -> int:
+    """Run one command; every way out ends here."""
+    context: click.Context | None = None
+    code = int(Exit.OK)
+    try:
+        try:
+            context = root.make_context(
+                "rdctl", list(argv), obj=world, terminal_width=min(world.width, 100)
+            )
+            with context:
+                code = int(root.invoke(context) or 0)
+        except click.exceptions.Exit as exit:
+            code = exit.exit_code
+        except click.exceptions.NoArgsIsHelpError as error:
+            code = _no_verb(error, argv, world)
+        except click.UsageError as error:
+            code = _failed(_usage(error), argv, world)
+        except click.ClickException as error:
+            code = _failed(RdctlError(Code.USAGE, error.format_message()), argv, world)
+        except RdctlError as error:
+            code = _failed(error, argv, world)
+        except (KeyboardInterrupt, Ended) as error:
+            code = _failed(_ended(error, context), argv, world)
+        world.stdout.flush()
+    except BrokenPipeError:
+        code = code or _reader_left(context)
+    except OSError as error:
+        # Not of a server or a file, those are RdctlErrors: our own output cannot be written.
+        message = f"the output cannot be written: {error.strerror}{_done_before(context)}"
+        show_error(world, RdctlError(Code.FAILED, message))
+        code = int(Exit.FAILED)
+    except Exception as error:
+        if world.environ.get("RDCTL_DEBUG"):
+            raise
+        code = _internal(error, argv, world)
+    return code
+
+
+def _no_verb(error: click.exceptions.NoArgsIsHelpError, argv: Sequence[str], world: World) -> int:
+    """Nothing behind a noun: people get its help."""
+    if _wanted_format(argv, world) in ("json", "yaml", "ndjson"):
+        return _failed(_usage(click.UsageError("Missing command.", error.ctx)), argv, world)
+    world.stderr.write(error.format_message().rstrip() + "\n")
+    return int(Exit.USAGE)
+
+
+def _usage(error: click.UsageError) -> RdctlError:
+    message = error.format_message()
+    hint = None
+    if error.ctx is not None:
+        hint = f"See: {error.ctx.command_path} --help"
+    return RdctlError(Code.USAGE, message, hint=hint)
+
+
+def _failed(error: RdctlError, argv: Sequence[str], world: World) -> int:
+    """Say the error on stderr, and with --json as the one document on stdout."""
+    started = world.stdout.started
+    with suppress(OSError):  # who does not read is told by the exit code
+        # The rows before the error come first.
+        world.stdout.flush()
+    show_error(world, error)
+    form = _wanted_format(argv, world)
+    if form in ("json", "yaml", "ndjson") and not started:
+        from rdctl.output.render import dumps, dumps_yaml, error_document
+
+        document = error_document(error)
+        with suppress(OSError):
+            world.stdout.write(dumps_yaml(document) if form == "yaml" else dumps(document) + "\n")
+    return int(error.exit)
+
+
+def _wanted_format(argv: Sequence[str], world: World) -> str:
+    """The format, found in the bare words, since they may be wrong in every other way."""
+    form = world.environ.get("RDCTL_OUTPUT", "table")
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            break
+        if word == "--json":
+            return "json"
+        flags = re.fullmatch(_SHORT_FLAGS, word)
+        if word == "--output" or (flags and flags["form"] == ""):
+            form = next(words, "")
+        elif word.startswith("--output="):
+            form = word.partition("=")[2]
+        elif flags and flags["form"]:
+            form = flags["form"]
+        elif flags and "0" in word:
+            form = "name"
+    return form
+
+
+# Short flags in one word; the last may be -o with its value.
+_SHORT_FLAGS = "(?s)-[0hqy]*(?:o(?P<form>.*))?"
+
+
+def _invocation(context: click.Context | None) -> Invocation | None:
+    return context.meta.get(INVOCATION) if context is not None else None
+
+
+def _done_before(context: click.Context | None) -> str:
+    invocation = _invocation(context)
+    done = invocation.effects.done if invocation is not None else []
+    return "; done before: " + ", ".join(done) if done else ""
+
+
+def _ended(error: KeyboardInterrupt | Ended, context: click.Context | None) -> RdctlError:
+    """An interruption, with what was done and what is half done by then."""
+    code = told(error).code
+    invocation = _invocation(context)
+    message = code.word + _done_before(context)
+    hint = None
+    if invocation is not None:
+        effects = invocation.effects
+        if effects.under_way:
+            message += f"; under way, its fate is not known: {effects.under_way}"
+            hint = "Look what became of it before you do it again."
+        elif effects.left:
+            message += "; left behind, it could not be undone: " + ", ".join(effects.left)
+        elif effects.undone:
+            message += "; begun and undone: " + ", ".join(effects.undone)
+        elif not effects.done:
+            message += "; nothing was changed"
+    return RdctlError(code, message, hint=hint)
+
+
+def _reader_left(context: click.Context | None) -> int:
+    """The reader of the output has gone. Who only looked is done; a change was done before."""
+    invocation = _invocation(context)
+    report = invocation.report if invocation is not None else None
+    return int(Exit.PIPE if report is None else report.exit)
+
+
+def _internal(error: Exception, argv: Sequence[str], world: World) -> int:
+    code = _failed(told(error), argv, world)
+    with suppress(OSError):
+        world.stdout.flush()
+    return code
+
+
+def main(argv: Sequence[str], world: World) -> None:
+    """The whole life of the process."""
+    try:
+        with signals():
+            code = run(argv, world)
+    except Ended as ended:  # a second one, while the first was settled
+        code = int(ended.code.exit)
+    sys.exit(code)

@@ -1,0 +1,114 @@
+"""rdctl sandbox"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rdctl.cli.command import verb
+from rdctl.cli.lazy import LazyGroup
+from rdctl.effects import Effect
+from rdctl.result import Change, Item, Report, Text
+
+if TYPE_CHECKING:
+    from rdctl.cli.invocation import Invocation
+
+_HERE = "rdctl.cli.sandbox:"
+
+group = LazyGroup(
+    "sandbox",
+    help="Both systems simulated, to try and to learn.",
+    children={
+        "serve": (_HERE + "serve", "Serve the sandbox over HTTP, for other programs."),
+        "reset": (_HERE + "reset", "Put the sandbox back to how it began."),
+        "path": (_HERE + "path", "Show the file that holds the sandbox."),
+    },
+)
+
+
+@verb(
+    "serve",
+    on_site=False,
+    examples=[
+        "rdctl sandbox serve",
+        "rdctl sandbox serve --rapiddisk-port 0 --oio-port 0",
+    ],
+)
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    metavar="ADDRESS",
+    show_default=True,
+    help="The address to listen on.",
+)
+@click.option(
+    "--rapiddisk-port",
+    type=click.IntRange(0, 65535),
+    default=19118,
+    metavar="PORT",
+    show_default=True,
+    help="The port of rapiddiskd; 0 takes a free one.",
+)
+@click.option(
+    "--oio-port",
+    type=click.IntRange(0, 65535),
+    default=16002,
+    metavar="PORT",
+    show_default=True,
+    help="The port of the oio-proxy; 0 takes a free one.",
+)
+def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text:
+    """Serve the sandbox over HTTP, for other programs.
+
+    The addresses are written to standard error; the services behind the oio-proxy take free ports,
+    which it tells its clients. Runs until Ctrl-C. The ports are not those of the real daemons, and
+    it listens on this machine only unless --host says otherwise."""
+    from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
+    from rdctl.sandbox.serve import serve as serve_apps
+
+    ports = {RAPIDDISK_HOST: rapiddisk_port, OIO_HOST: oio_port}
+    # Where the services listen that the proxy knows by other addresses.
+    real: dict[str, str] = {}
+    served = apps(on.sandbox_path, real)
+    listeners = [(app, host, ports.get(name, 0)) for name, app in served.items()]
+
+    def ready(urls: list[str]) -> None:
+        for name, url in zip(served, urls, strict=True):
+            if name in ports:
+                on.notice(f"Serving {url}")
+            else:
+                real[name] = url.split("//", 1)[1]
+        on.notice("Ctrl-C stops.")
+
+    serve_apps(listeners, ready)
+    return Text("")
+
+
+@verb("reset", on_site=False, examples=["rdctl sandbox reset", "rdctl sandbox reset --dry-run"])
+def reset(on: Invocation) -> Report:
+    """Put the sandbox back to how it began.
+
+    All that was made in it is lost, so it asks first. No real system is touched."""
+    from rdctl.sandbox.store import Store
+
+    loss = f"the sandbox in {on.sandbox_path} goes back to how it began"
+    on.effects.consent([loss])
+    store = Store(on.sandbox_path)
+    act = Effect("reset the sandbox", f"reset {on.sandbox_path}", store.reset, loss)
+    on.effects.do(act, None)
+    done = None if on.effects.dry_run else True
+    return Report([Change("reset", "sandbox", done, done)])
+
+
+@verb(
+    "path",
+    shows="rdctl.sandbox/1",
+    on_site=False,
+    examples=["rdctl sandbox path", "rdctl sandbox path -o name"],
+)
+def path(on: Invocation) -> Item:
+    """Show the file that holds the sandbox.
+
+    It is made when something in the sandbox is first asked for. RDCTL_SANDBOX names another."""
+    return Item({"path": on.sandbox_path})
