@@ -1,0 +1,1 @@
+"""RapidDisk: RAM disks, caches on top of them, NVMe-oF targets."""

@@ -1,0 +1,193 @@
+"""What every backend of RapidDisk gives: facts, and single acts. Policy is in `operations`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import NoReturn, Protocol
+
+from rdctl.errors import Code, RdctlError
+from rdctl.rapiddisk.model import (
+    CacheCounters,
+    Inventory,
+    Port,
+    Resources,
+    Status,
+    Subsystem,
+    Target,
+    Unit,
+    User,
+    Volume,
+)
+
+
+class Backend(Protocol):
+    """Facts raise RdctlError when they cannot be had; an act raises it when it was refused.
+
+    An act that returns was accepted, which proves nothing: `operations` looks again.
+    """
+
+    # Whether listings always say of what a cache is made and what is exported.
+    tells_all: bool
+    # Whether a volume in use can grow, and those who use it be told.
+    grows_in_use: bool
+
+    @property
+    def users_seen(self) -> Sequence[str]:
+        """The kinds of user (see model.User) that can be found."""
+
+    def status(self) -> Status: ...
+
+    def resources(self) -> Resources: ...
+
+    def inventory(self) -> Inventory: ...
+
+    def counters(self, cache: str) -> CacheCounters: ...
+
+    def targets(self) -> list[Target]: ...
+
+    def ports(self) -> list[Port]: ...
+
+    def high_water(self, volume: str) -> int | None:
+        """Bytes: the end of the highest write since the last erase."""
+
+    def is_blank(self, volume: str) -> bool | None:
+        """Whether the volume begins with zeros; `usage` 0 does not prove it."""
+
+    def other_users(self) -> Mapping[str, list[User]]:
+        """Who uses which device, beyond what the listings show."""
+
+    def source_name(self, text: str) -> str:
+        """The name of a block device to be cached as this backend takes it, or a usage error."""
+
+    def permit(self) -> None:
+        """Raise when nothing can be changed here: no root, no module."""
+
+    def check_cache(self, volume: Volume, source: str, policy: str) -> None:
+        """Raise what is known to make a cache impossible."""
+
+    def claim(self, devices: Sequence[str]) -> AbstractContextManager[bool]:
+        """Keep others away from the devices until the acts are done. True when nobody else can
+        come between any more, so that it is worth looking once more."""
+
+    def create(self, mib: int, number: int | None) -> str | None:
+        """The new volume's name, where the backend learns it."""
+
+    def resize(self, volume: str, mib: int, destroys: str | None) -> None: ...
+
+    def erase(self, volume: str, destroys: str) -> None: ...
+
+    def remove(self, volume: str, destroys: str) -> None: ...
+
+    def set_lock(self, volume: str, locked: bool) -> None: ...
+
+    def map(self, volume: str, source: str, policy: str, destroys: str | None) -> None: ...
+
+    def unmap(self, cache: str, destroys: str) -> None: ...
+
+    def sync(self, cache: str) -> int | None:
+        """The blocks that are not written back after that; None in a dry run."""
+
+    def here(self, what: str) -> None:
+        """Raise `unsupported` unless this is the machine itself; `what` is done there only."""
+
+    # What only this machine itself can do.
+
+    def subsystems(self) -> list[Subsystem]: ...
+
+    def device_of(self, path: str | None) -> str | None:
+        """The name of the device that a namespace's path leads to."""
+
+    def nqn_of(self, device: str) -> str:
+        """The NQN that RapidDisk gives the export of a device."""
+
+    def permit_exports(self) -> None:
+        """Raise when no export can be changed here."""
+
+    def check_transport(self, transport: str) -> None:
+        """Raise when the kernel cannot serve ports of it."""
+
+    def address_of(self, interface: str) -> str: ...
+
+    def is_address_here(self, address: str) -> bool: ...
+
+    def change_export(
+        self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
+    ) -> None:
+        """Make one of the other: wholly or not at all."""
+
+    def revalidate(self, nqn: str, namespace: int) -> None:
+        """Tell the clients the device's size."""
+
+    def add_port(self, port: Port) -> None: ...
+
+    def remove_port(self, number: int, destroys: str) -> None: ...
+
+    def permit_daemon(self) -> None:
+        """Raise when the daemon's unit cannot be changed here."""
+
+    def daemon(self) -> Unit: ...
+
+    def daemon_act(self, verb: str, destroys: str | None) -> None: ...
+
+
+class LocalOnly:
+    """For a backend that is not this machine: all of this is `unsupported` there."""
+
+    def here(self, what: str) -> None:
+        here_only(what)
+
+    def sync(self, cache: str) -> int | None:
+        here_only("a cache is written back")
+
+    def subsystems(self) -> list[Subsystem]:
+        here_only("exports are made and unmade")
+
+    def device_of(self, path: str | None) -> str | None:
+        here_only("exports are made and unmade")
+
+    def nqn_of(self, device: str) -> str:
+        here_only("exports are made and unmade")
+
+    def permit_exports(self) -> None:
+        here_only("exports and ports are made and unmade")
+
+    def check_transport(self, transport: str) -> None:
+        here_only("ports are added")
+
+    def address_of(self, interface: str) -> str:
+        here_only("ports are added")
+
+    def is_address_here(self, address: str) -> bool:
+        here_only("ports are added")
+
+    def change_export(
+        self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
+    ) -> None:
+        here_only("exports are made and unmade")
+
+    def revalidate(self, nqn: str, namespace: int) -> None:
+        here_only("sizes are revalidated")
+
+    def add_port(self, port: Port) -> None:
+        here_only("ports are added")
+
+    def remove_port(self, number: int, destroys: str) -> None:
+        here_only("ports are removed")
+
+    def permit_daemon(self) -> None:
+        here_only("the daemon is started and stopped")
+
+    def daemon(self) -> Unit:
+        here_only("the daemon's unit is seen")
+
+    def daemon_act(self, verb: str, destroys: str | None) -> None:
+        here_only("the daemon is started and stopped")
+
+
+def here_only(what: str) -> NoReturn:
+    raise RdctlError(
+        Code.UNSUPPORTED,
+        f"{what} on the machine itself only: rapiddiskd has no request for it",
+        hint="Run rdctl there, with --local.",
+    )

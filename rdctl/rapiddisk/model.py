@@ -1,0 +1,230 @@
+"""What RapidDisk consists of: plain data, the same from every backend. Sizes are bytes; None is
+what the backend cannot tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rdctl.errors import Code, RdctlError
+from rdctl.units import escape
+
+POLICIES = ("write-through", "write-around", "writeback")
+NQN_PREFIX = "nqn.2021-06.org.rapiddisk:"
+PREFIXES = {"write-through": "rc-wt_", "write-around": "rc-wa_", "writeback": "rc-wb_"}
+
+# Longer or stranger names kill a rapiddiskd 9, and reach a root shell in 7 and 8.
+_VOLUME = re.compile(r"rd[0-9]{1,7}")
+_CACHE = re.compile(r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}")
+
+
+class Volume(NamedTuple):
+    """A RAM disk. `usage` is the memory that it takes."""
+
+    device: str
+    size: int | None
+    usage: int | None
+    locked: bool | None
+
+
+class Cache(NamedTuple):
+    """A mapping in which a volume caches a source."""
+
+    device: str
+    volume: str | None
+    source: str | None
+    policy: str
+
+
+class Inventory(NamedTuple):
+    volumes: list[Volume]
+    caches: list[Cache]
+
+
+class CacheCounters(NamedTuple):
+    """The counters of one cache under the kernel's own names."""
+
+    device: str
+    counters: dict[str, int]
+
+
+class User(NamedTuple):
+    """Somebody who uses a device: the kind, its name, what frees the device from it."""
+
+    kind: str
+    name: str
+    freed_by: str | None
+
+
+class VolumeDetail(NamedTuple):
+    """`users_seen` names the kinds of user that the backend can see."""
+
+    device: str
+    size: int | None
+    usage: int | None
+    high_water: int | None
+    locked: bool | None
+    users: list[User]
+    users_seen: list[str]
+
+
+class TargetPort(NamedTuple):
+    port: int
+    transport: str | None
+    address: str | None
+
+
+class Target(NamedTuple):
+    """One namespace of an NVMe subsystem; None where a half-made one has none."""
+
+    nqn: str
+    namespace: int | None
+    device: str | None
+    enabled: bool | None
+    any_host: bool | None
+    hosts: list[str] | None
+    ports: list[TargetPort]
+
+
+class Port(NamedTuple):
+    port: int
+    transport: str | None
+    address: str | None
+    service: str | None
+
+
+class Namespace(NamedTuple):
+    """Of an NVMe subsystem: `path` is the device that it exports."""
+
+    number: int
+    path: str | None
+    enabled: bool
+    uuid: str | None = None
+
+
+class Subsystem(NamedTuple):
+    """All of an NVMe subsystem, however complete: what a Target is a part of."""
+
+    nqn: str
+    any_host: bool
+    hosts: tuple[str, ...]
+    namespaces: tuple[Namespace, ...]
+    ports: tuple[int, ...]
+
+
+class Disk(NamedTuple):
+    device: str
+    size: int | None
+    vendor: str | None
+    model: str | None
+
+
+class Resources(NamedTuple):
+    mem_total: int
+    mem_free: int
+    mem_available: int | None
+    disks: list[Disk]
+
+
+class Module(NamedTuple):
+    """A kernel module; `load` is the command that loads it when it is missing."""
+
+    module: str
+    loaded: bool
+    version: str | None
+    needed_for: str
+    load: str | None
+
+
+class Status(NamedTuple):
+    """Of the daemon, or locally of the kernel modules: these only then."""
+
+    status: str
+    version: str | None
+    mode: str
+    endpoint: str | None
+    dialect: str | None = None
+    volumes: int | None = None
+    max_volumes: int | None = None
+    modules: list[Module] | None = None
+
+
+class Unit(NamedTuple):
+    """The systemd unit of the daemon."""
+
+    unit: str
+    installed: bool
+    active: bool
+    enabled: bool
+    state: str
+    pid: int | None
+
+
+def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
+    """A target for each namespace of a subsystem."""
+    offered = [
+        TargetPort(number, ports[number].transport, ports[number].address)
+        for number in subsystem.ports
+        if number in ports
+    ]
+    return [
+        Target(
+            subsystem.nqn,
+            namespace.number,
+            namespace.path,
+            namespace.enabled,
+            subsystem.any_host,
+            list(subsystem.hosts),
+            offered,
+        )
+        for namespace in subsystem.namespaces
+    ]
+
+
+def volume_name(text: str) -> str:
+    """The name of a volume, `/dev/rd0` allowed; anything else is a usage error."""
+    name = text.removeprefix("/dev/")
+    if not _VOLUME.fullmatch(name):
+        raise RdctlError(
+            Code.USAGE,
+            f"'{escape(text)}' is not the name of a volume",
+            hint="Volumes are called rd0, rd1, ...; see: rdctl rapiddisk list",
+            target=text,
+        )
+    return name
+
+
+def is_cache_name(name: str) -> bool:
+    return _CACHE.fullmatch(name) is not None
+
+
+def cache_name(text: str) -> str:
+    """The name of a cache, `/dev/mapper/rc-wt_sdb` allowed; anything else is a usage error."""
+    name = text.removeprefix("/dev/mapper/")
+    if not is_cache_name(name):
+        raise RdctlError(
+            Code.USAGE,
+            f"'{escape(text)}' is not the name of a cache",
+            hint="Caches are called rc-wt_SOURCE, rc-wa_SOURCE or rc-wb_SOURCE;"
+            " see: rdctl rapiddisk cache list",
+            target=text,
+        )
+    return name
+
+
+# One row for both kinds of statistics; writecache's words for what both count.
+_COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes": "num_write_req"}
+
+
+def stats_row(stats: CacheCounters, policy: str, keys: list[str]) -> dict[str, object]:
+    """The counters as a row with these keys, null where this kind of cache has none."""
+    counters = stats.counters
+    row: dict[str, object] = {key: counters.get(key) for key in keys}
+    for key, other in _COMMON.items():
+        row[key] = counters.get(key, counters.get(other))
+    reads, hits = row["reads"], row["cache_hits"]
+    rate = None
+    if isinstance(reads, int) and isinstance(hits, int) and reads > 0:
+        rate = round(hits / reads, 4)
+    return {**row, "device": stats.device, "policy": policy, "hit_rate": rate}

@@ -1,0 +1,443 @@
+"""RapidDisk through the REST API of rapiddiskd, 7.0 to 9.2.
+
+The body is the verdict, never the HTTP status; dialects are told apart by the keys that are there.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Any
+from urllib.parse import quote
+
+from rdctl.errors import Code, RdctlError
+from rdctl.rapiddisk.backend import LocalOnly, here_only
+from rdctl.rapiddisk.model import (
+    PREFIXES,
+    Cache,
+    CacheCounters,
+    Disk,
+    Inventory,
+    Port,
+    Resources,
+    Status,
+    Target,
+    TargetPort,
+    User,
+    Volume,
+)
+from rdctl.transport import READ_SECONDS, Reply, Transport
+from rdctl.units import defuse, escape, natural
+
+_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+# It was seen to attach `rd-1`, which no kernel does.
+_ATTACHED = re.compile(r"Attached device (rd-?[0-9]+) of size")
+_ASSUMED = Reply(200, "OK", {}, b'{"status": "Success"}')
+_ALL = "rdctl rapiddisk list"
+
+# What a daemon's words mean, in the order in which they are looked for.
+_REFUSALS: tuple[tuple[str, Code, str | None], ...] = (
+    ("Unsupported", Code.UNSUPPORTED, None),
+    ("does not exist", Code.NOT_FOUND, None),
+    ("Can't get device status", Code.NOT_FOUND, None),
+    ("cache_device_map: open: No such file", Code.NOT_FOUND, "Is the source's name right?"),
+    ("is currently mounted", Code.IN_USE, "Unmount it on that machine first."),
+    ("currently mapped", Code.IN_USE, "See: rdctl rapiddisk cache list"),
+    ("Device or resource busy", Code.IN_USE, "Somebody on that machine has it open."),
+    ("Unable to unmap", Code.IN_USE, "Is it open, exported, or below another mapping?"),
+    ("Size is currently set", Code.CONFLICT, None),
+    ("specify a size larger", Code.CONFLICT, "Data were written up to there."),
+    (
+        "sys/kernel/rapiddisk/mgmt: No such file",
+        Code.MODULE_MISSING,
+        "On that machine: modprobe rapiddisk",
+    ),
+    (
+        "NVMe Target subsystem is not loaded",
+        Code.MODULE_MISSING,
+        "On that machine: modprobe nvmet && modprobe nvmet-tcp",
+    ),
+    (
+        "search_cache_targets",
+        Code.FAILED,
+        "The daemon cannot list its mappings; is udev running on that machine?",
+    ),
+)
+
+
+class Rest(LocalOnly):
+    """The backend `remote`. `warn` is told once when the daemon is below 9."""
+
+    tells_all = False
+    grows_in_use = False
+    users_seen: Sequence[str] = ("cache", "export")
+
+    def __init__(self, transport: Transport, warn: Callable[[str], None]) -> None:
+        self._transport = transport
+        self._warn = warn
+        self._version: str | None = None
+
+    # --- facts --------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """GET /v1/checkServiceStatus"""
+        body = self._read("/v1/checkServiceStatus")
+        with self._shape():
+            version = _text(body["version"])
+            status = _text(body["status"])
+        if self._version is None:
+            self._version = version
+            if _major(version) < 9:
+                self._warn(
+                    f"rapiddiskd {defuse(version)} hands what it is sent to a root shell, and"
+                    " knows no lock and no usage; 9.1 or later is advised"
+                )
+        return Status(status, version, "remote", self._transport.url)
+
+    def resources(self) -> Resources:
+        """GET /v1/listAllResources"""
+        body = self._read("/v1/listAllResources")
+        with self._shape():
+            parts = _merged(body["resources"])
+            memory = _merged(parts["memory"])
+            disks = [_disk(entry) for entry in _list(parts["volumes"])]
+            disks.sort(key=lambda disk: natural(disk.device))
+            return Resources(
+                _integer(memory["mem_total"]), _integer(memory["mem_free"]), None, disks
+            )
+
+    def inventory(self) -> Inventory:
+        """GET /v1/listRapidDiskVolumes"""
+        body = self._read("/v1/listRapidDiskVolumes")
+        with self._shape():
+            parts = _merged(body["volumes"])
+            volumes = [_volume(entry) for entry in _list(parts["rapiddisk"])]
+            caches = [_cache(entry) for entry in _list(parts["rapiddisk_cache"])]
+        if volumes and all(volume.size == 0 for volume in volumes) and self._is_debian():
+            volumes = [volume._replace(size=None) for volume in volumes]
+        volumes.sort(key=lambda volume: natural(volume.device))
+        caches.sort(key=lambda cache: natural(cache.device))
+        return Inventory(volumes, caches)
+
+    def counters(self, cache: str) -> CacheCounters:
+        """GET /v1/showRapidDiskCacheStats/@volume"""
+        body = self._read(f"/v1/showRapidDiskCacheStats/{quote(cache, safe='')}", nothing=cache)
+        with self._shape():
+            counters = dict(_merged(_merged(body["statistics"])["cache_stats"]))
+            device = _text(counters.pop("device"))
+            return CacheCounters(device, {key: _integer(n) for key, n in counters.items()})
+
+    def targets(self) -> list[Target]:
+        """GET /v1/listAllNVMeTargets: fragile, 9.2.0 dies of a long device path; sent once."""
+        body = self._read("/v1/listAllNVMeTargets", repeatable=False)
+        with self._shape():
+            parts = _merged(body["targets"])
+            targets = [_target(entry, parts) for entry in _list(parts["nvmet_targets"])]
+        return sorted(targets, key=lambda target: (natural(target.nqn), target.namespace))
+
+    def ports(self) -> list[Port]:
+        """GET /v1/listAllNVMePorts"""
+        body = self._read("/v1/listAllNVMePorts")
+        with self._shape():
+            parts = _merged(body["targets"])
+            ports = [Port(*_port(entry), None) for entry in _list(parts["nvmet_ports"])]
+        return sorted(ports, key=lambda port: port.port)
+
+    def high_water(self, volume: str) -> int | None:
+        return None
+
+    def is_blank(self, volume: str) -> bool | None:
+        return None
+
+    def other_users(self) -> Mapping[str, list[User]]:
+        return {}
+
+    def source_name(self, text: str) -> str:
+        name = text.removeprefix("/dev/")
+        if not _SOURCE.fullmatch(name):
+            raise RdctlError(
+                Code.USAGE,
+                f"'{escape(text)}' cannot be named to a rapiddiskd as a source",
+                hint="It takes names right below /dev, such as sdb or dm-0.",
+                target=text,
+            )
+        return name
+
+    # --- acts ---------------------------------------------------------------------------------
+
+    def permit(self) -> None:
+        """The daemon itself tells."""
+
+    def check_cache(self, volume: Volume, source: str, policy: str) -> None:
+        """The daemon itself tells the rest, but it would have erased the volume by then."""
+        if policy == "writeback":
+            self._writeback_word()
+
+    def claim(self, devices: Sequence[str]) -> AbstractContextManager[bool]:
+        """Nothing: the daemon has one thread, and the wire has no lock."""
+        return nullcontext(False)
+
+    def create(self, mib: int, number: int | None) -> str | None:
+        """POST /v1/createRapidDisk/@size"""
+        if number is not None:
+            here_only("a volume's number is chosen")
+        message = self._act(f"createRapidDisk/{mib}", f"create a volume of {mib} MiB")
+        found = _ATTACHED.match(message or "")
+        return found[1] if found else None
+
+    def resize(self, volume: str, mib: int, destroys: str | None) -> None:
+        """POST /v1/resizeRapidDisk/@volume/@size"""
+        self._act(
+            f"resizeRapidDisk/{volume}/{mib}", f"resize {volume} to {mib} MiB", destroys=destroys
+        )
+
+    def erase(self, volume: str, destroys: str) -> None:
+        """POST /v1/flushRapidDisk/@volume"""
+        self._act(f"flushRapidDisk/{volume}", f"erase {volume}", destroys=destroys)
+
+    def remove(self, volume: str, destroys: str) -> None:
+        """POST /v1/removeRapidDisk/@volume"""
+        self._act(f"removeRapidDisk/{volume}", f"remove {volume}", destroys=destroys)
+
+    def set_lock(self, volume: str, locked: bool) -> None:
+        """POST /v1/lockRapidDisk/@volume, POST /v1/unlockRapidDisk/@volume"""
+        verb = "lock" if locked else "unlock"
+        self._act(f"{verb}RapidDisk/{volume}", f"{verb} {volume}")
+
+    def map(self, volume: str, source: str, policy: str, destroys: str | None) -> None:
+        """POST /v1/createRapidDiskCache/@volume/@source/@policy"""
+        word = policy if policy != "writeback" else self._writeback_word()
+        self._act(
+            f"createRapidDiskCache/{volume}/{quote(source, safe='')}/{word}",
+            f"map {volume} over {source}",
+            shows="rdctl rapiddisk cache list",
+            destroys=destroys,
+        )
+
+    def unmap(self, cache: str, destroys: str) -> None:
+        """POST /v1/removeRapidDiskCache/@volume: a write-back cache writes back first, however
+        long that takes."""
+        writes_back = cache.startswith(PREFIXES["writeback"])
+        self._act(
+            f"removeRapidDiskCache/{quote(cache, safe='')}",
+            f"unmap {cache}",
+            shows="rdctl rapiddisk cache list",
+            destroys=destroys,
+            seconds=None if writes_back else READ_SECONDS,
+        )
+
+    # --- the wire -----------------------------------------------------------------------------
+
+    def _read(self, path: str, *, repeatable: bool = True, nothing: str | None = None) -> Any:
+        """The JSON object of a read. An empty reply to a question about one thing (`nothing`) is
+        how 7.x and 8.x say that it does not exist."""
+        reply = self._transport.read(path, repeatable=repeatable)
+        if not reply.body.strip() and reply.status == 200 and nothing is not None:
+            raise RdctlError(Code.NOT_FOUND, f"{nothing} does not exist", target=nothing)
+        if not reply.body and reply.status == 200:
+            raise self._refused("Unsupported.", reply)
+        body = self._object(reply)
+        if _verdict(body) in ("Failed", "Unsupported"):
+            raise self._refused(str(body.get("message") or _verdict(body)), reply)
+        # Only daemons below 9 end their lines: they are asked who they are, so that one is warned.
+        if reply.body.endswith(b"\n") and self._version is None and "version" not in body:
+            self.status()
+        return body
+
+    def _act(
+        self,
+        path: str,
+        what: str,
+        *,
+        shows: str = _ALL,
+        destroys: str | None = None,
+        seconds: float | None = READ_SECONDS,
+    ) -> str | None:
+        """Send a change; the daemon's message. An empty 200 proves nothing, so it passes."""
+        reply = self._transport.change(
+            f"/v1/{path}",
+            what=what,
+            shows=shows,
+            destroys=destroys,
+            seconds=seconds,
+            assume=_ASSUMED,
+        )
+        text, no = reply.text.strip(), 400 <= reply.status < 500
+        if not text and reply.status == 200:
+            return None
+        if (not text and no) or text.startswith("Error"):
+            raise self._refused(text, reply)
+        try:
+            body = self._object(reply)
+            verdict = _verdict(body)
+            if verdict not in ("Success", "Failed", "Unsupported"):
+                raise self._strange(f"its verdict is {defuse(str(verdict)[:60])!r}", reply)
+        except RdctlError as strange:
+            # HTTP's own No is one; what else cannot be read may have been a Yes.
+            if no:
+                raise
+            raise self._transport.fate_unknown(what, shows, strange) from strange
+        if verdict == "Success":
+            return str(body.get("message") or "") or None
+        raise self._refused(str(body.get("message") or verdict), reply)
+
+    def _object(self, reply: Reply) -> dict[str, Any]:
+        try:
+            body = reply.json()
+        except ValueError:
+            start = defuse(reply.text[:60]).strip() or "nothing"
+            raise self._strange(f"no JSON but {start!r}", reply) from None
+        if not isinstance(body, dict):
+            raise self._strange("JSON, but no object", reply)
+        return body
+
+    def _refused(self, message: str, reply: Reply) -> RdctlError:
+        """The daemon's No, in its own words where it has some."""
+        message = defuse(message).strip()
+        code, hint = next(
+            ((code, hint) for words, code, hint in _REFUSALS if words in message),
+            (Code.FAILED, None),
+        )
+        if code is Code.UNSUPPORTED:
+            message = "this rapiddiskd does not know the request"
+        elif message in ("", "Failed"):
+            message = "the daemon refused and gave no reason"
+            hint = "Its log on that machine may tell: journalctl -u rapiddiskd"
+        return RdctlError(
+            code, message.removeprefix("Error. "), hint=hint, http_status=reply.status
+        )
+
+    def _strange(self, what: str, reply: Reply) -> RdctlError:
+        return RdctlError(
+            Code.BAD_REPLY,
+            f"{self._transport.url} does not answer as a rapiddiskd does: {what}",
+            hint="Is this the port of rapiddiskd (9118)?",
+            http_status=reply.status,
+        )
+
+    @contextmanager
+    def _shape(self) -> Iterator[None]:
+        try:
+            yield
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise RdctlError(
+                Code.BAD_REPLY,
+                f"{self._transport.url} does not answer as a rapiddiskd does: its JSON lacks what"
+                f" it should hold ({defuse(str(error)[:60])})",
+                hint="Is this the port of rapiddiskd (9118)?",
+            ) from error
+
+    def _is_debian(self) -> bool:
+        """Whether this is Debian's 9.0.0, whose listings hold nothing that is read from sysfs."""
+        if self._version is None:
+            self.status()
+        return self._version == "9.0.0"
+
+    def _writeback_word(self) -> str:
+        if self._version is None:
+            self.status()
+        major = _major(self._version or "")
+        if major < 8:
+            raise RdctlError(
+                Code.UNSUPPORTED,
+                f"rapiddiskd {self._version} has no write-back caches",
+                hint="Use --policy write-through or write-around.",
+            )
+        return "write-back" if major >= 9 else "writeback"
+
+
+# --- reading values -----------------------------------------------------------------------------
+
+
+def _verdict(body: dict[str, Any]) -> Any:
+    return body.get("status", body.get("return_status"))
+
+
+def _major(version: str) -> int:
+    """The major version; what cannot be read counts as new."""
+    digits = version.split(".")[0]
+    return int(digits) if re.fullmatch(r"[0-9]{1,4}", digits) else 9
+
+
+def _merged(parts: Any) -> dict[str, Any]:
+    """The daemon wraps each object into a list of one-key objects."""
+    merged: dict[str, Any] = {}
+    for part in _list(parts):
+        if not isinstance(part, dict):
+            raise TypeError("an object was expected")
+        merged.update(part)
+    return merged
+
+
+def _list(value: Any) -> list[Any]:
+    if not isinstance(value, list):
+        raise TypeError("a list was expected")
+    return value
+
+
+def _integer(value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise TypeError("a number was expected")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("a text was expected")
+    return value
+
+
+def _known(value: Any) -> str | None:
+    """A text, None where the daemon has only a word for nothing."""
+    return None if _text(value) in ("", "UNDEFINED", "UNAVAILABLE", "(null)") else value
+
+
+def _volume(entry: dict[str, Any]) -> Volume:
+    # Below 9 there are neither usage nor status.
+    return Volume(
+        _text(entry["device"]),
+        _integer(entry["size"]) % (1 << 64),
+        _integer(entry["usage"]) if "usage" in entry else None,
+        {"locked": True, "unlocked": False}.get(_text(entry.get("status", ""))),
+    )
+
+
+def _cache(entry: dict[str, Any]) -> Cache:
+    return Cache(
+        _text(entry["device"]),
+        _known(entry["cache"]),
+        _known(entry["source"]),
+        _text(entry["mode"]),
+    )
+
+
+def _disk(entry: dict[str, Any]) -> Disk:
+    vendor, model, size = entry["vendor"], entry["model"], _integer(entry["size"])
+    # Debian's 9.0.0 reads nothing from sysfs: its zero is no size.
+    unread = size == 0 and vendor == "" and model == ""
+    return Disk(_text(entry["device"]), None if unread else size, _known(vendor), _known(model))
+
+
+def _port(entry: dict[str, Any]) -> TargetPort:
+    return TargetPort(_integer(entry["port"]), _known(entry["protocol"]), _known(entry["address"]))
+
+
+def _target(entry: dict[str, Any], parts: dict[str, Any]) -> Target:
+    nqn, device = _text(entry["nqn"]), _text(entry["device"])
+    if "nvmet_ports" not in parts:
+        ports = _list(entry["assigned_ports"])
+        hosts = [_text(host["host"]) for host in _list(entry["allowed_hosts"])]
+    else:
+        # 8.x and 9.0.0: one list of all pairs of port and subsystem, and no hosts.
+        ports = [port for port in _list(parts["nvmet_ports"]) if _text(port["nqn"]) == nqn]
+        hosts = None
+    return Target(
+        nqn,
+        _integer(entry["namespace"]),
+        _known(device),
+        None if device == "" else {"true": True, "false": False}[entry["enabled"]],
+        False if hosts else None,
+        hosts,
+        sorted(map(_port, ports), key=lambda port: port.port),
+    )
