@@ -1,0 +1,459 @@
+"""The policy of NVMe targets and ports. A rapiddiskd lists them; only the machine itself changes
+them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import TypeVar
+
+from rdctl.effects import Effects
+from rdctl.errors import Code, RdctlError
+from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.model import (
+    NQN_PREFIX,
+    Namespace,
+    Port,
+    Subsystem,
+    Target,
+    cache_name,
+    targets_of,
+    volume_name,
+)
+from rdctl.rapiddisk.operations import Facts
+from rdctl.result import Change, Failure, Listing, Report
+from rdctl.units import escape
+
+T = TypeVar("T")
+
+# The kernel's limit is a name of 223 bytes.
+_NQN = re.compile(r"nqn\.[!-.0-~]{1,219}")
+_OURS = re.compile(r"rd[0-9]+|rc-w[tab]_.+")
+
+
+class Exports:
+    def __init__(self, backend: Backend, effects: Effects) -> None:
+        self._backend = backend
+        self._effects = effects
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def targets(self, incomplete: bool) -> Listing:
+        """The namespaces of all subsystems; with `incomplete` also subsystems without one."""
+        if not incomplete:
+            return Listing(self._backend.targets())
+        ports = {port.port: port for port in self._backend.ports()}
+        targets: list[Target] = []
+        for subsystem in self._backend.subsystems():
+            nothing = Namespace(0, None, False)
+            shown = subsystem if subsystem.namespaces else subsystem._replace(namespaces=(nothing,))
+            found = targets_of(shown, ports)
+            if not subsystem.namespaces:
+                found = [target._replace(namespace=None) for target in found]
+            targets += found
+        return Listing(targets)
+
+    def ports(self) -> Listing:
+        return Listing(self._backend.ports())
+
+    # --- exporting ----------------------------------------------------------------------------
+
+    def export(
+        self, device: str, ports: Sequence[int], hosts: Sequence[str], any_host: bool
+    ) -> Report:
+        """Offer a volume or a cache on these ports to these hosts; what is exported already gains
+        the ports and hosts that it lacks."""
+        device = _device_name(device)
+        for host in hosts:
+            _check_nqn(host)
+        self._backend.permit_exports()
+        with self._backend.claim([]):
+            facts = Facts.of(self._backend)
+            before = self._exported(device)
+            self._guard(facts, device, before)
+            self._check_ports(ports)
+            after = self._wanted(device, before, ports, hosts, any_host)
+            if after == before:
+                return Report([Change("export", device, False, True, _export_facts(after))])
+            self._change(device, before, after, None)
+            return self._confirmed("export", device, after)
+
+    def _exported(self, device: str) -> Subsystem | None:
+        """The one export of a device that can be added to; None when there is none."""
+        found = self._exports_of(device)
+        if not found:
+            return None
+        subsystem = found[0]
+        if len(found) > 1 or len(subsystem.namespaces) > 1:
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{device} is exported by {', '.join(s.nqn for s in found)}, with more than rdctl"
+                " made",
+                hint="Its maker has to change that, or: nvmetcli",
+                target=device,
+            )
+        if not subsystem.namespaces[0].enabled:
+            raise _half_made(subsystem.nqn)
+        return subsystem
+
+    def _exports_of(self, device: str) -> list[Subsystem]:
+        return [
+            subsystem
+            for subsystem in self._backend.subsystems()
+            if any(self._backend.device_of(n.path) == device for n in subsystem.namespaces)
+        ]
+
+    def _guard(self, facts: Facts, device: str, before: Subsystem | None) -> None:
+        """Who exports a device that somebody else uses corrupts it."""
+        but = before.nqn if before is not None else None
+        for volume in facts.inventory.volumes:
+            if volume.device == device:
+                facts.guard(volume, False, free=False)
+                break
+        else:
+            if not any(cache.device == device and cache.volume for cache in facts.inventory.caches):
+                raise RdctlError(
+                    Code.NOT_FOUND,
+                    f"{device} does not exist",
+                    hint="See: rdctl rapiddisk list, rdctl rapiddisk cache list",
+                    target=device,
+                )
+        facts.guard_users(device, but)
+
+    def _check_ports(self, ports: Sequence[int]) -> None:
+        there = {port.port: port for port in self._backend.ports()}
+        for number in ports:
+            if number not in there:
+                shown = ", ".join(map(str, there)) or "none yet"
+                raise RdctlError(
+                    Code.NOT_FOUND,
+                    f"port {number} does not exist",
+                    hint=f"There is {shown}. Add it: rdctl rapiddisk nvmet port add {number}"
+                    " --transport tcp --address IP",
+                    target=str(number),
+                )
+            transport = there[number].transport
+            if transport is None:
+                raise RdctlError(
+                    Code.CONFLICT,
+                    f"port {number} is only half made",
+                    hint=f"Remove it: rdctl rapiddisk nvmet port remove {number}",
+                    target=str(number),
+                )
+            self._backend.check_transport(transport)
+
+    def _wanted(
+        self,
+        device: str,
+        before: Subsystem | None,
+        ports: Sequence[int],
+        hosts: Sequence[str],
+        any_host: bool,
+    ) -> Subsystem:
+        if before is None:
+            nqn = self._backend.nqn_of(device)
+            if any(subsystem.nqn == nqn for subsystem in self._backend.subsystems()):
+                raise _half_made(nqn)
+            path = f"/dev/{device}" if device.startswith("rd") else f"/dev/mapper/{device}"
+            before = Subsystem(nqn, any_host, (), (Namespace(1, path, True),), ())
+        elif before.any_host != any_host:
+            who = "any host" if before.any_host else "named hosts only"
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{device} is exported to {who} already, and the kernel knows no way in between",
+                hint=f"Unexport it first: rdctl rapiddisk nvmet unexport {device}",
+                target=device,
+            )
+        return before._replace(hosts=_union(before.hosts, hosts), ports=_union(before.ports, ports))
+
+    def _change(
+        self, device: str, before: Subsystem | None, after: Subsystem | None, loss: str | None
+    ) -> None:
+        """While it is made nobody else can mount, map or swap to a device that nobody uses."""
+        with self._backend.claim([device] if before is None else []):
+            self._backend.change_export(before, after, loss)
+
+    def _confirmed(self, action: str, target: str, after: Subsystem) -> Report:
+        if self._effects.dry_run:
+            return Report([Change(action, target, None, None, _export_facts(after))])
+        seen = [s for s in self._backend.subsystems() if s.nqn == after.nqn]
+        if not seen or _essence(seen[0]) != _essence(after):
+            return Report([Failure(action, _unproven(target))])
+        return Report([Change(action, target, True, True, _export_facts(after))])
+
+    # --- unexporting --------------------------------------------------------------------------
+
+    def unexport(
+        self, device: str | None, nqn: str | None, ports: Sequence[int], hosts: Sequence[str]
+    ) -> Report:
+        """Take an export away, or only these ports and hosts of it. Without its last port it goes
+        wholly; without its last host nobody may connect."""
+        device = None if device is None else _device_name(device)
+        target = device or nqn or ""
+        self._backend.permit_exports()
+        before = self._to_unexport(device, nqn)
+        after = _without(before, ports, hosts)
+        if after == before:
+            return Report([Change("unexport", target, False, True)])
+        loss = f"{before.nqn}: {_unexport_loss(before, after)}"
+        self._effects.consent([loss])
+        with self._backend.claim([]) as alone:
+            if alone and self._to_unexport(device, nqn) != before:
+                raise RdctlError(
+                    Code.CONFLICT,
+                    f"{target} was changed by somebody meanwhile; nothing was done",
+                    hint="Look again: rdctl rapiddisk nvmet list --all",
+                    target=target,
+                )
+            self._backend.change_export(before, after, loss)
+        if after is not None:
+            return self._confirmed("unexport", target, after)
+        if self._effects.dry_run:
+            return Report([Change("unexport", target, None, None)])
+        if any(subsystem.nqn == before.nqn for subsystem in self._backend.subsystems()):
+            return Report([Failure("unexport", _unproven(target))])
+        return Report([Change("unexport", target, True, True)])
+
+    def _to_unexport(self, device: str | None, nqn: str | None) -> Subsystem:
+        if device is not None:
+            found = self._exports_of(device)
+            name, shows = device, "rdctl rapiddisk nvmet list"
+        else:
+            found = [s for s in self._backend.subsystems() if s.nqn == nqn]
+            name, shows = str(nqn), "rdctl rapiddisk nvmet list --all"
+        if not found:
+            raise RdctlError(
+                Code.NOT_FOUND, f"{escape(name)} is not exported", hint=f"See: {shows}", target=name
+            )
+        if len(found) > 1:
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{name} is exported more than once: {', '.join(s.nqn for s in found)}",
+                hint="Name one of them with --nqn.",
+                target=name,
+            )
+        self._guard_foreign(found[0])
+        return found[0]
+
+    def _guard_foreign(self, subsystem: Subsystem) -> None:
+        """Only what is empty or RapidDisk's is taken away."""
+        devices = [self._backend.device_of(n.path) for n in subsystem.namespaces]
+        if all(device is None or _OURS.fullmatch(device) for device in devices):
+            if any(devices) or not subsystem.namespaces or subsystem.nqn.startswith(NQN_PREFIX):
+                return
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{subsystem.nqn} exports other devices than RapidDisk's, and is left to its maker",
+            hint="Its own tool, or nvmetcli, removes it.",
+            target=subsystem.nqn,
+        )
+
+    def revalidate(self, device: str) -> Report:
+        """Tell the clients of an export the device's size, after it was resized."""
+        device = _device_name(device)
+        self._backend.permit_exports()
+        found = self._exports_of(device)
+        if not found:
+            raise RdctlError(
+                Code.NOT_FOUND,
+                f"{device} is not exported",
+                hint="See: rdctl rapiddisk nvmet list",
+                target=device,
+            )
+        with self._backend.claim([]):
+            for subsystem in found:
+                for namespace in subsystem.namespaces:
+                    if self._backend.device_of(namespace.path) == device:
+                        self._backend.revalidate(subsystem.nqn, namespace.number)
+        changed = None if self._effects.dry_run else True
+        return Report([Change("revalidate", device, changed, None)])
+
+    # --- ports --------------------------------------------------------------------------------
+
+    def add_port(
+        self, number: int, transport: str, interface: str | None, address: str | None, service: str
+    ) -> Report:
+        """A port on an address of this machine; nothing listens before the first export."""
+        self._backend.permit_exports()
+        self._backend.check_transport(transport)
+        if interface is not None:
+            address = self._backend.address_of(interface)
+        if address is not None:
+            address = self._here(address)
+        port = Port(number, transport, address, None if address is None else service)
+        facts = {"transport": transport, "address": address, "service": port.service}
+        target = str(number)
+        with self._backend.claim([]):
+            there = self._backend.ports()
+            if port in there:
+                return Report([Change("add", target, False, True, facts)])
+            self._guard_port(port, there)
+            self._backend.add_port(port)
+            if self._effects.dry_run:
+                return Report([Change("add", target, None, None, facts)])
+            if port not in self._backend.ports():
+                return Report([Failure("add", _unproven(target))])
+            return Report([Change("add", target, True, True, facts)])
+
+    def _here(self, address: str) -> str:
+        """The address in its usual form; the kernel takes any, and fails at the first export."""
+        import ipaddress
+
+        try:
+            usual = str(ipaddress.ip_address(address))
+        except ValueError as error:
+            raise RdctlError(
+                Code.USAGE,
+                f"'{escape(address)}' is no IPv4 or IPv6 address",
+                hint="An interface is named with --interface.",
+                target=address,
+            ) from error
+        if not self._backend.is_address_here(usual):
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{usual} is not an address of this machine",
+                hint="See: ip address",
+                target=usual,
+            )
+        return usual
+
+    def _guard_port(self, port: Port, there: Sequence[Port]) -> None:
+        for other in there:
+            if other.port == port.port:
+                raise RdctlError(
+                    Code.EXISTS,
+                    f"port {port.port} exists: {_port_words(other)}",
+                    hint=f"Choose another number, or: rdctl rapiddisk nvmet port remove"
+                    f" {port.port}",
+                    target=str(port.port),
+                )
+            same = (other.address, other.service) == (port.address, port.service)
+            if same and port.address is not None and other.transport == port.transport:
+                raise RdctlError(
+                    Code.CONFLICT,
+                    f"port {other.port} is on {_port_words(other)} already: only one could listen",
+                    hint="Export on that port, or choose another --service.",
+                    target=str(port.port),
+                )
+
+    def remove_port(self, number: int) -> Report:
+        """Remove a port on which nothing is exported."""
+        self._backend.permit_exports()
+        target = str(number)
+        self._guard_removal(number)
+        loss = f"port {number}: nothing can be exported on it any more"
+        self._effects.consent([loss])
+        with self._backend.claim([]):
+            self._backend.remove_port(number, loss)
+        if self._effects.dry_run:
+            return Report([Change("remove", target, None, None)])
+        if any(port.port == number for port in self._backend.ports()):
+            return Report([Failure("remove", _unproven(target))])
+        return Report([Change("remove", target, True, True)])
+
+    def _guard_removal(self, number: int) -> None:
+        there = [port.port for port in self._backend.ports()]
+        if number not in there:
+            raise RdctlError(
+                Code.NOT_FOUND,
+                f"port {number} does not exist",
+                hint=f"There is {', '.join(map(str, there)) or 'none'}.",
+                target=str(number),
+            )
+        for subsystem in self._backend.subsystems():
+            if number in subsystem.ports:
+                raise RdctlError(
+                    Code.IN_USE,
+                    f"port {number} is in use: {subsystem.nqn} is exported on it",
+                    hint=f"Free it first: rdctl rapiddisk nvmet unexport --nqn {subsystem.nqn}"
+                    f" --port {number}",
+                    target=str(number),
+                )
+
+
+# --- small things -------------------------------------------------------------------------------
+
+
+def _device_name(text: str) -> str:
+    name = text.removeprefix("/dev/mapper/")
+    return cache_name(name) if name.startswith("rc") else volume_name(name)
+
+
+def _check_nqn(text: str) -> None:
+    if not _NQN.fullmatch(text):
+        raise RdctlError(
+            Code.USAGE,
+            f"'{escape(text)}' is not the NQN of a host",
+            hint="It begins with nqn. and has no slash, 223 bytes at most; on the host it is in"
+            " /etc/nvme/hostnqn.",
+            target=text,
+        )
+
+
+def _half_made(nqn: str) -> RdctlError:
+    return RdctlError(
+        Code.EXISTS,
+        f"{nqn} is there already, half made or for another device",
+        hint=f"Look at it with: rdctl rapiddisk nvmet list --all; remove it with:"
+        f" rdctl rapiddisk nvmet unexport --nqn {nqn}",
+        target=nqn,
+    )
+
+
+def _unproven(target: str) -> RdctlError:
+    return RdctlError(
+        Code.UNPROVEN,
+        f"{target}: the kernel took it, but it is not seen afterwards",
+        hint="Does another tool change exports? See: rdctl rapiddisk nvmet list --all",
+        target=target,
+    )
+
+
+def _union(there: tuple[T, ...], more: Sequence[T]) -> tuple[T, ...]:
+    return tuple(dict.fromkeys((*there, *more)))
+
+
+def _without(before: Subsystem, ports: Sequence[int], hosts: Sequence[str]) -> Subsystem | None:
+    """None: nothing is left of it."""
+    left = tuple(port for port in before.ports if port not in ports)
+    if not ports and not hosts:
+        return None
+    if ports and not left and before.ports:
+        return None
+    allowed = tuple(host for host in before.hosts if host not in hosts)
+    return before._replace(ports=left, hosts=allowed)
+
+
+def _unexport_loss(before: Subsystem, after: Subsystem | None) -> str:
+    if after is None:
+        return "its clients lose it"
+    ports = [str(port) for port in before.ports if port not in after.ports]
+    hosts = [host for host in before.hosts if host not in after.hosts]
+    words = []
+    if ports:
+        words.append(f"clients on port {', '.join(ports)} lose it")
+    if hosts:
+        words.append(f"{', '.join(hosts)} may connect no more")
+    if not after.hosts and not after.any_host:
+        words.append("nobody is left who may")
+    return "; ".join(words)
+
+
+def _essence(subsystem: Subsystem) -> tuple[object, ...]:
+    """What was asked for, without what the kernel chooses and the order."""
+    namespaces = {(n.number, n.path, n.enabled) for n in subsystem.namespaces}
+    return subsystem.any_host, set(subsystem.hosts), set(subsystem.ports), namespaces
+
+
+def _export_facts(subsystem: Subsystem) -> dict[str, object]:
+    return {
+        "nqn": subsystem.nqn,
+        "ports": list(subsystem.ports),
+        "hosts": list(subsystem.hosts),
+        "any_host": subsystem.any_host,
+    }
+
+
+def _port_words(port: Port) -> str:
+    words = (port.transport, port.address, port.service)
+    return " ".join(word for word in words if word) or "half made"

@@ -1,0 +1,1 @@
+"""RapidDisk on this very machine, through the kernel: sysfs, ioctls, device-mapper, configfs."""

@@ -1,0 +1,79 @@
+"""The ioctls of block devices: those of the module rapiddisk, and the lock."""
+
+from __future__ import annotations
+
+import os
+
+from rdctl.effects import Effect, Effects, Syscalls, ioctl
+from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs
+
+_HIGH_WATER = 0x0529  # u64, sectors
+_USAGE = 0x0530  # u64, pages
+_ERASE = 0x0531
+_SET_READ_ONLY = 0x125D  # BLKROSET
+PAGE = 4096
+
+
+class BlockDevices:
+    """Asks and changes single devices by name. Raises OSError."""
+
+    def __init__(self, sysfs: Sysfs, calls: Syscalls, effects: Effects) -> None:
+        self._sysfs = sysfs
+        self._calls = calls
+        self._effects = effects
+
+    def usage(self, volume: str) -> int:
+        """Bytes of memory that the volume takes."""
+        return self._ask(volume, _USAGE) * PAGE
+
+    def high_water(self, volume: str) -> int:
+        """Bytes: the end of the highest write since the last erase."""
+        return self._ask(volume, _HIGH_WATER) * SECTOR
+
+    def _ask(self, volume: str, request: int) -> int:
+        path, answer = self._path(volume), bytearray(8)
+        line = f"# ioctl {path} {request:#06x}"
+        self._effects.look(
+            ioctl(self._calls, path, request, answer, what=f"ask {volume}", line=line)
+        )
+        return int.from_bytes(answer, "little")
+
+    def is_blank(self, volume: str) -> bool:
+        """Whether its first 4 KiB are zeros: there file systems and write-back caches begin."""
+        descriptor = self._calls.open_device(self._path(volume))
+        try:
+            return not any(os.pread(descriptor, PAGE, 0))
+        finally:
+            self._calls.close(descriptor)
+
+    def set_lock(self, volume: str, locked: bool) -> None:
+        node = self._path(volume)
+        self._effects.do(
+            ioctl(
+                self._calls,
+                node,
+                _SET_READ_ONLY,
+                bytearray(int(locked).to_bytes(4, "little")),
+                what=f"{'lock' if locked else 'unlock'} {volume}",
+                line=f"blockdev {'--setro' if locked else '--setrw'} {node}",
+            ),
+            None,
+        )
+
+    def erase(self, volume: str, descriptor: int | None, destroys: str | None) -> Effect[None]:
+        """Free all memory of the volume. The descriptor has to be the only open one, and without
+        one the volume is claimed for it: even where the kernel refuses, it sets usage and
+        high-water mark to 0 and keeps the data."""
+        path = self._path(volume)
+        return ioctl(
+            self._calls,
+            path if descriptor is None else descriptor,
+            _ERASE,
+            what=f"erase {volume}",
+            line=f"ioctl {path} {_ERASE:#06x}",
+            destroys=destroys,
+            exclusive=True,
+        )
+
+    def _path(self, name: str) -> str:
+        return self._sysfs.path(self._sysfs.node(name))

@@ -1,0 +1,161 @@
+"""Device-mapper by its raw ioctls: `struct dm_ioctl`, then targets, a name list or a message.
+
+Reasons of a refusal are only in the kernel's log. Everything raises OSError.
+"""
+
+from __future__ import annotations
+
+import errno
+import struct
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from rdctl.effects import Effect, Effects, Syscalls, ioctl
+from rdctl.rapiddisk.kernel.sysfs import Sysfs
+
+# version[3], data_size, data_start, target_count, open_count, flags, event_nr, padding, dev,
+# name[128], uuid[129], data[7]
+_HEADER = struct.Struct("=3I I I I i I I I Q 128s 129s 7s")
+# sector_start, length, status, next, target_type[16]
+_TARGET = struct.Struct("=Q Q i I 16s")
+# dev, next; then the name
+_NAME = struct.Struct("=Q I")
+_FIRST = 0xC138FD00
+_LIST, _CREATE, _REMOVE, _RESUME, _LOAD, _STATUS, _MESSAGE = 2, 3, 4, 6, 9, 12, 14
+_BUFFER_FULL = 1 << 8
+# For udev, in the high half of event_nr: the event comes from who made the device, so its rules
+# make /dev/mapper/NAME and keep it at later events.
+_PRIMARY_SOURCE = 0x0040 << 16
+_ANSWER = 16 << 10
+
+
+class Status(NamedTuple):
+    """The one target of a mapping: its type and the text of its status."""
+
+    kind: str
+    text: str
+
+
+class DeviceMapper:
+    def __init__(self, sysfs: Sysfs, calls: Syscalls, effects: Effects) -> None:
+        self._control = sysfs.path("dev/mapper/control")
+        self._calls = calls
+        self._effects = effects
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def names(self) -> list[str]:
+        """All mappings, also those that have no table yet: sysfs does not show these."""
+        return list(_names(self._ask(_LIST, "", "dmsetup ls")))
+
+    def status(self, name: str) -> Status | None:
+        """None while the mapping has no table."""
+        data = self._ask(_STATUS, name, f"dmsetup status {name}")
+        if not data:
+            return None
+        *_, kind = _TARGET.unpack_from(data)
+        text = data[_TARGET.size :].split(b"\0", 1)[0]
+        return Status(_word(kind), text.decode("utf-8", "replace"))
+
+    def _ask(self, command: int, name: str, line: str) -> bytes:
+        """The answer, in a buffer that is made larger until it holds all of it."""
+        room = _ANSWER
+        while True:
+            buffer = _request(name, bytes(room))
+            self._effects.look(self._effect(command, buffer, line, f"# {line}"))
+            fields = _HEADER.unpack_from(buffer)
+            size, start, count, flags = fields[3], fields[4], fields[5], fields[7]
+            if not flags & _BUFFER_FULL:
+                if command == _STATUS and not count:
+                    return b""
+                return bytes(buffer[start:size])
+            room *= 2
+
+    # --- changing -----------------------------------------------------------------------------
+
+    def create(self, name: str) -> None:
+        """An empty device, which a failed transaction removes again."""
+        effect = self._effect(_CREATE, _request(name), f"make {name}")
+        self._effects.do(
+            effect._replace(line=f"dmsetup create {name} --notable"), None, [self._removal(name)]
+        )
+
+    def load(
+        self,
+        name: str,
+        sectors: int,
+        kind: str,
+        arguments: str,
+        destroys: str | None,
+        then: Effect[None],
+    ) -> None:
+        """The table of one target, which is not in use before `resume`. `then` follows when the
+        mapping has to be removed again."""
+        text = arguments.encode() + b"\0"
+        text += bytes(-len(text) % 8)
+        target = _TARGET.pack(0, sectors, 0, _TARGET.size + len(text), kind.encode()) + text
+        table = f"0 {sectors} {kind} {arguments}"
+        effect = self._effect(
+            _LOAD,
+            _request(name, target, targets=1),
+            f"load the table of {name}",
+            f"dmsetup load {name} --table '{table}'",
+        )
+        self._effects.do(effect._replace(destroys=destroys), None, [then, self._removal(name)])
+
+    def resume(self, name: str) -> None:
+        """The loaded table comes into use."""
+        request = _request(name, event=_PRIMARY_SOURCE)
+        line = f"dmsetup resume {name}"
+        self._effects.do(self._effect(_RESUME, request, f"resume {name}", line), None)
+
+    def message(self, name: str, text: str) -> None:
+        """To sector 0; returns when it was obeyed."""
+        message = struct.pack("=Q", 0) + text.encode() + b"\0"
+        effect = self._effect(
+            _MESSAGE,
+            _request(name, message),
+            f"{text} {name}",
+            f"dmsetup message {name} 0 {text}",
+        )
+        self._effects.do(effect, None)
+
+    def remove(self, name: str, destroys: str | None) -> None:
+        """EBUSY while it is open."""
+        self._effects.do(self._removal(name)._replace(destroys=destroys), None)
+
+    def _removal(self, name: str) -> Effect[None]:
+        request = _request(name, event=_PRIMARY_SOURCE)
+        return self._effect(_REMOVE, request, f"unmap {name}", f"dmsetup remove {name}")
+
+    def _effect(
+        self, command: int, request: bytearray, what: str, line: str | None = None
+    ) -> Effect[None]:
+        return ioctl(
+            self._calls, self._control, _FIRST + command, request, what=what, line=line or what
+        )
+
+
+def _request(name: str, data: bytes = b"", *, targets: int = 0, event: int = 0) -> bytearray:
+    encoded = name.encode()
+    if len(encoded) > 127:
+        raise OSError(errno.ENAMETOOLONG, "the name is longer than 127 bytes", name)
+    size = _HEADER.size + len(data)
+    fields = (4, 0, 0, size, _HEADER.size, targets, 0, 0, event, 0, 0, encoded, b"", b"")
+    return bytearray(_HEADER.pack(*fields) + data)
+
+
+def _names(data: bytes) -> Iterator[str]:
+    offset = 0
+    while len(data) - offset > _NAME.size:
+        device, following = _NAME.unpack_from(data, offset)
+        if not device:
+            return  # the list is empty
+        yield _word(data[offset + _NAME.size :])
+        if not following:
+            return
+        offset += following
+
+
+def _word(data: bytes) -> str:
+    return data.split(b"\0", 1)[0].decode("utf-8", "replace")

@@ -1,0 +1,223 @@
+"""The NVMe target's configuration in configfs, read and changed as plain data.
+
+Nothing there is transactional: each step is one system call, so each names its undo.
+"""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Sequence
+from typing import Any
+
+from rdctl.effects import Effect, Effects, Syscalls, link, make_dir, remove_dir, unlink, write
+from rdctl.rapiddisk.kernel.sysfs import Sysfs
+from rdctl.rapiddisk.model import Namespace, Port, Subsystem
+
+ROOT = "sys/kernel/config/nvmet"
+_MODEL = "RapidDisk"
+
+
+class Nvmet:
+    """Reads give what is there; changes raise OSError and are undone as a whole."""
+
+    def __init__(self, sysfs: Sysfs, calls: Syscalls, effects: Effects) -> None:
+        self._sysfs = sysfs
+        self._calls = calls
+        self._effects = effects
+
+    @property
+    def loaded(self) -> bool:
+        return self._sysfs.exists(f"{ROOT}/subsystems")
+
+    # --- what is there ------------------------------------------------------------------------
+
+    def subsystems(self) -> list[Subsystem]:
+        """All, whoever made them, however complete."""
+        links = {number: self._names(f"ports/{number}/subsystems") for number in self._numbers()}
+        return [
+            Subsystem(
+                nqn,
+                self._value(f"subsystems/{nqn}/attr_allow_any_host") == "1",
+                tuple(self._names(f"subsystems/{nqn}/allowed_hosts")),
+                tuple(self._namespace(nqn, name) for name in self._namespace_names(nqn)),
+                tuple(number for number, names in links.items() if nqn in names),
+            )
+            for nqn in self._names("subsystems")
+        ]
+
+    def _namespace_names(self, nqn: str) -> list[str]:
+        return [name for name in self._names(f"subsystems/{nqn}/namespaces") if name.isdigit()]
+
+    def _namespace(self, nqn: str, name: str) -> Namespace:
+        folder = f"subsystems/{nqn}/namespaces/{name}"
+        path = self._value(f"{folder}/device_path")
+        return Namespace(
+            int(name),
+            None if path == "(null)" else path,
+            self._value(f"{folder}/enable") == "1",
+            self._value(f"{folder}/device_uuid"),
+        )
+
+    def ports(self) -> list[Port]:
+        return [
+            Port(
+                number,
+                self._value(f"ports/{number}/addr_trtype"),
+                self._value(f"ports/{number}/addr_traddr"),
+                self._value(f"ports/{number}/addr_trsvcid"),
+            )
+            for number in self._numbers()
+        ]
+
+    def _numbers(self) -> list[int]:
+        return [int(name) for name in self._names("ports") if name.isdigit()]
+
+    def _names(self, below: str) -> list[str]:
+        return self._sysfs.names(f"{ROOT}/{below}")
+
+    def _value(self, below: str) -> str | None:
+        """An attribute; an empty one says nothing."""
+        return self._sysfs.text(f"{ROOT}/{below}") or None
+
+    def can_revalidate(self, nqn: str, number: int) -> bool:
+        return self._sysfs.exists(f"{ROOT}/subsystems/{nqn}/namespaces/{number}/revalidate_size")
+
+    # --- changes ------------------------------------------------------------------------------
+
+    def change(
+        self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
+    ) -> None:
+        """Make one subsystem of another: all of it, or on any failure nothing."""
+        subject = after or before
+        assert subject is not None
+        with self._effects.transaction(f"{'export' if after else 'unexport'} {subject.nqn}"):
+            if before is not None:
+                self._shrink(before, after, destroys)
+            if after is not None:
+                self._grow(before, after)
+
+    def _grow(self, before: Subsystem | None, after: Subsystem) -> None:
+        """What `after` has more: reachable on a port only when all else is set."""
+        folder = f"subsystems/{after.nqn}"
+        if before is None:
+            self._make_dir(folder)
+            self._write_if_there(f"{folder}/attr_model", _MODEL)
+        if after.any_host and not (before and before.any_host):
+            self._write(f"{folder}/attr_allow_any_host", "1", was="0")
+        for host in _more(after.hosts, before.hosts if before else ()):
+            if not self._sysfs.exists(f"{ROOT}/hosts/{host}"):
+                self._make_dir(f"hosts/{host}")
+            self._link(f"hosts/{host}", f"{folder}/allowed_hosts/{host}")
+        for namespace in after.namespaces if before is None else ():
+            place = f"{folder}/namespaces/{namespace.number}"
+            self._make_dir(place)
+            self._write(f"{place}/device_path", namespace.path or "")
+            self._write(f"{place}/enable", "1", was="0")
+        for port in _more(after.ports, before.ports if before else ()):
+            self._link(folder, f"ports/{port}/subsystems/{after.nqn}")
+
+    def _shrink(self, before: Subsystem, after: Subsystem | None, destroys: str | None) -> None:
+        """What `before` has more: first it is taken off the ports."""
+        folder = f"subsystems/{before.nqn}"
+        for port in _more(before.ports, after.ports if after else ()):
+            self._unlink(folder, f"ports/{port}/subsystems/{before.nqn}", destroys)
+        for host in _more(before.hosts, after.hosts if after else ()):
+            self._unlink(f"hosts/{host}", f"{folder}/allowed_hosts/{host}", destroys)
+            if not self._allowed_elsewhere(host, before.nqn):
+                self._remove_dir(f"hosts/{host}")
+        if after is not None:
+            return
+        for namespace in before.namespaces:
+            place = f"{folder}/namespaces/{namespace.number}"
+            again = []
+            if namespace.path:
+                again = [self._writing(f"{place}/device_path", namespace.path)]
+            if namespace.uuid:
+                again += [self._writing(f"{place}/device_uuid", namespace.uuid)]
+            if namespace.enabled:
+                self._write(f"{place}/enable", "0", was="1", destroys=destroys)
+            self._remove_dir(place, again)
+        self._remove_dir(folder, self._identity(folder))
+
+    def _identity(self, folder: str) -> list[Effect[None]]:
+        """What gives a subsystem of the same name the attributes that this one has."""
+        names = ("attr_model", "attr_serial", "attr_allow_any_host")
+        values = {name: self._value(f"{folder}/{name}") for name in names}
+        return [self._writing(f"{folder}/{name}", text) for name, text in values.items() if text]
+
+    def _allowed_elsewhere(self, host: str, nqn: str) -> bool:
+        return any(
+            self._sysfs.exists(f"{ROOT}/subsystems/{other}/allowed_hosts/{host}")
+            for other in self._names("subsystems")
+            if other != nqn
+        )
+
+    def add_port(self, port: Port) -> None:
+        """Nothing listens before the first subsystem is linked to it."""
+        folder = f"ports/{port.port}"
+        with self._effects.transaction(f"add port {port.port}"):
+            self._make_dir(folder)
+            if port.address is not None:
+                family = "ipv6" if ":" in port.address else "ipv4"
+                self._write(f"{folder}/addr_trsvcid", port.service or "")
+                self._write(f"{folder}/addr_adrfam", family)
+            self._write(f"{folder}/addr_trtype", port.transport or "")
+            if port.address is not None:
+                self._write(f"{folder}/addr_traddr", port.address)
+
+    def remove_port(self, number: int, destroys: str) -> None:
+        self._remove_dir(f"ports/{number}", destroys=destroys)
+
+    def revalidate(self, nqn: str, number: int) -> None:
+        """Tell the clients the device's new size."""
+        self._write(f"subsystems/{nqn}/namespaces/{number}/revalidate_size", "1")
+
+    # --- single steps -------------------------------------------------------------------------
+
+    def _path(self, below: str) -> str:
+        return self._sysfs.path(f"{ROOT}/{below}")
+
+    def _writing(self, below: str, text: str) -> Effect[None]:
+        path = self._path(below)
+        return write(self._calls, path, text, what=f"write {text} to {path}")
+
+    def _write(
+        self, below: str, text: str, *, was: str | None = None, destroys: str | None = None
+    ) -> None:
+        undo = [] if was is None else [self._writing(below, was)]
+        self._effects.do(self._writing(below, text)._replace(destroys=destroys), None, undo)
+
+    def _write_if_there(self, below: str, text: str) -> None:
+        """Older kernels lack some attributes; a dry run has no directory yet to look into."""
+        try:
+            self._write(below, text)
+        except OSError as error:
+            if error.errno != errno.ENOENT:
+                raise
+
+    def _make_dir(self, below: str) -> None:
+        path = self._path(below)
+        self._effects.do(make_dir(self._calls, path), None, [remove_dir(self._calls, path)])
+
+    def _remove_dir(
+        self, below: str, again: Sequence[Effect[Any]] = (), destroys: str | None = None
+    ) -> None:
+        """`again` fills the directory once more when it has to come back."""
+        path = self._path(below)
+        undo = [*reversed(again), make_dir(self._calls, path)]
+        effect = remove_dir(self._calls, path)._replace(destroys=destroys)
+        self._effects.do(effect, None, undo)
+
+    def _link(self, target: str, below: str) -> None:
+        path = self._path(below)
+        effect = link(self._calls, self._path(target), path)
+        self._effects.do(effect, None, [unlink(self._calls, path)])
+
+    def _unlink(self, target: str, below: str, destroys: str | None) -> None:
+        path = self._path(below)
+        effect = unlink(self._calls, path)._replace(destroys=destroys)
+        self._effects.do(effect, None, [link(self._calls, self._path(target), path)])
+
+
+def _more(wanted: Sequence[Any], there: Sequence[Any]) -> list[Any]:
+    return [entry for entry in wanted if entry not in there]

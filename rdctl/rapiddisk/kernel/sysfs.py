@@ -1,0 +1,223 @@
+"""What the kernel tells in files: the modules, the volumes, all block devices, the memory.
+
+A device has two names: the kernel's (`dm-0`) and the one it is shown by (`rc-wt_vdb`, the name
+below /dev/mapper). They differ for device-mapper only.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import NamedTuple
+
+from rdctl.rapiddisk.model import PREFIXES, Cache, Disk, Volume
+from rdctl.units import natural
+
+MGMT = "sys/kernel/rapiddisk/mgmt"
+SECTOR = 512
+# A read of `devices` ends after a page, wherever in the list that is.
+_NEARLY_A_PAGE = 4000
+_POLICIES = {prefix: policy for policy, prefix in PREFIXES.items()}
+_VOLUME = re.compile(r"rd[0-9]+")
+_PSEUDO = re.compile(r"(rd|ram|loop|zram|dm-|sr|fd)[0-9]")
+
+
+class Mgmt(NamedTuple):
+    """What the module says of itself. `version` is such as 9.0.0."""
+
+    version: str
+    max_volumes: int | None
+
+
+class Mapping(NamedTuple):
+    """A device of device-mapper. `slaves` are kernel names; `live`: it has a table."""
+
+    kernel: str
+    name: str
+    slaves: list[str]
+    live: bool
+
+
+class Sysfs:
+    """Reads below `root`; None and [] are what cannot be read."""
+
+    def __init__(self, root: str) -> None:
+        self._root = root.rstrip("/")
+
+    def path(self, below: str) -> str:
+        return f"{self._root}/{below.lstrip('/')}"
+
+    def text(self, below: str) -> str | None:
+        """A file's text without the line's end."""
+        try:
+            with open(self.path(below), encoding="utf-8", errors="surrogateescape") as file:
+                return file.read().rstrip("\n")
+        except OSError:
+            return None
+
+    def number(self, below: str) -> int | None:
+        text = self.text(below) or ""
+        return int(text) if text.isascii() and text.isdigit() else None
+
+    def names(self, below: str) -> list[str]:
+        """The names in a directory, in natural order."""
+        try:
+            return sorted(os.listdir(self.path(below)), key=natural)
+        except OSError:
+            return []
+
+    def exists(self, below: str) -> bool:
+        return os.path.lexists(self.path(below))
+
+    # --- the modules --------------------------------------------------------------------------
+
+    def mgmt(self) -> Mgmt | None:
+        """The first line tells the version, None when the module is not loaded."""
+        text = self.text(MGMT)
+        if text is None:
+            return None
+        found = re.match(r"RapidDisk (\S+)", text)
+        limit = re.search(r"^Maximum Number of Attachable Devices: ([0-9]+)$", text, re.M)
+        return Mgmt(found[1] if found else "", int(limit[1]) if limit else None)
+
+    def module(self, name: str) -> tuple[bool, str | None]:
+        """Whether it is loaded, and its version where it has one."""
+        folder = f"sys/module/{name.replace('-', '_')}"
+        return self.exists(folder), self.text(f"{folder}/version")
+
+    def can_load(self, name: str) -> bool | None:
+        """Whether the module is there to be loaded; None where that cannot be read."""
+        release = self.text("proc/sys/kernel/osrelease")
+        known = self.text(f"lib/modules/{release}/modules.dep")
+        if known is None:
+            return None
+        return re.search(rf"^[^:]*/{re.escape(name)}\.ko[^:/]*:", known, re.M) is not None
+
+    # --- volumes and caches -------------------------------------------------------------------
+
+    def volumes(self) -> list[Volume]:
+        """All volumes; `usage` is None for those beyond the first page of the kernel's list."""
+        text = self.text("sys/kernel/rapiddisk/devices") or ""
+        lines = text.splitlines()[1:]
+        cut = len(text) >= _NEARLY_A_PAGE
+        rows = [line.split("\t") for line in (lines[:-1] if cut else lines)]
+        listed = {row[0]: (int(row[1]), int(row[3])) for row in rows if len(row) == 4}
+        volumes = []
+        for name in self._all_volumes() if cut else listed:
+            size, usage = listed.get(name) or (self.size(name), None)
+            lock = self.number(f"sys/block/{name}/ro")
+            volumes.append(Volume(name, size, usage, None if lock is None else bool(lock)))
+        return sorted(volumes, key=lambda volume: natural(volume.device))
+
+    def _all_volumes(self) -> list[str]:
+        major = re.search(r"^ *([0-9]+) rapiddisk$", self.text("proc/devices") or "", re.M)
+        prefix = f"{major[1]}:" if major else ":"
+        return [
+            name
+            for name in self.names("sys/block")
+            if _VOLUME.fullmatch(name)
+            and (self.text(f"sys/block/{name}/dev") or "").startswith(prefix)
+        ]
+
+    def caches(self) -> list[Cache]:
+        named = [mapping for mapping in self.mappings() if mapping.name[:6] in _POLICIES]
+        return [cache for mapping in named if (cache := self._cache(mapping))]
+
+    def _cache(self, mapping: Mapping) -> Cache | None:
+        """Volume and source are None while the mapping is only half made; None is what has a
+        cache's name and is none."""
+        policy, base = _POLICIES[mapping.name[:6]], mapping.name[6:]
+        parts = [self.shown(slave) for slave in mapping.slaves]
+        if not mapping.live:
+            return Cache(mapping.name, None, None, policy)
+        # The link to a volume stays when the volume is torn out.
+        if len(parts) != 2 or not any(map(_VOLUME.fullmatch, parts)):
+            return None
+        # A volume can be a source too; the name tells which of the two it is.
+        source = next((part for part in parts if part.rsplit("/", 1)[-1] == base), None)
+        if source is None:
+            source = next((part for part in parts if not _VOLUME.fullmatch(part)), parts[1])
+        parts.remove(source)
+        return Cache(mapping.name, parts[0], source, policy)
+
+    def mappings(self) -> list[Mapping]:
+        return [
+            Mapping(
+                kernel,
+                self.text(f"sys/block/{kernel}/dm/name") or kernel,
+                self.names(f"sys/block/{kernel}/slaves"),
+                bool(self.number(f"sys/block/{kernel}/size")),
+            )
+            for kernel in self.names("sys/block")
+            if kernel.startswith("dm-")
+        ]
+
+    # --- block devices ------------------------------------------------------------------------
+
+    def size(self, name: str) -> int | None:
+        """Bytes."""
+        sectors = self.number(f"sys/class/block/{self.kernel(name)}/size")
+        return None if sectors is None else sectors * SECTOR
+
+    def shown(self, kernel: str) -> str:
+        """The name that a device is shown by."""
+        return self.text(f"sys/class/block/{kernel}/dm/name") or kernel.replace("!", "/")
+
+    def kernel(self, name: str) -> str:
+        """The kernel's name of a device; its own where nothing else is known."""
+        direct = name.replace("/", "!")
+        if self.exists(f"sys/class/block/{direct}"):
+            return direct
+        for mapping in self.mappings():
+            if mapping.name == name:
+                return mapping.kernel
+        return direct
+
+    def node(self, name: str) -> str:
+        """A device's node as people and tables name it; `path` makes a path to open of it."""
+        kernel = self.kernel(name)
+        if kernel.startswith("dm-") and self.exists(f"dev/mapper/{name}"):
+            return f"/dev/mapper/{name}"
+        return f"/dev/{kernel.replace('!', '/')}"
+
+    def numbered(self, number: str) -> str | None:
+        """The kernel's name of the device MAJOR:MINOR."""
+        try:
+            return os.path.basename(os.readlink(self.path(f"sys/dev/block/{number}")))
+        except OSError:
+            return None
+
+    def partitions(self, kernel: str) -> list[str]:
+        folder = f"sys/class/block/{kernel}"
+        return [
+            name
+            for name in self.names(folder)
+            if name.startswith(kernel) and self.exists(f"{folder}/{name}/partition")
+        ]
+
+    def whole(self, kernel: str) -> str | None:
+        """The disk that a partition is on; None for what is no partition."""
+        folder = self.path(f"sys/class/block/{kernel}")
+        if not os.path.exists(f"{folder}/partition"):
+            return None
+        return os.path.basename(os.path.dirname(os.path.realpath(folder)))
+
+    def disks(self) -> list[Disk]:
+        """What could be cached; RAM disks, loop devices, mappings and optical drives are left
+        out."""
+        disks = []
+        for kernel in self.names("sys/block"):
+            size = None if _PSEUDO.match(kernel) else self.size(kernel)
+            if size:
+                vendor = self.text(f"sys/block/{kernel}/device/vendor") or ""
+                model = self.text(f"sys/block/{kernel}/device/model") or ""
+                # A PCI or virtio number is no name.
+                vendor = "" if vendor.startswith("0x") else vendor.strip()
+                name = kernel.replace("!", "/")
+                disks.append(Disk(name, size, vendor or None, model.strip() or None))
+        return disks
+
+    def memory(self) -> dict[str, int]:
+        """MemTotal, MemFree, MemAvailable and the others, in bytes."""
+        found = re.findall(r"^(\w+): +([0-9]+) kB$", self.text("proc/meminfo") or "", re.M)
+        return {key: int(number) << 10 for key, number in found}

@@ -1,0 +1,61 @@
+"""The systemd unit of rapiddiskd, through systemctl."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rdctl.effects import Effects, Syscalls, call
+from rdctl.errors import Code, RdctlError
+from rdctl.rapiddisk.model import Unit
+
+UNIT = "rapiddiskd"
+_PROPERTIES = "LoadState,ActiveState,UnitFileState,MainPID"
+
+
+class Systemd:
+    def __init__(self, calls: Syscalls, effects: Effects) -> None:
+        self._calls = calls
+        self._effects = effects
+
+    def unit(self) -> Unit:
+        argv = ["systemctl", "show", UNIT, f"--property={_PROPERTIES}"]
+        asking = call(self._calls, argv, what=f"look at {UNIT}")
+        code, text = self._run(lambda: self._effects.look(asking._replace(line=f"# {asking.line}")))
+        if code:
+            raise self._failed(text)
+        values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+        pid = int(values.get("MainPID") or 0)
+        return Unit(
+            UNIT,
+            values.get("LoadState") == "loaded",
+            values.get("ActiveState") in ("active", "reloading", "activating"),
+            values.get("UnitFileState", "").startswith("enabled"),
+            values.get("ActiveState") or "unknown",
+            pid or None,
+        )
+
+    def act(self, verb: str, destroys: str | None) -> None:
+        """`start`, `stop`, `enable` or `disable`."""
+        acting = call(
+            self._calls, ["systemctl", verb, UNIT], what=f"{verb} {UNIT}", destroys=destroys
+        )
+        code, text = self._run(lambda: self._effects.do(acting, (0, "")))
+        if code:
+            raise self._failed(text)
+
+    def _run(self, run: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+        try:
+            return run()
+        except FileNotFoundError as error:
+            raise RdctlError(
+                Code.UNSUPPORTED, "there is no systemctl here: this machine has no systemd"
+            ) from error
+
+    def _failed(self, text: str) -> RdctlError:
+        message = text.strip() or "systemctl failed and gave no reason"
+        if "not been booted with systemd" in text:
+            return RdctlError(Code.UNSUPPORTED, "this machine does not run systemd")
+        if "uthentication" in text or "ermission denied" in text:
+            hint = "It takes root: try again with sudo."
+            return RdctlError(Code.DENIED, message, hint=hint, target=UNIT)
+        return RdctlError(Code.FAILED, message, hint=f"See why: journalctl -u {UNIT}", target=UNIT)
