@@ -1,0 +1,271 @@
+"""What the commands of OpenIO share: targets, properties, bodies from files."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdctl.cli.arguments import expanded
+from rdctl.errors import Code, RdctlError
+from rdctl.units import defuse
+
+if TYPE_CHECKING:
+    from rdctl.oio.model import Place
+    from rdctl.sites import Site
+    from rdctl.world import World
+
+_WORDS = {"reference": "REFERENCE", "container": "CONTAINER", "content": "CONTAINER PATH"}
+_HEX = re.compile(r"[0-9A-Fa-f]+(?:\.[0-9]+)?")
+Function = Callable[..., Any]
+
+
+def hex_id(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    if value is not None and not _HEX.fullmatch(value):
+        raise RdctlError(Code.USAGE, f"{param.opts[0]}: {defuse(value)!r} is not a hexadecimal id")
+    return value
+
+
+_IDS = {
+    "cid": click.option("--cid", metavar="HEX", callback=hex_id, help="The container by its id."),
+    "content_id": click.option(
+        "--content-id", metavar="HEX", callback=hex_id, help="The content by its id."
+    ),
+    "version": click.option(
+        "--content-version", "version", metavar="V", help="This version, not the latest."
+    ),
+}
+
+
+def target(
+    kind: str, *, several: bool = False, rest: str = "", new: bool = False
+) -> Callable[[Function], Function]:
+    """The arguments that say what a command is about; the function gets a Place (a list of them
+    with `several`), and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. None
+    is what was not typed; a list may be empty all the same, when standard input was.
+
+    `--cid` stands in place of the container or reference, `--content-id` in place of the path, but
+    for what is `new`: that has no id yet. The names are one list to click, since which of them are
+    there depends on these options.
+    """
+    usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
+    taken = ["cid"] if kind == "content" or not new else []
+    taken += ["content_id", "version"] if kind == "content" and not new else []
+
+    def decorate(function: Function) -> Function:
+        @functools.wraps(function)
+        def with_target(site: Site, words: tuple[str, ...], **options: Any) -> Any:
+            context = click.get_current_context()
+            given = list(words)
+            ids = {key: options.pop(key) if key in taken else None for key in _IDS}
+            places = _places(context, site, kind, several, given, ids)
+            values = _rest(context, given, rest)
+            return function(site, places if several else places[0], *values, **options)
+
+        with_target = click.argument("words", nargs=-1, metavar=usage)(with_target)
+        for key in taken:
+            with_target = _IDS[key](with_target)
+        return with_target
+
+    return decorate
+
+
+def _places(
+    context: click.Context,
+    site: Site,
+    kind: str,
+    several: bool,
+    given: list[str],
+    ids: dict[str, str | None],
+) -> list[Place]:
+    """Take the words of the target off the given ones."""
+    cid, content_id, version = ids["cid"], ids["content_id"], ids["version"]
+    if kind != "content":
+        if cid:
+            return [site.oio.place(cid=cid)]
+        names = _taken(context, given, several, _WORDS[kind])
+        return [site.oio.place(reference=name) for name in names]
+    container = None if cid else _taken(context, given, False, "CONTAINER")[0]
+    if content_id:
+        return [site.oio.place(container, cid, None, content_id, version)]
+    paths = _taken(context, given, several, "PATH")
+    return [site.oio.place(container, cid, path, None, version) for path in paths]
+
+
+def _taken(context: click.Context, given: list[str], several: bool, word: str) -> list[str]:
+    if not given:
+        raise click.UsageError(f"Missing argument '{word}'.", context)
+    if not several:
+        return [_name(given.pop(0), word)]
+    names = expanded(context.obj, given)
+    given.clear()
+    return [_name(name, word) for name in names]
+
+
+def _name(name: str, word: str) -> str:
+    if not name or "\0" in name:
+        raise RdctlError(Code.USAGE, f"{word} is empty" if not name else f"{word} holds a NUL")
+    return name
+
+
+def _rest(context: click.Context, given: list[str], rest: str) -> list[Any]:
+    values: list[Any] = []
+    for word in rest.split():
+        bare = word.strip("[]")
+        if bare.endswith("..."):
+            if not given and bare == word:
+                raise click.UsageError(f"Missing argument '{bare}'.", context)
+            values.append(expanded(context.obj, given) if given else None)
+            given.clear()
+        elif given:
+            values.append(given.pop(0))
+        elif bare == word:
+            raise click.UsageError(f"Missing argument '{word}'.", context)
+        else:
+            values.append(None)
+    if given:
+        raise click.UsageError(f"Got unexpected extra argument ({defuse(given[0])})", context)
+    return values
+
+
+def pairs(texts: tuple[str, ...] | list[str]) -> dict[str, str]:
+    """KEY=VALUE words as a mapping; the same key twice is an error, not a guess."""
+    found: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not equals or not key:
+            raise RdctlError(
+                Code.USAGE,
+                f"{defuse(text)!r} is not KEY=VALUE",
+                hint="An empty value is written KEY=",
+            )
+        if key in found:
+            raise RdctlError(Code.USAGE, f"the key {defuse(key)!r} stands twice")
+        found[key] = value
+    return found
+
+
+def _pairs(context: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
+    return pairs(value)
+
+
+def pairs_option(*spellings: str, help: str) -> Callable[[Function], Function]:
+    """An option that is repeated, KEY=VALUE each."""
+    return click.option(*spellings, multiple=True, metavar="K=V", callback=_pairs, help=help)
+
+
+PROPERTIES = pairs_option("-p", "--property", "properties", help="A property; repeat as needed.")
+SYSTEM = pairs_option(
+    "--system", "system", help="A system property, such as sys.m2.quota=1048576; asks first."
+)
+
+
+def json_option(
+    name: str, check: Callable[[Any], Any], help: str
+) -> Callable[[Function], Function]:
+    """An option that names a file with JSON, `-` for standard input; what `check` raises ValueError
+    for is a usage error, before anything is sent."""
+
+    def read(context: click.Context, param: click.Parameter, path: str) -> Any:
+        return read_json(context.obj, path, check)
+
+    return click.option(
+        f"--{name}", required=True, metavar="FILE", callback=read, help=help + " - is stdin."
+    )
+
+
+def read_json(world: World, path: str, check: Callable[[Any], Any]) -> Any:
+    """The JSON in a file, checked."""
+    data = read_bytes(world, path)
+    shown = "standard input" if path == "-" else path
+    try:
+        text = data.decode("utf-8", "surrogateescape")
+        return check(json.loads(text, parse_constant=_no_number))
+    except RecursionError as error:
+        raise RdctlError(Code.USAGE, f"{shown}: nested too deep", target=path) from error
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno}, column {error.colno}"
+        message = f"{shown}: no JSON at {where}: {error.msg}"
+        raise RdctlError(Code.USAGE, message, target=path) from error
+    except ValueError as error:
+        raise RdctlError(Code.USAGE, f"{shown}: {error}", target=path) from error
+
+
+def _no_number(constant: str) -> None:
+    """Python reads NaN and Infinity, which JSON does not have."""
+    raise ValueError(f"{constant} is no JSON")
+
+
+def read_bytes(world: World, path: str) -> bytes:
+    """A file's content, that of standard input for `-`."""
+    try:
+        if path == "-":
+            return world.stdin.read()
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise RdctlError(
+            Code.USAGE, f"{path} cannot be read: {error.strerror}", target=path
+        ) from error
+
+
+# --- what bodies must look like ---------------------------------------------------------------
+
+
+def beans(value: Any) -> Any:
+    """An array of beans, as raw-insert and raw-delete take it."""
+    if not isinstance(value, list) or not value:
+        raise ValueError("an array of beans is wanted, with at least one")
+    for number, bean in enumerate(value):
+        kind = bean.get("type") if isinstance(bean, dict) else None
+        if kind not in ("alias", "header", "chunk", "property"):
+            raise ValueError(f"bean {number}: its type is none of alias, header, chunk, property")
+    return value
+
+
+def bean_update(value: Any) -> Any:
+    """`{"old": [...], "new": [...]}` of equal length, as raw-update takes it."""
+    if not isinstance(value, dict) or set(value) != {"old", "new"}:
+        raise ValueError('an object {"old": [...], "new": [...]} is wanted')
+    if len(beans(value["old"])) != len(beans(value["new"])):
+        raise ValueError("old and new differ in length")
+    return value
+
+
+def prepared(value: Any) -> dict[str, Any]:
+    """An array of chunks, or what `content prepare --json` prints, which says more than that."""
+    item = value.get("item", value) if isinstance(value, dict) else {"chunks": value}
+    chunks = item.get("chunks") if isinstance(item, dict) else None
+    if not isinstance(chunks, list) or not chunks:
+        raise ValueError("an array of chunks is wanted, with at least one")
+    said = {key: item[key] for key in _SAID if isinstance(item.get(key), str | int)}
+    return {**said, "chunks": [_chunk(number, chunk) for number, chunk in enumerate(chunks)]}
+
+
+_SAID = ("content_id", "version", "policy", "mime_type", "chunk_method")
+
+
+def _chunk(number: int, chunk: Any) -> dict[str, Any]:
+    wanted = {"url": str, "pos": str, "size": int, "hash": str}
+    if not isinstance(chunk, dict):
+        raise ValueError(f"chunk {number} is no object")
+    for key, kind in wanted.items():
+        if not isinstance(chunk.get(key), kind) or isinstance(chunk.get(key), bool):
+            name = {str: "a text", int: "a whole number"}[kind]
+            raise ValueError(f"chunk {number}: {key} is not {name}")
+    return {key: chunk[key] for key in wanted}
+
+
+def spare(value: Any) -> Any:
+    """`{"notin": [...], "broken": [...]}`, as content spare takes it."""
+    if not isinstance(value, dict) or set(value) != {"notin", "broken"}:
+        raise ValueError('an object {"notin": [...], "broken": [...]} is wanted')
+    if not all(isinstance(part, list) for part in value.values()):
+        raise ValueError("notin and broken are arrays of chunks")
+    if not any(value.values()):
+        raise ValueError("notin and broken are both empty, and so there is nothing to spare")
+    return value

@@ -1,0 +1,33 @@
+"""rdctl oio local"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rdctl.cli.command import verb
+from rdctl.cli.lazy import LazyGroup
+
+if TYPE_CHECKING:
+    from rdctl.result import Listing
+    from rdctl.sites import Site
+
+group = LazyGroup(
+    "local",
+    help="The services of the proxy's own host.",
+    children={"list": ("rdctl.cli.oio.local:list_services", "List the proxy's own services.")},
+)
+
+
+@verb(
+    "list",
+    shows="rdctl.oio.service/1",
+    examples=[
+        "rdctl -c sandbox oio local list",
+        "rdctl -c sandbox oio local list --json --query \"[?type=='rawx'].address\"",
+    ],
+)
+def list_services(site: Site) -> Listing:
+    """List the proxy's own services.
+
+    Those that run on its host and registered through it; their scores are not set (-2)."""
+    return site.oio.conscience.local()

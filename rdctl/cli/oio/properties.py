@@ -1,0 +1,110 @@
+"""get-properties, set-properties, del-properties: one family of commands for every noun."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdctl.cli.command import Command, verb
+from rdctl.cli.oio.arguments import SYSTEM, pairs, target
+from rdctl.errors import Code, RdctlError
+
+if TYPE_CHECKING:
+    from rdctl.oio.model import Place
+    from rdctl.result import Item, Report
+    from rdctl.sites import Site
+
+# What the commands of a noun add to the query, as options.
+Adds = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+
+def _none(function: Callable[..., Any]) -> Callable[..., Any]:
+    return function
+
+
+def properties_verbs(
+    family: str, kind: str, example: str, *, system: bool, adds: Adds = _none
+) -> tuple[Command, Command, Command]:
+    """The three commands of a noun. `example` is a target in the sandbox; `system`: the noun has
+    system properties that can be set; `adds` gives them further options, which go to the query."""
+    here = f"rdctl -c sandbox oio {family}"
+
+    @verb(
+        "get-properties",
+        shows="rdctl.oio.properties/1",
+        examples=[
+            f"{here} get-properties {example}",
+            f"{here} get-properties {example} --json --query properties",
+        ],
+    )
+    @target(kind, rest="[KEY...]")
+    @adds
+    def get(site: Site, place: Place, keys: list[str] | None, **query: Any) -> Item:
+        """Show properties.
+
+        All, or those of these names; a name that is not set is left out."""
+        return site.oio.properties.get(family, place, keys, query)
+
+    @verb(
+        "set-properties",
+        examples=[
+            f"{here} set-properties {example} color=blue",
+            f"{here} set-properties {example} color=blue --replace-all --dry-run",
+        ],
+    )
+    @target(kind, rest="[KEY=VALUE...]")
+    @click.option("--replace-all", is_flag=True, help="Drop all other properties; asks first.")
+    @(SYSTEM if system else _none)
+    @adds
+    def set(
+        site: Site,
+        place: Place,
+        texts: list[str] | None,
+        replace_all: bool,
+        system: dict[str, str] | None = None,
+        **query: Any,
+    ) -> Report:
+        """Set properties.
+
+        Others stay as they are, unless --replace-all is said. Values are texts."""
+        if texts is None and not system:
+            raise click.UsageError("Missing argument 'KEY=VALUE...'.", click.get_current_context())
+        values = pairs(texts or [])
+        return site.oio.properties.set(family, place, values, system or {}, replace_all, query)
+
+    @verb(
+        "del-properties",
+        examples=[
+            f"{here} del-properties {example} color",
+            f"{here} del-properties {example} --all --dry-run",
+        ],
+    )
+    @target(kind, rest="[KEY...]")
+    @click.option("--all", "everything", is_flag=True, help="All of them; asks first.")
+    @adds
+    def delete(
+        site: Site, place: Place, keys: list[str] | None, everything: bool, **query: Any
+    ) -> Report:
+        """Delete properties.
+
+        A name that is not set is no error. All properties go only with --all."""
+        if (keys is not None) == everything:
+            raise RdctlError(
+                Code.USAGE,
+                "either names of properties are wanted, or --all",
+                hint=f"See them with: rdctl oio {family} get-properties {place.words}",
+            )
+        return site.oio.properties.delete(family, place, keys, query)
+
+    return get, set, delete
+
+
+def children(module: str) -> dict[str, tuple[str, str]]:
+    """The lines of the three commands in their noun's group."""
+    return {
+        "get-properties": (f"{module}:get_properties", "Show properties."),
+        "set-properties": (f"{module}:set_properties", "Set properties."),
+        "del-properties": (f"{module}:del_properties", "Delete properties."),
+    }

@@ -1,0 +1,132 @@
+"""rdctl oio service"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rdctl.cli.command import Command, verb
+from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.oio.conscience import address
+from rdctl.result import Item, Listing, Report
+
+if TYPE_CHECKING:
+    from rdctl.sites import Site
+
+_HERE = "rdctl.cli.oio.service:"
+_META2 = "127.0.0.1:16010"
+
+# What a service can be told: the action, a line, what it means.
+_TOLD = {
+    "lean-glib": ("Make a service give memory back.", "Memory that GLib keeps goes back."),
+    "lean-sqlx": ("Make a service give SQLite's memory back.", "Caches of its bases shrink."),
+    "flush": ("Make a service forget its caches.", "They fill again as they are needed."),
+    "reload": ("Make a service read its caches anew.", "Services and pools are read again."),
+    "kill": (
+        "Abort a service.",
+        "Asks first. The process ends at once; what supervises it may start it again. Servers"
+        " refuse it unless it was enabled for them.",
+    ),
+}
+
+group = LazyGroup(
+    "service",
+    help="Single services.",
+    children={
+        "stats": (_HERE + "stats", "Show the counters of a service."),
+        "ping": (_HERE + "ping", "Ask whether a service answers."),
+        "version": (_HERE + "version", "Show the version of a service."),
+        "handlers": (_HERE + "handlers", "List what a service understands."),
+        **{
+            action: (f"{_HERE}{action.replace('-', '_')}", line)
+            for action, (line, _) in _TOLD.items()
+        },
+    },
+)
+
+
+@verb(
+    "stats",
+    shows="rdctl.oio.counter/1",
+    examples=[
+        f"rdctl -c sandbox oio service stats {_META2}",
+        f"rdctl -c sandbox oio service stats {_META2} --sort-by -value",
+    ],
+)
+@click.argument("address", callback=address)
+def stats(site: Site, address: str) -> Listing:
+    """Show the counters of a service.
+
+    Requests by kind and their time in microseconds, connections, threads."""
+    return site.oio.services.stats(address)
+
+
+@verb(
+    "ping",
+    shows="rdctl.oio.service-reply/1",
+    examples=[
+        f"rdctl -c sandbox oio service ping {_META2}",
+        f"rdctl -c sandbox oio service ping {_META2} --timeout 2",
+    ],
+)
+@click.argument("address", callback=address)
+def ping(site: Site, address: str) -> Item:
+    """Ask whether a service answers.
+
+    Exit 6 when nobody listens there, 7 when nothing comes back in time."""
+    site.oio.services.ask("ping", address)
+    return Item({"service": address, "status": "OK", "version": None})
+
+
+@verb(
+    "version",
+    shows="rdctl.oio.service-reply/1",
+    examples=[
+        f"rdctl -c sandbox oio service version {_META2}",
+        f"rdctl -c sandbox oio service version {_META2} --json --query version",
+    ],
+)
+@click.argument("address", callback=address)
+def version(site: Site, address: str) -> Item:
+    """Show the version of a service.
+
+    Asked through the proxy; a service that is away is exit 6."""
+    text = site.oio.services.ask("version", address).strip()
+    return Item({"service": address, "status": "OK", "version": text})
+
+
+@verb(
+    "handlers",
+    shows="rdctl.oio.handler/1",
+    examples=[
+        f"rdctl --oio-url http://127.0.0.1:6002 oio service handlers {_META2}",
+        f"rdctl --oio-url http://127.0.0.1:6002 oio service handlers {_META2} -o name",
+    ],
+)
+@click.argument("address", callback=address)
+def handlers(site: Site, address: str) -> Listing:
+    """List what a service understands.
+
+    Only proxies of the 3.3 line can ask that; later ones are exit 11."""
+    return Listing({"handler": line} for line in site.oio.services.ask("handlers", address))
+
+
+def _tell(action: str) -> Command:
+    line, meaning = _TOLD[action]
+
+    def tell(site: Site, address: str) -> Report:
+        return site.oio.services.tell(action, address)
+
+    tell.__doc__ = f"{line}\n\n{meaning}"
+    here = f"rdctl -c sandbox oio service {action} {_META2}"
+    return verb(action, examples=[f"{here} --dry-run", f"{here} --json --dry-run"])(
+        click.argument("address", callback=address)(tell)
+    )
+
+
+lean_glib = _tell("lean-glib")
+lean_sqlx = _tell("lean-sqlx")
+flush = _tell("flush")
+reload = _tell("reload")
+kill = _tell("kill")

@@ -1,0 +1,1 @@
+"""OpenIO SDS: object storage, through its oio-proxy."""

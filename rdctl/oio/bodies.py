@@ -1,0 +1,189 @@
+"""What is sent to the oio-proxy: each builder makes the body and the headers of a request from
+the arguments of a call. The ways in `routes` name them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from rdctl.errors import Code, RdctlError
+from rdctl.units import defuse, raw_bytes
+
+Arguments = Mapping[str, Any]
+
+META = "x-oio-content-meta-"
+_AUTOCREATE = {"x-oio-action-mode": "autocreate"}
+
+
+class Sent(NamedTuple):
+    body: bytes | None = None
+    headers: Mapping[str, str] = {}
+
+
+def encoded(value: Any) -> bytes:
+    """JSON in which a name keeps its very bytes."""
+    return raw_bytes(json.dumps(value, ensure_ascii=False))
+
+
+def escaped(name: str) -> str:
+    """A name in a query or a header: every byte that is no letter or digit is escaped."""
+    return quote(raw_bytes(name), safe="")
+
+
+def field(name: str, value: Any) -> str:
+    """A header's value. The proxy closes the connection over an empty one, and takes no others
+    than ASCII."""
+    text = str(value)
+    if not text or not text.isascii() or not text.isprintable():
+        raise RdctlError(
+            Code.USAGE,
+            f"{name}: {defuse(text)!r} cannot be sent as a header",
+            hint="Only printable ASCII can, and not nothing.",
+        )
+    return text
+
+
+def nothing(arguments: Arguments) -> Sent:
+    return Sent()
+
+
+def given(arguments: Arguments) -> Sent:
+    """A body that came whole from the operator, already checked."""
+    return Sent(encoded(arguments["body"]))
+
+
+def properties(arguments: Arguments) -> Sent:
+    """`{"properties": {}, "system": {}}`; what is empty is left out, and all of it if all is."""
+    value = {key: arguments[key] for key in ("properties", "system") if arguments.get(key)}
+    return Sent(encoded(value) if value else None)
+
+
+def flat_properties(arguments: Arguments) -> Sent:
+    """As the published reference has it for contents: one flat object."""
+    return Sent(encoded({**arguments.get("properties", {}), **arguments.get("system", {})}))
+
+
+def flat_user_properties(arguments: Arguments) -> Sent:
+    """As the published reference has it for containers: names carry the prefix `user.`."""
+    user = {f"user.{key}": value for key, value in arguments.get("properties", {}).items()}
+    return Sent(encoded({**user, **arguments.get("system", {})}))
+
+
+def keys(arguments: Arguments) -> Sent:
+    """Names of properties. Never an empty array, which would mean all of them: ValueError."""
+    names = list(arguments["keys"])
+    if not names:
+        raise ValueError("no names of properties")
+    return Sent(encoded(names))
+
+
+def wanted_keys(arguments: Arguments) -> Sent:
+    """Names of properties that are asked for; none at all means all."""
+    names = list(arguments.get("keys", ()))
+    return Sent(encoded(names) if names else None)
+
+
+def containers(arguments: Arguments) -> Sent:
+    entries = []
+    for name in arguments["names"]:
+        entry: dict[str, Any] = {"name": name}
+        entry |= {key: arguments[key] for key in ("properties", "system") if arguments.get(key)}
+        entries.append(entry)
+    return Sent(encoded({"containers": entries}))
+
+
+def properties_autocreate(arguments: Arguments) -> Sent:
+    """The published reference has a missing account created along with the container."""
+    return properties(arguments)._replace(headers=_AUTOCREATE)
+
+
+def containers_autocreate(arguments: Arguments) -> Sent:
+    return containers(arguments)._replace(headers=_AUTOCREATE)
+
+
+def contents(arguments: Arguments) -> Sent:
+    return Sent(encoded({"contents": [{"name": name} for name in arguments["names"]]}))
+
+
+def service(arguments: Arguments) -> Sent:
+    value = {"ns": arguments["namespace"], "type": arguments["type"], "addr": arguments["address"]}
+    if arguments.get("score") is not None:
+        value["score"] = arguments["score"]
+    if arguments.get("tags"):
+        value["tags"] = dict(arguments["tags"])
+    return Sent(encoded(value))
+
+
+def forced_service(arguments: Arguments) -> Sent:
+    value = {"host": arguments["address"], "type": arguments["type"]}
+    return Sent(encoded({**value, "seq": arguments["seq"], "args": arguments["args"]}))
+
+
+def prepare(arguments: Arguments) -> Sent:
+    value = {"size": arguments["size"]}
+    if arguments.get("policy"):
+        value["policy"] = arguments["policy"]
+    return Sent(encoded(value), _autocreate(arguments))
+
+
+def prepare_text(arguments: Arguments) -> Sent:
+    """The published reference writes the size as a text."""
+    return prepare({**arguments, "size": str(arguments["size"])})
+
+
+def _autocreate(arguments: Arguments) -> Mapping[str, str]:
+    return _AUTOCREATE if arguments.get("autocreate") else {}
+
+
+def content(arguments: Arguments) -> Sent:
+    """The chunks and properties of a content; what describes it travels as headers."""
+    headers = {f"{META}length": str(arguments["length"])}
+    for key, name in _CONTENT_HEADERS.items():
+        if arguments.get(key) is not None:
+            headers[META + name] = field(name, arguments[key])
+    chunks = arguments["chunks"]
+    user = arguments.get("properties")
+    return Sent(encoded({"chunks": chunks, "properties": user} if user else chunks), headers)
+
+
+_CONTENT_HEADERS = {
+    "content_id": "id",
+    "version": "version",
+    "hash": "hash",
+    "policy": "policy",
+    "mime_type": "mime-type",
+    "chunk_method": "chunk-method",
+}
+
+
+def reference_content(arguments: Arguments) -> Sent:
+    """As the published reference has it: an array, and the type in a header of another name."""
+    if arguments.get("properties"):
+        raise RdctlError(
+            Code.UNSUPPORTED,
+            "the published reference creates contents without properties",
+            hint="Set them afterwards, or use another dialect.",
+        )
+    sent = content({**arguments, "mime_type": None})
+    headers = dict(sent.headers)
+    if arguments.get("mime_type") is not None:
+        headers["x-oio-content-type"] = field("mime-type", arguments["mime_type"])
+    return Sent(sent.body, headers)
+
+
+def copy_target(arguments: Arguments) -> Sent:
+    """The new name in a header, as oio_url_init of 3.3 parses it: NS/ACCOUNT/REFERENCE/TYPE/PATH,
+    the type left empty."""
+    place = arguments["target"]
+    parts = (arguments["namespace"], place.account, place.reference, "", place.path)
+    return Sent(None, {"Destination": "/".join(escaped(part) for part in parts)})
+
+
+def text_target(arguments: Arguments) -> Sent:
+    return Sent(encoded(arguments["to"]))
+
+
+def object_target(arguments: Arguments) -> Sent:
+    return Sent(encoded({"to": arguments["to"]}))

@@ -1,0 +1,204 @@
+"""What OpenIO SDS consists of: plain data. Sizes are bytes, dates are texts in UTC; None is what
+the server does not tell."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from rdctl.units import escape, quoted
+
+
+class Place(NamedTuple):
+    """What a command is about: a reference or container, or a content in one.
+
+    `cid` (64 hex digits) stands in place of account and reference, `content_id` in place of path.
+    """
+
+    account: str | None = None
+    reference: str | None = None
+    cid: str | None = None
+    path: str | None = None
+    content_id: str | None = None
+    version: str | None = None
+
+    @property
+    def container(self) -> str:
+        """The name of the container as people say it."""
+        return self.reference or self.cid or ""
+
+    @property
+    def name(self) -> str:
+        """The name of the target as people say it."""
+        return self.path or self.content_id or self.container
+
+    @property
+    def shown(self) -> str:
+        """The name in a message: on one line, harmless to a terminal."""
+        return escape(self.name)
+
+    @property
+    def words(self) -> str:
+        """What names the target on a command line."""
+        options, names = [], []
+        for option, value in (
+            ("--cid", self.cid),
+            ("--content-id", self.content_id),
+            ("--content-version", self.version),
+        ):
+            options += [option, quoted(value)] if value else []
+        names += [] if self.cid or not self.reference else [self.reference]
+        names += [] if self.content_id or not self.path else [self.path]
+        dashes = ["--"] if any(name.startswith("-") for name in names) else []
+        return " ".join([*options, *dashes, *map(quoted, names)])
+
+    @property
+    def holder(self) -> Place:
+        """The container of a content; a container itself."""
+        return Place(self.account, self.reference, self.cid)
+
+    def query(self) -> dict[str, str]:
+        """The parameters that identify it."""
+        query = {}
+        for key, value in (
+            ("acct", None if self.cid else self.account),
+            ("ref", None if self.cid else self.reference),
+            ("cid", self.cid),
+            ("path", self.path),
+            ("content", self.content_id),
+            ("version", self.version),
+        ):
+            if value is not None:
+                query[key] = value
+        return query
+
+
+class Service(NamedTuple):
+    """A service as the conscience knows it. `state` is `up`, `down-or-locked`, `unscored` or
+    `unset`: a lock and a score of zero look the same."""
+
+    type: str
+    address: str
+    score: int
+    state: str
+    tags: dict[str, Any]
+
+
+class Namespace(NamedTuple):
+    namespace: str
+    chunk_size: int | None
+    storage_policies: dict[str, Any]
+    data_security: dict[str, Any]
+    service_pools: dict[str, Any]
+    options: dict[str, Any]
+
+
+class Link(NamedTuple):
+    """A service that a reference is linked to."""
+
+    seq: int
+    type: str
+    address: str
+    args: str
+
+
+class Reference(NamedTuple):
+    reference: str
+    services: list[Link]
+    directory: list[Link]
+
+
+class Properties(NamedTuple):
+    target: str
+    properties: dict[str, str]
+    system: dict[str, str]
+
+
+class Container(NamedTuple):
+    """A container. `quota` None: not told, 0: none."""
+
+    container: str
+    account: str | None
+    cid: str | None
+    usage: int | None
+    objects: int | None
+    quota: int | None
+    policy: str | None
+    versioning: int | None
+    status: str | None
+    created: str | None
+    properties: dict[str, str]
+    system: dict[str, str]
+
+
+class Entry(NamedTuple):
+    """A line of a listing: an `object`, or a `prefix` up to the delimiter."""
+
+    name: str
+    kind: str
+    size: int | None
+    hash: str | None
+    policy: str | None
+    mime_type: str | None
+    content_id: str | None
+    version: int | None
+    deleted: bool | None
+    created: str | None
+    modified: str | None
+    properties: dict[str, str] | None
+
+
+class Page(NamedTuple):
+    """One page of a listing. `marker` is what the next request wants, as received: it is escaped
+    already."""
+
+    entries: list[Entry]
+    marker: str | None
+
+
+class Content(NamedTuple):
+    """An object: what its name stands for, and the chunks that hold it as the server lists them
+    (`url`, `pos`, `size`, `hash`, ...)."""
+
+    container: str
+    path: str
+    content_id: str | None
+    version: int | None
+    size: int | None
+    hash: str | None
+    policy: str | None
+    mime_type: str | None
+    chunk_method: str | None
+    chunk_size: int | None
+    created: str | None
+    modified: str | None
+    deleted: bool | None
+    properties: dict[str, str] | None
+    chunks: list[dict[str, Any]]
+
+
+class Outcome(NamedTuple):
+    """One item of a batch, or one replica of a base: the body's status number and message."""
+
+    name: str
+    status: int
+    message: str
+    body: Any
+
+
+class Account(NamedTuple):
+    account: str
+    containers: int
+    objects: int
+    bytes: int
+    created: str | None
+    metadata: dict[str, str]
+
+
+class AccountContainer(NamedTuple):
+    """A container in the listing of an account; `prefix` kinds come with a delimiter."""
+
+    name: str
+    kind: str
+    objects: int
+    bytes: int
+    modified: str | None

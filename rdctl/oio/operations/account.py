@@ -1,0 +1,51 @@
+"""Accounts and their containers, through the account service."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from rdctl.errors import Code, RdctlError
+from rdctl.oio.operations.acts import PAGE, Acts
+from rdctl.result import Item, Listing
+from rdctl.units import escape
+
+
+class Accounts(Acts):
+    """Accounts and their containers, through the account service."""
+
+    def names(self) -> Listing:
+        return Listing({"account": name} for name in sorted(self._proxy.accounts()))
+
+    def show(self, name: str | None) -> Item:
+        return Item(self._proxy.account(self.account_name(name)))
+
+    def containers(self, prefix: str | None, marker: str | None, limit: int | None) -> Listing:
+        """The containers of the account, page by page."""
+        listing = Listing(())
+        name = self.account_name(None)
+
+        def found() -> Iterator[Any]:
+            left, after = limit, marker
+            while True:
+                # One more than wanted tells whether more follow.
+                size = PAGE if left is None else min(PAGE, left + 1)
+                query = {"prefix": prefix, "marker": after, "limit": size}
+                page = self._proxy.account_containers(name, query)
+                if page and page[-1].name == after:
+                    raise RdctlError(
+                        Code.BAD_REPLY,
+                        f"the account service does not go on after {escape(after)}",
+                    )
+                taken = page if left is None else page[:left]
+                yield from taken
+                after = taken[-1].name if taken else after
+                if len(taken) < len(page):
+                    listing.marker = after
+                    return
+                if len(page) < size:
+                    return
+                left = None if left is None else left - len(taken)
+
+        listing.items = found()
+        return listing

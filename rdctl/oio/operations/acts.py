@@ -1,0 +1,209 @@
+"""How changes go: what all families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from rdctl.effects import Effects
+from rdctl.errors import Code, RdctlError
+from rdctl.oio.model import Outcome, Place
+from rdctl.oio.proxy import Proxy
+from rdctl.result import Change, Failure, Listing, Report
+
+# What create_many and delete_many take at most; what a page of a listing holds.
+BATCH = 100
+PAGE = 1000
+OK = range(200, 300)
+
+
+class Acts:
+    """How changes go: what all families share.
+
+    `account` is that of the settings; `sleep` waits for the conscience.
+    """
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        effects: Effects,
+        account: str | None,
+        sleep: Callable[[float], None],
+    ) -> None:
+        self._proxy = proxy
+        self._effects = effects
+        self._account = account
+        self._sleep = sleep
+
+    def account_name(self, name: str | None) -> str:
+        """The account, or that of the settings; an error that names the ways to set it."""
+        if name or self._account:
+            return name or str(self._account)
+        raise RdctlError(
+            Code.USAGE,
+            "no account is named",
+            hint="Say --account NAME, set OIO_ACCOUNT, or set it in a context.",
+        )
+
+    def touch(self, family: str, places: Sequence[Place]) -> Report:
+        """`container touch` and `content touch`."""
+
+        def touch(place: Place) -> None:
+            self._simple(f"{family}.touch", place, "touch")
+
+        return self._each("touch", distinct(places), touch)
+
+    def _change(self, *args: Any, **kwargs: Any) -> Any:
+        return self._proxy.change(*args, **kwargs)
+
+    def _simple(self, name: str, place: Place, verb: str, destroys: str | None = None) -> None:
+        """A change without anything but its target."""
+        self._change(
+            name,
+            place,
+            what=f"{verb} {place.shown}",
+            shows=f"rdctl oio {name.partition('.')[0]} show {place.words}",
+            destroys=destroys,
+        )
+
+    def _destroy(
+        self,
+        name: str,
+        action: str,
+        place: Place,
+        loss: str,
+        *,
+        query: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Report:
+        """One change of one target that asks first."""
+        self._effects.consent([loss])
+        family = name.partition(".")[0].replace("admin", "container")
+        self._change(
+            name,
+            place,
+            query,
+            what=f"{action} {place.shown}",
+            shows=f"rdctl oio {family} show {place.words}",
+            destroys=loss,
+            **arguments,
+        )
+        return Report([self._done(action, place.name)])
+
+    def _batch(
+        self,
+        action: str,
+        name: str,
+        batch: Sequence[Place],
+        query: Mapping[str, Any],
+        done: Callable[[Outcome], Change | None],
+        **arguments: Any,
+    ) -> Iterator[Change | Failure]:
+        """One request for many targets: an outcome a name, also when the whole request failed."""
+        names = [place.path or place.reference or "" for place in batch]
+        try:
+            outcomes = self._change(
+                name,
+                None,
+                query,
+                what=f"{action} {len(batch)}: {batch[0].shown} to {batch[-1].shown}",
+                shows=f"rdctl oio {name.partition('.')[0]} show {batch[0].words}",
+                assume=[Outcome(entry, 201, "assumed", None) for entry in names],
+                names=names,
+                **arguments,
+            )
+        except RdctlError as error:
+            for place in batch:
+                yield Failure(action, _for_target(error, place.name))
+            return
+        told = {outcome.name: outcome for outcome in outcomes}
+        for place, entry in zip(batch, names, strict=True):
+            outcome = told.get(entry)
+            if outcome is None:
+                unnamed = RdctlError(Code.UNPROVEN, "the reply does not name it", target=entry)
+                yield Failure(action, unnamed)
+            elif outcome.status in OK:
+                yield self._done(action, place.name)
+            else:
+                yield done(outcome) or Failure(
+                    action, self._proxy.error(outcome.status, outcome.message, place)
+                )
+
+    def _each(self, action: str, places: Sequence[Place], act: Callable[[Place], object]) -> Report:
+        """The same act on each place."""
+
+        def one(batch: Sequence[Place]) -> Iterator[Change | Failure]:
+            for place in batch:
+                failed = self._try(action, place.name, partial(act, place))
+                yield failed or self._done(action, place.name)
+
+        return self._in_turn(action, [[place] for place in places], one)
+
+    def _in_turn(
+        self,
+        action: str,
+        batches: Iterable[Sequence[Place]],
+        act: Callable[[Sequence[Place]], Iterable[Change | Failure]],
+    ) -> Report:
+        """Batch after batch, whatever fails; only when the proxy is away the rest is not tried."""
+        outcomes: list[Change | Failure] = []
+        away: RdctlError | None = None
+        for batch in batches:
+            if away is not None:
+                outcomes += [Failure(action, _for_target(away, place.name)) for place in batch]
+                continue
+            for outcome in act(batch):
+                outcomes.append(outcome)
+                if isinstance(outcome, Failure) and outcome.error.code is Code.UNREACHABLE:
+                    away = outcome.error
+        return Report(outcomes)
+
+    def _try(self, action: str, target: str, act: Callable[[], Any]) -> Failure | None:
+        try:
+            act()
+        except RdctlError as error:
+            error.target = error.target or target
+            return Failure(action, error)
+        return None
+
+    def _done(
+        self,
+        action: str,
+        target: str,
+        changed: bool | None = True,
+        facts: Mapping[str, Any] | None = None,
+        past: str | None = None,
+    ) -> Change:
+        """A change whose reply is the proof: the proxy's word holds, unlike a rapiddiskd's."""
+        if self._effects.dry_run:
+            return Change(action, target, None, None, facts or {})
+        return Change(action, target, changed, True, facts or {}, past)
+
+    def _shown(self, places: Sequence[Place], show: Callable[[Place], Any]) -> Listing:
+        """Each place shown; a failure does not end the others."""
+        listing = Listing((), vertical=True)
+
+        def found() -> Iterator[Any]:
+            for place in distinct(places):
+                try:
+                    yield show(place)
+                except RdctlError as error:
+                    error.target = error.target or place.name
+                    listing.failures.append(Failure("show", error))
+
+        listing.items = found()
+        return listing
+
+
+def distinct(places: Sequence[Place]) -> list[Place]:
+    return list(dict.fromkeys(places))
+
+
+def batches(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
+    for start in range(0, len(places), BATCH):
+        yield places[start : start + BATCH]
+
+
+def _for_target(error: RdctlError, target: str) -> RdctlError:
+    return RdctlError(error.code, error.message, hint=error.hint, target=target, **error.facts)

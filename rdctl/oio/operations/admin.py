@@ -1,0 +1,128 @@
+"""The databases behind containers: their replicas and elections."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rdctl.errors import RdctlError
+from rdctl.oio.model import Outcome, Place
+from rdctl.oio.operations.acts import OK, Acts
+from rdctl.result import Failure, Listing, Report
+
+# Answers of single replicas that are no faults: a slave names its master, a master is no slave.
+_NO_FAULT = (301, 303)
+
+
+class Bases(Acts):
+    """The databases behind containers: their replicas and elections."""
+
+    def replicas(
+        self, action: str, place: Place, query: Mapping[str, Any], loss: str | None = None
+    ) -> Listing:
+        """Ask each replica of a base: a row a service. A replica that failed fails the command."""
+        name = f"admin.{action}"
+        if action in ("ping", "sync", "drop_cache", "leave"):
+            if loss:
+                self._effects.consent([loss])
+            outcomes = self._change(
+                name,
+                place,
+                query,
+                what=f"{action.replace('_', '-')} of {place.shown}",
+                shows=f"rdctl oio admin status {place.words}",
+                destroys=loss,
+                assume=[],
+            )
+        else:
+            outcomes = self._proxy.read(name, place, query)
+        rows = [_election(o) if action == "debug" else _replica(action, o) for o in outcomes]
+        listing = Listing(rows, vertical=action == "debug")
+        for outcome in outcomes:
+            if outcome.status not in OK and outcome.status not in _NO_FAULT:
+                error = self._proxy.error(
+                    outcome.status, outcome.message, place, target=outcome.name
+                )
+                listing.failures.append(Failure(action.replace("_", "-"), error))
+        listing.failed = len(listing.failures)
+        return listing
+
+    def set_state(self, action: str, place: Place, query: Mapping[str, Any]) -> Report:
+        """freeze, enable, disable: what is so already is no error."""
+        losses = {
+            "freeze": f"{place.shown}: nobody can write to it until it is enabled",
+            "disable": f"{place.shown}: nobody can use it until it is enabled",
+        }
+        loss = losses.get(action)
+        if loss:
+            self._effects.consent([loss])
+        already = {"freeze": 436, "disable": 437, "enable": 439}[action]
+        try:
+            self._change(
+                f"admin.{action}",
+                place,
+                query,
+                what=f"{action} {place.shown}",
+                shows=f"rdctl oio container show {place.words}",
+                destroys=loss,
+            )
+        except RdctlError as error:
+            if error.facts.get("remote_status") != already:
+                raise
+            return Report([self._done(action, place.name, changed=False)])
+        return Report([self._done(action, place.name)])
+
+    def copy(self, place: Place, to: str, query: Mapping[str, Any]) -> Report:
+        loss = f"{to}: its copy of the base {place.shown} is overwritten"
+        return self._destroy("admin.copy", "copy", place, loss, query=query, to=to)
+
+
+def _replica(action: str, outcome: Outcome) -> dict[str, Any]:
+    """What a replica answered. Only `status` is answered with 200 by the master alone."""
+    role = {200: "master", 303: "slave"}.get(outcome.status) if action == "status" else None
+    master = {"master": outcome.name, "slave": outcome.message}.get(role or "")
+    return {
+        "service": outcome.name,
+        "role": role,
+        "master": master,
+        "status": outcome.status,
+        "message": outcome.message,
+        "body": outcome.body,
+    }
+
+
+def _election(outcome: Outcome) -> dict[str, Any]:
+    """What a replica knows of its election: an object in 4.2 (empty where there is but one), a text
+    in the reference, of which the first word is the state."""
+    row = {"service": outcome.name, "status": outcome.status, "message": outcome.message}
+    if isinstance(outcome.body, str):
+        return {**row, **_election_in_words(outcome.body)}
+    body = outcome.body or {}
+    log = body.get("log")
+    return {
+        **row,
+        "state": (body.get("local") or {}).get("state"),
+        "master": (body.get("master") or {}).get("url"),
+        "peers": body.get("peers"),
+        "log": None if log is None else [_step(str(line)) for line in log],
+    }
+
+
+def _election_in_words(text: str) -> dict[str, Any]:
+    lines = [line.strip() for line in text.splitlines()]
+    peers = [line.removeprefix("P: ").split("|") for line in lines if line.startswith("P: ")]
+    return {
+        "state": lines[0].partition(" ")[0],
+        "master": None,
+        "peers": peers[0] if peers else None,
+        "log": [_step(line) for line in lines[1:] if not line.startswith("P: ")],
+    }
+
+
+def _step(line: str) -> dict[str, str | None]:
+    """`[TIME:]STATE:EVENT:STATE`; the time is as the replica says it."""
+    parts = line.rsplit(":", 3)
+    if len(parts) < 3:
+        return {"time": None, "before": None, "event": line, "after": None}
+    *time, before, event, after = parts
+    return {"time": time[0] if time else None, "before": before, "event": event, "after": after}

@@ -1,0 +1,199 @@
+"""The conscience: which services there are, and their scores."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from rdctl.errors import Code, RdctlError
+from rdctl.oio.model import Service
+from rdctl.oio.operations.acts import Acts
+from rdctl.result import Change, Failure, Item, Listing, Report
+from rdctl.units import guess, natural
+
+# A change shows in the conscience after a second or two at most.
+_SEEN_SECONDS = (0.0, 0.2, 0.5, 1.0, 1.0)
+
+
+class Conscience(Acts):
+    """The conscience: which services there are, and their scores."""
+
+    def namespace(self) -> Item:
+        return Item(self._proxy.read("conscience.info"))
+
+    def types(self) -> Listing:
+        return Listing({"type": name} for name in self._types())
+
+    def _types(self) -> list[str]:
+        types: list[str] = self._proxy.read("conscience.types", None, {"what": "types"})
+        return types
+
+    def services(self, types: Sequence[str] | None, full: bool) -> Listing:
+        """The services of these types, or of all (None)."""
+
+        def found() -> Iterator[Service]:
+            for type in self._types() if types is None else dict.fromkeys(types):
+                yield from self._services(type, full)
+
+        return Listing(found())
+
+    def _services(self, type: str, full: bool) -> list[Service]:
+        query = {"type": type, "full": full}
+        services: list[Service] = self._proxy.read("conscience.list", None, query)
+        return _in_order(service._replace(type=type) for service in services)
+
+    def local(self) -> Listing:
+        return Listing(_in_order(self._proxy.read("local.list")))
+
+    def register(self, type: str, address: str, tags: Mapping[str, Any]) -> Report:
+        """Make a service known to the conscience; one that is known gets these tags."""
+        known = [service.address for service in self._services(type, True)]
+        self._change(
+            "conscience.register",
+            None,
+            {"type": type},
+            what=f"register {type} {address}",
+            shows=f"rdctl oio conscience list {type}",
+            **self._service(type, address, tags=tags),
+        )
+        seen = self._await(type, [address], lambda service: True)
+        changed = None if address in known else True
+        return Report([self._seen("register", address, seen.get(address), changed, bool(seen))])
+
+    def set_lock(self, type: str, addresses: Sequence[str], locked: bool, score: int) -> Report:
+        """Pin the scores of services, or let them go; addresses must be known."""
+        action = "lock" if locked else "unlock"
+        known = {service.address: service for service in self._services(type, True)}
+        outcomes: list[Change | Failure] = []
+        todo = []
+        for address in dict.fromkeys(addresses):
+            if address in known:
+                todo.append(known[address])
+            else:
+                outcomes.append(Failure(action, _no_service(type, address, known)))
+        if locked and todo:
+            pinned = f"score pinned to {score}" + _out(score)
+            self._effects.consent([f"{type} {service.address}: {pinned}" for service in todo])
+        outcomes += self._pin(type, todo, score if locked else None, _SEEN_SECONDS)
+        return Report(outcomes)
+
+    def unlock_all(self, type: str | None) -> Report:
+        """Let the score of every service go, of one type or of all."""
+        found = {name: self._services(name, True) for name in ([type] if type else self._types())}
+        outcomes: list[Change | Failure] = []
+        for name, services in found.items():
+            outcomes += self._pin(name, services, None, _SEEN_SECONDS[:1])
+        return Report(outcomes)
+
+    def _pin(
+        self, type: str, before: Sequence[Service], score: int | None, waits: Sequence[float]
+    ) -> list[Change | Failure]:
+        """Pin scores, or let them go (None). That a service is locked does not show: where its
+        score stays what it was, whether anything changed is not known."""
+        action = "unlock" if score is None else "lock"
+        scores = {service.address: service.score for service in before}
+        failures: dict[str, Failure] = {}
+        for address in scores:
+            act = partial(
+                self._change,
+                f"conscience.{action}",
+                None,
+                {"type": type},
+                what=f"{action} {type} {address}",
+                shows=f"rdctl oio conscience list {type} --full",
+                destroys=None if score is None else f"{type} {address} at its own score",
+                **self._service(type, address, score=score),
+            )
+            if failure := self._try(action, address, act):
+                failures[address] = failure
+
+        def became(service: Service) -> bool:
+            if score is None:
+                return service.score != scores[service.address]
+            return service.score == score
+
+        seen = self._await(type, [a for a in scores if a not in failures], became, waits)
+        outcomes: list[Change | Failure] = []
+        for address, was in scores.items():
+            service = seen.get(address)
+            moved = None if was == (service.score if service else score) else True
+            done = service is not None and became(service)
+            change = self._seen(action, address, service, moved, done)
+            outcomes.append(failures.get(address, change))
+        return outcomes
+
+    def drop(self, action: str, type: str) -> Report:
+        """`deregister` and `flush`: both drop every service of the type."""
+        services = self._services(type, True)
+        dropped = {"services": [service.address for service in services]}
+        past = {"flush": "flushed"}.get(action)
+        if not services:
+            return Report([self._done(action, type, False, dropped, past)])
+        self._effects.consent(
+            [f"{type} {a} is dropped from the conscience" for a in dropped["services"]]
+        )
+        self._change(
+            f"conscience.{action}",
+            None,
+            {"type": type},
+            what=f"{action} {type}",
+            shows=f"rdctl oio conscience list {type}",
+            destroys=f"all services of type {type}",
+        )
+        return Report([self._done(action, type, True, dropped, past)])
+
+    def _service(self, type: str, address: str, **more: Any) -> dict[str, Any]:
+        service = {"namespace": self._proxy.namespace, "type": type, "address": address}
+        return {**service, **more}
+
+    def _await(
+        self,
+        type: str,
+        addresses: Sequence[str],
+        wanted: Callable[[Service], bool],
+        waits: Sequence[float] = _SEEN_SECONDS,
+    ) -> dict[str, Service]:
+        """The services as soon as all are as wanted, or as they are in the end: the conscience
+        shows a change a moment later."""
+        seen: dict[str, Service] = {}
+        if self._effects.dry_run or not addresses:
+            return seen
+        for seconds in waits:
+            self._sleep(seconds)
+            try:
+                services = self._services(type, True)
+            except RdctlError:
+                break  # what was done is done
+            seen = {
+                service.address: service for service in services if service.address in addresses
+            }
+            if len(seen) == len(addresses) and all(map(wanted, seen.values())):
+                break
+        return seen
+
+    def _seen(
+        self, action: str, address: str, service: Service | None, changed: bool | None, done: bool
+    ) -> Change:
+        """A change with the state as it became."""
+        if self._effects.dry_run:
+            return Change(action, address, None, None)
+        facts = {"score": service.score, "state": service.state} if service else {}
+        return Change(action, address, changed, done or None, facts)
+
+
+def _in_order(services: Iterable[Service]) -> list[Service]:
+    return sorted(services, key=lambda service: (service.type, natural(service.address)))
+
+
+def _no_service(type: str, address: str, known: Mapping[str, Any]) -> RdctlError:
+    return RdctlError(
+        Code.NOT_FOUND,
+        f"the conscience knows no {type} service {address}",
+        hint=f"It knows: {', '.join(known) or 'none'}.{guess(address, known)}",
+        target=address,
+    )
+
+
+def _out(score: int) -> str:
+    return "; nothing is sent to it any more" if score == 0 else ""

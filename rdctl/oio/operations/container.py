@@ -1,0 +1,201 @@
+"""Containers, and what they hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rdctl.errors import Code, RdctlError
+from rdctl.oio.model import Entry, Outcome, Place
+from rdctl.oio.operations.acts import PAGE, Acts, batches, distinct
+from rdctl.result import Change, Failure, Listing, Report
+from rdctl.units import escape, human_size
+
+
+class Containers(Acts):
+    """Containers, and what they hold."""
+
+    def create(
+        self,
+        places: Sequence[Place],
+        properties: Mapping[str, str],
+        system: Mapping[str, str],
+    ) -> Report:
+        """Containers with the same properties; those that exist stay as they are."""
+        places = distinct(places)
+        if system:
+            keys = escape(", ".join(sorted(system)))
+            self._effects.consent(
+                [f"{p.shown} is made with system properties {keys}" for p in places]
+            )
+
+        def create(batch: Sequence[Place]) -> Iterator[Change | Failure]:
+            if len(batch) > 1:
+                return self._create_batch(batch, properties, system)
+            return self._create_container(batch[0], properties, system)
+
+        return self._in_turn("create", batches(places), create)
+
+    def _create_container(
+        self, place: Place, properties: Mapping[str, str], system: Mapping[str, str]
+    ) -> Iterator[Change | Failure]:
+        try:
+            new = self._change(
+                "container.create",
+                place,
+                what=f"create {place.shown}",
+                shows=f"rdctl oio container show {place.words}",
+                properties=properties,
+                system=system,
+            )
+        except RdctlError as error:
+            error.target = error.target or place.name
+            yield Failure("create", error)
+        else:
+            yield self._done("create", place.name, changed=new)
+
+    def _create_batch(
+        self,
+        batch: Sequence[Place],
+        properties: Mapping[str, str],
+        system: Mapping[str, str],
+    ) -> Iterator[Change | Failure]:
+        """create_many: each item with its own status; 433 says that it exists."""
+
+        def done(outcome: Outcome) -> Change | None:
+            if outcome.status == 433:
+                return self._done("create", outcome.name, changed=False)
+            return None
+
+        return self._batch(
+            "create",
+            "container.create_many",
+            batch,
+            {"acct": batch[0].account},
+            done,
+            properties=properties,
+            system=system,
+        )
+
+    def show(self, places: Sequence[Place]) -> Listing:
+        """What containers are, each; those that cannot be shown are told of at the end."""
+        return self._shown(places, lambda place: self._proxy.read("container.show", place))
+
+    def entries(self, place: Place, filters: Mapping[str, Any], limit: int | None) -> Listing:
+        """A container's contents and prefixes, in the order of their names' bytes."""
+        also = {
+            "all": ("version", "deleted"),
+            "deleted": ("deleted",),
+            "properties": ("properties",),
+        }
+        wanted = [key for option, keys in also.items() if filters.get(option) for key in keys]
+        listing = Listing((), also=wanted)
+
+        def found() -> Iterator[Entry]:
+            left = limit
+            pages = self._proxy.pages(place, {**filters, "max": min(PAGE, left or PAGE)})
+            for page in pages:
+                taken = page.entries if left is None else page.entries[:left]
+                if filters.get("properties"):
+                    taken = [_with_properties(entry) for entry in taken]
+                yield from taken
+                if left is not None:
+                    left -= len(taken)
+                    if left <= 0:
+                        if page.marker is not None or len(taken) < len(page.entries):
+                            listing.marker = _after(taken[-1])
+                        return
+
+        listing.items = found()
+        return listing
+
+    def destroy(self, places: Sequence[Place], flush: bool, force: bool) -> Report:
+        """Destroy containers; what is in the way is named with the option that removes it."""
+        places = distinct(places)
+        losses = {}
+        for place in places:
+            loss = f"the container {place.shown} is destroyed"
+            loss += ", and all its contents are deleted before" if flush else ""
+            loss += ", whatever is still in it; its chunks stay behind as orphans" if force else ""
+            losses[place] = loss
+        self._effects.consent(list(losses.values()))
+
+        def destroy(place: Place) -> None:
+            if flush:
+                self._flush(place, losses[place])
+            try:
+                self._change(
+                    "container.destroy",
+                    place,
+                    {"force": force, "flush": flush},
+                    what=f"destroy {place.shown}",
+                    shows=f"rdctl oio container show {place.words}",
+                    destroys=losses[place],
+                )
+            except RdctlError as error:
+                if flush:
+                    error.message += "; its contents were deleted by then"
+                if error.code is Code.NOT_EMPTY:
+                    error.message += self._held(place)
+                    error.hint = (
+                        f"See: rdctl oio container list {place.words}; --flush deletes its contents"
+                        " first, --force drops it and leaves their chunks behind."
+                    )
+                raise
+
+        return self._each("destroy", places, destroy)
+
+    def _held(self, place: Place) -> str:
+        """What is in the way of destroying, as far as it can be seen."""
+        try:
+            shown = self._proxy.read("container.show", place)
+        except RdctlError:
+            return ""
+        if not shown.objects:
+            return ""  # raw-insert leaves the counters as they are
+        return f": {shown.objects} contents, {human_size(shown.usage or 0)}"
+
+    def flush(self, place: Place) -> Report:
+        loss = f"all contents of {place.shown} are deleted"
+        self._effects.consent([loss])
+        self._flush(place, loss)
+        return Report([self._done("flush", place.name, past="emptied")])
+
+    def _flush(self, place: Place, loss: str) -> None:
+        """Delete all contents: a large container takes several requests."""
+        while not self._change(
+            "container.flush",
+            place,
+            what=f"empty {place.shown}",
+            shows=f"rdctl oio container list {place.words}",
+            destroys=loss,
+            assume=True,
+        ):
+            pass
+
+    def dedup(self, place: Place) -> Report:
+        self._simple("container.dedup", place, "dedup")
+        return Report([self._done("dedup", place.name)])
+
+    def purge(self, place: Place, versions: int | None) -> Report:
+        kept = f"the latest {versions}" if versions is not None else "those that its policy keeps"
+        loss = f"{place.shown}: all versions but {kept} are deleted"
+        return self._destroy("container.purge", "purge", place, loss, query={"maxvers": versions})
+
+    def raw(self, action: str, place: Place, body: Any, flags: Mapping[str, bool]) -> Report:
+        """Beans straight into, within or out of a container's base."""
+        loss = f"{place.shown}: beans of its base are changed by hand (raw {action})"
+        return self._destroy(
+            f"container.raw_{action}", f"raw-{action}", place, loss, query=flags, body=body
+        )
+
+
+def _with_properties(entry: Entry) -> Entry:
+    """Servers leave out an object's properties when there are none."""
+    asked = entry.kind == "object" and entry.properties is None
+    return entry._replace(properties={}) if asked else entry
+
+
+def _after(entry: Entry) -> str:
+    """The marker behind an entry: behind a prefix, behind all names that begin so."""
+    return entry.name + "\U0010ffff" if entry.kind == "prefix" else entry.name

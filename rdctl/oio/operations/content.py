@@ -1,0 +1,128 @@
+"""Contents: objects by their names, and the chunks that hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from rdctl.errors import RdctlError
+from rdctl.oio.model import Content, Place
+from rdctl.oio.operations.acts import Acts, batches, distinct
+from rdctl.oio.replies import about
+from rdctl.result import Change, Failure, Item, Listing, Report
+from rdctl.units import escape, human_size
+
+
+class Contents(Acts):
+    """Contents: objects by their names, and the chunks that hold them."""
+
+    def show(self, places: Sequence[Place]) -> Listing:
+        """What contents are, each, with its chunks; user properties are asked for apart, since in
+        headers they may hide or break."""
+
+        def show(place: Place) -> Any:
+            content = self._proxy.read("content.show", place, {"properties": "0"})
+            found = self._proxy.read("content.get_properties", place)
+            return _about(place, content)._replace(properties=found.properties)
+
+        return self._shown(places, show)
+
+    def delete(self, places: Sequence[Place]) -> Report:
+        """Delete contents, many at a time where the server can."""
+        places = distinct(places)
+        losses = {place: f"{place.shown} in {place.holder.shown} is deleted" for place in places}
+        self._effects.consent(list(losses.values()))
+        many = self._proxy.offers("content.delete_many") and all(
+            place.path and not place.version for place in places
+        )
+
+        def delete(place: Place) -> None:
+            self._simple("content.delete", place, "delete", losses[place])
+
+        def delete_many(batch: Sequence[Place]) -> Iterator[Change | Failure]:
+            return self._batch(
+                "delete",
+                "content.delete_many",
+                batch,
+                batch[0].holder.query(),
+                lambda outcome: None,
+                destroys=f"{len(batch)} contents of {batch[0].holder.shown}",
+            )
+
+        if many and len(places) > 1:
+            return self._in_turn("delete", batches(places), delete_many)
+        return self._each("delete", places, delete)
+
+    def prepare(self, place: Place, size: int, policy: str | None, autocreate: bool) -> Item:
+        """Chunks for a new content of `size` bytes; nothing is written to them."""
+        content = self._change(
+            "content.prepare",
+            place,
+            what=f"prepare {place.shown}",
+            shows=f"rdctl oio container show {place.holder.words}",
+            size=size,
+            policy=policy,
+            autocreate=autocreate,
+        )
+        return Item(_about(place, content) if content is not None else None)
+
+    def create(self, place: Place, description: Mapping[str, Any]) -> Report:
+        """Register a content whose chunks were written."""
+        try:
+            self._change(
+                "content.create",
+                place,
+                what=f"create {place.shown}",
+                shows=f"rdctl oio content show {place.words}",
+                **description,
+            )
+        except RdctlError as error:
+            if "CONTENTID" in error.message:
+                error.hint = (
+                    "Say --content-id, or give --chunks what content prepare --json printed."
+                )
+            raise
+        facts = {"size": description["length"]}
+        return Report([self._done("create", place.name, facts=facts)])
+
+    def spare(self, place: Place, policy: str, body: Any) -> Listing:
+        chunks = self._change(
+            "content.spare",
+            place,
+            {"stgpol": policy},
+            what=f"ask for spare chunks for {place.shown}",
+            shows=f"rdctl oio content show {place.words}",
+            assume=[],
+            body=body,
+        )
+        return Listing({"url": chunk} for chunk in chunks)
+
+    def copy(self, place: Place, target: str) -> Report:
+        self._change(
+            "content.copy",
+            place,
+            what=f"copy {place.shown} to {escape(target)}",
+            shows=f"rdctl oio content show {place._replace(path=target, content_id=None).words}",
+            namespace=self._proxy.namespace,
+            target=place._replace(path=target),
+        )
+        return Report([self._done("copy", place.name, facts={"to": target})])
+
+    def truncate(self, place: Place, size: int) -> Report:
+        loss = f"{place.shown} in {place.holder.shown} is cut to {human_size(size)}"
+        return self._destroy("content.truncate", "truncate", place, loss, query={"size": size})
+
+
+def _about(place: Place, content: Content) -> Content:
+    """The content by the names under which it was asked for, its chunks with the same keys
+    whichever server tells of them."""
+    return about(place, content)._replace(chunks=[_chunk(chunk) for chunk in content.chunks])
+
+
+def _chunk(chunk: Mapping[str, Any]) -> dict[str, Any]:
+    keys = ("pos", "size", "hash", "score", "url")
+    real_url = chunk.get("real_url")
+    return {
+        **{key: chunk.get(key) for key in keys},
+        "real_url": None if real_url == chunk["url"] else real_url,
+    }

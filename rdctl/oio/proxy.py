@@ -1,0 +1,472 @@
+"""Calls to an oio-proxy: the dialect, the query, what its errors mean, paging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote
+
+from rdctl.errors import Code, RdctlError
+from rdctl.oio import replies
+from rdctl.oio.bodies import Sent, escaped, field
+from rdctl.oio.model import Account, AccountContainer, Page, Place
+from rdctl.oio.replies import MISSHAPEN, whole
+from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
+from rdctl.transport import Reply, Transport
+from rdctl.units import defuse, escape, raw_bytes
+
+NO_HANDLER = "No handler found"
+
+# The numbers in the bodies of errors: what they mean, and what to do next. `{name}` is the target.
+STATUSES: dict[int, tuple[Code, str | None]] = {
+    2: (Code.UNAVAILABLE, "Is that service running? See: rdctl oio conscience list"),
+    7: (Code.TIMEOUT, "Is that address the one of an OpenIO service?"),
+    19: (Code.CONFLICT, "A chunk with that id is in use already."),
+    400: (Code.USAGE, None),
+    403: (Code.DENIED, None),
+    404: (Code.NOT_FOUND, None),
+    406: (Code.NOT_FOUND, None),
+    407: (Code.IN_USE, "It is linked to services: unlink them, or say --force."),
+    408: (Code.EXISTS, None),
+    409: (Code.NOT_FOUND, None),
+    413: (Code.USAGE, None),
+    418: (Code.NOT_FOUND, "The proxy serves another namespace; see --namespace."),
+    420: (Code.NOT_FOUND, None),
+    421: (Code.EXISTS, None),
+    422: (Code.CONFLICT, None),
+    423: (Code.CONFLICT, None),
+    424: (Code.CONFLICT, "A later version exists."),
+    425: (Code.CONFLICT, "The sizes of the chunks do not add up to the length."),
+    426: (Code.NOT_FOUND, "Its latest version is a delete marker; older ones may exist."),
+    427: (Code.CONFLICT, "Its data were drained, only the name is left."),
+    430: (Code.CONFLICT, None),
+    431: (Code.NOT_FOUND, "Its reference may be there: rdctl oio reference show {name}"),
+    432: (Code.CONFLICT, None),
+    433: (Code.EXISTS, None),
+    434: (Code.LOCKED, None),
+    435: (Code.IN_USE, None),
+    436: (Code.FROZEN, "Lift that with: rdctl oio admin enable {name}"),
+    437: (Code.FROZEN, "Lift that with: rdctl oio admin enable {name}"),
+    438: (Code.NOT_EMPTY, None),
+    439: (Code.CONFLICT, None),
+    445: (Code.CONFLICT, "The container's quota is reached; see sys.m2.quota."),
+    446: (Code.CONFLICT, "The namespace is full."),
+    450: (Code.NOT_FOUND, None),
+    453: (Code.NOT_FOUND, "The types are shown by: rdctl oio conscience types"),
+    454: (Code.NOT_FOUND, None),
+    455: (Code.EXISTS, "It is linked already; say --replace to put another in its place."),
+    460: (Code.NOT_FOUND, None),
+    461: (Code.NOT_FOUND, None),
+    480: (Code.USAGE, "The policies are shown by: rdctl oio conscience info"),
+    481: (Code.UNAVAILABLE, "Too few services are up; see: rdctl oio conscience list rawx"),
+    501: (Code.UNSUPPORTED, None),
+    502: (Code.UNAVAILABLE, None),
+    503: (Code.UNAVAILABLE, "Which services are up? See: rdctl oio conscience list"),
+    504: (Code.TIMEOUT, None),
+    509: (Code.UNAVAILABLE, "Try again in a moment."),
+}
+# Names beyond these lengths get misleading answers from 4.2.
+_LONGEST = {"acct": 63, "ref": 255, "path": 1023}
+
+
+class Proxy:
+    """One oio-proxy. `dialect` None means that it is learnt from the replies.
+
+    `reach` makes a transport to the address (IP:PORT) of another service.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        namespace: str,
+        dialect: str | None,
+        reach: Callable[[str], Transport],
+        request_id: str,
+    ) -> None:
+        self.namespace = namespace
+        self._transport = transport
+        self._dialect = dialect
+        self._reach = reach
+        self._request_id = field("--request-id", request_id)
+        self._account_service: Transport | None = None
+
+    # --- calls --------------------------------------------------------------------------------
+
+    def read(
+        self,
+        name: str,
+        place: Place | None = None,
+        query: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Any:
+        """Ask a route that changes nothing; the value that its reader makes."""
+        route = ROUTES[name]
+        assert route.effect == READ, name
+        parameters = {**(place.query() if place else {}), **(query or {})}
+
+        def ask(way: Way, sent: Sent) -> Reply:
+            return self._transport.read(
+                self._path(route, parameters),
+                method=way.method,
+                headers=sent.headers,
+                body=sent.body,
+                seconds=route.seconds,
+                repeatable=route.repeatable,
+                again=_come_again,
+            )
+
+        return self._call(route, place, arguments, ask)
+
+    def change(
+        self,
+        name: str,
+        place: Place | None = None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        what: str,
+        shows: str,
+        destroys: str | None = None,
+        assume: Any = None,
+        **arguments: Any,
+    ) -> Any:
+        """Call a route that changes something: sent once. In a dry run `assume` is the value."""
+        route = ROUTES[name]
+        assert route.effect != READ, name
+        parameters = {**(place.query() if place else {}), **(query or {})}
+        raised = any(parameters.get(flag) or arguments.get(flag) for flag in route.raised_by)
+        assert destroys or not (route.effect == DESTROY or raised), f"{name} destroys: say what"
+        assumed = Reply(0, "Assumed", {}, b"")
+
+        def ask(way: Way, sent: Sent) -> Reply:
+            return self._transport.change(
+                self._path(route, parameters),
+                method=way.method,
+                headers=sent.headers,
+                body=sent.body,
+                seconds=route.seconds,
+                what=what,
+                shows=shows,
+                destroys=destroys,
+                assume=assumed,
+            )
+
+        try:
+            value = self._call(route, place, arguments, ask, assumed)
+        except RdctlError as error:
+            # The service behind the proxy gave no answer in time, and may do it yet.
+            if error.code is Code.TIMEOUT and "remote_status" in error.facts:
+                raise self._transport.fate_unknown(what, shows, error) from error
+            raise
+        return assume if value is assumed else value
+
+    def _call(
+        self,
+        route: Route,
+        place: Place | None,
+        arguments: Mapping[str, Any],
+        ask: Callable[[Way, Sent], Reply],
+        assumed: Reply | None = None,
+    ) -> Any:
+        """Try the ways of a route until one is known to the server."""
+        for way in self._ways(route):
+            reply = ask(way, way.body(arguments))
+            if reply is assumed:
+                return reply
+            self._learn(reply)
+            if _unknown_route(reply):
+                continue
+            self._refused(reply, place)
+            reader = self._reader(route, way)
+            try:
+                return reader(reply)
+            except MISSHAPEN as error:
+                raise self._strange(reply) from error
+        raise RdctlError(
+            Code.UNSUPPORTED,
+            f"this oio-proxy ({self._dialect}) has no {route.path.lstrip('/')}",
+            request_id=self._request_id,
+        )
+
+    def _ways(self, route: Route) -> Iterator[Way]:
+        """The ways to try. Where bodies differ, the dialect must be known first; where methods
+        differ, the next is tried after `No handler found`, which proves that nothing was done."""
+        ways = [way for way in route.ways if way.dialects != WRITTEN]
+        if self._dialect is None and len({way.body for way in ways}) > 1:
+            self._learn(self._transport.read("/v3.0/status"))
+        if self._dialect is not None:
+            ways = [way for way in route.ways if self._dialect in way.dialects]
+        tried = set()
+        for way in ways:
+            if way.method not in tried:
+                tried.add(way.method)
+                yield way
+
+    def offers(self, name: str) -> bool:
+        """Whether the dialect, as far as it is known, has the route."""
+        ways = ROUTES[name].ways
+        return self._dialect is None or any(self._dialect in way.dialects for way in ways)
+
+    def _reader(self, route: Route, way: Way) -> Callable[[Reply], Any]:
+        """The reader of the dialect by now: it may have been learnt from the reply itself."""
+        for other in route.ways:
+            if self._dialect in other.dialects:
+                return other.reply
+        return way.reply
+
+    def _learn(self, reply: Reply) -> None:
+        """3.3 names itself in every reply, 4.2 does not."""
+        if self._dialect is None:
+            server = reply.headers.get("Server", "")
+            old = server.startswith(("oio-proxy/3.", "oio-proxy/master", "metacd_http/"))
+            self._dialect = "3.3" if old else "4.2"
+
+    def _path(self, route: Route, parameters: Mapping[str, Any]) -> str:
+        if route.path.startswith("/"):
+            path = f"/v3.0{route.path}"
+        else:
+            path = f"/v3.0/{quote(self.namespace, safe='')}/{route.path}"
+        return path + query_string(parameters)
+
+    # --- any request --------------------------------------------------------------------------
+
+    def route_of(self, method: str, path: str) -> Route | None:
+        """The row of the table for a method, and a path as `request` takes it."""
+        prefix = f"/v3.0/{quote(self.namespace, safe='')}/"
+        for short in (path.removeprefix(prefix), path.removeprefix("/v3.0")):
+            for route in ROUTES.values():
+                if route.path == short and any(way.method == method for way in route.ways):
+                    return route
+        return None
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        route: Route | None,
+        loss: str | None,
+    ) -> Reply:
+        """One request as it is given; a change when `loss` says what it does."""
+        if not path.startswith("/"):
+            path = f"/v3.0/{quote(self.namespace, safe='')}/{path}"
+        address = quote(raw_bytes(path), safe="/%") + query_string(parameters)
+        headers = {name: field(name, value) for name, value in headers.items()}
+        seconds = route.seconds if route else ADMIN_SECONDS
+        if loss is None:
+            return self._transport.read(
+                address,
+                method=method,
+                headers=headers,
+                body=body,
+                seconds=seconds,
+                again=_come_again,
+            )
+        return self._transport.change(
+            address,
+            method=method,
+            headers=headers,
+            body=body,
+            seconds=seconds,
+            what=f"{method} {path}",
+            shows="rdctl oio container show NAME",
+            destroys=loss,
+        )
+
+    def fault_of(self, reply: Reply) -> RdctlError | None:
+        """What an error reply means, None for a good one."""
+        try:
+            if _unknown_route(reply):
+                message = f"this oio-proxy has no such route ({NO_HANDLER})"
+                return RdctlError(Code.UNSUPPORTED, message, request_id=self._request_id)
+            self._refused(reply, None)
+        except RdctlError as error:
+            return error
+        return None
+
+    # --- errors -------------------------------------------------------------------------------
+
+    def _refused(self, reply: Reply, place: Place | None) -> None:
+        """Raise what an error body says."""
+        if reply.status < 300:
+            return
+        try:
+            body = reply.json()
+            status, message = whole(body["status"]), str(body.get("message", ""))
+        except MISSHAPEN as error:
+            raise self._strange(reply) from error
+        raise self.error(status, message, place, http_status=reply.status)
+
+    def error(
+        self,
+        status: int,
+        message: str,
+        place: Place | None,
+        *,
+        http_status: int | None = None,
+        target: str | None = None,
+    ) -> RdctlError:
+        """The error that a status number of the server means."""
+        code, hint = STATUSES.get(status, (Code.FAILED, None))
+        name = target or (place.name if place else None)
+        said = escape(message)
+        message = _told(status, said, place, name)
+        long = _long(place) if place is not None else None
+        if long is not None and not hint:
+            hint, message = long, f"{escape(str(name))}: {said}"
+        elif place is not None and hint:
+            hint = hint.replace("{name}", place.holder.words)
+        elif hint and "{name}" in hint:
+            hint = None
+        if "'namespace'" in said:
+            code, hint = Code.NOT_FOUND, "The proxy serves another namespace; see --namespace."
+        facts = {"http_status": http_status} if http_status is not None else {}
+        return RdctlError(
+            code,
+            message,
+            hint=hint,
+            target=name,
+            **facts,
+            remote_status=status,
+            request_id=self._request_id,
+        )
+
+    def _strange(self, reply: Reply, url: str | None = None, kind: str = "oio-proxy") -> RdctlError:
+        start = defuse(reply.text[:60]).strip() or "nothing"
+        return RdctlError(
+            Code.BAD_REPLY,
+            f"{url or self._transport.url} does not answer as an {kind} does: {start!r}",
+            hint=None if url else "Is this the port of the oio-proxy (6002 or 6000)?",
+            http_status=reply.status,
+            request_id=self._request_id,
+        )
+
+    # --- listings -----------------------------------------------------------------------------
+
+    def pages(self, place: Place, query: Mapping[str, Any]) -> Iterator[Page]:
+        """The pages of a container's listing, each asked for when the one before was taken."""
+        marker: Escaped | None = None
+        last = None
+        while True:
+            following = {"marker": marker} if marker is not None else {}
+            page: Page = self.read("container.list", place, {**query, **following})
+            # A marker may lie within a prefix, which then comes again.
+            if page.entries and page.entries[0] == last:
+                page = page._replace(entries=page.entries[1:])
+            last = page.entries[-1] if page.entries else last
+            yield page
+            if page.marker is None:
+                return
+            if page.marker == marker:
+                message = f"the listing of {place.shown} does not go on after {marker}"
+                raise RdctlError(Code.BAD_REPLY, message, request_id=self._request_id)
+            marker = Escaped(page.marker)
+
+    # --- the account service ------------------------------------------------------------------
+
+    def accounts(self) -> list[str]:
+        """GET /v1.0/account/list"""
+        names: list[str] = self._account("list", {}, None, replies.names)
+        return names
+
+    def account(self, name: str) -> Account:
+        """GET /v1.0/account/show"""
+        value: Account = self._account("show", {"id": name}, name, replies.account)
+        return value
+
+    def account_containers(self, name: str, query: Mapping[str, Any]) -> list[AccountContainer]:
+        """GET /v1.0/account/containers: one page."""
+        value: list[AccountContainer] = self._account(
+            "containers", {"id": name, **query}, name, replies.account_containers
+        )
+        return value
+
+    def _account(
+        self,
+        action: str,
+        query: Mapping[str, Any],
+        name: str | None,
+        reader: Callable[[Reply], Any],
+    ) -> Any:
+        if self._account_service is None:
+            for address in self.read("lb.choose", None, {"type": "account"})[:1]:
+                self._account_service = self._reach(address)
+        service = self._account_service
+        if service is None:
+            raise self.error(481, "no account service is up", None)
+        reply = service.read(f"/v1.0/account/{action}" + query_string(query))
+        if reply.status >= 300:
+            # Its errors are plain text.
+            code = Code.NOT_FOUND if reply.status == 404 else Code.FAILED
+            said = defuse(reply.text.strip()) or reply.reason
+            raise RdctlError(
+                code,
+                f"{escape(name)}: {said}" if name else said,
+                target=name,
+                http_status=reply.status,
+                request_id=self._request_id,
+            )
+        try:
+            return reader(reply)
+        except MISSHAPEN as error:
+            raise self._strange(reply, service.url, "account service") from error
+
+
+class Escaped(str):
+    """A parameter that is escaped already, as listings give their markers."""
+
+
+def query_string(parameters: Mapping[str, Any]) -> str:
+    """`?a=1&b=2`; what is None or False is left out, True is 1; every byte is escaped."""
+    words = []
+    for key, value in parameters.items():
+        if value is None or value is False:
+            continue
+        text = "1" if value is True else str(value)
+        words.append(f"{key}={text if isinstance(value, Escaped) else escaped(text)}")
+    return "?" + "&".join(words) if words else ""
+
+
+def _unknown_route(reply: Reply) -> bool:
+    if reply.status != 404 or reply.reason == NO_HANDLER:
+        return reply.status == 404
+    try:
+        return bool(reply.json()["message"] == NO_HANDLER)
+    except MISSHAPEN:
+        return False
+
+
+def _come_again(reply: Reply) -> bool:
+    """503 in the body is a service that is away for a moment; an election that fails stays so."""
+    if reply.status < 500:
+        return False
+    try:
+        body = reply.json()
+        return body["status"] == 503 and "Election failed" not in body["message"]
+    except MISSHAPEN:
+        return False
+
+
+def _long(place: Place) -> str | None:
+    for key, value in place.query().items():
+        most = _LONGEST.get(key)
+        if most is not None and len(raw_bytes(value)) > most:
+            return f"A {key} of more than {most} bytes is not taken by a proxy 4.2."
+    return None
+
+
+def _told(status: int, said: str, place: Place | None, name: str | None) -> str:
+    """What the server said, in the operator's words where its own tell too little."""
+    if place is not None:
+        holder = place.holder.shown
+        if status in (406, 431):
+            account = f" in the account {escape(place.account)}" if place.account else ""
+            return f"there is no {holder}{account} ({said})"
+        if status in (420, 426) and place != place.holder:
+            return f"there is no {place.shown} in {holder} ({said})"
+        if status in (436, 437):
+            return f"{holder} is {'disabled' if status == 437 else 'frozen or disabled'} ({said})"
+    if name is None or said.startswith(escape(name)):
+        return said
+    return f"{escape(name)}: {said}"
