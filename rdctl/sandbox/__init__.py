@@ -1,0 +1,36 @@
+"""The sandbox: both storage systems simulated over one file, for trying, teaching and testing."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+# The hosts under which the systems are reached in-process, by `adapter.WsgiAdapter`.
+RAPIDDISK_HOST = "rapiddisk.sandbox"
+OIO_HOST = "oio.sandbox"
+
+
+def apps(
+    path: str | os.PathLike[str], advertise: Mapping[str, str] | None = None
+) -> dict[str, WSGIApplication]:
+    """The simulated servers by host, all over the store at `path`.
+
+    The hosts with a port are services of OpenIO, by the addresses that its proxy tells clients. Who
+    serves them elsewhere says so in `advertise` (told: real), which is read at each request.
+    """
+    from rdctl.sandbox import oio
+    from rdctl.sandbox.store import Store
+
+    return {RAPIDDISK_HOST: rapiddisk_app(path), **oio.apps(Store(path), advertise)}
+
+
+def rapiddisk_app(path: str | os.PathLike[str]) -> WSGIApplication:
+    """The simulated rapiddiskd alone: the other system is a good deal to import."""
+    from rdctl.sandbox.rapiddisk import RapidDiskd
+    from rdctl.sandbox.store import Store
+
+    return RapidDiskd(Store(path))

@@ -1,0 +1,39 @@
+"""OpenIO SDS as its servers of 4.2.10 answer: the proxy, the account service, four rawx.
+
+The services behind the proxy (conscience, directory, meta2) are played by it, over the store. What
+exists of the directory and of a base is what the routes show; elections, events and counters take
+effect at once.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from rdctl.sandbox import OIO_HOST
+from rdctl.sandbox.oio import account, demo, proxy, rawx, state
+from rdctl.sandbox.oio.wsgi import application
+from rdctl.sandbox.store import Store
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
+
+SCHEMA = state.SCHEMA
+
+
+def seed(connection: sqlite3.Connection) -> None:
+    state.seed_services(connection)
+    demo.seed(connection)
+
+
+def apps(store: Store, advertise: Mapping[str, str] | None = None) -> dict[str, WSGIApplication]:
+    """The servers: the proxy by its name, the others by the address (IP:PORT) they are known by.
+
+    `advertise` maps those that listen elsewhere to where they do.
+    """
+    return {
+        OIO_HOST: application(store, proxy.route, advertise),
+        state.ACCOUNT_ADDRESS: application(store, account.route),
+        **{address: application(store, rawx.router(address)) for address in state.RAWX_ADDRESSES},
+    }

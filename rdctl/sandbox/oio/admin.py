@@ -1,0 +1,366 @@
+"""Services asked directly (forward/), their bases and elections (admin/), the proxy itself."""
+
+from __future__ import annotations
+
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rdctl.sandbox.oio import base, conscience, container, directory, properties
+from rdctl.sandbox.oio.replies import (
+    CONTAINER_DISABLED,
+    CONTAINER_FROZEN,
+    CONTAINER_NOT_FOUND,
+    Fault,
+    answer,
+    argument,
+    bad_request,
+    content,
+    empty,
+    field,
+    object_argument,
+    status_of,
+)
+from rdctl.sandbox.oio.state import CONSCIENCE, NAMESPACE, SETTINGS, setting
+from rdctl.sandbox.oio.wsgi import Reply, Request, dumps, raw
+
+_VERSION = "4.2.10/4.2"
+# Those that speak the protocol of OpenIO's own servers; the others speak HTTP.
+_GRID_TYPES = ("meta0", "meta1", "meta2", "sqlx")
+_GRID_REQUESTS = ("REQ_PING", "REQ_STATS", "REQ_VERSION", "DB_USE", "DB_STATUS", "DB_LEAVE")
+
+
+# forward/
+
+
+def _grid_service(connection: sqlite3.Connection, request: Request) -> None:
+    """The service `id` must be there, and speak the protocol: Fault 2 or 7."""
+    if not request.has("id"):
+        raise bad_request("Missing SRVID")
+    address = request.query["id"]
+    if not conscience.is_address(address):
+        raise Fault(500, "client creation")
+    if address == CONSCIENCE:
+        return
+    for service in conscience.services(connection):
+        if service.address == address and service.type in _GRID_TYPES:
+            return
+        if service.address == address:
+            raise Fault(7, "Timeout")
+    raise Fault(2, _refused(address))
+
+
+def _refused(address: str) -> str:
+    return f"{address}: [errno=111] Connection refused"
+
+
+def ping(connection: sqlite3.Connection, request: Request) -> Reply:
+    _grid_service(connection, request)
+    return content(b"OK\r\n")
+
+
+def version(connection: sqlite3.Connection, request: Request) -> Reply:
+    _grid_service(connection, request)
+    return content(_VERSION.encode())
+
+
+def stats(connection: sqlite3.Connection, request: Request) -> Reply:
+    _grid_service(connection, request)
+    counted = [f"{what}{name}" for name in _GRID_REQUESTS for what in ("req.hits.", "req.time.")]
+    lines = [f"counter {name} 0" for name in ("req.hits", "req.time", *counted)]
+    lines += ["gauge event.health 100", "gauge thread.active 1", "gauge cnx.client 0"]
+    return content("".join(f"{line}\n" for line in lines).encode())
+
+
+def info(connection: sqlite3.Connection, request: Request) -> Reply:
+    _grid_service(connection, request)
+    return answer(_service_info())
+
+
+def _service_info() -> dict[str, Any]:
+    elections = ("total", "none", "pending", "failed", "slave", "master")
+    return {
+        "sqlite": ["THREADSAFE=1"],
+        "sqliterepo": {"width": 3, "depth": 1, "vacuum": False, "delete": True},
+        "replication": "ZOOKEEPER",
+        "elections": dict.fromkeys(elections, 0),
+    }
+
+
+def get_service_config(connection: sqlite3.Connection, request: Request) -> Reply:
+    _grid_service(connection, request)
+    return get_config(connection, request)
+
+
+def set_service_config(connection: sqlite3.Connection, request: Request) -> Reply:
+    """Accepted, and without effect here."""
+    object_argument(request)
+    _grid_service(connection, request)
+    return empty()
+
+
+def obey(connection: sqlite3.Connection, request: Request) -> Reply:
+    """lean-glib, lean-sqlx, flush, reload: nothing to see afterwards."""
+    _grid_service(connection, request)
+    return empty()
+
+
+def kill(connection: sqlite3.Connection, request: Request) -> Reply:
+    _grid_service(connection, request)
+    raise Fault(403, "abort disabled")
+
+
+# The proxy
+
+
+def cache_status(connection: sqlite3.Connection, request: Request) -> Reply:
+    return answer(
+        {
+            "csm0": {"count": 0, "max": 0, "ttl": 0},
+            "meta1": {"count": 0, "max": 200000, "ttl": 3600},
+        }
+    )
+
+
+def done(connection: sqlite3.Connection, request: Request) -> Reply:
+    """For what has nothing to do here: no cache to flush, no pools to reload."""
+    return empty()
+
+
+def get_config(connection: sqlite3.Connection, request: Request) -> Reply:
+    return answer({name: setting(connection, name) for name in SETTINGS})
+
+
+def set_config(connection: sqlite3.Connection, request: Request) -> Reply:
+    for name, value in object_argument(request).items():
+        if name in SETTINGS and isinstance(value, str):
+            connection.execute(
+                "INSERT OR REPLACE INTO oio_settings VALUES (?, ?)", (name, raw(value))
+            )
+    return empty()
+
+
+# admin/
+
+# Of a service that was asked about a base: status, message, body.
+_Verdict = tuple[int, str, Any]
+_OK: _Verdict = (200, "OK", "")
+
+
+class _Base:
+    """A base as admin/ names it: `type`, and the services that hold it."""
+
+    def __init__(self, connection: sqlite3.Connection, request: Request) -> None:
+        self.connection = connection
+        self.type = request.query.get("type", "")
+        if not self.type:
+            raise bad_request("No service type")
+        if self.type == "meta0":
+            self.cid, self.hosts = "", [directory.meta0(connection)]
+        else:
+            self.cid = directory.find(connection, request)
+            if self.type == "meta1":
+                self.hosts = [directory.meta1_by_prefix(connection)(self.cid)]
+            else:
+                self.hosts = directory.hosts(connection, self.cid, self.type)
+        if not self.hosts:
+            raise Fault(CONTAINER_NOT_FOUND, "No service located")
+
+    @property
+    def master(self) -> str:
+        row = self.connection.execute(
+            "SELECT master FROM oio_bases WHERE cid = ?", (self.cid,)
+        ).fetchone()
+        return row["master"] if row and row["master"] in self.hosts else self.hosts[0]
+
+    @property
+    def replicated(self) -> bool:
+        return len(self.hosts) > 1
+
+    @property
+    def name(self) -> str:
+        return f"{self.cid}.1"
+
+
+def _each(
+    connection: sqlite3.Connection, request: Request, ask: Callable[[_Base, str], _Verdict]
+) -> Reply:
+    """What each service of the base says; only `service_id` when that is given."""
+    asked = _Base(connection, request)
+    chosen = request.query.get("service_id")
+    known = {service.address for service in conscience.services(connection)}
+    replies = {}
+    for host in [chosen] if chosen else asked.hosts:
+        status, message, body = ask(asked, host) if host in known else (2, _refused(host), "")
+        replies[host] = {"status": status_of(status, message), "body": body}
+    return content(dumps(replies, slashes=False))
+
+
+def _agree(asked: _Base, host: str) -> _Verdict:
+    return _OK
+
+
+def agree(connection: sqlite3.Connection, request: Request) -> Reply:
+    """ping, drop_cache."""
+    return _each(connection, request, _agree)
+
+
+def has(connection: sqlite3.Connection, request: Request) -> Reply:
+    return _each(connection, request, _has)
+
+
+def _has(asked: _Base, host: str) -> _Verdict:
+    if asked.type == "meta2" and not base.is_there(asked.connection, asked.cid):
+        return CONTAINER_NOT_FOUND, "Container not found : (2) No such file or directory", ""
+    for service in conscience.services(asked.connection, asked.type):
+        if service.address == host:
+            volume = service.tags.get("tag.vol", "")
+            return 200, "OK", f"{volume}/{asked.cid[:3]}/{asked.name}.{asked.type}"
+    return _OK
+
+
+def info_base(connection: sqlite3.Connection, request: Request) -> Reply:
+    return _each(connection, request, lambda asked, host: (200, "OK", _service_info()))
+
+
+def status(connection: sqlite3.Connection, request: Request) -> Reply:
+    return _each(connection, request, _status)
+
+
+def _status(asked: _Base, host: str) -> _Verdict:
+    return _OK if host == asked.master else (303, asked.master, "")
+
+
+def sync(connection: sqlite3.Connection, request: Request) -> Reply:
+    return _each(connection, request, _sync)
+
+
+def _sync(asked: _Base, host: str) -> _Verdict:
+    if not asked.replicated:
+        return 500, "Replication not configured", ""
+    return (301, "not SLAVE", "") if host == asked.master else _OK
+
+
+def leave(connection: sqlite3.Connection, request: Request) -> Reply:
+    """Who leaves is no longer the master: the others elect one, if any stays."""
+    asked = _Base(connection, request)
+    leaving = request.query.get("service_id")
+    others = [host for host in asked.hosts if host != leaving] or asked.hosts
+    if leaving in (None, asked.master):
+        elected = random.choice([host for host in others if host != asked.master] or others)
+        connection.execute("UPDATE oio_bases SET master = ? WHERE cid = ?", (elected, asked.cid))
+    return _each(connection, request, _agree)
+
+
+def debug(connection: sqlite3.Connection, request: Request) -> Reply:
+    return _each(connection, request, _debug)
+
+
+def _debug(asked: _Base, host: str) -> _Verdict:
+    if not asked.replicated:
+        return 200, "OK", {}
+    master = asked.master
+    state = "MASTER" if host == master else "SLAVE"
+    ids = {address: number for number, address in enumerate(sorted(asked.hosts), 1)}
+    key = f"{asked.name}/{asked.type}"
+    steps = ("NONE:GET_VERS:CREATING", "CREATING:CREATE_OK:WATCHING", f"WATCHING:NODE_OK:{state}")
+    body = {
+        "local": {"id": ids.get(host, -1), "url": host, "state": state},
+        "master": {"id": ids[master], "url": master},
+        "base": {"name": asked.name, "type": asked.type, "zk": f"/hc/ns/{NAMESPACE}/srv/{key}"},
+        "#": {"R": 0, "P": 0, "V": 0},
+        "peers": [address for address in asked.hosts if address != host],
+        "log": [f"{int(time.time())}:{step}" for step in steps],
+    }
+    return 200, "OK", body
+
+
+def remove(connection: sqlite3.Connection, request: Request) -> Reply:
+    """Accepted, and without effect here: the services share one copy of the base."""
+    if not request.query.get("service_id"):
+        raise bad_request("Missing service id")
+    return _each(connection, request, _agree)
+
+
+def copy(connection: sqlite3.Connection, request: Request) -> Reply:
+    """Accepted when both ends are there, and without effect here."""
+    value = argument(request)
+    asked = _Base(connection, request)
+    if not isinstance(value, dict):
+        raise bad_request("Action argument must be an object")
+    target = field(value, "to", str)
+    if not conscience.is_address(target):
+        raise bad_request("Invalid target URL")
+    source = value.get("from", asked.master)
+    known = {service.address for service in conscience.services(connection)}
+    for address in (source, target):
+        if address not in known:
+            raise Fault(502, _refused(str(address)))
+    return answer({})
+
+
+def _container(connection: sqlite3.Connection, request: Request) -> str:
+    """The id of a base of meta2: here no other type has bases."""
+    asked = _Base(connection, request)
+    if asked.type != "meta2":
+        raise Fault(CONTAINER_NOT_FOUND, "Container not found")
+    base.require(connection, asked.cid)
+    return asked.cid
+
+
+def get_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+    _container(connection, request)
+    return container.get_properties(connection, request)
+
+
+def set_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+    _container(connection, request)
+    return container.set_properties(connection, request)
+
+
+def del_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+    _container(connection, request)
+    return container.del_properties(connection, request)
+
+
+def freeze(connection: sqlite3.Connection, request: Request) -> Reply:
+    return _set_status(connection, request, base.FROZEN)
+
+
+def disable(connection: sqlite3.Connection, request: Request) -> Reply:
+    return _set_status(connection, request, base.DISABLED)
+
+
+def enable(connection: sqlite3.Connection, request: Request) -> Reply:
+    return _set_status(connection, request, base.ENABLED)
+
+
+_ALREADY = {
+    base.FROZEN: (CONTAINER_FROZEN, "Container frozen"),
+    base.DISABLED: (CONTAINER_DISABLED, "Container disabled"),
+    base.ENABLED: (439, "Container enabled"),
+}
+
+
+def _set_status(connection: sqlite3.Connection, request: Request, wanted: str) -> Reply:
+    owner = properties.of_base(_container(connection, request))
+    found = properties.get(connection, owner).get("sys.status", base.ENABLED)
+    if found == wanted or (found, wanted) == (base.DISABLED, base.FROZEN):
+        raise Fault(*_ALREADY[found])
+    properties.put(connection, owner, {"sys.status": wanted})
+    return answer({})
+
+
+def meta0_list(connection: sqlite3.Connection, request: Request) -> Reply:
+    directory.meta0(connection)
+    holder = directory.meta1_by_prefix(connection)
+    prefixes = (f"{number:04X}" for number in range(1 << 16))
+    return answer({prefix: [holder(prefix)] for prefix in prefixes})
+
+
+def meta0_force(connection: sqlite3.Connection, request: Request) -> Reply:
+    """Accepted, and without effect here."""
+    object_argument(request)
+    return empty()

@@ -1,0 +1,219 @@
+"""A rawx service: chunks by id, with what is known of them in x-oio-chunk-meta- headers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import sqlite3
+import time
+from collections.abc import Callable
+from email.utils import formatdate
+from urllib.parse import quote, unquote
+
+from rdctl.sandbox.oio.state import NAMESPACE, container_id, new_id
+from rdctl.sandbox.oio.wsgi import Answered, Handler, Reply, Request, Router
+
+_REASONS = {
+    200: "OK",
+    201: "Created",
+    204: "No Content",
+    206: "Partial Content",
+    400: "Bad Request",
+    404: "Not Found",
+    409: "Conflict",
+    416: "Requested Range Not Satisfiable",
+    422: "Unprocessable Entity",
+}
+_EXPLAINED = {
+    400: "Your browser sent a request that this server could not understand.<br />\n",
+    404: "The requested URL was not found on this server.",
+    409: "The chunk is there already.",
+    416: (
+        "None of the range-specifier values in the Range\nrequest-header field overlap the current"
+        " extent\nof the selected resource."
+    ),
+    422: (
+        "The server understands the media type of the\nrequest entity, but was unable to process"
+        " the\ncontained instructions."
+    ),
+}
+_META = "x-oio-chunk-meta-"
+_NEEDED = ("content-storage-policy", "content-chunk-method", "chunk-pos", "full-path")
+_CHUNK_ID = re.compile("/([0-9A-Fa-f]{64})")
+
+
+def router(address: str) -> Router:
+    """The routes of the service that is known as `address`, an IP:PORT."""
+
+    def route(request: Request) -> Handler:
+        if request.method == "GET" and request.path in _TEXTS:
+            return lambda connection, request: _reply(200, [], _TEXTS[request.path].encode())
+        handler = _ROUTES.get(request.method)
+        if handler is None:
+            raise _refusal(404)
+        chunk = _CHUNK_ID.fullmatch(request.path)
+        if chunk is None:
+            raise _refusal(400)
+        key = (address, chunk[1].upper())
+        return lambda connection, request: handler(connection, request, key)
+
+    return route
+
+
+_Key = tuple[str, str]  # the service's address, the chunk's id
+
+
+def _put(connection: sqlite3.Connection, request: Request, key: _Key) -> Reply:
+    meta = {
+        name.removeprefix(_META): value
+        for name, value in request.headers.items()
+        if name.startswith(_META)
+    }
+    if not all(meta.get(name) for name in _NEEDED):
+        raise _refusal(400)
+    parts = [unquote(part) for part in meta["full-path"].split("/")]
+    if len(parts) != 5 or not all(parts):
+        raise _refusal(400)
+    account, container, path, version, content = parts
+    digest = hashlib.md5(request.body, usedforsecurity=False).hexdigest().upper()
+    if meta.get("chunk-hash", digest).upper() != digest:
+        raise _refusal(422)
+    stored = {
+        "container-id": container_id(account, container),
+        "content-path": quote(path, safe=""),
+        "content-id": content,
+        "content-version": version,
+        "content-storage-policy": meta["content-storage-policy"],
+        "content-chunk-method": meta["content-chunk-method"],
+        "chunk-id": key[1],
+        "chunk-size": meta.get("chunk-size", str(len(request.body))),
+        "chunk-hash": digest,
+        "chunk-pos": meta["chunk-pos"],
+        "oio-version": meta.get("oio-version", "4.2"),
+        "full-path": meta["full-path"],
+    }
+    made = connection.execute(
+        "INSERT OR IGNORE INTO oio_rawx VALUES (?, ?, ?, ?, ?)",
+        (*key, json.dumps(stored), time.time(), request.body),
+    )
+    if not made.rowcount:
+        raise _refusal(409)
+    host = request.headers.get("host", key[0])
+    headers = [*_shown(stored), ("Location", f"http://{host}/{key[1]}")]
+    text = f"Resource /{key[1]} has been created."
+    return _page(201, text, headers, head="<html>\n<head>", charset="ISO-8859-1")
+
+
+def _get(connection: sqlite3.Connection, request: Request, key: _Key) -> Reply:
+    row = connection.execute(
+        "SELECT headers, mtime, data FROM oio_rawx WHERE address = ? AND id = ?", key
+    ).fetchone()
+    if row is None:
+        raise _refusal(404)
+    data: bytes = row["data"]
+    headers = [
+        ("Last-Modified", formatdate(row["mtime"], usegmt=True)),
+        ("ETag", f'"{int(row["mtime"] * 1e6):x}"'),
+        ("Accept-Ranges", "bytes"),
+        *_shown(json.loads(row["headers"])),
+    ]
+    asked = _ranges(request.headers.get("range", ""))
+    if request.method == "HEAD":
+        return _reply(200, [*headers, ("Content-Length", str(len(data)))])
+    if not asked:
+        return _reply(200, headers, data)
+    spans = [span for span in (_span(first, last, len(data)) for first, last in asked) if span]
+    if not spans:
+        raise _refusal(416)
+    parts = [(f"bytes {first}-{last}/{len(data)}", data[first : last + 1]) for first, last in spans]
+    if len(parts) == 1:
+        return _reply(206, [*headers, ("Content-Range", parts[0][0])], parts[0][1])
+    boundary = new_id(16).lower()
+    headers.append(("Content-Type", f"multipart/byteranges; boundary={boundary}"))
+    return _reply(206, headers, _multipart(parts, boundary))
+
+
+def _delete(connection: sqlite3.Connection, request: Request, key: _Key) -> Reply:
+    gone = connection.execute("DELETE FROM oio_rawx WHERE address = ? AND id = ?", key)
+    if not gone.rowcount:
+        raise _refusal(404)
+    return _reply(204, [])
+
+
+_ROUTES: dict[str, Callable[[sqlite3.Connection, Request, _Key], Reply]] = {
+    "PUT": _put,
+    "GET": _get,
+    "HEAD": _get,
+    "DELETE": _delete,
+}
+_COUNTED = ("", ".put", ".get", ".del", ".stat", ".info", ".raw", ".other")
+_TEXTS = {
+    "/info": f"namespace {NAMESPACE}\npath /var/lib/oio/sds\n",
+    "/stat": "".join(
+        f"counter req.{what}{name} 0\n" for what in ("time", "hits") for name in _COUNTED
+    ),
+}
+
+
+# (first, last): "5-" has no last, "-4" no first
+_Range = tuple[int | None, int | None]
+
+
+def _ranges(header: str) -> list[_Range]:
+    """The ranges of a Range header; none when it is not understood."""
+    unit, _, listed = header.partition("=")
+    found = [re.fullmatch(r"\s*([0-9]*)-([0-9]*)\s*", part) for part in listed.split(",")]
+    if unit != "bytes" or not all(match and (match[1] or match[2]) for match in found):
+        return []
+    return [
+        (int(match[1]) if match[1] else None, int(match[2]) if match[2] else None)
+        for match in found
+        if match
+    ]
+
+
+def _span(first: int | None, last: int | None, size: int) -> tuple[int, int] | None:
+    """The first and the last byte of what the range covers, if it covers any."""
+    if first is None:
+        first, last = max(0, size - (last or 0)), None
+    last = size - 1 if last is None else min(last, size - 1)
+    return (first, last) if first <= last else None
+
+
+def _multipart(parts: list[tuple[str, bytes]], boundary: str) -> bytes:
+    body = b"".join(
+        f"\r\n--{boundary}\r\nContent-range: {covered}\r\n\r\n".encode() + data
+        for covered, data in parts
+    )
+    return body + f"\r\n--{boundary}--\r\n".encode()
+
+
+def _shown(stored: dict[str, str]) -> list[tuple[str, str]]:
+    return [(f"X-oio-chunk-meta-{name}", value) for name, value in stored.items()]
+
+
+def _reply(status: int, headers: list[tuple[str, str]], body: bytes = b"") -> Reply:
+    return Reply(status, _REASONS[status], [("Server", "Apache"), *headers], body)
+
+
+def _refusal(status: int) -> Answered:
+    return Answered(_page(status, _EXPLAINED[status]))
+
+
+def _page(
+    status: int,
+    text: str,
+    headers: list[tuple[str, str]] | None = None,
+    *,
+    head: str = "<html><head>",
+    charset: str = "iso-8859-1",
+) -> Reply:
+    reason = _REASONS[status]
+    page = (
+        '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN" "http://www.w3.org/TR/html4/strict.dtd">'
+        f"\n{head}\n<title>{status} {reason}</title>\n</head><body>\n<h1>{reason}</h1>\n"
+        f"<p>{text}</p>\n</body></html>\n"
+    )
+    kind = ("Content-Type", f"text/html; charset={charset}")
+    return _reply(status, [*(headers or []), kind], page.encode())

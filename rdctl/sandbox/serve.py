@@ -1,0 +1,148 @@
+"""The sandbox over HTTP: a threaded server for each simulated system."""
+
+from __future__ import annotations
+
+import errno
+import socket
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
+from socketserver import TCPServer, ThreadingMixIn
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any
+from wsgiref.handlers import SimpleHandler
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from rdctl.errors import Code, RdctlError
+
+if TYPE_CHECKING:
+    from wsgiref.headers import Headers
+    from wsgiref.types import WSGIApplication, WSGIEnvironment
+
+_MAX_LINE = 128 * 1024  # bytes of a request line; the apps refuse long ones in their own way
+
+
+def serve(
+    listeners: Sequence[tuple[WSGIApplication, str, int]],
+    ready: Callable[[list[str]], object],
+    stop: Event | None = None,
+) -> None:
+    """Serve each (app, host, port) until `stop` is set or Ctrl-C, then close every socket.
+
+    Port 0 takes a free one. `ready` is called once, with the URLs in the order of the listeners,
+    when all of them listen. Ctrl-C is the normal end and is not passed on. An address that cannot
+    be had is an RdctlError, and then nothing is left open.
+    """
+    stop = stop or Event()
+    with ExitStack() as stack, suppress(KeyboardInterrupt):
+        servers = [stack.enter_context(_listen(*listener)) for listener in listeners]
+        for server in servers:
+            thread = Thread(target=server.serve_forever, args=(0.1,), daemon=True)
+            thread.start()
+            stack.callback(thread.join)
+            stack.callback(server.shutdown)
+        ready([_url(server) for server in servers])
+        stop.wait()
+
+
+class _Handler(WSGIRequestHandler):
+    """One request a connection, as both real servers are asked."""
+
+    protocol_version = "HTTP/1.1"
+    wbufsize = -1  # head and body leave in one segment
+    timeout = 60.0  # seconds that a silent client keeps its thread
+    rfile: Any
+    wfile: Any
+
+    def handle(self) -> None:
+        self.raw_requestline = self.rfile.readline(_MAX_LINE)
+        if not self.parse_request():
+            return
+        server: Any = self.server
+        gateway = _Gateway(self.rfile, self.wfile, self.get_stderr(), self.get_environ())
+        gateway.run(server.get_app())
+        if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
+            self._drain()
+
+    def get_environ(self) -> WSGIEnvironment:
+        environ = super().get_environ()
+        environ["REQUEST_URI"] = self.requestline.split()[1]
+        return environ
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What is not HTTP gets no reply: the connection is closed."""
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Quiet."""
+
+    def _drain(self) -> None:
+        """Take the body that no app read: to close over it would reset the client's connection."""
+        with suppress(OSError):
+            self.wfile.flush()
+            self.connection.shutdown(socket.SHUT_WR)
+            self.connection.settimeout(1.0)
+            while self.connection.recv(65536):
+                pass
+
+
+class _Gateway(SimpleHandler):
+    http_version = "1.1"
+    os_environ: dict[str, str] = {}  # noqa: RUF012 - the app sees the request, not this process
+    headers: Headers
+
+    def cleanup_headers(self) -> None:
+        super().cleanup_headers()
+        self.headers["Connection"] = "close"
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+    allow_reuse_port = False  # or a second server would share the port in silence
+    request_queue_size = 128
+
+    def server_bind(self) -> None:
+        TCPServer.server_bind(self)  # HTTPServer would look the host's name up in the DNS
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+        self.setup_environ()
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        if not isinstance(sys.exc_info()[1], OSError):  # a client that went away is no news
+            super().handle_error(request, client_address)
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
+
+
+def _listen(app: WSGIApplication, host: str, port: int) -> _Server:
+    kind = _Server6 if ":" in host else _Server
+    try:
+        server = kind((host, port), _Handler)
+    except (OSError, OverflowError) as error:
+        raise _cannot_listen(host, port, error) from error
+    server.set_app(app)
+    return server
+
+
+def _cannot_listen(host: str, port: int, error: Exception) -> RdctlError:
+    number = getattr(error, "errno", None)
+    hint = None
+    if number == errno.EADDRINUSE:
+        code, reason = Code.CONFLICT, "the port is in use"
+        hint = "choose another port, or 0 for a free one"
+    elif number == errno.EACCES:
+        code, reason = Code.DENIED, "the port needs root"
+        hint = "choose a port above 1023"
+    else:
+        code, reason = Code.USAGE, getattr(error, "strerror", None) or str(error)
+    address = _address(host, port)
+    return RdctlError(code, f"Cannot listen on {address}: {reason}.", hint=hint, target=address)
+
+
+def _url(server: _Server) -> str:
+    host, port = server.server_address[:2]
+    return f"http://{_address(str(host), int(port))}"
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

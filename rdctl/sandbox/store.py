@@ -1,0 +1,246 @@
+"""The sandbox's state: one SQLite file that every command, thread and server shares."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import import_module
+
+from rdctl.errors import Code, RdctlError
+
+# The simulated systems: modules beside this one, each with `SCHEMA: str` (a script of SQL) and
+# `seed(connection) -> None`.
+SYSTEMS = ("rapiddisk", "oio")
+
+# Raised with every change of a SCHEMA: a store of another version is refused until it is reset.
+VERSION = 1
+
+_OURS = 0x7264_6374  # PRAGMA application_id: "rdct"
+_PATIENCE = 10.0  # seconds that a transaction waits for those before it
+_RESET = "rdctl sandbox reset"
+
+# What goes wrong with the file rather than in our SQL, as the user is told it.
+_FILE_FAULTS = {
+    sqlite3.SQLITE_PERM: Code.DENIED,
+    sqlite3.SQLITE_READONLY: Code.DENIED,
+    sqlite3.SQLITE_BUSY: Code.TIMEOUT,
+    sqlite3.SQLITE_LOCKED: Code.TIMEOUT,
+    sqlite3.SQLITE_CANTOPEN: Code.CONFIG,
+    sqlite3.SQLITE_NOTADB: Code.CONFIG,
+    sqlite3.SQLITE_CORRUPT: Code.CONFIG,
+    sqlite3.SQLITE_FULL: Code.FAILED,
+    sqlite3.SQLITE_IOERR: Code.FAILED,
+}
+
+
+class Store:
+    """A SQLite file in WAL mode, made and seeded by whoever uses it first.
+
+    Threads may share a Store, and processes the file. Faults of the file itself are an RdctlError.
+    """
+
+    def __init__(self, path: str | os.PathLike[str]) -> None:
+        self._idle: list[sqlite3.Connection] = []
+        self.path = os.fspath(path)
+
+    @contextmanager
+    def look(self) -> Iterator[sqlite3.Connection]:
+        """Read one consistent state, whatever others change meanwhile."""
+        with self._transaction("BEGIN") as connection:
+            yield connection
+
+    @contextmanager
+    def change(self) -> Iterator[sqlite3.Connection]:
+        """Change the state alone: all of it is kept at the end, or nothing after an exception."""
+        with self._transaction("BEGIN IMMEDIATE") as connection:
+            yield connection
+
+    def reset(self) -> None:
+        """Back to the seeded state, also from a store that another version made.
+
+        One transaction: others who have the store open see the state before or the state after.
+        """
+        with self._explained():
+            connection = self._open()
+            try:
+                with _transaction(connection, "BEGIN IMMEDIATE"):
+                    _drop_all(connection)
+                    _create(connection)
+            finally:
+                connection.close()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses now; the store opens new ones when asked again."""
+        while self._idle:
+            self._idle.pop().close()
+
+    def __del__(self) -> None:
+        self.close()
+
+    @contextmanager
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
+        with self._explained():
+            connection = self._take()
+            try:
+                with _transaction(connection, begin):
+                    yield connection
+            except sqlite3.Error:
+                connection.close()
+                raise
+            except BaseException:
+                self._idle.append(connection)
+                raise
+            self._idle.append(connection)
+
+    def _take(self) -> sqlite3.Connection:
+        """A connection that no other thread uses, to a store that is ready."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        connection = self._open()
+        try:
+            self._prepare(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _open(self) -> sqlite3.Connection:
+        self._make_file()
+        connection = sqlite3.connect(
+            self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        try:
+            self._refuse_foreign(connection)
+            _use_wal(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _make_file(self) -> None:
+        """Make the file before SQLite does, which gives its side files the mode of this one."""
+        try:
+            os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)
+            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            code = Code.DENIED if isinstance(error, PermissionError) else Code.CONFIG
+            raise self._fault(code, error.strerror or str(error)) from error
+
+    def _prepare(self, connection: sqlite3.Connection) -> None:
+        """Make the store if it is new; refuse one that is not of this version."""
+        if _pragma(connection, "user_version") == VERSION:
+            return
+        with _transaction(connection, "BEGIN IMMEDIATE"):
+            found = _pragma(connection, "user_version")
+            if found == VERSION:  # another process made it while this one waited
+                return
+            if found != 0 or _objects(connection):
+                raise RdctlError(
+                    Code.CONFIG,
+                    f"The sandbox {self.path} was made by another version of rdctl"
+                    f" (its format is {found}, this rdctl's is {VERSION}).",
+                    hint=_RESET,
+                    target=self.path,
+                )
+            _create(connection)
+
+    def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
+        if _objects(connection) and _pragma(connection, "application_id") != _OURS:
+            raise RdctlError(
+                Code.CONFIG,
+                f"{self.path} is a database, but not a sandbox of rdctl.",
+                hint="move that file away, or name another one",
+                target=self.path,
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as error:
+            code = _FILE_FAULTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
+            if code is None:
+                raise
+            raise self._fault(code, str(error)) from error
+
+    def _fault(self, code: Code, reason: str) -> RdctlError:
+        hint = None
+        if code is Code.CONFIG:
+            hint = "move that file away, or name another one"
+        elif code is Code.TIMEOUT:
+            hint = "another rdctl is changing the sandbox; try again"
+        return RdctlError(
+            code, f"The sandbox {self.path} cannot be used: {reason}.", hint=hint, target=self.path
+        )
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # SQLite itself rolls back on a full disk
+            connection.execute("ROLLBACK")
+        raise
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Turn WAL on. SQLite does not wait for others who turn it on just now, so this does."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            break
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & 0xFF == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(0.005)
+    connection.execute("PRAGMA synchronous = NORMAL")
+
+
+def _create(connection: sqlite3.Connection) -> None:
+    for name in SYSTEMS:
+        system = import_module(f"{__package__}.{name}")
+        for statement in _statements(system.SCHEMA):
+            connection.execute(statement)
+        system.seed(connection)
+    connection.execute(f"PRAGMA application_id = {_OURS}")
+    connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of a script; `executescript` would commit the transaction first."""
+    statement = ""
+    for part in script.split(";"):
+        statement += part + ";"
+        if sqlite3.complete_statement(statement):  # not a ; in a comment, text or trigger
+            yield statement
+            statement = ""
+
+
+def _drop_all(connection: sqlite3.Connection) -> None:
+    for kind, name in _objects(connection):
+        if kind in ("table", "view"):  # indexes and triggers go with their table
+            quoted = name.replace('"', '""')
+            connection.execute(f'DROP {kind} IF EXISTS "{quoted}"')
+
+
+def _objects(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    rows = connection.execute(
+        "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
+    )
+    return [(row["type"], row["name"]) for row in rows]
+
+
+def _pragma(connection: sqlite3.Connection, name: str) -> int:
+    value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
+    return value

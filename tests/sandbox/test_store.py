@@ -1,0 +1,280 @@
+"""The store: made once, changed by one at a time, refused when it is not ours."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from rdctl.errors import Code, RdctlError
+from rdctl.sandbox import store as store_module
+from rdctl.sandbox.store import VERSION, Store
+
+SEEDED = ["rd0"]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    store = Store(tmp_path / "state" / "sandbox.db")
+    yield store
+    store.close()
+
+
+def names(store: Store) -> list[str]:
+    with store.look() as connection:
+        rows = connection.execute("SELECT name FROM rd_volumes ORDER BY name")
+        return [row["name"] for row in rows]
+
+
+def add(store: Store, name: str) -> None:
+    with store.change() as connection:
+        connection.execute("INSERT INTO rd_volumes VALUES (?, 0, 0, 0, FALSE)", (name,))
+
+
+def mode(path: Path | str) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def test_nothing_is_made_before_the_first_use(store: Store, tmp_path: Path) -> None:
+    assert os.listdir(tmp_path) == []
+    assert names(store) == SEEDED
+    assert mode(tmp_path / "state") == 0o700
+    for name in os.listdir(tmp_path / "state"):
+        assert mode(tmp_path / "state" / name) == 0o600
+
+
+def test_the_mode_does_not_hang_on_the_umask(store: Store) -> None:
+    before = os.umask(0)
+    try:
+        names(store)
+    finally:
+        os.umask(before)
+    assert mode(store.path) == 0o600
+
+
+def test_a_path_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    store = Store("sandbox.db")
+    assert names(store) == SEEDED
+    store.close()
+
+
+def test_a_change_is_kept_for_the_next_process(store: Store) -> None:
+    add(store, "rd7")
+    other = Store(store.path)
+    assert names(other) == ["rd0", "rd7"]
+    other.close()
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_failed_change_leaves_nothing(store: Store, error: type[BaseException]) -> None:
+    def fail() -> None:
+        with store.change() as connection:
+            connection.execute("DELETE FROM rd_volumes")
+            raise error
+
+    with pytest.raises(error):
+        fail()
+    assert names(store) == SEEDED
+    add(store, "rd1")  # nothing is left locked
+    assert names(store) == ["rd0", "rd1"]
+
+
+def test_a_look_is_of_one_moment(store: Store) -> None:
+    count = "SELECT count(*) FROM rd_volumes"
+    with store.look() as connection:
+        assert connection.execute(count).fetchone()[0] == 1
+        add(store, "rd1")
+        assert connection.execute(count).fetchone()[0] == 1
+    assert names(store) == ["rd0", "rd1"]
+
+
+def test_a_fault_in_sql_is_not_taken_for_one_of_the_file(store: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), store.look() as connection:
+        connection.execute("SELECT * FROM nowhere")
+    assert names(store) == SEEDED
+
+
+def test_what_a_system_raises_is_passed_on(store: Store) -> None:
+    with pytest.raises(FileNotFoundError), store.look():
+        raise FileNotFoundError
+    assert names(store) == SEEDED
+
+
+def test_threads_share_a_store(store: Store) -> None:
+    def work(number: int) -> None:
+        for step in range(10):
+            add(store, f"rd{number}{step}")
+            names(store)
+
+    threads = [Thread(target=work, args=(number,)) for number in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(names(store)) == 81
+
+
+STARTER = """
+import sys
+from rdctl.sandbox.store import Store
+sys.stdin.readline()
+store = Store(sys.argv[1])
+with store.change() as connection:
+    connection.execute("INSERT INTO rd_volumes VALUES (?, 0, 0, 0, FALSE)", (sys.argv[2],))
+store.close()
+"""
+
+
+def test_processes_that_start_at_once_make_one_store(store: Store) -> None:
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-c", STARTER, store.path, f"rd{number}"],
+            stdin=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for number in range(1, 9)
+    ]
+    for process in started:
+        assert process.stdin is not None
+        process.stdin.write("go\n")
+        process.stdin.flush()
+    for process in started:
+        _, errors = process.communicate(timeout=60)
+        assert (process.returncode, errors) == (0, "")
+    assert names(store) == [f"rd{number}" for number in range(9)]
+
+
+def test_who_waits_too_long_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    names(store)
+    monkeypatch.setattr(store_module, "_PATIENCE", 0.05)
+    hasty = Store(store.path)
+    with store.change(), pytest.raises(RdctlError, match="locked") as caught, hasty.change():
+        pass
+    assert caught.value.code is Code.TIMEOUT
+    hasty.close()
+
+
+def test_reset_brings_the_seed_back(store: Store) -> None:
+    add(store, "rd1")
+    store.reset()
+    assert names(store) == SEEDED
+    add(store, "rd2")
+    assert names(store) == ["rd0", "rd2"]
+
+
+def test_reset_of_a_store_that_is_not_there_makes_it(store: Store) -> None:
+    store.reset()
+    assert names(store) == SEEDED
+
+
+def test_reset_while_others_look(store: Store) -> None:
+    add(store, "rd1")
+    other = Store(store.path)
+    assert names(other) == ["rd0", "rd1"]
+    with other.look() as connection:
+        count = "SELECT count(*) FROM rd_volumes"
+        assert connection.execute(count).fetchone()[0] == 2
+        store.reset()
+        assert connection.execute(count).fetchone()[0] == 2
+    assert names(other) == SEEDED
+    add(other, "rd3")
+    assert names(store) == ["rd0", "rd3"]
+    other.close()
+
+
+def change_version(path: str, version: int) -> None:
+    connection = sqlite3.connect(path)
+    connection.execute("CREATE TABLE gone_today (x)")
+    connection.execute("CREATE VIEW all_of_it AS SELECT * FROM gone_today")
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.commit()
+    connection.close()
+
+
+@pytest.mark.parametrize("version", [VERSION + 1, VERSION - 1, 999])
+def test_a_store_of_another_version_is_refused_until_reset(store: Store, version: int) -> None:
+    names(store)
+    store.close()
+    change_version(store.path, version)
+    with pytest.raises(RdctlError) as caught, store.look():
+        pass
+    assert caught.value.code is Code.CONFIG
+    assert caught.value.hint == "rdctl sandbox reset"
+    store.reset()
+    assert names(store) == SEEDED
+    with store.look() as connection:
+        found = connection.execute("SELECT name FROM sqlite_master WHERE name LIKE '%o%'")
+        assert {row["name"] for row in found}.isdisjoint({"gone_today", "all_of_it"})
+
+
+def test_somebody_elses_database_is_left_alone(store: Store) -> None:
+    os.makedirs(os.path.dirname(store.path))
+    connection = sqlite3.connect(store.path)
+    connection.execute("CREATE TABLE precious (x)")
+    connection.commit()
+    connection.close()
+    content = Path(store.path).read_bytes()
+    for attempt in (lambda: names(store), store.reset):
+        with pytest.raises(RdctlError, match="not a sandbox") as caught:
+            attempt()
+        assert caught.value.code is Code.CONFIG
+    assert Path(store.path).read_bytes() == content
+
+
+def test_an_empty_file_becomes_a_store(store: Store) -> None:
+    os.makedirs(os.path.dirname(store.path))
+    Path(store.path).touch()
+    assert names(store) == SEEDED
+
+
+def test_a_file_that_is_no_database(store: Store) -> None:
+    os.makedirs(os.path.dirname(store.path))
+    text = "the notes of somebody\n" * 100
+    Path(store.path).write_text(text)
+    for attempt in (lambda: names(store), store.reset):
+        with pytest.raises(RdctlError, match="not a database") as caught:
+            attempt()
+        assert caught.value.code is Code.CONFIG
+        assert caught.value.target == store.path
+    assert Path(store.path).read_text() == text
+
+
+def test_a_damaged_store(store: Store) -> None:
+    names(store)
+    store.close()
+    with open(store.path, "r+b") as file:
+        file.seek(100)
+        file.write(b"\xff" * 8000)
+    with pytest.raises(RdctlError, match="malformed") as caught:
+        names(store)
+    assert caught.value.code is Code.CONFIG
+
+
+def test_a_path_that_is_a_folder(tmp_path: Path) -> None:
+    with pytest.raises(RdctlError, match="directory") as caught:
+        names(Store(tmp_path))
+    assert caught.value.code is Code.CONFIG
+
+
+def test_a_path_below_a_file(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RdctlError, match="cannot be used") as caught:
+        names(Store(tmp_path / "file" / "folder" / "sandbox.db"))
+    assert caught.value.code is Code.CONFIG
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(RdctlError, match="Permission denied") as caught:
+        names(Store(tmp_path / "sandbox.db"))
+    assert caught.value.code is Code.DENIED
