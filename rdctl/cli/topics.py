@@ -1,0 +1,421 @@
+"""rdctl help: what no single command explains. The man pages are made of the same sections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
+
+import click
+from click.formatting import wrap_text
+
+from rdctl.cli.command import verb
+from rdctl.config import KEYS, SYSTEM_FILE
+from rdctl.config import VARIABLES as SETTING_VARIABLES
+from rdctl.errors import Code, Exit, RdctlError
+from rdctl.result import Text
+from rdctl.units import closest, defuse
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from rdctl.cli.invocation import Invocation
+
+
+class Lines(NamedTuple):
+    """What is shown exactly as it is."""
+
+    lines: tuple[str, ...]
+
+
+class Terms(NamedTuple):
+    """Words, each with its explanation."""
+
+    terms: tuple[tuple[str, str], ...]
+
+
+class Section(NamedTuple):
+    """Blocks below a heading; a bare string is a paragraph."""
+
+    heading: str
+    blocks: Sequence[str | Terms | Lines]
+
+
+# --- exit-codes -------------------------------------------------------------------------------
+
+_EXITS = {
+    Exit.OK: "done, or already so",
+    Exit.FAILED: "failed or refused, and no better code; the question was answered with No",
+    Exit.USAGE: "usage: arguments, configuration, or consent missing where nobody can be asked",
+    Exit.NOT_FOUND: "not found",
+    Exit.CONFLICT: "conflict: exists, not empty, in use, locked, frozen",
+    Exit.DENIED: "denied: root is needed, or the credentials are refused",
+    Exit.UNREACHABLE: "unreachable: no connection, a service away, a kernel module not loaded",
+    Exit.TIMEOUT: "timeout of something that changed nothing",
+    Exit.PARTIAL: "partial: some targets are done, some are not",
+    Exit.BAD_REPLY: "bad reply: not what the API promises",
+    Exit.UNKNOWN: "unknown: a change was sent and its fate is not known",
+    Exit.UNSUPPORTED: "unsupported in this mode or by this server",
+    Exit.HANGUP: "ended by SIGHUP",
+    Exit.INTERRUPTED: "ended by Ctrl-C",
+    Exit.PIPE: "the reader of a listing left; a change never stops for that",
+    Exit.TERMINATED: "ended by SIGTERM",
+}
+
+
+def exit_codes() -> list[Section]:
+    return [
+        Section("Exit codes", [Terms(tuple((str(int(e)), text) for e, text in _EXITS.items()))]),
+        Section(
+            "Error words",
+            [
+                "Finer than the exit code, as error.code in JSON; the number is the exit code of"
+                " each.",
+                Terms(tuple((c.word, f"{int(c.exit)}: {c.meaning}") for c in Code)),
+            ],
+        ),
+        Section(
+            "Several targets",
+            [
+                "A command with several targets goes on after one that failed, unless the server is"
+                " away by then, and reports each. Some done and some not is 8 (partial). None done"
+                " is the code that all have in common, else 1. The targets that are not done are in"
+                " errors, each with its own word.",
+            ],
+        ),
+        Section(
+            "When the fate is not known",
+            [
+                "A change is sent once, never again. When its reply is lost, it may have been done"
+                " or not: that is 10 (unknown), and the message names the command that shows what"
+                " became of it. So 7 (timeout) and 6 (unreachable) always mean that nothing was"
+                " changed. In errors, fate says `not done` or `unknown`.",
+            ],
+        ),
+    ]
+
+
+# --- output -----------------------------------------------------------------------------------
+
+_FORMATS = (
+    ("table", "for people; the default. Sizes are for people only on a terminal, else bytes"),
+    ("json", "one document, also when something fails"),
+    ("ndjson", "one JSON object a line, without an envelope"),
+    ("yaml", "as json, collected first"),
+    ("csv, tsv", "a line of keys, then a line each; --no-headers leaves out the keys"),
+    ("name", "only names, one a line; with -0 as raw bytes, each ended by NUL"),
+)
+_LISTING = (
+    '{"schema": "rdctl.rapiddisk.volume/1", "items": [',
+    '{"device": "rd0", "size": 33554432, "usage": 16384, "locked": false}',
+    '], "complete": true}',
+)
+_ITEM = ('{"schema": "rdctl.sandbox/1", "item": {"path": "/home/me/.../sandbox.db"}}',)
+_CHANGE = (
+    '{"schema": "rdctl.change/1", "status": "success", "results": [',
+    '  {"action": "create", "target": "rd1", "changed": true, "verified": true,',
+    '   "size": 67108864}], "errors": []}',
+)
+_ERROR = (
+    '{"schema": "rdctl.error/1", "error": {"code": "not-found", "message": "...",',
+    '  "hint": "...", "target": "rd7"}}',
+)
+_ERROR_KEYS = (
+    ("code", "an error word: rdctl help exit-codes"),
+    ("message", "what failed and why, for people"),
+    ("hint", "what to do next; null: nothing is known"),
+    ("target", "what it is about; null: nothing in particular"),
+    ("action", "the verb; only in the errors of a change"),
+    ("fate", "`not done` or `unknown`; only in the errors of a change"),
+    ("http_status", "of the reply; only when there was one"),
+    ("remote_status", "the number in the body of an oio-proxy's reply; only when there was one"),
+    ("request_id", "the id that OpenIO's services log; only of requests to them"),
+)
+
+
+def output() -> list[Section]:
+    from rdctl.output.columns import CHANGE, SCHEMAS
+
+    head = [
+        Section(
+            "Formats",
+            [
+                Terms(_FORMATS),
+                "-o FORMAT or RDCTL_OUTPUT chooses; --json is -o json. The format never changes"
+                " with the terminal. --columns chooses keys and their order, --sort-by sorts,"
+                " --query applies a JMESPath expression to the items (not to the envelope),"
+                " --table-style draws a table as tabulate does.",
+            ],
+        ),
+        Section(
+            "Streams",
+            [
+                "Data go to standard output, everything else to standard error. With --json, -o"
+                " ndjson or -o yaml an error is also the one document on standard output, unless"
+                " rows stand there already: then json closes its array with"
+                ' "complete": false, "error": {...}, and the line formats just end; the exit code'
+                " says the rest. An empty listing has no items and exit code 0.",
+            ],
+        ),
+        Section(
+            "Envelopes",
+            [
+                "A listing:",
+                Lines(_LISTING),
+                "One thing:",
+                Lines(_ITEM),
+                "A change; status is success, partial or error, and a result may have further"
+                " keys, such as size:",
+                Lines(_CHANGE),
+                "An error:",
+                Lines(_ERROR),
+                "A dry run (--dry-run) is rdctl.plan/1: plan is a list of lines, and status,"
+                " results and errors are those of a change.",
+            ],
+        ),
+        Section(
+            "Nulls and names",
+            [
+                "Every mode gives the same keys in the same order. What a server does not tell is"
+                " null, never 0 or an empty text; below, each key says when. Sizes are whole"
+                " bytes.",
+                "A name that is not UTF-8 is escaped, and name_hex stands beside it. -o name"
+                " without -0 does not print a name with a line end in it: it is named on standard"
+                " error, with exit code 9.",
+                "The number at the end of a schema's name rises only when a key goes or changes"
+                " its meaning; new keys may come at any time.",
+            ],
+        ),
+        Section("rdctl.error/1", [Terms(_ERROR_KEYS)]),
+    ]
+    shown_by = _shown_by()
+    shown_by[CHANGE.name] = ["The rows of a change, in the formats that have rows."]
+    tail = [
+        Section(
+            schema.name,
+            [
+                ", ".join(shown_by.get(schema.name, ())),
+                Terms(tuple((column.key, column.doc) for column in schema.columns)),
+            ],
+        )
+        for schema in (CHANGE, *SCHEMAS.values())
+    ]
+    return [*head, *tail]
+
+
+def _shown_by() -> dict[str, list[str]]:
+    """The commands that show each schema."""
+    from rdctl.cli.command import Command
+    from rdctl.cli.root import root
+    from rdctl.completion.scripts import walk
+
+    commands: dict[str, list[str]] = {}
+    for node in walk(root):
+        if isinstance(node.command, Command) and node.command.shows:
+            commands.setdefault(node.command.shows, []).append(node.path)
+    return commands
+
+
+# --- environment ------------------------------------------------------------------------------
+
+# Beside the variables of settings, which config.py holds.
+_OTHER_VARIABLES = (
+    ("RDCTL_CONTEXT", "the context to work in, as -c"),
+    ("RDCTL_OUTPUT", "the format, as -o"),
+    ("RDCTL_COLOR", "auto, always or never, as --color"),
+    ("RDCTL_RETRIES", "further attempts of a read, as --retries; 2 when nothing is said"),
+    ("RDCTL_CONFIG", "the configuration file, instead of the one below XDG_CONFIG_HOME"),
+    ("RDCTL_SANDBOX", "the file of the sandbox, instead of the one below XDG_STATE_HOME"),
+    ("RDCTL_DEBUG", "when not empty, a fault in rdctl itself shows its traceback"),
+    ("XDG_CONFIG_HOME", "where rdctl/config.toml lies; ~/.config when not set"),
+    ("XDG_STATE_HOME", "where rdctl/sandbox.db lies; ~/.local/state when not set"),
+    ("HOME", "the home directory, which ~ stands for"),
+    ("NO_COLOR", "when not empty, no colors"),
+    ("TERM", "dumb: no colors"),
+    ("COLUMNS", "the width of the terminal"),
+)
+
+
+def _setting_variables() -> Iterator[tuple[str, str]]:
+    for key, (first, *others) in SETTING_VARIABLES.items():
+        yield first, KEYS[key][1]
+        yield from ((other, f"the same, when {first} is not set") for other in others)
+
+
+def environment() -> list[Section]:
+    return [
+        Section(
+            "Variables of settings",
+            [
+                Terms(tuple(_setting_variables())),
+                "These hold only while no context is named: one that is named by -c or"
+                " RDCTL_CONTEXT is taken whole. RDCTL_TIMEOUT alone fills in where the context"
+                " says nothing. `rdctl context show` tells where each setting comes from.",
+            ],
+        ),
+        Section("Other variables", [Terms(_OTHER_VARIABLES)]),
+        Section(
+            "What has no variable",
+            [
+                "--yes, --force and --dry-run have no variable: what may be lost is said on the"
+                " command line.",
+            ],
+        ),
+    ]
+
+
+# --- config -----------------------------------------------------------------------------------
+
+_EXAMPLE = (
+    'current = "lab"',
+    "",
+    "[contexts.lab]",
+    'rapiddisk = "http://127.0.0.1:9118"',
+    'oio = "http://127.0.0.1:6002"',
+    'namespace = "OPENIO"',
+    'account = "myaccount"',
+    "timeout = 60",
+    "",
+    "[contexts.production]",
+    'rapiddisk = "https://gateway.example.org/rapiddisk"',
+    'token_file = "~/.config/rdctl/token"',
+    'ca = "/etc/ssl/my-ca.pem"',
+    "protected = true",
+)
+
+
+def config() -> list[Section]:
+    return [
+        Section(
+            "Contexts",
+            [
+                "A context is a name for the systems behind it: the address of a rapiddiskd, of an"
+                " oio-proxy, and what goes with them. `rdctl context set` writes them and keeps"
+                " comments; the file may be edited by hand as well. An unknown key is an error"
+                " that names file and line.",
+                "The context sandbox is always there and cannot be set.",
+            ],
+        ),
+        Section("Files", [files()]),
+        Section("Example", [Lines(_EXAMPLE)]),
+        Section("Keys of a context", [Terms(tuple((key, doc) for key, (_, doc) in KEYS.items()))]),
+        Section(
+            "Which setting holds",
+            [
+                "Each setting is taken from the first of these that has it:",
+                Terms(
+                    (
+                        ("1", "the option on the command line"),
+                        (
+                            "2",
+                            "the context named by -c or RDCTL_CONTEXT, taken whole: then 3, 4"
+                            " and 5 are not looked at, but for RDCTL_TIMEOUT",
+                        ),
+                        ("3", "the variables RDCTL_..."),
+                        ("4", "the variables OIO_NS, OIO_ACCOUNT and OIO_PROXYD_URL"),
+                        ("5", "the context that `current` names"),
+                        ("6", "the default: RapidDisk on this machine, no oio-proxy"),
+                    )
+                ),
+                "While `current` names sandbox, that is taken whole as well, unless --local or an"
+                " address on the command line leads elsewhere. `rdctl context show` prints every"
+                " setting with its origin.",
+            ],
+        ),
+        Section(
+            "Tokens and certificates",
+            [
+                "token_file, cert and key go only to an endpoint from the same source: those of a"
+                " context to the addresses of that context, those of variables to the addresses in"
+                " variables. An address on the command line gets none. A path that begins with ~/"
+                " is below the home directory.",
+            ],
+        ),
+        Section(
+            "Protected contexts",
+            [
+                "With protected = true, --yes suffices only when the command line itself says"
+                " where it goes: with -c, --local or an address. So a context that happens to be"
+                " current, or that a variable names, loses nothing by a script's --yes.",
+            ],
+        ),
+    ]
+
+
+def files() -> Terms:
+    return Terms(
+        (
+            ("~/.config/rdctl/config.toml", "the contexts of this user, mode 0600"),
+            (f"/{SYSTEM_FILE}", "those of the whole machine; the user's own come first"),
+            ("~/.local/state/rdctl/sandbox.db", "the state of the sandbox"),
+        )
+    )
+
+
+# --- the command ------------------------------------------------------------------------------
+
+TOPICS: dict[str, tuple[str, Callable[[], list[Section]]]] = {
+    "exit-codes": ("What each exit code and each error word means.", exit_codes),
+    "output": ("Formats, envelopes, and every key of every schema.", output),
+    "environment": ("The variables that rdctl looks at.", environment),
+    "config": ("The configuration file, and which setting holds.", config),
+}
+
+
+class _Topic(click.Choice[str]):
+    """A topic; for another word, the one that was meant."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in TOPICS:
+            _no_topic(value)
+        return value
+
+
+def _no_topic(word: str) -> NoReturn:
+    from rdctl.cli.root import root
+
+    close = closest(word, TOPICS)
+    if word in root.children:
+        hint = f"A command explains itself: rdctl {word} --help"
+    elif close:
+        hint = f"Did you mean {close}?"
+    else:
+        hint = f"The topics are: {', '.join(TOPICS)}."
+    raise RdctlError(Code.USAGE, f"there is no help topic {defuse(word)!r}", hint=hint)
+
+
+@verb("help", on_site=False, examples=["rdctl help", "rdctl help exit-codes", "rdctl help output"])
+@click.argument("topic", type=_Topic(list(TOPICS)), required=False)
+def show(on: Invocation, topic: str | None) -> Text:
+    """Explain exit-codes, output, environment or config.
+
+    Without a TOPIC the topics are listed. A command explains itself with --help."""
+    sections = TOPICS[topic][1]() if topic else _overview()
+    return Text(as_text(sections, min(on.world.width, 100)))
+
+
+def _overview() -> list[Section]:
+    topics = tuple((name, line) for name, (line, _) in TOPICS.items())
+    more = "rdctl help TOPIC shows one of them; a command explains itself with --help."
+    return [Section("Topics", [Terms(topics), more])]
+
+
+def as_text(sections: Sequence[Section], width: int) -> str:
+    """Sections for a terminal of that many columns."""
+    formatter = click.HelpFormatter(width=width)
+    for section in sections:
+        with formatter.section(section.heading):
+            for number, block in enumerate(section.blocks):
+                if number:
+                    formatter.write_paragraph()
+                _write_block(formatter, block)
+    return formatter.getvalue()
+
+
+def _write_block(formatter: click.HelpFormatter, block: str | Terms | Lines) -> None:
+    indent = " " * formatter.current_indent
+    if isinstance(block, Terms):
+        formatter.write_dl(list(block.terms), col_max=min(30, formatter.width // 3))
+    elif isinstance(block, Lines):
+        for line in block.lines:
+            formatter.write(f"{indent}  {line}".rstrip() + "\n")
+    else:
+        formatter.write(wrap_text(block, formatter.width, indent, indent) + "\n")

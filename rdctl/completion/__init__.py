@@ -1,0 +1,1 @@
+"""Completion: the scripts for the shells, made from the tree of commands."""

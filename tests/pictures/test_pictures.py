@@ -1,0 +1,28 @@
+"""The pictures in docs/ show what the program does today."""
+
+from __future__ import annotations
+
+import html
+import re
+
+import pytest
+
+from tests.pictures.__main__ import PICTURES, ROOT, play, svg
+
+
+def text_of(picture: str) -> str:
+    """What can be read in it; how it is drawn is a matter of rich's version."""
+    words = re.findall(r"<text[^>]*>([^<]*)</text>", picture)
+    return re.sub(r"\s+", "", html.unescape("".join(words)))
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_up_to_date(name: str) -> None:
+    committed = (ROOT / "docs" / f"{name}.svg").read_text("utf-8")
+    assert text_of(committed) == text_of(svg(name, play(*PICTURES[name]))), "make generate"
+
+
+def test_every_picture_is_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text("utf-8")
+    shown = re.findall(r"\(docs/(\w+)\.svg\)", readme)
+    assert sorted(shown) == sorted(PICTURES)
