@@ -1,0 +1,121 @@
+"""The program in-process: `rdctl("rapiddisk", "list")` runs it in a world of its own."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from rdctl.cli.run import run
+from rdctl.effects import Syscalls
+from rdctl.world import Messages, Stream, World
+from tests.fakes.kernel import FakeKernel
+
+# Who runs the tests in the background may have these ignored, which programs under test inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+
+class Ran(NamedTuple):
+    """What a run left: exit code, and the two streams as bytes and as text."""
+
+    code: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def out(self) -> str:
+        return self.stdout.decode("utf-8", "surrogateescape")
+
+    @property
+    def err(self) -> str:
+        return self.stderr.decode("utf-8", "surrogateescape")
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+class Program:
+    """rdctl with a home directory, a configuration and a sandbox of its own."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.config = home / "config.toml"
+        self.sandbox = home / "sandbox.db"
+        self.slept: list[float] = []
+        self.sleep: Callable[[float], None] = self.slept.append
+        self.root = home / "root"
+        self.calls: Syscalls | None = None
+
+    def __call__(
+        self,
+        *argv: str,
+        env: Mapping[str, str] | None = None,
+        tty: bool = False,
+        stdin: bytes = b"",
+        width: int = 80,
+    ) -> Ran:
+        """Run one command. `tty` makes all three streams a terminal."""
+        out, err = io.BytesIO(), io.BytesIO()
+        world = World(
+            stdin=io.BytesIO(stdin),
+            stdout=Stream(out, tty=tty),
+            stderr=Messages(err, tty=tty),
+            environ={
+                "HOME": str(self.home),
+                "RDCTL_CONFIG": str(self.config),
+                "RDCTL_SANDBOX": str(self.sandbox),
+                "RDCTL_DEBUG": "1",
+                **(env or {}),
+            },
+            stdin_tty=tty,
+            width=width,
+            root=str(self.root),
+            calls=self.calls,
+            sleep=self.sleep,
+        )
+        code = run(argv, world)
+        return Ran(code, out.getvalue(), err.getvalue())
+
+
+@pytest.fixture
+def rdctl(tmp_path: Path) -> Program:
+    return Program(tmp_path)
+
+
+@pytest.fixture
+def sandbox(rdctl: Program) -> Callable[..., Ran]:
+    """The program in its sandbox."""
+
+    def call(*argv: str, **options: Any) -> Ran:
+        return rdctl("-c", "sandbox", *argv, **options)
+
+    return call
+
+
+@pytest.fixture
+def kernel(rdctl: Program) -> Iterator[FakeKernel]:
+    """The machine that the program runs on, with its kernel; nothing may come to harm there."""
+    kernel = FakeKernel(rdctl.root)
+    rdctl.calls = kernel
+    yield kernel
+    assert kernel.harm == []
+    kernel.close_all()
+
+
+@pytest.fixture
+def local(rdctl: Program, kernel: FakeKernel) -> Callable[..., Ran]:
+    """The program on that machine, in local mode."""
+
+    def call(*argv: str, **options: Any) -> Ran:
+        return rdctl("--local", *argv, **options)
+
+    return call
