@@ -1,0 +1,115 @@
+"""A Proxy whose other end is scripted: an adapter that answers, or a server's address."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import requests.adapters
+import urllib3
+
+from rdctl.effects import Effects
+from rdctl.errors import Code, RdctlError
+from rdctl.oio.proxy import Proxy
+from rdctl.transport import Transport
+
+NAMESPACE = "OPENIO"
+NS = f"/v3.0/{NAMESPACE}"
+REQUEST_ID = "0123456789ABCDEF0123456789ABCDEF"
+OLD = {"Server": "oio-proxy/3.3.1/3.0"}
+NOT_FOUND = "No handler found"
+
+
+class Sent(NamedTuple):
+    """A request as it left: `target` is path and query, `headers` the case-insensitive ones."""
+
+    method: str
+    target: str
+    headers: Mapping[str, str]
+    body: bytes | None
+
+
+class Answer(NamedTuple):
+    status: int = 200
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+    reason: str = "OK"
+
+
+def answer(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+    return Answer(status, json.dumps(value).encode(), headers or {})
+
+
+def refusal(status: int, message: str, http: int = 500) -> Answer:
+    return answer({"status": status, "message": message}, http)
+
+
+def no_handler(headers: Mapping[str, str] | None = None) -> Answer:
+    body = json.dumps({"status": 404, "message": NOT_FOUND}).encode()
+    return Answer(404, body, headers or {}, NOT_FOUND)
+
+
+class Answering(requests.adapters.BaseAdapter):
+    """Keeps what is sent; `answers` is a list of them in turn, or a function of the request."""
+
+    def __init__(self, answers: Sequence[Answer] | Callable[[Sent], Answer]) -> None:
+        super().__init__()
+        self.sent: list[Sent] = []
+        self._answers = answers
+
+    def send(self, request: requests.PreparedRequest, **settings: Any) -> requests.Response:  # type: ignore[override]
+        assert request.url is not None
+        target = "/" + request.url.split("/", 3)[3]
+        body = request.body if isinstance(request.body, bytes) else None
+        sent = Sent(str(request.method), target, request.headers, body)
+        self.sent.append(sent)
+        given = self._answers
+        reply = given(sent) if callable(given) else given[len(self.sent) - 1]
+        response = requests.Response()
+        response.status_code = reply.status
+        response.reason = reply.reason
+        response.headers.update(reply.headers)
+        response.raw = urllib3.HTTPResponse(io.BytesIO(reply.body), preload_content=False)
+        return response
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+    @property
+    def lines(self) -> list[str]:
+        return [f"{sent.method} {sent.target}" for sent in self.sent]
+
+
+def consent_missing(losses: Sequence[str]) -> None:
+    raise RdctlError(Code.CONSENT, "nobody agreed to " + ", ".join(losses))
+
+
+def proxy_to(
+    other: requests.adapters.BaseAdapter | str,
+    *,
+    dialect: str | None = None,
+    agreed: bool = True,
+    retries: int = 0,
+    slept: list[float] | None = None,
+) -> Proxy:
+    """A proxy at an adapter, or at an address; `slept` takes the pauses between attempts."""
+    effects = Effects(ask=consent_missing)
+    if agreed:
+        effects.consent([])
+    adapter = None if isinstance(other, str) else other
+    pauses = [] if slept is None else slept
+
+    def reach(address: str) -> Transport:
+        return Transport(
+            address if "//" in address else f"http://{address}",
+            effects,
+            headers={"X-oio-req-id": REQUEST_ID},
+            adapter=adapter,
+            retries=retries,
+            sleep=pauses.append,
+        )
+
+    url = other if isinstance(other, str) else "http://oio.test"
+    return Proxy(reach(url), NAMESPACE, dialect, reach, REQUEST_ID)

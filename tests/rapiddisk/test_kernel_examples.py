@@ -1,0 +1,47 @@
+"""The examples of what only the machine itself can do, run as printed."""
+
+from __future__ import annotations
+
+import shlex
+
+import pytest
+
+from rdctl.cli.command import Command
+from rdctl.cli.root import root
+from rdctl.completion.scripts import walk
+from tests.conftest import Program
+from tests.fakes.kernel import FakeKernel
+
+NODES = [node.command for node in walk(root) if isinstance(node.command, Command)]
+EXAMPLES = [example for command in NODES if command.local_only for example in command.examples]
+
+
+def in_use(kernel: FakeKernel) -> None:
+    """What the examples speak of."""
+    kernel.put("proc/sys/kernel/hostname", "store\n")
+    for number in range(3):
+        kernel.add_volume(number)
+    kernel.map_cache("rc-wb_sdb", "rd2", "sdb", dirty=3)
+    kernel.add_port(1, "127.0.0.1")
+    kernel.add_port(2, "127.0.0.1", "4421")
+    kernel.unit.update(ActiveState="active")
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_an_example_works_as_printed(rdctl: Program, kernel: FakeKernel, example: str) -> None:
+    in_use(kernel)
+    program, *words = shlex.split(example)
+    assert program == "rdctl"
+    if "unexport" in words or "revalidate" in words:
+        ports = ("--port", "1", "--port", "2", "--any-host")
+        assert rdctl("--local", "rapiddisk", "nvmet", "export", "rd1", *ports).code == 0
+    kernel.steps = 0
+    ran = rdctl(*words, tty=True, stdin=b"y\n")
+    assert ran.code == 0, ran.err
+    if "--dry-run" in words:
+        assert kernel.steps == 0
+    kernel.maps["rc-wb_sdb"].dirty = 0
+
+
+def test_there_are_enough() -> None:
+    assert len(EXAMPLES) >= 20

@@ -1,0 +1,364 @@
+"""Nothing that is in use is destroyed: each kind of user against each act that would."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+
+from tests.conftest import Program, Ran
+from tests.fakes.kernel import MIB, FakeKernel
+
+Local = Callable[..., Ran]
+
+
+class Use(NamedTuple):
+    """How somebody comes to use a device, what the refusal calls it, and what frees it; {} stands
+    for the device."""
+
+    begin: Callable[[FakeKernel, str], None]
+    named: str
+    freed_by: str
+    kind: str
+
+
+NQN = "nqn.2021-06.org.rapiddisk:rdvm-rd0"
+
+
+def by_another_path(kernel: FakeKernel, device: str) -> None:
+    kernel.link_node("dev/disk/by-id/ram-0", f"../../{device}")
+    kernel.foreign_subsystem(NQN, "/dev/disk/by-id/ram-0")
+
+
+def as_a_source(kernel: FakeKernel, device: str) -> None:
+    kernel.add_volume(9)
+    kernel.map_cache(f"rc-wt_{device}", "rd9", device)
+
+
+USES = {
+    "mount": Use(
+        lambda k, d: k.mount(f"/dev/{d}", "/mnt/a b"),
+        "mounted on /mnt/a b",
+        "umount '/mnt/a b'",
+        "mount",
+    ),
+    "mount elsewhere": Use(
+        lambda k, d: k.mount_elsewhere(f"/dev/{d}", "/data", 77),
+        "mounted on /data (of process 77)",
+        "nsenter -t 77 -m umount /data",
+        "mount",
+    ),
+    "swap": Use(lambda k, d: k.swap_on(f"/dev/{d}"), "swap space", "swapoff /dev/{}", "swap"),
+    "loop": Use(
+        lambda k, d: k.loop(3, f"/dev/{d}"),
+        "/dev/loop3 is set up on it",
+        "losetup -d /dev/loop3",
+        "loop",
+    ),
+    "mapping": Use(
+        lambda k, d: k.map_linear("vg-lv", d),
+        "the mapping vg-lv",
+        "dmsetup remove vg-lv",
+        "mapping",
+    ),
+    "array": Use(lambda k, d: k.raid("md0", d), "the array md0", "mdadm --stop /dev/md0", "raid"),
+    "bcache": Use(
+        lambda k, d: k.raid("bcache0", d), "bcache0 is made of it", "has to end", "other"
+    ),
+    "cache": Use(
+        lambda k, d: k.map_cache("rc-wt_vdb", d, "vdb"),
+        "rc-wt_vdb maps it",
+        "rdctl rapiddisk cache remove rc-wt_vdb",
+        "cache",
+    ),
+    "source of a cache": Use(
+        as_a_source, "rc-wt_{} maps it", "rdctl rapiddisk cache remove rc-wt_{}", "cache"
+    ),
+    "export": Use(
+        lambda k, d: k.foreign_subsystem(NQN, f"/dev/{d}"),
+        f"{NQN} exports it",
+        f"rdctl rapiddisk nvmet unexport --nqn {NQN}",
+        "export",
+    ),
+    "disabled export": Use(
+        lambda k, d: k.foreign_subsystem(NQN, f"/dev/{d}", enabled=False),
+        f"{NQN} exports it",
+        f"rdctl rapiddisk nvmet unexport --nqn {NQN}",
+        "export",
+    ),
+    "export by another path": Use(
+        by_another_path,
+        f"{NQN} exports it",
+        f"rdctl rapiddisk nvmet unexport --nqn {NQN}",
+        "export",
+    ),
+    "open": Use(
+        lambda k, d: k.open_by(1234, "dd", f"/dev/{d}"),
+        "process 1234 (dd) has it open",
+        "kill 1234",
+        "open",
+    ),
+}
+ACTS = {
+    "remove": ("remove", "rd0", "--yes"),
+    "flush": ("flush", "rd0", "--yes"),
+    "shrink": ("resize", "rd0", "8M", "--yes"),
+    "cache with it": ("cache", "create", "rd0", "vdc", "--discard-contents", "--yes"),
+    "cache of it": ("cache", "create", "rd1", "rd0", "--yes"),
+    "export": ("nvmet", "export", "rd0", "--port", "1", "--any-host"),
+}
+
+
+@pytest.fixture
+def volumes(kernel: FakeKernel, local: Local) -> Local:
+    kernel.add_volume(0)
+    kernel.add_volume(1)
+    kernel.add_port(1)
+    return local
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+def test_a_device_in_use_is_left_alone(
+    kernel: FakeKernel, volumes: Local, use: Use, act: tuple[str, ...]
+) -> None:
+    use.begin(kernel, "rd0")
+    before = kernel.snapshot()
+    ran = volumes("rapiddisk", *act, "--json")
+    again = "nvmet" in act and use.kind == "export"
+    assert ran.code == 4, ran.err
+    error = ran.json["errors"][0] if "errors" in ran.json else ran.json["error"]
+    # Half an export of its own is in the way of another, in other words.
+    assert error["code"] in (("in-use", "exists", "conflict") if again else ("in-use",))
+    if not again:
+        assert use.named.format("rd0") in ran.err
+        assert use.freed_by.format("rd0") in ran.err
+    assert kernel.steps == 0
+    assert kernel.snapshot() == before
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_it_is_shown_with_what_frees_it(kernel: FakeKernel, volumes: Local, use: Use) -> None:
+    use.begin(kernel, "rd0")
+    item = volumes("rapiddisk", "show", "rd0", "--json").json["item"]
+    (user,) = item["users"]
+    assert user["kind"] == use.kind
+    assert user["kind"] in item["users_seen"]
+    if user["freed_by"]:
+        assert user["freed_by"] == use.freed_by.format("rd0")
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_a_volume_in_use_can_grow(kernel: FakeKernel, volumes: Local, use: Use) -> None:
+    use.begin(kernel, "rd0")
+    ran = volumes("rapiddisk", "resize", "rd0", "128M")
+    assert ran.code == 0, ran.err
+    assert kernel.volumes[0].size == 128 * MIB
+
+
+def test_names_that_only_look_alike_are_no_users(kernel: FakeKernel, volumes: Local) -> None:
+    """The command of RapidDisk searches for the name in the text of /proc/mounts."""
+    kernel.add_volume(10)
+    kernel.add_disk("loop1", 8 * MIB, "7:1")
+    kernel.add_disk("loop10", 8 * MIB, "7:10")
+    kernel.mount("/dev/rd10", "/mnt/rd1-backup")
+    kernel.mount("/dev/loop10", "/mnt/rd1")
+    assert volumes("rapiddisk", "remove", "rd1", "--yes").code == 0
+    assert 1 not in kernel.volumes
+    assert volumes("rapiddisk", "cache", "create", "rd0", "loop1").code == 0
+
+
+def test_an_unknown_holder_is_told_as_such(kernel: FakeKernel, volumes: Local) -> None:
+    """Nothing shows who: a mount in a namespace without a process."""
+    kernel.exclusive[-1] = "rd0"
+    for act in ("remove", "flush"):
+        ran = volumes("rapiddisk", act, "rd0", "--yes")
+        assert ran.code == 4
+        assert "rd0 cannot be claimed: somebody uses it" in ran.err
+    assert kernel.steps == 0
+
+
+def test_who_mounts_after_the_guard_is_seen(kernel: FakeKernel, volumes: Local) -> None:
+    """While the operator is asked, another mounts."""
+    kernel.when_locked = lambda: kernel.mount("/dev/rd0", "/mnt/late")
+    ran = volumes("rapiddisk", "remove", "rd0", tty=True, stdin=b"y\n")
+    assert ran.code == 4
+    assert "Go on?" in ran.err
+    assert "mounted on /mnt/late" in ran.err
+    assert 0 in kernel.volumes
+
+
+def test_nobody_can_mount_between_the_check_and_the_act(kernel: FakeKernel, volumes: Local) -> None:
+    held: list[str] = []
+    kernel.before[1] = lambda: held.extend(kernel.exclusive.values())
+    assert volumes("rapiddisk", "remove", "rd0", "--yes").code == 0
+    assert held == ["rd0"]
+    assert kernel.exclusive == {}
+
+
+def test_a_busy_erase_is_never_tried(kernel: FakeKernel, volumes: Local) -> None:
+    """Even where the kernel refuses it, it sets the counters to 0."""
+    kernel.write_data("rd0", b"x" * 8192, 1 * MIB)
+    kernel.open_by(5, "qemu", "/dev/rd0")
+    assert volumes("rapiddisk", "flush", "rd0", "--yes").code == 4
+    assert (kernel.volumes[0].used, kernel.volumes[0].high) == (8192, MIB + 8192)
+
+
+def test_udev_at_its_first_look_is_waited_for(
+    kernel: FakeKernel, volumes: Local, rdctl: Program
+) -> None:
+    kernel.open_by(5, "(udev-worker)", "/dev/rd0")
+    rdctl.sleep = lambda seconds: kernel.end_process(5)
+    assert volumes("rapiddisk", "flush", "rd0", "--yes").code == 0
+
+
+def test_udev_that_stays_is_a_user(kernel: FakeKernel, volumes: Local, rdctl: Program) -> None:
+    kernel.open_by(5, "(udev-worker)", "/dev/rd0")
+    ran = volumes("rapiddisk", "flush", "rd0", "--yes")
+    assert ran.code == 4
+    assert "process 5 ((udev-worker)) has it open" in ran.err
+    assert 2 < sum(rdctl.slept) < 10
+
+
+@pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
+def test_a_locked_volume_is_left_alone(
+    kernel: FakeKernel, volumes: Local, act: tuple[str, ...]
+) -> None:
+    """The kernel's lock stops none of these."""
+    assert volumes("rapiddisk", "lock", "rd0").code == 0
+    steps = kernel.steps
+    ran = volumes("rapiddisk", *act, "--json")
+    assert ran.code == 4
+    error = ran.json["errors"][0] if "errors" in ran.json else ran.json["error"]
+    assert error["code"] == "locked"
+    assert "rdctl rapiddisk unlock rd0" in ran.err
+    assert kernel.steps == steps
+    grown = volumes("rapiddisk", "resize", "rd0", "256M")
+    assert (grown.code, kernel.volumes[0].size) == (4, 64 * MIB)
+
+
+@pytest.mark.parametrize(
+    "use", [USES[n] for n in USES if "cache" not in n and n != "export by another path"]
+)
+@pytest.mark.parametrize("partition", [False, True], ids=["disk", "partition"])
+def test_a_source_in_use_is_not_cached(
+    kernel: FakeKernel, volumes: Local, use: Use, partition: bool
+) -> None:
+    """Nor a disk with a partition in use, nor a partition of a disk in use."""
+    kernel.add_partition("vdb", "vdb1", "254:17")
+    use.begin(kernel, "vdb1" if partition else "vdb")
+    for source in ("vdb", "vdb1"):
+        ran = volumes("rapiddisk", "cache", "create", "rd1", source)
+        assert ran.code == 4, (source, ran)
+        assert f"{source} is in use" in ran.err
+    assert kernel.steps == 0
+
+
+CACHE_USES = {
+    "mount": lambda k: k.mount("/dev/mapper/rc-wt_vdb", "/mnt/b"),
+    "swap": lambda k: k.swap_on("/dev/mapper/rc-wt_vdb"),
+    "loop": lambda k: k.loop(3, "/dev/mapper/rc-wt_vdb"),
+    "cache": lambda k: k.map_cache("rc-wb_rc-wt_vdb", "rd1", "mapper/rc-wt_vdb"),
+    "export": lambda k: k.foreign_subsystem("nqn.x:y", "/dev/mapper/rc-wt_vdb"),
+    "export of its kernel name": lambda k: k.foreign_subsystem("nqn.x:y", "/dev/dm-0"),
+    "disabled export": lambda k: k.foreign_subsystem(
+        "nqn.x:y", "/dev/mapper/rc-wt_vdb", enabled=False
+    ),
+    "open": lambda k: k.open_by(6, "fsck", "/dev/dm-0"),
+}
+
+
+@pytest.mark.parametrize("begin", CACHE_USES.values(), ids=CACHE_USES)
+def test_a_cache_in_use_stays(
+    kernel: FakeKernel, volumes: Local, begin: Callable[[FakeKernel], None]
+) -> None:
+    assert volumes("rapiddisk", "cache", "create", "rd0", "vdb").code == 0
+    begin(kernel)
+    steps = kernel.steps
+    ran = volumes("rapiddisk", "cache", "remove", "rc-wt_vdb", "--yes")
+    assert ran.code == 4
+    assert "rc-wt_vdb is in use" in ran.err
+    assert kernel.steps == steps
+    assert "rc-wt_vdb" in kernel.maps
+
+
+# --- memory -------------------------------------------------------------------------------------
+
+
+def test_volumes_may_not_outgrow_the_memory(kernel: FakeKernel, local: Local) -> None:
+    """Size plus what all volumes can still grow by, above what is available less 5 %."""
+    kernel.set_memory(1000 * MIB)
+    kernel.add_volume(0, 500 * MIB)
+    kernel.write_data("rd0", bytes(100 * MIB))
+    ran = local("rapiddisk", "create", "551M")
+    assert ran.code == 4
+    assert "--overcommit" in ran.err
+    assert kernel.steps == 0
+    assert local("rapiddisk", "create", "550M").code == 0
+    assert local("rapiddisk", "create", "4G", "--overcommit").code == 0
+
+
+def test_growing_counts_like_creating(kernel: FakeKernel, local: Local) -> None:
+    kernel.set_memory(1000 * MIB)
+    kernel.add_volume(0, 500 * MIB)
+    assert local("rapiddisk", "resize", "rd0", "951M").code == 4
+    assert local("rapiddisk", "resize", "rd0", "950M").code == 0
+    assert local("rapiddisk", "resize", "rd0", "960M", "--overcommit").code == 0
+
+
+# --- root ---------------------------------------------------------------------------------------
+
+CHANGING = [
+    ("create", "8M"),
+    ("remove", "rd0", "--yes"),
+    ("flush", "rd0", "--yes"),
+    ("resize", "rd0", "8M", "--yes"),
+    ("lock", "rd0"),
+    ("unlock", "rd0"),
+    ("cache", "create", "rd0", "vdb"),
+    ("cache", "remove", "rc-wt_vdb", "--yes"),
+    ("cache", "sync", "rc-wt_vdb"),
+    ("nvmet", "export", "rd0", "--port", "1", "--any-host"),
+    ("nvmet", "unexport", "rd0", "--yes"),
+    ("nvmet", "revalidate", "rd0"),
+    ("nvmet", "port", "add", "2", "--transport", "tcp", "--address", "127.0.0.1"),
+    ("nvmet", "port", "remove", "1", "--yes"),
+    ("daemon", "start"),
+    ("daemon", "stop"),
+]
+
+
+@pytest.mark.parametrize("words", CHANGING, ids=" ".join)
+@pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["real", "dry"])
+def test_changes_take_root(
+    kernel: FakeKernel, volumes: Local, words: tuple[str, ...], dry: tuple[str, ...]
+) -> None:
+    kernel.root_user = False
+    ran = volumes("rapiddisk", *words, *dry, "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (5, "denied")
+    assert "sudo" in ran.err
+    assert kernel.steps == 0
+
+
+def test_what_is_not_seen_without_root_is_null_and_said(kernel: FakeKernel, volumes: Local) -> None:
+    kernel.open_by(5, "dd", "/dev/rd0")
+    kernel.root_user = False
+    ran = volumes("rapiddisk", "show", "rd0", "--json")
+    item = ran.json["item"]
+    assert (ran.code, item["high_water"], item["users"]) == (0, None, [])
+    assert "open" not in item["users_seen"]
+    assert "seen by root only" in ran.err
+    ran = volumes("rapiddisk", "cache", "stats")
+    assert ran.code == 0
+    kernel.map_cache("rc-wt_vdb", "rd0", "vdb")
+    ran = volumes("rapiddisk", "cache", "stats", "--json")
+    assert (ran.code, ran.json["error"]["code"]) == (5, "denied")
+
+
+def test_refused_by_the_kernel_as_root_too(kernel: FakeKernel, volumes: Local) -> None:
+    """In a container even root may not."""
+    kernel.fail_at(1, errno.EPERM)
+    ran = volumes("rapiddisk", "create", "8M", "--json")
+    assert (ran.code, ran.json["errors"][0]["code"]) == (5, "denied")

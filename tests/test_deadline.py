@@ -1,0 +1,164 @@
+"""A deadline that is kept whatever the server does with its bytes."""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import pytest
+import requests
+
+from rdctl.deadline import Deadline, DeadlineAdapter, current
+from tests.fakes.faults import (
+    Behaviour,
+    Connection,
+    FaultServer,
+    drip_body,
+    drip_headers,
+    json,
+    silent,
+)
+
+# Beyond the deadline: what a busy machine needs to notice it.
+GRACE = 0.45
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_what_is_left_of_a_deadline() -> None:
+    clock = Clock()
+    deadline = Deadline(5, clock)
+    assert (deadline.left(), deadline.over) == (5.0, False)
+    clock.now += 4
+    assert (deadline.left(), deadline.over) == (1.0, False)
+    clock.now += 4
+    assert (deadline.left(), deadline.over) == (0.0, True)
+    never = Deadline(None, clock)
+    assert (never.left(), never.over) == (None, False)
+
+
+@pytest.mark.parametrize(
+    ("whole", "seconds", "left"),
+    [(None, None, None), (None, 3, 3), (5, None, 5), (5, 3, 3), (3, 5, 3)],
+)
+def test_the_earlier_of_two_deadlines_holds(
+    whole: float | None, seconds: float | None, left: float | None
+) -> None:
+    clock = Clock()
+    within = Deadline(whole, clock).within(seconds)
+    assert within.left() == left
+    if left is not None:
+        clock.now += left - 1
+        assert within.left() == 1
+
+
+def session() -> requests.Session:
+    made = requests.Session()
+    made.trust_env = False
+    made.mount("http://", DeadlineAdapter())
+    return made
+
+
+@contextmanager
+def within(seconds: float) -> Iterator[None]:
+    current.deadline = Deadline(seconds)
+    try:
+        yield
+    finally:
+        current.deadline = None
+
+
+def took(work: Callable[[], object]) -> float:
+    started = time.monotonic()
+    with pytest.raises(OSError):
+        work()
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(drip_headers(0.05), id="headers drip"),
+        pytest.param(drip_body(0.05), id="body drips"),
+        pytest.param(silent(), id="silent"),
+        # Interim replies without end: no single one of them is late.
+        pytest.param(lambda c: endless(c, b"HTTP/1.1 100 Continue\r\n\r\n"), id="interim replies"),
+    ],
+)
+def test_a_reply_that_does_not_come_is_given_up_in_time(behaviour: Behaviour) -> None:
+    with FaultServer([behaviour]) as server, within(0.4):
+        seconds = took(lambda: session().get(server.url))
+    assert 0.35 < seconds < 0.4 + GRACE
+
+
+def endless(connection: Connection, data: bytes) -> None:
+    connection.receive()
+    while True:
+        connection.send(data)
+
+
+def test_a_request_that_nobody_takes_is_given_up_in_time() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, within(0.4):
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        seconds = took(lambda: session().post(url, data=b"x" * (64 << 20)))
+    assert 0.35 < seconds < 0.4 + GRACE
+
+
+@contextmanager
+def full_listeners(count: int) -> Iterator[int]:
+    """A port on which `count` addresses take no further connection; nor do they refuse it."""
+    with ExitStack() as stack:
+        port = 0
+        for number in range(1, count + 1):
+            listener = stack.enter_context(socket.create_server((f"127.0.0.{number}", port)))
+            listener.listen(0)
+            port = listener.getsockname()[1]
+            for _ in range(2):  # more than the queue holds
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex((f"127.0.0.{number}", port))
+        yield port
+
+
+@pytest.fixture
+def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Give a host name addresses on this machine: `resolve("a.test", 80, 1, 2)`."""
+
+    def make(name: str, port: int, *numbers: int) -> None:
+        real = socket.getaddrinfo
+        found = [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in numbers
+        ]
+
+        def getaddrinfo(host: str, *rest: Any, **options: Any) -> Any:
+            return found if host == name else real(host, *rest, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+    return make
+
+
+def test_the_addresses_of_a_host_share_the_time_for_connecting(
+    resolve: Callable[..., None],
+) -> None:
+    with full_listeners(3) as port:
+        resolve("three.test", port, 1, 2, 3)
+        url = f"http://three.test:{port}"
+        seconds = took(lambda: session().get(url, timeout=(0.5, None)))
+    assert 0.45 < seconds < 0.5 + GRACE
+
+
+def test_the_next_address_is_tried_when_one_refuses(resolve: Callable[..., None]) -> None:
+    with FaultServer([json({})]) as server:
+        port = int(server.url.rpartition(":")[2])
+        resolve("two.test", port, 2, 1)
+        assert session().get(f"http://two.test:{port}", timeout=(1, 1)).status_code == 200
+        assert server.requests[0].headers["Host"] == f"two.test:{port}"

@@ -1,0 +1,472 @@
+"""One server and all that may go wrong on the way to it: what is told, what is sent how often."""
+
+from __future__ import annotations
+
+import http.client
+import shlex
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rdctl import __version__
+from rdctl import transport as module
+from rdctl.deadline import Deadline
+from rdctl.effects import Effects
+from rdctl.errors import Code, RdctlError
+from rdctl.transport import Access, Reply, Transport, curl
+from tests.fakes import faults
+from tests.fakes.faults import Behaviour, Connection, FaultServer, http_error, json, reply
+
+OK = json({"status": "OK"})
+MOST_HEADERS: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
+PEM = Path(__file__).parent / "fakes" / "tls.pem"
+
+
+class Client:
+    """A transport with what it waited and traced. Destruction is agreed to."""
+
+    def __init__(self, url: str, **options: Any) -> None:
+        self.slept: list[float] = []
+        self.trace: list[str] = []
+        self.effects = Effects(ask=lambda losses: None, trace=self.trace.append)
+        options = {"sleep": self.slept.append, "jitter": lambda: 0.5, **options}
+        self.transport = Transport(url, self.effects, **options)
+
+    def read(self, path: str = "/v1/x", **options: Any) -> Reply:
+        return self.transport.read(path, **options)
+
+    def change(self, path: str = "/v1/x", **options: Any) -> Reply:
+        options = {"what": "create it", "shows": "rdctl rapiddisk list", **options}
+        return self.transport.change(path, **options)
+
+
+def fails(act: Callable[[], object]) -> RdctlError:
+    with pytest.raises(RdctlError) as caught:
+        act()
+    error = caught.value
+    assert "\n" not in error.message
+    assert len(error.message) < 500
+    return error
+
+
+@pytest.fixture(scope="module")
+def nobody() -> str:
+    """An address on which nothing listens."""
+    with FaultServer([OK]) as server:
+        return server.url
+
+
+# What goes wrong; the code of a read and how often it is asked; the code of a change.
+FAULTS: dict[str, tuple[Behaviour, Code, int | None, Code]] = {
+    "reset before reading": (faults.reset_unread(), Code.UNREACHABLE, None, Code.UNKNOWN),
+    "reset": (faults.reset(), Code.UNREACHABLE, 3, Code.UNKNOWN),
+    "reset in the body": (faults.reset_in_body(), Code.UNREACHABLE, 3, Code.UNKNOWN),
+    "closed": (faults.close(), Code.UNREACHABLE, 3, Code.UNKNOWN),
+    "half a body": (faults.half_body(), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "half a chunk": (faults.broken_chunks(), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "no chunk size": (faults.bad_chunk_size(), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "endless header": (faults.long_header(), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "headers without end": (faults.many_headers(MOST_HEADERS + 1), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "no HTTP": (faults.garbage(), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "long rubbish": (faults.garbage(b"SSH-2.0 " * 5000), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "bare JSON": (faults.raw(b'{"status": "OK"}'), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "two lengths": (
+        faults.raw(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nContent-Length: 5\r\n\r\n{}"),
+        Code.BAD_REPLY,
+        1,
+        Code.UNKNOWN,
+    ),
+    "redirect": (faults.redirect("http://127.0.0.1:9/"), Code.BAD_REPLY, 1, Code.BAD_REPLY),
+    "redirect nowhere": (faults.redirect("http://[x"), Code.BAD_REPLY, 1, Code.BAD_REPLY),
+    "redirect in latin-1": (faults.redirect("/\xe9"), Code.BAD_REPLY, 1, Code.BAD_REPLY),
+    "redirect without end": (faults.redirect("/x" * 30_000), Code.BAD_REPLY, 1, Code.BAD_REPLY),
+    "not modified": (reply(304), Code.BAD_REPLY, 1, Code.BAD_REPLY),
+    "401": (json({"message": "who?"}, 401), Code.DENIED, 1, Code.DENIED),
+    "403 as a page": (http_error(403), Code.DENIED, 1, Code.DENIED),
+    "407": (http_error(407), Code.DENIED, 1, Code.DENIED),
+    "429": (http_error(429), Code.UNAVAILABLE, 3, Code.UNAVAILABLE),
+    "429 as JSON": (json({"message": "slow"}, 429), Code.UNAVAILABLE, 3, Code.UNAVAILABLE),
+    "503 as a page": (http_error(503), Code.UNAVAILABLE, 3, Code.UNAVAILABLE),
+    # The gateway may have passed the change on before it lost the server.
+    "502 as a page": (http_error(502), Code.UNAVAILABLE, 3, Code.UNKNOWN),
+    "504 as a page": (http_error(504), Code.UNAVAILABLE, 3, Code.UNKNOWN),
+    "a reason of many lines": (
+        faults.raw(b"HTTP/1.1 503 " + b"no " * 20_000 + b"\r\n\r\n"),
+        Code.UNAVAILABLE,
+        3,
+        Code.UNAVAILABLE,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_read_that_fails_says_how_and_is_repeated_only_where_that_may_help(name: str) -> None:
+    behaviour, code, times, _ = FAULTS[name]
+    with FaultServer([behaviour]) as server:
+        client = Client(server.url)
+        error = fails(client.read)
+        assert error.code is code
+        assert server.url in error.message
+        if times is not None:
+            assert len(server.requests) == times
+            assert len(client.slept) == times - 1
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_change_is_sent_once_and_a_lost_reply_is_no_failure(name: str) -> None:
+    behaviour, _, times, code = FAULTS[name]
+    with FaultServer([behaviour]) as server:
+        client = Client(server.url)
+        error = fails(client.change)
+        assert error.code is code
+        assert len(server.requests) == (0 if times is None else 1)
+        assert len([line for line in client.trace if line.startswith("curl")]) == 1
+        if code is Code.UNKNOWN:
+            assert error.message.startswith("create it: it was sent, but ")
+            assert (error.hint or "").endswith("with: rdctl rapiddisk list")
+
+
+def test_what_was_never_sent_was_not_done(nobody: str) -> None:
+    assert fails(Client(nobody).change).code is Code.UNREACHABLE
+    client = Client(nobody)
+    error = fails(client.read)
+    assert error.code is Code.UNREACHABLE
+    assert error.message == f"no connection to {nobody}: Connection refused"
+    assert len(client.slept) == 2
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("http://a..b:1", "http://nohost.invalid:1", "http://.:1", "http://h%zz:1"),
+        *("http://b\xfccher.invalid:1", "http://" + "a" * 70 + ":1", "http://127.0.0.1:1/\xfc"),
+    ],
+)
+def test_an_address_that_leads_nowhere_is_unreachable(url: str) -> None:
+    assert fails(Client(url, retries=0).change).code is Code.UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "behaviour",
+    [
+        pytest.param(faults.many_headers(150), id="150 headers"),
+        pytest.param(faults.long_body(b'{"status": "OK"}'), id="more than announced"),
+        pytest.param(
+            faults.raw(
+                b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + faults.head(200, {}) + b'{"status": "OK"}'
+            ),
+            id="interim replies",
+        ),
+        pytest.param(faults.raw(b'HTTP/1.0 200\r\n\r\n{"status": "OK"}'), id="bare HTTP/1.0"),
+    ],
+)
+def test_a_reply_that_is_odd_but_whole_is_taken(behaviour: Behaviour) -> None:
+    with FaultServer([behaviour]) as server:
+        assert Client(server.url).read().json() == {"status": "OK"}
+        assert Client(server.url).change().json() == {"status": "OK"}
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_without_end_is_cut(chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_BODY", 2 << 20)
+    with FaultServer([faults.huge_json(3, chunked=chunked)]) as server:
+        assert fails(Client(server.url).read).code is Code.BAD_REPLY
+        assert fails(Client(server.url).change).code is Code.UNKNOWN
+    with FaultServer([faults.huge_json(2, chunked=chunked)]) as server:
+        assert len(Client(server.url).read().body) == 2 << 20
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"<html>",
+        b"{",
+        b"[" * 100_000,
+        b'{"a": ' * 100_000,
+        b"9" * 5000,
+        b"\xff\xfe",
+        b"\xef\xbb\xbf{}",
+    ],
+)
+def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
+    with pytest.raises(ValueError):
+        Reply(200, "OK", {}, body).json()
+
+
+# --- repeating ---------------------------------------------------------------------------------
+
+
+def test_a_read_is_repeated_until_it_succeeds() -> None:
+    with FaultServer([faults.reset(), http_error(502), OK]) as server:
+        client = Client(server.url)
+        assert client.read().status == 200
+        assert len(server.requests) == 3
+        assert client.slept == pytest.approx([0.2, 0.4])
+        assert client.trace.count("# again in 0.2 s") == 1
+
+
+@pytest.mark.parametrize(("options", "times"), [({"retries": 0}, 1), ({"retries": 5}, 6)])
+def test_as_often_as_was_said(options: dict[str, Any], times: int) -> None:
+    with FaultServer([faults.close()]) as server:
+        fails(Client(server.url, **options).read)
+        assert len(server.requests) == times
+
+
+def test_what_is_not_repeatable_is_asked_once() -> None:
+    with FaultServer([faults.close()]) as server:
+        fails(lambda: Client(server.url).read(repeatable=False))
+        assert len(server.requests) == 1
+
+
+def test_the_caller_may_ask_for_another_attempt() -> None:
+    with FaultServer([json({"status": 503}, 503), OK]) as server:
+        reply = Client(server.url).read(again=lambda reply: reply.status == 503)
+        assert reply.status == 200
+    with FaultServer([json({"status": 503}, 503)]) as server:
+        reply = Client(server.url).read(again=lambda reply: True)
+        assert reply.json() == {"status": 503}  # the last one is the caller's to judge
+        assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize(
+    ("asked", "seconds"),
+    [
+        *(("3", 3), ("0", 0.2), ("86400", 10), ("9" * 400, 10)),
+        *(("Wed, 21 Oct 2026 07:28:00 GMT", 0.2), ("\xb2", 0.2), ("-1", 0.2), ("", 0.2)),
+    ],
+)
+def test_the_server_may_say_when_to_come_again(asked: str, seconds: float) -> None:
+    with FaultServer([http_error(503, retry_after=asked), OK]) as server:
+        client = Client(server.url)
+        client.read()
+        assert client.slept == pytest.approx([seconds])
+
+
+def test_no_attempt_is_begun_for_which_there_is_no_time(nobody: str) -> None:
+    client = Client(nobody, deadline=Deadline(0.15))
+    assert fails(client.read).code is Code.UNREACHABLE
+    assert client.slept == []
+
+
+# --- time --------------------------------------------------------------------------------------
+
+SLOW = {
+    "silent": faults.silent(),
+    "headers drip": faults.drip_headers(0.05),
+    "body drips": faults.drip_body(0.05),
+}
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_deadline_is_kept_and_nothing_is_repeated(name: str) -> None:
+    with FaultServer([SLOW[name]]) as server:
+        started = time.monotonic()
+        error = fails(Client(server.url, deadline=Deadline(0.4)).read)
+        assert 0.35 < time.monotonic() - started < 0.85
+        assert error.code is Code.TIMEOUT
+        assert "--timeout" in (error.hint or "")
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("name", SLOW)
+def test_a_change_that_is_not_answered_in_time_may_have_been_done(name: str) -> None:
+    with FaultServer([SLOW[name]]) as server:
+        error = fails(lambda: Client(server.url).change(seconds=0.2))
+        assert error.code is Code.UNKNOWN
+        assert len(server.requests) == 1
+
+
+def test_a_request_has_its_own_time_without_any_deadline() -> None:
+    with FaultServer([faults.silent()]) as server:
+        error = fails(lambda: Client(server.url).read(seconds=0.2))
+        assert error.code is Code.TIMEOUT
+        assert "--timeout" not in (error.hint or "")
+
+
+def test_a_request_may_take_as_long_as_it_takes() -> None:
+    with FaultServer([OK]) as server:
+        assert Client(server.url).change(seconds=None).status == 200
+        assert Client(server.url).read(seconds=None).status == 200
+
+
+def test_nothing_is_sent_when_the_time_is_over() -> None:
+    with FaultServer([OK]) as server:
+        client = Client(server.url, deadline=Deadline(0.0))
+        assert fails(client.change).code is Code.TIMEOUT
+        assert fails(client.read).code is Code.TIMEOUT
+        assert server.requests == []
+
+
+def test_one_deadline_holds_for_all_requests() -> None:
+    def slowly(connection: Connection) -> None:
+        connection.receive()
+        time.sleep(0.15)
+        connection.send(faults.head(200, {}) + b"{}")
+
+    with FaultServer([slowly]) as server:
+        client = Client(server.url, deadline=Deadline(0.4))
+        assert [client.read().status for _ in range(2)] == [200, 200]
+        assert fails(client.read).code is Code.TIMEOUT
+
+
+# --- what is sent ------------------------------------------------------------------------------
+
+
+def test_a_request_holds_what_it_should_and_nothing_else() -> None:
+    with FaultServer([reply(200, b"{}", {"Set-Cookie": "a=b"})]) as server:
+        client = Client(server.url, headers={"X-oio-req-id": "0F"})
+        client.read("/v1/a/../b%2F%C3%BC?x=%20+")
+        client.change(body=b"\x00{}", headers={"X-Extra": "1"})
+        client.change()
+    read, change, bare = server.requests
+    common = {
+        "Host": server.url.removeprefix("http://"),
+        "User-Agent": f"rdctl/{__version__}",
+        "Accept": "application/json, */*",
+        "Accept-Encoding": "identity",
+        "Connection": "close",
+        "X-oio-req-id": "0F",
+    }
+    assert (read.method, read.path) == ("GET", "/v1/a/../b%2F%C3%BC?x=%20+")
+    assert dict(read.headers) == common
+    assert (change.method, change.body) == ("POST", b"\x00{}")
+    assert dict(change.headers) == {**common, "X-Extra": "1", "Content-Length": "3"}
+    assert (bare.body, dict(bare.headers)) == (b"", {**common, "Content-Length": "0"})
+
+
+def test_the_users_netrc_and_proxy_variables_have_no_influence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, nobody: str
+) -> None:
+    (tmp_path / ".netrc").write_text("default login me password secret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("NETRC", str(tmp_path / ".netrc"))
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.setenv(name, nobody)
+        monkeypatch.setenv(name.upper(), nobody)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with FaultServer([OK]) as server:
+        Client(server.url).read()
+        Client(server.url, access=Access(token="t0ken")).read()
+    assert [r.headers["Authorization"] for r in server.requests] == [None, "Bearer t0ken"]
+
+
+def test_the_proxy_of_the_context_is_used() -> None:
+    with FaultServer([OK]) as proxy:
+        client = Client("http://storage.test:9118", access=Access(http_proxy=proxy.url))
+        assert client.read("/v1/x").status == 200
+    assert proxy.requests[0].path == "http://storage.test:9118/v1/x"
+    error = fails(lambda: client.read("/v1/x"))
+    assert error.message == (
+        "no connection to http://storage.test:9118 (through the http_proxy): Connection refused"
+    )
+
+
+def test_the_trace_can_be_pasted_and_tells_no_secret() -> None:
+    with FaultServer([json({"status": "OK"})]) as server:
+        client = Client(server.url, access=Access(token="t0ken"), headers={"X-oio-req-id": "0F"})
+        client.change("/v1/it's", body=b'{"a": "$HOME"}')
+    line, note = client.trace
+    assert "t0ken" not in line
+    assert shlex.split(line) == [
+        *("curl", "-sS", "-X", "POST", "-H", "Expect:", "-H", "X-oio-req-id: 0F"),
+        *("-H", "Authorization: Bearer ***", "--data-binary", '{"a": "$HOME"}'),
+        f"{server.url}/v1/it's",
+    ]
+    assert note.startswith("# 200 OK, 16 bytes, ")
+    assert curl("GET", "http://h/", {"Accept": "x"}, None) == "curl -sS -X GET -H Expect: http://h/"
+
+
+def test_requests_to_one_daemon_do_not_overlap() -> None:
+    busy = threading.Lock()
+    overlapped = []
+
+    def alone(connection: Connection) -> None:
+        connection.receive()
+        if not busy.acquire(blocking=False):
+            overlapped.append(True)
+            return
+        with suppress(RuntimeError):
+            time.sleep(0.02)
+            busy.release()
+        connection.send(faults.head(200, {}) + b"{}")
+
+    with FaultServer([alone]) as server:
+        client = Client(server.url, one_at_a_time=True, retries=0)
+        threads = [threading.Thread(target=client.read) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(server.requests) == 4
+    assert not overlapped
+
+
+# --- TLS ---------------------------------------------------------------------------------------
+
+
+class TlsServer(FaultServer):
+    """The same behind TLS, with a certificate that nobody trusts by default."""
+
+    client_certificate = False
+
+    def __enter__(self) -> TlsServer:
+        super().__enter__()
+        return self
+
+    def _serve(self, sock: socket.socket, behave: Behaviour) -> None:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(PEM)
+        if self.client_certificate:
+            context.load_verify_locations(PEM)
+            context.verify_mode = ssl.CERT_REQUIRED
+        with suppress(OSError):
+            super()._serve(context.wrap_socket(sock, server_side=True), behave)
+
+    @property
+    def https(self) -> str:
+        return self.url.replace("http:", "https:")
+
+
+@pytest.fixture
+def tls() -> Iterator[TlsServer]:
+    with TlsServer([OK]) as server:
+        yield server
+
+
+def test_a_server_is_trusted_only_for_its_certificate(tls: TlsServer) -> None:
+    error = fails(Client(tls.https).change)
+    assert error.code is Code.UNREACHABLE  # nothing was sent, so nothing was done
+    assert "`ca`" in (error.hint or "")
+    assert tls.requests == []
+    assert Client(tls.https, access=Access(ca=str(PEM))).change().status == 200
+
+
+def test_a_client_certificate_is_shown(tls: TlsServer) -> None:
+    tls.client_certificate = True
+    known = Access(ca=str(PEM), cert=str(PEM), key=str(PEM))
+    assert Client(tls.https, access=known).read().status == 200
+    assert fails(Client(tls.https, access=Access(ca=str(PEM))).read).code is Code.UNREACHABLE
+
+
+def test_tls_and_plain_text_taken_for_each_other_are_told(tls: TlsServer) -> None:
+    with FaultServer([faults.garbage()]) as plain:
+        https = plain.url.replace("http:", "https:")
+        assert fails(Client(https, retries=0).change).code is Code.UNREACHABLE
+    assert fails(Client(tls.url, retries=0).read).code in (Code.UNREACHABLE, Code.BAD_REPLY)
+
+
+def test_a_deadline_is_kept_behind_tls() -> None:
+    with TlsServer([faults.drip_body(0.05)]) as server:
+        started = time.monotonic()
+        client = Client(server.https, access=Access(ca=str(PEM)), deadline=Deadline(0.4))
+        assert fails(client.read).code is Code.TIMEOUT
+        assert time.monotonic() - started < 0.85
