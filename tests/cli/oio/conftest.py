@@ -1,0 +1,141 @@
+"""rdctl oio in the sandbox: in-process, and over HTTP where what is sent is to be seen."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from io import BytesIO
+from pathlib import Path
+from threading import Event, Thread
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+
+from rdctl.sandbox import OIO_HOST, apps
+from rdctl.sandbox.serve import serve
+from tests.conftest import Program, Ran
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+
+# POST is no sign of a change: these only ask.
+ASKING = ("get_properties", "admin/status", "admin/debug", "forward/stats")
+
+
+class Sent(NamedTuple):
+    """A request as it arrived: `route` below the namespace, `query` as it was escaped."""
+
+    method: str
+    route: str
+    query: str
+    body: Any
+
+    @property
+    def changes(self) -> bool:
+        return self.method != "GET" and not self.route.endswith(ASKING)
+
+
+class Oio:
+    """`oio("container", "show", "photos")`, in the sandbox or at an address."""
+
+    def __init__(self, rdctl: Program, *where: str) -> None:
+        self.rdctl = rdctl
+        self.where = where or ("-c", "sandbox")
+        self.sent: list[Sent] = []
+
+    def __call__(self, *words: str, body: Any = None, **options: Any) -> Ran:
+        """`body`: a JSON value on standard input."""
+        if body is not None:
+            options["stdin"] = json.dumps(body).encode()
+        return self.rdctl(*self.where, "oio", *words, **options)
+
+    def ok(self, *words: str, **options: Any) -> Ran:
+        ran = self(*words, **options)
+        assert ran.code == 0, ran.err
+        return ran
+
+    @property
+    def changes(self) -> list[Sent]:
+        return [sent for sent in self.sent if sent.changes]
+
+    @property
+    def state(self) -> dict[str, list[tuple[Any, ...]]]:
+        """All that the sandbox's servers remember."""
+        with closing(sqlite3.connect(self.rdctl.sandbox)) as store:
+            tables = store.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+            return {
+                name: sorted(store.execute(f"SELECT * FROM {name}"), key=repr)
+                for (name,) in tables.fetchall()
+            }
+
+
+@pytest.fixture(scope="session")
+def seeded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A new sandbox, to be copied."""
+    rdctl = Program(tmp_path_factory.mktemp("seeded"))
+    assert rdctl("-c", "sandbox", "oio", "conscience", "types").code == 0
+    with closing(sqlite3.connect(rdctl.sandbox)) as store:
+        store.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    return rdctl.sandbox
+
+
+@pytest.fixture
+def oio(rdctl: Program, seeded: Path) -> Oio:
+    shutil.copyfile(seeded, rdctl.sandbox)
+    return Oio(rdctl)
+
+
+def _value(body: bytes) -> Any:
+    """The JSON value of a body; what is none as it is."""
+    try:
+        return json.loads(body.decode("utf-8", "surrogateescape"))
+    except ValueError:
+        return body
+
+
+class Server:
+    """One port for all tests; each puts its own app behind it."""
+
+    def __init__(self) -> None:
+        self.app: WSGIApplication
+        self.url = ""
+        self.sent: list[Sent] = []
+
+    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+        environ["wsgi.input"] = BytesIO(body)
+        route = environ["PATH_INFO"].removeprefix("/v3.0/").removeprefix("OPENIO/")
+        sent = Sent(environ["REQUEST_METHOD"], route, environ["QUERY_STRING"], _value(body))
+        self.sent.append(sent)
+        return self.app(environ, start_response)
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[Server]:
+    stop, ready = Event(), Event()
+    served = Server()
+
+    def listening(urls: list[str]) -> None:
+        (served.url,) = urls
+        ready.set()
+
+    thread = Thread(target=serve, args=([(served, "127.0.0.1", 0)], listening, stop), daemon=True)
+    thread.start()
+    assert ready.wait(10)
+    yield served
+    stop.set()
+    thread.join()
+
+
+@pytest.fixture
+def wire(oio: Oio, server: Server) -> Oio:
+    """The sandbox's proxy over HTTP; `sent` keeps what it is asked."""
+    server.app = apps(oio.rdctl.sandbox)[OIO_HOST]
+    server.sent = []
+    where = ("--oio-url", server.url, "--namespace", "OPENIO", "--account", "sandbox")
+    over_http = Oio(oio.rdctl, *where)
+    over_http.sent = server.sent
+    return over_http

@@ -1,0 +1,474 @@
+"""What an operator counts on: what is in the way, what became of it, what to do next."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.cli.oio.cases import CHUNKS, META2, RAWX, chunk
+from tests.cli.oio.conftest import Oio
+from tests.conftest import Program, Ran
+from tests.fakes.faults import Behaviour, FaultServer, json, reply
+
+OLD = {"Server": "oio-proxy/3.3.1/3.0"}
+
+
+def results(ran: Ran) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = ran.json["results"]
+    return rows
+
+
+def changed(ran: Ran) -> Any:
+    (row,) = results(ran)
+    return row["changed"]
+
+
+def put(oio: Oio, path: str, *options: str, length: int = 5) -> None:
+    """A content of chunks that nobody looks at."""
+    words = ("--chunks", "-", "--length", f"{length}B", "--content-id", f"AB{length:02}")
+    body = [chunk(f"{path} {options}", size=length)]
+    oio.ok("content", "create", "photos", path, *words, *options, body=body)
+
+
+# Containers --------------------------------------------------------------------------------------
+
+
+def test_what_is_in_the_way_of_destroying(oio: Oio) -> None:
+    ran = oio("container", "destroy", "photos", "--yes")
+    assert ran.code == 4
+    assert "photos: Container not empty: 5 contents, 733 B\n" in ran.err
+    assert "See: rdctl oio container list photos; --flush deletes its contents" in ran.err
+    assert "--force drops it and leaves their chunks behind" in ran.err
+    assert len(oio.ok("container", "list", "photos", "-0").stdout.split(b"\0")) == 6
+    oio.ok("container", "destroy", "photos", "--flush", "--yes")
+    ran = oio("container", "show", "photos")
+    assert (ran.code, ran.out) == (3, "")
+    assert "rdctl oio reference show photos" in ran.err
+    assert oio.ok("reference", "show", "photos", "--json").json["item"]["services"] == []
+    oio.ok("reference", "destroy", "photos", "--yes")
+    assert oio("reference", "show", "photos").code == 3
+
+
+def test_contents_that_went_before_destroying_failed_are_told_of(rdctl: Program) -> None:
+    gone = json({"status": 503, "message": "No service replied"}, status=503)
+    with FaultServer([reply(204), gone]) as server:
+        ran = at(rdctl, server, "container", "destroy", "c", "--flush", "--yes", "--json")
+    routes = [request.path.partition("?")[0] for request in server.requests]
+    assert routes == ["/v3.0/OPENIO/container/flush", "/v3.0/OPENIO/container/destroy"]
+    assert ran.code == 6
+    assert "its contents were deleted by then" in ran.err
+
+
+def test_creating_what_exists_changes_nothing(oio: Oio) -> None:
+    assert changed(oio.ok("container", "create", "docs", "--json")) is True
+    again = oio.ok("container", "create", "docs", "-p", "a=b", "--json")
+    assert changed(again) is False
+    assert oio.ok("container", "create", "docs").out == "docs created already, nothing to do\n"
+    properties = oio.ok("container", "get-properties", "docs", "--json").json["item"]["properties"]
+    assert properties == {}
+    assert changed(oio.ok("reference", "create", "user1", "--json")) is True
+    assert changed(oio.ok("reference", "create", "user1", "--json")) is False
+
+
+STATES = [
+    # action, state before, exit, changed
+    ("freeze", "enabled", 0, True),
+    ("freeze", "frozen", 0, False),
+    ("freeze", "disabled", 4, None),
+    ("disable", "enabled", 0, True),
+    ("disable", "disabled", 0, False),
+    ("enable", "frozen", 0, True),
+    ("enable", "disabled", 0, True),
+    ("enable", "enabled", 0, False),
+]
+
+
+@pytest.mark.parametrize(("action", "before", "code", "change"), STATES)
+def test_a_state_that_is_so_already(
+    oio: Oio, action: str, before: str, code: int, change: bool | None
+) -> None:
+    to = {"frozen": "freeze", "disabled": "disable"}
+    if before in to:
+        oio.ok("admin", to[before], "photos", "--yes")
+    ran = oio("admin", action, "photos", "--yes", "--json")
+    assert ran.code == code, ran.err
+    if code == 0:
+        assert changed(ran) is change
+    else:
+        assert "rdctl oio admin enable photos" in ran.err
+    becomes = {"freeze": "frozen", "disable": "disabled", "enable": "enabled"}[action]
+    shown = oio.ok("container", "show", "photos", "--json").json["items"][0]["status"]
+    assert shown == (before if code else becomes)
+
+
+@pytest.mark.parametrize("state", ["freeze", "disable"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "container touch photos",
+        "container flush photos",
+        "container destroy photos --force",
+        "container purge photos",
+        "content delete photos index.txt",
+        "content set-properties photos index.txt a=b",
+    ],
+)
+def test_what_is_frozen_says_how_to_thaw_it(oio: Oio, state: str, words: str) -> None:
+    oio.ok("admin", state, "photos", "--yes")
+    before = oio.state
+    ran = oio(*words.split(), "--yes", "--json")
+    error = ran.json["error"] if "error" in ran.json else ran.json["errors"][0]
+    assert (ran.code, error["code"]) == (4, "frozen")
+    assert error["remote_status"] in (436, 437)
+    assert re.match(r"photos is (frozen or )?disabled \(", error["message"])
+    assert error["hint"] == "Lift that with: rdctl oio admin enable photos"
+    assert oio.state == before
+
+
+# Properties --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("target", ["reference {} r", "container {} photos", "admin {} photos"])
+def test_properties_are_never_dropped_by_accident(wire: Oio, target: str) -> None:
+    wire.ok("reference", "create", "r")
+    name = target.split()[-1]
+    noun = target.split()[0]
+
+    def all_of() -> dict[str, str]:
+        words = target.format("get-properties").split()
+        found: dict[str, str] = wire.ok(*words, "--json").json["item"]["properties"]
+        return found
+
+    wire.ok(*target.format("del-properties").split(), "--all", "--yes")
+    wire.ok(*target.format("set-properties").split(), "a=1", "b=", "c=3 3")
+    wire.sent.clear()
+    for words in ([], ["-"]):
+        wire(*target.format("del-properties").split(), *words, "--yes", stdin=b"")
+    assert wire.changes == []
+    kept = all_of()
+    assert kept.items() >= {"a": "1", "c": "3 3"}.items()
+    wire.ok(*target.format("del-properties").split(), "--all", "--yes")
+    (sent,) = wire.changes
+    assert sent.body == sorted(kept)
+    assert all_of() == {}
+    again = wire.ok(*target.format("del-properties").split(), "--all", "--json")
+    assert (changed(again), results(again)[0]["target"]) == (False, name)
+    assert len(wire.changes) == 1
+    assert noun in sent.route
+
+
+def test_replacing_all_properties(oio: Oio) -> None:
+    oio.ok("container", "set-properties", "photos", "a=1", "b=2")
+    oio.ok("container", "set-properties", "photos", "c=3", "--replace-all", "--yes")
+    item = oio.ok("container", "get-properties", "photos", "--json").json["item"]
+    assert item["properties"] == {"c": "3"}
+    assert item["system"]["sys.user.name"] == "photos"
+
+
+def test_properties_of_some_names(oio: Oio) -> None:
+    words = ("container", "get-properties", "photos", "owner", "sys.ns", "nothing", "--json")
+    item = oio.ok(*words).json["item"]
+    assert (item["properties"], item["system"]) == ({"owner": "ada"}, {"sys.ns": "OPENIO"})
+
+
+# Versions, quota ---------------------------------------------------------------------------------
+
+
+def listed(oio: Oio, *options: str) -> list[tuple[int, bool]]:
+    rows = oio.ok("container", "list", "photos", "--prefix", "v", *options, "--json").json["items"]
+    return [(row["version"], row["deleted"]) for row in rows]
+
+
+def test_versions(oio: Oio) -> None:
+    oio.ok("container", "set-properties", "photos", "--system", "sys.m2.policy.version=-1", "-y")
+    assert oio.ok("container", "show", "photos", "--json").json["items"][0]["versioning"] == -1
+    put(oio, "v", "--content-version", "10")
+    put(oio, "v", "--content-version", "20", length=7)
+    assert listed(oio) == [(20, False)]
+    assert listed(oio, "--all-versions") == [(20, False), (10, False)]
+    older = ("content", "show", "photos", "v", "--content-version", "10", "--json")
+    assert oio.ok(*older).json["items"][0]["size"] == 5
+
+    deleted = oio.ok("content", "delete", "photos", "v", "--yes")
+    assert deleted.out == "v deleted\n"
+    assert listed(oio) == []
+    ((_, marker),) = listed(oio, "--deleted")
+    assert marker is True
+    ran = oio("content", "show", "photos", "v")
+    assert ran.code == 3
+    assert "Its latest version is a delete marker; older ones may exist." in ran.err
+    assert len(listed(oio, "--all-versions")) == 3
+
+    oio.ok("content", "delete", "photos", "v", "--content-version", "20", "--yes")
+    assert (20, False) not in listed(oio, "--all-versions")
+    ran = oio("content", "delete", "photos", "v", "--content-version", "20", "--yes")
+    assert ran.code == 3
+    oio.ok("container", "purge", "photos", "--max-versions", "1", "--yes")
+    assert len(listed(oio, "--all-versions")) <= 1
+
+
+@pytest.mark.parametrize(
+    ("options", "headings"),
+    [
+        ("", "CREATED"),
+        ("--deleted", "DELETED CREATED"),
+        ("--all-versions", "VERSION DELETED CREATED"),
+        ("--properties", "CREATED PROPERTIES"),
+    ],
+)
+def test_a_table_shows_what_was_asked_for(oio: Oio, options: str, headings: str) -> None:
+    for noun in ("container", "content"):
+        shown = oio.ok(noun, "list", "photos", *options.split()).out
+        assert shown.split("\n")[0].split() == f"NAME SIZE POLICY MIME TYPE {headings}".split()
+
+
+def test_a_quota_is_named(oio: Oio) -> None:
+    oio.ok("container", "create", "small", "--system", "sys.m2.quota=5", "--yes")
+    assert oio.ok("container", "show", "small", "--json").json["items"][0]["quota"] == 5
+    words = ("content", "create", "small", "a", "--chunks", "-", "--length", "10B")
+    oio.ok(*words, "--content-id", "AB", body=CHUNKS)
+    ran = oio("content", "prepare", "small", "b", "--size", "1")
+    assert ran.code == 4
+    assert "The container's quota is reached; see sys.m2.quota." in ran.err
+
+
+def test_what_prepare_prints_is_what_create_takes(oio: Oio) -> None:
+    prepared = oio.ok("content", "prepare", "photos", "new", "--size", "1MiB", "--json")
+    words = ("content", "create", "photos", "new", "--length", "1MiB", "-p", "k=v")
+    oio.ok(*words, "--chunks", "-", stdin=prepared.stdout)
+    made = oio.ok("content", "show", "photos", "new", "--json").json["items"][0]
+    wanted = prepared.json["item"]
+    for key in ("content_id", "version", "policy", "mime_type", "chunk_method", "size"):
+        assert made[key] == wanted[key]
+    assert made["properties"] == {"k": "v"}
+    assert [c["url"] for c in made["chunks"]] == [c["url"] for c in wanted["chunks"]]
+    ran = oio(*words, "--chunks", "-", stdin=prepared.stdout)
+    assert (ran.code, "Alias already saved" in ran.err) == (4, True)
+    later = ("--content-id", "CD", "--content-version", str(wanted["version"] + 1))
+    chosen = (*later, "--mime-type", "image/png", "--hash", "A" * 32)
+    oio.ok(*words, *chosen, "--chunks", "-", stdin=prepared.stdout)
+    made = oio.ok("content", "show", "photos", "new", "--json").json["items"][0]
+    assert (made["mime_type"], made["hash"], made["content_id"]) == ("image/png", "A" * 32, "CD")
+    bare = ("content", "create", "photos", "other", "--chunks", "-", "--length")
+    ran = oio(*bare, "10B", body=CHUNKS)
+    assert ran.code == 2
+    assert "Say --content-id, or give --chunks what content prepare --json printed." in ran.err
+    ran = oio(*bare, "11B", "--content-id", "AB", body=CHUNKS)
+    assert ran.code == 4
+    assert "The sizes of the chunks do not add up to the length." in ran.err
+
+
+def test_sizes_of_contents_are_bytes(oio: Oio) -> None:
+    for text, size in (("10", 10), ("1k", 1024), ("1kB", 1000), ("1MiB", 1 << 20), ("0", 0)):
+        ran = oio.ok("content", "prepare", "photos", "n", "--size", text, "--json")
+        assert ran.json["item"]["size"] == size
+    for text in ("1.5", "-1", "x", ""):
+        assert oio("content", "prepare", "photos", "n", "--size", text).code == 2
+
+
+# Conscience --------------------------------------------------------------------------------------
+
+
+def state_of(oio: Oio, address: str) -> tuple[int, str]:
+    rows = oio.ok("conscience", "list", "rawx", "--json").json["items"]
+    ((score, state),) = [(r["score"], r["state"]) for r in rows if r["address"] == address]
+    return score, state
+
+
+def test_a_lock_shows_the_state_as_it_becomes(oio: Oio) -> None:
+    locked = oio.ok("conscience", "lock", "rawx", RAWX, "--yes", "--json")
+    assert results(locked) == [
+        {
+            "action": "lock",
+            "target": RAWX,
+            "changed": True,
+            "verified": True,
+            "score": 0,
+            "state": "down-or-locked",
+        }
+    ]
+    assert state_of(oio, RAWX) == (0, "down-or-locked")
+    again = oio.ok("conscience", "lock", "rawx", RAWX, "--yes", "--json")
+    assert (changed(again), results(again)[0]["verified"]) == (None, True)
+    free = oio.ok("conscience", "unlock", "rawx", RAWX, "--json")
+    assert (changed(free), results(free)[0]["score"]) == (True, 93)
+    again = oio.ok("conscience", "unlock", "rawx", RAWX, "--json")
+    assert (changed(again), results(again)[0]["verified"]) == (None, None)
+
+
+def test_unknown_addresses_are_refused_before_anything_is_sent(wire: Oio) -> None:
+    for verb in ("lock", "unlock"):
+        ran = wire("conscience", verb, "rawx", "127.0.0.1:16031", "--yes")
+        assert ran.code == 3
+        assert f"It knows: {RAWX}, 127.0.0.1:16014, " in ran.err
+    assert wire.changes == []
+    assert wire("conscience", "lock", "rawx", META2, "--yes").code == 3  # it is a meta2
+
+
+def services(*scores: int) -> Behaviour:
+    addresses = ("127.0.0.1:6010", "127.0.0.1:6011")
+    rows = zip(addresses, scores, strict=True)
+    return json([{"addr": address, "score": score, "tags": {}} for address, score in rows])
+
+
+def at(rdctl: Program, server: FaultServer, *words: str) -> Ran:
+    where = ("--oio-url", server.url, "--namespace", "OPENIO", "--account", "me", "--retries", "0")
+    return rdctl(*where, "oio", *words)
+
+
+LOCK = ("conscience", "lock", "rawx", "127.0.0.1:6010", "127.0.0.1:6011", "--yes", "--json")
+DONE = reply(204)
+BEFORE = services(90, 80)
+
+
+@pytest.mark.parametrize(
+    ("after", "slept", "verified", "scores"),
+    [
+        ([services(0, 0)], 1, [True, True], [0, 0]),
+        ([BEFORE, services(0, 80), services(0, 0)], 3, [True, True], [0, 0]),
+        ([services(0, 80)], 5, [True, None], [0, 80]),
+        ([json({"status": 503, "message": "down"}, status=503)], 1, [None, None], [None, None]),
+    ],
+)
+def test_the_conscience_takes_its_time(
+    rdctl: Program,
+    after: Sequence[Behaviour],
+    slept: int,
+    verified: list[bool | None],
+    scores: list[int | None],
+) -> None:
+    rdctl.slept.clear()
+    with FaultServer([BEFORE, DONE, DONE, *after]) as server:
+        ran = at(rdctl, server, *LOCK)
+    assert ran.code == 0, ran.err
+    assert [row["verified"] for row in results(ran)] == verified
+    assert [row.get("score") for row in results(ran)] == scores
+    assert len(rdctl.slept) == slept
+    assert sum(rdctl.slept) < 3
+    assert sum(request.path.endswith("full=1") for request in server.requests) == 1 + slept
+
+
+def test_dropping_a_type_names_its_services(wire: Oio) -> None:
+    ran = wire("conscience", "deregister", "rawx")
+    assert ran.code == 2
+    for port in (16013, 16014, 16015, 16016):
+        assert f"\n  rawx 127.0.0.1:{port} is dropped from the conscience" in ran.err
+    ran = wire("conscience", "flush", "rawx", "--yes", "--json")
+    addresses = [f"127.0.0.1:{port}" for port in (16013, 16014, 16015, 16016)]
+    assert results(ran)[0]["services"] == addresses
+    (sent,) = wire.changes
+    assert (sent.route, sent.query, sent.body) == ("conscience/flush", "type=rawx", b"")
+    again = wire("conscience", "flush", "rawx", "--json")  # nothing is lost any more
+    assert (again.code, changed(again), len(wire.changes)) == (0, False, 1)
+    assert wire.ok("conscience", "list", "rawx").err == "No services.\n"
+
+
+# Elections ---------------------------------------------------------------------------------------
+
+
+def test_the_master_is_marked(oio: Oio) -> None:
+    rows = oio.ok("admin", "status", "photos", "--json").json["items"]
+    (master,) = [row["service"] for row in rows if row["role"] == "master"]
+    assert [row["role"] for row in rows].count("slave") == 2
+    assert {row["master"] for row in rows} == {master}
+    assert re.search(rf"^{master} +master +{master} +200 +OK$", oio.ok(
+        "admin", "status", "photos").out, re.MULTILINE)  # fmt: skip
+    oio.ok("admin", "leave", "photos", "--service", master, "--yes")
+    rows = oio.ok("admin", "status", "photos", "--json").json["items"]
+    assert master not in [row["service"] for row in rows if row["role"] == "master"]
+
+
+def test_an_election_can_be_read(oio: Oio) -> None:
+    shown = oio.ok("admin", "debug", "photos").out
+    first, second, third = shown.split("\n\n")
+    assert re.fullmatch(
+        r"Service  127\.0\.0\.1:16009\n"
+        r"Status   200\n"
+        r"Message  OK\n"
+        r"State    (MASTER|SLAVE)\n"
+        r"Master   127\.0\.0\.1:\d+\n"
+        r"Peers    127\.0\.0\.1:16010 127\.0\.0\.1:16011\n"
+        r"Steps\n"
+        r"  TIME +BEFORE +EVENT +AFTER\n"
+        r"  \d+ +NONE +GET_VERS +CREATING\n"
+        r"(  \d+ +\w+ +\w+ +\w+\n?)+",
+        first,
+    )
+    assert shown.count("MASTER\n") == 2  # its state, and the step to it
+    assert "127.0.0.1:16010" in second
+    assert "127.0.0.1:16011" in third
+
+
+STATUS = {
+    "127.0.0.1:6009": {"status": {"status": 200, "message": "OK"}, "body": ""},
+    "127.0.0.1:6010": {"status": {"status": 303, "message": "127.0.0.1:6009"}, "body": ""},
+    "127.0.0.1:6011": {"status": {"status": 2, "message": "127.0.0.1:6011: refused"}, "body": ""},
+}
+
+
+@pytest.mark.parametrize(
+    ("replicas", "code"),
+    [(("09", "10"), 0), (("09", "11"), 8), (("11",), 6), ((), 0)],
+)
+def test_replicas_that_are_away(rdctl: Program, replicas: tuple[str, ...], code: int) -> None:
+    chosen = {f"127.0.0.1:60{port}": STATUS[f"127.0.0.1:60{port}"] for port in replicas}
+    with FaultServer([json(chosen)]) as server:
+        ran = at(rdctl, server, "admin", "status", "c", "--json")
+    assert ran.code == code
+    assert [row["service"][-2:] for row in ran.json["items"]] == list(replicas)
+    if code:
+        assert "rdctl: status: 127.0.0.1:6011: refused\n" in ran.err
+        assert ran.json["errors"][0]["code"] == "unavailable"
+
+
+# A proxy 3.3 -------------------------------------------------------------------------------------
+
+
+def test_what_only_an_old_proxy_can_do(rdctl: Program) -> None:
+    handlers = reply(200, b"REQ_PING\nREQ_STATS\n", OLD)
+    with FaultServer([handlers]) as server:
+        ran = at(rdctl, server, "service", "handlers", META2, "-o", "name")
+    assert (ran.code, ran.out) == (0, "REQ_PING\nREQ_STATS\n")
+    with FaultServer([reply(204, headers=OLD)]) as server:
+        ran = at(rdctl, server, "content", "copy", "c", "from", "to here")
+    assert (ran.code, ran.out) == (0, "from copied (to to here)\n")
+    assert server.requests[-1].headers["Destination"] == "OPENIO/me/c//to%20here"
+
+
+def test_a_dialect_without_batches_deletes_one_by_one(rdctl: Program) -> None:
+    with FaultServer([reply(204)]) as server:
+        facts = f"oio={server.url} namespace=NS account=me dialect=reference"
+        assert rdctl("context", "set", "old", *facts.split()).code == 0
+        words = ("oio", "content", "delete", "c", "a", "b", "--yes", "--json")
+        ran = rdctl("-c", "old", *words)
+    assert (ran.code, [row["target"] for row in results(ran)]) == (0, ["a", "b"])
+    routes = [request.path.partition("?")[0] for request in server.requests]
+    assert routes == ["/v3.0/NS/content/delete"] * 2
+
+
+# Settings that are missing -----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message", "hint"),
+    [
+        ("", "no oio-proxy is named", "--oio-url http://HOST:6002, set OIO_PROXYD_URL"),
+        ("--oio-url http://h:1", "no namespace is named", "--namespace NS, set OIO_NS"),
+        (
+            "--oio-url http://h:1 --namespace NS",
+            "no account is named",
+            "--account NAME, set OIO_ACCOUNT",
+        ),
+        ("--oio-url ftp://h:1 --namespace NS --account A", "ftp://h:1", "http"),
+    ],
+)
+def test_missing_settings_say_how_to_set_them(
+    rdctl: Program, options: str, message: str, hint: str
+) -> None:
+    ran = rdctl(*options.split(), "oio", "container", "show", "c", "--json")
+    assert ran.code == 2
+    assert message in ran.json["error"]["message"]
+    assert hint in (ran.json["error"]["hint"] or ran.json["error"]["message"])

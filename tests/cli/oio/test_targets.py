@@ -1,0 +1,219 @@
+"""Several targets: in order, once each, in as few requests as the proxy allows."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from rdctl.units import quoted
+from tests.cli.oio.conftest import Oio
+from tests.fakes.faults import Behaviour, FaultServer, close, json
+
+MANY = [f"c{number:03}" for number in range(250)]
+
+
+def lines(names: list[str], end: str = "\n") -> bytes:
+    return "".join(name + end for name in names).encode()
+
+
+def targets(document: Any) -> list[str]:
+    return [row["target"] for row in document["results"]]
+
+
+def batches(oio: Oio, key: str) -> list[list[str]]:
+    """The names in each changing request."""
+    return [[item["name"] for item in sent.body[key]] for sent in oio.changes]
+
+
+@pytest.mark.parametrize("end", ["\n", "\0"])
+def test_hundreds_of_containers(wire: Oio, end: str) -> None:
+    ran = wire("container", "create", "-", "-p", "team=red", "--json", stdin=lines(MANY, end))
+    assert (ran.code, targets(ran.json)) == (0, MANY)
+    assert batches(wire, "containers") == [MANY[:100], MANY[100:200], MANY[200:]]
+    assert {sent.route for sent in wire.sent} == {"container/create_many"}
+    assert wire.ok("container", "get-properties", "c249", "--json").json["item"]["properties"] == {
+        "team": "red"
+    }
+    again = wire("container", "create", "-", "new", "--json", stdin=lines(MANY[:3]))
+    changed = [(row["target"], row["changed"]) for row in again.json["results"]]
+    assert changed == [("c000", False), ("c001", False), ("c002", False), ("new", True)]
+
+
+def test_hundreds_of_contents(wire: Oio) -> None:
+    beans = [
+        {"type": "alias", "name": name, "version": 1, "ctime": 1, "mtime": 1, "header": "AB"}
+        for name in MANY
+    ]
+    wire.ok("container", "raw-insert", "photos", "--body", "-", "--yes", body=beans)
+    listed = wire.ok("container", "list", "photos", "--prefix", "c", "-0").stdout
+    assert listed == lines(MANY, "\0")
+    wire.sent.clear()
+    ran = wire("content", "delete", "photos", "-", "--yes", "--json", stdin=listed)
+    assert (ran.code, targets(ran.json)) == (0, MANY)
+    assert batches(wire, "contents") == [MANY[:100], MANY[100:200], MANY[200:]]
+    assert wire.ok("container", "list", "photos", "--prefix", "c", "-o", "name").out == ""
+
+
+@pytest.mark.parametrize(
+    ("words", "done"),
+    [
+        ("container create b a b photos a", ["b", "a", "photos"]),
+        ("container touch photos photos", ["photos"]),
+        ("container destroy docs docs --yes", ["docs"]),
+        ("content delete photos sea/storm.svg index.txt sea/storm.svg --yes", ["sea/storm.svg"]),
+        ("content touch photos index.txt index.txt", ["index.txt"]),
+        (
+            "conscience lock rawx 127.0.0.1:16014 127.0.0.1:16013 127.0.0.1:16014 --yes",
+            ["127.0.0.1:16014", "127.0.0.1:16013"],
+        ),
+    ],
+)
+def test_each_once_in_the_order_given(oio: Oio, words: str, done: list[str]) -> None:
+    oio.ok("container", "create", "docs")
+    ran = oio.ok(*words.split(), "--json")
+    told = targets(ran.json)
+    assert told[: len(done)] == done
+    assert len(set(told)) == len(told)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "status", "done", "errors"),
+    [
+        ("container destroy docs nope photos", 8, "partial", ["docs"], ["not-found", "not-empty"]),
+        ("container destroy nope none", 3, "error", [], ["not-found", "not-found"]),
+        ("container destroy nope photos", 1, "error", [], ["not-found", "not-empty"]),
+        ("container touch nope photos", 8, "partial", ["photos"], ["not-found"]),
+        ("content delete photos nope index.txt", 8, "partial", ["index.txt"], ["not-found"]),
+        ("content delete photos nope none", 3, "error", [], ["not-found", "not-found"]),
+        ("content delete nope a b", 3, "error", [], ["not-found", "not-found"]),
+        (
+            "conscience lock rawx 127.0.0.1:7 127.0.0.1:16013",
+            8,
+            "partial",
+            ["127.0.0.1:16013"],
+            ["not-found"],
+        ),
+    ],
+)
+def test_some_done_some_not(
+    oio: Oio, words: str, code: int, status: str, done: list[str], errors: list[str]
+) -> None:
+    oio.ok("container", "create", "docs")
+    ran = oio(*words.split(), "--yes", "--json")
+    assert (ran.code, ran.json["status"]) == (code, status)
+    assert targets(ran.json) == done
+    assert [error["code"] for error in ran.json["errors"]] == errors
+    for error in ran.json["errors"]:
+        assert error["target"] in words.split()
+        assert error["fate"] == "not done"
+        assert f"rdctl: {words.split()[1]}: " in ran.err
+
+
+@pytest.mark.parametrize("noun", ["container show {}", "content show photos {}"])
+def test_what_cannot_be_shown_keeps_nothing_back(oio: Oio, noun: str) -> None:
+    names = ("nope", "photos" if noun.startswith("container") else "index.txt", "none")
+    ran = oio(*noun.format(" ".join(names)).split(), "--json")
+    assert (ran.code, ran.json["complete"]) == (8, False)
+    assert len(ran.json["items"]) == 1
+    assert [error["target"] for error in ran.json["errors"]] == ["nope", "none"]
+
+
+# `-` is there wherever several are taken; nothing on it is no target at all.
+EMPTY = """
+conscience list -|conscience lock rawx -|conscience unlock rawx -|container create -
+container show -|container destroy - --flush|container touch -|content show photos -
+content delete photos -|content touch photos -|reference set-properties photos -
+reference del-properties photos -|container set-properties photos - --replace-all
+container del-properties photos -|content del-properties photos index.txt -
+admin del-properties photos -
+"""
+
+
+@pytest.mark.parametrize("words", EMPTY.strip().replace("\n", "|").split("|"))
+def test_no_targets_on_standard_input(wire: Oio, words: str) -> None:
+    ran = wire(*words.split(), "--json", stdin=b"\n\n")
+    assert ran.code == 0, ran.err
+    assert ran.json.get("items", []) == []
+    assert [row["changed"] for row in ran.json.get("results", [])] in ([], [False])
+    assert wire.changes == []
+
+
+def test_names_of_properties_on_standard_input(wire: Oio) -> None:
+    wire.ok("container", "set-properties", "photos", "-", stdin=b"a=1\0b=two\nlines\0c=\xff\0")
+    shown = wire.ok("container", "get-properties", "photos", "-", "--json", stdin=b"b\nc\n").json
+    assert shown["item"]["properties"] == {"b": "two\nlines", "c": "\udcff"}
+    wire.ok("container", "del-properties", "photos", "-", stdin=b"a\nowner\n")
+    assert wire.changes[-1].body == ["a", "owner"]
+    nothing = wire.ok("container", "get-properties", "photos", "-", "--json").json["item"]
+    assert (nothing["properties"], nothing["system"]) == ({}, {})
+
+
+def test_when_the_proxy_goes_away_the_rest_is_not_tried(oio: Oio) -> None:
+    with FaultServer([close()]) as gone:
+        pass
+    where = ("--oio-url", gone.url, "--namespace", "NS", "--account", "me")
+    away = Oio(oio.rdctl, *where)
+    for words in ("container create -", "container destroy -", "content delete photos -"):
+        ran = away(*words.split(), "--yes", "--json", stdin=lines(MANY))
+        assert ran.code == 6
+        assert {error["code"] for error in ran.json["errors"]} == {"unreachable"}
+        assert [error["target"] for error in ran.json["errors"]] == MANY
+        assert ran.err.count("no connection to") == 1
+        assert "c000 and 249 more: no connection to" in ran.err
+
+
+NAMED = [{"name": "a", "status": 201, "message": ""}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "done", "fate"),
+    [
+        (close(), 10, [], "unknown"),
+        (json({"containers": NAMED}), 8, ["a"], "unknown"),
+        (json({"containers": 3}), 9, [], "unknown"),
+        (json({"status": 400, "message": "No"}, 400), 2, [], "not done"),
+        (
+            json({"containers": [*NAMED, {"name": "b", "status": 503, "message": "No meta2"}]}),
+            8,
+            ["a"],
+            "not done",
+        ),
+    ],
+)
+def test_what_became_of_each_is_told(
+    oio: Oio, answer: Behaviour, code: int, done: list[str], fate: str
+) -> None:
+    with FaultServer([answer]) as server:
+        at = Oio(oio.rdctl, "--oio-url", server.url, "--namespace", "NS", "--account", "me")
+        ran = at("container", "create", "a", "b", "--json")
+    assert len(server.requests) == 1
+    assert (ran.code, targets(ran.json)) == (code, done)
+    assert {error["fate"] for error in ran.json["errors"]} == {fate}
+    assert [error["target"] for error in ran.json["errors"]] == (["b"] if done else ["a", "b"])
+    if code == 10:
+        assert "See what became of it with: rdctl oio container show a" in ran.err
+
+
+# Listings ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "words", ["container list photos", "container list photos --delimiter /", "account containers"]
+)
+@pytest.mark.parametrize("limit", [1, 2, 3, 5, 6])
+def test_a_limit_says_where_to_go_on(oio: Oio, words: str, limit: int) -> None:
+    oio.ok("container", "create", "zoo", "alps", "pictures")
+    whole = oio.ok(*words.split(), "-o", "name").out.splitlines()
+    found: list[str] = []
+    marker: tuple[str, ...] = ()
+    for _ in range(10):
+        ran = oio.ok(*words.split(), "--limit", str(limit), *marker, "--json")
+        names = [row["name"] for row in ran.json["items"]]
+        assert len(names) <= limit
+        found += names
+        if ran.json["complete"]:
+            break
+        assert f"go on with: --marker {quoted(ran.json['marker'])}\n" in ran.err
+        marker = ("--marker", ran.json["marker"])
+    assert found == whole

@@ -1,0 +1,259 @@
+"""rdctl context: settings with their origins, and a file that others edit as well."""
+
+from __future__ import annotations
+
+import stat
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.conftest import Program
+
+FILE = """\
+# The lab, second floor.
+current = "lab"
+
+[contexts.lab]  # behind the door
+rapiddisk = "http://127.0.0.1:9118"
+timeout = 60
+"""
+
+
+@pytest.fixture
+def lab(rdctl: Program) -> Program:
+    rdctl.config.write_text(FILE)
+    return rdctl
+
+
+def machine(rdctl: Program, text: str) -> Path:
+    """The configuration of the whole machine."""
+    path = rdctl.home / "root/etc/rdctl/config.toml"
+    path.parent.mkdir(parents=True)
+    path.write_text(text)
+    return path
+
+
+def settings(rdctl: Program, *words: str, **options: Any) -> dict[str, tuple[Any, Any]]:
+    rows = rdctl("context", "show", *words, "--json", **options).json["items"]
+    return {row["key"]: (row["value"], row["origin"]) for row in rows}
+
+
+def names(rdctl: Program) -> list[str]:
+    return rdctl("context", "list", "-o", "name").out.split()
+
+
+# Looking -----------------------------------------------------------------------------------------
+
+
+def test_the_sandbox_always_exists(rdctl: Program) -> None:
+    assert names(rdctl) == ["sandbox"]
+    row = rdctl("context", "list", "--json").json["items"][0]
+    assert (row["current"], row["file"], row["namespace"]) == (False, None, "OPENIO")
+
+
+def test_list(lab: Program) -> None:
+    assert lab("context", "list").out.splitlines() == [
+        "NAME     CURRENT  RAPIDDISK                 OIO                 PROTECTED",
+        "lab      *        http://127.0.0.1:9118     -",
+        "sandbox           http://rapiddisk.sandbox  http://oio.sandbox",
+    ]
+
+
+def test_every_setting_has_its_origin(lab: Program) -> None:
+    found = settings(lab, "--timeout", "5", env={"OIO_NS": "NS", "RDCTL_ACCOUNT": "me"})
+    assert found["context"] == ("lab", None)
+    assert found["timeout"] == (5.0, "--timeout")
+    assert found["rapiddisk"] == ("http://127.0.0.1:9118", "context lab (current)")
+    assert found["namespace"] == ("NS", "OIO_NS")
+    assert found["account"] == ("me", "RDCTL_ACCOUNT")
+    assert found["oio"] == (None, None)
+    assert found["config"] == (str(lab.config), None)
+
+
+@pytest.mark.parametrize(
+    ("words", "env", "origin"),
+    [
+        (["lab"], {}, "context lab (-c)"),
+        (["-c", "lab"], {}, "context lab (-c)"),
+        ([], {"RDCTL_CONTEXT": "lab"}, "context lab (RDCTL_CONTEXT)"),
+    ],
+)
+def test_a_named_context_is_taken_whole(
+    lab: Program, words: list[str], env: dict[str, str], origin: str
+) -> None:
+    found = settings(lab, *words, env={"RDCTL_RAPIDDISK_URL": "http://a", "OIO_NS": "NS", **env})
+    assert found["rapiddisk"] == ("http://127.0.0.1:9118", origin)
+    assert found["namespace"] == (None, None)
+
+
+def test_without_anything_it_is_this_machine(rdctl: Program) -> None:
+    assert settings(rdctl)["rapiddisk"] == ("local", "default")
+
+
+def test_the_contexts_of_the_machine_lie_below_those_of_the_user(lab: Program) -> None:
+    path = machine(lab, 'current = "hall"\n[contexts.hall]\n[contexts.lab]\nprotected = true\n')
+    rows = lab("context", "list", "--json").json["items"]
+    assert [(row["name"], row["current"], row["file"]) for row in rows] == [
+        ("hall", False, str(path)),
+        ("lab", True, str(lab.config)),
+        ("sandbox", False, None),
+    ]
+    assert not rows[1]["protected"]
+
+
+# Writing -----------------------------------------------------------------------------------------
+
+
+def test_a_file_is_made_for_its_owner_alone(rdctl: Program) -> None:
+    ran = rdctl("context", "set", "lab", "rapiddisk=http://127.0.0.1:9118", "protected=true")
+    assert (ran.code, ran.out) == (0, "lab set\n")
+    assert stat.S_IMODE(rdctl.config.stat().st_mode) == 0o600
+    assert tomllib.loads(rdctl.config.read_text()) == {
+        "contexts": {"lab": {"rapiddisk": "http://127.0.0.1:9118", "protected": True}}
+    }
+
+
+def test_comments_and_order_stay(lab: Program) -> None:
+    assert lab("context", "set", "lab", "timeout=5", "namespace=NS").code == 0
+    assert lab.config.read_text() == FILE.replace("60", "5") + 'namespace = "NS"\n'
+    assert lab("context", "set", "lab", "timeout=60", "namespace=").code == 0
+    assert lab.config.read_text() == FILE
+
+
+def test_what_is_so_already_is_not_written(lab: Program) -> None:
+    before = lab.config.stat()
+    for words in (["set", "lab", "timeout=60"], ["use", "lab"]):
+        ran = lab("context", *words, "--json")
+        assert ran.json["results"][0]["changed"] is False
+    assert lab.config.stat().st_mtime_ns == before.st_mtime_ns
+
+
+def test_use(lab: Program) -> None:
+    assert lab("context", "use", "sandbox").out == "sandbox in use now\n"
+    assert settings(lab)["rapiddisk"] == (
+        "http://rapiddisk.sandbox",
+        "context sandbox (current)",
+    )
+    assert lab("rapiddisk", "list", "-o", "name").out == "rd0\n"
+
+
+def test_remove(lab: Program) -> None:
+    assert lab("context", "remove", "lab").out == "lab removed\n"
+    assert lab.config.read_text() == "# The lab, second floor.\n"
+    assert settings(lab)["rapiddisk"] == ("local", "default")
+    assert lab("context", "remove", "lab").code == 3
+
+
+@pytest.mark.parametrize("verb", ["set lab timeout=5", "use sandbox", "remove lab"])
+def test_a_dry_run_writes_nothing(lab: Program, verb: str) -> None:
+    ran = lab("context", *verb.split(), "--dry-run", "--json")
+    assert (ran.code, ran.json["plan"]) == (0, [f"write {lab.config}"])
+    assert ran.json["results"][0]["changed"] is None
+    assert lab.config.read_text() == FILE
+
+
+def test_a_link_to_the_file_stays_a_link(lab: Program, tmp_path: Path) -> None:
+    (tmp_path / "link.toml").symlink_to(lab.config)
+    env = {"RDCTL_CONFIG": str(tmp_path / "link.toml")}
+    assert lab("context", "set", "lab", "timeout=5", env=env).code == 0
+    assert (tmp_path / "link.toml").is_symlink()
+    assert "timeout = 5" in lab.config.read_text()
+
+
+# What cannot be ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        ("use nowhere", 3, "there is no context 'nowhere'"),
+        ("use lap", 3, "Did you mean lab?"),
+        ("show nowhere", 3, "there is no context 'nowhere'"),
+        ("remove nowhere", 3, "there is no context 'nowhere'"),
+        ("remove sandbox", 2, "the context sandbox is built in and stays"),
+        ("set sandbox timeout=5", 2, "'sandbox' is built in and cannot be set"),
+        ("set -- -x timeout=5", 2, "'-x' cannot be the name of a context"),
+        ("set lab", 2, "Missing argument 'KEY=VALUE...'"),
+        ("set lab timeout", 2, "'timeout' is not KEY=VALUE"),
+        ("set lab timout=5", 2, "Did you mean timeout?"),
+        ("set lab timeout=soon", 2, "timeout: "),
+        ("set lab timeout=-1", 2, "timeout: a number of seconds above 0 is wanted"),
+        ("set lab protected=maybe", 2, "protected: true or false is wanted"),
+        ("set lab rapiddisk=127.0.0.1", 2, "it must begin with http:// or https://"),
+        ("set lab rapiddisk=http://a:b", 2, "is no endpoint: "),
+        ("set lab dialect=5", 2, "dialect: one of auto, 4.2, 3.3, reference is wanted"),
+    ],
+)
+def test_refused(lab: Program, words: str, code: int, message: str) -> None:
+    ran = lab("context", *words.split())
+    assert ran.code == code
+    assert message in ran.err
+    assert lab.config.read_text() == FILE
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[contexts.lab\n", "config.toml: "),
+        ('curent = "lab"\n', "config.toml, line 1: unknown key 'curent'"),
+        ("\n[contexts.lab]\ntimout = 5\n", "config.toml, line 3: unknown key 'timout'"),
+        ("[contexts.lab]\ntimeout = 0\n", "config.toml, line 2: timeout: a number of seconds"),
+        ("[contexts.sandbox]\n", "the context 'sandbox' is built in"),
+        ("contexts = 5\n", "config.toml, line 1: contexts cannot be 5"),
+    ],
+)
+def test_a_file_that_cannot_be_used(rdctl: Program, text: str, message: str) -> None:
+    rdctl.config.write_text(text)
+    for words in (["context", "list"], ["rapiddisk", "list"], ["context", "set", "a", "oio="]):
+        ran = rdctl(*words, "--json")
+        assert (ran.code, ran.json["error"]["code"]) == (2, "config")
+        assert message in ran.err
+    assert rdctl.config.read_text() == text
+
+
+def test_what_needs_no_file_works_without_one(rdctl: Program) -> None:
+    rdctl.config.write_text("[")
+    assert rdctl("--help").code == 0
+    assert rdctl("sandbox", "path").code == 0
+
+
+def test_a_current_context_that_is_gone(rdctl: Program) -> None:
+    rdctl.config.write_text('current = "gone"\n')
+    ran = rdctl("rapiddisk", "list")
+    assert ran.code == 2
+    assert "the current context 'gone' does not exist" in ran.err
+    assert names(rdctl) == ["sandbox"]
+    assert rdctl("rapiddisk", "list", "-c", "sandbox").code == 0
+    assert rdctl("context", "use", "sandbox").code == 0
+
+
+def test_a_context_of_the_machine_is_not_removed_by_a_user(lab: Program) -> None:
+    machine(lab, "[contexts.hall]\n")
+    ran = lab("context", "remove", "hall")
+    assert ran.code == 5
+    assert "set for the whole machine" in ran.err
+
+
+def test_a_file_that_cannot_be_written(rdctl: Program) -> None:
+    env = {"RDCTL_CONFIG": "/proc/nowhere/config.toml"}
+    ran = rdctl("context", "set", "lab", "timeout=5", env=env)
+    assert ran.code == 5
+    assert "/proc/nowhere/config.toml cannot be written: No such file or directory" in ran.err
+
+
+def test_a_file_that_cannot_be_read(rdctl: Program) -> None:
+    ran = rdctl("context", "list", env={"RDCTL_CONFIG": "/proc"})
+    assert ran.code == 2
+    assert "/proc cannot be read: Is a directory" in ran.err
+
+
+def test_a_context_of_the_machine_is_copied_before_it_is_changed(rdctl: Program) -> None:
+    machine(rdctl, '[contexts.lab]\nrapiddisk = "http://127.0.0.1:9118"\nprotected = true\n')
+    assert rdctl("context", "set", "lab", "timeout=5").code == 0
+    rows = rdctl("context", "show", "lab", "--json").json["items"]
+    values = {row["key"]: row["value"] for row in rows}
+    assert values["rapiddisk"] == "http://127.0.0.1:9118"
+    assert values["protected"] is True
+    assert values["timeout"] == 5

@@ -1,0 +1,248 @@
+"""Every command explains itself, and its examples work exactly as they are printed."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from rdctl.cli.command import Command
+from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.root import root
+from rdctl.completion.scripts import Node, label, parted, walk
+from rdctl.errors import Exit
+from tests.conftest import Program, Ran
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+NODES = walk(root)
+VERBS = [node for node in NODES if not node.children]
+OWN = {node.path: options for node, options in parted(root)[1].items()}
+# Commands whose examples are not run, and why.
+UNRUN = {
+    "rdctl sandbox serve": "runs until Ctrl-C; has tests of its own",
+    "rdctl oio service handlers": "asks a proxy 3.3, which the sandbox is not",
+}
+SHELL = re.compile(r"[|<>]")
+
+
+def examples_of(node: Node) -> list[str]:
+    assert isinstance(node.command, Command)
+    return list(node.command.examples)
+
+
+ALL = [example for node in VERBS for example in examples_of(node)]
+RUNNABLE = [node for node in VERBS if node.path not in UNRUN]
+# What needs a kernel says nothing of the sandbox; tests of local mode run it.
+LOCAL = [
+    example
+    for node in RUNNABLE
+    for example in examples_of(node)
+    if isinstance(node.command, Command) and node.command.on_site and "-c sandbox" not in example
+]
+RUN = [example for node in RUNNABLE for example in examples_of(node) if example not in LOCAL]
+
+
+def help_of(rdctl: Program, node: Node, width: int) -> str:
+    ran = rdctl(*node.path.split()[1:], "--help", width=width)
+    assert (ran.code, ran.err) == (0, "")
+    return ran.out
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.path)
+@pytest.mark.parametrize("width", [40, 80, 200])
+def test_help(rdctl: Program, monkeypatch: pytest.MonkeyPatch, node: Node, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    shown = help_of(rdctl, node, width)
+
+    def says(text: str | None) -> bool:
+        """However it is wrapped, which may part a word at a dash."""
+        return bool(text) and "".join(str(text).split()) in "".join(shown.split())
+
+    assert says(f"Usage: {node.path}")
+    assert says(node.command.help)
+    for option in OWN[node.path]:
+        assert says(", ".join(option.opts) + (option.metavar or "")), option.opts
+        assert says(option.help), option.opts
+    for child in node.children:
+        assert says(f"{child.command.name} {child.summary}")
+    examples = [] if node.children else examples_of(node)
+    for example in examples:
+        assert f"  {example}\n" in shown
+    # Not parted: an example, the spelling of an option, a long word.
+    whole = re.compile(r"rdctl .*|-\S+( \S+)*|\S+")
+    prose = [line for line in shown.splitlines() if not whole.fullmatch(line.strip())]
+    # click lays out for no less than 50 columns, and parts no word at all there.
+    assert max(map(len, prose)) <= max(width, 52)
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.path)
+def test_the_help_is_the_same_with_h(rdctl: Program, node: Node) -> None:
+    assert rdctl(*node.path.split()[1:], "-h").out == help_of(rdctl, node, 80)
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.path)
+def test_a_help_text_says_what_happens(node: Node) -> None:
+    """A line for the list of commands, which has no heading, and for a verb more than that."""
+    summary, _, more = (node.command.help or "").partition("\n")
+    assert re.fullmatch(r"[A-Z].{0,78}\.", summary)
+    assert node.children or len(more.split()) >= 5, "one line is no explanation"
+
+
+@pytest.mark.parametrize("node", NODES, ids=lambda node: node.path)
+def test_the_line_in_the_list_is_the_first_of_the_help(node: Node) -> None:
+    if isinstance(node.command, LazyGroup):
+        lines = {name: line for name, (_, line) in node.command.children.items()}
+        assert lines == {child.command.name: child.summary for child in node.children}
+
+
+@pytest.mark.parametrize("node", VERBS, ids=lambda node: node.path)
+def test_a_verb_has_examples(node: Node) -> None:
+    examples = examples_of(node)
+    assert len(set(examples)) == len(examples) >= 2
+    for example in examples:
+        plain = re.sub(r"rdctl (-c sandbox|--oio-url \S+) ", "rdctl ", f"{example} ")
+        assert f"{node.path} " in plain
+        assert "--yes" not in example
+        assert " -y" not in example
+
+
+def test_no_value_is_without_a_name() -> None:
+    """click would show TEXT and INTEGER RANGE."""
+    nameless = [
+        f"{node.path} {option.opts[-1]}"
+        for node in NODES
+        for option in OWN[node.path]
+        if not option.is_flag
+        and label(option) in ("", "TEXT", "INTEGER", "INTEGER RANGE", "FLOAT")
+        and not option.metavar
+    ]
+    assert nameless == []
+
+
+# --- examples -----------------------------------------------------------------------------------
+
+
+# What examples assume: where one mentions this, these commands were run before, in the sandbox,
+ASSUMED = {
+    r"\brd[12]\b|rc-w._sdb": "rapiddisk create 64M --count 2",
+    r"rc-wt_sdb": "rapiddisk cache create rd1 sdb",
+    r"rc-wb_sdb": "rapiddisk cache create rd1 sdb --policy writeback --yes",
+    r"\blab\b": "context set lab rapiddisk=http://127.0.0.1:9118",
+    r"(?<!create )\buser1\b": "oio reference create user1 -p color=blue",
+    r"(unlink|renew) user1 rdir": "oio reference link user1 rdir",
+    r"force user1 sqlx .*--replace": "oio reference link user1 sqlx",
+    r"(?<!create )\bdocs\b": "oio container create docs",
+}
+# and these files were in the folder.
+CHUNK = {"url": "http://127.0.0.1:16201/" + "A" * 64, "pos": "0", "size": 11, "hash": "0" * 32}
+FILES: dict[str, tuple[str, object]] = {
+    r"raw-(insert|delete) .*beans\.json": ("beans.json", [{"type": "chunk"}]),
+    r"raw-update .*beans\.json": (
+        "beans.json",
+        {"old": [{"type": "chunk"}], "new": [{"type": "chunk"}]},
+    ),
+    r"chunks\.json": ("chunks.json", [CHUNK]),
+    r"lost\.json": ("lost.json", {"notin": [], "broken": [CHUNK]}),
+}
+
+
+def assume(rdctl: Program, example: str) -> None:
+    for mention, command in ASSUMED.items():
+        if re.search(mention, example):
+            ran = rdctl("-c", "sandbox", *command.split())
+            assert ran.code == 0, ran.err
+    for mention, (name, content) in FILES.items():
+        if re.search(mention, example):
+            (rdctl.home / name).write_text(json.dumps(content))
+
+
+def as_printed(rdctl: Program, example: str, **options: bool | bytes) -> Ran:
+    """Run an example: in this process, or in a real shell where it needs one."""
+    if not SHELL.search(example):
+        program, *argv = shlex.split(example)
+        assert program == "rdctl"
+        return rdctl(*argv, **options)  # type: ignore[arg-type]
+    folder = rdctl.home / "bin"
+    folder.mkdir()
+    wrapper = folder / "rdctl"
+    wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m rdctl "$@"\n')
+    wrapper.chmod(0o700)
+    environ = {
+        "PATH": f"{folder}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(rdctl.home),
+        "RDCTL_CONFIG": str(rdctl.config),
+        "RDCTL_SANDBOX": str(rdctl.sandbox),
+    }
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", example],
+        check=False,
+        cwd=rdctl.home,
+        env=environ,
+        capture_output=True,
+    )
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.mark.parametrize("example", RUN)
+def test_an_example_works_as_printed(
+    rdctl: Program, monkeypatch: pytest.MonkeyPatch, example: str
+) -> None:
+    monkeypatch.chdir(rdctl.home)
+    assume(rdctl, example)
+    ran = as_printed(rdctl, example)
+    if ran.code == 2 and "nobody can be asked" in ran.err:
+        # It would destroy something: nothing outside the sandbox, and only after a question.
+        assert re.match(r"rdctl (-c sandbox|sandbox) ", example)
+        assert ran.code == 2
+        ran = as_printed(rdctl, example, tty=True, stdin=b"y\n")
+        assert "Go on? [y/N]" in ran.err
+    assert ran.code == 0, ran.err
+
+
+@pytest.mark.parametrize("example", LOCAL)
+def test_an_example_for_this_machine_is_understood(rdctl: Program, example: str) -> None:
+    """All but done: the sandbox has no kernel."""
+    assume(rdctl, example)
+    program, *argv = shlex.split(example)
+    ran = rdctl("-c", "sandbox", *argv)
+    assert (program, ran.code) == ("rdctl", Exit.UNSUPPORTED), ran.err
+
+
+def test_destroying_examples_are_among_those(rdctl: Program) -> None:
+    """The test above tells them by what the program answers."""
+    asking = {
+        "rdctl -c sandbox rapiddisk remove rd1",
+        "rdctl -c sandbox rapiddisk flush rd1",
+        "rdctl sandbox reset",
+    }
+    assert asking <= set(RUN)
+    for example in asking:
+        assume(rdctl, example)
+        assert as_printed(rdctl, example).code == 2
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh"])
+def test_every_shell_reads_the_examples_alike(shell: str, tmp_path: Path) -> None:
+    """Nothing unquoted that a shell takes for a pattern: zsh refuses one without a match."""
+    if shutil.which(shell) is None:
+        pytest.skip(f"no {shell}")
+    simple = [example for example in ALL if not SHELL.search(example)]
+    script = 'rdctl() { printf "%s\\n" "$@"; echo; }\n' + "\n".join(simple)
+    done = subprocess.run(
+        [shell, "-f", "-c", script] if shell == "zsh" else [shell, "-c", script],
+        check=False,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.stderr == ""
+    read = [block.split("\n") for block in done.stdout.rstrip("\n").split("\n\n")]
+    assert read == [shlex.split(example)[1:] for example in simple]

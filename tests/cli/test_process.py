@@ -1,0 +1,319 @@
+"""Real processes: pipes that break, signals, a terminal, what a start imports."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+
+import pexpect
+import pytest
+
+from tests.cli.processes import SECONDS, Rdctl, process, wait_until
+from tests.cli.replies import counters, inventory, resources, success, targets
+from tests.fakes.faults import Behaviour, FaultServer, silent
+
+__all__ = ["process"]
+
+LIST = ("-c", "sandbox", "rapiddisk", "list")
+DEVICES = [f"rd{number}" for number in range(5000)]
+
+
+# Streams -----------------------------------------------------------------------------------------
+
+
+def closed_pipe() -> int:
+    """A pipe whose reader has left."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
+
+
+@pytest.mark.parametrize("format", ["table", "json", "csv"])
+def test_head(process: Rdctl, format: str) -> None:
+    with FaultServer([inventory(DEVICES)]) as server:
+        code, out, err = process.shell(
+            'set -o pipefail; "$@" | head -1',
+            *("--rapiddisk-url", server.url, "rapiddisk", "list", "-o", format),
+        )
+    assert (code, err) == (141, "")
+    assert out.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        (LIST, 141),
+        (("--help",), 141),
+        (("--version",), 141),
+        (("-c", "sandbox", "rapiddisk", "create", "1M", "-q", "--json"), 0),
+        (("-c", "sandbox", "rapiddisk", "show", "rd9", "-q", "--json"), 3),
+    ],
+)
+def test_the_reader_left(process: Rdctl, words: Sequence[str], code: int) -> None:
+    writer = closed_pipe()
+    done, _, err = process(*words, stdout=writer)
+    os.close(writer)
+    assert done == code
+    assert "Exception" not in err
+    assert ("rdctl:" in err) == (code == 3)
+
+
+@pytest.mark.parametrize("words", [LIST, (*LIST, "--json"), ("--help",), ("--version",)])
+def test_a_full_disk(process: Rdctl, words: Sequence[str]) -> None:
+    with open("/dev/full", "wb") as full:
+        code, _, err = process(*words, stdout=full)
+    assert code == 1
+    assert err == (
+        ""
+        if words == ("--version",)
+        else "rdctl: the output cannot be written: No space left on device\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("words", "closing"),
+    [
+        *((LIST, closing) for closing in (">&-", "2>&-", "<&-", "<&- >&- 2>&-", ">&- 2>/dev/full")),
+        (("--version",), ">&-"),
+        (("--help",), ">&-"),
+    ],
+)
+def test_streams_that_the_caller_closed(process: Rdctl, words: Sequence[str], closing: str) -> None:
+    code, out, err = process.shell(f'"$@" {closing}', *words)
+    assert (code, err) == (0, "")
+    assert (out == "") == (">&-" in closing.replace("2>&-", ""))
+
+
+@pytest.mark.parametrize("where", ["2>&-", "2>/dev/full"])
+def test_an_error_that_nobody_reads_keeps_its_code(process: Rdctl, where: str) -> None:
+    words = ("-c", "sandbox", "rapiddisk", "show", "rd9", "--trace")
+    assert process.shell(f'"$@" {where}', *words)[0] == 3
+
+
+@pytest.mark.parametrize("locale", ["C", "POSIX", "en_US.ISO-8859-1"])
+def test_names_in_any_locale(process: Rdctl, locale: str) -> None:
+    """Bytes go in and come out as they are."""
+    words = ("-c", "sandbox", "rapiddisk", "show", "--json", b"caf\xc3\xa9\xff")
+    code, out, err = process(*words, env={"LC_ALL": locale})
+    assert code == 2
+    assert json.loads(out)["error"]["target"] == "café\udcff"
+    assert "is not the name of a volume" in err
+
+
+# Signals -----------------------------------------------------------------------------------------
+
+Stopped = tuple[int, str, str]
+
+
+def stopped(
+    process: Rdctl, script: Sequence[Behaviour], number: int, *words: str, before: str = ""
+) -> Stopped:
+    """A command that gets a signal once it waits for the last answer of the script."""
+    with FaultServer(script) as server:
+        argv = [*process.argv, "--rapiddisk-url", server.url, "rapiddisk", *words]
+        running = subprocess.Popen(
+            ["bash", "-c", f'{before} exec "$@"', "bash", *argv],
+            env=process.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        wait_until(lambda: len(server.requests) == len(script) or running.poll() is not None)
+        running.send_signal(number)
+        out, err = running.communicate(timeout=SECONDS)
+    return running.returncode, out.decode(), err.decode()
+
+
+ENDS = [
+    (signal.SIGINT, 130, "interrupted"),
+    (signal.SIGTERM, 143, "terminated"),
+    (signal.SIGHUP, 129, "hang-up"),
+]
+every_signal = pytest.mark.parametrize(("number", "code", "word"), ENDS)
+
+
+@every_signal
+def test_while_a_server_is_silent(process: Rdctl, number: int, code: int, word: str) -> None:
+    done, out, err = stopped(process, [silent()], number, "list", "--json")
+    assert (done, err) == (code, f"rdctl: {word}; nothing was changed\n")
+    assert json.loads(out)["error"]["code"] == word
+
+
+@every_signal
+def test_in_the_middle_of_a_listing(process: Rdctl, number: int, code: int, word: str) -> None:
+    script = [inventory(caches=["rc-wt_sda", "rc-wt_sdb"]), counters("rc-wt_sda"), silent()]
+    done, out, _ = stopped(process, script, number, "cache", "stats", "--json")
+    document = json.loads(out)
+    assert done == code
+    assert [row["device"] for row in document["items"]] == ["rc-wt_sda"]
+    assert document["complete"] is False
+    assert document["error"]["code"] == word
+
+
+def test_in_the_middle_of_a_change(process: Rdctl) -> None:
+    script = [inventory(["rd0", "rd1"]), targets(), success(), silent()]
+    done, out, err = stopped(process, script, signal.SIGINT, "remove", "rd0", "rd1", "--yes")
+    assert (done, out) == (130, "")
+    assert err == (
+        "rdctl: interrupted; done before: remove rd0;"
+        " under way, its fate is not known: remove rd1\n"
+        "  Look what became of it before you do it again.\n"
+    )
+
+
+def test_nohup(process: Rdctl) -> None:
+    """Who ignores the hang-up before us goes on ignoring it: only the second signal ends this."""
+    with FaultServer([silent()]) as server:
+        words = ("--rapiddisk-url", server.url, "rapiddisk", "list")
+        running = subprocess.Popen(
+            ["bash", "-c", 'trap "" HUP; exec "$@"', "bash", *process.argv, *words],
+            env=process.env,
+            stderr=subprocess.PIPE,
+        )
+        wait_until(lambda: server.requests)
+        running.send_signal(signal.SIGHUP)
+        running.send_signal(signal.SIGINT)
+        _, err = running.communicate(timeout=SECONDS)
+    assert running.returncode == 130
+    assert err.startswith(b"rdctl: interrupted")
+
+
+def test_a_change_goes_on_when_its_reader_left(process: Rdctl) -> None:
+    script = [inventory([]), resources(), success(), success(), inventory(["rd0", "rd1"])]
+    writer = closed_pipe()
+    with FaultServer(script) as server:
+        words = ("--rapiddisk-url", server.url, "rapiddisk", "create", "64M", "--count", "2")
+        done = process(*words, "--trace", stdout=writer, stderr=writer)
+        sent = [request.method for request in server.requests]
+    os.close(writer)
+    assert done == (0, "", "")
+    assert sent == ["GET", "GET", "POST", "POST", "GET"]
+
+
+# A terminal --------------------------------------------------------------------------------------
+
+Terminal = Callable[..., "pexpect.spawn[str]"]
+
+
+@pytest.fixture
+def at_terminal(process: Rdctl) -> Terminal:
+    def spawn(*words: str, width: int = 80, **env: str) -> pexpect.spawn[str]:
+        return pexpect.spawn(
+            process.argv[0],
+            [*process.argv[1:], "-c", "sandbox", *words],
+            env={**process.env, "TERM": "xterm", **env},
+            dimensions=(24, width),
+            timeout=int(SECONDS),
+            encoding="utf-8",
+        )
+
+    return spawn
+
+
+def ended(child: pexpect.spawn[str]) -> tuple[int, str]:
+    """Exit code, and what was shown since the last thing that was waited for."""
+    child.expect(pexpect.EOF)
+    shown = str(child.before)
+    child.close()
+    return int(child.exitstatus or 0), shown.replace("\r\n", "\n")
+
+
+@pytest.mark.parametrize(
+    ("answer", "code", "shown"),
+    [
+        ("y\r", 0, "rd1 removed"),
+        ("\r", 1, "rdctl: nothing was done"),
+        ("\x04", 1, "rdctl: nothing was done"),
+        ("\x03", 130, "rdctl: interrupted; nothing was changed"),
+    ],
+)
+def test_the_prompt(
+    process: Rdctl, at_terminal: Terminal, answer: str, code: int, shown: str
+) -> None:
+    process("-c", "sandbox", "rapiddisk", "create", "1M")
+    child = at_terminal("rapiddisk", "remove", "rd1")
+    child.expect_exact("Go on? [y/N] ")
+    child.send(answer)
+    done, rest = ended(child)
+    assert done == code
+    assert f"\n{shown}" in rest
+
+
+def test_no_prompt_where_standard_input_is_no_terminal(
+    process: Rdctl, at_terminal: Terminal
+) -> None:
+    script = '"$@" -c sandbox rapiddisk create 1M; "$@" -c sandbox rapiddisk remove rd1 </dev/null'
+    child = pexpect.spawn(
+        "bash",
+        ["-c", script, "bash", *process.argv],
+        env=process.env,
+        timeout=int(SECONDS),
+        encoding="utf-8",
+    )
+    code, shown = ended(child)
+    assert code == 2
+    assert "nobody can be asked" in shown
+
+
+@pytest.mark.parametrize(
+    ("env", "widest"),
+    [({}, 40), ({"COLUMNS": "20"}, 20), ({"COLUMNS": "-3"}, 40), ({"COLUMNS": "wide"}, 80)],
+)
+def test_a_table_is_as_wide_as_the_terminal(
+    at_terminal: Terminal, env: dict[str, str], widest: int
+) -> None:
+    child = at_terminal("rapiddisk", "nvmet", "list", width=40, NO_COLOR="1", **env)
+    code, shown = ended(child)
+    assert code == 0
+    assert max(map(len, shown.splitlines())) == widest
+
+
+def test_colors_and_sizes_for_people(at_terminal: Terminal) -> None:
+    assert "\x1b[1mDEVICE\x1b[0m" in ended(at_terminal("rapiddisk", "list"))[1]
+    shown = ended(at_terminal("rapiddisk", "list", TERM="dumb"))[1]
+    assert shown == "DEVICE      SIZE     USAGE  LOCKED\nrd0     32.0 MiB  16.0 KiB  no\n"
+
+
+# The start ---------------------------------------------------------------------------------------
+
+
+def imported(process: Rdctl, *words: str) -> set[str]:
+    """The modules that a run imports, beyond those of every start in this environment."""
+
+    def loaded(*argv: str) -> set[str]:
+        whole = [sys.executable, "-X", "importtime", *argv]
+        done = subprocess.run(
+            whole, env=process.env, capture_output=True, check=True, timeout=SECONDS
+        )
+        lines = done.stderr.decode().splitlines()
+        return {line.rsplit("|", 1)[1].strip() for line in lines if line.startswith("import time:")}
+
+    return loaded("-m", "rdctl", *words) - loaded("-c", "pass")
+
+
+@pytest.mark.parametrize(
+    ("words", "heavy"),
+    [
+        ("--version", "click typing re enum json"),
+        ("--help", "requests rich tabulate sqlite3 yaml jmespath tomllib http.client ssl"),
+        ("rapiddisk --help", "requests rich tabulate sqlite3 yaml jmespath tomllib http.client"),
+        ("rapiddisk list --help", "requests rich tabulate sqlite3 yaml jmespath tomllib ssl"),
+        ("context list", "requests rich tabulate sqlite3 yaml jmespath http.client ssl"),
+        ("-c sandbox rapiddisk list --json", "rich tabulate yaml jmespath wsgiref"),
+        ("-c sandbox rapiddisk list", "rich tabulate yaml jmespath wsgiref"),
+    ],
+)
+def test_a_start_imports_only_what_it_needs(process: Rdctl, words: str, heavy: str) -> None:
+    loaded = imported(process, *words.split())
+    assert loaded.isdisjoint(heavy.split())
+
+
+def test_version(process: Rdctl) -> None:
+    code, out, err = process("--version")
+    assert (code, err) == (0, "")
+    assert re.fullmatch(r"rdctl \d+\.\d+\.\d+\n", out)
+    assert process("-c", "sandbox", "--version")[1] == out

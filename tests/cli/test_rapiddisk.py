@@ -1,0 +1,241 @@
+"""rdctl rapiddisk in the sandbox: what each command shows, does and refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from rdctl.cli.root import root
+from tests.conftest import Ran
+from tests.test_schemas import commands
+
+Sandbox = Callable[..., Ran]
+
+MADE = (
+    "create 64M --count 3",
+    "cache create rd1 sdb",
+    "cache create rd2 vdb --policy writeback --yes",
+    "lock rd3",
+)
+
+
+@pytest.fixture
+def lab(sandbox: Sandbox) -> Callable[[str], Ran]:
+    """rd0 is exported, rd1 and rd2 cache disks, rd3 is locked; rd4 is nobody's."""
+
+    def call(words: str) -> Ran:
+        return sandbox("rapiddisk", *words.split())
+
+    for words in (*MADE, "create 8M"):
+        assert call(words).code == 0
+    return call
+
+
+# Looking -----------------------------------------------------------------------------------------
+
+SHOWN = {
+    "status --columns status,version,mode": "Status   OK\nVersion  9.2.0\nMode     remote\n",
+    "list --columns device,size,locked": (
+        "DEVICE      SIZE  LOCKED\n"
+        "rd0     33554432  no\n"
+        "rd1     67108864  no\n"
+        "rd2     67108864  no\n"
+        "rd3     67108864  yes\n"
+        "rd4      8388608  no\n"
+    ),
+    "list rd3 /dev/rd0 rd3 -o name": "rd3\nrd0\n",
+    "show rd1 --query users[].name": "rc-wt_sdb\n",
+    "show rd0 --query users[].kind": "export\n",
+    "show /dev/rd4 --query users_seen": "cache\nexport\n",
+    "show rd4 --columns device,size,usage,locked,users": (
+        "Device  rd4\nSize    8388608\nUsage   0\nLocked  no\nUsers   -\n"
+    ),
+    "resources --query disks[].[device,size]": (
+        "nvme0n1  8589934592\nsda  536870912\nsdb  1073741824\n"
+    ),
+    "resources --query mem_total": "4103258112\n",
+    "cache list": (
+        "DEVICE     VOLUME  SOURCE  POLICY\n"
+        "rc-wb_vdb  rd2     vdb     writeback\n"
+        "rc-wt_sdb  rd1     sdb     write-through\n"
+    ),
+    "cache stats rc-wt_sdb": (
+        "DEVICE     POLICY         READS  HITS  HIT RATE  WRITES\n"
+        "rc-wt_sdb  write-through    261     0      0.0%       0\n"
+    ),
+    "cache stats -o name": "rc-wb_vdb\nrc-wt_sdb\n",
+    "cache stats /dev/mapper/rc-wb_vdb --columns errors,num_blocks -o csv": (
+        "errors,num_blocks\n0,16320\n"
+    ),
+    "nvmet list --columns device,enabled,ports": (
+        "DEVICE    ENABLED  PORTS\n/dev/rd0  yes      1 (tcp 127.0.0.1)\n"
+    ),
+    "nvmet port list": "PORT  TRANSPORT  ADDRESS\n   1  tcp        127.0.0.1\n   2  loop       -\n",
+}
+
+
+@pytest.mark.parametrize("words", SHOWN)
+def test_what_is_shown(lab: Callable[[str], Ran], words: str) -> None:
+    ran = lab(words)
+    assert (ran.code, ran.out, ran.err) == (0, SHOWN[words], "")
+
+
+# Changing ----------------------------------------------------------------------------------------
+
+DONE = {
+    "create 16": "rd5 created (16777216)\n",
+    "create 16M --count 2 -o name": "rd5\nrd6\n",
+    "create 1GiB --overcommit -o name": "rd5\n",
+    "resize rd4 16M": "rd4 resized (16777216)\n",
+    "resize rd4 4M --yes": "rd4 resized (4194304)\n",
+    "resize rd4 8M": "rd4 resized already, nothing to do (8388608)\n",
+    "flush rd4 --yes": "rd4 erased\n",
+    "remove rd4 --yes": "rd4 removed\n",
+    "lock rd4 rd3": "rd4 locked\nrd3 locked already, nothing to do\n",
+    "unlock rd4 rd3": "rd4 unlocked already, nothing to do\nrd3 unlocked\n",
+    "cache create rd4 sda": "rc-wt_sda created\n",
+    "cache create /dev/rd4 /dev/vdc --policy write-around": "rc-wa_vdc created\n",
+    "cache create rd4 sda --policy writeback --yes": "rc-wb_sda created\n",
+    "cache create rd1 sdb": "rc-wt_sdb created already, nothing to do\n",
+    "cache remove rc-wt_sdb rc-wb_vdb --yes": "rc-wt_sdb removed\nrc-wb_vdb removed\n",
+}
+
+
+@pytest.mark.parametrize("words", DONE)
+def test_what_is_done(lab: Callable[[str], Ran], words: str) -> None:
+    ran = lab(words)
+    assert (ran.code, ran.out) == (0, DONE[words])
+    assert ran.err in ("[sandbox]\n", "")
+
+
+def test_a_used_volume_becomes_a_cache_only_when_its_contents_may_go(
+    lab: Callable[[str], Ran],
+) -> None:
+    """A volume keeps the blocks that it cached."""
+    assert lab("cache remove rc-wt_sdb --yes").code == 0
+    refused = lab("cache create rd1 sda --json --yes")
+    assert (refused.code, refused.json["error"]["code"]) == (4, "not-empty")
+    assert "Erase it first: rdctl rapiddisk flush rd1" in refused.err
+    assert lab("cache create rd1 sda --discard-contents").code == 2
+    assert lab("cache create rd1 sda --discard-contents --yes").code == 0
+
+
+# Refusing ----------------------------------------------------------------------------------------
+
+# Exit code, error code, and words of the message or the hint. All with --yes, which overrides none.
+REFUSED = {
+    "show rd9": (3, "not-found", "There is rd0, rd1, rd2, rd3, rd4."),
+    "list rd0 rd9": (3, "not-found", "volume rd9 does not exist"),
+    "show sda": (2, "usage", "'sda' is not the name of a volume"),
+    "show rd12345678": (2, "usage", "is not the name of a volume"),
+    "cache stats rd0": (2, "usage", "'rd0' is not the name of a cache"),
+    "cache stats rc-wt_sda": (3, "not-found", "cache rc-wt_sda does not exist"),
+    "cache remove rc-wa_sdb": (3, "not-found", "Did you mean rc-wt_sdb?"),
+    "create 1000B": (2, "usage", "The nearest sizes are 1M."),
+    "create 1500K": (2, "usage", "The nearest sizes are 1M or 2M."),
+    "create 2097152": (2, "usage", "Were bytes meant? Then write 2097152B."),
+    "create big": (2, "usage", "'big' is not a size"),
+    "create 8G": (4, "conflict", "say --overcommit"),
+    "resize rd4 8G": (4, "conflict", "say --overcommit"),
+    "resize rd9 8M": (3, "not-found", "volume rd9 does not exist"),
+    "resize rd3 128M": (4, "locked", "rdctl rapiddisk unlock rd3"),
+    "resize rd1 32M": (4, "in-use", "rdctl rapiddisk cache remove rc-wt_sdb"),
+    "flush rd0": (4, "in-use", "exports it over NVMe-oF"),
+    "flush rd1": (4, "in-use", "rc-wt_sdb maps it"),
+    "flush rd3": (4, "locked", "rd3 is locked"),
+    "remove rd0": (4, "in-use", "exports it over NVMe-oF"),
+    "remove rd1": (4, "in-use", "rc-wt_sdb maps it"),
+    "remove rd3": (4, "locked", "rd3 is locked"),
+    "lock rd9": (3, "not-found", "volume rd9 does not exist"),
+    "cache create rd0 sda": (4, "in-use", "exports it over NVMe-oF"),
+    "cache create rd1 sda": (4, "in-use", "rc-wt_sdb maps it"),
+    "cache create rd3 sda": (4, "locked", "rd3 is locked"),
+    "cache create rd4 rd4": (4, "conflict", "rd4 cannot cache itself"),
+    "cache create rd4 sdb": (4, "in-use", "rc-wt_sdb maps it"),
+    "cache create rd4 rd3": (4, "locked", "rd3 is locked"),
+    "cache create rd4 nowhere": (3, "not-found", "Is the source's name right?"),
+    "cache create rd4 ../sda": (2, "usage", "It takes names right below /dev"),
+    "cache create rd4 sda --policy writethrough": (2, "usage", "is not one of"),
+}
+
+
+@pytest.mark.parametrize("words", REFUSED)
+def test_what_is_refused(lab: Callable[[str], Ran], words: str) -> None:
+    code, word, message = REFUSED[words]
+    before = lab("list").out
+    ran = lab(f"{words} --yes --json")
+    error = ran.json["error"] if "error" in ran.json else ran.json["errors"][0]
+    assert (ran.code, error["code"]) == (code, word)
+    assert message in f"{error['message']} {error['hint']}"
+    assert error["message"] in ran.err
+    assert lab("list").out == before
+
+
+ASKING = [
+    "flush rd4",
+    "remove rd4",
+    "resize rd4 4M",
+    "cache create rd4 sda --policy writeback",
+    "cache remove rc-wt_sdb",
+]
+NOT_ASKING = [
+    "create 8M",
+    "resize rd4 16M",
+    "lock rd4",
+    "unlock rd3",
+    "cache create rd4 sda",
+]
+
+
+@pytest.mark.parametrize("words", ASKING)
+def test_what_destroys_asks(lab: Callable[[str], Ran], words: str) -> None:
+    before = lab("list").out, lab("cache list").out
+    ran = lab(f"{words} --json")
+    assert (ran.code, ran.json["error"]["code"]) == (2, "consent-missing")
+    assert (lab("list").out, lab("cache list").out) == before
+    assert lab(f"{words} --yes").code == 0
+
+
+@pytest.mark.parametrize("words", NOT_ASKING)
+def test_what_does_not_destroy_does_not_ask(lab: Callable[[str], Ran], words: str) -> None:
+    assert lab(words).code == 0
+
+
+# This machine ------------------------------------------------------------------------------------
+
+LOCAL = [
+    "cache sync rc-wb_vdb",
+    "nvmet export rd4 --port 1 --any-host",
+    "nvmet unexport rd0",
+    "nvmet revalidate rd0",
+    "nvmet port add 3 --transport loop",
+    "nvmet port remove 2",
+    "daemon status",
+    "daemon start",
+    "daemon stop",
+    "daemon enable",
+    "daemon disable",
+]
+
+
+@pytest.mark.parametrize("words", LOCAL)
+def test_what_only_this_machine_can_is_not_done_elsewhere(
+    lab: Callable[[str], Ran], words: str
+) -> None:
+    before = lab("nvmet list").out, lab("nvmet port list").out
+    ran = lab(f"{words} --yes --json")
+    assert (ran.code, ran.json["error"]["code"]) == (11, "unsupported")
+    assert (lab("nvmet list").out, lab("nvmet port list").out) == before
+
+
+def test_all_of_that_is_tried() -> None:
+    local = {path for path, command in commands(root) if getattr(command, "local_only", False)}
+    assert local == {f"rapiddisk {path}" for path in map(verb_of, LOCAL)}
+
+
+def verb_of(words: str) -> str:
+    """The nouns and the verb at the head of a command."""
+    known = ("cache", "nvmet", "port", "daemon")
+    path = words.split()
+    return " ".join(path[: next(n for n, word in enumerate(path) if word not in known) + 1])

@@ -1,0 +1,289 @@
+"""run(argv, world): every way out ends in an exit code, and in words where something went wrong."""
+
+from __future__ import annotations
+
+import errno
+import gc
+import io
+import json
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rdctl.__main__ import main
+from rdctl.cli import run as running
+from rdctl.cli.run import run, signals
+from rdctl.errors import Code, Ended, Exit, RdctlError, told
+from rdctl.world import Messages, Stream, World
+from tests.cli.replies import inventory
+from tests.conftest import Program
+from tests.fakes.faults import FaultServer
+
+
+class Failing(io.RawIOBase):
+    """A stream that takes some bytes and then fails."""
+
+    def __init__(self, number: int, room: int = 0) -> None:
+        self.number = number
+        self.room = room
+
+    def write(self, data: Any) -> int:
+        self.room -= len(data)
+        if self.room < 0:
+            raise OSError(self.number, os.strerror(self.number))
+        return len(data)
+
+
+class Stdin(io.RawIOBase):
+    """A person who is gone, or a stream that cannot be read."""
+
+    def __init__(self, error: BaseException) -> None:
+        self.error = error
+
+    def read(self, size: int = -1) -> bytes:
+        raise self.error
+
+    def readline(self, size: int | None = -1) -> bytes:
+        raise self.error
+
+
+Make = Callable[..., World]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Make:
+    """A world in the sandbox, whose streams a test replaces; `err` keeps the messages."""
+
+    def make(
+        stdout: Any = None, stderr: Any = None, stdin: Any = None, tty: bool = False, **env: str
+    ) -> World:
+        return World(
+            stdin=stdin or io.BytesIO(),
+            stdout=Stream(stdout or io.BytesIO(), tty=tty),
+            stderr=Messages(stderr or io.BytesIO(), tty=tty),
+            environ={
+                "HOME": str(tmp_path),
+                "RDCTL_SANDBOX": str(tmp_path / "sandbox.db"),
+                "RDCTL_CONTEXT": "sandbox",
+                **env,
+            },
+            stdin_tty=tty,
+            root=str(tmp_path),
+        )
+
+    return make
+
+
+def err(world: World) -> str:
+    return bytes(world.stderr.raw.getvalue()).decode()  # type: ignore[attr-defined]
+
+
+def out(world: World) -> str:
+    return bytes(world.stdout.raw.getvalue()).decode()  # type: ignore[attr-defined]
+
+
+# Streams that fail -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("rapiddisk list", 141),
+        ("rapiddisk list --json", 141),
+        ("rapiddisk show rd0", 141),
+        ("--help", 141),
+        ("rapiddisk create 1M", 0),  # a change was done, whoever reads of it
+        ("rapiddisk create 1M -o name", 0),
+        ("rapiddisk lock rd0 rd9", 8),
+        ("rapiddisk unlock rd0", 0),
+        ("rapiddisk lock rd9 --json", 3),
+        ("rapiddisk show rd9 --json", 3),
+        ("rapiddisk show --json", 2),
+    ],
+)
+def test_the_reader_left(world: Make, words: str, code: int) -> None:
+    here = world(stdout=Failing(errno.EPIPE))
+    assert run(words.split(), here) == code
+    if code in (0, 141):
+        assert err(here) in ("", "[sandbox]\n")
+
+
+@pytest.mark.parametrize("words", ["rapiddisk list --json", "rapiddisk list"])
+def test_the_output_cannot_be_written(world: Make, words: str) -> None:
+    here = world(stdout=Failing(errno.ENOSPC))
+    assert run(words.split(), here) == 1
+    assert err(here) == "rdctl: the output cannot be written: No space left on device\n"
+
+
+def test_it_is_said_that_a_change_was_done_all_the_same(world: Make) -> None:
+    here = world(stdout=Failing(errno.ENOSPC))
+    assert run(["rapiddisk", "create", "1M"], here) == 1
+    assert "No space left on device; done before: create a volume of 1 MiB\n" in err(here)
+
+
+@pytest.mark.parametrize(
+    ("words", "code"),
+    [
+        ("rapiddisk list --trace", 0),
+        ("rapiddisk create 1M --trace", 0),
+        ("rapiddisk show rd9", 3),
+        ("rapiddisk", 2),
+        ("rapiddisk remove rd0 rd9 --yes", 1),
+    ],
+)
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
+def test_messages_that_nobody_reads_change_nothing(
+    world: Make, words: str, code: int, number: int
+) -> None:
+    here = world(stderr=Failing(number, room=3))
+    assert run(words.split(), here) == code
+
+
+def test_messages_leave_at_once(tmp_path: Path) -> None:
+    """Not when the buffer is full: somebody waits for them."""
+    with open(tmp_path / "err", "wb") as file:
+        Messages(file, tty=False).write("asking")
+        assert (tmp_path / "err").read_bytes() == b"asking"
+
+
+def test_standard_input_cannot_be_read(world: Make) -> None:
+    here = world(stdin=Stdin(OSError(errno.EIO, "Input/output error")))
+    assert run(["rapiddisk", "list", "-"], here) == 2
+    assert err(here).startswith("rdctl: standard input cannot be read: Input/output error")
+
+
+# Faults and interruptions ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fault(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
+    """Lets the sandbox raise this instead of answering."""
+
+    def break_it(error: BaseException) -> None:
+        def answer(*_: Any) -> None:
+            raise error
+
+        monkeypatch.setattr("rdctl.sandbox.rapiddisk.RapidDiskd.__call__", answer)
+
+    return break_it
+
+
+@pytest.mark.parametrize("words", [[], ["--json"]])
+def test_a_fault_of_rdctl_is_no_traceback(world: Make, fault: Any, words: list[str]) -> None:
+    fault(ZeroDivisionError("by zero"))
+    here = world()
+    assert run(["rapiddisk", "list", *words], here) == 1
+    message = "a fault in rdctl itself: ZeroDivisionError: by zero (answer, line "
+    assert f"rdctl: {message}" in err(here)
+    assert "RDCTL_DEBUG=1" in err(here)
+    if words:
+        assert json.loads(out(here))["error"]["code"] == "internal"
+
+
+def test_a_developer_sees_the_traceback(world: Make, fault: Any) -> None:
+    fault(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        run(["rapiddisk", "list"], world(RDCTL_DEBUG="1"))
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "word"),
+    [
+        (KeyboardInterrupt(), 130, "interrupted"),
+        (Ended(Code.TERMINATED), 143, "terminated"),
+        (Ended(Code.HANGUP), 129, "hang-up"),
+    ],
+)
+def test_an_interruption_says_what_is_done(
+    world: Make, fault: Any, error: BaseException, code: int, word: str
+) -> None:
+    fault(error)
+    here = world()
+    assert run(["rapiddisk", "list", "--json"], here) == code
+    assert err(here) == f"rdctl: {word}; nothing was changed\n"
+    assert json.loads(out(here))["error"]["code"] == word
+
+
+def test_ctrl_c_at_the_prompt(world: Make) -> None:
+    assert run(["rapiddisk", "create", "1M"], world()) == 0
+    here = world(stdin=Stdin(KeyboardInterrupt()), tty=True)
+    assert run(["rapiddisk", "remove", "rd1"], here) == 130
+    assert err(here).endswith("Go on? [y/N] \nrdctl: interrupted; nothing was changed\n")
+    assert run(["rapiddisk", "show", "rd1"], world()) == 0
+
+
+def test_interrupted_while_a_table_is_drawn(rdctl: Program, world: Make) -> None:
+    """By then the rows are known."""
+
+    class Interrupting(Failing):
+        def write(self, data: Any) -> int:
+            raise KeyboardInterrupt
+
+    with FaultServer([inventory()]) as server:
+        here = world(stdout=Interrupting(0), RDCTL_CONTEXT="")
+        assert run(["rapiddisk", "list", "--rapiddisk-url", server.url], here) == 130
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, Exit.TERMINATED), (signal.SIGHUP, Exit.HANGUP)]
+)
+def test_signals_unwind_and_are_given_back(number: signal.Signals, code: Exit) -> None:
+    before = signal.getsignal(number)
+    with pytest.raises(Ended) as raised, signals():
+        signal.raise_signal(number)
+    assert raised.value.code.exit is code
+    assert signal.getsignal(number) is before
+
+
+def test_an_ignored_hang_up_stays_ignored() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals():
+            signal.raise_signal(signal.SIGHUP)
+            assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_a_second_signal_while_the_first_is_settled(
+    world: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def twice(*_: Any) -> int:
+        raise Ended(Code.TERMINATED)
+
+    monkeypatch.setattr(running, "run", twice)
+    with pytest.raises(SystemExit) as left:
+        running.main([], world())
+    assert left.value.code == 143
+
+
+def test_ctrl_c_before_anything_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> World:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rdctl.world.real", interrupted)
+    monkeypatch.setattr("sys.argv", ["rdctl", "rapiddisk", "list"])
+    try:
+        with pytest.raises(SystemExit) as left:
+            main()
+    finally:
+        gc.enable()
+    assert left.value.code == 130
+
+
+def test_what_a_user_is_told_of_an_exception() -> None:
+    known = RdctlError(Code.LOCKED, "locked")
+    assert told(known) is known
+    assert told(KeyboardInterrupt()).exit is Exit.INTERRUPTED
+    assert told(Ended(Code.HANGUP)).exit is Exit.HANGUP
+    assert told(ValueError("x")).message == "a fault in rdctl itself: ValueError: x"
+
+
+def test_the_home_directory_is_not_known(world: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    here = world(HOME="nowhere", RDCTL_CONTEXT="")
+    assert run(["context", "list"], here) == 2
+    assert err(here) == "rdctl: the home directory is not known\n  Set HOME.\n"

@@ -1,0 +1,199 @@
+"""rdctl sandbox: served as a process, reset, shared by several."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.cli.processes import SECONDS, Rdctl, process
+from tests.conftest import Program, Ran
+
+__all__ = ["process"]
+
+Sandbox = Callable[..., Ran]
+
+
+def names(sandbox: Sandbox) -> list[str]:
+    return sandbox("rapiddisk", "list", "-o", "name").out.split()
+
+
+# State -------------------------------------------------------------------------------------------
+
+
+def test_state_survives(sandbox: Sandbox) -> None:
+    assert sandbox("rapiddisk", "create", "64M", "-o", "name").out == "rd1\n"
+    assert sandbox("rapiddisk", "lock", "rd1").code == 0
+    assert sandbox("rapiddisk", "show", "rd1", "--json").json["item"]["locked"] is True
+
+
+def test_path(rdctl: Program) -> None:
+    assert rdctl("sandbox", "path", "-o", "name").out == f"{rdctl.sandbox}\n"
+    env = {"RDCTL_SANDBOX": "", "XDG_STATE_HOME": "/state"}
+    assert rdctl("sandbox", "path", "-o", "name", env=env).out == "/state/rdctl/sandbox.db\n"
+    env = {"RDCTL_SANDBOX": "", "HOME": "/home/op"}
+    shown = rdctl("sandbox", "path", "-o", "name", env=env).out
+    assert shown == "/home/op/.local/state/rdctl/sandbox.db\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "options", "code", "left"),
+    [
+        ([], {}, 2, ["rd0", "rd1"]),
+        ([], {"tty": True, "stdin": b"n\n"}, 1, ["rd0", "rd1"]),
+        ([], {"tty": True, "stdin": b"y\n"}, 0, ["rd0"]),
+        (["--yes"], {}, 0, ["rd0"]),
+        (["--dry-run"], {}, 0, ["rd0", "rd1"]),
+    ],
+)
+def test_reset_asks(
+    rdctl: Program,
+    sandbox: Sandbox,
+    words: list[str],
+    options: dict[str, object],
+    code: int,
+    left: list[str],
+) -> None:
+    sandbox("rapiddisk", "create", "64M")
+    ran = rdctl("sandbox", "reset", *words, **options)  # type: ignore[arg-type]
+    assert ran.code == code
+    if code:
+        assert "goes back to how it began" in ran.err
+    assert names(sandbox) == left
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"no database at all, by far", "cannot be used"), (None, "is a directory")],
+)
+def test_a_file_that_is_no_sandbox(
+    rdctl: Program, sandbox: Sandbox, content: bytes | None, message: str
+) -> None:
+    if content is None:
+        rdctl.sandbox.mkdir()
+    else:
+        rdctl.sandbox.write_bytes(content)
+    ran = sandbox("rapiddisk", "list", "--json")
+    assert ran.code == 2
+    assert ran.json["error"]["code"] == "config"
+    assert message in ran.err.lower()
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["--local"], ["--rapiddisk-url", "http://127.0.0.1:1"], ["--oio-url", "http://127.0.0.1:1"]],
+)
+def test_the_sandbox_has_its_own_endpoints(sandbox: Sandbox, words: list[str]) -> None:
+    ran = sandbox("rapiddisk", "list", *words)
+    assert ran.code == 2
+    assert "the sandbox has its own endpoints" in ran.err
+
+
+def test_changes_are_marked(sandbox: Sandbox) -> None:
+    assert sandbox("rapiddisk", "create", "1M").err == "[sandbox]\n"
+    assert sandbox("rapiddisk", "create", "1M", "-q").err == ""
+    assert sandbox("rapiddisk", "list").err == ""
+
+
+def test_two_at_once(process: Rdctl) -> None:
+    """Neither takes the other's number, and nothing is corrupted."""
+    words = ("-c", "sandbox", "rapiddisk", "create", "1M", "--count", "10", "--json")
+    both = [process.start(*words) for _ in range(2)]
+    for running in both:
+        out, err = running.communicate(timeout=SECONDS)
+        assert running.returncode == 0, err
+        assert len(json.loads(out)["results"]) == 10
+    _, shown, _ = process("-c", "sandbox", "rapiddisk", "list", "-o", "name")
+    assert shown.split() == [f"rd{number}" for number in range(21)]
+
+
+# Served ------------------------------------------------------------------------------------------
+
+
+ANY_PORTS = ("--rapiddisk-port", "0", "--oio-port", "0")
+Served = tuple[subprocess.Popen[bytes], list[str]]
+
+
+@pytest.fixture
+def served(process: Rdctl) -> Iterator[Callable[..., Served]]:
+    """Starts a server and returns it with its addresses."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def serve(*words: str) -> Served:
+        running = process.start("sandbox", "serve", *words)
+        started.append(running)
+        assert running.stderr is not None
+        urls = []
+        for line in running.stderr:
+            if line == b"Ctrl-C stops.\n":
+                break
+            assert line.startswith(b"Serving ")
+            urls.append(line.split()[1].decode())
+        return running, urls
+
+    yield serve
+    for running in started:
+        running.kill()
+        running.communicate()
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "message"),
+    [
+        (signal.SIGINT, 0, b""),
+        (signal.SIGTERM, 143, b"rdctl: terminated; nothing was changed\n"),
+        (signal.SIGHUP, 129, b"rdctl: hang-up; nothing was changed\n"),
+    ],
+)
+def test_serve(
+    served: Callable[..., Served], process: Rdctl, number: int, code: int, message: bytes
+) -> None:
+    running, urls = served(*ANY_PORTS)
+    assert re.fullmatch(r"http://127\.0\.0\.1:[0-9]+", urls[0])
+    assert process("--rapiddisk-url", urls[0], "rapiddisk", "create", "1M", "-o", "name") == (
+        0,
+        "rd1\n",
+        "",
+    )
+    running.send_signal(number)
+    out, err = running.communicate(timeout=SECONDS)
+    assert (running.returncode, out, err) == (code, b"", message)
+    # What was made stays, and the port is free again.
+    assert process("-c", "sandbox", "rapiddisk", "list", "-o", "name")[1] == "rd0\nrd1\n"
+    done, _, err_text = process("--rapiddisk-url", urls[0], "rapiddisk", "list", "--retries", "0")
+    assert (done, "Connection refused" in err_text) == (6, True)
+
+
+def test_a_port_in_use(process: Rdctl) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        words = ("--rapiddisk-port", port, "--oio-port", "0", "--json")
+        code, out, err = process("sandbox", "serve", *words)
+    assert code == 4
+    assert "the port is in use" in err
+    assert json.loads(out)["error"]["target"] == f"127.0.0.1:{port}"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--rapiddisk-port", "65536"], "65536 is not in the range"),
+        (["--host", "192.0.2.1"], "Cannot listen on 192.0.2.1:0"),
+    ],
+)
+def test_an_address_that_cannot_be_had(rdctl: Program, words: list[str], message: str) -> None:
+    ran = rdctl("sandbox", "serve", *ANY_PORTS, *words)
+    assert ran.code == 2
+    assert message in ran.err
+
+
+def test_the_folder_of_the_state_is_made(rdctl: Program, sandbox: Sandbox, tmp_path: Path) -> None:
+    path = tmp_path / "a/b/sandbox.db"
+    assert sandbox("rapiddisk", "list", env={"RDCTL_SANDBOX": str(path)}).code == 0
+    assert path.exists()
