@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rdctl.errors import Code, RdctlError
-from rdctl.units import closest, defuse, guess
+from rdctl.units import defuse, guess, natural, without_password
 
 SANDBOX = "sandbox"
 LOCAL = "local"
@@ -54,7 +54,7 @@ VARIABLES = {
 }
 # Whoever could read these is somebody: they go only where their own source sends them.
 CREDENTIALS = ("token_file", "cert", "key")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 class Context(NamedTuple):
@@ -102,7 +102,9 @@ class Config:
         self.home = home
         self.current: str | None = None
         self.contexts: dict[str, Context] = {}
-        for path in (os.path.join(root, SYSTEM_FILE), self.path):
+        # The machine's, and the user's own, whether they are there or not.
+        self.files = (os.path.join(root, SYSTEM_FILE), self.path)
+        for path in self.files:
             self._read(path)
         self.contexts[SANDBOX] = Context(
             SANDBOX,
@@ -114,6 +116,10 @@ class Config:
             },
             None,
         )
+
+    def expanded(self, path: str) -> str:
+        """A path in a context, which may begin with `~/`."""
+        return os.path.join(self.home, path[2:]) if path.startswith("~/") else path
 
     def context(self, name: str) -> Context:
         """The context of that name; `not-found` with a suggestion when there is none."""
@@ -172,7 +178,7 @@ def parse(text: str, path: str) -> dict[str, Any]:
         if key != "contexts" or not isinstance(value, dict):
             raise _wrong(at(key), key, ("current", "contexts"), value)
     for name, values in data.get("contexts", {}).items():
-        if name == SANDBOX or not _NAME.fullmatch(name):
+        if name == SANDBOX or not re.fullmatch(_NAME, name):
             raise _bad_name(name, at("contexts", name))
         if not isinstance(values, dict):
             where = at("contexts", name)
@@ -209,11 +215,10 @@ def _wrong(where: str, key: str, known: Any, value: Any) -> RdctlError:
         message = f"{key} cannot be {json.dumps(value, default=str)}"
     else:
         message = f"unknown key {key!r}"
-    close = closest(key, known)
     return RdctlError(
         Code.CONFIG,
         f"{where}: {message}",
-        hint=f"Did you mean {close!r}?" if close else f"The keys are: {', '.join(known)}.",
+        hint=guess(key, known).lstrip() or f"The keys are: {', '.join(known)}.",
     )
 
 
@@ -248,7 +253,7 @@ def _checked(key: str, value: Any) -> Any:
     if key in _ENDPOINTS and not (key == "rapiddisk" and value == LOCAL):
         fault = unusable_url(value)
         if fault:
-            raise ValueError(f"{defuse(value)!r} is no endpoint: {fault}")
+            raise ValueError(f"{defuse(without_password(value))!r} is no endpoint: {fault}")
     if key == "http_proxy":
         # What stands before the @ may be a password, so the value is not shown.
         fault = unusable_url(re.sub(r"//[^/@]*@", "//", value))
@@ -266,8 +271,8 @@ def unusable_url(url: str) -> str | None:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError as error:
-        return str(error)
+    except ValueError:
+        return "its host or its port is none"  # urllib's own words show what may be a password
     if parts.scheme not in ("http", "https"):
         return "it must begin with http:// or https://"
     if not parts.hostname or not url.isprintable() or " " in url:
@@ -325,6 +330,43 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
     return Settings(named, values, explicit)
 
 
+def several(config: Config, flags: Mapping[str, Any]) -> dict[str, bool] | None:
+    """The contexts that -c or RDCTL_CONTEXT names where it names several, with commas or as a
+    pattern (`rack1-*`), each with whether it stands there itself. None when it names one or none.
+    """
+    named: str = flags.get("context") or config.environ.get("RDCTL_CONTEXT") or ""
+    if not any(char in named for char in ",*?["):
+        return None
+    from fnmatch import fnmatchcase
+
+    found: dict[str, bool] = {}
+    for word in filter(None, named.split(",")):
+        if any(char in word for char in "*?["):
+            # The sandbox is no system: it is meant only by its name.
+            matches = {name for name in config.contexts if fnmatchcase(name, word)} - {SANDBOX}
+            for name in sorted(matches, key=natural):
+                found.setdefault(name, False)
+            if not matches:
+                names = ", ".join(sorted(config.contexts))
+                raise RdctlError(
+                    Code.NOT_FOUND,
+                    f"no context matches {defuse(word)!r}",
+                    hint=f"The contexts are: {names}.",
+                    target=word,
+                )
+        else:
+            found[config.context(word).name] = bool(flags.get("context"))
+    if not found:
+        raise RdctlError(Code.USAGE, f"{defuse(named)!r} names no context")
+    if flags.get("local") or any(flags.get(name) for name in _ENDPOINTS.values()):
+        raise RdctlError(
+            Code.USAGE,
+            "each of several contexts has its own endpoints: --local and URLs cannot stand beside",
+            hint="Name one context, or leave out the endpoint.",
+        )
+    return found
+
+
 def _flag_settings(flags: Mapping[str, Any]) -> dict[str, Setting]:
     if flags.get("local") and flags.get("rapiddisk_url"):
         raise RdctlError(Code.USAGE, "--local and --rapiddisk-url exclude each other")
@@ -362,13 +404,9 @@ def _context_settings(config: Config, context: Context, origin: str) -> dict[str
     settings = {}
     for key, value in context.values.items():
         if KEYS[key][0] is str and key in ("token_file", "ca", "cert", "key"):
-            value = _expanded(value, config.home)
+            value = config.expanded(value)
         settings[key] = Setting(value, origin, f"context {context.name}")
     return settings
-
-
-def _expanded(path: str, home: str) -> str:
-    return os.path.join(home, path[2:]) if path.startswith("~/") else path
 
 
 # --- editing ----------------------------------------------------------------------------------
@@ -404,7 +442,7 @@ def edited(
 ) -> str:
     """The file's text with `current` and the values of one context set; comments stay. A value of
     None goes. The result is parsed again: what cannot be edited so is an error, nothing is lost."""
-    if name and (name == SANDBOX or not _NAME.fullmatch(name)):
+    if name and (name == SANDBOX or not re.fullmatch(_NAME, name)):
         raise _bad_name(name)
     wanted = parse(text, path)
     lines = text.split("\n")

@@ -10,12 +10,14 @@ import errno
 import os
 import shlex
 import signal
-from collections.abc import Callable, Iterator, Sequence
+from _thread import get_ident  # `threading` takes a millisecond, which help does not need
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from rdctl.errors import Code, RdctlError
+from rdctl.units import raw_bytes
 
 if TYPE_CHECKING:
     import requests
@@ -28,7 +30,8 @@ class Effect(NamedTuple, Generic[T]):
 
     `what` names it for people ("remove rd1"), `line` is its line in a dry run and in the trace,
     `destroys` says what is lost by it, None when nothing is. Signals wait until a `brief` one is
-    over, so that its fate is always known.
+    over, so that its fate is always known. A `step` belongs to something larger, which accounts for
+    it: there may be any number of them.
     """
 
     what: str
@@ -36,6 +39,7 @@ class Effect(NamedTuple, Generic[T]):
     perform: Callable[[], T]
     destroys: str | None = None
     brief: bool = False
+    step: bool = False
 
 
 class Syscalls:
@@ -162,10 +166,10 @@ def write_file(path: str, text: str, *, what: str) -> Effect[None]:
         part = f"{target}.{os.getpid()}.part"
         try:
             descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
+            with open(descriptor, "wb") as file:
                 # One that a dead process left may have another mode.
                 os.fchmod(descriptor, 0o600)
-                file.write(text)
+                file.write(raw_bytes(text))
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, target)
@@ -175,6 +179,165 @@ def write_file(path: str, text: str, *, what: str) -> Effect[None]:
             raise
 
     return Effect(what, f"write {path}", perform)
+
+
+class Part:
+    """A file in the making. `size` is what it held when it was opened; `keep` says whether it is
+    left for another attempt when it does not become whole. All raise OSError."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.size = os.fstat(descriptor).st_size
+        self.keep = True
+
+    def write(self, data: bytes | memoryview, at: int) -> None:
+        rest = memoryview(data)
+        while rest:
+            count = os.pwrite(self._descriptor, rest, at)
+            rest, at = rest[count:], at + count
+
+    def read(self, size: int, at: int) -> bytes:
+        """Fewer bytes only at the end."""
+        return os.pread(self._descriptor, size, at)
+
+    def cut(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
+
+
+class Target(NamedTuple):
+    """Where a file is to be made: `folders` lead to it from the folder `root`, and none of them may
+    be a symbolic link, which could lead elsewhere. It bears the name `part` until it is whole."""
+
+    root: str
+    folders: tuple[str, ...]
+    name: str
+    part: str
+
+    @property
+    def path(self) -> str:
+        below = os.path.join(*self.folders, self.name)
+        plain = self.root == "." and not below.startswith("-")
+        return below if plain else os.path.join(self.root, below)
+
+
+def make_file(
+    target: Target, fill: Callable[[Part], T], *, what: str, replace: bool, resume: bool
+) -> Effect[T]:
+    """A file that is filled under another name and then gets its own; folders are made as needed.
+
+    Without `replace` a file of that name is FileExistsError, with `resume` a part that an earlier
+    attempt left is gone on with. A part that somebody else fills is BlockingIOError.
+    """
+
+    def perform() -> T:
+        folder = _folder(target)
+        try:
+            descriptor = _open_part(folder, target.part)
+            try:
+                if not resume:
+                    os.ftruncate(descriptor, 0)
+                part = Part(descriptor)
+                try:
+                    result = fill(part)
+                    _place(folder, target, replace)
+                except BaseException:
+                    if not part.keep or not os.fstat(descriptor).st_size:
+                        os.unlink(target.part, dir_fd=folder)
+                    raise
+            finally:
+                os.close(descriptor)
+        finally:
+            os.close(folder)
+        return result
+
+    return Effect(what, f"write {shlex.quote(target.path)}", perform)
+
+
+def _folder(target: Target) -> int:
+    """A descriptor of the folder, which is made if it is not there."""
+    os.makedirs(target.root, exist_ok=True)
+    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    folder = os.open(target.root, flags)
+    for name in target.folders:
+        try:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=folder)
+            inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
+        finally:
+            os.close(folder)
+        folder = inner
+    return folder
+
+
+def _open_part(folder: int, name: str) -> int:
+    """A descriptor of the part, for this process alone."""
+    import fcntl
+
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    while True:
+        descriptor = os.open(name, flags, 0o666, dir_fd=folder)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=folder)):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        # Another process ended it between the two: that file bears its own name by now.
+        os.close(descriptor)
+
+
+def _place(folder: int, target: Target, replace: bool) -> None:
+    """Give the part its own name."""
+    if not replace:
+        try:
+            os.link(target.part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+        except FileExistsError:
+            raise
+        except OSError:
+            # A file system without hard links, and so without a way to look and act at once.
+            if os.path.lexists(target.path):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
+        else:
+            os.unlink(target.part, dir_fd=folder)
+            return
+    os.rename(target.part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+
+def pour(path: str, fill: Callable[[Callable[[memoryview], None]], T], *, what: str) -> Effect[T]:
+    """Bytes into what is no regular file: a device, a pipe. `fill` gets what writes them."""
+
+    def perform() -> T:
+        with open(path, "wb", buffering=0) as file:
+
+            def write(data: memoryview) -> None:
+                while data:
+                    data = data[file.write(data) :]
+
+            return fill(write)
+
+    return Effect(what, f"write {shlex.quote(path)}", perform)
+
+
+def spool(read: Callable[[int], bytes], size: int, check: Callable[[], None]) -> Effect[IO[bytes]]:
+    """What comes from a stream, taken in blocks of `size` into a file without a name, which goes
+    when it is closed."""
+
+    def perform() -> IO[bytes]:
+        import tempfile
+
+        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - its user closes it
+        try:
+            while block := read(size):
+                check()
+                file.write(block)
+        except BaseException:
+            file.close()
+            raise
+        return file
+
+    return Effect("keep standard input", "# standard input is kept in a temporary file", perform)
 
 
 def write(
@@ -240,14 +403,15 @@ def call(
 
 # What an undo meets where its step had not been done.
 _WAS_NOT_DONE = (errno.ENOENT, errno.EEXIST, errno.ENXIO, errno.ENODEV)
-_ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Effects:
     """Performs effects, or in a dry run only lists them.
 
     `trace` takes a line of text; `ask` takes the losses and returns when somebody agreed to them,
-    else raises; `tell` takes what a person is told meanwhile.
+    else raises; `tell` takes what a person is told meanwhile. `asks_always`: also for a change that
+    destroys nothing. `check` raises what forbids one more change.
     """
 
     def __init__(
@@ -257,25 +421,36 @@ class Effects:
         trace: Callable[[str], None] | None = None,
         tell: Callable[[str], None] | None = None,
         dry_run: bool = False,
+        asks_always: bool = False,
+        check: Callable[[], None] = lambda: None,
     ) -> None:
         self.dry_run = dry_run
         self.plan: list[str] = []
         self.done: list[str] = []
-        self.under_way: str | None = None
+        # What several threads do at this moment.
+        self.under_way: list[str] = []
         # Transactions that failed: what was taken back, and the steps that could not be.
         self.undone: list[str] = []
         self.left: list[str] = []
         self._ask = ask
         self._trace = trace
+        self._tracing: int | None = None  # the thread of the last line
         self._tell = tell
+        self._asks_always = asks_always
+        self._check = check
         self._agreed = False
         self._undo: list[Effect[Any]] | None = None
 
     def consent(self, losses: Sequence[str]) -> None:
         """Ask once for all that an operation is about to destroy, before its first effect."""
-        if losses and not self.dry_run:
+        if (losses or self._asks_always) and not self.dry_run:
             self._ask(losses)
         self._agreed = True
+
+    def foretell(self, acts: Iterable[str]) -> None:
+        """Where every change asks: all that is to come, as one question."""
+        if self._asks_always and not self._agreed and (losses := list(acts)):
+            self.consent(losses)
 
     def look(self, effect: Effect[T]) -> T:
         """Perform what only reads: also in a dry run."""
@@ -285,28 +460,34 @@ class Effects:
     def do(self, effect: Effect[T], assume: T, undo: Sequence[Effect[Any]] = ()) -> T:
         """Perform a change, or in a dry run note it and return what is assumed. `undo` takes it
         back, last one first, when the transaction that it belongs to fails."""
+        if self._asks_always and not self._agreed:
+            self.consent([effect.what])
         if effect.destroys and not self._agreed:
             raise RdctlError(
                 Code.INTERNAL, f"{effect.what} would destroy {effect.destroys}, and was not asked"
             )
-        self.plan.append(effect.line)
+        if self.dry_run or not effect.step:
+            self.plan.append(effect.line)
         if self.dry_run:
             return assume
+        self._check()
         self.note(effect.line)
+        if effect.step:
+            return effect.perform()
         with _signals_held() if effect.brief else nullcontext():
             noted = len(self._undo or ())
             if self._undo is not None:
                 self._undo += undo
-            self.under_way = effect.what
+            self.under_way.append(effect.what)
             try:
                 result = effect.perform()
             except Exception:
-                self.under_way = None
+                self.under_way.remove(effect.what)
                 if self._undo is not None:
                     # It was refused: what stands there is not of our making.
                     del self._undo[noted:]
                 raise
-            self.under_way = None
+            self.under_way.remove(effect.what)
             self.done.append(effect.what)
         return result
 
@@ -327,7 +508,7 @@ class Effects:
                 if len(self.done) > before:
                     self.done[before:] = []
                     self.undone.append(what)
-                self.under_way = None
+                self.under_way.clear()
                 raise
             finally:
                 self._undo = None
@@ -370,23 +551,26 @@ class Effects:
                 self._tell(f"undoing what was begun: {len(undo)} steps left")
 
         try:
-            for ending in _ENDING:
+            for ending in ENDING:
                 handler = signal.getsignal(ending)
                 if callable(handler):
                     before[ending] = handler
                     signal.signal(ending, hear)
         except ValueError:
-            pass  # signals are the main thread's
+            before.clear()  # signals are the main thread's
         try:
             yield
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
 
-    def note(self, line: str) -> None:
-        """A line in the trace."""
+    def note(self, line: str, about: str = "") -> None:
+        """A line in the trace; `about` tells which one it belongs to, where another thread's
+        stands between."""
         if self._trace is not None:
-            self._trace(line)
+            thread = get_ident()
+            parted, self._tracing = thread != self._tracing, thread
+            self._trace(f"{line}, {about}" if about and parted else line)
 
 
 @contextmanager
@@ -395,13 +579,15 @@ def _signals_held() -> Iterator[None]:
     call; it is this thread's alone, so another thread's signal is kept by the handlers."""
     heard: list[int] = []
     before: dict[int, Any] = {}
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
-    with suppress(ValueError):  # handlers are the main thread's
-        for ending in _ENDING:
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+    try:
+        for ending in ENDING:
             handler = signal.getsignal(ending)
             if callable(handler):
                 before[ending] = handler
                 signal.signal(ending, lambda number, frame: heard.append(number))
+    except ValueError:
+        before.clear()  # handlers are the main thread's
     try:
         yield
     finally:

@@ -99,6 +99,12 @@ class RdctlError(Exception):
     def exit(self) -> Exit:
         return self.code.exit
 
+    def with_facts(self, **facts: Any) -> RdctlError:
+        """The same error, of which more is known."""
+        return RdctlError(
+            self.code, self.message, hint=self.hint, target=self.target, **{**self.facts, **facts}
+        )
+
 
 def told(error: BaseException) -> RdctlError:
     """What a user is told of any exception: what rdctl does not know is a fault of its own."""

@@ -16,10 +16,19 @@ class Item(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What a dry run found: the lines of the effects, and the outcomes as far as known."""
+    """What a dry run found: the lines of the effects, and the outcomes as far as known; `contexts`
+    has the lines of each when there are several."""
 
     lines: list[str]
     report: Report | None
+    contexts: Mapping[str, Sequence[str]] | None = None
+
+
+class InContext(NamedTuple):
+    """A thing of one of several contexts."""
+
+    context: str
+    value: Any
 
 
 class Text(NamedTuple):
@@ -35,6 +44,12 @@ class Raw(NamedTuple):
     error: RdctlError | None
 
 
+class Data(NamedTuple):
+    """Bytes that come block by block, the same in every format."""
+
+    blocks: Iterable[bytes | memoryview]
+
+
 class Change(NamedTuple):
     """One target of a change that was done, or was so already.
 
@@ -48,17 +63,22 @@ class Change(NamedTuple):
     verified: bool | None
     facts: Mapping[str, Any] = MappingProxyType({})
     past: str | None = None
+    context: str | None = None
 
     def data(self) -> dict[str, Any]:
-        head = {"action": self.action, "target": self.target}
+        head: dict[str, Any] = {"context": self.context} if self.context else {}
+        head |= {"action": self.action, "target": self.target}
         return {**head, "changed": self.changed, "verified": self.verified, **self.facts}
 
 
 class Failure(NamedTuple):
-    """One target of a change that was not done, or whose fate is not known."""
+    """One target of a change that was not done, or whose fate is not known; `whole`: not one, but
+    all of them in that context."""
 
     action: str
     error: RdctlError
+    context: str | None = None
+    whole: bool = False
 
     @property
     def fate(self) -> str:
@@ -86,6 +106,11 @@ class Listing:
         self.failures: list[Failure] = []
         self.failed = 0
         self.marker: str | None = None
+        # Of several contexts: the markers by context, and whether one of them answered wholly.
+        self.markers: dict[str, str] = {}
+        self.answered = False
+        # What the things shown mean by themselves, where that is no success.
+        self.verdict = Exit.OK
         self.count = 0
 
     def __iter__(self) -> Iterator[Any]:
@@ -94,15 +119,43 @@ class Listing:
             yield item
 
     @property
+    def so_far(self) -> Sequence[Failure]:
+        """The failures that have come."""
+        return self.failures
+
+    @property
     def exit(self) -> Exit:
-        return _exit_of(self.failures, self.count > self.failed)
+        return _exit_of(self.failures, self.answered or self.count > self.failed) or self.verdict
 
 
 class Report:
-    """The outcomes of a change, one a target; status and exit code follow from them."""
+    """The outcomes of a change, one a target; status and exit code follow from them.
+
+    Outcomes that are still to come are acts that are still to be done: who takes the next one does
+    them, and whatever asks for all of them does all.
+    """
 
     def __init__(self, outcomes: Iterable[Change | Failure]) -> None:
-        self.outcomes = list(outcomes)
+        self._coming = iter(outcomes)
+        self._come: list[Change | Failure] = []
+
+    def __iter__(self) -> Iterator[Change | Failure]:
+        """Those that have come, then those that come: to be taken once while some are to come."""
+        yield from list(self._come)
+        for outcome in self._coming:
+            self._come.append(outcome)
+            yield outcome
+
+    @property
+    def so_far(self) -> Sequence[Change | Failure]:
+        """Those that have come."""
+        return self._come
+
+    @property
+    def outcomes(self) -> Sequence[Change | Failure]:
+        for _ in self:
+            pass
+        return self._come
 
     @property
     def changes(self) -> list[Change]:
@@ -121,6 +174,9 @@ class Report:
     @property
     def exit(self) -> Exit:
         return _exit_of(self.failures, bool(self.changes))
+
+
+Result = Listing | Item | Report | Plan | Text | Raw | Data
 
 
 def _exit_of(failures: Sequence[Failure], some_done: bool) -> Exit:

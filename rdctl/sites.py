@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rdctl.config import LOCAL, SANDBOX, Settings
+from rdctl.config import LOCAL, SANDBOX, Config, Settings
 from rdctl.effects import Effects, Syscalls
 from rdctl.errors import Code, RdctlError
 
 if TYPE_CHECKING:
-    from wsgiref.types import WSGIApplication
+    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     import requests.adapters
 
+    from rdctl.bulk import Workers
     from rdctl.deadline import Deadline
     from rdctl.oio.operations import OpenIO
     from rdctl.rapiddisk.backend import Backend
@@ -40,7 +41,7 @@ class Machine(NamedTuple):
 class Site:
     """One context; what stands behind it is built when it is first used.
 
-    `warn` takes a message for the operator.
+    `warn` takes a message for the operator; `workers` gives those of the whole command.
     """
 
     def __init__(
@@ -52,6 +53,8 @@ class Site:
         clock: Callable[[], float],
         sleep: Callable[[float], None],
         warn: Callable[[str], None],
+        workers: Callable[[], Workers],
+        config: Config,
         sandbox_path: str,
         machine: Machine,
         request_id: str | None = None,
@@ -62,12 +65,38 @@ class Site:
         self._clock = clock
         self._sleep = sleep
         self._warn = warn
+        self._workers = workers
+        # All that is configured, beside the settings that hold.
+        self.config = config
         self._sandbox_path = sandbox_path
         self._machine = machine
         # What the services of OpenIO log; one for all requests of a command.
         self.request_id = request_id or os.urandom(16).hex().upper()
         self._rapiddisk: RapidDisk | None = None
         self._oio: OpenIO | None = None
+
+    def within(self, seconds: float) -> Site:
+        """The same place, to be asked anew: each thing once, all of it in so many seconds, and
+        warnings are not told."""
+        given = self._limits.seconds
+        return Site(
+            self.settings,
+            self.effects,
+            Limits(seconds if given is None else min(given, seconds), 0),
+            clock=self._clock,
+            sleep=self._sleep,
+            warn=lambda message: None,
+            workers=self._workers,
+            config=self.config,
+            sandbox_path=self._sandbox_path,
+            machine=self._machine,
+            request_id=self.request_id,
+        )
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this process may do everything on this machine."""
+        return self._machine.calls.privileged
 
     @property
     def in_sandbox(self) -> bool:
@@ -135,7 +164,9 @@ class Site:
                 self.request_id,
             )
             account = self.settings.get("account")
-            self._oio = OpenIO(proxy, self.effects, account, self._sleep)
+            self._oio = OpenIO(
+                proxy, self.effects, account, self._sleep, self._workers(), self._warn
+            )
         return self._oio
 
     @property
@@ -189,15 +220,22 @@ class Site:
         host = url.split("//", 1)[1]
         if host == RAPIDDISK_HOST:
             return WsgiAdapter(rapiddisk_app(self._sandbox_path))
-        if host not in self._sandbox_apps:
-            raise RdctlError(Code.UNREACHABLE, f"nobody listens at {host} in the sandbox")
-        return WsgiAdapter(self._sandbox_apps[host])
+        return WsgiAdapter(self._sandbox_apps.get(host) or _nobody(host))
 
     @cached_property
     def _sandbox_apps(self) -> dict[str, WSGIApplication]:
         from rdctl.sandbox import apps
 
         return apps(self._sandbox_path)
+
+
+def _nobody(host: str) -> WSGIApplication:
+    """What answers where the sandbox has no service."""
+
+    def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
+        raise RdctlError(Code.UNREACHABLE, f"nobody listens at {host} in the sandbox")
+
+    return app
 
 
 def sandbox_path(environ: Mapping[str, str], home: str) -> str:

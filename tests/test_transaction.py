@@ -170,7 +170,7 @@ def test_a_signal_waits_until_the_step_is_over(tmp_path: Path) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         door.do(make_dir(Interrupted(), str(tmp_path / "a")), None)
-    assert (door.done, door.under_way) == ([f"mkdir {tmp_path}/a"], None)
+    assert (door.done, door.under_way) == ([f"mkdir {tmp_path}/a"], [])
     assert (tmp_path / "a").is_dir()
 
 

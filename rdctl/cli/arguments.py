@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from rdctl.cli.options import BULK
 from rdctl.errors import Code, RdctlError
-from rdctl.units import parse_mib
+from rdctl.units import defuse, parse_mib, raw_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
+    from rdctl.effects import Effects
+    from rdctl.result import Change, Failure, Listing
     from rdctl.world import World
 
 # More than this from standard input is no list of names.
@@ -32,38 +36,223 @@ MIB = Mib()
 FORCE = click.option(
     "--force",
     is_flag=True,
-    help="Although the daemon (Debian's 9.0.0) cannot show whether it is in use.",
+    help="Go on although the daemon (Debian's 9.0.0) does not show whether it is in use.",
 )
 
 
 def names(kind: str, *, required: bool = True) -> Callable[[Any], Any]:
-    """The argument `KIND...`; `-` stands for names on standard input, one a line, or each ended by
-    NUL with -0. None when nothing was typed, which is not the same as none on standard input."""
+    """The argument `KIND...`; `-` stands for names on standard input. None when nothing was typed,
+    which is not the same as none on standard input."""
     metavar = f"{kind.upper()}..." if required else f"[{kind.upper()}...]"
-    return click.argument(f"{kind}s", metavar=metavar, nargs=-1, required=required, callback=_given)
+
+    def decorate(function: Any) -> Any:
+        argument = click.argument(
+            f"{kind}s", metavar=metavar, nargs=-1, required=required, callback=_given
+        )
+        return argument(bulk_options(function))
+
+    return decorate
 
 
 def _given(
     context: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> list[str] | None:
-    return expanded(context.obj, value) if value else None
+    return expanded(context, value) if value else None
 
 
-def expanded(world: World, words: Iterable[str]) -> list[str]:
-    """The words, with those on standard input in place of a `-`."""
+# --- names from standard input ------------------------------------------------------------------
+
+
+class Given(NamedTuple):
+    """A name on standard input: where (lines count from 1), the bytes there, what more they say."""
+
+    line: int
+    raw: bytes
+    properties: dict[str, str]
+
+
+class Bulk:
+    """What is known of the names of a run beyond the names themselves."""
+
+    def __init__(self) -> None:
+        self.ndjson = False
+        self.failed: str | None = None
+        self.given: dict[str, Given] = {}
+        self.separator = b"\n"
+        self._names: list[str] | None = None
+
+    def names(self, world: World) -> list[str]:
+        """The names on standard input, which is read once."""
+        if self._names is None:
+            self._names = list(self._read(world))
+        return self._names
+
+    def _read(self, world: World) -> Iterator[str]:
+        try:
+            data = world.stdin.read(MOST_NAMES + 1)
+        except OSError as error:
+            message = f"standard input cannot be read: {error.strerror}"
+            raise RdctlError(Code.USAGE, message) from error
+        if len(data) > MOST_NAMES:
+            raise RdctlError(Code.USAGE, "standard input holds more than a list of names")
+        self.separator = b"\0" if b"\0" in data else b"\n"
+        for line, raw in enumerate(data.split(self.separator), 1):
+            if raw:
+                name, properties = _record(raw, line) if self.ndjson else (_name(raw), {})
+                self.given.setdefault(name, Given(line, raw, properties))
+                yield name
+
+    def numbered(self, outcome: Change | Failure) -> Change | Failure:
+        """The outcome, with the line that its name came from."""
+        from rdctl.result import Failure
+
+        if isinstance(outcome, Failure):
+            return outcome._replace(error=self._numbered(outcome.error))
+        given = self.given.get(outcome.target or "")
+        if given is None:
+            return outcome
+        return outcome._replace(facts={**outcome.facts, "line": given.line})
+
+    def numbering(self, listing: Listing, items: Iterable[Any]) -> Iterator[Any]:
+        """The items; at their end the failures have their lines."""
+        yield from items
+        listing.failures = [
+            failure._replace(error=self._numbered(failure.error)) for failure in listing.failures
+        ]
+
+    def _numbered(self, error: RdctlError) -> RdctlError:
+        given = self.given.get(error.target or "")
+        return error if given is None else error.with_facts(line=given.line)
+
+    def located(self, error: RdctlError) -> RdctlError:
+        """What refuses all names, with the line of the one that it is about."""
+        given = self.given.get(error.target or "")
+        if given is None or "line" in error.facts:
+            return error
+        error.message = f"standard input, line {given.line}: {error.message}"
+        return error.with_facts(line=given.line)
+
+    def keep_failed(self, failures: Sequence[Failure], effects: Effects) -> None:
+        """Write the names that failed, each once, as they were given."""
+        from rdctl.effects import write_file
+
+        targets = [failure.error.target or "" for failure in failures if not failure.whole]
+        if len(targets) < len(failures):
+            targets = self._names or targets  # all of them, as far as they are known
+            if not targets:
+                return
+        lines = [self._line(target) for target in dict.fromkeys(targets)]
+        separator = b"\0" if any(b"\n" in line for line in lines) else self.separator
+        path = str(self.failed)
+        text = b"".join(line + separator for line in lines)
+        what = f"write {path}"
+        try:
+            written = write_file(path, text.decode("utf-8", "surrogateescape"), what=what)
+            effects.do(written._replace(step=True), None)
+        except OSError as error:
+            message = f"{path} cannot be written: {error.strerror}"
+            raise RdctlError(Code.FAILED, message, target=path) from error
+
+    def _line(self, target: str) -> bytes:
+        """A name as it was given; one that was typed, as it would have been."""
+        if target in self.given:
+            return self.given[target].raw
+        if not self.ndjson:
+            return raw_bytes(target)
+        import json
+
+        return json.dumps({"name": target, "name_hex": raw_bytes(target).hex()}).encode()
+
+
+def bulk_of(context: click.Context) -> Bulk:
+    """That of this run."""
+    bulk: Bulk = context.meta.setdefault(BULK, Bulk())
+    return bulk
+
+
+def _name(raw: bytes) -> str:
+    return raw.decode("utf-8", "surrogateescape")
+
+
+# Where a line of JSON has its name: as written by hand, and as rdctl's own listings have it.
+_NAMED_BY = ("name", "path", "container", "reference", "device", "address", "type", "target")
+
+
+def _record(raw: bytes, line: int) -> tuple[str, dict[str, str]]:
+    """A line of JSON: its name and its properties."""
+    import json
+
+    where = f"standard input, line {line}"
+    try:
+        value = json.loads(raw.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise RdctlError(Code.USAGE, f"{where}: no JSON: {error}") from error
+    found = value if isinstance(value, dict) else {}
+    name = next((found[key] for key in _NAMED_BY if isinstance(found.get(key), str)), None)
+    if isinstance(found.get("name_hex"), str):
+        try:
+            name = _name(bytes.fromhex(found["name_hex"]))
+        except ValueError as error:
+            raise RdctlError(Code.USAGE, f"{where}: name_hex is not hexadecimal") from error
+    if not name:
+        raise RdctlError(
+            Code.USAGE,
+            f"{where}: no object with a name",
+            hint='A line looks like {"name": "photos", "properties": {"team": "red"}}.',
+        )
+    properties = found.get("properties")
+    properties = {} if properties is None else properties
+    if not isinstance(properties, dict) or not all(
+        isinstance(entry, str) for entry in properties.values()
+    ):
+        raise RdctlError(Code.USAGE, f"{where}: properties are texts by their names")
+    return name, properties
+
+
+def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:
+    if value:
+        setattr(bulk_of(context), str(param.name), value)
+
+
+def _keep_file(context: click.Context, param: click.Parameter, value: str | None) -> None:
+    """What cannot be written is known before anything is done. A device would be replaced."""
+    if value is None:
+        return
+    path = os.path.realpath(value)
+    folder = os.path.dirname(path)
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    there = os.path.isfile(path) or not os.path.lexists(path)
+    if not (there and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+        raise RdctlError(
+            Code.USAGE, f"--failed: {defuse(value)} is no file that can be written", target=value
+        )
+    _keep(context, param, value)
+
+
+def bulk_options(function: Any) -> Any:
+    """How names come from standard input, and where those go that failed."""
+    ndjson = click.option(
+        "--ndjson",
+        is_flag=True,
+        expose_value=False,
+        is_eager=True,
+        callback=_keep,
+        help='Names on standard input are objects, one a line: {"name": ...}.',
+    )
+    failed = click.option(
+        "--failed",
+        metavar="FILE",
+        expose_value=False,
+        callback=_keep_file,
+        help="Write the names that failed to FILE, as they were given: input for the next run.",
+    )
+    return ndjson(failed(function))
+
+
+def expanded(context: click.Context, words: Iterable[str]) -> list[str]:
+    """The words, with the names on standard input in place of a `-`."""
     given: list[str] = []
     for word in words:
-        given += from_stdin(world) if word == "-" else [word]
+        given += bulk_of(context).names(context.obj) if word == "-" else [word]
     return given
-
-
-def from_stdin(world: World) -> list[str]:
-    """The names on standard input: one a line, or each ended by NUL."""
-    try:
-        data = world.stdin.read(MOST_NAMES + 1)
-    except OSError as error:
-        raise RdctlError(Code.USAGE, f"standard input cannot be read: {error.strerror}") from error
-    if len(data) > MOST_NAMES:
-        raise RdctlError(Code.USAGE, "standard input holds more than a list of names")
-    separator = b"\0" if b"\0" in data else b"\n"
-    return [entry.decode("utf-8", "surrogateescape") for entry in data.split(separator) if entry]

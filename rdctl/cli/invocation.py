@@ -4,26 +4,32 @@ code. Loaded when a verb is run, not for help."""
 from __future__ import annotations
 
 import gc
+from functools import cached_property
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
+from rdctl.cli.arguments import bulk_of
 from rdctl.cli.messages import show_error, show_failures
 from rdctl.cli.options import INVOCATION, flags_of
-from rdctl.config import Config, Settings, resolve
+from rdctl.config import Config, Settings, resolve, several
 from rdctl.effects import Effects
-from rdctl.errors import Code, Exit, RdctlError
+from rdctl.errors import Code, Ended, Exit, RdctlError, told
 from rdctl.output import FORMATS
-from rdctl.output.columns import SCHEMAS
+from rdctl.output.columns import CHANGE, SCHEMAS, with_context
 from rdctl.output.render import View, check, render
-from rdctl.result import Listing, Plan, Raw, Report
+from rdctl.result import Failure, Listing, Plan, Raw, Report
 from rdctl.sites import Limits, Machine, Site, sandbox_path
 from rdctl.units import defuse, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     import click
 
+    from rdctl.bulk import Workers
     from rdctl.cli.command import Command
+    from rdctl.output.columns import Schema
+    from rdctl.result import Result
     from rdctl.world import World
 
 # Losses that are told one by one: whoever is asked should be able to read them.
@@ -39,14 +45,27 @@ class Invocation:
         self.command_path = command_path
         self.settings: Settings | None = None
         self.report: Report | None = None
-        self.effects = Effects(
-            ask=self._ask,
+        # The doors to the outside: one, or of several contexts one each.
+        self.doors: list[Effects] = []
+        self.effects = self.door(lambda losses: self.ask([(self.settings, losses)]))
+        # Of a dry run on several contexts: the plan of each.
+        self.plans: dict[str, list[str]] | None = None
+        self.in_sandbox = False
+        self._config: Config | None = None
+        self._told: set[str] = set()
+
+    def door(self, ask: Callable[[Sequence[str]], None], **options: Any) -> Effects:
+        """One more door to the outside."""
+        flags = self.flags
+        effects = Effects(
+            ask=ask,
             trace=self._trace if flags.get("trace") else None,
             tell=self.notice,
             dry_run=bool(flags.get("dry_run")),
+            **options,
         )
-        self._config: Config | None = None
-        self._told: set[str] = set()
+        self.doors.append(effects)
+        return effects
 
     @property
     def config(self) -> Config:
@@ -54,23 +73,62 @@ class Invocation:
             self._config = Config(self.world.environ, self.world.root, self.world.home())
         return self._config
 
+    @cached_property
+    def contexts(self) -> dict[str, bool] | None:
+        """The contexts where several are named, each with whether it stands there itself."""
+        return several(self.config, self.flags)
+
+    @cached_property
+    def workers(self) -> Workers:
+        """Those who do several things at a time, for whichever systems."""
+        from rdctl.bulk import PARALLEL, Workers
+        from rdctl.cli.progress import Bar
+
+        flags, world = self.flags, self.world
+        silent = flags.get("quiet") or flags.get("trace") or "watch" in flags
+        shown = world.stderr.tty and not silent
+        bar = Bar(world, color=use_color(flags, world, True)) if shown else None
+        # Lines that belong together stand together.
+        in_turn = flags.get("trace") or flags.get("dry_run")
+        parallel = flags.get("parallel") or (1 if in_turn else PARALLEL)
+        return Workers(parallel, bar, self.notice, patient="watch" not in flags)
+
+    def end_progress(self) -> None:
+        """No bar is left on the terminal."""
+        if "workers" in self.__dict__:
+            self.workers.progress.end()
+
+    def leave_out_progress(self) -> None:
+        """Rows on a terminal tell how far it is, and would run through a bar."""
+        if "workers" in self.__dict__:
+            from rdctl.bulk import Progress
+
+            self.end_progress()
+            self.workers.progress = Progress()
+
     @property
     def sandbox_path(self) -> str:
         return sandbox_path(self.world.environ, self.world.home())
 
     def site(self) -> Site:
         """The site that the settings name."""
-        self.settings = settings = resolve(self.config, self.flags)
+        self.settings = resolve(self.config, self.flags)
+        return self.site_of(self.settings, self.effects)
+
+    def site_of(self, settings: Settings, effects: Effects) -> Site:
+        """The site of these settings, behind that door."""
         retries = self.flags.get("retries")
         if retries is None:
             retries = _variable(self.world, "RDCTL_RETRIES", int, 2)
         return Site(
             settings,
-            self.effects,
+            effects,
             Limits(settings.get("timeout"), retries),
             clock=self.world.clock,
             sleep=self.world.sleep,
             warn=self.warn,
+            workers=lambda: self.workers,
+            config=self.config,
             sandbox_path=self.sandbox_path,
             machine=Machine(self.world.root, self.world.calls),
             request_id=self.flags.get("request_id"),
@@ -110,33 +168,52 @@ class Invocation:
     def _trace(self, line: str) -> None:
         self.world.stderr.write(f"{defuse(line)}\n")
 
-    def _ask(self, losses: Sequence[str]) -> None:
-        """Consent to losses: from --yes, else from the person who sits there."""
-        settings, world = self.settings, self.world
-        protected = settings is not None and settings.get("protected") and not settings.explicit
+    def ask(
+        self,
+        asked: Sequence[tuple[Settings | None, Sequence[str]]],
+        failed: Mapping[str, RdctlError] = MappingProxyType({}),
+    ) -> None:
+        """Consent to the losses in each context: from --yes, else from who sits there, who is told
+        where it failed by then."""
+        protected = [of for of, _ in asked if of and of.get("protected") and not of.explicit]
         if self.flags.get("yes") and not protected:
             return
-        where = f" in the context {settings.context}" if settings and settings.context else ""
-        endpoint = self.command_path.split()[1]
-        if settings and not settings.context and settings.get(endpoint):
-            where = f" on {settings.get(endpoint)}"
+        where, losses = self._where(asked)
         told = "".join(f"  {defuse(loss)}\n" for loss in losses[:MOST_LOSSES])
         if len(losses) > MOST_LOSSES:
             told += f"  and {len(losses) - MOST_LOSSES} more\n"
-        if not world.can_ask:
+        told += "".join(
+            f"  not in {context}: {defuse(error.message)}\n" for context, error in failed.items()
+        )
+        if not self.world.can_ask:
+            hint = "Say --yes when that is wanted, or --dry-run to see the steps."
             if protected and self.flags.get("yes"):
-                hint = f"The context is protected: name it with -c {settings.context}."  # type: ignore[union-attr]
-            else:
-                hint = "Say --yes when that is wanted, or --dry-run to see the steps."
+                names = ",".join(str(settings.context) for settings in protected)
+                hint = f"The context is protected: name it with -c {names}."
             raise RdctlError(
                 Code.CONSENT,
                 f"nothing was done: this would happen{where}, and nobody can be asked:\n"
                 + told.rstrip("\n"),
                 hint=hint,
             )
-        world.stderr.write(f"This is about to happen{where}:\n{told}")
-        if not world.confirm("Go on?"):
+        self.world.stderr.write(f"This is about to happen{where}:\n{told}")
+        if not self.world.confirm("Go on?"):
             raise RdctlError(Code.DECLINED, "nothing was done")
+
+    def _where(
+        self, asked: Sequence[tuple[Settings | None, Sequence[str]]]
+    ) -> tuple[str, Sequence[str]]:
+        """Where it would happen, in words, and what."""
+        if len(asked) == 1:
+            ((settings, losses),) = asked
+            endpoint = self.command_path.split()[1]
+            if settings and not settings.context and settings.get(endpoint):
+                return f" on {settings.get(endpoint)}", losses
+            named = f" in the context {settings.context}" if settings and settings.context else ""
+            return named, losses
+        names = ", ".join(str(of.context) for of, _ in asked if of)
+        told = [f"{of.context}: {loss}" for of, losses in asked if of for loss in losses]
+        return f" in the contexts {names}", told
 
 
 def output_format(flags: dict[str, Any], world: World) -> str:
@@ -184,40 +261,116 @@ def _variable(world: World, name: str, kind: type[int], default: int) -> int:
 
 
 def carry_out(command: Command, ctx: click.Context) -> int:
-    """Run a verb: choose the site, call it, show what it returns; its exit code."""
+    """Run a verb: choose the sites, call it, show what it returns; its exit code."""
     world: World = ctx.obj
     invocation = Invocation(world, flags_of(ctx), ctx.command_path)
     ctx.meta[INVOCATION] = invocation
     view = invocation.view()
     schema = SCHEMAS[command.shows] if command.shows else None
+    if command.on_site and invocation.contexts is not None:
+        schema = with_context(schema or CHANGE)
     check(view, schema)
-    on = invocation.site() if command.on_site else invocation
-    assert command.callback is not None
     if not gc.isenabled():
         # `__main__` turned it off for the start, of which all stays.
         gc.freeze()
         gc.enable()
-    result = ctx.invoke(command.callback, on, **ctx.params)
+    if "watch" in invocation.flags:
+        from rdctl.cli.watch import watch
+
+        return watch(lambda: _result(command, ctx, invocation), command, schema, view, invocation)
+    try:
+        result = _result(command, ctx, invocation)
+    except (RdctlError, KeyboardInterrupt, Ended) as error:
+        # Which of the names are done by then is in the message, if any.
+        _keep_failed([Failure(str(command.name), told(error), whole=True)], ctx, invocation)
+        raise
+    return _shown(result, schema, view, ctx, invocation)
+
+
+def _keep_failed(failures: Sequence[Failure], ctx: click.Context, invocation: Invocation) -> None:
+    bulk = bulk_of(ctx)
+    if bulk.failed is not None and not invocation.effects.dry_run:
+        bulk.keep_failed(failures, invocation.effects)
+
+
+def _result(command: Command, ctx: click.Context, invocation: Invocation) -> Result:
+    """What the verb returns, of one site or of a fleet of them."""
+    assert command.callback is not None
+    if not command.on_site:
+        result: Result = ctx.invoke(command.callback, invocation, **ctx.params)
+        return result
+    if invocation.contexts is not None:
+        from rdctl.cli import fleet
+
+        return fleet.result(command, ctx, invocation, invocation.contexts)
+    site = invocation.site()
+    invocation.in_sandbox = site.in_sandbox
+    found: Result = ctx.invoke(command.callback, site, **ctx.params)
+    return found
+
+
+def _shown(
+    result: Result, schema: Schema | None, view: View, ctx: click.Context, invocation: Invocation
+) -> int:
+    """Show it; the exit code that follows from it."""
+    world = invocation.world
+    bulk = bulk_of(ctx)
+    if isinstance(result, Report) and bulk.given:
+        result = Report(map(bulk.numbered, result))
+    if isinstance(result, Listing) and bulk.given:
+        result.items = bulk.numbering(result, result.items)
     invocation.report = report = result if isinstance(result, Report) else None
-    if invocation.effects.dry_run and (report is not None or invocation.effects.plan):
-        result = Plan(invocation.effects.plan, report)
-    elif isinstance(on, Site) and on.in_sandbox:
+    dry_run = invocation.effects.dry_run
+    ended: BaseException | None = None
+    # Lines would run through the bar; a document is written when all is known.
+    if report is not None and (world.stderr.tty or dry_run or view.in_one):
+        ended = _completed(report)
+        invocation.end_progress()
+    if isinstance(result, Listing) and world.stdout.tty:
+        invocation.leave_out_progress()
+    shown, plan = result, [line for door in invocation.doors for line in door.plan]
+    if dry_run and (report is not None or plan):
+        shown = Plan(plan, report, invocation.plans)
+    try:
+        render(shown, schema, view, world.stdout, invocation.notice)
+    except BrokenPipeError:
+        if report is not None:  # a change never stops because nobody reads of it
+            _completed(report)
+        raise
+    finally:
+        invocation.end_progress()
+        if isinstance(result, Report | Listing):
+            failures = [one for one in result.so_far if isinstance(one, Failure)]
+            show_failures(world, failures)
+            _keep_failed(failures, ctx, invocation)
+    if ended is not None:
+        raise ended
+    if invocation.in_sandbox and not dry_run:
         if report.changes if report is not None else invocation.effects.done:
             invocation.notice("[sandbox]")
-    if report is not None:
-        show_failures(world, report.failures)
-    render(result, schema, view, world.stdout, invocation.notice)
     if isinstance(result, Listing):
-        return _ended_listing(result, invocation)
+        _tell_markers(result, invocation)
+        return int(result.exit)
     if isinstance(result, Raw) and result.error is not None:
         show_error(world, result.error)
         return int(result.error.exit)
     return int(report.exit if report is not None else Exit.OK)
 
 
-def _ended_listing(listing: Listing, invocation: Invocation) -> int:
-    """What could not be shown, and where to go on, are known when all was taken."""
-    show_failures(invocation.world, listing.failures)
+def _completed(report: Report) -> BaseException | None:
+    """All that is to be done is done; the signal that ended it before."""
+    try:
+        for _ in report:
+            pass
+    except (KeyboardInterrupt, Ended) as error:
+        return error
+    return None
+
+
+def _tell_markers(listing: Listing, invocation: Invocation) -> None:
+    """Where to go on is known when all was taken."""
     if listing.marker is not None:
         invocation.notice(f"More follow; go on with: --marker {quoted(listing.marker)}")
-    return int(listing.exit)
+    for context, marker in listing.markers.items():
+        words = f"-c {context} --marker {quoted(marker)}"
+        invocation.notice(f"More follow in {context}; go on with: {words}")

@@ -17,15 +17,22 @@ if TYPE_CHECKING:
 
 def show_failures(world: World, failures: Sequence[Failure]) -> None:
     """The failures for people; those of which the same is to be said are told of once."""
-    for _, alike in groupby(failures, lambda failure: (failure.action, failure.error.message)):
+
+    def told(failure: Failure) -> tuple[str | None, str, str]:
+        return failure.context, failure.action, failure.error.message
+
+    for (context, action, _), alike in groupby(failures, told):
         first, *others = alike
-        show_error(world, first.error, first.action, len(others))
+        prefix = f"{context}: {action}" if context else action
+        show_error(world, first.error, prefix, len(others))
 
 
 def show_error(world: World, error: RdctlError, prefix: str | None = None, others: int = 0) -> None:
     """An error for people, on stderr: what failed and why, then what to do next."""
     target = error.target
     start = f"rdctl: {prefix}" if prefix else "rdctl"
+    if prefix and error.facts.get("line"):
+        start += f": line {error.facts['line']}"
     message = defuse(error.message)
     more = f" and {others} more" if others else ""
     if prefix and target and (more or escape(target) not in message):

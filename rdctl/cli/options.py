@@ -8,9 +8,10 @@ import click
 
 from rdctl.output import FORMATS
 
-# Where click's context keeps what was typed, and the run of the verb.
+# Where click's context keeps what was typed, the run of the verb, and names from standard input.
 _KEPT = "rdctl.flags"
 INVOCATION = "rdctl.invocation"
+BULK = "rdctl.bulk"
 
 
 class Global(NamedTuple):
@@ -21,10 +22,17 @@ class Global(NamedTuple):
     value: str | tuple[str, ...] | None
     help: str
     type: Any = None
+    several: bool = False
 
 
 GLOBALS = (
-    Global("context", ("-c", "--context"), "NAME", "The context to work in."),
+    Global(
+        "context",
+        ("-c", "--context"),
+        "NAME",
+        "The context to work in; several: a,b or 'rack1-*'.",
+        several=True,
+    ),
     Global("local", ("--local",), None, "RapidDisk on this machine, through the kernel."),
     Global("rapiddisk_url", ("--rapiddisk-url",), "URL", "The rapiddiskd: http://HOST:9118."),
     Global("oio_url", ("--oio-url",), "URL", "The oio-proxy: http://HOST:6002."),
@@ -33,7 +41,12 @@ GLOBALS = (
     Global("output", ("-o", "--output"), FORMATS, "The format of what is shown."),
     Global("json", ("--json",), None, "The same as -o json."),
     Global("columns", ("--columns",), "KEY,KEY", "Only these keys, in this order."),
-    Global("sort_by", ("--sort-by",), "[-]KEY", "Sort a listing; - means descending."),
+    Global(
+        "sort_by",
+        ("--sort-by",),
+        "[-]KEY",
+        "Sort a listing, which needs all of it; - means descending.",
+    ),
     Global("no_headers", ("--no-headers",), None, "No line of headings."),
     Global("nul", ("-0",), None, "Names as they are, each ended by NUL; implies -o name."),
     Global("query", ("--query",), "JMESPATH", "An expression applied to the items."),
@@ -42,8 +55,15 @@ GLOBALS = (
     Global("dry_run", ("--dry-run",), None, "Show what would be done, and do nothing."),
     Global("timeout", ("--timeout",), "S", "Seconds for the whole command.", click.FLOAT),
     Global("retries", ("--retries",), "N", "Further attempts of a read.", click.IntRange(0, 100)),
+    Global(
+        "parallel",
+        ("--parallel",),
+        "N",
+        "So many names, or chunks, at a time.",
+        click.IntRange(1, 256),
+    ),
     Global("request_id", ("--request-id",), "ID", "The id that OpenIO's services log."),
-    Global("trace", ("--trace",), None, "Show every request, as curl, on stderr."),
+    Global("trace", ("--trace",), None, "Show each step as a line for a shell, on stderr."),
     Global("quiet", ("-q", "--quiet"), None, "Only data, and errors."),
     Global("color", ("--color",), ("auto", "always", "never"), "Colors on a terminal."),
 )
@@ -58,7 +78,8 @@ def flags_of(context: click.Context) -> dict[str, Any]:
 def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:
     source = context.get_parameter_source(str(param.name))
     if source is click.core.ParameterSource.COMMANDLINE:
-        flags_of(context)[str(param.name).removeprefix("global_")] = value
+        kept = ",".join(value) if isinstance(value, tuple) else value
+        flags_of(context)[str(param.name).removeprefix("global_")] = kept
 
 
 def _option(entry: Global, hidden: bool) -> click.Option:
@@ -73,14 +94,37 @@ def _option(entry: Global, hidden: bool) -> click.Option:
         expose_value=False,
         callback=_keep,
         hidden=hidden,
+        multiple=entry.several,
         **kind,
     )
+
+
+_WHOLE_HYPHEN = "\u2011"
+
+
+class _Formatter(click.HelpFormatter):
+    """Help in which no word is parted at a hyphen: who looks for `--dry-run` has to find it."""
+
+    def write_text(self, text: str) -> None:
+        super().write_text(text.replace("-", _WHOLE_HYPHEN))
+
+    def write_dl(self, rows: Any, *args: Any, **kwargs: Any) -> None:
+        whole = [(term, meaning.replace("-", _WHOLE_HYPHEN)) for term, meaning in rows]
+        super().write_dl(whole, *args, **kwargs)
+
+    def getvalue(self) -> str:
+        return super().getvalue().replace(_WHOLE_HYPHEN, "-")
+
+
+class _Context(click.Context):
+    formatter_class = _Formatter
 
 
 class WithGlobals(click.Command):
     """A command that understands the global options beside its own, which win a clash. They are
     shown once, in the help of the root."""
 
+    context_class = _Context
     _all_params: list[click.Parameter] | None = None
 
     def get_params(self, ctx: click.Context) -> list[click.Parameter]:

@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING
 import click
 import click.exceptions
 
+from rdctl.cli.lazy import NoSuchVerb
 from rdctl.cli.messages import show_error
-from rdctl.cli.options import INVOCATION
+from rdctl.cli.options import BULK, INVOCATION
 from rdctl.cli.root import root
 from rdctl.errors import Code, Ended, Exit, RdctlError, told
+from rdctl.units import guess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -64,7 +66,7 @@ def run(argv: Sequence[str], world: World) -> int:
         except click.ClickException as error:
             code = _failed(RdctlError(Code.USAGE, error.format_message()), argv, world)
         except RdctlError as error:
-            code = _failed(error, argv, world)
+            code = _failed(_located(error, context), argv, world)
         except (KeyboardInterrupt, Ended) as error:
             code = _failed(_ended(error, context), argv, world)
         world.stdout.flush()
@@ -82,6 +84,12 @@ def run(argv: Sequence[str], world: World) -> int:
     return code
 
 
+def _located(error: RdctlError, context: click.Context | None) -> RdctlError:
+    """The error, with where its target stands on standard input, if it came from there."""
+    bulk = context.meta.get(BULK) if context is not None else None
+    return error if bulk is None else bulk.located(error)
+
+
 def _no_verb(error: click.exceptions.NoArgsIsHelpError, argv: Sequence[str], world: World) -> int:
     """Nothing behind a noun: people get its help."""
     if _wanted_format(argv, world) in ("json", "yaml", "ndjson"):
@@ -91,11 +99,25 @@ def _no_verb(error: click.exceptions.NoArgsIsHelpError, argv: Sequence[str], wor
 
 
 def _usage(error: click.UsageError) -> RdctlError:
-    message = error.format_message()
+    # click's own guesses stand in its message, ours in the hint.
+    message = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
     hint = None
     if error.ctx is not None:
-        hint = f"See: {error.ctx.command_path} --help"
+        hint = f"{_meant(error)} See: {error.ctx.command_path} --help".lstrip()
     return RdctlError(Code.USAGE, message, hint=hint)
+
+
+def _meant(error: click.UsageError) -> str:
+    """What was probably meant by a word that click does not know."""
+    if isinstance(error, NoSuchVerb):
+        return guess(error.word, error.known)
+    if isinstance(error, click.NoSuchOption):
+        return guess(error.option_name, error.possibilities or ())
+    if isinstance(error, click.BadParameter) and error.param is not None:
+        word, none_of, _ = error.message.partition("' is not one of ")
+        if none_of:
+            return guess(word.removeprefix("'"), getattr(error.param.type, "choices", ()))
+    return ""
 
 
 def _failed(error: RdctlError, argv: Sequence[str], world: World) -> int:
@@ -140,14 +162,26 @@ def _wanted_format(argv: Sequence[str], world: World) -> str:
 _SHORT_FLAGS = "(?s)-[0hqy]*(?:o(?P<form>.*))?"
 
 
+# Acts that are told one by one.
+MOST_TOLD = 5
+
+
 def _invocation(context: click.Context | None) -> Invocation | None:
     return context.meta.get(INVOCATION) if context is not None else None
 
 
 def _done_before(context: click.Context | None) -> str:
     invocation = _invocation(context)
-    done = invocation.effects.done if invocation is not None else []
-    return "; done before: " + ", ".join(done) if done else ""
+    done = _of_all(invocation, "done") if invocation is not None else []
+    told = ", ".join(done[:MOST_TOLD])
+    if len(done) > MOST_TOLD:
+        told += f" and {len(done) - MOST_TOLD} more"
+    return f"; done before: {told}" if done else ""
+
+
+def _of_all(invocation: Invocation, what: str) -> list[str]:
+    """What all doors of a run tell of one kind: done, under_way, left or undone."""
+    return [one for door in invocation.doors for one in getattr(door, what)]
 
 
 def _ended(error: KeyboardInterrupt | Ended, context: click.Context | None) -> RdctlError:
@@ -157,15 +191,17 @@ def _ended(error: KeyboardInterrupt | Ended, context: click.Context | None) -> R
     message = code.word + _done_before(context)
     hint = None
     if invocation is not None:
-        effects = invocation.effects
-        if effects.under_way:
-            message += f"; under way, its fate is not known: {effects.under_way}"
+        under_way, left, undone = (
+            ", ".join(_of_all(invocation, kind)) for kind in ("under_way", "left", "undone")
+        )
+        if under_way:
+            message += f"; under way, its fate is not known: {under_way}"
             hint = "Look what became of it before you do it again."
-        elif effects.left:
-            message += "; left behind, it could not be undone: " + ", ".join(effects.left)
-        elif effects.undone:
-            message += "; begun and undone: " + ", ".join(effects.undone)
-        elif not effects.done:
+        elif left:
+            message += f"; left behind, it could not be undone: {left}"
+        elif undone:
+            message += f"; begun and undone: {undone}"
+        elif not _of_all(invocation, "done"):
             message += "; nothing was changed"
     return RdctlError(code, message, hint=hint)
 

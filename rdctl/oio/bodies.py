@@ -86,10 +86,14 @@ def wanted_keys(arguments: Arguments) -> Sent:
 
 
 def containers(arguments: Arguments) -> Sent:
+    """`own` has the properties that a name has beside those of all."""
+    own = arguments.get("own", {})
     entries = []
     for name in arguments["names"]:
         entry: dict[str, Any] = {"name": name}
-        entry |= {key: arguments[key] for key in ("properties", "system") if arguments.get(key)}
+        properties = {**arguments.get("properties", {}), **own.get(name, {})}
+        entry |= {"properties": properties} if properties else {}
+        entry |= {"system": arguments["system"]} if arguments.get("system") else {}
         entries.append(entry)
     return Sent(encoded({"containers": entries}))
 

@@ -5,13 +5,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from itertools import chain, islice
+from itertools import chain
 from typing import Any, NamedTuple
 
 from rdctl.errors import Code, RdctlError, told
 from rdctl.output import cells
 from rdctl.output.columns import CHANGE, Column, Schema, check_key, known, select
-from rdctl.result import Change, Failure, Item, Listing, Plan, Raw, Report, Text
+from rdctl.result import (
+    Change,
+    Data,
+    Failure,
+    InContext,
+    Item,
+    Listing,
+    Plan,
+    Raw,
+    Report,
+    Result,
+    Text,
+)
 from rdctl.units import CONTROL, escape, natural, raw_bytes
 from rdctl.world import Stream
 
@@ -33,6 +45,11 @@ class View(NamedTuple):
     width: int = 80
     quiet: bool = False
 
+    @property
+    def in_one(self) -> bool:
+        """Whether all that is shown must be known before any of it is written."""
+        return self.format in ("json", "yaml") or bool(self.query or self.table_style)
+
 
 def check(view: View, schema: Schema | None) -> None:
     """Raise a usage error for a column or a query that cannot be, before anything is done."""
@@ -49,7 +66,7 @@ def check(view: View, schema: Schema | None) -> None:
 
 
 def render(
-    result: Listing | Item | Report | Plan | Text | Raw,
+    result: Result,
     schema: Schema | None,
     view: View,
     out: Stream,
@@ -60,12 +77,14 @@ def render(
         out.write_bytes(result.data)
         if out.tty and not result.data.endswith(b"\n"):
             out.write("\n")
+    elif isinstance(result, Data):
+        _data(result, out)
     elif isinstance(result, Text):
         out.write(result.text)
     elif isinstance(result, Plan):
         _plan(result, view, out)
     elif isinstance(result, Report):
-        _report(result, view, out)
+        _report(result, schema or CHANGE, view, out)
     elif schema is None:
         raise AssertionError("a command that shows something names its schema")
     elif isinstance(result, Item):
@@ -74,13 +93,37 @@ def render(
         _listing(result, schema, view, out, notice)
 
 
+# What a terminal takes for more than text.
+_NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
+
+
+def _data(data: Data, out: Stream) -> None:
+    for block in data.blocks:
+        if out.tty and _NO_TEXT.search(block):
+            raise RdctlError(
+                Code.USAGE,
+                "that is no text, and a terminal might take it for commands",
+                hint="Write it to a file with --to FILE, or hand it to another program.",
+            )
+        out.write_bytes(block)
+
+
 # --- rows -------------------------------------------------------------------------------------
+
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
 
 
 def as_data(value: Any) -> Any:
     """Named tuples, however deep, as mappings: what JSON is made of."""
-    if hasattr(value, "_asdict"):
-        return {key: as_data(entry) for key, entry in value._asdict().items()}
+    if isinstance(value, InContext):
+        return {"context": value.context, **as_data(value.value)}
+    if hasattr(value, "_fields"):
+        # Most of a long listing is what it is already, and needs no call to be found so.
+        return {
+            key: entry if type(entry) in _PLAIN else as_data(entry)
+            for key, entry in zip(value._fields, value, strict=True)
+        }
     if isinstance(value, Mapping):
         return {key: as_data(entry) for key, entry in value.items()}
     if isinstance(value, list | tuple):
@@ -108,6 +151,25 @@ def _rows(listing: Listing, schema: Schema, view: View) -> Iterator[Row]:
     return chain(valued, nulls)
 
 
+def rows_of(result: Listing | Item, schema: Schema, view: View) -> Iterator[Row]:
+    """The rows of a listing in the order that was asked for, or the one of a thing."""
+    if isinstance(result, Item):
+        return iter([as_data(result.value)])
+    return _rows(result, schema, view)
+
+
+def stamped(row: Row, time: str, schema: Schema, view: View) -> str:
+    """A row as a line of ndjson that begins with the time at which it was so."""
+    return dumps({"time": time, **_with_hex(_narrow(row, view), schema)}) + "\n"
+
+
+def table_columns(
+    row: Row, schema: Schema, view: View, also: Sequence[str] = ()
+) -> Sequence[Column]:
+    """The columns of a table with rows like this one."""
+    return _columns(schema, view, table=True, also=also)
+
+
 def _columns(
     schema: Schema, view: View, *, table: bool, also: Sequence[str] = ()
 ) -> Sequence[Column]:
@@ -129,10 +191,15 @@ def _narrow(row: Row, view: View) -> Row:
 # --- one document -----------------------------------------------------------------------------
 
 
+# One encoder: json.dumps would make one for every row.
+_encoded = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def dumps(value: Any) -> str:
     """JSON that holds any name: what could harm a terminal, and bytes that are not UTF-8, are
     escaped."""
-    return CONTROL.sub(_code_point, json.dumps(value, ensure_ascii=False))
+    text = _encoded(value)
+    return text if text.isprintable() else CONTROL.sub(_code_point, text)
 
 
 def dumps_yaml(value: Any) -> str:
@@ -176,7 +243,9 @@ def _report_document(report: Report) -> Row:
 
 
 def _failure_data(failure: Failure) -> Row:
-    return {"action": failure.action, **error_data(failure.error), "fate": failure.fate}
+    data: Row = {"context": failure.context} if failure.context else {}
+    data |= {"action": failure.action, **error_data(failure.error)}
+    return {**data, "fate": failure.fate}
 
 
 def _write_document(document: Any, view: View, out: Stream) -> None:
@@ -233,7 +302,7 @@ def _queried(data: Any, view: View, out: Stream) -> None:
     if view.format == "ndjson":
         out.write("".join(dumps(entry) + "\n" for entry in entries))
     elif view.format == "name":
-        _names(entries, view, out)
+        _names(((None, entry) for entry in entries), view, out)
     elif entries and all(isinstance(entry, Mapping) for entry in entries):
         keys = list(dict.fromkeys(key for entry in entries for key in entry))
         columns = [Column(key, escape(key.upper()), "") for key in keys]
@@ -264,7 +333,7 @@ def _listing(
         for row in rows:
             out.write(dumps(_with_hex(_narrow(row, view), schema)) + "\n")
     elif view.format == "name":
-        _names((row[schema.named_by] for row in rows), view, out)
+        _names(((row.get("context"), row[schema.named_by]) for row in rows), view, out)
     else:
         first = next(rows, None)
         if first is None and view.format == "table":
@@ -285,6 +354,8 @@ def _end(listing: Listing) -> Row:
     end: Row = {"complete": not listing.failures and listing.marker is None}
     if listing.marker is not None:
         end["marker"] = listing.marker
+    if listing.markers:
+        end |= {"complete": False, "markers": listing.markers}
     if listing.failures:
         end["errors"] = [_failure_data(failure) for failure in listing.failures]
     return end
@@ -321,16 +392,18 @@ def _with_hex(row: Row, schema: Schema) -> Row:
     return row
 
 
-def _names(names: Iterable[Any], view: View, out: Stream) -> None:
+def _names(names: Iterable[tuple[str | None, Any]], view: View, out: Stream) -> None:
+    """Names; each behind its context and a tab, where there are several."""
     unprintable = []
-    for value in names:
+    for context, value in names:
         name = _scalar(value)
+        where = f"{context}\t" if context else ""
         if view.nul:
-            out.write(name + "\0")
+            out.write(f"{where}{name}\0")
         elif CONTROL.search(name):
-            unprintable.append(escape(name))
+            unprintable.append(escape(where + name))
         else:
-            out.write(name + "\n")
+            out.write(f"{where}{name}\n")
     if unprintable:
         raise RdctlError(
             Code.UNPRINTABLE,
@@ -352,7 +425,7 @@ def _scalar(value: Any) -> str:
 
 def _quoted(text: str, view: View) -> str:
     text = escape(text)
-    if view.format == "csv" and any(char in text for char in ',"'):
+    if view.format == "csv" and ("," in text or '"' in text):
         return '"' + text.replace('"', '""') + '"'
     return text
 
@@ -360,10 +433,7 @@ def _quoted(text: str, view: View) -> str:
 def _write_rows(rows: Iterator[Row], columns: Sequence[Column], view: View, out: Stream) -> None:
     if view.format in ("csv", "tsv"):
         separator = "," if view.format == "csv" else "\t"
-        rows, peek = _peek(rows)
         keys = [column.key for column in columns]
-        if peek is not None and "context" in peek:
-            keys.insert(0, "context")
         if view.headers:
             out.write(separator.join(_quoted(key, view) for key in keys) + "\n")
         # A line with nothing on it is no row for a reader of CSV.
@@ -374,15 +444,7 @@ def _write_rows(rows: Iterator[Row], columns: Sequence[Column], view: View, out:
         return
     from rdctl.output import tables
 
-    rows, peek = _peek(rows)
-    if peek is not None and "context" in peek:
-        columns = [Column("context", "CONTEXT", ""), *columns]
     tables.write(rows, columns, view, out)
-
-
-def _peek(rows: Iterator[Row]) -> tuple[Iterator[Row], Row | None]:
-    some = list(islice(rows, 1))
-    return chain(some, rows), some[0] if some else None
 
 
 # --- one thing, changes, plans ----------------------------------------------------------------
@@ -397,7 +459,7 @@ def _item(row: Row, schema: Schema, view: View, out: Stream) -> None:
     elif view.format == "ndjson":
         out.write(dumps(_with_hex(_narrow(row, view), schema)) + "\n")
     elif view.format == "name":
-        _names([row[schema.named_by]], view, out)
+        _names([(None, row[schema.named_by])], view, out)
     elif view.format in ("csv", "tsv") or view.table_style:
         _write_rows(iter([row]), _columns(schema, view, table=False), view, out)
     else:
@@ -414,7 +476,7 @@ def _write_items(rows: Iterator[Row], schema: Schema, view: View, out: Stream) -
         tables.write_item(row, _columns(schema, view, table=True), view, out)
 
 
-def _report(report: Report, view: View, out: Stream) -> None:
+def _report(report: Report, schema: Schema, view: View, out: Stream) -> None:
     if view.query is not None:
         try:
             _queried([change.data() for change in report.changes], view, out)
@@ -424,28 +486,31 @@ def _report(report: Report, view: View, out: Stream) -> None:
     elif view.format in ("json", "yaml"):
         _write_document(_report_document(report), view, out)
     elif view.format == "ndjson":
-        for outcome in report.outcomes:
+        for outcome in report:
             if isinstance(outcome, Change):
                 out.write(dumps(outcome.data()) + "\n")
             else:
                 out.write(dumps({"error": _failure_data(outcome)}) + "\n")
     elif view.format == "name":
-        targets = (change.target for change in report.changes)
-        _names((target for target in targets if target is not None), view, out)
+        changes = (outcome for outcome in report if isinstance(outcome, Change))
+        named = ((change.context, change.target) for change in changes if change.target is not None)
+        _names(named, view, out)
     elif view.format in ("csv", "tsv") or view.table_style:
-        rows = (_outcome_row(outcome) for outcome in report.outcomes)
-        _write_rows(rows, _columns(CHANGE, view, table=False), view, out)
-    elif not view.quiet:
-        for change in report.changes:
-            out.write(_told(change, view) + "\n")
+        rows = (_outcome_row(outcome) for outcome in report)
+        _write_rows(rows, _columns(schema, view, table=False), view, out)
+    else:
+        for outcome in report:
+            if isinstance(outcome, Change) and not view.quiet:
+                out.write(_told(outcome, view) + "\n")
 
 
 def _outcome_row(outcome: Change | Failure) -> Row:
     if isinstance(outcome, Change):
         return {**outcome.data(), "error": None}
     error = outcome.error
-    row: Row = {"action": outcome.action, "target": error.target, "changed": None}
-    return {**row, "verified": None, "error": error.code.word}
+    row: Row = {"context": outcome.context} if outcome.context else {}
+    row |= {"action": outcome.action, "target": error.target, "changed": None}
+    return {**row, "verified": None, "error": error.code.word, "line": error.facts.get("line")}
 
 
 _PAST = {
@@ -467,7 +532,9 @@ def _told(change: Change, view: View) -> str:
     words = f"{target}: {action} done" if "-" in action else f"{target} {past}"
     if change.changed is False:
         words += " already, nothing to do"
-    facts = [_fact(key, value, view) for key, value in change.facts.items()]
+    if change.context:
+        words = f"{change.context}: {words}"
+    facts = [_fact(key, value, view) for key, value in change.facts.items() if key != "line"]
     told = ", ".join(fact for fact in facts if fact)
     if told:
         words += f" ({told})"
@@ -487,10 +554,15 @@ def _fact(key: str, value: Any, view: View) -> str:
 def _plan(plan: Plan, view: View, out: Stream) -> None:
     if view.format in ("json", "yaml", "ndjson"):
         document: Row = {"schema": "rdctl.plan/1", "plan": plan.lines}
+        if plan.contexts is not None:
+            document["contexts"] = plan.contexts
         if plan.report is not None:
             outcomes = _report_document(plan.report)
             document |= {key: outcomes[key] for key in ("status", "results", "errors")}
         _write_document(document, view, out)
     else:
-        for line in plan.lines:
-            out.write(escape(line).replace("\\\\", "\\") + "\n")
+        for context, lines in (plan.contexts or {"": plan.lines}).items():
+            if context:
+                out.write(f"# {context}\n")
+            for line in lines:
+                out.write(escape(line).replace("\\\\", "\\") + "\n")

@@ -22,7 +22,7 @@ from http.client import parse_headers
 from itertools import chain, repeat
 from json import dumps
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 MIB = 1 << 20
 JOIN_SECONDS = 5.0
@@ -47,7 +47,7 @@ class Connection:
         self._requests = requests
         self._stopping = stopping
 
-    def receive(self) -> None:
+    def receive(self) -> Request:
         """Read one request and record it; ConnectionError when the client leaves before its end."""
         with self._sock.makefile("rb") as stream:
             words = stream.readline().decode("latin-1").split()
@@ -58,7 +58,9 @@ class Connection:
             body = stream.read(length)
         if len(body) < length:
             raise ConnectionAbortedError("the request has no end")
-        self._requests.append(Request(words[0], words[1], headers, body))
+        request = Request(words[0], words[1], headers, body)
+        self._requests.append(request)
+        return request
 
     def wait_for_bytes(self) -> None:
         """Return when the client has sent something, which stays unread."""
@@ -101,7 +103,7 @@ class FaultServer:
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
 
-    def __enter__(self) -> FaultServer:
+    def __enter__(self) -> Self:
         self._start(self._accept)
         return self
 

@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any
 from urllib.parse import unquote
 
-from tests.fakes.faults import Behaviour, Connection, FaultServer, head
+from tests.fakes.faults import Behaviour, Connection, FaultServer, Request, head
 
 MIB = 1 << 20
 DIALECTS = ("7.2.1", "8.2.0", "9.0.0-deb", "9.2.0")
@@ -67,8 +67,8 @@ class Received(Connection):
     def __init__(self, connection: Connection) -> None:
         self.__dict__.update(connection.__dict__)
 
-    def receive(self) -> None:
-        return
+    def receive(self) -> Request:
+        return self._requests[-1]
 
 
 class Daemon:

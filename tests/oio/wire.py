@@ -68,6 +68,7 @@ class Answering(requests.adapters.BaseAdapter):
         given = self._answers
         reply = given(sent) if callable(given) else given[len(self.sent) - 1]
         response = requests.Response()
+        response.request = request
         response.status_code = reply.status
         response.reason = reply.reason
         response.headers.update(reply.headers)

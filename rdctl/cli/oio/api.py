@@ -56,6 +56,7 @@ def _headers(context: click.Context, param: click.Parameter, value: Any) -> dict
 
 @verb(
     "api",
+    fleet=False,
     examples=[
         "rdctl -c sandbox oio api GET conscience/info",
         "rdctl -c sandbox oio api GET /v3.0/status",

@@ -6,11 +6,12 @@ import functools
 import json
 import re
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.arguments import expanded
+from rdctl.cli.arguments import bulk_options, expanded
 from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse
 
@@ -31,9 +32,17 @@ def hex_id(context: click.Context, param: click.Parameter, value: str | None) ->
 
 
 _IDS = {
-    "cid": click.option("--cid", metavar="HEX", callback=hex_id, help="The container by its id."),
+    "cid": click.option(
+        "--cid",
+        metavar="HEX",
+        callback=hex_id,
+        help="The id of the container, in place of its name.",
+    ),
     "content_id": click.option(
-        "--content-id", metavar="HEX", callback=hex_id, help="The content by its id."
+        "--content-id",
+        metavar="HEX",
+        callback=hex_id,
+        help="The id of the content, in place of PATH.",
     ),
     "version": click.option(
         "--content-version", "version", metavar="V", help="This version, not the latest."
@@ -42,17 +51,19 @@ _IDS = {
 
 
 def target(
-    kind: str, *, several: bool = False, rest: str = "", new: bool = False
+    kind: str, *, several: bool = False, rest: str = "", new: bool = False, whole: bool = False
 ) -> Callable[[Function], Function]:
     """The arguments that say what a command is about; the function gets a Place (a list of them
     with `several`), and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. None
     is what was not typed; a list may be empty all the same, when standard input was.
 
     `--cid` stands in place of the container or reference, `--content-id` in place of the path, but
-    for what is `new`: that has no id yet. The names are one list to click, since which of them are
+    for what is `new`: that has no id yet. `whole`: without a path it is about the container. In
+    `FILE...` a `-` is no list of names. The names are one list to click, since which of them are
     there depends on these options.
     """
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
+    usage = usage.replace("PATH...", "[PATH...]") if whole else usage
     taken = ["cid"] if kind == "content" or not new else []
     taken += ["content_id", "version"] if kind == "content" and not new else []
 
@@ -62,14 +73,15 @@ def target(
             context = click.get_current_context()
             given = list(words)
             ids = {key: options.pop(key) if key in taken else None for key in _IDS}
-            places = _places(context, site, kind, several, given, ids)
+            places = _places(context, site, kind, several, given, ids, whole)
             values = _rest(context, given, rest)
+            site.oio.about(places)
             return function(site, places if several else places[0], *values, **options)
 
         with_target = click.argument("words", nargs=-1, metavar=usage)(with_target)
         for key in taken:
             with_target = _IDS[key](with_target)
-        return with_target
+        return bulk_options(with_target) if several else with_target
 
     return decorate
 
@@ -81,6 +93,7 @@ def _places(
     several: bool,
     given: list[str],
     ids: dict[str, str | None],
+    whole: bool,
 ) -> list[Place]:
     """Take the words of the target off the given ones."""
     cid, content_id, version = ids["cid"], ids["content_id"], ids["version"]
@@ -92,6 +105,8 @@ def _places(
     container = None if cid else _taken(context, given, False, "CONTAINER")[0]
     if content_id:
         return [site.oio.place(container, cid, None, content_id, version)]
+    if whole and not given:
+        return [site.oio.place(container, cid)]
     paths = _taken(context, given, several, "PATH")
     return [site.oio.place(container, cid, path, None, version) for path in paths]
 
@@ -101,7 +116,7 @@ def _taken(context: click.Context, given: list[str], several: bool, word: str) -
         raise click.UsageError(f"Missing argument '{word}'.", context)
     if not several:
         return [_name(given.pop(0), word)]
-    names = expanded(context.obj, given)
+    names = expanded(context, given)
     given.clear()
     return [_name(name, word) for name in names]
 
@@ -119,7 +134,8 @@ def _rest(context: click.Context, given: list[str], rest: str) -> list[Any]:
         if bare.endswith("..."):
             if not given and bare == word:
                 raise click.UsageError(f"Missing argument '{bare}'.", context)
-            values.append(expanded(context.obj, given) if given else None)
+            names = list if bare == "FILE..." else partial(expanded, context)
+            values.append(names(given) if given else None)
             given.clear()
         elif given:
             values.append(given.pop(0))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.arguments import expanded, names
+from rdctl.cli.arguments import bulk_options, expanded, names
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.arguments import pairs_option
@@ -23,7 +23,10 @@ _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 group = LazyGroup(
     "conscience",
-    help="Which services there are.",
+    help="""Which services there are.
+
+    The conscience knows every service of the namespace and gives it a score: 0 keeps new work
+    away from it, 100 is best.""",
     children={
         "info": (_HERE + "info", "Show the namespace."),
         "types": (_HERE + "types", "List the types of services."),
@@ -44,7 +47,8 @@ def address(context: click.Context, param: click.Parameter, value: str | None) -
 
 def checked_address(word: str) -> str:
     if not _ADDRESS.fullmatch(word):
-        raise RdctlError(Code.USAGE, f"'{escape(word)}' is not the address of a service, IP:PORT")
+        message = f"'{escape(word)}' is not the address of a service, IP:PORT"
+        raise RdctlError(Code.USAGE, message, target=word)
     return word
 
 
@@ -52,12 +56,13 @@ def _addresses(
     context: click.Context, param: click.Parameter, value: tuple[str, ...]
 ) -> list[str] | None:
     """None when nothing was typed, which is not the same as none on standard input."""
-    return [checked_address(word) for word in expanded(context.obj, value)] if value else None
+    return [checked_address(word) for word in expanded(context, value)] if value else None
 
 
 @verb(
     "info",
     shows="rdctl.oio.namespace/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio conscience info",
         "rdctl -c sandbox oio conscience info --json --query storage_policies",
@@ -73,6 +78,7 @@ def info(site: Site) -> Item:
 @verb(
     "types",
     shows="rdctl.oio.type/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio conscience types",
         "rdctl -c sandbox oio conscience types -o name",
@@ -88,6 +94,7 @@ def types(site: Site) -> Listing:
 @verb(
     "list",
     shows="rdctl.oio.service/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio conscience list",
         "rdctl -c sandbox oio conscience list rawx meta2 --sort-by score",
@@ -117,7 +124,8 @@ def list_services(site: Site, types: list[str] | None, full: bool) -> Listing:
 def register(site: Site, type: str, address: str, tags: dict[str, str]) -> Report:
     """Make a service known.
 
-    Services do so by themselves; by hand it is for tests and repairs."""
+    Services do so by themselves; by hand it is for tests and repairs. One that is known already
+    gets these tags in place of its own."""
     return site.oio.conscience.register(type, address, tags)
 
 
@@ -130,6 +138,7 @@ def register(site: Site, type: str, address: str, tags: dict[str, str]) -> Repor
 )
 @click.argument("type")
 @click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True, callback=_addresses)
+@bulk_options
 @click.option(
     "--score",
     type=click.IntRange(0, 100),
@@ -155,6 +164,7 @@ def lock(site: Site, type: str, addresses: list[str], score: int) -> Report:
 )
 @click.argument("type", required=False)
 @click.argument("addresses", metavar="[ADDRESS...]", nargs=-1, callback=_addresses)
+@bulk_options
 @click.option("--all", "everything", is_flag=True, help="All services, of TYPE or of every type.")
 def unlock(site: Site, type: str | None, addresses: list[str] | None, everything: bool) -> Report:
     """Let the scores of services go.

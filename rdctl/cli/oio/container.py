@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rdctl.cli.arguments import bulk_of
 from rdctl.cli.command import Command, verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.arguments import (
@@ -28,7 +29,10 @@ _HERE = "rdctl.cli.oio.container:"
 
 group = LazyGroup(
     "container",
-    help="Containers, and what they hold.",
+    help="""Containers, and what they hold.
+
+    A container belongs to an account (--account) and holds contents. Its base, a database on
+    meta2 services, lists them; what they consist of lies in chunks on rawx services.""",
     children={
         "create": (_HERE + "create", "Create containers."),
         "show": (_HERE + "show", "Show what containers are."),
@@ -64,12 +68,15 @@ def create(
 
     Several go to the server a hundred at a time. One that exists is left as it is, without these
     properties, and that is no error."""
-    return site.oio.containers.create(places, properties, system)
+    given = bulk_of(click.get_current_context()).given
+    own = {name: entry.properties for name, entry in given.items() if entry.properties}
+    return site.oio.containers.create(places, properties, system, own)
 
 
 @verb(
     "show",
     shows="rdctl.oio.container/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio container show photos",
         "rdctl -c sandbox oio container show photos -o csv --columns container,usage,objects",
@@ -87,13 +94,17 @@ def _listing_options(function: Any) -> Any:
     for option in reversed(
         (
             click.option("--prefix", metavar="P", help="Only names that begin so."),
-            click.option("--delimiter", metavar="D", help="Fold names at this character."),
+            click.option(
+                "--delimiter", metavar="D", help="Fold names at this character: / folds folders."
+            ),
             click.option("--marker", metavar="M", help="Only names after this one."),
             click.option("--end-marker", metavar="M", help="Only names before this one."),
             click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many."),
-            click.option("--deleted", is_flag=True, help="With delete markers."),
-            click.option("--all-versions", is_flag=True, help="With all versions."),
-            click.option("--properties", is_flag=True, help="With the user's properties."),
+            click.option("--deleted", is_flag=True, help="Show delete markers too."),
+            click.option(
+                "--all-versions", is_flag=True, help="Show all versions, not only the latest."
+            ),
+            click.option("--properties", is_flag=True, help="Show the user's properties too."),
         )
     ):
         function = option(function)
@@ -106,6 +117,7 @@ def listing_verb(family: str) -> Command:
     @verb(
         "list",
         shows="rdctl.oio.entry/1",
+        watch=True,
         examples=[
             f"rdctl -c sandbox oio {family} list photos",
             f"rdctl -c sandbox oio {family} list photos --delimiter /",
@@ -158,13 +170,17 @@ list_contents = listing_verb("container")
     ],
 )
 @target("container", several=True)
-@click.option("--flush", is_flag=True, help="Delete all contents before.")
-@click.option("--force", is_flag=True, help="Whatever it holds; chunks stay behind as orphans.")
+@click.option("--flush", is_flag=True, help="Delete all its contents before.")
+@click.option(
+    "--force",
+    is_flag=True,
+    help="Destroy it whatever it holds; chunks stay behind, and nothing finds them.",
+)
 def destroy(site: Site, places: list[Place], flush: bool, force: bool) -> Report:
     """Destroy containers.
 
-    Asks first. One that holds contents is refused without --flush or --force. The reference of
-    that name stays: rdctl oio reference destroy."""
+    Asks first: the container and its properties are lost. One that holds contents is refused
+    without --flush or --force. The reference of that name stays: rdctl oio reference destroy."""
     return site.oio.containers.destroy(places, flush, force)
 
 
@@ -179,7 +195,7 @@ def destroy(site: Site, places: list[Place], flush: bool, force: bool) -> Report
 def flush(site: Site, place: Place) -> Report:
     """Delete all contents of a container.
 
-    Asks first. The container stays, with its properties."""
+    Asks first: they cannot be brought back. The container stays, with its properties."""
     return site.oio.containers.flush(place)
 
 
@@ -232,8 +248,8 @@ def dedup(site: Site, place: Place) -> Report:
 def purge(site: Site, place: Place, max_versions: int | None) -> Report:
     """Delete surplus versions.
 
-    Keeps as many of each name as the container's policy says, or --max-versions. Asks first.
-    A proxy 3.3 fails at this."""
+    Asks first: they are deleted for good. As many of each name are kept as the container's policy
+    says, or --max-versions; the latest always. A proxy 3.3 fails at this."""
     return site.oio.containers.purge(place, max_versions)
 
 
@@ -244,7 +260,9 @@ def _raw(action: str, check: Any, doc: str, *flags: str) -> Command:
         return site.oio.containers.raw(action, place, body, options)
 
     raw.__doc__ = doc + (
-        "\n\nFor repairs by hand: nothing is checked against the chunks. Asks first."
+        "\n\nFor repairs by hand. Beans are the rows of that database: alias (a name), header (a"
+        " content), chunk and property. Asks first: nothing is checked, and a wrong bean makes"
+        " contents unreadable."
     )
     function: Any = raw
     for flag in flags:

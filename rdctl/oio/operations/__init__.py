@@ -3,8 +3,11 @@ confirm, report. A module a noun, as in `cli/oio`; the wire is in `proxy` and `r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
 
+from rdctl.bulk import Workers
 from rdctl.effects import Effects
 from rdctl.oio.model import Place
 from rdctl.oio.operations.account import Accounts
@@ -21,6 +24,10 @@ from rdctl.oio.routes import READ
 from rdctl.result import Raw
 from rdctl.units import escape
 
+if TYPE_CHECKING:
+    from rdctl.oio.operations.download import Downloads
+    from rdctl.oio.operations.upload import Uploads
+
 
 class OpenIO(Acts):
     """One namespace."""
@@ -31,16 +38,50 @@ class OpenIO(Acts):
         effects: Effects,
         account: str | None,
         sleep: Callable[[float], None],
+        workers: Workers,
+        warn: Callable[[str], None],
     ) -> None:
-        super().__init__(proxy, effects, account, sleep)
-        self.conscience = Conscience(proxy, effects, account, sleep)
-        self.references = References(proxy, effects, account, sleep)
-        self.properties = PropertiesOf(proxy, effects, account, sleep)
-        self.containers = Containers(proxy, effects, account, sleep)
-        self.contents = Contents(proxy, effects, account, sleep)
-        self.accounts = Accounts(proxy, effects, account, sleep)
-        self.services = Services(proxy, effects, account, sleep)
-        self.bases = Bases(proxy, effects, account, sleep)
+        super().__init__(proxy, effects, account, sleep, workers)
+        proxy.suggests = True
+        self.conscience = Conscience(proxy, effects, account, sleep, workers)
+        self.references = References(proxy, effects, account, sleep, workers)
+        self.properties = PropertiesOf(proxy, effects, account, sleep, workers)
+        self.containers = Containers(proxy, effects, account, sleep, workers)
+        self.contents = Contents(proxy, effects, account, sleep, workers)
+        self.accounts = Accounts(proxy, effects, account, sleep, workers)
+        self.services = Services(proxy, effects, account, sleep, workers)
+        self.bases = Bases(proxy, effects, account, sleep, workers)
+        self._warn = warn
+
+    @property
+    def dialect(self) -> str | None:
+        """That of the proxy, as far as it is learnt by now."""
+        return self._proxy.dialect
+
+    def server_time(self) -> float | None:
+        """Seconds since 1970 by the clock of the account service; None where it is not told."""
+        return self._proxy.server_time()
+
+    def about(self, places: Sequence[Place]) -> None:
+        """What a command is about: only when it is one name, and that is not there, a near one is
+        looked for."""
+        self._proxy.suggests = len(places) == 1
+
+    @cached_property
+    def uploads(self) -> Uploads:
+        """Whole objects, from files; loaded when it is used, as few commands do."""
+        from rdctl.oio.operations.upload import Uploads
+
+        given = (self._proxy, self._effects, self._account, self._sleep, self._workers)
+        return Uploads(*given, self._warn)
+
+    @cached_property
+    def downloads(self) -> Downloads:
+        """Whole objects, into files."""
+        from rdctl.oio.operations.download import Downloads
+
+        given = (self._proxy, self._effects, self._account, self._sleep, self._workers)
+        return Downloads(*given, self._warn)
 
     def place(
         self,

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
+from rdctl.bulk import Stopped, Workers, left_under_way, not_begun
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError
+from rdctl.errors import Code, Ended, RdctlError, told
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.proxy import Proxy
 from rdctl.result import Change, Failure, Listing, Report
@@ -30,11 +31,13 @@ class Acts:
         effects: Effects,
         account: str | None,
         sleep: Callable[[float], None],
+        workers: Workers,
     ) -> None:
         self._proxy = proxy
         self._effects = effects
         self._account = account
         self._sleep = sleep
+        self._workers = workers
 
     def account_name(self, name: str | None) -> str:
         """The account, or that of the settings; an error that names the ways to set it."""
@@ -146,18 +149,57 @@ class Acts:
         batches: Iterable[Sequence[Place]],
         act: Callable[[Sequence[Place]], Iterable[Change | Failure]],
     ) -> Report:
-        """Batch after batch, whatever fails; only when the proxy is away the rest is not tried."""
-        outcomes: list[Change | Failure] = []
-        away: RdctlError | None = None
-        for batch in batches:
-            if away is not None:
-                outcomes += [Failure(action, _for_target(away, place.name)) for place in batch]
-                continue
-            for outcome in act(batch):
-                outcomes.append(outcome)
+        """All batches, several at a time, whatever fails; only when the proxy is away the rest is
+        not tried."""
+        away: list[RdctlError] = []
+
+        def attempt(batch: Sequence[Place]) -> list[Change | Failure]:
+            if away:
+                return [Failure(action, _for_target(away[0], place.name)) for place in batch]
+            outcomes = list(act(batch))
+            for outcome in outcomes:
                 if isinstance(outcome, Failure) and outcome.error.code is Code.UNREACHABLE:
-                    away = outcome.error
-        return Report(outcomes)
+                    away.append(outcome.error)
+            return outcomes
+
+        waiting = list(batches)
+        self._effects.foretell(f"{action} {place.shown}" for batch in waiting for place in batch)
+        if sum(map(len, waiting)) == 1:
+            return Report(attempt(waiting[0]))
+        return Report(self._outcomes(action, waiting, attempt))
+
+    def _outcomes(
+        self,
+        action: str,
+        waiting: Sequence[Sequence[Place]],
+        attempt: Callable[[Sequence[Place]], list[Change | Failure]],
+    ) -> Iterator[Change | Failure]:
+        """The outcomes in the order of the batches; a signal leaves those that were not begun."""
+        # Of the batches that were begun, by their numbers; None while one is under way.
+        begun: dict[int, list[Change | Failure] | None] = {}
+
+        def one(number: int) -> list[Change | Failure]:
+            begun[number] = None
+            begun[number] = outcomes = attempt(waiting[number])
+            return outcomes
+
+        taken = 0
+        self._workers.progress.begin(sum(map(len, waiting)), "names")
+        try:
+            for outcomes in self._workers.ordered(one, range(len(waiting))):
+                del begun[taken]
+                self._workers.progress.advance(len(waiting[taken]))
+                taken += 1
+                yield from outcomes
+        except (KeyboardInterrupt, Ended, Stopped) as error:
+            stopped = isinstance(error, Stopped)
+            code = self._workers.ended_by if stopped else told(error).code
+            for number in range(taken, len(waiting)):
+                unheard = left_under_way if number in begun else not_begun
+                yield from begun.get(number) or [
+                    Failure(action, unheard(code, place.name)) for place in waiting[number]
+                ]
+            raise
 
     def _try(self, action: str, target: str, act: Callable[[], Any]) -> Failure | None:
         try:
@@ -184,13 +226,23 @@ class Acts:
         """Each place shown; a failure does not end the others."""
         listing = Listing((), vertical=True)
 
+        def one(place: Place) -> Any:
+            try:
+                return show(place)
+            except RdctlError as error:
+                error.target = error.target or place.name
+                return Failure("show", error)
+
         def found() -> Iterator[Any]:
-            for place in distinct(places):
-                try:
-                    yield show(place)
-                except RdctlError as error:
-                    error.target = error.target or place.name
-                    listing.failures.append(Failure("show", error))
+            self._workers.progress.begin(len(wanted), "names")
+            for value in self._workers.ordered(one, wanted) if wanted[1:] else map(one, wanted):
+                self._workers.progress.advance()
+                if isinstance(value, Failure):
+                    listing.failures.append(value)
+                else:
+                    yield value
+
+        wanted = distinct(places)
 
         listing.items = found()
         return listing

@@ -8,10 +8,14 @@ from typing import Any
 
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Service
+from rdctl.oio.near import near
 from rdctl.oio.operations.acts import Acts
+from rdctl.oio.proxy import Proxy
 from rdctl.result import Change, Failure, Item, Listing, Report
-from rdctl.units import guess, natural
+from rdctl.units import escape, guess, natural
 
+# Of the server: it knows no such type of service.
+_NO_TYPE = 453
 # A change shows in the conscience after a second or two at most.
 _SEEN_SECONDS = (0.0, 0.2, 0.5, 1.0, 1.0)
 
@@ -26,8 +30,7 @@ class Conscience(Acts):
         return Listing({"type": name} for name in self._types())
 
     def _types(self) -> list[str]:
-        types: list[str] = self._proxy.read("conscience.types", None, {"what": "types"})
-        return types
+        return _types(self._proxy)
 
     def services(self, types: Sequence[str] | None, full: bool) -> Listing:
         """The services of these types, or of all (None)."""
@@ -40,7 +43,13 @@ class Conscience(Acts):
 
     def _services(self, type: str, full: bool) -> list[Service]:
         query = {"type": type, "full": full}
-        services: list[Service] = self._proxy.read("conscience.list", None, query)
+        try:
+            services: list[Service] = self._proxy.read("conscience.list", None, query)
+        except RdctlError as error:
+            if error.facts.get("remote_status") == _NO_TYPE:
+                error.target, error.message = type, f"{escape(type)}: {error.message}"
+                error.hint = f"{near(self._proxy, type, _types)} {error.hint}".strip()
+            raise
         return _in_order(service._replace(type=type) for service in services)
 
     def local(self) -> Listing:
@@ -94,6 +103,7 @@ class Conscience(Acts):
         action = "unlock" if score is None else "lock"
         scores = {service.address: service.score for service in before}
         failures: dict[str, Failure] = {}
+        self._effects.foretell(f"{action} {type} {address}" for address in scores)
         for address in scores:
             act = partial(
                 self._change,
@@ -180,6 +190,11 @@ class Conscience(Acts):
             return Change(action, address, None, None)
         facts = {"score": service.score, "state": service.state} if service else {}
         return Change(action, address, changed, done or None, facts)
+
+
+def _types(proxy: Proxy) -> list[str]:
+    types: list[str] = proxy.read("conscience.types", None, {"what": "types"})
+    return types
 
 
 def _in_order(services: Iterable[Service]) -> list[Service]:

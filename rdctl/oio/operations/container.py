@@ -20,8 +20,10 @@ class Containers(Acts):
         places: Sequence[Place],
         properties: Mapping[str, str],
         system: Mapping[str, str],
+        own: Mapping[str, Mapping[str, str]],
     ) -> Report:
-        """Containers with the same properties; those that exist stay as they are."""
+        """Containers with the same properties, and by their names with those of their own; those
+        that exist stay as they are."""
         places = distinct(places)
         if system:
             keys = escape(", ".join(sorted(system)))
@@ -31,8 +33,9 @@ class Containers(Acts):
 
         def create(batch: Sequence[Place]) -> Iterator[Change | Failure]:
             if len(batch) > 1:
-                return self._create_batch(batch, properties, system)
-            return self._create_container(batch[0], properties, system)
+                return self._create_batch(batch, properties, system, own)
+            all_of_it = {**properties, **own.get(batch[0].name, {})}
+            return self._create_container(batch[0], all_of_it, system)
 
         return self._in_turn("create", batches(places), create)
 
@@ -59,6 +62,7 @@ class Containers(Acts):
         batch: Sequence[Place],
         properties: Mapping[str, str],
         system: Mapping[str, str],
+        own: Mapping[str, Mapping[str, str]],
     ) -> Iterator[Change | Failure]:
         """create_many: each item with its own status; 433 says that it exists."""
 
@@ -75,6 +79,7 @@ class Containers(Acts):
             done,
             properties=properties,
             system=system,
+            own={name: own[name] for place in batch if (name := place.name) in own},
         )
 
     def show(self, places: Sequence[Place]) -> Listing:

@@ -1,0 +1,199 @@
+"""Many things at a time: parallel work whose results come in order, and that a signal ends
+cleanly."""
+
+from __future__ import annotations
+
+import queue
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from rdctl.effects import ENDING
+from rdctl.errors import Code, RdctlError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+# Chosen by measurement: see docs/benchmarks.md.
+PARALLEL = 8
+# A signal that comes just before a wait does not end it: Python hears of it when it wakes.
+WAKE_SECONDS = 0.5
+_CODES = dict(zip(ENDING, (Code.INTERRUPTED, Code.TERMINATED, Code.HANGUP), strict=True))
+
+
+class Progress:
+    """What long work tells meanwhile; this one keeps silent."""
+
+    def begin(self, total: int | None, unit: str) -> None:
+        """So many more are to come, None when that is not known; the unit is `bytes`, or what is
+        counted, in the plural."""
+
+    def advance(self, count: int = 1) -> None:
+        """So many more are done. Called by any thread."""
+
+    def end(self) -> None:
+        """What was begun is over."""
+
+
+class Stopped(Exception):
+    """This work was not begun, or was left, because the process is ending."""
+
+
+class _Task(NamedTuple):
+    work: Callable[[], Any]
+    future: Future[Any]
+
+
+class Workers:
+    """How many things are done at a time, and whether that is to end.
+
+    `stopping` is set by the first signal that ends the process: nothing more is begun, what is
+    under way is finished, and long work looks at it and raises `Stopped`. A second signal waits
+    for nothing, nor does the first one unless it is `patient`. `tell` takes what a person is told
+    meanwhile.
+    """
+
+    def __init__(
+        self,
+        parallel: int = PARALLEL,
+        progress: Progress | None = None,
+        tell: Callable[[str], None] | None = None,
+        *,
+        patient: bool = True,
+    ) -> None:
+        self.parallel = parallel
+        self.progress = progress or Progress()
+        self.stopping = threading.Event()
+        # By which signal, where that is known.
+        self.ended_by = Code.INTERRUPTED
+        self._tell = tell
+        self._patient = patient
+
+    def check(self) -> None:
+        """Raise Stopped when the process is ending."""
+        if self.stopping.is_set():
+            raise Stopped
+
+    def ordered(
+        self, work: Callable[[T], R], items: Iterable[T], parallel: int | None = None
+    ) -> Generator[R, None, None]:
+        """`work(item)` of each, several at a time, in the order of the items, which are taken only
+        a little ahead. An exception of the work, or of the items, is raised in its turn, and
+        nothing more is begun.
+
+        A signal ends it so: what was begun is finished and yielded, then the signal's own exception
+        is raised; in a thread other than the main one it is Stopped.
+        """
+        from concurrent.futures import Future, wait
+
+        parallel = parallel or self.parallel
+        tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
+        futures: deque[Future[R]] = deque()
+        one_takes = threading.Lock()
+        threads = 0
+        coming = iter(items)
+        with self.held_signals() as raise_signal:
+            try:
+                while True:
+                    while len(futures) < 2 * parallel and not self.stopping.is_set():
+                        future: Future[R] = Future()
+                        try:
+                            item = next(coming)
+                        except StopIteration:
+                            coming = iter(())
+                            break
+                        except Exception as error:
+                            future.set_exception(error)
+                            futures.append(future)
+                            coming = iter(())
+                            break
+                        futures.append(future)
+                        tasks.put(_Task(lambda item=item: work(item), future))  # type: ignore[misc]
+                        if threads < parallel:
+                            threads += 1
+                            args = [tasks, one_takes]
+                            threading.Thread(target=self._run, args=args, daemon=True).start()
+                    if not futures:
+                        break
+                    while not futures[0].done():
+                        wait([futures[0]], WAKE_SECONDS)
+                    try:
+                        result = futures.popleft().result()
+                    except Stopped:
+                        break
+                    yield result
+            finally:
+                for _ in range(threads):
+                    tasks.put(None)
+                for future in futures:
+                    future.cancel()
+            raise_signal()
+            self.check()
+
+    def _run(self, tasks: queue.SimpleQueue[_Task | None], one_takes: threading.Lock) -> None:
+        """One thread: task after task."""
+        while True:
+            # Taken and begun in one: a task behind one that was stopped is stopped too.
+            with one_takes:
+                task = tasks.get()
+                if task is None:
+                    return
+                if not task.future.set_running_or_notify_cancel():
+                    continue
+                stopped = self.stopping.is_set()
+            try:
+                if stopped:
+                    raise Stopped
+                task.future.set_result(task.work())
+            except BaseException as error:
+                task.future.set_exception(error)
+
+    @contextmanager
+    def held_signals(self) -> Iterator[Callable[[], None]]:
+        """The first signal only sets `stopping`; gives what raises it then."""
+        before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        heard: list[int] = []
+
+        def hear(number: int, frame: FrameType | None) -> None:
+            if heard:
+                before[number](number, frame)
+            heard.append(number)
+            self.ended_by = _CODES[signal.Signals(number)]
+            self.stopping.set()
+            self.progress.end()
+            if self._tell is not None:
+                self._tell("ending: what is under way is finished first; once more waits no longer")
+
+        def raise_signal() -> None:
+            if heard:
+                before[heard[0]](heard[0], None)
+
+        try:
+            if self._patient and threading.current_thread() is threading.main_thread():
+                for ending in ENDING:
+                    handler = signal.getsignal(ending)
+                    if callable(handler):
+                        before[ending] = handler
+                        signal.signal(ending, hear)
+            yield raise_signal
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+def not_begun(code: Code, target: str) -> RdctlError:
+    """The error of a thing to which a run did not come."""
+    return RdctlError(code, f"{code.word} before its turn; nothing was done", target=target)
+
+
+def left_under_way(code: Code, target: str) -> RdctlError:
+    """The error of a thing that a run did not wait for."""
+    message = f"{code.word} while it was under way; it may have been done or not"
+    return RdctlError(Code.UNKNOWN, message, target=target)

@@ -1,0 +1,247 @@
+"""One command in several contexts at a time: asked once for all, every row with its context."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rdctl.bulk import WAKE_SECONDS, Stopped, not_begun
+from rdctl.cli.arguments import bulk_of
+from rdctl.config import Settings, resolve
+from rdctl.errors import Code, RdctlError, told
+from rdctl.result import Change, Failure, InContext, Item, Listing, Report
+
+if TYPE_CHECKING:
+    import click
+
+    from rdctl.cli.command import Command
+    from rdctl.cli.invocation import Invocation
+    from rdctl.result import Result
+
+# Rows of one context that wait for those of the contexts before it.
+MOST_WAITING = 2000
+
+
+def result(
+    command: Command, ctx: click.Context, invocation: Invocation, contexts: Mapping[str, bool]
+) -> Listing | Report:
+    """Run the verb in each of these contexts; their value says whether it was named itself."""
+    if not command.fleet:
+        raise RdctlError(
+            Code.USAGE,
+            f"{ctx.command_path} works in one context at a time",
+            hint=f"Name one of: {', '.join(contexts)}.",
+        )
+    if "-" in ctx.params.get("words", ()):
+        bulk_of(ctx).names(ctx.obj)  # read once, before all ask for it
+    question = _Question(invocation)
+    runs = []
+    for name, itself in contexts.items():
+        settings = resolve(invocation.config, {**invocation.flags, "context": name})
+        runs.append(_Run(command, ctx, invocation, question, settings._replace(explicit=itself)))
+    if invocation.effects.dry_run:
+        invocation.plans = {run.context: run.effects.plan for run in runs}
+    for run in runs:
+        run.start()
+    question.settle(contexts)
+    if command.shows:
+        return _listing(command, runs)
+    return Report(_outcomes(command, invocation, runs))
+
+
+class _Question:
+    """What every context is about to lose, asked in one question.
+
+    A context asks and waits, or leaves without; when all have done either, the main thread asks
+    the person, and each gets the answer.
+    """
+
+    def __init__(self, invocation: Invocation) -> None:
+        self._invocation = invocation
+        self._changed = threading.Condition()
+        self._out: set[str] = set()
+        self._asked: dict[str, tuple[Settings, Sequence[str]]] = {}
+        self._failed: dict[str, RdctlError] = {}
+        self._answered = False
+        self._refusal: BaseException | None = None
+
+    def enter(self, settings: Settings) -> None:
+        self._out.add(str(settings.context))
+
+    def ask(self, settings: Settings, losses: Sequence[str]) -> None:
+        """Return when the losses are agreed to, raise when they are not."""
+        with self._changed:
+            if self._answered and self._refusal is None:
+                self._invocation.ask([(settings, losses)])  # a further question of one context
+                return
+            self._asked[str(settings.context)] = settings, losses
+            self._out.discard(str(settings.context))
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._answered)
+            if self._refusal is not None:
+                raise Stopped
+
+    def leave(self, context: str, failed: RdctlError | None = None) -> None:
+        """Nothing is to be asked of this context any more: it is done, or it failed."""
+        with self._changed:
+            if failed is not None and context in self._out:
+                self._failed[context] = failed
+            self._out.discard(context)
+            self._changed.notify_all()
+
+    def settle(self, contexts: Iterable[str]) -> None:
+        """Wait for every context, and ask of them in this order."""
+        with self._changed:
+            try:
+                while not self._changed.wait_for(lambda: not self._out, WAKE_SECONDS):
+                    pass
+                if self._asked:
+                    asked = [self._asked[name] for name in contexts if name in self._asked]
+                    self._invocation.ask(asked, self._failed)
+            except BaseException as refusal:
+                self._refusal = refusal
+                raise
+            finally:
+                self._answered = True
+                self._changed.notify_all()
+
+
+class _Run:
+    """The command in one context, in a thread of its own."""
+
+    def __init__(
+        self,
+        command: Command,
+        ctx: click.Context,
+        invocation: Invocation,
+        question: _Question,
+        settings: Settings,
+    ) -> None:
+        self.context = str(settings.context)
+        self.effects = invocation.door(
+            lambda losses: question.ask(settings, losses),
+            asks_always=True,
+            check=invocation.workers.check,
+        )
+        self._site = invocation.site_of(settings, self.effects)
+        invocation.in_sandbox |= self._site.in_sandbox
+        self._command, self._ctx = command, ctx
+        self._workers = invocation.workers
+        self._question = question
+        question.enter(settings)
+        # Outcomes never wait: the question does, for whoever is to ask it.
+        self._rows: queue.Queue[tuple[str, Any]] = queue.Queue(MOST_WAITING if command.shows else 0)
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def _run(self) -> None:
+        failed: RdctlError | None = None
+        try:
+            assert self._command.callback is not None
+            found: Result = self._ctx.invoke(self._command.callback, self._site, **self._ctx.params)
+            if self._command.shows:
+                self._question.leave(self.context)
+            self._rows.put(("result", found))
+            for row in _rows_of(found):
+                if self._command.shows:
+                    self._workers.check()
+                elif failed is None and isinstance(row, Failure):
+                    failed = row.error
+                self._rows.put(("row", row))
+            self._rows.put(("end", None))
+        except BaseException as error:
+            failed = told(error)
+            self._rows.put(("error", error))
+        finally:
+            self._question.leave(self.context, failed)
+
+    def stopped(self) -> RdctlError:
+        """What is told of a context in which a signal ended the command."""
+        code = self._workers.ended_by
+        done = ", ".join(self.effects.done)
+        if not done:
+            return not_begun(code, self.context)
+        return RdctlError(code, f"{code.word}; done before: {done}", target=self.context)
+
+    def taken(self) -> Iterator[tuple[str, Any]]:
+        """`result`, each `row`, then `end` or `error`."""
+        while True:
+            try:
+                kind, value = self._rows.get(timeout=WAKE_SECONDS)
+            except queue.Empty:
+                continue
+            yield kind, value
+            if kind in ("end", "error"):
+                return
+
+
+def _rows_of(found: Result) -> Iterable[Any]:
+    if isinstance(found, Item):
+        return [found.value]
+    if isinstance(found, Listing | Report):
+        return found
+    raise AssertionError("what is neither rows nor outcomes is not for several contexts")
+
+
+def _failure(command: Command, run: _Run, error: BaseException) -> Failure:
+    """A context whose command failed as a whole."""
+    if isinstance(error, Stopped):
+        error = run.stopped()
+    return Failure(str(command.name), told(error), run.context, whole=True)
+
+
+def _listing(command: Command, runs: Sequence[_Run]) -> Listing:
+    """The rows of every context, one context after the other."""
+    listing = Listing(())
+    heads = []
+    for run in runs:
+        coming = run.taken()
+        kind, value = next(coming)
+        heads.append((run, coming, kind, value))
+        if isinstance(value, Item):
+            listing.vertical = True
+        elif isinstance(value, Listing):
+            listing.vertical |= value.vertical
+            listing.also = value.also
+
+    def rows() -> Iterator[InContext]:
+        for run, coming, kind, value in heads:
+            found = value
+            while kind in ("result", "row"):
+                if kind == "row":
+                    yield InContext(run.context, value)
+                kind, value = next(coming)
+            if kind == "error":
+                listing.failures.append(_failure(command, run, value))
+                continue
+            if isinstance(found, Listing):
+                listing.failures += [one._replace(context=run.context) for one in found.failures]
+                listing.failed += found.failed
+                listing.verdict = max(listing.verdict, found.verdict)
+                if found.marker is not None:
+                    listing.markers[run.context] = found.marker
+                listing.verdict = max(listing.verdict, found.verdict)
+            listing.answered |= not (isinstance(found, Listing) and found.failures)
+
+    listing.items = rows()
+    return listing
+
+
+def _outcomes(
+    command: Command, invocation: Invocation, runs: Sequence[_Run]
+) -> Iterator[Change | Failure]:
+    """The outcomes of every context, one context after the other. A signal lets every context
+    finish what it has under way."""
+    with invocation.workers.held_signals() as raise_signal:
+        for run in runs:
+            some = False
+            for kind, value in run.taken():
+                if kind == "row":
+                    some = True
+                    yield value._replace(context=run.context)
+                elif kind == "error" and not (some and isinstance(value, Stopped)):
+                    yield _failure(command, run, value)
+        raise_signal()
