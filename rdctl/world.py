@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from typing import BinaryIO
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, BinaryIO
 
-from rdctl.effects import Syscalls
 from rdctl.errors import Code, RdctlError
 from rdctl.units import raw_bytes
+
+if TYPE_CHECKING:
+    from rdctl.effects import Syscalls
 
 
 class Stream:
@@ -28,7 +31,7 @@ class Stream:
     def write(self, text: str) -> None:
         self.write_bytes(raw_bytes(text))
 
-    def write_bytes(self, data: bytes) -> None:
+    def write_bytes(self, data: bytes | memoryview) -> None:
         if data:
             self.started = True
             try:
@@ -53,7 +56,22 @@ class Stream:
 class Messages(Stream):
     """What people are told: it leaves at once, and a reader who is gone stops nothing."""
 
-    def write_bytes(self, data: bytes) -> None:
+    _held: list[bytes] | None = None
+
+    @contextmanager
+    def held(self) -> Iterator[list[bytes]]:
+        """What is told meanwhile is told at the end, since the screen is a picture until then."""
+        self._held = held = list[bytes]()
+        try:
+            yield held
+        finally:
+            self._held = None
+            self.write_bytes(b"".join(held))
+
+    def write_bytes(self, data: bytes | memoryview) -> None:
+        if self._held is not None:
+            self._held.append(bytes(data))
+            return
         with suppress(OSError):
             super().write_bytes(data)
             self.flush()
@@ -71,21 +89,36 @@ class World:
         environ: Mapping[str, str],
         stdin_tty: bool = False,
         width: int = 80,
+        size: Callable[[], tuple[int, int]] | None = None,
         root: str = "/",
         calls: Syscalls | None = None,
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
+        now: Callable[[], float] = time.time,
     ) -> None:
+        """`size` tells columns and lines of the terminal as they are at that moment; `clock` only
+        ever goes forward, `now` is the time of day, both in seconds."""
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
         self.environ = environ
         self.stdin_tty = stdin_tty
         self.width = width
+        self.size = size or (lambda: (width, 24))
         self.root = root
-        self.calls = calls or Syscalls()
+        self._calls = calls
         self.clock = clock
         self.sleep = sleep
+        self.now = now
+
+    @property
+    def calls(self) -> Syscalls:
+        """The system calls of this machine, which help does without."""
+        if self._calls is None:
+            from rdctl.effects import Syscalls
+
+            self._calls = Syscalls()
+        return self._calls
 
     @property
     def can_ask(self) -> bool:
@@ -135,18 +168,25 @@ def real() -> World:
     for stream in (sys.stdin, sys.stdout, sys.stderr):
         streams.append(stream.buffer if stream is not None else _Nothing())
     stdin, stdout, stderr = streams
-    width = 80
-    if stdout.isatty():
-        try:
-            told = int(os.environ.get("COLUMNS", "0"))
-            width = max(told, 0) or os.get_terminal_size(1).columns or 80
-        except (OSError, ValueError):
-            width = 80
+    if isinstance(stdout, io.FileIO):
+        # Where Python is told not to buffer, every row would be a system call.
+        stdout = io.BufferedWriter(stdout)
     return World(
         stdin=stdin,  # type: ignore[arg-type]
         stdout=Stream(stdout, tty=stdout.isatty()),  # type: ignore[arg-type]
         stderr=Messages(stderr, tty=stderr.isatty()),  # type: ignore[arg-type]
         environ=os.environ,
         stdin_tty=stdin.isatty(),
-        width=width,
+        width=_terminal_size()[0] if stdout.isatty() else 80,
+        size=_terminal_size,
     )
+
+
+def _terminal_size() -> tuple[int, int]:
+    """Columns and lines; COLUMNS overrides what the terminal says."""
+    try:
+        told = int(os.environ.get("COLUMNS", "0"))
+        columns, lines = os.get_terminal_size(1)
+    except (OSError, ValueError):
+        return 80, 24
+    return max(told, 0) or columns or 80, lines or 24

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import signal
+import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -52,6 +53,9 @@ class Program:
         self.sandbox = home / "sandbox.db"
         self.slept: list[float] = []
         self.sleep: Callable[[float], None] = self.slept.append
+        self.clock: Callable[[], float] = time.monotonic
+        self.now: Callable[[], float] = time.time
+        self.size: Callable[[], tuple[int, int]] | None = None
         self.root = home / "root"
         self.calls: Syscalls | None = None
 
@@ -78,9 +82,12 @@ class Program:
             },
             stdin_tty=tty,
             width=width,
+            size=self.size,
             root=str(self.root),
             calls=self.calls,
+            clock=self.clock,
             sleep=self.sleep,
+            now=self.now,
         )
         code = run(argv, world)
         return Ran(code, out.getvalue(), err.getvalue())

@@ -66,6 +66,11 @@ def state(value: str | None) -> str:
     return text(value)
 
 
+def command(value: str | None) -> str:
+    """What can be typed, told from prose."""
+    return NOTHING if value is None else f"$ {text(value)}"
+
+
 def tags(value: Any) -> str:
     """Tags of a service without what is the same in all of them."""
     shown = {k.removeprefix("tag."): v for k, v in (value or {}).items() if k != "tag.up"}
@@ -89,3 +94,35 @@ def ports(value: Any) -> str:
         detail = " ".join(text(port[k]) for k in ("transport", "address") if port[k] is not None)
         shown.append(f"{port['port']} ({detail})" if detail else str(port["port"]))
     return ", ".join(shown)
+
+
+# --- what changed since an earlier row ----------------------------------------------------------
+
+
+def count_since(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> str:
+    """`+12`, `+1.25M`; nothing where nothing changed or one of them is not known."""
+    change = _change(before, row, key)
+    if abs(change) < 100_000:
+        return f"{change:+d}" if change else ""
+    power = (len(str(abs(change))) - 1) // 3
+    return f"{change / 1000**power:+.3g}{' kMGTPE'[min(power, 6)]}"
+
+
+def bytes_since(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> str:
+    """`+16.0 KiB`"""
+    change = _change(before, row, key)
+    return f"{'+' if change > 0 else '-'}{human_size(abs(change))}" if change else ""
+
+
+def hit_rate_since(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> str:
+    """`97.5%`: the rate of what was read since; nothing where nothing was, or the counters began
+    anew."""
+    reads, hits = (_change(before, row, counter) for counter in ("reads", "cache_hits"))
+    return percent(hits / reads) if reads > 0 and 0 <= hits <= reads else ""
+
+
+def _change(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> int:
+    values = before.get(key), row.get(key)
+    if not all(isinstance(value, int) for value in values):
+        return 0
+    return int(row[key]) - int(before[key])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rdctl.errors import Code, RdctlError
 from rdctl.output import cells
-from rdctl.units import closest
+from rdctl.units import guess
 
 
 class Column(NamedTuple):
-    """A key of the data and how a table shows it; `doc` is its line in `rdctl help output`."""
+    """A key of the data and how a table shows it; `doc` is its line in `rdctl help output`. `since`
+    tells what was added from one row to a later one, where that can be counted. `below`: too long
+    for a column, so it stands below the last one, where it says anything."""
 
     key: str
     heading: str
@@ -19,6 +21,8 @@ class Column(NamedTuple):
     cell: Callable[[Any], str] = cells.text
     shown: bool = True
     right: bool = False
+    since: Callable[[Mapping[str, Any], Mapping[str, Any], str], str] | None = None
+    below: bool = False
 
 
 class Schema(NamedTuple):
@@ -34,10 +38,14 @@ class Schema(NamedTuple):
 
 
 def _size(key: str, heading: str, doc: str, shown: bool = True) -> Column:
-    return Column(key, heading, doc, cells.size, shown, right=True)
+    return Column(key, heading, doc, cells.size, shown, right=True, since=cells.bytes_since)
 
 
 def _count(key: str, heading: str, doc: str, shown: bool = False) -> Column:
+    return _number(key, heading, doc, shown)._replace(since=cells.count_since)
+
+
+def _number(key: str, heading: str, doc: str, shown: bool = False) -> Column:
     return Column(key, heading, doc, cells.text, shown, right=True)
 
 
@@ -112,6 +120,7 @@ _RAPIDDISK = (
                 "cache_hits / reads, 0 to 1; null: nothing was read yet",
                 cells.percent,
                 right=True,
+                since=cells.hit_rate_since,
             ),
             _count("writes", "WRITES", "writes of 4 KiB blocks (writeback: num_write_req)", True),
             _count("replacement", "REPLACED", "blocks replaced; null: writeback"),
@@ -143,7 +152,7 @@ _RAPIDDISK = (
         "nqn",
         (
             Column("nqn", "NQN", "name of the subsystem"),
-            _count("namespace", "NS", "number of the namespace; null: has none (--all)", True),
+            _number("namespace", "NS", "number of the namespace; null: has none (--all)", True),
             Column("device", "DEVICE", "path of the device; null: not set, or not told"),
             Column("enabled", "ENABLED", "null: Debian's 9.0.0", cells.yes_no),
             Column(
@@ -162,7 +171,7 @@ _RAPIDDISK = (
         "NVMe ports",
         "port",
         (
-            _count("port", "PORT", "number of the port", True),
+            _number("port", "PORT", "number of the port", True),
             Column("transport", "TRANSPORT", "tcp, rdma or loop; null: not set"),
             Column("address", "ADDRESS", "null: not set, or a loop port"),
             Column("service", "SERVICE", "TCP port; null: remote", shown=False),
@@ -286,7 +295,7 @@ _OIO = (
             _count("objects", "OBJECTS", "contents, each version counted", True),
             _size("quota", "QUOTA", "bytes; 0: none; null: not set"),
             Column("policy", "POLICY", "storage policy; null: that of the namespace"),
-            _count("versioning", "VERSIONING", "versions kept; -1: all; null: not set", True),
+            _number("versioning", "VERSIONING", "versions kept; -1: all; null: not set", True),
             Column("status", "STATUS", "enabled, frozen or disabled", cells.state),
             Column("created", "CREATED", "date in UTC"),
             Column("properties", "PROPERTIES", "key to value, of the user"),
@@ -305,7 +314,7 @@ _OIO = (
             Column("policy", "POLICY", "storage policy; null: prefix, delete marker"),
             Column("mime_type", "MIME TYPE", "null: not set, prefix, delete marker"),
             Column("content_id", "CONTENT ID", "32 hex digits; null: prefix", shown=False),
-            _count(
+            _number(
                 "version", "VERSION", "microseconds since 1970 (3.3: maybe seconds); null: prefix"
             ),
             Column(
@@ -333,7 +342,7 @@ _OIO = (
             Column("container", "CONTAINER", "name, or container id"),
             Column("path", "PATH", "name of the content"),
             Column("content_id", "CONTENT ID", "32 hex digits"),
-            _count("version", "VERSION", "microseconds since 1970", True),
+            _number("version", "VERSION", "microseconds since 1970", True),
             _size("size", "SIZE", "bytes"),
             Column("hash", "HASH", "MD5; null: not known"),
             Column("policy", "POLICY", "storage policy"),
@@ -395,7 +404,13 @@ _OIO = (
         (
             Column("name", "NAME", "of the counter"),
             Column("kind", "KIND", "counter, gauge or config", shown=False),
-            Column("value", "VALUE", "a number; a text where the service says one", right=True),
+            Column(
+                "value",
+                "VALUE",
+                "a number; a text where the service says one",
+                right=True,
+                since=cells.count_since,
+            ),
         ),
     ),
     Schema(
@@ -422,7 +437,7 @@ _OIO = (
             Column("service", "SERVICE", "IP:PORT of the replica"),
             Column("role", "ROLE", "master or slave; null: neither said so", cells.state),
             Column("master", "MASTER", "whom it takes for the master; null: not said"),
-            _count("status", "STATUS", "200 fine, 303 slave, 301 no slave, else a fault", True),
+            _number("status", "STATUS", "200 fine, 303 slave, 301 no slave, else a fault", True),
             Column("message", "MESSAGE", "the status in words"),
             Column("body", "BODY", "what else the replica said; null: nothing", shown=False),
         ),
@@ -433,7 +448,7 @@ _OIO = (
         "service",
         (
             Column("service", "SERVICE", "IP:PORT of the replica"),
-            _count("status", "STATUS", "200 fine, else a fault", True),
+            _number("status", "STATUS", "200 fine, else a fault", True),
             Column("message", "MESSAGE", "the status in words"),
             Column("state", "STATE", "of its election; null: there is none", cells.state),
             Column("master", "MASTER", "whom it takes for the master; null: not said"),
@@ -448,6 +463,25 @@ _OIO = (
 )
 
 _RDCTL = (
+    Schema(
+        "rdctl.finding/1",
+        "findings",
+        "check",
+        (
+            Column("severity", "SEVERITY", "ok, skipped, warning or error", cells.state),
+            Column("check", "CHECK", "what was looked at"),
+            Column("subject", "SUBJECT", "which of them; null: the one thing", shown=False),
+            Column("message", "FINDING", "what was found"),
+            Column("why", "WHY", "what that means; null: it needs no word", below=True),
+            Column(
+                "mend",
+                "MEND",
+                "the command that mends it; null: nothing is to be done, or no one command does it",
+                cells.command,
+                below=True,
+            ),
+        ),
+    ),
     Schema(
         "rdctl.context/1",
         "contexts",
@@ -492,18 +526,30 @@ CHANGE = Schema(
         Column("changed", "CHANGED", "false: it was so already; null: not known", cells.yes_no),
         Column("verified", "VERIFIED", "seen afterwards; null: cannot be seen", cells.yes_no),
         Column("error", "ERROR", "the error's code; null: done"),
+        Column("line", "LINE", "of the name on standard input, from 1; null: not from there"),
     ),
 )
 
 SCHEMAS = {schema.name: schema for schema in (*_RAPIDDISK, *_OIO, *_RDCTL)}
 
 
+# Of every row, where a command runs in several contexts.
+CONTEXT = Column("context", "CONTEXT", "where it is; only when there are several")
+
+
+def with_context(schema: Schema) -> Schema:
+    """The schema of the same things in several contexts."""
+    return schema._replace(columns=(CONTEXT, *schema.columns))
+
+
 def select(schema: Schema, wanted: Sequence[str] | None) -> tuple[Column, ...] | None:
-    """The columns that `--columns` names, in that order; None when it was not given."""
+    """The columns that `--columns` names, in that order; None when it was not given. The context
+    is never left out."""
     if wanted is None:
         return None
     columns = {column.key: column for column in schema.columns}
-    return tuple(columns[check_key(schema, key)] for key in wanted)
+    chosen = tuple(columns[check_key(schema, key)] for key in wanted)
+    return chosen if CONTEXT in chosen or CONTEXT not in schema.columns else (CONTEXT, *chosen)
 
 
 def check_key(schema: Schema, key: str) -> str:
@@ -515,9 +561,8 @@ def known(kind: str, word: str, words: Sequence[str]) -> str:
     """The word, if it is one of these, else a usage error with a suggestion."""
     if word in words:
         return word
-    close = closest(word, words)
     raise RdctlError(
         Code.USAGE,
-        f"no {kind} {word!r}" + (f", perhaps {close!r}" if close else ""),
-        hint=f"The {kind}s are: {', '.join(words)}.",
+        f"no {kind} {word!r}",
+        hint=f"The {kind}s are: {', '.join(words)}.{guess(word, words)}",
     )

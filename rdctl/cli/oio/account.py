@@ -17,7 +17,9 @@ _HERE = "rdctl.cli.oio.account:"
 
 group = LazyGroup(
     "account",
-    help="Accounts and their containers.",
+    help="""Accounts and their containers.
+
+    As the account service counts them, which is a moment behind.""",
     children={
         "list": (_HERE + "list_accounts", "List accounts."),
         "show": (_HERE + "show", "Show an account."),
@@ -29,6 +31,7 @@ group = LazyGroup(
 @verb(
     "list",
     shows="rdctl.oio.account-name/1",
+    watch=True,
     examples=["rdctl -c sandbox oio account list", "rdctl -c sandbox oio account list -o name"],
 )
 def list_accounts(site: Site) -> Listing:
@@ -41,6 +44,7 @@ def list_accounts(site: Site) -> Listing:
 @verb(
     "show",
     shows="rdctl.oio.account/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio account show",
         "rdctl -c sandbox oio account show sandbox --json --query bytes",
@@ -57,6 +61,7 @@ def show(site: Site, name: str | None) -> Item:
 @verb(
     "containers",
     shows="rdctl.oio.account-container/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio account containers",
         "rdctl -c sandbox oio account containers --prefix p -o name",

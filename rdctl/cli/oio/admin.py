@@ -51,14 +51,23 @@ _REPLICAS: dict[str, tuple[str, str, str | None]] = {
     ),
 }
 _STATES = {
-    "freeze": ("Let nobody write to a base.", "Reading goes on. Asks first."),
+    "freeze": (
+        "Let nobody write to a base.",
+        "Asks first: until `admin enable` all writing fails. Reading goes on.",
+    ),
     "enable": ("Let everybody use a base again.", "It ends what freeze and disable began."),
-    "disable": ("Let nobody use a base.", "Neither reading nor writing. Asks first."),
+    "disable": (
+        "Let nobody use a base.",
+        "Asks first: until `admin enable` all reading and writing fails.",
+    ),
 }
 
 group = LazyGroup(
     "admin",
-    help="Databases: replicas and elections.",
+    help="""Databases: replicas and elections.
+
+    Every container has a base, a database with replicas on several services, which elect one of
+    them master. These verbs are for who repairs them: most are never needed.""",
     children={
         **{
             action: (f"{_HERE}{action.replace('-', '_')}", line)
@@ -76,7 +85,11 @@ def _base_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Which base of the reference: its type of service, and its number."""
     function = click.option("--seq", type=int, metavar="N", help="Number of the base.")(function)
     kind = click.option(
-        "--type", metavar="TYPE", default="meta2", show_default=True, help="Type of service."
+        "--type",
+        metavar="TYPE",
+        default="meta2",
+        show_default=True,
+        help="The type of its services.",
     )
     return kind(function)
 
@@ -95,7 +108,8 @@ def _ask_replicas(action: str) -> Command:
     here = f"rdctl -c sandbox oio admin {action} photos"
     examples = [here, f"{here} --type meta2 --json"]
     shows = "rdctl.oio.election/1" if action == "debug" else "rdctl.oio.replica/1"
-    return verb(action, shows=shows, examples=examples)(ask)
+    reads = action in ("status", "debug")
+    return verb(action, shows=shows, watch=reads, examples=examples)(ask)
 
 
 ping = _ask_replicas("ping")

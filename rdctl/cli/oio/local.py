@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 
 group = LazyGroup(
     "local",
-    help="The services of the proxy's own host.",
+    help="""The services of the proxy's own host.
+
+    Whatever the conscience says of them.""",
     children={"list": ("rdctl.cli.oio.local:list_services", "List the proxy's own services.")},
 )
 
@@ -21,6 +23,7 @@ group = LazyGroup(
 @verb(
     "list",
     shows="rdctl.oio.service/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio local list",
         "rdctl -c sandbox oio local list --json --query \"[?type=='rawx'].address\"",

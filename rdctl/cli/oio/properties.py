@@ -34,6 +34,7 @@ def properties_verbs(
     @verb(
         "get-properties",
         shows="rdctl.oio.properties/1",
+        watch=True,
         examples=[
             f"{here} get-properties {example}",
             f"{here} get-properties {example} --json --query properties",

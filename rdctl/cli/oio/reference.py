@@ -21,7 +21,10 @@ _HERE = "rdctl.cli.oio.reference:"
 
 group = LazyGroup(
     "reference",
-    help="Names in the directory, and their links.",
+    help="""Names in the directory, and their links.
+
+    A reference says which services hold the data of a name. Containers make and use references
+    by themselves; by hand they are for other services, and for repairs.""",
     children={
         "create": (_HERE + "create", "Create a reference."),
         "show": (_HERE + "show", "Show a reference and the services it is linked to."),
@@ -47,13 +50,14 @@ group = LazyGroup(
 def create(site: Site, place: Place, properties: dict[str, str]) -> Report:
     """Create a reference.
 
-    One that exists is left as it is, and that is no error."""
+    One that exists is left as it is, without these properties, and that is no error."""
     return site.oio.references.create(place, properties)
 
 
 @verb(
     "show",
     shows="rdctl.oio.reference/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio reference show photos",
         "rdctl -c sandbox oio reference show photos --type meta2 --json",
@@ -76,11 +80,12 @@ def show(site: Site, place: Place, type: str | None) -> Item:
     ],
 )
 @target("reference")
-@click.option("--force", is_flag=True, help="Although it is linked to services.")
+@click.option("--force", is_flag=True, help="Drop its links to services as well.")
 def destroy(site: Site, place: Place, force: bool) -> Report:
     """Destroy a reference.
 
-    Asks first. One that is linked to services is refused without --force."""
+    Asks first: the name and its properties are lost. One that is linked to services is refused
+    without --force, after which nothing finds what these services hold."""
     return site.oio.references.destroy(place, force)
 
 
@@ -95,7 +100,8 @@ def destroy(site: Site, place: Place, force: bool) -> Report:
 def link(site: Site, place: Place, type: str) -> Report:
     """Link a service, chosen by the directory.
 
-    When it is linked already, the link is kept and shown."""
+    TYPE is a type of service, such as rdir. When one is linked already, that link is kept and
+    shown."""
     return site.oio.references.link(place, type, renew=False)
 
 
@@ -125,7 +131,7 @@ def unlink(site: Site, place: Place, type: str) -> Report:
 def renew(site: Site, place: Place, type: str) -> Report:
     """Replace a linked service that is away.
 
-    While it is alive, the link stays."""
+    Another service is chosen in its place. While the linked one is alive, the link stays."""
     return site.oio.references.link(place, type, renew=True)
 
 
@@ -147,7 +153,8 @@ def force(
 ) -> Report:
     """Link one service by hand.
 
-    One that is linked already is refused without --replace."""
+    When a service of TYPE is linked already, that is refused without --replace, after which
+    nothing finds what the former service holds."""
     return site.oio.references.force(place, type, checked_address(address), seq, args, replace)
 
 

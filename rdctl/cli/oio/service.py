@@ -19,20 +19,35 @@ _META2 = "127.0.0.1:16010"
 
 # What a service can be told: the action, a line, what it means.
 _TOLD = {
-    "lean-glib": ("Make a service give memory back.", "Memory that GLib keeps goes back."),
-    "lean-sqlx": ("Make a service give SQLite's memory back.", "Caches of its bases shrink."),
-    "flush": ("Make a service forget its caches.", "They fill again as they are needed."),
-    "reload": ("Make a service read its caches anew.", "Services and pools are read again."),
+    "lean-glib": (
+        "Make a service give memory back.",
+        "What GLib keeps for later goes back to the system; nothing is lost.",
+    ),
+    "lean-sqlx": (
+        "Make a service give SQLite's memory back.",
+        "The caches of its databases shrink, and fill again as needed.",
+    ),
+    "flush": (
+        "Make a service forget its caches.",
+        "They fill again as needed; until then it is slower.",
+    ),
+    "reload": (
+        "Make a service read its caches anew.",
+        "It reads again which services and pools there are.",
+    ),
     "kill": (
         "Abort a service.",
-        "Asks first. The process ends at once; what supervises it may start it again. Servers"
+        "Asks first. The process ends at once, and requests under way are lost; what supervises it"
+        " may start it again. Servers"
         " refuse it unless it was enabled for them.",
     ),
 }
 
 group = LazyGroup(
     "service",
-    help="Single services.",
+    help="""Single services.
+
+    Each is asked through the proxy, by its ADDRESS (IP:PORT): rdctl oio conscience list.""",
     children={
         "stats": (_HERE + "stats", "Show the counters of a service."),
         "ping": (_HERE + "ping", "Ask whether a service answers."),
@@ -49,6 +64,7 @@ group = LazyGroup(
 @verb(
     "stats",
     shows="rdctl.oio.counter/1",
+    watch=True,
     examples=[
         f"rdctl -c sandbox oio service stats {_META2}",
         f"rdctl -c sandbox oio service stats {_META2} --sort-by -value",
@@ -65,6 +81,7 @@ def stats(site: Site, address: str) -> Listing:
 @verb(
     "ping",
     shows="rdctl.oio.service-reply/1",
+    watch=True,
     examples=[
         f"rdctl -c sandbox oio service ping {_META2}",
         f"rdctl -c sandbox oio service ping {_META2} --timeout 2",
@@ -82,6 +99,7 @@ def ping(site: Site, address: str) -> Item:
 @verb(
     "version",
     shows="rdctl.oio.service-reply/1",
+    watch=True,
     examples=[
         f"rdctl -c sandbox oio service version {_META2}",
         f"rdctl -c sandbox oio service version {_META2} --json --query version",
@@ -99,6 +117,7 @@ def version(site: Site, address: str) -> Item:
 @verb(
     "handlers",
     shows="rdctl.oio.handler/1",
+    watch=True,
     examples=[
         f"rdctl --oio-url http://127.0.0.1:6002 oio service handlers {_META2}",
         f"rdctl --oio-url http://127.0.0.1:6002 oio service handlers {_META2} -o name",

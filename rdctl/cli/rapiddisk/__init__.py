@@ -8,7 +8,11 @@ _VOLUME = "rdctl.cli.rapiddisk.volume:"
 
 group = LazyGroup(
     "rapiddisk",
-    help="RAM disks (volumes), caches on top of them, NVMe-oF targets.",
+    help="""RAM disks (volumes), caches on top of them, NVMe-oF targets.
+
+    Of this machine, through its kernel (--local, the default), or of the one behind the rapiddiskd
+    that the context or --rapiddisk-url names. A volume is lost with the power. Neither daemon nor
+    kernel protects one that is in use; rdctl does, and says who uses it and how it is freed.""",
     children={
         "status": (_VOLUME + "status", "The daemon and its version, or the kernel modules here."),
         "resources": (_VOLUME + "resources", "Memory, and disks that can be cached."),

@@ -19,7 +19,10 @@ _HERE = "rdctl.cli.rapiddisk.cache:"
 
 group = LazyGroup(
     "cache",
-    help="Caches: volumes in front of slower disks.",
+    help="""Caches: volumes in front of slower disks.
+
+    What is read often comes from memory then. The cached disk is a device of its own,
+    /dev/mapper/rc-wt_SOURCE (rc-wa_, rc-wb_): what uses the disk below it corrupts it.""",
     children={
         "list": (_HERE + "list_caches", "List caches."),
         "stats": (_HERE + "stats", "Show how caches are used."),
@@ -33,6 +36,7 @@ group = LazyGroup(
 @verb(
     "list",
     shows="rdctl.rapiddisk.cache/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox rapiddisk cache list",
         "rdctl -c sandbox rapiddisk cache list -o name",
@@ -48,6 +52,7 @@ def list_caches(site: Site) -> Listing:
 @verb(
     "stats",
     shows="rdctl.rapiddisk.cache-stats/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox rapiddisk cache stats",
         "rdctl -c sandbox rapiddisk cache stats --json --query '[].hit_rate'",
@@ -107,9 +112,9 @@ def create(
 def remove(site: Site, caches: list[str], force: bool) -> Report:
     """Take caches off their disks.
 
-    Asks first, since the device below /dev/mapper goes. A writeback cache is written back before
-    that, however long it takes. The volume stays, and keeps the cached blocks until it is
-    erased."""
+    Asks first, since the device below /dev/mapper goes; what uses it has to end before. A
+    writeback cache is written back first, however long it takes, so nothing is lost. The volume
+    stays, and keeps the cached blocks until it is erased."""
     return site.rapiddisk.unmap_caches(caches, force)
 
 

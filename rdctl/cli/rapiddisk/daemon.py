@@ -15,7 +15,10 @@ _HERE = "rdctl.cli.rapiddisk.daemon:"
 
 group = LazyGroup(
     "daemon",
-    help="The daemon's systemd unit.",
+    help="""The daemon's systemd unit.
+
+    rapiddiskd lets others drive this machine over the network; it takes systemd, and root to
+    change anything.""",
     children={
         "status": (_HERE + "status", "Whether rapiddiskd is installed, enabled and running."),
         "start": (_HERE + "start", "Start rapiddiskd."),
@@ -29,6 +32,7 @@ group = LazyGroup(
 @verb(
     "status",
     shows="rdctl.rapiddisk.daemon/1",
+    watch=True,
     local_only=True,
     examples=["rdctl rapiddisk daemon status", "rdctl rapiddisk daemon status --json"],
 )

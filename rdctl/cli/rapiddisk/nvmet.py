@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.command import verb
+from rdctl.cli.command import HERE, verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.errors import Code, RdctlError
 
@@ -18,7 +18,10 @@ _HERE = "rdctl.cli.rapiddisk.nvmet:"
 
 group = LazyGroup(
     "nvmet",
-    help="NVMe-oF targets and ports.",
+    help="""NVMe-oF targets and ports.
+
+    A port is an address on which this machine listens; a target is a device that is exported on
+    ports, to named hosts or to any. A rapiddiskd lists them; changing them takes --local.""",
     children={
         "list": (_HERE + "list_targets", "List exported devices."),
         "export": (_HERE + "export", "Offer a volume or a cache to other machines."),
@@ -30,7 +33,9 @@ group = LazyGroup(
 
 port = LazyGroup(
     "port",
-    help="NVMe-oF ports.",
+    help="""NVMe-oF ports.
+
+    The addresses on which devices can be exported, each with a number.""",
     children={
         "list": (_HERE + "list_ports", "List ports."),
         "add": (_HERE + "add_port", "Add a port."),
@@ -44,6 +49,7 @@ _PORT = click.IntRange(0, 65535)
 @verb(
     "list",
     shows="rdctl.rapiddisk.target/1",
+    watch=HERE,
     examples=[
         "rdctl -c sandbox rapiddisk nvmet list",
         "rdctl -c sandbox rapiddisk nvmet list --json --query '[].device'",
@@ -70,10 +76,22 @@ def list_targets(site: Site, incomplete: bool) -> Listing:
 )
 @click.argument("device")
 @click.option(
-    "--port", "ports", type=_PORT, metavar="ID", multiple=True, required=True, help="Where."
+    "--port",
+    "ports",
+    type=_PORT,
+    metavar="ID",
+    multiple=True,
+    required=True,
+    help="The port to offer it on; repeat as needed.",
 )
-@click.option("--host", "hosts", metavar="NQN", multiple=True, help="Who may connect.")
-@click.option("--any-host", is_flag=True, help="Everybody may connect.")
+@click.option(
+    "--host",
+    "hosts",
+    metavar="NQN",
+    multiple=True,
+    help="A host that may connect; repeat as needed.",
+)
+@click.option("--any-host", is_flag=True, help="Let every host connect.")
 def export(
     site: Site, device: str, ports: tuple[int, ...], hosts: tuple[str, ...], any_host: bool
 ) -> Report:
@@ -98,8 +116,17 @@ def export(
 )
 @click.argument("device", required=False)
 @click.option("--nqn", metavar="NQN", help="The subsystem, in place of its device.")
-@click.option("--port", "ports", type=_PORT, metavar="ID", multiple=True, help="Only there.")
-@click.option("--host", "hosts", metavar="NQN", multiple=True, help="Only for this host.")
+@click.option(
+    "--port",
+    "ports",
+    type=_PORT,
+    metavar="ID",
+    multiple=True,
+    help="Only on this port; repeat as needed.",
+)
+@click.option(
+    "--host", "hosts", metavar="NQN", multiple=True, help="Only for this host; repeat as needed."
+)
 def unexport(
     site: Site,
     device: str | None,
@@ -138,6 +165,7 @@ def revalidate(site: Site, device: str) -> Report:
 @verb(
     "list",
     shows="rdctl.rapiddisk.port/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox rapiddisk nvmet port list",
         "rdctl -c sandbox rapiddisk nvmet port list -o csv",
@@ -160,7 +188,10 @@ def list_ports(site: Site) -> Listing:
 )
 @click.argument("number", metavar="ID", type=_PORT)
 @click.option(
-    "--transport", type=click.Choice(("tcp", "rdma", "loop")), required=True, help="By what means."
+    "--transport",
+    type=click.Choice(("tcp", "rdma", "loop")),
+    required=True,
+    help="How clients connect.",
 )
 @click.option("--interface", metavar="IF", help="On this interface's first address.")
 @click.option("--address", metavar="IP", help="On this IPv4 or IPv6 address.")
@@ -204,5 +235,6 @@ def add_port(
 def remove_port(site: Site, number: int) -> Report:
     """Remove a port on which nothing is exported.
 
-    Asks first. A port with an export on it is refused. Only on the machine itself."""
+    Asks first, since nothing can be exported on it until it is added again. A port with an export
+    on it is refused. Only on the machine itself."""
     return site.rapiddisk.exports.remove_port(number)

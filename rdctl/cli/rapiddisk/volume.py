@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdctl.cli.arguments import FORCE, MIB, names
-from rdctl.cli.command import verb
+from rdctl.cli.command import HERE, verb
 from rdctl.errors import Code, RdctlError
 
 if TYPE_CHECKING:
@@ -15,13 +15,14 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
 
 overcommit = click.option(
-    "--overcommit", is_flag=True, help="Although volumes could then outgrow the memory."
+    "--overcommit", is_flag=True, help="Go on although volumes could outgrow the memory."
 )
 
 
 @verb(
     "status",
     shows="rdctl.rapiddisk.status/1",
+    watch=True,
     examples=["rdctl -c sandbox rapiddisk status", "rdctl -c sandbox rapiddisk status --json"],
 )
 def status(site: Site) -> Item:
@@ -36,6 +37,7 @@ def status(site: Site) -> Item:
 @verb(
     "resources",
     shows="rdctl.rapiddisk.resources/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox rapiddisk resources",
         "rdctl -c sandbox rapiddisk resources --json --query 'disks[].device'",
@@ -52,6 +54,7 @@ def resources(site: Site) -> Item:
 @verb(
     "list",
     shows="rdctl.rapiddisk.volume/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox rapiddisk list",
         "rdctl -c sandbox rapiddisk list --json",
@@ -62,13 +65,15 @@ def resources(site: Site) -> Item:
 def list_volumes(site: Site, volumes: list[str] | None) -> Listing:
     """List volumes.
 
-    All of them, or those that are named: an unknown name is exit 3."""
+    All of them, or those that are named: an unknown name is exit 3. USAGE is the memory that one
+    takes by now."""
     return site.rapiddisk.volumes(volumes)
 
 
 @verb(
     "show",
     shows="rdctl.rapiddisk.volume-detail/1",
+    watch=HERE,
     examples=[
         "rdctl -c sandbox rapiddisk show rd0",
         "rdctl -c sandbox rapiddisk show rd0 --json --query 'users[].name'",
@@ -127,9 +132,10 @@ def create(
 def resize(site: Site, volume: str, size: int, overcommit: bool, force: bool) -> Report:
     """Change the size of a volume.
 
-    Growing keeps all data. Shrinking asks first, and is refused by the kernel below the highest
-    byte ever written. A volume that is locked is not resized, nor one that is in use; on this
-    machine itself one that is in use can grow, and NVMe-oF clients are told its new size."""
+    Growing keeps all data. Shrinking asks first, since what lies beyond the new end is lost; below
+    the highest byte ever written the kernel refuses it. A volume that is locked is not resized, nor
+    one that is in use; on this machine itself one that is in use can grow, and NVMe-oF clients are
+    told its new size."""
     return site.rapiddisk.resize(volume, size, overcommit, force)
 
 
@@ -163,8 +169,8 @@ def flush(site: Site, volumes: list[str], force: bool) -> Report:
 def remove(site: Site, volumes: list[str], force: bool) -> Report:
     """Remove volumes with all their data.
 
-    Asks first. A volume that is locked, cached with, exported, or seen to be in use in any other
-    way is not removed."""
+    Asks first: the data cannot be brought back. A volume that is locked, cached with, exported, or
+    seen to be in use in any other way is not removed."""
     return site.rapiddisk.remove(volumes, force)
 
 
@@ -180,8 +186,7 @@ def lock(site: Site, volumes: list[str]) -> Report:
     """Make volumes read-only.
 
     Who has a volume open for writing already (a mounted file system, a cache) goes on writing: the
-    kernel does not stop that. rdctl does not remove, erase, resize or
-    map a locked volume."""
+    kernel does not stop that. rdctl does not remove, erase, resize or map a locked volume."""
     return site.rapiddisk.set_lock(volumes, True)
 
 

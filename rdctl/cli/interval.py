@@ -1,0 +1,79 @@
+"""The option --watch [SECONDS] of a verb that only reads: an option whose value may be left out."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdctl.cli.options import flags_of
+from rdctl.errors import Code, RdctlError
+from rdctl.units import defuse
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+WATCH = "--watch"
+SECONDS = 2.0
+LEAST = 0.1
+MOST = 86400.0
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+
+
+class Interval(click.ParamType[float]):
+    """Seconds between two samples."""
+
+    name = "seconds"
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        seconds = float(value) if _NUMBER.fullmatch(str(value)) else 0.0
+        if not LEAST <= seconds <= MOST:
+            raise RdctlError(
+                Code.USAGE,
+                f"{WATCH}: {defuse(str(value))!r} is no number of seconds from {LEAST:g} to"
+                f" {MOST:g}",
+                hint=f"Every half a second is {WATCH}=0.5; {WATCH} alone is every {SECONDS:g} s.",
+            )
+        return seconds
+
+
+def watch_option() -> click.Option:
+    """It is kept where the global options are: in `flags_of(context)["watch"]`."""
+    return click.Option(
+        ["watch", WATCH],
+        metavar="[SECONDS]",
+        type=Interval(),
+        expose_value=False,
+        callback=_keep,
+        help=f"Show it again and again, every {SECONDS:g} s or SECONDS.",
+    )
+
+
+def _keep(context: click.Context, param: click.Parameter, value: float | None) -> None:
+    if value is not None:
+        flags_of(context)["watch"] = value
+
+
+def written_out(args: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:
+    """The words with the value of --watch written out: the next word if that is a number, else the
+    default. click itself would take any next word for it, also the name of a volume."""
+    options = [param for param in params if isinstance(param, click.Option) and not param.is_flag]
+    valued = {spelling for option in options for spelling in option.opts}
+    words, written = deque(args), list[str]()
+    while words:
+        word = words.popleft()
+        if word == "--":
+            return [*written, word, *words]
+        if word == WATCH:
+            given = words.popleft() if words and _NUMBER.fullmatch(words[0]) else f"{SECONDS:g}"
+            written.append(f"{WATCH}={given}")
+            continue
+        written.append(word)
+        if word in valued and words:
+            written.append(words.popleft())
+    return written

@@ -1,0 +1,326 @@
+"""--watch: the same question again and again; a live table on a terminal, ndjson anywhere else."""
+
+from __future__ import annotations
+
+import math
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from rdctl.cli.command import HERE
+from rdctl.cli.messages import show_failures
+from rdctl.config import LOCAL, resolve, several
+from rdctl.errors import Code, Exit, RdctlError
+from rdctl.output import tables
+from rdctl.output.live import Live
+from rdctl.output.render import View, dumps, error_data, rows_of, stamped
+from rdctl.result import Failure, Item, Listing
+from rdctl.units import defuse
+
+if TYPE_CHECKING:
+    from rdctl.cli.command import Command
+    from rdctl.cli.invocation import Invocation
+    from rdctl.output.columns import Schema
+    from rdctl.world import World
+
+Ask = Callable[[], Any]
+
+# What may be over at the next sample.
+PASSING = (Exit.UNREACHABLE, Exit.TIMEOUT, Exit.BAD_REPLY)
+# How often a waiting screen looks whether it has another size; no signal handler is needed.
+LOOK_SECONDS = 0.2
+MOST_TROUBLES = 3
+MOST_TOLD = 2
+
+# Another screen, no cursor, no wrapping; and back in reverse.
+_ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
+_LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
+_HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
+
+
+class _Over(Exception):
+    """Nothing of a listing could be shown, and the next will be no better."""
+
+    def __init__(self, listing: Listing) -> None:
+        super().__init__()
+        self.listing = listing
+
+
+def watch(
+    ask: Ask, command: Command, schema: Schema | None, view: View, invocation: Invocation
+) -> int:
+    """Show samples until Ctrl-C, or until one fails for good; the exit code. `ask` makes a fresh
+    one each time."""
+    assert schema is not None
+    world, seconds = invocation.world, invocation.flags["watch"]
+    live = view.terminal and world.environ.get("TERM") != "dumb"
+    _check(command, view, live, invocation)
+    show = _Screen(ask, schema, view, invocation) if live else _Lines(ask, schema, view, world)
+    try:
+        with show.shown():
+            for due in _due(seconds, world):
+                show.rest(due)
+                # Several contexts open doors at each sample; nothing was done through them.
+                del invocation.doors[1:]
+                show.take()
+    except KeyboardInterrupt:
+        return int(Exit.INTERRUPTED)
+    except _Over as over:
+        show_failures(world, over.listing.failures)
+        return int(over.listing.exit)
+    raise AssertionError("a watch has no other end")
+
+
+def _check(command: Command, view: View, live: bool, invocation: Invocation) -> None:
+    """Raise what speaks against it, before anything is sent."""
+    flags, world = invocation.flags, invocation.world
+    wrong = None
+    if view.format not in ("table", "ndjson"):
+        wrong = f"-o {view.format}"
+    elif flags.get("output") == "table" and not live:
+        wrong = "-o table, where there is no terminal to paint on,"
+    for name, option in (("query", "--query"), ("table_style", "--table-style")):
+        wrong = option if flags.get(name) else wrong
+    if wrong:
+        raise RdctlError(
+            Code.USAGE,
+            f"{wrong} cannot stand beside --watch",
+            hint="A watch is a table on a terminal, and with -o ndjson a line a row for scripts.",
+        )
+    if live and flags.get("trace") and world.stderr.tty:
+        raise RdctlError(
+            Code.USAGE,
+            "--trace would write across the live table",
+            hint="Watch with -o ndjson, or send the trace elsewhere: 2>FILE",
+        )
+    if command.watch == HERE:
+        _check_here(invocation)
+
+
+def _check_here(invocation: Invocation) -> None:
+    """Refuse a daemon that may die of the question."""
+    config, flags = invocation.config, invocation.flags
+    names = several(config, flags) or [flags.get("context")]
+    for settings in (resolve(config, {**flags, "context": name}) for name in names):
+        if settings.get("rapiddisk") not in (LOCAL, None):
+            raise RdctlError(
+                Code.UNSUPPORTED,
+                f"{invocation.command_path} cannot be watched through a daemon: rapiddiskd 9.2 dies"
+                " of listing NVMe targets with long device paths",
+                hint="Watch it on the machine itself, with --local.",
+            )
+
+
+def _due(seconds: float, world: World) -> Iterator[float]:
+    """When each sample begins: on the clock, so that nothing adds up. One that took longer than
+    its time leaves out those that it missed."""
+    start, tick = world.clock(), 0
+    while True:
+        yield start + tick * seconds
+        tick = max(tick + 1, math.ceil((world.clock() - start) / seconds))
+
+
+def _passing(failures: Sequence[Failure]) -> bool:
+    return all(failure.error.exit in PASSING for failure in failures)
+
+
+def _failed(result: Listing | Item, first: bool) -> None:
+    """Raise _Over when nothing could be shown, but for reasons that may pass."""
+    if isinstance(result, Listing) and result.exit not in (Exit.OK, Exit.PARTIAL):
+        if first or not _passing(result.failures):
+            raise _Over(result)
+
+
+# --- lines ------------------------------------------------------------------------------------
+
+
+class _Lines:
+    """ndjson: each row with the time of its sample."""
+
+    def __init__(self, ask: Ask, schema: Schema, view: View, world: World) -> None:
+        self._ask = ask
+        self._schema = schema
+        self._view = view
+        self._world = world
+        self._first = True
+
+    def shown(self) -> AbstractContextManager[None]:
+        return nullcontext()
+
+    def rest(self, due: float) -> None:
+        self._world.sleep(max(0.0, due - self._world.clock()))
+
+    def take(self) -> None:
+        """One sample, line by line as it comes; one without rows is a line with its time alone."""
+        moment, out = _stamp(self._world.now()), self._world.stdout
+        try:
+            result, some = self._ask(), False
+            for row in rows_of(result, self._schema, self._view):
+                out.write(stamped(row, moment, self._schema, self._view))
+                some = True
+            failures = result.failures if isinstance(result, Listing) else []
+            for failure in failures:
+                self._tell(moment, failure.error, failure.context)
+            if not some and not failures:
+                out.write(dumps({"time": moment}) + "\n")
+            _failed(result, self._first)
+        except RdctlError as error:
+            if not self._first:
+                self._tell(moment, error)
+            if self._first or error.exit not in PASSING:
+                raise
+        out.flush()
+        self._first = False
+
+    def _tell(self, moment: str, error: RdctlError, context: str | None = None) -> None:
+        where = {"context": context} if context else {}
+        line = {"time": moment, **where, "error": error_data(error)}
+        self._world.stdout.write(dumps(line) + "\n")
+
+
+def _stamp(moment: float) -> str:
+    """2026-11-22T01:02:03.456Z"""
+    seconds, milliseconds = divmod(int(moment * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{milliseconds:03}Z"
+
+
+# --- a screen ---------------------------------------------------------------------------------
+
+
+class _Screen:
+    """A live table on a screen of its own; the last picture stays on the usual one."""
+
+    def __init__(self, ask: Ask, schema: Schema, view: View, invocation: Invocation) -> None:
+        self._ask = ask
+        self._view = view
+        self._invocation = invocation
+        self._world = invocation.world
+        self._live = Live(schema)
+        self._first = True
+        self._moment = 0.0
+        self._troubles: list[str] = []
+        self._told: list[bytes] = []
+        self._entered = False
+        self._size = (0, 0)
+        self._picture: list[str] = []
+        self._stop_asked = False
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        """However it ends, the terminal is as it was, and then people are told the rest."""
+        stderr = self._world.stderr
+        held = stderr.held() if stderr.tty else nullcontext(self._told)
+        with held as self._told, self._stops():
+            try:
+                yield
+            finally:
+                if self._entered:
+                    with self._invocation.effects.unbroken(), suppress(OSError):
+                        self._leave()
+                        self._world.stdout.write("".join(f"{line}\n" for line in self._picture))
+                        self._world.stdout.flush()
+
+    def take(self) -> None:
+        """One sample; what may pass is told above the table that was there before."""
+        moment = self._world.now()
+        try:
+            result = self._ask()
+            self._live.take(result, self._view)
+            _failed(result, self._first)
+        except RdctlError as error:
+            if self._first or error.exit not in PASSING:
+                raise
+            self._troubles = [self._trouble(moment, error)]
+        else:
+            failures = result.failures if isinstance(result, Listing) else []
+            self._troubles = [self._trouble(moment, f.error, f.context) for f in failures]
+            self._moment = moment
+        self._first = False
+        self._paint()
+
+    def rest(self, due: float) -> None:
+        """Wait for the next sample; a screen of another size is painted at once."""
+        while (left := due - self._world.clock()) > 0:
+            self._world.sleep(min(left, LOOK_SECONDS))
+            if self._stop_asked:
+                self._stop()
+            if self._entered and self._world.size() != self._size:
+                self._paint()
+
+    def _paint(self) -> None:
+        """The whole picture in one write, over the one before: nothing flickers. The last column
+        stays free, since clearing the rest of a full line would clear its last character."""
+        self._size = width, height = self._world.size()
+        view = self._view._replace(width=max(width - 1, 1))
+        above = self._above(view)
+        lines = above + self._live.lines(view, max(height - len(above), 1))
+        self._picture = [tables.cut(line, view.width) for line in lines[:height]]
+        start = "" if self._entered else _ENTER
+        self._entered = True
+        lines = [line + _REST_OF_LINE for line in self._picture]
+        self._world.stdout.write(start + _HOME + "\r\n".join(lines) + _REST_OF_SCREEN)
+        self._world.stdout.flush()
+
+    def _above(self, view: View) -> list[str]:
+        """What stands above the table: when and what is watched, and what is wrong."""
+        told = list(map(_line, b"".join(self._told).decode().splitlines()))[-MOST_TOLD:]
+        wrong = [tables.painted(line, tables.BOLD, view) for line in self._troubles]
+        if len(wrong) > MOST_TROUBLES:
+            wrong[MOST_TROUBLES:] = [f"... and {len(wrong) - MOST_TROUBLES} more"]
+        if view.quiet:
+            return wrong
+        every = f"every {self._invocation.flags['watch']:g} s"
+        words = [_clock(self._moment), every, self._where(), self._invocation.command_path]
+        return ["  ".join(map(_line, filter(None, words))), *told, *(wrong or [""])]
+
+    def _where(self) -> str:
+        settings, flags = self._invocation.settings, self._invocation.flags
+        if settings is None:  # several contexts
+            return flags.get("context") or self._world.environ.get("RDCTL_CONTEXT", "")
+        noun = self._invocation.command_path.split()[1]
+        return settings.context or str(settings.get(noun) or "")
+
+    def _trouble(self, moment: float, error: RdctlError, context: str | None = None) -> str:
+        where = f"{context}: " if context else ""
+        return f"{_clock(moment)}  {where}{error.code.word}: {_line(error.message)}"
+
+    def _leave(self) -> None:
+        self._world.stdout.write(_LEAVE)
+        self._world.stdout.flush()
+        self._entered = False  # only now: whoever is interrupted leaves once more
+
+    # --- Ctrl-Z -------------------------------------------------------------------------------
+
+    @contextmanager
+    def _stops(self) -> Iterator[None]:
+        """Ctrl-Z stops between two samples, with the terminal as it was."""
+        if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
+            yield  # ignored by the caller: it stays so
+            return
+        signal.signal(signal.SIGTSTP, self._ask_stop)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+
+    def _ask_stop(self, number: int, frame: FrameType | None) -> None:
+        self._stop_asked = True
+
+    def _stop(self) -> None:
+        self._stop_asked = False
+        self._leave()
+        signal.signal(signal.SIGTSTP, signal.SIG_DFL)
+        signal.raise_signal(signal.SIGTSTP)  # returns when it goes on
+        signal.signal(signal.SIGTSTP, self._ask_stop)
+        self._paint()
+
+
+def _line(message: str) -> str:
+    return defuse(" ".join(message.split()))
+
+
+def _clock(moment: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(moment))
