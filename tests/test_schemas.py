@@ -77,6 +77,7 @@ SHOWING = {
     "oio admin leave photos --all --yes": "rdctl.oio.replica/1",
     "oio admin get-properties photos": "rdctl.oio.properties/1",
     "oio local list": "rdctl.oio.service/1",
+    "doctor --deep": "rdctl.finding/1",
     "context list": "rdctl.context/1",
     "context show": "rdctl.setting/1",
     "sandbox path": "rdctl.sandbox/1",

@@ -18,8 +18,12 @@ root = LazyGroup(
     "rdctl",
     help="""Administer RapidDisk (RAM disks, caches, NVMe-oF targets) and OpenIO SDS.
 
-    Try it without either: every command works in the context sandbox, as in
-    rdctl -c sandbox rapiddisk list.
+    Try it without either, in the context sandbox:
+
+    rdctl -c sandbox rapiddisk list
+
+    What destroys something asks first, and says what is lost; where nobody can be asked it takes
+    --yes. --dry-run shows the steps without taking them, --trace while it takes them.
 
     The options below stand anywhere: before the noun, after it, or after the verb.""",
     children={
@@ -28,6 +32,7 @@ root = LazyGroup(
             "RAM disks (volumes), caches on top of them, NVMe-oF targets.",
         ),
         "oio": ("rdctl.cli.oio:group", "OpenIO SDS: object storage, through its oio-proxy."),
+        "doctor": ("rdctl.cli.doctor:doctor", "Find out what works, what does not, and why."),
         "context": ("rdctl.cli.context:group", "The systems that rdctl knows, by name."),
         "sandbox": ("rdctl.cli.sandbox:group", "Both systems simulated, to try and to learn."),
         "completion": ("rdctl.cli.completion:completion", "A completion script for your shell."),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NoReturn, Protocol
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.model import (
@@ -19,6 +19,9 @@ from rdctl.rapiddisk.model import (
     User,
     Volume,
 )
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
 
 class Backend(Protocol):
@@ -53,6 +56,9 @@ class Backend(Protocol):
 
     def is_blank(self, volume: str) -> bool | None:
         """Whether the volume begins with zeros; `usage` 0 does not prove it."""
+
+    def server_time(self) -> float | None:
+        """Seconds since 1970 by the daemon's clock; None where there is none, or it is not told."""
 
     def other_users(self) -> Mapping[str, list[User]]:
         """Who uses which device, beyond what the listings show."""
@@ -92,6 +98,8 @@ class Backend(Protocol):
         """Raise `unsupported` unless this is the machine itself; `what` is done there only."""
 
     # What only this machine itself can do.
+
+    def surroundings(self) -> Surroundings: ...
 
     def subsystems(self) -> list[Subsystem]: ...
 
@@ -139,6 +147,9 @@ class LocalOnly:
 
     def sync(self, cache: str) -> int | None:
         here_only("a cache is written back")
+
+    def surroundings(self) -> Surroundings:
+        here_only("the machine's own state is seen")
 
     def subsystems(self) -> list[Subsystem]:
         here_only("exports are made and unmade")

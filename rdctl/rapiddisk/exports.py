@@ -22,13 +22,13 @@ from rdctl.rapiddisk.model import (
 )
 from rdctl.rapiddisk.operations import Facts
 from rdctl.result import Change, Failure, Listing, Report
-from rdctl.units import escape
+from rdctl.units import escape, guess
 
 T = TypeVar("T")
 
 # The kernel's limit is a name of 223 bytes.
-_NQN = re.compile(r"nqn\.[!-.0-~]{1,219}")
-_OURS = re.compile(r"rd[0-9]+|rc-w[tab]_.+")
+_NQN = r"nqn\.[!-.0-~]{1,219}"
+_OURS = r"rd[0-9]+|rc-w[tab]_.+"
 
 
 class Exports:
@@ -115,7 +115,8 @@ class Exports:
                 raise RdctlError(
                     Code.NOT_FOUND,
                     f"{device} does not exist",
-                    hint="See: rdctl rapiddisk list, rdctl rapiddisk cache list",
+                    hint="See: rdctl rapiddisk list, rdctl rapiddisk cache list."
+                    + guess(device, facts.devices),
                     target=device,
                 )
         facts.guard_users(device, but)
@@ -222,8 +223,12 @@ class Exports:
             found = [s for s in self._backend.subsystems() if s.nqn == nqn]
             name, shows = str(nqn), "rdctl rapiddisk nvmet list --all"
         if not found:
+            known = [target.nqn if nqn else target.device or "" for target in self.targets(True)]
             raise RdctlError(
-                Code.NOT_FOUND, f"{escape(name)} is not exported", hint=f"See: {shows}", target=name
+                Code.NOT_FOUND,
+                f"{escape(name)} is not exported",
+                hint=f"See: {shows}.{guess(name, known)}",
+                target=name,
             )
         if len(found) > 1:
             raise RdctlError(
@@ -238,7 +243,7 @@ class Exports:
     def _guard_foreign(self, subsystem: Subsystem) -> None:
         """Only what is empty or RapidDisk's is taken away."""
         devices = [self._backend.device_of(n.path) for n in subsystem.namespaces]
-        if all(device is None or _OURS.fullmatch(device) for device in devices):
+        if all(device is None or re.fullmatch(_OURS, device) for device in devices):
             if any(devices) or not subsystem.namespaces or subsystem.nqn.startswith(NQN_PREFIX):
                 return
         raise RdctlError(
@@ -380,7 +385,7 @@ def _device_name(text: str) -> str:
 
 
 def _check_nqn(text: str) -> None:
-    if not _NQN.fullmatch(text):
+    if not re.fullmatch(_NQN, text):
         raise RdctlError(
             Code.USAGE,
             f"'{escape(text)}' is not the NQN of a host",

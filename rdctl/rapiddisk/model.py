@@ -11,12 +11,14 @@ from rdctl.errors import Code, RdctlError
 from rdctl.units import escape
 
 POLICIES = ("write-through", "write-around", "writeback")
+DAEMON_PORT = 9118
 NQN_PREFIX = "nqn.2021-06.org.rapiddisk:"
 PREFIXES = {"write-through": "rc-wt_", "write-around": "rc-wa_", "writeback": "rc-wb_"}
 
 # Longer or stranger names kill a rapiddiskd 9, and reach a root shell in 7 and 8.
-_VOLUME = re.compile(r"rd[0-9]{1,7}")
-_CACHE = re.compile(r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}")
+# Compiled when they are needed.
+_VOLUME = r"rd[0-9]{1,7}"
+_CACHE = r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}"
 
 
 class Volume(NamedTuple):
@@ -185,7 +187,7 @@ def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
 def volume_name(text: str) -> str:
     """The name of a volume, `/dev/rd0` allowed; anything else is a usage error."""
     name = text.removeprefix("/dev/")
-    if not _VOLUME.fullmatch(name):
+    if not re.fullmatch(_VOLUME, name):
         raise RdctlError(
             Code.USAGE,
             f"'{escape(text)}' is not the name of a volume",
@@ -196,7 +198,7 @@ def volume_name(text: str) -> str:
 
 
 def is_cache_name(name: str) -> bool:
-    return _CACHE.fullmatch(name) is not None
+    return re.fullmatch(_CACHE, name) is not None
 
 
 def cache_name(text: str) -> str:

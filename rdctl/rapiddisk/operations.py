@@ -5,7 +5,7 @@ Neither the daemon nor the kernel protects a volume that is in use; this does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -30,6 +30,7 @@ from rdctl.units import MIB, guess, human_size, natural
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.exports import Exports
+    from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
 _DOES = {
     "cache": "{} maps it",
@@ -69,6 +70,14 @@ class RapidDisk:
     def resources(self) -> Item:
         return Item(self._backend.resources())
 
+    def surroundings(self) -> Surroundings:
+        """What it depends on, on this machine."""
+        return self._backend.surroundings()
+
+    def server_time(self) -> float | None:
+        """Seconds since 1970 by a remote daemon's clock; None where it is not told."""
+        return self._backend.server_time()
+
     def volumes(self, names: Sequence[str] | None) -> Listing:
         """All volumes, or those of these names; an unknown name is an error."""
         wanted = _distinct(volume_name(name) for name in names or ())
@@ -98,7 +107,8 @@ class RapidDisk:
         return Listing(self._backend.inventory().caches)
 
     def cache_stats(self, names: Sequence[str] | None, keys: list[str]) -> Listing:
-        """The counters of all caches, or of those of these names, as rows with these keys."""
+        """The counters of all caches, or of those of these names, as rows with these keys. One that
+        goes meanwhile is left out, unless it was named."""
         wanted = _distinct(cache_name(name) for name in names or ())
         caches = self._backend.inventory().caches
         if names is None:
@@ -106,9 +116,20 @@ class RapidDisk:
             caches = [cache for cache in caches if is_cache_name(cache.device)]
         else:
             caches = [_find(caches, name, "cache") for name in wanted]
-        return Listing(
-            stats_row(self._backend.counters(cache.device), cache.policy, keys) for cache in caches
-        )
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for cache in caches:
+                try:
+                    counters = self._backend.counters(cache.device)
+                except RdctlError as error:
+                    if names is not None or error.code is not Code.NOT_FOUND:
+                        raise
+                    if cache in self._backend.inventory().caches:
+                        raise
+                    continue
+                yield stats_row(counters, cache.policy, keys)
+
+        return Listing(rows())
 
     @property
     def exports(self) -> Exports:
@@ -130,6 +151,8 @@ class RapidDisk:
         before = self._backend.inventory().volumes
         if not overcommit:
             self._guard_memory(before, mib * count * MIB, 0)
+        made = f"{count} volumes" if count > 1 else "a volume"
+        self._effects.foretell([f"create {made} of {human_size(mib * MIB)}"])
         claims: list[str | None] = []
         failures: list[Failure] = []
         for _ in range(count):
@@ -505,6 +528,7 @@ class RapidDisk:
         outcomes: list[Change | Failure] = []
         acted: list[str] = []
         lost: RdctlError | None = None
+        self._effects.foretell(f"{action} {volume.device}" for volume in volumes)
         with self._backend.claim([]) as alone:
             fresh = self._facts() if alone and free and volumes else None
 
@@ -605,6 +629,12 @@ class Facts:
             else:
                 raise
         return cls(inventory, targets, backend.other_users(), backend)
+
+    @property
+    def devices(self) -> list[str]:
+        """The names of all volumes and caches."""
+        volumes, caches = self.inventory.volumes, self.inventory.caches
+        return [*(volume.device for volume in volumes), *(cache.device for cache in caches)]
 
     def users(self, device: str) -> list[User]:
         """Who uses a volume, a source or a cache."""
@@ -754,8 +784,7 @@ def _find(things: Sequence[Any], name: str, kind: str) -> Any:
         hint = f"There is no {kind} at all."
     else:
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        # Volumes differ in their numbers alone: any of them looks alike.
-        hint = f"There is {shown}." + (guess(name, names) if kind == "cache" else "")
+        hint = f"There is {shown}.{guess(name, names)}"
     raise RdctlError(Code.NOT_FOUND, f"{kind} {name} does not exist", hint=hint, target=name)
 
 

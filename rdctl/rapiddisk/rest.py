@@ -30,9 +30,9 @@ from rdctl.rapiddisk.model import (
 from rdctl.transport import READ_SECONDS, Reply, Transport
 from rdctl.units import defuse, escape, natural
 
-_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+_SOURCE = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 # It was seen to attach `rd-1`, which no kernel does.
-_ATTACHED = re.compile(r"Attached device (rd-?[0-9]+) of size")
+_ATTACHED = r"Attached device (rd-?[0-9]+) of size"
 _ASSUMED = Reply(200, "OK", {}, b'{"status": "Success"}')
 _ALL = "rdctl rapiddisk list"
 
@@ -150,12 +150,16 @@ class Rest(LocalOnly):
     def is_blank(self, volume: str) -> bool | None:
         return None
 
+    def server_time(self) -> float | None:
+        """GET /v1/checkServiceStatus"""
+        return self._transport.read("/v1/checkServiceStatus").date
+
     def other_users(self) -> Mapping[str, list[User]]:
         return {}
 
     def source_name(self, text: str) -> str:
         name = text.removeprefix("/dev/")
-        if not _SOURCE.fullmatch(name):
+        if not re.fullmatch(_SOURCE, name):
             raise RdctlError(
                 Code.USAGE,
                 f"'{escape(text)}' cannot be named to a rapiddiskd as a source",
@@ -183,7 +187,7 @@ class Rest(LocalOnly):
         if number is not None:
             here_only("a volume's number is chosen")
         message = self._act(f"createRapidDisk/{mib}", f"create a volume of {mib} MiB")
-        found = _ATTACHED.match(message or "")
+        found = re.match(_ATTACHED, message or "")
         return found[1] if found else None
 
     def resize(self, volume: str, mib: int, destroys: str | None) -> None:

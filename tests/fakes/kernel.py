@@ -97,6 +97,7 @@ class FakeKernel(Syscalls):
         self.maps: dict[str, Mapping] = {}
         self.disks: dict[str, Disk] = {}
         self.mounts: list[tuple[str, str]] = []  # device, place
+        self.configfs = True
         self.swaps: list[str] = []
         self.exclusive: dict[int, str] = {}  # descriptors of ours
         self.descriptors: dict[int, str] = {}
@@ -143,6 +144,7 @@ class FakeKernel(Syscalls):
         for folder in ("dev/mapper", "sys/block", "sys/class/block", "sys/dev/block", "run"):
             self.path(folder).mkdir(parents=True)
         self.put("dev/mapper/control", "")
+        self.put("run/udev/control", "")
         self.put("proc/sys/kernel/hostname", "rdvm\n")
         self.put("proc/sys/kernel/osrelease", "6.1.0-56-amd64\n")
         known: tuple[str, ...] = (
@@ -255,6 +257,8 @@ class FakeKernel(Syscalls):
 
     def _show_users(self) -> None:
         lines = ["22 1 0:21 / / rw - ext4 /dev/vda rw\n"]
+        if self.configfs:
+            lines.append("23 22 0:20 / /sys/kernel/config rw - configfs configfs rw\n")
         for number, (device, place) in enumerate(self.mounts):
             at = self._number(self._kernel_name(device))
             lines.append(f"{30 + number} 22 {at} / {_escaped(place)} rw - ext4 {device} rw\n")
@@ -381,6 +385,11 @@ class FakeKernel(Syscalls):
             self._mkdir(path)
         else:
             os.makedirs(path)
+
+    def unmount_configfs(self) -> None:
+        self.configfs = False
+        shutil.rmtree(self.path("sys/kernel/config"))
+        self._show_users()
 
     def allow_transport(self, name: str) -> None:
         """The kernel has the module."""

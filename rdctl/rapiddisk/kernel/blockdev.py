@@ -24,15 +24,15 @@ class BlockDevices:
 
     def usage(self, volume: str) -> int:
         """Bytes of memory that the volume takes."""
-        return self._ask(volume, _USAGE) * PAGE
+        return self._ask(volume, _USAGE, "pages in use") * PAGE
 
     def high_water(self, volume: str) -> int:
         """Bytes: the end of the highest write since the last erase."""
-        return self._ask(volume, _HIGH_WATER) * SECTOR
+        return self._ask(volume, _HIGH_WATER, "end of the highest write") * SECTOR
 
-    def _ask(self, volume: str, request: int) -> int:
+    def _ask(self, volume: str, request: int, what: str) -> int:
         path, answer = self._path(volume), bytearray(8)
-        line = f"# ioctl {path} {request:#06x}"
+        line = f"# ioctl {path} {request:#06x}: {what}"
         self._effects.look(
             ioctl(self._calls, path, request, answer, what=f"ask {volume}", line=line)
         )
@@ -70,7 +70,7 @@ class BlockDevices:
             path if descriptor is None else descriptor,
             _ERASE,
             what=f"erase {volume}",
-            line=f"ioctl {path} {_ERASE:#06x}",
+            line=f"ioctl {path} {_ERASE:#06x}  # erase {volume}",
             destroys=destroys,
             exclusive=True,
         )

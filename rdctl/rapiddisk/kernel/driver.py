@@ -10,6 +10,7 @@ import errno
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING
 
 from rdctl.effects import Effects, Syscalls, write
 from rdctl.errors import Code, RdctlError
@@ -36,6 +37,9 @@ from rdctl.rapiddisk.model import (
     targets_of,
 )
 from rdctl.units import MIB, escape, human_size, natural
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
 # The commands of `mgmt` are those of this major version of the module.
 DIALECT = "9"
@@ -214,6 +218,14 @@ class Kernel:
     def is_blank(self, volume: str) -> bool | None:
         with self._told(f"{volume} cannot be read", volume):
             return self._devices.is_blank(volume)
+
+    def server_time(self) -> float | None:
+        return None
+
+    def surroundings(self) -> Surroundings:
+        from rdctl.rapiddisk.kernel.surroundings import Surroundings
+
+        return Surroundings(self._sysfs)
 
     def other_users(self) -> Mapping[str, list[User]]:
         """A survey; it waits while udev looks at a new device."""

@@ -1,0 +1,235 @@
+"""OpenIO SDS: the proxy, and what it tells of the services behind it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from rdctl.doctor.findings import (
+    Check,
+    Finding,
+    after,
+    compared,
+    count,
+    in_the_clear,
+    is_here,
+    rdctl_again,
+    unless_any,
+)
+from rdctl.errors import Code, RdctlError
+from rdctl.units import escape, quoted
+
+if TYPE_CHECKING:
+    from rdctl.oio.model import Service
+    from rdctl.sites import Site
+
+# Containers whose masters are asked for with --deep.
+_CONTAINERS = 20
+# Types without which a namespace stores nothing.
+_ESSENTIAL = ("meta0", "meta1", "meta2", "rawx")
+# Those that hold bases, for which they elect masters.
+_ELECTING = ("meta0", "meta1", "meta2", "sqlx")
+
+
+def _no_oio(site: Site) -> Iterator[Finding]:
+    name = site.settings.context or "NAME"
+    yield Finding.skipped(
+        "no oio-proxy is named",
+        why=f"To name one: --oio-url, OIO_PROXYD_URL, or rdctl context set {name}"
+        " oio=http://HOST:6002 namespace=NS",
+    )
+
+
+def _proxy(site: Site) -> Iterator[Finding]:
+    url = site.settings.get("oio")
+    begun = time.perf_counter()
+    namespace = site.oio.conscience.namespace().value.namespace
+    answers = f"answers{after(site, begun)}"
+    yield Finding.ok(f"{answers}, speaks {site.oio.dialect}, serves {namespace}", subject=url)
+    token = site.settings.credential("token_file", "oio")
+    if token is not None and url.startswith("http:") and not is_here(url):
+        yield in_the_clear(url)
+
+
+def _services(site: Site) -> Iterator[Finding]:
+    """Those whose score is 0, and types without one that is up."""
+    services: list[Service] = list(site.oio.conscience.services(None, True))
+    up = [service for service in services if service.state == "up"]
+    known = dict.fromkeys(service.type for service in services)
+    for type in _ESSENTIAL:
+        if type not in known:
+            yield Finding.error(
+                f"no {type} service is known",
+                subject=type,
+                why="A namespace without any stores nothing.",
+            )
+    for type in known:
+        of_type = [service for service in services if service.type == type]
+        down = [service for service in of_type if service.state != "up"]
+        if len(down) == len(of_type):
+            yield _down(site, down, f"no {type} service is up", Finding.error)
+        else:
+            for service in down:
+                name = f"{type} {service.address}"
+                message = f"{name} has score {service.score}: it is down, or locked"
+                if service.score < 0:
+                    message = f"{name} was never scored"
+                yield _down(site, [service], message, Finding.warning)
+    if up:
+        of_types = len({service.type for service in up})
+        yield Finding.ok(f"{count(up, 'service')} of {count(range(of_types), 'type')} up")
+
+
+def _down(
+    site: Site, services: Sequence[Service], message: str, severity: Callable[..., Finding]
+) -> Finding:
+    type, addresses = services[0].type, [service.address for service in services]
+    words = " ".join(map(quoted, (type, *addresses)))
+    return severity(
+        message,
+        subject=" ".join((type, *addresses)),
+        why="What is down has to be started on its machine; what is locked is let go with:",
+        mend=rdctl_again(site, f"oio conscience unlock {words}"),
+    )
+
+
+def _elections(site: Site) -> Iterator[Finding]:
+    """What the services themselves count: a proxy 4.2 hands it on, a 3.3 does not."""
+    services: list[Service] = list(site.oio.conscience.services(None, True))
+
+    def found() -> Iterator[Finding]:
+        for service in services:
+            if service.type not in _ELECTING or service.state != "up":
+                continue
+            name = f"{service.type} {service.address}"
+            try:
+                counts = _counts(site.oio.services.ask("info", service.address))
+            except RdctlError as error:
+                if error.code is Code.UNSUPPORTED:
+                    asked = rdctl_again(site, "doctor --deep")
+                    yield Finding.skipped(
+                        "this oio-proxy does not tell; the containers do", mend=asked
+                    )
+                    return
+                yield Finding.error(f"{name} does not answer", subject=name, why=error.message)
+                if error.code is Code.TIMEOUT:
+                    return  # no time is left for the others
+                continue
+            failed, pending = counts.get("failed", 0), counts.get("pending", 0)
+            if failed:
+                yield Finding.error(
+                    f"{name} is without a master for {count(range(failed), 'base')}",
+                    subject=name,
+                    why="Neither reading nor writing works there. Which containers those are:",
+                    mend=rdctl_again(site, "doctor --deep"),
+                )
+            elif pending:
+                yield Finding.warning(
+                    f"{name} still elects a master for {count(range(pending), 'base')}",
+                    subject=name,
+                    why="That takes a moment; if it stays so, the replicas cannot agree.",
+                    mend=rdctl_again(site, "doctor --deep"),
+                )
+
+    yield from unless_any(found(), "none failed")
+
+
+def _counts(info: Any) -> dict[str, int]:
+    """The elections of a service by their state."""
+    elections = info.get("elections") if isinstance(info, dict) else None
+    pairs = elections.items() if isinstance(elections, dict) else ()
+    return {state: count for state, count in pairs if isinstance(count, int)}
+
+
+def _masters(site: Site) -> Iterator[Finding]:
+    """The masters of the first containers of the account."""
+    if site.settings.get("account") is None:
+        yield _no_account()
+        return
+    listing = site.oio.accounts.containers(None, None, _CONTAINERS)
+    names = [container.name for container in listing]
+    more = ", the first of more" if listing.marker is not None else ""
+
+    def found() -> Iterator[Finding]:
+        for name in names:
+            try:
+                yield from _master(site, name)
+            except RdctlError as error:
+                if error.code is not Code.TIMEOUT:
+                    raise
+                yield Finding.error(
+                    f"the container {escape(name)} does not tell its master in time",
+                    subject=name,
+                    why="Replicas that cannot agree on one take a minute to say so.",
+                    mend=rdctl_again(site, f"oio admin debug {quoted(name)}"),
+                )
+                return  # none is left for the others
+
+    fine = f"{count(names, 'container')}{more}: each has its master"
+    yield from unless_any(found(), fine if names else "no containers")
+
+
+def _master(site: Site, name: str) -> Iterator[Finding]:
+    """What is wrong with the election of a container, if anything."""
+    place = site.oio.place(name)
+    try:
+        replicas = list(site.oio.bases.replicas("status", place, {"type": "meta2"}))
+        if any(replica["role"] == "master" for replica in replicas):
+            return
+        why = "; ".join(f"{replica['service']}: {replica['message']}" for replica in replicas)
+    except RdctlError as error:
+        if error.code is Code.NOT_FOUND:
+            return  # destroyed meanwhile: the account hears of it later
+        if error.code is not Code.UNAVAILABLE:
+            raise
+        why = error.message
+    yield Finding.error(
+        f"the container {place.shown} has no master",
+        subject=name,
+        why=f"{why}. Once its services are up, this makes them elect one:",
+        mend=rdctl_again(site, f"oio admin ping {place.words}"),
+    )
+
+
+def _accounts(site: Site) -> Iterator[Finding]:
+    name = site.settings.get("account")
+    if name is None:
+        yield _no_account()
+        return
+    try:
+        account = site.oio.accounts.show(None).value
+    except RdctlError as error:
+        if error.code is not Code.NOT_FOUND or error.target != name:
+            raise
+        yield Finding.ok(
+            f"there is no account {name} yet; its first container makes it", subject=name
+        )
+        return
+    yield Finding.ok(f"{name} has {count(range(account.containers), 'container')}", subject=name)
+
+
+def _no_account() -> Finding:
+    return Finding.skipped(
+        "no account is named", why="--account, OIO_ACCOUNT or the context's key account names it."
+    )
+
+
+def _oio_clock(site: Site) -> Iterator[Finding]:
+    yield compared(site.oio.server_time, "the account service's")
+
+
+_MANY = "every replica has to be asked; --deep asks"
+_CHECKS = (
+    Check("proxy", _proxy),
+    Check("services", _services),
+    Check("elections", _elections),
+    Check("masters", _masters, _MANY),
+    Check("accounts", _accounts),
+    Check("oio-clock", _oio_clock),
+)
+
+
+def checks(site: Site) -> tuple[Check, ...]:
+    """Those that apply to what is configured."""
+    return _CHECKS if site.settings.get("oio") is not None else (Check("oio", _no_oio),)

@@ -1,0 +1,407 @@
+"""RapidDisk: of this machine, or what a daemon tells of another."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from rdctl.config import LOCAL
+from rdctl.doctor.findings import (
+    ERROR,
+    Check,
+    Finding,
+    after,
+    as_root,
+    compared,
+    count,
+    found_by,
+    in_the_clear,
+    is_here,
+    numbers,
+    on_this_machine,
+    rdctl_again,
+    unless_any,
+)
+from rdctl.errors import Code, RdctlError
+from rdctl.units import human_size, quoted
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.model import Cache, Target
+    from rdctl.sites import Site
+
+# Loaded by the kernel itself when they are first needed.
+_ON_DEMAND = ("dm-writecache", "nvmet-tcp", "nvmet-rdma", "nvme-loop")
+_OURS = re.compile(r"/dev/(?:mapper/)?(rd[0-9]+|rc-w[tab]_.+)")
+_BLOCK = 4096
+_EVERYWHERE = ("0.0.0.0", "::")
+
+
+def _no_rapiddisk(site: Site) -> Iterator[Finding]:
+    name = site.settings.context
+    yield Finding.skipped(
+        f"the context {name} names no rapiddisk",
+        why=f"To name it: rdctl context set {name} rapiddisk=http://HOST:9118, or =local",
+    )
+
+
+def _modules(site: Site) -> Iterator[Finding]:
+    status = site.rapiddisk.status().value
+    modules = {module.module: module for module in status.modules}
+    here = []
+    for name, module in modules.items():
+        if module.loaded:
+            here.append(f"{name} {module.version or ''}".rstrip())
+        elif name not in _ON_DEMAND:
+            yield _unloaded(site, name, module.load)
+    lacking = [name for name in _ON_DEMAND if not modules[name].loaded and not modules[name].load]
+    if lacking:
+        yield Finding.skipped(
+            f"this kernel has no {', '.join(lacking)}",
+            why="; ".join(modules[name].needed_for.partition(";")[0] for name in lacking)
+            + ": there are none here.",
+        )
+    if status.status == "unsupported version":
+        try:
+            site.rapiddisk.volumes(None)
+        except RdctlError as error:
+            yield found_by(error)._replace(severity=ERROR)
+    if here:
+        yield Finding.ok(", ".join(here))
+
+
+def _unloaded(site: Site, name: str, load: str | None) -> Finding:
+    message = f"the kernel module {name} is not loaded"
+    if load is not None:
+        mend = as_root(site, load)
+        why = "Debian has it in the package rapiddisk-dkms."
+    else:
+        mend = as_root(site, "apt-get install rapiddisk-dkms")
+        why = "This kernel does not have it: it is not installed."
+    if name == "rapiddisk":
+        return Finding.error(message, subject=name, why=why, mend=mend)
+    if name == "rapiddisk-cache":
+        why = f"Write-through and write-around caches take it. {why}"
+        return Finding.warning(message, subject=name, why=why, mend=mend)
+    if load is None:
+        return Finding.skipped(f"this kernel has no {name}: nothing can be exported", subject=name)
+    return Finding.skipped(f"{message}: nothing is exported", subject=name, mend=mend)
+
+
+def _configfs(site: Site) -> Iterator[Finding]:
+    nvmet = {module.module: module for module in site.rapiddisk.status().value.modules}["nvmet"]
+    if site.rapiddisk.surroundings().configfs:
+        yield Finding.ok("mounted on /sys/kernel/config")
+    elif not nvmet.loaded:
+        yield Finding.skipped("not mounted, nor needed without the kernel module nvmet")
+    else:
+        yield Finding.error(
+            "the kernel's configuration file system is not mounted",
+            why="Exports are neither seen nor made.",
+            mend=as_root(site, "mount -t configfs none /sys/kernel/config"),
+        )
+
+
+def _devices(site: Site) -> Iterator[Finding]:
+    """What makes the nodes of caches."""
+    here = site.rapiddisk.surroundings()
+    if not here.device_mapper:
+        yield Finding.warning(
+            "there is no /dev/mapper/control",
+            why="Without device-mapper there are no caches.",
+            mend=as_root(site, "modprobe dm-mod"),
+        )
+    if not here.udev:
+        yield Finding.warning(
+            "udev does not run",
+            why="A cache gets no name below /dev/mapper, and a rapiddiskd 9.1 or later lists none.",
+            mend=as_root(site, "systemctl start systemd-udevd"),
+        )
+    if here.device_mapper and here.udev:
+        yield Finding.ok("device-mapper is there, udev runs")
+
+
+def _root(site: Site) -> Iterator[Finding]:
+    if site.is_root:
+        yield Finding.ok("root")
+    else:
+        yield Finding.skipped(
+            "not root: what waits in caches is not seen, and nothing can be changed",
+            mend=f"sudo {rdctl_again(site, 'doctor')}",
+        )
+
+
+def _userland(site: Site) -> Iterator[Finding]:
+    """Debian's 9.0.0: its hardening breaks every value that it reads from sysfs."""
+    version = site.rapiddisk.surroundings().package
+    if version is None:
+        yield Finding.ok("Debian's package rapiddisk is not installed, nor needed")
+    elif version.partition("-")[0] == "9.0.0":
+        yield Finding.warning(
+            f"Debian's package rapiddisk {version} is broken",
+            subject=version,
+            why="It shows every size as 0, and removes a volume under the cache that is made of"
+            " it. rdctl does without it; the kernel modules are a package of their own.",
+            mend=as_root(site, "apt-get remove rapiddisk"),
+        )
+    else:
+        yield Finding.ok(f"Debian's package rapiddisk {version}")
+
+
+def _unit(site: Site) -> Iterator[Finding]:
+    unit = site.rapiddisk.daemon().value
+    if not unit.installed:
+        yield Finding.ok("rapiddiskd is not installed; local mode does without it")
+    elif unit.state == "failed":
+        yield Finding.warning("rapiddiskd has failed", why="See why: journalctl -u rapiddiskd")
+    else:
+        boot = "started at boot" if unit.enabled else "not started at boot"
+        yield Finding.ok(f"rapiddiskd is {unit.state}, {boot}")
+
+
+def _listeners(site: Site) -> Iterator[Finding]:
+    from rdctl.rapiddisk.model import DAEMON_PORT
+
+    found = site.rapiddisk.surroundings().listeners
+    wide = [address for address in found if not is_here(_url(address))]
+    if wide:
+        yield Finding.warning(
+            f"port {DAEMON_PORT} is open to other machines, on {', '.join(wide)}",
+            why="rapiddiskd asks nobody who he is: who reaches the port can remove every volume."
+            " Where it is needed, let a firewall choose who does.",
+            mend=on_this_machine(site, "rapiddisk daemon stop"),
+        )
+    elif found:
+        yield Finding.ok(f"port {DAEMON_PORT} is open to this machine only")
+    else:
+        yield Finding.ok(f"nobody listens on port {DAEMON_PORT}")
+
+
+def _url(address: str) -> str:
+    return f"http://[{address}]" if ":" in address else f"http://{address}"
+
+
+def _daemon(site: Site) -> Iterator[Finding]:
+    """A remote one. Debian's 9.0.0 is told by what it does not."""
+    url = site.settings.get("rapiddisk")
+    begun = time.perf_counter()
+    try:
+        status = site.rapiddisk.status().value
+    except RdctlError as error:
+        mend = None
+        if error.code is Code.UNREACHABLE and is_here(url) and not site.in_sandbox:
+            mend = "rdctl --local rapiddisk daemon start"
+        yield found_by(error)._replace(mend=mend)
+        return
+    answered = f"rapiddiskd {status.version} answers{after(site, begun)}"
+    if status.status != "OK":
+        yield Finding.error(f"rapiddiskd says of itself: {status.status}", subject=url)
+    version = numbers(status.version)
+    if version and version < (9,):
+        yield Finding.warning(
+            f"rapiddiskd {status.version} hands what it is sent to a root shell",
+            subject=url,
+            why="Who reaches its port is root there. It knows no lock and no usage either; 9.1 or"
+            " later does.",
+        )
+    elif _is_debian(site):
+        yield Finding.warning(
+            f"rapiddiskd {status.version} is Debian's, which is broken",
+            subject=url,
+            why="It shows every size as 0, and removes a volume under the cache that is made of"
+            " it. 9.1 or later on the same kernel modules does not.",
+        )
+    else:
+        yield Finding.ok(answered, subject=url)
+
+
+def _is_debian(site: Site) -> bool:
+    volumes, disks = site.rapiddisk.volumes(None), site.rapiddisk.resources().value.disks
+    return any(thing.size is None for thing in [*volumes, *disks])
+
+
+def _exposure(site: Site) -> Iterator[Finding]:
+    """Of a remote daemon: what the address itself tells."""
+    url = site.settings.get("rapiddisk")
+    if site.in_sandbox:
+        yield Finding.skipped("the sandbox has no port")
+    elif is_here(url):
+        yield Finding.ok("reached on this machine itself")
+    elif site.settings.credential("token_file", "rapiddisk") is None:
+        yield Finding.warning(
+            f"{url} asks for no token",
+            subject=url,
+            why="rapiddiskd itself asks nobody who he is: who reaches its port can remove every"
+            " volume. Let a firewall choose who does, or a gateway with TLS and a token.",
+        )
+    elif url.startswith("http:"):
+        yield in_the_clear(url)
+    else:
+        yield Finding.ok("over TLS, with a token")
+
+
+def _caches(site: Site) -> Iterator[Finding]:
+    from rdctl.rapiddisk.model import is_cache_name
+
+    here = site.settings.get("rapiddisk") == LOCAL
+    volumes = {volume.device for volume in site.rapiddisk.volumes(None)}
+    caches: list[Cache] = list(site.rapiddisk.caches())
+
+    def found() -> Iterator[Finding]:
+        for cache in caches:
+            if cache.volume is None and here:
+                yield Finding.error(
+                    f"{cache.device} is only half made",
+                    subject=cache.device,
+                    mend=on_this_machine(site, f"rapiddisk cache remove {quoted(cache.device)}"),
+                )
+            elif cache.volume is not None and cache.volume not in volumes:
+                yield _torn(site, cache, here)
+            elif cache.policy == "writeback" and is_cache_name(cache.device):
+                yield from _waiting(site, cache, here)
+
+    fine = f"{count(caches, 'cache')}, nothing to write back" if caches else "no caches"
+    yield from unless_any(found(), fine)
+
+
+def _torn(site: Site, cache: Cache, here: bool) -> Finding:
+    """A cache without its volume; a write-back cache cannot be written back then."""
+    lost = cache.policy == "writeback"
+    if not lost:
+        remove = f"rapiddisk cache remove {quoted(cache.device)}"
+        mend: str | None = on_this_machine(site, remove) if here else rdctl_again(site, remove)
+    else:
+        mend = as_root(site, f"dmsetup remove {quoted(cache.device)}") if here else None
+    return Finding.error(
+        f"{cache.device}: its volume {cache.volume} is gone",
+        subject=cache.device,
+        why=f"What was not written back to {cache.source} is lost." if lost else None,
+        mend=mend,
+    )
+
+
+def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
+    """A write-back cache that holds blocks; which of them are dirty nobody tells."""
+    keys = ["errors", "num_blocks", "num_free_blocks"]
+    try:
+        (counters,) = site.rapiddisk.cache_stats([cache.device], keys)
+    except RdctlError as error:
+        if error.code is not Code.DENIED or not here:
+            raise
+        yield Finding.skipped(
+            f"what waits in {cache.device} is seen by root only",
+            subject=cache.device,
+            mend=f"sudo {rdctl_again(site, 'doctor')}",
+        )
+        return
+    if counters["errors"]:
+        yield _torn(site, cache, here)._replace(message=f"{cache.device} has failed")
+        return
+    blocks = int(counters["num_blocks"] or 0) - int(counters["num_free_blocks"] or 0)
+    if blocks > 0:
+        sync = f"rapiddisk cache sync {cache.device}"
+        yield Finding.warning(
+            f"{cache.device} holds {human_size(blocks * _BLOCK)}, not all of it on"
+            f" {cache.source or 'its source'} by now",
+            subject=cache.device,
+            why="A power failure or a crash loses what is not written back."
+            + ("" if here else f" On that machine: rdctl --local {sync}"),
+            mend=on_this_machine(site, sync) if here else None,
+        )
+
+
+def _exports(site: Site) -> Iterator[Finding]:
+    here = site.settings.get("rapiddisk") == LOCAL
+    try:
+        targets = list(site.rapiddisk.exports.targets(here))
+    except RdctlError as error:
+        if error.code is not Code.MODULE_MISSING or "not loaded" not in error.message:
+            raise
+        yield Finding.skipped("nothing is exported: the kernel module nvmet is not loaded")
+        return
+    things = [*site.rapiddisk.volumes(None), *site.rapiddisk.caches()]
+    names = {thing.device for thing in things}
+
+    def found() -> Iterator[Finding]:
+        for target in targets:
+            yield from _export(site, target, names, here)
+        for port in site.rapiddisk.exports.ports() if here else ():
+            if port.transport is None:
+                yield Finding.warning(
+                    f"port {port.port} is only half made",
+                    subject=str(port.port),
+                    mend=on_this_machine(site, f"rapiddisk nvmet port remove {port.port}"),
+                )
+
+    yield from unless_any(found(), count(targets, "export"))
+
+
+def _export(site: Site, target: Target, names: set[str], here: bool) -> Iterator[Finding]:
+    from rdctl.rapiddisk.model import NQN_PREFIX
+
+    ours = _OURS.fullmatch(target.device or "")
+    unexport = f"rapiddisk nvmet unexport --nqn {quoted(target.nqn)}"
+    there = None if here else f"On that machine: rdctl --local {unexport}"
+    mend = on_this_machine(site, unexport) if here else None
+    if ours and ours[1] not in names:
+        yield Finding.error(
+            f"{target.nqn} exports {target.device}, which is gone",
+            subject=target.nqn,
+            why=there or "Its clients see a disk that fails, even when a new volume has the name.",
+            mend=mend,
+        )
+    elif ours or target.namespace is None or target.nqn.startswith(NQN_PREFIX):
+        fault = _fault(target)
+        if fault is not None:
+            message = f"{target.nqn} is only half made: {fault}"
+            yield Finding.warning(message, subject=target.nqn, why=there, mend=mend)
+        elif target.any_host and any(port.address in _EVERYWHERE for port in target.ports):
+            yield Finding.warning(
+                f"{target.nqn} is open to every host on every address",
+                subject=target.nqn,
+                why="To name its hosts, unexport it, and export it with --host.",
+                mend=mend,
+            )
+
+
+def _fault(target: Target) -> str | None:
+    """What an export lacks; None where nothing is seen to be missing."""
+    if target.namespace is None:
+        return "it has no namespace"
+    if target.enabled is False:
+        return "it is not enabled"
+    return None if target.ports else "it is on no port"
+
+
+def _clock(site: Site) -> Iterator[Finding]:
+    yield compared(site.rapiddisk.server_time, "the daemon's")
+
+
+_LOCALLY = (
+    Check("modules", _modules),
+    Check("configfs", _configfs),
+    Check("devices", _devices),
+    Check("root", _root),
+    Check("userland", _userland),
+    Check("daemon", _unit),
+    Check("exposure", _listeners),
+    Check("caches", _caches),
+    Check("exports", _exports),
+)
+_FRAGILE = "asking can kill a rapiddiskd 9.2; --deep asks"
+_REMOTELY = (
+    Check("daemon", _daemon),
+    Check("exposure", _exposure),
+    Check("caches", _caches),
+    Check("exports", _exports, _FRAGILE),
+    Check("clock", _clock),
+)
+
+
+def checks(site: Site) -> tuple[Check, ...]:
+    """Those that apply to what is configured."""
+    url = site.settings.get("rapiddisk")
+    if url is None:
+        return (Check("rapiddisk", _no_rapiddisk),)
+    return _LOCALLY if url == LOCAL else _REMOTELY
