@@ -16,10 +16,16 @@ def main() -> None:
     # Starting makes only what stays; `cli.command` turns it on again before the work.
     gc.disable()
     try:
-        from rdctl.cli.run import main as run_main
         from rdctl.world import real
 
-        run_main(sys.argv[1:], real())
+        if sys.argv[1:2] == ["__complete"]:
+            from rdctl.completion.names import main as complete
+
+            complete(sys.argv[2:], real())
+        else:
+            from rdctl.cli.run import main as run_main
+
+            run_main(sys.argv[1:], real())
     except KeyboardInterrupt:  # before `run` could take it, or once more after that
         sys.exit(130)
 

@@ -2,30 +2,122 @@
 
 from __future__ import annotations
 
+import os
+import re
 from typing import TYPE_CHECKING
 
 import click
 
 from rdctl.cli.command import verb
-from rdctl.result import Text
+from rdctl.effects import write_file
+from rdctl.errors import Code, RdctlError
+from rdctl.result import Change, Report, Text
+from rdctl.units import quoted
 
 if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation
+    from rdctl.world import World
 
 
 @verb(
     "completion",
     on_site=False,
-    examples=["rdctl completion bash", "rdctl completion zsh > _rdctl"],
+    examples=[
+        "rdctl completion bash --install",
+        "rdctl completion zsh --install --dry-run",
+        "rdctl completion zsh > _rdctl",
+    ],
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh"]))
-def completion(on: Invocation, shell: str) -> Text:
+@click.option("--install", is_flag=True, help="Write it to where your shell looks for it.")
+def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
     """A completion script for your shell.
 
-    bash: put it into ~/.local/share/bash-completion/completions/rdctl, or for one session say
-    source <(rdctl completion bash). zsh: put it as _rdctl into a folder of your fpath, before
-    compinit runs. Words, options and choices are completed without starting rdctl."""
+    --install writes it to where that shell looks for it, over an older one, and says what else is
+    to be done; for one session say source <(rdctl completion bash), or the same in zsh after
+    compinit. Words, options and choices are completed without starting rdctl; names of what there
+    is are asked for, for a moment at most, and only read."""
     from rdctl.cli.root import root
     from rdctl.completion import scripts
 
-    return Text(scripts.bash(root) if shell == "bash" else scripts.zsh(root))
+    text = scripts.bash(root) if shell == "bash" else scripts.zsh(root)
+    if not install:
+        return Text(text)
+    path = _bash_path(on.world) if shell == "bash" else _zsh_path(on.world)
+    report = _written(on, path, text)
+    advice = _bash_advice(on.world, path) if shell == "bash" else _zsh_advice(on.world, path)
+    if advice:
+        on.notice(advice)
+    return report
+
+
+def _written(on: Invocation, path: str, text: str) -> Report:
+    """Nothing is written where the script is the same."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            if file.read() == text:
+                return Report([Change("install", path, False, True)])
+    except OSError:
+        pass  # it is not there, or writing tells what is wrong with it
+    try:
+        on.effects.do(write_file(path, text, what=f"write {path}"), None)
+    except OSError as error:
+        message = f"{path} cannot be written: {error.strerror}"
+        raise RdctlError(Code.DENIED, message, target=path) from error
+    done = None if on.effects.dry_run else True
+    return Report([Change("install", path, done, done)])
+
+
+# --- bash -------------------------------------------------------------------------------------
+
+_PACKAGE = "usr/share/bash-completion/bash_completion"
+
+
+def _bash_path(world: World) -> str:
+    """Where bash-completion looks for what is a user's own."""
+    data = world.environ.get("XDG_DATA_HOME") or os.path.join(world.home(), ".local", "share")
+    folder = world.environ.get("BASH_COMPLETION_USER_DIR") or f"{data}/bash-completion"
+    return f"{folder}/completions/rdctl"
+
+
+def _bash_advice(world: World, path: str) -> str | None:
+    if os.path.exists(os.path.join(world.root, _PACKAGE)):
+        return None
+    return (
+        "bash-completion, which would find it there, is not installed. Add to ~/.bashrc:"
+        f"\n  source {quoted(path)}"
+    )
+
+
+# --- zsh --------------------------------------------------------------------------------------
+
+# What runs compinit: a call of it, or the framework that does.
+_RUNS = re.compile(r"[^#]*(\bcompinit\b|\boh-my-zsh\.sh\b)")
+
+
+def _zsh_folder(world: World) -> str:
+    return world.environ.get("ZDOTDIR") or world.home()
+
+
+def _zsh_path(world: World) -> str:
+    return os.path.join(_zsh_folder(world), ".zfunc", "_rdctl")
+
+
+def _zsh_advice(world: World, path: str) -> str | None:
+    """The lines that .zshrc lacks, and where they belong."""
+    file = os.path.join(_zsh_folder(world), ".zshrc")
+    try:
+        with open(file, encoding="utf-8", errors="replace") as zshrc:
+            lines = zshrc.read().splitlines()
+    except OSError:
+        lines = []
+    runs = [number for number, line in enumerate(lines, 1) if _RUNS.match(line)]
+    named = re.compile(r"[^#]*\bfpath\b.*/\.zfunc\b")
+    fpath = [number for number, line in enumerate(lines, 1) if named.match(line)]
+    add = f"fpath=({quoted(os.path.dirname(path))} $fpath)"
+    if runs and fpath and fpath[0] < runs[-1]:
+        return None
+    if runs:
+        return f"Add to {file}, above line {runs[0]}, where compinit is called:\n  {add}"
+    add = "" if fpath else f"  {add}\n"
+    return f"Add to {file}:\n{add}  autoload -Uz compinit && compinit"

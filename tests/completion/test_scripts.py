@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 import subprocess
@@ -10,12 +9,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import click
-import pexpect
 import pytest
 
 from rdctl.cli.root import root
 from rdctl.completion import scripts
-from rdctl.completion.scripts import Node, choices, parted, walk
+from rdctl.completion.scripts import Node, Slot, may_lack_value, parted, slots, walk
+from tests.completion.shells import SHELLS, Bash, Prompt, prompt_of
 
 NODES = walk(root)
 ANYWHERE, OWN = parted(root)
@@ -25,51 +24,6 @@ POLICIES = {"write-through", "write-around", "writeback"}
 
 
 # --- bash, called as readline calls it ----------------------------------------------------------
-
-
-class Bash:
-    """One bash that has sourced the script."""
-
-    def __init__(self, folder: Path) -> None:
-        script = folder / "rdctl.bash"
-        script.write_text(scripts.bash(root))
-        setup = f"source {script}; PATH=; set -u\n" + _OFFER
-        self.process = subprocess.Popen(
-            ["bash", "--norc", "-c", setup + 'while IFS= read -r line; do offer "$line"; done'],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            bufsize=1,
-        )
-
-    def __call__(self, line: str) -> set[str]:
-        assert self.process.stdin
-        assert self.process.stdout
-        self.process.stdin.write(line + "\n")
-        offered = []
-        while (word := self.process.stdout.readline().rstrip("\n")) != "--end--":
-            assert self.process.poll() is None
-            offered.append(word)
-        assert len(set(offered)) == len(offered)
-        return set(offered)
-
-
-# Parts a line into words as readline does: at blanks, and at = and :, which are words themselves.
-_OFFER = r"""
-offer() {
-    COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDS=() COMPREPLY=()
-    local rest=$1
-    while [[ $rest =~ ^[\ ]*([=:]+|[^=:\ ]+) ]]; do
-        COMP_WORDS+=("${BASH_REMATCH[1]}")
-        rest=${rest:${#BASH_REMATCH[0]}}
-    done
-    [[ $1 == *" " ]] && COMP_WORDS+=("")
-    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-    _rdctl rdctl "" ""
-    ((${#COMPREPLY[@]} == 0)) || printf '%s\n' "${COMPREPLY[@]}"
-    echo --end--
-}
-"""
 
 
 @pytest.fixture(scope="module")
@@ -91,8 +45,8 @@ def spellings(node: Node) -> set[str]:
 
 @pytest.mark.parametrize("node", OWN, ids=lambda node: node.path)
 def test_every_place_in_the_tree(bash: Bash, node: Node) -> None:
-    first = node.arguments[:1]
-    assert bash(f"{node.path} ") == names(node) | {word for arg in first for word in choices(arg)}
+    values = [value for argument in node.arguments for value in slots(node.path, argument)]
+    assert bash(f"{node.path} ") == names(node) | offered(values[:1], node)
     assert bash(f"{node.path} -") == spellings(node)
     for option in OWN[node]:
         check_option(bash, node, option)
@@ -108,18 +62,38 @@ def test_options_stand_anywhere(bash: Bash, path: str) -> None:
 def check_option(bash: Bash, node: Node, option: click.Option) -> None:
     """Its value is completed, and what stands behind it as if it were not there."""
     for spelling in option.opts:
-        if option.is_flag:
+        if spelling in ("--cid", "--content-id"):
+            continue  # they stand in place of an argument
+        if option.is_flag or may_lack_value(option):
             assert bash(f"{node.path} {spelling} ") == bash(f"{node.path} ")
             continue
-        assert bash(f"{node.path} {spelling} ") == set(choices(option))
+        expected = offered(slots(node.path, option), node)
+        assert bash(f"{node.path} {spelling} ") == expected
         assert bash(f"{node.path} {spelling} value ") == bash(f"{node.path} ")
         if spelling.startswith("--"):
-            assert bash(f"{node.path} {spelling}=") == set(choices(option))
+            assert bash(f"{node.path} {spelling}=") == expected
             assert bash(f"{node.path} {spelling}=value ") == bash(f"{node.path} ")
+        else:
+            assert bash(f"{node.path} {spelling}value ") == bash(f"{node.path} ")
+
+
+def offered(values: list[Slot], node: Node) -> set[str]:
+    """What is offered for the first value where no rdctl is there to be asked."""
+    if not values:
+        return set()
+    kind, words = values[0].kind, set(values[0].words)
+    # Of a word that assigns, and of one in a list, the end is still to come.
+    if kind == "keys" or any(word.endswith("=") for word in words):
+        words |= {"<nospace>"}
+    return words | {
+        "file": {"<default>"},
+        "keys": set(node.keys),
+        "sort-key": set(node.keys),
+    }.get(kind, set())
 
 
 @pytest.mark.parametrize(
-    ("line", "offered"),
+    ("line", "words"),
     [
         ("rdctl rap", {"rapiddisk"}),
         ("rdctl -c sandbox rapiddisk c", {"create", "cache"}),
@@ -142,55 +116,34 @@ def check_option(bash: Bash, node: Node, option: click.Option) -> None:
         ("rdctl context set a:b=c --quie", {"--quiet"}),
         ("rdctl --vers", {"--version"}),
         ("rdctl rapiddisk --vers", set()),
+        ("rdctl -yc sandbox rapiddisk cr", {"create"}),
+        ("rdctl -yqo json rapiddisk cr", {"create"}),
+        ("rdctl -ojs", {"-ojson"}),
+        ("rdctl rapiddisk list --columns de", {"device", "<nospace>"}),
+        ("rdctl rapiddisk list --columns device,us", {"device,usage", "<nospace>"}),
+        ("rdctl rapiddisk list --columns=device,us", {"device,usage", "<nospace>"}),
+        ("rdctl rapiddisk list --sort-by us", {"usage"}),
+        ("rdctl rapiddisk list --sort-by -us", {"-usage"}),
+        ("rdctl rapiddisk list --sort-by=-us", {"-usage"}),
+        ("rdctl rapiddisk remove --columns tar", {"target", "<nospace>"}),
+        ("rdctl rapiddisk --columns dev", {"<nospace>"}),
+        ("rdctl rapiddisk list --watch --no-", {"--no-headers"}),
+        ("rdctl context set lab oi", {"oio=", "<nospace>"}),
+        ("rdctl context set lab oio=http://h:1 rapid", {"rapiddisk=", "<nospace>"}),
+        ("rdctl oio api GET conscience/in", {"conscience/info"}),
+        ("rdctl oio container raw-insert photos --body ", {"<default>"}),
+        ("rdctl oio container raw-insert photos --body=b", {"<default>"}),
+        ("rdctl --table-style gith", {"github"}),
     ],
 )
-def test_words_in_bash(bash: Bash, line: str, offered: set[str]) -> None:
-    assert bash(line) == offered
+def test_words_in_bash(bash: Bash, line: str, words: set[str]) -> None:
+    assert bash(line) == words
 
 
 # --- at a prompt ---------------------------------------------------------------------------------
 
 
-class Prompt:
-    """A shell on a terminal; each call types a line and then TAB."""
-
-    def __init__(self, argv: list[str], home: Path, setup: str) -> None:
-        environ = {"PATH": os.environ["PATH"], "HOME": str(home), "TERM": "dumb", "LC_ALL": "C"}
-        self.pty = pexpect.spawn(
-            argv[0], argv[1:], env=environ, encoding="utf-8", dimensions=(50, 200), timeout=20
-        )
-        self.pty.setecho(False)
-        # Ctrl-T prints the line as it stands and empties it; quoted, so the echo is no match.
-        self.pty.sendline(f"{setup}; printf 'RE''ADY\\n'")
-        self.pty.expect("READY\r\n")
-
-    def __call__(self, line: str, tabs: int = 1) -> tuple[str, str]:
-        """The line after that, and what was shown meanwhile."""
-        self.pty.send(line + "\t" * tabs + "\x14")
-        self.pty.expect(r"LINE<(.*?)>")
-        match, before = self.pty.match, self.pty.before
-        assert isinstance(match, re.Match)
-        return str(match[1]), str(before)
-
-    def close(self) -> None:
-        self.pty.close(force=True)
-
-
-def prompt_of(shell: str, folder: Path) -> Prompt:
-    if shell == "bash":
-        (folder / "rdctl.bash").write_text(scripts.bash(root))
-        show = r"""bind -x '"\C-t": printf "LINE<%s>\n" "$READLINE_LINE"; READLINE_LINE='"""
-        settings = "bell-style none", "enable-bracketed-paste off", "show-all-if-ambiguous on"
-        quiet = "; ".join(f"bind 'set {setting}'" for setting in settings)
-        setup = f"source ~/rdctl.bash; {quiet}; {show}"
-        return Prompt(["bash", "--norc", "-i"], folder, setup)
-    (folder / "_rdctl").write_text(scripts.zsh(root))
-    show = 'show() { zle -I; print -r -- "LINE<$BUFFER>"; BUFFER= }; zle -N show; bindkey "^T" show'
-    load = "fpath=(~ $fpath); autoload -Uz compinit; compinit -u -D; setopt nobeep noautomenu"
-    return Prompt(["zsh", "-f", "-i"], folder, f"{load}; {show}")
-
-
-@pytest.fixture(scope="module", params=["bash", "zsh"])
+@pytest.fixture(scope="module", params=SHELLS)
 def prompt(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Prompt]:
@@ -261,7 +214,7 @@ def test_zsh_says_what_words_mean(tmp_path: Path) -> None:
         prompt.close()
 
 
-@pytest.mark.parametrize("shell", ["bash", "zsh"])
+@pytest.mark.parametrize("shell", SHELLS)
 def test_a_script_is_sound_and_can_be_sourced(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell}")

@@ -1,0 +1,78 @@
+"""What completes the value of an option or an argument: one table for the whole tree."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rdctl.config import KEYS
+from rdctl.oio.routes import ROUTES
+
+# Files complete as the shell completes them; keys of the command's own schema in a list with
+# commas, or one with a - before it.
+FILE = "file"
+KEY_LIST = "keys"
+SORT_KEY = "sort-key"
+
+# A kind of live name (see `names`), words that are known beforehand, or None for what nobody can
+# know. It is looked up by `PATH --option` or `PATH WORD`, then by `--option`, then by the WORD of
+# the metavar alone; `{noun}` is the noun of the command.
+VALUES: dict[str, str | tuple[str, ...] | None] = {
+    # RapidDisk
+    "VOLUME": "volume",
+    "CACHE": "cache",
+    "SOURCE": "source",
+    "DEVICE": "device",
+    "rdctl rapiddisk nvmet unexport DEVICE": "export",
+    "rdctl rapiddisk nvmet revalidate DEVICE": "export",
+    "--nqn": "nqn",
+    "--host": "host",
+    "--port": "port",
+    "rdctl rapiddisk nvmet port remove ID": "port",
+    "ID": None,
+    "IF": "interface",
+    "IP": "ip",
+    # OpenIO SDS. The directory lists no references, but each container is one.
+    "CONTAINER": "container",
+    "rdctl oio container create CONTAINER": None,
+    "REFERENCE": "container",
+    "rdctl oio reference create REFERENCE": None,
+    "PATH": "content",
+    "TARGET": None,
+    "KEY": "key:{noun}",
+    "KEY=VALUE": "assignment:{noun}",
+    "TYPE": "type",
+    "--mime-type": None,
+    "ADDRESS": "address",
+    "rdctl oio admin leave --service": "replica",
+    "rdctl oio admin copy --to": "replica",
+    "ACCOUNT": "account",
+    "--policy": "policy",
+    "rdctl oio api METHOD": ("GET", "POST", "PUT", "DELETE"),
+    "rdctl oio api PATH": tuple(sorted({route.path for route in ROUTES.values()})),
+    # rdctl itself
+    "--context": "contexts",
+    "NAME": "context",
+    "rdctl context set KEY=VALUE": tuple(f"{key}=" for key in KEYS),
+    "rdctl sandbox serve --host": "ip",
+    "--columns": KEY_LIST,
+    "--sort-by": SORT_KEY,
+    "STYLE": tuple(
+        "fancy_grid github grid heavy_grid html jira latex mediawiki orgtbl pipe plain presto"
+        " pretty psql rounded_grid rst simple textile".split()
+    ),
+    "FILE": FILE,
+    # Numbers, texts and ids that are the operator's own.
+    **dict.fromkeys("SIZE N S SECONDS PORT R D P M V HEX MD5 K=V NS URL TEXT JMESPATH".split()),
+}
+
+
+def value_of(path: str, word: str, spellings: Sequence[str] = ()) -> str | tuple[str, ...] | None:
+    """What completes the value that a metavar calls `word`, of the command at `path`, of the
+    option with these spellings. KeyError when the table says nothing."""
+    names = (*spellings, word)
+    for key in (*(f"{path} {name}" for name in names), *names):
+        if key in VALUES:
+            value = VALUES[key]
+            noun = "".join(path.split()[-2:-1])
+            return value.format(noun=noun) if isinstance(value, str) else value
+    raise KeyError(f"{path}: {' '.join(names)}")

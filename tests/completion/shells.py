@@ -1,0 +1,116 @@
+"""The shells that complete: bash called as readline calls it, and both at a real prompt."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+
+import pexpect
+
+from rdctl.cli.root import root
+from rdctl.completion import scripts
+
+SHELLS = ("bash", "zsh")
+
+
+class Bash:
+    """One bash that has sourced the script."""
+
+    def __init__(self, folder: Path) -> None:
+        script = folder / "rdctl.bash"
+        script.write_text(scripts.bash(root))
+        setup = f"source {script}; PATH=; set -u\n" + _OFFER
+        self.process = subprocess.Popen(
+            ["bash", "--norc", "-c", setup + 'while IFS= read -r line; do offer "$line"; done'],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            bufsize=1,
+        )
+
+    def __call__(self, line: str) -> set[str]:
+        assert self.process.stdin
+        assert self.process.stdout
+        self.process.stdin.write(line + "\n")
+        offered = []
+        while (word := self.process.stdout.readline().rstrip("\n")) != "--end--":
+            assert self.process.poll() is None
+            offered.append(word)
+        assert len(set(offered)) == len(offered)
+        return set(offered)
+
+
+# Parts a line into words as readline does: at blanks, and at = and :, which are words themselves.
+# bash knows compopt only while it completes by itself; what it is told is offered as `<option>`.
+_OFFER = r"""
+compopt() { told+=("<$2>"); }
+offer() {
+    COMP_LINE=$1 COMP_POINT=${#1} COMP_WORDS=() COMPREPLY=()
+    local rest=$1
+    local -a told=()
+    while [[ $rest =~ ^[\ ]*([=:]+|[^=:\ ]+) ]]; do
+        COMP_WORDS+=("${BASH_REMATCH[1]}")
+        rest=${rest:${#BASH_REMATCH[0]}}
+    done
+    [[ $1 == *" " ]] && COMP_WORDS+=("")
+    COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
+    _rdctl rdctl "" ""
+    COMPREPLY+=("${told[@]}")
+    ((${#COMPREPLY[@]} == 0)) || printf '%s\n' "${COMPREPLY[@]}"
+    echo --end--
+}
+"""
+
+
+class Prompt:
+    """A shell on a terminal; each call types a line and then TAB."""
+
+    def __init__(self, argv: list[str], environ: Mapping[str, str], setup: str) -> None:
+        self.home = environ["HOME"]
+        self.pty = pexpect.spawn(
+            argv[0], argv[1:], env=dict(environ), encoding="utf-8", dimensions=(50, 200), timeout=20
+        )
+        self.pty.setecho(False)
+        # Ctrl-T prints the line as it stands and empties it; quoted, so the echo is no match.
+        self.pty.sendline(f"{setup}; printf 'RE''ADY\\n'")
+        self.pty.expect("READY\r\n")
+
+    def __call__(self, line: str, tabs: int = 1) -> tuple[str, str]:
+        """The line after that, and what was shown meanwhile."""
+        self.pty.send(line + "\t" * tabs + "\x14")
+        self.pty.expect(r"LINE<(.*?)>END")
+        match, before = self.pty.match, self.pty.before
+        assert isinstance(match, re.Match)
+        return str(match[1]), str(before)
+
+    def close(self) -> None:
+        self.pty.close(force=True)
+
+
+def prompt_of(
+    shell: str, home: Path, environ: Mapping[str, str] | None = None, *, sourced: bool = False
+) -> Prompt:
+    """A prompt of a shell that has the script: found on its path (zsh), or `sourced`."""
+    whole = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(home),
+        "TERM": "dumb",
+        "LC_ALL": "C.UTF-8",
+        **(environ or {}),
+    }
+    if shell == "bash":
+        (home / "rdctl.bash").write_text(scripts.bash(root))
+        show = r"""bind -x '"\C-t": printf "LINE<%s>END\n" "$READLINE_LINE"; READLINE_LINE='"""
+        settings = "bell-style none", "enable-bracketed-paste off", "show-all-if-ambiguous on"
+        quiet = "; ".join(f"bind 'set {setting}'" for setting in settings)
+        return Prompt(["bash", "--norc", "-i"], whole, f"source ~/rdctl.bash; {quiet}; {show}")
+    (home / "_rdctl").write_text(scripts.zsh(root))
+    show = (
+        'show() { zle -I; print -r -- "LINE<$BUFFER>END"; BUFFER= }; zle -N show; bindkey "^T" show'
+    )
+    load = "autoload -Uz compinit; compinit -u -D; setopt nobeep noautomenu"
+    load = f"{load}; source ~/_rdctl" if sourced else f"fpath=(~ $fpath); {load}"
+    return Prompt(["zsh", "-f", "-i"], whole, f"{load}; {show}")

@@ -1,0 +1,147 @@
+"""`rdctl completion SHELL --install`: where the script goes, and what is said of it."""
+
+from __future__ import annotations
+
+import shutil
+import stat
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from rdctl.cli.root import root
+from rdctl.completion import scripts
+from tests.completion.shells import Prompt
+from tests.conftest import Program
+
+PACKAGE = "usr/share/bash-completion/bash_completion"
+
+
+def installed_package(rdctl: Program) -> None:
+    path = rdctl.root / PACKAGE
+    path.parent.mkdir(parents=True)
+    path.touch()
+
+
+@pytest.mark.parametrize(
+    ("shell", "env", "path"),
+    [
+        ("bash", {}, ".local/share/bash-completion/completions/rdctl"),
+        ("bash", {"XDG_DATA_HOME": "{}/data"}, "data/bash-completion/completions/rdctl"),
+        ("bash", {"BASH_COMPLETION_USER_DIR": "{}/own"}, "own/completions/rdctl"),
+        ("zsh", {}, ".zfunc/_rdctl"),
+        ("zsh", {"ZDOTDIR": "{}/zsh"}, "zsh/.zfunc/_rdctl"),
+    ],
+)
+def test_it_goes_where_the_shell_looks(
+    rdctl: Program, shell: str, env: dict[str, str], path: str
+) -> None:
+    env = {name: value.format(rdctl.home) for name, value in env.items()}
+    target = rdctl.home / path
+    planned = rdctl("completion", shell, "--install", "--dry-run", env=env)
+    assert planned.code == 0
+    assert planned.out == f"write {target}\n"
+    assert not target.exists()
+    done = rdctl("completion", shell, "--install", "--json", env=env)
+    (result,) = done.json["results"]
+    assert result == {
+        "action": "install",
+        "target": str(target),
+        "changed": True,
+        "verified": True,
+    }
+    assert target.read_text() == getattr(scripts, shell)(root)
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    before = target.stat()
+    (result,) = rdctl("completion", shell, "--install", "--json", env=env).json["results"]
+    assert result["changed"] is False
+    assert target.stat() == before
+    target.write_text("an older one")
+    (result,) = rdctl("completion", shell, "--install", "--json", env=env).json["results"]
+    assert result["changed"] is True
+    assert target.read_text() == getattr(scripts, shell)(root)
+
+
+def test_without_bash_completion_it_is_to_be_sourced(rdctl: Program) -> None:
+    done = rdctl("completion", "bash", "--install")
+    path = rdctl.home / ".local/share/bash-completion/completions/rdctl"
+    assert done.out == f"{path} installed\n"
+    assert done.err.endswith(f"Add to ~/.bashrc:\n  source {path}\n")
+    assert rdctl("completion", "bash", "--install", "-q").err == ""
+    installed_package(rdctl)
+    assert rdctl("completion", "bash", "--install").err == ""
+
+
+@pytest.mark.parametrize(
+    ("zshrc", "said"),
+    [
+        (None, "Add to {home}/.zshrc:\n  {fpath}\n  autoload -Uz compinit && compinit\n"),
+        ("# compinit\n", "Add to {home}/.zshrc:\n  {fpath}\n  autoload -Uz compinit && compinit\n"),
+        (
+            "fpath=(~/.zfunc $fpath)\n",
+            "Add to {home}/.zshrc:\n  autoload -Uz compinit && compinit\n",
+        ),
+        (
+            "x=1\nautoload -Uz compinit\ncompinit\n",
+            "Add to {home}/.zshrc, above line 2, where compinit is called:\n  {fpath}\n",
+        ),
+        (
+            "source $ZSH/oh-my-zsh.sh\nfpath+=~/.zfunc\n",
+            "Add to {home}/.zshrc, above line 1, where compinit is called:\n  {fpath}\n",
+        ),
+        ("fpath+=(~/.zfunc)\nautoload -Uz compinit && compinit\n", ""),
+        ("fpath=($HOME/.zfunc $fpath)\nsource $ZSH/oh-my-zsh.sh # compinit\n", ""),
+    ],
+)
+def test_what_zsh_lacks_is_told(rdctl: Program, zshrc: str | None, said: str) -> None:
+    if zshrc is not None:
+        (rdctl.home / ".zshrc").write_text(zshrc)
+    fpath = f"fpath=({rdctl.home}/.zfunc $fpath)"
+    expected = said.format(home=rdctl.home, fpath=fpath)
+    for _ in range(2):
+        assert rdctl("completion", "zsh", "--install").err == expected
+
+
+def test_those_lines_are_enough(rdctl: Program) -> None:
+    if shutil.which("zsh") is None:
+        pytest.skip("no zsh")
+    told = rdctl("completion", "zsh", "--install").err
+    lines = [line.strip() for line in told.splitlines()[1:]]
+    assert rdctl("completion", "zsh", "--install", env={"HOME": str(rdctl.home)}).code == 0
+    done = subprocess.run(
+        ["zsh", "-f", "-c", "; ".join([*lines[:-1], lines[-1] + " -u -D", "print $_comps[rdctl]"])],
+        env={"HOME": str(rdctl.home), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "_rdctl\n"
+
+
+def test_bash_completion_finds_it(rdctl: Program) -> None:
+    package = Path("/") / PACKAGE
+    if not package.exists():
+        pytest.skip("no bash-completion")
+    assert rdctl("completion", "bash", "--install").code == 0
+    quiet = "bind 'set bell-style none'; bind 'set enable-bracketed-paste off'"
+    show = r"""bind -x '"\C-t": printf "LINE<%s>END\n" "$READLINE_LINE"; READLINE_LINE='"""
+    environ = {"HOME": str(rdctl.home), "PATH": "/usr/bin:/bin", "TERM": "dumb", "LC_ALL": "C"}
+    prompt = Prompt(["bash", "--norc", "-i"], environ, f"source {package}; {quiet}; {show}")
+    try:
+        assert prompt("rdctl rapiddisk cache crea")[0] == "rdctl rapiddisk cache create "
+        assert prompt("rdctl --rapiddisk-url http://h:1 rap")[0].endswith("rapiddisk ")
+    finally:
+        prompt.close()
+
+
+def test_where_it_cannot_be_written(rdctl: Program) -> None:
+    (rdctl.home / ".zfunc").write_text("a file")
+    failed = rdctl("completion", "zsh", "--install", "--json")
+    assert failed.code == 5
+    assert failed.json["error"]["code"] == "denied"
+    assert failed.json["error"]["target"] == f"{rdctl.home}/.zfunc/_rdctl"
+
+
+def test_complete_is_no_command_that_people_see(rdctl: Program) -> None:
+    assert "__complete" not in rdctl("--help").out
+    assert rdctl("__complete", "bash").code == 2
