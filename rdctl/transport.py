@@ -9,40 +9,62 @@ import contextlib
 import http.client
 import json
 import random
+import re
 import shlex
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from copy import copy
 from typing import Any, NamedTuple
 
-import requests
-import requests.adapters
 import urllib3.exceptions
 
 from rdctl import __version__, effects
 from rdctl.deadline import Deadline, DeadlineAdapter, current
 from rdctl.effects import Effects
 from rdctl.errors import Code, RdctlError
+from rdctl.lean import requests
+from rdctl.units import without_password
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 35.0
 MOST_BODY = 256 << 20
+
+# Of every request.
+_HEADERS = {
+    "User-Agent": f"rdctl/{__version__}",
+    "Accept": "application/json, */*",
+    "Accept-Encoding": "identity",
+    "Connection": "close",
+}
 
 # User properties travel as headers: the standard library's 100 are too few.
 http.client._MAXHEADERS = 10_000  # type: ignore[attr-defined]
 
 
 class Reply(NamedTuple):
-    """A reply as received. `headers` are case-insensitive, `body` is bounded bytes."""
+    """A reply as received. `headers` are case-insensitive, `body` is bounded bytes, `filled` says
+    how many went into the buffer of a read that had one."""
 
     status: int
     reason: str
     headers: Mapping[str, str]
     body: bytes
+    filled: int = 0
 
     @property
     def text(self) -> str:
         return self.body.decode("utf-8", "surrogateescape")
+
+    @property
+    def date(self) -> float | None:
+        """When it was sent by the server's clock, in whole seconds since 1970; None: not told."""
+        from email.utils import parsedate_to_datetime
+
+        try:
+            return parsedate_to_datetime(self.headers["Date"]).timestamp()
+        except (LookupError, TypeError, ValueError):
+            return None
 
     def json(self, *, strict: bool = True) -> Any:
         """The body's JSON value. Raises ValueError when it is none. Not `strict`: texts may hold
@@ -51,6 +73,15 @@ class Reply(NamedTuple):
             return json.loads(self.text, strict=strict)
         except RecursionError:
             raise ValueError("nested too deep") from None
+
+
+class Blocks(NamedTuple):
+    """A body of `size` bytes that is sent block by block; `shell` writes the same bytes, in the
+    words of a shell."""
+
+    blocks: Iterable[bytes | memoryview]
+    size: int
+    shell: str
 
 
 class Access(NamedTuple):
@@ -65,6 +96,10 @@ class Access(NamedTuple):
 
 class _Cut(Exception):
     """A body beyond all bounds."""
+
+
+# What goes wrong on the way, by whatever name.
+_FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, _Cut)
 
 
 class _Session(requests.Session):
@@ -102,13 +137,7 @@ class Transport:
         self._retries = retries
         self._sleep = sleep
         self._jitter = jitter
-        self._headers = {
-            "User-Agent": f"rdctl/{__version__}",
-            "Accept": "application/json, */*",
-            "Accept-Encoding": "identity",
-            "Connection": "close",
-            **(headers or {}),
-        }
+        self._headers = {**_HEADERS, **(headers or {})}
         self._lock = threading.Lock() if one_at_a_time else contextlib.nullcontext()
         self._access = access or Access()
         self._session = session = _Session()
@@ -116,6 +145,19 @@ class Transport:
         session.headers.clear()
         for scheme in ("http://", "https://"):
             session.mount(scheme, adapter or DeadlineAdapter())
+
+    def brief(self, seconds: float) -> Transport:
+        """The same server, asked once and not waited for longer than that."""
+        quick = copy(self)
+        quick._deadline = self._deadline.within(seconds)
+        quick._retries = 0
+        return quick
+
+    def afterwards(self, seconds: float) -> Transport:
+        """The same server, asked once, in time of its own: to tidy up when all else is over."""
+        quick = self.brief(seconds)
+        quick._deadline = Deadline(seconds)
+        return quick
 
     def read(
         self,
@@ -127,21 +169,29 @@ class Transport:
         seconds: float | None = READ_SECONDS,
         repeatable: bool = True,
         again: Callable[[Reply], bool] | None = None,
+        into: memoryview | None = None,
+        check: Callable[[], None] | None = None,
     ) -> Reply:
         """Ask something; repeated after a failed connection or where `again` says so, if
-        `repeatable`."""
+        `repeatable`.
+
+        A good reply's body goes `into` a buffer, as far as that takes it; `seconds` bounds each
+        wait then, not the whole. `check` is called meanwhile, and may raise.
+        """
         attempts = 1 + (self._retries if repeatable else 0)
+        patience = self._deadline.within(seconds) if into is None else self._deadline.each(seconds)
+
+        def receive(response: requests.Response) -> Reply:
+            return self._receive(response, into)
+
         for attempt in range(1, attempts + 1):
-            effect = self._effect(method, path, headers, body, seconds, what=f"{method} {path}")
+            effect = self._effect(
+                method, path, headers, body, patience, receive, what=f"{method} {path}"
+            )
             try:
-                with self._within(seconds):
+                with self._within(patience, f"{method} {self.url}{path}", check):
                     reply = self._effects.look(effect)
-            except (
-                OSError,
-                urllib3.exceptions.HTTPError,
-                http.client.HTTPException,
-                _Cut,
-            ) as error:
+            except _FAULTS as error:
                 fault = self._fault(error)
                 if attempt == attempts or fault.code is not Code.UNREACHABLE:
                     raise fault from error
@@ -160,22 +210,30 @@ class Transport:
         *,
         method: str = "POST",
         headers: Mapping[str, str] | None = None,
-        body: bytes | None = None,
+        body: bytes | Blocks | None = None,
         seconds: float | None = READ_SECONDS,
         what: str,
         shows: str,
         destroys: str | None = None,
         assume: Reply | None = None,
+        step: bool = False,
+        check: Callable[[], None] | None = None,
     ) -> Reply:
         """Change something: sent once. `what` names it for people, `shows` is the command that
-        tells its fate when the reply is lost."""
-        effect = self._effect(method, path, headers, body, seconds, what=what, destroys=destroys)
+        tells its fate when the reply is lost; `step`: as in Effect. For a body of Blocks `seconds`
+        bounds each wait, not the whole; `check` is called meanwhile, and may raise."""
+        streamed = isinstance(body, Blocks)
+        patience = self._deadline.each(seconds) if streamed else self._deadline.within(seconds)
+        effect = self._effect(
+            method, path, headers, body, patience, self._receive, what=what, destroys=destroys
+        )._replace(step=step)
         try:
-            with self._within(seconds):
+            with self._within(patience, f"{method} {self.url}{path}", check):
                 reply = self._effects.do(effect, assume or Reply(204, "Assumed", {}, b""))
-        except (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, _Cut) as error:
+        except _FAULTS as error:
             fault = self._fault(error)
-            if not current.sent:
+            # What a step belongs to knows what becomes of it.
+            if step or not current.sent:
                 raise fault from error
             raise self.fate_unknown(what, shows, fault) from error
         try:
@@ -200,8 +258,9 @@ class Transport:
         method: str,
         path: str,
         headers: Mapping[str, str] | None,
-        body: bytes | None,
-        seconds: float | None,
+        body: bytes | Blocks | None,
+        patience: Deadline,
+        receive: Callable[[requests.Response], Reply],
         *,
         what: str,
         destroys: str | None = None,
@@ -210,15 +269,19 @@ class Transport:
         request.method = method
         # Set directly: prepare_url would quote again and drop dots.
         request.url = self.url + path
-        fields = {**self._headers, **(headers or {})}
+        request.headers = fields = requests.structures.CaseInsensitiveDict(self._headers)
         if self._access.token:
             fields["Authorization"] = f"Bearer {self._access.token}"
-        if body is not None or method in ("POST", "PUT"):
-            fields["Content-Length"] = str(len(body or b""))
-        request.headers = requests.structures.CaseInsensitiveDict(fields)
-        request.body = body
+        fields.update(headers or {})
+        if isinstance(body, Blocks):
+            fields["Content-Length"] = str(body.size)
+            request.body = body.blocks  # type: ignore[assignment]
+        else:
+            if body is not None or method in ("POST", "PUT"):
+                fields["Content-Length"] = str(len(body or b""))
+            request.body = body
         request.hooks = requests.models.default_hooks()
-        left = self._deadline.within(seconds).left()
+        left = patience.left()
         connect = CONNECT_SECONDS if left is None else min(CONNECT_SECONDS, left)
         access = self._access
         settings = {
@@ -235,42 +298,60 @@ class Transport:
             self._session,
             request,
             settings,
-            self._receive,
+            receive,
             what=what,
-            line=curl(method, request.url, fields, body),
+            line=curl(method, request.url, fields, body, access),
             destroys=destroys,
         )
 
-    def _receive(self, response: requests.Response) -> Reply:
+    def _receive(
+        self,
+        response: requests.Response,
+        into: memoryview | None = None,
+    ) -> Reply:
         started = time.perf_counter() - response.elapsed.total_seconds()
-        raw = response.raw
+        status, raw = response.status_code, response.raw
+        filled, parts = 0, []
         try:
-            parts, size = [], 0
-            for part in raw.stream(1 << 16, decode_content=False):
-                parts.append(part)
-                size += len(part)
-                if size > MOST_BODY:
-                    raise _Cut(f"its body is larger than {MOST_BODY >> 20} MiB")
+            if into is not None and status in (200, 206):
+                filled = _fill(into, raw)
+            else:
+                size = 0
+                for part in raw.stream(1 << 16, decode_content=False):
+                    parts.append(part)
+                    size += len(part)
+                    if size > MOST_BODY:
+                        raise _Cut(f"its body is larger than {MOST_BODY >> 20} MiB")
         finally:
             raw.close()
         body = b"".join(parts)
-        milliseconds = (time.perf_counter() - started) * 1000
-        self._effects.note(
-            f"# {response.status_code} {response.reason}, {len(body)} bytes, {milliseconds:.1f} ms"
-        )
-        return Reply(response.status_code, response.reason or "", _headers(response), body)
+        sent = int(response.request.headers.get("Content-Length", "0"))
+        received = filled or len(body)
+        sizes = f"{sent} bytes sent, {received} received" if sent else f"{received} bytes"
+        about = f"{response.request.method} {response.request.url}"
+        note = f"# {status} {response.reason}, {sizes}, {_milliseconds(started)}"
+        self._effects.note(note, about)
+        return Reply(status, response.reason or "", _headers(response), body, filled)
 
     @contextlib.contextmanager
-    def _within(self, seconds: float | None) -> Iterator[None]:
+    def _within(
+        self, patience: Deadline, about: str, check: Callable[[], None] | None = None
+    ) -> Iterator[None]:
         with self._lock:
             if self._deadline.over:
                 raise self._late()
-            current.deadline = self._deadline.within(seconds)
+            current.deadline = patience
+            current.check = check
             current.sent = False
+            started = time.perf_counter()
             try:
                 yield
+            except _FAULTS as error:
+                reason = _reason(list(_causes(error)))
+                self._effects.note(f"# failed: {reason}, {_milliseconds(started)}", about)
+                raise
             finally:
-                current.deadline = None
+                current.deadline = current.check = None
 
     def _pause(self, attempt: int, reply: Reply | None) -> bool:
         """Wait before the next attempt; False when the deadline leaves no room for one."""
@@ -396,6 +477,18 @@ class Transport:
         )
 
 
+def _fill(into: memoryview, raw: Any) -> int:
+    """Read a body into a buffer; how much that was. The connection is kept if that was all."""
+    # urllib3's own readinto would make a copy.
+    source = getattr(raw, "_original_response", None) or raw
+    filled = 0
+    while filled < len(into) and (count := source.readinto(into[filled:])):
+        filled += count
+    if source.isclosed():
+        raw.release_conn()
+    return filled
+
+
 def _headers(response: requests.Response) -> Mapping[str, str]:
     """The headers, also those behind one that is none, at which the standard library stops: an
     oio-proxy makes headers of what users call their properties, blanks and all."""
@@ -438,20 +531,82 @@ def _reason(causes: list[BaseException]) -> str:
     return _brief(str(causes[-1])) or type(causes[-1]).__name__
 
 
+def _milliseconds(since: float) -> str:
+    return f"{(time.perf_counter() - since) * 1000:.1f} ms"
+
+
 def _brief(text: str) -> str:
     """On one line, and not more than one: it may come from the server."""
     words = " ".join(text.split())
     return words if len(words) <= 200 else words[:199] + "…"
 
 
-def curl(method: str, url: str, headers: Mapping[str, str], body: bytes | None) -> str:
-    """The request as a line for a shell, without secrets. `Expect:` keeps curl from waiting for
-    an interim reply that these servers never send."""
+# Longer words are refused by the kernel when a program is started (128 KiB); longer lines are for
+# nobody to read.
+_LONGEST_WORD = 100_000
+_LONGEST_BODY = 1 << 20
+_SECRET = "(?i)authorization|cookie|credential|key|password|secret|token"
+
+
+def curl(
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes | Blocks | None,
+    access: Access | None = None,
+) -> str:
+    """The request as a line for any shell, without secrets; a body that cannot be typed is written
+    by printf. `Expect:` keeps curl from waiting for an interim reply that these servers never
+    send."""
     words = ["curl", "-sS", "-X", method, "-H", "Expect:"]
     for name, value in headers.items():
-        if name in ("Accept", "Accept-Encoding", "Connection", "Content-Length", "User-Agent"):
-            continue
-        words += ["-H", f"{name}: {'Bearer ***' if name == 'Authorization' else value}"]
-    if body:
-        words += ["--data-binary", body.decode("utf-8", "backslashreplace")]
-    return shlex.join([*words, url])
+        # What no server needs is left out. Without a body curl would not say that it has length 0.
+        if _HEADERS.get(name) != value and not (body and name == "Content-Length"):
+            words += ["-H", f"{name}: {_masked(value) if re.search(_SECRET, name) else value}"]
+    for option, value in _access_words(access or Access()):
+        words += [option, value]
+    if re.search(r"/(\.|%2e)", url, re.IGNORECASE):
+        words.append("--path-as-is")
+    if re.search(r"[][{}]", url):
+        words.append("--globoff")
+    if not body:
+        return shlex.join([*words, url])
+    # curl would call it a form.
+    words += ["-H", "Content-Type:"]
+    if isinstance(body, Blocks):
+        return f"{body.shell} | {shlex.join([*words, '--data-binary', '@-', url])}"
+    if len(body) > _LONGEST_BODY:
+        words += ["--data-binary", "@-", url]
+        return f"{shlex.join(words)}  # {len(body)} bytes on its input"
+    text = body.decode("utf-8", "replace")
+    if text.isprintable() and "\ufffd" not in text and len(body) <= _LONGEST_WORD:
+        # --data-binary would take an @ for the name of a file.
+        return shlex.join([*words, "--data-raw", text, url])
+    return f"printf {_printf_format(body)} | {shlex.join([*words, '--data-binary', '@-', url])}"
+
+
+def _masked(value: str) -> str:
+    """`Bearer ***`: the kind of a credential is no secret."""
+    kind, blank, _ = value.partition(" ")
+    return f"{kind} ***" if blank else "***"
+
+
+def _access_words(access: Access) -> Iterator[tuple[str, str]]:
+    proxy = without_password(access.http_proxy) if access.http_proxy else None
+    files = (("--cacert", access.ca), ("--cert", access.cert), ("--key", access.key))
+    for option, value in (*files, ("--proxy", proxy)):
+        if value:
+            yield option, value
+
+
+_SAID_OTHERWISE = rb"[^ -~]|['\\%]|^-"
+
+
+def _printf_format(data: bytes) -> str:
+    """Bytes as the format of any shell's printf, in quotes."""
+    said = {b"%": b"%%", b"\\": b"\\\\"}
+
+    def say(match: re.Match[bytes]) -> bytes:
+        return said.get(match[0]) or b"\\%03o" % ord(match[0])
+
+    return f"'{re.sub(_SAID_OTHERWISE, say, data).decode()}'"

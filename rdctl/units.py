@@ -82,12 +82,12 @@ def human_size(size: int) -> str:
     return f"{size} B" if unit == "B" else f"{value:.1f} {unit}"
 
 
-_DIGITS = re.compile(r"([0-9]+)")
+_DIGITS = r"([0-9]+)"
 
 
 def natural(text: str) -> tuple[Any, ...]:
     """Sort key under which rd2 stands before rd10."""
-    parts: list[Any] = _DIGITS.split(text)
+    parts: list[Any] = re.split(_DIGITS, text)
     # Longer is larger: int() refuses numbers of some thousand digits.
     numbers = [part.lstrip("0") for part in parts[1::2]]
     parts[1::2] = [(len(number), number) for number in numbers]
@@ -116,6 +116,8 @@ def _escape_one(match: re.Match[str]) -> str:
 def escape(text: str) -> str:
     """The text on one line and harmless to a terminal; `\\` itself is doubled, so it is
     unambiguous."""
+    if text.isprintable() and "\\" not in text:
+        return text
     return re.sub(_ESCAPED, _escape_one, text)
 
 
@@ -142,15 +144,22 @@ def defuse(text: str) -> str:
     return CONTROL.sub(lambda m: m[0] if m[0] in "\n\t" else _escape_one(m), text)
 
 
-def closest(word: str, words: Iterable[str]) -> str | None:
-    """The one of the words that was probably meant."""
-    import difflib
-
-    close = difflib.get_close_matches(word, list(words), 1)
-    return close[0] if close else None
+def without_password(url: str) -> str:
+    """An address in which nobody can read a password."""
+    return re.sub(r"^((?:\w+://|(?!\w+://))[^:@/]*):.*@", r"\1:***@", url)
 
 
 def guess(word: str, words: Iterable[str]) -> str:
-    """` Did you mean WORD?`, to be put behind a hint, or nothing."""
-    found = closest(word, words)
-    return f" Did you mean {found}?" if found else ""
+    """` Did you mean WORD?`, to be put behind a hint, or nothing: the nearest of the words where
+    one is nearer than all others, else the only one that begins so."""
+    from difflib import SequenceMatcher, get_close_matches
+
+    known = {candidate.lower(): candidate for candidate in words}
+    typed = word.lower()
+    close = get_close_matches(typed, known, 2)
+    if len(close) == 2:
+        first, second = (SequenceMatcher(None, one, typed).ratio() for one in close)
+        close = close[:1] if first > second else []
+    elif not close and typed:
+        close = [candidate for candidate in known if candidate.startswith(typed)]
+    return f" Did you mean {quoted(known[close[0]])}?" if len(close) == 1 else ""

@@ -87,7 +87,7 @@ def _main_page(first: Node, anywhere: Options, nodes: Mapping[Node, Options]) ->
         1,
         first.summary,
         _section("Synopsis", [_usage("rdctl [OPTION]... NOUN... VERB [ARGUMENT]...")]),
-        _section("Description", _paragraphs(first)),
+        _section("Description", [*_paragraphs(first), *map(_paragraph, DESCRIPTION)]),
         _section("Commands", [_term(_usage(node.path), node.summary) for node in commands]),
         *verbs,
         _section("Options", map(_option, [*anywhere, *nodes[first]])),
@@ -99,6 +99,17 @@ def _main_page(first: Node, anywhere: Options, nodes: Mapping[Node, Options]) ->
         _see_also([(name, 1) for name in nouns] + [("rdctl-config", 5)]),
     )
 
+
+# What only the manual says.
+DESCRIPTION = (
+    "RapidDisk is driven in one of two ways: on this machine itself, through its kernel, which is"
+    " what happens when nothing else is said, or on another one, through its rapiddiskd. OpenIO SDS"
+    " is always reached through an oio-proxy. A context names such systems; -c chooses one, and"
+    " takes several at a time.",
+    "Data go to standard output, everything else to standard error. For scripts --json gives one"
+    " document, also when something fails, and the exit status tells the rest. A change is sent"
+    " once, never again, and what came of it is looked at afterwards where that can be seen.",
+)
 
 # Each is an example of its command as well, and so is run by a test.
 EXAMPLES = (
@@ -123,8 +134,40 @@ def _noun_page(noun: Node, verbs: Mapping[Node, Options]) -> str:
         ".SH COMMANDS\n",
         *(_command(*entry) for entry in verbs.items()),
         _exit_status(),
+        _section("Environment", [*_variables(noun), "All others are in\n.BR rdctl (1).\n"]),
+        _section("Files", [_block(topics.files()), *map(_block, FILES.get(noun.path, ()))]),
         _see_also([("rdctl", 1), ("rdctl-config", 5)]),
     )
+
+
+# The variables that matter to a noun, and the files of its own.
+VARIABLES = {
+    "rdctl rapiddisk": ("RDCTL_CONTEXT", "RDCTL_RAPIDDISK_URL", "RDCTL_TIMEOUT", "RDCTL_OUTPUT"),
+    "rdctl oio": (
+        *("RDCTL_CONTEXT", "RDCTL_OIO_URL", "OIO_PROXYD_URL", "RDCTL_NAMESPACE", "OIO_NS"),
+        *("RDCTL_ACCOUNT", "OIO_ACCOUNT", "RDCTL_DIALECT", "RDCTL_TIMEOUT", "RDCTL_OUTPUT"),
+    ),
+    "rdctl context": ("RDCTL_CONTEXT", "RDCTL_CONFIG", "XDG_CONFIG_HOME"),
+    "rdctl sandbox": ("RDCTL_SANDBOX", "XDG_STATE_HOME"),
+}
+FILES = {
+    "rdctl rapiddisk": (
+        Terms(
+            (
+                ("/sys/kernel/rapiddisk/mgmt", "the kernel's volumes, with --local"),
+                ("/sys/kernel/config/nvmet", "its NVMe-oF targets, with --local"),
+                ("/run/rdctl.lock", "keeps two changes with --local apart"),
+            )
+        ),
+    )
+}
+
+
+def _variables(noun: Node) -> Iterable[str]:
+    """Those of its variables, as the main page tells of them."""
+    blocks = [block for section in topics.environment() for block in section.blocks]
+    known = {term: text for b in blocks if isinstance(b, Terms) for term, text in b.terms}
+    return [_term(_bold(name), known[name]) for name in VARIABLES[noun.path]]
 
 
 def _config_page() -> str:
@@ -133,11 +176,16 @@ def _config_page() -> str:
         "rdctl-config",
         5,
         "the configuration file of rdctl",
+        _section("Synopsis", [".br\n".join(_bold(path) + "\n" for path, _ in _config_files())]),
         _section("Description", map(_block, first.blocks)),
         *map(topic, rest),
         _section("Environment", map(_block, topics.environment()[0].blocks)),
         _see_also([("rdctl", 1), ("rdctl-context", 1)]),
     )
+
+
+def _config_files() -> Sequence[tuple[str, str]]:
+    return [entry for entry in topics.files().terms if entry[0].endswith(".toml")]
 
 
 def _page_name(node: Node) -> str:
@@ -185,20 +233,30 @@ def _command(node: Node, options: Options) -> str:
 
 
 def _command_usage(node: Node, options: Options) -> str:
-    words = [node.path, *(["[OPTION]..."] if options else [])]
+    needed = [
+        f"{option.opts[-1]} {_value(option)}{'...' if option.multiple else ''}"
+        for option in options
+        if option.required
+    ]
+    words = [node.path, *(["[OPTION]..."] if len(options) > len(needed) else []), *needed]
     for argument in node.arguments:
         word = label(argument)
         words.append(word if argument.required or argument.metavar else f"[{word}]")
     return _usage(" ".join(words))
 
 
+def _value(option: click.Option) -> str:
+    return "|".join(choices(option)) or label(option)
+
+
 def _option(option: click.Option) -> str:
     term = ", ".join(option.opts)
     if not option.is_flag:
-        term += f" {'|'.join(choices(option)) or label(option)}"
+        term += f" {_value(option)}"
     meaning = option.help or ""
     if isinstance(option.type, click.IntRange):
-        meaning += f" From {option.type.min} to {option.type.max}."
+        least, most = option.type.min, option.type.max
+        meaning += f" At least {least}." if most is None else f" From {least} to {most}."
     if option.show_default:
         meaning += f" The default is {option.default}."
     return _term(_usage(term), meaning)

@@ -378,11 +378,14 @@ def test_the_trace_can_be_pasted_and_tells_no_secret() -> None:
     assert "t0ken" not in line
     assert shlex.split(line) == [
         *("curl", "-sS", "-X", "POST", "-H", "Expect:", "-H", "X-oio-req-id: 0F"),
-        *("-H", "Authorization: Bearer ***", "--data-binary", '{"a": "$HOME"}'),
+        *("-H", "Authorization: Bearer ***", "-H", "Content-Type:"),
+        *("--data-raw", '{"a": "$HOME"}'),
         f"{server.url}/v1/it's",
     ]
-    assert note.startswith("# 200 OK, 16 bytes, ")
-    assert curl("GET", "http://h/", {"Accept": "x"}, None) == "curl -sS -X GET -H Expect: http://h/"
+    assert note.startswith("# 200 OK, 14 bytes sent, 16 received, ")
+    assert curl("GET", "http://h/", {"Connection": "close"}, None) == (
+        "curl -sS -X GET -H Expect: http://h/"
+    )
 
 
 def test_requests_to_one_daemon_do_not_overlap() -> None:

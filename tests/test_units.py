@@ -17,10 +17,12 @@ from rdctl.units import (
     MOST_MIB,
     defuse,
     escape,
+    guess,
     human_size,
     natural,
     parse_mib,
     parse_size,
+    without_password,
 )
 
 # Any text that Python can hold, lone surrogates too.
@@ -191,3 +193,44 @@ def test_defused_text_has_no_controls_but_line_ends_and_tabs(text: str) -> None:
 )
 def test_what_could_harm_a_terminal_is_escaped(text: str, shown: str) -> None:
     assert escape(text) == shown
+
+
+# Suggestions -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("word", "words", "meant"),
+    [
+        ("lst", ["list", "show"], "list"),
+        ("Photos", ["photos", "music"], "photos"),
+        ("exit", ["exit-codes", "output"], "exit-codes"),
+        ("ex", ["exit-codes", "example"], None),  # both begin so
+        ("rd9", ["rd0"], "rd0"),
+        ("rd9", ["rd0", "rd1"], None),  # both as near
+        ("rd11", ["rd0", "rd1", "rd10"], "rd1"),
+        ("my photo", ["my photos\n"], "$'my photos\\n'"),
+        ("it", ["it's"], "'it'\"'\"'s'"),
+        ("xyz", ["list"], None),
+        ("", ["list"], None),
+        ("list", [], None),
+    ],
+)
+def test_the_word_that_was_probably_meant(word: str, words: list[str], meant: str | None) -> None:
+    assert guess(word, words) == (f" Did you mean {meant}?" if meant else "")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("http://h:1/x", "http://h:1/x"),
+        ("http://me@h:1", "http://me@h:1"),
+        ("http://me:secret@h:1", "http://me:***@h:1"),
+        ("http://:secret@h", "http://:***@h"),
+        ("me:sec:r@e/t@h", "me:***@h"),
+        ("http://me:se://cret@h", "http://me:***@h"),
+        ("me:se://cret@h", "me:***@h"),
+        ("local", "local"),
+    ],
+)
+def test_no_password_is_shown(url: str, shown: str) -> None:
+    assert without_password(url) == shown

@@ -21,6 +21,7 @@ from rdctl.config import (
 from rdctl.effects import write_file
 from rdctl.errors import Code, RdctlError
 from rdctl.result import Change, Listing, Report
+from rdctl.units import without_password
 
 if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation
@@ -29,7 +30,10 @@ _HERE = "rdctl.cli.context:"
 
 group = LazyGroup(
     "context",
-    help="The systems that rdctl knows, by name.",
+    help="""The systems that rdctl knows, by name.
+
+    A context keeps the address of a rapiddiskd (or local), of an oio-proxy, and what goes with
+    them. -c NAME works in it; rdctl help config tells of the file.""",
     children={
         "list": (_HERE + "list_contexts", "List contexts."),
         "show": (_HERE + "show", "Show every setting that holds, and where it comes from."),
@@ -88,6 +92,8 @@ def show(on: Invocation, name: str | None) -> Listing:
     for key in KEYS:
         setting = settings.values.get(key)
         value, origin = (setting.value, setting.origin) if setting else (None, None)
+        if key == "http_proxy" and value is not None:
+            value = without_password(value)
         rows.append({"key": key, "value": value, "origin": origin})
     rows.append({"key": "config", "value": on.config.path, "origin": None})
     return Listing(rows)

@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl.cli.options import WithGlobals
-from rdctl.units import guess
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
+
+
+class NoSuchVerb(click.UsageError):
+    """A word behind a noun that is none of its nouns and verbs."""
+
+    def __init__(self, word: str, known: Iterable[str], ctx: click.Context) -> None:
+        super().__init__(f"There is no {ctx.command_path} {word}.", ctx)
+        self.word = word
+        self.known = list(known)
 
 
 class LazyGroup(WithGlobals, click.Group):
@@ -41,8 +49,7 @@ class LazyGroup(WithGlobals, click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name = args[0]
         if name not in self.children and not name.startswith("-"):
-            message = f"There is no {ctx.command_path} {name}.{guess(name, self.children)}"
-            raise click.UsageError(message, ctx)
+            raise NoSuchVerb(name, self.children, ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -12,7 +12,7 @@ from rdctl.config import KEYS, SYSTEM_FILE
 from rdctl.config import VARIABLES as SETTING_VARIABLES
 from rdctl.errors import Code, Exit, RdctlError
 from rdctl.result import Text
-from rdctl.units import closest, defuse
+from rdctl.units import defuse, guess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -43,7 +43,8 @@ class Section(NamedTuple):
 
 _EXITS = {
     Exit.OK: "done, or already so",
-    Exit.FAILED: "failed or refused, and no better code; the question was answered with No",
+    Exit.FAILED: "failed or refused, and no better code; the question was answered with No; doctor"
+    " found something wrong",
     Exit.USAGE: "usage: arguments, configuration, or consent missing where nobody can be asked",
     Exit.NOT_FOUND: "not found",
     Exit.CONFLICT: "conflict: exists, not empty, in use, locked, frozen",
@@ -55,7 +56,7 @@ _EXITS = {
     Exit.UNKNOWN: "unknown: a change was sent and its fate is not known",
     Exit.UNSUPPORTED: "unsupported in this mode or by this server",
     Exit.HANGUP: "ended by SIGHUP",
-    Exit.INTERRUPTED: "ended by Ctrl-C",
+    Exit.INTERRUPTED: "ended by Ctrl-C, which is how --watch ends",
     Exit.PIPE: "the reader of a listing left; a change never stops for that",
     Exit.TERMINATED: "ended by SIGTERM",
 }
@@ -118,15 +119,29 @@ _ERROR = (
     '{"schema": "rdctl.error/1", "error": {"code": "not-found", "message": "...",',
     '  "hint": "...", "target": "rd7"}}',
 )
+_WATCHES = (
+    "rdctl rapiddisk cache stats --watch",
+    "rdctl rapiddisk list --watch 0.5 -o ndjson",
+)
+_SAMPLES = (
+    '{"time": "2026-11-22T01:02:03.456Z", "device": "rd0", "size": 33554432, ...}',
+    '{"time": "2026-11-22T01:02:05.456Z", "error": {"code": "unreachable", ...}}',
+)
+_NAMES = (
+    '{"name": "photos", "properties": {"team": "red"}}',
+    '{"name": "films"}',
+)
 _ERROR_KEYS = (
     ("code", "an error word: rdctl help exit-codes"),
     ("message", "what failed and why, for people"),
     ("hint", "what to do next; null: nothing is known"),
     ("target", "what it is about; null: nothing in particular"),
+    ("context", "where it failed; only when there are several"),
     ("action", "the verb; only in the errors of a change"),
     ("fate", "`not done` or `unknown`; only in the errors of a change"),
     ("http_status", "of the reply; only when there was one"),
     ("remote_status", "the number in the body of an oio-proxy's reply; only when there was one"),
+    ("line", "of the name on standard input, from 1; only when it came from there"),
     ("request_id", "the id that OpenIO's services log; only of requests to them"),
 )
 
@@ -153,6 +168,10 @@ def output() -> list[Section]:
                 " rows stand there already: then json closes its array with"
                 ' "complete": false, "error": {...}, and the line formats just end; the exit code'
                 " says the rest. An empty listing has no items and exit code 0.",
+                "A listing is written as its pages come, in the same memory however long it is:"
+                " table in a pipe, json, ndjson, csv, tsv and name. yaml, --sort-by, --query and"
+                " --table-style need all of it first. Where --limit ends it, complete is false and"
+                " marker is what --marker goes on with.",
             ],
         ),
         Section(
@@ -169,6 +188,61 @@ def output() -> list[Section]:
                 Lines(_ERROR),
                 "A dry run (--dry-run) is rdctl.plan/1: plan is a list of lines, and status,"
                 " results and errors are those of a change.",
+            ],
+        ),
+        Section(
+            "Names on standard input",
+            [
+                "Where several names may stand, - takes them from standard input: one a line, or"
+                " each ended by NUL, or with --ndjson as objects, one a line, whose name and"
+                " properties count (a listing's own -o ndjson will do):",
+                Lines(_NAMES),
+                "--parallel N works on so many at a time; the results come in the order of the"
+                " names, one a name, each with its line in json, ndjson, csv, tsv and messages."
+                " --failed FILE writes the names that failed, as they were given: input for the"
+                " next run. Ctrl-C ends it when what is under way is finished; the names that it"
+                " did not come to are among the failed. Ctrl-C once more waits no longer: what is"
+                " under way by then has an unknown fate, and is among the failed too.",
+            ],
+        ),
+        Section(
+            "Watching",
+            [
+                "With --watch [SECONDS] a command that lists or shows, and changes nothing, does so"
+                " again and again: every 2 seconds, or so many, from 0.1. A word behind --watch is"
+                " its value only if it is a number; --watch=SECONDS always is.",
+                Lines(_WATCHES),
+                "On a terminal the table stays in its place, and what changed since the sample"
+                " before is marked. Beside a number stands what was added (+12), and NOW is the hit"
+                " rate of that time alone. What else changed, and what is new, is reversed, or has"
+                " a star where there are no colors; what is gone is named below."
+                " Ctrl-C ends it: the last table stays, and the exit code is 130, without a"
+                " message.",
+                "Where standard output is no terminal, and with -o ndjson, every row is a line that"
+                " begins with the time of its sample, in UTC, which all its rows have in common. A"
+                " sample without rows is a line with its time alone.",
+                Lines(_SAMPLES),
+                "Samples begin every SECONDS on the clock; one that takes longer leaves out those"
+                " that it missed. --timeout, --limit, --columns and --sort-by hold for each. After"
+                " one good sample, a failure that may pass (exit codes 6, 7 and 9) is told, above"
+                " the table or as a line with error, and the watch goes on. Any other error ends"
+                " it with its own exit code: 3 when what is watched is removed. Other formats,"
+                " --query and --table-style cannot be watched, and no rapiddiskd is asked again"
+                " and again for its NVMe targets (11).",
+            ],
+        ),
+        Section(
+            "Plans and traces",
+            [
+                "--dry-run reads, changes nothing, and shows a line for every step that the command"
+                " would take; what only a step can tell stands there as rd? or <chunk 0>. --trace"
+                " shows the same lines on standard error while the steps are taken, and those of"
+                " all that is asked.",
+                "A line can be pasted into a shell: curl for a request; echo, mkdir, ln for files"
+                " of the kernel; dmsetup and blockdev for what rdctl does itself, without them. An"
+                " ioctl that no program offers is only named. Lines that begin with # tell what was"
+                " asked of the kernel, and what came of each request: its status, bytes sent and"
+                " received, milliseconds. Tokens and passwords are shown as ***.",
             ],
         ),
         Section(
@@ -227,6 +301,10 @@ _OTHER_VARIABLES = (
     ("RDCTL_DEBUG", "when not empty, a fault in rdctl itself shows its traceback"),
     ("XDG_CONFIG_HOME", "where rdctl/config.toml lies; ~/.config when not set"),
     ("XDG_STATE_HOME", "where rdctl/sandbox.db lies; ~/.local/state when not set"),
+    ("XDG_CACHE_HOME", "where completion keeps its answers for seconds; ~/.cache when not set"),
+    ("XDG_DATA_HOME", "where completion bash --install writes; ~/.local/share when not set"),
+    ("BASH_COMPLETION_USER_DIR", "the same, as bash-completion has it; it comes first"),
+    ("ZDOTDIR", "where completion zsh --install writes; the home directory when not set"),
     ("HOME", "the home directory, which ~ stands for"),
     ("NO_COLOR", "when not empty, no colors"),
     ("TERM", "dumb: no colors"),
@@ -321,6 +399,19 @@ def config() -> list[Section]:
             ],
         ),
         Section(
+            "Several contexts",
+            [
+                "-c takes several names (-c lab,rack1-a) or patterns (-c 'rack1-*'), and may be"
+                " repeated. The command then runs in all of them at a time. Every row begins with"
+                " its context, in the order of the names; an item becomes a row as well, and with"
+                " -o name a tab stands between context and name. What fails in one context does"
+                " not stop the others: exit code 8, and every error says where.",
+                "A change in several contexts always asks, once for all, naming each with what is"
+                " lost there, and where it failed by then. A pattern is no way to name a protected"
+                " context: --yes then does not suffice. The sandbox is meant only by its own name.",
+            ],
+        ),
+        Section(
             "Tokens and certificates",
             [
                 "token_file, cert and key go only to an endpoint from the same source: those of a"
@@ -372,11 +463,11 @@ class _Topic(click.Choice[str]):
 def _no_topic(word: str) -> NoReturn:
     from rdctl.cli.root import root
 
-    close = closest(word, TOPICS)
+    close = guess(word, TOPICS)
     if word in root.children:
         hint = f"A command explains itself: rdctl {word} --help"
     elif close:
-        hint = f"Did you mean {close}?"
+        hint = close.lstrip()
     else:
         hint = f"The topics are: {', '.join(TOPICS)}."
     raise RdctlError(Code.USAGE, f"there is no help topic {defuse(word)!r}", hint=hint)

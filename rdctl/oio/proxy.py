@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from copy import copy
 from typing import Any
 from urllib.parse import quote
 
@@ -10,6 +11,7 @@ from rdctl.errors import Code, RdctlError
 from rdctl.oio import replies
 from rdctl.oio.bodies import Sent, escaped, field
 from rdctl.oio.model import Account, AccountContainer, Page, Place
+from rdctl.oio.near import near, near_place
 from rdctl.oio.replies import MISSHAPEN, whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
 from rdctl.transport import Reply, Transport
@@ -86,9 +88,24 @@ class Proxy:
         self.namespace = namespace
         self._transport = transport
         self._dialect = dialect
-        self._reach = reach
+        self.reach = reach
         self._request_id = field("--request-id", request_id)
         self._account_service: Transport | None = None
+        # Whether a name that is not there is worth a look for near ones.
+        self.suggests = False
+
+    def brief(self, seconds: float) -> Proxy:
+        """The same one, which is asked once and not waited for longer than that."""
+        quick = copy(self)
+        quick.suggests = False
+        quick._transport = self._transport.brief(seconds)
+        quick.reach = lambda address: self.reach(address).brief(seconds)
+        return quick
+
+    @property
+    def dialect(self) -> str | None:
+        """None until it is learnt."""
+        return self._dialect
 
     # --- calls --------------------------------------------------------------------------------
 
@@ -127,9 +144,11 @@ class Proxy:
         shows: str,
         destroys: str | None = None,
         assume: Any = None,
+        step: bool = False,
         **arguments: Any,
     ) -> Any:
-        """Call a route that changes something: sent once. In a dry run `assume` is the value."""
+        """Call a route that changes something: sent once. In a dry run `assume` is the value.
+        `step`: as in Effect."""
         route = ROUTES[name]
         assert route.effect != READ, name
         parameters = {**(place.query() if place else {}), **(query or {})}
@@ -148,6 +167,7 @@ class Proxy:
                 shows=shows,
                 destroys=destroys,
                 assume=assumed,
+                step=step,
             )
 
         try:
@@ -296,7 +316,11 @@ class Proxy:
             status, message = whole(body["status"]), str(body.get("message", ""))
         except MISSHAPEN as error:
             raise self._strange(reply) from error
-        raise self.error(status, message, place, http_status=reply.status)
+        refusal = self.error(status, message, place, http_status=reply.status)
+        if self.suggests and place is not None:
+            meant = near_place(self, status, place)
+            refusal.hint = f"{meant} {refusal.hint or ''}".strip() or None
+        raise refusal
 
     def error(
         self,
@@ -382,6 +406,19 @@ class Proxy:
         )
         return value
 
+    def server_time(self) -> float | None:
+        """GET /status of the account service: seconds since 1970 by its clock, as the proxy tells
+        no time; None where that does not either."""
+        return self._account_transport().read("/status").date
+
+    def _account_transport(self) -> Transport:
+        if self._account_service is None:
+            for address in self.read("lb.choose", None, {"type": "account"})[:1]:
+                self._account_service = self.reach(address)
+        if self._account_service is None:
+            raise self.error(481, "no account service is up", None)
+        return self._account_service
+
     def _account(
         self,
         action: str,
@@ -389,20 +426,17 @@ class Proxy:
         name: str | None,
         reader: Callable[[Reply], Any],
     ) -> Any:
-        if self._account_service is None:
-            for address in self.read("lb.choose", None, {"type": "account"})[:1]:
-                self._account_service = self._reach(address)
-        service = self._account_service
-        if service is None:
-            raise self.error(481, "no account service is up", None)
+        service = self._account_transport()
         reply = service.read(f"/v1.0/account/{action}" + query_string(query))
         if reply.status >= 300:
             # Its errors are plain text.
             code = Code.NOT_FOUND if reply.status == 404 else Code.FAILED
+            missing = name if code is Code.NOT_FOUND and self.suggests else None
             said = defuse(reply.text.strip()) or reply.reason
             raise RdctlError(
                 code,
                 f"{escape(name)}: {said}" if name else said,
+                hint=near(self, missing, Proxy.accounts).strip() or None if missing else None,
                 target=name,
                 http_status=reply.status,
                 request_id=self._request_id,

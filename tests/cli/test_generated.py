@@ -15,6 +15,7 @@ from rdctl.cli.root import root
 from rdctl.cli.topics import Lines, Section
 from rdctl.completion.scripts import Node, parted, walk
 from tests import generate
+from tests.cli.test_help import ALL, RUN
 from tests.conftest import Program
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -26,16 +27,31 @@ def test_the_committed_files_are_up_to_date() -> None:
     assert generate.faults(ROOT) == [], "make generate"
 
 
-def test_a_fresh_process_makes_the_same(tmp_path: Path) -> None:
-    """Whatever was imported or run before, and in whatever locale, zone and terminal."""
+SURROUNDINGS = {
+    "bare": {"PYTHONHASHSEED": "1", "LC_ALL": "C", "TZ": "Pacific/Auckland", "COLUMNS": "40"},
+    "rich": {
+        "PYTHONHASHSEED": "2",
+        "LC_ALL": "C.UTF-8",
+        "LANGUAGE": "de",
+        "COLUMNS": "300",
+        "HOME": "/somewhere/else",
+        "XDG_CONFIG_HOME": "/other",
+        "RDCTL_CONTEXT": "lab",
+        "RDCTL_OUTPUT": "json",
+        "NO_COLOR": "1",
+        "SOURCE_DATE_EPOCH": "1",
+    },
+}
+
+
+@pytest.mark.parametrize("around", SURROUNDINGS)
+def test_a_fresh_process_makes_the_same(tmp_path: Path, around: str) -> None:
+    """Whatever was imported or run before, in whatever locale, zone, terminal and home."""
     script = "import sys, pathlib; from tests.generate import write; write(pathlib.Path('.'))"
     environ = {
         "PATH": os.environ["PATH"],
         "PYTHONPATH": str(ROOT),
-        "PYTHONHASHSEED": "1",
-        "LC_ALL": "C",
-        "TZ": "Pacific/Auckland",
-        "COLUMNS": "40",
+        **SURROUNDINGS[around],
     }
     subprocess.run([sys.executable, "-c", script], check=True, cwd=tmp_path, env=environ)
     assert generate.faults(tmp_path) == []
@@ -100,9 +116,23 @@ def test_the_main_page_has_what_is_common() -> None:
     assert ".TP NO_COLOR" in text
 
 
-def test_the_examples_of_the_main_page_are_run_by_a_test() -> None:
-    from tests.cli.test_help import RUN
+@pytest.mark.parametrize("name", [name for name in PAGES if name.endswith(".1")])
+def test_a_page_has_the_sections_that_are_looked_for(name: str) -> None:
+    headings = re.findall(r"^\.SH (.*)$", FILES[name], re.MULTILINE)
+    wanted = ["NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "EXIT STATUS", "ENVIRONMENT", "FILES"]
+    found = [heading for heading in headings if heading in wanted]
+    assert found == wanted
+    assert headings[-1] == "SEE ALSO"
+    assert "\nExamples:\n" in FILES[name]
 
+
+@pytest.mark.parametrize("name", PAGES)
+def test_what_a_page_points_to_is_there(name: str) -> None:
+    for page, number in re.findall(r"^\.BR (\S+) \((\d)\)", FILES[name], re.MULTILINE):
+        assert f"man/{page}.{number}".replace("\\-", "-") in FILES
+
+
+def test_the_examples_of_the_main_page_are_run_by_a_test() -> None:
     assert set(generate.EXAMPLES) <= set(RUN)
 
 
@@ -118,7 +148,8 @@ def test_a_page_is_clean(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_can_be_read(name: str) -> None:
+@pytest.mark.parametrize("width", [80, 100])
+def test_a_page_can_be_read(name: str, width: int) -> None:
     """With man-db's groff, and nothing of roff is left on the screen."""
     if shutil.which("man") is None:
         pytest.skip("no man")
@@ -128,7 +159,7 @@ def test_a_page_can_be_read(name: str) -> None:
         cwd=ROOT,
         env={
             "PATH": os.environ["PATH"],
-            "MANWIDTH": "100",
+            "MANWIDTH": str(width),
             "LC_ALL": "C.UTF-8",
             "MAN_KEEP_FORMATTING": "",
         },
@@ -140,6 +171,10 @@ def test_a_page_can_be_read(name: str) -> None:
     # A hyphen may part a word at the end of a line; else it is one that can be copied.
     text = done.stdout.replace("\u2010\n", "")
     assert re.findall("[\\\\\u2010-\u201f\u2212\u00b4]|^[.]\\w", text, re.MULTILINE) == []
+    # What is typed stands on one line, so that it can be copied.
+    examples = {*ALL, *generate.EXAMPLES}
+    prose = [line for line in done.stdout.splitlines() if line.strip() not in examples]
+    assert max(map(len, prose)) <= width
 
 
 HARD = r"""it's a `code-word` with \n, a \\ and ~/x^2 -- "quoted" """

@@ -303,7 +303,10 @@ def imported(process: Rdctl, *words: str) -> set[str]:
         ("rapiddisk --help", "requests rich tabulate sqlite3 yaml jmespath tomllib http.client"),
         ("rapiddisk list --help", "requests rich tabulate sqlite3 yaml jmespath tomllib ssl"),
         ("context list", "requests rich tabulate sqlite3 yaml jmespath http.client ssl"),
-        ("-c sandbox rapiddisk list --json", "rich tabulate yaml jmespath wsgiref"),
+        (
+            "-c sandbox rapiddisk list --json",
+            "rich tabulate yaml jmespath wsgiref charset_normalizer.api",
+        ),
         ("-c sandbox rapiddisk list", "rich tabulate yaml jmespath wsgiref"),
     ],
 )

@@ -61,6 +61,10 @@ class Case(NamedTuple):
     def argv(self) -> list[str]:
         return shlex.split(self.words)
 
+    @property
+    def stdin(self) -> bytes:
+        return b"" if self.body is None else json.dumps(self.body).encode()
+
     def prepare(self, oio: Oio) -> None:
         for line in self.setup:
             words, _, body = line.partition(" < ")

@@ -206,3 +206,12 @@ def test_names_that_the_server_does_not_take(oio: Oio) -> None:
     ran = oio("content", "show", "photos", "x" * 1024)
     assert ran.code == 2
     assert "A path of more than 1023 bytes is not taken by a proxy 4.2." in ran.err
+
+
+def test_one_of_several_that_the_server_does_not_take(oio: Oio) -> None:
+    """Its container names are UTF-8; the others are made all the same."""
+    ran = oio("container", "create", "a", "b\udcff", "c", "--json")
+    assert (ran.code, [row["target"] for row in ran.json["results"]]) == (8, ["a", "c"])
+    (error,) = ran.json["errors"]
+    assert (error["code"], error["target"]) == ("usage", "b\udcff")
+    assert "not UTF-8" in error["message"]
