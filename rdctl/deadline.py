@@ -14,10 +14,11 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-import requests.adapters
 import urllib3
 import urllib3.connection
 import urllib3.exceptions
+
+from rdctl.lean import requests
 
 _TCP = socket.SOCK_STREAM
 
@@ -44,17 +45,37 @@ class Deadline:
             return self
         return Deadline(seconds, self._clock)
 
+    def each(self, seconds: float | None) -> Deadline:
+        """This one for the whole, and `seconds` for every single wait."""
+        return self if seconds is None else _Patience(self, seconds)
+
+
+class _Patience(Deadline):
+    """What is left for the next wait: only silence uses it up, not what goes on."""
+
+    def __init__(self, whole: Deadline, seconds: float) -> None:
+        self._whole = whole
+        self._seconds = seconds
+
+    def left(self) -> float | None:
+        left = self._whole.left()
+        return self._seconds if left is None else min(left, self._seconds)
+
 
 class _Current(threading.local):
     deadline: Deadline | None = None
     # Whether a byte of the request left: what was never sent was never done.
     sent = False
+    # Called before each wait; what it raises ends the request.
+    check: Callable[[], None] | None = None
 
 
 current = _Current()
 
 
 def _arm(sock: socket.socket) -> None:
+    if current.check is not None:
+        current.check()
     if current.deadline is not None:
         left = current.deadline.left()
         if left == 0.0:
@@ -91,9 +112,11 @@ class _Socket:
         return io.BufferedReader(_Receiver(self._sock))
 
     def sendall(self, data: Any) -> None:
-        _arm(self._sock)
-        current.sent = True
-        self._sock.sendall(data)
+        rest = memoryview(data)
+        while rest:
+            _arm(self._sock)
+            current.sent = True
+            rest = rest[self._sock.send(rest) :]
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -147,7 +170,8 @@ class DeadlineAdapter(requests.adapters.HTTPAdapter):
     """The adapter whose connections keep the current deadline; it never retries by itself."""
 
     def __init__(self) -> None:
-        super().__init__(max_retries=0)
+        # A rawx keeps connections alive: as many are kept as may be in use at a time.
+        super().__init__(max_retries=0, pool_maxsize=64)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)

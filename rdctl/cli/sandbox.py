@@ -18,7 +18,9 @@ _HERE = "rdctl.cli.sandbox:"
 
 group = LazyGroup(
     "sandbox",
-    help="Both systems simulated, to try and to learn.",
+    help="""Both systems simulated, to try and to learn.
+
+    rdctl -c sandbox does to it whatever is asked; nothing real is touched.""",
     children={
         "serve": (_HERE + "serve", "Serve the sandbox over HTTP, for other programs."),
         "reset": (_HERE + "reset", "Put the sandbox back to how it began."),

@@ -6,7 +6,10 @@ from rdctl.cli.lazy import LazyGroup
 
 group = LazyGroup(
     "oio",
-    help="OpenIO SDS: object storage, through its oio-proxy.",
+    help="""OpenIO SDS: object storage, through its oio-proxy.
+
+    An account has containers, and these hold contents, which lie as chunks on services. --oio-url,
+    --namespace and --account say where that is, or a context does: rdctl help config.""",
     children={
         "conscience": ("rdctl.cli.oio.conscience:group", "Which services there are."),
         "reference": ("rdctl.cli.oio.reference:group", "Names in the directory, and their links."),

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.oio.content:"
+_THERE = "rdctl.cli.oio.transfer:"
 
 group = LazyGroup(
     "content",
@@ -34,6 +35,8 @@ group = LazyGroup(
         "spare": (_HERE + "spare_chunks", "Ask where lost chunks of a content may go."),
         "copy": (_HERE + "copy", "Give a content a second name."),
         "truncate": (_HERE + "truncate", "Cut the end off a content."),
+        "put": (_THERE + "put", "Store files as contents."),
+        "get": (_THERE + "get", "Read contents, into files or to standard output."),
     },
 )
 
@@ -57,6 +60,7 @@ class Bytes(click.ParamType[int]):
 @verb(
     "show",
     shows="rdctl.oio.content/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio content show photos index.txt",
         "rdctl -c sandbox oio content show photos index.txt --json --query '[].chunks[].url'",

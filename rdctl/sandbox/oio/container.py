@@ -25,7 +25,7 @@ from rdctl.sandbox.oio.replies import (
     strings,
 )
 from rdctl.sandbox.oio.state import NAMESPACE, container_id, setting
-from rdctl.sandbox.oio.wsgi import Reply, Request, is_true, raw, text
+from rdctl.sandbox.oio.wsgi import Reply, Request, is_true, is_utf8, raw, text
 
 _PAGE = 1000
 
@@ -86,6 +86,8 @@ def _create_one(
 ) -> tuple[int, str]:
     if not name:
         return 400, f"Directory error: Incomplete URL [{NAMESPACE}/{account}//]"
+    if not is_utf8(name):
+        return 400, "Invalid parameter 'user', not UTF-8"
     try:
         if base.create(connection, account, name, user, system):
             return 201, "ok"

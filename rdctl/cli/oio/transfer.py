@@ -1,0 +1,172 @@
+"""rdctl oio content put, get: whole objects."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdctl.cli.command import verb
+from rdctl.cli.oio.arguments import PROPERTIES, target
+from rdctl.errors import Code, RdctlError
+from rdctl.units import defuse, escape
+
+if TYPE_CHECKING:
+    from rdctl.oio.model import Place
+    from rdctl.oio.operations.download import Bytes, Where
+    from rdctl.result import Data, Report
+    from rdctl.sites import Site
+
+_RANGE = re.compile(r"(?a)(\d{1,18})?-(\d{1,18})?")
+_NO = (None, None)
+
+
+@verb(
+    "put",
+    fleet=False,
+    examples=[
+        "rdctl -c sandbox oio content put photos picture.png",
+        "rdctl -c sandbox oio content put photos holiday/ --recursive --prefix 2024/",
+        "tar -c holiday | rdctl -c sandbox oio content put photos - --path holiday.tar",
+    ],
+)
+@target("container", rest="FILE...")
+@click.option("--path", metavar="P", help="The name of the content, if it is not the file's.")
+@click.option("--prefix", metavar="P", default="", help="Stands before every name: 2024/.")
+@click.option("--recursive", is_flag=True, help="Folders too: everything below them.")
+@click.option("--overwrite", is_flag=True, help="Replace contents of the same names; asks first.")
+@click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
+@click.option("--policy", metavar="P", help="The storage policy, if not the container's.")
+@click.option("--mime-type", metavar="TYPE", help="Such as image/png.")
+@PROPERTIES
+def put(
+    site: Site,
+    place: Place,
+    files: list[str],
+    path: str | None,
+    prefix: str,
+    recursive: bool,
+    **wishes: Any,
+) -> Report:
+    """Store files as contents.
+
+    A content gets the name of the file, or its path below the folder given; - is standard input,
+    and wants --path. A name that is taken is refused before a byte is sent, unless --overwrite is
+    said, which asks first where versions are not kept: what was there is lost. Chunks go to the
+    rawx services several at a time, and every checksum is compared. A replica that cannot be
+    written is passed over while more than half of them can, and that is said. When it fails or is
+    interrupted, the chunks are deleted; only when it is not known whether the content was made,
+    they are left, and named (exit 10)."""
+    from rdctl.oio.operations.upload import Wish
+
+    if path is not None and prefix:
+        raise RdctlError(Code.USAGE, "--path and --prefix exclude each other")
+    return site.oio.uploads.put(
+        place,
+        files,
+        path=path,
+        prefix=prefix,
+        recursive=recursive,
+        wish=Wish(**wishes),
+        stdin=click.get_current_context().obj.stdin,
+    )
+
+
+def _range(context: click.Context, param: click.Parameter, value: str | None) -> Bytes | None:
+    if value is None:
+        return None
+    from rdctl.oio.operations.download import Bytes
+
+    match = _RANGE.fullmatch(value)
+    first, last = (None if part is None else int(part) for part in match.groups()) if match else _NO
+    if first is None or last is None:
+        sound = first is not last
+    else:
+        sound = first <= last
+    if not sound:
+        raise RdctlError(
+            Code.USAGE,
+            f"--range: {defuse(value)!r} is no range of bytes",
+            hint="A range is 0-99 (the first hundred), 100- (from there on) or -50 (the last).",
+        )
+    return Bytes(first, last)
+
+
+@verb(
+    "get",
+    fleet=False,
+    examples=[
+        "rdctl -c sandbox oio content get photos index.txt",
+        "rdctl -c sandbox oio content get photos index.txt --to - --range 0-3",
+        "rdctl -c sandbox oio content get photos sea/ --recursive --to holiday",
+    ],
+)
+@target("content", several=True, whole=True)
+@click.option(
+    "--to", metavar="FILE|DIR|-", help="Where it goes, if not to the working folder. - is stdout."
+)
+@click.option("--recursive", is_flag=True, help="All contents whose names begin with PATH.")
+@click.option(
+    "--range", "wanted", metavar="R", callback=_range, help="Only these bytes: 0-99, 100-, -50."
+)
+@click.option("--continue", "resume", is_flag=True, help="Go on where it was broken off.")
+@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+def get(
+    site: Site,
+    places: list[Place],
+    to: str | None,
+    recursive: bool,
+    wanted: Bytes | None,
+    resume: bool,
+    overwrite: bool,
+) -> Report | Data:
+    """Read contents, into files or to standard output.
+
+    Names become paths below the folder; with --recursive they lose what PATH has up to its last
+    slash. A name that would lead out of the folder fails. A file gets its name when all of it is
+    there and its checksums are right; one that exists is not touched without --overwrite. What was
+    broken off lies beside it, and --continue goes on with it if the content is still the same;
+    files that are complete already are left as they are. A replica that cannot be read, or whose
+    bytes are wrong, is passed over. With --to - the bytes leave while they come: what was wrong
+    with a chunk of more than 2 MiB is told at its end (exit 9)."""
+    downloads = site.oio.downloads
+    strip, total = "", None
+    if recursive:
+        (place,) = _one(places)
+        prefix = place.path or ""
+        strip = prefix[: prefix.rfind("/") + 1]
+        places, total = downloads.below(place.holder, prefix or None)
+    elif any(place.path is None and place.content_id is None for place in places):
+        raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
+    if to == "-":
+        if resume or overwrite:
+            raise RdctlError(Code.USAGE, "--to - excludes --continue and --overwrite")
+        return downloads.read(places, wanted)
+    where = _where(to, recursive or len(places) > 1, strip)
+    return downloads.get(places, where, wanted, overwrite=overwrite, resume=resume, total=total)
+
+
+def _one(places: list[Place]) -> list[Place]:
+    if len(places) != 1 or places[0].content_id or places[0].version:
+        raise RdctlError(Code.USAGE, "--recursive goes with one PATH, or with none for all")
+    return places
+
+
+def _where(to: str | None, several: bool, strip: str) -> Where:
+    """The file or folder that was meant."""
+    from rdctl.oio.operations.download import Where
+
+    path = to or "."
+    try:
+        kind = stat.S_IFMT(os.stat(path).st_mode)
+    except OSError:
+        folder = several or path.endswith("/")
+        return Where(path.rstrip("/") or "/" if folder else path, folder, strip=strip)
+    if kind == stat.S_IFDIR:
+        return Where(path.rstrip("/") or "/", True, strip=strip)
+    if several or path.endswith("/"):
+        raise RdctlError(Code.CONFLICT, f"{escape(path)} is no folder", target=path)
+    return Where(path, False, special=kind != stat.S_IFREG)

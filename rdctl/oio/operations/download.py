@@ -1,0 +1,426 @@
+"""Objects into files and to standard output: what is refused, what is proven, what is kept for
+another attempt. The bytes themselves come in `rdctl.oio.objects`."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import nullcontext, suppress
+from functools import partial
+from typing import Any, NamedTuple
+
+from rdctl import effects
+from rdctl.bulk import Stopped, Workers
+from rdctl.effects import Part, Target
+from rdctl.errors import Code, RdctlError
+from rdctl.oio.model import Page, Place
+from rdctl.oio.objects import BLOCK, PIECE, Digest, Position, Receiving, Span, md5
+from rdctl.oio.operations.acts import PAGE
+from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
+from rdctl.result import Change, Data, Failure, Report
+from rdctl.units import escape, quoted, raw_bytes
+
+
+class Bytes(NamedTuple):
+    """What was asked for of an object: `first` to `last`, each counted from 0; without `first` the
+    last so many; without `last` up to the end."""
+
+    first: int | None
+    last: int | None
+
+    def of(self, size: int, name: str) -> Span:
+        """The part of an object of that size; `usage` where there is none."""
+        if self.first is None:
+            first, end = max(0, size - (self.last or 0)), size
+        else:
+            first, end = self.first, size if self.last is None else min(self.last + 1, size)
+        if first >= end:
+            message = f"{escape(name)}: it has {size} bytes, and none of them is in that range"
+            raise RdctlError(Code.USAGE, message, target=name)
+        return Span(first, end)
+
+
+class Where(NamedTuple):
+    """Where objects go: into the file `path`, or below the folder `path`, by their names without
+    `strip`. `special`: it is a device or a pipe."""
+
+    path: str
+    folder: bool
+    special: bool = False
+    strip: str = ""
+
+
+class Downloads(Transfers):
+    """Objects that become files."""
+
+    # Whether the bytes of all are told to the bar at once.
+    _total_told = False
+
+    def read(self, places: Sequence[Place], wanted: Bytes | None) -> Data:
+        """The bytes of objects, one after the other. Those of a chunk are held against its MD5
+        before they are handed on where that is no larger than `objects.PIECE`, else at its end."""
+        return Data(self._blocks(places, wanted))
+
+    def _blocks(self, places: Sequence[Place], wanted: Bytes | None) -> Iterator[memoryview]:
+        for place in places:
+            receiving, span = self._receiving(place, wanted, self._workers.parallel)
+            yield from self._checked(receiving, span)
+
+    def _receiving(
+        self, place: Place, wanted: Bytes | None, parallel: int
+    ) -> tuple[Receiving, Span]:
+        content = self._asked(lambda: self._show(place))
+        receiving = Receiving(self._rawx, self._workers, content, self._warn, parallel)
+        whole = Span(0, receiving.size)
+        span = wanted.of(receiving.size, place.name) if wanted else whole
+        if not self._total_told:
+            self._workers.progress.begin(span.size, "bytes")
+        return receiving, span
+
+    def _checked(self, receiving: Receiving, span: Span) -> Iterator[memoryview]:
+        """Bytes that cannot be taken back: wrong ones end it."""
+
+        def wrong(position: Position) -> None:
+            raise receiving.wrong(f"part {position.number}")
+
+        whole = receiving.hash if span == Span(0, receiving.size) else None
+        # The MD5 of an only part is that of the whole, and worked out once.
+        alone = len(receiving.positions) == 1 and receiving.positions[0].hash == whole
+        by_parts = not alone or span.size <= PIECE
+        with nullcontext() if not whole or (alone and by_parts) else _digest(span.size) as digest:
+            for block in receiving.blocks(span, checked=by_parts, wrong=wrong):
+                yield block
+                self._workers.progress.advance(len(block))
+                if digest is not None:
+                    digest.update(block)
+            if digest is not None and _told_of(digest) != whole:
+                raise receiving.wrong()
+
+    def get(
+        self,
+        places: Iterable[Place],
+        where: Where,
+        wanted: Bytes | None,
+        *,
+        overwrite: bool,
+        resume: bool,
+        total: int | None = None,
+    ) -> Report:
+        """Objects into files, each with an outcome. `total`: their bytes, if that is known."""
+        places = list(dict.fromkeys(places))
+        self._total_told = len(places) > 1 or total is not None
+        if self._total_told:
+            self._workers.progress.begin(total, "bytes")
+
+        def get(number: int, parallel: int) -> Change | Failure:
+            place = places[number]
+            try:
+                if where.special:
+                    return self._get_special(place, where.path, wanted, parallel)
+                return self._get(place, where, wanted, parallel, overwrite, resume)
+            except RdctlError as error:
+                error.target = error.target or place.name
+                return Failure("get", error)
+
+        return Report(self._each_of("get", [place.name for place in places], get))
+
+    def below(self, holder: Place, prefix: str | None) -> tuple[list[Place], int]:
+        """All objects of a container whose names begin so, and their bytes; `not-found` when there
+        is none that does."""
+        query = {"max": PAGE, "prefix": prefix}
+        pages: Iterator[Page] = self._proxy.pages(holder, query)
+        places, total = [], 0
+        for entry in (entry for page in pages for entry in page.entries):
+            places.append(holder._replace(path=entry.name))
+            total += entry.size or 0
+        self._proxy.suggests = False
+        if prefix and not places:
+            message = f"nothing in {holder.shown} begins with {escape(prefix)}"
+            raise RdctlError(Code.NOT_FOUND, message, target=prefix)
+        return places, total
+
+    def _get_special(
+        self, place: Place, path: str, wanted: Bytes | None, parallel: int
+    ) -> Change | Failure:
+        """Into a device or a pipe, as to standard output."""
+        receiving, span = self._receiving(place, wanted, parallel)
+
+        def fill(write: Callable[[memoryview], None]) -> None:
+            for block in self._checked(receiving, span):
+                write(block)
+
+        try:
+            self._effects.do(effects.pour(path, fill, what=f"get {place.shown}"), None)
+        except OSError as error:
+            raise file_fault(error, path) from error
+        facts = {"size": span.size, "file": path}
+        return self._done("get", place.name, facts=facts, past="received")
+
+    def _get(
+        self,
+        place: Place,
+        where: Where,
+        wanted: Bytes | None,
+        parallel: int,
+        overwrite: bool,
+        resume: bool,
+    ) -> Change | Failure:
+        named = place.path
+        if named is not None:
+            self._free(_target(where, named), overwrite or resume)
+        receiving, span = self._receiving(place, wanted, parallel)
+        target = _target(where, named or receiving.path, _identity(receiving, span))
+        if resume and not overwrite and is_regular(target.path):
+            return self._there_already(place, receiving, span, target)
+        self._free(target, overwrite)
+        filling = _Filling(receiving, span, self._workers, resume)
+        act = effects.make_file(
+            target, filling.fill, what=f"get {place.shown}", replace=overwrite, resume=resume
+        )
+        try:
+            self._effects.do(act, None)
+        except OSError as error:
+            raise file_fault(error, target.path) from error
+        except Stopped:
+            ended = RdctlError(Code.INTERRUPTED, "interrupted", target=place.name)
+            return Failure("get", self._to_be_resumed(ended, filling, place, target, wanted))
+        except RdctlError as error:
+            raise self._to_be_resumed(error, filling, place, target, wanted) from error
+        if filling.stale(target):
+            self._warn(f"{place.shown}: it is not what was begun before; it was received anew")
+        facts = {"size": span.size, "file": target.path}
+        if resume:
+            facts["resumed_at"] = filling.had
+        done = self._done("get", place.name, facts=facts, past="received")
+        if filling.proven or self._effects.dry_run:
+            return done
+        return done._replace(verified=None)
+
+    def _free(self, target: Target, taken: bool) -> None:
+        """Raise where no file may be made."""
+        try:
+            status = os.lstat(target.path)
+        except OSError:
+            return  # if it cannot be made, making it tells why
+        if stat.S_ISDIR(status.st_mode):
+            message = f"{escape(target.path)}: there is a folder where the file should be"
+            raise RdctlError(Code.CONFLICT, message)
+        if not taken:
+            raise RdctlError(
+                Code.EXISTS,
+                f"{escape(target.path)} exists already",
+                hint="--overwrite replaces it; --continue goes on where a get was broken off.",
+            )
+
+    def _there_already(
+        self, place: Place, receiving: Receiving, span: Span, target: Target
+    ) -> Change:
+        """A file that is the object already; `exists` for any other one."""
+        digest = md5()
+        try:
+            with open(target.path, "rb") as file:
+                same = os.fstat(file.fileno()).st_size == span.size == receiving.size
+                while same and (block := file.read(BLOCK)):
+                    self._workers.check()
+                    digest.update(block)
+        except OSError as error:
+            raise file_fault(error, target.path) from error
+        if not same or receiving.hash != digest.hexdigest().upper():
+            self._free(target, False)
+        self._workers.progress.advance(span.size)
+        facts = {"size": span.size, "file": target.path}
+        return self._done("get", place.name, False, facts=facts, past="received")
+
+    def _to_be_resumed(
+        self,
+        error: RdctlError,
+        filling: _Filling,
+        place: Place,
+        target: Target,
+        wanted: Bytes | None,
+    ) -> RdctlError:
+        """The error, and how to go on where something was received."""
+        if filling.has and filling.keep:
+            options = f" --range {_range_words(wanted)}" if wanted else ""
+            words = f"rdctl oio content get {place.words} --to {quoted(target.path)}{options}"
+            hint = f"{error.hint} " if error.hint else ""
+            error.hint = f"{hint}Go on with: {words} --continue"
+            error.facts["received"] = filling.has
+        return error
+
+
+class _Filling:
+    """One object on its way into a file. `had` bytes were there before, `has` are there now, `keep`
+    says whether they are of use; `proven`: all was held against an MD5."""
+
+    def __init__(self, receiving: Receiving, span: Span, workers: Workers, resume: bool) -> None:
+        self._receiving = receiving
+        self._span = span
+        self._workers = workers
+        self._resume = resume
+        whole = span == Span(0, receiving.size)
+        # The MD5 of the whole proves every part of it. Only if it is wrong, or not known, the parts
+        # are looked at: that is half the work.
+        self._hash = receiving.hash if whole else None
+        self.proven = whole and (
+            self._hash is not None or all(part.hash is not None for part in receiving.positions)
+        )
+        self.had = self.has = 0
+        self.keep = True
+
+    def fill(self, part: Part) -> None:
+        try:
+            self.had = self.has = self._kept(part) if self._resume else 0
+            part.cut(self.had)
+            bad = self._all(part)
+            if bad:
+                self._mend(part, bad)
+        finally:
+            part.keep = self.keep
+
+    def _kept(self, part: Part) -> int:
+        """How much of what is there can be used."""
+        size = min(part.size, self._span.size)
+        if self._hash is not None:
+            return size
+        # Nothing would prove the whole: so each position that is kept has to be right by itself,
+        # but for those of which the range has only a part.
+        kept = 0
+        for position in self._receiving.positions:
+            start = position.offset - self._span.first
+            end = start + position.size
+            if start < 0 or end > self._span.size:
+                kept = max(0, min(end, size))
+            elif end <= size and self._is_good(part, position):
+                kept = end
+            if kept < end:
+                break
+        return kept
+
+    def _all(self, part: Part) -> list[Position]:
+        """Receive what is missing; the positions that turned out to be wrong."""
+        receiving, span = self._receiving, self._span
+        bad: list[Position] = []
+        with _digest(span.size) if self._hash else nullcontext() as digest:
+            if digest is not None:
+                self._hash_what_is_there(part, digest)
+            self._workers.progress.advance(self.had)
+            rest = Span(span.first + self.had, span.end)
+            for block in receiving.blocks(rest, checked=digest is None, wrong=bad.append):
+                part.write(block, self.has)
+                self.has += len(block)
+                self._workers.progress.advance(len(block))
+                if digest is not None:
+                    digest.update(block)
+            if digest is not None and _told_of(digest) != self._hash:
+                bad = [
+                    position
+                    for position in receiving.positions
+                    if not self._is_good(part, position)
+                ]
+                if not bad:
+                    self.keep = False
+                    raise receiving.wrong()
+        return bad
+
+    def _hash_what_is_there(self, part: Part, digest: Any) -> None:
+        at = 0
+        while at < self.had and (block := part.read(min(BLOCK, self.had - at), at)):
+            self._workers.check()
+            digest.update(block)
+            at += len(block)
+
+    def _mend(self, part: Part, bad: Sequence[Position]) -> None:
+        """Receive wrong parts anew, from replicas whose bytes are right."""
+        try:
+            for position in bad:
+                self._receiving.mend(position, partial(self._rewrite, part))
+            if self._hash is not None:
+                digest = md5()
+                self.had = self.has
+                self._hash_what_is_there(part, digest)
+                if digest.hexdigest().upper() != self._hash:
+                    raise self._receiving.wrong()
+        except RdctlError:
+            self.keep = False
+            raise
+
+    def _rewrite(self, part: Part, data: memoryview, at: int) -> None:
+        part.write(data, at - self._span.first)
+
+    def _is_good(self, part: Part, position: Position) -> bool:
+        return self._receiving.is_good(
+            position, lambda size, at: part.read(size, at - self._span.first)
+        )
+
+    def stale(self, target: Target) -> bool:
+        """Whether parts of something else lie there, which this was to go on with."""
+        if not self._resume or self.had or not self.has:
+            return False
+        stem = target.part[: -len(_identity_of(target.part))]
+        folder = os.path.dirname(target.path) or "."
+        with suppress(OSError):
+            return any(
+                name != target.part and name.startswith(stem) and name.endswith(_PART)
+                for name in os.listdir(folder)
+            )
+        return False
+
+
+def _digest(size: int) -> Any:
+    """What works out an MD5 of so many bytes: in a thread of its own where they are many."""
+    return Digest() if size > BLOCK else nullcontext(md5())
+
+
+def _told_of(digest: Any) -> str:
+    return str(digest.hexdigest()).upper()
+
+
+# --- names ----------------------------------------------------------------------------------------
+
+_PART = ".part"
+# Bytes of a name that its part has too: with the rest it must not be longer than a name may be.
+_STEM = 200
+
+
+def _identity(receiving: Receiving, span: Span) -> str:
+    """What tells this object, this version of it and these bytes from all others."""
+    words = (*receiving.identity, *span)
+    return hashlib.md5(repr(words).encode(), usedforsecurity=False).hexdigest()[:16]
+
+
+def _identity_of(part: str) -> str:
+    return part[-16 - len(_PART) :]
+
+
+def _target(where: Where, name: str, identity: str = "") -> Target:
+    """The file that an object becomes; `usage` for a name that would lead elsewhere."""
+    if not where.folder:
+        root, _, last = where.path.rpartition("/")
+        root = root or ("/" if where.path.startswith("/") else ".")
+        return Target(root, (), last, _part_of(last, identity))
+    # A name may hold half a surrogate pair, which is no byte.
+    relative = os.fsdecode(raw_bytes(name.removeprefix(where.strip)))
+    *folders, last = relative.split("/")
+    for part in (*folders, last):
+        if part in ("", ".", "..") or "\0" in part:
+            kind = {"": "an empty part", "\0": "a NUL"}.get(part, f"the part {escape(part)!r}")
+            raise RdctlError(
+                Code.USAGE,
+                f"{escape(name)}: its name has {kind}, and so is no path below a folder",
+                hint="One object alone goes into any file with: --to FILE",
+                target=name,
+            )
+    return Target(where.path, tuple(folders), last, _part_of(last, identity))
+
+
+def _part_of(name: str, identity: str) -> str:
+    stem = os.fsdecode(raw_bytes(name)[:_STEM])
+    return f".{stem}.{identity}{_PART}"
+
+
+def _range_words(wanted: Bytes) -> str:
+    first = "" if wanted.first is None else wanted.first
+    return f"{first}-{'' if wanted.last is None else wanted.last}"

@@ -1,0 +1,111 @@
+"""What sending and receiving whole objects have in common."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from rdctl.bulk import Stopped, Workers, not_begun
+from rdctl.effects import Effects
+from rdctl.errors import Code, Ended, RdctlError, told
+from rdctl.oio.model import Content, Place
+from rdctl.oio.operations.acts import Acts
+from rdctl.oio.proxy import Proxy
+from rdctl.oio.rawx import Rawx
+from rdctl.result import Change, Failure
+from rdctl.units import escape
+
+T = TypeVar("T")
+
+
+class Transfers(Acts):
+    """Whole objects, several at a time. `warn` takes what a person is told meanwhile."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        effects: Effects,
+        account: str | None,
+        sleep: Callable[[float], None],
+        workers: Workers,
+        warn: Callable[[str], None],
+    ) -> None:
+        super().__init__(proxy, effects, account, sleep, workers)
+        self._warn = warn
+        self._rawx = Rawx(proxy.reach)
+        self._away: RdctlError | None = None
+
+    def _asked(self, act: Callable[[], T]) -> T:
+        """Ask the proxy; when it is away, it is not asked again."""
+        if self._away is not None:
+            raise RdctlError(self._away.code, self._away.message, hint=self._away.hint)
+        try:
+            return act()
+        except RdctlError as error:
+            if error.code is Code.UNREACHABLE:
+                self._away = error
+            raise
+
+    def _each_of(
+        self, action: str, names: Sequence[str], act: Callable[[int, int], Change | Failure]
+    ) -> Iterator[Change | Failure]:
+        """`act(number, parallel)` for each name, several at a time, each with its share of what may
+        be done at a time; a signal leaves those that were not begun."""
+        at_once = min(max(1, len(names)), self._workers.parallel)
+        share = max(1, self._workers.parallel // at_once)
+        come = 0
+        try:
+            for outcome in self._workers.ordered(
+                lambda number: act(number, share), range(len(names)), at_once
+            ):
+                come += 1
+                yield outcome
+        except (KeyboardInterrupt, Ended, Stopped) as error:
+            code = Code.INTERRUPTED if isinstance(error, Stopped) else told(error).code
+            for name in names[come:]:
+                yield Failure(action, not_begun(code, name))
+            self._effects.left += self._unfinished()
+            raise
+
+    def _unfinished(self) -> list[str]:
+        """What is left of those that are still under way: who does not wait for them is told."""
+        return []
+
+    def _show(self, place: Place) -> Content:
+        content: Content = self._proxy.read("content.show", place, {"properties": "0"})
+        return content._replace(path=content.path or place.path or "")
+
+
+def is_regular(path: str) -> bool:
+    try:
+        return stat.S_ISREG(os.stat(path).st_mode)
+    except OSError:
+        return False
+
+
+_FILE_FAULTS = {
+    errno.ENOENT: Code.NOT_FOUND,
+    errno.EEXIST: Code.EXISTS,
+    errno.EISDIR: Code.CONFLICT,
+    errno.ENOTDIR: Code.CONFLICT,
+    errno.EACCES: Code.DENIED,
+    errno.EPERM: Code.DENIED,
+    errno.EROFS: Code.DENIED,
+    errno.ELOOP: Code.CONFLICT,
+    errno.EAGAIN: Code.IN_USE,
+}
+
+
+def file_fault(error: OSError, path: str) -> RdctlError:
+    code = _FILE_FAULTS.get(error.errno or 0, Code.FAILED)
+    reason, hint = error.strerror or str(error), None
+    if code is Code.IN_USE:
+        reason = "another process receives it just now"
+    elif error.errno in (errno.ELOOP, errno.ENOTDIR):
+        reason = "a part of the path is no folder; a symbolic link is not followed"
+    elif code is Code.EXISTS:
+        reason, hint = "it exists already", "--overwrite replaces it."
+    return RdctlError(code, f"{escape(path)}: {reason}", hint=hint)

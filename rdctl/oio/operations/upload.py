@@ -1,0 +1,434 @@
+"""Files as objects: what is refused, what is asked, what is cleaned up. The bytes themselves go in
+`rdctl.oio.objects`."""
+
+from __future__ import annotations
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from typing import IO, Any, NamedTuple
+
+from rdctl import effects
+from rdctl.bulk import Stopped
+from rdctl.errors import Code, RdctlError
+from rdctl.oio.model import Container, Content, Place
+from rdctl.oio.objects import BLOCK, Owner, Sending, Sent, Source, only_plain
+from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
+from rdctl.result import Change, Failure, Report
+from rdctl.units import escape
+
+STDIN = "-"
+
+
+class File(NamedTuple):
+    """A file to be sent (`-`: standard input), and the object that it becomes."""
+
+    path: str
+    place: Place
+
+
+class Wish(NamedTuple):
+    """How objects are to be made; None leaves it to the server."""
+
+    overwrite: bool = False
+    autocreate: bool = False
+    policy: str | None = None
+    mime_type: str | None = None
+    properties: Mapping[str, str] = {}
+
+
+class Uploads(Transfers):
+    """Files that become objects of one container."""
+
+    def __init__(self, *given: Any) -> None:
+        super().__init__(*given)
+        self._lock = threading.Lock()
+        self._owner: Owner | None = None
+        self._keeps_versions = False
+        self._sending: set[Sending] = set()
+
+    def _unfinished(self) -> list[str]:
+        return [url for sending in list(self._sending) for url in sending.urls]
+
+    def put(
+        self,
+        holder: Place,
+        paths: Sequence[str],
+        *,
+        path: str | None,
+        prefix: str,
+        recursive: bool,
+        wish: Wish,
+        stdin: IO[bytes],
+    ) -> Report:
+        """Files, and with `recursive` what is below folders, as objects of one container, each with
+        an outcome. What has a name that is taken is refused before anything is sent.
+
+        `path` names a single one; `prefix` stands before each name, which is that of the file, or
+        its path below the folder."""
+        files, refused = self._files(holder, paths, path, prefix, recursive)
+        self._proxy.suggests = not wish.autocreate
+        self._owner = self._asked(lambda: self._found(holder, wish))
+        self._proxy.suggests = False
+        losses: dict[str, str] = {}
+        if self._owner is not None:
+            for file, found in zip(files, self._taken(files), strict=True):
+                name = file.place.name
+                if name in refused:
+                    continue
+                if isinstance(found, RdctlError):
+                    refused[name] = found
+                elif found is not None and not wish.overwrite:
+                    refused[name] = _exists(file.place)
+                elif found is not None and not self._keeps_versions:
+                    holder_shown = file.place.holder.shown
+                    losses[name] = f"{file.place.shown} in {holder_shown} is replaced"
+        self._effects.consent(list(losses.values()))
+        self._workers.progress.begin(sum(_size(file.path) for file in files), "bytes")
+
+        def put(number: int, parallel: int) -> Change | Failure:
+            file = files[number]
+            name = file.place.name
+            if name in refused:
+                return Failure("put", refused[name])
+            try:
+                with closing(self._source(file, stdin)) as source:
+                    return self._put(file.place, source, wish, losses.get(name), parallel)
+            except RdctlError as error:
+                error.target = error.target or name
+                return Failure("put", error)
+
+        return Report(self._each_of("put", [file.place.name for file in files], put))
+
+    def _files(
+        self,
+        holder: Place,
+        paths: Sequence[str],
+        path: str | None,
+        prefix: str,
+        recursive: bool,
+    ) -> tuple[list[File], dict[str, RdctlError]]:
+        """What is to be sent, and what of it cannot be read, by the names of the objects."""
+        found: list[tuple[str, str]] = []
+        refused: dict[str, RdctlError] = {}
+        for given in paths:
+            if given == STDIN or not os.path.isdir(given):
+                name = path or prefix + os.path.basename(given)
+                if path is None and (given == STDIN or not _may_be_regular(given)):
+                    shown = "standard input" if given == STDIN else escape(given)
+                    raise RdctlError(Code.USAGE, f"{shown} has no name of its own: say --path P")
+                found.append((given, name))
+                continue
+            if not recursive:
+                message = f"{escape(given)} is a folder"
+                raise RdctlError(Code.USAGE, message, hint="--recursive takes what is below it.")
+            inside, unread = files_below(given, self._warn)
+            found += [(os.path.join(given, inner), prefix + inner) for inner in inside]
+            for inner, error in unread.items():
+                found.append((os.path.join(given, inner), prefix + inner + "/"))
+                refused[prefix + inner + "/"] = error
+        if path is not None and len(found) != 1:
+            raise RdctlError(Code.USAGE, "--path names one content, and here are several files")
+        files = [File(given, holder._replace(path=name)) for given, name in found]
+        names = [file.place.name for file in files]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise RdctlError(Code.USAGE, f"several files would become {escape(twice)}")
+        return files, refused
+
+    def _found(self, holder: Place, wish: Wish) -> Owner | None:
+        """The container; None: there is none, and it may be made."""
+        try:
+            container: Container = self._proxy.read("container.show", holder)
+        except RdctlError as error:
+            if error.code is not Code.NOT_FOUND or holder.cid:
+                raise
+            if wish.autocreate:
+                return None
+            error.hint = f"{error.hint or ''} --autocreate makes it.".lstrip()
+            raise
+        # 1: off; N: so many; -1: all.
+        self._keeps_versions = container.versioning not in (None, 0, 1)
+        account = container.account or str(holder.account)
+        return Owner(account, container.container, container.cid or "")
+
+    def _taken(self, files: Sequence[File]) -> Iterator[Content | RdctlError | None]:
+        """What stands under each name, if anything does; or why that is not known."""
+
+        def look(file: File) -> Content | RdctlError | None:
+            try:
+                content: Content = self._asked(lambda: self._show(file.place))
+                return content
+            except RdctlError as error:
+                if error.code is Code.NOT_FOUND:
+                    return None
+                error.target = error.target or file.place.name
+                return error
+
+        return self._workers.ordered(look, files) if files[1:] else map(look, files)
+
+    def _source(self, file: File, stdin: IO[bytes]) -> Source:
+        """The file, open for reading. Of what has no size of its own a copy is made first, which
+        has no name and goes when it is closed."""
+        check = self._workers.check
+        try:
+            if file.path == STDIN:
+                if _is_regular_file(stdin):
+                    return Source(open(os.dup(stdin.fileno()), "rb"), "/dev/stdin", stdin.tell())
+                spooled = self._effects.look(effects.spool(stdin.read, BLOCK, check))
+                return Source(spooled, "/dev/stdin")
+            opened = open(file.path, "rb")  # noqa: SIM115 - it is closed with the source
+            if _is_regular_file(opened):
+                return Source(opened, file.path)
+            with opened:
+                spooled = self._effects.look(effects.spool(opened.read, BLOCK, check))
+            return Source(spooled, file.path)
+        except OSError as error:
+            shown = "standard input" if file.path == STDIN else file.path
+            raise file_fault(error, shown) from error
+
+    def _put(
+        self, place: Place, source: Source, wish: Wish, loss: str | None, parallel: int
+    ) -> Change | Failure:
+        making = wish.autocreate and self._owner is None
+        prepared: Content | None = self._asked(
+            lambda: self._change(
+                "content.prepare",
+                place,
+                what=f"prepare {place.shown}",
+                shows=f"rdctl oio container show {place.holder.words}",
+                # It may make a container, and nothing else.
+                step=not making,
+                assume=None,
+                size=source.size,
+                policy=wish.policy,
+                autocreate=making,
+            )
+        )
+        if prepared is None:
+            prepared = self._assumed(place, source.size, wish)
+        only_plain(prepared._replace(path=place.name))
+        owner = self._owner_of(place)
+        sending = Sending(
+            self._rawx,
+            self._effects,
+            self._workers,
+            source,
+            prepared,
+            place,
+            owner,
+            parallel,
+        )
+        self._sending.add(sending)
+        try:
+            sent = sending.run()
+            self._workers.check()
+        except Stopped:
+            return self._undone(place, sending)
+        except RdctlError as error:
+            raise _with_left(error, sending.tidy()) from error
+        finally:
+            self._sending.discard(sending)
+        self._create(place, source.size, prepared, sent, sending, wish, loss)
+        facts = {
+            "size": source.size,
+            "hash": sent.hash,
+            "policy": prepared.policy,
+            "copies": sent.copies,
+            "failed_copies": self._tell_failed(place, sent, sending),
+        }
+        return self._done("put", place.name, facts=facts, past="stored")
+
+    def _create(
+        self,
+        place: Place,
+        size: int,
+        prepared: Content,
+        sent: Sent,
+        sending: Sending,
+        wish: Wish,
+        loss: str | None,
+    ) -> None:
+        """Make the object that the chunks belong to. They are deleted only when it is certain that
+        there is none."""
+        try:
+            self._change(
+                "content.create",
+                place,
+                what=f"put {place.shown}",
+                shows=f"rdctl oio content show {place.words}",
+                destroys=loss,
+                length=size,
+                content_id=prepared.content_id,
+                version=prepared.version,
+                hash=sent.hash,
+                policy=prepared.policy,
+                mime_type=wish.mime_type or prepared.mime_type,
+                chunk_method=prepared.chunk_method,
+                chunks=sent.chunks,
+                properties=dict(wish.properties),
+            )
+        except RdctlError as error:
+            if _surely_refused(error):
+                raise _with_left(error, sending.tidy()) from error
+            urls = [chunk["url"] for chunk in sent.chunks]
+            message = error.message
+            if error.code is not Code.UNKNOWN:
+                message = f"put {place.shown}: {message}; whether it was made is not known"
+            raise RdctlError(
+                Code.UNKNOWN,
+                f"{message}; its {len(urls)} chunks are left where they are",
+                hint=f"See what became of it with: rdctl oio content show {place.words}",
+                target=place.name,
+                **{**error.facts, "chunks": urls},
+            ) from error
+
+    def _undone(self, place: Place, sending: Sending) -> Failure:
+        left = sending.tidy()
+        if not left:
+            self._effects.undone.append(f"put {place.shown}")
+        said = "interrupted; nothing of it is kept"
+        error = RdctlError(Code.INTERRUPTED, said, target=place.name)
+        return Failure("put", _with_left(error, left))
+
+    def _tell_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
+        """Warn of replicas that are missing; their urls. What may be half there is deleted."""
+        if not sent.failed:
+            return None
+        (_, fault), *_ = sent.failed
+        self._warn(
+            f"{place.shown}: of {sent.wanted} copies only {sent.copies} could be written in"
+            f" places: {fault.message}"
+        )
+        failed = [copy for copy, _ in sent.failed]
+        for _ in sending.delete(failed):
+            pass
+        return [copy.url for copy in failed]
+
+    def _owner_of(self, place: Place) -> Owner:
+        """The container by all its names; one that was made just now is asked for them, once."""
+        with self._lock:
+            if self._owner is None and self._effects.dry_run:
+                self._owner = Owner(str(place.account), place.container, "<container id>")
+            elif self._owner is None:
+                found: Container = self._proxy.read("container.show", place.holder)
+                self._owner = Owner(str(place.account), place.container, found.cid or "")
+            return self._owner
+
+    def _assumed(self, place: Place, size: int, wish: Wish) -> Content:
+        """What prepare would answer, as far as a dry run can know."""
+        namespace = self._asked(lambda: self._proxy.read("conscience.info"))
+        policy = wish.policy or namespace.options.get("storage_policy") or "SINGLE"
+        if self._owner is not None and wish.policy is None:
+            container: Container = self._proxy.read("container.show", place.holder)
+            policy = container.policy or policy
+        security = str(namespace.storage_policies.get(policy, "")).split(":")
+        data = next((part for part in security if part in namespace.data_security), "")
+        method = str(namespace.data_security.get(data, "plain"))
+        copies = next((int(word[8:]) for word in _words(method) if word[:8] == "nb_copy="), 1)
+        chunk_size = namespace.chunk_size or max(size, 1)
+        count = max(1, -(-size // chunk_size))
+        chunks = [
+            {
+                "url": f"http://<rawx>/<chunk {position * copies + copy}>",
+                "pos": str(position),
+                "size": chunk_size,
+            }
+            for position in range(count)
+            for copy in range(copies)
+        ]
+        return Content(
+            container=place.container,
+            path=place.name,
+            content_id="<content id>",
+            version=None,
+            size=size,
+            hash=None,
+            policy=policy,
+            mime_type="application/octet-stream",
+            chunk_method=f"plain/nb_copy={copies}" if method.startswith("plain") else method,
+            chunk_size=chunk_size,
+            created=None,
+            modified=None,
+            deleted=None,
+            properties=None,
+            chunks=chunks,
+        )
+
+
+def files_below(
+    folder: str, warn: Callable[[str], None]
+) -> tuple[list[str], dict[str, RdctlError]]:
+    """The regular files below a folder, by their paths in it, sorted, and the folders that cannot
+    be read. What is neither is told of; symbolic links are not followed."""
+    pending = [""]
+    found: list[str] = []
+    unread: dict[str, RdctlError] = {}
+    while pending:
+        inner = pending.pop()
+        try:
+            with os.scandir(os.path.join(folder, inner)) as entries:
+                for entry in entries:
+                    path = os.path.join(inner, entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(path)
+                    elif entry.is_file(follow_symlinks=False):
+                        found.append(path)
+                    else:
+                        kind = "symbolic link" if entry.is_symlink() else "special file"
+                        warn(f"{os.path.join(folder, path)} is a {kind}, and left out")
+        except OSError as error:
+            unread[inner] = file_fault(error, os.path.join(folder, inner))
+    return sorted(found, key=os.fsencode), unread
+
+
+def _size(path: str) -> int:
+    return os.stat(path).st_size if is_regular(path) else 0
+
+
+def _may_be_regular(path: str) -> bool:
+    """Whether it is no device or pipe; what is not there is told of when it is opened."""
+    return is_regular(path) or not os.path.exists(path)
+
+
+def _is_regular_file(file: IO[bytes]) -> bool:
+    try:
+        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False  # it is no file of the system at all
+
+
+def _words(method: str) -> list[str]:
+    return method.replace("/", ",").split(",")
+
+
+def _exists(place: Place) -> RdctlError:
+    return RdctlError(
+        Code.EXISTS,
+        f"there is {place.shown} in {place.holder.shown} already",
+        hint="--overwrite replaces it.",
+        target=place.name,
+    )
+
+
+def _surely_refused(error: RdctlError) -> bool:
+    """Whether the object was certainly not made: the request never left, or the service that
+    decides said no. What a service that is away, or a gateway, says proves nothing."""
+    if error.code is Code.UNKNOWN:
+        return False
+    status = error.facts.get("remote_status")
+    if status is not None:
+        return 400 <= status < 500 or status in (19, 501)
+    never_sent = error.code in (Code.UNREACHABLE, Code.TIMEOUT, Code.USAGE, Code.UNSUPPORTED)
+    return error.code is Code.DENIED or (never_sent and "http_status" not in error.facts)
+
+
+def _with_left(error: RdctlError, left: Sequence[str]) -> RdctlError:
+    """The error, with the chunks that could not be deleted."""
+    if left:
+        error.message += f"; {len(left)} chunks could not be deleted: {', '.join(left[:3])}"
+        error.message += ", ..." if left[3:] else ""
+        error.facts["chunks"] = list(left)
+    return error

@@ -1,0 +1,143 @@
+"""Chunks, one at a time, at the rawx services that hold them.
+
+A rawx keeps connections alive, and needs no token. A chunk is known by its url; where a `real_url`
+is told, that is where it is reached.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+from rdctl.errors import Code, RdctlError
+from rdctl.transport import Blocks, Reply, Transport
+
+META = "x-oio-chunk-meta-"
+_KEEP_ALIVE = {"Connection": "keep-alive"}
+_URL = re.compile(r"http://([^/?#@\x00-\x20\x7f]+)/([^/?#\x00-\x1f\x7f]+)")
+_REFUSED = {
+    404: (Code.NOT_FOUND, "the chunk is not there"),
+    409: (Code.EXISTS, "a chunk of that id is there already"),
+    416: (Code.BAD_REPLY, "the chunk is shorter than the proxy says"),
+    422: (Code.BAD_REPLY, "other bytes arrived than were sent"),
+    507: (Code.UNAVAILABLE, "no space is left there"),
+}
+
+
+class Copy(NamedTuple):
+    """One replica of a chunk: `url` is its name, `address` and `path` are where it is reached."""
+
+    url: str
+    address: str
+    path: str
+
+    @property
+    def id(self) -> str:
+        return self.url.rpartition("/")[2]
+
+
+def copy_of(chunk: Mapping[str, object]) -> Copy:
+    """The replica that an entry of the proxy's list of chunks is; `bad-reply`."""
+    url = str(chunk["url"])
+    match = _URL.fullmatch(str(chunk.get("real_url") or url))
+    if match is None or "/" not in url:
+        raise RdctlError(Code.BAD_REPLY, f"the proxy names a chunk by no address: {url!r}")
+    return Copy(url, match[1], f"/{match[2]}")
+
+
+class Rawx:
+    """The rawx services of a namespace; `reach` makes a transport to one of them (IP:PORT)."""
+
+    def __init__(self, reach: Callable[[str], Transport]) -> None:
+        self._reach = reach
+        self._transports: dict[str, Transport] = {}
+        self._lock = threading.Lock()
+
+    def put(
+        self,
+        copy: Copy,
+        headers: Mapping[str, str],
+        body: Blocks,
+        *,
+        what: str,
+        check: Callable[[], None],
+    ) -> str | None:
+        """PUT /ID: store a chunk; the MD5 of what arrived (32 hex digits, upper case), None where
+        the service does not tell it. What `check` raises ends it."""
+        reply = self._to(copy).change(
+            copy.path,
+            method="PUT",
+            headers={**_KEEP_ALIVE, **headers},
+            body=body,
+            what=what,
+            shows="rdctl oio conscience list rawx",
+            assume=Reply(201, "Assumed", {}, b""),
+            step=True,
+            check=check,
+        )
+        _refused(reply, copy)
+        told: str | None = reply.headers.get(f"{META}chunk-hash")
+        return told.upper() if told else None
+
+    def get(
+        self,
+        copy: Copy,
+        first: int,
+        into: memoryview,
+        *,
+        check: Callable[[], None],
+        repeatable: bool,
+    ) -> None:
+        """GET /ID: fill the buffer with the chunk's bytes from `first` on. What `check` raises ends
+        it."""
+        reply = self._to(copy).read(
+            copy.path,
+            headers={**_KEEP_ALIVE, "Range": f"bytes={first}-{first + len(into) - 1}"},
+            repeatable=repeatable,
+            into=into,
+            check=check,
+        )
+        _refused(reply, copy)
+        if reply.status != 206 and first:
+            raise _fault(copy, Code.BAD_REPLY, "it knows no ranges", reply.status)
+        if reply.filled != len(into):
+            message = f"it sent {reply.filled} bytes where {len(into)} were asked for"
+            raise _fault(copy, Code.BAD_REPLY, message, reply.status)
+
+    def delete(self, copy: Copy, seconds: float) -> None:
+        """DELETE /ID: a chunk of an upload that failed, which may not be there. It has `seconds` of
+        its own, however late it is."""
+        reply = (
+            self._to(copy)
+            .afterwards(seconds)
+            .change(
+                copy.path,
+                method="DELETE",
+                headers=_KEEP_ALIVE,
+                what=f"delete the chunk {copy.url}",
+                shows="rdctl oio conscience list rawx",
+                seconds=seconds,
+                step=True,
+            )
+        )
+        if reply.status != 404:
+            _refused(reply, copy)
+
+    def _to(self, copy: Copy) -> Transport:
+        with self._lock:
+            if copy.address not in self._transports:
+                self._transports[copy.address] = self._reach(copy.address)
+            return self._transports[copy.address]
+
+
+def _refused(reply: Reply, copy: Copy) -> None:
+    if reply.status >= 300:
+        code, words = _REFUSED.get(reply.status, (Code.FAILED, "it refuses the request"))
+        raise _fault(copy, code, words, reply.status)
+
+
+def _fault(copy: Copy, code: Code, words: str, http_status: int) -> RdctlError:
+    message = f"{copy.url}: {words} (HTTP {http_status})"
+    return RdctlError(code, message, http_status=http_status)
