@@ -5,7 +5,7 @@ name these readers; what lacks its shape raises one of `MISSHAPEN`, of which `pr
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
+import time
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -36,6 +36,7 @@ _STATUS = {"0": "enabled", "4294967295": "frozen", "4294967294": "disabled"}
 _ESCAPED = re.compile(r"[!\"$%'-~]+")
 # Above this a time is in microseconds, as 4.2 has it; 3.3 has seconds.
 _MICROSECONDS = 10**12
+_YEAR_10000 = 253_402_300_800
 
 
 def json(reply: Reply) -> Any:
@@ -91,8 +92,9 @@ def date(value: Any) -> str | None:
     number = float(value)
     if number > _MICROSECONDS:
         number /= 1e6
-    moment = datetime.fromtimestamp(int(number), UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+    if abs(number) >= _YEAR_10000:
+        raise ValueError("a time was expected")
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(number)))
 
 
 # --- the parts of a JSON value ------------------------------------------------------------------
@@ -110,6 +112,8 @@ def _text_or_none(value: Any) -> str | None:
 
 def whole(value: Any) -> int:
     """A whole number, which some servers write as a text."""
+    if type(value) is int:
+        return value
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise TypeError("a whole number was expected")
     return int(value)
@@ -278,7 +282,7 @@ def page(reply: Reply) -> Page:
 
 def _entry(entry: Any) -> Entry:
     deleted, user = entry.get("deleted"), entry.get("properties")
-    if not isinstance(deleted, bool | None):
+    if deleted is not None and not isinstance(deleted, bool):
         raise TypeError("true or false was expected")
     return Entry(
         _text(entry["name"]),

@@ -1,110 +1,105 @@
-"""What a start costs: `python -m tests.bench [ROUNDS]` prints a table in Markdown.
+"""What rdctl costs, measured: a table in Markdown for each kind of work.
 
-CPU time of whole processes as ratios to `python3 -c pass` of the same interpreter, medians of one
-interleaved run, so that a machine that is busy or changes its clock bends all of them alike.
+python -m tests.bench [--quick] [--write] [SECTION...]
 """
 
 from __future__ import annotations
 
+import argparse
 import os
-import pty
-import subprocess
-import sys
+import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from statistics import median
-from typing import NamedTuple
 
-ROUNDS = 15
-MODULE = (sys.executable, "-m", "rdctl")
-LIST = ("rapiddisk", "list")
+from tests.bench.meter import Meter, measure, table
+from tests.bench.places import ROOT, environment, install, machine, peer
+from tests.bench.sections import Bench, sections
 
+REPORT = ROOT / "docs" / "benchmarks.md"
+# In memory, so that no disk is measured, where there is room for two objects of 1 GiB.
+SHM, ROOM = Path("/dev/shm"), 3 << 30
+CHUNK, WHOLE = 10 << 20, 1 << 40
 
-class Run(NamedTuple):
-    """A command to measure; `budget` is the most that its ratio should be."""
+HEAD = """\
+# What rdctl costs
 
-    what: str
-    argv: Sequence[str]
-    budget: float | None = None
-    terminal: bool = False
+Measured {date} by `make bench` ({duration}). To repeat it: `make bench`, or for some of it, or in
+less time, `.venv/bin/python -m tests.bench [--quick] [SECTION...]`; `--write` writes this file.
 
+{machine}
 
-def runs(url: str) -> Iterator[Run]:
-    yield Run("`python3 -c pass`", (sys.executable, "-c", "pass"))
-    # The floor of all that begins with `python3 -m`.
-    yield Run("`python3 -m` of an empty module", (sys.executable, "-m", "tests.bench.nothing"))
-    yield Run("`python3 -m rdctl --version`", (*MODULE, "--version"), 1.1)
-    installed = Path(sys.executable).with_name("rdctl")
-    if installed.exists():
-        yield Run("`rdctl --version`, as installed by pip", (str(installed), "--version"), 1.7)
-    yield Run("`--help`", (*MODULE, "--help"), 5)
-    yield Run("`rapiddisk --help`", (*MODULE, "rapiddisk", "--help"), 5)
-    yield Run("`rapiddisk list --help`", (*MODULE, *LIST, "--help"), 5)
-    yield Run("a local read: `context list`", (*MODULE, "context", "list"), 5.5)
-    remote = (*MODULE, "--rapiddisk-url", url, *LIST)
-    yield Run("a remote read, json", (*remote, "--json"), 14)
-    yield Run("a remote read, plain table", remote, 14)
-    yield Run("a remote read, table on a terminal", remote, 17, terminal=True)
-    yield Run("the sandbox, json", (*MODULE, "-c", "sandbox", *LIST, "--json"))
+Each section is one run: all its rows in turn, round after round, so that what slows the machine
+slows them alike. CPU (user and system) and wall time are medians of whole processes, memory is the
+median of their peaks; pipes and shell loops are counted with all their processes, their memory is
+that of the largest. Memory below 10 MB cannot be told. Ratios are medians of the rounds' ratios.
 
-
-def environment(home: str) -> dict[str, str]:
-    """Without what would change how Python starts; PYTHONDONTWRITEBYTECODE above all."""
-    own = {"HOME": home, "TERM": "xterm", "COLUMNS": "80"}
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "RDCTL_", "XDG_"))}
-    return {**kept, **own}
-
-
-class Meter:
-    """Runs commands and takes their CPU time, with stdout and stderr to nowhere or a terminal."""
-
-    def __init__(self, env: Mapping[str, str]) -> None:
-        self.env = env
-        self.nowhere = os.open(os.devnull, os.O_RDWR)
-        self.screen, self.terminal = pty.openpty()
-
-    def seconds(self, run: Run) -> float:
-        out = self.terminal if run.terminal else self.nowhere
-        streams = [(os.POSIX_SPAWN_DUP2, out, number) for number in range(3)]
-        pid = os.posix_spawn(run.argv[0], list(run.argv), self.env, file_actions=streams)
-        _, status, usage = os.wait4(pid, 0)
-        if status:
-            raise SystemExit(f"{run.what}: exit code {os.waitstatus_to_exitcode(status)}")
-        if run.terminal:
-            os.read(self.screen, 65536)
-        return usage.ru_utime + usage.ru_stime
+The servers are one small program, `tests/bench/peer.py`, that speaks as much of an oio-proxy 4.2,
+a rawx and a rapiddiskd as is asked for. It keeps nothing and computes next to nothing, so it is
+quicker than its clients: what is measured is the client. All of it runs on one machine, over
+127.0.0.1.
+"""
 
 
 @contextmanager
-def server(env: Mapping[str, str]) -> Iterator[str]:
-    """The sandbox in a process of its own; its address."""
-    argv = [*MODULE, "sandbox", "serve", "--rapiddisk-port", "0", "--oio-port", "0"]
-    with subprocess.Popen(argv, env=env, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        try:
-            yield process.stderr.readline().split()[-1]
-        finally:
-            process.kill()
+def prepared(quick: bool) -> Iterator[Bench]:
+    """Peers, an installed rdctl, and a place for files."""
+    spacious = SHM.is_dir() and shutil.disk_usage(SHM).free > ROOM
+    with ExitStack() as stack:
+        name = stack.enter_context(tempfile.TemporaryDirectory(dir=SHM if spacious else None))
+        home = Path(name)
+
+        def served(chunk: int, *more: str) -> str:
+            return stack.enter_context(peer("--chunk", str(chunk), *more))
+
+        yield Bench(
+            quick,
+            install(home),
+            home,
+            near=served(CHUNK),
+            far=served(CHUNK, "--latency", "20"),
+            whole=served(WHOLE),
+            hashing=served(WHOLE, "--hash"),
+            pieces=served(1 << 20),
+        )
 
 
 def main() -> None:
-    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
-    with tempfile.TemporaryDirectory() as home:
-        env = environment(home)
-        meter = Meter(env)
-        with server(env) as url:
-            todo = list(runs(url))
-            for run in todo:  # compiles, and fills the caches
-                meter.seconds(run)
-            times = [[meter.seconds(run) for run in todo] for _ in range(rounds)]
-    base = median(row[0] for row in times)
-    print(f"CPU time, medians of {rounds} rounds; `python3 -c pass` takes {base * 1000:.1f} ms.\n")
-    print("| what | ratio | budget |\n|---|--:|--:|")
-    for number, run in enumerate(todo):
-        ratio = median(row[number] / row[0] for row in times)
-        print(f"| {run.what} | {ratio:.2f} | {run.budget or ''} |")
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("--quick", action="store_true", help="less of all, in about a minute")
+    parser.add_argument("--write", action="store_true", help="write docs/benchmarks.md as well")
+    parser.add_argument("section", nargs="*", help="only these: " + ", ".join(sections()))
+    asked = parser.parse_args()
+    if unknown := set(asked.section) - set(sections()):
+        parser.error(f"no such section: {', '.join(unknown)}")
+    if asked.write and (asked.quick or asked.section):
+        parser.error("--write takes a whole run")
+    started = time.monotonic()
+    tables = []
+    with prepared(asked.quick) as bench:
+        meter = Meter(bench.home, environment(bench.home))
+        try:
+            for name, section in sections().items():
+                if not asked.section or name in asked.section:
+                    made = section(bench)
+                    tables.append(table(made, measure(made, meter)))
+                    print(tables[-1], flush=True)
+        finally:
+            meter.close()
+    head = HEAD.format(
+        date=time.strftime("%Y-%m-%d", time.gmtime()),
+        duration=f"{(time.monotonic() - started) / 60:.0f} minutes",
+        machine="\n".join(f"- {line}" for line in machine()),
+    )
+    print(head)
+    if asked.write:
+        REPORT.write_text("\n".join([head, *tables]))
+    failed = sum(text.count("FAILED") for text in tables)
+    missed = sum(text.count("**missed**") for text in tables)
+    print(f"{failed} rows failed, {missed} miss what is allowed.")
+    raise SystemExit(os.EX_SOFTWARE if failed else 0)
 
 
 if __name__ == "__main__":

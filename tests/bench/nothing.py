@@ -1,1 +1,0 @@
-"""Nothing: what `python3 -m` costs by itself."""
