@@ -54,6 +54,23 @@ def test_the_script_works(rdctl: Program, before: str, said: str) -> None:
     if before:
         assert rdctl("-c", "sandbox", "rapiddisk", "create", "64M").code == 0
         assert rdctl("-c", "sandbox", "rapiddisk", "cache", "create", "rd1", "sdb").code == 0
+    done = run_in_shell(rdctl, block("bash"))
+    assert done.returncode == 0, done.stderr
+    assert said in done.stdout
+
+
+def test_many_at_a_time_works(rdctl: Program) -> None:
+    (rdctl.home / "holiday").mkdir()
+    (rdctl.home / "holiday" / "a file").write_text("hello")
+    done = run_in_shell(rdctl, block("sh"))
+    assert done.returncode == 0, done.stderr
+    assert "a file stored" in done.stdout
+    assert "a file deleted" in done.stdout
+    assert (rdctl.home / "rest").read_bytes() == b""
+
+
+def run_in_shell(rdctl: Program, script: str) -> subprocess.CompletedProcess[str]:
+    """A block of the README, in an empty home directory."""
     define = f'rdctl() {{ {shlex.quote(sys.executable)} -m rdctl "$@"; }}\n'
     environ = {
         "PATH": os.environ["PATH"],
@@ -62,16 +79,14 @@ def test_the_script_works(rdctl: Program, before: str, said: str) -> None:
         "RDCTL_CONFIG": str(rdctl.config),
         "RDCTL_SANDBOX": str(rdctl.sandbox),
     }
-    done = subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", define + block("bash")],
+    return subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", define + script],
         check=False,
         cwd=rdctl.home,
         env=environ,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
-    assert said in done.stdout
 
 
 def test_every_exit_code_is_in_the_table() -> None:

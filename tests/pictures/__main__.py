@@ -44,6 +44,10 @@ PICTURES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
             "rdctl rapiddisk show rd2 --json",
         ],
     ),
+    "doctor": (
+        ["rdctl -c sandbox oio conscience lock rawx 127.0.0.1:16013 --yes"],
+        ["rdctl -c sandbox doctor"],
+    ),
 }
 
 

@@ -13,7 +13,9 @@ from tests.pictures.__main__ import PICTURES, ROOT, play, svg
 def text_of(picture: str) -> str:
     """What can be read in it; how it is drawn is a matter of rich's version."""
     words = re.findall(r"<text[^>]*>([^<]*)</text>", picture)
-    return re.sub(r"\s+", "", html.unescape("".join(words)))
+    text = re.sub(r"\s+", "", html.unescape("".join(words)))
+    # Of the Python and the libraries that it was run with.
+    return re.sub(r"okpythonPython.*?(?=okconfig)", "", text)
 
 
 @pytest.mark.parametrize("name", PICTURES)
