@@ -92,9 +92,9 @@ def test_a_volume_that_fills_up_is_watched(rdctl: Program, tmp_path: Path) -> No
 
     def sleep(seconds: float) -> None:
         slept.append(seconds)
-        if len(slept) == 1:
+        if len(slept) == 2:
             machine.fill("/dev/rd0", MIB)
-        elif len(slept) == 2:
+        elif len(slept) == 3:
             raise KeyboardInterrupt
 
     world.sleep = sleep
