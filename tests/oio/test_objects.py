@@ -15,7 +15,7 @@ from rdctl.deadline import Deadline
 from rdctl.effects import Effects, Part, Target, make_file
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Content, Place
-from rdctl.oio.objects import Digest, Owner, Source, chunk_headers, md5, positions
+from rdctl.oio.objects import Digest, Owner, Source, chunk_headers, copies_of, md5, positions
 from rdctl.oio.rawx import META, Rawx, copy_of
 from rdctl.transport import Blocks, Transport
 from tests.oio.recordings import WIRE
@@ -154,6 +154,22 @@ def test_what_is_no_position(pos: str) -> None:
     with pytest.raises(RdctlError) as caught:
         positions(content(chunks=[chunk(pos)]), lambda number, one: 1)
     assert caught.value.code is Code.BAD_REPLY
+
+
+@pytest.mark.parametrize(
+    ("method", "copies"),
+    [
+        ("plain/nb_copy=3", 3),
+        ("plain/distance=1,nb_copy=2", 2),
+        ("plain", 1),
+        (None, 1),
+        ("plain/nb_copy=", 1),
+        ("plain/nb_copy=" + "9" * 5000, 1),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_how_many_copies_are_wanted(method: str | None, copies: int) -> None:
+    assert copies_of(method) == copies
 
 
 @pytest.mark.parametrize("told", ["", "0" * 64, "x" * 32, None])

@@ -86,6 +86,8 @@ class Downloads(Transfers):
             raise receiving.wrong(f"part {position.number}")
 
         whole = receiving.hash if span == Span(0, receiving.size) else None
+        if receiving.proven_by_parts:
+            whole = None
         # The MD5 of an only part is that of the whole, and worked out once.
         alone = len(receiving.positions) == 1 and receiving.positions[0].hash == whole
         by_parts = not alone or span.size <= PIECE
@@ -261,9 +263,9 @@ class _Filling:
         self._workers = workers
         self._resume = resume
         whole = span == Span(0, receiving.size)
-        # The MD5 of the whole proves every part of it. Only if it is wrong, or not known, the parts
-        # are looked at: that is half the work.
-        self._hash = receiving.hash if whole else None
+        # Else the MD5 of the whole proves every part of it. Only if it is wrong, or not known, the
+        # parts are looked at: that is half the work.
+        self._hash = receiving.hash if whole and not receiving.proven_by_parts else None
         self.proven = whole and (
             self._hash is not None or all(part.hash is not None for part in receiving.positions)
         )

@@ -8,13 +8,14 @@ import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from functools import cached_property
 from typing import IO, Any, NamedTuple
 
 from rdctl import effects
 from rdctl.bulk import Stopped
 from rdctl.errors import Code, RdctlError
-from rdctl.oio.model import Container, Content, Place
-from rdctl.oio.objects import BLOCK, Owner, Sending, Sent, Source, only_plain
+from rdctl.oio.model import Container, Content, Namespace, Place
+from rdctl.oio.objects import BLOCK, Owner, Sending, Sent, Source, copies_of, only_plain
 from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
 from rdctl.result import Change, Failure, Report
 from rdctl.units import escape
@@ -47,6 +48,7 @@ class Uploads(Transfers):
         self._lock = threading.Lock()
         self._owner: Owner | None = None
         self._keeps_versions = False
+        self._policy: str | None = None
         self._sending: set[Sending] = set()
 
     def _unfinished(self) -> list[str]:
@@ -151,6 +153,7 @@ class Uploads(Transfers):
             raise
         # 1: off; N: so many; -1: all.
         self._keeps_versions = container.versioning not in (None, 0, 1)
+        self._policy = container.policy
         account = container.account or str(holder.account)
         return Owner(account, container.container, container.cid or "")
 
@@ -317,17 +320,19 @@ class Uploads(Transfers):
                 self._owner = Owner(str(place.account), place.container, found.cid or "")
             return self._owner
 
+    @cached_property
+    def _namespace(self) -> Namespace:
+        namespace: Namespace = self._asked(lambda: self._proxy.read("conscience.info"))
+        return namespace
+
     def _assumed(self, place: Place, size: int, wish: Wish) -> Content:
         """What prepare would answer, as far as a dry run can know."""
-        namespace = self._asked(lambda: self._proxy.read("conscience.info"))
-        policy = wish.policy or namespace.options.get("storage_policy") or "SINGLE"
-        if self._owner is not None and wish.policy is None:
-            container: Container = self._proxy.read("container.show", place.holder)
-            policy = container.policy or policy
+        namespace = self._namespace
+        policy = wish.policy or self._policy or namespace.options.get("storage_policy") or "SINGLE"
         security = str(namespace.storage_policies.get(policy, "")).split(":")
         data = next((part for part in security if part in namespace.data_security), "")
         method = str(namespace.data_security.get(data, "plain"))
-        copies = next((int(word[8:]) for word in _words(method) if word[:8] == "nb_copy="), 1)
+        copies = copies_of(method)
         chunk_size = namespace.chunk_size or max(size, 1)
         count = max(1, -(-size // chunk_size))
         chunks = [
@@ -398,10 +403,6 @@ def _is_regular_file(file: IO[bytes]) -> bool:
         return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
     except (OSError, ValueError):
         return False  # it is no file of the system at all
-
-
-def _words(method: str) -> list[str]:
-    return method.replace("/", ",").split(",")
 
 
 def _exists(place: Place) -> RdctlError:
