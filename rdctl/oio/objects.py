@@ -611,8 +611,8 @@ class Receiving:
         if sum(position.size for position in self.positions) != self.size:
             message = f"{self.shown}: its chunks do not add up to its {self.size} bytes"
             raise RdctlError(Code.BAD_REPLY, message)
-        # Every part has an MD5 and comes in one piece: they prove the whole, and are worked out side
-        # by side, where that of the whole would be one after the other.
+        # Every part has an MD5 and comes in one piece: they prove the whole, and are worked out
+        # side by side, where that of the whole would be one after the other.
         self.proven_by_parts = len(self.positions) > 1 and all(
             part.hash is not None and part.size <= PIECE for part in self.positions
         )

@@ -166,38 +166,50 @@ class Acts:
         self._effects.foretell(f"{action} {place.shown}" for batch in waiting for place in batch)
         if sum(map(len, waiting)) == 1:
             return Report(attempt(waiting[0]))
-        return Report(self._outcomes(action, waiting, attempt))
+        names = [[place.name for place in batch] for batch in waiting]
+        self._workers.progress.begin(sum(map(len, names)), "names")
+
+        def one(number: int) -> list[Change | Failure]:
+            outcomes = attempt(waiting[number])
+            self._workers.progress.advance(len(names[number]))
+            return outcomes
+
+        return Report(self._outcomes(action, names, one))
 
     def _outcomes(
         self,
         action: str,
-        waiting: Sequence[Sequence[Place]],
-        attempt: Callable[[Sequence[Place]], list[Change | Failure]],
+        batches: Sequence[Sequence[str]],
+        attempt: Callable[[int], list[Change | Failure]],
+        parallel: int | None = None,
     ) -> Iterator[Change | Failure]:
-        """The outcomes in the order of the batches; a signal leaves those that were not begun."""
+        """`attempt(number)` for each batch of names, several at a time; the outcomes in the order
+        of the batches. A signal leaves those that were not begun, and is raised at the end."""
         # Of the batches that were begun, by their numbers; None while one is under way.
         begun: dict[int, list[Change | Failure] | None] = {}
 
         def one(number: int) -> list[Change | Failure]:
             begun[number] = None
-            begun[number] = outcomes = attempt(waiting[number])
+            try:
+                begun[number] = outcomes = attempt(number)
+            except Stopped:  # it has left nothing
+                del begun[number]
+                raise
             return outcomes
 
         taken = 0
-        self._workers.progress.begin(sum(map(len, waiting)), "names")
         try:
-            for outcomes in self._workers.ordered(one, range(len(waiting))):
+            for outcomes in self._workers.ordered(one, range(len(batches)), parallel):
                 del begun[taken]
-                self._workers.progress.advance(len(waiting[taken]))
                 taken += 1
                 yield from outcomes
         except (KeyboardInterrupt, Ended, Stopped) as error:
             stopped = isinstance(error, Stopped)
             code = self._workers.ended_by if stopped else told(error).code
-            for number in range(taken, len(waiting)):
+            for number in range(taken, len(batches)):
                 unheard = left_under_way if number in begun else not_begun
                 yield from begun.get(number) or [
-                    Failure(action, unheard(code, place.name)) for place in waiting[number]
+                    Failure(action, unheard(code, name)) for name in batches[number]
                 ]
             raise
 

@@ -8,9 +8,9 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from rdctl.bulk import Stopped, Workers, not_begun
+from rdctl.bulk import Stopped, Workers
 from rdctl.effects import Effects
-from rdctl.errors import Code, Ended, RdctlError, told
+from rdctl.errors import Code, Ended, RdctlError
 from rdctl.oio.model import Content, Place
 from rdctl.oio.operations.acts import Acts
 from rdctl.oio.proxy import Proxy
@@ -56,17 +56,11 @@ class Transfers(Acts):
         be done at a time; a signal leaves those that were not begun."""
         at_once = min(max(1, len(names)), self._workers.parallel)
         share = max(1, self._workers.parallel // at_once)
-        come = 0
         try:
-            for outcome in self._workers.ordered(
-                lambda number: act(number, share), range(len(names)), at_once
-            ):
-                come += 1
-                yield outcome
-        except (KeyboardInterrupt, Ended, Stopped) as error:
-            code = Code.INTERRUPTED if isinstance(error, Stopped) else told(error).code
-            for name in names[come:]:
-                yield Failure(action, not_begun(code, name))
+            yield from self._outcomes(
+                action, [[name] for name in names], lambda number: [act(number, share)], at_once
+            )
+        except (KeyboardInterrupt, Ended, Stopped):
             self._effects.left += self._unfinished()
             raise
 
