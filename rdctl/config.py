@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rdctl.errors import Code, RdctlError
-from rdctl.units import defuse, guess, natural, without_password
+from rdctl.units import defuse, guess, natural, quoted, without_password
 
 SANDBOX = "sandbox"
 LOCAL = "local"
@@ -90,6 +90,27 @@ class Settings(NamedTuple):
         if setting is None or of is None or setting.source != of.source:
             return None
         return str(setting.value)
+
+    def again(self, words: str) -> str:
+        """A command of ours as it has to be typed to reach the same place."""
+        current = any(setting.origin.endswith("(current)") for setting in self.values.values())
+        where = [f"-c {self.context}"] if self.context and not current else []
+        for key in ("rapiddisk", "oio", "namespace", "account"):
+            setting = self.values.get(key)
+            if setting is not None and setting.source == "flags":
+                where.append(setting.origin)
+                where += [] if setting.value == LOCAL else [quoted(str(setting.value))]
+        return " ".join(["rdctl", *where, words])
+
+    def aim(self, error: RdctlError) -> RdctlError:
+        """The error; the commands in its hint, as they have to be typed to reach the same place."""
+        if error.hint is not None:
+            error.hint = _OURS.sub(lambda _: self.again(""), error.hint)
+        return error
+
+
+# A command that goes to a system or shows the way there, up to its noun.
+_OURS = re.compile(r"\brdctl (?=(?:rapiddisk|oio|context show)\b)")
 
 
 class Config:

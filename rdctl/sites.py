@@ -142,6 +142,13 @@ class Site:
             from rdctl.oio.proxy import Proxy
 
             if self.settings.get("oio") is None:
+                if self.settings.context:
+                    words = "oio=http://HOST:6002 namespace=NS account=ACCOUNT"
+                    raise RdctlError(
+                        Code.CONFIG,
+                        f"the context {self.settings.context} names no oio-proxy",
+                        hint=f"rdctl context set {self.settings.context} {words}",
+                    )
                 raise RdctlError(
                     Code.CONFIG,
                     "no oio-proxy is named",

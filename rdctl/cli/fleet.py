@@ -40,6 +40,7 @@ def result(
     runs = []
     for name, itself in contexts.items():
         settings = resolve(invocation.config, {**invocation.flags, "context": name})
+        invocation.settings_of[name] = settings
         runs.append(_Run(command, ctx, invocation, question, settings._replace(explicit=itself)))
     if invocation.effects.dry_run:
         invocation.plans = {run.context: run.effects.plan for run in runs}

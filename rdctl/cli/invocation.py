@@ -17,12 +17,12 @@ from rdctl.errors import Code, Ended, Exit, RdctlError, told
 from rdctl.output import FORMATS
 from rdctl.output.columns import CHANGE, SCHEMAS, with_context
 from rdctl.output.render import View, check, render
-from rdctl.result import Failure, Listing, Plan, Raw, Report
+from rdctl.result import Change, Failure, Listing, Plan, Raw, Report
 from rdctl.sites import Limits, Machine, Site, sandbox_path
 from rdctl.units import defuse, quoted
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import click
 
@@ -43,7 +43,9 @@ class Invocation:
         self.world = world
         self.flags = flags
         self.command_path = command_path
+        # Of one system, and of several contexts those of each.
         self.settings: Settings | None = None
+        self.settings_of: dict[str, Settings] = {}
         self.report: Report | None = None
         # The doors to the outside: one, or of several contexts one each.
         self.doors: list[Effects] = []
@@ -109,6 +111,26 @@ class Invocation:
     @property
     def sandbox_path(self) -> str:
         return sandbox_path(self.world.environ, self.world.home())
+
+    def aim(self, error: RdctlError, context: str | None = None) -> None:
+        """Let the commands in a hint reach the place that the error is from."""
+        settings = self.settings_of.get(context) if context else self.settings
+        if settings is not None:
+            settings.aim(error)
+
+    def aimed(self, outcome: Change | Failure) -> Change | Failure:
+        """The outcome, with a hint that leads to its own place."""
+        if isinstance(outcome, Failure):
+            self.aim(outcome.error, outcome.context)
+        return outcome
+
+    def aiming(self, listing: Listing, items: Iterable[Any]) -> Iterator[Any]:
+        """The items; at their end the hints of the failures lead to their places."""
+        try:
+            yield from items
+        finally:
+            for failure in listing.failures:
+                self.aimed(failure)
 
     def site(self) -> Site:
         """The site that the settings name."""
@@ -315,6 +337,12 @@ def _shown(
     """Show it; the exit code that follows from it."""
     world = invocation.world
     bulk = bulk_of(ctx)
+    if isinstance(result, Report):
+        result = Report(map(invocation.aimed, result))
+    elif isinstance(result, Listing):
+        result.items = invocation.aiming(result, result.items)
+    elif isinstance(result, Raw) and result.error is not None:
+        invocation.aim(result.error)
     if isinstance(result, Report) and bulk.given:
         result = Report(map(bulk.numbered, result))
     if isinstance(result, Listing) and bulk.given:

@@ -18,9 +18,7 @@ root = LazyGroup(
     "rdctl",
     help="""Administer RapidDisk (RAM disks, caches, NVMe-oF targets) and OpenIO SDS.
 
-    Try it without either, in the context sandbox:
-
-    rdctl -c sandbox rapiddisk list
+    Try it without either: rdctl -c sandbox rapiddisk list
 
     What destroys something asks first, and says what is lost; where nobody can be asked it takes
     --yes. --dry-run shows the steps without taking them, --trace while it takes them.

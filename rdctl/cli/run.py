@@ -86,6 +86,9 @@ def run(argv: Sequence[str], world: World) -> int:
 
 def _located(error: RdctlError, context: click.Context | None) -> RdctlError:
     """The error, with where its target stands on standard input, if it came from there."""
+    invocation = _invocation(context)
+    if invocation is not None:
+        invocation.aim(error)
     bulk = context.meta.get(BULK) if context is not None else None
     return error if bulk is None else bulk.located(error)
 
@@ -101,10 +104,16 @@ def _no_verb(error: click.exceptions.NoArgsIsHelpError, argv: Sequence[str], wor
 def _usage(error: click.UsageError) -> RdctlError:
     # click's own guesses stand in its message, ours in the hint.
     message = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
+    for kind, name in _NUMBERS.items():
+        message = message.replace(f" is not a valid {kind}.", f" is not {name}.")
     hint = None
     if error.ctx is not None:
         hint = f"{_meant(error)} See: {error.ctx.command_path} --help".lstrip()
     return RdctlError(Code.USAGE, message, hint=hint)
+
+
+# What click calls them, and what people do.
+_NUMBERS = {"integer range": "a whole number", "integer": "a whole number", "float": "a number"}
 
 
 def _meant(error: click.UsageError) -> str:

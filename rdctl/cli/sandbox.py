@@ -65,7 +65,10 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
 
     The addresses are written to standard error; the services behind the oio-proxy take free ports,
     which it tells its clients. Runs until Ctrl-C. The ports are not those of the real daemons, and
-    it listens on this machine only unless --host says otherwise."""
+    it listens on this machine only unless --host says otherwise.
+
+    To reach it by a name, set a context with these addresses, namespace=OPENIO and account=sandbox:
+    see rdctl context set --help."""
     from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
     from rdctl.sandbox.serve import serve as serve_apps
 
@@ -78,7 +81,7 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
     def ready(urls: list[str]) -> None:
         for name, url in zip(served, urls, strict=True):
             if name in ports:
-                on.notice(f"Serving {url}")
+                on.notice(f"Serving {url} ({'oio-proxy' if name == OIO_HOST else 'rapiddiskd'})")
             else:
                 real[name] = url.split("//", 1)[1]
         on.notice("Ctrl-C stops.")

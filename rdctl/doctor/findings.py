@@ -8,9 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from rdctl.config import LOCAL
 from rdctl.errors import Code, RdctlError
-from rdctl.units import quoted
 
 if TYPE_CHECKING:
     from rdctl.sites import Site
@@ -99,15 +97,7 @@ def count(things: Sequence[object], noun: str) -> str:
 
 def rdctl_again(site: Site, words: str) -> str:
     """A command of ours as it has to be typed to reach the same place."""
-    settings = site.settings
-    current = any(setting.origin.endswith("(current)") for setting in settings.values.values())
-    where = [f"-c {settings.context}"] if settings.context and not current else []
-    for key in ("rapiddisk", "oio", "namespace", "account"):
-        setting = settings.values.get(key)
-        if setting is not None and setting.source == "flags":
-            where.append(setting.origin)
-            where += [] if setting.value == LOCAL else [quoted(str(setting.value))]
-    return " ".join(["rdctl", *where, words])
+    return site.settings.again(words)
 
 
 def as_root(site: Site, command: str) -> str:

@@ -33,10 +33,12 @@ _ELECTING = ("meta0", "meta1", "meta2", "sqlx")
 
 
 def _no_oio(site: Site) -> Iterator[Finding]:
-    name = site.settings.context or "NAME"
+    name = site.settings.context
+    # No variable fills a context that is named.
+    other = "" if name else "--oio-url, OIO_PROXYD_URL, or "
     yield Finding.skipped(
         "no oio-proxy is named",
-        why=f"To name one: --oio-url, OIO_PROXYD_URL, or rdctl context set {name}"
+        why=f"To name one: {other}rdctl context set {name or 'NAME'}"
         " oio=http://HOST:6002 namespace=NS",
     )
 

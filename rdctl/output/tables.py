@@ -291,7 +291,7 @@ def write_item(
 ) -> None:
     """One thing: a line a key, and what is a list of things as a table below its key. What is not
     as it was is marked."""
-    if "context" in row:
+    if "context" in row and all(column.key != "context" for column in columns):
         out.write(f"Context: {cells.text(row['context'])}\n")
     was = row if was is None else was
     width = max((len(column.heading) for column in columns), default=0) + 2

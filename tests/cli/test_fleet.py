@@ -259,8 +259,9 @@ def test_an_item_at_length_names_its_context(rdctl: Program, daemons: Daemons) -
     daemons(a=script, b=script)
     shown = rdctl("-c", "a,b", "rapiddisk", "show", "rd0").out
     first, second = shown.split("\n\n")
-    assert first.split()[:2] == ["Context:", "a"]
-    assert second.split()[:2] == ["Context:", "b"]
+    assert first.split()[:2] == ["Context", "a"]
+    assert first.lower().count("context") == 1
+    assert second.split()[:2] == ["Context", "b"]
 
 
 @pytest.mark.parametrize("format", ["csv", "tsv"])
@@ -730,3 +731,15 @@ def test_a_context_that_is_done_when_the_signal_comes(process: Rdctl) -> None:
         ("a", "rd0"),
         ("b", "rd0"),
     ]
+
+
+# What to do next ----------------------------------------------------------------------------------
+
+
+def test_a_command_in_a_hint_reaches_the_same_context(
+    rdctl: Program, two: dict[str, FaultServer]
+) -> None:
+    ran = rdctl("-c", "a,b", "rapiddisk", "remove", "nothing", "--yes", "--json")
+    hints = {one["context"]: one["hint"] for one in ran.json["errors"]}
+    assert "see: rdctl -c a rapiddisk list" in hints["a"]
+    assert "see: rdctl -c b rapiddisk list" in hints["b"]

@@ -164,7 +164,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["rapiddisk", "create"], "Missing argument 'SIZE'"),
     (["rapiddisk", "create", "1", "2"], "unexpected extra argument"),
     (["rapiddisk", "remove"], "Missing argument 'VOLUME...'"),
-    (["rapiddisk", "list", "--timeout", "x"], "'x' is not a valid float"),
+    (["rapiddisk", "list", "--timeout", "x"], "'x' is not a number"),
     (["rapiddisk", "list", "--timeout", "0"], "--timeout: a number of seconds above 0"),
     (["rapiddisk", "list", "--timeout", "nan"], "--timeout: a number of seconds above 0"),
     (["rapiddisk", "list", "--retries", "-1"], "'--retries': -1 is not in the range"),

@@ -116,7 +116,7 @@ def test_a_used_volume_becomes_a_cache_only_when_its_contents_may_go(
     assert lab("cache remove rc-wt_sdb --yes").code == 0
     refused = lab("cache create rd1 sda --json --yes")
     assert (refused.code, refused.json["error"]["code"]) == (4, "not-empty")
-    assert "Erase it first: rdctl rapiddisk flush rd1" in refused.err
+    assert "Erase it first: rdctl -c sandbox rapiddisk flush rd1" in refused.err
     assert lab("cache create rd1 sda --discard-contents").code == 2
     assert lab("cache create rd1 sda --discard-contents --yes").code == 0
 
@@ -139,8 +139,8 @@ REFUSED = {
     "create 8G": (4, "conflict", "say --overcommit"),
     "resize rd4 8G": (4, "conflict", "say --overcommit"),
     "resize rd9 8M": (3, "not-found", "volume rd9 does not exist"),
-    "resize rd3 128M": (4, "locked", "rdctl rapiddisk unlock rd3"),
-    "resize rd1 32M": (4, "in-use", "rdctl rapiddisk cache remove rc-wt_sdb"),
+    "resize rd3 128M": (4, "locked", "rdctl -c sandbox rapiddisk unlock rd3"),
+    "resize rd1 32M": (4, "in-use", "rdctl -c sandbox rapiddisk cache remove rc-wt_sdb"),
     "flush rd0": (4, "in-use", "exports it over NVMe-oF"),
     "flush rd1": (4, "in-use", "rc-wt_sdb maps it"),
     "flush rd3": (4, "locked", "rd3 is locked"),

@@ -287,3 +287,37 @@ def test_the_home_directory_is_not_known(world: Make, monkeypatch: pytest.Monkey
     here = world(HOME="nowhere", RDCTL_CONTEXT="")
     assert run(["context", "list"], here) == 2
     assert err(here) == "rdctl: the home directory is not known\n  Set HOME.\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "again"),
+    [
+        ("-c sandbox rapiddisk show x", "rdctl -c sandbox rapiddisk list"),
+        ("-c sandbox rapiddisk remove x --yes --json", "rdctl -c sandbox rapiddisk list"),
+        ("--local rapiddisk show x", "rdctl --local rapiddisk list"),
+        ("--rapiddisk-url http://h:1 rapiddisk show x", "rdctl --rapiddisk-url http://h:1 rapid"),
+        ("-c lab rapiddisk list --retries 0", "See: rdctl -c lab context show"),
+        ("rapiddisk show x", "see: rdctl rapiddisk list"),
+    ],
+)
+def test_a_command_in_a_hint_reaches_the_same_place(rdctl: Program, words: str, again: str) -> None:
+    rdctl.config.write_text('[contexts.lab]\nrapiddisk = "http://127.0.0.1:1"\n')
+    assert again in rdctl(*words.split()).err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("rapiddisk create 64M --count x", "'x' is not a whole number."),
+        ("rapiddisk list --timeout x", "'x' is not a number."),
+    ],
+)
+def test_a_number_is_called_one(rdctl: Program, words: str, message: str) -> None:
+    assert message in rdctl(*words.split()).err
+
+
+def test_a_context_without_a_proxy_is_told_how_it_gets_one(rdctl: Program) -> None:
+    rdctl.config.write_text('[contexts.lab]\nrapiddisk = "local"\n')
+    ran = rdctl("-c", "lab", "oio", "container", "list", "photos")
+    assert "the context lab names no oio-proxy" in ran.err
+    assert "rdctl context set lab oio=http://HOST:6002" in ran.err

@@ -130,11 +130,12 @@ def served(process: Rdctl) -> Iterator[Callable[..., Served]]:
         started.append(running)
         assert running.stderr is not None
         urls = []
-        for line in running.stderr:
+        for line, api in zip(running.stderr, (b"rapiddiskd", b"oio-proxy", b""), strict=False):
             if line == b"Ctrl-C stops.\n":
                 break
-            assert line.startswith(b"Serving ")
-            urls.append(line.split()[1].decode())
+            serving, url, name = line.split()
+            assert (serving, name) == (b"Serving", b"(%s)" % api)
+            urls.append(url.decode())
         return running, urls
 
     yield serve

@@ -153,7 +153,7 @@ def test_items_of_a_batch_have_errors_of_their_own(ask: Callable[..., Ran]) -> N
         "c d": "frozen",
         "e": "unproven",
     }
-    assert "rdctl oio admin enable 'c d'" in errors["c d"]["hint"]
+    assert " oio admin enable 'c d'" in errors["c d"]["hint"]
 
 
 @pytest.mark.parametrize(

@@ -251,7 +251,7 @@ def test_a_half_made_cache_is_named_and_removed(
     assert caches(volumes) == [(name, None, None, policy)]
     ran = volumes("rapiddisk", *words)
     assert ran.code == 4
-    assert f"rdctl rapiddisk cache remove {name}" in ran.err
+    assert f"rdctl --local rapiddisk cache remove {name}" in ran.err
     ran = volumes("rapiddisk", "cache", "stats", name)
     assert ran.code == 4
     assert "half made" in ran.err
@@ -259,7 +259,7 @@ def test_a_half_made_cache_is_named_and_removed(
     assert kernel.maps == {}
     if loaded and policy == "writeback":
         # Its table has formatted the volume: whose data these are cannot be told any more.
-        assert "rdctl rapiddisk flush rd0" in volumes("rapiddisk", *words).err
+        assert "rdctl --local rapiddisk flush rd0" in volumes("rapiddisk", *words).err
         assert volumes("rapiddisk", "flush", "rd0", "--yes").code == 0
     assert volumes("rapiddisk", *words).code == 0
 
@@ -420,7 +420,7 @@ def test_a_volume_that_cannot_be_wiped_is_told(kernel: FakeKernel, volumes: Loca
     ran = volumes("rapiddisk", "cache", "remove", "rc-wb_sda", "--yes")
     assert ran.code == 4
     assert "its cache is removed, but rd0 still holds old blocks" in ran.err
-    assert "rdctl rapiddisk flush rd0" in ran.err
+    assert "rdctl --local rapiddisk flush rd0" in ran.err
 
 
 def test_sync(kernel: FakeKernel, volumes: Local) -> None:

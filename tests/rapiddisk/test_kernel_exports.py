@@ -241,7 +241,7 @@ def test_a_half_made_export_is_named_and_removed(kernel: FakeKernel, ports: Loca
     assert NQN in ports("rapiddisk", "nvmet", "list", "--all").out
     ran = export(ports, "rd0", "--port", "1", "--any-host")
     assert (ran.code, code_of(ran)) == (4, "exists")
-    assert f"rdctl rapiddisk nvmet unexport --nqn {NQN}" in ran.err
+    assert f"rdctl --local rapiddisk nvmet unexport --nqn {NQN}" in ran.err
     assert unexport(ports, "rd0").code == 3
     assert unexport(ports, "--nqn", NQN).code == 0
     assert targets(ports, "--all") == []
@@ -504,7 +504,7 @@ def test_a_number_that_is_taken(kernel: FakeKernel, local: Local) -> None:
     add(local, 1, "--transport", "tcp", "--address", "10.0.2.15")
     ran = add(local, 1, "--transport", "tcp", "--address", "127.0.0.1")
     assert (ran.code, code_of(ran)) == (4, "exists")
-    assert "rdctl rapiddisk nvmet port remove 1" in ran.err
+    assert "rdctl --local rapiddisk nvmet port remove 1" in ran.err
 
 
 @pytest.mark.parametrize("step", range(1, 6))
@@ -520,7 +520,7 @@ def test_a_half_made_port_is_shown_and_removed(kernel: FakeKernel, ports: Local)
     assert listed(ports)[2] == (5, None, None, None)
     ran = export(ports, "rd0", "--port", "5", "--any-host")
     assert ran.code == 4
-    assert "rdctl rapiddisk nvmet port remove 5" in ran.err
+    assert "rdctl --local rapiddisk nvmet port remove 5" in ran.err
     assert ports("rapiddisk", "nvmet", "port", "remove", "5", "--yes").code == 0
     assert len(listed(ports)) == 2
 

@@ -70,28 +70,28 @@ USES = {
     "cache": Use(
         lambda k, d: k.map_cache("rc-wt_vdb", d, "vdb"),
         "rc-wt_vdb maps it",
-        "rdctl rapiddisk cache remove rc-wt_vdb",
+        "rdctl --local rapiddisk cache remove rc-wt_vdb",
         "cache",
     ),
     "source of a cache": Use(
-        as_a_source, "rc-wt_{} maps it", "rdctl rapiddisk cache remove rc-wt_{}", "cache"
+        as_a_source, "rc-wt_{} maps it", "rdctl --local rapiddisk cache remove rc-wt_{}", "cache"
     ),
     "export": Use(
         lambda k, d: k.foreign_subsystem(NQN, f"/dev/{d}"),
         f"{NQN} exports it",
-        f"rdctl rapiddisk nvmet unexport --nqn {NQN}",
+        f"rdctl --local rapiddisk nvmet unexport --nqn {NQN}",
         "export",
     ),
     "disabled export": Use(
         lambda k, d: k.foreign_subsystem(NQN, f"/dev/{d}", enabled=False),
         f"{NQN} exports it",
-        f"rdctl rapiddisk nvmet unexport --nqn {NQN}",
+        f"rdctl --local rapiddisk nvmet unexport --nqn {NQN}",
         "export",
     ),
     "export by another path": Use(
         by_another_path,
         f"{NQN} exports it",
-        f"rdctl rapiddisk nvmet unexport --nqn {NQN}",
+        f"rdctl --local rapiddisk nvmet unexport --nqn {NQN}",
         "export",
     ),
     "open": Use(
@@ -147,7 +147,7 @@ def test_it_is_shown_with_what_frees_it(kernel: FakeKernel, volumes: Local, use:
     assert user["kind"] == use.kind
     assert user["kind"] in item["users_seen"]
     if user["freed_by"]:
-        assert user["freed_by"] == use.freed_by.format("rd0")
+        assert user["freed_by"] == use.freed_by.format("rd0").replace(" --local", "")
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
@@ -233,7 +233,7 @@ def test_a_locked_volume_is_left_alone(
     assert ran.code == 4
     error = ran.json["errors"][0] if "errors" in ran.json else ran.json["error"]
     assert error["code"] == "locked"
-    assert "rdctl rapiddisk unlock rd0" in ran.err
+    assert "rdctl --local rapiddisk unlock rd0" in ran.err
     assert kernel.steps == steps
     grown = volumes("rapiddisk", "resize", "rd0", "256M")
     assert (grown.code, kernel.volumes[0].size) == (4, 64 * MIB)

@@ -57,7 +57,7 @@ def problem(ran: Ran) -> dict[str, Any]:
 
 # --- guards ------------------------------------------------------------------------------------
 
-FREE = "rdctl rapiddisk cache remove rc-wt_sdb"
+FREE = " rapiddisk cache remove rc-wt_sdb"
 GUARDS: list[tuple[tuple[str, ...], str, str]] = [
     *(
         ((verb, *rest), code, hint)
@@ -65,13 +65,13 @@ GUARDS: list[tuple[tuple[str, ...], str, str]] = [
         for rest, code, hint in (
             (("rd1",), "in-use", FREE),
             (("rd2",), "in-use", "unexport"),
-            (("rd3",), "locked", "rdctl rapiddisk unlock rd3"),
+            (("rd3",), "locked", " rapiddisk unlock rd3"),
         )
     ),
     (("cache", "create", "rd1", "sda"), "in-use", FREE),
     (("cache", "create", "rd2", "sda"), "in-use", "unexport"),
-    (("cache", "create", "rd3", "sda"), "locked", "rdctl rapiddisk unlock rd3"),
-    (("cache", "create", "rd4", "sda"), "not-empty", "rdctl rapiddisk flush rd4"),
+    (("cache", "create", "rd3", "sda"), "locked", " rapiddisk unlock rd3"),
+    (("cache", "create", "rd4", "sda"), "not-empty", " rapiddisk flush rd4"),
     (("cache", "create", "rd0", "sdb"), "in-use", FREE),
     (("cache", "create", "rd0", "/dev/sdb", "--policy", "write-around"), "in-use", FREE),
     (("cache", "create", "rd0", "sdc"), "in-use", "unexport"),

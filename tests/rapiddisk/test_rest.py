@@ -464,13 +464,13 @@ LOST: dict[str, Behaviour] = {
 }
 SLOW = {"silent": faults.silent(), "dripping": faults.drip_body(0.02)}
 CHANGES: list[tuple[tuple[str, ...], str, str]] = [
-    (("create", "64M"), "createRapidDisk", "rdctl rapiddisk list"),
-    (("resize", "rd0", "128M"), "resizeRapidDisk", "rdctl rapiddisk list"),
-    (("flush", "rd0", "--yes"), "flushRapidDisk", "rdctl rapiddisk list"),
-    (("remove", "rd0", "--yes"), "removeRapidDisk", "rdctl rapiddisk list"),
-    (("lock", "rd0"), "lockRapidDisk", "rdctl rapiddisk list"),
-    (("cache", "create", "rd0", "sda"), "createRapidDiskCache", "rdctl rapiddisk cache list"),
-    (("cache", "remove", "rc-wt_b", "--yes"), "removeRapidDiskCache", "rdctl rapiddisk cache list"),
+    (("create", "64M"), "createRapidDisk", " rapiddisk list"),
+    (("resize", "rd0", "128M"), "resizeRapidDisk", " rapiddisk list"),
+    (("flush", "rd0", "--yes"), "flushRapidDisk", " rapiddisk list"),
+    (("remove", "rd0", "--yes"), "removeRapidDisk", " rapiddisk list"),
+    (("lock", "rd0"), "lockRapidDisk", " rapiddisk list"),
+    (("cache", "create", "rd0", "sda"), "createRapidDiskCache", " rapiddisk cache list"),
+    (("cache", "remove", "rc-wt_b", "--yes"), "removeRapidDiskCache", " rapiddisk cache list"),
 ]
 
 

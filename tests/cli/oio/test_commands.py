@@ -57,7 +57,7 @@ SHOWN = {
 # What is refused: exit code, error code, part of the message, part of the hint.
 NO_PHOTOS = "there is no nope in the account sandbox"
 NO_OBJECT = "there is no nope in photos"
-TYPES = "rdctl oio conscience types"
+TYPES = "rdctl -c sandbox oio conscience types"
 AWAY = "127.0.0.1:7: [errno=111] Connection refused"
 REFUSED: dict[str, tuple[int, str, str, str]] = {
     "conscience info --namespace OTHER": (3, "not-found", "Invalid parameter 'namespace'", "--na"),

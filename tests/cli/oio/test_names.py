@@ -152,14 +152,26 @@ def test_a_name_in_a_hint_can_be_pasted(shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "hint"),
     [
-        (["container", "destroy", "my docs"], "rdctl oio container list 'my docs'; --flush"),
-        (["container", "destroy", "--", "-d"], "rdctl oio container list -- -d; --flush"),
+        (
+            ["container", "destroy", "my docs"],
+            "rdctl -c sandbox oio container list 'my docs'; --flush",
+        ),
+        (
+            ["container", "destroy", "--", "-d"],
+            "rdctl -c sandbox oio container list -- -d; --flush",
+        ),
         (
             ["container", "destroy", "two\nlines"],
-            r"rdctl oio container list $'two\nlines'; --flush",
+            r"rdctl -c sandbox oio container list $'two\nlines'; --flush",
         ),
-        (["container", "touch", "frozen it's"], """rdctl oio admin enable 'frozen it'"'"'s'\n"""),
-        (["reference", "del-properties", "a b"], "rdctl oio reference get-properties 'a b'\n"),
+        (
+            ["container", "touch", "frozen it's"],
+            """rdctl -c sandbox oio admin enable 'frozen it'"'"'s'\n""",
+        ),
+        (
+            ["reference", "del-properties", "a b"],
+            "rdctl -c sandbox oio reference get-properties 'a b'\n",
+        ),
     ],
 )
 def test_hints_are_commands(oio: Oio, words: list[str], hint: str) -> None:
@@ -184,7 +196,7 @@ def test_a_name_by_id(oio: Oio) -> None:
     assert shown == {**content, "container": cid}
     ran = oio("container", "destroy", "--cid", cid, "--yes")
     assert ran.code == 4
-    assert f"rdctl oio container list --cid {cid};" in ran.err
+    assert f"rdctl -c sandbox oio container list --cid {cid};" in ran.err
     assert oio("container", "show", "--cid", "xyz").code == 2
     assert oio("container", "show", "--cid", cid, "photos").code == 2
     lost = Oio(oio.rdctl, "--oio-url", "http://127.0.0.1:1", "--namespace", "NS", "--retries", "0")

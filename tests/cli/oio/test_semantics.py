@@ -40,13 +40,15 @@ def test_what_is_in_the_way_of_destroying(oio: Oio) -> None:
     ran = oio("container", "destroy", "photos", "--yes")
     assert ran.code == 4
     assert "photos: Container not empty: 5 contents, 733 B\n" in ran.err
-    assert "See: rdctl oio container list photos; --flush deletes its contents" in ran.err
+    assert (
+        "See: rdctl -c sandbox oio container list photos; --flush deletes its contents" in ran.err
+    )
     assert "--force drops it and leaves their chunks behind" in ran.err
     assert len(oio.ok("container", "list", "photos", "-0").stdout.split(b"\0")) == 6
     oio.ok("container", "destroy", "photos", "--flush", "--yes")
     ran = oio("container", "show", "photos")
     assert (ran.code, ran.out) == (3, "")
-    assert "rdctl oio reference show photos" in ran.err
+    assert "rdctl -c sandbox oio reference show photos" in ran.err
     assert oio.ok("reference", "show", "photos", "--json").json["item"]["services"] == []
     oio.ok("reference", "destroy", "photos", "--yes")
     assert oio("reference", "show", "photos").code == 3
@@ -98,7 +100,7 @@ def test_a_state_that_is_so_already(
     if code == 0:
         assert changed(ran) is change
     else:
-        assert "rdctl oio admin enable photos" in ran.err
+        assert "rdctl -c sandbox oio admin enable photos" in ran.err
     becomes = {"freeze": "frozen", "disable": "disabled", "enable": "enabled"}[action]
     shown = oio.ok("container", "show", "photos", "--json").json["items"][0]["status"]
     assert shown == (before if code else becomes)
@@ -124,7 +126,7 @@ def test_what_is_frozen_says_how_to_thaw_it(oio: Oio, state: str, words: str) ->
     assert (ran.code, error["code"]) == (4, "frozen")
     assert error["remote_status"] in (436, 437)
     assert re.match(r"photos is (frozen or )?disabled \(", error["message"])
-    assert error["hint"] == "Lift that with: rdctl oio admin enable photos"
+    assert error["hint"] == "Lift that with: rdctl -c sandbox oio admin enable photos"
     assert oio.state == before
 
 

@@ -192,7 +192,8 @@ def test_what_became_of_each_is_told(
     assert {error["fate"] for error in ran.json["errors"]} == {fate}
     assert [error["target"] for error in ran.json["errors"]] == (["b"] if done else ["a", "b"])
     if code == 10:
-        assert "See what became of it with: rdctl oio container show a" in ran.err
+        where = f"--oio-url {server.url} --namespace NS --account me"
+        assert f"See what became of it with: rdctl {where} oio container show a" in ran.err
 
 
 # Listings ----------------------------------------------------------------------------------------

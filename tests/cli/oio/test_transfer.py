@@ -433,7 +433,7 @@ def test_a_create_whose_fate_is_not_known_deletes_nothing(
     assert (error["code"], error["fate"]) == ("unknown", "unknown")
     assert {url[-64:] for url in error["chunks"]} == set(client.sds.chunks)
     assert len(error["chunks"]) == 3
-    assert "rdctl oio content show docs a" in error["hint"]
+    assert " oio content show docs a" in error["hint"]
     assert client.sds.asked("DELETE") == []
     assert client.sds.routes().count("content/create") == 1
 
@@ -911,7 +911,7 @@ def test_a_broken_download_is_gone_on_with(near: Callable[..., Client], hashes: 
     assert part_of(client).stat().st_size == 3000
     client.sds.faults = []
     client.sds.calls.clear()
-    words = error["hint"].split("Go on with: rdctl oio content ")[1].split()
+    words = error["hint"].split(" oio content ")[1].split()
     ran = client.ok(*words, "--json")
     assert (client.folder / "a").read_bytes() == data
     assert ran.json["results"][0]["resumed_at"] == 3000
@@ -929,7 +929,7 @@ def test_a_broken_range_is_gone_on_with(
     ran = client("get", "docs", "a", "--range", wanted, "--json")
     (error,) = errors_of(ran)
     client.sds.faults = []
-    words = error["hint"].split("Go on with: rdctl oio content ")[1].split()
+    words = error["hint"].split(" oio content ")[1].split()
     ran = client.ok(*words, "--json")
     assert (client.folder / "a").read_bytes() == data[first : int(wanted[-4:]) + 1]
     assert ran.json["results"][0]["resumed_at"] == 3000 - first
