@@ -997,7 +997,7 @@ def test_two_at_once_do_not_spoil_one_part(near: Callable[..., Client]) -> None:
 def hold(call: Call) -> None:
     """Take a byte, and the rest when the client has had enough."""
     call.body(1)
-    call.sds.wait(0.3)
+    call.sds.wait(5)
     call.body()
     call.sds._put_chunk(call)
 
