@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rdctl.cli.command import HERE
 from rdctl.cli.messages import show_failures
 from rdctl.config import LOCAL, resolve, several
+from rdctl.effects import ENDING
 from rdctl.errors import Code, Exit, RdctlError
 from rdctl.output import tables
 from rdctl.output.live import Live
@@ -60,9 +61,10 @@ def watch(
     _check(command, view, live, invocation)
     show = _Screen(ask, schema, view, invocation) if live else _Lines(ask, schema, view, world)
     try:
-        with show.shown():
+        with show.shown(), _heard() as end_if_heard:
             for due in _due(seconds, world):
                 show.rest(due)
+                end_if_heard()
                 # Several contexts open doors at each sample; nothing was done through them.
                 del invocation.doors[1:]
                 show.take()
@@ -72,6 +74,33 @@ def watch(
         show_failures(world, over.listing.failures)
         return int(over.listing.exit)
     raise AssertionError("a watch has no other end")
+
+
+@contextmanager
+def _heard() -> Iterator[Callable[[], None]]:
+    """Gives what ends a watch by a signal whose own exception was lost: Python lets none out of a
+    finalizer, and every sample leaves some to be run."""
+    heard: list[int] = []
+    before: dict[int, Any] = {}
+
+    def hear(number: int, frame: FrameType | None) -> None:
+        heard.append(number)
+        before[number](number, frame)
+
+    def end_if_heard() -> None:
+        if heard:
+            before[heard[0]](heard[0], None)
+
+    for ending in ENDING:
+        handler = signal.getsignal(ending)
+        if callable(handler):
+            before[ending] = handler
+            signal.signal(ending, hear)
+    try:
+        yield end_if_heard
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _check(command: Command, view: View, live: bool, invocation: Invocation) -> None:

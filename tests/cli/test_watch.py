@@ -928,6 +928,25 @@ def test_nothing_grows(
     assert after[2] - objects < 100
 
 
+def test_a_signal_within_a_finalizer_ends_it_too(
+    rdctl: Program, during: Callable[[float], Time], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Python lets no exception out of one, and prints it at best."""
+    lost: list[object] = []
+    monkeypatch.setattr("sys.unraisablehook", lambda unraisable: lost.append(unraisable.exc_type))
+
+    class Last:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGINT)
+
+    time = during(3.5)
+    time.at(1, lambda: Last() and None)
+    ran = rdctl("-c", "sandbox", "rapiddisk", "list", "--watch", "1")
+    assert lost == [KeyboardInterrupt]
+    assert (ran.code, ran.err) == (130, "")
+    assert len(rows(ran)) == 1
+
+
 # For real -----------------------------------------------------------------------------------------
 
 
