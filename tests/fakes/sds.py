@@ -195,8 +195,11 @@ class Sds:
             threading.Thread(target=self._serve, args=(who, sock), daemon=True).start()
 
     def _serve(self, who: str | int, sock: socket.socket) -> None:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        stream = sock.makefile("rb")
+        try:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            stream = sock.makefile("rb")
+        except OSError:
+            return  # it ended before this began
         with suppress(Left, OSError, ValueError):
             while True:
                 call = Call(self, who, sock, stream)
