@@ -146,13 +146,22 @@ class Config:
         """The context of that name; `not-found` with a suggestion when there is none."""
         if name in self.contexts:
             return self.contexts[name]
-        names = ", ".join(sorted(self.contexts))
-        raise RdctlError(
-            Code.NOT_FOUND,
-            f"there is no context {defuse(name)!r}",
-            hint=f"The contexts are: {names}.{guess(name, self.contexts)}",
-            target=name,
-        )
+        near = guess(name, self.contexts)
+        raise self._not_there(f"there is no context {defuse(name)!r}", name, near)
+
+    def matching(self, pattern: str) -> list[str]:
+        """The contexts that a pattern matches; `not-found` when it is none. The sandbox is no
+        system: it is meant only by its name."""
+        from fnmatch import fnmatchcase
+
+        matches = {name for name in self.contexts if fnmatchcase(name, pattern)} - {SANDBOX}
+        if not matches:
+            raise self._not_there(f"no context matches {defuse(pattern)!r}", pattern)
+        return sorted(matches, key=natural)
+
+    def _not_there(self, message: str, name: str, near: str = "") -> RdctlError:
+        hint = f"The contexts are: {', '.join(sorted(self.contexts))}.{near}"
+        return RdctlError(Code.NOT_FOUND, message, hint=hint, target=name)
 
     def _read(self, path: str) -> None:
         text = read_file(path)
@@ -358,23 +367,11 @@ def several(config: Config, flags: Mapping[str, Any]) -> dict[str, bool] | None:
     named: str = flags.get("context") or config.environ.get("RDCTL_CONTEXT") or ""
     if not any(char in named for char in ",*?["):
         return None
-    from fnmatch import fnmatchcase
-
     found: dict[str, bool] = {}
     for word in filter(None, named.split(",")):
         if any(char in word for char in "*?["):
-            # The sandbox is no system: it is meant only by its name.
-            matches = {name for name in config.contexts if fnmatchcase(name, word)} - {SANDBOX}
-            for name in sorted(matches, key=natural):
+            for name in config.matching(word):
                 found.setdefault(name, False)
-            if not matches:
-                names = ", ".join(sorted(config.contexts))
-                raise RdctlError(
-                    Code.NOT_FOUND,
-                    f"no context matches {defuse(word)!r}",
-                    hint=f"The contexts are: {names}.",
-                    target=word,
-                )
         else:
             found[config.context(word).name] = bool(flags.get("context"))
     if not found:

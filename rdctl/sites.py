@@ -139,6 +139,7 @@ class Site:
         """OpenIO SDS here."""
         if self._oio is None:
             from rdctl.oio.operations import OpenIO
+            from rdctl.oio.operations.acts import Means
             from rdctl.oio.proxy import Proxy
 
             if self.settings.get("oio") is None:
@@ -171,9 +172,8 @@ class Site:
                 self.request_id,
             )
             account = self.settings.get("account")
-            self._oio = OpenIO(
-                proxy, self.effects, account, self._sleep, self._workers(), self._warn
-            )
+            means = Means(proxy, self.effects, account, self._sleep, self._workers(), self._warn)
+            self._oio = OpenIO(means)
         return self._oio
 
     @property

@@ -3,15 +3,13 @@ confirm, report. A module a noun, as in `cli/oio`; the wire is in `proxy` and `r
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rdctl.bulk import Workers
-from rdctl.effects import Effects
 from rdctl.oio.model import Place
 from rdctl.oio.operations.account import Accounts
-from rdctl.oio.operations.acts import Acts
+from rdctl.oio.operations.acts import Acts, Means
 from rdctl.oio.operations.admin import Bases
 from rdctl.oio.operations.conscience import Conscience
 from rdctl.oio.operations.container import Containers
@@ -19,7 +17,6 @@ from rdctl.oio.operations.content import Contents
 from rdctl.oio.operations.properties import PropertiesOf
 from rdctl.oio.operations.reference import References
 from rdctl.oio.operations.service import Services
-from rdctl.oio.proxy import Proxy
 from rdctl.oio.routes import READ
 from rdctl.result import Raw
 from rdctl.units import escape
@@ -32,26 +29,18 @@ if TYPE_CHECKING:
 class OpenIO(Acts):
     """One namespace."""
 
-    def __init__(
-        self,
-        proxy: Proxy,
-        effects: Effects,
-        account: str | None,
-        sleep: Callable[[float], None],
-        workers: Workers,
-        warn: Callable[[str], None],
-    ) -> None:
-        super().__init__(proxy, effects, account, sleep, workers)
-        proxy.suggests = True
-        self.conscience = Conscience(proxy, effects, account, sleep, workers)
-        self.references = References(proxy, effects, account, sleep, workers)
-        self.properties = PropertiesOf(proxy, effects, account, sleep, workers)
-        self.containers = Containers(proxy, effects, account, sleep, workers)
-        self.contents = Contents(proxy, effects, account, sleep, workers)
-        self.accounts = Accounts(proxy, effects, account, sleep, workers)
-        self.services = Services(proxy, effects, account, sleep, workers)
-        self.bases = Bases(proxy, effects, account, sleep, workers)
-        self._warn = warn
+    def __init__(self, means: Means) -> None:
+        super().__init__(means)
+        self._means = means
+        self._proxy.suggests = True
+        self.conscience = Conscience(means)
+        self.references = References(means)
+        self.properties = PropertiesOf(means)
+        self.containers = Containers(means)
+        self.contents = Contents(means)
+        self.accounts = Accounts(means)
+        self.services = Services(means)
+        self.bases = Bases(means)
 
     @property
     def dialect(self) -> str | None:
@@ -72,16 +61,14 @@ class OpenIO(Acts):
         """Whole objects, from files; loaded when it is used, as few commands do."""
         from rdctl.oio.operations.upload import Uploads
 
-        given = (self._proxy, self._effects, self._account, self._sleep, self._workers)
-        return Uploads(*given, self._warn)
+        return Uploads(self._means)
 
     @cached_property
     def downloads(self) -> Downloads:
         """Whole objects, into files."""
         from rdctl.oio.operations.download import Downloads
 
-        given = (self._proxy, self._effects, self._account, self._sleep, self._workers)
-        return Downloads(*given, self._warn)
+        return Downloads(self._means)
 
     def place(
         self,

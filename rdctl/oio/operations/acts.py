@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from rdctl.bulk import Stopped, Workers, left_under_way, not_begun
 from rdctl.effects import Effects
@@ -19,25 +19,31 @@ PAGE = 1000
 OK = range(200, 300)
 
 
-class Acts:
-    """How changes go: what all families share.
+class Means(NamedTuple):
+    """What all families work with.
 
-    `account` is that of the settings; `sleep` waits for the conscience.
+    `account` is that of the settings; `sleep` waits for the conscience; `warn` takes what a person
+    is told meanwhile.
     """
 
-    def __init__(
-        self,
-        proxy: Proxy,
-        effects: Effects,
-        account: str | None,
-        sleep: Callable[[float], None],
-        workers: Workers,
-    ) -> None:
-        self._proxy = proxy
-        self._effects = effects
-        self._account = account
-        self._sleep = sleep
-        self._workers = workers
+    proxy: Proxy
+    effects: Effects
+    account: str | None
+    sleep: Callable[[float], None]
+    workers: Workers
+    warn: Callable[[str], None]
+
+
+class Acts:
+    """How changes go: what all families share."""
+
+    def __init__(self, means: Means) -> None:
+        self._proxy = means.proxy
+        self._effects = means.effects
+        self._account = means.account
+        self._sleep = means.sleep
+        self._workers = means.workers
+        self._warn = means.warn
 
     def account_name(self, name: str | None) -> str:
         """The account, or that of the settings; an error that names the ways to set it."""

@@ -8,12 +8,10 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from rdctl.bulk import Stopped, Workers
-from rdctl.effects import Effects
+from rdctl.bulk import Stopped
 from rdctl.errors import Code, Ended, RdctlError
 from rdctl.oio.model import Content, Place
-from rdctl.oio.operations.acts import Acts
-from rdctl.oio.proxy import Proxy
+from rdctl.oio.operations.acts import Acts, Means
 from rdctl.oio.rawx import Rawx
 from rdctl.result import Change, Failure
 from rdctl.units import escape
@@ -22,20 +20,11 @@ T = TypeVar("T")
 
 
 class Transfers(Acts):
-    """Whole objects, several at a time. `warn` takes what a person is told meanwhile."""
+    """Whole objects, several at a time."""
 
-    def __init__(
-        self,
-        proxy: Proxy,
-        effects: Effects,
-        account: str | None,
-        sleep: Callable[[float], None],
-        workers: Workers,
-        warn: Callable[[str], None],
-    ) -> None:
-        super().__init__(proxy, effects, account, sleep, workers)
-        self._warn = warn
-        self._rawx = Rawx(proxy.reach)
+    def __init__(self, means: Means) -> None:
+        super().__init__(means)
+        self._rawx = Rawx(self._proxy.reach)
         self._away: RdctlError | None = None
 
     def _asked(self, act: Callable[[], T]) -> T:

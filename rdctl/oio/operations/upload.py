@@ -9,13 +9,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from rdctl import effects
 from rdctl.bulk import Stopped
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Container, Content, Namespace, Place
 from rdctl.oio.objects import BLOCK, Owner, Sending, Sent, Source, copies_of, only_plain
+from rdctl.oio.operations.acts import Means
 from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
 from rdctl.result import Change, Failure, Report
 from rdctl.units import escape
@@ -43,8 +44,8 @@ class Wish(NamedTuple):
 class Uploads(Transfers):
     """Files that become objects of one container."""
 
-    def __init__(self, *given: Any) -> None:
-        super().__init__(*given)
+    def __init__(self, means: Means) -> None:
+        super().__init__(means)
         self._lock = threading.Lock()
         self._owner: Owner | None = None
         self._keeps_versions = False

@@ -43,7 +43,6 @@ if TYPE_CHECKING:
 
 # The commands of `mgmt` are those of this major version of the module.
 DIALECT = "9"
-MOST_NUMBER = 1048575
 _LOCK = "run/rdctl.lock"
 _LOCK_SECONDS = 30.0
 _NODE_SECONDS = 5.0
