@@ -13,7 +13,7 @@ CLEAR := --clear
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-kernel lint bench format generate venv clean
+.PHONY: help demo test test-oldest test-kernel lint bench format generate venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,13 @@ demo: $(STAMP) ## real work on the embedded sandbox
 
 test: $(STAMP) ## the tests, with coverage; PYTEST_ARGS='-k name -x'
 	@$(PY) -m pytest --cov=rdctl $(PYTEST_ARGS)
+
+test-oldest: ## the tests, with the oldest releases that setup.cfg admits; PYTEST_ARGS
+	@$(PYTHON) -m venv --clear $(VENV)-oldest
+	@sed -n '/^install_requires/,/^$$/s/^ *\(.*\)>=/\1==/p' setup.cfg > $(VENV)-oldest/constraints
+	@$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
+		--constraint $(VENV)-oldest/constraints --editable '.[dev]'
+	@$(VENV)-oldest/bin/python -m pytest $(PYTEST_ARGS)
 
 test-kernel: $(STAMP) ## local mode on a real kernel, in a virtual machine: some minutes
 	@bash tests/kernel/run $(PYTEST_ARGS)
@@ -47,7 +54,7 @@ generate: $(STAMP) ## man pages, completions and pictures, from the program
 venv: $(STAMP) ## the environment alone
 
 clean: ## removes what was made
-	rm -rf $(VENV) build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find rdctl tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): setup.cfg pyproject.toml

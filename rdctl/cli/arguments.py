@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rdctl.cli.options import BULK
+from rdctl.cli.options import BULK, parsed
 from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse, parse_mib, raw_bytes
 
@@ -22,16 +22,8 @@ if TYPE_CHECKING:
 MOST_NAMES = 64 << 20
 
 
-class Mib(click.ParamType[int]):
-    """A size in whole MiB."""
-
-    name = "size"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        return value if isinstance(value, int) else parse_mib(value)
-
-
-MIB = Mib()
+# A size in whole MiB.
+MIB = parsed("size", parse_mib)
 
 FORCE = click.option(
     "--force",

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.options import flags_of
+from rdctl.cli.options import flags_of, parsed
 from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse
 
@@ -23,23 +23,16 @@ MOST = 86400.0
 _NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
 
 
-class Interval(click.ParamType[float]):
+def interval(text: str) -> float:
     """Seconds between two samples."""
-
-    name = "seconds"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float:
-        seconds = float(value) if _NUMBER.fullmatch(str(value)) else 0.0
-        if not LEAST <= seconds <= MOST:
-            raise RdctlError(
-                Code.USAGE,
-                f"{WATCH}: {defuse(str(value))!r} is no number of seconds from {LEAST:g} to"
-                f" {MOST:g}",
-                hint=f"Every half a second is {WATCH}=0.5; {WATCH} alone is every {SECONDS:g} s.",
-            )
-        return seconds
+    seconds = float(text) if _NUMBER.fullmatch(text) else 0.0
+    if not LEAST <= seconds <= MOST:
+        raise RdctlError(
+            Code.USAGE,
+            f"{WATCH}: {defuse(text)!r} is no number of seconds from {LEAST:g} to {MOST:g}",
+            hint=f"Every half a second is {WATCH}=0.5; {WATCH} alone is every {SECONDS:g} s.",
+        )
+    return seconds
 
 
 def watch_option() -> click.Option:
@@ -47,7 +40,7 @@ def watch_option() -> click.Option:
     return click.Option(
         ["watch", WATCH],
         metavar="[SECONDS]",
-        type=Interval(),
+        type=parsed("seconds", interval),
         expose_value=False,
         callback=_keep,
         help=f"Show it again and again, every {SECONDS:g} s or SECONDS.",

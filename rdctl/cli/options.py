@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
 from rdctl.output import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # Where click's context keeps what was typed, the run of the verb, and names from standard input.
 _KEPT = "rdctl.flags"
@@ -75,9 +78,16 @@ def flags_of(context: click.Context) -> dict[str, Any]:
     return flags
 
 
+def parsed(name: str, parse: Callable[[str], Any]) -> click.ParamType[Any]:
+    """The type of words of which `parse` makes values; `name` is what help calls one of them."""
+    made = click.types.FuncParamType(parse)
+    made.name = name
+    return made
+
+
 def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:
-    source = context.get_parameter_source(str(param.name))
-    if source is click.core.ParameterSource.COMMANDLINE:
+    # What was not typed is one of these, in each version of click.
+    if not (value is None or value is False or value == ()):
         kept = ",".join(value) if isinstance(value, tuple) else value
         flags_of(context)[str(param.name).removeprefix("global_")] = kept
 
@@ -140,6 +150,10 @@ class WithGlobals(click.Command):
                 ),
             ]
         return self._all_params
+
+    def get_help_option_names(self, ctx: click.Context) -> list[str]:
+        # click 8.2 has them in any order.
+        return sorted(super().get_help_option_names(ctx), key=len)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
         option = super().get_help_option(ctx)

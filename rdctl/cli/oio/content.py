@@ -11,6 +11,7 @@ from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.arguments import PROPERTIES, hex_id, json_option, prepared, spare, target
 from rdctl.cli.oio.container import listing_verb
 from rdctl.cli.oio.properties import children, properties_verbs
+from rdctl.cli.options import parsed
 from rdctl.units import parse_size
 
 if TYPE_CHECKING:
@@ -46,15 +47,12 @@ get_properties, set_properties, del_properties = properties_verbs(
 )
 
 
-class Bytes(click.ParamType[int]):
+def _bytes(text: str) -> int:
     """A size in bytes: 1048576, 1MiB, 10k."""
+    return parse_size(f"{text}B" if text[-1:].isdigit() else text)
 
-    name = "size"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        if isinstance(value, int):
-            return value
-        return parse_size(f"{value}B" if value[-1:].isdigit() else value)
+BYTES = parsed("size", _bytes)
 
 
 @verb(
@@ -115,7 +113,7 @@ def touch(site: Site, places: list[Place]) -> Report:
     ],
 )
 @target("content", new=True)
-@click.option("--size", type=Bytes(), required=True, help="Bytes: 1048576, 1MiB.")
+@click.option("--size", type=BYTES, required=True, help="Bytes: 1048576, 1MiB.")
 @click.option("--policy", metavar="P", help="The storage policy, if not the container's.")
 @click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
 def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate: bool) -> Item:
@@ -137,7 +135,7 @@ def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate:
 )
 @target("content", new=True)
 @json_option("chunks", prepared, "A file with the chunks as JSON: url, pos, size, hash.")
-@click.option("--length", type=Bytes(), required=True, help="Bytes of the whole content.")
+@click.option("--length", type=BYTES, required=True, help="Bytes of the whole content.")
 @click.option("--content-id", metavar="HEX", callback=hex_id, help="The id it gets.")
 @click.option("--content-version", "version", metavar="V", help="The version it gets.")
 @click.option("--hash", metavar="MD5", help="Of the whole content.")
@@ -200,7 +198,7 @@ def copy(site: Site, place: Place, target: str) -> Report:
     ],
 )
 @target("content")
-@click.option("--size", type=Bytes(), required=True, help="Bytes that are left.")
+@click.option("--size", type=BYTES, required=True, help="Bytes that are left.")
 def truncate(site: Site, place: Place, size: int) -> Report:
     """Cut the end off a content.
 
