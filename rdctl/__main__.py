@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import sys
 
 
 def main() -> None:
-    """The program. What needs no command tree is answered before click is imported."""
+    """The program, which ends the process."""
+    try:
+        start()
+        code = 0
+    except SystemExit as left:
+        code = int(left.code or 0)
+    # What is left is memory: Python would take it apart, piece by piece, for an eighth of the time
+    # that a remote command takes. The system frees it at once.
+    atexit._run_exitfuncs()
+    os._exit(code)
+
+
+def start() -> None:
+    """What needs no command tree is answered before click is imported. SystemExit has the code."""
     if sys.argv[1:] == ["--version"]:
         _show_version()
         return

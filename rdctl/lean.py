@@ -1,22 +1,34 @@
 """requests, without what nobody here needs of it.
 
-It loads a library that guesses in which encoding a text is: a twentieth of all that a remote
-command costs. It finds something in its place that takes every text for UTF-8.
+On its way it loads a library that guesses in which encoding a text is, one that spells hosts in
+other scripts, which it loads again when there is one, and one that looks up versions of packages:
+together a tenth of all that a remote command costs. It finds something in their place.
 """
 
 import sys
 from types import ModuleType
+from typing import Any
 
-_NAME = "charset_normalizer"
+_IN_PLACE: dict[str, dict[str, Any]] = {
+    "charset_normalizer": {
+        "__version__": "3.0.0",
+        "detect": lambda data: {"encoding": "utf-8"},
+    },
+    "idna": {},
+    "importlib.metadata": {"version": None},
+}
 
 __all__ = ["requests"]
 
-if "requests" in sys.modules or _NAME in sys.modules:
+if "requests" in sys.modules:
     import requests
 else:
-    sys.modules[_NAME] = _stand_in = ModuleType(_NAME)
-    _stand_in.__dict__.update(__version__="3.0.0", detect=lambda data: {"encoding": "utf-8"})
+    _made = {name: ModuleType(name) for name in _IN_PLACE if name not in sys.modules}
+    for _name, _module in _made.items():
+        _module.__dict__.update(_IN_PLACE[_name])
+    sys.modules.update(_made)
     try:
         import requests
     finally:
-        del sys.modules[_NAME]
+        for _name in _made:
+            del sys.modules[_name]

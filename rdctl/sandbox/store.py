@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
@@ -45,6 +46,8 @@ class Store:
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._idle: list[sqlite3.Connection] = []
         self.path = os.fspath(path)
+        # When nobody holds the store any more, at the latest at the end of the process.
+        weakref.finalize(self, _close, self._idle)
 
     @contextmanager
     def look(self) -> Iterator[sqlite3.Connection]:
@@ -74,11 +77,7 @@ class Store:
 
     def close(self) -> None:
         """Close the connections that nobody uses now; the store opens new ones when asked again."""
-        while self._idle:
-            self._idle.pop().close()
-
-    def __del__(self) -> None:
-        self.close()
+        _close(self._idle)
 
     @contextmanager
     def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
@@ -178,6 +177,11 @@ class Store:
         return RdctlError(
             code, f"The sandbox {self.path} cannot be used: {reason}.", hint=hint, target=self.path
         )
+
+
+def _close(idle: list[sqlite3.Connection]) -> None:
+    while idle:
+        idle.pop().close()
 
 
 @contextmanager

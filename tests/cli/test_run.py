@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from rdctl.__main__ import main
+from rdctl.__main__ import start
 from rdctl.cli import run as running
 from rdctl.cli.run import run, signals
 from rdctl.errors import Code, Ended, Exit, RdctlError, told
@@ -269,7 +269,7 @@ def test_ctrl_c_before_anything_began(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.argv", ["rdctl", "rapiddisk", "list"])
     try:
         with pytest.raises(SystemExit) as left:
-            main()
+            start()
     finally:
         gc.enable()
     assert left.value.code == 130
