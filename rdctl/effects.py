@@ -466,9 +466,8 @@ class Effects:
             raise RdctlError(
                 Code.INTERNAL, f"{effect.what} would destroy {effect.destroys}, and was not asked"
             )
-        if self.dry_run or not effect.step:
-            self.plan.append(effect.line)
         if self.dry_run:
+            self.plan.append(effect.line)
             return assume
         self._check()
         self.note(effect.line)

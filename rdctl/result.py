@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -136,7 +136,7 @@ class Report:
     """
 
     def __init__(self, outcomes: Iterable[Change | Failure]) -> None:
-        self._coming = iter(outcomes)
+        self._coming: Iterator[Change | Failure] = iter(outcomes)
         self._come: list[Change | Failure] = []
 
     def __iter__(self) -> Iterator[Change | Failure]:
@@ -146,6 +146,10 @@ class Report:
             self._come.append(outcome)
             yield outcome
 
+    def pass_through(self, change: Callable[[Change | Failure], Change | Failure]) -> None:
+        """Let those that are to come be what `change` makes of them."""
+        self._coming = map(change, self._coming)
+
     @property
     def so_far(self) -> Sequence[Change | Failure]:
         """Those that have come."""
@@ -153,8 +157,8 @@ class Report:
 
     @property
     def outcomes(self) -> Sequence[Change | Failure]:
-        for _ in self:
-            pass
+        for outcome in self._coming:
+            self._come.append(outcome)
         return self._come
 
     @property
@@ -173,7 +177,8 @@ class Report:
 
     @property
     def exit(self) -> Exit:
-        return _exit_of(self.failures, bool(self.changes))
+        failures = self.failures
+        return _exit_of(failures, len(failures) < len(self._come))
 
 
 Result = Listing | Item | Report | Plan | Text | Raw | Data

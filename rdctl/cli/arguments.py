@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from itertools import count
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -55,31 +56,29 @@ def _given(
 # --- names from standard input ------------------------------------------------------------------
 
 
-class Given(NamedTuple):
-    """A name on standard input: where (lines count from 1), the bytes there, what more they say."""
-
-    line: int
-    raw: bytes
-    properties: dict[str, str]
-
-
 class Bulk:
-    """What is known of the names of a run beyond the names themselves."""
+    """What is known of the names of a run beyond the names themselves.
+
+    `lines` has the line of each name on standard input, from 1 and of the first that has it;
+    `properties` those of the names that are given with some.
+    """
 
     def __init__(self) -> None:
         self.ndjson = False
         self.failed: str | None = None
-        self.given: dict[str, Given] = {}
-        self.separator = b"\n"
+        self.lines: dict[str, int] = {}
+        self.properties: dict[str, dict[str, str]] = {}
+        self._raw: list[bytes] = []
+        self._separator = b"\n"
         self._names: list[str] | None = None
 
     def names(self, world: World) -> list[str]:
         """The names on standard input, which is read once."""
         if self._names is None:
-            self._names = list(self._read(world))
+            self._names = self._read(world)
         return self._names
 
-    def _read(self, world: World) -> Iterator[str]:
+    def _read(self, world: World) -> list[str]:
         try:
             data = world.stdin.read(MOST_NAMES + 1)
         except OSError as error:
@@ -87,12 +86,24 @@ class Bulk:
             raise RdctlError(Code.USAGE, message) from error
         if len(data) > MOST_NAMES:
             raise RdctlError(Code.USAGE, "standard input holds more than a list of names")
-        self.separator = b"\0" if b"\0" in data else b"\n"
-        for line, raw in enumerate(data.split(self.separator), 1):
-            if raw:
-                name, properties = _record(raw, line) if self.ndjson else (_name(raw), {})
-                self.given.setdefault(name, Given(line, raw, properties))
-                yield name
+        self._separator = b"\0" if b"\0" in data else b"\n"
+        self._raw = data.split(self._separator)
+        given = map(self._record, self._raw, count(1)) if self.ndjson else map(_name, self._raw)
+        names = []
+        for line, name in enumerate(given, 1):
+            if name:
+                self.lines.setdefault(name, line)
+                names.append(name)
+        return names
+
+    def _record(self, raw: bytes, line: int) -> str:
+        """The name that a line of JSON has; the properties of the first of that name hold."""
+        if not raw:
+            return ""
+        name, properties = _record(raw, line)
+        if properties and name not in self.lines:
+            self.properties[name] = properties
+        return name
 
     def numbered(self, outcome: Change | Failure) -> Change | Failure:
         """The outcome, with the line that its name came from."""
@@ -100,10 +111,10 @@ class Bulk:
 
         if isinstance(outcome, Failure):
             return outcome._replace(error=self._numbered(outcome.error))
-        given = self.given.get(outcome.target or "")
-        if given is None:
+        line = self.lines.get(outcome.target or "")
+        if line is None:
             return outcome
-        return outcome._replace(facts={**outcome.facts, "line": given.line})
+        return outcome._replace(facts={**outcome.facts, "line": line})
 
     def numbering(self, listing: Listing, items: Iterable[Any]) -> Iterator[Any]:
         """The items; at their end the failures have their lines."""
@@ -113,16 +124,16 @@ class Bulk:
         ]
 
     def _numbered(self, error: RdctlError) -> RdctlError:
-        given = self.given.get(error.target or "")
-        return error if given is None else error.with_facts(line=given.line)
+        line = self.lines.get(error.target or "")
+        return error if line is None else error.with_facts(line=line)
 
     def located(self, error: RdctlError) -> RdctlError:
         """What refuses all names, with the line of the one that it is about."""
-        given = self.given.get(error.target or "")
-        if given is None or "line" in error.facts:
+        line = self.lines.get(error.target or "")
+        if line is None or "line" in error.facts:
             return error
-        error.message = f"standard input, line {given.line}: {error.message}"
-        return error.with_facts(line=given.line)
+        error.message = f"standard input, line {line}: {error.message}"
+        return error.with_facts(line=line)
 
     def keep_failed(self, failures: Sequence[Failure], effects: Effects) -> None:
         """Write the names that failed, each once, as they were given."""
@@ -134,7 +145,7 @@ class Bulk:
             if not targets:
                 return
         lines = [self._line(target) for target in dict.fromkeys(targets)]
-        separator = b"\0" if any(b"\n" in line for line in lines) else self.separator
+        separator = b"\0" if any(b"\n" in line for line in lines) else self._separator
         path = str(self.failed)
         text = b"".join(line + separator for line in lines)
         what = f"write {path}"
@@ -147,8 +158,8 @@ class Bulk:
 
     def _line(self, target: str) -> bytes:
         """A name as it was given; one that was typed, as it would have been."""
-        if target in self.given:
-            return self.given[target].raw
+        if target in self.lines:
+            return self._raw[self.lines[target] - 1]
         if not self.ndjson:
             return raw_bytes(target)
         import json

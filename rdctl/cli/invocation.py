@@ -338,14 +338,14 @@ def _shown(
     world = invocation.world
     bulk = bulk_of(ctx)
     if isinstance(result, Report):
-        result = Report(map(invocation.aimed, result))
+        result.pass_through(invocation.aimed)
     elif isinstance(result, Listing):
         result.items = invocation.aiming(result, result.items)
     elif isinstance(result, Raw) and result.error is not None:
         invocation.aim(result.error)
-    if isinstance(result, Report) and bulk.given:
-        result = Report(map(bulk.numbered, result))
-    if isinstance(result, Listing) and bulk.given:
+    if isinstance(result, Report) and bulk.lines:
+        result.pass_through(bulk.numbered)
+    if isinstance(result, Listing) and bulk.lines:
         result.items = bulk.numbering(result, result.items)
     invocation.report = report = result if isinstance(result, Report) else None
     dry_run = invocation.effects.dry_run

@@ -87,14 +87,12 @@ def wanted_keys(arguments: Arguments) -> Sent:
 
 def containers(arguments: Arguments) -> Sent:
     """`own` has the properties that a name has beside those of all."""
-    own = arguments.get("own", {})
-    entries = []
-    for name in arguments["names"]:
-        entry: dict[str, Any] = {"name": name}
-        properties = {**arguments.get("properties", {}), **own.get(name, {})}
-        entry |= {"properties": properties} if properties else {}
-        entry |= {"system": arguments["system"]} if arguments.get("system") else {}
-        entries.append(entry)
+    shared = {key: arguments[key] for key in ("properties", "system") if arguments.get(key)}
+    entries = [{"name": name, **shared} for name in arguments["names"]]
+    if own := arguments.get("own"):
+        for entry in entries:
+            if entry["name"] in own:
+                entry["properties"] = {**shared.get("properties", {}), **own[entry["name"]]}
     return Sent(encoded({"containers": entries}))
 
 

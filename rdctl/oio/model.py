@@ -29,7 +29,7 @@ class Place(NamedTuple):
     @property
     def name(self) -> str:
         """The name of the target as people say it."""
-        return self.path or self.content_id or self.container
+        return self.path or self.content_id or self.reference or self.cid or ""
 
     @property
     def shown(self) -> str:

@@ -12,6 +12,8 @@ NOTHING = "-"
 
 def text(value: Any) -> str:
     """Any value on one line, harmless to a terminal."""
+    if isinstance(value, str):
+        return escape(value)
     if value is None:
         return NOTHING
     if isinstance(value, bool):

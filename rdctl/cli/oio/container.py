@@ -68,8 +68,7 @@ def create(
 
     Several go to the server a hundred at a time. One that exists is left as it is, without these
     properties, and that is no error."""
-    given = bulk_of(click.get_current_context()).given
-    own = {name: entry.properties for name, entry in given.items() if entry.properties}
+    own = bulk_of(click.get_current_context()).properties
     return site.oio.containers.create(places, properties, system, own)
 
 

@@ -110,7 +110,7 @@ class Acts:
         **arguments: Any,
     ) -> Iterator[Change | Failure]:
         """One request for many targets: an outcome a name, also when the whole request failed."""
-        names = [place.path or place.reference or "" for place in batch]
+        names = [place.name for place in batch]
         try:
             outcomes = self._change(
                 name,
@@ -123,8 +123,8 @@ class Acts:
                 **arguments,
             )
         except RdctlError as error:
-            for place in batch:
-                yield Failure(action, _for_target(error, place.name))
+            for entry in names:
+                yield Failure(action, _for_target(error, entry))
             return
         told = {outcome.name: outcome for outcome in outcomes}
         for place, entry in zip(batch, names, strict=True):
@@ -133,7 +133,7 @@ class Acts:
                 unnamed = RdctlError(Code.UNPROVEN, "the reply does not name it", target=entry)
                 yield Failure(action, unnamed)
             elif outcome.status in OK:
-                yield self._done(action, place.name)
+                yield self._done(action, entry)
             else:
                 yield done(outcome) or Failure(
                     action, self._proxy.error(outcome.status, outcome.message, place)
