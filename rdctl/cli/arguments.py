@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rdctl.effects import Effects
-    from rdctl.result import Change, Failure, Listing
+    from rdctl.result import Failure, Listing
     from rdctl.world import World
 
 # More than this from standard input is no list of names.
@@ -105,27 +105,17 @@ class Bulk:
             self.properties[name] = properties
         return name
 
-    def numbered(self, outcome: Change | Failure) -> Change | Failure:
-        """The outcome, with the line that its name came from."""
-        from rdctl.result import Failure
-
-        if isinstance(outcome, Failure):
-            return outcome._replace(error=self._numbered(outcome.error))
-        line = self.lines.get(outcome.target or "")
-        if line is None:
-            return outcome
-        return outcome._replace(facts={**outcome.facts, "line": line})
-
     def numbering(self, listing: Listing, items: Iterable[Any]) -> Iterator[Any]:
         """The items; at their end the failures have their lines."""
         yield from items
-        listing.failures = [
-            failure._replace(error=self._numbered(failure.error)) for failure in listing.failures
-        ]
+        listing.failures = [self.numbered(failure) for failure in listing.failures]
 
-    def _numbered(self, error: RdctlError) -> RdctlError:
-        line = self.lines.get(error.target or "")
-        return error if line is None else error.with_facts(line=line)
+    def numbered(self, failure: Failure) -> Failure:
+        """The failure, with the line that its name came from."""
+        line = self.lines.get(failure.error.target or "")
+        return (
+            failure if line is None else failure._replace(error=failure.error.with_facts(line=line))
+        )
 
     def located(self, error: RdctlError) -> RdctlError:
         """What refuses all names, with the line of the one that it is about."""

@@ -8,7 +8,7 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from rdctl.cli.arguments import bulk_of
+from rdctl.cli.arguments import Bulk, bulk_of
 from rdctl.cli.messages import show_error, show_failures
 from rdctl.cli.options import INVOCATION, flags_of
 from rdctl.config import Config, Settings, resolve, several
@@ -344,7 +344,7 @@ def _shown(
     elif isinstance(result, Raw) and result.error is not None:
         invocation.aim(result.error)
     if isinstance(result, Report) and bulk.lines:
-        result.pass_through(bulk.numbered)
+        result.pass_through(_numbering(bulk, view))
     if isinstance(result, Listing) and bulk.lines:
         result.items = bulk.numbering(result, result.items)
     invocation.report = report = result if isinstance(result, Report) else None
@@ -383,6 +383,18 @@ def _shown(
         show_error(world, result.error)
         return int(result.error.exit)
     return int(report.exit if report is not None else Exit.OK)
+
+
+def _numbering(bulk: Bulk, view: View) -> Callable[[Change | Failure], Change | Failure]:
+    """What gives outcomes the lines that their names came from; a sentence has no place for it."""
+
+    def numbered(outcome: Change | Failure) -> Change | Failure:
+        if isinstance(outcome, Failure):
+            return bulk.numbered(outcome)
+        line = None if view.in_words else bulk.lines.get(outcome.target or "")
+        return outcome if line is None else outcome._replace(facts={**outcome.facts, "line": line})
+
+    return numbered
 
 
 def _completed(report: Report) -> BaseException | None:

@@ -50,6 +50,11 @@ class View(NamedTuple):
         """Whether all that is shown must be known before any of it is written."""
         return self.format in ("json", "yaml") or bool(self.query or self.table_style)
 
+    @property
+    def in_words(self) -> bool:
+        """Whether a change is a sentence, not data."""
+        return self.format == "table" and not (self.query or self.table_style)
+
 
 def check(view: View, schema: Schema | None) -> None:
     """Raise a usage error for a column or a query that cannot be, before anything is done."""
@@ -526,18 +531,17 @@ _PAST = {
 
 def _told(change: Change, view: View) -> str:
     """A change in words: `rd1 created (64.0 MiB)`, `photos: raw-insert done`."""
-    action = change.action
-    past = change.past or _PAST.get(action, action.rstrip("e") + "ed")
-    target = cells.text(change.target)
+    action, target = change.action, cells.text(change.target)
+    past = change.past or _PAST.get(action) or action.rstrip("e") + "ed"
     words = f"{target}: {action} done" if "-" in action else f"{target} {past}"
     if change.changed is False:
         words += " already, nothing to do"
     if change.context:
         words = f"{change.context}: {words}"
-    facts = [_fact(key, value, view) for key, value in change.facts.items() if key != "line"]
-    told = ", ".join(fact for fact in facts if fact)
-    if told:
-        words += f" ({told})"
+    if change.facts:
+        facts = (_fact(key, value, view) for key, value in change.facts.items())
+        if told := ", ".join(fact for fact in facts if fact):
+            words += f" ({told})"
     if change.changed and change.verified is None:
         words += ", as the server says; it cannot be seen from here"
     return words

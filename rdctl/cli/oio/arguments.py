@@ -100,8 +100,7 @@ def _places(
     if kind != "content":
         if cid:
             return [site.oio.place(cid=cid)]
-        names = _taken(context, given, several, _WORDS[kind])
-        return [site.oio.place(reference=name) for name in names]
+        return site.oio.places(_taken(context, given, several, _WORDS[kind]))
     container = None if cid else _taken(context, given, False, "CONTAINER")[0]
     if content_id:
         return [site.oio.place(container, cid, None, content_id, version)]

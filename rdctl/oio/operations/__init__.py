@@ -3,7 +3,7 @@ confirm, report. A module a noun, as in `cli/oio`; the wire is in `proxy` and `r
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,11 @@ class OpenIO(Acts):
         """A target in the account of the settings."""
         account = None if cid else self.account_name(None)
         return Place(account, reference, cid, path, content_id, version)
+
+    def places(self, references: Iterable[str]) -> list[Place]:
+        """References or containers in the account of the settings."""
+        account = self.account_name(None)
+        return [Place(account, reference) for reference in references]
 
     def api(
         self,
