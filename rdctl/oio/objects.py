@@ -13,12 +13,12 @@ import shlex
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from itertools import groupby
 from typing import IO, Any, NamedTuple
 from urllib.parse import quote
 
-from rdctl.bulk import Stopped, Workers
+from rdctl.bulk import WAKE_SECONDS, Stopped, Workers
 from rdctl.effects import Effects
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.bodies import escaped
@@ -243,32 +243,33 @@ class Sending:
         if self._effects.dry_run:
             return self._planned()
         if len(self.positions) == 1:
-            chunks, whole = self._position(self.positions[0])
+            chunks, hash = self._position(self.positions[0])
             self._source.check()
-            return self._sent([chunks], whole)
+            return self._sent([chunks], hash)
         sent: list[list[dict[str, Any]]] = []
         fault: RdctlError | None = None
-        with _Whole(self._source, self.positions, self._stop) as whole_of:
+        whole = _Whole(self._source, self.positions, self._parallel, self._check)
 
-            def attempt(position: Position) -> list[dict[str, Any]] | RdctlError:
-                whole_of.may_go_on()
-                try:
-                    return self._position(position)[0]
-                except RdctlError as error:
-                    self._stop.set()
-                    return error
-                except _Ended:
-                    return []
+        def attempt(position: Position) -> list[dict[str, Any]] | RdctlError:
+            try:
+                whole.begin()
+                return self._position(position)[0]
+            except RdctlError as error:
+                self._stop.set()
+                return error
+            except _Ended:
+                return []
 
-            for outcome in self._workers.ordered(attempt, self.positions, self._parallel):
-                if isinstance(outcome, RdctlError):
-                    fault = fault or outcome
-                else:
-                    sent.append(outcome)
-            if fault is not None:
-                raise fault
-            self._source.check()
-            return self._sent(sent, whole_of.result())
+        whole.start()
+        for outcome in self._workers.ordered(attempt, self.positions, self._parallel):
+            if isinstance(outcome, RdctlError):
+                fault = fault or outcome
+            else:
+                sent.append(outcome)
+        if fault is not None:
+            raise fault
+        self._source.check()
+        return self._sent(sent, whole.hexdigest())
 
     def _planned(self) -> Sent:
         """In a dry run the file is not read."""
@@ -303,12 +304,11 @@ class Sending:
                 self._busy.notify_all()
 
     def _replicas(self, position: Position) -> tuple[list[dict[str, Any]], str]:
-        digest = md5()
         if len(position.copies) == 1 and position.size <= BLOCK:
             # Most chunks of small objects: no thread is worth its while.
             self._check()
             data = b"".join(self._source.blocks(position.offset, position.size))
-            digest.update(data)
+            hash = _hex(data)
             runs = [_Run(self, position, position.copies[0])]
             runs[0].deliver([data])
             self._workers.progress.advance(len(data))
@@ -318,25 +318,29 @@ class Sending:
             for thread in threads:
                 thread.start()
             try:
-                for block in self._source.blocks(position.offset, position.size):
-                    self._check()
-                    if all(run.over for run in runs):
-                        break
+                # Of one part alone: beside the reading, which has a processor to spare.
+                alone = len(self.positions) == 1
+                with Digest() if alone else nullcontext(md5()) as digest:
+                    for block in self._source.blocks(position.offset, position.size):
+                        self._check()
+                        if all(run.over for run in runs):
+                            break
+                        for run in runs:
+                            run.give(block)
+                        digest.update(block)
+                        self._workers.progress.advance(len(block))
                     for run in runs:
-                        run.give(block)
-                    digest.update(block)
-                    self._workers.progress.advance(len(block))
+                        run.give(None)
+                    hash = str(digest.hexdigest()).upper()
             except BaseException:
                 for run in runs:
                     run.abort()
                 for thread in threads:
                     thread.join(ABORT_SECONDS)
                 raise
-            for run in runs:
-                run.give(None)
             for thread in threads:
                 thread.join()
-        return self._judged(position, runs, digest.hexdigest().upper())
+        return self._judged(position, runs, hash)
 
     def _judged(
         self, position: Position, runs: Sequence[_Run], hash: str
@@ -470,49 +474,62 @@ class _Run:
 
 
 class _Whole:
-    """The MD5 of a whole file, worked out beside its parts and never far before them: so its bytes
-    are still in memory."""
+    """The MD5 of a whole file, worked out beside its parts, and neither far before nor far behind
+    them: so its bytes are still in memory, and no part is sent while only it is left to do."""
 
     def __init__(
-        self, source: Source, positions: Sequence[Position], stop: threading.Event
+        self,
+        source: Source,
+        positions: Sequence[Position],
+        apart: int,
+        check: Callable[[], None],
     ) -> None:
+        """At most `apart` parts lie between; what `check` raises ends it."""
         self._source = source
         self._positions = positions
-        self._stop = stop
-        self._begun = threading.Semaphore(0)
+        self._apart = apart
+        self._check = check
+        self._changed = threading.Condition()
+        self._begun = self._done = 0
         self._digest = md5()
-        self._fault: RdctlError | None = None
+        self._fault: BaseException | None = None
         self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> _Whole:
-        self._thread.start()
-        return self
+    def begin(self) -> None:
+        """One more part is begun, when that may be."""
+        self._advance(begun=1, when=lambda: self._begun < self._done + self._apart)
 
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if error is not None:
-            self._stop.set()
-            self._begun.release()
-
-    def may_go_on(self) -> None:
-        """One more part was begun."""
-        self._begun.release()
-
-    def result(self) -> str:
+    def hexdigest(self) -> str:
+        """Of all parts, in upper case."""
         self._thread.join()
         if self._fault is not None:
             raise self._fault
         return str(self._digest.hexdigest()).upper()
 
+    def start(self) -> None:
+        self._thread.start()
+
     def _run(self) -> None:
         try:
             for position in self._positions:
-                self._begun.acquire()
+                self._advance(when=lambda: self._begun > self._done)
                 for block in self._source.blocks(position.offset, position.size):
-                    if self._stop.is_set():
-                        return
+                    self._check()
                     self._digest.update(block)
-        except RdctlError as error:
+                self._advance(done=1)
+        except (RdctlError, Stopped, _Ended) as error:
             self._fault = error
+            self._advance()
+
+    def _advance(
+        self, *, begun: int = 0, done: int = 0, when: Callable[[], bool] = lambda: True
+    ) -> None:
+        with self._changed:
+            while not self._changed.wait_for(lambda: self._fault or when(), WAKE_SECONDS):
+                self._check()
+            self._begun += begun
+            self._done += done
+            self._changed.notify_all()
 
 
 def _too_few(
@@ -749,7 +766,7 @@ def _cut(positions: Sequence[Position], span: Span) -> Iterator[_Piece]:
             first += size
 
 
-def _hex(data: memoryview) -> str:
+def _hex(data: memoryview | bytes) -> str:
     return hashlib.md5(data, usedforsecurity=False).hexdigest().upper()
 
 
