@@ -65,10 +65,23 @@ class Change(NamedTuple):
     past: str | None = None
     context: str | None = None
 
+    def with_line(self, line: int) -> Change:
+        """The change, with the line that its target came from."""
+        facts = {**self.facts, "line": line}
+        # Half of what `_replace` takes.
+        return Change(
+            self.action, self.target, self.changed, self.verified, facts, self.past, self.context
+        )
+
     def data(self) -> dict[str, Any]:
-        head: dict[str, Any] = {"context": self.context} if self.context else {}
-        head |= {"action": self.action, "target": self.target}
-        return {**head, "changed": self.changed, "verified": self.verified, **self.facts}
+        data = {
+            "action": self.action,
+            "target": self.target,
+            "changed": self.changed,
+            "verified": self.verified,
+            **self.facts,
+        }
+        return {"context": self.context, **data} if self.context else data
 
 
 class Failure(NamedTuple):

@@ -392,7 +392,7 @@ def _numbering(bulk: Bulk, view: View) -> Callable[[Change | Failure], Change | 
         if isinstance(outcome, Failure):
             return bulk.numbered(outcome)
         line = None if view.in_words else bulk.lines.get(outcome.target or "")
-        return outcome if line is None else outcome._replace(facts={**outcome.facts, "line": line})
+        return outcome if line is None else outcome.with_line(line)
 
     return numbered
 
