@@ -13,7 +13,7 @@ CLEAR := --clear
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-oldest test-kernel lint bench format generate venv clean
+.PHONY: help demo test test-oldest test-kernel lint bench bench-kernel format generate venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -42,6 +42,9 @@ lint: $(STAMP) ## ruff and mypy
 
 bench: $(STAMP) ## start-up times and throughput, measured
 	@$(PY) -m tests.bench
+
+bench-kernel: $(STAMP) ## beside the C command rapiddisk, in the virtual machine of test-kernel
+	@bash tests/kernel/run --bench local
 
 format: $(STAMP) ## puts the code into shape
 	@$(PY) -m ruff check --fix .
