@@ -125,6 +125,7 @@ def test_metadata(metadata: Message) -> None:
         "rich",
         "requests",
         "tabulate",
+        "urllib3",
         "PyYAML",
         "jmespath",
     }
