@@ -10,7 +10,7 @@ import click
 
 from rdctl.cli.options import BULK, parsed
 from rdctl.errors import Code, RdctlError
-from rdctl.units import defuse, parse_mib, raw_bytes
+from rdctl.units import defuse, escape, parse_mib, quoted, raw_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -60,7 +60,8 @@ class Bulk:
     """What is known of the names of a run beyond the names themselves.
 
     `lines` has the line of each name on standard input, from 1 and of the first that has it;
-    `properties` those of the names that are given with some.
+    `properties` those of the names that are given with some; `contexts` the contexts that rows are
+    said to be of, with the name of the first.
     """
 
     def __init__(self) -> None:
@@ -68,6 +69,7 @@ class Bulk:
         self.failed: str | None = None
         self.lines: dict[str, int] = {}
         self.properties: dict[str, dict[str, str]] = {}
+        self.contexts: dict[str, str] = {}
         self._raw: list[bytes] = []
         self._separator = b"\n"
         self._names: list[str] | None = None
@@ -100,10 +102,21 @@ class Bulk:
         """The name that a line of JSON has; the properties of the first of that name hold."""
         if not raw:
             return ""
-        name, properties = _record(raw, line)
+        name, properties, context = _record(raw, line)
+        if context is not None:
+            self.contexts.setdefault(context, name)
         if properties and name not in self.lines:
             self.properties[name] = properties
         return name
+
+    def stay_in(self, context: str | None) -> None:
+        """Raise where a row is of another context than that; None: there are several. It would be
+        taken for what has the same name there."""
+        for other, name in self.contexts.items():
+            if other != context:
+                message = f"{escape(name)} is of the context {escape(other)} alone"
+                hint = f"Give the rows of each context to a run of its own: -c {quoted(other)}"
+                raise self.located(RdctlError(Code.USAGE, message, hint=hint, target=name))
 
     def numbering(self, listing: Listing, items: Iterable[Any]) -> Iterator[Any]:
         """The items; at their end the failures have their lines."""
@@ -171,8 +184,8 @@ def _name(raw: bytes) -> str:
 _NAMED_BY = ("name", "path", "container", "reference", "device", "address", "type", "target")
 
 
-def _record(raw: bytes, line: int) -> tuple[str, dict[str, str]]:
-    """A line of JSON: its name and its properties."""
+def _record(raw: bytes, line: int) -> tuple[str, dict[str, str], str | None]:
+    """A line of JSON: its name, its properties, and the context that it is of."""
     import json
 
     where = f"standard input, line {line}"
@@ -199,7 +212,8 @@ def _record(raw: bytes, line: int) -> tuple[str, dict[str, str]]:
         isinstance(entry, str) for entry in properties.values()
     ):
         raise RdctlError(Code.USAGE, f"{where}: properties are texts by their names")
-    return name, properties
+    context = found.get("context")
+    return name, properties, context if isinstance(context, str) else None
 
 
 def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:

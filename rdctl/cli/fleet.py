@@ -34,8 +34,10 @@ def result(
             f"{ctx.command_path} works in one context at a time",
             hint=f"Name one of: {', '.join(contexts)}.",
         )
+    bulk = bulk_of(ctx)
     if "-" in ctx.params.get("words", ()):
-        bulk_of(ctx).names(ctx.obj)  # read once, before all ask for it
+        bulk.names(ctx.obj)  # read once, before all ask for it
+    bulk.stay_in(None)
     question = _Question(invocation)
     runs = []
     for name, itself in contexts.items():
@@ -224,7 +226,6 @@ def _listing(command: Command, runs: Sequence[_Run]) -> Listing:
                 listing.verdict = max(listing.verdict, found.verdict)
                 if found.marker is not None:
                     listing.markers[run.context] = found.marker
-                listing.verdict = max(listing.verdict, found.verdict)
             listing.answered |= not (isinstance(found, Listing) and found.failures)
 
     listing.items = rows()

@@ -326,6 +326,10 @@ def _result(command: Command, ctx: click.Context, invocation: Invocation) -> Res
 
         return fleet.result(command, ctx, invocation, invocation.contexts)
     site = invocation.site()
+    bulk = bulk_of(ctx)
+    if bulk.ndjson and "-" in ctx.params.get("words", ()):
+        bulk.names(invocation.world)
+    bulk.stay_in(site.settings.context)
     invocation.in_sandbox = site.in_sandbox
     found: Result = ctx.invoke(command.callback, site, **ctx.params)
     return found

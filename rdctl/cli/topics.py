@@ -197,6 +197,8 @@ def output() -> list[Section]:
                 " each ended by NUL, or with --ndjson as objects, one a line, whose name and"
                 " properties count (a listing's own -o ndjson will do):",
                 Lines(_NAMES),
+                "An object that says its context, as a listing of several contexts does, is taken"
+                " in that one alone: a run that is for another, or for several, is refused.",
                 "--parallel N works on so many at a time; the results come in the order of the"
                 " names, one a name, each with its line in json, ndjson, csv, tsv and messages."
                 " --failed FILE writes the names that failed, as they were given: input for the"

@@ -397,6 +397,31 @@ def test_a_change_names_all_contexts(rdctl: Program, crowds: dict[str, Crowd]) -
     assert [sorted(one.names) for one in crowds.values()] == [["x", "y"], [], ["x", "y"]]
 
 
+OF_TWO = b'{"context": "a", "name": "x"}\n{"context": "b", "name": "y"}\n'
+
+
+@pytest.mark.parametrize("words", ["oio container destroy -", "rapiddisk remove -"])
+@pytest.mark.parametrize(
+    ("where", "rows", "line"),
+    [("a,b", OF_TWO, 1), ("a", OF_TWO, 2), ("b", OF_TWO, 1), ("c", OF_TWO, 1)],
+)
+def test_rows_of_one_context_reach_no_other(
+    rdctl: Program, crowds: dict[str, Crowd], words: str, where: str, rows: bytes, line: int
+) -> None:
+    """A listing of several contexts says of each row where it is."""
+    ran = rdctl("-c", where, *words.split(), "--ndjson", "--yes", "--json", stdin=rows)
+    assert (ran.code, ran.json["error"]["code"]) == (2, "usage")
+    assert f"standard input, line {line}: " in ran.err
+    assert [one.requests for one in crowds.values()] == [[], [], []]
+
+
+def test_rows_of_a_context_go_back_to_it(rdctl: Program, crowds: dict[str, Crowd]) -> None:
+    words = "oio container destroy - --ndjson --yes --json"
+    ran = rdctl("-c", "a", *words.split(), stdin=OF_TWO.splitlines()[0])
+    assert (ran.code, ran.json["results"][0]["line"]) == (0, 1)
+    assert [one.names for one in crowds.values()] == [["x"], [], []]
+
+
 def test_many_names_are_asked_for_once(rdctl: Program, crowds: dict[str, Crowd]) -> None:
     """As a whole, not by the batch that comes first."""
     names = "".join(f"n{number}\n" for number in range(500)).encode()
