@@ -316,6 +316,18 @@ def _keep_failed(failures: Sequence[Failure], ctx: click.Context, invocation: In
 
 
 def _result(command: Command, ctx: click.Context, invocation: Invocation) -> Result:
+    """What the verb returns; the hints in it lead to where it is from."""
+    result = _called(command, ctx, invocation)
+    if isinstance(result, Report):
+        result.pass_through(invocation.aimed)
+    elif isinstance(result, Listing):
+        result.items = invocation.aiming(result, result.items)
+    elif isinstance(result, Raw) and result.error is not None:
+        invocation.aim(result.error)
+    return result
+
+
+def _called(command: Command, ctx: click.Context, invocation: Invocation) -> Result:
     """What the verb returns, of one site or of a fleet of them."""
     assert command.callback is not None
     if not command.on_site:
@@ -341,12 +353,6 @@ def _shown(
     """Show it; the exit code that follows from it."""
     world = invocation.world
     bulk = bulk_of(ctx)
-    if isinstance(result, Report):
-        result.pass_through(invocation.aimed)
-    elif isinstance(result, Listing):
-        result.items = invocation.aiming(result, result.items)
-    elif isinstance(result, Raw) and result.error is not None:
-        invocation.aim(result.error)
     if isinstance(result, Report) and bulk.lines:
         result.pass_through(_numbering(bulk, view))
     if isinstance(result, Listing) and bulk.lines:

@@ -409,6 +409,8 @@ def test_of_several_the_last_ends_it(
     assert ran.code == 3
     assert "rdctl: show: there is no a in " in ran.err
     assert "rdctl: show: there is no b in " in ran.err
+    # The hint leads to the system that was watched.
+    assert "rdctl -c sandbox oio reference show b" in ran.err
     if not tty:
         shown = [
             [row["container"] if row.get("container") else row["error"]["target"] for row in sample]

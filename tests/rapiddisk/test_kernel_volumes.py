@@ -4,7 +4,6 @@ happen."""
 from __future__ import annotations
 
 import errno
-import json
 import time
 from collections.abc import Callable
 from typing import Any
@@ -431,13 +430,13 @@ def test_a_command_is_written_at_once(kernel: FakeKernel, local: Local) -> None:
 def test_the_driver_needs_no_program(tmp_path: Any) -> None:
     """It takes a root and system calls, and nothing else of the process."""
     kernel = FakeKernel(tmp_path / "root")
-    effects = Effects(ask=lambda losses: None)
+    trace: list[str] = []
+    effects = Effects(ask=lambda losses: None, trace=trace.append)
     driver = Kernel(
         str(kernel.root), kernel, effects, warn=lambda text: None, sleep=lambda seconds: None
     )
     driver.create(8, None)
     assert [volume.device for volume in driver.inventory().volumes] == ["rd0"]
     assert effects.done == ["create rd0"]
-    assert json.dumps(effects.plan) == json.dumps(
-        [f"echo 'rapiddisk attach 0 8388608' > {kernel.root}/sys/kernel/rapiddisk/mgmt"]
-    )
+    mgmt = f"{kernel.root}/sys/kernel/rapiddisk/mgmt"
+    assert f"echo 'rapiddisk attach 0 8388608' > {mgmt}" in trace

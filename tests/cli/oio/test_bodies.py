@@ -21,7 +21,7 @@ EVERY = (INSERT, UPDATE, DELETE, CREATE, SPARE)
 TEXTS = [
     ("", "no JSON at line 1, column 1: Expecting value"),
     ("[\n  1,\n  oops]", "no JSON at line 3, column 3: Expecting value"),
-    ('{"a": 1,}', "no JSON at line 1, column 9"),
+    ('{"a": 1,}', "no JSON at line 1, column "),  # 8 or 9, by the version of Python
     ("[] []", "no JSON at line 1, column 4: Extra data"),
     ("[NaN]", "NaN is no JSON"),
     ("[-Infinity]", "-Infinity is no JSON"),
