@@ -332,8 +332,8 @@ def _write_pairs(pairs: Mapping[str, Any], out: Stream) -> None:
 
 
 def _write_nested(rows: Sequence[Mapping[str, Any]], view: View, out: Stream) -> None:
-    """The inner things' keys are their headings."""
-    keys = list(rows[0])
+    """The inner things' keys are their headings; what is null in all of them is left out."""
+    keys = [key for key in rows[0] if any(row.get(key) is not None for row in rows)]
 
     def shown(row: Mapping[str, Any], key: str) -> str:
         value = row.get(key)

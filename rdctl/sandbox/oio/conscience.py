@@ -93,8 +93,8 @@ def is_address(value: object) -> bool:
 def services(connection: sqlite3.Connection, type: str | None = None) -> list[Service]:
     rows = connection.execute(
         "SELECT type, address, coalesce(locked, score) AS score, tags FROM oio_services"
-        " WHERE ns = ? AND (?2 IS NULL OR type = ?2) ORDER BY rowid",
-        (NAMESPACE, type),
+        " WHERE ns = ? AND (? IS NULL OR type = ?) ORDER BY rowid",
+        (NAMESPACE, type, type),
     )
     return [
         Service(row["type"], row["address"], row["score"], json.loads(row["tags"])) for row in rows
@@ -277,8 +277,8 @@ def list_local(connection: sqlite3.Connection, request: Request) -> Reply:
     type = _managed_type(request) if request.has("type") else None
     rows = connection.execute(
         "SELECT ns, type, address, tags FROM oio_services"
-        " WHERE ?1 IS NULL OR (ns = ?2 AND type = ?1) ORDER BY rowid",
-        (type, NAMESPACE),
+        " WHERE ? IS NULL OR (ns = ? AND type = ?) ORDER BY rowid",
+        (type, NAMESPACE, type),
     )
     return answer(
         [

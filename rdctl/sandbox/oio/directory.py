@@ -91,8 +91,8 @@ def links(
     connection: sqlite3.Connection, cid: str, type: str | None = None
 ) -> list[dict[str, Any]]:
     rows = connection.execute(
-        "SELECT seq, type, host, args FROM oio_links WHERE cid = ? AND (?2 IS NULL OR type = ?2)",
-        (cid, type),
+        "SELECT seq, type, host, args FROM oio_links WHERE cid = ? AND (? IS NULL OR type = ?)",
+        (cid, type, type),
     )
     return [dict(row) for row in rows]
 
