@@ -70,7 +70,7 @@ class Bulk:
         self.lines: dict[str, int] = {}
         self.properties: dict[str, dict[str, str]] = {}
         self.contexts: dict[str, str] = {}
-        self._raw: list[bytes] = []
+        self._rows: list[bytes] = []
         self._separator = b"\n"
         self._names: list[str] | None = None
 
@@ -89,8 +89,10 @@ class Bulk:
         if len(data) > MOST_NAMES:
             raise RdctlError(Code.USAGE, "standard input holds more than a list of names")
         self._separator = b"\0" if b"\0" in data else b"\n"
-        self._raw = data.split(self._separator)
-        given = map(self._record, self._raw, count(1)) if self.ndjson else map(_name, self._raw)
+        given: Iterable[str] = _name(data).split(_name(self._separator))
+        if self.ndjson:
+            self._rows = data.split(self._separator)
+            given = map(self._record, self._rows, count(1))
         names = []
         for line, name in enumerate(given, 1):
             if name:
@@ -161,10 +163,10 @@ class Bulk:
 
     def _line(self, target: str) -> bytes:
         """A name as it was given; one that was typed, as it would have been."""
-        if target in self.lines:
-            return self._raw[self.lines[target] - 1]
         if not self.ndjson:
             return raw_bytes(target)
+        if target in self.lines:
+            return self._rows[self.lines[target] - 1]
         import json
 
         return json.dumps({"name": target, "name_hex": raw_bytes(target).hex()}).encode()

@@ -114,16 +114,17 @@ def _taken(context: click.Context, given: list[str], several: bool, word: str) -
     if not given:
         raise click.UsageError(f"Missing argument '{word}'.", context)
     if not several:
-        return [_name(given.pop(0), word)]
+        return _usable([given.pop(0)], word)
     names = expanded(context, given)
     given.clear()
-    return [_name(name, word) for name in names]
+    return _usable(names, word)
 
 
-def _name(name: str, word: str) -> str:
-    if not name or "\0" in name:
-        raise RdctlError(Code.USAGE, f"{word} is empty" if not name else f"{word} holds a NUL")
-    return name
+def _usable(names: list[str], word: str) -> list[str]:
+    for name in names:
+        if not name or "\0" in name:
+            raise RdctlError(Code.USAGE, f"{word} holds a NUL" if name else f"{word} is empty")
+    return names
 
 
 def _rest(context: click.Context, given: list[str], rest: str) -> list[Any]:
