@@ -196,8 +196,8 @@ def local_list(bench: Bench) -> Section:
         Row("`python3 -c pass`", (bench.python, "-c", "pass"), against=theirs, lacking=module),
     ]
     text = (
-        "The volumes of this machine, read from the kernel, against RapidDisk's own program; most"
-        " of the difference is the start of Python and of click."
+        "The volumes of this machine, read from the kernel, against RapidDisk's own program;"
+        " nearly all of the difference is start-up: of Python, of click, of rdctl."
         " `make bench-kernel` measures it where the module is not loaded: in a virtual machine."
     )
     return Section("Local list", text, rows, bench.few(21, 5))
