@@ -8,11 +8,10 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import contextmanager
-from types import FrameType
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from rdctl.effects import ENDING
+from rdctl.effects import ENDING, signals_to
 from rdctl.errors import Code, RdctlError
 
 if TYPE_CHECKING:
@@ -158,13 +157,12 @@ class Workers:
     @contextmanager
     def held_signals(self) -> Iterator[Callable[[], None]]:
         """The first signal only sets `stopping`; gives what raises it then."""
-        before: dict[int, Callable[[int, FrameType | None], Any]] = {}
-        heard: list[int] = []
+        heard: list[Callable[[], object]] = []
 
-        def hear(number: int, frame: FrameType | None) -> None:
+        def hear(number: int, usual: Callable[[], object]) -> None:
             if heard:
-                before[number](number, frame)
-            heard.append(number)
+                usual()
+            heard.append(usual)
             self.ended_by = _CODES[signal.Signals(number)]
             self.stopping.set()
             self.progress.end()
@@ -173,19 +171,10 @@ class Workers:
 
         def raise_signal() -> None:
             if heard:
-                before[heard[0]](heard[0], None)
+                heard[0]()
 
-        try:
-            if self._patient and threading.current_thread() is threading.main_thread():
-                for ending in ENDING:
-                    handler = signal.getsignal(ending)
-                    if callable(handler):
-                        before[ending] = handler
-                        signal.signal(ending, hear)
+        with signals_to(hear) if self._patient else nullcontext():
             yield raise_signal
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
 
 def not_begun(code: Code, target: str) -> RdctlError:

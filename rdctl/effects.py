@@ -406,6 +406,30 @@ _WAS_NOT_DONE = (errno.ENOENT, errno.EEXIST, errno.ENXIO, errno.ENODEV)
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
+@contextmanager
+def signals_to(hear: Callable[[int, Callable[[], object]], object]) -> Iterator[None]:
+    """Signals that end the process go to `hear(number, usual)`; `usual()` does what they did
+    before. Only in the main thread, whose they are."""
+    before: dict[int, Callable[[int, FrameType | None], Any]] = {}
+
+    def heard(number: int, frame: FrameType | None) -> None:
+        hear(number, lambda: before[number](number, frame))
+
+    try:
+        for ending in ENDING:
+            handler = signal.getsignal(ending)
+            if callable(handler):
+                before[ending] = handler
+                signal.signal(ending, heard)
+    except ValueError:
+        before.clear()
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class Effects:
     """Performs effects, or in a dry run only lists them.
 
@@ -538,30 +562,18 @@ class Effects:
     def _one_interruption(self, undo: Sequence[Effect[Any]]) -> Iterator[None]:
         """The first signal ends what is under way; who sends more while that is undone is told how
         much is left."""
-        before: dict[int, Callable[[int, FrameType | None], Any]] = {}
         heard = False
 
-        def hear(number: int, frame: FrameType | None) -> None:
+        def hear(number: int, usual: Callable[[], object]) -> None:
             nonlocal heard
             if not heard:
                 heard = True
-                before[number](number, frame)
+                usual()
             elif self._tell is not None:
                 self._tell(f"undoing what was begun: {len(undo)} steps left")
 
-        try:
-            for ending in ENDING:
-                handler = signal.getsignal(ending)
-                if callable(handler):
-                    before[ending] = handler
-                    signal.signal(ending, hear)
-        except ValueError:
-            before.clear()  # signals are the main thread's
-        try:
+        with signals_to(hear):
             yield
-        finally:
-            for number, handler in before.items():
-                signal.signal(number, handler)
 
     def note(self, line: str, about: str = "") -> None:
         """A line in the trace; `about` tells which one it belongs to, where another thread's
@@ -577,21 +589,13 @@ def _signals_held() -> Iterator[None]:
     """Signals that end the process arrive at the end of this. The mask keeps them from a system
     call; it is this thread's alone, so another thread's signal is kept by the handlers."""
     heard: list[int] = []
-    before: dict[int, Any] = {}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:
-        for ending in ENDING:
-            handler = signal.getsignal(ending)
-            if callable(handler):
-                before[ending] = handler
-                signal.signal(ending, lambda number, frame: heard.append(number))
-    except ValueError:
-        before.clear()  # handlers are the main thread's
-    try:
-        yield
+        with signals_to(lambda number, usual: heard.append(number)):
+            try:
+                yield
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        for number, handler in before.items():
-            signal.signal(number, handler)
         for number in heard:
             signal.raise_signal(number)

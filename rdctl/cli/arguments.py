@@ -92,7 +92,7 @@ class Bulk:
         given: Iterable[str] = _name(data).split(_name(self._separator))
         if self.ndjson:
             self._rows = data.split(self._separator)
-            given = map(self._record, self._rows, count(1))
+            given = map(self._recorded, self._rows, count(1))
         names = []
         for line, name in enumerate(given, 1):
             if name:
@@ -100,7 +100,7 @@ class Bulk:
                 names.append(name)
         return names
 
-    def _record(self, raw: bytes, line: int) -> str:
+    def _recorded(self, raw: bytes, line: int) -> str:
         """The name that a line of JSON has; the properties of the first of that name hold."""
         if not raw:
             return ""
@@ -128,9 +128,9 @@ class Bulk:
     def numbered(self, failure: Failure) -> Failure:
         """The failure, with the line that its name came from."""
         line = self.lines.get(failure.error.target or "")
-        return (
-            failure if line is None else failure._replace(error=failure.error.with_facts(line=line))
-        )
+        if line is None:
+            return failure
+        return failure._replace(error=failure.error.with_facts(line=line))
 
     def located(self, error: RdctlError) -> RdctlError:
         """What refuses all names, with the line of the one that it is about."""

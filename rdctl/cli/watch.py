@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from rdctl.cli.command import HERE
 from rdctl.cli.messages import show_failures
 from rdctl.config import LOCAL, resolve, several
-from rdctl.effects import ENDING
+from rdctl.effects import signals_to
 from rdctl.errors import Code, Exit, RdctlError
 from rdctl.output import tables
 from rdctl.output.live import Live
@@ -80,27 +80,18 @@ def watch(
 def _heard() -> Iterator[Callable[[], None]]:
     """Gives what ends a watch by a signal whose own exception was lost: Python lets none out of a
     finalizer, and every sample leaves some to be run."""
-    heard: list[int] = []
-    before: dict[int, Any] = {}
+    heard: list[Callable[[], object]] = []
 
-    def hear(number: int, frame: FrameType | None) -> None:
-        heard.append(number)
-        before[number](number, frame)
+    def hear(number: int, usual: Callable[[], object]) -> None:
+        heard.append(usual)
+        usual()
 
     def end_if_heard() -> None:
         if heard:
-            before[heard[0]](heard[0], None)
+            heard[0]()
 
-    for ending in ENDING:
-        handler = signal.getsignal(ending)
-        if callable(handler):
-            before[ending] = handler
-            signal.signal(ending, hear)
-    try:
+    with signals_to(hear):
         yield end_if_heard
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _check(command: Command, view: View, live: bool, invocation: Invocation) -> None:

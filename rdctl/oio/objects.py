@@ -119,6 +119,11 @@ def md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
 
 
+def told_of(digest: Any) -> str:
+    """An MD5 as OpenIO tells it: 32 hex digits, upper case."""
+    return str(digest.hexdigest()).upper()
+
+
 # --- what is sent ---------------------------------------------------------------------------------
 
 
@@ -331,7 +336,7 @@ class Sending:
                         self._workers.progress.advance(len(block))
                     for run in runs:
                         run.give(None)
-                    hash = str(digest.hexdigest()).upper()
+                    hash = told_of(digest)
             except BaseException:
                 for run in runs:
                     run.abort()
@@ -504,7 +509,7 @@ class _Whole:
         self._thread.join()
         if self._fault is not None:
             raise self._fault
-        return str(self._digest.hexdigest()).upper()
+        return told_of(self._digest)
 
     def start(self) -> None:
         self._thread.start()
@@ -656,7 +661,7 @@ class Receiving:
             if digest is not None:
                 digest.update(data)
                 if piece.first + piece.size == piece.position.size:
-                    if digest.hexdigest().upper() != piece.position.hash:
+                    if told_of(digest) != piece.position.hash:
                         wrong(piece.position)
                     digest = None
 
@@ -709,7 +714,7 @@ class Receiving:
             self._workers.check()
             digest.update(block)
             at += len(block)
-        return str(digest.hexdigest()).upper() == position.hash
+        return told_of(digest) == position.hash
 
     def mend(self, position: Position, write: Callable[[memoryview, int], None]) -> None:
         """Receive a part once more, from a replica whose bytes are right; `bad-reply`."""
@@ -723,7 +728,7 @@ class Receiving:
                     self._get(copy, piece.first, data, repeatable=last)
                     digest.update(data)
                     write(data, position.offset + piece.first)
-                self._compare(copy, digest.hexdigest().upper(), str(position.hash))
+                self._compare(copy, told_of(digest), str(position.hash))
                 return
             except RdctlError as error:
                 faults.append(error)
@@ -767,7 +772,7 @@ def _cut(positions: Sequence[Position], span: Span) -> Iterator[_Piece]:
 
 
 def _hex(data: memoryview | bytes) -> str:
-    return hashlib.md5(data, usedforsecurity=False).hexdigest().upper()
+    return told_of(hashlib.md5(data, usedforsecurity=False))
 
 
 class Digest:
@@ -796,7 +801,7 @@ class Digest:
         """Of all blocks, in upper case; no more can follow."""
         self._blocks.put(None)
         self._thread.join()
-        return str(self._digest.hexdigest()).upper()
+        return told_of(self._digest)
 
     def _run(self) -> None:
         while (block := self._blocks.get()) is not None:

@@ -157,7 +157,7 @@ WRONG: list[tuple[list[str], str]] = [
     (["rapidisk", "list"], "Did you mean rapiddisk? See: rdctl --help"),
     (["rapiddisk", "lst"], "There is no rdctl rapiddisk lst.\n  Did you mean list?"),
     (["rapiddisk", "xyz"], "There is no rdctl rapiddisk xyz.\n"),
-    (["rapiddisk", "list", "--jsn"], "No such option"),
+    (["rapiddisk", "list", "--jsn"], click.NoSuchOption("--jsn").message),
     (["rapiddisk", "list", "--colums", "x"], "Did you mean --columns?"),
     (["rapiddisk", "list", "-o", "jsn"], "'jsn' is not one of"),
     (["rapiddisk", "create", "1M", "--count", "0"], "'--count': 0 is not in the range"),

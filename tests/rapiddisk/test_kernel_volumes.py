@@ -439,4 +439,5 @@ def test_the_driver_needs_no_program(tmp_path: Any) -> None:
     assert [volume.device for volume in driver.inventory().volumes] == ["rd0"]
     assert effects.done == ["create rd0"]
     mgmt = f"{kernel.root}/sys/kernel/rapiddisk/mgmt"
-    assert f"echo 'rapiddisk attach 0 8388608' > {mgmt}" in trace
+    changes = [line for line in trace if not line.startswith("#")]
+    assert changes == [f"echo 'rapiddisk attach 0 8388608' > {mgmt}"]

@@ -16,7 +16,7 @@ from rdctl.bulk import Stopped, Workers
 from rdctl.effects import Part, Target
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Page, Place
-from rdctl.oio.objects import BLOCK, PIECE, Digest, Position, Receiving, Span, md5
+from rdctl.oio.objects import BLOCK, PIECE, Digest, Position, Receiving, Span, md5, told_of
 from rdctl.oio.operations.acts import PAGE
 from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
 from rdctl.result import Change, Data, Failure, Report
@@ -97,7 +97,7 @@ class Downloads(Transfers):
                 self._workers.progress.advance(len(block))
                 if digest is not None:
                     digest.update(block)
-            if digest is not None and _told_of(digest) != whole:
+            if digest is not None and told_of(digest) != whole:
                 raise receiving.wrong()
 
     def get(
@@ -229,7 +229,7 @@ class Downloads(Transfers):
                     digest.update(block)
         except OSError as error:
             raise file_fault(error, target.path) from error
-        if not same or receiving.hash != digest.hexdigest().upper():
+        if not same or receiving.hash != told_of(digest):
             self._free(target, False)
         self._workers.progress.advance(span.size)
         facts = {"size": span.size, "file": target.path}
@@ -316,7 +316,7 @@ class _Filling:
                 self._workers.progress.advance(len(block))
                 if digest is not None:
                     digest.update(block)
-            if digest is not None and _told_of(digest) != self._hash:
+            if digest is not None and told_of(digest) != self._hash:
                 bad = [
                     position
                     for position in receiving.positions
@@ -343,7 +343,7 @@ class _Filling:
                 digest = md5()
                 self.had = self.has
                 self._hash_what_is_there(part, digest)
-                if digest.hexdigest().upper() != self._hash:
+                if told_of(digest) != self._hash:
                     raise self._receiving.wrong()
         except RdctlError:
             self.keep = False
@@ -374,10 +374,6 @@ class _Filling:
 def _digest(size: int) -> Any:
     """What works out an MD5 of so many bytes: in a thread of its own where they are many."""
     return Digest() if size > BLOCK else nullcontext(md5())
-
-
-def _told_of(digest: Any) -> str:
-    return str(digest.hexdigest()).upper()
 
 
 # --- names ----------------------------------------------------------------------------------------
