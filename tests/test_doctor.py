@@ -114,6 +114,7 @@ def at(run: Run, *where: str, env: dict[str, str] | None = None) -> Run:
 @pytest.fixture
 def healthy(kernel: FakeKernel, local: Run) -> Run:
     """A machine on which everything is as it should be."""
+    kernel.put("sys/module/rapiddisk/version", "9.2.0\n")
     kernel.add_volume(0)
     kernel.add_volume(1)
     kernel.map_cache("rc-wt_vdb", "rd1", "vdb")
@@ -384,7 +385,16 @@ def test_modules_that_are_not_loaded(healthy: Run, kernel: FakeKernel) -> None:
     unload("nvme_loop")  # which this kernel does not have
     lacking, loaded = [row for row in of(examined(healthy), "modules") if row["subject"] is None]
     assert (lacking["severity"], lacking["message"]) == ("skipped", "this kernel has no nvme-loop")
-    assert loaded["message"] == "rapiddisk 9.0.0, dm-writecache, nvmet, nvmet-rdma"
+    assert loaded["message"] == "rapiddisk 9.2.0, dm-writecache, nvmet, nvmet-rdma"
+
+
+def test_a_module_that_ends_programs(healthy: Run, kernel: FakeKernel) -> None:
+    kernel.put("sys/module/rapiddisk/version", "9.0.0\n")
+    row = wrong(examined(healthy, code=0), "modules")
+    assert (row["severity"], row["subject"], row["mend"]) == ("warning", "rapiddisk", None)
+    assert "9.2.0" in row["why"]
+    kernel.put("sys/module/rapiddisk/version", "9.1.0\n")
+    assert {row["severity"] for row in of(examined(healthy), "modules")} == {"ok"}
 
 
 def test_a_module_that_is_not_installed(healthy: Run, kernel: FakeKernel) -> None:

@@ -35,6 +35,8 @@ if TYPE_CHECKING:
 _ON_DEMAND = ("dm-writecache", "nvmet-tcp", "nvmet-rdma", "nvme-loop")
 _OURS = re.compile(r"/dev/(?:mapper/)?(rd[0-9]+|rc-w[tab]_.+)")
 _BLOCK = 4096
+# Its copy_to_rdsk() takes a mutex with preemption disabled; seen in 9.0.0, and mended in 9.2.0.
+_WAITS_WHILE_ATOMIC = "9.0.0"
 _EVERYWHERE = ("0.0.0.0", "::")
 
 
@@ -67,6 +69,15 @@ def _modules(site: Site) -> Iterator[Finding]:
             site.rapiddisk.volumes(None)
         except RdctlError as error:
             yield found_by(error)._replace(severity=ERROR)
+    if modules["rapiddisk"].version == _WAITS_WHILE_ATOMIC:
+        yield Finding.warning(
+            f"the kernel module rapiddisk {_WAITS_WHILE_ATOMIC} can end programs that write at the"
+            " same time",
+            subject="rapiddisk",
+            why="Two that write to volumes can make it wait where the kernel must not: 'BUG:"
+            " scheduling while atomic' in the kernel's log, at times a segmentation fault in the"
+            " program. 9.2.0 does not; Debian 13 has it as rapiddisk-dkms.",
+        )
     if here:
         yield Finding.ok(", ".join(here))
 
