@@ -110,6 +110,11 @@ class World:
         self.clock = clock
         self.sleep = sleep
         self.now = now
+        self._thought = 0.0
+
+    def busy(self) -> float:
+        """`clock`, without the time that somebody took to answer."""
+        return self.clock() - self._thought
 
     @property
     def calls(self) -> Syscalls:
@@ -128,10 +133,11 @@ class World:
     def confirm(self, question: str) -> bool:
         """Ask on stderr; anything but a clear yes is No."""
         self.stderr.write(f"{question} [y/N] ")
-        answer = b""
+        answer, asked = b"", self.clock()
         try:
             answer = self.stdin.readline()
         finally:
+            self._thought += self.clock() - asked
             if not answer:
                 self.stderr.write("\n")
         return answer.strip().lower() in (b"y", b"yes")

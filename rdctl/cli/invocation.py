@@ -146,7 +146,7 @@ class Invocation:
             settings,
             effects,
             Limits(settings.get("timeout"), retries),
-            clock=self.world.clock,
+            clock=self.world.busy,
             sleep=self.world.sleep,
             warn=self.warn,
             workers=lambda: self.workers,

@@ -216,6 +216,22 @@ def test_ctrl_c_at_the_prompt(world: Make) -> None:
     assert run(["rapiddisk", "show", "rd1"], world()) == 0
 
 
+def test_time_to_think_is_not_the_commands(world: Make) -> None:
+    seconds = 0.0
+
+    class Thoughtful(io.BytesIO):
+        def readline(self, size: int | None = -1) -> bytes:
+            nonlocal seconds
+            seconds += 60
+            return super().readline(size)
+
+    assert run(["rapiddisk", "create", "1M"], world()) == 0
+    here = world(stdin=Thoughtful(b"y\n"), tty=True)
+    here.clock = lambda: seconds
+    assert run(["rapiddisk", "remove", "rd1", "--timeout", "5"], here) == 0, err(here)
+    assert run(["rapiddisk", "show", "rd1"], world()) == 3
+
+
 def test_interrupted_while_a_table_is_drawn(rdctl: Program, world: Make) -> None:
     """By then the rows are known."""
 
