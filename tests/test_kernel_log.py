@@ -14,6 +14,7 @@ Call Trace:
  __schedule+0x804/0xa00
  schedule_preempt_disabled+0x11/0x20
  __mutex_lock.constprop.0+0x6e6/0x720
+ ? __mutex_unlock_slowpath.constprop.0+0x83/0x100
  rdsk_submit_bio+0x508/0x81f [rapiddisk]
  ? rdsk_submit_bio+0x5a3/0x81f [rapiddisk]
  __submit_bio+0x8c/0x130

@@ -19,8 +19,8 @@ _TASK = re.compile(
     r"BUG: (?:scheduling while atomic: (?P<atomic>.+/\d+)/0x(?P<count>[0-9a-f]{8})"
     r"|workqueue leaked lock or atomic: (?P<leaked>.+)/0x[0-9a-f]{8}/(?P<pid>\d+))$"
 )
-# A mutex that is waited for, by a write to a volume.
-_WAITS = re.compile(r"mutex_lock\S*\n.*\brdsk_submit_bio\+")
+# A mutex that is waited for, by a write to a volume; with ? the kernel only guesses.
+_WAITS = re.compile(r"mutex_lock\S*(?:\n \? .*)*\n rdsk_submit_bio\+")
 _BALANCED = "00000000"
 
 
