@@ -74,9 +74,9 @@ def _modules(site: Site) -> Iterator[Finding]:
             f"the kernel module rapiddisk {_WAITS_WHILE_ATOMIC} can end programs that write at the"
             " same time",
             subject="rapiddisk",
-            why="Two that write to volumes can make it wait where the kernel must not: 'BUG:"
-            " scheduling while atomic' in the kernel's log, at times a segmentation fault in the"
-            " program. 9.2.0 does not; Debian 13 has it as rapiddisk-dkms.",
+            why="Two that write to volumes can make it wait where the kernel must not: the log says"
+            " 'BUG: scheduling while atomic', a program may get a segmentation fault, and removing"
+            " a volume may never end. 9.2.0 does not do it; Debian 13 has that as rapiddisk-dkms.",
         )
     if here:
         yield Finding.ok(", ".join(here))
