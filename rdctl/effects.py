@@ -12,7 +12,7 @@ import shlex
 import signal
 from _thread import get_ident  # `threading` takes a millisecond, which help does not need
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -179,6 +179,20 @@ def write_file(path: str, text: str, *, what: str) -> Effect[None]:
             raise
 
     return Effect(what, f"write {path}", perform)
+
+
+@contextmanager
+def alone_in(folder: str) -> Iterator[None]:
+    """Keep others who use this on the same folder out, and wait for them. Where there is no such
+    folder, or its file system has no locks, nobody is kept out."""
+    import fcntl
+
+    with ExitStack() as held:
+        with suppress(OSError):
+            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
+            held.callback(os.close, descriptor)
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
 
 
 class Part:

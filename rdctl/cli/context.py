@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -11,6 +13,7 @@ from rdctl.cli.lazy import LazyGroup
 from rdctl.config import (
     KEYS,
     SANDBOX,
+    Config,
     Context,
     edited,
     parse_assignment,
@@ -18,7 +21,7 @@ from rdctl.config import (
     resolve,
     without,
 )
-from rdctl.effects import write_file
+from rdctl.effects import alone_in, write_file
 from rdctl.errors import Code, RdctlError
 from rdctl.result import Change, Listing, Report
 from rdctl.units import without_password
@@ -106,8 +109,9 @@ def use(on: Invocation, name: str) -> Report:
 
     From now on, until another is chosen; -c, RDCTL_CONTEXT and the variables of settings still
     come first."""
-    on.config.context(name)
-    return _write(on, "use", name, lambda text, path: edited(text, path, current=name))
+    with _editing(on) as config:
+        config.context(name)
+        return _write(on, "use", name, lambda text, path: edited(text, path, current=name))
 
 
 @verb(
@@ -129,11 +133,14 @@ def set_context(on: Invocation, name: str, assignments: tuple[str, ...]) -> Repo
     rdctl help config. Comments in the file stay. A context of the whole machine is copied to your
     own file first."""
     values = [parse_assignment(text) for text in assignments]
-    known = on.config.contexts.get(name)
-    if known is not None and known.file not in (None, on.config.path):
-        # The user's context hides the machine's of that name, so it takes over what that says.
-        values = [*known.values.items(), *values]
-    return _write(on, "set", name, lambda text, path: edited(text, path, name=name, values=values))
+    with _editing(on) as config:
+        known = config.contexts.get(name)
+        if known is not None and known.file not in (None, config.path):
+            # The user's context hides the machine's of that name, so it takes over what that says.
+            values = [*known.values.items(), *values]
+        return _write(
+            on, "set", name, lambda text, path: edited(text, path, name=name, values=values)
+        )
 
 
 @verb("remove", on_site=False, examples=["rdctl context remove lab", "rdctl context remove lab -q"])
@@ -142,21 +149,31 @@ def remove(on: Invocation, name: str) -> Report:
     """Forget a context.
 
     Only its settings go; the systems behind it are not touched."""
-    context = on.config.context(name)
     if name == SANDBOX:
         raise RdctlError(
             Code.USAGE,
             "the context sandbox is built in and stays",
             hint="Its state goes with: rdctl sandbox reset",
         )
-    if context.file != on.config.path:
-        raise RdctlError(
-            Code.DENIED,
-            f"the context {name} is set for the whole machine, in {context.file}",
-            hint="Who administers the machine can remove it there.",
-            target=name,
-        )
-    return _write(on, "remove", name, lambda text, path: without(text, path, name))
+    with _editing(on) as config:
+        context = config.context(name)
+        if context.file != config.path:
+            raise RdctlError(
+                Code.DENIED,
+                f"the context {name} is set for the whole machine, in {context.file}",
+                hint="Who administers the machine can remove it there.",
+                target=name,
+            )
+        return _write(on, "remove", name, lambda text, path: without(text, path, name))
+
+
+@contextmanager
+def _editing(on: Invocation) -> Iterator[Config]:
+    """The contexts as they are while no other rdctl of this user edits them. What is locked is the
+    home directory: unlike that of the file it is there before the first edit."""
+    home = on.world.home()
+    with alone_in(home):
+        yield Config(on.world.environ, on.world.root, home)
 
 
 def _write(on: Invocation, action: str, name: str, edit: Any) -> Report:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import stat
+import subprocess
 import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.cli.processes import SECONDS, Rdctl, process, wait_until
 from tests.conftest import Program
+
+__all__ = ["process"]
 
 FILE = """\
 # The lab, second floor.
@@ -160,6 +166,42 @@ def test_a_link_to_the_file_stays_a_link(lab: Program, tmp_path: Path) -> None:
     assert lab("context", "set", "lab", "timeout=5", env=env).code == 0
     assert (tmp_path / "link.toml").is_symlink()
     assert "timeout = 5" in lab.config.read_text()
+
+
+def test_one_edit_at_a_time(process: Rdctl) -> None:
+    """What another adds meanwhile is not lost."""
+    path = process.home / "config.toml"
+    path.write_text(FILE)
+
+    def waits(running: subprocess.Popen[bytes]) -> bool:
+        return f"-> FLOCK  ADVISORY  WRITE {running.pid} " in Path("/proc/locks").read_text()
+
+    folder = os.open(process.home, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    with process.start("context", "set", "b", "account=me") as one:
+        wait_until(lambda: waits(one))
+        path.write_text(FILE.replace("[contexts.lab]", "[contexts.other]"))
+        os.close(folder)
+        assert one.communicate(timeout=SECONDS)[1] == b""
+    assert list(tomllib.loads(path.read_text())["contexts"]) == ["other", "b"]
+
+
+def test_the_first_edits_of_several(process: Rdctl) -> None:
+    """Whoever comes first makes the folders."""
+    env = {"RDCTL_CONFIG": str(process.home / "a/b/config.toml")}
+    runs = [process.start("context", "set", f"c{n}", "account=me", env=env) for n in range(6)]
+    assert [run.communicate(timeout=SECONDS)[1] for run in runs] == [b""] * 6
+    made = tomllib.loads((process.home / "a/b/config.toml").read_text())["contexts"]
+    assert sorted(made) == [f"c{n}" for n in range(6)]
+
+
+def test_what_was_removed_meanwhile(process: Rdctl) -> None:
+    path = process.home / "config.toml"
+    path.write_text(FILE)
+    runs = [process.start("context", "remove", "lab") for _ in range(4)]
+    told = sorted((run.communicate(timeout=SECONDS)[1], run.returncode) for run in runs)
+    missing = b"rdctl: there is no context 'lab'\n  The contexts are: sandbox.\n"
+    assert told == [(b"", 0), *[(missing, 3)] * 3]
 
 
 # What cannot be ----------------------------------------------------------------------------------
