@@ -102,10 +102,14 @@ class Settings(NamedTuple):
                 where += [] if setting.value == LOCAL else [quoted(str(setting.value))]
         return " ".join(["rdctl", *where, words])
 
+    def aimed(self, text: str) -> str:
+        """The text; our commands in it as they have to be typed to reach the same place."""
+        return _OURS.sub(lambda _: self.again(""), text)
+
     def aim(self, error: RdctlError) -> RdctlError:
-        """The error; the commands in its hint, as they have to be typed to reach the same place."""
+        """The error with its hint aimed."""
         if error.hint is not None:
-            error.hint = _OURS.sub(lambda _: self.again(""), error.hint)
+            error.hint = self.aimed(error.hint)
         return error
 
 

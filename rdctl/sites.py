@@ -115,7 +115,7 @@ class Site:
                 )
             from rdctl.rapiddisk.operations import RapidDisk
 
-            self._rapiddisk = RapidDisk(self._backend(url), self.effects)
+            self._rapiddisk = RapidDisk(self._backend(url), self.effects, self.settings.aimed)
         return self._rapiddisk
 
     def _backend(self, url: str) -> Backend:

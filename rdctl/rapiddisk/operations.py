@@ -58,9 +58,11 @@ _RESERVE = 0.05
 class RapidDisk:
     """All that can be asked of one RapidDisk machine."""
 
-    def __init__(self, backend: Backend, effects: Effects) -> None:
+    def __init__(self, backend: Backend, effects: Effects, aimed: Callable[[str], str]) -> None:
+        """`aimed` makes the commands in a text lead here."""
         self._backend = backend
         self._effects = effects
+        self._aimed = aimed
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -91,6 +93,10 @@ class RapidDisk:
         name = volume_name(name)
         facts = self._facts()
         volume = _find(facts.inventory.volumes, name, "volume")
+        users = [
+            user._replace(freed_by=user.freed_by and self._aimed(user.freed_by))
+            for user in facts.users(name)
+        ]
         return Item(
             VolumeDetail(
                 volume.device,
@@ -98,7 +104,7 @@ class RapidDisk:
                 volume.usage,
                 self._backend.high_water(name),
                 volume.locked,
-                facts.users(name),
+                users,
                 facts.seen,
             )
         )

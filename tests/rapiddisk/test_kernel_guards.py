@@ -147,7 +147,7 @@ def test_it_is_shown_with_what_frees_it(kernel: FakeKernel, volumes: Local, use:
     assert user["kind"] == use.kind
     assert user["kind"] in item["users_seen"]
     if user["freed_by"]:
-        assert user["freed_by"] == use.freed_by.format("rd0").replace(" --local", "")
+        assert user["freed_by"] == use.freed_by.format("rd0")
 
 
 @pytest.mark.parametrize("use", USES.values(), ids=USES)
