@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import nullcontext
 from itertools import count
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse, escape, parse_mib, quoted, raw_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from rdctl.effects import Effects
     from rdctl.result import Failure, Listing
@@ -59,9 +60,9 @@ def _given(
 class Bulk:
     """What is known of the names of a run beyond the names themselves.
 
-    `lines` has the line of each name on standard input, from 1 and of the first that has it;
-    `properties` those of the names that are given with some; `contexts` the contexts that rows are
-    said to be of, with the name of the first.
+    `lines` has the line of each name on standard input or in a list, from 1 and of the first that
+    has it; `properties` those of the names that are given with some; `contexts` the contexts that
+    rows are said to be of, with the name of the first.
     """
 
     def __init__(self) -> None:
@@ -73,21 +74,34 @@ class Bulk:
         self._rows: list[bytes] = []
         self._separator = b"\n"
         self._names: list[str] | None = None
+        self._given: dict[str, str] = {}
+        self._where = "standard input"
 
-    def names(self, world: World) -> list[str]:
-        """The names on standard input, which is read once."""
+    def names(self, world: World, source: str = "-") -> list[str]:
+        """The names on standard input, or in the file `source`; it is read once."""
         if self._names is None:
-            self._names = self._read(world)
+            if source != "-":
+                self._where = escape(source)
+            self._names = self._read(world, source)
         return self._names
 
-    def _read(self, world: World) -> list[str]:
+    def call(self, names: Mapping[str, str]) -> None:
+        """The targets of this run have other names than those that were read: these, by the given.
+        Each stands for one."""
+        self._given = {name: given for given, name in names.items()}
+        self._names = list(names.values())
+        self.lines = {names[given]: line for given, line in self.lines.items()}
+        self.properties = {names[given]: own for given, own in self.properties.items()}
+
+    def _read(self, world: World, source: str) -> list[str]:
         try:
-            data = world.stdin.read(MOST_NAMES + 1)
+            with nullcontext(world.stdin) if source == "-" else open(source, "rb") as stream:
+                data = stream.read(MOST_NAMES + 1)
         except OSError as error:
-            message = f"standard input cannot be read: {error.strerror}"
+            message = f"{self._where} cannot be read: {error.strerror}"
             raise RdctlError(Code.USAGE, message) from error
         if len(data) > MOST_NAMES:
-            raise RdctlError(Code.USAGE, "standard input holds more than a list of names")
+            raise RdctlError(Code.USAGE, f"{self._where} holds more than a list of names")
         self._separator = b"\0" if b"\0" in data else b"\n"
         given: Iterable[str] = _name(data).split(_name(self._separator))
         if self.ndjson:
@@ -104,7 +118,7 @@ class Bulk:
         """The name that a line of JSON has; the properties of the first of that name hold."""
         if not raw:
             return ""
-        name, properties, context = _record(raw, line)
+        name, properties, context = _record(raw, f"{self._where}, line {line}")
         if context is not None:
             self.contexts.setdefault(context, name)
         if properties and name not in self.lines:
@@ -137,7 +151,7 @@ class Bulk:
         line = self.lines.get(error.target or "")
         if line is None or "line" in error.facts:
             return error
-        error.message = f"standard input, line {line}: {error.message}"
+        error.message = f"{self._where}, line {line}: {error.message}"
         return error.with_facts(line=line)
 
     def keep_failed(self, failures: Sequence[Failure], effects: Effects) -> None:
@@ -164,7 +178,7 @@ class Bulk:
     def _line(self, target: str) -> bytes:
         """A name as it was given; one that was typed, as it would have been."""
         if not self.ndjson:
-            return raw_bytes(target)
+            return raw_bytes(self._given.get(target, target))
         if target in self.lines:
             return self._rows[self.lines[target] - 1]
         import json
@@ -186,11 +200,10 @@ def _name(raw: bytes) -> str:
 _NAMED_BY = ("name", "path", "container", "reference", "device", "address", "type", "target")
 
 
-def _record(raw: bytes, line: int) -> tuple[str, dict[str, str], str | None]:
+def _record(raw: bytes, where: str) -> tuple[str, dict[str, str], str | None]:
     """A line of JSON: its name, its properties, and the context that it is of."""
     import json
 
-    where = f"standard input, line {line}"
     try:
         value = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:

@@ -197,6 +197,7 @@ def output() -> list[Section]:
                 " each ended by NUL, or with --ndjson as objects, one a line, whose name and"
                 " properties count (a listing's own -o ndjson will do):",
                 Lines(_NAMES),
+                "Where - is data, as in oio content put, --files-from - takes a list of files.",
                 "An object that says its context, as a listing of several contexts does, is taken"
                 " in that one alone: a run that is for another, or for several, is refused.",
                 "--parallel N works on so many at a time; the results come in the order of the"

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rdctl.cli.arguments import bulk_of, bulk_options
 from rdctl.cli.command import verb
 from rdctl.cli.oio.arguments import PROPERTIES, target
 from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse, escape
 
 if TYPE_CHECKING:
+    from rdctl.cli.arguments import Bulk
     from rdctl.oio.model import Place
     from rdctl.oio.operations.download import Bytes, Where
     from rdctl.result import Data, Report
@@ -31,9 +33,17 @@ _NO = (None, None)
         "rdctl -c sandbox oio content put photos picture.png",
         "rdctl -c sandbox oio content put photos holiday/ --recursive --prefix 2024/",
         "tar -c holiday | rdctl -c sandbox oio content put photos - --path holiday.tar",
+        "find holiday -type f | rdctl -c sandbox oio content put photos --files-from -",
     ],
 )
-@target("container", rest="FILE...")
+@target("container", rest="[FILE...]")
+@click.option(
+    "--files-from",
+    "list_of_files",
+    metavar="FILE",
+    help="The files that FILE names, one a line or NUL-ended; - is stdin.",
+)
+@bulk_options
 @click.option("--path", metavar="P", help="The name of the content, if it is not the file's.")
 @click.option("--prefix", metavar="P", default="", help="Stands before every name: 2024/.")
 @click.option("--recursive", is_flag=True, help="Folders too: everything below them.")
@@ -45,7 +55,8 @@ _NO = (None, None)
 def put(
     site: Site,
     place: Place,
-    files: list[str],
+    files: list[str] | None,
+    list_of_files: str | None,
     path: str | None,
     prefix: str,
     recursive: bool,
@@ -54,25 +65,61 @@ def put(
     """Store files as contents.
 
     A content gets the name of the file, or its path below the folder given; - is standard input,
-    and wants --path. A name that is taken is refused before a byte is sent, unless --overwrite is
-    said, which asks first where versions are not kept: what was there is lost. Chunks go to the
-    rawx services several at a time, and every checksum is compared. A replica that cannot be
-    written is passed over while more than half of them can, and that is said. When it fails or is
-    interrupted, the chunks are deleted; only when it is not known whether the content was made,
-    they are left, and named (exit 10)."""
+    and wants --path. In a list every file has the path as it stands there, without a / before it.
+    A name that is taken is refused before a byte is sent, unless --overwrite is said, which asks
+    first where versions are not kept: what was there is lost. Chunks go to the rawx services
+    several at a time, and every checksum is compared. A replica that cannot be written is passed
+    over while more than half of them can, and that is said. When it fails or is interrupted, the
+    chunks are deleted; only when it is not known whether the content was made, they are left, and
+    named (exit 10)."""
     from rdctl.oio.operations.upload import Wish
 
     if path is not None and prefix:
         raise RdctlError(Code.USAGE, "--path and --prefix exclude each other")
+    context = click.get_current_context()
+    bulk = bulk_of(context)
+    names: dict[str, str] = {}
+    if list_of_files is not None:
+        if files or path is not None or recursive:
+            raise RdctlError(Code.USAGE, "--files-from excludes FILE, --path and --recursive")
+        files, names = _listed(bulk, bulk.names(context.obj, list_of_files), prefix)
+        bulk.stay_in(site.settings.context)
+    elif bulk.failed or bulk.ndjson:
+        raise RdctlError(Code.USAGE, "--failed and --ndjson go with --files-from")
+    elif files is None:
+        raise click.UsageError("Missing argument 'FILE...'.", context)
     return site.oio.uploads.put(
         place,
         files,
+        names=names,
         path=path,
         prefix=prefix,
         recursive=recursive,
         wish=Wish(**wishes),
-        stdin=click.get_current_context().obj.stdin,
+        own=bulk.properties,
+        stdin=context.obj.stdin,
     )
+
+
+def _listed(bulk: Bulk, given: list[str], prefix: str) -> tuple[list[str], dict[str, str]]:
+    """The files of a list, and the names of the contents that they become."""
+    paths, names = [], {}
+    for word in dict.fromkeys(given):
+        inner = os.path.normpath(word).lstrip("/")
+        if inner in ("", ".", "..") or inner.startswith("../") or "\0" in inner:
+            message = f"{escape(word)} gives no name to a content"
+            hint = "Paths in a list lie below the working folder, or begin with /."
+            raise bulk.located(RdctlError(Code.USAGE, message, hint=hint, target=word))
+        # A file of this name, not standard input.
+        paths.append("./-" if word == "-" else word)
+        names[word] = prefix + inner
+    by_name = {name: word for word, name in names.items()}
+    for word, name in names.items():
+        if by_name[name] != word:
+            message = f"{escape(word)} and {escape(by_name[name])} would both become {escape(name)}"
+            raise bulk.located(RdctlError(Code.USAGE, message, target=word))
+    bulk.call(names)
+    return paths, dict(zip(paths, names.values(), strict=True))
 
 
 def _range(context: click.Context, param: click.Parameter, value: str | None) -> Bytes | None:

@@ -60,18 +60,21 @@ class Uploads(Transfers):
         holder: Place,
         paths: Sequence[str],
         *,
+        names: Mapping[str, str],
         path: str | None,
         prefix: str,
         recursive: bool,
         wish: Wish,
+        own: Mapping[str, Mapping[str, str]],
         stdin: IO[bytes],
     ) -> Report:
         """Files, and with `recursive` what is below folders, as objects of one container, each with
         an outcome. What has a name that is taken is refused before anything is sent.
 
-        `path` names a single one; `prefix` stands before each name, which is that of the file, or
-        its path below the folder."""
-        files, refused = self._files(holder, paths, path, prefix, recursive)
+        `names` has those of the objects by path. Where it has none, `path` names a single one;
+        `prefix` stands before each name, which is that of the file, or its path below the folder.
+        `own` has the properties of single objects."""
+        files, refused = self._files(holder, paths, names, path, prefix, recursive)
         self._proxy.suggests = not wish.autocreate
         self._owner = self._asked(lambda: self._found(holder, wish))
         self._proxy.suggests = False
@@ -98,7 +101,8 @@ class Uploads(Transfers):
                 return Failure("put", refused[name])
             try:
                 with closing(self._source(file, stdin)) as source:
-                    return self._put(file.place, source, wish, losses.get(name), parallel)
+                    mine = wish._replace(properties={**wish.properties, **own.get(name, {})})
+                    return self._put(file.place, source, mine, losses.get(name), parallel)
             except RdctlError as error:
                 error.target = error.target or name
                 return Failure("put", error)
@@ -109,6 +113,7 @@ class Uploads(Transfers):
         self,
         holder: Place,
         paths: Sequence[str],
+        names: Mapping[str, str],
         path: str | None,
         prefix: str,
         recursive: bool,
@@ -118,15 +123,19 @@ class Uploads(Transfers):
         refused: dict[str, RdctlError] = {}
         for given in paths:
             if given == STDIN or not os.path.isdir(given):
-                name = path or prefix + os.path.basename(given)
+                name = path or names.get(given) or prefix + os.path.basename(given)
                 if path is None and (given == STDIN or not _may_be_regular(given)):
                     shown = "standard input" if given == STDIN else escape(given)
-                    raise RdctlError(Code.USAGE, f"{shown} has no name of its own: say --path P")
+                    message = f"{shown} has no name of its own: say --path P"
+                    raise RdctlError(Code.USAGE, message, target=names.get(given))
                 found.append((given, name))
                 continue
             if not recursive:
                 message = f"{escape(given)} is a folder"
-                raise RdctlError(Code.USAGE, message, hint="--recursive takes what is below it.")
+                hint = "--recursive takes what is below it."
+                if names:
+                    hint = "A list names files: find -type f prints no folders."
+                raise RdctlError(Code.USAGE, message, hint=hint, target=names.get(given))
             inside, unread = files_below(given, self._warn)
             found += [(os.path.join(given, inner), prefix + inner) for inner in inside]
             for inner, error in unread.items():
@@ -135,9 +144,9 @@ class Uploads(Transfers):
         if path is not None and len(found) != 1:
             raise RdctlError(Code.USAGE, "--path names one content, and here are several files")
         files = [File(given, holder._replace(path=name)) for given, name in found]
-        names = [file.place.name for file in files]
-        if len(set(names)) < len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+        made = [file.place.name for file in files]
+        if len(set(made)) < len(made):
+            twice = next(name for name in made if made.count(name) > 1)
             raise RdctlError(Code.USAGE, f"several files would become {escape(twice)}")
         return files, refused
 
