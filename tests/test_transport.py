@@ -461,7 +461,7 @@ def test_a_client_certificate_is_shown(tls: TlsServer) -> None:
 
 
 def test_tls_and_plain_text_taken_for_each_other_are_told(tls: TlsServer) -> None:
-    with FaultServer([faults.garbage()]) as plain:
+    with FaultServer([faults.no_request()]) as plain:
         https = plain.url.replace("http:", "https:")
         assert fails(Client(https, retries=0).change).code is Code.UNREACHABLE
     assert fails(Client(tls.url, retries=0).read).code in (Code.UNREACHABLE, Code.BAD_REPLY)

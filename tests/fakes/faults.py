@@ -355,6 +355,17 @@ def garbage(data: bytes = b"\x15\x03\x01\x00\x02\x02\x16\r\n\r\n") -> Behaviour:
     return raw(data)
 
 
+def no_request() -> Behaviour:
+    """The answer of a server that takes plain text to whatever does not begin like it."""
+
+    def behave(connection: Connection) -> None:
+        connection.wait_for_bytes()
+        connection.send(head(400, {"Content-Length": 0}))
+        connection.wait_for_close()
+
+    return behave
+
+
 # JSON of the wrong shape
 
 WRONG_VALUES: tuple[object, ...] = (None, True, 7, 1.5, "text", [], {})
