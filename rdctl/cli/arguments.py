@@ -14,7 +14,7 @@ from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse, escape, parse_mib, quoted, raw_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from rdctl.effects import Effects
     from rdctl.result import Failure, Listing
@@ -85,13 +85,14 @@ class Bulk:
             self._names = self._read(world, source)
         return self._names
 
-    def call(self, names: Mapping[str, str]) -> None:
-        """The targets of this run have other names than those that were read: these, by the given.
-        Each stands for one."""
-        self._given = {name: given for given, name in names.items()}
-        self._names = list(names.values())
-        self.lines = {names[given]: line for given, line in self.lines.items()}
-        self.properties = {names[given]: own for given, own in self.properties.items()}
+    def call(self, given: dict[str, str]) -> None:
+        """The targets of this run have other names than those that were read: `given` has the one
+        that was read for each."""
+        self._given, self._names = given, list(given)
+        self.lines = {name: self.lines[word] for name, word in given.items()}
+        self.properties = {
+            name: self.properties[word] for name, word in given.items() if word in self.properties
+        }
 
     def _read(self, world: World, source: str) -> list[str]:
         try:

@@ -111,7 +111,7 @@ def use(on: Invocation, name: str) -> Report:
     come first."""
     with _editing(on) as config:
         config.context(name)
-        return _write(on, "use", name, lambda text, path: edited(text, path, current=name))
+        return _write(on, config, "use", name, lambda text, path: edited(text, path, current=name))
 
 
 @verb(
@@ -139,7 +139,7 @@ def set_context(on: Invocation, name: str, assignments: tuple[str, ...]) -> Repo
             # The user's context hides the machine's of that name, so it takes over what that says.
             values = [*known.values.items(), *values]
         return _write(
-            on, "set", name, lambda text, path: edited(text, path, name=name, values=values)
+            on, config, "set", name, lambda text, path: edited(text, path, name=name, values=values)
         )
 
 
@@ -164,7 +164,7 @@ def remove(on: Invocation, name: str) -> Report:
                 hint="Who administers the machine can remove it there.",
                 target=name,
             )
-        return _write(on, "remove", name, lambda text, path: without(text, path, name))
+        return _write(on, config, "remove", name, lambda text, path: without(text, path, name))
 
 
 @contextmanager
@@ -176,9 +176,9 @@ def _editing(on: Invocation) -> Iterator[Config]:
         yield Config(on.world.environ, on.world.root, home)
 
 
-def _write(on: Invocation, action: str, name: str, edit: Any) -> Report:
+def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) -> Report:
     """Change the user's file; nothing is written where nothing changes."""
-    path = on.config.path
+    path = config.path
     before = read_file(path) or ""
     after = edit(before, path)
     if after == before:

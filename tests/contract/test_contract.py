@@ -29,14 +29,18 @@ def as_the_sandbox_begins(kernel: FakeKernel) -> None:
     kernel.allow_transport("loop")
 
 
-@pytest.fixture(params=["local", "remote"])
+# What leads to the machine in each mode.
+WHERE = {"local": "--local", "remote": "-c sandbox"}
+
+
+@pytest.fixture(params=WHERE)
 def machine(request: pytest.FixtureRequest, rdctl: Program) -> Iterator[Machine]:
     """The program on a machine in the state of a new sandbox."""
     kernel = FakeKernel(rdctl.root)
     as_the_sandbox_begins(kernel)
-    where = ("-c", "sandbox")
+    where = WHERE[request.param].split()
     if request.param == "local":
-        where, rdctl.calls = ("--local",), kernel  # type: ignore[assignment]
+        rdctl.calls = kernel
         assert rdctl(*where, *words("nvmet port add 2 --transport loop")).code == 0
 
     def call(line: str, *more: str, **options: Any) -> Ran:
@@ -112,7 +116,9 @@ def test_several_at_once(machine: Machine) -> None:
     ("policy", "name"),
     [("write-through", "rc-wt_sdb"), ("write-around", "rc-wa_sdb"), ("writeback", "rc-wb_sdb")],
 )
-def test_the_life_of_a_cache(machine: Machine, rdctl: Program, policy: str, name: str) -> None:
+def test_the_life_of_a_cache(
+    request: pytest.FixtureRequest, machine: Machine, rdctl: Program, policy: str, name: str
+) -> None:
     machine("create 64M")
     create = f"cache create rd1 sdb --policy {policy} --yes"
     assert machine(create, "--json").json["results"] == [change("create", name)]
@@ -128,11 +134,10 @@ def test_the_life_of_a_cache(machine: Machine, rdctl: Program, policy: str, name
     assert isinstance(row[mine], int)
     assert isinstance(row["reads"], int)
     (user,) = machine("show rd1 --json").json["item"]["users"]
-    assert (user["kind"], user["name"]) == ("cache", name)
-    # It can be typed as it stands, whichever context is in use.
-    own, *freeing = user["freed_by"].split()
-    assert own == "rdctl"
-    assert rdctl(*freeing, "--yes", "--json").json["results"] == [change("remove", name)]
+    freeing = f"{WHERE[request.node.callspec.params['machine']]} rapiddisk cache remove {name}"
+    assert user == {"kind": "cache", "name": name, "freed_by": f"rdctl {freeing}"}
+    ran = rdctl(*freeing.split(), "--yes", "--json")
+    assert ran.json["results"] == [change("remove", name)]
     assert items(machine("cache list --json")) == []
     assert machine(f"cache remove {name} --yes").code == 3
 

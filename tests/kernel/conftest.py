@@ -114,7 +114,7 @@ def rdctl(tmp_path: Path) -> Program:
 
 
 @pytest.fixture(autouse=True)
-def clean_machine() -> Iterator[None]:
+def clean_machine(sound_kernel: None) -> Iterator[None]:
     """Nothing is there before a test, and nothing of it stays: else no other means anything."""
     yield
     try:

@@ -103,23 +103,23 @@ def put(
 
 def _listed(bulk: Bulk, given: list[str], prefix: str) -> tuple[list[str], dict[str, str]]:
     """The files of a list, and the names of the contents that they become."""
-    paths, names = [], {}
+    words: dict[str, str] = {}
     for word in dict.fromkeys(given):
         inner = os.path.normpath(word).lstrip("/")
         if inner in ("", ".", "..") or inner.startswith("../") or "\0" in inner:
             message = f"{escape(word)} gives no name to a content"
             hint = "Paths in a list lie below the working folder, or begin with /."
             raise bulk.located(RdctlError(Code.USAGE, message, hint=hint, target=word))
-        # A file of this name, not standard input.
-        paths.append("./-" if word == "-" else word)
-        names[word] = prefix + inner
-    by_name = {name: word for word, name in names.items()}
-    for word, name in names.items():
-        if by_name[name] != word:
-            message = f"{escape(word)} and {escape(by_name[name])} would both become {escape(name)}"
-            raise bulk.located(RdctlError(Code.USAGE, message, target=word))
-    bulk.call(names)
-    return paths, dict(zip(paths, names.values(), strict=True))
+        name = prefix + inner
+        if name in words:
+            first = words[name]
+            message = f"{escape(first)} and {escape(word)} would both become {escape(name)}"
+            raise bulk.located(RdctlError(Code.USAGE, message, target=first))
+        words[name] = word
+    bulk.call(words)
+    # A file of that name, not standard input.
+    paths = ["./-" if word == "-" else word for word in words.values()]
+    return paths, dict(zip(paths, words, strict=True))
 
 
 def _range(context: click.Context, param: click.Parameter, value: str | None) -> Bytes | None:
