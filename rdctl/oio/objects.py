@@ -237,7 +237,7 @@ class Sending:
                 hint=_RAWX_HINT,
             )
         # Every chunk of which a byte may have left.
-        self.begun: list[Copy] = []
+        self.begun: dict[Copy, None] = {}
         self._failed: list[tuple[Copy, RdctlError]] = []
         self._stop = threading.Event()
         self._busy = threading.Condition()
@@ -377,7 +377,7 @@ class Sending:
     @property
     def urls(self) -> list[str]:
         """Of every chunk of which a byte may have left."""
-        return [copy.url for copy in self.begun]
+        return [copy.url for copy in list(self.begun)]
 
     # --- when it fails ------------------------------------------------------------------------
 
@@ -388,7 +388,7 @@ class Sending:
         self._stop.set()
         with self._busy:
             self._busy.wait_for(lambda: not self._running, timeout=TIDY_SECONDS)
-        copies = [] if self._effects.dry_run else list(self.begun)
+        copies = list(self.begun)
         left = [copy.url for copy in copies]
         self._effects.left += left
         for url in self.delete(copies):
@@ -397,7 +397,8 @@ class Sending:
         return left
 
     def delete(self, copies: Sequence[Copy]) -> Iterator[str]:
-        """Delete chunks: the urls of those that are gone, as they go."""
+        """Delete those of the chunks that were begun: the urls of those that are gone, as they
+        go."""
         away: set[str] = set()
         until = time.monotonic() + TIDY_SECONDS
 
@@ -412,7 +413,8 @@ class Sending:
             return copy.url
 
         # Workers of their own: the others may be ending.
-        for url in Workers(min(self._parallel, 8)).ordered(delete, copies):
+        begun = [copy for copy in copies if copy in self.begun]
+        for url in Workers(min(self._parallel, 8)).ordered(delete, begun):
             if url is not None:
                 yield url
 
@@ -461,7 +463,6 @@ class _Run:
 
     def deliver(self, blocks: Iterable[bytes]) -> None:
         sending, position, copy = self._sending, self._position, self.copy
-        sending.begun.append(copy)
         headers = {
             **sending._headers,
             f"{META}chunk-pos": str(position.number),
@@ -471,11 +472,16 @@ class _Run:
         body = Blocks(blocks, position.size, shell)
         what = f"put the chunk {copy.url}"
         try:
-            self.hash = sending._rawx.put(copy, headers, body, what=what, check=sending._check)
+            self.hash = sending._rawx.put(copy, headers, body, what=what, check=self._check)
         except RdctlError as error:
             self.fault = error
         except (_Ended, Stopped):
             self.fault = RdctlError(Code.FAILED, f"{what}: it was ended")
+
+    def _check(self) -> None:
+        """Called before each wait, the first of which is for the first byte to leave."""
+        self._sending._check()
+        self._sending.begun[self.copy] = None
 
 
 class _Whole:

@@ -349,6 +349,16 @@ def conflict(call: Call) -> None:
     call.reply("409 Conflict")
 
 
+def once_there(act: Callable[[Call], None], others: int) -> Callable[[Call], None]:
+    """The fault, when so many other chunks are stored."""
+
+    def late(call: Call) -> None:
+        wait_for(lambda: len(call.sds.chunks) == others)
+        act(call)
+
+    return late
+
+
 WRITE_FAULTS = (refuse_507, wrong_hash, lose_reply, reset_amid, conflict)
 
 
@@ -381,15 +391,28 @@ def test_too_few_replicas_and_nothing_is_left(
 def test_what_could_not_be_deleted_is_named(near: Callable[..., Client]) -> None:
     client = near()
     client.sds.faults += [
-        on("PUT", refuse_507, pos=2),
+        on("PUT", once_there(refuse_507, 2), pos=2),
         on("DELETE", lambda call: call.reply("500 Internal error"), who=0),
     ]
     client.file("a", bytes_of(2500))
     ran = client("put", "docs", "a", "--json")
     assert ran.code == 6
     (error,) = errors_of(ran)
-    assert [url[-64:] for url in error["chunks"]] == list(client.sds.chunks)
+    (left,) = client.sds.chunks
+    assert [url[-64:] for url in error["chunks"]] == [left]
     assert error["chunks"][0] in ran.err
+
+
+def test_a_chunk_of_which_no_byte_left_is_not_named(near: Callable[..., Client]) -> None:
+    client = near()
+    client.sds.stop(1)
+    client.file("a", bytes_of(2500))
+    ran = client("put", "docs", "a", "--json")
+    assert ran.code == 6
+    (error,) = errors_of(ran)
+    assert "chunks" not in error
+    assert "deleted" not in ran.err
+    assert client.sds.chunks == {}
 
 
 def test_a_create_that_is_refused_leaves_nothing(near: Callable[..., Client]) -> None:
