@@ -54,9 +54,11 @@ def wait_until(ready: Callable[[], object]) -> None:
         time.sleep(0.001)
 
 
-def drained(running: Iterator[Any]) -> tuple[list[Any], BaseException | None]:
-    """The results, and what was raised after them."""
-    results: list[Any] = []
+def drained(
+    running: Iterator[Any], results: list[Any] | None = None
+) -> tuple[list[Any], BaseException | None]:
+    """The results, which go into the list as they come, and what was raised after them."""
+    results = [] if results is None else results
     try:
         for result in running:
             results.append(result)
@@ -250,18 +252,19 @@ def test_the_first_signal_lets_finish_what_is_under_way(number: int, parallel: i
 def test_the_second_signal_waits_for_nothing(number: int) -> None:
     workers = Workers(2)
     go = threading.Event()
+    results: list[int] = []
 
     def work(item: int) -> int:
         if item == 3:
             send(signal.SIGINT)
             wait_until(workers.stopping.is_set)
-            time.sleep(0.01)
+            wait_until(lambda: len(results) == 3)
             send(number)
             go.wait(SECONDS)
         return item
 
     since = time.monotonic()
-    results, error = drained(workers.ordered(work, range(1000)))
+    _, error = drained(workers.ordered(work, range(1000)), results)
     assert time.monotonic() - since < SECONDS / 2
     assert (results, repr(error)) == ([0, 1, 2], f"_Signal({int(number)})")
     go.set()

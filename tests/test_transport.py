@@ -306,15 +306,20 @@ def test_nothing_is_sent_when_the_time_is_over() -> None:
 
 
 def test_one_deadline_holds_for_all_requests() -> None:
+    now = 0.0
+
     def slowly(connection: Connection) -> None:
+        nonlocal now
         connection.receive()
-        time.sleep(0.15)
+        now += 4.9
         connection.send(faults.head(200, {}) + b"{}")
 
-    with FaultServer([slowly]) as server:
-        client = Client(server.url, deadline=Deadline(0.4))
+    with FaultServer([slowly, slowly, faults.silent()]) as server:
+        client = Client(server.url, deadline=Deadline(10.0, lambda: now))
         assert [client.read().status for _ in range(2)] == [200, 200]
+        since = time.monotonic()
         assert fails(client.read).code is Code.TIMEOUT
+        assert time.monotonic() - since < 5
 
 
 # --- what is sent ------------------------------------------------------------------------------

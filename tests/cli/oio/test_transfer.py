@@ -1162,7 +1162,7 @@ def test_ctrl_c_and_what_cannot_be_deleted(near: Callable[..., Client]) -> None:
     ]
     client.file("a", bytes_of(5500))
     with client.start("put", "docs", "a") as process:
-        wait_for(lambda: any(call.pos == 5 for call in client.sds.asked("PUT")))
+        wait_for(lambda: len(client.sds.asked("PUT")) == 6 and len(client.sds.chunks) == 5)
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert process.returncode == 130
@@ -1181,7 +1181,8 @@ def test_a_second_ctrl_c_waits_for_nothing_and_names_what_is_left(
         wait_for(lambda: len(client.sds.asked("PUT")) == 6)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
-        time.sleep(0.2)
+        assert process.stderr is not None
+        assert b"once more waits no longer" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
     assert time.monotonic() - started < 5
