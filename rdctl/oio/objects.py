@@ -432,6 +432,8 @@ class _Run:
         # Whether it takes no more blocks.
         self.over = False
         self._aborted = False
+        # Whether the last byte left: from then on it may be stored at any time.
+        self._left = False
 
     def give(self, block: bytes | None) -> None:
         """One more block, None after the last; waits while enough of them wait."""
@@ -469,7 +471,7 @@ class _Run:
             f"{META}chunk-id": copy.id,
         }
         shell = sending._source.shell(position.offset, position.size)
-        body = Blocks(blocks, position.size, shell)
+        body = Blocks(self._to_the_last(blocks), position.size, shell)
         what = f"put the chunk {copy.url}"
         try:
             self.hash = sending._rawx.put(copy, headers, body, what=what, check=self._check)
@@ -478,9 +480,15 @@ class _Run:
         except (_Ended, Stopped):
             self.fault = RdctlError(Code.FAILED, f"{what}: it was ended")
 
+    def _to_the_last(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        yield from blocks
+        self._left = True
+
     def _check(self) -> None:
-        """Called before each wait, the first of which is for the first byte to leave."""
-        self._sending._check()
+        """Called before each wait, the first of which is for the first byte to leave. What was sent
+        whole has to be stored before it can be deleted, so its reply is waited for."""
+        if not self._left:
+            self._sending._check()
         self._sending.begun[self.copy] = None
 
 

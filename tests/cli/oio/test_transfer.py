@@ -8,6 +8,7 @@ import random
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -385,6 +386,34 @@ def test_too_few_replicas_and_nothing_is_left(
     ran = client("put", "docs", "a", "--json")
     assert ran.code in (1, 6, 9), ran.err
     assert (client.sds.objects, client.sds.chunks) == ({}, {})
+    assert "chunks" not in errors_of(ran)[0]
+
+
+def test_a_chunk_whose_last_byte_left_is_waited_for(near: Callable[..., Client]) -> None:
+    """It may be stored at any time from then on, and cannot be deleted before it is."""
+    client = near()
+    refused, over = threading.Event(), threading.Event()
+
+    def refuse(call: Call) -> None:
+        refuse_507(call)
+        refused.set()
+
+    def store_slowly(call: Call) -> None:
+        data = call.body()
+        call.send(b"HTTP/1.1 201 Created\r\n")
+        assert refused.wait(10)
+        time.sleep(0.1)
+        call.send(b"X-Slow: yes\r\n")
+        time.sleep(0.1)
+        call.sds.chunks[call.chunk] = data
+        over.set()
+        call.send(b"Content-Length: 0\r\n\r\n")
+
+    client.sds.faults += [on("PUT", refuse, pos=2), on("PUT", store_slowly, pos=0)]
+    client.file("a", bytes_of(2500))
+    ran = client("put", "docs", "a", "--json")
+    assert over.wait(10)
+    assert (ran.code, client.sds.chunks) == (6, {})
     assert "chunks" not in errors_of(ran)[0]
 
 
