@@ -481,7 +481,9 @@ class Effects:
 
     def consent(self, losses: Sequence[str]) -> None:
         """Ask once for all that an operation is about to destroy, before its first effect."""
-        if (losses or self._asks_always) and not self.dry_run:
+        if not losses and self._asks_always:
+            return  # should something be done all the same, it is asked for then
+        if losses and not self.dry_run:
             self._ask(losses)
         self._agreed = True
 

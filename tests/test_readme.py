@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from rdctl.errors import Exit
+from rdctl.sandbox import rapiddisk_app
 from tests.conftest import Program
+from tests.sandbox.test_serve import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -66,6 +68,17 @@ def test_many_at_a_time_works(rdctl: Program) -> None:
     assert done.returncode == 0, done.stderr
     assert "\nholiday/a file stored" in done.stdout
     assert "a file deleted" in done.stdout
+    assert (rdctl.home / "rest").read_bytes() == b""
+
+
+def test_rows_of_several_machines_go_back_to_them(rdctl: Program) -> None:
+    stores = [rdctl.home / f"{name}.db" for name in "ab"]
+    with serving(*map(rapiddisk_app, stores)) as urls:
+        for name, url in zip("ab", urls, strict=True):
+            assert rdctl("context", "set", f"rack1-{name}", f"rapiddisk={url}").code == 0
+        assert rdctl("-c", "rack1-b", "rapiddisk", "lock", "rd0").code == 0
+        done = run_in_shell(rdctl, block("shell"))
+    assert (done.returncode, done.stdout) == (0, "rack1-b: rd0 unlocked\n"), done.stderr
     assert (rdctl.home / "rest").read_bytes() == b""
 
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from contextlib import nullcontext
-from itertools import count
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -14,10 +14,11 @@ from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse, escape, parse_mib, quoted, raw_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
     from rdctl.effects import Effects
-    from rdctl.result import Failure, Listing
+    from rdctl.result import Failure, Listing, Report
+    from rdctl.sites import Site
     from rdctl.world import World
 
 # More than this from standard input is no list of names.
@@ -34,35 +35,56 @@ FORCE = click.option(
 )
 
 
-def names(kind: str, *, required: bool = True) -> Callable[[Any], Any]:
-    """The argument `KIND...`; `-` stands for names on standard input. None when nothing was typed,
-    which is not the same as none on standard input."""
+def names(
+    kind: str, *, required: bool = True, check: Callable[[str], object] | None = None
+) -> Callable[[Any], Any]:
+    """The argument `KIND...`, each name of which has to pass `check`; `-` stands for names on
+    standard input. They come behind the site; None when nothing was typed. With none on standard
+    input there is nothing to do, and nobody is asked."""
     metavar = f"{kind.upper()}..." if required else f"[{kind.upper()}...]"
 
     def decorate(function: Any) -> Any:
-        argument = click.argument(
-            f"{kind}s", metavar=metavar, nargs=-1, required=required, callback=_given
-        )
-        return argument(bulk_options(function))
+        @functools.wraps(function)
+        def with_names(site: Site, words: tuple[str, ...], **options: Any) -> Any:
+            context = click.get_current_context()
+            given = expanded(context, site, words) if words else None
+            if given == []:
+                return _nothing(context)
+            if check is not None:
+                for name in given or ():
+                    check(name)
+            return function(site, given, **options)
+
+        argument = click.argument("words", metavar=metavar, nargs=-1, required=required)
+        return argument(bulk_options(with_names))
 
     return decorate
 
 
-def _given(
-    context: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> list[str] | None:
-    return expanded(context, value) if value else None
+def _nothing(context: click.Context) -> Listing | Report:
+    """What a verb returns that was given no names."""
+    from rdctl.result import Listing, Report
+
+    return Listing(()) if getattr(context.command, "shows", None) else Report(())
 
 
 # --- names from standard input ------------------------------------------------------------------
+
+
+class _Row(NamedTuple):
+    """A line of JSON: a name, its properties, and the context that it is of; None: of any."""
+
+    line: int
+    name: str
+    properties: dict[str, str]
+    context: str | None
 
 
 class Bulk:
     """What is known of the names of a run beyond the names themselves.
 
     `lines` has the line of each name on standard input or in a list, from 1 and of the first that
-    has it; `properties` those of the names that are given with some; `contexts` the contexts that
-    rows are said to be of, with the name of the first.
+    has it; `properties` those of the names that are given with some.
     """
 
     def __init__(self) -> None:
@@ -70,20 +92,36 @@ class Bulk:
         self.failed: str | None = None
         self.lines: dict[str, int] = {}
         self.properties: dict[str, dict[str, str]] = {}
-        self.contexts: dict[str, str] = {}
-        self._rows: list[bytes] = []
+        self._raw: list[bytes] = []
+        self._rows: list[_Row] = []
         self._separator = b"\n"
         self._names: list[str] | None = None
         self._given: dict[str, str] = {}
         self._where = "standard input"
+        # Of a run in several contexts: which one this is for, and those for each of them.
+        self._context: str | None = None
+        self._shares: dict[str, Bulk] = {}
 
-    def names(self, world: World, source: str = "-") -> list[str]:
-        """The names on standard input, or in the file `source`; it is read once."""
-        if self._names is None:
-            if source != "-":
-                self._where = escape(source)
-            self._names = self._read(world, source)
-        return self._names
+    def names(self, world: World, context: str | None, source: str = "-") -> list[str]:
+        """The names on standard input, or in the file `source`, for a run in that context."""
+        self.read(world, source)
+        self._stay_in((context,))
+        return self._names or []
+
+    def share(self, contexts: Collection[str]) -> None:
+        """The names that were read are for a run in these contexts: each gets the rows that are of
+        it, and those that say no context."""
+        self._stay_in(contexts)
+        if not self.ndjson:
+            return
+        for context in contexts:
+            share = self._shares[context] = Bulk()
+            share.ndjson, share._context, share._raw = True, context, self._raw
+            share._names = share._taken(row for row in self._rows if row.context in (None, context))
+
+    def of(self, context: str | None) -> Bulk:
+        """What is for that context."""
+        return self._shares.get(context or "", self)
 
     def call(self, given: dict[str, str]) -> None:
         """The targets of this run have other names than those that were read: `given` has the one
@@ -93,6 +131,13 @@ class Bulk:
         self.properties = {
             name: self.properties[word] for name, word in given.items() if word in self.properties
         }
+
+    def read(self, world: World, source: str = "-") -> None:
+        """Take the names from standard input, or the file `source`, unless that was done."""
+        if self._names is None:
+            if source != "-":
+                self._where = escape(source)
+            self._names = self._read(world, source)
 
     def _read(self, world: World, source: str) -> list[str]:
         try:
@@ -104,36 +149,43 @@ class Bulk:
         if len(data) > MOST_NAMES:
             raise RdctlError(Code.USAGE, f"{self._where} holds more than a list of names")
         self._separator = b"\0" if b"\0" in data else b"\n"
-        given: Iterable[str] = _name(data).split(_name(self._separator))
         if self.ndjson:
-            self._rows = data.split(self._separator)
-            given = map(self._recorded, self._rows, count(1))
+            self._raw = data.split(self._separator)
+            where = self._where
+            self._rows = [_row(raw, n, where) for n, raw in enumerate(self._raw, 1) if raw]
+            return self._taken(self._rows)
         names = []
-        for line, name in enumerate(given, 1):
+        for line, name in enumerate(_name(data).split(_name(self._separator)), 1):
             if name:
                 self.lines.setdefault(name, line)
                 names.append(name)
         return names
 
-    def _recorded(self, raw: bytes, line: int) -> str:
-        """The name that a line of JSON has; the properties of the first of that name hold."""
-        if not raw:
-            return ""
-        name, properties, context = _record(raw, f"{self._where}, line {line}")
-        if context is not None:
-            self.contexts.setdefault(context, name)
-        if properties and name not in self.lines:
-            self.properties[name] = properties
-        return name
+    def _taken(self, rows: Iterable[_Row]) -> list[str]:
+        """The names of these rows; the properties of the first of a name hold."""
+        names = []
+        for row in rows:
+            if row.name not in self.lines:
+                self.lines[row.name] = row.line
+                if row.properties:
+                    self.properties[row.name] = row.properties
+            names.append(row.name)
+        return names
 
-    def stay_in(self, context: str | None) -> None:
-        """Raise where a row is of another context than that; None: there are several. It would be
-        taken for what has the same name there."""
-        for other, name in self.contexts.items():
-            if other != context:
-                message = f"{escape(name)} is of the context {escape(other)} alone"
-                hint = f"Give the rows of each context to a run of its own: -c {quoted(other)}"
-                raise self.located(RdctlError(Code.USAGE, message, hint=hint, target=name))
+    def _stay_in(self, contexts: Collection[str | None]) -> None:
+        """Raise where a row is of another context than these: it would be taken for what has the
+        same name there."""
+        for row in self._rows:
+            if row.context is not None and row.context not in contexts:
+                message = f"{escape(row.name)} is of the context {escape(row.context)} alone"
+                named = dict.fromkeys(one.context for one in self._rows if one.context)
+                raise RdctlError(
+                    Code.USAGE,
+                    f"{self._where}, line {row.line}: {message}",
+                    hint=f"A run for all contexts of the rows: -c {quoted(','.join(named))}",
+                    target=row.name,
+                    line=row.line,
+                )
 
     def numbering(self, listing: Listing, items: Iterable[Any]) -> Iterator[Any]:
         """The items; at their end the failures have their lines."""
@@ -142,7 +194,7 @@ class Bulk:
 
     def numbered(self, failure: Failure) -> Failure:
         """The failure, with the line that its name came from."""
-        line = self.lines.get(failure.error.target or "")
+        line = self.of(failure.context).lines.get(failure.error.target or "")
         if line is None:
             return failure
         return failure._replace(error=failure.error.with_facts(line=line))
@@ -159,12 +211,11 @@ class Bulk:
         """Write the names that failed, each once, as they were given."""
         from rdctl.effects import write_file
 
-        targets = [failure.error.target or "" for failure in failures if not failure.whole]
-        if len(targets) < len(failures):
-            targets = self._names or targets  # all of them, as far as they are known
-            if not targets:
-                return
-        lines = [self._line(target) for target in dict.fromkeys(targets)]
+        lines: dict[bytes, None] = {}
+        for failure in failures:
+            lines.update(self.of(failure.context)._lines_of(failure))
+        if not lines and failures:
+            return  # what failed as a whole is not known by names
         separator = b"\0" if any(b"\n" in line for line in lines) else self._separator
         path = str(self.failed)
         text = b"".join(line + separator for line in lines)
@@ -176,15 +227,28 @@ class Bulk:
             message = f"{path} cannot be written: {error.strerror}"
             raise RdctlError(Code.FAILED, message, target=path) from error
 
+    def _lines_of(self, failure: Failure) -> dict[bytes, None]:
+        """What failed, as it was given; all, where that is everything."""
+        targets = (self._names or []) if failure.whole else [failure.error.target or ""]
+        return dict.fromkeys(map(self._line, targets))
+
     def _line(self, target: str) -> bytes:
         """A name as it was given; one that was typed, as it would have been."""
         if not self.ndjson:
             return raw_bytes(self._given.get(target, target))
-        if target in self.lines:
-            return self._rows[self.lines[target] - 1]
         import json
 
-        return json.dumps({"name": target, "name_hex": raw_bytes(target).hex()}).encode()
+        line = self.lines.get(target)
+        if line is None:
+            row = {"name": target, "name_hex": raw_bytes(target).hex()}
+        else:
+            raw = self._raw[line - 1]
+            row = json.loads(raw)
+            if self._context is None or isinstance(row.get("context"), str):
+                return raw
+        if self._context is not None:
+            row["context"] = self._context
+        return json.dumps(row).encode()
 
 
 def bulk_of(context: click.Context) -> Bulk:
@@ -201,8 +265,8 @@ def _name(raw: bytes) -> str:
 _NAMED_BY = ("name", "path", "container", "reference", "device", "address", "type", "target")
 
 
-def _record(raw: bytes, where: str) -> tuple[str, dict[str, str], str | None]:
-    """A line of JSON: its name, its properties, and the context that it is of."""
+def _row(raw: bytes, line: int, where: str) -> _Row:
+    where = f"{where}, line {line}"
     import json
 
     try:
@@ -229,7 +293,7 @@ def _record(raw: bytes, where: str) -> tuple[str, dict[str, str], str | None]:
     ):
         raise RdctlError(Code.USAGE, f"{where}: properties are texts by their names")
     context = found.get("context")
-    return name, properties, context if isinstance(context, str) else None
+    return _Row(line, name, properties, context if isinstance(context, str) else None)
 
 
 def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:
@@ -273,9 +337,11 @@ def bulk_options(function: Any) -> Any:
     return ndjson(failed(function))
 
 
-def expanded(context: click.Context, words: Iterable[str]) -> list[str]:
+def expanded(context: click.Context, site: Site, words: Iterable[str]) -> list[str]:
     """The words, with the names on standard input in place of a `-`."""
+    where = site.settings.context
+    bulk = bulk_of(context).of(where)
     given: list[str] = []
     for word in words:
-        given += bulk_of(context).names(context.obj) if word == "-" else [word]
+        given += bulk.names(context.obj, where) if word == "-" else [word]
     return given

@@ -36,8 +36,8 @@ def result(
         )
     bulk = bulk_of(ctx)
     if "-" in ctx.params.get("words", ()):
-        bulk.names(ctx.obj)  # read once, before all ask for it
-    bulk.stay_in(None)
+        bulk.read(ctx.obj)  # before all ask for it
+    bulk.share(contexts)
     question = _Question(invocation)
     runs = []
     for name, itself in contexts.items():

@@ -338,10 +338,6 @@ def _called(command: Command, ctx: click.Context, invocation: Invocation) -> Res
 
         return fleet.result(command, ctx, invocation, invocation.contexts)
     site = invocation.site()
-    bulk = bulk_of(ctx)
-    if bulk.ndjson and "-" in ctx.params.get("words", ()):
-        bulk.names(invocation.world)
-    bulk.stay_in(site.settings.context)
     invocation.in_sandbox = site.in_sandbox
     found: Result = ctx.invoke(command.callback, site, **ctx.params)
     return found
@@ -401,7 +397,9 @@ def _numbering(bulk: Bulk, view: View) -> Callable[[Change | Failure], Change | 
     def numbered(outcome: Change | Failure) -> Change | Failure:
         if isinstance(outcome, Failure):
             return bulk.numbered(outcome)
-        line = None if view.in_words else bulk.lines.get(outcome.target or "")
+        if view.in_words:
+            return outcome
+        line = bulk.of(outcome.context).lines.get(outcome.target or "")
         return outcome if line is None else outcome.with_line(line)
 
     return numbered

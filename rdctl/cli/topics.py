@@ -199,13 +199,14 @@ def output() -> list[Section]:
                 Lines(_NAMES),
                 "Where - is data, as in oio content put, --files-from - takes a list of files.",
                 "An object that says its context, as a listing of several contexts does, is taken"
-                " in that one alone: a run that is for another, or for several, is refused.",
+                " in that one alone; a run that is not for it is refused.",
                 "--parallel N works on so many at a time; the results come in the order of the"
                 " names, one a name, each with its line in json, ndjson, csv, tsv and messages."
                 " --failed FILE writes the names that failed, as they were given: input for the"
-                " next run. Ctrl-C ends it when what is under way is finished; the names that it"
-                " did not come to are among the failed. Ctrl-C once more waits no longer: what is"
-                " under way by then has an unknown fate, and is among the failed too.",
+                " next run; in several contexts --ndjson makes them say where. Ctrl-C ends it when"
+                " what is under way is finished; the names that it did not come to are among the"
+                " failed. Ctrl-C once more waits no longer: what is under way by then has an"
+                " unknown fate, and is among the failed too.",
             ],
         ),
         Section(

@@ -403,7 +403,13 @@ OF_TWO = b'{"context": "a", "name": "x"}\n{"context": "b", "name": "y"}\n'
 @pytest.mark.parametrize("words", ["oio container destroy -", "rapiddisk remove -"])
 @pytest.mark.parametrize(
     ("where", "rows", "line"),
-    [("a,b", OF_TWO, 1), ("a", OF_TWO, 2), ("b", OF_TWO, 1), ("c", OF_TWO, 1)],
+    [
+        ("a", OF_TWO, 2),
+        ("b", OF_TWO, 1),
+        ("a,c", OF_TWO, 2),
+        ("c", OF_TWO, 1),
+        ("a,b", OF_TWO + b'{"context": "none", "name": "x"}', 3),
+    ],
 )
 def test_rows_of_one_context_reach_no_other(
     rdctl: Program, crowds: dict[str, Crowd], words: str, where: str, rows: bytes, line: int
@@ -412,6 +418,7 @@ def test_rows_of_one_context_reach_no_other(
     ran = rdctl("-c", where, *words.split(), "--ndjson", "--yes", "--json", stdin=rows)
     assert (ran.code, ran.json["error"]["code"]) == (2, "usage")
     assert f"standard input, line {line}: " in ran.err
+    assert f"-c a,b{',none' if b'none' in rows else ''}\n" in ran.err
     assert [one.requests for one in crowds.values()] == [[], [], []]
 
 
@@ -420,6 +427,74 @@ def test_rows_of_a_context_go_back_to_it(rdctl: Program, crowds: dict[str, Crowd
     ran = rdctl("-c", "a", *words.split(), stdin=OF_TWO.splitlines()[0])
     assert (ran.code, ran.json["results"][0]["line"]) == (0, 1)
     assert [one.names for one in crowds.values()] == [["x"], [], []]
+
+
+def test_rows_of_several_contexts_go_each_to_its_own(
+    rdctl: Program, crowds: dict[str, Crowd]
+) -> None:
+    """Those that say none go to all; of one name each context has properties of its own."""
+    rows = [
+        {"context": "a", "name": "x", "properties": {"k": "a"}},
+        {"context": "b", "name": "x", "properties": {"k": "b"}},
+        {"name": "z"},
+        {"context": "b", "name": "y"},
+    ]
+    stdin = "".join(json.dumps(row) + "\n" for row in rows).encode()
+    words = "oio container create - typed --ndjson --yes --json"
+    ran = rdctl("-c", "a,b,c", *words.split(), stdin=stdin)
+    assert [one.names for one in crowds.values()] == [
+        ["x", "z", "typed"],
+        ["x", "z", "y", "typed"],
+        ["z", "typed"],
+    ]
+    assert [one.properties["x"] for one in list(crowds.values())[:2]] == [{"k": "a"}, {"k": "b"}]
+    found = [(row["context"], row["target"], row.get("line")) for row in ran.json["results"]]
+    assert found == [
+        ("a", "x", 1),
+        ("a", "z", 3),
+        ("a", "typed", None),
+        ("b", "x", 2),
+        ("b", "z", 3),
+        ("b", "y", 4),
+        ("b", "typed", None),
+        ("c", "z", 3),
+        ("c", "typed", None),
+    ]
+
+
+def test_what_is_lost_is_asked_of_each_as_its_rows_say(
+    rdctl: Program, crowds: dict[str, Crowd]
+) -> None:
+    ran = rdctl("-c", "a,b,c", *"oio container destroy - --ndjson".split(), stdin=OF_TWO)
+    assert ran.code == 2
+    assert (
+        "in the contexts a, b, and nobody can be asked:\n"
+        "  a: the container x is destroyed\n  b: the container y is destroyed\n"
+    ) in ran.err
+
+
+def test_volumes_of_several_machines(rdctl: Program, daemons: Daemons) -> None:
+    """What a listing of them shows, picked by hand, is removed where it is, and nowhere else."""
+    a, b = (
+        [inventory(["rd0", "rd1"]), inventory(["rd0", "rd1"]), targets(), success(), inventory([])]
+        for _ in "ab"
+    )
+    servers = daemons({"d": {"rapiddisk": gone()}}, a=a, b=b, c=[inventory(["rd0", "rd1"])])
+    listed = rdctl("-c", "*", "rapiddisk", "list", "-o", "ndjson").out.splitlines()
+    picked = "\n".join((listed[0], listed[3])).encode()
+    ran = rdctl("-c", "*", "rapiddisk", "remove", "-", "--ndjson", "-y", "--json", stdin=picked)
+    assert ran.code == 0, "one that is down, and has no rows, does not matter"
+    assert [(row["context"], row["target"]) for row in ran.json["results"]] == [
+        ("a", "rd0"),
+        ("b", "rd1"),
+    ]
+    posts = {
+        name: [request.path for request in server.requests if request.method == "POST"]
+        for name, server in servers.items()
+    }
+    assert posts == {"a": [posts["a"][0]], "b": [posts["b"][0]], "c": []}
+    assert ("rd0" in posts["a"][0], "rd1" in posts["b"][0]) == (True, True)
+    assert len(servers["c"].requests) == 1
 
 
 def test_many_names_are_asked_for_once(rdctl: Program, crowds: dict[str, Crowd]) -> None:
@@ -554,6 +629,50 @@ def test_a_name_that_failed_in_one_context(
         config.write('[contexts.r]\nrapiddisk = "http://127.0.0.1:1"\n')
     ran = rdctl(*argv[:1], "a,r", *argv[2:], stdin=b"x\ny\nz\n")
     assert (ran.code, left.read_bytes()) == (8, b"x\ny\nz\n")
+
+
+def test_rows_that_failed_say_in_which_context(
+    rdctl: Program, crowds: dict[str, Crowd], tmp_path: Path
+) -> None:
+    """The next run does there what is left to do, and nothing in the others."""
+    left = tmp_path / "failed"
+    crowds["b"].refused = {"y": (403, "No"), "t\udcff": (403, "No")}
+    argv = ("-c", "a,b", "oio", "container", "touch", "-", "-y", "--ndjson", "--failed", str(left))
+    stdin = b'{"name": "x"}\n{"name": "y", "more": 1}\n'
+    assert rdctl(*argv, "t\udcff", stdin=stdin).code == 8
+    assert [json.loads(line) for line in left.read_bytes().splitlines()] == [
+        {"name": "y", "more": 1, "context": "b"},
+        {"name": "t\udcff", "name_hex": "74ff", "context": "b"},
+    ]
+    for crowd in crowds.values():
+        crowd.requests.clear()
+    assert rdctl(*argv, stdin=left.read_bytes()).code == 5
+    assert [sorted(one.names) for one in crowds.values()] == [[], ["t\udcff", "y"], []]
+    crowds["b"].refused = {}
+    assert rdctl(*argv, stdin=left.read_bytes()).code == 0
+    assert left.read_bytes() == b""
+
+
+def test_what_was_typed_and_failed_says_in_which_context(
+    rdctl: Program, crowds: dict[str, Crowd], tmp_path: Path
+) -> None:
+    left = tmp_path / "failed"
+    crowds["b"].refused = {"x": (403, "No")}
+    argv = ("-c", "a,b", "oio", "container", "touch", "x", "-y", "--ndjson", "--failed", str(left))
+    assert rdctl(*argv).code == 8
+    assert json.loads(left.read_bytes()) == {"name": "x", "name_hex": "78", "context": "b"}
+
+
+def test_all_rows_of_a_context_that_failed_as_a_whole(
+    rdctl: Program, crowds: dict[str, Crowd], tmp_path: Path
+) -> None:
+    left = tmp_path / "failed"
+    with rdctl.config.open("a") as config:
+        config.write('[contexts.r]\nrapiddisk = "http://127.0.0.1:1"\n')
+    argv = ("-c", "a,r", "oio", "container", "touch", "-", "-y", "--ndjson", "--failed", str(left))
+    rows = b'{"context": "a", "name": "x"}\n{"context": "r", "name": "y"}\n{"name": "z"}\n'
+    assert rdctl(*argv, stdin=rows).code == 8
+    assert left.read_bytes() == b'{"context": "r", "name": "y"}\n{"name": "z", "context": "r"}\n'
 
 
 def test_formats_of_a_change(rdctl: Program, crowds: dict[str, Crowd]) -> None:

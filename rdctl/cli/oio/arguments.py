@@ -74,7 +74,7 @@ def target(
             given = list(words)
             ids = {key: options.pop(key) if key in taken else None for key in _IDS}
             places = _places(context, site, kind, several, given, ids, whole)
-            values = _rest(context, given, rest)
+            values = _rest(context, site, given, rest)
             site.oio.about(places)
             return function(site, places if several else places[0], *values, **options)
 
@@ -100,22 +100,24 @@ def _places(
     if kind != "content":
         if cid:
             return [site.oio.place(cid=cid)]
-        return site.oio.places(_taken(context, given, several, _WORDS[kind]))
-    container = None if cid else _taken(context, given, False, "CONTAINER")[0]
+        return site.oio.places(_taken(context, site, given, several, _WORDS[kind]))
+    container = None if cid else _taken(context, site, given, False, "CONTAINER")[0]
     if content_id:
         return [site.oio.place(container, cid, None, content_id, version)]
     if whole and not given:
         return [site.oio.place(container, cid)]
-    paths = _taken(context, given, several, "PATH")
+    paths = _taken(context, site, given, several, "PATH")
     return [site.oio.place(container, cid, path, None, version) for path in paths]
 
 
-def _taken(context: click.Context, given: list[str], several: bool, word: str) -> list[str]:
+def _taken(
+    context: click.Context, site: Site, given: list[str], several: bool, word: str
+) -> list[str]:
     if not given:
         raise click.UsageError(f"Missing argument '{word}'.", context)
     if not several:
         return _usable([given.pop(0)], word)
-    names = expanded(context, given)
+    names = expanded(context, site, given)
     given.clear()
     return _usable(names, word)
 
@@ -127,14 +129,14 @@ def _usable(names: list[str], word: str) -> list[str]:
     return names
 
 
-def _rest(context: click.Context, given: list[str], rest: str) -> list[Any]:
+def _rest(context: click.Context, site: Site, given: list[str], rest: str) -> list[Any]:
     values: list[Any] = []
     for word in rest.split():
         bare = word.strip("[]")
         if bare.endswith("..."):
             if not given and bare == word:
                 raise click.UsageError(f"Missing argument '{bare}'.", context)
-            names = list if bare == "FILE..." else partial(expanded, context)
+            names = list if bare == "FILE..." else partial(expanded, context, site)
             values.append(names(given) if given else None)
             given.clear()
         elif given:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.arguments import bulk_options, expanded, names
+from rdctl.cli.arguments import names
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.arguments import pairs_option
@@ -50,13 +50,6 @@ def checked_address(word: str) -> str:
         message = f"'{escape(word)}' is not the address of a service, IP:PORT"
         raise RdctlError(Code.USAGE, message, target=word)
     return word
-
-
-def _addresses(
-    context: click.Context, param: click.Parameter, value: tuple[str, ...]
-) -> list[str] | None:
-    """None when nothing was typed, which is not the same as none on standard input."""
-    return [checked_address(word) for word in expanded(context, value)] if value else None
 
 
 @verb(
@@ -137,8 +130,7 @@ def register(site: Site, type: str, address: str, tags: dict[str, str]) -> Repor
     ],
 )
 @click.argument("type")
-@click.argument("addresses", metavar="ADDRESS...", nargs=-1, required=True, callback=_addresses)
-@bulk_options
+@names("address", check=checked_address)
 @click.option(
     "--score",
     type=click.IntRange(0, 100),
@@ -147,7 +139,7 @@ def register(site: Site, type: str, address: str, tags: dict[str, str]) -> Repor
     show_default=True,
     help="The score that they keep.",
 )
-def lock(site: Site, type: str, addresses: list[str], score: int) -> Report:
+def lock(site: Site, addresses: list[str], type: str, score: int) -> Report:
     """Pin the scores of services.
 
     At 0 nothing new is sent to them: that is how a service is taken out of use. Asks first. An
@@ -163,10 +155,9 @@ def lock(site: Site, type: str, addresses: list[str], score: int) -> Report:
     ],
 )
 @click.argument("type", required=False)
-@click.argument("addresses", metavar="[ADDRESS...]", nargs=-1, callback=_addresses)
-@bulk_options
+@names("address", required=False, check=checked_address)
 @click.option("--all", "everything", is_flag=True, help="All services, of TYPE or of every type.")
-def unlock(site: Site, type: str | None, addresses: list[str] | None, everything: bool) -> Report:
+def unlock(site: Site, addresses: list[str] | None, type: str | None, everything: bool) -> Report:
     """Let the scores of services go.
 
     A service that was not locked is left as it is; which those are, the conscience does not

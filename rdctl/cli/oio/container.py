@@ -68,7 +68,7 @@ def create(
 
     Several go to the server a hundred at a time. One that exists is left as it is, without these
     properties, and that is no error."""
-    own = bulk_of(click.get_current_context()).properties
+    own = bulk_of(click.get_current_context()).of(site.settings.context).properties
     return site.oio.containers.create(places, properties, system, own)
 
 

@@ -82,8 +82,8 @@ def put(
     if list_of_files is not None:
         if files or path is not None or recursive:
             raise RdctlError(Code.USAGE, "--files-from excludes FILE, --path and --recursive")
-        files, names = _listed(bulk, bulk.names(context.obj, list_of_files), prefix)
-        bulk.stay_in(site.settings.context)
+        given = bulk.names(context.obj, site.settings.context, list_of_files)
+        files, names = _listed(bulk, given, prefix)
     elif bulk.failed or bulk.ndjson:
         raise RdctlError(Code.USAGE, "--failed and --ndjson go with --files-from")
     elif files is None:
