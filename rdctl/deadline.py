@@ -21,6 +21,8 @@ import urllib3.exceptions
 from rdctl.lean import requests
 
 _TCP = socket.SOCK_STREAM
+# How often a request is looked after that may be ended from elsewhere.
+CHECK_SECONDS = 0.5
 
 
 class Deadline:
@@ -66,35 +68,45 @@ class _Current(threading.local):
     deadline: Deadline | None = None
     # Whether a byte of the request left: what was never sent was never done.
     sent = False
-    # Called before each wait; what it raises ends the request.
+    # Called before each wait, and now and then in it; what it raises ends the request.
     check: Callable[[], None] | None = None
 
 
 current = _Current()
 
 
-def _arm(sock: socket.socket) -> None:
-    if current.check is not None:
-        current.check()
-    if current.deadline is not None:
-        left = current.deadline.left()
+def _waiting(sock: socket.socket, act: Callable[[Any], int], data: Any) -> int:
+    """`act(data)` on the socket, within what is left of the deadline."""
+    deadline, check = current.deadline, current.check
+    if deadline is None:
+        return act(data)
+    # What a deadline leaves for this wait: one for each wait begins anew whenever it is asked.
+    until = Deadline(deadline.left())
+    while True:
+        if check is not None:
+            check()
+        left = until.left()
         if left == 0.0:
             raise TimeoutError("timed out")
-        sock.settimeout(left)
+        sock.settimeout(left if check is None else min(left or CHECK_SECONDS, CHECK_SECONDS))
+        try:
+            return act(data)
+        except TimeoutError:
+            if check is None:
+                raise
 
 
 class _Receiver(io.RawIOBase):
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        # Its own file object, so that the socket lives until the reply was read.
+        # So that the socket lives until the reply was read.
         self._file = sock.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        _arm(self._sock)
-        return self._file.readinto(buffer)
+        return _waiting(self._sock, self._sock.recv_into, buffer)
 
     def close(self) -> None:
         if not self.closed:
@@ -114,9 +126,11 @@ class _Socket:
     def sendall(self, data: Any) -> None:
         rest = memoryview(data)
         while rest:
-            _arm(self._sock)
-            current.sent = True
-            rest = rest[self._sock.send(rest) :]
+            rest = rest[_waiting(self._sock, self._send, rest) :]
+
+    def _send(self, data: memoryview) -> int:
+        current.sent = True
+        return self._sock.send(data)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)

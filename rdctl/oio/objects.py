@@ -19,6 +19,7 @@ from typing import IO, Any, NamedTuple
 from urllib.parse import quote
 
 from rdctl.bulk import WAKE_SECONDS, Stopped, Workers
+from rdctl.deadline import Deadline
 from rdctl.effects import Effects
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.bodies import escaped
@@ -37,6 +38,8 @@ MOST_PIECES = 4
 WAITING = 2
 # In all, for the chunks of an upload that failed.
 TIDY_SECONDS = 15.0
+# For the answer to a chunk that was sent whole, when its upload is given up.
+ANSWER_SECONDS = 3.0
 # How long a socket that takes nothing is waited for when its upload is given up.
 ABORT_SECONDS = 1.0
 
@@ -236,8 +239,10 @@ class Sending:
                 f" {self._wanted} copies are wanted at least",
                 hint=_RAWX_HINT,
             )
-        # Every chunk of which a byte may have left.
+        # Every chunk of which a byte may have left, and those of which all have, and no answer
+        # has come: they may be stored at any time.
         self.begun: dict[Copy, None] = {}
+        self.unanswered: set[Copy] = set()
         self._failed: list[tuple[Copy, RdctlError]] = []
         self._stop = threading.Event()
         self._busy = threading.Condition()
@@ -406,11 +411,11 @@ class Sending:
             if copy.address in away or time.monotonic() > until:
                 return None
             try:
-                self._rawx.delete(copy, TIDY_SECONDS / 3)
+                was_there = self._rawx.delete(copy, TIDY_SECONDS / 3)
             except RdctlError:
                 away.add(copy.address)
                 return None
-            return copy.url
+            return copy.url if was_there or copy not in self.unanswered else None
 
         # Workers of their own: the others may be ending.
         begun = [copy for copy in copies if copy in self.begun]
@@ -432,8 +437,8 @@ class _Run:
         # Whether it takes no more blocks.
         self.over = False
         self._aborted = False
-        # Whether the last byte left: from then on it may be stored at any time.
-        self._left = False
+        # How long its answer is waited for when all else is ended.
+        self._answer: Deadline | None = None
 
     def give(self, block: bytes | None) -> None:
         """One more block, None after the last; waits while enough of them wait."""
@@ -477,18 +482,26 @@ class _Run:
             self.hash = sending._rawx.put(copy, headers, body, what=what, check=self._check)
         except RdctlError as error:
             self.fault = error
+            if error.code is Code.TIMEOUT:
+                return
         except (_Ended, Stopped):
             self.fault = RdctlError(Code.FAILED, f"{what}: it was ended")
+            return
+        sending.unanswered.discard(copy)
 
     def _to_the_last(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         yield from blocks
-        self._left = True
+        self._sending.unanswered.add(self.copy)
 
     def _check(self) -> None:
         """Called before each wait, the first of which is for the first byte to leave. What was sent
-        whole has to be stored before it can be deleted, so its reply is waited for."""
-        if not self._left:
+        whole has to be stored before it can be deleted, so its answer is waited for a little."""
+        try:
             self._sending._check()
+        except (_Ended, Stopped):
+            self._answer = self._answer or Deadline(ANSWER_SECONDS)
+            if self.copy not in self._sending.unanswered or self._answer.over:
+                raise
         self._sending.begun[self.copy] = None
 
 

@@ -106,8 +106,8 @@ class Rawx:
             message = f"it sent {reply.filled} bytes where {len(into)} were asked for"
             raise _fault(copy, Code.BAD_REPLY, message, reply.status)
 
-    def delete(self, copy: Copy, seconds: float) -> None:
-        """DELETE /ID: a chunk of an upload that failed, which may not be there. It has `seconds` of
+    def delete(self, copy: Copy, seconds: float) -> bool:
+        """DELETE /ID: a chunk of an upload that failed; whether it was there. It has `seconds` of
         its own, however late it is."""
         reply = (
             self._to(copy)
@@ -122,8 +122,10 @@ class Rawx:
                 step=True,
             )
         )
-        if reply.status != 404:
-            _refused(reply, copy)
+        if reply.status == 404:
+            return False
+        _refused(reply, copy)
+        return True
 
     def _to(self, copy: Copy) -> Transport:
         with self._lock:
