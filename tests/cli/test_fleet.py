@@ -10,6 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -772,12 +773,11 @@ def test_a_signal_in_the_middle(
     """Every context finishes what it has under way, and says what it did not come to."""
     gate = threading.Event()
     arrived = threading.Semaphore(0)
-    counts = dict.fromkeys("ab", 0)
+    counts = {context: count(1) for context in "ab"}
 
     def waiting(context: str) -> Callable[[Sequence[str]], None]:
         def before(names: Sequence[str]) -> None:
-            counts[context] += 1
-            if counts[context] > 5:
+            if next(counts[context]) > 5:
                 arrived.release()
                 gate.wait(SECONDS)
 

@@ -421,15 +421,14 @@ def on(
 ) -> Fault:
     """`act` in place of an answer to these requests: `PUT`, `GET`, `DELETE` of a chunk, or a route
     of the proxy; of one rawx, of one position, so many times."""
-    left = [times]
+    left = iter(range(times))
 
     def fault(call: Call) -> bool:
         matches = call.route == method if call.who == "proxy" else call.method == method
-        if not matches or (who is not None and call.who != who) or not left[0]:
+        if not matches or (who is not None and call.who != who):
             return False
-        if pos is not None and call.pos != pos:
+        if (pos is not None and call.pos != pos) or next(left, None) is None:
             return False
-        left[0] -= 1
         act(call)
         return True
 
