@@ -7,6 +7,8 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import click
+
 from rdctl.bulk import WAKE_SECONDS, Stopped, not_begun
 from rdctl.cli.arguments import bulk_of
 from rdctl.config import Settings, resolve
@@ -14,8 +16,6 @@ from rdctl.errors import Code, RdctlError, told
 from rdctl.result import Change, Failure, InContext, Item, Listing, Report
 
 if TYPE_CHECKING:
-    import click
-
     from rdctl.cli.command import Command
     from rdctl.cli.invocation import Invocation
     from rdctl.result import Result
@@ -170,12 +170,15 @@ class _Run:
         return RdctlError(code, f"{code.word}; done before: {done}", target=self.context)
 
     def taken(self) -> Iterator[tuple[str, Any]]:
-        """`result`, each `row`, then `end` or `error`."""
+        """`result`, each `row`, then `end` or `error`. Raises what is wrong with the words: it is
+        so in every context, and nothing was done in any."""
         while True:
             try:
                 kind, value = self._rows.get(timeout=WAKE_SECONDS)
             except queue.Empty:
                 continue
+            if isinstance(value, click.UsageError):
+                raise value
             yield kind, value
             if kind in ("end", "error"):
                 return

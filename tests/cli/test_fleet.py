@@ -733,6 +733,27 @@ def test_a_transaction_is_undone_in_a_thread(
 # Every command -----------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("container list", "Missing argument 'CONTAINER'"),
+        ("container show", "Missing argument 'CONTAINER'"),
+        ("container touch -o ndjson", "Missing argument 'CONTAINER'"),
+        ("content show c", "Missing argument 'PATH'"),
+        ("container list a b", "Got unexpected extra argument (b)"),
+        ("container set-properties c --json", "Missing argument 'KEY=VALUE...'"),
+    ],
+)
+def test_words_that_are_wrong_are_wrong_once(
+    rdctl: Program, crowds: dict[str, Crowd], words: str, said: str
+) -> None:
+    ran = rdctl("-c", "a,b", "oio", *words.split(), "-y")
+    alone = rdctl("-c", "a", "oio", *words.split(), "-y")
+    assert (ran.code, ran.out, ran.err) == (2, alone.out, alone.err)
+    assert said in ran.err
+    assert [one.requests for one in crowds.values()] == [[], [], []]
+
+
 EXAMPLES = [
     (node.command, example)
     for node in walk(root)
@@ -755,6 +776,26 @@ def test_every_command(rdctl: Program) -> None:
         if together.code != alone.code:
             different.append((command.name, together.code))
     assert set(different) == {("api", 2), ("get", 2), ("put", 2)}
+
+
+NOUNS = [
+    (node.command, node.path.split()[1:])
+    for node in walk(root)
+    if isinstance(node.command, Command) and node.command.on_site
+]
+
+
+@pytest.mark.parametrize("words", ["", "-", "x", "x -", "x y", "x y -", "x y z"])
+def test_any_words_of_every_command(rdctl: Program, words: str) -> None:
+    """What is wrong in one context is wrong in several, and in no other way."""
+    for command, path in NOUNS:
+        if not command.fleet:
+            continue
+        more = [*words.split(), "-y", *([] if command.shows else ["--dry-run"])]
+        alone = rdctl("-c", "sandbox", *path, *more)
+        together = rdctl("-c", "sandbox,", *path, *more)
+        assert "a fault in rdctl itself" not in alone.err + together.err, path
+        assert (together.code, path) == (alone.code, path), alone.err + together.err
 
 
 # Signals, in a real process ----------------------------------------------------------------------
