@@ -293,7 +293,9 @@ def _row(raw: bytes, line: int, where: str) -> _Row:
     ):
         raise RdctlError(Code.USAGE, f"{where}: properties are texts by their names")
     context = found.get("context")
-    return _Row(line, name, properties, context if isinstance(context, str) else None)
+    if not isinstance(context, str | None):
+        raise RdctlError(Code.USAGE, f"{where}: the context is no text")
+    return _Row(line, name, properties, context)
 
 
 def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:

@@ -153,6 +153,7 @@ def test_properties_of_each(call: Call, crowd: Crowd) -> None:
         b'{"name": ""}',
         b'{"name": null, "path": null}',
         b'{"name": "x", "properties": []}',
+        b'{"name": "x", "context": 3}',
         b'{"name": "x", "properties": {"a": 1}}',
         b'{"name": "x", "name_hex": "6"}',
         b'{"name": "x", "name_hex": "xx"}',
