@@ -151,11 +151,12 @@ def without_password(url: str) -> str:
 
 def guess(word: str, words: Iterable[str]) -> str:
     """` Did you mean WORD?`, to be put behind a hint, or nothing: the nearest of the words where
-    one is nearer than all others, else the only one that begins so."""
+    one is nearer than all others, else the only one that begins so. That both are options makes
+    them no nearer."""
     from difflib import SequenceMatcher, get_close_matches
 
-    known = {candidate.lower(): candidate for candidate in words}
-    typed = word.lower()
+    known = {candidate.lower().lstrip("-"): candidate for candidate in words}
+    typed = word.lower().lstrip("-")
     close = get_close_matches(typed, known, 2)
     if len(close) == 2:
         first, second = (SequenceMatcher(None, one, typed).ratio() for one in close)

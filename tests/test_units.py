@@ -211,6 +211,8 @@ def test_what_could_harm_a_terminal_is_escaped(text: str, shown: str) -> None:
         ("my photo", ["my photos\n"], "$'my photos\\n'"),
         ("it", ["it's"], "'it'\"'\"'s'"),
         ("xyz", ["list"], None),
+        ("--jsn", ["--json", "--help"], "--json"),
+        ("--ip", ["--help"], None),  # that both are options makes them no nearer
         ("", ["list"], None),
         ("list", [], None),
     ],
