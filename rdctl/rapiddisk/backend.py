@@ -200,5 +200,5 @@ def here_only(what: str) -> NoReturn:
     raise RdctlError(
         Code.UNSUPPORTED,
         f"{what} on the machine itself only: rapiddiskd has no request for it",
-        hint="Run rdctl there, with --local.",
+        hint="It takes a machine with RapidDisk: run rdctl there, with --local.",
     )
