@@ -119,6 +119,8 @@ class Listing:
         self.failures: list[Failure] = []
         self.failed = 0
         self.marker: str | None = None
+        # Whether what was sorted is not shown to its end.
+        self.cut = False
         # Of several contexts: the markers by context, and whether one of them answered wholly.
         self.markers: dict[str, str] = {}
         self.answered = False

@@ -292,6 +292,10 @@ def carry_out(command: Command, ctx: click.Context) -> int:
     if command.on_site and invocation.contexts is not None:
         schema = with_context(schema or CHANGE)
     check(view, schema)
+    if view.sort_by and ctx.params.get("limit"):
+        # The first of them are known when all are.
+        view = view._replace(limit=ctx.params["limit"])
+        ctx.params["limit"] = None
     if not gc.isenabled():
         # `__main__` turned it off for the start, of which all stays.
         gc.freeze()

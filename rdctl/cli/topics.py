@@ -171,7 +171,8 @@ def output() -> list[Section]:
                 "A listing is written as its pages come, in the same memory however long it is:"
                 " table in a pipe, json, ndjson, csv, tsv and name. yaml, --sort-by, --query and"
                 " --table-style need all of it first. Where --limit ends it, complete is false and"
-                " marker is what --marker goes on with.",
+                " marker is what --marker goes on with; with --sort-by it takes the first of all,"
+                " and there is no marker.",
             ],
         ),
         Section(

@@ -31,11 +31,13 @@ Row = dict[str, Any]
 
 
 class View(NamedTuple):
-    """How the result was asked for. `terminal` says that a person sees a table."""
+    """How the result was asked for. `terminal` says that a person sees a table; `limit` is how
+    many are shown of a listing that is sorted."""
 
     format: str = "table"
     columns: Sequence[str] | None = None
     sort_by: str | None = None
+    limit: int | None = None
     query: str | None = None
     headers: bool = True
     nul: bool = False
@@ -153,7 +155,9 @@ def _rows(listing: Listing, schema: Schema, view: View) -> Iterator[Row]:
     for row in rows:
         (nulls if row.get(key) is None else valued).append(row)
     valued.sort(key=order, reverse=view.sort_by.startswith("-"))
-    return chain(valued, nulls)
+    ordered = valued + nulls
+    listing.cut = view.limit is not None and len(ordered) > view.limit
+    return iter(ordered[: view.limit])
 
 
 def rows_of(result: Listing | Item, schema: Schema, view: View) -> Iterator[Row]:
@@ -356,7 +360,7 @@ def _listing(
 
 def _end(listing: Listing) -> Row:
     """How a listing ended, which is known when its items were taken."""
-    end: Row = {"complete": not listing.failures and listing.marker is None}
+    end: Row = {"complete": not (listing.failures or listing.cut) and listing.marker is None}
     if listing.marker is not None:
         end["marker"] = listing.marker
     if listing.markers:

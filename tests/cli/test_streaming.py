@@ -212,3 +212,37 @@ def test_all_of_it_is_there_then(rdctl: Program, flags: str, tmp_path: Path) -> 
         ran = rdctl(*server.where, *CONTENTS, *flags.split())
         assert len(server.requests) == 2
     assert ran.code == 0
+
+
+@pytest.mark.parametrize(
+    ("limit", "names", "complete"),
+    [
+        (3, ["000001999", "000001998", "000001997"], False),
+        (2 * PAGE, [f"{number:09}" for number in reversed(range(2 * PAGE))], True),
+    ],
+)
+def test_a_limit_takes_the_first_of_what_is_sorted(
+    rdctl: Program, limit: int, names: list[str], complete: bool
+) -> None:
+    """Not the first that come, sorted: they would pass for the largest of all."""
+    words = (*CONTENTS, "--sort-by", "-name", "--limit", str(limit))
+    with Pages(2 * PAGE) as server:
+        ran = rdctl(*server.where, *words, "--json")
+        lines = rdctl(*server.where, *words, "-o", "name")
+        last = rdctl(*server.where, *words, "--query", "[-1].name", "-o", "name")
+    assert [item["name"] for item in ran.json["items"]] == names
+    assert (ran.json["complete"], "marker" in ran.json) == (complete, False)
+    assert (lines.out.split(), lines.err) == (names, "")
+    assert last.out.split() == names[-1:]
+
+
+def test_a_limit_of_what_is_sorted_holds_for_several_contexts_together(rdctl: Program) -> None:
+    with Pages(5) as a, Pages(7) as b:
+        rdctl.config.write_text(
+            "".join(
+                f'[contexts.{name}]\noio = "{one.url}"\nnamespace = "NS"\naccount = "me"\n'
+                for name, one in (("a", a), ("b", b))
+            )
+        )
+        ran = rdctl("-c", "a,b", *CONTENTS, "--sort-by", "-name", "--limit", "3", "-o", "name")
+    assert ran.out == "b\t000000006\nb\t000000005\na\t000000004\n"
