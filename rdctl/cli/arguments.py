@@ -84,7 +84,8 @@ class Bulk:
     """What is known of the names of a run beyond the names themselves.
 
     `lines` has the line of each name on standard input or in a list, from 1 and of the first that
-    has it; `properties` those of the names that are given with some.
+    has it; `properties` those of the names that are given with some; `targets` all names, as far
+    as they are known, also those that were typed.
     """
 
     def __init__(self) -> None:
@@ -92,6 +93,7 @@ class Bulk:
         self.failed: str | None = None
         self.lines: dict[str, int] = {}
         self.properties: dict[str, dict[str, str]] = {}
+        self.targets: list[str] = []
         self._raw: list[bytes] = []
         self._rows: list[_Row] = []
         self._separator = b"\n"
@@ -118,6 +120,7 @@ class Bulk:
             share = self._shares[context] = Bulk()
             share.ndjson, share._context, share._raw = True, context, self._raw
             share._names = share._taken(row for row in self._rows if row.context in (None, context))
+            share.targets = share._names
 
     def of(self, context: str | None) -> Bulk:
         """What is for that context."""
@@ -126,7 +129,7 @@ class Bulk:
     def call(self, given: dict[str, str]) -> None:
         """The targets of this run have other names than those that were read: `given` has the one
         that was read for each."""
-        self._given, self._names = given, list(given)
+        self._given, self.targets = given, list(given)
         self.lines = {name: self.lines[word] for name, word in given.items()}
         self.properties = {
             name: self.properties[word] for name, word in given.items() if word in self.properties
@@ -137,7 +140,7 @@ class Bulk:
         if self._names is None:
             if source != "-":
                 self._where = escape(source)
-            self._names = self._read(world, source)
+            self._names = self.targets = self._read(world, source)
 
     def _read(self, world: World, source: str) -> list[str]:
         try:
@@ -229,7 +232,7 @@ class Bulk:
 
     def _lines_of(self, failure: Failure) -> dict[bytes, None]:
         """What failed, as it was given; all, where that is everything."""
-        targets = (self._names or []) if failure.whole else [failure.error.target or ""]
+        targets = self.targets if failure.whole else [failure.error.target or ""]
         return dict.fromkeys(map(self._line, targets))
 
     def _line(self, target: str) -> bytes:
@@ -346,4 +349,5 @@ def expanded(context: click.Context, site: Site, words: Iterable[str]) -> list[s
     given: list[str] = []
     for word in words:
         given += bulk.names(context.obj, where) if word == "-" else [word]
+    bulk.targets = given
     return given

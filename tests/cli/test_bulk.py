@@ -417,6 +417,18 @@ def test_all_failed_where_the_run_did_as_a_whole(
     assert (ran.code, failed.read_text()) == (2, "old\n")
 
 
+def test_all_that_were_typed_failed_too(rdctl: Program, crowd: Crowd, tmp_path: Path) -> None:
+    """Else a file of an earlier run would be taken for what failed in this one."""
+    failed = tmp_path / "failed"
+    failed.write_text("rd7\n")
+    crowd.server.refuse()
+    argv = ("--rapiddisk-url", crowd.server.url, "rapiddisk", "remove", "rd0", "-", "rd1", "-y")
+    ran = rdctl(*argv, "--retries", "0", "--failed", str(failed), stdin=b"rd2\n")
+    assert (ran.code, failed.read_bytes()) == (6, b"rd0\nrd2\nrd1\n")
+    ran = rdctl(*argv[:4], "rd3", "-y", "--retries", "0", "--failed", str(failed))
+    assert (ran.code, failed.read_bytes()) == (6, b"rd3\n")
+
+
 def test_a_dry_run_writes_no_file(call: Call, crowd: Crowd, tmp_path: Path) -> None:
     failed = tmp_path / "failed"
     crowd.server.refuse()
