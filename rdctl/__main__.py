@@ -9,6 +9,9 @@ import sys
 
 def main() -> None:
     """The program, which ends the process."""
+    if not os.environ.get("RDCTL_DEBUG"):
+        # A signal may come while a library makes something; what its end stumbles over is noise.
+        sys.unraisablehook = lambda unraisable: None
     try:
         start()
         code = 0

@@ -165,6 +165,36 @@ def test_in_the_middle_of_a_change(process: Rdctl) -> None:
     )
 
 
+STUMBLING = """
+import atexit, sys
+from rdctl.__main__ import main
+
+class Half:
+    def __del__(self):
+        raise AttributeError("fp")
+
+atexit.register(Half)
+sys.argv[1:] = ["--version"]
+main()
+"""
+
+
+@pytest.mark.parametrize(("debug", "said"), [("", False), ("1", True)])
+def test_what_was_half_made_when_it_ended_makes_no_noise(
+    process: Rdctl, debug: str, said: bool
+) -> None:
+    """A signal may come while a library makes something, whose end then stumbles."""
+    done = subprocess.run(
+        [sys.executable, "-c", STUMBLING],
+        env={**process.env, "RDCTL_DEBUG": debug},
+        capture_output=True,
+        timeout=SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0
+    assert (b"AttributeError: fp" in done.stderr, done.stderr != b"") == (said, said)
+
+
 def test_nohup(process: Rdctl) -> None:
     """Who ignores the hang-up before us goes on ignoring it: only the second signal ends this."""
     with FaultServer([silent()]) as server:
