@@ -392,14 +392,16 @@ def test_too_few_replicas_and_nothing_is_left(
 def test_a_chunk_whose_last_byte_left_is_waited_for(near: Callable[..., Client]) -> None:
     """It may be stored at any time from then on, and cannot be deleted before it is."""
     client = near()
-    refused, over = threading.Event(), threading.Event()
+    taken, refused, over = threading.Event(), threading.Event(), threading.Event()
 
     def refuse(call: Call) -> None:
+        assert taken.wait(10)
         refuse_507(call)
         refused.set()
 
     def store_slowly(call: Call) -> None:
         data = call.body()
+        taken.set()
         call.send(b"HTTP/1.1 201 Created\r\n")
         assert refused.wait(10)
         time.sleep(0.1)
@@ -1223,16 +1225,17 @@ def test_a_second_ctrl_c_waits_for_nothing_and_names_what_is_left(
 
 def test_ctrl_c_while_a_rawx_says_nothing(near: Callable[..., Client]) -> None:
     """Its bytes have all left: it may store them yet, so that it is not there proves nothing."""
-    client = near()
+    client, taken = near(), threading.Event()
 
     def say_nothing(call: Call) -> None:
         call.body()
+        taken.set()
         call.sds.wait(20)
 
     client.sds.faults.append(on("PUT", say_nothing, pos=5))
     client.file("a", bytes_of(5500))
     with client.start("put", "docs", "a") as process:
-        wait_for(lambda: len(client.sds.asked("PUT")) == 6 and len(client.sds.chunks) == 5)
+        wait_for(lambda: taken.is_set() and len(client.sds.chunks) == 5)
         started = time.monotonic()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=20)
