@@ -23,7 +23,7 @@ from tests.fakes.faults import (
 )
 
 # Beyond the deadline: what a busy machine needs to notice it.
-GRACE = 0.9
+GRACE = 0.45
 
 
 class Clock:

@@ -644,7 +644,7 @@ def stuck(healthy: Run, kernel: FakeKernel) -> Iterator[Run]:
 def test_a_check_that_does_not_end(stuck: Run) -> None:
     begun = time.monotonic()
     rows = examined(stuck, code=1)
-    assert time.monotonic() - begun < 2 * SECONDS
+    assert time.monotonic() - begun < SECONDS + 1
     (row,) = [row for row in rows if row["severity"] == "error"]
     assert (row["check"], row["message"]) == ("exposure", "looking at exposure did not end in 2 s")
 
@@ -763,7 +763,7 @@ def test_servers_that_do_not_answer(rdctl: Program) -> None:
         begun = time.monotonic()
         rows = examined(at(rdctl, *words), code=1)
         took = time.monotonic() - begun
-    assert took < 2 * SECONDS
+    assert took < SECONDS + 1
     for check, url in (("daemon", daemon.url), ("proxy", proxy.url)):
         row = wrong(rows, check)
         assert row["message"] == f"{url} gave no complete answer in time (2 s)"
@@ -775,7 +775,7 @@ def test_a_shorter_deadline_holds(rdctl: Program) -> None:
     with FaultServer([silent()]) as daemon:
         begun = time.monotonic()
         examined(remote(rdctl, daemon.url), "--timeout", "0.3", code=1)
-        assert time.monotonic() - begun < SECONDS
+        assert time.monotonic() - begun < 1.5
 
 
 def test_an_interrupt_ends_at_once(rdctl: Program) -> None:
@@ -800,7 +800,7 @@ def test_an_interrupt_ends_at_once(rdctl: Program) -> None:
         took = time.monotonic() - begun
     assert (process.returncode, out) == (130, b"")
     assert b"interrupted; nothing was changed" in err
-    assert took < SECONDS
+    assert took < 1.5
 
 
 # --- OpenIO SDS ---------------------------------------------------------------------------------
@@ -987,7 +987,7 @@ def test_a_service_that_hangs(rdctl: Program) -> None:
         row = wrong(examined(through(rdctl, proxy)), "elections")
         took = time.monotonic() - begun
     assert row["message"] == "meta0 127.0.0.1:6006 does not answer"
-    assert took < 2 * SECONDS
+    assert took < SECONDS + 1
 
 
 class Accounts(FaultServer):

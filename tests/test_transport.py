@@ -270,7 +270,7 @@ def test_a_deadline_is_kept_and_nothing_is_repeated(name: str) -> None:
     with FaultServer([SLOW[name]]) as server:
         started = time.monotonic()
         error = fails(Client(server.url, deadline=Deadline(0.4)).read)
-        assert 0.35 < time.monotonic() - started < 5
+        assert 0.35 < time.monotonic() - started < 0.85
         assert error.code is Code.TIMEOUT
         assert "--timeout" in (error.hint or "")
         assert len(server.requests) == 1
@@ -477,4 +477,4 @@ def test_a_deadline_is_kept_behind_tls() -> None:
         started = time.monotonic()
         client = Client(server.https, access=Access(ca=str(PEM)), deadline=Deadline(0.4))
         assert fails(client.read).code is Code.TIMEOUT
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 0.85

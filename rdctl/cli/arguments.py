@@ -214,9 +214,9 @@ class Bulk:
         """Write the names that failed, each once, as they were given."""
         from rdctl.effects import write_file
 
-        lines: dict[bytes, None] = {}
-        for failure in failures:
-            lines.update(self.of(failure.context)._lines_of(failure))
+        lines = dict.fromkeys(
+            line for failure in failures for line in self.of(failure.context)._lines_of(failure)
+        )
         if not lines and failures:
             return  # what failed as a whole is not known by names
         separator = b"\0" if any(b"\n" in line for line in lines) else self._separator
@@ -230,10 +230,9 @@ class Bulk:
             message = f"{path} cannot be written: {error.strerror}"
             raise RdctlError(Code.FAILED, message, target=path) from error
 
-    def _lines_of(self, failure: Failure) -> dict[bytes, None]:
+    def _lines_of(self, failure: Failure) -> Iterator[bytes]:
         """What failed, as it was given; all, where that is everything."""
-        targets = self.targets if failure.whole else [failure.error.target or ""]
-        return dict.fromkeys(map(self._line, targets))
+        return map(self._line, self.targets if failure.whole else [failure.error.target or ""])
 
     def _line(self, target: str) -> bytes:
         """A name as it was given; one that was typed, as it would have been."""
@@ -241,17 +240,13 @@ class Bulk:
             return raw_bytes(self._given.get(target, target))
         import json
 
-        line = self.lines.get(target)
-        if line is None:
-            row = {"name": target, "name_hex": raw_bytes(target).hex()}
+        if target in self.lines:
+            raw = self._raw[self.lines[target] - 1]
         else:
-            raw = self._raw[line - 1]
-            row = json.loads(raw)
-            if self._context is None or isinstance(row.get("context"), str):
-                return raw
-        if self._context is not None:
-            row["context"] = self._context
-        return json.dumps(row).encode()
+            raw = json.dumps({"name": target, "name_hex": raw_bytes(target).hex()}).encode()
+        if self._context is None or (row := json.loads(raw)).get("context") is not None:
+            return raw
+        return json.dumps({**row, "context": self._context}).encode()
 
 
 def bulk_of(context: click.Context) -> Bulk:
@@ -269,9 +264,10 @@ _NAMED_BY = ("name", "path", "container", "reference", "device", "address", "typ
 
 
 def _row(raw: bytes, line: int, where: str) -> _Row:
-    where = f"{where}, line {line}"
+    """What a line of JSON says."""
     import json
 
+    where = f"{where}, line {line}"
     try:
         value = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:

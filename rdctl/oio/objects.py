@@ -402,8 +402,7 @@ class Sending:
         return left
 
     def delete(self, copies: Sequence[Copy]) -> Iterator[str]:
-        """Delete those of the chunks that were begun: the urls of those that are gone, as they
-        go."""
+        """Delete chunks that were begun: the urls of those that are gone, as they go."""
         away: set[str] = set()
         until = time.monotonic() + TIDY_SECONDS
 
@@ -418,8 +417,7 @@ class Sending:
             return copy.url if was_there or copy not in self.unanswered else None
 
         # Workers of their own: the others may be ending.
-        begun = [copy for copy in copies if copy in self.begun]
-        for url in Workers(min(self._parallel, 8)).ordered(delete, begun):
+        for url in Workers(min(self._parallel, 8)).ordered(delete, copies):
             if url is not None:
                 yield url
 
@@ -499,8 +497,10 @@ class _Run:
         try:
             self._sending._check()
         except (_Ended, Stopped):
+            if self.copy not in self._sending.unanswered:
+                raise
             self._answer = self._answer or Deadline(ANSWER_SECONDS)
-            if self.copy not in self._sending.unanswered or self._answer.over:
+            if self._answer.over:
                 raise
         self._sending.begun[self.copy] = None
 

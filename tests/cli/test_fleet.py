@@ -493,8 +493,11 @@ def test_volumes_of_several_machines(rdctl: Program, daemons: Daemons) -> None:
         name: [request.path for request in server.requests if request.method == "POST"]
         for name, server in servers.items()
     }
-    assert posts == {"a": [posts["a"][0]], "b": [posts["b"][0]], "c": []}
-    assert ("rd0" in posts["a"][0], "rd1" in posts["b"][0]) == (True, True)
+    assert posts == {
+        "a": ["/v1/removeRapidDisk/rd0"],
+        "b": ["/v1/removeRapidDisk/rd1"],
+        "c": [],
+    }
     assert len(servers["c"].requests) == 1
 
 

@@ -324,7 +324,7 @@ def test_stops_promptly_with_a_client_still_there(behaviour: Behaviour) -> None:
             time.sleep(0.001)
         assert server.requests
         started = time.monotonic()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 1
     assert our_threads() == []
     sock.close()
 
@@ -333,7 +333,7 @@ def test_stops_promptly_with_a_client_that_sends_nothing() -> None:
     with FaultServer([faults.reset_unread(), faults.json({})]) as server:
         sockets = [connect(server, b""), connect(server, b"GET / HTTP/1.1\r\n")]
         started = time.monotonic()
-    assert time.monotonic() - started < 5
+    assert time.monotonic() - started < 1
     assert our_threads() == []
     for sock in sockets:
         sock.close()

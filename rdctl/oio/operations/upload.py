@@ -316,7 +316,7 @@ class Uploads(Transfers):
             f" places: {fault.message}"
         )
         failed = [copy for copy, _ in sent.failed]
-        for _ in sending.delete(failed):
+        for _ in sending.delete([copy for copy in failed if copy in sending.begun]):
             pass
         return [copy.url for copy in failed]
 
