@@ -643,7 +643,7 @@ class Facts:
         return [*(volume.device for volume in volumes), *(cache.device for cache in caches)]
 
     def users(self, device: str) -> list[User]:
-        """Who uses a volume, a source or a cache."""
+        """Who uses a volume, a source or a cache; last those who just have it open."""
         users = list(self._others.get(device, ()))
         for cache in self.inventory.caches:
             if device in (cache.volume, cache.source):
@@ -652,7 +652,10 @@ class Facts:
                 )
         users += [User("export", target.nqn, None) for target in self.exports_of(device)]
         # The same one may be seen in two ways; the first knows more.
-        return list({(user.kind, user.name): user for user in reversed(users)}.values())[::-1]
+        found: dict[tuple[str, str], User] = {}
+        for user in users:
+            found.setdefault((user.kind, user.name), user)
+        return sorted(found.values(), key=lambda user: user.kind == "open")
 
     def exports_of(self, device: str) -> list[Target]:
         paths = (f"/dev/{device}", f"/dev/mapper/{device}")

@@ -219,7 +219,30 @@ def test_udev_that_stays_is_a_user(kernel: FakeKernel, volumes: Local, rdctl: Pr
     ran = volumes("rapiddisk", "flush", "rd0", "--yes")
     assert ran.code == 4
     assert "process 5 ((udev-worker)) has it open" in ran.err
+    assert "Free it first: udevadm settle" in ran.err
     assert 2 < sum(rdctl.slept) < 10
+
+
+@pytest.mark.parametrize("use", USES.values(), ids=USES)
+def test_udev_is_waited_for_beside_others(
+    kernel: FakeKernel, volumes: Local, rdctl: Program, use: Use
+) -> None:
+    use.begin(kernel, "rd0")
+    kernel.open_by(5, "(udev-worker)", "/dev/rd0")
+    rdctl.sleep = lambda seconds: kernel.end_process(5)
+    users = volumes("rapiddisk", "show", "rd0", "--json").json["item"]["users"]
+    assert [user["kind"] for user in users] == [use.kind]
+
+
+@pytest.mark.parametrize("kind", ["mount elsewhere", "cache", "export"])
+def test_udev_that_stays_hides_nobody(kernel: FakeKernel, volumes: Local, kind: str) -> None:
+    """What ends by itself is not what an operator has to end."""
+    USES[kind].begin(kernel, "rd0")
+    kernel.open_by(5, "(udev-worker)", "/dev/rd0")
+    ran = volumes("rapiddisk", "remove", "rd0", "--yes")
+    first = ran.err.splitlines()[0]
+    assert USES[kind].named.format("rd0") in first
+    assert "(1 more use it)" in first
 
 
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)

@@ -19,7 +19,8 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 _SIMPLE = re.compile(r"(rd|ram|loop|sd|vd|nvme|sr)[0-9a-z]")
 _EXPORTED = re.compile(r"rd[0-9]+|rc-w[tab]_.+")
 # It looks at every new device, for an instant.
-_PASSING = ("systemd-udevd", "(udev-worker)", "udevd", "systemd-udev")
+_UDEV = ("systemd-udevd", "(udev-worker)", "udevd", "systemd-udev")
+_SETTLED = "udevadm settle"
 
 
 class Users:
@@ -45,11 +46,8 @@ class Users:
         return {self._sysfs.shown(kernel): users for kernel, users in found.items()}
 
     def passing(self, users: Iterable[User]) -> bool:
-        """Whether all of these are udev at its first look, which is over in a moment."""
-        users = list(users)
-        return bool(users) and all(
-            user.kind == "open" and user.name.split(" ", 1)[-1][1:-1] in _PASSING for user in users
-        )
+        """Whether udev is among these, at its first look, which is over in a moment."""
+        return any(user.freed_by == _SETTLED for user in users)
 
     def _all(self, subsystems: Sequence[Subsystem]) -> Iterator[tuple[str, User]]:
         yield from self._stacked()
@@ -135,8 +133,9 @@ class Users:
                 spaces.add(space)
                 yield from self._mounts(process)
             for kernel in self._open_in(process):
-                name = f"{process} ({self._sysfs.text(f'proc/{process}/comm')})"
-                yield kernel, User("open", name, f"kill {process}")
+                program = self._sysfs.text(f"proc/{process}/comm")
+                freed_by = _SETTLED if program in _UDEV else f"kill {process}"
+                yield kernel, User("open", f"{process} ({program})", freed_by)
 
     def _space(self, process: str) -> str | None:
         try:
