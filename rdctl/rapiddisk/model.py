@@ -51,12 +51,30 @@ class CacheCounters(NamedTuple):
     counters: dict[str, int]
 
 
+_DEEDS = {
+    "cache": "{} maps it",
+    "export": "{} exports it over NVMe-oF",
+    "mount": "it is mounted on {}",
+    "swap": "it is swap space ({})",
+    "loop": "{} is set up on it",
+    "mapping": "the mapping {} is made of it",
+    "raid": "the array {} is made of it",
+    "other": "{} is made of it",
+    "open": "process {} has it open",
+}
+
+
 class User(NamedTuple):
     """Somebody who uses a device: the kind, its name, what frees the device from it."""
 
     kind: str
     name: str
     freed_by: str | None
+
+    @property
+    def deed(self) -> str:
+        """What it does with the device, as in `it is mounted on /mnt`."""
+        return _DEEDS[self.kind].format(self.name)
 
 
 class VolumeDetail(NamedTuple):

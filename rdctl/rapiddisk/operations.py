@@ -32,17 +32,6 @@ if TYPE_CHECKING:
     from rdctl.rapiddisk.exports import Exports
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
-_DOES = {
-    "cache": "{} maps it",
-    "export": "{} exports it over NVMe-oF",
-    "mount": "it is mounted on {}",
-    "swap": "it is swap space ({})",
-    "loop": "{} is set up on it",
-    "mapping": "the mapping {} is made of it",
-    "raid": "the array {} is made of it",
-    "other": "{} is made of it",
-    "open": "process {} has it open",
-}
 _FREED = {"export": "unexport it on that machine"}
 _UNIT_STATES = {
     "start": ("active", True),
@@ -702,7 +691,7 @@ class Facts:
         freed = user.freed_by or _FREED.get(user.kind, "what uses it has to end")
         raise RdctlError(
             Code.IN_USE,
-            f"{device} is in use: {_DOES[user.kind].format(user.name)}{more}",
+            f"{device} is in use: {user.deed}{more}",
             hint=f"Free it first: {freed}",
             target=device,
         )

@@ -245,6 +245,60 @@ def test_udev_that_stays_hides_nobody(kernel: FakeKernel, volumes: Local, kind: 
     assert "(1 more use it)" in first
 
 
+@pytest.mark.parametrize(
+    ("words", "step", "device"),
+    [
+        ("flush rd0", 1, "/dev/rd0"),
+        ("cache remove rc-wb_vdb", 2, "/dev/dm-0"),
+        ("cache remove rc-wb_vdb", 3, "/dev/rd0"),
+    ],
+    ids=["flush", "unmap", "wipe"],
+)
+def test_udev_looks_after_all_was_checked(
+    kernel: FakeKernel, volumes: Local, rdctl: Program, words: str, step: int, device: str
+) -> None:
+    """It opens a device whenever somebody who wrote to it has closed it."""
+    kernel.write_data("rd0", b"x" * 8192, 1 * MIB)
+    if words.startswith("cache"):
+        kernel.map_cache("rc-wb_vdb", "rd0", "vdb", dirty=7)
+
+    rdctl.sleep = lambda seconds: kernel.end_process(5)
+    kernel.before[step] = lambda: kernel.open_by(5, "(udev-worker)", device)
+    ran = volumes("rapiddisk", *words.split(), "--yes")
+    assert (ran.code, ran.err) == (0, "")
+    assert (kernel.volumes[0].used, kernel.volumes[0].high) == (0, 0)
+    assert kernel.snapshot()["dm"] == ""
+    # An erase that is refused does harm, which the next one mends.
+    assert kernel.harm == [] or "refused erase" in kernel.harm.pop()
+
+
+def test_who_opens_it_after_all_was_checked_is_named(
+    kernel: FakeKernel, volumes: Local, rdctl: Program
+) -> None:
+    kernel.map_cache("rc-wt_vdb", "rd0", "vdb")
+    kernel.before[1] = lambda: kernel.open_by(5, "dd", "/dev/dm-0")
+    ran = volumes("rapiddisk", "cache", "remove", "rc-wt_vdb", "--yes")
+    assert ran.code == 4
+    assert (
+        "rc-wt_vdb was not removed: process 5 (dd) has it open\n  Free it first: kill 5\n"
+        in ran.err
+    )
+    assert kernel.snapshot()["dm"] == "rc-wt_vdb"
+    assert rdctl.slept == []
+
+
+def test_an_unseen_user_is_waited_for_a_moment(
+    kernel: FakeKernel, volumes: Local, rdctl: Program
+) -> None:
+    kernel.map_cache("rc-wt_vdb", "rd0", "vdb")
+    for step in range(1, 200):
+        kernel.fail_at(step, errno.EBUSY)
+    ran = volumes("rapiddisk", "cache", "remove", "rc-wt_vdb", "--yes")
+    assert ran.code == 4
+    assert "rc-wt_vdb was not removed: somebody uses it" in ran.err
+    assert 2 < sum(rdctl.slept) < 10
+
+
 @pytest.mark.parametrize("act", ACTS.values(), ids=ACTS)
 def test_a_locked_volume_is_left_alone(
     kernel: FakeKernel, volumes: Local, act: tuple[str, ...]

@@ -77,7 +77,7 @@ class DeviceMapper:
         """An empty device, which a failed transaction removes again."""
         effect = self._effect(_CREATE, _request(name), f"make {name}")
         self._effects.do(
-            effect._replace(line=f"dmsetup create {name} --notable"), None, [self._removal(name)]
+            effect._replace(line=f"dmsetup create {name} --notable"), None, [self.removal(name)]
         )
 
     def load(
@@ -101,7 +101,7 @@ class DeviceMapper:
             f"load the table of {name}",
             f"dmsetup load {name} --table '{table}'",
         )
-        self._effects.do(effect._replace(destroys=destroys), None, [then, self._removal(name)])
+        self._effects.do(effect._replace(destroys=destroys), None, [then, self.removal(name)])
 
     def resume(self, name: str) -> None:
         """The loaded table comes into use."""
@@ -120,13 +120,11 @@ class DeviceMapper:
         )
         self._effects.do(effect, None)
 
-    def remove(self, name: str, destroys: str | None) -> None:
+    def removal(self, name: str, destroys: str | None = None) -> Effect[None]:
         """EBUSY while it is open."""
-        self._effects.do(self._removal(name)._replace(destroys=destroys), None)
-
-    def _removal(self, name: str) -> Effect[None]:
         request = _request(name, event=_PRIMARY_SOURCE)
-        return self._effect(_REMOVE, request, f"unmap {name}", f"dmsetup remove {name}")
+        effect = self._effect(_REMOVE, request, f"unmap {name}", f"dmsetup remove {name}")
+        return effect._replace(destroys=destroys)
 
     def _effect(
         self, command: int, request: bytearray, what: str, line: str | None = None

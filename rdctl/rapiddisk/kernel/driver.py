@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from rdctl.effects import Effects, Syscalls, write
+from rdctl.effects import Effect, Effects, Syscalls, write
 from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.kernel.blockdev import PAGE, BlockDevices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
@@ -229,11 +229,11 @@ class Kernel:
     def other_users(self) -> Mapping[str, list[User]]:
         """A survey; it waits while udev looks at a new device."""
         subsystems = self._nvmet.subsystems()
-        survey = self._users.survey(subsystems)
-        for _ in self._pauses(_UDEV_SECONDS):
+        survey: dict[str, list[User]] = {}
+        for _ in self._attempts(_UDEV_SECONDS):
+            survey = self._users.survey(subsystems)
             if not any(self._users.passing(users) for users in survey.values()):
                 break
-            survey = self._users.survey(subsystems)
         return survey
 
     def source_name(self, text: str) -> str:
@@ -408,12 +408,11 @@ class Kernel:
             return
         path = self._sysfs.path(_LOCK)
         with self._told(f"the lock {path} cannot be made"):
-            descriptor = self._calls.lock(path)
-            for _ in self._pauses(_LOCK_SECONDS):
+            for _ in self._attempts(_LOCK_SECONDS):
+                descriptor = self._calls.lock(path)
                 if descriptor is not None:
                     break
                 self._warn(f"waiting for another rdctl, process {self._sysfs.text(_LOCK)}")
-                descriptor = self._calls.lock(path)
         if descriptor is None:
             raise RdctlError(
                 Code.IN_USE,
@@ -427,7 +426,21 @@ class Kernel:
             self._locked = False
             self._calls.close(descriptor)
 
-    def _pauses(self, seconds: float) -> Iterator[None]:
+    def _do_alone(self, effect: Effect[None], device: str) -> None:
+        """Do what the kernel refuses while anybody else has the device open. udev opens it at any
+        moment, for an instant, so one refusal says nothing while no other user is seen."""
+        for _ in self._attempts(_UDEV_SECONDS):
+            try:
+                return self._effects.do(effect, None)
+            except OSError as error:
+                refusal = error
+                if error.errno != errno.EBUSY or self.other_users().get(device):
+                    break
+        raise refusal
+
+    def _attempts(self, seconds: float) -> Iterator[None]:
+        """One at once, then more of them for so long."""
+        yield
         patience = seconds if self._seconds is None else min(seconds, self._seconds)
         for _ in range(round(patience / _PAUSE)):
             self._sleep(_PAUSE)
@@ -488,7 +501,7 @@ class Kernel:
     def erase(self, volume: str, destroys: str) -> None:
         with self._told(f"{volume} was not erased", volume):
             erase = self._devices.erase(volume, self._held.get(volume), destroys)
-            self._effects.do(erase, None)
+            self._do_alone(erase, volume)
 
     def remove(self, volume: str, destroys: str) -> None:
         with self._told(f"{volume} was not removed", volume):
@@ -526,7 +539,7 @@ class Kernel:
     def _await_node(self, name: str) -> None:
         """udev makes /dev/mapper/NAME a moment later."""
         node = f"dev/mapper/{name}"
-        for _ in self._pauses(_NODE_SECONDS):
+        for _ in self._attempts(_NODE_SECONDS):
             if self._sysfs.exists(node):
                 return
         kernel = self._sysfs.kernel(name)
@@ -548,13 +561,13 @@ class Kernel:
             )
         with self._effects.unbroken():
             with self._told(f"{cache} was not removed", cache):
-                self._mapper.remove(cache, destroys)
+                self._do_alone(self._mapper.removal(cache, destroys), cache)
             if writes_back and volume is not None:
                 self._wipe(volume, destroys)
 
     def _wipe(self, volume: str, destroys: str) -> None:
         try:
-            self._effects.do(self._devices.erase(volume, None, destroys), None)
+            self._do_alone(self._devices.erase(volume, None, destroys), volume)
         except OSError as error:
             if error.errno in _GONE:
                 return
@@ -640,7 +653,7 @@ class Kernel:
             )
             users = self.other_users().get(target or "") if error.errno == errno.EBUSY else None
             if users:
-                why = f"in use by {users[0].kind} {users[0].name}"
+                why = users[0].deed
                 hint = f"Free it first: {users[0].freed_by}" if users[0].freed_by else hint
             left = self._effects.left[before:]
             if left:
