@@ -155,8 +155,9 @@ class Workers:
                 task.future.set_exception(error)
 
     @contextmanager
-    def held_signals(self) -> Iterator[Callable[[], None]]:
-        """The first signal only sets `stopping`; gives what raises it then."""
+    def held_signals(self, several: bool = True) -> Iterator[Callable[[], None]]:
+        """The first signal only sets `stopping`; gives what raises it then. Who does not do
+        `several` things is not waited for."""
         heard: list[Callable[[], object]] = []
 
         def hear(number: int, usual: Callable[[], object]) -> None:
@@ -173,7 +174,7 @@ class Workers:
             if heard:
                 heard[0]()
 
-        with signals_to(hear) if self._patient else nullcontext():
+        with signals_to(hear) if self._patient and several else nullcontext():
             yield raise_signal
 
 

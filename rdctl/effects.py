@@ -31,7 +31,8 @@ class Effect(NamedTuple, Generic[T]):
     `what` names it for people ("remove rd1"), `line` is its line in a dry run and in the trace,
     `destroys` says what is lost by it, None when nothing is. Signals wait until a `brief` one is
     over, so that its fate is always known. A `step` belongs to something larger, which accounts for
-    it: there may be any number of them.
+    it: there may be any number of them. `did` says of the result whether the act was done, since
+    a refusal may be a result too.
     """
 
     what: str
@@ -40,6 +41,7 @@ class Effect(NamedTuple, Generic[T]):
     destroys: str | None = None
     brief: bool = False
     step: bool = False
+    did: Callable[[T], bool] = lambda result: True
 
 
 class Syscalls:
@@ -412,7 +414,8 @@ def call(
     calls: Syscalls, argv: Sequence[str], *, what: str, destroys: str | None = None
 ) -> Effect[tuple[int, str]]:
     """A program that is run to its end."""
-    return Effect(what, shlex.join(argv), lambda: calls.run(argv), destroys)
+    line = shlex.join(argv)
+    return Effect(what, line, lambda: calls.run(argv), destroys, did=lambda ran: ran[0] == 0)
 
 
 # What an undo meets where its step had not been done.
@@ -521,14 +524,19 @@ class Effects:
             try:
                 result = effect.perform()
             except Exception:
-                self.under_way.remove(effect.what)
-                if self._undo is not None:
-                    # It was refused: what stands there is not of our making.
-                    del self._undo[noted:]
+                self._account(effect, noted, did=False)
                 raise
-            self.under_way.remove(effect.what)
-            self.done.append(effect.what)
+            self._account(effect, noted, did=effect.did(result))
         return result
+
+    def _account(self, effect: Effect[Any], noted: int, *, did: bool) -> None:
+        """An act is over, whose undo was noted behind the first `noted`."""
+        if did:
+            self.done.append(effect.what)
+        elif self._undo is not None:
+            # It was refused: what stands there is not of our making.
+            del self._undo[noted:]
+        self.under_way.remove(effect.what)
 
     @contextmanager
     def transaction(self, what: str) -> Iterator[None]:

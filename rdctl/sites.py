@@ -115,7 +115,9 @@ class Site:
                 )
             from rdctl.rapiddisk.operations import RapidDisk
 
-            self._rapiddisk = RapidDisk(self._backend(url), self.effects, self.settings.aimed)
+            self._rapiddisk = RapidDisk(
+                self._backend(url), self.effects, self.settings.aimed, self._workers
+            )
         return self._rapiddisk
 
     def _backend(self, url: str) -> Backend:

@@ -98,6 +98,11 @@ class _Cut(Exception):
     """A body beyond all bounds."""
 
 
+def succeeded(reply: Reply) -> bool:
+    """Whether HTTP says Yes."""
+    return reply.status < 300
+
+
 # What goes wrong on the way, by whatever name.
 _FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, _Cut)
 
@@ -217,16 +222,17 @@ class Transport:
         destroys: str | None = None,
         assume: Reply | None = None,
         step: bool = False,
+        did: Callable[[Reply], bool] = succeeded,
         check: Callable[[], None] | None = None,
     ) -> Reply:
         """Change something: sent once. `what` names it for people, `shows` is the command that
-        tells its fate when the reply is lost; `step`: as in Effect. For a body of Blocks `seconds`
-        bounds each wait, not the whole; `check` is called meanwhile, and may raise."""
+        tells its fate when the reply is lost; `step` and `did`: as in Effect. For a body of Blocks
+        `seconds` bounds each wait, not the whole; `check` is called meanwhile, and may raise."""
         streamed = isinstance(body, Blocks)
         patience = self._deadline.each(seconds) if streamed else self._deadline.within(seconds)
         effect = self._effect(
             method, path, headers, body, patience, self._receive, what=what, destroys=destroys
-        )._replace(step=step)
+        )._replace(step=step, did=did)
         try:
             with self._within(patience, f"{method} {self.url}{path}", check):
                 reply = self._effects.do(effect, assume or Reply(204, "Assumed", {}, b""))

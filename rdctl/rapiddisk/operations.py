@@ -6,7 +6,6 @@ Neither the daemon nor the kernel protects a volume that is in use; this does.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rdctl.effects import Effects
@@ -29,6 +28,7 @@ from rdctl.result import Change, Failure, Item, Listing, Report
 from rdctl.units import MIB, guess, human_size, natural
 
 if TYPE_CHECKING:
+    from rdctl.bulk import Workers
     from rdctl.rapiddisk.exports import Exports
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
@@ -47,11 +47,19 @@ _RESERVE = 0.05
 class RapidDisk:
     """All that can be asked of one RapidDisk machine."""
 
-    def __init__(self, backend: Backend, effects: Effects, aimed: Callable[[str], str]) -> None:
-        """`aimed` makes the commands in a text lead here."""
+    def __init__(
+        self,
+        backend: Backend,
+        effects: Effects,
+        aimed: Callable[[str], str],
+        workers: Callable[[], Workers],
+    ) -> None:
+        """`aimed` makes the commands in a text lead here; `workers` gives those of the whole
+        command, which who only looks does without."""
         self._backend = backend
         self._effects = effects
         self._aimed = aimed
+        self._workers = workers
 
     # --- looking ------------------------------------------------------------------------------
 
@@ -148,31 +156,50 @@ class RapidDisk:
             self._guard_memory(before, mib * count * MIB, 0)
         made = f"{count} volumes" if count > 1 else "a volume"
         self._effects.foretell([f"create {made} of {human_size(mib * MIB)}"])
+        with self._workers().held_signals(count > 1) as raise_signal:
+            claims, failures = self._claims(mib, count, number)
+            outcomes = self._created(before, claims, mib, number)
+        return Report(_told([*outcomes, *failures], raise_signal))
+
+    def _claims(
+        self, mib: int, count: int, number: int | None
+    ) -> tuple[list[str | None], list[Failure]]:
+        """What the backend says that it made, and why it is less than was wanted."""
+        from rdctl.bulk import Stopped
+
+        workers = self._workers()
         claims: list[str | None] = []
-        failures: list[Failure] = []
-        for _ in range(count):
-            try:
+        try:
+            for _ in range(count):
+                workers.check()
                 claims.append(self._backend.create(mib, number))
-            except RdctlError as error:
-                untried = count - len(claims) - 1
-                if untried:
-                    error.message += f"; {untried} more not tried"
-                failures.append(Failure("create", error))
-                break
+        except Stopped:
+            untried = count - len(claims)
+            error = RdctlError(workers.ended_by, f"{workers.ended_by.word}; {untried} not begun")
+            return claims, [Failure("create", error)]
+        except RdctlError as error:
+            untried = count - len(claims) - 1
+            if untried:
+                error.message += f"; {untried} more not tried"
+            return claims, [Failure("create", error)]
+        return claims, []
+
+    def _created(
+        self, before: Sequence[Volume], claims: Sequence[str | None], mib: int, number: int | None
+    ) -> Sequence[Change | Failure]:
         facts = {"size": mib * MIB}
         if self._effects.dry_run:
             name = None if number is None else f"rd{number}"
-            return Report([*(Change("create", name, None, None, facts) for _ in claims), *failures])
+            return [Change("create", name, None, None, facts) for _ in claims]
         if not claims:
-            return Report(failures)
+            return []
         after = self._look_again()
         if isinstance(after, RdctlError):
-            unseen = [Failure("create", _unseen(claim, after)) for claim in claims]
-            return Report([*unseen, *failures])
+            return [Failure("create", _unseen(claim, after)) for claim in claims]
         known = {volume.device for volume in before}
         new = [volume for volume in after.volumes if volume.device not in known]
         new = [volume for volume in new if volume.size in (None, mib * MIB)]
-        return Report([*_matched(claims, new, facts), *failures])
+        return _matched(claims, new, facts)
 
     def resize(self, name: str, mib: int, overcommit: bool, force: bool) -> Report:
         """A new size; shrinking asks, since what lies beyond is cut off. Who uses a volume that
@@ -196,7 +223,7 @@ class RapidDisk:
             self._effects.consent([loss])
         exports = [] if free else facts.exports_of(name)
 
-        def act(volume: Volume) -> None:
+        def act(name: str) -> None:
             self._backend.resize(name, mib, loss)
             for target in exports:
                 self._revalidate(target)
@@ -274,10 +301,15 @@ class RapidDisk:
         def confirmed(after: Volume | None) -> bool | None:
             return None if after is None or after.locked is None else after.locked == locked
 
-        done = self._each(
-            action, todo, lambda v: self._backend.set_lock(v.device, locked), confirmed, free=False
+        return self._each(
+            action,
+            todo,
+            lambda name: self._backend.set_lock(name, locked),
+            confirmed,
+            free=False,
+            before=outcomes,
+            names=names,
         )
-        return _in_order([*outcomes, *done.outcomes], names)
 
     # --- caches -------------------------------------------------------------------------------
 
@@ -385,7 +417,12 @@ class RapidDisk:
         losses = {cache.device: _unmap_loss(cache) for cache in todo}
         if losses:
             self._effects.consent(list(losses.values()))
-        acted: list[str] = []
+
+        def judged(device: str, after: Inventory) -> Change | Failure:
+            if any(cache.device == device for cache in after.caches):
+                return Failure("remove", _unproven(device, "it is still listed"))
+            return Change("remove", device, True, True)
+
         with self._backend.claim([]) as alone:
             fresh = self._facts() if alone else facts
 
@@ -393,23 +430,7 @@ class RapidDisk:
                 fresh.guard_cache(device, force)
                 self._backend.unmap(device, losses[device])
 
-            for cache in todo:
-                device = cache.device
-                failed = self._try("remove", device, partial(act, device))
-                outcomes += [failed] if failed else []
-                acted += [] if failed else [device]
-        if self._effects.dry_run:
-            outcomes += [Change("remove", device, None, None) for device in acted]
-            return _in_order(outcomes, names)
-        after = self._look_again() if acted else facts.inventory
-        for device in acted:
-            if isinstance(after, RdctlError):
-                outcomes.append(Failure("remove", _unseen(device, after)))
-            elif any(cache.device == device for cache in after.caches):
-                outcomes.append(Failure("remove", _unproven(device, "it is still listed")))
-            else:
-                outcomes.append(Change("remove", device, True, True))
-        return _in_order(outcomes, names)
+            return self._in_turn("remove", list(losses), act, judged, outcomes, names)
 
     def sync_caches(self, names: Sequence[str]) -> Report:
         """Write back what write-back caches hold; they stay."""
@@ -417,16 +438,18 @@ class RapidDisk:
         names = _distinct(map(cache_name, names))
         self._backend.permit()
         outcomes: list[Change | Failure] = []
+        todo: dict[str, Cache] = {}
         caches = self._backend.inventory().caches
         for cache, failure in _sorted_out(caches, names, "cache", "sync"):
             if failure is not None:
                 outcomes.append(failure)
             elif cache is not None:
-                try:
-                    outcomes.append(self._synced(cache))
-                except RdctlError as error:
-                    outcomes.append(Failure("sync", error))
-        return _in_order(outcomes, names)
+                todo[cache.device] = cache
+
+        def act(device: str) -> Change:
+            return self._synced(todo[device])
+
+        return self._in_turn("sync", list(todo), act, None, outcomes, names)
 
     def _synced(self, cache: Cache) -> Change:
         """Only a write-back cache ever holds what its source does not. Whoever uses it meanwhile
@@ -502,64 +525,110 @@ class RapidDisk:
         losses = {v.device: f"{v.device} ({_size_of(v)}{_use_of(v)}) is {fate}" for v in todo}
         if losses:
             self._effects.consent(list(losses.values()))
-        done = self._each(
-            action, todo, lambda v: act(v.device, losses[v.device]), confirmed, force=force
+        return self._each(
+            action,
+            todo,
+            lambda name: act(name, losses[name]),
+            confirmed,
+            force=force,
+            before=outcomes,
+            names=names,
         )
-        return _in_order([*outcomes, *done.outcomes], names)
 
     def _each(
         self,
         action: str,
         volumes: Sequence[Volume],
-        act: Callable[[Volume], None],
+        act: Callable[[str], None],
         confirmed: Callable[[Volume | None], bool | None],
         facts: Mapping[str, Any] | None = None,
         *,
         free: bool = True,
         force: bool = False,
+        before: Sequence[Change | Failure] = (),
+        names: Sequence[str] = (),
     ) -> Report:
         """Act on each volume, then look once and say what became of each. A volume that has to be
         `free` is claimed for its act, and looked at once more."""
-        outcomes: list[Change | Failure] = []
-        acted: list[str] = []
-        lost: RdctlError | None = None
+
+        def judged(device: str, after: Inventory) -> Change | Failure:
+            verified = confirmed(next((v for v in after.volumes if v.device == device), None))
+            if verified is False:
+                error = _unproven(device, "the list afterwards does not show it")
+                return Failure(action, error)
+            return Change(action, device, True, verified, facts or {})
+
         self._effects.foretell(f"{action} {volume.device}" for volume in volumes)
         with self._backend.claim([]) as alone:
             fresh = self._facts() if alone and free and volumes else None
 
-            def one(volume: Volume) -> None:
+            def one(device: str) -> None:
                 if fresh is not None:
-                    fresh.guard(_find(fresh.inventory.volumes, volume.device, "volume"), force)
-                with self._backend.claim([volume.device] if free else []):
-                    act(volume)
+                    fresh.guard(_find(fresh.inventory.volumes, device, "volume"), force)
+                with self._backend.claim([device] if free else []):
+                    act(device)
 
-            for volume in volumes:
-                if lost is not None:
-                    outcomes.append(Failure(action, _untried(volume.device, lost)))
-                    continue
-                failed = self._try(action, volume.device, partial(one, volume))
-                if failed is None:
-                    acted.append(volume.device)
-                    continue
-                outcomes.append(failed)
-                if failed.error.exit in (Exit.UNREACHABLE, Exit.TIMEOUT):
-                    lost = failed.error
-        if not acted:
-            return Report(outcomes)
-        if self._effects.dry_run:
-            return Report([*(Change(action, d, None, None, facts or {}) for d in acted), *outcomes])
-        after = self._look_again()
-        if isinstance(after, RdctlError):
-            return Report([*outcomes, *(Failure(action, _unseen(d, after)) for d in acted)])
-        found = {volume.device: volume for volume in after.volumes}
-        for device in acted:
-            verified = confirmed(found.get(device))
-            if verified is False:
-                error = _unproven(device, "the list afterwards does not show it")
-                outcomes.append(Failure(action, error))
-            else:
-                outcomes.append(Change(action, device, True, verified, facts or {}))
-        return Report(outcomes)
+            devices = [volume.device for volume in volumes]
+            return self._in_turn(action, devices, one, judged, before, names, facts)
+
+    def _in_turn(
+        self,
+        action: str,
+        devices: Sequence[str],
+        act: Callable[[str], Change | None],
+        judged: Callable[[str, Inventory], Change | Failure] | None,
+        before: Sequence[Change | Failure],
+        names: Sequence[str],
+        facts: Mapping[str, Any] | None = None,
+    ) -> Report:
+        """Act on one device after the other, then look once: `judged` tells what became of those
+        of which the act itself does not. All outcomes, with those of `before`, in the order of the
+        names.
+
+        When the daemon is away, the rest is not tried. A signal leaves those that were not begun,
+        and is raised when all is told; a single act is not waited for.
+        """
+        outcomes = list(before)
+        acted = []
+        with self._workers().held_signals(len(devices) > 1) as raise_signal:
+            for device, outcome in self._acts(action, devices, act):
+                if outcome is None:
+                    acted.append(device)
+                else:
+                    outcomes.append(outcome)
+            if self._effects.dry_run:
+                outcomes += [Change(action, device, None, None, facts or {}) for device in acted]
+            elif acted and judged is not None:
+                after = self._look_again()
+                for device in acted:
+                    if isinstance(after, RdctlError):
+                        outcomes.append(Failure(action, _unseen(device, after)))
+                    else:
+                        outcomes.append(judged(device, after))
+        return Report(_told(_in_order(outcomes, names), raise_signal))
+
+    def _acts(
+        self, action: str, devices: Sequence[str], act: Callable[[str], Change | None]
+    ) -> Iterator[tuple[str, Change | Failure | None]]:
+        """Each device with the outcome of its act, None where that is still to be seen."""
+        from rdctl.bulk import Stopped, not_begun
+
+        workers = self._workers()
+        lost: RdctlError | None = None
+        for device in devices:
+            if lost is not None:
+                yield device, Failure(action, _untried(device, lost))
+                continue
+            try:
+                workers.check()
+                yield device, act(device)
+            except Stopped:
+                yield device, Failure(action, not_begun(workers.ended_by, device))
+            except RdctlError as error:
+                error.target = error.target or device
+                if error.exit in (Exit.UNREACHABLE, Exit.TIMEOUT):
+                    lost = error
+                yield device, Failure(action, error)
 
     def _look_again(self) -> Inventory | RdctlError:
         """What is there after the acts, or why that cannot be seen: what was done stays done."""
@@ -567,14 +636,6 @@ class RapidDisk:
             return self._backend.inventory()
         except RdctlError as error:
             return error
-
-    def _try(self, action: str, target: str, act: Callable[[], None]) -> Failure | None:
-        try:
-            act()
-        except RdctlError as error:
-            error.target = error.target or target
-            return Failure(action, error)
-        return None
 
     def _guard_memory(self, volumes: Sequence[Volume], size: int, instead_of: int) -> None:
         """Volumes are thin and nothing else checks: one that fills up kills other processes."""
@@ -797,7 +858,9 @@ def _sorted_out(
             yield None, Failure(action, error)
 
 
-def _in_order(outcomes: Iterable[Change | Failure], names: Sequence[str]) -> Report:
+def _in_order(
+    outcomes: Iterable[Change | Failure], names: Sequence[str]
+) -> Sequence[Change | Failure]:
     """The outcomes in the order in which their targets were named."""
     rank = {name: number for number, name in enumerate(names)}
 
@@ -805,7 +868,15 @@ def _in_order(outcomes: Iterable[Change | Failure], names: Sequence[str]) -> Rep
         target = outcome.target if isinstance(outcome, Change) else outcome.error.target
         return rank.get(target or "", len(rank))
 
-    return Report(sorted(outcomes, key=place))
+    return sorted(outcomes, key=place)
+
+
+def _told(
+    outcomes: Iterable[Change | Failure], raise_signal: Callable[[], None]
+) -> Iterator[Change | Failure]:
+    """The outcomes; the signal that was held meanwhile is raised behind the last."""
+    yield from outcomes
+    raise_signal()
 
 
 def _size_of(volume: Volume) -> str:

@@ -266,6 +266,7 @@ class Rest(LocalOnly):
             destroys=destroys,
             seconds=seconds,
             assume=_ASSUMED,
+            did=_did,
         )
         text, no = reply.text.strip(), 400 <= reply.status < 500
         if not text and reply.status == 200:
@@ -356,6 +357,16 @@ class Rest(LocalOnly):
 
 def _verdict(body: dict[str, Any]) -> Any:
     return body.get("status", body.get("return_status"))
+
+
+def _did(reply: Reply) -> bool:
+    """Whether the daemon says that it was done; its No may come with 200."""
+    if not reply.body.strip():
+        return reply.status == 200
+    try:
+        return bool(_verdict(reply.json()) == "Success")
+    except (ValueError, AttributeError):
+        return False
 
 
 def _major(version: str) -> int:

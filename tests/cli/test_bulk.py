@@ -19,9 +19,9 @@ import pytest
 
 from tests.cli.crowd import Crowd, crowd
 from tests.cli.processes import SECONDS, Rdctl, process, wait_until
-from tests.cli.replies import inventory, success, targets
+from tests.cli.replies import failed, inventory, success, targets
 from tests.conftest import Program, Ran
-from tests.fakes.faults import FaultServer, silent
+from tests.fakes.faults import Connection, FaultServer
 
 __all__ = ["crowd", "process"]
 
@@ -647,18 +647,83 @@ def test_a_single_batch_is_finished(
     assert run.failed.read_bytes() == b""
 
 
-def test_volumes_that_a_signal_left(process: Rdctl) -> None:
-    (process.home / "names").write_bytes(b"rd0\nrd1\nrd2\n")
-    failed = process.home / "failed"
-    script = [inventory(["rd0", "rd1", "rd2"]), targets(), success(), silent()]
-    with FaultServer(script) as server, open(process.home / "names", "rb") as stdin:
-        words = ("--rapiddisk-url", server.url, "rapiddisk", "remove", "-", "-y")
-        running = process.start(*words, "--failed", str(failed), stdin=stdin)
-        wait_until(lambda: len(server.requests) == 4)
-        running.send_signal(signal.SIGINT)
-        _, err = running.communicate(timeout=SECONDS)
-    assert (running.returncode, failed.read_bytes()) == (130, b"rd0\nrd1\nrd2\n")
-    assert b"done before: remove rd0; under way, its fate is not known: remove rd1\n" in err
+class Volumes:
+    """A run over rd0 to rd3, of which the first is refused; the third request for a change waits
+    for the gate."""
+
+    def __init__(self, process: Rdctl, *words: str) -> None:
+        self.names = ["rd0", "rd1", "rd2", "rd3"]
+        self._begun, self.gate = threading.Event(), threading.Event()
+        self.failed = process.home / "failed"
+        done = success()
+
+        def slow(connection: Connection) -> None:
+            self._begun.set()
+            self.gate.wait(SECONDS)
+            done(connection)
+
+        left = [inventory(["rd0", "rd3"]), targets()]
+        no = failed("Error. Busy.")
+        self._script = [inventory(self.names), targets(), no, done, slow, *left]
+        (process.home / "names").write_bytes(lines(self.names))
+        self._process, self._words = process, words
+
+    def __enter__(self) -> Volumes:
+        self._server = FaultServer(self._script)
+        url = self._server.__enter__().url
+        words = ("--rapiddisk-url", url, "rapiddisk", *self._words, "--failed", str(self.failed))
+        with open(self._process.home / "names", "rb") as stdin:
+            self.running = self._process.start(*words, stdin=stdin)
+        assert self._begun.wait(SECONDS)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.gate.set()
+        if self.running.poll() is None:
+            self.running.kill()
+            self.running.wait()
+        self._server.__exit__(None, None, None)
+
+    def rest(self) -> tuple[int, str, str]:
+        out, err = self.running.communicate(timeout=SECONDS)
+        return self.running.returncode, out.decode(), err.decode()
+
+
+@every_signal
+def test_volumes_that_a_signal_left(process: Rdctl, number: int, code: int, word: str) -> None:
+    """What is under way is finished and looked at; the rest is not begun."""
+    with Volumes(process, "remove", "-", "-y", "--json") as run:
+        run.running.send_signal(number)
+        assert run.running.stderr is not None
+        assert b"once more waits no longer" in run.running.stderr.readline()
+        run.gate.set()
+        done, out, err = run.rest()
+    found = outcomes(json.loads(out))
+    assert done == code
+    assert (found["rd1"], found["rd2"], found["rd3"]) == ("done", "done", f"{word}, not done")
+    assert run.failed.read_bytes() == lines(["rd0", "rd3"])
+    assert "rd0" in err
+    assert f"rdctl: {word}; done before: remove rd1, remove rd2\n" in err
+
+
+def test_volumes_that_a_second_signal_left(process: Rdctl) -> None:
+    with Volumes(process, "remove", "-", "-y") as run:
+        run.running.send_signal(signal.SIGINT)
+        assert run.running.stderr is not None
+        assert b"once more waits no longer" in run.running.stderr.readline()
+        run.running.send_signal(signal.SIGINT)
+        done, _, err = run.rest()
+    assert (done, run.failed.read_bytes()) == (130, lines(run.names))
+    assert "done before: remove rd1; under way, its fate is not known: remove rd2\n" in err
+
+
+def test_what_was_refused_was_not_done(begin: Begin, crowd: Crowd) -> None:
+    crowd.refused = dict.fromkeys(MANY[1:], (406, "Not today"))
+    run = begin("container touch -", MANY)
+    run.end(signal.SIGINT)
+    run.gate.set()
+    _, _, err = run.rest()
+    assert f"rdctl: interrupted; done before: touch {MANY[0]}\n" in err
 
 
 # Who reads, and who watches ----------------------------------------------------------------------

@@ -873,7 +873,7 @@ def test_a_signal_stops_every_machine(process: Rdctl) -> None:
 
         return behave
 
-    script = [inventory(devices), targets(), slow(), success()]
+    script = [inventory(devices), targets(), slow(), inventory(devices[1:])]
     with FaultServer(script) as a, FaultServer([inventory([]), targets()]) as b:
         contexts = {"a": {"rapiddisk": a.url}, "b": {"rapiddisk": b.url}}
         configure(process.home / "config.toml", contexts)
@@ -887,11 +887,12 @@ def test_a_signal_stops_every_machine(process: Rdctl) -> None:
         sent = [request.method for request in a.requests]
     assert running.returncode == 130
     assert sent.count("POST") == 1
-    (error,) = [one for one in json.loads(out)["errors"] if one["context"] == "a"]
-    assert (error["code"], error["message"]) == (
-        "interrupted",
-        "interrupted; done before: remove rd0",
-    )
+    document = json.loads(out)
+    assert [row["target"] for row in document["results"]] == ["rd0"]
+    errors = [one for one in document["errors"] if one["context"] == "a"]
+    assert [error["target"] for error in errors] == devices[1:]
+    told = {(error["code"], error["message"]) for error in errors}
+    assert told == {("interrupted", "interrupted before its turn; nothing was done")}
     assert b"rdctl: interrupted; done before: remove rd0" in err
 
 

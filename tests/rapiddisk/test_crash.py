@@ -7,6 +7,7 @@ that is whole, or that it names and repairs.
 from __future__ import annotations
 
 import errno
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -33,6 +34,8 @@ WHOLE_ONLY = (
     "cache create",
     "cache create writeback",
 )
+# A signal leaves the rest of them, and each is told.
+SEVERAL = ("create three", "remove two", "lock")
 STEPS = [(name, step) for name, act in ACTS.items() for step in range(1, act.steps + 1)]
 
 
@@ -75,7 +78,14 @@ def test_an_interrupt_at_a_step(rdctl: Program, name: str, step: int) -> None:
     kernel.interrupt_at(step)
     ran = run(rdctl, ACTS[name].words, "--json")
     assert ran.code == 130, ran.err
-    assert ran.json["error"]["code"] == "interrupted"
+    if name in SEVERAL:
+        errors, done = ran.json["errors"], len(ran.json["results"])
+        assert done == step
+        # Those of `create` have no name yet, and are counted.
+        assert name == "create three" or done + len(errors) == ACTS[name].steps
+    else:
+        errors = [ran.json["error"]]
+    assert all(error["code"] == "interrupted" for error in errors)
     assert kernel.harm == []
     if name in WHOLE_ONLY:
         assert kernel.snapshot() == before
@@ -192,3 +202,43 @@ def repair(rdctl: Program, kernel: FakeKernel) -> None:
         assert run(rdctl, f"nvmet export rd0 --port 1 --host {HOST}").code == 0
         assert run(rdctl, "nvmet unexport rd0 --yes").code == 0
     assert kernel.harm == []
+
+
+def two_caches(rdctl: Program) -> FakeKernel:
+    kernel = arranged(rdctl, rdctl.home / "root", ACTS["cache remove writeback"])
+    kernel.map_cache("rc-wt_vdc", "rd1", "vdc")
+    return kernel
+
+
+REMOVE_TWO = "cache remove rc-wb_vdb rc-wt_vdc --yes --json"
+
+
+@pytest.mark.parametrize("step", [1, 2, 3])
+def test_a_signal_leaves_what_comes_later(rdctl: Program, step: int) -> None:
+    """The cache that is under way is written back and taken off."""
+    kernel = two_caches(rdctl)
+    kernel.interrupt_at(step)
+    ran = run(rdctl, REMOVE_TWO)
+    assert (ran.code, kernel.harm, kernel.snapshot()["dm"]) == (130, [], "rc-wt_vdc")
+    assert [row["target"] for row in ran.json["results"]] == ["rc-wb_vdb"]
+    (error,) = ran.json["errors"]
+    assert (error["target"], error["code"], error["fate"]) == (
+        "rc-wt_vdc",
+        "interrupted",
+        "not done",
+    )
+    assert "once more waits no longer" in ran.err
+
+
+def test_a_second_signal_waits_for_no_cache(rdctl: Program) -> None:
+    kernel = two_caches(rdctl)
+
+    def twice() -> None:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            os.kill(os.getpid(), number)
+
+    kernel.before[1] = twice
+    ran = run(rdctl, REMOVE_TWO)
+    assert (ran.code, kernel.harm) == (143, [])
+    assert kernel.snapshot()["dm"] == "rc-wb_vdb rc-wt_vdc"
+    assert "rdctl: terminated; done before: " in ran.err
