@@ -307,6 +307,7 @@ def carry_out(command: Command, ctx: click.Context) -> int:
     try:
         result = _result(command, ctx, invocation)
     except (RdctlError, KeyboardInterrupt, Ended) as error:
+        invocation.end_progress()
         # Which of the names are done by then is in the message, if any.
         _keep_failed([Failure(str(command.name), told(error), whole=True)], ctx, invocation)
         raise

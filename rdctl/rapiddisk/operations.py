@@ -169,10 +169,13 @@ class RapidDisk:
 
         workers = self._workers()
         claims: list[str | None] = []
+        if count > 1:
+            workers.progress.begin(count, "volumes")
         try:
             for _ in range(count):
                 workers.check()
                 claims.append(self._backend.create(mib, number))
+                workers.progress.advance()
         except Stopped:
             untried = count - len(claims)
             error = RdctlError(workers.ended_by, f"{workers.ended_by.word}; {untried} not begun")
@@ -590,8 +593,12 @@ class RapidDisk:
         """
         outcomes = list(before)
         acted = []
-        with self._workers().held_signals(len(devices) > 1) as raise_signal:
+        workers, several = self._workers(), len(devices) > 1
+        if several:
+            workers.progress.begin(len(devices), "devices")
+        with workers.held_signals(several) as raise_signal:
             for device, outcome in self._acts(action, devices, act):
+                workers.progress.advance()
                 if outcome is None:
                     acted.append(device)
                 else:

@@ -11,6 +11,7 @@ import select
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -802,6 +803,25 @@ def test_a_bar_on_a_terminal(process: Rdctl, slow: Crowd) -> None:
     assert screen.out == b"".join(b"%s touched\n" % name.encode() for name in MANY[:30])
     # What is drawn is taken back: nothing stays behind the last erasure.
     assert BAR not in screen.shown.rpartition(b"\x1b[2K")[2]
+
+
+def test_a_bar_over_volumes(process: Rdctl) -> None:
+    done = success()
+
+    def slow(connection: Connection) -> None:
+        time.sleep(0.3)
+        done(connection)
+
+    volumes = [f"rd{number}" for number in range(4)]
+    script = [inventory(volumes), targets(), *[slow] * len(volumes), inventory([])]
+    with FaultServer(script) as server:
+        words = ("--rapiddisk-url", server.url, "rapiddisk", "remove", "-", "-y")
+        screen = Screen(process, *words, stdin=lines(volumes))
+    assert screen.code == 0
+    assert b"4/4" in screen.shown
+    assert b"devices" in screen.shown
+    assert BAR not in screen.shown.rpartition(b"\x1b[2K")[2]
+    assert screen.out == b"".join(b"%s removed\n" % name.encode() for name in volumes)
 
 
 @pytest.mark.parametrize("flag", ["-q", "--trace", "--dry-run"])
