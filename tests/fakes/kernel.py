@@ -335,9 +335,11 @@ class FakeKernel(Syscalls):
         self.add_disk(f"loop{number}", 8 * MIB, f"7:{number}")
         self.put(f"sys/block/loop{number}/loop/backing_file", f"{backing}\n")
 
-    def open_by(self, process: int, name: str, device: str) -> None:
-        """A program has the device open."""
+    def open_by(self, process: int, name: str, device: str, parent: str = "bash") -> None:
+        """A program has the device open, which another one has started."""
         self.put(f"proc/{process}/comm", f"{name}\n")
+        self.put(f"proc/{process}/stat", f"{process} ({name}) S 3 {process} {process} 0 -1 0 0\n")
+        self.put("proc/3/comm", f"{parent}\n")
         self._link(f"proc/{process}/fd/3", device)
         self.openers.append((process, self._kernel_name(device)))
 

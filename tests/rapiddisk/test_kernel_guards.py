@@ -206,10 +206,13 @@ def test_a_busy_erase_is_never_tried(kernel: FakeKernel, volumes: Local) -> None
     assert (kernel.volumes[0].used, kernel.volumes[0].high) == (8192, MIB + 8192)
 
 
-def test_udev_at_its_first_look_is_waited_for(
-    kernel: FakeKernel, volumes: Local, rdctl: Program
+@pytest.mark.parametrize(
+    ("name", "parent"), [("(udev-worker)", "systemd-udevd"), ("lvm) S 1 (", "(udev-worker)")]
+)
+def test_udev_is_waited_for(
+    kernel: FakeKernel, volumes: Local, rdctl: Program, name: str, parent: str
 ) -> None:
-    kernel.open_by(5, "(udev-worker)", "/dev/rd0")
+    kernel.open_by(5, name, "/dev/rd0", parent)
     rdctl.sleep = lambda seconds: kernel.end_process(5)
     assert volumes("rapiddisk", "flush", "rd0", "--yes").code == 0
 

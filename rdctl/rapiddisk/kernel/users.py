@@ -18,8 +18,10 @@ _OCTAL = re.compile(r"\\([0-7]{3})")
 # Never stacked on anything.
 _SIMPLE = re.compile(r"(rd|ram|loop|sd|vd|nvme|sr)[0-9a-z]")
 _EXPORTED = re.compile(r"rd[0-9]+|rc-w[tab]_.+")
-# It looks at every new device, for an instant.
+# It looks at every new device, and at each that was written to, for an instant.
 _UDEV = ("systemd-udevd", "(udev-worker)", "udevd", "systemd-udev")
+# In /proc/PID/stat, behind the program's name, in which anything may stand.
+_PARENT = re.compile(r"(?s).*\) \S+ ([0-9]+)")
 _SETTLED = "udevadm settle"
 
 
@@ -46,7 +48,7 @@ class Users:
         return {self._sysfs.shown(kernel): users for kernel, users in found.items()}
 
     def passing(self, users: Iterable[User]) -> bool:
-        """Whether udev is among these, at its first look, which is over in a moment."""
+        """Whether udev is among these, whose look is over in a moment."""
         return any(user.freed_by == _SETTLED for user in users)
 
     def _all(self, subsystems: Sequence[Subsystem]) -> Iterator[tuple[str, User]]:
@@ -133,9 +135,16 @@ class Users:
                 spaces.add(space)
                 yield from self._mounts(process)
             for kernel in self._open_in(process):
-                program = self._sysfs.text(f"proc/{process}/comm")
-                freed_by = _SETTLED if program in _UDEV else f"kill {process}"
-                yield kernel, User("open", f"{process} ({program})", freed_by)
+                freed_by = _SETTLED if self._is_udev(process) else f"kill {process}"
+                yield kernel, User("open", f"{process} ({self._program(process)})", freed_by)
+
+    def _is_udev(self, process: str) -> bool:
+        """Whether it is udev, or what udev has started: lvm, mdadm, blkid."""
+        found = _PARENT.match(self._sysfs.text(f"proc/{process}/stat") or "")
+        return any(self._program(one) in _UDEV for one in (process, found and found[1]) if one)
+
+    def _program(self, process: str) -> str | None:
+        return self._sysfs.text(f"proc/{process}/comm")
 
     def _space(self, process: str) -> str | None:
         try:
