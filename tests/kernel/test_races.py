@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
+
+import pytest
 
 from tests.kernel import machine
 from tests.kernel.conftest import Program
@@ -118,6 +124,51 @@ def test_a_new_volume_at_which_udev_still_looks(rdctl: Program) -> None:
         rdctl.ok("flush", f"rd{number}")
         assert machine.volume(f"rd{number}").usage == 0
     rdctl.ok("remove", *machine.names())
+
+
+RULE = Path("/run/udev/rules.d/99-slow.rules")
+# Such as lvm, which looks for itself wherever udev is told of a block device.
+SLOW = """SUBSYSTEM=="block", KERNEL=="rd*|dm-*", PROGRAM="/bin/sh -c 'sleep 0.6 <$devnode'"\n"""
+
+
+@pytest.fixture
+def slow_udev() -> Iterator[None]:
+    """udev runs a program that has each of its devices open for a while."""
+    RULE.parent.mkdir(parents=True, exist_ok=True)
+    RULE.write_text(SLOW)
+    machine.tool("udevadm", "control", "--reload")
+    yield
+    RULE.unlink()
+    machine.tool("udevadm", "control", "--reload")
+    machine.tool("udevadm", "settle")
+
+
+def looked_at(device: str) -> None:
+    """udev looks at it, and the program has it open by now."""
+    real = os.path.realpath(device)
+    machine.tool("udevadm", "trigger", f"/sys/class/block/{os.path.basename(real)}")
+    until = time.monotonic() + 30
+    while True:
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                opened = {os.path.realpath(path) for path in (process / "fd").iterdir()}
+                if real in opened and (process / "comm").read_text() == "sleep\n":
+                    return
+        assert time.monotonic() < until, "udev did not look"
+
+
+@pytest.mark.usefixtures("slow_udev")
+def test_a_program_of_udev_has_it_open(rdctl: Program, disk: str) -> None:
+    rdctl.ok("create", "4M")
+    machine.fill("/dev/rd0", machine.PAGE)
+    looked_at("/dev/rd0")
+    rdctl.ok("flush", "rd0")
+    rdctl.ok("cache", "create", "rd0", disk, "--policy", "writeback")
+    machine.fill(f"/dev/mapper/rc-wb_{disk}", machine.PAGE)
+    looked_at(f"/dev/mapper/rc-wb_{disk}")
+    rdctl.ok("cache", "remove", f"rc-wb_{disk}")
+    looked_at("/dev/rd0")
+    rdctl.ok("remove", "rd0")
 
 
 def test_exports_at_the_same_time(rdctl: Program) -> None:

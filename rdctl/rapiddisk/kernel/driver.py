@@ -46,7 +46,8 @@ DIALECT = "9"
 _LOCK = "run/rdctl.lock"
 _LOCK_SECONDS = 30.0
 _NODE_SECONDS = 5.0
-_UDEV_SECONDS = 3.0
+# As long as `dmsetup remove --retry`.
+_UDEV_SECONDS = 5.0
 _PAUSE = 0.05
 _MODULES = (
     ("rapiddisk", "everything"),
