@@ -75,6 +75,11 @@ class Reply(NamedTuple):
             raise ValueError("nested too deep") from None
 
 
+def _succeeded(reply: Reply) -> bool:
+    """Whether HTTP says Yes."""
+    return reply.status < 300
+
+
 class Blocks(NamedTuple):
     """A body of `size` bytes that is sent block by block; `shell` writes the same bytes, in the
     words of a shell."""
@@ -96,11 +101,6 @@ class Access(NamedTuple):
 
 class _Cut(Exception):
     """A body beyond all bounds."""
-
-
-def succeeded(reply: Reply) -> bool:
-    """Whether HTTP says Yes."""
-    return reply.status < 300
 
 
 # What goes wrong on the way, by whatever name.
@@ -222,7 +222,7 @@ class Transport:
         destroys: str | None = None,
         assume: Reply | None = None,
         step: bool = False,
-        did: Callable[[Reply], bool] = succeeded,
+        did: Callable[[Reply], bool] = _succeeded,
         check: Callable[[], None] | None = None,
     ) -> Reply:
         """Change something: sent once. `what` names it for people, `shows` is the command that

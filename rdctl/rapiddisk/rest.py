@@ -258,7 +258,7 @@ class Rest(LocalOnly):
         destroys: str | None = None,
         seconds: float | None = READ_SECONDS,
     ) -> str | None:
-        """Send a change; the daemon's message. An empty 200 proves nothing, so it passes."""
+        """Send a change; the daemon's message."""
         reply = self._transport.change(
             f"/v1/{path}",
             what=what,
@@ -268,23 +268,21 @@ class Rest(LocalOnly):
             assume=_ASSUMED,
             did=_did,
         )
+        if _did(reply):
+            return str(_said(reply).get("message") or "") or None
         text, no = reply.text.strip(), 400 <= reply.status < 500
-        if not text and reply.status == 200:
-            return None
         if (not text and no) or text.startswith("Error"):
             raise self._refused(text, reply)
         try:
             body = self._object(reply)
             verdict = _verdict(body)
-            if verdict not in ("Success", "Failed", "Unsupported"):
+            if verdict not in ("Failed", "Unsupported"):
                 raise self._strange(f"its verdict is {defuse(str(verdict)[:60])!r}", reply)
         except RdctlError as strange:
             # HTTP's own No is one; what else cannot be read may have been a Yes.
             if no:
                 raise
             raise self._transport.fate_unknown(what, shows, strange) from strange
-        if verdict == "Success":
-            return str(body.get("message") or "") or None
         raise self._refused(str(body.get("message") or verdict), reply)
 
     def _object(self, reply: Reply) -> dict[str, Any]:
@@ -359,14 +357,21 @@ def _verdict(body: dict[str, Any]) -> Any:
     return body.get("status", body.get("return_status"))
 
 
-def _did(reply: Reply) -> bool:
-    """Whether the daemon says that it was done; its No may come with 200."""
-    if not reply.body.strip():
-        return reply.status == 200
+def _said(reply: Reply) -> dict[str, Any]:
+    """The object of a reply; nothing where it is none."""
     try:
-        return bool(_verdict(reply.json()) == "Success")
-    except (ValueError, AttributeError):
-        return False
+        body = reply.json()
+    except ValueError:
+        return {}
+    return body if isinstance(body, dict) else {}
+
+
+def _did(reply: Reply) -> bool:
+    """Whether a change was done: a No may come with 200, and an empty 200 proves nothing, so it
+    passes."""
+    if not reply.text.strip():
+        return reply.status == 200
+    return bool(_verdict(_said(reply)) == "Success")
 
 
 def _major(version: str) -> int:

@@ -663,9 +663,8 @@ class Volumes:
             self.gate.wait(SECONDS)
             done(connection)
 
-        left = [inventory(["rd0", "rd3"]), targets()]
-        no = failed("Error. Busy.")
-        self._script = [inventory(self.names), targets(), no, done, slow, *left]
+        look, again = inventory(self.names), inventory(["rd0", "rd3"])
+        self._script = [look, targets(), failed("Error. Busy."), done, slow, again]
         (process.home / "names").write_bytes(lines(self.names))
         self._process, self._words = process, words
 
@@ -701,9 +700,14 @@ def test_volumes_that_a_signal_left(process: Rdctl, number: int, code: int, word
         done, out, err = run.rest()
     found = outcomes(json.loads(out))
     assert done == code
-    assert (found["rd1"], found["rd2"], found["rd3"]) == ("done", "done", f"{word}, not done")
+    assert found == {
+        "rd0": "failed, not done",
+        "rd1": "done",
+        "rd2": "done",
+        "rd3": f"{word}, not done",
+    }
     assert run.failed.read_bytes() == lines(["rd0", "rd3"])
-    assert "rd0" in err
+    assert "rdctl: remove: line 1: " in err
     assert f"rdctl: {word}; done before: remove rd1, remove rd2\n" in err
 
 

@@ -79,10 +79,13 @@ def test_an_interrupt_at_a_step(rdctl: Program, name: str, step: int) -> None:
     ran = run(rdctl, ACTS[name].words, "--json")
     assert ran.code == 130, ran.err
     if name in SEVERAL:
-        errors, done = ran.json["errors"], len(ran.json["results"])
-        assert done == step
-        # Those of `create` have no name yet, and are counted.
-        assert name == "create three" or done + len(errors) == ACTS[name].steps
+        errors, left = ran.json["errors"], ACTS[name].steps - step
+        assert len(ran.json["results"]) == step
+        if name == "create three":  # they have no name yet, and are counted
+            told = [f"interrupted; {left} not begun"] if left else []
+            assert [error["message"] for error in errors] == told
+        else:
+            assert len(errors) == left
     else:
         errors = [ran.json["error"]]
     assert all(error["code"] == "interrupted" for error in errors)

@@ -416,7 +416,8 @@ def test_a_volume_torn_out_is_noticed_when_it_is_written_back(
 
 def test_a_volume_that_cannot_be_wiped_is_told(kernel: FakeKernel, volumes: Local) -> None:
     kernel.map_cache("rc-wb_sda", "rd0", "sda")
-    kernel.fail_at(3, errno.EIO)
+    for step in range(3, 200):
+        kernel.fail_at(step, errno.EBUSY)
     ran = volumes("rapiddisk", "cache", "remove", "rc-wb_sda", "--yes")
     assert ran.code == 4
     assert "its cache is removed, but rd0 still holds old blocks" in ran.err

@@ -140,8 +140,9 @@ class Users:
 
     def _is_udev(self, process: str) -> bool:
         """Whether it is udev, or what udev has started: lvm, mdadm, blkid."""
-        found = _PARENT.match(self._sysfs.text(f"proc/{process}/stat") or "")
-        return any(self._program(one) in _UDEV for one in (process, found and found[1]) if one)
+        parent = _PARENT.match(self._sysfs.text(f"proc/{process}/stat") or "")
+        family = [process, parent[1]] if parent else [process]
+        return any(self._program(one) in _UDEV for one in family)
 
     def _program(self, process: str) -> str | None:
         return self._sysfs.text(f"proc/{process}/comm")
