@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ class Rdctl:
     """`argv` and `env` of a process; what Python itself takes from the environment is not passed
     on, since it would hide what users meet (PYTHONUNBUFFERED)."""
 
-    argv = (sys.executable, "-m", "rdctl")
+    argv: Sequence[str] = (sys.executable, "-m", "rdctl")
 
     def __init__(self, home: Path) -> None:
         self.home = home
