@@ -42,9 +42,9 @@ def handlers() -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def no_thread_is_left() -> Iterator[None]:
-    before = threading.active_count()
+    before = set(threading.enumerate())
     yield
-    wait_until(lambda: threading.active_count() <= before)
+    wait_until(lambda: set(threading.enumerate()) <= before)
 
 
 def wait_until(ready: Callable[[], object]) -> None:
@@ -110,8 +110,8 @@ def test_so_many_at_a_time_and_no_more(parallel: int) -> None:
 
 
 def test_few_items_take_few_threads() -> None:
-    before = threading.active_count()
-    running = Workers(50).ordered(lambda item: threading.active_count() - before, range(2))
+    before = set(threading.enumerate())
+    running = Workers(50).ordered(lambda item: len({*threading.enumerate()} - before), range(2))
     assert max(running) <= 2
 
 
