@@ -1,19 +1,23 @@
 # `make demo` and `make test` need Python 3.11, git and make; the rest they set up themselves,
-# in .venv.
+# in .venv, at the versions and with the hashes of the lock file.
 
 PYTHON ?= python3
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/stamp
-# Where and by which Python the environment was made. One whose stamp does not say the same (half
-# made, copied with the tree, another Python by now) is made anew; one whose stamp is old, updated.
-IDENTITY := $(CURDIR) $(shell $(PYTHON) --version 2>&1)
+LOCK := requirements-dev.lock
+PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+# Where, by which Python and from which lock file the environment was made. If the stamp differs
+# (incomplete, copied with the tree, another Python or lock file by now), it is made anew; if the
+# stamp is only old, the environment is updated.
+IDENTITY = $(CURDIR) $(shell $(PYTHON) --version 2>&1) lock $(shell cksum < $(LOCK))
 ifneq ($(IDENTITY),$(shell $(PY) --version >/dev/null 2>&1 && cat $(STAMP) 2>&1))
 CLEAR := --clear
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-oldest test-kernel lint bench bench-kernel format generate venv clean
+.PHONY: help demo test test-oldest test-kernel lint bench bench-kernel format generate \
+	lock venv clean
 .DEFAULT_GOAL := help
 
 help:
@@ -28,8 +32,8 @@ test: $(STAMP) ## the tests, with coverage; PYTEST_ARGS='-k name -x'
 test-oldest: ## the tests, with the oldest releases that setup.cfg admits; PYTEST_ARGS
 	@$(PYTHON) -m venv --clear $(VENV)-oldest
 	@sed -n '/^install_requires/,/^$$/s/^ *\(.*\)>=/\1==/p' setup.cfg > $(VENV)-oldest/constraints
-	@$(VENV)-oldest/bin/python -m pip install --quiet --disable-pip-version-check \
-		--constraint $(VENV)-oldest/constraints --editable '.[dev]'
+	@$(VENV)-oldest/bin/python $(PIP_INSTALL) --constraint $(VENV)-oldest/constraints \
+		--editable '.[dev]'
 	@$(VENV)-oldest/bin/python -m pytest $(PYTEST_ARGS)
 
 test-kernel: $(STAMP) ## local mode on a real kernel, in a virtual machine: some minutes
@@ -54,16 +58,29 @@ generate: $(STAMP) ## man pages, completions and pictures, from the program
 	@$(PY) -m tests.generate
 	@$(PY) -m tests.pictures
 
+# Neither pip's settings nor this environment reach the lock file: uv does not read them, and comes
+# into an environment that is removed again. Pins are kept as long as setup.cfg admits them.
+lock: ## the lock file, from setup.cfg; LOCK_ARGS=--upgrade for the newest releases
+	@rm -rf $(VENV)-lock
+	@$(PYTHON) -m venv $(VENV)-lock
+	@$(VENV)-lock/bin/python $(PIP_INSTALL) uv
+	@$(VENV)-lock/bin/uv pip compile --quiet --no-config --universal --python-version 3.11 \
+		--fork-strategy fewest --generate-hashes --custom-compile-command 'make lock' \
+		--extra dev $(LOCK_ARGS) --output-file $(LOCK) setup.cfg
+	@rm -rf $(VENV)-lock
+
 venv: $(STAMP) ## the environment alone
 
 clean: ## removes what was made
-	rm -rf $(VENV) $(VENV)-oldest build dist *.egg-info .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-lock build dist *.egg-info .coverage \
+		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find rdctl tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(STAMP): setup.cfg pyproject.toml
+$(STAMP): setup.cfg pyproject.toml $(LOCK)
 	@echo "Setting up $(VENV) (about a minute, once)"
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || bash .ci/debian-packages python3-venv
 	@rm -f $@
 	@$(PYTHON) -m venv $(CLEAR) $(VENV)
-	@$(PY) -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@$(PY) $(PIP_INSTALL) --require-hashes --only-binary :all: --requirement $(LOCK)
+	@$(PY) $(PIP_INSTALL) --no-index --no-deps --no-build-isolation --editable .
 	@echo "$(IDENTITY)" > $@
