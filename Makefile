@@ -16,7 +16,7 @@ CLEAR := --clear
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-oldest test-kernel lint bench bench-kernel format generate \
+.PHONY: help demo test test-oldest test-newest test-kernel lint bench bench-kernel format generate \
 	lock venv clean
 .DEFAULT_GOAL := help
 
@@ -35,6 +35,11 @@ test-oldest: ## the tests, with the oldest releases that setup.cfg admits; PYTES
 	@$(VENV)-oldest/bin/python $(PIP_INSTALL) --constraint $(VENV)-oldest/constraints \
 		--editable '.[dev]'
 	@$(VENV)-oldest/bin/python -m pytest $(PYTEST_ARGS)
+
+test-newest: ## the tests, with the newest releases that setup.cfg admits; PYTEST_ARGS
+	@$(PYTHON) -m venv --clear $(VENV)-newest
+	@$(VENV)-newest/bin/python $(PIP_INSTALL) --upgrade --editable '.[dev]'
+	@$(VENV)-newest/bin/python -m pytest --cov=rdctl $(PYTEST_ARGS)
 
 test-kernel: $(STAMP) ## local mode on a real kernel, in a virtual machine: some minutes
 	@bash tests/kernel/run $(PYTEST_ARGS)
@@ -72,7 +77,7 @@ lock: ## the lock file, from setup.cfg; LOCK_ARGS=--upgrade for the newest relea
 venv: $(STAMP) ## the environment alone
 
 clean: ## removes what was made
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-lock build dist *.egg-info .coverage \
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-lock build dist *.egg-info .coverage \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find rdctl tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
