@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import IO, TYPE_CHECKING, cast
 
 from rdctl.bulk import Progress
@@ -34,7 +33,7 @@ class Bar(Progress):
     def begin(self, total: int | None, unit: str) -> None:
         with self._lock:
             if self._since is None:
-                self._total, self._unit, self._since = total, unit, time.monotonic()
+                self._total, self._unit, self._since = total, unit, self._world.clock()
             elif self._total is not None:
                 self._total = None if total is None else self._total + total
 
@@ -43,7 +42,7 @@ class Bar(Progress):
             if self._since is None:
                 return
             self._done += count
-            if self._drawn is None and time.monotonic() - self._since > PATIENCE_SECONDS:
+            if self._drawn is None and self._world.clock() - self._since > PATIENCE_SECONDS:
                 self._drawn = self._draw()
             if self._drawn is not None:
                 task = self._drawn.task_ids[0]

@@ -842,9 +842,21 @@ def test_no_bar_in_a_pipe(process: Rdctl, slow: Crowd) -> None:
     assert (code, out) == (0, "".join(f"{name} touched\n" for name in MANY[:30]))
 
 
-def test_what_is_soon_done_has_no_bar(process: Rdctl, crowd: Crowd) -> None:
-    screen = Screen(process, *crowd.where, *TOUCH, stdin=lines(MANY[:30]))
-    assert (screen.code, screen.shown) == (0, b"")
+@pytest.mark.parametrize(("seconds", "drawn"), [(0.5, False), (0.6, True)])
+def test_what_is_soon_done_has_no_bar(
+    rdctl: Program, crowd: Crowd, seconds: float, drawn: bool
+) -> None:
+    now = 0.0
+    rdctl.clock = lambda: now
+
+    def pass_time(names: Sequence[str]) -> None:
+        nonlocal now
+        now = seconds
+
+    crowd.before = pass_time
+    ran = rdctl(*crowd.where, *TOUCH, stdin=lines(MANY[:30]), tty=True)
+    assert ran.code == 0
+    assert (BAR in ran.stderr) is drawn
 
 
 def drawn(data: bytes) -> list[str]:
