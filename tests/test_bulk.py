@@ -15,7 +15,7 @@ import pytest
 
 from rdctl.bulk import Stopped, Workers
 
-SECONDS = 10.0
+SECONDS = 120.0  # against hanging only
 
 
 class _Signal(BaseException):

@@ -22,6 +22,7 @@ import pytest
 
 from rdctl.cli.root import root
 from rdctl.doctor.findings import SECONDS
+from tests.clock import Stopwatch
 from tests.conftest import Program, Ran
 from tests.fakes.faults import Behaviour, FaultServer, silent
 from tests.fakes.faults import json as reply
@@ -642,9 +643,9 @@ def stuck(healthy: Run, kernel: FakeKernel) -> Iterator[Run]:
 
 
 def test_a_check_that_does_not_end(stuck: Run) -> None:
-    begun = time.monotonic()
+    watch = Stopwatch()
     rows = examined(stuck, code=1)
-    assert time.monotonic() - begun < SECONDS + 1
+    assert watch.quiet < SECONDS + 1
     (row,) = [row for row in rows if row["severity"] == "error"]
     assert (row["check"], row["message"]) == ("exposure", "looking at exposure did not end in 2 s")
 
@@ -760,9 +761,9 @@ def test_servers_that_do_not_answer(rdctl: Program) -> None:
     """All together in little more than the time of one."""
     with FaultServer([silent()]) as daemon, FaultServer([silent()]) as proxy:
         words = ("--rapiddisk-url", daemon.url, "--oio-url", proxy.url, "--namespace", "NS")
-        begun = time.monotonic()
+        watch = Stopwatch()
         rows = examined(at(rdctl, *words), code=1)
-        took = time.monotonic() - begun
+        took = watch.quiet
     assert took < SECONDS + 1
     for check, url in (("daemon", daemon.url), ("proxy", proxy.url)):
         row = wrong(rows, check)
@@ -773,9 +774,9 @@ def test_servers_that_do_not_answer(rdctl: Program) -> None:
 
 def test_a_shorter_deadline_holds(rdctl: Program) -> None:
     with FaultServer([silent()]) as daemon:
-        begun = time.monotonic()
+        watch = Stopwatch()
         examined(remote(rdctl, daemon.url), "--timeout", "0.3", code=1)
-        assert time.monotonic() - begun < 1.5
+        assert watch.quiet < 1.5
 
 
 def test_an_interrupt_ends_at_once(rdctl: Program) -> None:
@@ -794,10 +795,10 @@ def test_an_interrupt_ends_at_once(rdctl: Program) -> None:
         while not server.requests:
             assert process.poll() is None
             time.sleep(0.01)
-        begun = time.monotonic()
+        watch = Stopwatch()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=10)
-        took = time.monotonic() - begun
+        out, err = process.communicate(timeout=60)
+        took = watch.quiet
     assert (process.returncode, out) == (130, b"")
     assert b"interrupted; nothing was changed" in err
     assert took < 1.5
@@ -982,10 +983,10 @@ def test_a_service_that_does_not_answer(rdctl: Program) -> None:
 
 def test_a_service_that_hangs(rdctl: Program) -> None:
     proxy = Proxy(forward__info=silent())
-    begun = time.monotonic()
+    watch = Stopwatch()
     with proxy.server:
         row = wrong(examined(through(rdctl, proxy)), "elections")
-        took = time.monotonic() - begun
+        took = watch.quiet
     assert row["message"] == "meta0 127.0.0.1:6006 does not answer"
     assert took < SECONDS + 1
 

@@ -12,6 +12,7 @@ import pexpect
 
 from rdctl.cli.root import root
 from rdctl.completion import scripts
+from tests.cli.processes import SECONDS
 
 SHELLS = ("bash", "zsh")
 
@@ -71,7 +72,12 @@ class Prompt:
     def __init__(self, argv: list[str], environ: Mapping[str, str], setup: str) -> None:
         self.home = environ["HOME"]
         self.pty = pexpect.spawn(
-            argv[0], argv[1:], env=dict(environ), encoding="utf-8", dimensions=(50, 200), timeout=20
+            argv[0],
+            argv[1:],
+            env=dict(environ),
+            encoding="utf-8",
+            dimensions=(50, 200),
+            timeout=SECONDS,
         )
         self.pty.setecho(False)
         # Ctrl-T prints the line as it stands and empties it; quoted, so the echo is no match.

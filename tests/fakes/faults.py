@@ -25,7 +25,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 MIB = 1 << 20
-JOIN_SECONDS = 5.0
+JOIN_SECONDS = 60.0
 
 
 class Request(NamedTuple):

@@ -435,15 +435,15 @@ def on(
     return fault
 
 
-def slowly(call: Call) -> None:
+def slowly(call: Call, size: int = 10, pause: float = 0.01) -> None:
     """A chunk, in small pieces."""
     data = call.sds.chunks[call.chunk]
     first, last = map(int, call.headers["range"][6:].split("-"))
     part = data[first : last + 1]
     call.reply("206 Partial Content", {}, length=len(part))
-    for start in range(0, len(part), 10):
-        call.send(part[start : start + 10])
-        time.sleep(0.01)
+    for start in range(0, len(part), size):
+        call.send(part[start : start + size])
+        time.sleep(pause)
 
 
 __all__ = ["Call", "Fault", "Sds", "md5", "on", "slowly"]

@@ -10,10 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.clock import Stopwatch
 from tests.fakes import faults
 from tests.fakes.faults import MIB, Behaviour, FaultServer
 
-PATIENCE = 5.0
+PATIENCE = 60.0
 GET = b"GET /v1/checkServiceStatus HTTP/1.1\r\nHost: h\r\n\r\n"
 
 
@@ -323,8 +324,8 @@ def test_stops_promptly_with_a_client_still_there(behaviour: Behaviour) -> None:
         while not server.requests and time.monotonic() < deadline:
             time.sleep(0.001)
         assert server.requests
-        started = time.monotonic()
-    assert time.monotonic() - started < 1
+        watch = Stopwatch()
+    assert watch.quiet < 1
     assert our_threads() == []
     sock.close()
 
@@ -332,8 +333,8 @@ def test_stops_promptly_with_a_client_still_there(behaviour: Behaviour) -> None:
 def test_stops_promptly_with_a_client_that_sends_nothing() -> None:
     with FaultServer([faults.reset_unread(), faults.json({})]) as server:
         sockets = [connect(server, b""), connect(server, b"GET / HTTP/1.1\r\n")]
-        started = time.monotonic()
-    assert time.monotonic() - started < 1
+        watch = Stopwatch()
+    assert watch.quiet < 1
     assert our_threads() == []
     for sock in sockets:
         sock.close()

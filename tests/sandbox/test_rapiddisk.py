@@ -36,7 +36,7 @@ class Daemon:
             load_state(connection, state)
 
     def ask(self, method: str, target: str) -> tuple[HTTPResponse, str]:
-        connection = HTTPConnection("127.0.0.1", self.port, timeout=10)
+        connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
         connection.request(method, target)
         response = connection.getresponse()
         body = response.read().decode()

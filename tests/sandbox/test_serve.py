@@ -23,6 +23,7 @@ from rdctl.errors import Code, RdctlError
 from rdctl.sandbox.rapiddisk import RapidDiskd
 from rdctl.sandbox.serve import serve
 from rdctl.sandbox.store import Store
+from tests.cli.processes import SECONDS
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -73,7 +74,7 @@ def is_free(port: int) -> bool:
 
 def talk(port: int, request: bytes) -> bytes:
     """What comes back for raw bytes, until the server closes."""
-    with socket.create_connection((LOCAL, port), timeout=5) as connection:
+    with socket.create_connection((LOCAL, port), timeout=SECONDS) as connection:
         connection.sendall(request)
         return b"".join(iter(lambda: connection.recv(65536), b""))
 
@@ -86,9 +87,9 @@ def hello(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[b
 def test_each_app_has_its_own_port(daemon: RapidDiskd) -> None:
     with serving(daemon, hello) as urls:
         assert len(set(urls)) == 2
-        reply = requests.get(f"{urls[0]}/v1/checkServiceStatus", timeout=5)
+        reply = requests.get(f"{urls[0]}/v1/checkServiceStatus", timeout=SECONDS)
         assert reply.json() == {"status": "OK", "version": "9.2.0"}
-        assert requests.get(f"{urls[1]}/%2e%2Fx?y=%20", timeout=5).text == "/.%2Fx?y=%20"
+        assert requests.get(f"{urls[1]}/%2e%2Fx?y=%20", timeout=SECONDS).text == "/.%2Fx?y=%20"
 
 
 def test_the_target_is_passed_on_as_it_came() -> None:
@@ -122,7 +123,7 @@ def test_a_reply_on_the_wire(daemon: RapidDiskd) -> None:
 def test_what_is_not_http_gets_no_reply(request_bytes: bytes) -> None:
     with serving(hello) as (url,):
         assert talk(port_of(url), request_bytes) == b""
-        assert requests.get(url, timeout=5).text == "/"
+        assert requests.get(url, timeout=SECONDS).text == "/"
 
 
 def test_a_client_that_goes_away_is_no_news(capfd: pytest.CaptureFixture[str]) -> None:
@@ -133,21 +134,21 @@ def test_a_client_that_goes_away_is_no_news(capfd: pytest.CaptureFixture[str]) -
         return big
 
     with serving(app) as (url,):
-        with socket.create_connection((LOCAL, port_of(url)), timeout=5) as connection:
+        with socket.create_connection((LOCAL, port_of(url)), timeout=SECONDS) as connection:
             connection.sendall(b"GET / HTTP/1.1\r\n\r\n")
             connection.recv(10)
-        assert len(requests.get(url, timeout=5).content) == 20_000_000
+        assert len(requests.get(url, timeout=SECONDS).content) == 20_000_000
     assert capfd.readouterr() == ("", "")
 
 
 def test_a_client_that_resets_is_no_news(capfd: pytest.CaptureFixture[str]) -> None:
     with serving(hello) as (url,):
         for _ in range(10):
-            with socket.create_connection((LOCAL, port_of(url)), timeout=5) as connection:
+            with socket.create_connection((LOCAL, port_of(url)), timeout=SECONDS) as connection:
                 connection.sendall(b"GET / HT")
                 no_linger = struct.pack("ii", 1, 0)
                 connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, no_linger)
-        assert requests.get(url, timeout=5).text == "/"
+        assert requests.get(url, timeout=SECONDS).text == "/"
     assert capfd.readouterr() == ("", "")
 
 
@@ -173,7 +174,7 @@ def test_one_slow_client_does_not_hold_up_the_others() -> None:
         slow = Thread(target=requests.get, args=(f"{url}/slow",), kwargs={"timeout": 10})
         slow.start()
         assert entered.wait(5)
-        assert requests.get(f"{url}/quick", timeout=5).text == "/quick"
+        assert requests.get(f"{url}/quick", timeout=SECONDS).text == "/quick"
         leave.set()
         slow.join(10)
 
@@ -182,7 +183,7 @@ def test_many_clients_at_once(daemon: RapidDiskd) -> None:
     replies: list[str] = []
 
     def create() -> None:
-        reply = requests.post(f"{url}/v1/createRapidDisk/1", timeout=30)
+        reply = requests.post(f"{url}/v1/createRapidDisk/1", timeout=SECONDS)
         replies.append(reply.json()["message"].split()[2])
 
     with serving(daemon) as (url,):
@@ -211,7 +212,7 @@ def test_a_port_in_use() -> None:
         with pytest.raises(RdctlError) as caught:
             serve([(hello, LOCAL, spare), (hello, LOCAL, port_of(url))], called.append)
         assert is_free(spare)
-        assert requests.get(url, timeout=5).text == "/"
+        assert requests.get(url, timeout=SECONDS).text == "/"
     assert caught.value.code is Code.CONFLICT
     assert f"{LOCAL}:{port_of(url)}" in caught.value.message
     assert "another port" in (caught.value.hint or "")
@@ -229,7 +230,7 @@ def test_an_address_that_cannot_be_had(host: str, port: int) -> None:
 def test_ipv6() -> None:
     with serving(hello, host="::1") as (url,):
         assert url.startswith("http://[::1]:")
-        assert requests.get(url, timeout=5).text == "/"
+        assert requests.get(url, timeout=SECONDS).text == "/"
 
 
 SERVER = """
@@ -253,8 +254,8 @@ def test_ctrl_c_is_a_clean_end(tmp_path: Path) -> None:
     )
     assert process.stdout is not None
     urls = json.loads(process.stdout.readline())
-    requests.get(f"{urls[0]}/v1/checkServiceStatus", timeout=5)
+    requests.get(f"{urls[0]}/v1/checkServiceStatus", timeout=SECONDS)
     process.send_signal(signal.SIGINT)
-    out, errors = process.communicate(timeout=10)
+    out, errors = process.communicate(timeout=SECONDS)
     assert (process.returncode, out, errors) == (0, "ended\n", "")
     assert all(is_free(port_of(url)) for url in urls)
