@@ -88,14 +88,27 @@ def words(value: Any) -> str:
 
 
 def ports(value: Any) -> str:
-    """`1 (tcp 10.0.2.15)` for each port."""
-    if not value:
-        return NOTHING
-    shown = []
-    for port in value:
-        detail = " ".join(text(port[k]) for k in ("transport", "address") if port[k] is not None)
-        shown.append(f"{port['port']} ({detail})" if detail else str(port["port"]))
-    return ", ".join(shown)
+    """`1 tcp 10.0.2.15:4420` for each port."""
+    return ", ".join(map(_port, value)) if value else NOTHING
+
+
+def _port(port: Mapping[str, Any]) -> str:
+    place, service = port["address"], port["service"]
+    if place is not None and service is not None:
+        place = f"[{place}]:{service}" if ":" in place else f"{place}:{service}"
+    known = (part for part in (port["port"], port["transport"], place) if part is not None)
+    return " ".join(map(text, known))
+
+
+# --- what only the whole row shows --------------------------------------------------------------
+
+
+def hosts_of(row: Mapping[str, Any]) -> Any:
+    """The hosts that may connect; `any` or `none` where a list of none would not say which."""
+    hosts = row["hosts"]
+    if row["any_host"]:
+        return "any"
+    return "none" if hosts == [] and row["any_host"] is False else hosts or None
 
 
 # --- what changed since an earlier row ----------------------------------------------------------

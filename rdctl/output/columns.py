@@ -13,7 +13,8 @@ from rdctl.units import guess
 class Column(NamedTuple):
     """A key of the data and how a table shows it; `doc` is its line in `rdctl help output`. `since`
     tells what was added from one row to a later one, where that can be counted. `below`: too long
-    for a column, so it stands below the last one, where it says anything."""
+    for a column, so it stands below the last one, where it says anything. `of_row` makes
+    what a table shows of the whole row, where its own key is not enough."""
 
     key: str
     heading: str
@@ -23,6 +24,11 @@ class Column(NamedTuple):
     right: bool = False
     since: Callable[[Mapping[str, Any], Mapping[str, Any], str], str] | None = None
     below: bool = False
+    of_row: Callable[[Mapping[str, Any]], Any] | None = None
+
+    def value(self, row: Mapping[str, Any]) -> Any:
+        """What a table shows of a row."""
+        return self.of_row(row) if self.of_row and row else row.get(self.key)
 
 
 class Schema(NamedTuple):
@@ -162,8 +168,18 @@ _RAPIDDISK = (
                 cells.yes_no,
                 shown=False,
             ),
-            Column("hosts", "HOSTS", "allowed hosts; null: rapiddiskd below 9.1", cells.words),
-            Column("ports", "PORTS", "where it is offered: port, transport, address", cells.ports),
+            Column(
+                "hosts",
+                "HOSTS",
+                "allowed hosts; null: rapiddiskd below 9.1. Tables show any, none or the hosts",
+                of_row=cells.hosts_of,
+            ),
+            Column(
+                "ports",
+                "PORTS",
+                "where it is exported: port, transport, address, service (TCP port; null: remote)",
+                cells.ports,
+            ),
         ),
     ),
     Schema(
@@ -174,7 +190,7 @@ _RAPIDDISK = (
             _number("port", "PORT", "number of the port", True),
             Column("transport", "TRANSPORT", "tcp, rdma or loop; null: not set"),
             Column("address", "ADDRESS", "null: not set, or a loop port"),
-            Column("service", "SERVICE", "TCP port; null: remote", shown=False),
+            Column("service", "SERVICE", "TCP port; null: remote, not set, or a loop port"),
         ),
     ),
     Schema(

@@ -59,7 +59,7 @@ def write(rows: Iterator[Row], columns: Sequence[Column], view: View, out: Strea
 
 
 def _texts(row: Row, columns: Sequence[Column], view: View) -> list[str]:
-    return [_cell(column, view)(row.get(column.key)) for column in columns]
+    return [_cell(column, view)(column.value(row)) for column in columns]
 
 
 def _parted(columns: Sequence[Column], view: View) -> tuple[list[Column], list[Column]]:
@@ -239,9 +239,9 @@ class _Seen(NamedTuple):
 def _seen(row: Row, was: Row, column: Column, view: View) -> _Seen:
     """A difference tells of a change by itself; anything else that changed is reversed, or gets a
     star where there are no colors."""
-    text = _cell(column, view)(row.get(column.key))
+    text = _cell(column, view)(column.value(row))
     since = column.since(was, row, column.key) if column.since else ""
-    if since or row.get(column.key) == was.get(column.key):
+    if since or column.value(row) == column.value(was):
         return _Seen(text, since, "")
     return _Seen(text, "", _REVERSE) if view.color else _Seen(f"{text}*", "", "")
 
@@ -296,13 +296,13 @@ def write_item(
     was = row if was is None else was
     width = max((len(column.heading) for column in columns), default=0) + 2
     for column in columns:
-        value = row.get(column.key)
+        value = column.value(row)
         label = _label(column.heading)
         if isinstance(value, list) and value and isinstance(value[0], Mapping):
-            out.write(_above(label, value == was.get(column.key), view))
+            out.write(_above(label, value == column.value(was), view))
             _write_nested(value, view, out)
         elif isinstance(value, Mapping) and value:
-            out.write(_above(label, value == was.get(column.key), view))
+            out.write(_above(label, value == column.value(was), view))
             _write_pairs(value, out)
         else:
             padding = " " * (width - len(label))

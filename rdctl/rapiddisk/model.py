@@ -89,10 +89,13 @@ class VolumeDetail(NamedTuple):
     users_seen: list[str]
 
 
-class TargetPort(NamedTuple):
+class Port(NamedTuple):
+    """An address for exports; `service` is its TCP port, which no daemon reports."""
+
     port: int
     transport: str | None
     address: str | None
+    service: str | None
 
 
 class Target(NamedTuple):
@@ -104,14 +107,7 @@ class Target(NamedTuple):
     enabled: bool | None
     any_host: bool | None
     hosts: list[str] | None
-    ports: list[TargetPort]
-
-
-class Port(NamedTuple):
-    port: int
-    transport: str | None
-    address: str | None
-    service: str | None
+    ports: list[Port]
 
 
 class Namespace(NamedTuple):
@@ -183,11 +179,7 @@ class Unit(NamedTuple):
 
 def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
     """A target for each namespace of a subsystem."""
-    offered = [
-        TargetPort(number, ports[number].transport, ports[number].address)
-        for number in subsystem.ports
-        if number in ports
-    ]
+    offered = [ports[number] for number in subsystem.ports if number in ports]
     return [
         Target(
             subsystem.nqn,

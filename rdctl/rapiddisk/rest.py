@@ -23,7 +23,6 @@ from rdctl.rapiddisk.model import (
     Resources,
     Status,
     Target,
-    TargetPort,
     User,
     Volume,
 )
@@ -141,7 +140,7 @@ class Rest(LocalOnly):
         body = self._read("/v1/listAllNVMePorts")
         with self._shape():
             parts = _merged(body["targets"])
-            ports = [Port(*_port(entry), None) for entry in _list(parts["nvmet_ports"])]
+            ports = list(map(_port, _list(parts["nvmet_ports"])))
         return sorted(ports, key=lambda port: port.port)
 
     def high_water(self, volume: str) -> int | None:
@@ -439,8 +438,10 @@ def _disk(entry: dict[str, Any]) -> Disk:
     return Disk(_text(entry["device"]), None if unread else size, _known(vendor), _known(model))
 
 
-def _port(entry: dict[str, Any]) -> TargetPort:
-    return TargetPort(_integer(entry["port"]), _known(entry["protocol"]), _known(entry["address"]))
+def _port(entry: dict[str, Any]) -> Port:
+    """The wire has no service."""
+    number = _integer(entry["port"])
+    return Port(number, _known(entry["protocol"]), _known(entry["address"]), None)
 
 
 def _target(entry: dict[str, Any], parts: dict[str, Any]) -> Target:

@@ -69,9 +69,16 @@ SHOWN = {
         "errors,num_blocks\n0,16320\n"
     ),
     "nvmet list --columns device,enabled,ports": (
-        "DEVICE    ENABLED  PORTS\n/dev/rd0  yes      1 (tcp 127.0.0.1)\n"
+        "DEVICE    ENABLED  PORTS\n/dev/rd0  yes      1 tcp 127.0.0.1\n"
     ),
-    "nvmet port list": "PORT  TRANSPORT  ADDRESS\n   1  tcp        127.0.0.1\n   2  loop       -\n",
+    "nvmet list --columns hosts --no-headers": (
+        "nqn.2014-08.org.nvmexpress:uuid:0f7c6d1e-6c5e-4b8e-9d3a-2f1f6a1b2c3d\n"
+    ),
+    "nvmet port list": (
+        "PORT  TRANSPORT  ADDRESS    SERVICE\n"
+        "   1  tcp        127.0.0.1  -\n"
+        "   2  loop       -          -\n"
+    ),
 }
 
 

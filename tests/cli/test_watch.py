@@ -26,6 +26,7 @@ from tests.cli.terminal import Terminal
 from tests.conftest import Program, Ran
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer
+from tests.fakes.kernel import NVMET, FakeKernel
 from tests.fakes.rapiddiskd import DIALECTS, Cache, Daemon, Volume
 
 __all__ = ["process"]
@@ -656,6 +657,20 @@ def test_without_colors_a_star_marks(
     assert seen("-c", "sandbox", *LIST, NO_COLOR="1") == 130
     assert seen.terminal().lines[3] == "rd0     32.0 MiB  16.0 KiB  yes*"
     assert seen.terminal().marked("1") == []
+
+
+def test_who_may_connect_is_marked_where_no_host_is_listed_before_and_after(
+    local: Sandbox, kernel: FakeKernel, during: Callable[[float], Time]
+) -> None:
+    nqn = "nqn.2021-06.org.rapiddisk:rdvm-rd0"
+    kernel.add_volume(0)
+    kernel.foreign_subsystem(nqn, "/dev/rd0")
+    allow = f"{NVMET}/subsystems/{nqn}/attr_allow_any_host"
+    during(3).at(1, lambda: kernel.put(allow, "1\n"))
+    words = ("rapiddisk", "nvmet", "list", "--columns", "nqn,hosts", "--watch")
+    shown = local(*words, tty=True, env={"NO_COLOR": "1"}).out
+    assert f"{nqn}  none" in shown
+    assert f"{nqn}  any*" in shown
 
 
 def stats(reads: int, hits: int, writes: int) -> Behaviour:

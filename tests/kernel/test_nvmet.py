@@ -71,7 +71,7 @@ def test_an_export_that_a_client_reads_and_writes(rdctl: Program) -> None:
         "enabled": True,
         "any_host": True,
         "hosts": [],
-        "ports": [{"port": 1, "transport": "tcp", "address": "127.0.0.1"}],
+        "ports": [{"port": 1, "transport": "tcp", "address": "127.0.0.1", "service": "4420"}],
     }
     assert rdctl.items("nvmet", "port", "list") == [
         {"port": 1, "transport": "tcp", "address": "127.0.0.1", "service": "4420"}

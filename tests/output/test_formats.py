@@ -249,10 +249,10 @@ def test_columns_of_one_thing() -> None:
 
 
 def test_a_hidden_column_is_shown_when_it_is_asked_for() -> None:
-    schema = SCHEMAS["rdctl.rapiddisk.port/1"]
-    ports = result_of(EXAMPLES[schema.name])
-    assert "SERVICE" not in show(ports, schema)
-    assert "4420" in show(ports, schema, columns=["port", "service"])
+    schema = SCHEMAS["rdctl.context/1"]
+    contexts = result_of(EXAMPLES[schema.name])
+    assert "ACCOUNT" not in show(contexts, schema)
+    assert "ACCOUNT" in show(contexts, schema, columns=["name", "account"])
 
 
 @pytest.mark.parametrize(

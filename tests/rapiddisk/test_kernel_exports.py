@@ -81,7 +81,7 @@ def test_export_to_a_named_host(kernel: FakeKernel, ports: Local) -> None:
             "enabled": True,
             "any_host": False,
             "hosts": [ONE],
-            "ports": [{"port": 1, "transport": "tcp", "address": "10.0.2.15"}],
+            "ports": [{"port": 1, "transport": "tcp", "address": "10.0.2.15", "service": "4420"}],
         }
     ]
     folder = f"{NVMET}/subsystems/{NQN}"
@@ -265,6 +265,68 @@ def test_a_stale_export_of_a_volume_that_is_gone(kernel: FakeKernel, ports: Loca
     assert ports("rapiddisk", "remove", "rd0", "--yes").code == 4
     kernel.remove_volume(0)
     assert unexport(ports, "rd0").code == 0
+
+
+# --- listing ------------------------------------------------------------------------------------
+
+
+def hosts_and_ports(local: Local, *words: str) -> list[str]:
+    """The lines of the table without the columns that stand before hosts and ports."""
+    columns = ("--columns", "hosts,ports", "--no-headers")
+    ran = local("rapiddisk", "nvmet", "list", *columns, *words)
+    assert ran.code == 0, ran.err
+    return ran.out.splitlines()
+
+
+def test_any_host_is_not_shown_as_no_host(kernel: FakeKernel, ports: Local) -> None:
+    export(ports, "rd0", "--port", "1", "--any-host")
+    assert hosts_and_ports(ports) == ["any  1 tcp 10.0.2.15:4420"]
+    unexport(ports, "rd0")
+    export(ports, "rd0", "--port", "1", "--host", ONE, "--host", TWO)
+    assert hosts_and_ports(ports) == [f"{ONE} {TWO}  1 tcp 10.0.2.15:4420"]
+    unexport(ports, "rd0", "--host", ONE, "--host", TWO)
+    assert hosts_and_ports(ports) == ["none  1 tcp 10.0.2.15:4420"]
+
+
+@pytest.mark.parametrize("words", [(), ("--table-style", "simple")])
+def test_the_hosts_in_each_kind_of_table(ports: Local, words: tuple[str, ...]) -> None:
+    export(ports, "rd0", "--port", "1", "--any-host")
+    for tty in (False, True):
+        shown = ports("rapiddisk", "nvmet", "list", *words, tty=tty, width=200).out
+        assert shown.splitlines()[-1].split() == [
+            *(NQN, "1", "/dev/rd0", "yes", "any"),
+            *("1", "tcp", "10.0.2.15:4420"),
+        ]
+
+
+def test_data_formats_keep_hosts_exact(ports: Local) -> None:
+    export(ports, "rd0", "--port", "1", "--any-host")
+    columns = ("--columns", "any_host,hosts")
+    assert ports("rapiddisk", "nvmet", "list", *columns, "-o", "csv").out == (
+        "any_host,hosts\ntrue,[]\n"
+    )
+    assert targets(ports, *columns) == [{"any_host": True, "hosts": []}]
+
+
+def test_the_service_of_each_port(kernel: FakeKernel, ports: Local) -> None:
+    """Two ports on one address differ by nothing else."""
+    kernel.add_port(3, "fd00::2", "4422")
+    kernel.make_folder(f"{NVMET}/ports/4")
+    kernel.foreign_subsystem(NQN, "/dev/rd0")
+    for number in (1, 2, 3, 4):
+        kernel.offer(NQN, number)
+    (target,) = targets(ports)
+    assert [port["service"] for port in target["ports"]] == ["4420", "4421", "4422", None]
+    assert hosts_and_ports(ports) == [
+        "none  1 tcp 10.0.2.15:4420, 2 tcp 10.0.2.15:4421, 3 tcp [fd00::2]:4422, 4"
+    ]
+    assert ports("rapiddisk", "nvmet", "port", "list").out == (
+        "PORT  TRANSPORT  ADDRESS    SERVICE\n"
+        "   1  tcp        10.0.2.15  4420\n"
+        "   2  tcp        10.0.2.15  4421\n"
+        "   3  tcp        fd00::2    4422\n"
+        "   4  -          -          -\n"
+    )
 
 
 # --- unexporting --------------------------------------------------------------------------------

@@ -127,9 +127,15 @@ def without_what_is_local(value: Any, expect: Any) -> Any:
     """The value without the keys that no daemon fills."""
     if isinstance(value, list):
         return [without_what_is_local(*pair) for pair in zip(value, expect, strict=True)]
+    if not isinstance(value, dict):
+        return value
     mode, endpoint = value.pop("mode", "remote"), value.pop("endpoint", "http://127.0.0.1:")
     assert (mode, endpoint.rstrip("0123456789")) == ("remote", "http://127.0.0.1:")
-    return {key: v for key, v in value.items() if key in expect or v is not None}
+    return {
+        key: without_what_is_local(v, expect.get(key))
+        for key, v in value.items()
+        if key in expect or v is not None
+    }
 
 
 def test_every_recording_is_understood(recorded: Recorded) -> None:

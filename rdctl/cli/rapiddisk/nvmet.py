@@ -59,7 +59,9 @@ _PORT = click.IntRange(0, 65535)
 def list_targets(site: Site, incomplete: bool) -> Listing:
     """List exported devices.
 
-    One line a namespace, of all subsystems of that machine, not only of RapidDisk's. With --all
+    One line a namespace, of all subsystems of that machine, not only of RapidDisk's. HOSTS lists
+    the hosts that may connect: any is every host, none is no host, - is not known. PORTS has the
+    number, transport and address of each port, and on the machine itself its TCP port. With --all
     also subsystems without a namespace, which a failed export may have left behind: unexport
     --nqn takes them away. A rapiddiskd 9.2 dies of a device path of more than 30 characters, so it
     is asked once, never again."""
@@ -174,7 +176,8 @@ def revalidate(site: Site, device: str) -> Report:
 def list_ports(site: Site) -> Listing:
     """List ports.
 
-    Those where nothing is exported as well. A daemon does not tell the TCP port."""
+    Those where nothing is exported as well. SERVICE is the TCP port, which is known only on the
+    machine itself."""
     return site.rapiddisk.exports.ports()
 
 
