@@ -203,27 +203,29 @@ class FakeKernel(Syscalls):
             f"MemAvailable:    {available >> 10} kB\nBuffers:            2048 kB\n",
         )
 
-    def add_disk(self, name: str, size: int, number: str) -> None:
+    def add_disk(self, name: str, size: int, number: str, block: int = SECTOR) -> None:
         self.disks[name] = Disk(size, number)
-        self._show_block(name, number, size)
+        self._show_block(name, number, size, block)
 
     def add_partition(self, disk: str, name: str, number: str) -> None:
         folder = f"sys/block/{disk}/{name}"
         self.put(f"{folder}/partition", "1\n")
         self.put(f"{folder}/dev", f"{number}\n")
         self.put(f"{folder}/size", "2048\n")
+        self.put(f"{folder}/ro", "0\n")
         self._link(f"sys/class/block/{name}", f"../../block/{disk}/{name}")
         self._link(f"sys/dev/block/{number}", f"../../block/{disk}/{name}")
         self.put(f"dev/{name}", "")
         self.disks[name] = Disk(MIB, number)
 
-    def _show_block(self, name: str, number: str, size: int) -> None:
+    def _show_block(self, name: str, number: str, size: int, block: int = SECTOR) -> None:
         folder = f"sys/block/{name}"
         self.put(f"{folder}/dev", f"{number}\n")
         self.put(f"{folder}/size", f"{size // SECTOR}\n")
         self.put(f"{folder}/ro", "0\n")
         for below in ("holders", "slaves"):
             self.path(f"{folder}/{below}").mkdir(exist_ok=True)
+        self.put(f"{folder}/queue/logical_block_size", f"{block}\n")
         self._link(f"sys/class/block/{name}", f"../../block/{name}")
         self._link(f"sys/dev/block/{number}", f"../../block/{name}")
         self.put(f"dev/{name}", "")
@@ -315,6 +317,12 @@ class FakeKernel(Syscalls):
         if offset < PAGE:
             self.path(f"dev/{name}").write_bytes(bytes(offset) + data)
         self._show_volumes()
+
+    def write_disk(self, name: str, data: bytes, offset: int = 0) -> None:
+        """A program writes to a disk or a partition; what was never written is zero."""
+        with open(self.path(f"dev/{name}"), "r+b") as node:
+            node.seek(offset)
+            node.write(data)
 
     def mount(self, device: str, place: str) -> None:
         self.mounts.append((device, place))
@@ -602,6 +610,12 @@ class FakeKernel(Syscalls):
                 return mapping.sectors * SECTOR
         return self.disks[kernel].size
 
+    def _block(self, kernel: str) -> int:
+        """Of the whole disk, also for a partition, which has no queue of its own."""
+        folder = self.path(f"sys/class/block/{kernel}").resolve()
+        disk = folder.parent if (folder / "partition").exists() else folder
+        return int((disk / "queue/logical_block_size").read_text())
+
     def _claimed(self, kernel: str) -> str | None:
         """Who keeps an exclusive open away."""
         for device, place in self.mounts:
@@ -815,6 +829,8 @@ class FakeKernel(Syscalls):
             self._check_writecache(mapping)
         else:
             fail(errno.EINVAL)
+        if self._block(mapping.source) > (PAGE if mapping.kind == "writecache" else SECTOR):
+            self.harm.append(f"{name} sends {mapping.source} less than its blocks")
         if sectors * SECTOR > self._size(mapping.source):
             self.harm.append(f"{name} is longer than {mapping.source}")
         for part in mapping.slaves:
@@ -851,6 +867,8 @@ class FakeKernel(Syscalls):
             fail(errno.ENODEV)
         if self._busy(mapping.volume):
             fail(errno.EBUSY)
+        if mapping.sectors * SECTOR % PAGE:
+            fail(errno.EINVAL)
         volume = self.volume(mapping.volume)
         if volume.dirty_of not in (None, mapping.source):
             self.harm.append(f"blocks of {volume.dirty_of} were written to {mapping.source}")
@@ -868,7 +886,8 @@ class FakeKernel(Syscalls):
 
     def _show_mapping(self, mapping: Mapping) -> None:
         kernel = mapping.kernel
-        self._show_block(kernel, f"{DM_MAJOR}:{mapping.minor}", 0)
+        block = PAGE if mapping.kind == "writecache" else SECTOR
+        self._show_block(kernel, f"{DM_MAJOR}:{mapping.minor}", 0, block)
         self.put(f"sys/block/{kernel}/dm/name", f"{mapping.name}\n")
         for part in mapping.slaves:
             self._stack(kernel, part)

@@ -171,13 +171,14 @@ def mounted(tmp_path: Path) -> Callable[..., Path]:
 
 @pytest.fixture
 def loop(tmp_path: Path) -> Callable[..., str]:
-    """Makes a loop device of a file; its kernel name."""
+    """Makes a loop device of a file, with options of losetup; its kernel name."""
 
-    def make(size: int, backing: str | Path | None = None) -> str:
+    def make(size: int, backing: str | Path | None = None, *options: str) -> str:
         if backing is None:
             backing = tmp_path / f"loop-{len(list(tmp_path.iterdir()))}"
             with open(backing, "wb") as file:
                 file.truncate(size)
-        return machine.tool("losetup", "--find", "--show", backing).strip().removeprefix("/dev/")
+        made = machine.tool("losetup", "--find", "--show", *options, backing)
+        return made.strip().removeprefix("/dev/")
 
     return make

@@ -250,8 +250,9 @@ def clean() -> None:
     _clean_nvmet()
     if loops():
         tool("losetup", "--detach-all")
-        until(lambda: not loops(), "the loop devices are free")
     _clean_mappings()
+    # Only now is one free that a mapping was made of.
+    until(lambda: not loops(), "the loop devices are free")
     for name in names():
         mgmt(f"rapiddisk detach {name.removeprefix('rd')}")
 

@@ -23,6 +23,7 @@ def state() -> State:
 
 
 def nothing(rdctl: Program) -> None:
+    machine.wipe("/dev/vda", MIB)
     machine.attach(0)
     machine.port(1)
 

@@ -96,7 +96,13 @@ def create(
     The cached disk appears as /dev/mapper/rc-wt_SOURCE (rc-wa_, rc-wb_): use that from now on.
     write-through writes to both, write-around to the disk alone, writeback to the volume first:
     what was not written back is lost with the power, so it asks. A volume that holds data is
-    refused without --discard-contents."""
+    refused without --discard-contents.
+
+    On the machine itself a disk that the policy does not support is refused. No policy supports a
+    read-only one. write-through and write-around require logical blocks of 512 bytes. writeback
+    requires a size that is a multiple of 4 KiB, and contents with blocks of at least 4 KiB: not a
+    partition table of the whole disk, nor a file system with smaller blocks or sectors (ext2, ext3,
+    ext4, XFS, FAT, exFAT, NTFS). Unknown contents cause a warning."""
     return site.rapiddisk.map_cache(volume, source, policy, discard_contents, force)
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from rdctl.effects import Effect, Effects, Syscalls, ioctl
 from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs
@@ -40,9 +42,15 @@ class BlockDevices:
 
     def is_blank(self, volume: str) -> bool:
         """Whether its first 4 KiB are zeros: there file systems and write-back caches begin."""
-        descriptor = self._calls.open_device(self._path(volume))
+        with self.reading(volume) as read:
+            return not any(read(0, PAGE))
+
+    @contextmanager
+    def reading(self, name: str) -> Iterator[Callable[[int, int], bytes]]:
+        """Reads of a device by offset and size."""
+        descriptor = self._calls.open_device(self._path(name))
         try:
-            return not any(os.pread(descriptor, PAGE, 0))
+            yield lambda offset, size: os.pread(descriptor, size, offset)
         finally:
             self._calls.close(descriptor)
 

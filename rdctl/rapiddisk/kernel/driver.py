@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING
 
 from rdctl.effects import Effect, Effects, Syscalls, write
 from rdctl.errors import Code, RdctlError
-from rdctl.rapiddisk.kernel.blockdev import PAGE, BlockDevices
+from rdctl.rapiddisk.kernel.blockdev import BlockDevices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
 from rdctl.rapiddisk.kernel.nvmet import Nvmet
+from rdctl.rapiddisk.kernel.sources import Sources
 from rdctl.rapiddisk.kernel.sysfs import MGMT, SECTOR, Mgmt, Sysfs
 from rdctl.rapiddisk.kernel.users import SEEN, SEEN_BY_ROOT, Users
 from rdctl.rapiddisk.model import (
@@ -322,21 +323,9 @@ class Kernel:
                     f" {human_size(_SMALLEST_CACHE)} at least",
                     target=volume.device,
                 )
-        elif self._loses_its_format(source):
-            self._warn(
-                f"a writeback cache has blocks of 4 KiB, and {source} has smaller ones: a partition"
-                f" table or file system made on {source} itself may not be readable through it"
-            )
         if not self._sysfs.size(source):
             raise RdctlError(Code.CONFLICT, f"{source} has no size", target=source)
-
-    def _loses_its_format(self, source: str) -> bool:
-        block = self._sysfs.number(
-            f"sys/class/block/{self._sysfs.kernel(source)}/queue/logical_block_size"
-        )
-        with suppress(OSError):
-            return block is not None and block < PAGE and not self._devices.is_blank(source)
-        return False
+        Sources(self._sysfs, self._devices, self._warn).check(source, policy, volume.device)
 
     def check_transport(self, transport: str) -> None:
         """Raise when the kernel cannot serve ports of this transport."""

@@ -1,0 +1,111 @@
+"""What a cache of some policy cannot do to its source. The kernel refuses some of it without a
+reason, and lets the rest pass until the source is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rdctl.errors import Code, RdctlError
+from rdctl.rapiddisk.kernel.blockdev import PAGE, BlockDevices
+from rdctl.rapiddisk.kernel.formats import recognize
+from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs
+from rdctl.units import quoted
+
+_OTHER_POLICIES = "Use --policy write-through or --policy write-around"
+
+
+class Sources:
+    """`warn` takes what does not keep a source from being cached."""
+
+    def __init__(self, sysfs: Sysfs, devices: BlockDevices, warn: Callable[[str], None]) -> None:
+        self._sysfs = sysfs
+        self._devices = devices
+        self._warn = warn
+
+    def check(self, source: str, policy: str, volume: str) -> None:
+        """Raise what keeps a volume from caching a source, which is named as it is shown."""
+        self._check_writable(source)
+        block = self._logical_block(source)
+        if policy != "writeback":
+            # The module declares blocks of 512 bytes, whatever those of the source are.
+            if block not in (None, SECTOR):
+                raise _refusal(
+                    source,
+                    policy,
+                    f"its logical blocks have {block} bytes, and the kernel module rapiddisk-cache"
+                    f" supports only {SECTOR}",
+                    hint="Use a writeback cache: rdctl rapiddisk cache create"
+                    f" {volume} {quoted(source)} --policy writeback",
+                )
+            return
+        size = self._sysfs.size(source) or 0
+        if size % PAGE:
+            raise _refusal(
+                source,
+                policy,
+                f"its size, {size} bytes, is not a multiple of 4 KiB",
+                hint=f"{_OTHER_POLICIES}.",
+            )
+        if block is not None and block < PAGE:
+            self._check_contents(source, policy)
+
+    def _check_writable(self, source: str) -> None:
+        kernel = self._sysfs.kernel(source)
+        disk = self._sysfs.whole(kernel)
+        if disk is not None and self._is_read_only(disk):
+            name, why = self._sysfs.shown(disk), f"its disk {self._sysfs.shown(disk)} is read-only"
+        elif self._is_read_only(kernel):
+            name, why = source, "it is read-only"
+        else:
+            return
+        raise RdctlError(
+            Code.CONFLICT,
+            f"cannot cache {source}: {why}",
+            hint=f"Make it writable: blockdev --setrw {quoted(self._sysfs.node(name))}",
+            target=source,
+        )
+
+    def _is_read_only(self, kernel: str) -> bool:
+        return self._sysfs.number(f"sys/class/block/{kernel}/ro") == 1
+
+    def _logical_block(self, source: str) -> int | None:
+        """Bytes. A partition has no queue: what holds is that of its disk."""
+        kernel = self._sysfs.kernel(source)
+        disk = self._sysfs.whole(kernel) or kernel
+        return self._sysfs.number(f"sys/class/block/{disk}/queue/logical_block_size")
+
+    def _check_contents(self, source: str, policy: str) -> None:
+        """The cache takes only whole blocks of 4 KiB, where the source itself takes less."""
+        try:
+            with self._devices.reading(source) as read:
+                contents = recognize(read)
+        except OSError as error:
+            self._warn(f"the contents of {source} cannot be read: {error.strerror}")
+            return
+        is_partition = self._sysfs.whole(self._sysfs.kernel(source)) is not None
+        # Nobody but a virtual machine looks for a table within a partition.
+        formats = [found for found in contents.formats if not (found.is_table and is_partition)]
+        for found in formats:
+            if found.block is not None and found.block < PAGE:
+                raise _refusal(
+                    source,
+                    policy,
+                    f"its {found.name} has {found.block}-byte {found.unit}; a writeback cache"
+                    f" requires {found.unit} of at least {PAGE} bytes",
+                    hint=f"{_OTHER_POLICIES}; or, if the contents are not needed, erase them:"
+                    f" wipefs --all {quoted(self._sysfs.node(source))}",
+                )
+        if not (formats or contents.blank):
+            self._warn(
+                f"the contents of {source} are not recognized: a writeback cache has blocks of"
+                " 4 KiB, and what was made for smaller ones may not be readable through it"
+            )
+
+
+def _refusal(source: str, policy: str, why: str, *, hint: str) -> RdctlError:
+    return RdctlError(
+        Code.CONFLICT,
+        f"cannot cache {source} with policy {policy}: {why}",
+        hint=hint,
+        target=source,
+    )
