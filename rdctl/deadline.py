@@ -7,6 +7,7 @@ because neither requests nor urllib3 carries one down to them.
 
 from __future__ import annotations
 
+import http.client
 import io
 import socket
 import threading
@@ -121,7 +122,7 @@ class _Socket:
         self._sock = sock
 
     def makefile(self, mode: str = "rb", buffering: int = -1, **_: Any) -> io.BufferedReader:
-        return io.BufferedReader(_Receiver(self._sock))
+        return _Watched(_Receiver(self._sock))
 
     def sendall(self, data: Any) -> None:
         rest = memoryview(data)
@@ -136,7 +137,32 @@ class _Socket:
         return getattr(self._sock, name)
 
 
+class _CutHeaders(http.client.HTTPException):
+    """The connection ended within the headers, which the standard library takes for their end."""
+
+
+class _Watched(io.BufferedReader):
+    """Remembers whether the last line that was read had no end."""
+
+    cut = False
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self.cut = not line.endswith(b"\n")
+        return line
+
+
+class _Response(http.client.HTTPResponse):
+    def begin(self) -> None:
+        super().begin()
+        if getattr(self.fp, "cut", False):
+            self.close()
+            raise _CutHeaders("its headers have no end")
+
+
 class _Connecting(urllib3.connection.HTTPConnection):
+    response_class = _Response
+
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers. urllib3 gives each address of a host all the
         time that there is for connecting; here they share it."""
