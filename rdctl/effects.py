@@ -10,9 +10,11 @@ import errno
 import os
 import shlex
 import signal
+import struct
 from _thread import get_ident  # `threading` takes a millisecond, which help does not need
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from functools import cached_property
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
@@ -20,6 +22,8 @@ from rdctl.errors import Code, RdctlError
 from rdctl.units import raw_bytes
 
 if TYPE_CHECKING:
+    import ctypes
+
     import requests
 
 T = TypeVar("T")
@@ -42,6 +46,16 @@ class Effect(NamedTuple, Generic[T]):
     brief: bool = False
     step: bool = False
     did: Callable[[T], bool] = lambda result: True
+
+
+# struct statx: its mode, and the device's number at the end of its times.
+_STATX = struct.Struct("=28x H 98x I I 120x")
+_STATX_SIZE = _STATX.size
+_STATX_TYPE = 0x1
+_AT_FDCWD = -100
+# AT_STATX_DONT_SYNC, AT_NO_AUTOMOUNT
+_DONT_SYNC = 0x4000 | 0x800
+_KCMP = {True: 312, False: 272}
 
 
 class Syscalls:
@@ -140,6 +154,45 @@ class Syscalls:
             return None
         return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
+    def peek(self, path: str) -> str | None:
+        """As device_number, of a file that another process uses: nothing is asked of a server that
+        it may lie on, which could be away, and nothing is mounted for it."""
+        import ctypes
+        import stat
+
+        answer = bytearray(_STATX_SIZE)
+        buffer = (ctypes.c_char * _STATX_SIZE).from_buffer(answer)
+        if self._libc.statx(_AT_FDCWD, os.fsencode(path), _DONT_SYNC, _STATX_TYPE, buffer):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+        mode, major, minor = _STATX.unpack(answer)
+        return f"{major}:{minor}" if stat.S_ISBLK(mode) else None
+
+    def references(self, path: str) -> int:
+        """The number in a file of the kernel that counts uses of a module."""
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+
+    def same_file(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        """Whether two descriptors, each a process and its number there, are one open file: by
+        fork, dup or inheritance."""
+        import ctypes
+
+        words = (*(process for process, _ in (one, other)), 0, one[1], other[1])
+        order = self._libc.syscall(
+            _KCMP[os.uname().machine == "x86_64"], *map(ctypes.c_long, words)
+        )
+        if order < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return bool(order == 0)
+
+    @cached_property
+    def _libc(self) -> ctypes.CDLL:
+        import ctypes
+
+        return ctypes.CDLL(None, use_errno=True)
+
 
 def send(
     session: requests.Session,
@@ -181,6 +234,16 @@ def write_file(path: str, text: str, *, what: str) -> Effect[None]:
             raise
 
     return Effect(what, f"write {path}", perform)
+
+
+def remove_file(path: str) -> Effect[None]:
+    """A file of rdctl's own; it may be gone already."""
+
+    def perform() -> None:
+        with suppress(FileNotFoundError):
+            os.unlink(path)
+
+    return Effect(f"remove {path}", f"rm -f {shlex.quote(path)}", perform)
 
 
 @contextmanager
@@ -480,10 +543,14 @@ class Effects:
         self._asks_always = asks_always
         self._check = check
         self._agreed = False
+        # What the question says of looks that this backend cannot take.
+        self.unchecked: str | None = None
         self._undo: list[Effect[Any]] | None = None
 
-    def consent(self, losses: Sequence[str]) -> None:
-        """Ask once for all that an operation is about to destroy, before its first effect."""
+    def consent(self, losses: Sequence[str], unchecked: str | None = None) -> None:
+        """Ask once for all that an operation is about to destroy, before its first effect;
+        `unchecked` tells what could not be looked at before."""
+        self.unchecked = unchecked
         if not losses and self._asks_always:
             return  # should something be done all the same, it is asked for then
         if losses and not self.dry_run:

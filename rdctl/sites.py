@@ -64,7 +64,7 @@ class Site:
         self._limits = limits
         self._clock = clock
         self._sleep = sleep
-        self._warn = warn
+        self.warn = warn
         self._workers = workers
         # All that is configured, beside the settings that hold.
         self.config = config
@@ -128,13 +128,13 @@ class Site:
                 self._machine.root,
                 self._machine.calls,
                 self.effects,
-                warn=self._warn,
+                warn=self.warn,
                 sleep=self._sleep,
                 seconds=self._limits.seconds,
             )
         from rdctl.rapiddisk.rest import Rest
 
-        return Rest(self._transport(url, self._access("rapiddisk"), one_at_a_time=True), self._warn)
+        return Rest(self._transport(url, self._access("rapiddisk"), one_at_a_time=True), self.warn)
 
     @property
     def oio(self) -> OpenIO:
@@ -174,7 +174,7 @@ class Site:
                 self.request_id,
             )
             account = self.settings.get("account")
-            means = Means(proxy, self.effects, account, self._sleep, self._workers(), self._warn)
+            means = Means(proxy, self.effects, account, self._sleep, self._workers(), self.warn)
             self._oio = OpenIO(means)
         return self._oio
 

@@ -201,7 +201,8 @@ class Invocation:
         if self.flags.get("yes") and not protected:
             return
         where, losses = self._where(asked)
-        told = "".join(f"  {defuse(loss)}\n" for loss in losses[:MOST_LOSSES])
+        unchecked = dict.fromkeys(door.unchecked for door in self.doors if door.unchecked)
+        told = "".join(f"  {defuse(line)}\n" for line in [*unchecked, *losses[:MOST_LOSSES]])
         if len(losses) > MOST_LOSSES:
             told += f"  and {len(losses) - MOST_LOSSES} more\n"
         told += "".join(

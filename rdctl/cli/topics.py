@@ -106,7 +106,7 @@ _FORMATS = (
 )
 _LISTING = (
     '{"schema": "rdctl.rapiddisk.volume/1", "items": [',
-    '{"device": "rd0", "size": 33554432, "usage": 16384, "locked": false}',
+    '{"device": "rd0", "size": 33554432, "usage": 16384, "locked": false, "unwritten": null}',
     '], "complete": true}',
 )
 _ITEM = ('{"schema": "rdctl.sandbox/1", "item": {"path": "/home/me/.../sandbox.db"}}',)
@@ -253,7 +253,7 @@ def output() -> list[Section]:
         Section(
             "Nulls and names",
             [
-                "Every mode gives the same keys in the same order. What a server does not tell is"
+                "Every mode gives the same keys in the same order. What a server does not report is"
                 " null, never 0 or an empty text; below, each key says when. Sizes are whole"
                 " bytes.",
                 "A name that is not UTF-8 is escaped, and name_hex stands beside it. -o name"

@@ -20,6 +20,7 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     # RapidDisk
     "VOLUME": "volume",
     "CACHE": "cache",
+    "rdctl rapiddisk cache create --name": None,
     "SOURCE": "source",
     "DEVICE": "device",
     "rdctl rapiddisk nvmet unexport DEVICE": "export",

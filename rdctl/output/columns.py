@@ -62,7 +62,7 @@ _RAPIDDISK = (
         "device",
         (
             Column("device", "DEVICE", "kernel name, such as rd0"),
-            _size("size", "SIZE", "bytes; null: Debian's rapiddiskd 9.0.0 does not tell"),
+            _size("size", "SIZE", "bytes; null: Debian's rapiddiskd 9.0.0 does not report"),
             _size(
                 "usage",
                 "USAGE",
@@ -75,6 +75,13 @@ _RAPIDDISK = (
                 "read-only; null: rapiddiskd below 9, or the device could not be asked",
                 cells.yes_no,
             ),
+            _size(
+                "unwritten",
+                "UNWRITTEN",
+                "bytes that a write-back cache has not written to its source; null: remote, no"
+                " root",
+                shown=False,
+            ),
         ),
     ),
     Schema(
@@ -83,7 +90,7 @@ _RAPIDDISK = (
         "device",
         (
             Column("device", "DEVICE", "kernel name, such as rd0"),
-            _size("size", "SIZE", "bytes; null: Debian's rapiddiskd 9.0.0 does not tell"),
+            _size("size", "SIZE", "bytes; null: Debian's rapiddiskd 9.0.0 does not report"),
             _size("usage", "USAGE", "bytes of memory in use; null: as in the listing"),
             _size(
                 "high_water",
@@ -91,6 +98,7 @@ _RAPIDDISK = (
                 "bytes: end of the highest write, which limits shrinking; null: remote, no root",
             ),
             Column("locked", "LOCKED", "read-only; null: rapiddiskd below 9", cells.yes_no),
+            _size("unwritten", "UNWRITTEN", "as in the listing; null: remote, no root"),
             Column("users", "USERS", "who uses it: kind, name, and the command that frees it"),
             Column(
                 "users_seen",
@@ -109,6 +117,36 @@ _RAPIDDISK = (
             Column("volume", "VOLUME", "the volume that caches; null: Debian's 9.0.0, half made"),
             Column("source", "SOURCE", "the device that is cached; null: as the volume"),
             Column("policy", "POLICY", "write-through, write-around or writeback"),
+            _size(
+                "dirty",
+                "DIRTY",
+                "bytes that are not on the source yet; null: remote, no root, other policies",
+                shown=False,
+            ),
+            Column(
+                "writeback_seconds",
+                "SECONDS TO WRITE BACK",
+                "seconds to write these to the source, estimated from its speed so far; null: as"
+                " dirty, or no speed is known",
+                shown=False,
+                right=True,
+            ),
+            Column(
+                "flush_on_suspend",
+                "FLUSH SENT",
+                "when rdctl told the kernel to write back before the mapping goes, which it obeys"
+                " once; null: never since the last boot, remote",
+                shown=False,
+            ),
+            Column(
+                "kernel", "KERNEL", "the kernel's name, such as dm-3; null: remote", shown=False
+            ),
+            Column(
+                "source_kernel",
+                "SOURCE KERNEL",
+                "the kernel's name of the source; null: remote",
+                shown=False,
+            ),
         ),
     ),
     Schema(

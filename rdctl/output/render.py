@@ -547,7 +547,7 @@ def _told(change: Change, view: View) -> str:
         if told := ", ".join(fact for fact in facts if fact):
             words += f" ({told})"
     if change.changed and change.verified is None:
-        words += ", as the server says; it cannot be seen from here"
+        words += " (reported, not verified)"
     return words
 
 

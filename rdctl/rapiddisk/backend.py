@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.model import (
+    Cache,
     CacheCounters,
+    Device,
     Inventory,
     Port,
     Resources,
     Status,
     Subsystem,
+    Superblock,
+    Survey,
     Target,
     Unit,
-    User,
     Volume,
+    Writeback,
 )
 
 if TYPE_CHECKING:
@@ -49,27 +53,42 @@ class Backend(Protocol):
 
     def targets(self) -> list[Target]: ...
 
+    def guarded_targets(self) -> list[Target] | None:
+        """The targets for a guard: none where there can be none, None where this backend never
+        shows them. Raises when they could not be looked at."""
+
+    def is_path_of(self, path: str | None, device: str) -> bool:
+        """Whether the path of a target leads to the device."""
+
     def ports(self) -> list[Port]: ...
 
     def high_water(self, volume: str) -> int | None:
         """Bytes: the end of the highest write since the last erase."""
 
-    def is_blank(self, volume: str) -> bool | None:
-        """Whether the volume begins with zeros; `usage` 0 does not prove it."""
-
     def server_time(self) -> float | None:
         """Seconds since 1970 by the daemon's clock; None where there is none, or it is not told."""
 
-    def other_users(self) -> Mapping[str, list[User]]:
-        """Who uses which device, beyond what the listings show."""
+    def superblock(self, volume: str) -> Superblock | None:
+        """What a former write-back cache left in the volume; None also where it cannot be read."""
 
-    def source_name(self, text: str) -> str:
-        """The name of a block device to be cached as this backend takes it, or a usage error."""
+    def is_empty_behind(self, volume: str, size: int) -> bool | None:
+        """Whether the volume holds nothing but zeros behind so many bytes."""
+
+    def survey(self, devices: Sequence[str]) -> Survey:
+        """Who uses which device, beyond what the listings show; of `devices` also whether the
+        kernel itself holds them."""
+
+    def source(self, text: str) -> Device:
+        """A block device to be cached as this backend takes it, or a usage error."""
+
+    def led_by_contents(self, text: str) -> bool:
+        """Whether a path names a device by the file system on it, so that it may lead to a cache
+        in place of its source."""
 
     def permit(self) -> None:
         """Raise when nothing can be changed here: no root, no module."""
 
-    def check_cache(self, volume: Volume, source: str, policy: str) -> None:
+    def check_cache(self, volume: Volume, source: Device, policy: str) -> None:
         """Raise what is known to make a cache impossible."""
 
     def claim(self, devices: Sequence[str]) -> AbstractContextManager[bool]:
@@ -87,7 +106,20 @@ class Backend(Protocol):
 
     def set_lock(self, volume: str, locked: bool) -> None: ...
 
-    def map(self, volume: str, source: str, policy: str, destroys: str | None) -> None: ...
+    def map(
+        self,
+        volume: str,
+        source: Device,
+        policy: str,
+        name: str,
+        writeback: Writeback,
+        destroys: str | None,
+    ) -> None:
+        """Make the cache `name`."""
+
+    @property
+    def ages(self) -> bool:
+        """Whether a write-back cache can write blocks back after some time."""
 
     def unmap(self, cache: str, destroys: str) -> None: ...
 
@@ -105,6 +137,24 @@ class Backend(Protocol):
 
     def device_of(self, path: str | None) -> str | None:
         """The name of the device that a namespace's path leads to."""
+
+    def path_of(self, device: str) -> str:
+        """The path by which a volume or a cache is exported."""
+
+    def failure(self, cache: Cache) -> RdctlError | None:
+        """Why a write-back cache cannot write back, and where its blocks are; None when it can."""
+
+    def drop(self, cache: Cache, destroys: str | None) -> None:
+        """Remove a mapping that cannot write back any more; its volume keeps its blocks."""
+
+    def source_noted(self, volume: str) -> str | None:
+        """The source for which the write-back cache in a volume was made, where that is known."""
+
+    def is_source_of(self, volume: str, source: Device) -> bool:
+        """Whether it is known that the device is that source."""
+
+    def check_adoption(self, volume: Volume, source: Device, left: Superblock) -> None:
+        """Raise when what is left in the volume cannot be written to the source."""
 
     def nqn_of(self, device: str) -> str:
         """The NQN that RapidDisk gives the export of a device."""
@@ -156,6 +206,24 @@ class LocalOnly:
 
     def device_of(self, path: str | None) -> str | None:
         here_only("exports are made and unmade")
+
+    def path_of(self, device: str) -> str:
+        here_only("exports are made and unmade")
+
+    def failure(self, cache: Cache) -> RdctlError | None:
+        here_only("a cache is adopted")
+
+    def drop(self, cache: Cache, destroys: str | None) -> None:
+        here_only("a cache is adopted")
+
+    def source_noted(self, volume: str) -> str | None:
+        here_only("a cache is adopted")
+
+    def is_source_of(self, volume: str, source: Device) -> bool:
+        here_only("a cache is adopted")
+
+    def check_adoption(self, volume: Volume, source: Device, left: Superblock) -> None:
+        here_only("a cache is adopted")
 
     def nqn_of(self, device: str) -> str:
         here_only("exports are made and unmade")

@@ -10,6 +10,7 @@ from typing import TypeVar
 from rdctl.effects import Effects
 from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.model import (
     NQN_PREFIX,
     Namespace,
@@ -20,7 +21,6 @@ from rdctl.rapiddisk.model import (
     targets_of,
     volume_name,
 )
-from rdctl.rapiddisk.operations import Facts
 from rdctl.result import Change, Failure, Listing, Report
 from rdctl.units import escape, guess
 
@@ -59,7 +59,12 @@ class Exports:
     # --- exporting ----------------------------------------------------------------------------
 
     def export(
-        self, device: str, ports: Sequence[int], hosts: Sequence[str], any_host: bool
+        self,
+        device: str,
+        ports: Sequence[int],
+        hosts: Sequence[str],
+        any_host: bool,
+        overrides: Overrides,
     ) -> Report:
         """Offer a volume or a cache on these ports to these hosts; what is exported already gains
         the ports and hosts that it lacks."""
@@ -68,7 +73,7 @@ class Exports:
             _check_nqn(host)
         self._backend.permit_exports()
         with self._backend.claim([]):
-            facts = Facts.of(self._backend)
+            facts = Facts.of(self._backend, [device], overrides)
             before = self._exported(device)
             self._guard(facts, device, before)
             self._check_ports(ports)
@@ -106,12 +111,16 @@ class Exports:
     def _guard(self, facts: Facts, device: str, before: Subsystem | None) -> None:
         """Who exports a device that somebody else uses corrupts it."""
         but = before.nqn if before is not None else None
+        key = device
         for volume in facts.inventory.volumes:
             if volume.device == device:
-                facts.guard(volume, False, free=False)
+                facts.guard(volume, free=False)
+                facts.guard_contents(volume, may_go=False)
                 break
         else:
-            if not any(cache.device == device and cache.volume for cache in facts.inventory.caches):
+            caches = [c for c in facts.inventory.caches if c.device == device and c.volume]
+            key = caches[0].key if caches else ""
+            if not caches:
                 raise RdctlError(
                     Code.NOT_FOUND,
                     f"{device} does not exist",
@@ -119,7 +128,7 @@ class Exports:
                     + guess(device, facts.devices),
                     target=device,
                 )
-        facts.guard_users(device, but)
+        facts.guard_exported(device, key, but)
 
     def _check_ports(self, ports: Sequence[int]) -> None:
         there = {port.port: port for port in self._backend.ports()}
@@ -155,7 +164,7 @@ class Exports:
             nqn = self._backend.nqn_of(device)
             if any(subsystem.nqn == nqn for subsystem in self._backend.subsystems()):
                 raise _half_made(nqn)
-            path = f"/dev/{device}" if device.startswith("rd") else f"/dev/mapper/{device}"
+            path = self._backend.path_of(device)
             before = Subsystem(nqn, any_host, (), (Namespace(1, path, True),), ())
         elif before.any_host != any_host:
             who = "any host" if before.any_host else "named hosts only"
@@ -381,7 +390,7 @@ class Exports:
 
 def _device_name(text: str) -> str:
     name = text.removeprefix("/dev/mapper/")
-    return cache_name(name) if name.startswith("rc") else volume_name(name)
+    return cache_name(name) if name.startswith("rc") else volume_name(text)
 
 
 def _check_nqn(text: str) -> None:

@@ -21,22 +21,53 @@ _VOLUME = r"rd[0-9]{1,7}"
 _CACHE = r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}"
 
 
+class Device(NamedTuple):
+    """A block device. `kernel` (such as dm-3) and `number` (MAJOR:MINOR) tell which one it is;
+    `name` is for people only, since a mapping may bear the name of another device. A daemon tells
+    names and no more: `kernel` is that name there, and `number` None."""
+
+    kernel: str
+    number: str | None
+    name: str
+
+
 class Volume(NamedTuple):
-    """A RAM disk. `usage` is the memory that it takes."""
+    """A RAM disk. `usage` is the memory that it takes; `unwritten` the bytes in it that a
+    write-back cache has not written to its source."""
 
     device: str
     size: int | None
     usage: int | None
     locked: bool | None
+    unwritten: int | None = None
 
 
 class Cache(NamedTuple):
-    """A mapping in which a volume caches a source."""
+    """A mapping in which a volume caches a source.
+
+    `dirty`: bytes that are not on the source yet, which it takes about `writeback_seconds` to write
+    there. `flush_on_suspend`: when rdctl last told the kernel to write back before the mapping
+    goes. `kernel` and `source_kernel` are the kernel's names, None where a daemon tells none.
+    """
 
     device: str
     volume: str | None
     source: str | None
     policy: str
+    dirty: int | None = None
+    writeback_seconds: int | None = None
+    flush_on_suspend: str | None = None
+    kernel: str | None = None
+    source_kernel: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What users of the cache are known by."""
+        return self.kernel or self.device
+
+    def of(self, device: str) -> bool:
+        """Whether it is made of this device."""
+        return device in (self.volume, self.source_kernel or self.source)
 
 
 class Inventory(NamedTuple):
@@ -54,13 +85,21 @@ class CacheCounters(NamedTuple):
 _DEEDS = {
     "cache": "{} maps it",
     "export": "{} exports it over NVMe-oF",
+    "target": "the SCSI target {} exports it",
     "mount": "it is mounted on {}",
     "swap": "it is swap space ({})",
     "loop": "{} is set up on it",
     "mapping": "the mapping {} is made of it",
     "raid": "the array {} is made of it",
     "other": "{} is made of it",
+    "held": "it is held exclusively by {}",
     "open": "process {} has it open",
+}
+
+
+_FREED = {
+    "export": "unexport it on that machine",
+    "held": "see what mounts or maps it: lsblk, findmnt, dmsetup ls --tree",
 }
 
 
@@ -76,6 +115,47 @@ class User(NamedTuple):
         """What it does with the device, as in `it is mounted on /mnt`."""
         return _DEEDS[self.kind].format(self.name)
 
+    @property
+    def advice(self) -> str:
+        """What to do about it, as a hint."""
+        if self.freed_by is not None:
+            return f"Free it first: {self.freed_by}"
+        if self.kind == "open":
+            return f"Let it close the device first; to look at it: ps -fp {self.name.split()[0]}"
+        return f"Free it first: {_FREED.get(self.kind, 'what uses it has to end')}"
+
+
+class Survey(NamedTuple):
+    """Who uses which device, by the kernel's name; and what could not be looked at, by the kind
+    of look (see guards.LOOKS): why."""
+
+    users: Mapping[str, list[User]]
+    unseen: Mapping[str, str]
+
+
+class Superblock(NamedTuple):
+    """What a write-back cache left at the beginning of its volume: so many `blocks` of
+    `block_size` bytes are not on its source, of which the last ends at byte `end` there."""
+
+    block_size: int
+    blocks: int
+    end: int
+
+    @property
+    def unwritten(self) -> int:
+        """Bytes."""
+        return self.blocks * self.block_size
+
+
+class Writeback(NamedTuple):
+    """How a write-back cache is mapped: blocks of so many bytes, which are written back after
+    `max_age` seconds at the latest, None: when the volume fills up. Without `adopt` it is
+    formatted."""
+
+    block_size: int = 4096
+    max_age: int | None = None
+    adopt: bool = False
+
 
 class VolumeDetail(NamedTuple):
     """`users_seen` names the kinds of user that the backend can see."""
@@ -85,6 +165,7 @@ class VolumeDetail(NamedTuple):
     usage: int | None
     high_water: int | None
     locked: bool | None
+    unwritten: int | None
     users: list[User]
     users_seen: list[str]
 

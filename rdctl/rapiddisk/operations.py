@@ -11,14 +11,17 @@ from typing import TYPE_CHECKING, Any
 from rdctl.effects import Effects
 from rdctl.errors import Code, Exit, RdctlError
 from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides, blocks, is_over, untold
 from rdctl.rapiddisk.model import (
     PREFIXES,
     Cache,
+    Device,
     Inventory,
+    Superblock,
     Target,
-    User,
     Volume,
     VolumeDetail,
+    Writeback,
     cache_name,
     is_cache_name,
     stats_row,
@@ -32,7 +35,8 @@ if TYPE_CHECKING:
     from rdctl.rapiddisk.exports import Exports
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
-_FREED = {"export": "unexport it on that machine"}
+# Seconds after which a write-back cache writes a block back, where the kernel can do that.
+_MAX_AGE = 300
 _UNIT_STATES = {
     "start": ("active", True),
     "stop": ("active", False),
@@ -81,14 +85,18 @@ class RapidDisk:
         """All volumes, or those of these names; an unknown name is an error."""
         wanted = _distinct(volume_name(name) for name in names or ())
         volumes = self._backend.inventory().volumes
-        if names is None:
-            return Listing(volumes)
-        return Listing([_find(volumes, name, "volume") for name in wanted])
+        if names is not None:
+            volumes = [_find(volumes, name, "volume") for name in wanted]
+        return Listing(volumes, also=("unwritten",) if any(v.unwritten for v in volumes) else ())
 
-    def volume(self, name: str) -> Item:
-        """One volume with everybody who uses it."""
+    def volume(self, name: str, warn: Callable[[str], None]) -> Item:
+        """One volume with everybody who uses it; `warn` takes what could not be looked at."""
         name = volume_name(name)
-        facts = self._facts()
+        facts = self._facts([name])
+        if facts.lost is not None and facts.lost.code is not Code.MODULE_MISSING:
+            raise facts.lost
+        for doubt in facts.doubts:
+            warn(doubt)
         volume = _find(facts.inventory.volumes, name, "volume")
         users = [
             user._replace(freed_by=user.freed_by and self._aimed(user.freed_by))
@@ -101,13 +109,16 @@ class RapidDisk:
                 volume.usage,
                 self._backend.high_water(name),
                 volume.locked,
+                volume.unwritten,
                 users,
                 facts.seen,
             )
         )
 
     def caches(self) -> Listing:
-        return Listing(self._backend.inventory().caches)
+        caches = self._backend.inventory().caches
+        known = any(cache.dirty is not None for cache in caches)
+        return Listing(caches, also=("dirty", "writeback_seconds") if known else ())
 
     def cache_stats(self, names: Sequence[str] | None, keys: list[str]) -> Listing:
         """The counters of all caches, or of those of these names, as rows with these keys. One that
@@ -147,11 +158,16 @@ class RapidDisk:
         """`count` new volumes of `mib` MiB each, or the one of this number; what the backend says
         is checked against what is there afterwards."""
         self._backend.permit()
+        if number is not None:
+            self._backend.here("a volume's number is chosen")
         with self._backend.claim([]):
             return self._create(mib, count, number, overcommit)
 
     def _create(self, mib: int, count: int, number: int | None, overcommit: bool) -> Report:
         before = self._backend.inventory().volumes
+        facts = {"size": mib * MIB}
+        if number is not None and any(v[:2] == (f"rd{number}", mib * MIB) for v in before):
+            return Report([Change("create", f"rd{number}", False, True, facts)])
         if not overcommit:
             self._guard_memory(before, mib * count * MIB, 0)
         made = f"{count} volumes" if count > 1 else "a volume"
@@ -204,29 +220,35 @@ class RapidDisk:
         new = [volume for volume in new if volume.size in (None, mib * MIB)]
         return _matched(claims, new, facts)
 
-    def resize(self, name: str, mib: int, overcommit: bool, force: bool) -> Report:
+    def resize(self, name: str, mib: int, overcommit: bool, overrides: Overrides) -> Report:
         """A new size; shrinking asks, since what lies beyond is cut off. Who uses a volume that
         grows is told, where the backend can do that."""
         name, size = volume_name(name), mib * MIB
         self._backend.permit()
-        facts = self._facts()
+        facts = self._facts([name], overrides)
         volume = _find(facts.inventory.volumes, name, "volume")
         if volume.size == size:
             return Report([Change("resize", name, False, True, {"size": size})])
         shrinks = volume.size is None or size < volume.size
         free = shrinks or not self._backend.grows_in_use
-        facts.guard(volume, force, free=free)
+        facts.guard(volume, free=free)
+        facts.guard_contents(volume)
         if not overcommit and (volume.size is None or size > volume.size):
             self._guard_memory(facts.inventory.volumes, size, volume.size or 0)
-        loss = None
+        losses = _lost_with(facts, [volume])
         if shrinks:
-            self._guard_cut(name, size)
+            self._guard_cut(name, size, overrides)
             was = _size_of(volume)
-            loss = f"{name}: cut from {was} to {human_size(size)}; data beyond that end are lost"
-            self._effects.consent([loss])
+            losses.append(
+                f"{name}: cut from {was} to {human_size(size)}; data beyond that end are lost"
+            )
+        self._consent(losses, facts)
+        loss = "; ".join(losses) or None
         exports = [] if free else facts.exports_of(name)
 
         def act(name: str) -> None:
+            if shrinks:
+                self._guard_cut(name, size, overrides)
             self._backend.resize(name, mib, loss)
             for target in exports:
                 self._revalidate(target)
@@ -236,10 +258,25 @@ class RapidDisk:
 
         told = {"revalidated": [target.nqn for target in exports]} if exports else {}
         return self._each(
-            "resize", [volume], act, confirmed, {"size": size, **told}, free=free, force=force
+            "resize",
+            [volume],
+            act,
+            confirmed,
+            {"size": size, **told},
+            free=free,
+            overrides=overrides,
         )
 
-    def _guard_cut(self, name: str, size: int) -> None:
+    def _guard_cut(self, name: str, size: int, overrides: Overrides) -> None:
+        """Raise when something lies behind the new end. The kernel's counters are no proof that
+        nothing does: a refused erase sets them to 0."""
+        if not overrides.discard and self._backend.is_empty_behind(name, size) is False:
+            raise RdctlError(
+                Code.NOT_EMPTY,
+                f"{name} holds data beyond {human_size(size)}, which would be cut off",
+                hint="To lose them: --discard-contents",
+                target=name,
+            )
         end = self._backend.high_water(name)
         if end is not None and size <= end:
             raise RdctlError(
@@ -257,20 +294,20 @@ class RapidDisk:
             error.message = f"it has its new size, but its clients were not told: {error.message}"
             raise
 
-    def flush(self, names: Sequence[str], force: bool) -> Report:
+    def flush(self, names: Sequence[str], overrides: Overrides) -> Report:
         """Erase volumes: all their data are gone, their sizes stay."""
 
         def confirmed(after: Volume | None) -> bool | None:
             return None if after is None or after.usage is None else after.usage == 0
 
-        return self._destroy("flush", names, force, "ERASED", self._backend.erase, confirmed)
+        return self._destroy("flush", names, overrides, "ERASED", self._backend.erase, confirmed)
 
-    def remove(self, names: Sequence[str], force: bool) -> Report:
+    def remove(self, names: Sequence[str], overrides: Overrides) -> Report:
         """Remove volumes with all their data."""
         return self._destroy(
             "remove",
             names,
-            force,
+            overrides,
             "removed",
             self._backend.remove,
             lambda after: after is None,
@@ -294,7 +331,7 @@ class RapidDisk:
             elif volume.locked is None and volume.usage is None:
                 error = RdctlError(
                     Code.UNSUPPORTED,
-                    f"{volume.device}: a rapiddiskd below 9 has no lock",
+                    f"{volume.device}: rapiddiskd before version 9 cannot lock volumes",
                     target=volume.device,
                 )
                 outcomes.append(Failure(action, error))
@@ -317,109 +354,298 @@ class RapidDisk:
     # --- caches -------------------------------------------------------------------------------
 
     def map_cache(
-        self, volume_text: str, source_text: str, policy: str, discard: bool, force: bool
+        self,
+        volume_text: str,
+        source_text: str,
+        policy: str,
+        overrides: Overrides,
+        *,
+        name: str | None = None,
+        max_age: int | None = None,
     ) -> Report:
-        """Let a volume cache a source."""
-        name = volume_name(volume_text)
+        """Let a volume cache a source; `max_age` is in seconds, of a write-back cache."""
+        volume_text = volume_name(volume_text)
         self._backend.permit()
-        source = self._backend.source_name(source_text)
-        device = PREFIXES[policy] + source.rsplit("/", 1)[-1]
-        cache_name(device)
-        facts = self._facts()
-        volume = _find(facts.inventory.volumes, name, "volume")
-        for cache in facts.inventory.caches:
-            if (cache.device, cache.volume, cache.source) == (device, name, source):
-                return Report([Change("create", device, False, True)])
-        if source == name:
-            raise RdctlError(Code.CONFLICT, f"{name} cannot cache itself", target=name)
-        facts.guard(volume, force)
-        facts.guard_source(source, force)
-        if any(cache.device == device for cache in facts.inventory.caches):
+        source = self._backend.source(source_text)
+        device = self._name_of(name, policy, source)
+        writeback = Writeback(max_age=self._age(policy, max_age))
+        facts = self._facts([volume_text, source.kernel], overrides)
+        volume = _find(facts.inventory.volumes, volume_text, "volume")
+        already = self._already(facts, volume.device, source, policy, name, source_text)
+        if already is not None:
+            return Report([Change("create", already, False, True)])
+        if source.kernel == volume.device:
             raise RdctlError(
-                Code.EXISTS,
-                f"{device} exists already",
-                hint=f"Remove it first: rdctl rapiddisk cache remove {device}",
-                target=device,
+                Code.CONFLICT, f"{volume.device} cannot cache itself", target=volume.device
             )
+        # Who is seen is named before what is not.
+        facts.guard_users(source.kernel, source.name)
+        facts.guard(volume)
+        facts.guard_source(source)
+        _guard_name(facts.inventory.caches, device)
         self._backend.check_cache(volume, source, policy)
-        if volume.usage is None and not (discard or force):
-            raise _unguarded(name, "whether it holds data")
-        losses = []
-        holds = volume.usage != 0 or self._backend.is_blank(name) is False
-        if holds and volume.usage is not None and not discard:
-            much = human_size(volume.usage) + " of data" if volume.usage else "data"
-            raise RdctlError(
-                Code.NOT_EMPTY,
-                f"{name} holds {much}, which a cache overwrites",
-                hint=f"Erase it first: rdctl rapiddisk flush {name}; or say --discard-contents.",
-                target=name,
-            )
-        if holds:
-            losses.append(f"{name}: its contents are erased, it becomes a cache")
+        contents = self._losses_of_contents(facts, volume, overrides)
+        erases, losses = bool(contents), list(contents)
         if policy == "writeback":
             losses.append(
-                f"{source}: what is written to it stays in RAM until it is written back;"
+                f"{source.name}: what is written to it stays in RAM until it is written back;"
                 " a crash or a power failure loses that"
             )
         if losses:
-            self._effects.consent(losses)
+            self._consent(losses, facts)
         loss = "; ".join(losses) or None
+
+        def again(facts: Facts) -> None:
+            now = _find(facts.inventory.volumes, volume.device, "volume")
+            facts.guard(now)
+            facts.guard_source(source)
+            if self._losses_of_contents(facts, now, overrides) != contents:
+                raise RdctlError(
+                    Code.CONFLICT,
+                    f"the contents of {now.device} changed meanwhile; nothing was done",
+                    hint="Look again: rdctl rapiddisk list",
+                    target=now.device,
+                )
+
+        def act() -> None:
+            if erases:
+                self._backend.erase(volume.device, loss or volume.device)
+            try:
+                self._backend.map(volume.device, source, policy, device, writeback, loss)
+            except RdctlError as error:
+                if erases:
+                    error.message += f"; {volume.device} had already been erased"
+                raise
+
+        return self._map(volume.device, source, device, overrides, again, act)
+
+    def _name_of(self, name: str | None, policy: str, source: Device) -> str:
+        """The name of the new cache: the given one, which has to fit, or that of its source."""
+        if name is None:
+            return cache_name(PREFIXES[policy] + source.name.rsplit("/", 1)[-1])
+        self._backend.here("a cache's name is chosen")
+        cache_name(name)
+        if not name.startswith(PREFIXES[policy]):
+            raise RdctlError(
+                Code.USAGE,
+                f"invalid name '{name}' for a {policy} cache: it begins with {PREFIXES[policy]}",
+                target=name,
+            )
+        return name
+
+    def _age(self, policy: str, seconds: int | None) -> int | None:
+        """When blocks are written back at the latest, where the kernel can do that."""
+        if policy != "writeback":
+            if seconds is not None:
+                raise RdctlError(Code.USAGE, "--max-age is for writeback caches only")
+            return None
+        if self._backend.ages:
+            return _MAX_AGE if seconds is None else seconds
+        if seconds is not None:
+            raise RdctlError(
+                Code.UNSUPPORTED,
+                "--max-age is not supported: it requires --local and Linux 5.8 or later",
+            )
+        return None
+
+    def _already(
+        self,
+        facts: Facts,
+        volume: str,
+        source: Device,
+        policy: str,
+        name: str | None,
+        typed: str,
+    ) -> str | None:
+        """The cache that is wanted, where it is there. A link to a file system leads to the cache
+        itself as soon as that shows it; what it led to before is meant."""
+        by_contents = self._backend.led_by_contents(typed)
+        for cache in facts.inventory.caches:
+            itself = by_contents and cache.key == source.kernel
+            over = cache.volume == volume and cache.policy == policy
+            if over and (itself or cache.of(source.kernel)) and name in (None, cache.device):
+                return cache.device
+            if itself:
+                raise RdctlError(
+                    Code.CONFLICT,
+                    f"{typed} leads to the cache {cache.device} itself",
+                    hint=f"To cache the cache: /dev/mapper/{cache.device}; to cache its source"
+                    f" in another way: rdctl rapiddisk cache remove {cache.device}",
+                    target=typed,
+                )
+        return None
+
+    def _losses_of_contents(self, facts: Facts, volume: Volume, overrides: Overrides) -> list[str]:
+        """What goes of a volume that becomes a cache; raises when that was not said."""
+        name = volume.device
+        facts.guard_contents(volume)
+        if volume.usage is None and not (overrides.discard or overrides.force):
+            raise untold(name, "whether it holds data")
+        # A refused erase sets the usage to 0 and keeps the data.
+        if volume.usage == 0 and self._backend.is_empty_behind(name, 0) is not False:
+            return []
+        if volume.usage is not None and not overrides.discard:
+            former = self._backend.superblock(name)
+            if former is None:
+                much = human_size(volume.usage) + " of data" if volume.usage else "data"
+                raise RdctlError(
+                    Code.NOT_EMPTY,
+                    f"{name} holds {much}, which a cache overwrites",
+                    hint=f"Erase it first: rdctl rapiddisk flush {name}; or use --discard-contents",
+                    target=name,
+                )
+        lost = _lost_with(facts, [volume])
+        return [*lost, f"{name}: its contents are erased, it becomes a cache"]
+
+    def _map(
+        self,
+        volume: str,
+        source: Device,
+        device: str,
+        overrides: Overrides,
+        again: Callable[[Facts], None],
+        act: Callable[[], None],
+        first: Callable[[], None] | None = None,
+    ) -> Report:
+        """Look `again` when nobody else can come between, `act`, and see whether the cache is
+        there. What keeps the devices from being claimed is done `first`."""
         with self._backend.claim([]) as alone:
             if alone:
-                facts = self._facts()
-                facts.guard(_find(facts.inventory.volumes, name, "volume"), force)
-                facts.guard_source(source, force)
-            failed = self._map(name, source, policy, device, loss, holds)
-        if failed is not None:
-            return Report([failed])
+                again(self._facts([volume, source.kernel], overrides))
+            try:
+                if first is not None:
+                    first()
+                # In a dry run what is done first still keeps them.
+                held = first is None or not self._effects.dry_run
+                with self._backend.claim([volume, source.kernel] if held else []):
+                    act()
+            except RdctlError as error:
+                error.target = error.target or device
+                return Report([Failure("create", error)])
         if self._effects.dry_run:
             return Report([Change("create", device, None, None)])
         after = self._look_again()
         if isinstance(after, RdctlError):
             return Report([Failure("create", _unseen(device, after))])
         for cache in after.caches:
-            if cache.device == device and cache.volume in (name, None):
+            if cache.device == device and cache.volume in (volume, None):
                 return Report([Change("create", device, True, True)])
         return Report([Failure("create", _unproven(device, "it is not in the list of caches"))])
 
-    def _map(
-        self, volume: str, source: str, policy: str, device: str, loss: str | None, holds: bool
-    ) -> Failure | None:
-        """Erase what the volume holds, since a write-back cache would take over old dirty blocks
-        that still lie in it; then map."""
-        erased = False
-        try:
-            with self._backend.claim([volume, source]):
-                if holds:
-                    self._backend.erase(volume, loss or volume)
-                    erased = True
-                self._backend.map(volume, source, policy, loss)
-        except RdctlError as error:
-            error.target = error.target or device
-            if erased:
-                error.message += f"; {volume} had been erased by then"
-            return Failure("create", error)
-        return None
+    def adopt_cache(
+        self,
+        volume_text: str,
+        source_text: str | None,
+        overrides: Overrides,
+        *,
+        name: str | None = None,
+        max_age: int | None = None,
+    ) -> Report:
+        """Map a former write-back cache over its source again, without formatting it: what it has
+        not written back is written back then."""
+        volume_text = volume_name(volume_text)
+        self._backend.here("a cache is adopted")
+        self._backend.permit()
+        _find(self._backend.inventory().volumes, volume_text, "volume")
+        left = self._backend.superblock(volume_text)
+        source = self._backend.source(source_text or self._noted(volume_text))
+        device = self._name_of(name, "writeback", source)
+        age = self._age("writeback", max_age)
+        facts = self._facts([volume_text, source.kernel], overrides)
+        volume = _find(facts.inventory.volumes, volume_text, "volume")
+        mapped = [cache for cache in facts.inventory.caches if cache.volume == volume.device]
+        failed = next((c for c in mapped if self._backend.failure(c) is not None), None)
+        for cache in mapped:
+            itself = cache.key == source.kernel and source_text is not None
+            if cache is not failed and (cache.of(source.kernel) or itself):
+                return Report([Change("create", cache.device, False, True)])
+        left = _to_adopt(volume.device, left)
+        self._guard_adoption(facts, volume, source, left, failed)
+        _guard_name([cache for cache in facts.inventory.caches if cache is not failed], device)
+        loss = f"{source.name}: {blocks(left)} of {volume.device} are written over it"
+        if not self._backend.is_source_of(volume.device, source):
+            loss = (
+                f"writes {blocks(left)} over {source.name}; rdctl cannot verify that they are its"
+                " own"
+            )
+            noted = self._backend.source_noted(volume.device)
+            loss += f": they are of {noted}" if noted else ""
+        self._consent([loss], facts)
 
-    def unmap_caches(self, names: Sequence[str], force: bool) -> Report:
-        """Take caches off their sources; a write-back cache is written back first."""
+        def again(facts: Facts) -> None:
+            volume = _find(facts.inventory.volumes, volume_text, "volume")
+            self._guard_adoption(facts, volume, source, left, failed)
+
+        def drop() -> None:
+            if failed is not None:
+                self._backend.drop(failed, loss)
+
+        def act() -> None:
+            writeback = Writeback(left.block_size, age, adopt=True)
+            self._backend.map(volume.device, source, "writeback", device, writeback, loss)
+
+        return self._map(
+            volume.device, source, device, overrides, again, act, drop if failed else None
+        )
+
+    def _noted(self, volume: str) -> str:
+        """The source that was noted when the cache was made."""
+        noted = self._backend.source_noted(volume)
+        if noted is None:
+            raise RdctlError(
+                Code.USAGE,
+                f"missing argument SOURCE: no source is recorded for {volume}",
+                hint=f"Name it: rdctl rapiddisk cache create {volume} SOURCE --adopt",
+                target=volume,
+            )
+        return noted
+
+    def _guard_adoption(
+        self,
+        facts: Facts,
+        volume: Volume,
+        source: Device,
+        left: Superblock,
+        failed: Cache | None,
+    ) -> None:
+        but = () if failed is None else {("cache", failed.device)}
+        facts.guard(volume, but=but)
+        facts.guard_source(source, but=but)
+        if source.kernel == volume.device:
+            raise RdctlError(
+                Code.CONFLICT, f"{volume.device} cannot cache itself", target=volume.device
+            )
+        self._backend.check_adoption(volume, source, left)
+
+    def _consent(self, losses: Sequence[str], facts: Facts) -> None:
+        """Ask for all that will be lost, and say what was not looked at."""
+        if losses:
+            self._effects.consent(losses, facts.never_shown)
+
+    def unmap_caches(self, names: Sequence[str], overrides: Overrides) -> Report:
+        """Take caches off their sources, upper ones first; a write-back cache is written back
+        before."""
         names = _distinct(map(cache_name, names))
         self._backend.permit()
-        facts = self._facts()
+        facts = self._facts([], overrides)
         outcomes: list[Change | Failure] = []
         todo: list[Cache] = []
         for cache, failure in _sorted_out(facts.inventory.caches, names, "cache", "remove"):
             if failure is not None:
                 outcomes.append(failure)
             elif cache is not None:
-                try:
-                    facts.guard_cache(cache.device, force)
-                    todo.append(cache)
-                except RdctlError as error:
-                    outcomes.append(Failure("remove", error))
+                todo.append(cache)
+        todo = _upper_first(todo)
+        above: list[str] = []
+        for cache in list(todo):
+            try:
+                facts.guard_cache(cache, above)
+                above.append(cache.device)
+            except RdctlError as error:
+                todo.remove(cache)
+                outcomes.append(Failure("remove", error))
         losses = {cache.device: _unmap_loss(cache) for cache in todo}
-        if losses:
-            self._effects.consent(list(losses.values()))
+        self._consent(list(losses.values()), facts)
 
         def judged(device: str, after: Inventory) -> Change | Failure:
             if any(cache.device == device for cache in after.caches):
@@ -427,11 +653,14 @@ class RapidDisk:
             return Change("remove", device, True, True)
 
         with self._backend.claim([]) as alone:
-            fresh = self._facts() if alone else facts
+            fresh = self._facts([], overrides) if alone and todo else facts
+            gone: list[str] = []
 
             def act(device: str) -> None:
-                fresh.guard_cache(device, force)
+                cache = _find(fresh.inventory.caches, device, "cache")
+                fresh.guard_cache(cache, gone)
                 self._backend.unmap(device, losses[device])
+                gone.append(device)
 
             return self._in_turn("remove", list(losses), act, judged, outcomes, names)
 
@@ -455,14 +684,22 @@ class RapidDisk:
         return self._in_turn("sync", list(todo), act, None, outcomes, names)
 
     def _synced(self, cache: Cache) -> Change:
-        """Only a write-back cache ever holds what its source does not. Whoever uses it meanwhile
-        makes new dirty blocks, so what is left is no failure."""
-        if cache.policy != "writeback" or cache.volume is None:
+        """Only a write-back cache ever holds what its source does not."""
+        if cache.policy != "writeback":
             return Change("sync", cache.device, False, True)
         left = self._backend.sync(cache.device)
         if left is None:
             return Change("sync", cache.device, None, None)
-        return Change("sync", cache.device, True, True if left == 0 else None, {"dirty": left})
+        if left:
+            raise RdctlError(
+                Code.FAILED,
+                f"{cache.device}: {left} {'block is' if left == 1 else 'blocks are'} still not"
+                " written back",
+                hint="Is it written to at the moment? Try again.",
+                target=cache.device,
+                dirty=left,
+            )
+        return Change("sync", cache.device, True, True, {"dirty": 0})
 
     # --- the daemon ---------------------------------------------------------------------------
 
@@ -498,14 +735,14 @@ class RapidDisk:
 
     # --- how changes go -----------------------------------------------------------------------
 
-    def _facts(self) -> Facts:
-        return Facts.of(self._backend)
+    def _facts(self, devices: Sequence[str], overrides: Overrides = NO_OVERRIDES) -> Facts:
+        return Facts.of(self._backend, devices, overrides)
 
     def _destroy(
         self,
         action: str,
         names: Sequence[str],
-        force: bool,
+        overrides: Overrides,
         fate: str,
         act: Callable[[str, str], None],
         confirmed: Callable[[Volume | None], bool | None],
@@ -513,7 +750,7 @@ class RapidDisk:
         """Guard each volume, ask once for all that remain, act."""
         names = _distinct(map(volume_name, names))
         self._backend.permit()
-        facts = self._facts()
+        facts = self._facts(names, overrides)
         outcomes: list[Change | Failure] = []
         todo: list[Volume] = []
         for volume, failure in _sorted_out(facts.inventory.volumes, names, "volume", action):
@@ -521,19 +758,19 @@ class RapidDisk:
                 outcomes.append(failure)
             elif volume is not None:
                 try:
-                    facts.guard(volume, force)
+                    facts.guard(volume)
+                    facts.guard_contents(volume)
                     todo.append(volume)
                 except RdctlError as error:
                     outcomes.append(Failure(action, error))
         losses = {v.device: f"{v.device} ({_size_of(v)}{_use_of(v)}) is {fate}" for v in todo}
-        if losses:
-            self._effects.consent(list(losses.values()))
+        self._consent([*_lost_with(facts, todo), *losses.values()], facts)
         return self._each(
             action,
             todo,
             lambda name: act(name, losses[name]),
             confirmed,
-            force=force,
+            overrides=overrides,
             before=outcomes,
             names=names,
         )
@@ -547,7 +784,7 @@ class RapidDisk:
         facts: Mapping[str, Any] | None = None,
         *,
         free: bool = True,
-        force: bool = False,
+        overrides: Overrides = NO_OVERRIDES,
         before: Sequence[Change | Failure] = (),
         names: Sequence[str] = (),
     ) -> Report:
@@ -563,15 +800,17 @@ class RapidDisk:
 
         self._effects.foretell(f"{action} {volume.device}" for volume in volumes)
         with self._backend.claim([]) as alone:
-            fresh = self._facts() if alone and free and volumes else None
+            devices = [volume.device for volume in volumes]
+            fresh = self._facts(devices, overrides) if alone and free and volumes else None
 
             def one(device: str) -> None:
                 if fresh is not None:
-                    fresh.guard(_find(fresh.inventory.volumes, device, "volume"), force)
+                    volume = _find(fresh.inventory.volumes, device, "volume")
+                    fresh.guard(volume)
+                    fresh.guard_contents(volume)
                 with self._backend.claim([device] if free else []):
                     act(device)
 
-            devices = [volume.device for volume in volumes]
             return self._in_turn(action, devices, one, judged, before, names, facts)
 
     def _in_turn(
@@ -663,127 +902,7 @@ class RapidDisk:
             )
 
 
-class Facts:
-    """What the guards know: everything that a backend shows, read once before a change."""
-
-    def __init__(
-        self,
-        inventory: Inventory,
-        targets: list[Target] | None,
-        others: Mapping[str, list[User]],
-        backend: Backend,
-    ) -> None:
-        self.inventory = inventory
-        self._targets = targets or []
-        self._others = others
-        self._tells_all = backend.tells_all
-        self.seen = [kind for kind in backend.users_seen if kind != "export" or targets is not None]
-
-    @classmethod
-    def of(cls, backend: Backend) -> Facts:
-        inventory = backend.inventory()
-        try:
-            targets: list[Target] | None = backend.targets()
-        except RdctlError as error:
-            if error.code is Code.MODULE_MISSING:
-                targets = []
-            elif error.code is Code.UNSUPPORTED:
-                targets = None
-            else:
-                raise
-        return cls(inventory, targets, backend.other_users(), backend)
-
-    @property
-    def devices(self) -> list[str]:
-        """The names of all volumes and caches."""
-        volumes, caches = self.inventory.volumes, self.inventory.caches
-        return [*(volume.device for volume in volumes), *(cache.device for cache in caches)]
-
-    def users(self, device: str) -> list[User]:
-        """Who uses a volume, a source or a cache; last those who just have it open."""
-        users = list(self._others.get(device, ()))
-        for cache in self.inventory.caches:
-            if device in (cache.volume, cache.source):
-                users.append(
-                    User("cache", cache.device, f"rdctl rapiddisk cache remove {cache.device}")
-                )
-        users += [User("export", target.nqn, None) for target in self.exports_of(device)]
-        # The same one may be seen in two ways; the first knows more.
-        found: dict[tuple[str, str], User] = {}
-        for user in users:
-            found.setdefault((user.kind, user.name), user)
-        return sorted(found.values(), key=lambda user: user.kind == "open")
-
-    def exports_of(self, device: str) -> list[Target]:
-        paths = (f"/dev/{device}", f"/dev/mapper/{device}")
-        return [target for target in self._targets if target.device in paths]
-
-    def guard(self, volume: Volume, force: bool, *, free: bool = True) -> None:
-        """Raise unless nobody uses the volume, where it has to be free, and it is not locked."""
-        name = volume.device
-        if free:
-            self.guard_users(name)
-        if volume.locked:
-            raise RdctlError(
-                Code.LOCKED,
-                f"{name} is locked",
-                hint=f"Unlock it first: rdctl rapiddisk unlock {name}",
-                target=name,
-            )
-        if force:
-            return
-        # A daemon below 9 has no lock, and no usage either.
-        if volume.locked is None and volume.usage is not None:
-            raise _unguarded(name, "whether it is locked")
-        self._guard_unseen(name)
-
-    def guard_source(self, source: str, force: bool) -> None:
-        """Raise unless nobody uses the device that is to be cached; it may be a volume too."""
-        for volume in self.inventory.volumes:
-            if volume.device == source:
-                self.guard(volume, force)
-        self.guard_users(source)
-
-    def guard_cache(self, cache: str, force: bool) -> None:
-        self.guard_users(cache)
-        if not force:
-            self._guard_unseen(cache, caches=False)
-
-    def guard_users(self, device: str, but: str | None = None) -> None:
-        """Raise when anybody uses the device, `but` the export of this NQN."""
-        users = [user for user in self.users(device) if (user.kind, user.name) != ("export", but)]
-        if not users:
-            return
-        user = users[0]
-        more = f" ({len(users) - 1} more use it)" if len(users) > 1 else ""
-        freed = user.freed_by or _FREED.get(user.kind, "what uses it has to end")
-        raise RdctlError(
-            Code.IN_USE,
-            f"{device} is in use: {user.deed}{more}",
-            hint=f"Free it first: {freed}",
-            target=device,
-        )
-
-    def _guard_unseen(self, device: str, caches: bool = True) -> None:
-        """Debian's 9.0.0 lists mappings and exports without saying of what."""
-        if self._tells_all:
-            return
-        if caches and any(cache.volume is None for cache in self.inventory.caches):
-            raise _unguarded(device, "which volumes its caches use")
-        if any(target.device is None and target.enabled is None for target in self._targets):
-            raise _unguarded(device, "which devices it exports")
-
-
 # --- small things -------------------------------------------------------------------------------
-
-
-def _unguarded(device: str, what: str) -> RdctlError:
-    return RdctlError(
-        Code.UNGUARDED,
-        f"{device}: this rapiddiskd does not tell {what}",
-        hint="Look on that machine itself; when you are sure that nothing is lost, say --force.",
-        target=device,
-    )
 
 
 def _unproven(target: str | None, why: str) -> RdctlError:
@@ -847,11 +966,55 @@ def _find(things: Sequence[Any], name: str, kind: str) -> Any:
             return thing
     names = [thing.device for thing in things]
     if not names:
-        hint = f"There is no {kind} at all."
+        hint = f"No {kind}s exist."
     else:
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        hint = f"There is {shown}.{guess(name, names)}"
+        hint = f"Existing {kind}s: {shown}.{guess(name, names)}"
     raise RdctlError(Code.NOT_FOUND, f"{kind} {name} does not exist", hint=hint, target=name)
+
+
+def _guard_name(caches: Sequence[Cache], device: str) -> None:
+    """Raise when another cache bears the name: that of another source of the same name, too."""
+    for cache in caches:
+        if cache.device == device:
+            over = f", over {cache.source}" if cache.source else ""
+            raise RdctlError(
+                Code.EXISTS,
+                f"{device} already exists{over}",
+                hint=f"Give another name: --name {device}-2; or remove it first: rdctl rapiddisk"
+                f" cache remove {device}",
+                target=device,
+            )
+
+
+def _to_adopt(volume: str, left: Superblock | None) -> Superblock:
+    if left is None or not left.blocks:
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{volume} holds no unwritten blocks that could be adopted",
+            hint="See what volumes hold: rdctl rapiddisk list",
+            target=volume,
+        )
+    return left
+
+
+def _upper_first(caches: Sequence[Cache]) -> list[Cache]:
+    """Each before those that it is made of."""
+    left, ordered = list(caches), list[Cache]()
+    while left:
+        tops = [cache for cache in left if not any(is_over(other, cache.key) for other in left)]
+        ordered += tops or left
+        left = [cache for cache in left if cache not in ordered]
+    return ordered
+
+
+def _lost_with(facts: Facts, volumes: Sequence[Volume]) -> list[str]:
+    """The only copies that go with volumes."""
+    return [
+        f"{volume.device}: {blocks(left)} of a write-back cache, the only copy, are lost"
+        for volume in volumes
+        if (left := facts.unwritten(volume)) is not None
+    ]
 
 
 def _sorted_out(

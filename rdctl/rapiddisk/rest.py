@@ -5,8 +5,9 @@ The body is the verdict, never the HTTP status; dialects are told apart by the k
 
 from __future__ import annotations
 
+import posixpath
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 from urllib.parse import quote
@@ -17,14 +18,17 @@ from rdctl.rapiddisk.model import (
     PREFIXES,
     Cache,
     CacheCounters,
+    Device,
     Disk,
     Inventory,
     Port,
     Resources,
     Status,
+    Superblock,
+    Survey,
     Target,
-    User,
     Volume,
+    Writeback,
 )
 from rdctl.transport import READ_SECONDS, Reply, Transport
 from rdctl.units import defuse, escape, natural
@@ -70,6 +74,7 @@ class Rest(LocalOnly):
 
     tells_all = False
     grows_in_use = False
+    ages = False
     users_seen: Sequence[str] = ("cache", "export")
 
     def __init__(self, transport: Transport, warn: Callable[[str], None]) -> None:
@@ -135,6 +140,33 @@ class Rest(LocalOnly):
             targets = [_target(entry, parts) for entry in _list(parts["nvmet_targets"])]
         return sorted(targets, key=lambda target: (natural(target.nqn), target.namespace))
 
+    def guarded_targets(self) -> list[Target] | None:
+        """None from a daemon that has no such request, or says that its machine exports nothing
+        that it could see."""
+        try:
+            return self.targets()
+        except RdctlError as error:
+            if error.code is Code.MODULE_MISSING:
+                return None
+            if error.code is Code.UNSUPPORTED and self._is_before(8):
+                return None
+            raise
+
+    def _is_before(self, major: int) -> bool:
+        """Whether the daemon is proven to be older, by another reply."""
+        try:
+            self.status()
+        except RdctlError:
+            return False
+        return _major(self._version or "") < major
+
+    def is_path_of(self, path: str | None, device: str) -> bool:
+        if path is None:
+            return False
+        plain = posixpath.normpath(path)
+        names = (f"/dev/{device}", f"/dev/mapper/{device}", f"/dev/disk/by-id/dm-name-{device}")
+        return plain in names
+
     def ports(self) -> list[Port]:
         """GET /v1/listAllNVMePorts"""
         body = self._read("/v1/listAllNVMePorts")
@@ -146,17 +178,23 @@ class Rest(LocalOnly):
     def high_water(self, volume: str) -> int | None:
         return None
 
-    def is_blank(self, volume: str) -> bool | None:
-        return None
-
     def server_time(self) -> float | None:
         """GET /v1/checkServiceStatus"""
         return self._transport.read("/v1/checkServiceStatus").date
 
-    def other_users(self) -> Mapping[str, list[User]]:
-        return {}
+    def superblock(self, volume: str) -> Superblock | None:
+        return None
 
-    def source_name(self, text: str) -> str:
+    def is_empty_behind(self, volume: str, size: int) -> bool | None:
+        return None
+
+    def survey(self, devices: Sequence[str]) -> Survey:
+        return Survey({}, {})
+
+    def led_by_contents(self, text: str) -> bool:
+        return False
+
+    def source(self, text: str) -> Device:
         name = text.removeprefix("/dev/")
         if not re.fullmatch(_SOURCE, name):
             raise RdctlError(
@@ -165,14 +203,14 @@ class Rest(LocalOnly):
                 hint="It takes names right below /dev, such as sdb or dm-0.",
                 target=text,
             )
-        return name
+        return Device(name, None, name)
 
     # --- acts ---------------------------------------------------------------------------------
 
     def permit(self) -> None:
         """The daemon itself tells."""
 
-    def check_cache(self, volume: Volume, source: str, policy: str) -> None:
+    def check_cache(self, volume: Volume, source: Device, policy: str) -> None:
         """The daemon itself tells the rest, but it would have erased the volume by then."""
         if policy == "writeback":
             self._writeback_word()
@@ -208,12 +246,20 @@ class Rest(LocalOnly):
         verb = "lock" if locked else "unlock"
         self._act(f"{verb}RapidDisk/{volume}", f"{verb} {volume}")
 
-    def map(self, volume: str, source: str, policy: str, destroys: str | None) -> None:
+    def map(
+        self,
+        volume: str,
+        source: Device,
+        policy: str,
+        name: str,
+        writeback: Writeback,
+        destroys: str | None,
+    ) -> None:
         """POST /v1/createRapidDiskCache/@volume/@source/@policy"""
         word = policy if policy != "writeback" else self._writeback_word()
         self._act(
-            f"createRapidDiskCache/{volume}/{quote(source, safe='')}/{word}",
-            f"map {volume} over {source}",
+            f"createRapidDiskCache/{volume}/{quote(source.name, safe='')}/{word}",
+            f"map {volume} over {source.name}",
             shows="rdctl rapiddisk cache list",
             destroys=destroys,
         )

@@ -67,13 +67,13 @@ def test_an_error_in_every_format(sandbox: Sandbox, format: str) -> None:
     ran = sandbox("rapiddisk", "show", "rd1", "-o", format)
     assert ran.code == 3
     message = "volume rd1 does not exist"
-    assert ran.err == f"rdctl: {message}\n  There is rd0. Did you mean rd0?\n"
+    assert ran.err == f"rdctl: {message}\n  Existing volumes: rd0. Did you mean rd0?\n"
     if format in ("json", "ndjson", "yaml"):
         document = yaml.safe_load(ran.out)
         assert document["error"] == {
             "code": "not-found",
             "message": message,
-            "hint": "There is rd0. Did you mean rd0?",
+            "hint": "Existing volumes: rd0. Did you mean rd0?",
             "target": "rd1",
         }
     else:
@@ -198,7 +198,10 @@ def test_where_nobody_can_be_asked_nothing_is_done(lab: Sandbox) -> None:
 def test_anything_but_yes_is_no(lab: Sandbox, answer: bytes) -> None:
     ran = lab(*REMOVE, tty=True, stdin=answer)
     assert (ran.code, ran.out) == (1, "")
-    assert ran.err.startswith("This is about to happen in the context sandbox:\n  rd1 (64.0 MiB")
+    head, unchecked, loss = ran.err.splitlines()[:3]
+    assert head == "This is about to happen in the context sandbox:"
+    assert unchecked.startswith("  not checked: mounts, swap, loop devices, open files")
+    assert loss.startswith("  rd1 (64.0 MiB")
     assert "Go on? [y/N] " in ran.err
     assert ran.err.endswith("rdctl: nothing was done\n")
     assert is_there(lab)

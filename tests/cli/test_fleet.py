@@ -233,7 +233,14 @@ def test_every_row_of_a_document_has_its_context(
 
     document = rdctl("-c", "a,b", *LIST, "--json").json
     assert [(row["context"], row["device"]) for row in document["items"]] == ROWS
-    assert list(document["items"][0]) == ["context", "device", "size", "usage", "locked"]
+    assert list(document["items"][0]) == [
+        "context",
+        "device",
+        "size",
+        "usage",
+        "locked",
+        "unwritten",
+    ]
     assert (document["schema"], document["complete"]) == ("rdctl.rapiddisk.volume/1", True)
     assert yaml.safe_load(rdctl("-c", "a,b", *LIST, "-o", "yaml").out) == document
 
@@ -271,7 +278,10 @@ def test_the_keys_are_the_same_where_there_is_nothing(
 ) -> None:
     daemons(a=[inventory([])], b=[inventory([])])
     ran = rdctl("-c", "a,b", *LIST, "-o", format)
-    assert (ran.code, ran.out.replace("\t", ",")) == (0, "context,device,size,usage,locked\n")
+    assert (ran.code, ran.out.replace("\t", ",")) == (
+        0,
+        "context,device,size,usage,locked,unwritten\n",
+    )
     assert rdctl("-c", "a,b", *LIST).err == "No volumes.\n"
 
 

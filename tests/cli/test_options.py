@@ -16,8 +16,8 @@ from rdctl.cli.options import GLOBALS, WithGlobals, flags_of
 from tests.conftest import Program, Ran
 
 Sandbox = Callable[..., Ran]
-HEAD = "device,size,usage,locked\n"
-VOLUME = "rd0,33554432,16384,false\n"
+HEAD = "device,size,usage,locked,unwritten\n"
+VOLUME = "rd0,33554432,16384,false,\n"
 
 
 @pytest.mark.parametrize("place", range(3))

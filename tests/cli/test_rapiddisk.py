@@ -132,7 +132,7 @@ def test_a_used_volume_becomes_a_cache_only_when_its_contents_may_go(
 
 # Exit code, error code, and words of the message or the hint. All with --yes, which overrides none.
 REFUSED = {
-    "show rd9": (3, "not-found", "There is rd0, rd1, rd2, rd3, rd4."),
+    "show rd9": (3, "not-found", "Existing volumes: rd0, rd1, rd2, rd3, rd4."),
     "list rd0 rd9": (3, "not-found", "volume rd9 does not exist"),
     "show sda": (2, "usage", "'sda' is not the name of a volume"),
     "show rd12345678": (2, "usage", "is not the name of a volume"),

@@ -64,6 +64,7 @@ def test_styles_are_those_of_tabulate() -> None:
     ("path", "word", "spellings", "value"),
     [
         ("rdctl rapiddisk show", "VOLUME", (), "volume"),
+        ("rdctl rapiddisk cache create", "NAME", ("--name",), None),
         ("rdctl rapiddisk nvmet export", "DEVICE", (), "device"),
         ("rdctl rapiddisk nvmet unexport", "DEVICE", (), "export"),
         ("rdctl rapiddisk nvmet port add", "ID", (), None),

@@ -66,9 +66,15 @@ def change(action: str, target: str, changed: bool = True, **facts: Any) -> dict
     return {**head, **facts}
 
 
-def test_volumes(machine: Machine) -> None:
+def test_volumes(request: pytest.FixtureRequest, machine: Machine) -> None:
     assert items(machine("list --json")) == [
-        {"device": "rd0", "size": 32 * MIB, "usage": 4 * PAGE, "locked": False}
+        {
+            "device": "rd0",
+            "size": 32 * MIB,
+            "usage": 4 * PAGE,
+            "locked": False,
+            "unwritten": 0 if request.node.callspec.params["machine"] == "local" else None,
+        }
     ]
     assert machine("list rd0 -o name").out == "rd0\n"
     assert machine("list rd7").code == 3
@@ -123,9 +129,12 @@ def test_the_life_of_a_cache(
     create = f"cache create rd1 sdb --policy {policy} --yes"
     assert machine(create, "--json").json["results"] == [change("create", name)]
     assert machine(create, "--json").json["results"] == [change("create", name, False)]
-    assert items(machine("cache list --json")) == [
-        {"device": name, "volume": "rd1", "source": "sdb", "policy": policy}
-    ]
+    (row,) = items(machine("cache list --json"))
+    assert list(row) == [c.key for c in SCHEMAS["rdctl.rapiddisk.cache/1"].columns]
+    assert list(row.values())[:4] == [name, "rd1", "sdb", policy]
+    here = request.node.callspec.params["machine"] == "local"
+    assert (row["kernel"], row["source_kernel"]) == (("dm-0", "sdb") if here else (None, None))
+    assert (row["dirty"] is None) == (not here or policy != "writeback")
     (row,) = items(machine("cache stats --json"))
     assert list(row) == [c.key for c in SCHEMAS["rdctl.rapiddisk.cache-stats/1"].columns]
     mine = "num_blocks" if policy == "writeback" else "disk_reads"

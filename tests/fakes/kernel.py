@@ -35,6 +35,12 @@ def fail(number: int, path: str = "") -> NoReturn:
     raise OSError(number, os.strerror(number), path)
 
 
+# A writecache's superblock, and how many entries follow it here.
+WRITECACHE = struct.Struct("<IIIIQQ32x")
+MAGIC, ENTRIES = 0x23489321, 1024
+FREE = b"\xff" * 16
+
+
 class Volume:
     def __init__(self, size: int) -> None:
         self.size = size
@@ -43,6 +49,7 @@ class Volume:
         self.locked = False
         self.blocks: dict[int, bytes] = {}  # by their byte offset
         self.dirty_of: str | None = None  # the source that its blocks were written for
+        self.unwritten = 0  # blocks that are on no source
 
 
 class Mapping:
@@ -56,9 +63,11 @@ class Mapping:
         self.arguments: list[str] = []
         self.sectors = 0
         self.slaves: list[str] = []
+        self.numbers: list[str] = []  # of these, as they were
         self.live = False
         self.dirty = 0
         self.failed = False
+        self.armed = False  # it is written back before it goes
 
     @property
     def volume(self) -> str:
@@ -102,6 +111,10 @@ class FakeKernel(Syscalls):
         self.exclusive: dict[int, str] = {}  # descriptors of ours
         self.descriptors: dict[int, str] = {}
         self.openers: list[tuple[int, str]] = []  # process, device
+        self.shared: list[set[int]] = []  # processes that have one open file
+        self.identities: dict[str, str] = {}  # disks by the names that they had first
+        self.hidden = 0  # opens of volumes that no file shows
+        self.disk_sequence = 0
         self.addresses = ["127.0.0.1", "10.0.2.15", "0.0.0.0", "::", "::1", "fd00::2"]
         self.interfaces: dict[str, str | None] = {
             "lo": "127.0.0.1",
@@ -111,6 +124,7 @@ class FakeKernel(Syscalls):
         self.taken_services: set[tuple[str, str]] = set()
         self.transports = {"tcp", "rdma"}
         self.serials = 1
+        self.loops: dict[str, str] = {}  # loop device, what it is set up on
         self.namespace_sizes: dict[tuple[str, int], int] = {}
         self.unit = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "disabled"}
         self.systemctl = True
@@ -146,6 +160,9 @@ class FakeKernel(Syscalls):
         self.put("dev/mapper/control", "")
         self.put("run/udev/control", "")
         self.put("proc/sys/kernel/hostname", "rdvm\n")
+        self.put("proc/sys/kernel/random/boot_id", "0d2b3c44-boot\n")
+        self._link("proc/self/ns/pid", "pid:[4026531836]")
+        self._link("proc/self/ns/mnt", "mnt:[4026531841]")
         self.put("proc/sys/kernel/osrelease", "6.1.0-56-amd64\n")
         known: tuple[str, ...] = (
             "kernel/drivers/nvme/target/nvmet-tcp",
@@ -223,6 +240,8 @@ class FakeKernel(Syscalls):
         self.put(f"{folder}/dev", f"{number}\n")
         self.put(f"{folder}/size", f"{size // SECTOR}\n")
         self.put(f"{folder}/ro", "0\n")
+        self.disk_sequence += 1
+        self.put(f"{folder}/diskseq", f"{self.disk_sequence}\n")
         for below in ("holders", "slaves"):
             self.path(f"{folder}/{below}").mkdir(exist_ok=True)
         self.put(f"{folder}/queue/logical_block_size", f"{block}\n")
@@ -314,15 +333,22 @@ class FakeKernel(Syscalls):
         volume.blocks[offset] = data
         volume.used += -(-len(data) // PAGE) * PAGE
         volume.high = max(volume.high, offset + len(data))
-        if offset < PAGE:
-            self.path(f"dev/{name}").write_bytes(bytes(offset) + data)
+        self._store(name, data, offset)
         self._show_volumes()
 
     def write_disk(self, name: str, data: bytes, offset: int = 0) -> None:
         """A program writes to a disk or a partition; what was never written is zero."""
-        with open(self.path(f"dev/{name}"), "r+b") as node:
-            node.seek(offset)
-            node.write(data)
+        self._store(name, data, offset)
+
+    def _store(self, name: str, data: bytes, offset: int) -> None:
+        with open(self.path(f"dev/{name}"), "r+b") as file:
+            file.seek(offset)
+            file.write(data)
+
+    def _cut(self, name: str, size: int) -> None:
+        """A node is as long as what was written to it: behind its end are zeros."""
+        node = self.path(f"dev/{name}")
+        os.truncate(node, min(size, node.stat().st_size))
 
     def mount(self, device: str, place: str) -> None:
         self.mounts.append((device, place))
@@ -339,16 +365,52 @@ class FakeKernel(Syscalls):
         self.swaps.append(device)
         self._show_users()
 
-    def loop(self, number: int, backing: str) -> None:
+    def loop(self, number: int, backing: str, shown: str | None = None) -> None:
+        """A loop device, which may be `shown` by a path that leads nowhere here."""
         self.add_disk(f"loop{number}", 8 * MIB, f"7:{number}")
-        self.put(f"sys/block/loop{number}/loop/backing_file", f"{backing}\n")
+        self.put(f"sys/block/loop{number}/loop/backing_file", f"{shown or backing}\n")
+        self.loops[f"loop{number}"] = self._kernel_name(backing)
 
-    def open_by(self, process: int, name: str, device: str, parent: str = "bash") -> None:
+    def open_by(
+        self,
+        process: int,
+        name: str,
+        device: str,
+        parent: str = "bash",
+        *,
+        line: str = "",
+        unit: str = "",
+    ) -> None:
         """A program has the device open, which another one has started."""
+        self._begin_process(process, name, parent)
+        self.put(f"proc/{process}/cmdline", line.replace(" ", "\0"))
+        self.put(f"proc/{process}/cgroup", f"0::{unit}\n")
+        self._link(f"proc/{process}/fd/3", device)
+        self.openers.append((process, self._kernel_name(device)))
+
+    def _begin_process(self, process: int, name: str, parent: str = "bash") -> None:
         self.put(f"proc/{process}/comm", f"{name}\n")
         self.put(f"proc/{process}/stat", f"{process} ({name}) S 3 {process} {process} 0 -1 0 0\n")
         self.put("proc/3/comm", f"{parent}\n")
-        self._link(f"proc/{process}/fd/3", device)
+
+    def inherit(self, process: int, name: str, other: int) -> None:
+        """A program has what another one has open: one open file."""
+        self._begin_process(process, name)
+        device = os.readlink(self.path(f"proc/{other}/fd/3"))
+        self._link(f"proc/{process}/fd/4", device)
+        self.shared.append({process, other})
+
+    def map_by(self, process: int, name: str, device: str, *, node: int = 7) -> None:
+        """A program maps the device into its memory, and has closed it."""
+        self._begin_process(process, name)
+        self.put(
+            f"proc/{process}/maps",
+            "00400000-00500000 r-xp 00000000 fd:01 1234567   /usr/bin/python3.11\n"
+            "7ffd0000-7ffe0000 rw-p 00000000 00:00 0   [stack]\n"
+            f"7f000000-7f001000 rw-s 00000000 00:05 {node}   /srv/jail/{device}\n",
+        )
+        self._link(f"proc/{process}/map_files/00400000-00500000", "/usr/bin/env")
+        self._link(f"proc/{process}/map_files/7f000000-7f001000", device)
         self.openers.append((process, self._kernel_name(device)))
 
     def end_process(self, process: int) -> None:
@@ -372,7 +434,9 @@ class FakeKernel(Syscalls):
         mapping = self._new_mapping(name)
         mapping.kind = "writecache" if name.startswith("rc-wb") else "rapiddisk-cache"
         mapping.slaves = [self._kernel_name(f"/dev/{source}"), volume]
-        mapping.arguments = [f"/dev/{source}", f"/dev/{volume}", "0", "0"]
+        words = [f"/dev/{source}", f"/dev/{volume}"]
+        cached = mapping.kind == "writecache"
+        mapping.arguments = ["s", *words, str(PAGE), "0"] if cached else [*words, "0", "0"]
         mapping.sectors = self._size(mapping.source) // SECTOR
         mapping.dirty = dirty
         self._show_mapping(mapping)
@@ -437,8 +501,40 @@ class FakeKernel(Syscalls):
 
     def unmap_unsafely(self, name: str) -> None:
         """`dmsetup remove` without the message."""
-        self.maps[name].dirty = 0
         self._dm_remove(name)
+
+    def fail_source(self, name: str, *, gone: bool = False) -> None:
+        """The disk below a write-back cache fails, or is taken away."""
+        mapping = self.maps[name]
+        mapping.failed = True
+        self._leave_blocks(mapping)
+        if gone:
+            self._hide_block(mapping.source, self.disks.pop(mapping.source).number)
+
+    def reattach(self, disk: str, name: str, number: str) -> None:
+        """A disk that was taken away comes back under another name."""
+        self.identities[name] = self._identity(disk)
+        self.add_disk(name, 512 * MIB, number)
+
+    def _identity(self, disk: str) -> str:
+        return self.identities.get(disk, disk)
+
+    def suspend(self, name: str) -> None:
+        self.put(f"sys/block/{self.maps[name].kernel}/dm/suspended", "1\n")
+
+    def _leave_blocks(self, mapping: Mapping) -> None:
+        """What is not written back stays in the volume."""
+        volume = self.volumes.get(int(mapping.volume[2:]))
+        if mapping.kind != "writecache" or volume is None:
+            return
+        volume.unwritten = mapping.dirty
+        volume.dirty_of = self._identity(mapping.source)
+        # Behind them one that was written back: it keeps its sector.
+        entries = [struct.pack("<QQ", number * 8, 1) for number in range(mapping.dirty)]
+        entries.append(struct.pack("<Q", 800) + FREE[:8])
+        entries += [FREE] * (ENTRIES - len(entries))
+        header = WRITECACHE.pack(MAGIC, 1, PAGE, 0, ENTRIES, 2)
+        self._store(mapping.volume, header + b"".join(entries), 0)
 
     def tear_out(self, volume: str) -> None:
         """Some other tool removes a volume from under its mapping."""
@@ -535,6 +631,13 @@ class FakeKernel(Syscalls):
             self._interface_address(argument)
             return
         device = self.descriptors[descriptor]
+        if request == 0x4C05:
+            assert isinstance(argument, bytearray)
+            if device not in self.loops:
+                fail(errno.ENXIO)
+            major, minor = map(int, self._number(self.loops[device]).split(":"))
+            argument[16:24] = struct.pack("=Q", os.makedev(major, minor))
+            return
         if device == "control":
             assert isinstance(argument, bytearray)
             self._device_mapper(request, argument)
@@ -580,6 +683,8 @@ class FakeKernel(Syscalls):
         return address in self.addresses
 
     def device_number(self, path: str) -> str | None:
+        if path.startswith(str(self.path("dev"))) and not os.path.lexists(path):
+            fail(errno.ENOENT, path)
         kernel = self._kernel_name(path)
         if re.fullmatch(r"rd[0-9]+", kernel) and int(kernel[2:]) not in self.volumes:
             fail(errno.ENOENT, path)
@@ -588,6 +693,40 @@ class FakeKernel(Syscalls):
         except KeyError:
             os.stat(path)
             return None
+
+    def peek(self, path: str) -> str | None:
+        return self.device_number(path)
+
+    def same_file(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        return any({one[0], other[0]} <= processes for processes in self.shared)
+
+    def references(self, path: str) -> int:
+        if self.version is None:
+            fail(errno.ENOENT, path)
+        return self.hidden + sum(self._opens(f"rd{number}") for number in self.volumes)
+
+    def _opens(self, kernel: str) -> int:
+        """As measured on a real kernel: one each, and one for all mounts of a file system."""
+        mounted = any(self._kernel_name(device) == kernel for device, _ in self.mounts)
+        swaps = [path for path in self.swaps if self._kernel_name(path) == kernel]
+        holders = self.path(f"sys/block/{kernel}/holders")
+        stacked = os.listdir(holders) if holders.is_dir() else []
+        unseen = [fd for fd, name in self.exclusive.items() if name == kernel and fd < 0]
+        ours = [fd for fd, name in self.descriptors.items() if name == kernel]
+        loops = [loop for loop, below in self.loops.items() if below == kernel]
+        opened = [process for process, device in self.openers if device == kernel]
+        each = (swaps, stacked, unseen, ours, loops, opened, self._namespaces_of(kernel))
+        return mounted + len(swaps) + sum(len(list(ones)) for ones in each)
+
+    def _namespaces_of(self, kernel: str) -> list[str]:
+        """Enabled ones."""
+        found = []
+        for folder in self.path(f"{NVMET}/subsystems").glob("*/namespaces/*"):
+            path = (folder / "device_path").read_text().strip()
+            enabled = (folder / "enable").read_text().strip() == "1"
+            if enabled and path.startswith("/dev/") and self._kernel_name(path) == kernel:
+                found.append(folder.parent.parent.name)
+        return found
 
     # --- block devices ------------------------------------------------------------------------
 
@@ -617,7 +756,15 @@ class FakeKernel(Syscalls):
         return int((disk / "queue/logical_block_size").read_text())
 
     def _claimed(self, kernel: str) -> str | None:
-        """Who keeps an exclusive open away."""
+        """Who keeps an exclusive open away: from a disk also who has a partition, and the other way
+        round."""
+        folder = self.path(f"sys/class/block/{kernel}").resolve()
+        disk = folder.parent if (folder / "partition").exists() else folder
+        parts = [path.parent.name for path in disk.glob("*/partition")]
+        related = [disk.name] if disk != folder else parts
+        return next(filter(None, map(self._claimed_itself, [kernel, *related])), None)
+
+    def _claimed_itself(self, kernel: str) -> str | None:
         for device, place in self.mounts:
             if self._kernel_name(device) == kernel:
                 return f"mounted on {place}"
@@ -633,20 +780,16 @@ class FakeKernel(Syscalls):
         return f"held by {held[0]}" if held else None
 
     def _exported(self, kernel: str) -> str | None:
-        for folder in self.path(f"{NVMET}/subsystems").glob("*/namespaces/*"):
-            path = (folder / "device_path").read_text().strip()
-            enabled = (folder / "enable").read_text().strip() == "1"
-            if enabled and path.startswith("/dev/") and self._kernel_name(path) == kernel:
-                return f"exported by {folder.parent.parent.name}"
-        return None
+        found = self._namespaces_of(kernel)
+        return f"exported by {found[0]}" if found else None
 
     def _opened(self, kernel: str) -> str | None:
         for process, device in self.openers:
             if device == kernel:
                 return f"open by {process}"
-        for loop in self.path("sys/block").glob("loop*/loop/backing_file"):
-            if self._kernel_name(loop.read_text().strip()) == kernel:
-                return f"below {loop.parent.parent.name}"
+        for loop, below in self.loops.items():
+            if below == kernel:
+                return f"below {loop}"
         return None
 
     def _used(self, kernel: str) -> str | None:
@@ -666,10 +809,17 @@ class FakeKernel(Syscalls):
             self.harm.append(f"the counters of {name} were set to 0 by a refused erase: {user}")
             self._show_volumes()
             fail(errno.EBUSY)
+        self._lose(name)
         volume.blocks.clear()
         volume.dirty_of = None
-        self.path(f"dev/{name}").write_bytes(b"")
+        self._cut(name, 0)
         self._show_volumes()
+
+    def _lose(self, name: str) -> None:
+        """The only copy of what was not written back."""
+        if self.volume(name).unwritten:
+            self.harm.append(f"{self.volume(name).unwritten} unwritten blocks of {name} were lost")
+        self.volume(name).unwritten = 0
 
     def _set_lock(self, name: str, locked: bool) -> None:
         self.volume(name).locked = locked
@@ -706,6 +856,7 @@ class FakeKernel(Syscalls):
             user = self._used(f"rd{number}")
             if user:
                 self.harm.append(f"rd{number} was removed while {user}")
+            self._lose(f"rd{number}")
             self._detach(number)
         else:
             volume = self.volumes[number]
@@ -713,7 +864,10 @@ class FakeKernel(Syscalls):
                 fail(errno.EINVAL)
             if size < volume.size and self._used(f"rd{number}"):
                 self.harm.append(f"rd{number} was cut while {self._used(f'rd{number}')}")
+            if size < volume.size and any(at >= size for at in volume.blocks):
+                self.harm.append(f"data of rd{number} were cut off")
             volume.size = size
+            self._cut(f"rd{number}", size)
             self.put(f"sys/block/rd{number}/size", f"{size // SECTOR}\n")
             self._show_volumes()
 
@@ -738,7 +892,9 @@ class FakeKernel(Syscalls):
         command = request & 0xFF
         if command in (2, 12):
             self._dm_answer(
-                fields, buffer, *(self._dm_list() if command == 2 else self._dm_text(name))
+                fields,
+                buffer,
+                *(self._dm_list() if command == 2 else self._dm_text(name, fields[7] & 1 << 4)),
             )
             return
         acts: dict[int, Callable[[], None]] = {
@@ -775,13 +931,21 @@ class FakeKernel(Syscalls):
             answer += (struct.pack("=QI", number, following) + name).ljust(length, b"\0")
         return 0, answer
 
-    def _dm_text(self, name: str) -> tuple[int, bytes]:
+    def _dm_text(self, name: str, table: int) -> tuple[int, bytes]:
         mapping = self._mapping(name)
         if not mapping.live:
             return 0, b""
-        text = self.status_of(mapping).encode() + b"\0"
+        words = self._table_of(mapping) if table else self.status_of(mapping)
+        text = words.encode() + b"\0"
         head = struct.pack("=QQiI16s", 0, mapping.sectors, 0, 40 + len(text), mapping.kind.encode())
         return 1, head + text
+
+    def _table_of(self, mapping: Mapping) -> str:
+        """As the kernel prints it: by numbers, or in words that no table can be made of."""
+        if mapping.kind == "writecache":
+            return " ".join(["s", *mapping.numbers, *mapping.arguments[3:]])
+        source, volume = mapping.arguments[:2]
+        return f"conf:\n\tRapidDisk dev ({volume}), disk dev ({source}) mode (WRITETHROUGH)\n"
 
     def status_of(self, mapping: Mapping) -> str:
         if mapping.kind == "writecache":
@@ -858,8 +1022,10 @@ class FakeKernel(Syscalls):
         assert mode in ("0", "1")
 
     def _check_writecache(self, mapping: Mapping) -> None:
-        ssd, source, cache, block, more = mapping.arguments
-        assert (ssd, block, more) == ("s", "4096", "0")
+        ssd, source, cache, block, count, *options = mapping.arguments
+        assert ssd == "s"
+        assert len(options) == int(count)
+        assert options[::2] in ([], ["max_age"])
         mapping.slaves = [self._kernel_name(source), self._kernel_name(cache)]
         if not self._has_node(source) or self._busy(mapping.source):
             fail(errno.EBUSY)
@@ -870,8 +1036,12 @@ class FakeKernel(Syscalls):
         if mapping.sectors * SECTOR % PAGE:
             fail(errno.EINVAL)
         volume = self.volume(mapping.volume)
-        if volume.dirty_of not in (None, mapping.source):
+        if volume.dirty_of is not None and block != str(PAGE):
+            fail(errno.EINVAL)  # not that of the superblock
+        if volume.dirty_of not in (None, self._identity(mapping.source)):
             self.harm.append(f"blocks of {volume.dirty_of} were written to {mapping.source}")
+        elif volume.unwritten:
+            mapping.dirty, volume.unwritten = volume.unwritten, 0
         elif volume.blocks.get(0, b"\0").strip(b"\0") and volume.dirty_of is None:
             fail(errno.EINVAL)  # no superblock, and not zero
         elif volume.dirty_of is None:
@@ -885,6 +1055,7 @@ class FakeKernel(Syscalls):
         return bool(self._claimed(kernel)) and not self._mapped(kernel)
 
     def _show_mapping(self, mapping: Mapping) -> None:
+        mapping.numbers = [self._number(part) for part in mapping.slaves]
         kernel = mapping.kernel
         block = PAGE if mapping.kind == "writecache" else SECTOR
         self._show_block(kernel, f"{DM_MAJOR}:{mapping.minor}", 0, block)
@@ -919,16 +1090,18 @@ class FakeKernel(Syscalls):
         """A writecache writes its superblock when its table is loaded."""
         volume = self.volume(mapping.volume)
         volume.used += 64 * PAGE
-        volume.blocks[0] = b"SUPERBLOCK"
-        volume.dirty_of = mapping.source
+        self._leave_blocks(mapping)
+        volume.unwritten = 0
         self._show_volumes()
 
     def _dm_remove(self, name: str) -> None:
         mapping = self._mapping(name)
         if mapping.kernel in self.descriptors.values() or self._used(mapping.kernel):
             fail(errno.EBUSY)
-        if mapping.dirty:
-            self.harm.append(f"{mapping.dirty} blocks of {mapping.source} were never written back")
+        if mapping.armed and not mapping.failed:
+            mapping.dirty = 0
+        if mapping.slaves:
+            self._leave_blocks(mapping)
         del self.maps[name]
         if not mapping.slaves:
             return
@@ -941,7 +1114,12 @@ class FakeKernel(Syscalls):
 
     def _dm_message(self, name: str, text: str) -> None:
         mapping = self._mapping(name)
-        if not mapping.live or text != "flush" or mapping.kind != "writecache":
+        if not mapping.live or mapping.kind != "writecache":
+            fail(errno.EINVAL)
+        if text == "flush_on_suspend":
+            mapping.armed = True
+            return
+        if text != "flush":
             fail(errno.EINVAL)
         if mapping.failed:
             fail(errno.EIO)
@@ -1124,7 +1302,8 @@ class FakeKernel(Syscalls):
                 if path.is_symlink():
                     found[below] = f"-> {os.readlink(path)}"
                 elif path.is_file():
-                    found[below] = path.read_bytes()[:PAGE].decode("latin-1")
+                    with open(path, "rb") as file:
+                        found[below] = file.read(PAGE).decode("latin-1")
                 else:
                     found[below] = ""
         found["dm"] = " ".join(sorted(self.maps))

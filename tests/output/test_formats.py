@@ -80,8 +80,8 @@ def test_names_alone(name: str) -> None:
         ("json", '{"schema": "rdctl.rapiddisk.volume/1", "items": [], "complete": true}\n'),
         ("yaml", "schema: rdctl.rapiddisk.volume/1\nitems: []\ncomplete: true\n"),
         ("ndjson", ""),
-        ("csv", "device,size,usage,locked\n"),
-        ("tsv", "device\tsize\tusage\tlocked\n"),
+        ("csv", "device,size,usage,locked,unwritten\n"),
+        ("tsv", "device\tsize\tusage\tlocked\tunwritten\n"),
         ("name", ""),
         ("table", ""),
     ],
@@ -143,6 +143,7 @@ Size        67108864
 Usage       1069056
 High water  1048576
 Locked      no
+Unwritten   0
 Users
   KIND    NAME                               FREED BY
   cache   rc-wt_sdb                          rdctl rapiddisk cache remove rc-wt_sdb
@@ -363,7 +364,7 @@ def test_a_report_in_every_format() -> None:
         (Change("set", "lab", True, True), "lab set"),
         (
             Change("unlock", "rd1", True, None),
-            "rd1 unlocked, as the server says; it cannot be seen from here",
+            "rd1 unlocked (reported, not verified)",
         ),
     ],
 )

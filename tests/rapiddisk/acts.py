@@ -69,7 +69,7 @@ ACTS = {
     "unlock": Act(locked, "unlock rd0", 1),
     "lock": Act(empty, "lock rd0 rd1", 2),
     "cache create": Act(empty, "cache create rd0 vdb", 3),
-    "cache create writeback": Act(empty, "cache create rd0 vdb --policy writeback --yes", 3),
+    "cache create writeback": Act(empty, "cache create rd0 vdb --policy writeback --yes", 4),
     "cache create over data": Act(filled, "cache create rd0 vdb --discard-contents --yes", 4),
     "cache remove": Act(cached, "cache remove rc-wt_vdb --yes", 1),
     "cache remove writeback": Act(dirty, "cache remove rc-wb_vdb --yes", 3),

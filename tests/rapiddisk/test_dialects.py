@@ -96,6 +96,7 @@ def test_volumes_look_the_same_in_every_dialect(rdctl: Program, daemon: Daemon) 
                 "size": size,
                 "usage": None if below_9(daemon) else 4096 * n,
                 "locked": None if below_9(daemon) else False,
+                "unwritten": None,
             }
             for n in (0, 1, 2, 3, 10)
         ],

@@ -619,11 +619,13 @@ def test_no_nvmet(rdctl: Program, words: tuple[str, ...]) -> None:
     ran = rdctl("--local", "rapiddisk", *words, "--json")
     assert (ran.code, ran.json["error"]["code"]) == (6, "module-missing")
     assert "modprobe nvmet" in ran.err
+    # Where the kernel has no NVMe target nothing is exported.
+    assert rdctl("--local", "rapiddisk", "resize", "rd0", "8M", "--yes").code == 0
     kernel.make_folder("sys/module/nvmet")
     ran = rdctl("--local", "rapiddisk", *words)
     assert ran.code == 6
     assert "mount -t configfs none /sys/kernel/config" in ran.err
-    assert rdctl("--local", "rapiddisk", "remove", "rd0", "--yes").code == 0
+    assert rdctl("--local", "rapiddisk", "remove", "rd0", "--yes").code == 4
 
 
 def test_exports_need_no_module_rapiddisk(rdctl: Program) -> None:

@@ -97,7 +97,7 @@ USES = {
     "open": Use(
         lambda k, d: k.open_by(1234, "dd", f"/dev/{d}"),
         "process 1234 (dd) has it open",
-        "kill 1234",
+        "ps -fp 1234",
         "open",
     ),
 }
@@ -176,7 +176,7 @@ def test_an_unknown_holder_is_told_as_such(kernel: FakeKernel, volumes: Local) -
     for act in ("remove", "flush"):
         ran = volumes("rapiddisk", act, "rd0", "--yes")
         assert ran.code == 4
-        assert "rd0 cannot be claimed: somebody uses it" in ran.err
+        assert "rd0 is in use: it is held exclusively by the kernel" in ran.err
     assert kernel.steps == 0
 
 
@@ -283,8 +283,8 @@ def test_who_opens_it_after_all_was_checked_is_named(
     ran = volumes("rapiddisk", "cache", "remove", "rc-wt_vdb", "--yes")
     assert ran.code == 4
     assert (
-        "rc-wt_vdb was not removed: process 5 (dd) has it open\n  Free it first: kill 5\n"
-        in ran.err
+        "rc-wt_vdb was not removed: process 5 (dd) has it open\n"
+        "  Let it close the device first; to look at it: ps -fp 5\n" in ran.err
     )
     assert kernel.snapshot()["dm"] == "rc-wt_vdb"
     assert rdctl.slept == []
@@ -298,7 +298,7 @@ def test_an_unseen_user_is_waited_for_a_moment(
         kernel.fail_at(step, errno.EBUSY)
     ran = volumes("rapiddisk", "cache", "remove", "rc-wt_vdb", "--yes")
     assert ran.code == 4
-    assert "rc-wt_vdb was not removed: somebody uses it" in ran.err
+    assert "rc-wt_vdb was not removed: in use" in ran.err
     assert 2 < sum(rdctl.slept) < 10
 
 
@@ -429,7 +429,7 @@ def test_what_is_not_seen_without_root_is_null_and_said(kernel: FakeKernel, volu
     item = ran.json["item"]
     assert (ran.code, item["high_water"], item["users"]) == (0, None, [])
     assert "open" not in item["users_seen"]
-    assert "seen by root only" in ran.err
+    assert "only root can see the high-water mark" in ran.err
     ran = volumes("rapiddisk", "cache", "stats")
     assert ran.code == 0
     kernel.map_cache("rc-wt_vdb", "rd0", "vdb")

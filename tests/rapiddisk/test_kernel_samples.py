@@ -102,6 +102,7 @@ def test_volumes(rdctl: Program, sample: dict[str, str]) -> None:
             "size": row["size"],
             "usage": int(usage[row["device"]]),
             "locked": row["status"] == "locked",
+            "unwritten": None,
         }
         for row in by_device(recorded(sample, "-l")["rapiddisk"])
     ]
@@ -111,6 +112,11 @@ def test_caches(rdctl: Program, sample: dict[str, str]) -> None:
     rows = listed(rdctl, "cache", "list")
     told = sample["rapiddisk -l -j (9.2.0)"]
     caches = [] if "Unable" in told else recorded(sample, "-l")["rapiddisk_cache"]
+    for row in rows:
+        assert row.pop("kernel").startswith("dm-")
+        assert (
+            row.pop("dirty") is row.pop("writeback_seconds") is row.pop("flush_on_suspend") is None
+        )
     assert rows == [
         {
             "device": row["device"],
@@ -120,6 +126,7 @@ def test_caches(rdctl: Program, sample: dict[str, str]) -> None:
                 f"/sys/block/{row['source']}/dm/name (-r--r--r-- root:root)", row["source"]
             ).strip(),
             "policy": row["mode"],
+            "source_kernel": row["source"],
         }
         for row in by_device(caches)
     ]

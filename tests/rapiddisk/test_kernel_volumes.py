@@ -38,9 +38,9 @@ def test_the_list(kernel: FakeKernel, local: Local) -> None:
     kernel.write_data("rd2", b"x" * 5000)
     local("rapiddisk", "lock", "rd10")
     assert rows(local("rapiddisk", "list", "--json")) == [
-        {"device": "rd0", "size": 8 * MIB, "usage": 0, "locked": False},
-        {"device": "rd2", "size": 8 * MIB, "usage": 2 * PAGE, "locked": False},
-        {"device": "rd10", "size": 8 * MIB, "usage": 0, "locked": True},
+        {"device": "rd0", "size": 8 * MIB, "usage": 0, "locked": False, "unwritten": 0},
+        {"device": "rd2", "size": 8 * MIB, "usage": 2 * PAGE, "locked": False, "unwritten": 0},
+        {"device": "rd10", "size": 8 * MIB, "usage": 0, "locked": True, "unwritten": 0},
     ]
 
 
@@ -74,7 +74,7 @@ def test_a_list_that_the_kernel_cuts(kernel: FakeKernel, local: Local, root: boo
         assert ran.err == ""
     else:
         assert 50 < len(unseen) < 150
-        assert f"the usage of {len(unseen)} volumes is not shown" in ran.err
+        assert f"usage of {len(unseen)} volumes is unknown" in ran.err
 
 
 def test_a_thousand_volumes_cost_little_more_than_ten(rdctl: Program) -> None:
@@ -151,7 +151,9 @@ def test_create_with_a_number(kernel: FakeKernel, local: Local) -> None:
     ran = local("rapiddisk", "create", "8M", "--number", "1048575", "--json")
     assert ran.json["results"][0]["target"] == "rd1048575"
     again = local("rapiddisk", "create", "8M", "--number", "1048575", "--json")
-    assert (again.code, again.json["errors"][0]["code"]) == (4, "exists")
+    assert (again.code, again.json["results"][0]["changed"]) == (0, False)
+    other = local("rapiddisk", "create", "9M", "--number", "1048575", "--json")
+    assert (other.code, other.json["errors"][0]["code"]) == (4, "exists")
     assert len(kernel.volumes) == 1
     for wrong in (("--number", "1048576"), ("--number", "1", "--count", "2"), ("--number", "x")):
         assert local("rapiddisk", "create", "8M", *wrong).code == 2

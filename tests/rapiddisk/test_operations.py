@@ -150,13 +150,18 @@ def test_an_export_of_nothing_is_in_nobodys_way(rdctl: Program) -> None:
         assert ask(rdctl, daemon, "remove", "rd0", "--yes").code == 0
 
 
-@pytest.mark.parametrize("route", ["listRapidDiskVolumes", "listAllNVMeTargets"])
-def test_what_cannot_be_seen_is_not_taken_for_nothing(rdctl: Program, route: str) -> None:
+@pytest.mark.parametrize(
+    ("route", "exit", "code"),
+    [("listRapidDiskVolumes", 1, "failed"), ("listAllNVMeTargets", 4, "unguarded")],
+)
+def test_what_cannot_be_seen_is_not_taken_for_nothing(
+    rdctl: Program, route: str, exit: int, code: str
+) -> None:
     with Daemon(volumes={"rd0": Volume(64)}) as daemon:
         message = "search_cache_targets: readlink: Invalid argument"
         daemon.instead[route] = json({"status": "Failed", "message": message})
         ran = ask(rdctl, daemon, "remove", "rd0", "--yes", "--json")
-        assert (ran.code, problem(ran)["code"], daemon.changes) == (1, "failed", [])
+        assert (ran.code, problem(ran)["code"], daemon.changes) == (exit, code, [])
 
 
 # --- contents ----------------------------------------------------------------------------------
@@ -180,7 +185,7 @@ def test_a_map_that_fails_after_the_erasure_says_what_is_gone(
     )
     argv = ("cache", "create", "rd4", "sda", "--discard-contents", "--yes", "--json")
     error = problem(ask(rdctl, daemon, *argv))
-    assert error["message"] == "Unable to create map.; rd4 had been erased by then"
+    assert error["message"] == "Unable to create map.; rd4 had already been erased"
 
 
 def test_below_9_nobody_knows_whether_a_volume_holds_data(rdctl: Program) -> None:
@@ -389,14 +394,12 @@ def test_for_an_unknown_name_those_that_are_there_are_named(rdctl: Program, daem
     for argv in (("list", "rd11"), ("show", "rd11"), ("lock", "rd11"), ("resize", "rd11", "64")):
         ran = ask(rdctl, daemon, *argv, "--json")
         assert (ran.code, daemon.changes) == (3, [])
-        assert problem(ran)["hint"].startswith("There is rd0, rd1, rd2, ")
+        assert problem(ran)["hint"].startswith("Existing volumes: rd0, rd1, rd2, ")
     ran = ask(rdctl, daemon, "cache", "stats", "rc-wt_sdc", "--json")
     assert ran.code == 3
     assert "Did you mean rc-wt_sdb?" in problem(ran)["hint"]
     daemon.volumes.clear()
-    assert (
-        problem(ask(rdctl, daemon, "show", "rd0", "--json"))["hint"] == "There is no volume at all."
-    )
+    assert problem(ask(rdctl, daemon, "show", "rd0", "--json"))["hint"] == "No volumes exist."
 
 
 def test_a_failure_in_the_middle_does_not_stop_the_others(rdctl: Program, daemon: Daemon) -> None:

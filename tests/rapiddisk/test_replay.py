@@ -15,6 +15,7 @@ import pytest
 from rdctl.effects import Effects
 from rdctl.errors import RdctlError
 from rdctl.output.render import as_data
+from rdctl.rapiddisk.model import Device, Writeback
 from rdctl.rapiddisk.rest import Rest
 from rdctl.transport import Transport
 from tests.fakes.faults import Connection, FaultServer
@@ -152,6 +153,10 @@ def test_every_recording_is_understood(recorded: Recorded) -> None:
     assert len(all_of_them) == 649
 
 
+def mapped(rest: Rest, volume: str, source: str, policy: str) -> None:
+    rest.map(volume, Device(source, None, source), policy, "", Writeback(), None)
+
+
 _ACTS: tuple[tuple[str, Callable[..., Callable[[Rest], Any]]], ...] = (
     (r"createRapidDisk/([0-9]+)", lambda mib: lambda rest: rest.create(int(mib), None)),
     (r"resizeRapidDisk/(rd[0-9]+)/([0-9]+)", lambda v, m: lambda r: r.resize(v, int(m), "data")),
@@ -162,11 +167,11 @@ _ACTS: tuple[tuple[str, Callable[..., Callable[[Rest], Any]]], ...] = (
     (r"removeRapidDiskCache/(rc-[a-z_]+)", lambda c: lambda rest: rest.unmap(c, "cache")),
     (
         r"createRapidDiskCache/(rd[0-9]+)/([a-z0-9-]+)/(write-through|write-around)",
-        lambda v, s, policy: lambda rest: rest.map(v, s, policy, None),
+        lambda v, s, policy: lambda rest: mapped(rest, v, s, policy),
     ),
     (
         r"createRapidDiskCache/(rd[0-9]+)/([a-z0-9-]+)/write-?back",
-        lambda v, s: lambda rest: rest.map(v, s, "writeback", None),
+        lambda v, s: lambda rest: mapped(rest, v, s, "writeback"),
     ),
 )
 

@@ -272,7 +272,6 @@ def test_only_a_writeback_cache_may_take_its_time_to_go() -> None:
         (("nvmet", "port", "list"), "listAllNVMePorts", 3),
         (("nvmet", "list"), "listAllNVMeTargets", 1),
         (("show", "rd0"), "listAllNVMeTargets", 1),
-        (("remove", "rd0", "--yes"), "listAllNVMeTargets", 1),
         (("remove", "rd0", "--yes"), "removeRapidDisk", 1),
         (("create", "64"), "createRapidDisk", 1),
     ],
@@ -643,3 +642,127 @@ def test_targets_and_sizes_come_out_as_they_should(rdctl: Program) -> None:
         assert (target["device"], target["ports"][0]["port"]) == ("/dev/rd0", 7)
         (volume,) = ask(rdctl, daemon, "list", "--json").json["items"]
         assert volume["size"] == 64 * MIB
+
+
+# --- exports that are not seen ------------------------------------------------------------------
+
+HEAD = b"HTTP/1.1 200 OK\r\n"
+UNSEEN = {
+    "cut in a header": faults.raw(HEAD + b"Content-Ty"),
+    "cut between headers": faults.raw(HEAD),
+    "cut before the end": faults.raw(HEAD + b"Content-Length: 2\r\n"),
+    "nothing": faults.raw(HEAD + b"Content-Length: 0\r\n\r\n"),
+    "unsupported": json({"status": "Unsupported"}),
+    "unsupported by 9": json({"status": "Failed", "message": "Unsupported."}),
+    "half a body": faults.raw(HEAD + b"Content-Length: 90\r\n\r\n{"),
+    "no JSON": faults.raw(HEAD + b"Content-Length: 3\r\n\r\nyes"),
+    "another shape": json({"targets": 1}),
+}
+
+
+@pytest.mark.parametrize("fault", UNSEEN.values(), ids=UNSEEN)
+@pytest.mark.parametrize("verb", [("remove",), ("flush",), ("resize", "8M")], ids=lambda v: v[0])
+def test_exports_that_are_not_seen_refuse(
+    rdctl: Program, verb: tuple[str, ...], fault: Behaviour
+) -> None:
+    """A reply that says nothing is not the reply that there are none."""
+    name, *more = verb
+    with Daemon(volumes={"rd0": Volume(64)}) as daemon:
+        daemon.instead["listAllNVMeTargets"] = fault
+        words = (name, "rd0", *more, "--yes", "--json")
+        for override in ((), ("--force",), ("--unseen", "caches")):
+            ran = ask(rdctl, daemon, *words, *override)
+            assert ran.code == 4, ran
+            document = ran.json
+            error = document["errors"][0] if "errors" in document else document["error"]
+            assert error["code"] == "unguarded"
+            assert "rd0: cannot tell whether it is exported" in ran.err
+            assert "--unseen exports" in ran.err
+        assert daemon.changes == []
+        assert ask(rdctl, daemon, *words, "--unseen", "exports").code == 0
+        assert len(daemon.changes) == 1
+
+
+@pytest.mark.parametrize("fault", list(UNSEEN.values())[:3], ids=list(UNSEEN)[:3])
+def test_headers_without_an_end_are_no_reply(rdctl: Program, fault: Behaviour) -> None:
+    with Daemon(volumes={"rd0": Volume(64)}) as daemon:
+        for route, words in (
+            ("listAllNVMeTargets", ("nvmet", "list")),
+            ("listRapidDiskVolumes", ("list",)),
+            ("checkServiceStatus", ("status",)),
+        ):
+            daemon.instead[route] = fault
+            assert ask(rdctl, daemon, *words).code == 9
+        # A change was sent, and the rest of its reply is lost.
+        del daemon.instead["listRapidDiskVolumes"]
+        daemon.instead["lockRapidDisk"] = fault
+        assert ask(rdctl, daemon, "lock", "rd0").code == 10
+
+
+def test_a_daemon_that_cannot_export_is_told_by_another_reply(rdctl: Program) -> None:
+    """7.x answers what it does not know with nothing; no other daemon may be taken for one."""
+    nothing = faults.raw(HEAD + b"Content-Length: 0\r\n\r\n")
+    for version, code in (("7.2.1", 0), ("8.2.0", 4), ("9.2.0", 4)):
+        with Daemon(volumes={"rd0": Volume(64)}) as daemon:
+            daemon.instead["listAllNVMeTargets"] = nothing
+            daemon.instead["checkServiceStatus"] = json({"status": "OK", "version": version})
+            assert ask(rdctl, daemon, "remove", "rd0", "--yes").code == code, version
+    with Daemon(volumes={"rd0": Volume(64)}) as daemon:
+        daemon.instead["listAllNVMeTargets"] = nothing
+        daemon.instead["checkServiceStatus"] = faults.close()
+        assert ask(rdctl, daemon, "remove", "rd0", "--yes").code == 4
+
+
+def test_what_a_daemon_never_shows_is_said(rdctl: Program) -> None:
+    """It does not refuse: it stands in the question, and in users_seen."""
+    with Daemon(volumes={"rd0": Volume(64)}) as daemon:
+        ran = ask(rdctl, daemon, "remove", "rd0", tty=True, stdin=b"n\n")
+        assert "not checked: mounts, swap, loop devices, open files" in ran.err
+        item = ask(rdctl, daemon, "show", "rd0", "--json").json["item"]
+        assert item["users_seen"] == ["cache", "export"]
+    with Daemon(volumes={"rd0": Volume(64)}, targets=None) as daemon:
+        ran = ask(rdctl, daemon, "remove", "rd0", tty=True, stdin=b"n\n")
+        assert "not checked: exports, mounts" in ran.err
+        item = ask(rdctl, daemon, "show", "rd0", "--json").json["item"]
+        assert item["users_seen"] == ["cache"]
+
+
+def test_a_cache_below_another_one_over_rest(rdctl: Program) -> None:
+    """The daemon calls the lower one dm-1; the upper one's name links them, and goes first."""
+    caches = {"rc-wt_vdb": Cache("rd0", "vdb"), "rc-wb_rc-wt_vdb": Cache("rd1", "dm-1")}
+    with Daemon(volumes={"rd0": Volume(64), "rd1": Volume(64)}, caches=caches) as daemon:
+        ran = ask(rdctl, daemon, "cache", "remove", "rc-wt_vdb", "--yes")
+        assert (ran.code, "rc-wb_rc-wt_vdb maps it" in ran.err) == (4, True)
+        ran = ask(rdctl, daemon, "cache", "remove", *caches, "--yes")
+        assert ran.code == 0, ran
+        assert daemon.changes == [
+            "removeRapidDiskCache/rc-wb_rc-wt_vdb",
+            "removeRapidDiskCache/rc-wt_vdb",
+        ]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("cache", "create", "rd0", "vdb", "--adopt", "--yes"),
+        ("cache", "create", "rd0", "vdb", "--name", "rc-wt_x"),
+        ("cache", "create", "rd0", "vdb", "--policy", "writeback", "--max-age", "9", "--yes"),
+        ("create", "64", "--number", "0"),
+    ],
+)
+def test_what_only_the_machine_itself_can_do(rdctl: Program, words: tuple[str, ...]) -> None:
+    with Daemon(volumes={"rd0": Volume(64)}) as daemon:
+        assert ask(rdctl, daemon, *words).code == 11
+        assert daemon.changes == []
+
+
+@pytest.mark.parametrize(
+    "path", ["/dev/./rd0", "/dev//rd0", "/dev/mapper/../rd0", "/dev/disk/by-id/dm-name-rc-wt_vdb"]
+)
+def test_an_export_by_another_spelling(rdctl: Program, path: str) -> None:
+    caches = {"rc-wt_vdb": Cache("rd1", "vdb")}
+    volumes = {"rd0": Volume(64), "rd1": Volume(64)}
+    with Daemon(volumes=volumes, caches=caches, targets=[Target("nqn.a", path)]) as daemon:
+        words = ("cache", "remove", "rc-wt_vdb") if "wt" in path else ("remove", "rd0")
+        assert ask(rdctl, daemon, *words, "--yes").code == 4
+        assert daemon.changes == []

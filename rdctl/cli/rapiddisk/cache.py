@@ -6,12 +6,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.arguments import FORCE, names
+from rdctl.cli.arguments import names
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.rapiddisk.overrides import overriding
+from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.model import POLICIES
 
 if TYPE_CHECKING:
+    from rdctl.rapiddisk.guards import Overrides
     from rdctl.result import Listing, Report
     from rdctl.sites import Site
 
@@ -45,7 +48,9 @@ group = LazyGroup(
 def list_caches(site: Site) -> Listing:
     """List caches.
 
-    Each with its volume, the disk behind it, and its policy."""
+    Each with its volume, the disk behind it, and its policy. Of writeback caches root sees what is
+    not on the disk yet (DIRTY), and an estimate of the time to write it there, from how fast the
+    disk was so far."""
     return site.rapiddisk.caches()
 
 
@@ -78,32 +83,61 @@ def stats(site: Site, caches: list[str] | None) -> Listing:
     ],
 )
 @click.argument("volume")
-@click.argument("source")
+@click.argument("source", required=False)
 @click.option(
     "--policy",
     type=click.Choice(POLICIES),
-    default="write-through",
-    show_default=True,
-    help="What happens on a write.",
+    help="What happens on a write: write-through if not set.",
 )
+@click.option(
+    "--name", metavar="NAME", help="The cache's name, rc-wt_..., rc-wa_... or rc-wb_...; locally."
+)
+@click.option(
+    "--max-age",
+    type=click.IntRange(1, 86400),
+    metavar="SECONDS",
+    help="Write back what is older; 300 if not set. Of writeback caches, locally.",
+)
+@click.option("--adopt", is_flag=True, help="Map a former writeback cache again, unformatted.")
 @click.option("--discard-contents", is_flag=True, help="Erase what the volume holds first.")
-@FORCE
+@overriding
 def create(
-    site: Site, volume: str, source: str, policy: str, discard_contents: bool, force: bool
+    site: Site,
+    volume: str,
+    source: str | None,
+    policy: str | None,
+    name: str | None,
+    max_age: int | None,
+    adopt: bool,
+    overrides: Overrides,
 ) -> Report:
     """Let a volume cache a disk.
 
-    The cached disk appears as /dev/mapper/rc-wt_SOURCE (rc-wa_, rc-wb_): use that from now on.
-    write-through writes to both, write-around to the disk alone, writeback to the volume first:
-    what was not written back is lost with the power, so it asks. A volume that holds data is
-    refused without --discard-contents.
+    The cached disk appears as /dev/mapper/rc-wt_SOURCE (rc-wa_, rc-wb_), or under --name: use that
+    from now on. write-through writes to both, write-around to the disk alone, writeback to the
+    volume first: what was not written back is lost with the power, so it asks. A volume that holds
+    data is refused without --discard-contents.
 
     On the machine itself a disk that the policy does not support is refused. No policy supports a
     read-only one. write-through and write-around require logical blocks of 512 bytes. writeback
     requires a size that is a multiple of 4 KiB, and contents with blocks of at least 4 KiB: not a
     partition table of the whole disk, nor a file system with smaller blocks or sectors (ext2, ext3,
-    ext4, XFS, FAT, exFAT, NTFS). Unknown contents cause a warning."""
-    return site.rapiddisk.map_cache(volume, source, policy, discard_contents, force)
+    ext4, XFS, FAT, exFAT, NTFS). Unknown contents cause a warning.
+
+    --adopt maps a writeback cache whose disk was away, or that was unmapped, over its disk again:
+    nothing is formatted, and `cache remove` then writes back what it holds. The volume does not say
+    which disk is its own; where it was made by rdctl since the last boot that is known, and SOURCE
+    may be left out. Only on the machine itself."""
+    if adopt:
+        if policy not in (None, "writeback"):
+            raise RdctlError(Code.USAGE, f"--adopt is for writeback caches, not for {policy} ones")
+        if overrides.discard:
+            raise RdctlError(Code.USAGE, "--adopt and --discard-contents exclude each other")
+        return site.rapiddisk.adopt_cache(volume, source, overrides, name=name, max_age=max_age)
+    if source is None:
+        raise RdctlError(Code.USAGE, "missing argument SOURCE: only --adopt goes without it")
+    policy = policy or "write-through"
+    return site.rapiddisk.map_cache(volume, source, policy, overrides, name=name, max_age=max_age)
 
 
 @verb(
@@ -114,14 +148,15 @@ def create(
     ],
 )
 @names("cache")
-@FORCE
-def remove(site: Site, caches: list[str], force: bool) -> Report:
+@overriding
+def remove(site: Site, caches: list[str], overrides: Overrides) -> Report:
     """Take caches off their disks.
 
     Asks first, since the device below /dev/mapper goes; what uses it has to end before. A
-    writeback cache is written back first, however long it takes, so nothing is lost. The volume
-    stays, and keeps the cached blocks until it is erased."""
-    return site.rapiddisk.unmap_caches(caches, force)
+    writeback cache is written back first, however long it takes, so nothing is lost, and its volume
+    is erased then. Other volumes keep the cached blocks until they are erased. Of caches on top of
+    each other the upper one goes first."""
+    return site.rapiddisk.unmap_caches(caches, overrides)
 
 
 @verb(
@@ -136,7 +171,7 @@ def remove(site: Site, caches: list[str], force: bool) -> Report:
 def sync(site: Site, caches: list[str]) -> Report:
     """Write back what writeback caches hold.
 
-    The caches stay. `dirty` tells how many blocks are not on the disk after that: 0, unless
-    somebody writes at that moment. Other caches never hold what their disk does not. Only on the
-    machine itself."""
+    The caches stay. Blocks that are still not on the disk after that, since the cache is written to
+    at that moment, are an error that says how many. Other caches never hold what their disk does
+    not. Only on the machine itself."""
     return site.rapiddisk.sync_caches(caches)

@@ -8,6 +8,7 @@ import click
 
 from rdctl.cli.command import HERE, verb
 from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.rapiddisk.overrides import UNSEEN
 from rdctl.errors import Code, RdctlError
 
 if TYPE_CHECKING:
@@ -94,8 +95,14 @@ def list_targets(site: Site, incomplete: bool) -> Listing:
     help="A host that may connect; repeat as needed.",
 )
 @click.option("--any-host", is_flag=True, help="Let every host connect.")
+@UNSEEN
 def export(
-    site: Site, device: str, ports: tuple[int, ...], hosts: tuple[str, ...], any_host: bool
+    site: Site,
+    device: str,
+    ports: tuple[int, ...],
+    hosts: tuple[str, ...],
+    any_host: bool,
+    unseen: tuple[str, ...],
 ) -> Report:
     """Offer a volume or a cache to other machines.
 
@@ -104,7 +111,9 @@ def export(
     device that is locked or in use is not exported. Only on the machine itself."""
     if bool(hosts) == any_host:
         raise RdctlError(Code.USAGE, "name the hosts with --host, or say --any-host")
-    return site.rapiddisk.exports.export(device, ports, hosts, any_host)
+    from rdctl.rapiddisk.guards import Overrides
+
+    return site.rapiddisk.exports.export(device, ports, hosts, any_host, Overrides(unseen=unseen))
 
 
 @verb(

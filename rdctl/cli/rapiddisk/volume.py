@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.arguments import FORCE, MIB, names
+from rdctl.cli.arguments import MIB, names
 from rdctl.cli.command import HERE, verb
+from rdctl.cli.rapiddisk.overrides import DISCARD, overriding
 from rdctl.errors import Code, RdctlError
 
 if TYPE_CHECKING:
+    from rdctl.rapiddisk.guards import Overrides
     from rdctl.result import Item, Listing, Report
     from rdctl.sites import Site
 
@@ -66,7 +68,8 @@ def list_volumes(site: Site, volumes: list[str] | None) -> Listing:
     """List volumes.
 
     All of them, or those that are named: an unknown name is exit 3. USAGE is the memory that one
-    takes by now."""
+    takes by now. UNWRITTEN, where there is any, is what a writeback cache has not written to its
+    disk; root sees it on the machine itself."""
     return site.rapiddisk.volumes(volumes)
 
 
@@ -85,7 +88,7 @@ def show(site: Site, volume: str) -> Item:
 
     A remote daemon shows caches and NVMe-oF exports; mounts, swap, loop devices and, by root,
     open files can be seen on that machine only. users_seen tells which were looked for."""
-    return site.rapiddisk.volume(volume)
+    return site.rapiddisk.volume(volume, site.warn)
 
 
 @verb(
@@ -128,15 +131,17 @@ def create(
 @click.argument("volume")
 @click.argument("size", type=MIB)
 @overcommit
-@FORCE
-def resize(site: Site, volume: str, size: int, overcommit: bool, force: bool) -> Report:
+@DISCARD
+@overriding
+def resize(site: Site, volume: str, size: int, overcommit: bool, overrides: Overrides) -> Report:
     """Change the size of a volume.
 
-    Growing keeps all data. Shrinking asks first, since what lies beyond the new end is lost; below
-    the highest byte ever written the kernel refuses it. A volume that is locked is not resized, nor
+    Growing keeps all data. Shrinking asks first, since what lies beyond the new end is lost; on
+    this machine itself anything but zeros there is refused without --discard-contents. Below the
+    highest byte ever written the kernel refuses it. A volume that is locked is not resized, nor
     one that is in use; on this machine itself one that is in use can grow, and NVMe-oF clients are
     told its new size."""
-    return site.rapiddisk.resize(volume, size, overcommit, force)
+    return site.rapiddisk.resize(volume, size, overcommit, overrides)
 
 
 @verb(
@@ -147,14 +152,16 @@ def resize(site: Site, volume: str, size: int, overcommit: bool, force: bool) ->
     ],
 )
 @names("volume")
-@FORCE
-def flush(site: Site, volumes: list[str], force: bool) -> Report:
+@DISCARD
+@overriding
+def flush(site: Site, volumes: list[str], overrides: Overrides) -> Report:
     """ERASE volumes: all their data are lost.
 
     It is no sync: afterwards a volume reads as zeros, takes no memory, and has its size still.
     Asks first. A volume that is locked, cached with, exported, or seen to be in use in any other
-    way is not erased."""
-    return site.rapiddisk.flush(volumes, force)
+    way is not erased, nor one of which that could not be seen (--unseen). What a writeback cache
+    has not written to its disk is kept without --discard-contents."""
+    return site.rapiddisk.flush(volumes, overrides)
 
 
 @verb(
@@ -165,13 +172,16 @@ def flush(site: Site, volumes: list[str], force: bool) -> Report:
     ],
 )
 @names("volume")
-@FORCE
-def remove(site: Site, volumes: list[str], force: bool) -> Report:
+@DISCARD
+@overriding
+def remove(site: Site, volumes: list[str], overrides: Overrides) -> Report:
     """Remove volumes with all their data.
 
     Asks first: the data cannot be brought back. A volume that is locked, cached with, exported, or
-    seen to be in use in any other way is not removed."""
-    return site.rapiddisk.remove(volumes, force)
+    seen to be in use in any other way is not removed, nor one of which that could not be seen
+    (--unseen). What a writeback cache has not written to its disk is kept without
+    --discard-contents."""
+    return site.rapiddisk.remove(volumes, overrides)
 
 
 @verb(

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rdctl.effects import Effect, Effects, Syscalls, ioctl
+from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs
 
 _HIGH_WATER = 0x0529  # u64, sectors
@@ -16,11 +17,16 @@ _SET_READ_ONLY = 0x125D  # BLKROSET
 PAGE = 4096
 
 
-class BlockDevices:
-    """Asks and changes single devices by name. Raises OSError."""
+# Large enough for the speed of memory, small enough to be held twice.
+_PIECE = 1 << 20
 
-    def __init__(self, sysfs: Sysfs, calls: Syscalls, effects: Effects) -> None:
+
+class BlockDevices:
+    """Asks and changes single devices by the kernel's name. Raises OSError."""
+
+    def __init__(self, sysfs: Sysfs, calls: Syscalls, effects: Effects, devices: Devices) -> None:
         self._sysfs = sysfs
+        self._devices = devices
         self._calls = calls
         self._effects = effects
 
@@ -40,17 +46,33 @@ class BlockDevices:
         )
         return int.from_bytes(answer, "little")
 
-    def is_blank(self, volume: str) -> bool:
-        """Whether its first 4 KiB are zeros: there file systems and write-back caches begin."""
-        with self.reading(volume) as read:
-            return not any(read(0, PAGE))
+    def is_empty_behind(self, volume: str, start: int, end: int) -> bool:
+        """Whether a volume holds nothing but zeros between two bytes. Its counters are no sign: a
+        refused erase sets them to 0 and keeps the data."""
+        zeros = bytes(_PIECE)
+        with self._opened(volume) as descriptor:
+            for offset in range(start, end, _PIECE):
+                size = min(_PIECE, end - offset)
+                piece = os.pread(descriptor, size, offset)
+                if piece != (zeros if len(piece) == _PIECE else bytes(len(piece))):
+                    return False
+                os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
+        return True
 
     @contextmanager
-    def reading(self, name: str) -> Iterator[Callable[[int, int], bytes]]:
-        """Reads of a device by offset and size."""
-        descriptor = self._calls.open_device(self._path(name))
-        try:
+    def reading(self, device: str) -> Iterator[Callable[[int, int], bytes]]:
+        """What reads from the open device, by offset and size."""
+        with self._opened(device) as descriptor:
             yield lambda offset, size: os.pread(descriptor, size, offset)
+
+    @contextmanager
+    def _opened(self, device: str) -> Iterator[int]:
+        """A descriptor for reading. What an earlier reader left in the page cache is dropped: a
+        mapping writes past it."""
+        descriptor = self._calls.open_device(self._path(device))
+        try:
+            os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+            yield descriptor
         finally:
             self._calls.close(descriptor)
 
@@ -84,4 +106,4 @@ class BlockDevices:
         )
 
     def _path(self, name: str) -> str:
-        return self._sysfs.path(self._sysfs.node(name))
+        return self._sysfs.path(self._devices.node(name))

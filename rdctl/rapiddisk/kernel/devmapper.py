@@ -23,6 +23,8 @@ _NAME = struct.Struct("=Q I")
 _FIRST = 0xC138FD00
 _LIST, _CREATE, _REMOVE, _RESUME, _LOAD, _STATUS, _MESSAGE = 2, 3, 4, 6, 9, 12, 14
 _BUFFER_FULL = 1 << 8
+# The arguments of the targets in place of their status.
+_TABLE = 1 << 4
 # For udev, in the high half of event_nr: the event comes from who made the device, so its rules
 # make /dev/mapper/NAME and keep it at later events.
 _PRIMARY_SOURCE = 0x0040 << 16
@@ -50,22 +52,29 @@ class DeviceMapper:
 
     def status(self, name: str) -> Status | None:
         """None while the mapping has no table."""
-        data = self._ask(_STATUS, name, f"dmsetup status {name}")
+        return self._target(self._ask(_STATUS, name, f"dmsetup status {name}"))
+
+    def table(self, name: str) -> Status | None:
+        """As `status`, with the arguments of the target."""
+        return self._target(self._ask(_STATUS, name, f"dmsetup table {name}", _TABLE))
+
+    @staticmethod
+    def _target(data: bytes) -> Status | None:
         if not data:
             return None
         *_, kind = _TARGET.unpack_from(data)
         text = data[_TARGET.size :].split(b"\0", 1)[0]
         return Status(_word(kind), text.decode("utf-8", "replace"))
 
-    def _ask(self, command: int, name: str, line: str) -> bytes:
+    def _ask(self, command: int, name: str, line: str, flags: int = 0) -> bytes:
         """The answer, in a buffer that is made larger until it holds all of it."""
         room = _ANSWER
         while True:
-            buffer = _request(name, bytes(room))
+            buffer = _request(name, bytes(room), flags=flags)
             self._effects.look(self._effect(command, buffer, line, f"# {line}"))
             fields = _HEADER.unpack_from(buffer)
-            size, start, count, flags = fields[3], fields[4], fields[5], fields[7]
-            if not flags & _BUFFER_FULL:
+            size, start, count, answer = fields[3], fields[4], fields[5], fields[7]
+            if not answer & _BUFFER_FULL:
                 if command == _STATUS and not count:
                     return b""
                 return bytes(buffer[start:size])
@@ -87,7 +96,7 @@ class DeviceMapper:
         kind: str,
         arguments: str,
         destroys: str | None,
-        then: Effect[None],
+        then: Effect[None] | None,
     ) -> None:
         """The table of one target, which is not in use before `resume`. `then` follows when the
         mapping has to be removed again."""
@@ -101,7 +110,8 @@ class DeviceMapper:
             f"load the table of {name}",
             f"dmsetup load {name} --table '{table}'",
         )
-        self._effects.do(effect._replace(destroys=destroys), None, [then, self.removal(name)])
+        undo = [self.removal(name)] if then is None else [then, self.removal(name)]
+        self._effects.do(effect._replace(destroys=destroys), None, undo)
 
     def resume(self, name: str) -> None:
         """The loaded table comes into use."""
@@ -134,12 +144,14 @@ class DeviceMapper:
         )
 
 
-def _request(name: str, data: bytes = b"", *, targets: int = 0, event: int = 0) -> bytearray:
+def _request(
+    name: str, data: bytes = b"", *, targets: int = 0, event: int = 0, flags: int = 0
+) -> bytearray:
     encoded = name.encode()
     if len(encoded) > 127:
         raise OSError(errno.ENAMETOOLONG, "the name is longer than 127 bytes", name)
     size = _HEADER.size + len(data)
-    fields = (4, 0, 0, size, _HEADER.size, targets, 0, 0, event, 0, 0, encoded, b"", b"")
+    fields = (4, 0, 0, size, _HEADER.size, targets, 0, flags, event, 0, 0, encoded, b"", b"")
     return bytearray(_HEADER.pack(*fields) + data)
 
 

@@ -8,33 +8,40 @@ from __future__ import annotations
 
 import errno
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rdctl.effects import Effect, Effects, Syscalls, write
 from rdctl.errors import Code, RdctlError
-from rdctl.rapiddisk.kernel.blockdev import BlockDevices
+from rdctl.rapiddisk.kernel.blockdev import PAGE, BlockDevices
+from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
 from rdctl.rapiddisk.kernel.nvmet import Nvmet
+from rdctl.rapiddisk.kernel.records import Records
 from rdctl.rapiddisk.kernel.sources import Sources
 from rdctl.rapiddisk.kernel.sysfs import MGMT, SECTOR, Mgmt, Sysfs
-from rdctl.rapiddisk.kernel.users import SEEN, SEEN_BY_ROOT, Users
+from rdctl.rapiddisk.kernel.users import Found, Users
 from rdctl.rapiddisk.model import (
     NQN_PREFIX,
     PREFIXES,
     Cache,
     CacheCounters,
+    Device,
     Inventory,
     Module,
     Port,
     Resources,
     Status,
     Subsystem,
+    Superblock,
+    Survey,
     Target,
     Unit,
     User,
     Volume,
+    Writeback,
     targets_of,
 )
 from rdctl.units import MIB, escape, human_size, natural
@@ -60,6 +67,10 @@ _MODULES = (
     ("nvme-loop", "ports of transport loop; loaded with their first export"),
 )
 TRANSPORTS = {"tcp": "nvmet-tcp", "rdma": "nvmet-rdma", "loop": "nvme-loop"}
+_NO_CONFIGFS = "the kernel's configuration file system is not mounted"
+# Readings of a count that have to agree, within so many seconds.
+_AGREE = 3
+_AGREE_SECONDS = 1.0
 _LOG = "The kernel's log tells why: dmesg | tail"
 # A rapiddisk-cache works in sets of 512 blocks of 4 KiB.
 _SMALLEST_CACHE = 2 * MIB
@@ -87,18 +98,23 @@ class Kernel:
         *,
         warn: Callable[[str], None],
         sleep: Callable[[float], None],
+        now: Callable[[], float] = time.time,
         seconds: float | None = None,
     ) -> None:
         self._calls = calls
         self._effects = effects
         self._warn = warn
         self._sleep = sleep
+        self._clock = now
         self._seconds = seconds
         self._sysfs = sysfs = Sysfs(root)
-        self._devices = BlockDevices(sysfs, calls, effects)
+        self._known = Devices(sysfs, calls)
+        self._devices = BlockDevices(sysfs, calls, effects, self._known)
         self._mapper = DeviceMapper(sysfs, calls, effects)
         self._nvmet = Nvmet(sysfs, calls, effects)
-        self._users = Users(sysfs, calls)
+        self._sources = Sources(sysfs, self._known, self._devices, warn)
+        self._records = Records(sysfs, effects, self._known)
+        self._users = Users(sysfs, calls, effects, self._known, self._target_type)
         self._locked = False
         self._held: dict[str, int] = {}
         # Volumes that this dry run would have made.
@@ -106,7 +122,7 @@ class Kernel:
 
     @property
     def users_seen(self) -> Sequence[str]:
-        return SEEN_BY_ROOT if self._calls.privileged else SEEN
+        return self._users.seen
 
     # --- facts --------------------------------------------------------------------------------
 
@@ -149,21 +165,105 @@ class Kernel:
     def inventory(self) -> Inventory:
         """/sys/kernel/rapiddisk/devices, /sys/block"""
         self._ready()
-        volumes = [self._with_usage(volume) for volume in self._sysfs.volumes()]
+        caches = [self._measured(cache) for cache in self._caches()]
+        dirty = {cache.volume: cache.dirty for cache in caches if cache.policy == "writeback"}
+        volumes = [
+            volume._replace(unwritten=dirty[volume.device])
+            if volume.device in dirty
+            else self._read_by_root(volume)
+            for volume in self._sysfs.volumes()
+        ]
         unseen = sum(volume.usage is None for volume in volumes)
         if unseen and not self._calls.privileged:
             self._warn(
-                f"the usage of {unseen} volumes is not shown: the kernel's list ends before them,"
-                " and asking each takes root"
+                f"usage of {unseen} volumes is unknown: the kernel's list is truncated, and"
+                " querying each volume requires root"
             )
-        caches = self._sysfs.caches() + self._unfinished_caches()
+        caches += self._unfinished_caches()
         return Inventory(volumes, sorted(caches, key=lambda cache: natural(cache.device)))
 
-    def _with_usage(self, volume: Volume) -> Volume:
-        if volume.usage is None and self._calls.privileged:
-            with suppress(OSError):
-                return volume._replace(usage=self._devices.usage(volume.device))
+    def _caches(self) -> list[Cache]:
+        return self._sysfs.caches(self._source_by_table)
+
+    def _source_by_table(self, mapping: str) -> str | None:
+        """The kernel's name of a cache's source; None where the table cannot be read."""
+        if not self._calls.privileged:
+            return None
+        with suppress(OSError):
+            table = self._mapper.table(mapping)
+            if table is not None and table.kind == "writecache":
+                return self._sysfs.numbered(table.text.split()[1])
+            found = re.search(r"disk dev \((\S+)\)", table.text if table else "")
+            return self._known.at(found[1]) if found else None
+        return None
+
+    def _read_by_root(self, volume: Volume) -> Volume:
+        """With what only an open volume shows."""
+        if not self._calls.privileged:
+            return volume
+        with suppress(OSError):
+            if volume.usage is None:
+                volume = volume._replace(usage=self._devices.usage(volume.device))
+            left = self._superblock(volume.device)
+            volume = volume._replace(unwritten=left.unwritten if left else 0)
         return volume
+
+    def _measured(self, cache: Cache) -> Cache:
+        """A write-back cache with what is not on its source yet; requires root."""
+        if cache.policy != "writeback" or cache.volume is None or not self._calls.privileged:
+            return cache
+        with suppress(OSError, RdctlError):
+            numbers = self.counters(cache.device).counters
+            blocks = numbers["num_blocks"] - numbers["num_free_blocks"]
+            dirty = blocks * self._block_size(cache.device)
+            speed = self._speed(cache.source_kernel or "")
+            record = self._records.of(cache.volume)
+            return cache._replace(
+                dirty=dirty,
+                writeback_seconds=-(-dirty // speed) if speed else None,
+                flush_on_suspend=record.sent if record and record.cache == cache.device else None,
+            )
+        return cache
+
+    def _block_size(self, cache: str) -> int:
+        """Of a write-back cache, by its table: `s SOURCE VOLUME BLOCK_SIZE ...`"""
+        table = self._mapper.table(cache)
+        words = table.text.split() if table is not None else []
+        size = int(words[3]) if len(words) > 3 and words[3].isdigit() else 0
+        return size or PAGE
+
+    def _speed(self, kernel: str) -> int:
+        """Bytes a second that a disk moved while it was busy, 0 when it never was. It is an
+        estimate: /sys/class/block/NAME/stat"""
+        numbers = (self._sysfs.text(f"sys/class/block/{kernel}/stat") or "").split()
+        if len(numbers) < 10 or not all(number.isdigit() for number in numbers):
+            return 0
+        moved = int(numbers[2]) + int(numbers[6])
+        milliseconds = int(numbers[9])
+        return moved * SECTOR * 1000 // milliseconds if milliseconds else 0
+
+    def _target_type(self, mapping: str) -> str | None:
+        """Of the one target of a mapping; None where it cannot be asked."""
+        if not self._calls.privileged:
+            return None
+        with suppress(OSError):
+            status = self._mapper.status(mapping)
+            return status.kind if status else None
+        return None
+
+    def superblock(self, volume: str) -> Superblock | None:
+        with self._told(f"{volume} cannot be read", volume):
+            return self._superblock(volume)
+
+    def _superblock(self, volume: str) -> Superblock | None:
+        from rdctl.rapiddisk.kernel.writecache import superblock
+
+        with self._devices.reading(volume) as read:
+            return superblock(read, self._sysfs.size(volume) or 0)
+
+    def is_empty_behind(self, volume: str, size: int) -> bool | None:
+        with self._told(f"{volume} cannot be read", volume):
+            return self._devices.is_empty_behind(volume, size, self._sysfs.size(volume) or 0)
 
     def _unfinished_caches(self) -> list[Cache]:
         """Caches that were left without a table: only device-mapper itself shows them."""
@@ -200,25 +300,30 @@ class Kernel:
         ports = {port.port: port for port in self.ports()}
         return [target for s in self.subsystems() for target in targets_of(s, ports)]
 
+    def guarded_targets(self) -> list[Target]:
+        return self.targets() if self._has_nvmet() else []
+
+    def _has_nvmet(self) -> bool:
+        """Whether anything can be exported, be it seen or not."""
+        return self._nvmet.loaded or self._sysfs.has_module("nvmet")
+
     def subsystems(self) -> list[Subsystem]:
         self._need_nvmet()
-        return self._nvmet.subsystems()
+        with self._told("the NVMe exports cannot be read"):
+            return self._nvmet.subsystems()
 
     def ports(self) -> list[Port]:
         """/sys/kernel/config/nvmet/ports"""
         self._need_nvmet()
-        return self._nvmet.ports()
+        with self._told("the NVMe ports cannot be read"):
+            return self._nvmet.ports()
 
     def high_water(self, volume: str) -> int | None:
         if not self._calls.privileged:
-            self._warn("the high-water mark, and who has it open, is seen by root only")
+            self._warn("only root can see the high-water mark and open handles")
             return None
         with self._told(f"{volume} cannot be asked", volume):
             return self._devices.high_water(volume)
-
-    def is_blank(self, volume: str) -> bool | None:
-        with self._told(f"{volume} cannot be read", volume):
-            return self._devices.is_blank(volume)
 
     def server_time(self) -> float | None:
         return None
@@ -228,38 +333,107 @@ class Kernel:
 
         return Surroundings(self._sysfs)
 
-    def other_users(self) -> Mapping[str, list[User]]:
-        """A survey; it waits while udev looks at a new device."""
-        subsystems = self._nvmet.subsystems()
-        survey: dict[str, list[User]] = {}
-        for _ in self._attempts(_UDEV_SECONDS):
-            survey = self._users.survey(subsystems)
-            if not any(self._users.passing(users) for users in survey.values()):
-                break
-        return survey
+    def survey(self, devices: Sequence[str]) -> Survey:
+        """Waits while udev looks at a new device. The processes, which are many, are looked into
+        where they can matter."""
+        if not devices:
+            return self._users.survey(*self._look(devices, "files"))
+        if not self._calls.privileged:
+            return self._users.survey(*self._look(devices, "none"))
+        found, unseen, surplus = self._accounted(devices)
+        if surplus is not None:
+            unseen.setdefault("opens", surplus)
+        return self._users.survey(found, unseen)
 
-    def source_name(self, text: str) -> str:
-        path = text if text.startswith("/") else f"/dev/{text}"
-        if not text.startswith("/") and not self._sysfs.exists(path):
-            path = f"/dev/mapper/{text}"
-        number = None
-        with suppress(OSError):
-            number = self._calls.device_number(self._sysfs.path(path))
-        kernel = self._sysfs.numbered(number) if number else None
-        if kernel is None:
-            there = self._sysfs.exists(path)
+    def _look(self, devices: Sequence[str], processes: str) -> tuple[list[Found], dict[str, str]]:
+        found: list[Found] = []
+        unseen: dict[str, str] = {}
+        probed = [self._kernel_of(device) for device in devices]
+        for _ in self._attempts(_UDEV_SECONDS):
+            found, unseen = self._users.look(self._all_subsystems, probed, self._ours(), processes)
+            if not self._users.passing(found):
+                break
+        return found, unseen
+
+    def _accounted(self, devices: Sequence[str]) -> tuple[list[Found], dict[str, str], str | None]:
+        """Who is found, and what is left of the opens of all volumes when three readings agree: a
+        daemon opens each volume for an instant at each listing. Where the kernel's own users have
+        all opens of volumes, no process has one."""
+        known = {volume.device for volume in self._sysfs.volumes()}
+        processes = "none" if known.issuperset(devices) else "all"
+        readings: list[int] = []
+        for _ in self._attempts(_AGREE_SECONDS):
+            found, unseen = self._look(devices, processes)
+            try:
+                left = self._left(found)
+                # A mount of another process explains what the kernel holds.
+                held = any(one.user.kind == "held" for one in found)
+                if processes == "none" and (left > 0 or held):
+                    processes = "all"
+                    found, unseen = self._look(devices, processes)
+                    left = self._left(found)
+            except OSError as error:
+                found, unseen = self._look(devices, "all")
+                return found, unseen, f"{error.filename}: {error.strerror}"
+            if left <= 0:
+                return found, unseen, None
+            readings.append(left)
+            if len(readings) >= _AGREE and len(set(readings[-_AGREE:])) == 1:
+                opens = f"{left} opens" if left > 1 else "1 open"
+                return found, unseen, f"{opens} of some RapidDisk volume unaccounted for"
+        return found, unseen, "the number of opens of RapidDisk volumes keeps changing"
+
+    def _left(self, found: list[Found]) -> int:
+        """Opens of volumes that are nobody's."""
+        return self._users.unaccounted(found, self._users.references(), self._ours())
+
+    def _users_of(self, device: str) -> list[User]:
+        found, unseen = self._look([device], "all")
+        return self._users.survey(found, unseen).users.get(self._kernel_of(device), [])
+
+    def _ours(self) -> dict[str, int]:
+        """What is held for the time of an act, by the kernel's name."""
+        return {self._kernel_of(device): held for device, held in self._held.items()}
+
+    def _all_subsystems(self) -> list[Subsystem]:
+        """OSError where there may be some that cannot be seen."""
+        if not self._has_nvmet():
+            return []
+        if not self._nvmet.loaded:
+            raise OSError(errno.ENOENT, _NO_CONFIGFS)
+        return self._nvmet.subsystems()
+
+    def _kernel_of(self, device: str) -> str:
+        """The kernel's name of a volume, a source or a cache."""
+        mapped = self._sysfs.named(device) if device[:6] in PREFIXES.values() else None
+        return mapped or device
+
+    def source(self, text: str) -> Device:
+        device = self._known.find(text)
+        if device is None:
+            there = self._known.exists(text)
             raise RdctlError(
                 Code.USAGE if there else Code.NOT_FOUND,
-                f"'{escape(text)}' is {'no block device' if there else 'not there'}",
+                f"'{escape(text)}' {'is not a block device' if there else 'does not exist'}",
                 hint="See what can be cached: rdctl rapiddisk resources",
                 target=text,
             )
-        return self._sysfs.shown(kernel)
+        return device
+
+    def is_path_of(self, path: str | None, device: str) -> bool:
+        return self._known.at(path, gone=True) == device
+
+    def led_by_contents(self, text: str) -> bool:
+        return self._known.by_contents(text)
 
     def device_of(self, path: str | None) -> str | None:
         """The name of the device that a namespace's path leads to."""
-        kernel = self._users.device_at(path, gone=True)
+        kernel = self._known.at(path, gone=True)
         return None if kernel is None else self._sysfs.shown(kernel)
+
+    def path_of(self, device: str) -> str:
+        with self._told(f"{device} cannot be exported", device):
+            return self._known.node(self._kernel_of(device))
 
     def nqn_of(self, device: str) -> str:
         """The NQN that RapidDisk gives the export of a device."""
@@ -298,20 +472,20 @@ class Kernel:
 
     def _need_root(self) -> None:
         if not self._calls.privileged:
-            raise _denied("changes take root")
+            raise _denied("changes require root")
 
     def _need_nvmet(self) -> None:
         if self._nvmet.loaded:
             return
-        if not self._sysfs.module("nvmet")[0]:
+        if not self._has_nvmet():
             raise _missing("nvmet")
         raise RdctlError(
             Code.MODULE_MISSING,
-            "the kernel's configuration file system is not mounted",
+            _NO_CONFIGFS,
             hint="Mount it: sudo mount -t configfs none /sys/kernel/config",
         )
 
-    def check_cache(self, volume: Volume, source: str, policy: str) -> None:
+    def check_cache(self, volume: Volume, source: Device, policy: str) -> None:
         """Raise what the kernel is known to refuse, before anything is asked or done."""
         if policy != "writeback":
             if not self._sysfs.module("rapiddisk-cache")[0]:
@@ -323,9 +497,27 @@ class Kernel:
                     f" {human_size(_SMALLEST_CACHE)} at least",
                     target=volume.device,
                 )
-        if not self._sysfs.size(source):
-            raise RdctlError(Code.CONFLICT, f"{source} has no size", target=source)
-        Sources(self._sysfs, self._devices, self._warn).check(source, policy, volume.device)
+        if not self._sysfs.size(source.kernel):
+            raise RdctlError(Code.CONFLICT, f"{source.name} has no size", target=source.name)
+        self._sources.check(source, policy, volume.device)
+
+    def check_adoption(self, volume: Volume, source: Device, left: Superblock) -> None:
+        size = self._sysfs.size(source.kernel) or 0
+        if size % left.block_size:
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{source.name} has {size} bytes, which is not a multiple of the cache's blocks of"
+                f" {left.block_size}: it is not its source",
+                target=source.name,
+            )
+        if left.end > size:
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{volume.device} holds a block for byte {left.end}, which is beyond the end of"
+                f" {source.name} ({human_size(size)}): it is not its source",
+                target=source.name,
+            )
+        self._sources.check_writable(source)
 
     def check_transport(self, transport: str) -> None:
         """Raise when the kernel cannot serve ports of this transport."""
@@ -375,8 +567,8 @@ class Kernel:
                 self._release(claimed)
 
     def _hold(self, device: str) -> None:
-        path = self._sysfs.path(self._sysfs.node(device))
         try:
+            path = self._sysfs.path(self._known.node(self._kernel_of(device)))
             self._held[device] = self._calls.open_device(path, exclusive=True)
         except OSError as error:
             if error.errno in _GONE:
@@ -424,7 +616,7 @@ class Kernel:
                 return self._effects.do(effect, None)
             except OSError as error:
                 refusal = error
-                if error.errno != errno.EBUSY or self.other_users().get(device):
+                if error.errno != errno.EBUSY or self._users_of(device):
                     break
         raise refusal
 
@@ -459,7 +651,7 @@ class Kernel:
                         continue
                     raise RdctlError(
                         Code.EXISTS,
-                        f"{name} exists",
+                        f"{name} already exists",
                         hint="Without --number the lowest free one is taken.",
                         target=name,
                     ) from error
@@ -503,28 +695,98 @@ class Kernel:
 
     # --- acts on caches -----------------------------------------------------------------------
 
-    def map(self, volume: str, source: str, policy: str, destroys: str | None) -> None:
+    def map(
+        self,
+        volume: str,
+        source: Device,
+        policy: str,
+        name: str,
+        writeback: Writeback,
+        destroys: str | None,
+    ) -> None:
         """The mapping, whole or not at all; the kernel then holds both devices itself."""
-        name = PREFIXES[policy] + source.rsplit("/", 1)[-1]
-        sectors = (self._sysfs.size(source) or 0) // SECTOR
-        below, cache = self._sysfs.node(source), f"/dev/{volume}"
-        if policy == "writeback":
-            kind, arguments = "writecache", f"s {below} {cache} 4096 0"
-        else:
-            size = (self._sysfs.size(volume) or 0) // SECTOR
-            mode = 0 if policy == "write-through" else 1
-            kind, arguments = "rapiddisk-cache", f"{below} {cache} {size} {mode}"
+        with self._told(f"{name} was not made", name):
+            kind, arguments = self._table(volume, source, policy, writeback)
+        sectors = (self._sysfs.size(source.kernel) or 0) // SECTOR
         # Device-mapper claims them for itself, which our claim would keep it from.
-        self._release([volume, source])
-        made = self._effects.transaction(f"map {volume} over {source}")
+        self._release([volume, source.kernel])
+        # What a table writes to its volume would be taken for contents.
+        again = None if writeback.adopt else self._devices.erase(volume, None, None)
+        made = self._effects.transaction(f"map {volume} over {source.name}")
         with self._told(f"{name} was not made", name), made:
             self._mapper.create(name)
-            # What a table writes to its volume would be taken for contents.
-            again = self._devices.erase(volume, None, None)
             self._mapper.load(name, sectors, kind, arguments, destroys, again)
             self._mapper.resume(name)
+            if policy == "writeback":
+                self._write_back_before_it_goes(name)
+        if policy == "writeback":
+            self._note_source(volume, name, source)
         if not self._effects.dry_run:
             self._await_node(name)
+
+    def _table(
+        self, volume: str, source: Device, policy: str, writeback: Writeback
+    ) -> tuple[str, str]:
+        """Type and arguments of the target. Both paths lead to the devices that were checked."""
+        if self._sysfs.dev(source.kernel) != source.number:
+            raise OSError(errno.ENODEV, f"{source.name} is another device by now", source.name)
+        below, cache = self._known.node(source.kernel), self._known.node(volume)
+        if policy != "writeback":
+            size = (self._sysfs.size(volume) or 0) // SECTOR
+            mode = 0 if policy == "write-through" else 1
+            return "rapiddisk-cache", f"{below} {cache} {size} {mode}"
+        options = "0"
+        if writeback.max_age is not None:
+            options = f"2 max_age {writeback.max_age * 1000}"
+        return "writecache", f"s {below} {cache} {writeback.block_size} {options}"
+
+    def _write_back_before_it_goes(self, cache: str) -> None:
+        """What takes the mapping away past rdctl then loses nothing: `dmsetup remove`, or systemd
+        at shutdown. The kernel obeys once, and does not show whether it will."""
+        self._mapper.message(cache, "flush_on_suspend")
+
+    def _note_source(self, volume: str, cache: str, source: Device) -> None:
+        try:
+            self._records.keep(volume, cache, source, self._now())
+        except OSError as error:
+            self._warn(f"the source of {cache} could not be noted: {error.strerror}")
+
+    def _now(self) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+
+    @property
+    def ages(self) -> bool:
+        """Whether write-back caches take a `max_age`: Linux 5.8"""
+        release = self._sysfs.text("proc/sys/kernel/osrelease") or ""
+        found = re.match(r"([0-9]+)\.([0-9]+)", release)
+        return found is not None and (int(found[1]), int(found[2])) >= (5, 8)
+
+    def source_noted(self, volume: str) -> str | None:
+        record = self._records.of(volume)
+        return record.source if record else None
+
+    def is_source_of(self, volume: str, source: Device) -> bool:
+        record = self._records.of(volume)
+        return record is not None and self._records.matches(record, source)
+
+    def drop(self, cache: Cache, destroys: str | None) -> None:
+        """Remove a mapping that cannot write back any more. Its volume keeps its blocks.
+
+        One that was told to write back before it goes, over a source that fails in parts, hangs in
+        the kernel for ever: seen on Linux 6.1, and not where the source is gone."""
+        record = self._records.of(cache.volume or "")
+        source = cache.source_kernel
+        if record and record.sent and self._sysfs.leads_somewhere(f"sys/class/block/{source}"):
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{cache.device} cannot be removed: its source {cache.source} returned an I/O"
+                " error, and removing the cache could hang in the kernel",
+                hint=f"Detach the source first: echo 1 > /sys/block/{source}/device/delete; the"
+                f" blocks stay in {cache.volume}",
+                target=cache.device,
+            )
+        with self._told(f"{cache.device} was not removed", cache.device):
+            self._do_alone(self._mapper.removal(cache.device, destroys), cache.device)
 
     def _await_node(self, name: str) -> None:
         """udev makes /dev/mapper/NAME a moment later."""
@@ -532,13 +794,13 @@ class Kernel:
         for _ in self._attempts(_NODE_SECONDS):
             if self._sysfs.exists(node):
                 return
-        kernel = self._sysfs.kernel(name)
+        kernel = self._kernel_of(name)
         self._warn(f"/{node} did not appear; is udev running? The device is /dev/{kernel}")
 
     def unmap(self, cache: str, destroys: str) -> None:
         """A write-back cache is written back first, and its volume wiped: mapped again, it would
         replay its old blocks onto any disk."""
-        found = [entry for entry in self._sysfs.caches() if entry.device == cache]
+        found = [entry for entry in self._caches() if entry.device == cache]
         volume = found[0].volume if found else None
         writes_back = volume is not None and found[0].policy == "writeback"
         left = self.sync(cache) if writes_back else 0
@@ -554,6 +816,8 @@ class Kernel:
                 self._do_alone(self._mapper.removal(cache, destroys), cache)
             if writes_back and volume is not None:
                 self._wipe(volume, destroys)
+                with suppress(OSError):
+                    self._records.forget(volume)
 
     def _wipe(self, volume: str, destroys: str) -> None:
         try:
@@ -573,21 +837,57 @@ class Kernel:
         """Write all back, however long it takes; the blocks that are dirty after that, None in a
         dry run."""
         self._dirty(cache)
-        with self._told(f"{cache} was not written back", cache):
+        try:
             self._mapper.message(cache, "flush")
+        except OSError as error:
+            self._dirty(cache)  # knows more, where the source or the volume failed
+            with self._told(f"{cache} was not written back", cache):
+                raise error
         return None if self._effects.dry_run else self._dirty(cache)
 
     def _dirty(self, cache: str) -> int:
-        """Blocks that are not on the disk; raises when they are lost."""
-        counters = self.counters(cache).counters
-        if counters["errors"]:
+        """Blocks that are not on the disk; raises when they cannot be written there now."""
+        kernel = self._kernel_of(cache)
+        if self._sysfs.number(f"sys/block/{kernel}/dm/suspended"):
             raise RdctlError(
                 Code.CONFLICT,
-                f"{cache} has failed: its volume is gone, and with it what was not written back",
-                hint=f"Only this removes it: dmsetup remove {cache}",
+                f"{cache} is suspended",
+                hint=f"Resume it first: dmsetup resume {cache}",
                 target=cache,
             )
+        found = next((one for one in self._caches() if one.device == cache), None)
+        if found is not None and (failure := self.failure(found)) is not None:
+            raise failure
+        counters = self.counters(cache).counters
         return counters["num_blocks"] - counters["num_free_blocks"]
+
+    def failure(self, cache: Cache) -> RdctlError | None:
+        """/sys/block/dm-N/slaves, /sys/block/rdN/holders, the status of the target"""
+        if cache.policy != "writeback" or cache.volume is None:
+            return None
+        failed = bool(self.counters(cache.device).counters["errors"])
+        if not self._sysfs.exists(f"sys/block/{cache.volume}/holders/{cache.kernel}"):
+            return _volume_gone(cache.device, cache.volume) if failed else None
+        there = self._sysfs.leads_somewhere(f"sys/class/block/{cache.source_kernel}")
+        if there and not failed:
+            return None
+        return self._source_failed(cache, "returned an I/O error" if there else "is gone")
+
+    def _source_failed(self, cache: Cache, why: str) -> RdctlError:
+        """The volume holds the only copy of what was not written back."""
+        volume = str(cache.volume)
+        # Not the superblock: what is not committed yet is behind it while the cache is mapped.
+        dirty = self._measured(cache).dirty
+        size = f" ({human_size(dirty)})" if dirty is not None else ""
+        held = f"what was not written back{size}"
+        return RdctlError(
+            Code.CONFLICT,
+            f"{cache.device} has failed: its source {cache.source} {why}; {volume} still holds"
+            f" {held}",
+            hint="When the source is back, write them to it: rdctl rapiddisk cache create"
+            f" {volume} SOURCE --policy writeback --adopt",
+            target=cache.device,
+        )
 
     # --- acts on exports ----------------------------------------------------------------------
 
@@ -641,10 +941,9 @@ class Kernel:
             code, why, hint = _REASONS.get(
                 error.errno or 0, (Code.FAILED, error.strerror or str(error), _LOG)
             )
-            users = self.other_users().get(target or "") if error.errno == errno.EBUSY else None
+            users = self._users_of(target) if target and error.errno == errno.EBUSY else None
             if users:
-                why = users[0].deed
-                hint = f"Free it first: {users[0].freed_by}" if users[0].freed_by else hint
+                why, hint = users[0].deed, users[0].advice
             left = self._effects.left[before:]
             if left:
                 hint = f"Left behind, it could not be undone: {', '.join(left)}. {hint}"
@@ -654,15 +953,15 @@ class Kernel:
 _GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 _ROOT_HINT = "Try again with sudo."
 _REASONS: dict[int, tuple[Code, str, str]] = {
-    errno.EACCES: (Code.DENIED, "it takes root", _ROOT_HINT),
-    errno.EPERM: (Code.DENIED, "it takes root", _ROOT_HINT),
+    errno.EACCES: (Code.DENIED, "requires root", _ROOT_HINT),
+    errno.EPERM: (Code.DENIED, "requires root", _ROOT_HINT),
     errno.EROFS: (Code.DENIED, "the file system is read-only here", "Is this a container?"),
     errno.ENOENT: (Code.NOT_FOUND, "it is not there", "It has gone meanwhile; look again."),
     errno.ENXIO: (Code.NOT_FOUND, "it is not there", "It has gone meanwhile; look again."),
     errno.EEXIST: (Code.EXISTS, "it exists already", "Somebody made it meanwhile; look again."),
     errno.EBUSY: (
         Code.IN_USE,
-        "somebody uses it",
+        "in use",
         "A mount in a container or an open descriptor may be seen with: lsof",
     ),
     errno.ENOMEM: (Code.FAILED, "the kernel has no memory for it", _LOG),
@@ -677,6 +976,11 @@ _REASONS: dict[int, tuple[Code, str, str]] = {
         "Another program listens there; see: ss -ltnp",
     ),
     errno.ENODEV: (Code.FAILED, "the device that it takes is not there", _LOG),
+    errno.ENOTBLK: (
+        Code.CONFLICT,
+        "its node in /dev leads to another device",
+        "Is udev running? See: ls -l /dev /dev/mapper",
+    ),
     errno.EINVAL: (Code.FAILED, "the kernel refuses it", _LOG),
 }
 
@@ -686,6 +990,15 @@ def _missing(module: str) -> RdctlError:
         Code.MODULE_MISSING,
         f"the kernel module {module} is not loaded",
         hint=f"Load it: sudo modprobe {module}; or try without a kernel: -c sandbox",
+    )
+
+
+def _volume_gone(cache: str, volume: str) -> RdctlError:
+    return RdctlError(
+        Code.CONFLICT,
+        f"{cache} has failed: its volume {volume} is gone, and with it what was not written back",
+        hint=f"Only this removes it: dmsetup remove {cache}",
+        target=cache,
     )
 
 

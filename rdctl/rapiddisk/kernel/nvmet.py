@@ -18,7 +18,8 @@ _MODEL = "RapidDisk"
 
 
 class Nvmet:
-    """Reads give what is there; changes raise OSError and are undone as a whole."""
+    """Reads give what is there, and raise OSError where that cannot be seen; changes raise it too,
+    and are undone as a whole."""
 
     def __init__(self, sysfs: Sysfs, calls: Syscalls, effects: Effects) -> None:
         self._sysfs = sysfs
@@ -73,11 +74,11 @@ class Nvmet:
         return [int(name) for name in self._names("ports") if name.isdigit()]
 
     def _names(self, below: str) -> list[str]:
-        return self._sysfs.names(f"{ROOT}/{below}")
+        return self._sysfs.listed(f"{ROOT}/{below}")
 
     def _value(self, below: str) -> str | None:
         """An attribute; an empty one says nothing."""
-        return self._sysfs.text(f"{ROOT}/{below}") or None
+        return self._sysfs.read(f"{ROOT}/{below}") or None
 
     def can_revalidate(self, nqn: str, number: int) -> bool:
         return self._sysfs.exists(f"{ROOT}/subsystems/{nqn}/namespaces/{number}/revalidate_size")

@@ -7,8 +7,10 @@ from collections.abc import Callable
 
 from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.kernel.blockdev import PAGE, BlockDevices
+from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.formats import recognize
 from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs
+from rdctl.rapiddisk.model import Device
 from rdctl.units import quoted
 
 _OTHER_POLICIES = "Use --policy write-through or --policy write-around"
@@ -17,15 +19,22 @@ _OTHER_POLICIES = "Use --policy write-through or --policy write-around"
 class Sources:
     """`warn` takes what does not keep a source from being cached."""
 
-    def __init__(self, sysfs: Sysfs, devices: BlockDevices, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        sysfs: Sysfs,
+        known: Devices,
+        devices: BlockDevices,
+        warn: Callable[[str], None],
+    ) -> None:
         self._sysfs = sysfs
+        self._known = known
         self._devices = devices
         self._warn = warn
 
-    def check(self, source: str, policy: str, volume: str) -> None:
-        """Raise what keeps a volume from caching a source, which is named as it is shown."""
-        self._check_writable(source)
-        block = self._logical_block(source)
+    def check(self, source: Device, policy: str, volume: str) -> None:
+        """Raise what keeps a volume from caching a source."""
+        self.check_writable(source)
+        block = self._logical_block(source.kernel)
         if policy != "writeback":
             # The module declares blocks of 512 bytes, whatever those of the source are.
             if block not in (None, SECTOR):
@@ -35,10 +44,10 @@ class Sources:
                     f"its logical blocks have {block} bytes, and the kernel module rapiddisk-cache"
                     f" supports only {SECTOR}",
                     hint="Use a writeback cache: rdctl rapiddisk cache create"
-                    f" {volume} {quoted(source)} --policy writeback",
+                    f" {volume} {quoted(source.name)} --policy writeback",
                 )
             return
-        size = self._sysfs.size(source) or 0
+        size = self._sysfs.size(source.kernel) or 0
         if size % PAGE:
             raise _refusal(
                 source,
@@ -49,40 +58,45 @@ class Sources:
         if block is not None and block < PAGE:
             self._check_contents(source, policy)
 
-    def _check_writable(self, source: str) -> None:
-        kernel = self._sysfs.kernel(source)
-        disk = self._sysfs.whole(kernel)
+    def check_writable(self, source: Device) -> None:
+        disk = self._sysfs.whole(source.kernel)
         if disk is not None and self._is_read_only(disk):
-            name, why = self._sysfs.shown(disk), f"its disk {self._sysfs.shown(disk)} is read-only"
-        elif self._is_read_only(kernel):
-            name, why = source, "it is read-only"
+            kernel, why = disk, f"its disk {self._sysfs.shown(disk)} is read-only"
+        elif self._is_read_only(source.kernel):
+            kernel, why = source.kernel, "it is read-only"
         else:
             return
         raise RdctlError(
             Code.CONFLICT,
-            f"cannot cache {source}: {why}",
-            hint=f"Make it writable: blockdev --setrw {quoted(self._sysfs.node(name))}",
-            target=source,
+            f"cannot cache {source.name}: {why}",
+            hint=f"Make it writable: blockdev --setrw {self._node(kernel)}",
+            target=source.name,
         )
+
+    def _node(self, kernel: str) -> str:
+        """A device's path for a command."""
+        try:
+            return quoted(self._known.node(kernel))
+        except OSError:
+            return quoted(f"/dev/{kernel}")
 
     def _is_read_only(self, kernel: str) -> bool:
         return self._sysfs.number(f"sys/class/block/{kernel}/ro") == 1
 
-    def _logical_block(self, source: str) -> int | None:
+    def _logical_block(self, kernel: str) -> int | None:
         """Bytes. A partition has no queue: what holds is that of its disk."""
-        kernel = self._sysfs.kernel(source)
         disk = self._sysfs.whole(kernel) or kernel
         return self._sysfs.number(f"sys/class/block/{disk}/queue/logical_block_size")
 
-    def _check_contents(self, source: str, policy: str) -> None:
+    def _check_contents(self, source: Device, policy: str) -> None:
         """The cache takes only whole blocks of 4 KiB, where the source itself takes less."""
         try:
-            with self._devices.reading(source) as read:
+            with self._devices.reading(source.kernel) as read:
                 contents = recognize(read)
         except OSError as error:
-            self._warn(f"the contents of {source} cannot be read: {error.strerror}")
+            self._warn(f"the contents of {source.name} cannot be read: {error.strerror}")
             return
-        is_partition = self._sysfs.whole(self._sysfs.kernel(source)) is not None
+        is_partition = self._sysfs.whole(source.kernel) is not None
         # Nobody but a virtual machine looks for a table within a partition.
         formats = [found for found in contents.formats if not (found.is_table and is_partition)]
         for found in formats:
@@ -93,19 +107,19 @@ class Sources:
                     f"its {found.name} has {found.block}-byte {found.unit}; a writeback cache"
                     f" requires {found.unit} of at least {PAGE} bytes",
                     hint=f"{_OTHER_POLICIES}; or, if the contents are not needed, erase them:"
-                    f" wipefs --all {quoted(self._sysfs.node(source))}",
+                    f" wipefs --all {self._node(source.kernel)}",
                 )
         if not (formats or contents.blank):
             self._warn(
-                f"the contents of {source} are not recognized: a writeback cache has blocks of"
+                f"the contents of {source.name} are not recognized: a writeback cache has blocks of"
                 " 4 KiB, and what was made for smaller ones may not be readable through it"
             )
 
 
-def _refusal(source: str, policy: str, why: str, *, hint: str) -> RdctlError:
+def _refusal(source: Device, policy: str, why: str, *, hint: str) -> RdctlError:
     return RdctlError(
         Code.CONFLICT,
-        f"cannot cache {source} with policy {policy}: {why}",
+        f"cannot cache {source.name} with policy {policy}: {why}",
         hint=hint,
-        target=source,
+        target=source.name,
     )

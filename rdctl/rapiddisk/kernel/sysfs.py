@@ -1,13 +1,15 @@
 """What the kernel tells in files: the modules, the volumes, all block devices, the memory.
 
-A device has two names: the kernel's (`dm-0`) and the one it is shown by (`rc-wt_vdb`, the name
-below /dev/mapper). They differ for device-mapper only.
+A device is known by the kernel's name (`dm-0`). The one it is shown by (`rc-wt_vdb`, below
+/dev/mapper) differs for device-mapper only, and may be the kernel's name of another device.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import re
+from collections.abc import Callable
 from typing import NamedTuple
 
 from rdctl.rapiddisk.model import PREFIXES, Cache, Disk, Volume
@@ -17,6 +19,8 @@ MGMT = "sys/kernel/rapiddisk/mgmt"
 SECTOR = 512
 # A read of `devices` ends after a page, wherever in the list that is.
 _NEARLY_A_PAGE = 4000
+# A process or a device that goes while it is looked at.
+_VANISHED = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
 _POLICIES = {prefix: policy for policy, prefix in PREFIXES.items()}
 _VOLUME = re.compile(r"rd[0-9]+")
 _PSEUDO = re.compile(r"(rd|ram|loop|zram|dm-|sr|fd)[0-9]")
@@ -69,6 +73,40 @@ class Sysfs:
     def exists(self, below: str) -> bool:
         return os.path.lexists(self.path(below))
 
+    def leads_somewhere(self, below: str) -> bool:
+        """Whether it exists and, where it is a link, what it leads to does."""
+        return os.path.exists(self.path(below))
+
+    # For guards: what is not there is nothing, but what cannot be read raises OSError.
+
+    def read(self, below: str) -> str | None:
+        """A file's text without the line's end; None when there is no such file."""
+        try:
+            with open(self.path(below), encoding="utf-8", errors="surrogateescape") as file:
+                return file.read().rstrip("\n")
+        except OSError as error:
+            if error.errno in _VANISHED:
+                return None
+            raise
+
+    def listed(self, below: str) -> list[str]:
+        """The names in a directory, in natural order; none when there is no such directory."""
+        try:
+            return sorted(os.listdir(self.path(below)), key=natural)
+        except OSError as error:
+            if error.errno in _VANISHED:
+                return []
+            raise
+
+    def led_to(self, below: str) -> str | None:
+        """What a link says; None when there is none."""
+        try:
+            return os.readlink(self.path(below))
+        except OSError as error:
+            if error.errno in _VANISHED:
+                return None
+            raise
+
     # --- the modules --------------------------------------------------------------------------
 
     def mgmt(self) -> Mgmt | None:
@@ -84,6 +122,14 @@ class Sysfs:
         """Whether it is loaded, and its version where it has one."""
         folder = f"sys/module/{name.replace('-', '_')}"
         return self.exists(folder), self.text(f"{folder}/version")
+
+    def has_module(self, name: str) -> bool:
+        """Whether it is loaded, or a part of the kernel."""
+        if self.module(name)[0]:
+            return True
+        release = self.text("proc/sys/kernel/osrelease")
+        parts = self.text(f"lib/modules/{release}/modules.builtin") or ""
+        return re.search(rf"/{re.escape(name)}\.ko$", parts, re.M) is not None
 
     def can_load(self, name: str) -> bool | None:
         """Whether the module is there to be loaded; None where that cannot be read."""
@@ -119,26 +165,38 @@ class Sysfs:
             and (self.text(f"sys/block/{name}/dev") or "").startswith(prefix)
         ]
 
-    def caches(self) -> list[Cache]:
+    def caches(self, source_of: Callable[[str], str | None]) -> list[Cache]:
+        """`source_of` tells the source of a mapping by its table, None where it cannot be read."""
         named = [mapping for mapping in self.mappings() if mapping.name[:6] in _POLICIES]
-        return [cache for mapping in named if (cache := self._cache(mapping))]
+        return [cache for mapping in named if (cache := self._cache(mapping, source_of))]
 
-    def _cache(self, mapping: Mapping) -> Cache | None:
+    def _cache(self, mapping: Mapping, source_of: Callable[[str], str | None]) -> Cache | None:
         """Volume and source are None while the mapping is only half made; None is what has a
         cache's name and is none."""
         policy, base = _POLICIES[mapping.name[:6]], mapping.name[6:]
-        parts = [self.shown(slave) for slave in mapping.slaves]
         if not mapping.live:
-            return Cache(mapping.name, None, None, policy)
+            return Cache(mapping.name, None, None, policy, kernel=mapping.kernel)
         # The link to a volume stays when the volume is torn out.
-        if len(parts) != 2 or not any(map(_VOLUME.fullmatch, parts)):
+        parts = list(mapping.slaves)
+        volumes = [part for part in parts if _VOLUME.fullmatch(part)]
+        if len(parts) != 2 or not volumes:
             return None
-        # A volume can be a source too; the name tells which of the two it is.
-        source = next((part for part in parts if part.rsplit("/", 1)[-1] == base), None)
-        if source is None:
-            source = next((part for part in parts if not _VOLUME.fullmatch(part)), parts[1])
-        parts.remove(source)
-        return Cache(mapping.name, parts[0], source, policy)
+        if len(volumes) == 1:
+            volume = volumes[0]
+        else:
+            # A volume that is the source: the table tells, and else most names do.
+            told = source_of(mapping.name)
+            likely = next((part for part in parts if self.base(part) == base), parts[1])
+            volume = next(part for part in parts if part != (told if told in parts else likely))
+        parts.remove(volume)
+        return Cache(
+            mapping.name,
+            volume,
+            self.shown(parts[0]),
+            policy,
+            kernel=mapping.kernel,
+            source_kernel=parts[0],
+        )
 
     def mappings(self) -> list[Mapping]:
         return [
@@ -154,31 +212,31 @@ class Sysfs:
 
     # --- block devices ------------------------------------------------------------------------
 
-    def size(self, name: str) -> int | None:
+    def size(self, kernel: str) -> int | None:
         """Bytes."""
-        sectors = self.number(f"sys/class/block/{self.kernel(name)}/size")
+        sectors = self.number(f"sys/class/block/{kernel}/size")
         return None if sectors is None else sectors * SECTOR
 
     def shown(self, kernel: str) -> str:
-        """The name that a device is shown by."""
-        return self.text(f"sys/class/block/{kernel}/dm/name") or kernel.replace("!", "/")
+        """The name that a device is shown by: of a mapping its own, with `mapper/` before it where
+        another device bears that name."""
+        mapped = self.text(f"sys/class/block/{kernel}/dm/name")
+        if mapped is None:
+            return kernel.replace("!", "/")
+        taken = _VOLUME.fullmatch(mapped) or self.exists(f"sys/class/block/{mapped}")
+        return f"mapper/{mapped}" if taken else mapped
 
-    def kernel(self, name: str) -> str:
-        """The kernel's name of a device; its own where nothing else is known."""
-        direct = name.replace("/", "!")
-        if self.exists(f"sys/class/block/{direct}"):
-            return direct
-        for mapping in self.mappings():
-            if mapping.name == name:
-                return mapping.kernel
-        return direct
+    def base(self, kernel: str) -> str:
+        """What a cache of the device is called after."""
+        return self.shown(kernel).rsplit("/", 1)[-1]
 
-    def node(self, name: str) -> str:
-        """A device's node as people and tables name it; `path` makes a path to open of it."""
-        kernel = self.kernel(name)
-        if kernel.startswith("dm-") and self.exists(f"dev/mapper/{name}"):
-            return f"/dev/mapper/{name}"
-        return f"/dev/{kernel.replace('!', '/')}"
+    def dev(self, kernel: str) -> str | None:
+        """MAJOR:MINOR."""
+        return self.text(f"sys/class/block/{kernel}/dev")
+
+    def named(self, mapping: str) -> str | None:
+        """The kernel's name of the mapping of this name."""
+        return next((one.kernel for one in self.mappings() if one.name == mapping), None)
 
     def numbered(self, number: str) -> str | None:
         """The kernel's name of the device MAJOR:MINOR."""

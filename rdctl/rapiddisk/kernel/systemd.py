@@ -56,6 +56,6 @@ class Systemd:
         if "not been booted with systemd" in text:
             return RdctlError(Code.UNSUPPORTED, "this machine does not run systemd")
         if "uthentication" in text or "ermission denied" in text:
-            hint = "It takes root: try again with sudo."
+            hint = "It requires root: try again with sudo."
             return RdctlError(Code.DENIED, message, hint=hint, target=UNIT)
         return RdctlError(Code.FAILED, message, hint=f"See why: journalctl -u {UNIT}", target=UNIT)

@@ -1,87 +1,214 @@
-"""Who uses a block device: mounts, swap, loop devices, what is stacked on it, NVMe namespaces, open
-descriptors. Much of this is seen by neither O_EXCL nor `holders`."""
+"""Who uses a block device: mounts, swap, loop devices, what is stacked on it, NVMe namespaces, SCSI
+targets, open descriptors and memory maps. Devices are told apart by number; a path may lead
+elsewhere here than where it was opened.
+
+What nobody shows is asked of the kernel: an exclusive open, and the count of all opens of the
+module's volumes (`Users.unaccounted`).
+"""
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Sequence
+import struct
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
-from rdctl.effects import Syscalls
+from rdctl.effects import Effects, Syscalls, ioctl
+from rdctl.rapiddisk.kernel.devices import Devices
+from rdctl.rapiddisk.kernel.processes import Processes
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
-from rdctl.rapiddisk.model import PREFIXES, Subsystem, User
+from rdctl.rapiddisk.model import PREFIXES, Subsystem, Survey, User
 
-SEEN = ("cache", "export", "mount", "swap", "loop", "mapping", "raid", "other")
-SEEN_BY_ROOT = (*SEEN, "open")
-_OCTAL = re.compile(r"\\([0-7]{3})")
+SEEN = ("cache", "export", "target", "mount", "swap", "loop", "mapping", "raid", "other")
+SEEN_BY_ROOT = (*SEEN, "held")
+SEEN_IN_PROCESSES = (*SEEN_BY_ROOT, "open")
+REFERENCES = "sys/module/rapiddisk/refcnt"
+_TARGETS = "sys/kernel/config/target/core"
 # Never stacked on anything.
 _SIMPLE = re.compile(r"(rd|ram|loop|sd|vd|nvme|sr)[0-9a-z]")
 _EXPORTED = re.compile(r"rd[0-9]+|rc-w[tab]_.+")
-# It looks at every new device, and at each that was written to, for an instant.
-_UDEV = ("systemd-udevd", "(udev-worker)", "udevd", "systemd-udev")
-# In /proc/PID/stat, behind the program's name, in which anything may stand.
-_PARENT = re.compile(r"(?s).*\) \S+ ([0-9]+)")
-_SETTLED = "udevadm settle"
+_OCTAL = re.compile(r"\\([0-7]{3})")
+_FILE = re.compile(r"\bFile: (\S+)")
+_LOOP_STATUS = 0x4C05
+# struct loop_info64: the file system or device of the backing file, its inode, and its own number
+# where it is a device. All of it has 232 bytes.
+_LOOP_INFO = struct.Struct("=QQQ")
+_LOOP_INFO_SIZE = 232
+# What keeps others from an exclusive open. Whichever of these has a device opens it once.
+_EXCLUSIVE = ("mount", "swap", "cache", "mapping", "raid", "other", "target", "held")
+# Opens of a device by one user of it, where they are not one: measured, see docs/guards.md.
+_SWAP_OPENS, _ZRAM_OPENS = 2, 2
+# File systems with a number of their own; their source is the device.
+_NUMBERED_APART = ("btrfs", "bcachefs")
+_FILE_SYSTEMS = ("ext4", "xfs", "f2fs", "erofs", "bcachefs", "nilfs2")
+
+
+class Found(NamedTuple):
+    """A user of a device, and how many opens of the device are certainly his."""
+
+    kernel: str
+    user: User
+    opens: int = 0
 
 
 class Users:
-    """A survey of all users, by the name that a device is shown by."""
+    """`target_type` tells the type of a mapping's target by the mapping's name, None if it cannot
+    be asked."""
 
-    def __init__(self, sysfs: Sysfs, calls: Syscalls) -> None:
+    def __init__(
+        self,
+        sysfs: Sysfs,
+        calls: Syscalls,
+        effects: Effects,
+        devices: Devices,
+        target_type: Callable[[str], str | None],
+    ) -> None:
         self._sysfs = sysfs
         self._calls = calls
+        self._effects = effects
+        self._devices = devices
+        self._target_type = target_type
+        self._processes = Processes(sysfs, calls)
 
-    def survey(self, subsystems: Sequence[Subsystem]) -> dict[str, list[User]]:
-        """Everybody who can be seen. What uses a partition uses the disk, and the other way
+    @property
+    def seen(self) -> Sequence[str]:
+        """The kinds of user that can be found from here."""
+        if not self._calls.privileged:
+            return SEEN
+        return SEEN_IN_PROCESSES if self._processes.all_seen else SEEN_BY_ROOT
+
+    def look(
+        self,
+        subsystems: Callable[[], Sequence[Subsystem]],
+        probed: Iterable[str],
+        ours: Mapping[str, int],
+        processes: str,
+    ) -> tuple[list[Found], dict[str, str]]:
+        """Everybody who can be seen, and what could not be looked at, by kind, with the reason.
+        `probed` are devices of which an exclusive open is tried; `ours` are those that this process
+        holds, with its descriptors, which count as nobody's. `processes`: of these nothing
+        (`none`), the open files (`files`), or the memory maps too (`all`)."""
+        looks: list[tuple[str, str, Callable[[], Iterable[Found]]]] = [
+            ("caches", "the mappings", self._stacked),
+            ("exports", "the NVMe exports", lambda: self._namespaces(subsystems())),
+            ("exports", "the SCSI targets", self._scsi_targets),
+            ("opens", "the mounts", lambda: self._mounts("self")),
+            ("opens", "the swap areas", self._swaps),
+            ("opens", "the loop devices", self._loops),
+        ]
+        if self._calls.privileged and processes != "none":
+            maps = processes == "all"
+            looks.append(("opens", "the processes", lambda: self._opened(ours.values(), maps)))
+        found: list[Found] = []
+        unseen: dict[str, str] = {}
+        for kind, what, look in looks:
+            _try(look, kind, what, found, unseen)
+        if self._calls.privileged:
+            others = [kernel for kernel in probed if kernel not in ours]
+            _try(lambda: self._held(others, found), "opens", "exclusive holders", found, unseen)
+        if processes != "none" and "opens" not in unseen and (missed := self._processes.missed):
+            unseen["opens"] = missed
+        return found, unseen
+
+    def survey(self, found: Sequence[Found], unseen: Mapping[str, str]) -> Survey:
+        """What was found, by device. What uses a partition uses the disk, and the other way
         round."""
         direct: dict[str, list[User]] = {}
-        for kernel, user in self._all(subsystems):
+        for kernel, user, _ in found:
             there = direct.setdefault(kernel, [])
             if user not in there:
                 there.append(user)
-        found = {kernel: list(users) for kernel, users in direct.items()}
-        for kernel, users in direct.items():
+        users = {kernel: list(there) for kernel, there in direct.items()}
+        for kernel, there in direct.items():
             whole = self._sysfs.whole(kernel)
             for other in [whole] if whole else self._sysfs.partitions(kernel):
-                found.setdefault(other, []).extend(users)
-        return {self._sysfs.shown(kernel): users for kernel, users in found.items()}
+                users.setdefault(other, []).extend(there)
+        return Survey(users, unseen)
 
-    def passing(self, users: Iterable[User]) -> bool:
+    def passing(self, found: Iterable[Found]) -> bool:
         """Whether udev is among these, whose look is over in a moment."""
-        return any(user.freed_by == _SETTLED for user in users)
+        return any(one.user.freed_by == Processes.SETTLED for one in found)
 
-    def _all(self, subsystems: Sequence[Subsystem]) -> Iterator[tuple[str, User]]:
-        yield from self._stacked()
-        for subsystem in subsystems:
-            for namespace in subsystem.namespaces:
-                kernel = self.device_at(namespace.path, gone=True)
-                if kernel is not None:
-                    yield kernel, _export(subsystem, self._sysfs.shown(kernel))
-        yield from self._mounts("self")
-        yield from self._swaps()
-        yield from self._loops()
-        if self._calls.privileged:
-            yield from self._processes()
+    # --- opens that nobody shows ----------------------------------------------------------------
 
-    def device_at(self, path: str | None, *, gone: bool = False) -> str | None:
-        """The kernel's name of the device that a path leads to; with `gone` also of one that is
-        there no more."""
-        if not path:
-            return None
-        try:
-            number = self._calls.device_number(self._sysfs.path(path))
-        except OSError:
-            named = re.fullmatch(r"/dev/(?:mapper/)?([^/]+)", path)
-            return named[1] if gone and named else None
-        return self._sysfs.numbered(number) if number else None
+    def references(self) -> int:
+        """The opens of all volumes, as the module counts them: /sys/module/rapiddisk/refcnt.
+        OSError when it cannot be read."""
+        return self._calls.references(self._sysfs.path(REFERENCES))
 
-    def _stacked(self) -> Iterator[tuple[str, User]]:
-        for kernel in self._sysfs.names("sys/block"):
-            if _SIMPLE.match(kernel):
+    def unaccounted(self, found: list[Found], references: int, ours: Collection[str]) -> int:
+        """How many opens of volumes belong to nobody who was found. Each kind of holder counts as
+        measured (docs/guards.md), and as little as it may: what is in doubt is not accounted for.
+        `ours` are the devices that this process holds."""
+        volumes = {volume.device for volume in self._sysfs.volumes()}
+        left = references - len(volumes.intersection(ours)) - _opens(found, volumes)
+        if left > 0:
+            held = {one.kernel for one in found if _holds(one.user)}
+            unseen = sorted(volumes - held - set(ours))
+            more = list(self._held(unseen, found))
+            found += more
+            left -= _opens(more, volumes)
+        return left
+
+    def _held(self, kernels: Iterable[str], found: Sequence[Found]) -> Iterator[Found]:
+        """Devices that are held exclusively by none of those who were found."""
+        known = {one.kernel for one in found if _holds(one.user) or one.user.kind == "open"}
+        for kernel in kernels:
+            # Who holds a partition keeps others from the disk, and the other way round.
+            whole = self._sysfs.whole(kernel)
+            related = [kernel, *([whole] if whole else self._sysfs.partitions(kernel))]
+            if not known.isdisjoint(related) or self._sysfs.dev(kernel) is None:
                 continue
-            for slave in self._sysfs.names(f"sys/block/{kernel}/slaves"):
-                yield slave, self._stack(kernel)
+            try:
+                path = self._sysfs.path(self._devices.node(kernel))
+                self._calls.close(self._calls.open_device(path, exclusive=True))
+            except OSError as error:
+                if error.errno != errno.EBUSY:
+                    raise
+                owner = self._owner(kernel)
+                yield Found(kernel, owner, _ZRAM_OPENS if owner.name.startswith("zram") else 1)
+
+    def _owner(self, kernel: str) -> User:
+        """Who holds a device in the kernel, where /sys or /proc names him."""
+        sysfs = self._sysfs
+        for zram in sysfs.names("sys/block"):
+            if zram.startswith("zram"):
+                backing = sysfs.text(f"sys/block/{zram}/backing_dev")
+                if self._devices.at(backing) == kernel:
+                    return User("other", zram, f"zramctl --reset /dev/{zram}")
+        if sysfs.exists(f"sys/block/{kernel}/bcache"):
+            return User("other", "bcache", f"echo 1 > /sys/block/{kernel}/bcache/set/stop")
+        for uuid in sysfs.names("sys/fs/btrfs"):
+            if sysfs.exists(f"sys/fs/btrfs/{uuid}/devices/{kernel}"):
+                return self._btrfs(uuid)
+        if sysfs.exists(f"proc/fs/jbd2/{kernel}"):
+            return User("held", "the kernel, as the journal of an ext4 file system", None)
+        for kind in _FILE_SYSTEMS:
+            if sysfs.exists(f"sys/fs/{kind}/{kernel}"):
+                return User("held", f"the kernel, for a mount ({kind}) not visible here", None)
+        return User("held", "the kernel", None)
+
+    def _btrfs(self, uuid: str) -> User:
+        """The mount of a file system on several devices, of which it shows one."""
+        parts = self._sysfs.names(f"sys/fs/btrfs/{uuid}/devices")
+        for found in self._mounts("self"):
+            if found.kernel in parts:
+                return found.user
+        return User("held", f"the kernel, for a mount (btrfs {uuid}) not visible here", None)
+
+    # --- stacked devices ------------------------------------------------------------------------
+
+    def _stacked(self) -> Iterator[Found]:
+        if not self._sysfs.exists("sys/block"):
+            raise OSError(errno.ENOENT, "/sys is not mounted")
+        for kernel in self._sysfs.listed("sys/block"):
+            if not _SIMPLE.match(kernel):
+                for slave in self._sysfs.listed(f"sys/block/{kernel}/slaves"):
+                    yield Found(slave, self._stack(kernel), 1)
 
     def _stack(self, kernel: str) -> User:
         name = self._sysfs.shown(kernel)
@@ -91,80 +218,193 @@ class Users:
             return User("raid" if raid else "other", name, freed_by)
         if name.startswith(tuple(PREFIXES.values())):
             return User("cache", name, f"rdctl rapiddisk cache remove {name}")
-        return User("mapping", name, f"dmsetup remove {name}")
+        return User("mapping", name, self._unmapped_by(kernel))
 
-    def _mounts(self, process: str) -> Iterator[tuple[str, User]]:
-        for line in (self._sysfs.text(f"proc/{process}/mountinfo") or "").splitlines():
-            fields = line.split(" ")
-            number, place = fields[2], _plain(fields[4])
-            kernel = self._sysfs.numbered(number)
-            if kernel is None and " - " in line:
-                # btrfs and the like have a number of their own; their source is the device.
-                kernel = self.device_at(_plain(line.split(" - ", 1)[1].split(" ")[1]))
-            if kernel is not None:
+    def _unmapped_by(self, kernel: str) -> str:
+        """What takes a mapping away and loses nothing, by who made it."""
+        name = self._sysfs.text(f"sys/block/{kernel}/dm/name") or kernel
+        maker = (self._sysfs.text(f"sys/block/{kernel}/dm/uuid") or "").partition("-")[0]
+        word = shlex.quote(name)
+        if maker == "LVM":
+            group, _, volume = name.replace("--", "\0").partition("-")
+            path = f"{group}/{volume}".replace("\0", "-")
+            return f"lvchange -an {shlex.quote(path)}"
+        if maker == "CRYPT":
+            return f"cryptsetup close {word}"
+        if maker == "mpath":
+            return f"multipath -f {word}"
+        if self._target_type(name) == "writecache":
+            return f"dmsetup message {word} 0 flush && dmsetup remove {word}"
+        return f"dmsetup remove {word}"
+
+    # --- exports --------------------------------------------------------------------------------
+
+    def _namespaces(self, subsystems: Iterable[Subsystem]) -> Iterator[Found]:
+        """An export by a link counts as no open: the link may have led elsewhere when it was
+        enabled."""
+        lost = None
+        for subsystem in subsystems:
+            for namespace in subsystem.namespaces:
+                path = namespace.path
+                kernel = self._devices.at(path, gone=True)
+                if kernel is not None:
+                    user = _export(subsystem, self._sysfs.shown(kernel))
+                    direct = path in (f"/dev/{kernel}", f"/dev/mapper/{self._sysfs.shown(kernel)}")
+                    yield Found(kernel, user, int(namespace.enabled and direct))
+                elif path and namespace.enabled and not self._sysfs.leads_somewhere(path):
+                    lost = f"{subsystem.nqn} exports {path}, which leads to no device here"
+        if lost is not None:
+            raise OSError(errno.ENOENT, lost)
+
+    def _scsi_targets(self) -> Iterator[Found]:
+        """LIO: a block device (iblock) or a file that is one (fileio)."""
+        if not self._sysfs.exists("sys/module/target_core_mod"):
+            return
+        if not self._sysfs.exists(_TARGETS):
+            raise OSError(errno.ENOENT, "the kernel's configuration file system is not mounted")
+        lost = None
+        for host in self._sysfs.listed(_TARGETS):
+            for name in self._sysfs.listed(f"{_TARGETS}/{host}"):
+                folder = f"{_TARGETS}/{host}/{name}"
+                info = self._sysfs.read(f"{folder}/info") or ""
+                kernel = self._behind(info) or self._devices.at(
+                    self._sysfs.text(f"{folder}/udev_path")
+                )
+                if kernel is not None:
+                    kind = "block" if host.startswith("iblock") else "fileio"
+                    freed_by = f"targetcli /backstores/{kind} delete {shlex.quote(name)}"
+                    enabled = self._sysfs.read(f"{folder}/enable") == "1"
+                    user = User("target", f"{kind}/{name}", freed_by)
+                    yield Found(kernel, user, int(enabled))
+                elif (file := _FILE.search(info)) and not self._sysfs.leads_somewhere(file[1]):
+                    lost = f"{host}/{name} exports {file[1]}, which leads to no device here"
+        if lost is not None:
+            raise OSError(errno.ENOENT, lost)
+
+    def _behind(self, info: str) -> str | None:
+        """The device that a target tells of."""
+        number = re.search(r"\bMajor: ([0-9]+) +Minor: ([0-9]+)", info)
+        if number:
+            return self._sysfs.numbered(f"{number[1]}:{number[2]}")
+        file = _FILE.search(info)
+        return self._devices.at(file[1]) if file else None
+
+    # --- mounts, swap, loop devices -------------------------------------------------------------
+
+    def _mounts(self, process: str) -> Iterator[Found]:
+        text = self._sysfs.read(f"proc/{process}/mountinfo")
+        if text is None and process == "self":
+            raise OSError(errno.ENOENT, "/proc is not mounted")
+        for line in (text or "").splitlines():
+            for kernel in self._devices_of_mount(line):
+                place = _plain(line.split(" ")[4])
                 freed_by = f"umount {shlex.quote(place)}"
                 if process == "self":
-                    yield kernel, User("mount", place, freed_by)
+                    yield Found(kernel, User("mount", place, freed_by))
                 else:
                     name = f"{place} (of process {process})"
-                    yield kernel, User("mount", name, f"nsenter -t {process} -m {freed_by}")
+                    freed_by = f"nsenter -t {process} -m {freed_by}"
+                    yield Found(kernel, User("mount", name, freed_by))
 
-    def _swaps(self) -> Iterator[tuple[str, User]]:
-        for line in (self._sysfs.text("proc/swaps") or "").splitlines()[1:]:
+    def _devices_of_mount(self, line: str) -> Iterator[str]:
+        """The devices of a line of mountinfo: that of the file system, and those that hold its log
+        or its real-time data (XFS)."""
+        fields, _, more = line.partition(" - ")
+        kernel = self._sysfs.numbered(fields.split(" ")[2])
+        kind = more.split(" ")
+        if kernel is None and len(kind) > 1 and kind[0] in _NUMBERED_APART:
+            kernel = self._devices.at(_plain(kind[1]))
+        if kernel is not None:
+            yield kernel
+        for option in kind[2].split(",") if len(kind) > 2 else ():
+            key, _, path = option.partition("=")
+            if key in ("logdev", "rtdev") and (other := self._devices.at(_plain(path))):
+                yield other
+
+    def _swaps(self) -> Iterator[Found]:
+        for line in (self._sysfs.read("proc/swaps") or "").splitlines()[1:]:
             path = _plain(line.split()[0])
-            kernel = self.device_at(path)
+            kernel = self._devices.at(path)
             if kernel is not None:
-                yield kernel, User("swap", path, f"swapoff {path}")
+                yield Found(kernel, User("swap", path, f"swapoff {path}"), _SWAP_OPENS)
 
-    def _loops(self) -> Iterator[tuple[str, User]]:
-        for loop in self._sysfs.names("sys/block"):
-            if loop.startswith("loop"):
-                kernel = self.device_at(self._sysfs.text(f"sys/block/{loop}/loop/backing_file"))
+    def _loops(self) -> Iterator[Found]:
+        for loop in self._sysfs.listed("sys/block"):
+            if loop.startswith("loop") and self._sysfs.exists(f"sys/block/{loop}/loop"):
+                kernel, opens = self._backing(loop)
                 if kernel is not None:
-                    yield kernel, User("loop", f"/dev/{loop}", f"losetup -d /dev/{loop}")
+                    user = User("loop", f"/dev/{loop}", f"losetup -d /dev/{loop}")
+                    yield Found(kernel, user, opens)
 
-    def _processes(self) -> Iterator[tuple[str, User]]:
-        """Open descriptors, and mounts that only another process sees (in a container)."""
-        own = str(os.getpid())
-        spaces = {self._space("self")}
-        for process in self._sysfs.names("proc"):
-            if not process.isdigit() or process == own:
-                continue
-            space = self._space(process)
-            if space is not None and space not in spaces:
-                spaces.add(space)
-                yield from self._mounts(process)
-            for kernel in self._open_in(process):
-                freed_by = _SETTLED if self._is_udev(process) else f"kill {process}"
-                yield kernel, User("open", f"{process} ({self._program(process)})", freed_by)
-
-    def _is_udev(self, process: str) -> bool:
-        """Whether it is udev, or what udev has started: lvm, mdadm, blkid."""
-        parent = _PARENT.match(self._sysfs.text(f"proc/{process}/stat") or "")
-        family = [process, parent[1]] if parent else [process]
-        return any(self._program(one) in _UDEV for one in family)
-
-    def _program(self, process: str) -> str | None:
-        return self._sysfs.text(f"proc/{process}/comm")
-
-    def _space(self, process: str) -> str | None:
+    def _backing(self, loop: str) -> tuple[str | None, int]:
+        """What a loop device is set up on, or the device that its file lies on: by number, since
+        its path is that of the mount namespace in which it was set up."""
+        if not self._calls.privileged:
+            path = self._sysfs.text(f"sys/block/{loop}/loop/backing_file")
+            return self._devices.at(path), 0
+        node, answer = self._sysfs.path(f"/dev/{loop}"), bytearray(_LOOP_INFO_SIZE)
+        line = f"# ioctl {node} {_LOOP_STATUS:#06x}: what it is set up on"
         try:
-            return os.readlink(self._sysfs.path(f"proc/{process}/ns/mnt"))
-        except OSError:
-            return None
+            self._effects.look(
+                ioctl(self._calls, node, _LOOP_STATUS, answer, what=f"ask {loop}", line=line)
+            )
+        except OSError as error:
+            if error.errno == errno.ENXIO:
+                return None, 0  # on nothing any more
+            raise
+        below, _, itself = _LOOP_INFO.unpack_from(answer)
+        device = itself or below
+        number = f"{os.major(device)}:{os.minor(device)}"
+        return self._sysfs.numbered(number), int(bool(itself))
 
-    def _open_in(self, process: str) -> set[str]:
-        folder = f"proc/{process}/fd"
-        found = set()
-        for descriptor in self._sysfs.names(folder):
-            try:
-                path = os.readlink(self._sysfs.path(f"{folder}/{descriptor}"))
-                if path.startswith("/dev/"):
-                    number = self._calls.device_number(self._sysfs.path(f"{folder}/{descriptor}"))
-                    found.add(self._sysfs.numbered(number) if number else None)
-            except OSError:
-                continue
-        return {kernel for kernel in found if kernel}
+    # --- processes ------------------------------------------------------------------------------
+
+    def _opened(self, ours: Collection[int], maps: bool) -> Iterator[Found]:
+        """Open descriptors and memory maps, and mounts that only another process sees."""
+        volumes = {volume.device for volume in self._sysfs.volumes()}
+        seen = self._processes.look(ours, maps)
+        for process in seen.apart:
+            yield from self._mounts(process)
+        counted = Counter[str]()
+        for process, kernel, descriptor in seen.descriptors:
+            opens = 0
+            if kernel in volumes and self._processes.is_new(process, descriptor, kernel):
+                opens = 1
+            counted[kernel] += 1
+            yield Found(kernel, self._processes.user(process), opens)
+        for process, kernel in seen.maps:
+            # One open file may be behind a map and a descriptor, or behind several maps.
+            yield Found(kernel, self._processes.user(process), int(not counted[kernel]))
+            counted[kernel] += 1
+
+
+def _try(
+    look: Callable[[], Iterable[Found]],
+    kind: str,
+    what: str,
+    found: list[Found],
+    unseen: dict[str, str],
+) -> None:
+    """Take what a look finds, and where it fails, why."""
+    try:
+        for one in look():
+            found.append(one)
+    except OSError as error:
+        at = f" ({error.filename})" if error.filename else ""
+        reason = f"{what} cannot be read: {error.strerror or error}{at}"
+        unseen.setdefault(kind, reason)
+
+
+def _holds(user: User) -> bool:
+    return user.kind in _EXCLUSIVE
+
+
+def _opens(found: Iterable[Found], volumes: Collection[str]) -> int:
+    """How many opens of volumes these have. A file system has its device open once, however many
+    mounts it has."""
+    of_volumes = [one for one in found if one.kernel in volumes]
+    mounted = {one.kernel for one in of_volumes if one.user.kind == "mount" and not one.opens}
+    return sum(one.opens for one in of_volumes) + len(mounted)
 
 
 def _export(subsystem: Subsystem, device: str) -> User:

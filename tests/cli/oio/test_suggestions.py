@@ -106,9 +106,9 @@ def test_the_word_that_was_meant(lab: Program, line: str) -> None:
 
 
 def test_the_nearest_is_only_said_where_one_is_nearer_than_the_others(rdctl: Program) -> None:
-    assert "There is rd0. Did you mean rd0?" in run(rdctl, "rapiddisk show rd7").err
+    assert "Existing volumes: rd0. Did you mean rd0?" in run(rdctl, "rapiddisk show rd7").err
     assert run(rdctl, "rapiddisk create 1M").code == 0
-    assert "There is rd0, rd1.\n" in run(rdctl, "rapiddisk show rd7").err
+    assert "Existing volumes: rd0, rd1.\n" in run(rdctl, "rapiddisk show rd7").err
 
 
 def test_a_device_on_this_machine(kernel: FakeKernel, local: Callable[..., Ran]) -> None:

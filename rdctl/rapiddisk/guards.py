@@ -1,0 +1,282 @@
+"""What has to be seen before something is destroyed. Neither the daemon nor the kernel protects a
+device that is in use.
+
+A guard has three answers: free, used by somebody, cannot tell. `Cannot tell` is a look that the
+backend can make, and that failed, was cut off or was denied: it refuses. What a backend never shows
+does not refuse; `Facts.seen` and the question before a change say what was looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import NamedTuple
+
+from rdctl.errors import Code, RdctlError
+from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.model import Cache, Device, Inventory, Superblock, Survey, Target, User, Volume
+from rdctl.units import human_size
+
+# What can be looked at, and go unseen.
+LOOKS = ("exports", "caches", "locks", "opens")
+_DOUBTS = {
+    "exports": "cannot tell whether it is exported",
+    "caches": "cannot tell what is mapped over it",
+    "locks": "cannot tell whether it is locked",
+    "opens": "cannot tell whether it is open",
+}
+# How the kinds of user are called where they were not looked for.
+_NEVER_SHOWN = {
+    "export": "exports",
+    "mount": "mounts",
+    "swap": "swap",
+    "loop": "loop devices",
+    "open": "open files",
+}
+
+
+class Overrides(NamedTuple):
+    """What an operator goes on without: `force` what a daemon does not report, `unseen` the LOOKS
+    that failed, `discard` what a volume holds."""
+
+    force: bool = False
+    unseen: Collection[str] = ()
+    discard: bool = False
+
+
+NO_OVERRIDES = Overrides()
+
+
+class Facts:
+    """What the guards know: everything that a backend shows, read once before a change."""
+
+    def __init__(
+        self,
+        inventory: Inventory,
+        targets: list[Target] | None,
+        survey: Survey,
+        backend: Backend,
+        overrides: Overrides,
+        lost: RdctlError | None,
+    ) -> None:
+        # Why the exports are not seen, where that went wrong.
+        self.lost = lost
+        self.inventory = inventory
+        self._targets = targets or []
+        self._survey = survey
+        self._backend = backend
+        self._overrides = overrides
+        self.seen = [kind for kind in backend.users_seen if kind != "export" or targets is not None]
+
+    @classmethod
+    def of(cls, backend: Backend, devices: Sequence[str], overrides: Overrides) -> Facts:
+        """Read now. Of `devices` it is asked, too, whether the kernel itself holds them."""
+        inventory = backend.inventory()
+        survey = backend.survey(devices)
+        targets, unseen, lost = None, dict(survey.unseen), None
+        try:
+            targets = backend.guarded_targets()
+        except RdctlError as error:
+            lost = error
+            unseen.setdefault("exports", error.message)
+        return cls(inventory, targets, survey._replace(unseen=unseen), backend, overrides, lost)
+
+    @property
+    def devices(self) -> list[str]:
+        """The names of all volumes and caches."""
+        volumes, caches = self.inventory.volumes, self.inventory.caches
+        return [*(volume.device for volume in volumes), *(cache.device for cache in caches)]
+
+    @property
+    def never_shown(self) -> str | None:
+        """What was not looked for, since it is not shown here, in words; None when nothing."""
+        missing = [words for kind, words in _NEVER_SHOWN.items() if kind not in self.seen]
+        if not missing:
+            return None
+        where = "" if self._backend.tells_all else ": only the machine itself shows them"
+        return f"not checked: {', '.join(missing)}{where}"
+
+    # --- users ----------------------------------------------------------------------------------
+
+    def users(self, device: str) -> list[User]:
+        """Who uses a volume, a source or a cache, each by its key; last those who just have it
+        open."""
+        users = list(self._survey.users.get(device, ()))
+        users += [_cache_user(cache) for cache in self.inventory.caches if is_over(cache, device)]
+        users += [User("export", target.nqn, None) for target in self.exports_of(device)]
+        # The same one may be seen in two ways; the first knows more.
+        found: dict[tuple[str, str], User] = {}
+        for user in users:
+            found.setdefault((user.kind, user.name), user)
+        return sorted(found.values(), key=lambda user: user.kind == "open")
+
+    def exports_of(self, device: str) -> list[Target]:
+        return [t for t in self._targets if self._backend.is_path_of(t.device, device)]
+
+    # --- guards ---------------------------------------------------------------------------------
+
+    def guard(
+        self, volume: Volume, *, free: bool = True, but: Collection[tuple[str, str]] = ()
+    ) -> None:
+        """Raise unless nobody `but` those uses the volume, where it has to be free, and it is not
+        locked."""
+        name = volume.device
+        if free:
+            self.guard_users(name, name, but)
+        if volume.locked:
+            raise RdctlError(
+                Code.LOCKED,
+                f"{name} is locked",
+                hint=f"Unlock it first: rdctl rapiddisk unlock {name}",
+                target=name,
+            )
+        # A daemon below 9 has no lock, and no usage either.
+        if volume.locked is None and volume.usage is not None and not self._waived("locks"):
+            raise self._unlooked(name, "locks")
+        self._guard_untold(name)
+        if free:
+            self._guard_unseen(name, LOOKS)
+
+    def guard_source(self, source: Device, but: Collection[tuple[str, str]] = ()) -> None:
+        """Raise unless nobody `but` those uses the device that is to be cached; it may be a volume
+        too."""
+        for volume in self.inventory.volumes:
+            if volume.device == source.kernel:
+                self.guard(volume, but=but)
+                self.guard_contents(volume, may_go=False)
+        self.guard_users(source.kernel, source.name, but)
+        self._guard_unseen(source.name, ("exports", "caches"))
+
+    def guard_cache(self, cache: Cache, but: Collection[str] = ()) -> None:
+        """Raise unless nobody uses the cache, apart from the caches `but`, which go before it."""
+        self.guard_users(cache.key, cache.device, {("cache", name) for name in but})
+        self._guard_untold(cache.device, caches=False)
+        self._guard_unseen(cache.device, ("exports", "caches"))
+
+    def guard_users(self, device: str, name: str, but: Collection[tuple[str, str]] = ()) -> None:
+        """Raise when anybody uses the device, but those of this kind and name."""
+        users = [user for user in self.users(device) if (user.kind, user.name) not in but]
+        if not users:
+            return
+        user = users[0]
+        more = f" ({len(users) - 1} more use it)" if len(users) > 1 else ""
+        raise RdctlError(
+            Code.IN_USE, f"{name} is in use: {user.deed}{more}", hint=user.advice, target=name
+        )
+
+    def guard_exported(self, device: str, key: str, but: str | None) -> None:
+        """Raise unless the device can be exported: nobody uses it but the export of this NQN."""
+        self.guard_users(key, device, {("export", str(but))})
+        self._guard_unseen(device, ("caches", "opens") if but is None else ("caches",))
+
+    def guard_contents(self, volume: Volume, *, may_go: bool = True) -> None:
+        """Raise when the volume holds what a write-back cache has not written to its source: the
+        only copy. Where it `may_go`, --discard-contents says so."""
+        if self._overrides.discard and may_go:
+            return
+        name, mapped = volume.device, self._is_mapped(volume)
+        if volume.unwritten is None and self._backend.tells_all and not mapped:
+            raise RdctlError(
+                Code.UNGUARDED,
+                f"{name}: cannot tell whether it holds the only copy of what a write-back cache did"
+                " not write: it cannot be read",
+                hint="If nothing of it is needed: --discard-contents",
+                target=name,
+            )
+        left = self.unwritten(volume)
+        if left is None:
+            return
+        raise RdctlError(
+            Code.NOT_EMPTY,
+            f"{name} holds {blocks(left)} of a write-back cache, the only copy",
+            hint="Write them to their source: rdctl rapiddisk cache create"
+            f" {name} SOURCE --policy writeback --adopt"
+            + ("; to lose them: --discard-contents" if may_go else ""),
+            target=name,
+        )
+
+    def unwritten(self, volume: Volume) -> Superblock | None:
+        """What a former write-back cache left in a volume that is not mapped; None: nothing."""
+        if not volume.unwritten or self._is_mapped(volume):
+            return None
+        left = self._backend.superblock(volume.device)
+        return left if left is not None and left.blocks else None
+
+    def _is_mapped(self, volume: Volume) -> bool:
+        return any(cache.volume == volume.device for cache in self.inventory.caches)
+
+    def _unlooked(self, device: str, look: str) -> RdctlError:
+        """What is null in a listing that should tell it: not reported by an old daemon, not
+        readable on this machine."""
+        if not self._backend.tells_all:
+            return _untold(device, "whether it is locked", look)
+        return RdctlError(
+            Code.UNGUARDED,
+            f"{device}: {_DOUBTS[look]}: /sys/block/{device}/ro cannot be read",
+            hint=f"If you are sure: --unseen {look}",
+            target=device,
+        )
+
+    def _waived(self, look: str) -> bool:
+        return self._overrides.force or look in self._overrides.unseen
+
+    def _guard_untold(self, device: str, caches: bool = True) -> None:
+        """Debian's 9.0.0 lists mappings and exports without saying of what."""
+        if self._backend.tells_all:
+            return
+        told = [cache.volume is not None for cache in self.inventory.caches]
+        if caches and not all(told) and not self._waived("caches"):
+            raise _untold(device, "which volumes its caches use", "caches")
+        dark = any(target.device is None and target.enabled is None for target in self._targets)
+        if dark and not self._waived("exports"):
+            raise _untold(device, "which devices it exports", "exports")
+
+    def _guard_unseen(self, device: str, looks: Collection[str]) -> None:
+        for look in looks:
+            reason = self._survey.unseen.get(look)
+            if reason is not None and look not in self._overrides.unseen:
+                raise RdctlError(
+                    Code.UNGUARDED,
+                    f"{device}: {_DOUBTS[look]}: {reason}",
+                    hint=f"If you are sure that nothing uses it: --unseen {look}",
+                    target=device,
+                )
+
+    @property
+    def doubts(self) -> list[str]:
+        """What could not be looked at, and why."""
+        return [f"{_DOUBTS[look]}: {reason}" for look, reason in self._survey.unseen.items()]
+
+
+def blocks(left: Superblock) -> str:
+    """`12 unwritten blocks (48.0 KiB)`"""
+    noun = "block" if left.blocks == 1 else "blocks"
+    return f"{left.blocks} unwritten {noun} ({human_size(left.unwritten)})"
+
+
+def is_over(cache: Cache, device: str) -> bool:
+    """Whether the cache is made of the device. A daemon calls a cache below another `dm-N`, which
+    only the upper one's name links to it."""
+    if cache.of(device):
+        return True
+    below = cache.source or ""
+    return cache.kernel is None and below.startswith("dm-") and cache.device[6:] == device
+
+
+def _cache_user(cache: Cache) -> User:
+    return User("cache", cache.device, f"rdctl rapiddisk cache remove {cache.device}")
+
+
+def untold(device: str, what: str) -> RdctlError:
+    """What an old daemon does not report, and only --force goes on without."""
+    return RdctlError(
+        Code.UNGUARDED,
+        f"{device}: this rapiddiskd does not report {what}",
+        hint="Look on that machine itself; if you are sure that nothing is lost: --force",
+        target=device,
+    )
+
+
+def _untold(device: str, what: str, look: str) -> RdctlError:
+    error = untold(device, what)
+    error.hint = f"{error.hint} or --unseen {look}"
+    return error

@@ -1,0 +1,101 @@
+"""Which block device is meant: resolved once to the kernel's name and number, and every path to it
+is checked against that number."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+from contextlib import suppress
+
+from rdctl.effects import Syscalls
+from rdctl.rapiddisk.kernel.sysfs import Sysfs
+from rdctl.rapiddisk.model import Device
+
+# Names of mappings. Any other link may be one of a file system, which leads to whichever device
+# shows that at the moment: to a cache in place of its source.
+_EXPLICIT = re.compile(r"/dev/(mapper/[^/]+|dm-[0-9]+|disk/by-id/dm-(name|uuid)-[^/]+)")
+# Links that name the hardware itself, not its place, its contents or a mapping.
+_HARDWARE = re.compile(r"(wwn|eui|nvme|ata|scsi|virtio|usb|mmc|dm-uuid)[-.]")
+_VOLUME = re.compile(r"rd[0-9]+")
+
+
+class Devices:
+    def __init__(self, sysfs: Sysfs, calls: Syscalls) -> None:
+        self._sysfs = sysfs
+        self._calls = calls
+
+    def find(self, text: str) -> Device | None:
+        """What an operator typed: a path, or a name below /dev or /dev/mapper."""
+        kernel = self.at(self._typed(text))
+        return None if kernel is None else self.device(kernel)
+
+    def _typed(self, text: str) -> str:
+        if text.startswith(("./", "../")):
+            with suppress(OSError):  # the working directory may be gone
+                return os.path.abspath(text)
+            return text
+        path = text if text.startswith("/") else f"/dev/{text}"
+        if not text.startswith("/") and not self._sysfs.exists(path):
+            path = f"/dev/mapper/{text}"
+        return path
+
+    def exists(self, text: str) -> bool:
+        return self._sysfs.exists(self._typed(text))
+
+    def device(self, kernel: str) -> Device:
+        return Device(kernel, self._sysfs.dev(kernel), self._sysfs.shown(kernel))
+
+    def at(self, path: str | None, *, gone: bool = False) -> str | None:
+        """The kernel's name of the device that a path leads to; with `gone` also of one that is
+        there no more."""
+        if not path:
+            return None
+        try:
+            number = self._calls.device_number(self._sysfs.path(path))
+        except OSError:
+            named = re.fullmatch(r"/dev/([^/]+)", path)
+            mapped = re.fullmatch(r"/dev/mapper/([^/]+)", path)
+            if mapped and gone:
+                # A volume or a disk of that name is another device.
+                other = _VOLUME.fullmatch(mapped[1]) or self._sysfs.exists(
+                    f"sys/class/block/{mapped[1]}"
+                )
+                return self._sysfs.named(mapped[1]) or (None if other else mapped[1])
+            return named[1] if gone and named else None
+        return self._sysfs.numbered(number) if number else None
+
+    def node(self, kernel: str) -> str:
+        """The device's node below /dev, as tables name it. Raises OSError when there is none, or
+        when it is another device's by now."""
+        number = self._sysfs.dev(kernel)
+        mapped = self._sysfs.text(f"sys/class/block/{kernel}/dm/name")
+        paths = [f"/dev/{kernel.replace('!', '/')}"]
+        if mapped is not None:
+            paths.insert(0, f"/dev/mapper/{mapped}")
+        found = [self._number_at(path) for path in paths]
+        for path, there in zip(paths, found, strict=True):
+            if there is not None and there == number:
+                return path
+        if number is not None and any(found):
+            raise OSError(errno.ENOTBLK, f"{paths[-1]} is not the device {number}", paths[-1])
+        raise OSError(errno.ENOENT, os.strerror(errno.ENOENT), paths[-1])
+
+    def _number_at(self, path: str) -> str | None:
+        try:
+            return self._calls.device_number(self._sysfs.path(path))
+        except OSError:
+            return None
+
+    def stable_name(self, number: str) -> str | None:
+        """A path that still leads to the device when it has another kernel name; None: none."""
+        folder = "dev/disk/by-id"
+        for name in self._sysfs.names(folder):
+            if _HARDWARE.match(name) and self._number_at(f"/{folder}/{name}") == number:
+                return f"/{folder}/{name}"
+        return None
+
+    def by_contents(self, text: str) -> bool:
+        """Whether the path may name a device by what lies on it."""
+        path = "/" + os.path.normpath(self._typed(text)).lstrip("/")
+        return not _EXPLICIT.fullmatch(path)

@@ -1,0 +1,104 @@
+"""For which source a write-back cache was made: its superblock does not name it.
+
+One file a volume in /run/rdctl, which goes with the volumes at a reboot. It holds for the volume of
+that boot and that `diskseq` only: a volume that was removed and created again is another one.
+"""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import NamedTuple
+
+from rdctl.effects import Effects, remove_file, write_file
+from rdctl.rapiddisk.kernel.devices import Devices
+from rdctl.rapiddisk.kernel.sysfs import Sysfs
+from rdctl.rapiddisk.model import Device
+
+FOLDER = "run/rdctl"
+
+
+class Record(NamedTuple):
+    """`boot` and `diskseq` are the volume's; `source` is a stable path where there is one, and the
+    rest tells whether a device is still that source. `sent`: when `flush_on_suspend` was, as an ISO
+    time."""
+
+    boot: str
+    diskseq: str
+    cache: str
+    source: str
+    stable: bool
+    number: str | None
+    source_diskseq: str | None
+    size: int
+    sent: str | None
+
+
+class Records:
+    def __init__(self, sysfs: Sysfs, effects: Effects, devices: Devices) -> None:
+        self._sysfs = sysfs
+        self._effects = effects
+        self._devices = devices
+
+    def of(self, volume: str) -> Record | None:
+        """The record of this very volume."""
+        text = self._sysfs.text(self._path(volume))
+        if text is None:
+            return None
+        import json
+
+        with suppress(ValueError, TypeError):
+            record = Record(**json.loads(text))
+            if (record.boot, record.diskseq) == self._identity(volume):
+                return record
+        return None
+
+    def keep(self, volume: str, cache: str, source: Device, sent: str | None) -> None:
+        """Raises OSError."""
+        import json
+
+        boot, diskseq = self._identity(volume)
+        stable = self._devices.stable_name(source.number) if source.number else None
+        record = Record(
+            boot=boot or "",
+            diskseq=diskseq or "",
+            cache=cache,
+            source=stable or f"/dev/{source.kernel}",
+            stable=stable is not None,
+            number=source.number,
+            source_diskseq=self._diskseq(source.kernel),
+            size=self._sysfs.size(source.kernel) or 0,
+            sent=sent,
+        )
+        path = self._sysfs.path(self._path(volume))
+        text = json.dumps(record._asdict()) + "\n"
+        what = f"note the source of {cache}"
+        self._effects.do(write_file(path, text, what=what)._replace(step=True), None)
+
+    def forget(self, volume: str) -> None:
+        """Raises OSError."""
+        if self._sysfs.exists(self._path(volume)):
+            path = self._sysfs.path(self._path(volume))
+            self._effects.do(remove_file(path)._replace(step=True), None)
+
+    def matches(self, record: Record, source: Device) -> bool:
+        """Whether the device is the source that the record is of: by its stable name, else as long
+        as it was not taken away and attached again."""
+        if self._sysfs.size(source.kernel) != record.size:
+            return False
+        if record.stable:
+            return self._devices.at(record.source) == source.kernel
+        attached = self._diskseq(source.kernel)
+        return attached is not None and (source.number, attached) == (
+            record.number,
+            record.source_diskseq,
+        )
+
+    def _identity(self, volume: str) -> tuple[str | None, str | None]:
+        return self._sysfs.text("proc/sys/kernel/random/boot_id"), self._diskseq(volume)
+
+    def _diskseq(self, kernel: str) -> str | None:
+        whole = self._sysfs.whole(kernel) or kernel
+        return self._sysfs.text(f"sys/class/block/{whole}/diskseq")
+
+    def _path(self, volume: str) -> str:
+        return f"{FOLDER}/{volume}.json"
