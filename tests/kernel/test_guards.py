@@ -64,7 +64,7 @@ def users(mounted: Callable[..., Path], loop: Callable[..., str]) -> Iterator[di
             with open(path, "rb") as device:
                 other = stack.enter_context(subprocess.Popen(["sleep", "1000"], stdin=device))
             stack.callback(other.kill)
-            return Use("open", f"{other.pid} (sleep)", f"kill {other.pid}")
+            return Use("open", f"{other.pid} (sleep 1000)", None)
 
         yield {
             "mount": mount,

@@ -77,8 +77,8 @@ def test_list_and_show(rdctl: Program) -> None:
         os.fsync(descriptor)
     rows = rdctl.items("list")
     assert rows == [
-        {"device": "rd0", "size": 16 * MIB, "usage": PAGE, "locked": False},
-        {"device": "rd3", "size": MIB, "usage": 0, "locked": False},
+        {"device": "rd0", "size": 16 * MIB, "usage": PAGE, "locked": False, "unwritten": 0},
+        {"device": "rd3", "size": MIB, "usage": 0, "locked": False, "unwritten": 0},
     ]
     assert rdctl.items("list", "rd3") == rows[1:]
     item = rdctl.ok("show", "rd0")["item"]
