@@ -563,3 +563,45 @@ def test_a_direct_stream_is_caught(text: str) -> None:
 )
 def test_other_ways_to_speak_pass(text: str) -> None:
     assert stream_faults(Source.parse("rdctl/cli/run.py", text)) == []
+
+
+# Erasing -----------------------------------------------------------------------------------------
+
+# Who erases a volume, and why that may not ask for what a write-back cache has left in it: in the
+# operations that is asked before; the other two are named.
+ERASERS = {
+    "rdctl.rapiddisk.operations.flush": "the operation",
+    "rdctl.rapiddisk.operations.act": "of map_cache, with what was agreed to",
+    "rdctl.rapiddisk.kernel.driver.erase": "the single act",
+    "rdctl.rapiddisk.kernel.driver.map": "the undo of a failed map that was no adoption",
+    "rdctl.rapiddisk.kernel.driver._wipe": "after a removal that has written everything back",
+}
+
+
+def erasers(sources: list[Source]) -> set[str]:
+    """The functions that speak of an `erase` of something else."""
+    found = set()
+    for source in sources:
+        for function in ast.walk(source.tree):
+            if isinstance(function, ast.FunctionDef):
+                own = (node for part in function.body for node in _within(part))
+                if any(isinstance(node, ast.Attribute) and node.attr == "erase" for node in own):
+                    found.add(f"{source.module}.{function.name}")
+    return found
+
+
+def _within(node: ast.AST) -> Iterator[ast.AST]:
+    """What runs in a function itself, not in one that is defined there."""
+    if not isinstance(node, ast.FunctionDef):
+        yield node
+        for child in ast.iter_child_nodes(node):
+            yield from _within(child)
+
+
+def test_every_eraser_is_known(house: list[Source]) -> None:
+    assert erasers(house) == set(ERASERS)
+
+
+def test_a_further_eraser_is_seen() -> None:
+    text = "def a(backend):\n    def b():\n        backend.erase('rd0')\n    return b\n"
+    assert erasers([Source.parse("rdctl/x.py", text)]) == {"rdctl.x.b"}
