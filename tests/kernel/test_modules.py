@@ -60,11 +60,13 @@ def test_without_the_module_for_caches(rdctl: Program, disk: str) -> None:
 
 
 def test_without_configfs(rdctl: Program) -> None:
-    """Volumes do not need it, and no export can be there then."""
+    """Exports are there all the same, and cannot be seen."""
     machine.tool("umount", "/sys/kernel/config")
     try:
         machine.attach(0)
-        rdctl.ok("remove", "rd0")
+        message = rdctl.refused("remove", "rd0", code="unguarded")
+        assert "configuration file system is not mounted" in message
+        rdctl.ok("remove", "rd0", "--unseen", "exports")
         ran = rdctl("nvmet", "list")
         assert ran.code == 6, ran
         assert "configfs" in ran.err
