@@ -270,13 +270,6 @@ class RapidDisk:
     def _guard_cut(self, name: str, size: int, overrides: Overrides) -> None:
         """Raise when something lies behind the new end. The kernel's counters are no proof that
         nothing does: a refused erase sets them to 0."""
-        if not overrides.discard and self._backend.is_empty_behind(name, size) is False:
-            raise RdctlError(
-                Code.NOT_EMPTY,
-                f"{name} holds data beyond {human_size(size)}, which would be cut off",
-                hint="To lose them: --discard-contents",
-                target=name,
-            )
         end = self._backend.high_water(name)
         if end is not None and size <= end:
             raise RdctlError(
@@ -284,6 +277,13 @@ class RapidDisk:
                 f"{name} was written to up to {human_size(end)}, and cannot be cut to"
                 f" {human_size(size)}",
                 hint=f"Erased, it can be: rdctl rapiddisk flush {name}",
+                target=name,
+            )
+        if not overrides.discard and self._backend.is_empty_behind(name, size) is False:
+            raise RdctlError(
+                Code.NOT_EMPTY,
+                f"{name} holds data beyond {human_size(size)}, which would be cut off",
+                hint="To lose them: --discard-contents",
                 target=name,
             )
 

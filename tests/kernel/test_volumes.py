@@ -54,7 +54,8 @@ def test_create_fills_a_gap_among_many(rdctl: Program) -> None:
 
 def test_create_with_a_number(rdctl: Program) -> None:
     assert rdctl.ok("create", "16M", "--number", "77")["results"][0]["target"] == "rd77"
-    message = rdctl.refused("create", "16M", "--number", "77", code="exists")
+    assert rdctl.ok("create", "16M", "--number", "77")["results"][0]["changed"] is False
+    message = rdctl.refused("create", "8M", "--number", "77", code="exists")
     assert "rd77" in message
     assert machine.names() == ["rd77"]
 
