@@ -202,6 +202,8 @@ def others(tmp_path: Path, loop: Callable[..., str]) -> Iterator[dict[str, Begin
             return folder
 
         def second_of_btrfs(path: str) -> None:
+            machine.tool("modprobe", "btrfs")
+            machine.until(Path("/dev/btrfs-control").exists, "the node that scanning takes")
             first = f"/dev/{machine.attach(9, BTRFS_MIB)}"
             machine.tool("mkfs.btrfs", "-q", "-f", "-m", "single", "-d", "single", first, path)
             machine.tool("btrfs", "device", "scan")

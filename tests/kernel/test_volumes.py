@@ -244,7 +244,9 @@ def test_anybody_may_look_and_nobody_may_change(rdctl: Program, disk: str) -> No
     ):
         as_root = rdctl(*looking)
         as_other = rdctl.as_nobody(*looking)
-        assert (as_other.code, as_other.stdout) == (as_root.code, as_root.stdout)
+        # What a former cache holds has to be read from the volume.
+        expected = as_root.stdout.replace(b'"unwritten": 0', b'"unwritten": null')
+        assert (as_other.code, as_other.stdout) == (as_root.code, expected)
     # The rest of what `show` tells has to be asked of the device itself.
     shown = rdctl.as_nobody("show", "rd0")
     assert shown.code == 0
