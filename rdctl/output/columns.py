@@ -134,8 +134,8 @@ _RAPIDDISK = (
             Column(
                 "flush_on_suspend",
                 "FLUSH SENT",
-                "when rdctl told the kernel to write back before the mapping goes, which it obeys"
-                " once; null: never since the last boot, remote",
+                "when flush_on_suspend was last sent, which makes the kernel write back once before"
+                " the mapping is removed; null: never since the last boot, remote",
                 shown=False,
             ),
             Column(

@@ -1,7 +1,7 @@
 """What has to be seen before something is destroyed. Neither the daemon nor the kernel protects a
 device that is in use.
 
-A guard has three answers: free, used by somebody, cannot tell. `Cannot tell` is a look that the
+A guard has three answers: free, in use, cannot tell. `Cannot tell` is a look that the
 backend can make, and that failed, was cut off or was denied: it refuses. What a backend never shows
 does not refuse; `Facts.seen` and the question before a change say what was looked for.
 """
@@ -223,8 +223,8 @@ class Facts:
         """Debian's 9.0.0 lists mappings and exports without saying of what."""
         if self._backend.tells_all:
             return
-        told = [cache.volume is not None for cache in self.inventory.caches]
-        if caches and not all(told) and not self._waived("caches"):
+        reported = [cache.volume is not None for cache in self.inventory.caches]
+        if caches and not all(reported) and not self._waived("caches"):
             raise _untold(device, "which volumes its caches use", "caches")
         dark = any(target.device is None and target.enabled is None for target in self._targets)
         if dark and not self._waived("exports"):

@@ -47,8 +47,8 @@ class Devices:
         return Device(kernel, self._sysfs.dev(kernel), self._sysfs.shown(kernel))
 
     def at(self, path: str | None, *, gone: bool = False) -> str | None:
-        """The kernel's name of the device that a path leads to; with `gone` also of one that is
-        there no more."""
+        """The kernel's name of the device that a path leads to; with `gone` also of one that
+        has been removed."""
         if not path:
             return None
         try:
