@@ -115,10 +115,8 @@ class Workers:
                             break
                         futures.append(future)
                         tasks.put(_Task(lambda item=item: work(item), future))  # type: ignore[misc]
-                        if threads < parallel:
+                        if threads < parallel and self._one_more(threads, tasks, one_takes):
                             threads += 1
-                            args = [tasks, one_takes]
-                            threading.Thread(target=self._run, args=args, daemon=True).start()
                     if not futures:
                         break
                     while not futures[0].done():
@@ -135,6 +133,18 @@ class Workers:
                     future.cancel()
             raise_signal()
             self.check()
+
+    def _one_more(
+        self, threads: int, tasks: queue.SimpleQueue[_Task | None], one_takes: threading.Lock
+    ) -> bool:
+        """Whether there is one more thread; where the system has none, those that there are do."""
+        try:
+            start_thread(self._run, tasks, one_takes)
+        except RdctlError:
+            if not threads:
+                raise
+            return False
+        return True
 
     def _run(self, tasks: queue.SimpleQueue[_Task | None], one_takes: threading.Lock) -> None:
         """One thread: task after task."""
@@ -176,6 +186,20 @@ class Workers:
 
         with signals_to(hear) if self._patient and several else nullcontext():
             yield raise_signal
+
+
+def start_thread(work: Callable[..., object], *args: Any) -> threading.Thread:
+    """A thread that does not outlive the process; `failed` where the system has none left."""
+    thread = threading.Thread(target=work, args=args, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError as error:
+        raise RdctlError(
+            Code.FAILED,
+            "cannot start a thread: the limit of processes is reached",
+            hint="See the limit with: ulimit -u",
+        ) from error
+    return thread
 
 
 def not_begun(code: Code, target: str) -> RdctlError:

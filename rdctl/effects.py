@@ -399,24 +399,69 @@ def pour(path: str, fill: Callable[[Callable[[memoryview], None]], T], *, what: 
     return Effect(what, f"write {shlex.quote(path)}", perform)
 
 
-def spool(read: Callable[[int], bytes], size: int, check: Callable[[], None]) -> Effect[IO[bytes]]:
+def spool(
+    read: Callable[[int], bytes],
+    size: int,
+    check: Callable[[], None],
+    most: int | None,
+    *,
+    of: str,
+) -> Effect[IO[bytes]]:
     """What comes from a stream, taken in blocks of `size` into a file without a name, which goes
-    when it is closed."""
+    when it is closed. Raises `conflict` beyond `most` bytes, `failed` when its folder is full:
+    _SPARE bytes are left there for others. `of` names the stream for people."""
 
     def perform() -> IO[bytes]:
         import tempfile
 
-        file = tempfile.TemporaryFile(buffering=0)  # noqa: SIM115 - its user closes it
+        folder = "the temporary folder"
+        try:
+            folder = tempfile.gettempdir()
+            file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - its user closes it
+        except OSError as error:
+            raise _not_kept(of, folder, error.strerror or str(error)) from error
+        kept = 0
         try:
             while block := read(size):
                 check()
-                file.write(block)
+                kept += len(block)
+                if most is not None and kept > most:
+                    raise RdctlError(
+                        Code.CONFLICT, f"{of}: larger than the container's quota ({most} bytes)"
+                    )
+                _keep(file, block, of, folder)
         except BaseException:
             file.close()
             raise
         return file
 
     return Effect("keep standard input", "# standard input is kept in a temporary file", perform)
+
+
+# Bytes that a spooled stream leaves free; of a small file system a sixteenth.
+_SPARE = 64 << 20
+
+
+def _keep(file: IO[bytes], block: bytes, of: str, folder: str) -> None:
+    """Write a block to the end of a spool."""
+    try:
+        room = os.fstatvfs(file.fileno())
+        free = room.f_bavail * room.f_frsize
+        if free < len(block) + min(_SPARE, room.f_blocks * room.f_frsize // 16):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        rest = memoryview(block)
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError as error:
+        raise _not_kept(of, folder, error.strerror or str(error)) from error
+
+
+def _not_kept(of: str, folder: str, reason: str) -> RdctlError:
+    return RdctlError(
+        Code.FAILED,
+        f"{of}: cannot be buffered in {folder}: {reason}",
+        hint="Its size must be known before it is sent. Set TMPDIR to a folder with more space.",
+    )
 
 
 def write(

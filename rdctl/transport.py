@@ -151,6 +151,11 @@ class Transport:
         for scheme in ("http://", "https://"):
             session.mount(scheme, adapter or DeadlineAdapter())
 
+    @property
+    def deadline(self) -> Deadline:
+        """That of all requests, to whichever server."""
+        return self._deadline
+
     def brief(self, seconds: float) -> Transport:
         """The same server, asked once and not waited for longer than that."""
         quick = copy(self)

@@ -7,6 +7,7 @@ from copy import copy
 from typing import Any
 from urllib.parse import quote
 
+from rdctl.deadline import Deadline
 from rdctl.errors import Code, RdctlError
 from rdctl.oio import replies
 from rdctl.oio.bodies import Sent, escaped, field
@@ -101,6 +102,11 @@ class Proxy:
         quick._transport = self._transport.brief(seconds)
         quick.reach = lambda address: self.reach(address).brief(seconds)
         return quick
+
+    @property
+    def deadline(self) -> Deadline:
+        """That of the whole command."""
+        return self._transport.deadline
 
     @property
     def dialect(self) -> str | None:
@@ -308,8 +314,8 @@ class Proxy:
     # --- errors -------------------------------------------------------------------------------
 
     def _refused(self, reply: Reply, place: Place | None) -> None:
-        """Raise what an error body says."""
-        if reply.status < 300:
+        """Raise what an error body says, whatever HTTP says beside it."""
+        if reply.status < 300 and not _is_error(reply):
             return
         try:
             body = reply.json()
@@ -469,6 +475,24 @@ def _unknown_route(reply: Reply) -> bool:
         return bool(reply.json()["message"] == NO_HANDLER)
     except MISSHAPEN:
         return False
+
+
+def _is_error(reply: Reply) -> bool:
+    """Whether a body tells of an error although HTTP tells of none."""
+    if len(reply.body) > _LONGEST_ERROR or b'"status"' not in reply.body:
+        return False
+    try:
+        body = reply.json()
+    except ValueError:
+        return False
+    if not isinstance(body, dict) or not body.keys() <= {"status", "message"}:
+        return False
+    # A property of that name is a text.
+    return type(body["status"]) is int and body["status"] not in range(200, 300)
+
+
+# Bytes; whatever is longer is an answer.
+_LONGEST_ERROR = 1 << 16
 
 
 def _come_again(reply: Reply) -> bool:

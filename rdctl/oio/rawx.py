@@ -16,7 +16,8 @@ from rdctl.transport import Blocks, Reply, Transport
 
 META = "x-oio-chunk-meta-"
 _KEEP_ALIVE = {"Connection": "keep-alive"}
-_URL = re.compile(r"http://([^/?#@\x00-\x20\x7f]+)/([^/?#\x00-\x1f\x7f]+)")
+_URL = re.compile(r"http://([^/?#@\x00-\x20\x7f]+?(?::(\d{1,5}))?)/([^/?#\x00-\x1f\x7f]+)", re.A)
+_MD5 = re.compile("[0-9A-F]{32}")
 _REFUSED = {
     404: (Code.NOT_FOUND, "the chunk is not there"),
     409: (Code.EXISTS, "a chunk of that id is there already"),
@@ -38,13 +39,36 @@ class Copy(NamedTuple):
         return self.url.rpartition("/")[2]
 
 
+class Held(NamedTuple):
+    """What a rawx says that it holds of a chunk: bytes, hash in upper case, id; None is what it
+    does not say. A hash that is no MD5 is by another algorithm, and cannot be compared."""
+
+    size: int | None
+    hash: str | None
+    id: str | None
+
+    @property
+    def md5(self) -> str | None:
+        return md5_told(self.hash)
+
+    def is_conclusive(self, size: int) -> bool:
+        """Whether it tells, without another question, that a chunk of that size is there."""
+        return self.md5 is not None or (self.hash is not None and self.size == size)
+
+
+def md5_told(value: object) -> str | None:
+    """An MD5 in upper case; None for what is none."""
+    text = str(value or "").upper()
+    return text if _MD5.fullmatch(text) else None
+
+
 def copy_of(chunk: Mapping[str, object]) -> Copy:
     """The replica that an entry of the proxy's list of chunks is; `bad-reply`."""
     url = str(chunk["url"])
     match = _URL.fullmatch(str(chunk.get("real_url") or url))
-    if match is None or "/" not in url:
+    if match is None or "/" not in url or int(match[2] or 80) not in range(1, 65536):
         raise RdctlError(Code.BAD_REPLY, f"the proxy names a chunk by no address: {url!r}")
-    return Copy(url, match[1], f"/{match[2]}")
+    return Copy(url, match[1], f"/{match[3]}")
 
 
 class Rawx:
@@ -62,24 +86,36 @@ class Rawx:
         body: Blocks,
         *,
         what: str,
+        seconds: float,
         check: Callable[[], None],
-    ) -> str | None:
-        """PUT /ID: store a chunk; the MD5 of what arrived (32 hex digits, upper case), None where
-        the service does not tell it. What `check` raises ends it."""
+    ) -> Held:
+        """PUT /ID: store a chunk. 201 alone says that it was stored; anything else is an error.
+        `seconds` bounds each wait. What `check` raises ends it."""
         reply = self._to(copy).change(
             copy.path,
             method="PUT",
             headers={**_KEEP_ALIVE, **headers},
             body=body,
+            seconds=seconds,
             what=what,
             shows="rdctl oio conscience list rawx",
-            assume=Reply(201, "Assumed", {}, b""),
+            assume=Reply(201, "Assumed", {f"{META}chunk-hash": _ASSUMED}, b""),
             step=True,
             check=check,
         )
         _refused(reply, copy)
-        told: str | None = reply.headers.get(f"{META}chunk-hash")
-        return told.upper() if told else None
+        if reply.status != 201:
+            raise _fault(copy, Code.BAD_REPLY, "not stored: a rawx answers 201", reply.status)
+        return _held(reply, reply.headers.get(f"{META}chunk-size"))
+
+    def head(self, copy: Copy, *, seconds: float, check: Callable[[], None]) -> Held:
+        """HEAD /ID: what is there."""
+        reply = self._to(copy).read(
+            copy.path, method="HEAD", headers=_KEEP_ALIVE, seconds=seconds, check=check
+        )
+        _refused(reply, copy)
+        size = reply.headers.get(f"{META}chunk-size", reply.headers.get("Content-Length"))
+        return _held(reply, size)
 
     def get(
         self,
@@ -132,6 +168,19 @@ class Rawx:
             if copy.address not in self._transports:
                 self._transports[copy.address] = self._reach(copy.address)
             return self._transports[copy.address]
+
+
+# In a dry run.
+_ASSUMED = "0" * 32
+
+
+def _held(reply: Reply, size: str | None) -> Held:
+    hash = reply.headers.get(f"{META}chunk-hash")
+    return Held(
+        int(size) if size is not None and re.fullmatch("[0-9]{1,18}", size) else None,
+        hash.upper() if hash else None,
+        reply.headers.get(f"{META}chunk-id"),
+    )
 
 
 def _refused(reply: Reply, copy: Copy) -> None:

@@ -44,9 +44,12 @@ def json(reply: Reply) -> Any:
 
 
 def nothing(reply: Reply) -> None:
-    """A change that was done. What it says beside that differs; but it is no page of a server
-    that knows nothing of it."""
-    json(reply)
+    """A change that was done: 204 says so (of what is new 201), or 200 and an object, whatever is
+    in it. Any other 2xx proves nothing."""
+    if reply.status == 200:
+        _object(reply.json())
+    elif _of_empty(reply) not in (201, 204):
+        raise ValueError("204 was expected")
 
 
 def pong(reply: Reply) -> None:
@@ -57,11 +60,18 @@ def pong(reply: Reply) -> None:
 
 def created_by_201(reply: Reply) -> bool:
     """True when it is new, False when it was there."""
-    return {201: True, 202: False, 204: False}[reply.status]
+    return {201: True, 202: False, 204: False}[_of_empty(reply)]
 
 
 def created_by_204(reply: Reply) -> bool:
-    return {204: True, 201: False}[reply.status]
+    return {204: True, 201: False}[_of_empty(reply)]
+
+
+def _of_empty(reply: Reply) -> int:
+    """The status of a reply that has nothing else to say."""
+    if reply.body.strip():
+        raise ValueError("an empty reply was expected")
+    return reply.status
 
 
 def text(reply: Reply) -> str:
@@ -302,6 +312,7 @@ def _entry(entry: Any) -> Entry:
 
 def flushed(reply: Reply) -> bool:
     """Whether nothing is left: a large container is emptied in several requests."""
+    nothing(reply)
     return reply.headers.get("x-oio-truncated", "false").lower() != "true"
 
 

@@ -51,6 +51,12 @@ _NO = (None, None)
 @click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
 @click.option("--policy", metavar="P", help="The storage policy, if not the container's.")
 @click.option("--mime-type", metavar="TYPE", help="Such as image/png.")
+@click.option(
+    "--min-copies",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Fail unless so many copies are stored.",
+)
 @PROPERTIES
 def put(
     site: Site,
@@ -66,12 +72,19 @@ def put(
 
     A content gets the name of the file, or its path below the folder given; - is standard input,
     and wants --path. In a list every file has the path as it stands there, without a / before it.
-    A name that is taken is refused before a byte is sent, unless --overwrite is said, which asks
-    first where versions are not kept: what was there is lost. Chunks go to the rawx services
-    several at a time, and every checksum is compared. A replica that cannot be written is passed
-    over while more than half of them can, and that is said. When it fails or is interrupted, the
-    chunks are deleted; only when it is not known whether the content was made, they are left, and
-    named (exit 10)."""
+    A name that is taken is refused before a byte is sent, and once more before the content is made,
+    unless --overwrite is said, which asks first where versions are not kept: what was there is
+    lost. Two puts of one name that end in the same moment can both succeed; the later one stays.
+
+    Chunks go to the rawx services several at a time, and each has to prove by its checksum what it
+    holds. A copy that cannot be written, or takes too long, is left out while half of the copies
+    can (--min-copies asks for more), and that is said. When it fails or is interrupted, the chunks
+    are deleted; only when it is not known whether the content was made, they are left, and named
+    (exit 10).
+
+    What has no size of its own (standard input, a pipe, a file of /proc) is kept in the folder for
+    temporary files ($TMPDIR, else /tmp) before it is sent, up to the container's quota and while
+    64 MiB are free there."""
     from rdctl.oio.operations.upload import Wish
 
     if path is not None and prefix:

@@ -16,9 +16,10 @@ from rdctl.bulk import Stopped, Workers
 from rdctl.effects import Part, Target
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Page, Place
-from rdctl.oio.objects import BLOCK, PIECE, Digest, Position, Receiving, Span, md5, told_of
+from rdctl.oio.objects import PIECE, Digest, Position, Receiving, Span, md5, told_of
 from rdctl.oio.operations.acts import PAGE
 from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
+from rdctl.oio.source import BLOCK
 from rdctl.result import Change, Data, Failure, Report
 from rdctl.units import escape, quoted, raw_bytes
 

@@ -1,34 +1,41 @@
 """Files as objects: what is refused, what is asked, what is cleaned up. The bytes themselves go in
-`rdctl.oio.objects`."""
+`rdctl.oio.sending`."""
 
 from __future__ import annotations
 
 import os
-import stat
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from functools import cached_property
 from typing import IO, NamedTuple
 
-from rdctl import effects
 from rdctl.bulk import Stopped
-from rdctl.errors import Code, RdctlError
+from rdctl.deadline import Deadline
+from rdctl.errors import Code, RdctlError, told
 from rdctl.oio.model import Container, Content, Namespace, Place
-from rdctl.oio.objects import BLOCK, Owner, Sending, Sent, Source, copies_of, only_plain
+from rdctl.oio.objects import copies_of, only_plain
 from rdctl.oio.operations.acts import Means
 from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
+from rdctl.oio.sending import Owner, Sending, Sent
+from rdctl.oio.source import Source, open_below, source_of
+from rdctl.oio.source import is_regular as is_regular_file
 from rdctl.result import Change, Failure, Report
 from rdctl.units import escape
 
 STDIN = "-"
+# How long a proxy that takes no connection is waited for once the chunks are stored: all of them
+# would have to be sent again.
+CREATE_SECONDS = 10.0
 
 
 class File(NamedTuple):
-    """A file to be sent (`-`: standard input), and the object that it becomes."""
+    """A file to be sent (`-`: standard input), and the object that it becomes; `below`: it was
+    found in that folder."""
 
     path: str
     place: Place
+    below: str | None = None
 
 
 class Wish(NamedTuple):
@@ -38,6 +45,7 @@ class Wish(NamedTuple):
     autocreate: bool = False
     policy: str | None = None
     mime_type: str | None = None
+    min_copies: int | None = None
     properties: Mapping[str, str] = {}
 
 
@@ -50,6 +58,7 @@ class Uploads(Transfers):
         self._owner: Owner | None = None
         self._keeps_versions = False
         self._policy: str | None = None
+        self._quota: int | None = None
         self._sending: set[Sending] = set()
 
     def _unfinished(self) -> list[str]:
@@ -119,7 +128,7 @@ class Uploads(Transfers):
         recursive: bool,
     ) -> tuple[list[File], dict[str, RdctlError]]:
         """What is to be sent, and what of it cannot be read, by the names of the objects."""
-        found: list[tuple[str, str]] = []
+        found: list[tuple[str, str, str | None]] = []
         refused: dict[str, RdctlError] = {}
         for given in paths:
             if given == STDIN or not os.path.isdir(given):
@@ -128,7 +137,7 @@ class Uploads(Transfers):
                     shown = "standard input" if given == STDIN else escape(given)
                     message = f"{shown} has no name of its own: say --path P"
                     raise RdctlError(Code.USAGE, message, target=names.get(given))
-                found.append((given, name))
+                found.append((given, name, None))
                 continue
             if not recursive:
                 message = f"{escape(given)} is a folder"
@@ -137,13 +146,13 @@ class Uploads(Transfers):
                     hint = "A list names files: find -type f prints no folders."
                 raise RdctlError(Code.USAGE, message, hint=hint, target=names.get(given))
             inside, unread = files_below(given, self._warn)
-            found += [(os.path.join(given, inner), prefix + inner) for inner in inside]
+            found += [(os.path.join(given, inner), prefix + inner, given) for inner in inside]
             for inner, error in unread.items():
-                found.append((os.path.join(given, inner), prefix + inner + "/"))
+                found.append((os.path.join(given, inner), prefix + inner + "/", None))
                 refused[prefix + inner + "/"] = error
         if path is not None and len(found) != 1:
             raise RdctlError(Code.USAGE, "--path names one content, and here are several files")
-        files = [File(given, holder._replace(path=name)) for given, name in found]
+        files = [File(given, holder._replace(path=name), below) for given, name, below in found]
         made = [file.place.name for file in files]
         if len(set(made)) < len(made):
             twice = next(name for name in made if made.count(name) > 1)
@@ -164,6 +173,7 @@ class Uploads(Transfers):
         # 1: off; N: so many; -1: all.
         self._keeps_versions = container.versioning not in (None, 0, 1)
         self._policy = container.policy
+        self._quota = container.quota or None
         account = container.account or str(holder.account)
         return Owner(account, container.container, container.cid or "")
 
@@ -183,21 +193,16 @@ class Uploads(Transfers):
         return self._workers.ordered(look, files) if files[1:] else map(look, files)
 
     def _source(self, file: File, stdin: IO[bytes]) -> Source:
-        """The file, open for reading. Of what has no size of its own a copy is made first, which
-        has no name and goes when it is closed."""
-        check = self._workers.check
+        """The file, open for reading; an endless one is read up to the container's quota."""
         try:
-            if file.path == STDIN:
-                if _is_regular_file(stdin):
-                    return Source(open(os.dup(stdin.fileno()), "rb"), "/dev/stdin", stdin.tell())
-                spooled = self._effects.look(effects.spool(stdin.read, BLOCK, check))
-                return Source(spooled, "/dev/stdin")
-            opened = open(file.path, "rb")  # noqa: SIM115 - it is closed with the source
-            if _is_regular_file(opened):
-                return Source(opened, file.path)
-            with opened:
-                spooled = self._effects.look(effects.spool(opened.read, BLOCK, check))
-            return Source(spooled, file.path)
+            if file.path != STDIN:
+                opened, name, start = _opened(file), file.path, 0
+            elif is_regular_file(stdin):
+                start = stdin.tell()
+                opened, name = _again(stdin), "/dev/stdin"
+            else:
+                opened, name, start = stdin, "/dev/stdin", 0
+            return source_of(opened, name, self._effects, self._workers.check, self._quota, start)
         except OSError as error:
             shown = "standard input" if file.path == STDIN else file.path
             raise file_fault(error, shown) from error
@@ -233,15 +238,19 @@ class Uploads(Transfers):
             place,
             owner,
             parallel,
+            self._proxy.deadline,
+            wish.min_copies,
         )
         self._sending.add(sending)
         try:
             sent = sending.run()
             self._workers.check()
+            if not wish.overwrite and not self._effects.dry_run:
+                self._still_free(place)
         except Stopped:
             return self._undone(place, sending)
-        except RdctlError as error:
-            raise _with_left(error, sending.tidy()) from error
+        except Exception as error:  # a chunk that was sent is deleted, whatever it is
+            raise _with_left(told(error), sending.tidy()) from error
         finally:
             self._sending.discard(sending)
         self._create(place, source.size, prepared, sent, sending, wish, loss)
@@ -250,9 +259,22 @@ class Uploads(Transfers):
             "hash": sent.hash,
             "policy": prepared.policy,
             "copies": sent.copies,
+            "wanted": sent.wanted,
             "failed_copies": self._tell_failed(place, sent, sending),
         }
-        return self._done("put", place.name, facts=facts, past="stored")
+        done = self._done("put", place.name, facts=facts, past="stored")
+        return done if sent.proven or self._effects.dry_run else done._replace(verified=None)
+
+    def _still_free(self, place: Place) -> None:
+        """Raise `exists` when somebody else made the object meanwhile. Between this look and the
+        creation that can still happen: then the later one replaces the earlier."""
+        try:
+            self._show(place)
+        except RdctlError as error:
+            if error.code is Code.NOT_FOUND:
+                return
+            raise
+        raise _exists(place)
 
     def _create(
         self,
@@ -266,7 +288,8 @@ class Uploads(Transfers):
     ) -> None:
         """Make the object that the chunks belong to. They are deleted only when it is certain that
         there is none."""
-        try:
+
+        def create() -> None:
             self._change(
                 "content.create",
                 place,
@@ -283,6 +306,9 @@ class Uploads(Transfers):
                 chunks=sent.chunks,
                 properties=dict(wish.properties),
             )
+
+        try:
+            self._until_taken(create)
         except RdctlError as error:
             if _surely_refused(error):
                 raise _with_left(error, sending.tidy()) from error
@@ -297,6 +323,25 @@ class Uploads(Transfers):
                 target=place.name,
                 **{**error.facts, "chunks": urls},
             ) from error
+
+    def _until_taken(self, create: Callable[[], None]) -> None:
+        """What is refused a connection was never sent: it is tried again for a while."""
+        left = self._proxy.deadline.left()
+        end = Deadline(CREATE_SECONDS if left is None else min(CREATE_SECONDS, left / 2))
+        pause = 0.1
+        while True:
+            try:
+                return create()
+            except RdctlError as error:
+                never_sent = error.code is Code.UNREACHABLE and "http_status" not in error.facts
+                if (
+                    not never_sent
+                    or (end.left() or 0.0) <= pause
+                    or self._workers.stopping.is_set()
+                ):
+                    raise
+            self._sleep(pause)
+            pause = min(2 * pause, 2.0)
 
     def _undone(self, place: Place, sending: Sending) -> Failure:
         left = sending.tidy()
@@ -408,11 +453,15 @@ def _may_be_regular(path: str) -> bool:
     return is_regular(path) or not os.path.exists(path)
 
 
-def _is_regular_file(file: IO[bytes]) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    except (OSError, ValueError):
-        return False  # it is no file of the system at all
+def _again(file: IO[bytes]) -> IO[bytes]:
+    """The same open file, which is not closed with this."""
+    return open(os.dup(file.fileno()), "rb", buffering=0)
+
+
+def _opened(file: File) -> IO[bytes]:
+    if file.below is None:
+        return open(file.path, "rb", buffering=0)
+    return open_below(file.below, os.path.relpath(file.path, file.below))
 
 
 def _exists(place: Place) -> RdctlError:
