@@ -32,6 +32,7 @@ class Deadline:
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._end = None if seconds is None else clock() + seconds
+        self._longest = 0.0, ""
 
     def left(self) -> float | None:
         """Seconds left, never below 0; None when there is no end."""
@@ -40,6 +41,15 @@ class Deadline:
     @property
     def over(self) -> bool:
         return self.left() == 0.0
+
+    def spent(self, seconds: float, what: str) -> None:
+        """So long was waited for that."""
+        self._longest = max(self._longest, (seconds, what))
+
+    @property
+    def longest(self) -> tuple[float, str]:
+        """The longest wait until now: seconds, and what it was for."""
+        return self._longest
 
     def within(self, seconds: float | None) -> Deadline:
         """The earlier of this and `seconds` from now."""

@@ -117,8 +117,10 @@ def told(error: BaseException) -> RdctlError:
     while where is not None and where.tb_next is not None:
         where = where.tb_next
     place = f" ({where.tb_frame.f_code.co_name}, line {where.tb_lineno})" if where else ""
-    return RdctlError(
+    fault = RdctlError(
         Code.INTERNAL,
         f"a fault in rdctl itself: {type(error).__name__}: {error}{place}",
         hint="RDCTL_DEBUG=1 shows the traceback; please report it.",
     )
+    fault.__cause__ = error
+    return fault

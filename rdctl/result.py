@@ -84,6 +84,9 @@ class Change(NamedTuple):
         return {"context": self.context, **data} if self.context else data
 
 
+_UNKNOWN_FATE = (Code.UNKNOWN, Code.UNPROVEN, Code.BAD_REPLY, Code.INTERNAL)
+
+
 class Failure(NamedTuple):
     """One target of a change that was not done, or whose fate is not known; `whole`: not one, but
     all of them in that context."""
@@ -96,8 +99,7 @@ class Failure(NamedTuple):
     @property
     def fate(self) -> str:
         """`unknown`, or `not done`."""
-        unknown = self.error.code in (Code.UNKNOWN, Code.UNPROVEN, Code.BAD_REPLY)
-        return "unknown" if unknown else "not done"
+        return "unknown" if self.error.code in _UNKNOWN_FATE else "not done"
 
 
 class Listing:

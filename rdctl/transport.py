@@ -195,6 +195,8 @@ class Transport:
             return self._receive(response, into)
 
         for attempt in range(1, attempts + 1):
+            if check is not None:
+                check()
             effect = self._effect(
                 method, path, headers, body, patience, receive, what=f"{method} {path}"
             )
@@ -356,7 +358,7 @@ class Transport:
     ) -> Iterator[None]:
         with self._lock:
             if self._deadline.over:
-                raise self._late()
+                raise self._late(asked=False)
             current.deadline = patience
             current.check = check
             current.sent = False
@@ -368,6 +370,7 @@ class Transport:
                 self._effects.note(f"# failed: {reason}, {_milliseconds(started)}", about)
                 raise
             finally:
+                self._deadline.spent(time.perf_counter() - started, about)
                 current.deadline = current.check = None
 
     def _pause(self, attempt: int, reply: Reply | None) -> bool:
@@ -418,10 +421,16 @@ class Transport:
         request_id = self._headers.get("X-oio-req-id")
         return {"request_id": request_id} if request_id else {}
 
-    def _late(self) -> RdctlError:
+    def _late(self, asked: bool = True) -> RdctlError:
+        message = f"{self.url} gave no complete answer in time"
+        if not asked:
+            message = f"{self.url} was not asked: timed out before"
+        seconds, what = self._deadline.longest
+        if self._deadline.over and self.url not in what and what:
+            message += f"; {what} took {seconds:.1f} s"
         return RdctlError(
             Code.TIMEOUT,
-            f"{self.url} gave no complete answer in time",
+            message,
             hint="A longer --timeout may help." if self._deadline.over else "Is it busy, or stuck?",
             **self._facts(),
         )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from rdctl.errors import Code, RdctlError
 from rdctl.units import raw_bytes
@@ -151,7 +152,7 @@ class World:
 
 
 class _Nothing:
-    """In place of a stream that the caller closed (`>&-`)."""
+    """In place of an output that the caller closed (`>&-`)."""
 
     def write(self, data: bytes) -> int:
         return len(data)
@@ -159,26 +160,68 @@ class _Nothing:
     def flush(self) -> None:
         return
 
+    def isatty(self) -> bool:
+        return False
+
+
+class _Closed:
+    """In place of an input that the caller closed (`<&-`): not an empty one."""
+
     def read(self, size: int = -1) -> bytes:
-        return b""
+        raise RdctlError(Code.USAGE, "standard input is closed")
 
     readline = read
+
+    def close(self) -> None:
+        return
+
+    def fileno(self) -> int:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
 
     def isatty(self) -> bool:
         return False
 
 
+class _Patient(io.FileIO):
+    """A file that is waited for: whoever it is shared with may have made it non-blocking, and then
+    nothing there for the moment is not its end."""
+
+    def readinto(self, buffer: Any) -> int:
+        while (count := super().readinto(buffer)) is None:
+            _wait_for(self)
+        return count
+
+    def read(self, size: int | None = -1) -> bytes:
+        if size is None or size < 0:
+            return self.readall()
+        while (data := super().read(size)) is None:
+            _wait_for(self)
+        return data
+
+    def readall(self) -> bytes:
+        return b"".join(iter(lambda: self.read(1 << 16), b""))
+
+
+def _wait_for(file: io.FileIO) -> None:
+    """Wait until there is something to read, or its end."""
+    import select
+
+    select.select([file], [], [])
+
+
 def real() -> World:
     """The world of this very process."""
-    streams = []
-    for stream in (sys.stdin, sys.stdout, sys.stderr):
-        streams.append(stream.buffer if stream is not None else _Nothing())
-    stdin, stdout, stderr = streams
+    stdin: Any = _Closed()
+    if sys.stdin is not None:
+        stdin = io.BufferedReader(_Patient(sys.stdin.fileno(), closefd=False))
+    stdout, stderr = (
+        stream.buffer if stream is not None else _Nothing() for stream in (sys.stdout, sys.stderr)
+    )
     if isinstance(stdout, io.FileIO):
         # Where Python is told not to buffer, every row would be a system call.
         stdout = io.BufferedWriter(stdout)
     return World(
-        stdin=stdin,  # type: ignore[arg-type]
+        stdin=stdin,
         stdout=Stream(stdout, tty=stdout.isatty()),  # type: ignore[arg-type]
         stderr=Messages(stderr, tty=stderr.isatty()),  # type: ignore[arg-type]
         environ=os.environ,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
+from rdctl.errors import Code
 from rdctl.units import defuse, escape
 
 if TYPE_CHECKING:
@@ -42,3 +43,7 @@ def show_error(world: World, error: RdctlError, prefix: str | None = None, other
         world.stderr.write(f"  {defuse(error.hint)}\n")
     if error.facts.get("request_id"):
         world.stderr.write(f"  request id: {error.facts['request_id']}\n")
+    if error.code is Code.INTERNAL and error.__cause__ and world.environ.get("RDCTL_DEBUG"):
+        from traceback import format_exception
+
+        world.stderr.write("".join(format_exception(error.__cause__)))

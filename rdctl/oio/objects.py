@@ -170,6 +170,16 @@ class Receiving:
         self._bad: set[Copy] = set()
         self._away: set[str] = set()
 
+    def proves(self, span: Span) -> bool:
+        """Whether checksums cover all of these bytes: that of the whole, or of each part."""
+        if self.hash is not None and span == Span(0, self.size):
+            return True
+        return all(
+            part.hash is not None and span.first <= part.offset and part.span.end <= span.end
+            for part in self.positions
+            if part.offset < span.end and span.first < part.span.end
+        )
+
     def blocks(
         self, span: Span, *, checked: bool, wrong: Callable[[Position], None]
     ) -> Iterator[memoryview]:

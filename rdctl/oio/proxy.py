@@ -120,9 +120,12 @@ class Proxy:
         name: str,
         place: Place | None = None,
         query: Mapping[str, Any] | None = None,
+        *,
+        check: Callable[[], None] | None = None,
         **arguments: Any,
     ) -> Any:
-        """Ask a route that changes nothing; the value that its reader makes."""
+        """Ask a route that changes nothing; the value that its reader makes. `check` is called
+        while it is waited for, and may raise."""
         route = ROUTES[name]
         assert route.effect == READ, name
         parameters = {**(place.query() if place else {}), **(query or {})}
@@ -136,6 +139,7 @@ class Proxy:
                 seconds=route.seconds,
                 repeatable=route.repeatable,
                 again=_come_again,
+                check=check,
             )
 
         return self._call(route, place, arguments, ask)

@@ -7,6 +7,7 @@ import select
 import shlex
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import IO
 
 from rdctl import effects
@@ -84,7 +85,7 @@ def source_of(
     bytes of the copy. Raises OSError; what `check` raises ends the copying."""
     if _has_size(file, start):
         return Source(file, name, start)
-    with file:
+    with closing(file):
         spool = effects.spool(_reader(file, check), BLOCK, check, most, of=escape(name))
         return Source(effects_.look(spool), name)
 

@@ -201,6 +201,11 @@ class Acts:
             except Stopped:  # it has left nothing
                 del begun[number]
                 raise
+            except Exception as error:  # the others are done all the same
+                fault = told(error)
+                begun[number] = outcomes = [
+                    Failure(action, _for_target(fault, name)) for name in batches[number]
+                ]
             return outcomes
 
         taken = 0
@@ -276,4 +281,6 @@ def batches(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
 
 
 def _for_target(error: RdctlError, target: str) -> RdctlError:
-    return RdctlError(error.code, error.message, hint=error.hint, target=target, **error.facts)
+    one = RdctlError(error.code, error.message, hint=error.hint, target=target, **error.facts)
+    one.__cause__ = error.__cause__
+    return one

@@ -100,6 +100,13 @@ class Downloads(Transfers):
                     digest.update(block)
             if digest is not None and told_of(digest) != whole:
                 raise receiving.wrong()
+        if not receiving.proves(span):
+            self._tell_unproven(receiving)
+
+    def _tell_unproven(self, receiving: Receiving) -> None:
+        known = receiving.hash or any(part.hash for part in receiving.positions)
+        reason = "checksums cover whole chunks only" if known else "the proxy names no checksum"
+        self._warn(f"{receiving.shown}: the bytes could not be verified: {reason}")
 
     def get(
         self,
@@ -159,7 +166,8 @@ class Downloads(Transfers):
         except OSError as error:
             raise file_fault(error, path) from error
         facts = {"size": span.size, "file": path}
-        return self._done("get", place.name, facts=facts, past="received")
+        done = self._done("get", place.name, facts=facts, past="received")
+        return done if receiving.proves(span) else done._replace(verified=None)
 
     def _get(
         self,
@@ -197,8 +205,9 @@ class Downloads(Transfers):
         if resume:
             facts["resumed_at"] = filling.had
         done = self._done("get", place.name, facts=facts, past="received")
-        if filling.proven or self._effects.dry_run:
+        if receiving.proves(span) or self._effects.dry_run:
             return done
+        self._tell_unproven(receiving)
         return done._replace(verified=None)
 
     def _free(self, target: Target, taken: bool) -> None:
@@ -256,7 +265,7 @@ class Downloads(Transfers):
 
 class _Filling:
     """One object on its way into a file. `had` bytes were there before, `has` are there now, `keep`
-    says whether they are of use; `proven`: all was held against an MD5."""
+    says whether they are of use."""
 
     def __init__(self, receiving: Receiving, span: Span, workers: Workers, resume: bool) -> None:
         self._receiving = receiving
@@ -267,9 +276,6 @@ class _Filling:
         # Else the MD5 of the whole proves every part of it. Only if it is wrong, or not known, the
         # parts are looked at: that is half the work.
         self._hash = receiving.hash if whole and not receiving.proven_by_parts else None
-        self.proven = whole and (
-            self._hash is not None or all(part.hash is not None for part in receiving.positions)
-        )
         self.had = self.has = 0
         self.keep = True
 

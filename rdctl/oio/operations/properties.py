@@ -18,7 +18,7 @@ class PropertiesOf(Acts):
         self, family: str, place: Place, keys: Sequence[str] | None, query: Mapping[str, Any]
     ) -> Item:
         """All properties, or those of these names: a filter that servers ignore is applied here."""
-        wanted = {"keys": keys} if keys else {}
+        wanted: dict[str, Any] = {"keys": keys} if keys else {}
         found = self._proxy.read(f"{family}.get_properties", place, query, **wanted)
         if keys is not None:
             user = {key: value for key, value in found.properties.items() if key in keys}

@@ -58,7 +58,8 @@ class Transfers(Acts):
         return []
 
     def _show(self, place: Place) -> Content:
-        content: Content = self._proxy.read("content.show", place, {"properties": "0"})
+        check = self._workers.check
+        content: Content = self._proxy.read("content.show", place, {"properties": "0"}, check=check)
         return content._replace(path=content.path or place.path or "")
 
 
