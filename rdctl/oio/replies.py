@@ -44,12 +44,17 @@ def json(reply: Reply) -> Any:
 
 
 def nothing(reply: Reply) -> None:
-    """A change that was done: 204 says so (of what is new 201), or 200 and an object, whatever is
-    in it. Any other 2xx proves nothing."""
+    """A change that was done, of which 204 is the proof (201 of what is new): no other 2xx is."""
+    if _of_empty(reply) not in (201, 204):
+        raise ValueError("204 was expected")
+
+
+def done(reply: Reply) -> None:
+    """The same where servers also answer 200 and an object, whatever is in it."""
     if reply.status == 200:
         _object(reply.json())
-    elif _of_empty(reply) not in (201, 204):
-        raise ValueError("204 was expected")
+    else:
+        nothing(reply)
 
 
 def pong(reply: Reply) -> None:

@@ -67,12 +67,12 @@ def post(
 
 # The reference writes properties as one flat object, real servers take them nested.
 _SET_CONTAINER = (
-    Way(REAL, body=bodies.properties),
-    Way(WRITTEN, body=bodies.flat_user_properties),
+    Way(REAL, body=bodies.properties, reply=replies.done),
+    Way(WRITTEN, body=bodies.flat_user_properties, reply=replies.done),
 )
 _SET_CONTENT = (
-    Way(REAL, body=bodies.properties),
-    Way(WRITTEN, body=bodies.flat_properties),
+    Way(REAL, body=bodies.properties, reply=replies.done),
+    Way(WRITTEN, body=bodies.flat_properties, reply=replies.done),
 )
 
 
@@ -142,7 +142,7 @@ _TABLE = (
             f"conscience.{action}",
             f"conscience/{action}",
             doc,
-            post(replies.nothing, bodies.service),
+            post(replies.done, bodies.service),
             # Real servers read the body; the reference shows the type in the query.
             ("type",),
             effect=effect,
@@ -155,7 +155,15 @@ _TABLE = (
     ),
     *(
         # With a body deregister is not implemented; without one it drops the whole type.
-        Route(f"conscience.{action}", f"conscience/{action}", doc, post(), ("type",), (), DESTROY)
+        Route(
+            f"conscience.{action}",
+            f"conscience/{action}",
+            doc,
+            post(replies.done),
+            ("type",),
+            (),
+            DESTROY,
+        )
         for action, doc in (
             ("deregister", "Drop every service of a type."),
             ("flush", "Drop every service of a type."),
@@ -227,7 +235,7 @@ _TABLE = (
         "reference.set_properties",
         "reference/set_properties",
         "Set properties of a reference.",
-        post(replies.nothing, bodies.properties),
+        post(replies.done, bodies.properties),
         REF,
         ("flush",),
         CHANGE,
@@ -237,7 +245,7 @@ _TABLE = (
         "reference.del_properties",
         "reference/del_properties",
         "Delete properties of a reference.",
-        post(replies.nothing, bodies.keys),
+        post(replies.done, bodies.keys),
         REF,
         effect=CHANGE,
         raised_by=("all",),
@@ -351,7 +359,7 @@ _TABLE = (
         "container.del_properties",
         "container/del_properties",
         "Delete properties of a container.",
-        post(replies.nothing, bodies.keys),
+        post(replies.done, bodies.keys),
         REF,
         effect=CHANGE,
         raised_by=("all",),
@@ -473,7 +481,7 @@ _TABLE = (
         "content.del_properties",
         "content/del_properties",
         "Delete properties of a content.",
-        post(replies.nothing, bodies.keys),
+        post(replies.done, bodies.keys),
         PATH,
         ("version",),
         CHANGE,
@@ -601,12 +609,12 @@ _TABLE = (
     _base(
         "del_properties",
         "Delete properties of the base.",
-        post(replies.nothing, bodies.keys),
+        post(replies.done, bodies.keys),
         CHANGE,
     )._replace(raised_by=("all",)),
-    _base("freeze", "Let nobody write to the base.", post(), DESTROY),
-    _base("enable", "Let everybody use the base.", post(), CHANGE),
-    _base("disable", "Let nobody use the base.", post(), DESTROY),
+    _base("freeze", "Let nobody write to the base.", post(replies.done), DESTROY),
+    _base("enable", "Let everybody use the base.", post(replies.done), CHANGE),
+    _base("disable", "Let nobody use the base.", post(replies.done), DESTROY),
     Route("meta0.list", "admin/meta0_list", "Which meta1 holds which prefix.", get(replies.json)),
     Route(
         "meta0.force",
