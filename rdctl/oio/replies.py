@@ -65,11 +65,16 @@ def pong(reply: Reply) -> None:
 
 def created_by_201(reply: Reply) -> bool:
     """True when it is new, False when it was there."""
-    return {201: True, 202: False, 204: False}[_of_empty(reply)]
+    return {201: True, 204: False}[_of_empty(reply)]
 
 
 def created_by_204(reply: Reply) -> bool:
     return {204: True, 201: False}[_of_empty(reply)]
+
+
+def accepted(reply: Reply) -> bool:
+    """As created_by_201, for references."""
+    return {201: True, 202: False}[_of_empty(reply)]
 
 
 def _of_empty(reply: Reply) -> int:

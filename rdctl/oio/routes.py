@@ -203,7 +203,7 @@ _TABLE = (
         "reference.create",
         "reference/create",
         "Create a reference.",
-        post(replies.created_by_201, bodies.properties),
+        post(replies.accepted, bodies.properties),
         REF,
         effect=CHANGE,
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import shlex
@@ -107,7 +108,11 @@ def open_below(folder: str, path: str) -> IO[bytes]:
         descriptor = os.open(last, flags | os.O_NONBLOCK, dir_fd=at)
     finally:
         os.close(at)
-    return open(descriptor, "rb", buffering=0)
+    file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - its user closes it
+    if not is_regular(file):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file")
+    return file
 
 
 def is_regular(file: IO[bytes]) -> bool:

@@ -179,6 +179,13 @@ class Sds:
         """One rawx (-1: the proxy) dies."""
         _shut(self._listeners[number])
 
+    def start(self, number: int) -> None:
+        """One that died is there again, at the same address."""
+        host, _, port = self.addresses[number].partition(":")
+        self._listeners[number] = listener = socket.create_server((host, int(port)), backlog=64)
+        who = "proxy" if listener is self._listeners[-1] else number
+        threading.Thread(target=self._accept, args=(who, listener), daemon=True).start()
+
     def wait(self, seconds: float) -> bool:
         """True when it ends meanwhile."""
         return self._stopping.wait(seconds)
@@ -319,6 +326,13 @@ class Sds:
         ]
         call.json(chunks[::-1], headers=headers)
 
+    def _content_delete(self, call: Call) -> None:
+        """The name alone: its chunks go later, by events."""
+        if self.objects.pop(call.query["path"], None) is None:
+            call.refuse(420, "404 Not found", "Content not found")
+        else:
+            call.reply("204 No Content")
+
     # --- a rawx -------------------------------------------------------------------------------
 
     def _put_chunk(self, call: Call) -> None:
@@ -338,6 +352,13 @@ class Sds:
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", call.headers.get("range", ""))
         first, last = (int(asked[1]), int(asked[2])) if asked else (0, len(data))
         call.reply("206 Partial Content", {}, data[first : last + 1])
+
+    def _head_chunk(self, call: Call) -> None:
+        data = self.chunks.get(call.chunk)
+        if data is None:
+            call.reply("404 Not Found")
+        else:
+            call.reply("200 OK", {f"{CHUNK}chunk-hash": md5(data)}, length=len(data))
 
     def _delete_chunk(self, call: Call) -> None:
         gone = self.chunks.pop(call.chunk, None)
