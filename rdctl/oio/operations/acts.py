@@ -124,7 +124,7 @@ class Acts:
             )
         except RdctlError as error:
             for entry in names:
-                yield Failure(action, _for_target(error, entry))
+                yield Failure(action, for_target(error, entry))
             return
         told = {outcome.name: outcome for outcome in outcomes}
         for place, entry in zip(batch, names, strict=True):
@@ -161,7 +161,7 @@ class Acts:
 
         def attempt(batch: Sequence[Place]) -> list[Change | Failure]:
             if away:
-                return [Failure(action, _for_target(away[0], place.name)) for place in batch]
+                return [Failure(action, for_target(away[0], place.name)) for place in batch]
             outcomes = list(act(batch))
             for outcome in outcomes:
                 if isinstance(outcome, Failure) and outcome.error.code is Code.UNREACHABLE:
@@ -204,7 +204,7 @@ class Acts:
             except Exception as error:  # the others are done all the same
                 fault = told(error)
                 begun[number] = outcomes = [
-                    Failure(action, _for_target(fault, name)) for name in batches[number]
+                    Failure(action, for_target(fault, name)) for name in batches[number]
                 ]
             return outcomes
 
@@ -280,7 +280,7 @@ def batches(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
         yield places[start : start + BATCH]
 
 
-def _for_target(error: RdctlError, target: str) -> RdctlError:
+def for_target(error: RdctlError, target: str) -> RdctlError:
     one = RdctlError(error.code, error.message, hint=error.hint, target=target, **error.facts)
     one.__cause__ = error.__cause__
     return one

@@ -15,7 +15,7 @@ from rdctl.deadline import Deadline
 from rdctl.errors import Code, RdctlError, told
 from rdctl.oio.model import Container, Content, Namespace, Place
 from rdctl.oio.objects import copies_of, only_plain
-from rdctl.oio.operations.acts import Means
+from rdctl.oio.operations.acts import Means, for_target
 from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
 from rdctl.oio.sending import Owner, Sending, Sent
 from rdctl.oio.source import Source, open_below, source_of
@@ -85,7 +85,10 @@ class Uploads(Transfers):
         `own` has the properties of single objects."""
         files, refused = self._files(holder, paths, names, path, prefix, recursive)
         self._proxy.suggests = not wish.autocreate
-        self._owner = self._asked(lambda: self._found(holder, wish))
+        try:
+            self._owner = self._asked(lambda: self._found(holder, wish))
+        except RdctlError as error:
+            return Report([Failure("put", for_target(error, file.place.name)) for file in files])
         self._proxy.suggests = False
         losses: dict[str, str] = {}
         if self._owner is not None:
