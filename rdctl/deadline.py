@@ -24,6 +24,8 @@ from rdctl.lean import requests
 _TCP = socket.SOCK_STREAM
 # How often a request is looked after that may be ended from elsewhere.
 CHECK_SECONDS = 0.5
+# Bytes of a reply's head, however many lines it has.
+MOST_HEAD = 16 << 20
 
 
 class Deadline:
@@ -79,6 +81,8 @@ class _Current(threading.local):
     deadline: Deadline | None = None
     # Whether a byte of the request left: what was never sent was never done.
     sent = False
+    # Whether a byte of the reply came.
+    answered = False
     # Called before each wait, and now and then in it; what it raises ends the request.
     check: Callable[[], None] | None = None
 
@@ -117,7 +121,9 @@ class _Receiver(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        return _waiting(self._sock, self._sock.recv_into, buffer)
+        count = _waiting(self._sock, self._sock.recv_into, buffer)
+        current.answered |= count > 0
+        return count
 
     def close(self) -> None:
         if not self.closed:
@@ -147,27 +153,34 @@ class _Socket:
         return getattr(self._sock, name)
 
 
-class _CutHeaders(http.client.HTTPException):
-    """The connection ended within the headers, which the standard library takes for their end."""
+class _BadHead(http.client.HTTPException):
+    """Headers that the standard library would take: without an end, or beyond all bounds."""
 
 
 class _Watched(io.BufferedReader):
-    """Remembers whether the last line that was read had no end."""
+    """Bounds the head, and remembers whether the last line that was read had no end."""
 
     cut = False
+    head: int | None = 0
 
     def readline(self, size: int | None = -1, /) -> bytes:
         line = super().readline(size)
         self.cut = not line.endswith(b"\n")
+        if self.head is not None:
+            self.head += len(line)
+            if self.head > MOST_HEAD:
+                raise _BadHead(f"its headers are larger than {MOST_HEAD >> 20} MiB")
         return line
 
 
 class _Response(http.client.HTTPResponse):
     def begin(self) -> None:
+        source: Any = self.fp
         super().begin()
-        if getattr(self.fp, "cut", False):
+        source.head = None
+        if source.cut:
             self.close()
-            raise _CutHeaders("its headers have no end")
+            raise _BadHead("its headers have no end")
 
 
 class _Connecting(urllib3.connection.HTTPConnection):

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import math
 import random
 import re
 import shlex
@@ -20,15 +21,17 @@ from typing import Any, NamedTuple
 import urllib3.exceptions
 
 from rdctl import __version__, effects
-from rdctl.deadline import Deadline, DeadlineAdapter, current
+from rdctl.deadline import MOST_HEAD, Deadline, DeadlineAdapter, current
 from rdctl.effects import Effects
 from rdctl.errors import Code, RdctlError
 from rdctl.lean import requests
 from rdctl.units import without_password
+from rdctl.unread import note
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 35.0
 MOST_BODY = 256 << 20
+_MOST_DIGITS = 1000
 
 # Of every request.
 _HEADERS = {
@@ -38,8 +41,10 @@ _HEADERS = {
     "Connection": "close",
 }
 
-# User properties travel as headers: the standard library's 100 are too few.
+# User properties travel as headers: the standard library's 100 are too few, and its 64 KiB for one
+# too little. The connection bounds all of them together.
 http.client._MAXHEADERS = 10_000  # type: ignore[attr-defined]
+http.client._MAXLINE = MOST_HEAD  # type: ignore[attr-defined]
 
 
 class Reply(NamedTuple):
@@ -68,11 +73,40 @@ class Reply(NamedTuple):
 
     def json(self, *, strict: bool = True) -> Any:
         """The body's JSON value. Raises ValueError when it is none. Not `strict`: texts may hold
-        line ends as they are."""
+        line ends as they are. What is no number to JSON (NaN, 1e999) is null."""
+        text = self.text
+        options: dict[str, Any] = {
+            "strict": strict,
+            "parse_constant": _no_number,
+            "parse_float": _float,
+        }
         try:
-            return json.loads(self.text, strict=strict)
+            return json.loads(text, **options)
+        except json.JSONDecodeError:
+            raise
         except RecursionError:
             raise ValueError("nested too deep") from None
+        except ValueError:  # a number of more digits than Python converts
+            return json.loads(text, **options, parse_int=_integer)
+
+
+def _no_number(text: str) -> None:
+    note("number", text[:20])
+
+
+def _float(text: str) -> float | None:
+    value = float(text)
+    if math.isfinite(value):
+        return value
+    _no_number(text)
+    return None
+
+
+def _integer(text: str) -> int | None:
+    if len(text) < _MOST_DIGITS:
+        return int(text)
+    _no_number(text)
+    return None
 
 
 def _succeeded(reply: Reply) -> bool:
@@ -103,8 +137,17 @@ class _Cut(Exception):
     """A body beyond all bounds."""
 
 
+class _Stumbled(http.client.HTTPException):
+    """A reply over which the libraries stumble."""
+
+
 # What goes wrong on the way, by whatever name.
 _FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, _Cut)
+# What the libraries raise beside, about a reply that they believe (a chunk of -5 bytes).
+_STUMBLES = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 class _Session(requests.Session):
@@ -362,9 +405,15 @@ class Transport:
             current.deadline = patience
             current.check = check
             current.sent = False
+            current.answered = False
             started = time.perf_counter()
             try:
-                yield
+                try:
+                    yield
+                except _STUMBLES as error:
+                    if isinstance(error, _FAULTS) or not current.answered:
+                        raise
+                    raise _Stumbled(_reason([error])) from error
             except _FAULTS as error:
                 reason = _reason(list(_causes(error)))
                 self._effects.note(f"# failed: {reason}, {_milliseconds(started)}", about)
@@ -476,6 +525,8 @@ class Transport:
                 hint="Did the server die? Its own log tells.",
                 **facts,
             )
+        if caused_by(MemoryError):
+            return RdctlError(Code.FAILED, f"not enough memory for the reply of {server}", **facts)
         if caused_by(
             http.client.HTTPException,
             urllib3.exceptions.InvalidChunkLength,
@@ -494,6 +545,10 @@ class Transport:
                 f"{self.url} broke the connection: {_reason(causes)}",
                 hint="Did the server die? Its own log tells.",
                 **facts,
+            )
+        if caused_by(urllib3.exceptions.ProtocolError) and not caused_by(OSError):
+            return RdctlError(
+                Code.BAD_REPLY, f"{self.url}: incomplete reply: {_reason(causes)}", **facts
             )
         return RdctlError(
             Code.UNREACHABLE,
@@ -545,7 +600,8 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
             continue
         seen.append(cause)
         yield cause
-        links = [cause.__cause__, cause.__context__, getattr(cause, "reason", None), *cause.args]
+        before = cause.__cause__ if cause.__suppress_context__ else cause.__context__
+        links = [before, getattr(cause, "reason", None), *cause.args]
         queue += [link for link in links if isinstance(link, BaseException)]
 
 

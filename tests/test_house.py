@@ -51,7 +51,7 @@ FLOORS = (
     {"rapiddisk", "oio"},
     {"transport", "deadline", "bulk", "output", "config"},
     {"effects", "world", "result"},
-    {"errors", "units", "lean"},
+    {"errors", "units", "lean", "unread"},
     {"rdctl"},  # the package itself, with its version
 )
 FLOOR = {unit: number for number, floor in enumerate(FLOORS) for unit in floor}

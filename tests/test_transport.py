@@ -17,10 +17,11 @@ import pytest
 
 from rdctl import __version__
 from rdctl import transport as module
-from rdctl.deadline import Deadline
+from rdctl.deadline import MOST_HEAD, Deadline
 from rdctl.effects import Effects
 from rdctl.errors import Code, RdctlError
 from rdctl.transport import Access, Reply, Transport, curl
+from rdctl.unread import Unread
 from tests.clock import Stopwatch
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer, http_error, json, reply
@@ -73,7 +74,23 @@ FAULTS: dict[str, tuple[Behaviour, Code, int | None, Code]] = {
     "half a body": (faults.half_body(), Code.BAD_REPLY, 1, Code.UNKNOWN),
     "half a chunk": (faults.broken_chunks(), Code.BAD_REPLY, 1, Code.UNKNOWN),
     "no chunk size": (faults.bad_chunk_size(), Code.BAD_REPLY, 1, Code.UNKNOWN),
-    "endless header": (faults.long_header(), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "no end of chunks": (
+        faults.raw(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"),
+        Code.BAD_REPLY,
+        1,
+        Code.UNKNOWN,
+    ),
+    **{
+        f"a chunk of {size!r} bytes": (faults.chunk_size(size), Code.BAD_REPLY, 1, Code.UNKNOWN)
+        for size in (b"-5", b"-1", b"1e3", b"", b"9" * 14, b"3" * 5000)
+    },
+    "endless header": (faults.long_header(MOST_HEAD + 1), Code.BAD_REPLY, 1, Code.UNKNOWN),
+    "long headers": (
+        faults.raw(b"HTTP/1.1 200 OK\r\n" + b"X: %b\r\n" % (b"a" * 60_000) * 300),
+        Code.BAD_REPLY,
+        1,
+        Code.UNKNOWN,
+    ),
     "headers without end": (faults.many_headers(MOST_HEADERS + 1), Code.BAD_REPLY, 1, Code.UNKNOWN),
     "no HTTP": (faults.garbage(), Code.BAD_REPLY, 1, Code.UNKNOWN),
     "long rubbish": (faults.garbage(b"SSH-2.0 " * 5000), Code.BAD_REPLY, 1, Code.UNKNOWN),
@@ -158,6 +175,7 @@ def test_an_address_that_leads_nowhere_is_unreachable(url: str) -> None:
     "behaviour",
     [
         pytest.param(faults.many_headers(150), id="150 headers"),
+        pytest.param(faults.long_header(1 << 20), id="a header of 1 MiB"),
         pytest.param(faults.long_body(b'{"status": "OK"}'), id="more than announced"),
         pytest.param(
             faults.raw(
@@ -192,7 +210,6 @@ def test_a_body_without_end_is_cut(chunked: bool, monkeypatch: pytest.MonkeyPatc
         b"{",
         b"[" * 100_000,
         b'{"a": ' * 100_000,
-        b"9" * 5000,
         b"\xff\xfe",
         b"\xef\xbb\xbf{}",
     ],
@@ -200,6 +217,19 @@ def test_a_body_without_end_is_cut(chunked: bool, monkeypatch: pytest.MonkeyPatc
 def test_what_is_no_json_is_a_value_error(body: bytes) -> None:
     with pytest.raises(ValueError):
         Reply(200, "OK", {}, body).json()
+
+
+@pytest.mark.parametrize(
+    "text", ["NaN", "-Infinity", "1e999", "9" * 5000], ids=["nan", "infinity", "huge", "digits"]
+)
+def test_what_json_has_no_number_for_is_null(text: str) -> None:
+    unread = Unread()
+    with unread.collecting():
+        assert Reply(200, "OK", {}, b'{"a": [1.5, %b], "b": 7}' % text.encode()).json() == {
+            "a": [1.5, None],
+            "b": 7,
+        }
+    assert unread.words == f"unreadable values shown as null: {text[:20]} (1 number)"
 
 
 # --- repeating ---------------------------------------------------------------------------------

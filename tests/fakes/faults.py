@@ -301,6 +301,12 @@ def bad_chunk_size() -> Behaviour:
     return raw(start + _chunk(b'{"status": ') + b'zz\r\n"Success"}\r\n0\r\n\r\n')
 
 
+def chunk_size(size: bytes) -> Behaviour:
+    """A chunk of that size, whatever its bytes are."""
+    start = head(200, {"Transfer-Encoding": "chunked"})
+    return raw(start + size + b"\r\nabc\r\n0\r\n\r\n")
+
+
 def false_gzip() -> Behaviour:
     """A body that is labelled gzip and is not."""
     return reply(200, b"this is no gzip at all", {"Content-Encoding": "gzip"})
