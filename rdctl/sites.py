@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from rdctl.config import LOCAL, SANDBOX, Config, Settings
 from rdctl.effects import Effects, Syscalls
 from rdctl.errors import Code, RdctlError
+from rdctl.unread import Unread
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -41,7 +42,8 @@ class Machine(NamedTuple):
 class Site:
     """One context; what stands behind it is built when it is first used.
 
-    `warn` takes a message for the operator; `workers` gives those of the whole command.
+    `warn` takes a message for the operator, `unread` the values that could not be read; `workers`
+    gives those of the whole command.
     """
 
     def __init__(
@@ -58,6 +60,7 @@ class Site:
         sandbox_path: str,
         machine: Machine,
         request_id: str | None = None,
+        unread: Unread | None = None,
     ) -> None:
         self.settings = settings
         self.effects = effects
@@ -65,6 +68,7 @@ class Site:
         self._clock = clock
         self._sleep = sleep
         self.warn = warn
+        self._unread = unread or Unread()
         self._workers = workers
         # All that is configured, beside the settings that hold.
         self.config = config
@@ -172,6 +176,7 @@ class Site:
                 None if dialect in (None, "auto") else dialect,
                 self._reach,
                 self.request_id,
+                self._unread,
             )
             account = self.settings.get("account")
             means = Means(proxy, self.effects, account, self._sleep, self._workers(), self.warn)

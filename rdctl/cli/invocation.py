@@ -20,6 +20,7 @@ from rdctl.output.render import View, check, render
 from rdctl.result import Change, Failure, Listing, Plan, Raw, Report
 from rdctl.sites import Limits, Machine, Site, sandbox_path
 from rdctl.units import defuse, quoted
+from rdctl.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -53,6 +54,7 @@ class Invocation:
         # Of a dry run on several contexts: the plan of each.
         self.plans: dict[str, list[str]] | None = None
         self.in_sandbox = False
+        self.unread = Unread()
         self._config: Config | None = None
         self._told: set[str] = set()
 
@@ -154,6 +156,7 @@ class Invocation:
             sandbox_path=self.sandbox_path,
             machine=Machine(self.world.root, self.world.calls),
             request_id=self.flags.get("request_id"),
+            unread=self.unread,
         )
 
     def view(self) -> View:
@@ -301,6 +304,20 @@ def carry_out(command: Command, ctx: click.Context) -> int:
         # `__main__` turned it off for the start, of which all stays.
         gc.freeze()
         gc.enable()
+    try:
+        return _carried_out(command, ctx, invocation, schema, view)
+    finally:
+        if words := invocation.unread.words:
+            invocation.warn(words)
+
+
+def _carried_out(
+    command: Command,
+    ctx: click.Context,
+    invocation: Invocation,
+    schema: Schema | None,
+    view: View,
+) -> int:
     if "watch" in invocation.flags:
         from rdctl.cli.watch import watch
 

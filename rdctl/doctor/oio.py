@@ -75,7 +75,9 @@ def _services(site: Site) -> Iterator[Finding]:
             for service in down:
                 name = f"{type} {service.address}"
                 message = f"{name} has score {service.score}: it is down, or locked"
-                if service.score < 0:
+                if service.score is None:
+                    message = f"{name} has a score that cannot be read"
+                elif service.score < 0:
                     message = f"{name} was never scored"
                 yield _down(site, [service], message, Finding.warning)
     if up:

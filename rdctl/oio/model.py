@@ -78,8 +78,8 @@ class Service(NamedTuple):
 
     type: str
     address: str
-    score: int
-    state: str
+    score: int | None
+    state: str | None
     tags: dict[str, Any]
 
 
@@ -95,7 +95,7 @@ class Namespace(NamedTuple):
 class Link(NamedTuple):
     """A service that a reference is linked to."""
 
-    seq: int
+    seq: int | None
     type: str
     address: str
     args: str
@@ -108,9 +108,11 @@ class Reference(NamedTuple):
 
 
 class Properties(NamedTuple):
+    """Texts by their keys; None is one that cannot be read."""
+
     target: str
-    properties: dict[str, str]
-    system: dict[str, str]
+    properties: dict[str, Any]
+    system: dict[str, Any]
 
 
 class Container(NamedTuple):
@@ -126,8 +128,8 @@ class Container(NamedTuple):
     versioning: int | None
     status: str | None
     created: str | None
-    properties: dict[str, str]
-    system: dict[str, str]
+    properties: dict[str, Any]
+    system: dict[str, Any]
 
 
 class Entry(NamedTuple):
@@ -180,18 +182,18 @@ class Outcome(NamedTuple):
     """One item of a batch, or one replica of a base: the body's status number and message."""
 
     name: str
-    status: int
+    status: int | None
     message: str
     body: Any
 
 
 class Account(NamedTuple):
     account: str
-    containers: int
-    objects: int
-    bytes: int
+    containers: int | None
+    objects: int | None
+    bytes: int | None
     created: str | None
-    metadata: dict[str, str]
+    metadata: dict[str, Any]
 
 
 class AccountContainer(NamedTuple):
@@ -199,6 +201,6 @@ class AccountContainer(NamedTuple):
 
     name: str
     kind: str
-    objects: int
-    bytes: int
+    objects: int | None
+    bytes: int | None
     modified: str | None

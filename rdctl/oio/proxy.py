@@ -13,10 +13,11 @@ from rdctl.oio import replies
 from rdctl.oio.bodies import Sent, escaped, field
 from rdctl.oio.model import Account, AccountContainer, Page, Place
 from rdctl.oio.near import near, near_place
-from rdctl.oio.replies import MISSHAPEN, whole
+from rdctl.oio.replies import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
 from rdctl.transport import Reply, Transport
 from rdctl.units import defuse, escape, raw_bytes
+from rdctl.unread import MISSHAPEN, Misread, Unread
 
 NO_HANDLER = "No handler found"
 
@@ -75,7 +76,8 @@ _LONGEST = {"acct": 63, "ref": 255, "path": 1023}
 class Proxy:
     """One oio-proxy. `dialect` None means that it is learnt from the replies.
 
-    `reach` makes a transport to the address (IP:PORT) of another service.
+    `reach` makes a transport to the address (IP:PORT) of another service; `unread` takes the values
+    that cannot be read.
     """
 
     def __init__(
@@ -85,12 +87,14 @@ class Proxy:
         dialect: str | None,
         reach: Callable[[str], Transport],
         request_id: str,
+        unread: Unread | None = None,
     ) -> None:
         self.namespace = namespace
         self._transport = transport
         self._dialect = dialect
         self.reach = reach
         self._request_id = field("--request-id", request_id)
+        self._unread = unread or Unread()
         self._account_service: Transport | None = None
         # Whether a name that is not there is worth a look for near ones.
         self.suggests = False
@@ -183,8 +187,7 @@ class Proxy:
         try:
             value = self._call(route, place, arguments, ask, assumed)
         except RdctlError as error:
-            # The service behind the proxy gave no answer in time, and may do it yet.
-            if error.code is Code.TIMEOUT and "remote_status" in error.facts:
+            if _may_be_done(error, step):
                 raise self._transport.fate_unknown(what, shows, error) from error
             raise
         return assume if value is assumed else value
@@ -206,11 +209,7 @@ class Proxy:
             if _unknown_route(reply):
                 continue
             self._refused(reply, place)
-            reader = self._reader(route, way)
-            try:
-                return reader(reply)
-            except MISSHAPEN as error:
-                raise self._strange(reply) from error
+            return self._read(reply, self._reader(route, way))
         raise RdctlError(
             Code.UNSUPPORTED,
             f"this oio-proxy ({self._dialect}) has no {route.path.lstrip('/')}",
@@ -230,6 +229,27 @@ class Proxy:
             if way.method not in tried:
                 tried.add(way.method)
                 yield way
+
+    def _read(
+        self,
+        reply: Reply,
+        reader: Callable[[Reply], Any],
+        url: str | None = None,
+        kind: str = "oio-proxy",
+    ) -> Any:
+        """What the reader makes of a good reply."""
+        try:
+            with self._unread.collecting():
+                return reader(_no_page(reply))
+        except Misread as error:
+            raise RdctlError(
+                Code.BAD_REPLY,
+                f"{url or self._transport.url}: unreadable value in its reply: {error}",
+                http_status=reply.status,
+                request_id=self._request_id,
+            ) from error
+        except MISSHAPEN as error:
+            raise self._strange(reply, url, kind) from error
 
     def offers(self, name: str) -> bool:
         """Whether the dialect, as far as it is known, has the route."""
@@ -334,7 +354,7 @@ class Proxy:
 
     def error(
         self,
-        status: int,
+        status: int | None,
         message: str,
         place: Place | None,
         *,
@@ -342,6 +362,9 @@ class Proxy:
         target: str | None = None,
     ) -> RdctlError:
         """The error that a status number of the server means."""
+        if status is None:
+            status, message = 0, message or "its status cannot be read"
+            code, hint = Code.BAD_REPLY, None
         code, hint = STATUSES.get(status, (Code.FAILED, None))
         name = target or (place.name if place else None)
         said = escape(message)
@@ -451,10 +474,7 @@ class Proxy:
                 http_status=reply.status,
                 request_id=self._request_id,
             )
-        try:
-            return reader(reply)
-        except MISSHAPEN as error:
-            raise self._strange(reply, service.url, "account service") from error
+        return self._read(reply, reader, service.url, "account service")
 
 
 class Escaped(str):
@@ -470,6 +490,22 @@ def query_string(parameters: Mapping[str, Any]) -> str:
         text = "1" if value is True else str(value)
         words.append(f"{key}={text if isinstance(value, Escaped) else escaped(text)}")
     return "?" + "&".join(words) if words else ""
+
+
+def _no_page(reply: Reply) -> Reply:
+    """The reply; ValueError for a page of a web server, which no route answers with."""
+    if reply.body.lstrip()[:1] == b"<":
+        raise ValueError("a page")
+    return reply
+
+
+def _may_be_done(error: RdctlError, step: bool) -> bool:
+    """Whether the change that met this error may have been done, or may be yet."""
+    if error.code is Code.TIMEOUT:  # of the service behind the proxy
+        return "remote_status" in error.facts
+    # What a step belongs to knows what becomes of it; 3xx and 4xx are a No, whoever says it.
+    status = error.facts.get("http_status", 400)
+    return error.code is Code.BAD_REPLY and not step and not 300 <= status < 500
 
 
 def _unknown_route(reply: Reply) -> bool:

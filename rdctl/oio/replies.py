@@ -1,11 +1,12 @@
 """How replies of the oio-proxy are read, in every shape that the servers use. The ways in `routes`
-name these readers; what lacks its shape raises one of `MISSHAPEN`, of which `proxy` makes a
-`bad-reply`."""
+name these readers. A value that cannot be read is null, and noted (see `rdctl.unread`); a reply
+that is none of its route raises one of `MISSHAPEN`, of which `proxy` makes a `bad-reply`."""
 
 from __future__ import annotations
 
 import re
 import time
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
@@ -25,8 +26,7 @@ from rdctl.oio.model import (
 )
 from rdctl.transport import Reply
 from rdctl.units import raw_bytes
-
-MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
+from rdctl.unread import MISSHAPEN, needed, note, rows, spared
 
 _CONTAINER = "x-oio-container-meta-"
 _CONTENT = "x-oio-content-meta-"
@@ -34,9 +34,12 @@ _CONTENT = "x-oio-content-meta-"
 _STATUS = {"0": "enabled", "4294967295": "frozen", "4294967294": "disabled"}
 # What may stand in a query as it is.
 _ESCAPED = re.compile(r"[!\"$%'-~]+")
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+):[0-9]{1,5}")
 # Above this a time is in microseconds, as 4.2 has it; 3.3 has seconds.
 _MICROSECONDS = 10**12
 _YEAR_10000 = 253_402_300_800
+# No counter or size is larger.
+_LARGEST = 1 << 64
 
 
 def json(reply: Reply) -> Any:
@@ -126,17 +129,21 @@ def _text(value: Any) -> str:
     return value
 
 
+def _true_or_false(text: str) -> bool:
+    return {"true": True, "false": False}[text.lower()]
+
+
 def _text_or_none(value: Any) -> str | None:
     return None if value is None else _text(value)
 
 
 def whole(value: Any) -> int:
     """A whole number, which some servers write as a text."""
-    if type(value) is int:
+    if isinstance(value, str):
+        value = int(value)
+    if type(value) is int and -_LARGEST < value < _LARGEST:
         return value
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise TypeError("a whole number was expected")
-    return int(value)
+    raise TypeError("a whole number was expected")
 
 
 def _number(value: Any) -> int | None:
@@ -161,11 +168,23 @@ def _texts(value: Any) -> dict[str, str]:
     return {key: _text(entry) for key, entry in _object(value).items()}
 
 
+def _properties(value: Any) -> dict[str, Any]:
+    """Texts by their keys; one that is no text is null."""
+    found = _object(value)
+    odd = [key for key, entry in found.items() if not isinstance(entry, str)]
+    for key in odd:
+        note("value", f"property {key}")
+    return {**found, **dict.fromkeys(odd)}
+
+
 # --- conscience ---------------------------------------------------------------------------------
 
 
 def namespace(reply: Reply) -> Namespace:
-    body = reply.json()
+    return spared(_namespace, reply.json(), "namespace", "ns")
+
+
+def _namespace(body: Any) -> Namespace:
     return Namespace(
         _text(body["ns"]),
         _number(body.get("chunksize")),
@@ -177,31 +196,43 @@ def namespace(reply: Reply) -> Namespace:
 
 
 def names(reply: Reply) -> list[str]:
-    return sorted(_text(entry) for entry in _array(reply.json()))
+    return sorted(rows(_text, _array(reply.json()), "name"))
 
 
 def services(reply: Reply) -> list[Service]:
     """Services with score and tags. Their type is in the reply only where all types are listed."""
-    return [
-        Service(
-            _text(entry.get("type", "")),
-            _text(entry["addr"]),
-            whole(entry["score"]),
-            _state(whole(entry["score"])),
-            _object(entry.get("tags")),
-        )
-        for entry in _array(reply.json())
-    ]
+    return rows(_service, _array(reply.json()), "service", "addr")
 
 
-def _state(score: int) -> str:
+def _service(entry: Any) -> Service:
+    score = _number(entry.get("score"))
+    return Service(
+        _text_or_none(entry.get("type")) or "",
+        _text(entry["addr"]),
+        score,
+        _state(score),
+        _object(entry.get("tags")),
+    )
+
+
+def _state(score: int | None) -> str | None:
+    if score is None:
+        return None
     if score > 0:
         return "up"
     return {0: "down-or-locked", -1: "unscored"}.get(score, "unset")
 
 
 def addresses(reply: Reply) -> list[str]:
-    return [_text(entry["addr"]) for entry in _array(reply.json())]
+    return rows(_address, _array(reply.json()), "service")
+
+
+def _address(entry: Any) -> str:
+    """IP:PORT, to which requests go."""
+    address = _text(entry["addr"])
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError("IP:PORT was expected")
+    return address
 
 
 # --- references ---------------------------------------------------------------------------------
@@ -212,17 +243,18 @@ def links(reply: Reply) -> list[Link]:
 
 
 def _links(entries: Any) -> list[Link]:
-    found = [
-        Link(
-            whole(entry["seq"]),
-            _text(entry["type"]),
-            _text(entry["host"]),
-            _text(entry.get("args", "")),
-        )
-        for entry in _array(entries)
-    ]
+    found = rows(_link, _array(entries), "link", "type", "host")
     # 4.2 lists them in random order.
-    return sorted(found, key=lambda link: (link.type, link.seq, link.address))
+    return sorted(found, key=lambda link: (link.type, link.seq or 0, link.address))
+
+
+def _link(entry: Any) -> Link:
+    return Link(
+        _number(entry.get("seq")),
+        _text(entry["type"]),
+        _text(entry["host"]),
+        _text_or_none(entry.get("args")) or "",
+    )
 
 
 def reference(reply: Reply) -> tuple[list[Link], list[Link]]:
@@ -237,15 +269,18 @@ def reference(reply: Reply) -> tuple[list[Link], list[Link]]:
 def properties(reply: Reply) -> Properties:
     """User and system properties, apart: 4.2 sends them so, 3.3 sends the user's with a prefix
     in some routes, the reference shows one flat object."""
-    body = reply.json() if reply.body.strip() else {}
+    return _apart(reply.json() if reply.body.strip() else {})
+
+
+def _apart(body: Any) -> Properties:
     if "properties" in body or "system" in body:
-        user, system = _texts(body.get("properties")), _texts(body.get("system"))
+        user, system = _properties(body.get("properties")), _properties(body.get("system"))
     else:
-        user, system = _split(_texts(body))
+        user, system = _split(_properties(body))
     return Properties("", user, system)
 
 
-def _split(flat: dict[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+def _split(flat: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     user, system = {}, {}
     for key, value in flat.items():
         if key.startswith("user."):
@@ -267,11 +302,17 @@ def container(reply: Reply) -> Container:
         if name.lower().startswith(_CONTAINER + "sys-"):
             key = name.lower().removeprefix(_CONTAINER).replace("-", ".")
             system[key] = header(reply, name) or ""
-    user = properties(reply).properties
+    found = spared(_container, system, "container", "sys.user.name")
+    body = reply.json() if reply.body.strip() else {}
+    user = spared(_apart, body, "container")
+    return found._replace(properties=user.properties, system=system)
+
+
+def _container(system: dict[str, Any]) -> Container:
     # The name of the base is the container's id and a number.
-    cid = system.get("sys.name", "").partition(".")[0] or None
+    cid = (system.get("sys.name") or "").partition(".")[0] or None
     return Container(
-        system["sys.user.name"],
+        _text(system["sys.user.name"]),
         system.get("sys.account"),
         cid,
         _number(system.get("sys.m2.usage")),
@@ -279,25 +320,34 @@ def container(reply: Reply) -> Container:
         _number(system.get("sys.m2.quota")),
         system.get("sys.m2.policy.storage"),
         _number(system.get("sys.m2.policy.version")),
-        _STATUS.get(system.get("sys.status", "0")),
+        _STATUS.get(system.get("sys.status") or "0"),
         date(system.get("sys.m2.ctime")),
-        user,
-        system,
+        {},
+        {},
     )
 
 
 def page(reply: Reply) -> Page:
     """container/list: objects and prefixes, in the order of their names' bytes."""
     body = reply.json()
-    entries = [_entry(entry) for entry in _array(body["objects"])]
-    empty = (None,) * 10
-    entries += [Entry(_text(prefix), "prefix", *empty) for prefix in _array(body["prefixes"])]
+    entries = rows(_entry, _array(body["objects"]), "object", "name")
+    entries += rows(_prefix, _array(body["prefixes"]), "prefix")
     entries.sort(key=lambda entry: raw_bytes(entry.name))
-    truncated = {"true": True, "false": False}[reply.headers["x-oio-list-truncated"].lower()]
-    marker = reply.headers["x-oio-list-marker"] if truncated else None
-    if marker is not None and not _ESCAPED.fullmatch(marker):
+    told = reply.headers["x-oio-list-truncated"]
+    if not needed("x-oio-list-truncated", _true_or_false, told):
+        return Page(entries, None)
+    marker = reply.headers.get("x-oio-list-marker")
+    return Page(entries, needed("x-oio-list-marker", _marker, marker))
+
+
+def _marker(value: str | None) -> str:
+    if value is None or not _ESCAPED.fullmatch(value):
         raise ValueError("an escaped marker was expected")
-    return Page(entries, marker)
+    return value
+
+
+def _prefix(name: Any) -> Entry:
+    return Entry(_text(name), "prefix", *(None,) * 10)
 
 
 def _entry(entry: Any) -> Entry:
@@ -327,10 +377,12 @@ def flushed(reply: Reply) -> bool:
 
 
 def batch(key: str, body: Any) -> list[Outcome]:
-    return [
-        Outcome(_text(entry["name"]), whole(entry["status"]), _text(entry.get("message", "")), None)
-        for entry in _array(body[key])
-    ]
+    return rows(_outcome, _array(body[key]), "outcome", "name")
+
+
+def _outcome(entry: Any) -> Outcome:
+    message = _text_or_none(entry.get("message")) or ""
+    return Outcome(_text(entry["name"]), _number(entry.get("status")), message, None)
 
 
 def containers(reply: Reply) -> list[Outcome]:
@@ -344,45 +396,74 @@ def contents(reply: Reply) -> list[Outcome]:
 # --- contents -----------------------------------------------------------------------------------
 
 
+# What describes a content beside its length, in headers.
+_DESCRIBED = (
+    *("name", "id", "version", "hash", "policy", "mime-type"),
+    *("chunk-method", "ctime", "mtime", "deleted"),
+)
+
+
 def content(reply: Reply) -> Content:
-    """content/show and content/prepare: chunks in the body, the rest in headers."""
-
-    def meta(name: str) -> str | None:
-        return header(reply, _CONTENT + name)
-
-    deleted = meta("deleted")
+    """content/show: chunks in the body, the rest in headers."""
+    told = {name: header(reply, _CONTENT + name) for name in _DESCRIBED}
+    told["chunk-size"] = header(reply, "x-oio-ns-chunk-size")
     chunks = [_chunk(chunk) for chunk in _array(reply.json())]
     # Positions come in any order, and replicas too.
     chunks.sort(key=lambda chunk: (_position(chunk["pos"]), chunk["url"]))
+    length = needed("length", whole, reply.headers[_CONTENT + "length"])
+    return spared(_content, told, "object")._replace(size=length, chunks=chunks)
+
+
+def _content(told: dict[str, Any]) -> Content:
+    deleted = told["deleted"]
     return Content(
-        "",
-        meta("name") or "",
-        meta("id"),
-        _number(meta("version")),
-        int(reply.headers[_CONTENT + "length"]),
-        meta("hash") or None,
-        meta("policy"),
-        meta("mime-type"),
-        meta("chunk-method"),
-        _number(header(reply, "x-oio-ns-chunk-size")),
-        date(meta("ctime")),
-        date(meta("mtime")),
-        None if deleted is None else {"true": True, "false": False}[deleted.lower()],
-        None,
-        chunks,
+        container="",
+        path=told["name"] or "",
+        content_id=told["id"],
+        version=_number(told["version"]),
+        size=None,
+        hash=told["hash"] or None,
+        policy=told["policy"],
+        mime_type=told["mime-type"],
+        chunk_method=told["chunk-method"],
+        chunk_size=_number(told["chunk-size"]),
+        created=date(told["ctime"]),
+        modified=date(told["mtime"]),
+        deleted=None if deleted is None else _true_or_false(deleted),
+        properties=None,
+        chunks=[],
     )
+
+
+def prepared(reply: Reply) -> Content:
+    """content/prepare: the same, of a content whose chunks will bear its version."""
+    needed("version", _number, header(reply, f"{_CONTENT}version"))
+    return content(reply)
 
 
 def _chunk(chunk: Any) -> dict[str, Any]:
     """A chunk as the server has it, once it is known to be one."""
-    for key in ("url", "pos", "hash"):
-        _text(chunk[key])
-    whole(chunk["size"])
-    return _object(chunk)
+    found = dict(_object(chunk))
+    for key, read in _CHUNK.items():
+        needed(f"{key} of a chunk", read, found.get(key))
+    try:
+        found["score"] = _number(found.get("score"))
+    except MISSHAPEN:
+        found["score"] = None
+        note("chunk", "score")
+    return found
 
 
 def _position(text: str) -> tuple[int, ...]:
     return tuple(int(part) for part in text.split("."))
+
+
+_CHUNK: dict[str, Callable[[Any], object]] = {
+    "url": _text,
+    "pos": _position,
+    "hash": _text,
+    "size": whole,
+}
 
 
 def spare(reply: Reply) -> list[str]:
@@ -400,21 +481,31 @@ def replicas(reply: Reply) -> list[Outcome]:
 
 
 def _replicas(body: Any) -> list[Outcome]:
-    return [_replica(address, value) for address, value in sorted(body.items())]
+    found = [_replica(address, value) for address, value in sorted(body.items())]
+    if found and all(outcome.status is None for outcome in found):
+        raise ValueError("not one replica can be read")
+    return found
 
 
 def _replica(address: str, value: Any) -> Outcome:
+    try:
+        return _answer(address, value)
+    except MISSHAPEN:
+        note("replica", "status")
+        return Outcome(address, None, "", None)
+
+
+def _answer(address: str, value: Any) -> Outcome:
     if isinstance(value, str):
         return Outcome(address, 200, "OK", None if value == "OK" else value)
     if "code" in value:
-        return Outcome(address, whole(value["code"]), _text(value.get("msg", "")), None)
-    status = value["status"]
-    return Outcome(
-        address,
-        whole(status["status"]),
-        _text(status.get("message", "")),
-        value.get("body") or None,
-    )
+        return Outcome(address, whole(value["code"]), _text_or_none(value.get("msg")) or "", None)
+    status, message = spared(_status, value["status"], "replica", "status")
+    return Outcome(address, status, message, value.get("body") or None)
+
+
+def _status(told: Any) -> tuple[int, str]:
+    return whole(told["status"]), _text_or_none(told.get("message")) or ""
 
 
 def sqlite(reply: Reply) -> list[Outcome]:
@@ -428,15 +519,22 @@ def sqlite(reply: Reply) -> list[Outcome]:
 def elections(reply: Reply) -> list[Outcome]:
     """admin/debug: what a replica tells of its election is an object in 4.2, a text of many lines
     in the reference."""
-    found = _replicas(reply.json(strict=False))
-    for outcome in found:
-        if not isinstance(outcome.body, str):
-            body = _object(outcome.body)
-            _text_or_none(_object(body.get("local")).get("state"))
-            _text_or_none(_object(body.get("master")).get("url"))
+    return [_election(outcome) for outcome in _replicas(reply.json(strict=False))]
+
+
+def _election(outcome: Outcome) -> Outcome:
+    """The outcome, without a body that tells of no election."""
+    body = outcome.body
+    try:
+        if not isinstance(body, str):
+            _text_or_none(_object(_object(body).get("local")).get("state"))
+            _text_or_none(_object(_object(body).get("master")).get("url"))
             for key in ("peers", "log"):
-                [_text(line) for line in _array(body.get(key, []))]
-    return found
+                [_text(line) for line in _array(_object(body).get(key, []))]
+    except MISSHAPEN:
+        note("replica", "election")
+        return outcome._replace(body=None)
+    return outcome
 
 
 # --- accounts -----------------------------------------------------------------------------------
@@ -444,27 +542,35 @@ def elections(reply: Reply) -> list[Outcome]:
 
 def account(reply: Reply) -> Account:
     body = reply.json()
+    found = spared(_account, body, "account", "id")
+    metadata = spared(lambda told: _properties(told.get("metadata")), body, "account")
+    return found._replace(metadata=metadata)
+
+
+def _account(body: Any) -> Account:
     return Account(
         _text(body["id"]),
-        whole(body["containers"]),
-        whole(body["objects"]),
-        whole(body["bytes"]),
+        _number(body.get("containers")),
+        _number(body.get("objects")),
+        _number(body.get("bytes")),
         date(body.get("ctime")),
-        _texts(body.get("metadata")),
+        {},
     )
 
 
 def account_containers(reply: Reply) -> list[AccountContainer]:
-    return [
-        AccountContainer(
-            _text(name),
-            "prefix" if whole(is_prefix) else "container",
-            whole(objects),
-            whole(size),
-            date(modified),
-        )
-        for name, objects, size, is_prefix, modified in map(_array, _array(reply.json()["listing"]))
-    ]
+    return rows(_account_container, _array(reply.json()["listing"]), "container", 0)
+
+
+def _account_container(row: Any) -> AccountContainer:
+    name, objects, size, is_prefix, modified = _array(row)
+    return AccountContainer(
+        _text(name),
+        "prefix" if _number(is_prefix) else "container",
+        _number(objects),
+        _number(size),
+        date(modified),
+    )
 
 
 def about(place: Place, value: Content) -> Content:

@@ -405,8 +405,8 @@ _TABLE = (
         "content/prepare",
         "Chunks for a new content.",
         (
-            Way(REAL, body=bodies.prepare, reply=replies.content),
-            Way(WRITTEN, body=bodies.prepare_text, reply=replies.content),
+            Way(REAL, body=bodies.prepare, reply=replies.prepared),
+            Way(WRITTEN, body=bodies.prepare_text, reply=replies.prepared),
         ),
         PATH,
         # With autocreate it creates the container.

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from rdctl.deadline import MOST_HEAD
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Place
 from rdctl.oio.proxy import Proxy
@@ -278,7 +279,8 @@ FAULTS: list[tuple[Behaviour, Code, Code]] = [
     (faults.broken_chunks(), Code.BAD_REPLY, Code.UNKNOWN),
     (faults.bad_chunk_size(), Code.BAD_REPLY, Code.UNKNOWN),
     (faults.garbage(), Code.BAD_REPLY, Code.UNKNOWN),
-    (faults.long_header(), Code.BAD_REPLY, Code.UNKNOWN),
+    (faults.long_header(MOST_HEAD + 1), Code.BAD_REPLY, Code.UNKNOWN),
+    (faults.chunk_size(b"-5"), Code.BAD_REPLY, Code.UNKNOWN),
     (faults.http_error(502), Code.UNAVAILABLE, Code.UNKNOWN),
     (faults.http_error(504), Code.UNAVAILABLE, Code.UNKNOWN),
     (faults.http_error(504, {"status": 7, "message": "Timeout"}), Code.TIMEOUT, Code.UNKNOWN),
@@ -286,9 +288,10 @@ FAULTS: list[tuple[Behaviour, Code, Code]] = [
     (faults.http_error(401), Code.DENIED, Code.DENIED),
     (faults.http_error(404), Code.BAD_REPLY, Code.BAD_REPLY),
     (faults.redirect("http://elsewhere/"), Code.BAD_REPLY, Code.BAD_REPLY),
-    (faults.false_gzip(), Code.BAD_REPLY, Code.BAD_REPLY),
-    (faults.deep_json(), Code.BAD_REPLY, Code.BAD_REPLY),
-    (faults.reply(200, b"<html>"), Code.BAD_REPLY, Code.BAD_REPLY),
+    (faults.http_error(500), Code.BAD_REPLY, Code.UNKNOWN),
+    (faults.false_gzip(), Code.BAD_REPLY, Code.UNKNOWN),
+    (faults.deep_json(), Code.BAD_REPLY, Code.UNKNOWN),
+    (faults.reply(200, b"<html>"), Code.BAD_REPLY, Code.UNKNOWN),
 ]
 
 
@@ -378,6 +381,12 @@ def test_half_a_surrogate_pair_is_no_fault_of_ours() -> None:
 @pytest.mark.parametrize("count", [99, 150, 1000])
 def test_many_headers(count: int) -> None:
     user = {f"x-oio-container-meta-user-k{number}": "v" for number in range(count)}
+    with FaultServer([faults.reply(200, b'{"properties": {}}', {**user, **SHOWN})]) as server:
+        assert show(proxy_to(server.url)).usage == 5
+
+
+def test_a_long_property_makes_no_container_unreadable() -> None:
+    user = {"x-oio-container-meta-user-note": "%C3%BC" * 50_000}
     with FaultServer([faults.reply(200, b'{"properties": {}}', {**user, **SHOWN})]) as server:
         assert show(proxy_to(server.url)).usage == 5
 

@@ -14,6 +14,7 @@ from rdctl.effects import Effects
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.proxy import Proxy
 from rdctl.transport import Transport
+from rdctl.unread import Unread
 
 NAMESPACE = "OPENIO"
 NS = f"/v3.0/{NAMESPACE}"
@@ -94,6 +95,7 @@ def proxy_to(
     agreed: bool = True,
     retries: int = 0,
     slept: list[float] | None = None,
+    unread: Unread | None = None,
 ) -> Proxy:
     """A proxy at an adapter, or at an address; `slept` takes the pauses between attempts."""
     effects = Effects(ask=consent_missing)
@@ -113,4 +115,4 @@ def proxy_to(
         )
 
     url = other if isinstance(other, str) else "http://oio.test"
-    return Proxy(reach(url), NAMESPACE, dialect, reach, REQUEST_ID)
+    return Proxy(reach(url), NAMESPACE, dialect, reach, REQUEST_ID, unread)

@@ -79,7 +79,7 @@ class Bases(Acts):
 
 def _replica(action: str, outcome: Outcome) -> dict[str, Any]:
     """What a replica answered. Only `status` is answered with 200 by the master alone."""
-    role = {200: "master", 303: "slave"}.get(outcome.status) if action == "status" else None
+    role = {200: "master", 303: "slave"}.get(outcome.status or 0) if action == "status" else None
     master = {"master": outcome.name, "slave": outcome.message}.get(role or "")
     return {
         "service": outcome.name,
