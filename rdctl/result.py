@@ -84,7 +84,7 @@ class Change(NamedTuple):
         return {"context": self.context, **data} if self.context else data
 
 
-_UNKNOWN_FATE = (Code.UNKNOWN, Code.UNPROVEN, Code.BAD_REPLY, Code.INTERNAL)
+_UNKNOWN_FATE = (Code.UNKNOWN, Code.UNPROVEN, Code.INTERNAL)
 
 
 class Failure(NamedTuple):

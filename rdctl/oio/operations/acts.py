@@ -17,6 +17,7 @@ from rdctl.result import Change, Failure, Listing, Report
 BATCH = 100
 PAGE = 1000
 OK = range(200, 300)
+_TOO_MANY = 413
 
 
 class Means(NamedTuple):
@@ -44,6 +45,8 @@ class Acts:
         self._sleep = means.sleep
         self._workers = means.workers
         self._warn = means.warn
+        # How many names the server takes at a time, as far as it was asked.
+        self._most = BATCH
 
     def account_name(self, name: str | None) -> str:
         """The account, or that of the settings; an error that names the ways to set it."""
@@ -109,7 +112,12 @@ class Acts:
         done: Callable[[Outcome], Change | None],
         **arguments: Any,
     ) -> Iterator[Change | Failure]:
-        """One request for many targets: an outcome a name, also when the whole request failed."""
+        """One request for many targets: an outcome a name, also when the whole request failed. A
+        server that takes fewer at a time has done nothing, and is asked again in halves."""
+        if len(batch) > self._most:
+            for part in batches(batch, self._most):
+                yield from self._batch(action, name, part, query, done, **arguments)
+            return
         names = [place.name for place in batch]
         try:
             outcomes = self._change(
@@ -123,6 +131,11 @@ class Acts:
                 **arguments,
             )
         except RdctlError as error:
+            if _TOO_MANY in (error.facts.get("remote_status"), error.facts.get("http_status")):
+                if len(batch) > 1:
+                    self._most = min(self._most, (len(batch) + 1) // 2)
+                    yield from self._batch(action, name, batch, query, done, **arguments)
+                    return
             for entry in names:
                 yield Failure(action, for_target(error, entry))
             return
@@ -132,6 +145,9 @@ class Acts:
             if outcome is None:
                 unnamed = RdctlError(Code.UNPROVEN, "the reply does not name it", target=entry)
                 yield Failure(action, unnamed)
+            elif outcome.status is None:
+                message = "the status in the reply cannot be read"
+                yield Failure(action, RdctlError(Code.UNPROVEN, message, target=entry))
             elif outcome.status in OK:
                 yield self._done(action, entry)
             else:
@@ -275,9 +291,9 @@ def distinct(places: Sequence[Place]) -> list[Place]:
     return list(dict.fromkeys(places))
 
 
-def batches(places: Sequence[Place]) -> Iterator[Sequence[Place]]:
-    for start in range(0, len(places), BATCH):
-        yield places[start : start + BATCH]
+def batches(places: Sequence[Place], size: int = BATCH) -> Iterator[Sequence[Place]]:
+    for start in range(0, len(places), size):
+        yield places[start : start + size]
 
 
 def for_target(error: RdctlError, target: str) -> RdctlError:

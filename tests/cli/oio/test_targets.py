@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from json import loads
 from typing import Any
 
 import pytest
 
 from rdctl.units import quoted
-from tests.cli.oio.conftest import Oio
+from tests.cli.oio.conftest import Oio, Server
 from tests.fakes.faults import Behaviour, FaultServer, close, json
 
 MANY = [f"c{number:03}" for number in range(250)]
@@ -53,6 +54,40 @@ def test_hundreds_of_contents(wire: Oio) -> None:
     assert (ran.code, targets(ran.json)) == (0, MANY)
     assert sorted(batches(wire, "contents")) == [MANY[:100], MANY[100:200], MANY[200:]]
     assert wire.ok("container", "list", "photos", "--prefix", "c", "-o", "name").out == ""
+
+
+def refusing(server: Server, most: int, page: bool = False) -> None:
+    """A proxy that takes fewer names at a time, or a gateway that takes no long body."""
+    app = server.app
+
+    def limited(environ: Any, start_response: Any) -> Any:
+        body = environ["wsgi.input"].getvalue()
+        items = next(iter(loads(body).values())) if b'"name"' in body else []
+        if len(items) <= most:
+            return app(environ, start_response)
+        start_response("413 Request entity too large", [])
+        return [b"<html>" if page else b'{"status": 413, "message": "too many items"}']
+
+    server.app = limited
+
+
+@pytest.mark.parametrize("page", [False, True])
+def test_a_server_that_takes_fewer_at_a_time(wire: Oio, server: Server, page: bool) -> None:
+    """Refused as a whole, it is asked in halves; what it takes is learnt for the rest."""
+    refusing(server, 10, page)
+    names = MANY[:130]
+    words = ("container", "create", "-", "--parallel", "1")
+    ran = wire(*words, "--json", stdin=lines(names))
+    assert (ran.code, targets(ran.json)) == (0, names)
+    sizes = [len(batch) for batch in batches(wire, "containers")]
+    assert (sizes[:4], max(sizes[4:]), sum(sizes[4:])) == ([100, 50, 25, 13], 7, 130)
+
+
+def test_a_server_that_takes_not_even_one(wire: Oio, server: Server) -> None:
+    refusing(server, 0)
+    ran = wire("container", "create", "a", "b", "c", "--json")
+    assert (ran.code, {error["remote_status"] for error in ran.json["errors"]}) == (2, {413})
+    assert [len(batch) for batch in batches(wire, "containers")] == [3, 2, 1, 1, 1]
 
 
 @pytest.mark.parametrize(
@@ -171,7 +206,8 @@ NAMED = [{"name": "a", "status": 201, "message": ""}]
     [
         (close(), 10, [], "unknown"),
         (json({"containers": NAMED}), 8, ["a"], "unknown"),
-        (json({"containers": 3}), 9, [], "unknown"),
+        (json({"containers": 3}), 10, [], "unknown"),
+        (json({"containers": [*NAMED, {"name": "b", "status": "done"}]}), 8, ["a"], "unknown"),
         (json({"status": 400, "message": "No"}, 400), 2, [], "not done"),
         (
             json({"containers": [*NAMED, {"name": "b", "status": 503, "message": "No meta2"}]}),
