@@ -7,11 +7,16 @@ from typing import Any, NamedTuple
 
 from rdctl.units import escape, quoted
 
+# Of the id of a container.
+CID_DIGITS = 64
+
 
 class Place(NamedTuple):
     """What a command is about: a reference or container, or a content in one.
 
-    `cid` (64 hex digits) stands in place of account and reference, `content_id` in place of path.
+    `cid` stands in place of account and reference, and once they are known beside them: names are
+    sent and shown, the id still stands in commands to paste, as it holds in any account. A content
+    with a `content_id` is sent by that; a `path` beside it is shown.
     """
 
     account: str | None = None
@@ -58,12 +63,13 @@ class Place(NamedTuple):
 
     def query(self) -> dict[str, str]:
         """The parameters that identify it."""
+        by_id = self.cid if self.reference is None else None
         query = {}
         for key, value in (
-            ("acct", None if self.cid else self.account),
-            ("ref", None if self.cid else self.reference),
-            ("cid", self.cid),
-            ("path", self.path),
+            ("acct", None if by_id else self.account),
+            ("ref", self.reference),
+            ("cid", by_id),
+            ("path", None if self.content_id else self.path),
             ("content", self.content_id),
             ("version", self.version),
         ):

@@ -558,9 +558,13 @@ def _told(status: int, said: str, place: Place | None, name: str | None) -> str:
     """What the server said, in the operator's words where its own tell too little."""
     if place is not None:
         holder = place.holder.shown
+        if status in (406, 431) and place.reference is None:
+            return f"container with id {holder} not found ({said})"
         if status in (406, 431):
             account = f" in the account {escape(place.account)}" if place.account else ""
             return f"there is no {holder}{account} ({said})"
+        if status == 420 and place.content_id and not place.path:
+            return f"content with id {place.shown} not found in {holder} ({said})"
         if status in (420, 426) and place != place.holder:
             return f"there is no {place.shown} in {holder} ({said})"
         if status in (436, 437):

@@ -97,8 +97,9 @@ def _base_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def _ask_replicas(action: str) -> Command:
     line, meaning, loss = _REPLICAS[action]
     route = action.replace("-", "_")
+    reads = action in ("status", "debug")
 
-    @target("reference")
+    @target("base", reads=reads)
     @_base_options
     def ask(site: Site, place: Place, **query: Any) -> Listing:
         lost = f"{place.shown}: {loss}" if loss else None
@@ -108,7 +109,6 @@ def _ask_replicas(action: str) -> Command:
     here = f"rdctl -c sandbox oio admin {action} photos"
     examples = [here, f"{here} --type meta2 --json"]
     shows = "rdctl.oio.election/1" if action == "debug" else "rdctl.oio.replica/1"
-    reads = action in ("status", "debug")
     return verb(action, shows=shows, watch=reads, examples=examples)(ask)
 
 
@@ -127,7 +127,7 @@ debug = _ask_replicas("debug")
         "rdctl -c sandbox oio admin leave photos --all --dry-run",
     ],
 )
-@target("reference")
+@target("base")
 @_base_options
 @click.option("--service", metavar="ADDRESS", callback=address, help="This replica.")
 @click.option("--all", "everything", is_flag=True, help="Every replica.")
@@ -149,7 +149,7 @@ def leave(site: Site, place: Place, service: str | None, everything: bool, **que
         "rdctl -c sandbox oio admin copy photos --to 127.0.0.1:16011 --type meta2 --dry-run",
     ],
 )
-@target("reference")
+@target("base")
 @_base_options
 @click.option("--to", required=True, metavar="ADDRESS", callback=address, help="The service.")
 def copy(site: Site, place: Place, to: str, **query: Any) -> Report:
@@ -162,7 +162,7 @@ def copy(site: Site, place: Place, to: str, **query: Any) -> Report:
 def _set_state(action: str) -> Command:
     line, meaning = _STATES[action]
 
-    @target("reference")
+    @target("base")
     @_base_options
     def set_state(site: Site, place: Place, **query: Any) -> Report:
         return site.oio.bases.set_state(action, place, query)
@@ -177,5 +177,5 @@ enable = _set_state("enable")
 disable = _set_state("disable")
 
 get_properties, set_properties, del_properties = properties_verbs(
-    "admin", "reference", "photos", system=True, adds=_base_options
+    "admin", "base", "photos", system=True, adds=_base_options
 )

@@ -20,28 +20,56 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
     from rdctl.world import World
 
-_WORDS = {"reference": "REFERENCE", "container": "CONTAINER", "content": "CONTAINER PATH"}
-_HEX = re.compile(r"[0-9A-Fa-f]+(?:\.[0-9]+)?")
+# A base is that of a reference; those of meta1 have no name, only a prefix.
+_WORDS = {
+    "reference": "REFERENCE",
+    "base": "REFERENCE",
+    "container": "CONTAINER",
+    "content": "CONTAINER PATH",
+}
+# An id, and what follows it in the name of a base.
+_CID = re.compile(r"([0-9A-Fa-f]{64})(?:\.[0-9]+)?")
+_PREFIX = re.compile(r"([0-9A-Fa-f]{1,4})")
+_CONTENT_ID = re.compile(r"((?:[0-9A-Fa-f]{2}){1,32})")
+_CID_DIGITS, _CONTENT_ID_DIGITS = "64 hexadecimal digits", "2 to 64 hexadecimal digits, in pairs"
 Function = Callable[..., Any]
+Callback = Callable[[click.Context, click.Parameter, "str | None"], "str | None"]
 
 
-def hex_id(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    if value is not None and not _HEX.fullmatch(value):
-        raise RdctlError(Code.USAGE, f"{param.opts[0]}: {defuse(value)!r} is not a hexadecimal id")
-    return value
+def _hex(digits: str, *shapes: re.Pattern[str]) -> Callback:
+    """A callback that takes an id of one of these shapes, and calls them `digits`."""
+
+    def check(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+        if value is None:
+            return None
+        for shape in shapes:
+            if match := shape.fullmatch(value):
+                return match[1]
+        message = f'invalid {param.opts[0]} "{defuse(value)}": must be {digits}'
+        raise RdctlError(Code.USAGE, message)
+
+    return check
 
 
-_IDS = {
-    "cid": click.option(
+content_id = _hex(_CONTENT_ID_DIGITS, _CONTENT_ID)
+
+
+def _cid_option(callback: Callback) -> Callable[[Function], Function]:
+    return click.option(
         "--cid",
         metavar="HEX",
-        callback=hex_id,
+        callback=callback,
         help="The id of the container, in place of its name.",
-    ),
+    )
+
+
+_BASE_CID = _cid_option(_hex(f"{_CID_DIGITS}, or a prefix of up to 4", _CID, _PREFIX))
+_IDS: dict[str, Callable[[Function], Function]] = {
+    "cid": _cid_option(_hex(_CID_DIGITS, _CID)),
     "content_id": click.option(
         "--content-id",
         metavar="HEX",
-        callback=hex_id,
+        callback=content_id,
         help="The id of the content, in place of PATH.",
     ),
     "version": click.option(
@@ -51,16 +79,24 @@ _IDS = {
 
 
 def target(
-    kind: str, *, several: bool = False, rest: str = "", new: bool = False, whole: bool = False
+    kind: str,
+    *,
+    several: bool = False,
+    rest: str = "",
+    new: bool = False,
+    whole: bool = False,
+    reads: bool = False,
+    by_path: bool = False,
 ) -> Callable[[Function], Function]:
     """The arguments that say what a command is about; the function gets a Place (a list of them
     with `several`), and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. None
     is what was not typed; a list may be empty all the same, when standard input was.
 
     `--cid` stands in place of the container or reference, `--content-id` in place of the path, but
-    for what is `new`: that has no id yet. `whole`: without a path it is about the container. In
-    `FILE...` a `-` is no list of names. The names are one list to click, since which of them are
-    there depends on these options.
+    for what is `new`: that has no id yet. What changes something is told by its names, which are
+    asked for; what only `reads` goes by its id. `by_path`: the server takes no id of a content.
+    `whole`: without a path it is about the container. In `FILE...` a `-` is no list of names. The
+    names are one list to click, since which of them are there depends on these options.
     """
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
     usage = usage.replace("PATH...", "[PATH...]") if whole else usage
@@ -74,14 +110,18 @@ def target(
             given = list(words)
             ids = {key: options.pop(key) if key in taken else None for key in _IDS}
             places = _places(context, site, kind, several, given, ids, whole)
-            values = _rest(context, site, given, rest)
+            values = _rest(context, site, given, rest, ids)
+            if not reads:
+                needed = kind in ("container", "content")
+                places = site.oio.named(places, by_path=by_path, needed=needed)
             site.oio.about(places)
             return function(site, places if several else places[0], *values, **options)
 
-        with_target = click.argument("words", nargs=-1, metavar=usage)(with_target)
+        command: Function = click.argument("words", nargs=-1, metavar=usage)(with_target)
+        options = {**_IDS, "cid": _BASE_CID} if kind == "base" else _IDS
         for key in taken:
-            with_target = _IDS[key](with_target)
-        return bulk_options(with_target) if several else with_target
+            command = options[key](command)
+        return bulk_options(command) if several else command
 
     return decorate
 
@@ -129,7 +169,13 @@ def _usable(names: list[str], word: str) -> list[str]:
     return names
 
 
-def _rest(context: click.Context, site: Site, given: list[str], rest: str) -> list[Any]:
+def _rest(
+    context: click.Context,
+    site: Site,
+    given: list[str],
+    rest: str,
+    ids: dict[str, str | None],
+) -> list[Any]:
     values: list[Any] = []
     for word in rest.split():
         bare = word.strip("[]")
@@ -146,8 +192,16 @@ def _rest(context: click.Context, site: Site, given: list[str], rest: str) -> li
         else:
             values.append(None)
     if given:
-        raise click.UsageError(f"Got unexpected extra argument ({defuse(given[0])})", context)
+        message = f"Got unexpected extra argument ({defuse(given[0])})"
+        used = [word for key, word in _IN_PLACE_OF.items() if ids[key]]
+        raise click.UsageError("; ".join([message, *used]), context)
     return values
+
+
+_IN_PLACE_OF = {
+    "cid": "--cid stands in place of the name",
+    "content_id": "--content-id stands in place of PATH",
+}
 
 
 def pairs(texts: tuple[str, ...] | list[str]) -> dict[str, str]:

@@ -81,7 +81,7 @@ def create(
         "rdctl -c sandbox oio container show photos -o csv --columns container,usage,objects",
     ],
 )
-@target("container", several=True)
+@target("container", several=True, reads=True)
 def show(site: Site, places: list[Place]) -> Listing:
     """Show what containers are.
 
@@ -124,7 +124,7 @@ def listing_verb(family: str) -> Command:
             f"rdctl -c sandbox oio {family} list photos -0 | xargs -0 -n 1 echo",
         ],
     )
-    @target("container")
+    @target("container", reads=True)
     @_listing_options
     def list_contents(
         site: Site,

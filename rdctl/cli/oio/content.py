@@ -8,7 +8,7 @@ import click
 
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
-from rdctl.cli.oio.arguments import PROPERTIES, hex_id, json_option, prepared, spare, target
+from rdctl.cli.oio.arguments import PROPERTIES, content_id, json_option, prepared, spare, target
 from rdctl.cli.oio.container import listing_verb
 from rdctl.cli.oio.properties import children, properties_verbs
 from rdctl.cli.options import parsed
@@ -64,7 +64,7 @@ BYTES = parsed("size", _bytes)
         "rdctl -c sandbox oio content show photos index.txt --json --query '[].chunks[].url'",
     ],
 )
-@target("content", several=True)
+@target("content", several=True, reads=True)
 def show(site: Site, places: list[Place]) -> Listing:
     """Show contents and their chunks.
 
@@ -136,7 +136,7 @@ def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate:
 @target("content", new=True)
 @json_option("chunks", prepared, "A file with the chunks as JSON: url, pos, size, hash.")
 @click.option("--length", type=BYTES, required=True, help="Bytes of the whole content.")
-@click.option("--content-id", metavar="HEX", callback=hex_id, help="The id it gets.")
+@click.option("--content-id", metavar="HEX", callback=content_id, help="The id it gets.")
 @click.option("--content-version", "version", metavar="V", help="The version it gets.")
 @click.option("--hash", metavar="MD5", help="Of the whole content.")
 @click.option("--mime-type", metavar="TYPE", help="Such as image/png.")
@@ -182,7 +182,7 @@ def spare_chunks(site: Site, place: Place, policy: str, body: Any) -> Listing:
         "rdctl -c sandbox oio content copy photos index.txt 'a copy' --dry-run",
     ],
 )
-@target("content", rest="TARGET")
+@target("content", rest="TARGET", by_path=True)
 def copy(site: Site, place: Place, target: str) -> Report:
     """Give a content a second name.
 

@@ -40,7 +40,7 @@ def properties_verbs(
             f"{here} get-properties {example} --json --query properties",
         ],
     )
-    @target(kind, rest="[KEY...]")
+    @target(kind, rest="[KEY...]", reads=True)
     @adds
     def get(site: Site, place: Place, keys: list[str] | None, **query: Any) -> Item:
         """Show properties.
@@ -55,7 +55,7 @@ def properties_verbs(
             f"{here} set-properties {example} color=blue --replace-all --dry-run",
         ],
     )
-    @target(kind, rest="[KEY=VALUE...]")
+    @target(kind, rest="[KEY=VALUE...]", by_path=True)
     @click.option("--replace-all", is_flag=True, help="Drop all other properties; asks first.")
     @(SYSTEM if system else _none)
     @adds

@@ -63,7 +63,7 @@ def create(site: Site, place: Place, properties: dict[str, str]) -> Report:
         "rdctl -c sandbox oio reference show photos --type meta2 --json",
     ],
 )
-@target("reference")
+@target("reference", reads=True)
 @click.option("--type", metavar="TYPE", help="Only links to services of this type.")
 def show(site: Site, place: Place, type: str | None) -> Item:
     """Show a reference and the services it is linked to.

@@ -164,7 +164,7 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
         "rdctl -c sandbox oio content get photos sea/ --recursive --to holiday",
     ],
 )
-@target("content", several=True, whole=True)
+@target("content", several=True, whole=True, reads=True)
 @click.option(
     "--to", metavar="FILE|DIR|-", help="Where it goes, if not to the working folder. - is stdout."
 )

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rdctl.oio.model import Place
+from rdctl.errors import Code, RdctlError
+from rdctl.oio import ids
+from rdctl.oio.model import CID_DIGITS, Place
 from rdctl.oio.operations.account import Accounts
 from rdctl.oio.operations.acts import Acts, Means
 from rdctl.oio.operations.admin import Bases
@@ -86,6 +88,27 @@ class OpenIO(Acts):
         """References or containers in the account of the settings."""
         account = self.account_name(None)
         return [Place(account, reference) for reference in references]
+
+    def named(
+        self, places: Sequence[Place], *, by_path: bool = False, needed: bool = True
+    ) -> list[Place]:
+        """These places with names in place of their ids; those with a `cid` are all of that one.
+        `by_path`: contents go by their paths. Not `needed`: what has no container keeps its id."""
+        cid = places[0].cid if places else None
+        if cid is not None and len(cid) == CID_DIGITS:  # not the prefix of a base
+            places = self._owned(places, needed)
+        find = ids.by_path if by_path else ids.named
+        return [find(self._proxy, place) if place.content_id else place for place in places]
+
+    def _owned(self, places: Sequence[Place], needed: bool) -> Sequence[Place]:
+        try:
+            holder = ids.owner(self._proxy, places[0].holder)
+        except RdctlError as error:
+            if needed or error.code is not Code.NOT_FOUND:
+                raise
+            return places
+        account, reference = holder.account, holder.reference
+        return [place._replace(account=account, reference=reference) for place in places]
 
     def api(
         self,

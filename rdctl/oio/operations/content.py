@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rdctl.errors import RdctlError
+from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Content, Place
 from rdctl.oio.operations.acts import Acts, batches, distinct
 from rdctl.oio.replies import about
@@ -98,6 +98,9 @@ class Contents(Acts):
         return Listing({"url": chunk} for chunk in chunks)
 
     def copy(self, place: Place, target: str) -> Report:
+        if place.version is not None:
+            message = f"{place.shown}: only the latest version can be copied"
+            raise RdctlError(Code.UNSUPPORTED, message, target=place.name)
         self._change(
             "content.copy",
             place,

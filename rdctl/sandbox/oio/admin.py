@@ -159,12 +159,13 @@ class _Base:
             raise bad_request("No service type")
         if self.type == "meta0":
             self.cid, self.hosts = "", [directory.meta0(connection)]
+        elif self.type == "meta1":
+            # Of a prefix, whether or not a reference has an id that begins so.
+            self.cid = directory.cid_of(request, "Directory error", prefix=True)
+            self.hosts = [directory.meta1_by_prefix(connection)(self.cid)]
         else:
             self.cid = directory.find(connection, request)
-            if self.type == "meta1":
-                self.hosts = [directory.meta1_by_prefix(connection)(self.cid)]
-            else:
-                self.hosts = directory.hosts(connection, self.cid, self.type)
+            self.hosts = directory.hosts(connection, self.cid, self.type)
         if not self.hosts:
             raise Fault(CONTAINER_NOT_FOUND, "No service located")
 

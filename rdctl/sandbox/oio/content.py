@@ -63,11 +63,13 @@ def _named(request: Request, complaint: str = _NO_PATH) -> None:
 
 
 def _aliases(connection: sqlite3.Connection, cid: str, request: Request) -> list[sqlite3.Row]:
-    """The versions that the request may mean, the latest first."""
+    """The versions that the request may mean, the latest first; beside a path an id counts for
+    nothing."""
+    path = _path(request)
     conditions: list[tuple[str, object]] = [
         ("a.cid = ?", cid),
-        ("a.name = ?", _path(request)),
-        ("a.content = ?", request.query.get("content", "").upper()),
+        ("a.name = ?", path),
+        ("a.content = ?", "" if path else request.query.get("content", "").upper()),
         ("a.version = ?", _version(request)),
     ]
     given = [pair for pair in conditions if pair[1] not in (b"", "", None)]
@@ -342,7 +344,7 @@ def create(connection: sqlite3.Connection, request: Request) -> Reply:
     if not request.has("path"):
         raise bad_request("Missing path in query string")
     name = _path(request)
-    if not name:
+    if not name or not directory.has_names(request):
         raise bad_request("Missing fully qualified path")
     new = _described(request)
     if 0 <= new.length != _length(new.chunks) and not new.method.startswith("ec"):
@@ -508,7 +510,7 @@ def delete_many(connection: sqlite3.Connection, request: Request) -> Reply:
         raise bad_request("At least one element is needed")
     if len(items) > int(setting(connection, "proxy.bulk.max.delete_many")):
         raise Fault(413, "Payload Too Large")
-    if not request.query.get("acct") or not request.query.get("ref"):
+    if not directory.has_names(request):
         raise bad_request("Missing url argument")
     results = []
     for item in items:
@@ -576,6 +578,8 @@ def _property_owner(
 
 
 def touch(connection: sqlite3.Connection, request: Request) -> Reply:
+    if not directory.has_names(request):
+        raise bad_request("container unspecified")
     _named(request, "missing content path of ID")
     cid = base.locate(connection, request, Access.WRITE)
     _find(connection, cid, request)

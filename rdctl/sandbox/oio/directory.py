@@ -38,12 +38,20 @@ def url_text(request: Request) -> str:
     return "/".join([*parts, "", *([path] if path else [])])
 
 
-def cid_of(request: Request, complaint: str) -> str:
-    """The id that the request names, by `cid` (an id or a base's name) or by acct and ref."""
+def cid_of(request: Request, complaint: str, *, prefix: bool = False) -> str:
+    """The id that the request names, by `cid` (an id or a base's name; a `prefix` of up to four
+    digits stands for the first id that begins so) or by acct and ref."""
     given = request.query.get("cid", "").upper().split(".")[0]
+    if prefix and 0 < len(given) <= 4:
+        given = given.ljust(64, "0")
     if len(given) == 64 and _HEX.issuperset(given):
         return given
     return container_id(*names_of(request, complaint))
+
+
+def has_names(request: Request) -> bool:
+    """Some routes want acct and ref, whatever id is given."""
+    return bool(request.query.get("acct") and request.query.get("ref"))
 
 
 def names_of(request: Request, complaint: str) -> tuple[str, str]:

@@ -1,0 +1,454 @@
+"""`--cid` and `--content-id`: each verb that takes them, by what it sends."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import NamedTuple
+
+import pytest
+
+from rdctl.cli.root import root
+from rdctl.completion.scripts import walk
+from rdctl.sandbox.oio.state import container_id
+from tests.cli.oio.cases import BEANS, CHUNKS, LATER, chunk
+from tests.cli.oio.conftest import Oio
+from tests.conftest import Program
+from tests.fakes.faults import FaultServer, reply
+from tests.fakes.faults import json as answer
+
+NAMES = "acct=sandbox&ref=photos"
+OWNER = "container/show?cid={cid}"
+TITLE = f"content/show?{NAMES}&content={{id}}&properties=0"
+PATH = f"content/show?{NAMES}&path=index.txt&properties=0"
+BASE = "type=meta2"
+
+
+class By(NamedTuple):
+    """How a verb is typed, the requests that it takes, and what a change names as its target;
+    `code` where this server refuses."""
+
+    words: str
+    sends: tuple[str, ...]
+    target: str | None = None
+    body: object = None
+    code: int = 0
+
+
+def _container(action: str, words: str = "", query: str = "", **more: object) -> By:
+    """A change of a container: one question for its names."""
+    sent = f"container/{action.replace('-', '_')}?{NAMES}{query}"
+    return By(f"container {action} --cid {{cid}} {words}", (OWNER, sent), "photos", **more)  # type: ignore[arg-type]
+
+
+def _base(action: str, words: str = "", query: str = "", target: str | None = None) -> By:
+    sent = f"admin/{action.replace('-', '_')}?{NAMES}&{BASE}{query}"
+    return By(f"admin {action} --cid {{cid}} {words}", (OWNER, sent), target)
+
+
+LOST = {"notin": [], "broken": [chunk("lost")]}
+CASES = (
+    # What only reads goes by the id.
+    By("container show --cid {cid}", (OWNER,)),
+    By("container list --cid {cid}", ("container/list?cid={cid}&max=1000",)),
+    By("content list --cid {cid}", ("container/list?cid={cid}&max=1000",)),
+    By("container get-properties --cid {cid}", ("container/get_properties?cid={cid}",)),
+    By("reference show --cid {cid}", ("reference/show?cid={cid}",)),
+    By("reference get-properties --cid {cid}", ("reference/get_properties?cid={cid}",)),
+    By("admin status --cid {cid}", (f"admin/status?cid={{cid}}&{BASE}",)),
+    By("admin debug --cid {cid}", (f"admin/debug?cid={{cid}}&{BASE}",)),
+    By("admin get-properties --cid {cid}", (f"admin/get_properties?cid={{cid}}&{BASE}",)),
+    *(
+        By(
+            f"content show {words}",
+            (f"content/show?{query}&properties=0", f"content/get_properties?{query}"),
+        )
+        for words, query in (
+            ("--cid {cid} index.txt", "cid={cid}&path=index.txt"),
+            ("--cid {cid} --content-id {id}", "cid={cid}&content={id}"),
+            ("photos --content-id {id}", f"{NAMES}&content={{id}}"),
+        )
+    ),
+    By(
+        "content get-properties --cid {cid} index.txt",
+        ("content/get_properties?cid={cid}&path=index.txt",),
+    ),
+    By(
+        "content get-properties --cid {cid} --content-id {id}",
+        ("content/get_properties?cid={cid}&content={id}",),
+    ),
+    By(
+        "content get --cid {cid} index.txt --to -",
+        ("content/show?cid={cid}&path=index.txt&properties=0",),
+        code=6,  # no rawx listens
+    ),
+    By(
+        "content get --cid {cid} --content-id {id} --to -",
+        ("content/show?cid={cid}&content={id}&properties=0",),
+        code=6,
+    ),
+    # What changes a container is told by its name, and so is sent.
+    _container("destroy", "--force", "&force=1"),
+    _container("flush"),
+    _container("touch"),
+    _container("dedup"),
+    _container("purge"),
+    _container("set-properties", "a=b"),
+    _container("del-properties", "owner"),
+    _container("raw-insert", "--body -", body=BEANS),
+    _container("raw-update", "--body -", body=LATER, code=3),
+    _container("raw-delete", "--body -", body=BEANS),
+    By(
+        "reference destroy --cid {cid} --force",
+        (OWNER, f"reference/destroy?{NAMES}&force=1"),
+        "photos",
+    ),
+    By("reference link --cid {cid} sqlx", (OWNER, f"reference/link?{NAMES}&type=sqlx"), "photos"),
+    By(
+        "reference renew --cid {cid} meta2",
+        (OWNER, f"reference/renew?{NAMES}&type=meta2"),
+        "photos",
+    ),
+    By(
+        "reference unlink --cid {cid} meta2",
+        (OWNER, f"reference/unlink?{NAMES}&type=meta2"),
+        "photos",
+    ),
+    By(
+        "reference force --cid {cid} sqlx 127.0.0.1:7000",
+        (OWNER, f"reference/force?{NAMES}&type=sqlx"),
+        "photos",
+    ),
+    By(
+        "reference set-properties --cid {cid} a=b",
+        (OWNER, f"reference/set_properties?{NAMES}"),
+        "photos",
+    ),
+    By(
+        "reference del-properties --cid {cid} a",
+        (OWNER, f"reference/del_properties?{NAMES}"),
+        "photos",
+    ),
+    *(_base(action) for action in ("ping", "sync", "drop-cache")),
+    _base("leave", "--all"),
+    _base("copy", "--to 127.0.0.1:16011", target="photos"),
+    *(_base(action, target="photos") for action in ("freeze", "disable", "enable")),
+    _base("set-properties", "a=b", target="photos"),
+    _base("del-properties", "a", target="photos"),
+    # A content's id is sent, with its path for people, but where it is refused.
+    By(
+        "content delete --cid {cid} index.txt",
+        (OWNER, f"content/delete?{NAMES}&path=index.txt"),
+        "index.txt",
+    ),
+    By(
+        "content delete --cid {cid} index.txt sea/storm.svg",
+        (OWNER, f"content/delete_many?{NAMES}"),
+        "index.txt",
+    ),
+    By(
+        "content delete --cid {cid} --content-id {id}",
+        (OWNER, TITLE, f"content/delete?{NAMES}&content={{id}}"),
+        "index.txt",
+    ),
+    By(
+        "content touch --cid {cid} index.txt",
+        (OWNER, f"content/touch?{NAMES}&path=index.txt"),
+        "index.txt",
+    ),
+    By(
+        "content touch --cid {cid} index.txt sea/storm.svg",
+        (
+            OWNER,
+            f"content/touch?{NAMES}&path=index.txt",
+            f"content/touch?{NAMES}&path=sea%2Fstorm.svg",
+        ),
+        "index.txt",
+    ),
+    By(
+        "content touch photos --content-id {id}",
+        (TITLE, f"content/touch?{NAMES}&content={{id}}"),
+        "index.txt",
+    ),
+    By(
+        "content set-properties --cid {cid} --content-id {id} a=b",
+        (OWNER, TITLE, PATH, f"content/set_properties?{NAMES}&path=index.txt"),
+        "index.txt",
+    ),
+    By(
+        "content del-properties --cid {cid} --content-id {id} a",
+        (OWNER, TITLE, f"content/del_properties?{NAMES}&content={{id}}"),
+        "index.txt",
+    ),
+    By("content copy --cid {cid} --content-id {id} other", (OWNER, TITLE, PATH), code=11),
+    By(
+        "content truncate --cid {cid} --content-id {id} --size 37B",
+        (OWNER, TITLE, f"content/truncate?{NAMES}&content={{id}}&size=37"),
+        "index.txt",
+    ),
+    By(
+        "content spare --cid {cid} --content-id {id} --policy SINGLE --body -",
+        (OWNER, TITLE, f"content/spare?{NAMES}&content={{id}}&stgpol=SINGLE"),
+        body=LOST,
+    ),
+    By("content prepare --cid {cid} new --size 1", (OWNER, f"content/prepare?{NAMES}&path=new")),
+    By(
+        "content create --cid {cid} new --chunks - --length 10B --content-id AB",
+        (OWNER, f"content/create?{NAMES}&path=new"),
+        "new",
+        CHUNKS,
+    ),
+    By(
+        "content put --cid {cid} - --path new",
+        (
+            OWNER,
+            f"container/show?{NAMES}",
+            f"content/show?{NAMES}&path=new&properties=0",
+            f"content/prepare?{NAMES}&path=new",
+        ),
+        body=0,
+        code=6,
+    ),
+)
+
+
+def taking(option: str) -> set[str]:
+    return {
+        node.path.removeprefix("rdctl oio ")
+        for node in walk(root)
+        for param in node.command.params
+        if option in param.opts
+    }
+
+
+def tried(option: str) -> set[str]:
+    return {" ".join(case.words.split()[:2]) for case in CASES if option in case.words.split()}
+
+
+@pytest.mark.parametrize("option", ["--cid", "--content-id"])
+def test_every_verb_is_tried(option: str) -> None:
+    assert tried(option) == taking(option)
+
+
+@pytest.fixture
+def ids(wire: Oio) -> dict[str, str]:
+    """Those of the container and the content in the table, which is not in the way of others."""
+    container = wire.ok("container", "show", "photos", "--json").json["items"][0]
+    content = wire.ok("content", "show", "photos", "index.txt", "--json").json["items"][0]
+    wire.sent.clear()
+    return {"cid": container["cid"], "id": content["content_id"]}
+
+
+def asked(oio: Oio) -> list[str]:
+    """The requests to the proxy, but for what tells its version."""
+    sent = (f"{one.route}?{one.query}" if one.query else one.route for one in oio.sent)
+    return [line for line in sent if not line.startswith(("/", "status"))]
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.words)
+def test_what_is_sent(wire: Oio, ids: dict[str, str], case: By) -> None:
+    words = shlex.split(case.words.format(**ids))
+    ran = wire(*words, "--yes", "--json", body=case.body)
+    assert ran.code == case.code, ran.err
+    sent, wanted = asked(wire), [line.format(**ids) for line in case.sends]
+    assert (sent[:1], sorted(sent)) == (wanted[:1], sorted(wanted))
+    if case.target and not case.code:
+        assert ran.json["results"][0]["target"] == case.target
+        assert ids["cid"] not in ran.out
+
+
+@pytest.mark.parametrize("case", [case for case in CASES if case.target], ids=lambda c: c.words)
+def test_people_are_asked_by_names(wire: Oio, ids: dict[str, str], case: By) -> None:
+    ran = wire(*shlex.split(case.words.format(**ids)), "--dry-run", body=case.body)
+    assert ran.code == 0, ran.err
+    assert ids["cid"] not in ran.out
+    assert wire.changes == []
+
+
+NOWHERE = "0123456789abcdef" * 4
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if "{cid}" in case.words], ids=lambda case: case.words
+)
+def test_a_container_that_is_not_there(wire: Oio, case: By) -> None:
+    words = shlex.split(case.words.format(cid=NOWHERE, id="AB"))
+    ran = wire(*words, "--yes", "--json", body=case.body)
+    assert ran.code == 3, ran.err
+    assert f"container with id {NOWHERE} not found" in ran.err
+    assert [one for one in wire.changes if "container/show" not in one.route] == wire.changes
+    if words[0] in ("container", "content"):
+        assert wire.changes == []
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in CASES if "{id}" in case.words], ids=lambda case: case.words
+)
+def test_a_content_that_is_not_there(wire: Oio, ids: dict[str, str], case: By) -> None:
+    words = shlex.split(case.words.format(cid=ids["cid"], id="ABCD"))
+    ran = wire(*words, "--yes", "--json", body=case.body)
+    assert ran.code == 3, ran.err
+    where = "photos" if "photos" in words or case.target or case.body or case.code else ids["cid"]
+    if words[1] != "get" and "show" not in words[1] and "get-" not in words[1]:
+        assert f"content with id ABCD not found in {where}" in ran.err
+    assert "content with id ABCD not found in " in ran.err
+    assert wire.changes == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("container show --cid AB", 'invalid --cid "AB": must be 64 hexadecimal digits\n'),
+        ("container show --cid {cid}0", "must be 64 hexadecimal digits\n"),
+        ("container show --cid {cid}.x", "must be 64 hexadecimal digits\n"),
+        ("container show --cid \u0661{cid}", "must be 64 hexadecimal digits\n"),
+        ("container show --cid ''", "--cid"),
+        ("reference show --cid AB12", "must be 64 hexadecimal digits\n"),
+        ("admin status --cid ABCDE", "64 hexadecimal digits, or a prefix of up to 4\n"),
+        ("content show photos --content-id ABC", 'invalid --content-id "ABC": must be 2 to 64'),
+        ("content show photos --content-id XY", "must be 2 to 64 hexadecimal digits, in pairs\n"),
+        ("content show photos --content-id " + "AB" * 33, "must be 2 to 64 hexadecimal digits"),
+        ("content create photos a --chunks - --length 0 --content-id A", "must be 2 to 64"),
+        ("container show --cid {cid} photos", "(photos); --cid stands in place of the name"),
+        ("container purge --cid {cid} photos", "(photos); --cid stands in place of the name"),
+        ("reference link --cid {cid} photos rdir", "(rdir); --cid stands in place of the name"),
+        ("admin freeze --cid {cid} photos", "(photos); --cid stands in place of the name"),
+        ("content truncate --cid {cid} photos a --size 0", "(a); --cid stands in place"),
+        (
+            "content show photos index.txt --content-id AB",
+            "(index.txt); --content-id stands in place of PATH",
+        ),
+        ("content delete --cid {cid}", "Missing argument 'PATH'"),
+    ],
+)
+def test_what_is_no_id_is_not_sent(wire: Oio, ids: dict[str, str], words: str, says: str) -> None:
+    ran = wire(*shlex.split(words.format(**ids)), "--yes", stdin=json.dumps(CHUNKS).encode())
+    assert (ran.code, wire.sent) == (2, [])
+    assert says in ran.err
+
+
+def test_the_name_of_a_base(wire: Oio, ids: dict[str, str]) -> None:
+    """As services log it: the id and a number, which 3.3 does not take."""
+    cid = ids["cid"]
+    for words in ("container show", "admin status", "reference show"):
+        wire.ok(*words.split(), "--cid", f"{cid}.1")
+    assert all(f"cid={cid}" in line and ".1" not in line for line in asked(wire))
+
+
+def test_bases_of_the_directory_have_only_a_prefix(wire: Oio) -> None:
+    wire.ok("admin", "status", "--cid", "0000", "--type", "meta0")
+    wire.ok("admin", "status", "--cid", "0A", "--type", "meta1")
+    wire.ok("admin", "ping", "--cid", "0A", "--type", "meta1")
+    assert asked(wire)[-1] == "admin/ping?cid=0A&type=meta1"
+
+
+def test_a_reference_without_a_container_keeps_its_id(wire: Oio) -> None:
+    wire.ok("reference", "create", "user1")
+    cid = container_id("sandbox", "user1")
+    wire.sent.clear()
+    ran = wire.ok("reference", "set-properties", "--cid", cid, "a=b", "--json")
+    assert ran.json["results"][0]["target"] == cid
+    assert asked(wire) == [f"container/show?cid={cid}", f"reference/set_properties?cid={cid}"]
+
+
+def test_an_older_version_by_its_id(wire: Oio) -> None:
+    """The latest is named by its path alone, any other with its version."""
+    wire.ok("container", "create", "v", "--system", "sys.m2.policy.version=-1", "--yes")
+    for id, length in (("AA", "5B"), ("BB", "10B")):
+        chunks = [chunk(id)] if length == "5B" else CHUNKS
+        words = ("content", "create", "v", "a", "--chunks", "-", "--length", length)
+        wire.ok(*words, "--content-id", id, body=chunks)
+    shown = wire.ok("content", "show", "v", "--content-id", "AA", "--json").json["items"][0]
+    wire.sent.clear()
+    wire.ok("content", "set-properties", "v", "--content-id", "AA", "k=old")
+    wire.ok("content", "set-properties", "v", "--content-id", "BB", "k=new")
+    a = "acct=sandbox&ref=v&path=a"
+    sent = [line for line in asked(wire) if "set_properties" in line]
+    assert sent == [
+        f"content/set_properties?{a}&version={shown['version']}",
+        f"content/set_properties?{a}",
+    ]
+    for id, value in (("AA", "old"), ("BB", "new")):
+        found = wire.ok("content", "get-properties", "v", "--content-id", id, "--json").json
+        assert found["item"]["properties"] == {"k": value}
+    ran = wire("content", "copy", "v", "--content-id", "AA", "b")
+    assert ran.code == 11
+    assert "only the latest version can be copied" in ran.err
+
+
+def test_a_drained_content_is_deleted_by_its_id(wire: Oio, ids: dict[str, str]) -> None:
+    """content/show refuses it; its id is then all that is told of it."""
+    drain = ("api", "POST", "content/drain", "--param", "acct=sandbox", "--param", "ref=photos")
+    wire.ok(*drain, "--param", "path=index.txt", "--yes")
+    ran = wire.ok("content", "delete", "photos", "--content-id", ids["id"], "--yes", "--json")
+    assert ran.json["results"][0]["target"] == ids["id"]
+    assert wire("content", "show", "photos", "index.txt").code == 3
+
+
+CID = "9006CE70B59E5777D6BB410C57944812EB05FCDB5BA85D520A14B3051D1D094F"
+SHOWN = {
+    "Server": "oio-proxy/3.3.1/3.0",
+    "x-oio-container-meta-sys-account": "ACCT",
+    "x-oio-container-meta-sys-name": f"{CID}.1",
+    "x-oio-container-meta-sys-user-name": "JFS",
+}
+TITLED = {
+    "Server": "oio-proxy/3.3.1/3.0",
+    "x-oio-content-meta-id": "ABCD",
+    "x-oio-content-meta-name": "magic",
+    "x-oio-content-meta-version": "1510000000",
+    "x-oio-content-meta-length": "0",
+}
+
+
+def test_a_copy_by_ids_names_its_source_and_its_target(rdctl: Program) -> None:
+    """3.3 alone copies, by path, into the container that its header names."""
+    showing = [
+        answer({"properties": {}}, headers=SHOWN),
+        answer([], headers=TITLED),
+        answer([], headers=TITLED),
+        reply(204),
+    ]
+    with FaultServer(showing) as server:
+        where = ("--oio-url", server.url, "--namespace", "OPENIO")
+        words = ("content", "copy", "--cid", CID, "--content-id", "ABCD", "other")
+        ran = rdctl(*where, "oio", *words)
+    assert ran.code == 0, ran.err
+    names = "acct=ACCT&ref=JFS"
+    assert [request.path.removeprefix("/v3.0/OPENIO/") for request in server.requests] == [
+        f"container/show?cid={CID}",
+        f"content/show?{names}&content=ABCD&properties=0",
+        f"content/show?{names}&path=magic&properties=0",
+        f"content/copy?{names}&path=magic",
+    ]
+    assert server.requests[-1].headers["Destination"] == "OPENIO/ACCT/JFS//other"
+
+
+def test_a_server_that_does_not_report_the_account(rdctl: Program) -> None:
+    nameless = {name: value for name, value in SHOWN.items() if "account" not in name}
+    with FaultServer([answer({"properties": {}}, headers=nameless)]) as server:
+        where = ("--oio-url", server.url, "--namespace", "OPENIO")
+        ran = rdctl(*where, "oio", "container", "flush", "--cid", CID, "--yes")
+    assert (ran.code, len(server.requests)) == (9, 1)
+
+
+def test_several_contexts(rdctl: Program) -> None:
+    """Each of them is asked what the id stands for there."""
+    found = [answer({"properties": {}}, headers=SHOWN), reply(204)]
+    missing = [answer({"status": 406, "message": "Directory error: no such user"}, status=404)]
+    with FaultServer(found) as a, FaultServer(missing) as b:
+        contexts = "".join(
+            f'[contexts.{name}]\noio = "{server.url}"\nnamespace = "OPENIO"\n'
+            for name, server in (("a", a), ("b", b))
+        )
+        rdctl.config.write_text(contexts)
+        ran = rdctl("-c", "a,b", "oio", "container", "touch", "--cid", CID, "-y", "--json")
+    assert ran.code == 8, ran.err
+    (done,), (failed,) = ran.json["results"], ran.json["errors"]
+    assert (done["context"], done["target"]) == ("a", "JFS")
+    assert (failed["context"], failed["code"]) == ("b", "not-found")
+    assert [request.path.rpartition("/")[2] for request in a.requests] == [
+        f"show?cid={CID}",
+        "touch?acct=ACCT&ref=JFS",
+    ]
+    assert len(b.requests) == 1
