@@ -94,18 +94,17 @@ def source_of(
 def open_below(folder: str, path: str) -> IO[bytes]:
     """A regular file below a folder, open for reading; no link is followed on the way there, as
     one could have been put in its place since the folder was listed. Raises OSError."""
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
     *inner, last = path.split("/")
     at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for name in inner:
         try:
-            below = os.open(name, flags | os.O_DIRECTORY, dir_fd=at)
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
         finally:
             os.close(at)
         at = below
     try:
         # Of a pipe nobody may ever open the other end.
-        descriptor = os.open(last, flags | os.O_NONBLOCK, dir_fd=at)
+        descriptor = os.open(last, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=at)
     finally:
         os.close(at)
     file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - its user closes it
