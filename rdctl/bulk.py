@@ -96,7 +96,7 @@ class Workers:
         tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         futures: deque[Future[R]] = deque()
         one_takes = threading.Lock()
-        threads = 0
+        threads: list[threading.Thread] = []
         coming = iter(items)
         with self.held_signals() as raise_signal:
             try:
@@ -115,19 +115,21 @@ class Workers:
                             break
                         futures.append(future)
                         tasks.put(_Task(lambda item=item: work(item), future))  # type: ignore[misc]
-                        if threads < parallel and self._one_more(threads, tasks, one_takes):
-                            threads += 1
+                        if len(threads) < parallel:
+                            threads += self._one_more(bool(threads), tasks, one_takes)
                     if not futures:
                         break
                     while not futures[0].done():
                         wait([futures[0]], WAKE_SECONDS)
+                        if not any(thread.is_alive() for thread in threads):
+                            raise RdctlError(Code.INTERNAL, "all workers died")
                     try:
                         result = futures.popleft().result()
                     except Stopped:
                         break
                     yield result
             finally:
-                for _ in range(threads):
+                for _ in threads:
                     tasks.put(None)
                 for future in futures:
                     future.cancel()
@@ -135,16 +137,15 @@ class Workers:
             self.check()
 
     def _one_more(
-        self, threads: int, tasks: queue.SimpleQueue[_Task | None], one_takes: threading.Lock
-    ) -> bool:
-        """Whether there is one more thread; where the system has none, those that there are do."""
+        self, some: bool, tasks: queue.SimpleQueue[_Task | None], one_takes: threading.Lock
+    ) -> list[threading.Thread]:
+        """One more thread; none where the system has none left, if there are `some`."""
         try:
-            start_thread(self._run, tasks, one_takes)
+            return [start_thread(self._run, tasks, one_takes)]
         except RdctlError:
-            if not threads:
+            if not some:
                 raise
-            return False
-        return True
+            return []
 
     def _run(self, tasks: queue.SimpleQueue[_Task | None], one_takes: threading.Lock) -> None:
         """One thread: task after task."""

@@ -546,6 +546,7 @@ class _Replica:
         return held
 
     def _to_the_last(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        self._sending.begun[self.copy] = None
         yield from blocks
         self._sending.unanswered.add(self.copy)
 

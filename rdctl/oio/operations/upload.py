@@ -205,10 +205,16 @@ class Uploads(Transfers):
                 opened, name = _again(stdin), "/dev/stdin"
             else:
                 opened, name, start = stdin, "/dev/stdin", 0
-            return source_of(opened, name, self._effects, self._workers.check, self._quota, start)
+            return source_of(opened, name, self._effects, self._in_time, self._quota, start)
         except OSError as error:
             shown = "standard input" if file.path == STDIN else file.path
             raise file_fault(error, shown) from error
+
+    def _in_time(self) -> None:
+        """Raise where a source is not waited for any longer."""
+        self._workers.check()
+        if self._proxy.deadline.over:
+            raise RdctlError(Code.TIMEOUT, "timed out while the input was read")
 
     def _put(
         self, place: Place, source: Source, wish: Wish, loss: str | None, parallel: int

@@ -1392,6 +1392,25 @@ def test_the_trace_of_a_chunk_can_be_pasted(near: Callable[..., Client]) -> None
 # The sandbox, memory, numbers --------------------------------------------------------------------
 
 
+def test_a_put_that_fails_leaves_nothing_in_the_sandbox(oio: Oio, tmp_path: Path) -> None:
+    path, over = tmp_path / "grows", threading.Event()
+    path.write_bytes(bytes(6_000_000))
+    oio.ok("container", "create", "c")
+
+    def grow() -> None:
+        while not over.wait(0.001):
+            with path.open("ab") as file:
+                file.write(b"x")
+
+    before = oio.state["oio_rawx"]
+    growing = threading.Thread(target=grow)
+    growing.start()
+    ran = oio("content", "put", "c", str(path))
+    over.set()
+    growing.join()
+    assert (ran.code, oio.state["oio_rawx"]) == (4, before)
+
+
 def test_in_the_sandbox(oio: Oio, tmp_path: Path) -> None:
     data = bytes_of((3 << 20) + 5)
     (tmp_path / "a").write_bytes(data)
