@@ -87,7 +87,7 @@ _rdctl_node() {
         'rdctl oio content spare') options='--content-version --content-id --cid --policy --body' valued='--content-version --content-id --cid --policy --body' keys='url' ;;
         'rdctl oio content copy') options='--content-version --content-id --cid' valued='--content-version --content-id --cid' keys='action target changed verified error line' ;;
         'rdctl oio content truncate') options='--content-version --content-id --cid --size' valued='--content-version --content-id --cid --size' keys='action target changed verified error line' ;;
-        'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --prefix --recursive --overwrite --autocreate --policy --mime-type -p --property' valued='--cid --files-from --failed --path --prefix --policy --mime-type -p --property' keys='action target changed verified error line' ;;
+        'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies -p --property' valued='--cid --files-from --failed --path --prefix --policy --mime-type --min-copies -p --property' keys='action target changed verified error line' ;;
         'rdctl oio content get') options='--ndjson --failed --content-version --content-id --cid --to --recursive --range --continue --overwrite' valued='--failed --content-version --content-id --cid --to --range' keys='action target changed verified error line' ;;
         'rdctl oio account') verbs='list show containers' ;;
         'rdctl oio account list') options='--watch' keys='account' ;;
