@@ -234,7 +234,7 @@ def real() -> World:
 def _terminal_size() -> tuple[int, int]:
     """Columns and lines; COLUMNS overrides what the terminal says."""
     try:
-        told = int(os.environ.get("COLUMNS", "0"))
+        told = int(os.environ.get("COLUMNS") or 0)
         columns, lines = os.get_terminal_size(1)
     except (OSError, ValueError):
         return 80, 24

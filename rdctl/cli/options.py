@@ -78,11 +78,46 @@ def flags_of(context: click.Context) -> dict[str, Any]:
     return flags
 
 
+class _Filled(click.ParamType):  # type: ignore[type-arg]
+    """A type of words with something in them. An empty one is mostly a script's variable that is
+    not set."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if value == "":
+            self.fail("must not be empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class _Text(_Filled, click.types.StringParamType):
+    """Any text but an empty one."""
+
+
+class _Parsed(_Filled, click.types.FuncParamType):  # type: ignore[type-arg]
+    """What a function makes of a word."""
+
+
 def parsed(name: str, parse: Callable[[str], Any]) -> click.ParamType[Any]:
     """The type of words of which `parse` makes values; `name` is what help calls one of them."""
-    made = click.types.FuncParamType(parse)
+    made = _Parsed(parse)
     made.name = name
     return made
+
+
+_TEXT = _Text()
+# Options for which an empty text has a meaning, and which. Types other than texts have none.
+EMPTY = {
+    "--prefix": "all names begin with nothing",
+    "--marker": "all names come after nothing, as at the start of a loop",
+    "--args": "a link without arguments, which is the default",
+}
+
+
+def _filled(params: list[click.Parameter]) -> list[click.Parameter]:
+    """The parameters; those that take a text want one that is not empty."""
+    for param in params:
+        if param.type is click.STRING and not EMPTY.keys() & set(param.opts):
+            param.type = _TEXT
+    return params
 
 
 def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:
@@ -141,14 +176,16 @@ class WithGlobals(click.Command):
         if self._all_params is None:
             own = super().get_params(ctx)
             taken = {spelling for param in own for spelling in param.opts}
-            self._all_params = [
-                *own,
-                *(
-                    _option(entry, hidden=ctx.parent is not None)
-                    for entry in GLOBALS
-                    if not taken.intersection(entry.spellings)
-                ),
-            ]
+            self._all_params = _filled(
+                [
+                    *own,
+                    *(
+                        _option(entry, hidden=ctx.parent is not None)
+                        for entry in GLOBALS
+                        if not taken.intersection(entry.spellings)
+                    ),
+                ]
+            )
         return self._all_params
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:

@@ -148,7 +148,7 @@ def _failed(error: RdctlError, argv: Sequence[str], world: World) -> int:
 
 def _wanted_format(argv: Sequence[str], world: World) -> str:
     """The format, found in the bare words, since they may be wrong in every other way."""
-    form = world.environ.get("RDCTL_OUTPUT", "table")
+    form = world.environ.get("RDCTL_OUTPUT") or "table"
     words = iter(argv)
     for word in words:
         if word == "--":

@@ -291,7 +291,13 @@ def test_no_prompt_where_standard_input_is_no_terminal(
 
 @pytest.mark.parametrize(
     ("env", "widest"),
-    [({}, 40), ({"COLUMNS": "20"}, 20), ({"COLUMNS": "-3"}, 40), ({"COLUMNS": "wide"}, 80)],
+    [
+        ({}, 40),
+        ({"COLUMNS": "20"}, 20),
+        ({"COLUMNS": ""}, 40),
+        ({"COLUMNS": "-3"}, 40),
+        ({"COLUMNS": "wide"}, 80),
+    ],
 )
 def test_a_table_is_as_wide_as_the_terminal(
     at_terminal: Terminal, env: dict[str, str], widest: int

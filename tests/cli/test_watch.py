@@ -203,7 +203,7 @@ def test_a_word_that_is_the_value_of_another_option_is_left_alone(
 
 
 @pytest.mark.parametrize(
-    "value", ["0", "0.09", "-1", "nan", "inf", "1e400", "9" * 400, "86401", "", "x", "1s", "1_0"]
+    "value", ["0", "0.09", "-1", "nan", "inf", "1e400", "9" * 400, "86401", "x", "1s", "1_0"]
 )
 def test_no_number_of_seconds(sandbox: Sandbox, rdctl: Program, value: str) -> None:
     ran = sandbox("rapiddisk", "list", f"--watch={value}", "-o", "ndjson")

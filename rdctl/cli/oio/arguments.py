@@ -164,8 +164,8 @@ def _taken(
 
 def _usable(names: list[str], word: str) -> list[str]:
     for name in names:
-        if not name or "\0" in name:
-            raise RdctlError(Code.USAGE, f"{word} holds a NUL" if name else f"{word} is empty")
+        if "\0" in name:
+            raise RdctlError(Code.USAGE, f"{word} holds a NUL")
     return names
 
 

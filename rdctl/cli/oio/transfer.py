@@ -219,7 +219,7 @@ def _where(to: str | None, several: bool, strip: str) -> Where:
     """The file or folder that was meant."""
     from rdctl.oio.operations.download import Where
 
-    path = to or "."
+    path = "." if to is None else to
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except OSError:

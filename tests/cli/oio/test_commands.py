@@ -71,7 +71,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "conscience unlock rawx": (2, "usage", "either TYPE and ADDRESS... are wanted, or --all", ""),
     "conscience flush nope": (3, "not-found", "Unexpected service type", TYPES),
     "conscience deregister nope": (3, "not-found", "Unexpected service type", TYPES),
-    "reference create ''": (2, "usage", "REFERENCE is empty", ""),
+    "reference create ''": (2, "usage", "'REFERENCE': must not be empty", ""),
     "reference show nope": (3, "not-found", NO_PHOTOS, ""),
     "reference destroy nope": (3, "not-found", NO_PHOTOS, ""),
     "reference destroy photos": (4, "in-use", "still linked to services", "--force"),
