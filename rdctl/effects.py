@@ -10,6 +10,7 @@ import errno
 import os
 import shlex
 import signal
+import stat
 import struct
 from _thread import get_ident  # `threading` takes a millisecond, which help does not need
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -213,10 +214,12 @@ def send(
 
 
 def write_file(path: str, text: str, *, what: str) -> Effect[None]:
-    """A private file (0600) that is replaced as a whole or not at all."""
+    """A private file (0600) that is replaced as a whole or not at all. OSError at once where what
+    has that name is no file: a dry run fails as well, and nothing is replaced."""
+    target = os.path.realpath(path)
+    _refuse_irregular(target)
 
     def perform() -> None:
-        target = os.path.realpath(path)
         os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
         part = f"{target}.{os.getpid()}.part"
         try:
@@ -234,6 +237,17 @@ def write_file(path: str, text: str, *, what: str) -> Effect[None]:
             raise
 
     return Effect(what, f"write {path}", perform)
+
+
+def _refuse_irregular(path: str) -> None:
+    """OSError for a device, a pipe, a socket or a folder: what is written to its name would replace
+    it."""
+    with suppress(FileNotFoundError):
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        if not stat.S_ISREG(mode):
+            raise OSError(errno.EINVAL, "not a regular file", path)
 
 
 def remove_file(path: str) -> Effect[None]:

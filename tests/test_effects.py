@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import stat
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -238,6 +239,30 @@ def test_a_write_that_fails_leaves_all_as_it_was(tmp_path: Path) -> None:
         written(path, "new")
     assert os.listdir(tmp_path) == ["config.toml"]
     assert path.is_dir()
+
+
+@pytest.mark.parametrize("kind", ["device", "pipe", "socket", "link to a pipe"])
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_what_is_no_file_is_not_replaced(tmp_path: Path, kind: str, dry_run: bool) -> None:
+    path = tmp_path / "config.toml"
+    if kind == "device":
+        try:
+            os.mknod(path, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+        except PermissionError:
+            pytest.skip("only root makes devices")
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+    elif kind == "pipe":
+        os.mkfifo(path)
+    else:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to("pipe")
+    before = sorted(os.listdir(tmp_path)), os.lstat(path), os.stat(path)
+    effects = Effects(ask=lambda losses: None, dry_run=dry_run)
+    with pytest.raises(OSError, match="not a regular file"):
+        effects.do(write_file(str(path), "new", what="write it"), None)
+    assert (sorted(os.listdir(tmp_path)), os.lstat(path), os.stat(path)) == before
 
 
 def test_a_name_of_any_bytes_is_written_as_it_is(tmp_path: Path) -> None:

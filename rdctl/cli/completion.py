@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -54,13 +55,11 @@ def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
 def _written(on: Invocation, path: str, text: str) -> Report:
     """Nothing is written where the script is the same."""
     try:
-        with open(path, encoding="utf-8", errors="replace") as file:
+        writing = write_file(path, text, what=f"write {path}")
+        with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="replace") as file:
             if file.read() == text:
                 return Report([Change("install", path, False, True)])
-    except OSError:
-        pass  # it is not there, or writing tells what is wrong with it
-    try:
-        on.effects.do(write_file(path, text, what=f"write {path}"), None)
+        on.effects.do(writing, None)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
         raise RdctlError(Code.DENIED, message, target=path) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import stat
 import time
 import weakref
 from collections.abc import Iterator
@@ -126,10 +127,14 @@ class Store:
         """Make the file before SQLite does, which gives its side files the mode of this one."""
         try:
             os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)
-            os.close(os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+            os.close(descriptor)
         except OSError as error:
             code = Code.DENIED if isinstance(error, PermissionError) else Code.CONFIG
             raise self._fault(code, error.strerror or str(error)) from error
+        if not regular:  # SQLite puts files beside a device, and loses what it writes to that
+            raise self._fault(Code.CONFIG, "not a regular file")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make the store if it is new; refuse one that is not of this version."""

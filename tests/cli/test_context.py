@@ -285,6 +285,19 @@ def test_a_file_that_cannot_be_written(rdctl: Program) -> None:
     assert "/proc/nowhere/config.toml cannot be written: No such file or directory" in ran.err
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+@pytest.mark.parametrize("words", ["set a rapiddisk=local", "use sandbox"])
+@pytest.mark.parametrize("dry_run", [[], ["--dry-run"]])
+def test_a_device_is_not_replaced(rdctl: Program, words: str, dry_run: list[str]) -> None:
+    """RDCTL_CONFIG=/dev/null is how one works without contexts."""
+    os.mknod(rdctl.config, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    assert rdctl("context", "list").code == 0
+    ran = rdctl("context", *words.split(), *dry_run)
+    assert ran.code == 5
+    assert f"{rdctl.config} cannot be written: not a regular file" in ran.err
+    assert rdctl.config.is_char_device()
+
+
 def test_a_file_that_cannot_be_read(rdctl: Program) -> None:
     ran = rdctl("context", "list", env={"RDCTL_CONFIG": "/proc"})
     assert ran.code == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import stat
 import subprocess
@@ -21,6 +22,16 @@ def installed_package(rdctl: Program) -> None:
     path = rdctl.root / PACKAGE
     path.parent.mkdir(parents=True)
     path.touch()
+
+
+def test_what_is_no_file_is_not_replaced(rdctl: Program) -> None:
+    path = rdctl.home / ".zfunc" / "_rdctl"
+    path.parent.mkdir()
+    os.mkfifo(path)
+    ran = rdctl("completion", "zsh", "--install")
+    assert ran.code == 5
+    assert f"{path} cannot be written: not a regular file" in ran.err
+    assert path.is_fifo()
 
 
 @pytest.mark.parametrize(

@@ -265,6 +265,16 @@ def test_a_path_that_is_a_folder(tmp_path: Path) -> None:
     assert caught.value.code is Code.CONFIG
 
 
+def test_a_path_that_is_a_pipe(tmp_path: Path) -> None:
+    path = tmp_path / "sandbox.db"
+    os.mkfifo(path)
+    for use in (names, Store.reset):
+        with pytest.raises(RdctlError, match="not a regular file") as caught:
+            use(Store(path))
+        assert caught.value.code is Code.CONFIG
+    assert (os.listdir(tmp_path), path.is_fifo()) == ([path.name], True)
+
+
 def test_a_path_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RdctlError, match="cannot be used") as caught:

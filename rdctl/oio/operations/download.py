@@ -219,6 +219,9 @@ class Downloads(Transfers):
         if stat.S_ISDIR(status.st_mode):
             message = f"{escape(target.path)}: there is a folder where the file should be"
             raise RdctlError(Code.CONFLICT, message)
+        if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+            message = f"{escape(target.path)} is not a regular file"
+            raise RdctlError(Code.CONFLICT, message, hint="As the only target it is written to.")
         if not taken:
             raise RdctlError(
                 Code.EXISTS,

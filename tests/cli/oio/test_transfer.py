@@ -1060,6 +1060,20 @@ def test_a_device_is_written_to_and_not_replaced(near: Callable[..., Client]) ->
         assert process.wait(SECONDS) == 0
 
 
+def test_a_pipe_among_the_files_is_not_replaced(near: Callable[..., Client]) -> None:
+    client = near()
+    for name in ("a", "b"):
+        client.sds.put(name, b"data")
+    os.mkfifo(client.folder / "a")
+    for words in (["a", "b"], ["--recursive"]):
+        ran = client("get", "docs", *words, "--overwrite")
+        assert ran.code == 8
+        assert "a is not a regular file" in ran.err
+        assert (client.folder / "a").is_fifo()
+    ran = client("get", "docs", "a", "--to", "./", "--continue")
+    assert (ran.code, (client.folder / "a").is_fifo()) == (4, True)
+
+
 def test_a_terminal_gets_text_only(near: Callable[..., Client]) -> None:
     client = near()
     client.sds.put("text", "grün\n".encode())
