@@ -106,6 +106,11 @@ class RdctlError(Exception):
         )
 
 
+def hints(*lines: str | None) -> str | None:
+    """Several hints, each on a line of its own."""
+    return "\n".join(line.strip() for line in lines if line) or None
+
+
 def told(error: BaseException) -> RdctlError:
     """What a user is told of any exception: what rdctl does not know is a fault of its own."""
     if isinstance(error, RdctlError):

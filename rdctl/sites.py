@@ -189,7 +189,9 @@ class Site:
 
     def _reach(self, address: str) -> Transport:
         """A transport to another service of the namespace; the proxy's token is not for it."""
-        return self._transport(f"http://{address}", None, headers=self._request_headers)
+        away = "Is that service running? See: rdctl oio conscience list"
+        headers = self._request_headers
+        return self._transport(f"http://{address}", None, headers=headers, away=away)
 
     def _transport(self, url: str, access: Access | None, **options: Any) -> Transport:
         from rdctl.transport import Transport

@@ -175,6 +175,7 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         access: Access | None = None,
         one_at_a_time: bool = False,
+        away: str = "Is the server running, and is the address right? See: rdctl context show",
         adapter: requests.adapters.BaseAdapter | None = None,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
@@ -183,6 +184,8 @@ class Transport:
         self._effects = effects
         self._deadline = deadline or Deadline(None)
         self._retries = retries
+        # What to do when nobody answers.
+        self._away = away
         self._sleep = sleep
         self._jitter = jitter
         self._headers = {**_HEADERS, **(headers or {})}
@@ -553,7 +556,7 @@ class Transport:
         return RdctlError(
             Code.UNREACHABLE,
             f"no connection to {server}: {_reason(causes)}",
-            hint="Is the server running, and is the address right? See: rdctl context show",
+            hint=self._away,
             **facts,
         )
 

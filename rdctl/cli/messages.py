@@ -39,8 +39,8 @@ def show_error(world: World, error: RdctlError, prefix: str | None = None, other
     if prefix and target and (more or escape(target) not in message):
         message = f"{escape(target)}{more}: {message}"
     world.stderr.write(f"{start}: {message}\n")
-    if error.hint:
-        world.stderr.write(f"  {defuse(error.hint)}\n")
+    for line in error.hint.split("\n") if error.hint else ():
+        world.stderr.write(f"  {defuse(line)}\n")
     if error.facts.get("request_id"):
         world.stderr.write(f"  request id: {error.facts['request_id']}\n")
     if error.code is Code.INTERNAL and error.__cause__ and world.environ.get("RDCTL_DEBUG"):

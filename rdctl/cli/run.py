@@ -15,7 +15,7 @@ from rdctl.cli.lazy import NoSuchVerb
 from rdctl.cli.messages import show_error
 from rdctl.cli.options import BULK, INVOCATION
 from rdctl.cli.root import root
-from rdctl.errors import Code, Ended, Exit, RdctlError, told
+from rdctl.errors import Code, Ended, Exit, RdctlError, hints, told
 from rdctl.units import guess
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ def _usage(error: click.UsageError) -> RdctlError:
         message = message.replace(f" is not a valid {kind}.", f" is not {name}.")
     hint = None
     if error.ctx is not None:
-        hint = f"{_meant(error)} See: {error.ctx.command_path} --help".lstrip()
+        hint = hints(_meant(error), f"See: {error.ctx.command_path} --help")
     return RdctlError(Code.USAGE, message, hint=hint)
 
 

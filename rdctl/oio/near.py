@@ -23,7 +23,8 @@ _NO_CONTENT = 420
 def near(proxy: Proxy, word: str, names: Callable[[Proxy], Iterable[str]]) -> str:
     """` Did you mean NAME?` of the names that a quick proxy tells; nothing where it does not."""
     try:
-        return guess(word, names(proxy.brief(_SECONDS)))
+        # The name itself may be there: it is something else of it that is not.
+        return guess(word, [name for name in names(proxy.brief(_SECONDS)) if name != word])
     except RdctlError:
         return ""
 

@@ -8,11 +8,12 @@ from typing import Any
 from urllib.parse import quote
 
 from rdctl.deadline import Deadline
-from rdctl.errors import Code, RdctlError
+from rdctl.errors import Code, RdctlError, hints
 from rdctl.oio import replies
 from rdctl.oio.bodies import Sent, escaped, field
 from rdctl.oio.model import Account, AccountContainer, Page, Place
 from rdctl.oio.near import near, near_place
+from rdctl.oio.refusals import Asked, refusal
 from rdctl.oio.replies import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
 from rdctl.transport import Reply, Transport
@@ -20,57 +21,6 @@ from rdctl.units import defuse, escape, raw_bytes
 from rdctl.unread import MISSHAPEN, Misread, Unread
 
 NO_HANDLER = "No handler found"
-
-# The numbers in the bodies of errors: what they mean, and what to do next. `{name}` is the target.
-STATUSES: dict[int, tuple[Code, str | None]] = {
-    2: (Code.UNAVAILABLE, "Is that service running? See: rdctl oio conscience list"),
-    7: (Code.TIMEOUT, "Is that address the one of an OpenIO service?"),
-    19: (Code.CONFLICT, "A chunk with that id is in use already."),
-    400: (Code.USAGE, None),
-    403: (Code.DENIED, None),
-    404: (Code.NOT_FOUND, None),
-    406: (Code.NOT_FOUND, None),
-    407: (Code.IN_USE, "It is linked to services: unlink them, or say --force."),
-    408: (Code.EXISTS, None),
-    409: (Code.NOT_FOUND, None),
-    413: (Code.USAGE, None),
-    418: (Code.NOT_FOUND, "The proxy serves another namespace; see --namespace."),
-    420: (Code.NOT_FOUND, None),
-    421: (Code.EXISTS, None),
-    422: (Code.CONFLICT, None),
-    423: (Code.CONFLICT, None),
-    424: (Code.CONFLICT, "A later version exists."),
-    425: (Code.CONFLICT, "The sizes of the chunks do not add up to the length."),
-    426: (Code.NOT_FOUND, "Its latest version is a delete marker; older ones may exist."),
-    427: (Code.CONFLICT, "Its data were drained, only the name is left."),
-    430: (Code.CONFLICT, None),
-    431: (Code.NOT_FOUND, "Its reference may be there: rdctl oio reference show {name}"),
-    432: (Code.CONFLICT, None),
-    433: (Code.EXISTS, None),
-    434: (Code.LOCKED, None),
-    435: (Code.IN_USE, None),
-    436: (Code.FROZEN, "Lift that with: rdctl oio admin enable {name}"),
-    437: (Code.FROZEN, "Lift that with: rdctl oio admin enable {name}"),
-    438: (Code.NOT_EMPTY, None),
-    439: (Code.CONFLICT, None),
-    445: (Code.CONFLICT, "The container's quota is reached; see sys.m2.quota."),
-    446: (Code.CONFLICT, "The namespace is full."),
-    450: (Code.NOT_FOUND, None),
-    453: (Code.NOT_FOUND, "The types are shown by: rdctl oio conscience types"),
-    454: (Code.NOT_FOUND, None),
-    455: (Code.EXISTS, "It is linked already; say --replace to put another in its place."),
-    460: (Code.NOT_FOUND, None),
-    461: (Code.NOT_FOUND, None),
-    480: (Code.USAGE, "The policies are shown by: rdctl oio conscience info"),
-    481: (Code.UNAVAILABLE, "Too few services are up; see: rdctl oio conscience list rawx"),
-    501: (Code.UNSUPPORTED, None),
-    502: (Code.UNAVAILABLE, None),
-    503: (Code.UNAVAILABLE, "Which services are up? See: rdctl oio conscience list"),
-    504: (Code.TIMEOUT, None),
-    509: (Code.UNAVAILABLE, "Try again in a moment."),
-}
-# Names beyond these lengths get misleading answers from 4.2.
-_LONGEST = {"acct": 63, "ref": 255, "path": 1023}
 
 
 class Proxy:
@@ -146,7 +96,7 @@ class Proxy:
                 check=check,
             )
 
-        return self._call(route, place, arguments, ask)
+        return self._call(route, Asked(name, place, parameters.get("type")), arguments, ask)
 
     def change(
         self,
@@ -185,7 +135,8 @@ class Proxy:
             )
 
         try:
-            value = self._call(route, place, arguments, ask, assumed)
+            asked = Asked(name, place, parameters.get("type"))
+            value = self._call(route, asked, arguments, ask, assumed)
         except RdctlError as error:
             if _may_be_done(error, step):
                 raise self._transport.fate_unknown(what, shows, error) from error
@@ -195,7 +146,7 @@ class Proxy:
     def _call(
         self,
         route: Route,
-        place: Place | None,
+        asked: Asked,
         arguments: Mapping[str, Any],
         ask: Callable[[Way, Sent], Reply],
         assumed: Reply | None = None,
@@ -208,7 +159,7 @@ class Proxy:
             self._learn(reply)
             if _unknown_route(reply):
                 continue
-            self._refused(reply, place)
+            self._refused(reply, asked)
             return self._read(reply, self._reader(route, way))
         raise RdctlError(
             Code.UNSUPPORTED,
@@ -297,15 +248,18 @@ class Proxy:
         body: bytes | None,
         route: Route | None,
         loss: str | None,
-    ) -> Reply:
-        """One request as it is given; a change when `loss` says what it does."""
+    ) -> tuple[Reply, RdctlError | None]:
+        """One request as it is given, and what its reply means, if no good; a change when `loss`
+        says what it does."""
         if not path.startswith("/"):
             path = f"/v3.0/{quote(self.namespace, safe='')}/{path}"
         address = quote(raw_bytes(path), safe="/%") + query_string(parameters)
         headers = {name: field(name, value) for name, value in headers.items()}
         seconds = route.seconds if route else ADMIN_SECONDS
+        place = _place_of(parameters)
+        asked = Asked(route.name if route else "", place, parameters.get("type"))
         if loss is None:
-            return self._transport.read(
+            reply = self._transport.read(
                 address,
                 method=method,
                 headers=headers,
@@ -313,31 +267,38 @@ class Proxy:
                 seconds=seconds,
                 again=_come_again,
             )
-        return self._transport.change(
+            return reply, self._fault_of(reply, asked)
+        what, shows = f"{method} {path}", _shows(place)
+        reply = self._transport.change(
             address,
             method=method,
             headers=headers,
             body=body,
             seconds=seconds,
-            what=f"{method} {path}",
-            shows="rdctl oio container show NAME",
+            what=what,
+            shows=shows,
             destroys=loss,
         )
+        fault = self._fault_of(reply, asked)
+        if fault is not None and _may_be_done(fault, step=False):
+            fault = self._transport.fate_unknown(what, shows, fault)
+        return reply, fault
 
-    def fault_of(self, reply: Reply) -> RdctlError | None:
+    def _fault_of(self, reply: Reply, asked: Asked) -> RdctlError | None:
         """What an error reply means, None for a good one."""
         try:
             if _unknown_route(reply):
                 message = f"this oio-proxy has no such route ({NO_HANDLER})"
                 return RdctlError(Code.UNSUPPORTED, message, request_id=self._request_id)
-            self._refused(reply, None)
+            self._refused(reply, asked)
+            self._read(reply, _no_page)
         except RdctlError as error:
             return error
         return None
 
     # --- errors -------------------------------------------------------------------------------
 
-    def _refused(self, reply: Reply, place: Place | None) -> None:
+    def _refused(self, reply: Reply, asked: Asked) -> None:
         """Raise what an error body says, whatever HTTP says beside it."""
         if reply.status < 300 and not _is_error(reply):
             return
@@ -346,48 +307,24 @@ class Proxy:
             status, message = whole(body["status"]), str(body.get("message", ""))
         except MISSHAPEN as error:
             raise self._strange(reply) from error
-        refusal = self.error(status, message, place, http_status=reply.status)
-        if self.suggests and place is not None:
-            meant = near_place(self, status, place)
-            refusal.hint = f"{meant} {refusal.hint or ''}".strip() or None
-        raise refusal
+        told = self.error(status, message, asked, http_status=reply.status)
+        if self.suggests and asked.place is not None:
+            told.hint = hints(near_place(self, status, asked.place), told.hint)
+        raise told
 
     def error(
         self,
         status: int | None,
         message: str,
-        place: Place | None,
+        asked: Asked,
         *,
         http_status: int | None = None,
         target: str | None = None,
     ) -> RdctlError:
         """The error that a status number of the server means."""
-        if status is None:
-            status, message = 0, message or "its status cannot be read"
-            code, hint = Code.BAD_REPLY, None
-        code, hint = STATUSES.get(status, (Code.FAILED, None))
-        name = target or (place.name if place else None)
-        said = escape(message)
-        message = _told(status, said, place, name)
-        long = _long(place) if place is not None else None
-        if long is not None and not hint:
-            hint, message = long, f"{escape(str(name))}: {said}"
-        elif place is not None and hint:
-            hint = hint.replace("{name}", place.holder.words)
-        elif hint and "{name}" in hint:
-            hint = None
-        if "'namespace'" in said:
-            code, hint = Code.NOT_FOUND, "The proxy serves another namespace; see --namespace."
         facts = {"http_status": http_status} if http_status is not None else {}
-        return RdctlError(
-            code,
-            message,
-            hint=hint,
-            target=name,
-            **facts,
-            remote_status=status,
-            request_id=self._request_id,
-        )
+        error = refusal(status, message, asked, target)
+        return error.with_facts(**facts, request_id=self._request_id)
 
     def _strange(self, reply: Reply, url: str | None = None, kind: str = "oio-proxy") -> RdctlError:
         start = defuse(reply.text[:60]).strip() or "nothing"
@@ -449,7 +386,7 @@ class Proxy:
             for address in self.read("lb.choose", None, {"type": "account"})[:1]:
                 self._account_service = self.reach(address)
         if self._account_service is None:
-            raise self.error(481, "no account service is up", None)
+            raise self.error(481, "none is up", Asked("lb.choose", None, "account"))
         return self._account_service
 
     def _account(
@@ -490,6 +427,20 @@ def query_string(parameters: Mapping[str, Any]) -> str:
         text = "1" if value is True else str(value)
         words.append(f"{key}={text if isinstance(value, Escaped) else escaped(text)}")
     return "?" + "&".join(words) if words else ""
+
+
+def _place_of(parameters: Mapping[str, str]) -> Place | None:
+    """Whom a request is about, by its query."""
+    keys = ("acct", "ref", "cid", "path", "content", "version")
+    place = Place(*map(parameters.get, keys))
+    return place if place.holder.name else None
+
+
+def _shows(place: Place | None) -> str:
+    if place is None:
+        return "rdctl oio conscience list"
+    noun = "container" if place == place.holder else "content"
+    return f"rdctl oio {noun} show {place.words}"
 
 
 def _no_page(reply: Reply) -> Reply:
@@ -544,31 +495,3 @@ def _come_again(reply: Reply) -> bool:
         return body["status"] == 503 and "Election failed" not in body["message"]
     except MISSHAPEN:
         return False
-
-
-def _long(place: Place) -> str | None:
-    for key, value in place.query().items():
-        most = _LONGEST.get(key)
-        if most is not None and len(raw_bytes(value)) > most:
-            return f"A {key} of more than {most} bytes is not taken by a proxy 4.2."
-    return None
-
-
-def _told(status: int, said: str, place: Place | None, name: str | None) -> str:
-    """What the server said, in the operator's words where its own tell too little."""
-    if place is not None:
-        holder = place.holder.shown
-        if status in (406, 431) and place.reference is None:
-            return f"container with id {holder} not found ({said})"
-        if status in (406, 431):
-            account = f" in the account {escape(place.account)}" if place.account else ""
-            return f"there is no {holder}{account} ({said})"
-        if status == 420 and place.content_id and not place.path:
-            return f"content with id {place.shown} not found in {holder} ({said})"
-        if status in (420, 426) and place != place.holder:
-            return f"there is no {place.shown} in {holder} ({said})"
-        if status in (436, 437):
-            return f"{holder} is {'disabled' if status == 437 else 'frozen or disabled'} ({said})"
-    if name is None or said.startswith(escape(name)):
-        return said
-    return f"{escape(name)}: {said}"

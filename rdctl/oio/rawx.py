@@ -25,6 +25,11 @@ _REFUSED = {
     422: (Code.BAD_REPLY, "other bytes arrived than were sent"),
     507: (Code.UNAVAILABLE, "no space is left there"),
 }
+_HINTS = {
+    400: "The rawx may be of a version that expects other headers; its log says which.",
+    500: "Its log says why.",
+    507: "See which services have space: rdctl oio conscience list rawx --full",
+}
 
 
 class Copy(NamedTuple):
@@ -191,4 +196,4 @@ def _refused(reply: Reply, copy: Copy) -> None:
 
 def _fault(copy: Copy, code: Code, words: str, http_status: int) -> RdctlError:
     message = f"{copy.url}: {words} (HTTP {http_status})"
-    return RdctlError(code, message, http_status=http_status)
+    return RdctlError(code, message, hint=_HINTS.get(http_status), http_status=http_status)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import TypeVar
 
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError
+from rdctl.errors import Code, RdctlError, hints
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.model import (
@@ -124,8 +124,10 @@ class Exports:
                 raise RdctlError(
                     Code.NOT_FOUND,
                     f"{device} does not exist",
-                    hint="See: rdctl rapiddisk list, rdctl rapiddisk cache list."
-                    + guess(device, facts.devices),
+                    hint=hints(
+                        "See: rdctl rapiddisk list, rdctl rapiddisk cache list.",
+                        guess(device, facts.devices),
+                    ),
                     target=device,
                 )
         facts.guard_exported(device, key, but)
@@ -236,7 +238,7 @@ class Exports:
             raise RdctlError(
                 Code.NOT_FOUND,
                 f"{escape(name)} is not exported",
-                hint=f"See: {shows}.{guess(name, known)}",
+                hint=hints(f"See: {shows}", guess(name, known)),
                 target=name,
             )
         if len(found) > 1:

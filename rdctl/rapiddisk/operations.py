@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rdctl.effects import Effects
-from rdctl.errors import Code, Exit, RdctlError
+from rdctl.errors import Code, Exit, RdctlError, hints
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides, blocks, is_over, untold
 from rdctl.rapiddisk.model import (
@@ -966,10 +966,10 @@ def _find(things: Sequence[Any], name: str, kind: str) -> Any:
             return thing
     names = [thing.device for thing in things]
     if not names:
-        hint = f"No {kind}s exist."
+        hint: str | None = f"No {kind}s exist."
     else:
         shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
-        hint = f"Existing {kind}s: {shown}.{guess(name, names)}"
+        hint = hints(f"Existing {kind}s: {shown}.", guess(name, names))
     raise RdctlError(Code.NOT_FOUND, f"{kind} {name} does not exist", hint=hint, target=name)
 
 

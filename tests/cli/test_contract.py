@@ -67,13 +67,13 @@ def test_an_error_in_every_format(sandbox: Sandbox, format: str) -> None:
     ran = sandbox("rapiddisk", "show", "rd1", "-o", format)
     assert ran.code == 3
     message = "volume rd1 does not exist"
-    assert ran.err == f"rdctl: {message}\n  Existing volumes: rd0. Did you mean rd0?\n"
+    assert ran.err == f"rdctl: {message}\n  Existing volumes: rd0.\n  Did you mean rd0?\n"
     if format in ("json", "ndjson", "yaml"):
         document = yaml.safe_load(ran.out)
         assert document["error"] == {
             "code": "not-found",
             "message": message,
-            "hint": "Existing volumes: rd0. Did you mean rd0?",
+            "hint": "Existing volumes: rd0.\nDid you mean rd0?",
             "target": "rd1",
         }
     else:

@@ -154,7 +154,7 @@ def test_an_option_of_a_command_wins_a_clash() -> None:
 # What cannot be ---------------------------------------------------------------------------------
 
 WRONG: list[tuple[list[str], str]] = [
-    (["rapidisk", "list"], "Did you mean rapiddisk? See: rdctl --help"),
+    (["rapidisk", "list"], "Did you mean rapiddisk?\n  See: rdctl --help"),
     (["rapiddisk", "lst"], "There is no rdctl rapiddisk lst.\n  Did you mean list?"),
     (["rapiddisk", "xyz"], "There is no rdctl rapiddisk xyz.\n"),
     (["rapiddisk", "list", "--jsn"], click.NoSuchOption("--jsn").message),

@@ -89,8 +89,7 @@ def value_of(proxy: Proxy, exchange: Exchange) -> Any:
     if exchange.route == "api":
         method, path = exchange.sent["method"], exchange.sent["path"].partition("?")[0]
         loss = None if method == "GET" else "something"
-        reply = proxy.request(method, path, query, {}, None, None, loss)
-        error = proxy.fault_of(reply)
+        reply, error = proxy.request(method, path, query, {}, None, None, loss)
         assert reply.body == exchange.body
         if error is not None:
             raise error

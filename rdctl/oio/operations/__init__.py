@@ -126,10 +126,10 @@ class OpenIO(Acts):
         if not reads:
             loss = f"{method} {escape(path)}" + (f": {route.doc}" if route else "")
             self._effects.consent([loss])
-        reply = self._proxy.request(method, path, parameters, headers, body, route, loss)
+        reply, fault = self._proxy.request(method, path, parameters, headers, body, route, loss)
         head = b""
         if include:
             lines = [f"HTTP/1.1 {reply.status} {reply.reason}"]
             lines += [f"{name}: {value}" for name, value in reply.headers.items()]
             head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
-        return Raw(head + reply.body, self._proxy.fault_of(reply))
+        return Raw(head + reply.body, fault)

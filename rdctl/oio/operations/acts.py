@@ -11,6 +11,7 @@ from rdctl.effects import Effects
 from rdctl.errors import Code, Ended, RdctlError, told
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.proxy import Proxy
+from rdctl.oio.refusals import Asked
 from rdctl.result import Change, Failure, Listing, Report
 
 # What create_many and delete_many take at most; what a page of a listing holds.
@@ -152,7 +153,7 @@ class Acts:
                 yield self._done(action, entry)
             else:
                 yield done(outcome) or Failure(
-                    action, self._proxy.error(outcome.status, outcome.message, place)
+                    action, self._proxy.error(outcome.status, outcome.message, Asked(name, place))
                 )
 
     def _each(self, action: str, places: Sequence[Place], act: Callable[[Place], object]) -> Report:

@@ -8,6 +8,7 @@ from typing import Any
 from rdctl.errors import RdctlError
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.operations.acts import OK, Acts
+from rdctl.oio.refusals import Asked
 from rdctl.result import Failure, Listing, Report
 
 # Answers of single replicas that are no faults: a slave names its master, a master is no slave.
@@ -40,8 +41,9 @@ class Bases(Acts):
         listing = Listing(rows, vertical=action == "debug")
         for outcome in outcomes:
             if outcome.status not in OK and outcome.status not in _NO_FAULT:
+                asked = Asked(name, place, query.get("type"))
                 error = self._proxy.error(
-                    outcome.status, outcome.message, place, target=outcome.name
+                    outcome.status, outcome.message, asked, target=outcome.name
                 )
                 listing.failures.append(Failure(action.replace("_", "-"), error))
         listing.failed = len(listing.failures)

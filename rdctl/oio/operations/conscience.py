@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from rdctl.errors import Code, RdctlError
+from rdctl.errors import Code, RdctlError, hints
 from rdctl.oio.model import Service
 from rdctl.oio.near import near
 from rdctl.oio.operations.acts import Acts
@@ -48,7 +48,7 @@ class Conscience(Acts):
         except RdctlError as error:
             if error.facts.get("remote_status") == _NO_TYPE:
                 error.target, error.message = type, f"{escape(type)}: {error.message}"
-                error.hint = f"{near(self._proxy, type, _types)} {error.hint}".strip()
+                error.hint = hints(near(self._proxy, type, _types), error.hint)
             raise
         return _in_order(service._replace(type=type) for service in services)
 
@@ -205,7 +205,7 @@ def _no_service(type: str, address: str, known: Mapping[str, Any]) -> RdctlError
     return RdctlError(
         Code.NOT_FOUND,
         f"the conscience knows no {type} service {address}",
-        hint=f"It knows: {', '.join(known) or 'none'}.{guess(address, known)}",
+        hint=hints(f"It knows: {', '.join(known) or 'none'}.", guess(address, known)),
         target=address,
     )
 

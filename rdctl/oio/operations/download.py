@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from rdctl import effects
 from rdctl.bulk import Stopped, Workers
 from rdctl.effects import Part, Target
-from rdctl.errors import Code, RdctlError
+from rdctl.errors import Code, RdctlError, hints
 from rdctl.oio.model import Page, Place
 from rdctl.oio.objects import PIECE, Digest, Position, Receiving, Span, md5, told_of
 from rdctl.oio.operations.acts import PAGE
@@ -260,8 +260,7 @@ class Downloads(Transfers):
         if filling.has and filling.keep:
             options = f" --range {_range_words(wanted)}" if wanted else ""
             words = f"rdctl oio content get {place.words} --to {quoted(target.path)}{options}"
-            hint = f"{error.hint} " if error.hint else ""
-            error.hint = f"{hint}Go on with: {words} --continue"
+            error.hint = hints(error.hint, f"Go on with: {words} --continue")
             error.facts["received"] = filling.has
         return error
 

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 from rdctl.bulk import Stopped
 from rdctl.deadline import Deadline
-from rdctl.errors import Code, RdctlError, told
+from rdctl.errors import Code, RdctlError, hints, told
 from rdctl.oio.model import Container, Content, Namespace, Place
 from rdctl.oio.objects import copies_of, only_plain
 from rdctl.oio.operations.acts import Means, for_target
@@ -171,7 +171,7 @@ class Uploads(Transfers):
                 raise
             if wish.autocreate:
                 return None
-            error.hint = f"{error.hint or ''} --autocreate makes it.".lstrip()
+            error.hint = hints(error.hint, "--autocreate makes it.")
             raise
         # 1: off; N: so many; -1: all.
         self._keeps_versions = container.versioning not in (None, 0, 1)
