@@ -81,8 +81,6 @@ class _Current(threading.local):
     deadline: Deadline | None = None
     # Whether a byte of the request left: what was never sent was never done.
     sent = False
-    # Whether a byte of the reply came.
-    answered = False
     # Called before each wait, and now and then in it; what it raises ends the request.
     check: Callable[[], None] | None = None
 
@@ -121,9 +119,7 @@ class _Receiver(io.RawIOBase):
         return True
 
     def readinto(self, buffer: Any) -> int | None:
-        count = _waiting(self._sock, self._sock.recv_into, buffer)
-        current.answered |= count > 0
-        return count
+        return _waiting(self._sock, self._sock.recv_into, buffer)
 
     def close(self) -> None:
         if not self.closed:

@@ -408,13 +408,12 @@ class Transport:
             current.deadline = patience
             current.check = check
             current.sent = False
-            current.answered = False
             started = time.perf_counter()
             try:
                 try:
                     yield
                 except _STUMBLES as error:
-                    if isinstance(error, _FAULTS) or not current.answered:
+                    if isinstance(error, _FAULTS) or not current.sent:
                         raise
                     raise _Stumbled(_reason([error])) from error
             except _FAULTS as error:
