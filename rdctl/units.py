@@ -50,6 +50,11 @@ def parse_size(text: str) -> int:
     return int(size)
 
 
+def parse_bytes(text: str) -> int:
+    """A size whose bare number means bytes: 1048576, 1MiB, 10k."""
+    return parse_size(f"{text}B" if text[-1:].isdigit() else text)
+
+
 def parse_mib(text: str) -> int:
     """A size in whole MiB, at least 1, as RapidDisk takes it."""
     size = parse_size(text)

@@ -24,6 +24,7 @@ from rdctl.oio.model import (
     Properties,
     Service,
 )
+from rdctl.oio.properties import is_system
 from rdctl.transport import Reply
 from rdctl.units import raw_bytes
 from rdctl.unread import MISSHAPEN, needed, note, rows, spared
@@ -285,7 +286,7 @@ def _split(flat: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     for key, value in flat.items():
         if key.startswith("user."):
             user[key.removeprefix("user.")] = value
-        elif key.startswith(("sys.", "version:")) or key == "schema_version":
+        elif is_system(key):
             system[key] = value
         else:
             user[key] = value

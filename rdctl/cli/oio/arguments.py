@@ -232,7 +232,7 @@ def pairs_option(*spellings: str, help: str) -> Callable[[Function], Function]:
 
 PROPERTIES = pairs_option("-p", "--property", "properties", help="A property; repeat as needed.")
 SYSTEM = pairs_option(
-    "--system", "system", help="A system property, such as sys.m2.quota=1048576; asks first."
+    "--system", "system", help="A system property, such as sys.m2.quota=10G; asks first."
 )
 
 

@@ -55,7 +55,7 @@ group = LazyGroup(
     examples=[
         "rdctl -c sandbox oio container create docs",
         "rdctl -c sandbox oio container create a b c -p team=red --json",
-        "rdctl -c sandbox oio container create limited --system sys.m2.quota=1048576 --dry-run",
+        "rdctl -c sandbox oio container create limited --system sys.m2.quota=10G --dry-run",
     ],
 )
 @target("container", several=True, new=True)

@@ -12,7 +12,7 @@ from rdctl.cli.oio.arguments import PROPERTIES, content_id, json_option, prepare
 from rdctl.cli.oio.container import listing_verb
 from rdctl.cli.oio.properties import children, properties_verbs
 from rdctl.cli.options import parsed
-from rdctl.units import parse_size
+from rdctl.units import parse_bytes
 
 if TYPE_CHECKING:
     from rdctl.oio.model import Place
@@ -47,12 +47,7 @@ get_properties, set_properties, del_properties = properties_verbs(
 )
 
 
-def _bytes(text: str) -> int:
-    """A size in bytes: 1048576, 1MiB, 10k."""
-    return parse_size(f"{text}B" if text[-1:].isdigit() else text)
-
-
-BYTES = parsed("size", _bytes)
+BYTES = parsed("size", parse_bytes)
 
 
 @verb(

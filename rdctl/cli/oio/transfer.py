@@ -86,6 +86,7 @@ def put(
     temporary files ($TMPDIR, else /tmp) before it is sent, up to the container's quota and while
     64 MiB are free there."""
     from rdctl.oio.operations.upload import Wish
+    from rdctl.oio.properties import CREATE, check_user
 
     if path is not None and prefix:
         raise RdctlError(Code.USAGE, "--path and --prefix exclude each other")
@@ -101,6 +102,9 @@ def put(
         raise RdctlError(Code.USAGE, "--failed and --ndjson go with --files-from")
     elif files is None:
         raise click.UsageError("Missing argument 'FILE...'.", context)
+    check_user("content", CREATE, place, wishes["properties"])
+    for name, properties in bulk.properties.items():
+        check_user("content", CREATE, place._replace(path=name), properties)
     return site.oio.uploads.put(
         place,
         files,

@@ -8,6 +8,7 @@ from typing import Any
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Entry, Outcome, Place
 from rdctl.oio.operations.acts import PAGE, Acts, batches, distinct
+from rdctl.oio.properties import CREATE, check_user, system_values
 from rdctl.result import Change, Failure, Listing, Report
 from rdctl.units import escape, human_size
 
@@ -25,6 +26,11 @@ class Containers(Acts):
         """Containers with the same properties, and by their names with those of their own; those
         that exist stay as they are."""
         places = distinct(places)
+        for place in places[:1]:
+            check_user("container", CREATE, place, properties)
+        for place in places:
+            check_user("container", CREATE, place, own.get(place.name, {}))
+        system = system_values(system, new=True)
         if system:
             keys = escape(", ".join(sorted(system)))
             self._effects.consent(

@@ -8,6 +8,7 @@ from typing import Any
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Content, Place
 from rdctl.oio.operations.acts import Acts, batches, distinct
+from rdctl.oio.properties import CREATE, check_user
 from rdctl.oio.replies import about
 from rdctl.result import Change, Failure, Item, Listing, Report
 from rdctl.units import escape, human_size
@@ -68,6 +69,7 @@ class Contents(Acts):
 
     def create(self, place: Place, description: Mapping[str, Any]) -> Report:
         """Register a content whose chunks were written."""
+        check_user("content", CREATE, place, description.get("properties", {}))
         try:
             self._change(
                 "content.create",

@@ -7,6 +7,7 @@ from typing import Any
 
 from rdctl.oio.model import Place
 from rdctl.oio.operations.acts import Acts
+from rdctl.oio.properties import SET, check_user, system_values
 from rdctl.result import Item, Report
 from rdctl.units import escape
 
@@ -36,6 +37,8 @@ class PropertiesOf(Acts):
         query: Mapping[str, Any],
     ) -> Report:
         """Set properties; `replace` drops all others."""
+        check_user(family, SET, place, properties)
+        system = system_values(system, new=False)
         if not properties and not system:
             return Report([self._done("set-properties", place.name, False, {"properties": []})])
         losses = []

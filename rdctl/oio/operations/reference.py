@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from rdctl.oio.model import Place, Reference
 from rdctl.oio.operations.acts import Acts
+from rdctl.oio.properties import CREATE, check_user
 from rdctl.result import Item, Report
 
 
@@ -13,6 +14,7 @@ class References(Acts):
     """References: names in the directory, and the services they are linked to."""
 
     def create(self, place: Place, properties: Mapping[str, str]) -> Report:
+        check_user("reference", CREATE, place, properties)
         new = self._change(
             "reference.create",
             place,

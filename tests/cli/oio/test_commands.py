@@ -102,7 +102,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "container purge nope": (3, "not-found", NO_PHOTOS, ""),
     "container get-properties nope": (3, "not-found", NO_PHOTOS, ""),
     "container set-properties nope a=b": (3, "not-found", NO_PHOTOS, ""),
-    "container set-properties photos --system a=b": (2, "usage", "Invalid property name", ""),
+    "container set-properties photos --system a=b": (2, "usage", "a is not a system", "sys."),
     "container del-properties nope --all": (3, "not-found", NO_PHOTOS, ""),
     "container raw-insert nope --body -": (3, "not-found", NO_PHOTOS, ""),
     "container raw-delete nope --body -": (3, "not-found", NO_PHOTOS, ""),

@@ -1,0 +1,136 @@
+"""Properties as servers read them: which names are the servers' own, and which values they take for
+something else. What would not be read as it is meant is refused before anything is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from rdctl.errors import Code, RdctlError
+from rdctl.oio.model import Place
+from rdctl.units import escape, parse_bytes, quoted
+
+# The verbs, as they are typed.
+CREATE, SET, DELETE = "create", "set-properties", "del-properties"
+_MOST = (1 << 63) - 1
+# As sys.status is stored: enabled, frozen and disabled, with a sign and in 32 bits without.
+_STATUSES = ("0", "-1", "-2", "4294967295", "4294967294")
+
+
+class Noun(NamedTuple):
+    """`system`: it has system properties that can be set; `empty`: it keeps empty values, where
+    others take them for a deletion."""
+
+    name: str
+    system: bool
+    empty: bool
+
+
+_NOUNS = {
+    "reference": Noun("reference", system=False, empty=True),
+    "container": Noun("container", system=True, empty=False),
+    "content": Noun("content", system=False, empty=False),
+    "admin": Noun("base", system=True, empty=False),
+}
+
+
+def is_system(key: str) -> bool:
+    """Whether a property of that name is the server's own."""
+    return key.startswith(("sys.", "version:")) or key == "schema_version"
+
+
+def _with_system(family: str, verb: str, system: Mapping[str, str]) -> str:
+    options = [f"--system {quoted(f'{key}={value}')}" for key, value in system.items()]
+    return " ".join([f"rdctl oio {family} {verb}", *options])
+
+
+def check_user(family: str, verb: str, place: Place, properties: Mapping[str, str]) -> None:
+    """Refuse user properties that the server would not keep: those that bear a name of its own, and
+    those without a value."""
+    noun = _NOUNS[family]
+    for key, value in properties.items():
+        if is_system(key):
+            raise _is_system(family, verb, place, key, value)
+        if not value and not noun.empty:
+            hint = "Leave it out."
+            if verb == SET:
+                words = f"{place.words} {quoted(key)}"
+                hint = f"Delete it with: rdctl oio {family} {DELETE} {words}"
+            message = f"{escape(key)}: a {noun.name} does not keep empty values"
+            raise RdctlError(Code.USAGE, message, hint=hint, target=place.name)
+
+
+def _is_system(family: str, verb: str, place: Place, key: str, value: str) -> RdctlError:
+    system = {key: value}
+    if not key.startswith("sys."):
+        hint = "Only the server sets it."
+    elif not _NOUNS[family].system:
+        words = f"{_with_system('container', SET, system)} {place.holder.words}"
+        hint = f"Only a container has these: {words}"
+    else:
+        hint = f"Use --system: {_with_system(family, verb, system)} {place.words}"
+    message = f"{escape(key)} is a system property"
+    return RdctlError(Code.USAGE, message, hint=hint, target=place.name)
+
+
+# --- values of system properties ----------------------------------------------------------------
+
+
+def system_values(system: Mapping[str, str], *, new: bool) -> dict[str, str]:
+    """System properties with values that the server understands: it reads `10G` as 10, and `ten` as
+    0. An empty value unsets one, and so has no meaning for what is `new`."""
+    return {key: _understood(key, value, new) for key, value in system.items()}
+
+
+def _understood(key: str, value: str, new: bool) -> str:
+    if not key.startswith("sys."):
+        hint = "System properties begin with sys.; give user properties without --system."
+        raise RdctlError(Code.USAGE, f"{escape(key)} is not a system property", hint=hint)
+    if not value and new:
+        raise RdctlError(Code.USAGE, f"{escape(key)}: empty value", hint="Leave it out.")
+    reader = _READERS.get(key)
+    return reader(key, value) if reader is not None and value else value
+
+
+def _quota(key: str, value: str) -> str:
+    try:
+        size = parse_bytes(value)
+    except RdctlError as error:
+        error.message = f"{key}: {error.message}"
+        raise
+    if size > _MOST:
+        raise _invalid(key, value, "The maximum is 8 EiB; 0 means no quota.")
+    return str(size)
+
+
+def _versions(key: str, value: str) -> str:
+    if not re.fullmatch(r"(?a)-1|\d{1,18}", value):
+        hint = "Use 1 (no versioning), the number of versions to keep, or -1 (all)."
+        raise _invalid(key, value, hint)
+    return value
+
+
+def _status(key: str, value: str) -> str:
+    if value not in _STATUSES:
+        raise _invalid(key, value, "Use rdctl oio admin freeze, disable or enable.")
+    return value
+
+
+def _count(key: str, value: str) -> str:
+    if not re.fullmatch(r"(?a)\d{1,18}", value):
+        raise _invalid(key, value, "Use a whole number.")
+    return value
+
+
+def _invalid(key: str, value: str, hint: str) -> RdctlError:
+    return RdctlError(Code.USAGE, f"{key}: invalid value '{escape(value)}'", hint=hint)
+
+
+_READERS = {
+    "sys.m2.quota": _quota,
+    "sys.m2.policy.version": _versions,
+    "sys.status": _status,
+    "sys.m2.objects": _count,
+    "sys.m2.usage": _count,
+}

@@ -1,0 +1,144 @@
+"""Properties that a server would not read as they are meant are refused before anything is sent, or
+converted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from typing import Any
+
+import pytest
+
+from tests.cli.oio.cases import CHUNKS
+from tests.cli.oio.conftest import Oio
+
+QUOTA = "sys.m2.quota"
+HERE = "rdctl -c sandbox oio"
+CONTAINER = f"Only a container has these: {HERE} container set-properties --system {QUOTA}=5"
+# The words, a part of the message, the hint.
+MISREAD = {
+    f"container create docs -p {QUOTA}=5": (
+        f"{QUOTA} is a system property",
+        f"Use --system: {HERE} container create --system {QUOTA}=5 docs",
+    ),
+    f"container set-properties photos a=b {QUOTA}=5": (
+        f"{QUOTA} is a system property",
+        f"Use --system: {HERE} container set-properties --system {QUOTA}=5 photos",
+    ),
+    f"admin set-properties photos {QUOTA}=5": (
+        f"{QUOTA} is a system property",
+        f"Use --system: {HERE} admin set-properties --system {QUOTA}=5 photos",
+    ),
+    f"reference create docs -p {QUOTA}=5": (f"{QUOTA} is a system", f"{CONTAINER} docs"),
+    f"reference set-properties user1 {QUOTA}=5": (f"{QUOTA} is a system", f"{CONTAINER} user1"),
+    f"content set-properties photos index.txt {QUOTA}=5": (f"{QUOTA} is a", f"{CONTAINER} photos"),
+    f"content create photos a --chunks - --length 10 -p {QUOTA}=5": (
+        f"{QUOTA} is a system",
+        f"{CONTAINER} photos",
+    ),
+    f"content put photos - --path a -p {QUOTA}=5": (f"{QUOTA} is a", f"{CONTAINER} photos"),
+    "container set-properties photos version:main.admin=1": (
+        "version:main.admin is a system property",
+        "Only the server sets it.",
+    ),
+    "container set-properties photos schema_version=1": ("schema_version is a", "Only the server"),
+    "container create docs --system color=red": (
+        "color is not a system property",
+        "begin with sys.",
+    ),
+    "admin set-properties photos --system user.a=b": ("user.a is not a system", "begin with sys."),
+    # Without a value.
+    "container set-properties photos a=1 color=": (
+        "color: a container does not keep empty values",
+        f"Delete it with: {HERE} container del-properties photos color",
+    ),
+    "admin set-properties photos color=": (
+        "color: a base does not keep empty values",
+        f"Delete it with: {HERE} admin del-properties photos color",
+    ),
+    "content set-properties photos index.txt 'a b='": (
+        "a b: a content does not keep empty values",
+        f"Delete it with: {HERE} content del-properties photos index.txt 'a b'",
+    ),
+    "container create docs -p color=": ("a container does not keep empty values", "Leave it out."),
+    f"container create docs --system {QUOTA}=": (f"{QUOTA}: empty value", "Leave it out."),
+    "content put photos - --path a -p color=": ("does not keep empty values", "Leave it out."),
+    "content create photos a --chunks - --length 10 -p color=": ("keep empty values", "Leave it"),
+    # With a value that is none to the server.
+    **{
+        f"container {verb} --system {key}={value}": (f"{key}: ", hint)
+        for verb in ("create docs", "set-properties photos")
+        for key, value, hint in (
+            (QUOTA, "ten", "Sizes are written"),
+            (QUOTA, "-1", "Sizes are written"),
+            (QUOTA, "1.5", ""),
+            (QUOTA, "8Ei", "Sizes are written"),
+            (QUOTA, "8388608T", "The maximum is 8 EiB"),
+            ("sys.m2.policy.version", "1.5", "Use 1 (no versioning)"),
+            ("sys.m2.policy.version", "ten", "Use 1 (no versioning)"),
+            ("sys.m2.policy.version", "-2", "Use 1 (no versioning)"),
+            ("sys.m2.policy.version", "٣", "Use 1 (no versioning)"),
+            ("sys.status", "frozen", "oio admin freeze"),
+            ("sys.m2.usage", "1k", "Use a whole number."),
+            ("sys.m2.objects", "-1", "Use a whole number."),
+        )
+    },
+}
+
+
+@pytest.mark.parametrize("words", MISREAD)
+def test_what_would_be_misread_is_refused_before_anything_is_sent(wire: Oio, words: str) -> None:
+    message, hint = MISREAD[words]
+    wire.ok("reference", "create", "user1")
+    wire.sent.clear()
+    ran = wire(*shlex.split(words), "--yes", "--json", body=CHUNKS)
+    assert (ran.code, ran.json["error"]["code"]) == (2, "usage")
+    assert message in ran.json["error"]["message"]
+    where = f"rdctl --oio-url {wire.where[1]} --namespace OPENIO --account sandbox oio"
+    assert hint.replace(HERE, where) in (ran.json["error"]["hint"] or "")
+    assert wire.sent == []
+
+
+@pytest.mark.parametrize("row", [{QUOTA: "5"}, {"color": ""}])
+def test_a_row_that_would_be_misread_refuses_all_and_is_named(wire: Oio, row: Any) -> None:
+    rows = [{"name": "a"}, {"name": "b", "properties": row}]
+    lines = "\n".join(map(json.dumps, rows)).encode()
+    ran = wire("container", "create", "-", "--ndjson", "--json", stdin=lines)
+    assert (ran.code, ran.json["error"]["line"], ran.json["error"]["target"]) == (2, 2, "b")
+    assert wire.sent == []
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "stored"),
+    [
+        (QUOTA, "1M", "1048576"),
+        (QUOTA, "1MiB", "1048576"),
+        (QUOTA, "10G", str(10 << 30)),
+        (QUOTA, "1MB", "1000000"),
+        (QUOTA, "1048576", "1048576"),
+        (QUOTA, "0", "0"),
+        ("sys.m2.policy.version", "-1", "-1"),
+        ("sys.m2.policy.version", "0", "0"),
+        ("sys.m2.policy.version", "3", "3"),
+        ("sys.status", "0", "0"),
+        ("sys.m2.usage", "17", "17"),
+        ("sys.other", "1M", "1M"),
+    ],
+)
+def test_system_values_as_the_server_reads_them(
+    wire: Oio, key: str, given: str, stored: str
+) -> None:
+    wire.ok("container", "create", "docs")
+    for words in (
+        "container create new",
+        "container set-properties docs",
+        "admin set-properties b",
+    ):
+        if words.endswith(" b"):
+            wire.ok("container", "create", "b")
+        wire.sent.clear()
+        wire.ok(*words.split(), "--system", f"{key}={given}", "--yes")
+        assert [sent.body["system"] for sent in wire.changes] == [{key: stored}]
+        name = words.split()[-1]
+        shown = wire.ok("container", "get-properties", name, "--json").json["item"]
+        assert shown["system"][key] == stored
