@@ -53,8 +53,8 @@ class Data(NamedTuple):
 class Change(NamedTuple):
     """One target of a change that was done, or was so already.
 
-    `changed` is None when it cannot be known; `verified` says whether it was seen afterwards, None
-    where the server does not show it. `past` says what was done where the action alone does not.
+    `changed` is None when it is not known; `verified` says whether the reply or a look proves it,
+    None where neither does. `past` says what was done where the action alone does not.
     """
 
     action: str

@@ -185,6 +185,8 @@ def output() -> list[Section]:
                 "A change; status is success, partial or error, and a result may have further"
                 " keys, such as size:",
                 Lines(_CHANGE),
+                "changed is false where it was so already, and null where nobody can tell. verified"
+                " is true where the reply or a look proves it, else null.",
                 "An error:",
                 Lines(_ERROR),
                 "A dry run (--dry-run) is rdctl.plan/1: plan is a list of lines, and status,"

@@ -4,7 +4,7 @@ something else. What would not be read as it is meant is refused before anything
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rdctl.errors import Code, RdctlError
@@ -40,6 +40,14 @@ def is_system(key: str) -> bool:
     return key.startswith(("sys.", "version:")) or key == "schema_version"
 
 
+def setting(
+    family: str, place: Place, properties: Mapping[str, str], system: Mapping[str, str]
+) -> str:
+    """The command that sets these."""
+    words = [quoted(f"{key}={value}") for key, value in properties.items()]
+    return " ".join([_with_system(family, SET, system), place.words, *words])
+
+
 def _with_system(family: str, verb: str, system: Mapping[str, str]) -> str:
     options = [f"--system {quoted(f'{key}={value}')}" for key, value in system.items()]
     return " ".join([f"rdctl oio {family} {verb}", *options])
@@ -61,6 +69,12 @@ def check_user(family: str, verb: str, place: Place, properties: Mapping[str, st
             raise RdctlError(Code.USAGE, message, hint=hint, target=place.name)
 
 
+def check_deletion(family: str, place: Place, keys: Iterable[str]) -> None:
+    """Refuse names of system properties: servers ignore them here."""
+    for key in filter(is_system, keys):
+        raise _is_system(family, SET, place, key, "")
+
+
 def _is_system(family: str, verb: str, place: Place, key: str, value: str) -> RdctlError:
     system = {key: value}
     if not key.startswith("sys."):
@@ -68,8 +82,10 @@ def _is_system(family: str, verb: str, place: Place, key: str, value: str) -> Rd
     elif not _NOUNS[family].system:
         words = f"{_with_system('container', SET, system)} {place.holder.words}"
         hint = f"Only a container has these: {words}"
-    else:
+    elif value:
         hint = f"Use --system: {_with_system(family, verb, system)} {place.words}"
+    else:
+        hint = f"Unset it with: {_with_system(family, SET, system)} {place.words}"
     message = f"{escape(key)} is a system property"
     return RdctlError(Code.USAGE, message, hint=hint, target=place.name)
 

@@ -578,7 +578,7 @@ CHANGE = Schema(
         Column("action", "ACTION", "the verb"),
         Column("target", "TARGET", "what it was done to; null in a dry run, before it has a name"),
         Column("changed", "CHANGED", "false: it was so already; null: not known", cells.yes_no),
-        Column("verified", "VERIFIED", "seen afterwards; null: cannot be seen", cells.yes_no),
+        Column("verified", "VERIFIED", "proven by the reply or a look; null: not", cells.yes_no),
         Column("error", "ERROR", "the error's code; null: done"),
         Column("line", "LINE", "of the name on standard input, from 1; null: not from there"),
     ),

@@ -537,7 +537,7 @@ def _told(change: Change, view: View) -> str:
     """A change in words: `rd1 created (64.0 MiB)`, `photos: raw-insert done`."""
     action, target = change.action, cells.text(change.target)
     past = change.past or _PAST.get(action) or action.rstrip("e") + "ed"
-    words = f"{target}: {action} done" if "-" in action else f"{target} {past}"
+    words = f"{target}: {change.past or f'{action} done'}" if "-" in action else f"{target} {past}"
     if change.changed is False:
         words += " already, nothing to do"
     if change.context:
@@ -556,7 +556,11 @@ def _fact(key: str, value: Any, view: View) -> str:
     if key == "size" and isinstance(value, int):
         return cells.human(value) if view.terminal else cells.size(value)
     shown = cells.text(value)
-    return "" if shown == cells.NOTHING else f"{key} {shown}"
+    return "" if shown == cells.NOTHING else _LABELS.get(key, f"{key} ") + shown
+
+
+# Of facts that are not told by their keys.
+_LABELS = {"properties": "", "not_set": "not set: "}
 
 
 def _plan(plan: Plan, view: View, out: Stream) -> None:

@@ -522,9 +522,12 @@ def test_error() -> None:
 
 def test_the_dialect_is_a_key_of_the_context(rdctl: Program) -> None:
     """A command in it sends what the reference shows, though the server says who it is."""
-    with FaultServer(
-        [faults.reply(204, b"", SYS | SERVER), faults.reply(200, DONE.encode())]
-    ) as at:
+    answers = [
+        faults.reply(204, b"", SYS | SERVER),
+        faults.reply(200, b'{"user.key": "old", "sys.m2.init": "1"}'),
+        faults.reply(200, DONE.encode()),
+    ]
+    with FaultServer(answers) as at:
         rdctl.config.write_text(
             f'[contexts.old]\noio = "{at.url}"\nnamespace = "NS"\naccount = "ACCT"\n'
             'dialect = "reference"\n'
@@ -535,6 +538,7 @@ def test_the_dialect_is_a_key_of_the_context(rdctl: Program) -> None:
     assert shown.json["items"][0]["usage"] == 1552
     assert [(request.method, request.path) for request in at.requests] == [
         ("GET", f"/v3.0/NS/container/show?{AT}"),
+        ("POST", f"/v3.0/NS/container/get_properties?{AT}"),
         ("POST", f"/v3.0/NS/container/set_properties?{AT}"),
     ]
-    assert json.loads(at.requests[1].body) == {"user.key": "value"}
+    assert json.loads(at.requests[2].body) == {"user.key": "value"}

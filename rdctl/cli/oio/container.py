@@ -66,8 +66,8 @@ def create(
 ) -> Report:
     """Create containers.
 
-    Several go to the server a hundred at a time. One that exists is left as it is, without these
-    properties, and that is no error."""
+    Several go to the server a hundred at a time. One that exists is left as it is: no error, unless
+    it lacks the properties that are given (exit 4)."""
     own = bulk_of(click.get_current_context()).of(site.settings.context).properties
     return site.oio.containers.create(places, properties, system, own)
 

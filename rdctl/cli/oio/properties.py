@@ -69,7 +69,8 @@ def properties_verbs(
     ) -> Report:
         """Set properties.
 
-        Others stay as they are, unless --replace-all is said. Values are texts."""
+        Others stay as they are, unless --replace-all is given; what is so already is not sent.
+        Values are texts. Only references keep empty ones."""
         if texts is None and not system:
             raise click.UsageError("Missing argument 'KEY=VALUE...'.", click.get_current_context())
         values = pairs(texts or [])
@@ -90,7 +91,7 @@ def properties_verbs(
     ) -> Report:
         """Delete properties.
 
-        A name that is not set is no error. All properties go only with --all."""
+        A name that is not set is no error, and reported. All properties go only with --all."""
         if (keys is not None) == everything:
             raise RdctlError(
                 Code.USAGE,

@@ -50,7 +50,8 @@ group = LazyGroup(
 def create(site: Site, place: Place, properties: dict[str, str]) -> Report:
     """Create a reference.
 
-    One that exists is left as it is, without these properties, and that is no error."""
+    One that exists is left as it is: no error, unless it lacks the properties that are given
+    (exit 4)."""
     return site.oio.references.create(place, properties)
 
 

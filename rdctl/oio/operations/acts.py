@@ -3,22 +3,40 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from functools import partial
 from typing import Any, NamedTuple
 
 from rdctl.bulk import Stopped, Workers, left_under_way, not_begun
 from rdctl.effects import Effects
 from rdctl.errors import Code, Ended, RdctlError, told
 from rdctl.oio.model import Outcome, Place
+from rdctl.oio.properties import setting
 from rdctl.oio.proxy import Proxy
 from rdctl.oio.refusals import Asked
 from rdctl.result import Change, Failure, Listing, Report
+from rdctl.units import escape
 
 # What create_many and delete_many take at most; what a page of a listing holds.
 BATCH = 100
 PAGE = 1000
 OK = range(200, 300)
 _TOO_MANY = 413
+
+
+class Evidence(NamedTuple):
+    """What is known of a change, and only that: `changed` and `verified` as in `Change`."""
+
+    changed: bool | None
+    verified: bool | None
+
+
+# The reply tells that it was not so before, and is so now.
+PROVEN = Evidence(True, True)
+# It was seen to be otherwise before. The server accepted the change; nobody looked afterwards.
+ACCEPTED = Evidence(True, None)
+# It was seen to be so, or the reply tells it: nothing changed.
+ALREADY = Evidence(False, True)
+# The server accepted it, and does not tell whether that made a difference.
+UNTOLD = Evidence(None, None)
 
 
 class Means(NamedTuple):
@@ -62,8 +80,9 @@ class Acts:
     def touch(self, family: str, places: Sequence[Place]) -> Report:
         """`container touch` and `content touch`."""
 
-        def touch(place: Place) -> None:
+        def touch(place: Place) -> Evidence:
             self._simple(f"{family}.touch", place, "touch")
+            return UNTOLD
 
         return self._each("touch", distinct(places), touch)
 
@@ -86,6 +105,7 @@ class Acts:
         action: str,
         place: Place,
         loss: str,
+        evidence: Evidence,
         *,
         query: Mapping[str, Any] | None = None,
         **arguments: Any,
@@ -102,7 +122,36 @@ class Acts:
             destroys=loss,
             **arguments,
         )
-        return Report([self._done(action, place.name)])
+        return Report([self._done(action, place.name, evidence)])
+
+    def _created(
+        self,
+        family: str,
+        place: Place,
+        new: bool | None,
+        properties: Mapping[str, str],
+        system: Mapping[str, str],
+    ) -> Change | Failure:
+        """The outcome of a creation, `new` as the reply has it (None: in a dry run). Servers ignore
+        the properties that are given for one that exists; so it must have them all already."""
+        if new is not False:
+            return self._done("create", place.name, PROVEN)
+
+        def compare() -> None:
+            found = self._proxy.read(f"{family}.get_properties", place)
+            user = different(properties, found.properties)
+            own = different(system, found.system)
+            if not user and not own:
+                return
+            keys = escape(", ".join([*user, *own]))
+            raise RdctlError(
+                Code.EXISTS,
+                f"{place.shown} already exists, without these properties ({keys})",
+                hint=f"Set them with: {setting(family, place, user, own)}",
+            )
+
+        failed = self._try("create", place.name, compare) if properties or system else None
+        return failed or self._done("create", place.name, ALREADY)
 
     def _batch(
         self,
@@ -110,7 +159,7 @@ class Acts:
         name: str,
         batch: Sequence[Place],
         query: Mapping[str, Any],
-        done: Callable[[Outcome], Change | None],
+        done: Callable[[Outcome], Change | Failure | None],
         **arguments: Any,
     ) -> Iterator[Change | Failure]:
         """One request for many targets: an outcome a name, also when the whole request failed. A
@@ -150,19 +199,23 @@ class Acts:
                 message = "the status in the reply cannot be read"
                 yield Failure(action, RdctlError(Code.UNPROVEN, message, target=entry))
             elif outcome.status in OK:
-                yield self._done(action, entry)
+                yield self._done(action, entry, PROVEN)
             else:
                 yield done(outcome) or Failure(
                     action, self._proxy.error(outcome.status, outcome.message, Asked(name, place))
                 )
 
-    def _each(self, action: str, places: Sequence[Place], act: Callable[[Place], object]) -> Report:
-        """The same act on each place."""
+    def _each(
+        self, action: str, places: Sequence[Place], act: Callable[[Place], Evidence]
+    ) -> Report:
+        """The same act on each place; it returns what is known of it."""
 
         def one(batch: Sequence[Place]) -> Iterator[Change | Failure]:
             for place in batch:
-                failed = self._try(action, place.name, partial(act, place))
-                yield failed or self._done(action, place.name)
+                try:
+                    yield self._done(action, place.name, act(place))
+                except RdctlError as error:
+                    yield _failure(action, place.name, error)
 
         return self._in_turn(action, [[place] for place in places], one)
 
@@ -245,22 +298,22 @@ class Acts:
         try:
             act()
         except RdctlError as error:
-            error.target = error.target or target
-            return Failure(action, error)
+            return _failure(action, target, error)
         return None
 
     def _done(
         self,
         action: str,
         target: str,
-        changed: bool | None = True,
+        evidence: Evidence,
         facts: Mapping[str, Any] | None = None,
         past: str | None = None,
     ) -> Change:
-        """A change whose reply is the proof: the proxy's word holds, unlike a rapiddiskd's."""
-        if self._effects.dry_run:
-            return Change(action, target, None, None, facts or {})
-        return Change(action, target, changed, True, facts or {}, past)
+        """What became of a target, as far as the evidence goes. A dry run has none of what it only
+        assumes."""
+        if self._effects.dry_run and evidence != ALREADY:
+            evidence = UNTOLD
+        return Change(action, target, *evidence, facts or {}, past)
 
     def _shown(self, places: Sequence[Place], show: Callable[[Place], Any]) -> Listing:
         """Each place shown; a failure does not end the others."""
@@ -295,6 +348,16 @@ def distinct(places: Sequence[Place]) -> list[Place]:
 def batches(places: Sequence[Place], size: int = BATCH) -> Iterator[Sequence[Place]]:
     for start in range(0, len(places), size):
         yield places[start : start + size]
+
+
+def different(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    """Of the wanted properties those that are not so by now."""
+    return {key: value for key, value in wanted.items() if found.get(key) != value}
+
+
+def _failure(action: str, target: str, error: RdctlError) -> Failure:
+    error.target = error.target or target
+    return Failure(action, error)
 
 
 def for_target(error: RdctlError, target: str) -> RdctlError:

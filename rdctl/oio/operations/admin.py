@@ -7,7 +7,7 @@ from typing import Any
 
 from rdctl.errors import RdctlError
 from rdctl.oio.model import Outcome, Place
-from rdctl.oio.operations.acts import OK, Acts
+from rdctl.oio.operations.acts import ALREADY, OK, PROVEN, UNTOLD, Acts
 from rdctl.oio.refusals import Asked
 from rdctl.result import Failure, Listing, Report
 
@@ -71,12 +71,12 @@ class Bases(Acts):
         except RdctlError as error:
             if error.facts.get("remote_status") != already:
                 raise
-            return Report([self._done(action, place.name, changed=False)])
-        return Report([self._done(action, place.name)])
+            return Report([self._done(action, place.name, ALREADY)])
+        return Report([self._done(action, place.name, PROVEN)])
 
     def copy(self, place: Place, to: str, query: Mapping[str, Any]) -> Report:
         loss = f"{to}: its copy of the base {place.shown} is overwritten"
-        return self._destroy("admin.copy", "copy", place, loss, query=query, to=to)
+        return self._destroy("admin.copy", "copy", place, loss, UNTOLD, query=query, to=to)
 
 
 def _replica(action: str, outcome: Outcome) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from rdctl.errors import Code, RdctlError, hints
 from rdctl.oio.model import Service
 from rdctl.oio.near import near
-from rdctl.oio.operations.acts import Acts
+from rdctl.oio.operations.acts import ACCEPTED, ALREADY, Acts
 from rdctl.oio.proxy import Proxy
 from rdctl.result import Change, Failure, Item, Listing, Report
 from rdctl.units import escape, guess, natural
@@ -139,7 +139,7 @@ class Conscience(Acts):
         dropped = {"services": [service.address for service in services]}
         past = {"flush": "flushed"}.get(action)
         if not services:
-            return Report([self._done(action, type, False, dropped, past)])
+            return Report([self._done(action, type, ALREADY, dropped, past)])
         self._effects.consent(
             [f"{type} {a} is dropped from the conscience" for a in dropped["services"]]
         )
@@ -151,7 +151,7 @@ class Conscience(Acts):
             shows=f"rdctl oio conscience list {type}",
             destroys=f"all services of type {type}",
         )
-        return Report([self._done(action, type, True, dropped, past)])
+        return Report([self._done(action, type, ACCEPTED, dropped, past)])
 
     def _service(self, type: str, address: str, **more: Any) -> dict[str, Any]:
         service = {"namespace": self._proxy.namespace, "type": type, "address": address}

@@ -6,8 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rdctl.errors import Code, RdctlError
-from rdctl.oio.model import Entry, Outcome, Place
-from rdctl.oio.operations.acts import PAGE, Acts, batches, distinct
+from rdctl.oio.model import Entry, Outcome, Page, Place
+from rdctl.oio.operations.acts import (
+    ACCEPTED,
+    ALREADY,
+    PAGE,
+    PROVEN,
+    UNTOLD,
+    Acts,
+    Evidence,
+    batches,
+    distinct,
+)
 from rdctl.oio.properties import CREATE, check_user, system_values
 from rdctl.result import Change, Failure, Listing, Report
 from rdctl.units import escape, human_size
@@ -61,7 +71,7 @@ class Containers(Acts):
             error.target = error.target or place.name
             yield Failure("create", error)
         else:
-            yield self._done("create", place.name, changed=new)
+            yield self._created("container", place, new, properties, system)
 
     def _create_batch(
         self,
@@ -71,11 +81,13 @@ class Containers(Acts):
         own: Mapping[str, Mapping[str, str]],
     ) -> Iterator[Change | Failure]:
         """create_many: each item with its own status; 433 says that it exists."""
+        by_name = {place.name: place for place in batch}
 
-        def done(outcome: Outcome) -> Change | None:
-            if outcome.status == 433:
-                return self._done("create", outcome.name, changed=False)
-            return None
+        def done(outcome: Outcome) -> Change | Failure | None:
+            if outcome.status != 433:
+                return None
+            wanted = {**properties, **own.get(outcome.name, {})}
+            return self._created("container", by_name[outcome.name], False, wanted, system)
 
         return self._batch(
             "create",
@@ -131,7 +143,7 @@ class Containers(Acts):
             losses[place] = loss
         self._effects.consent(list(losses.values()))
 
-        def destroy(place: Place) -> None:
+        def destroy(place: Place) -> Evidence:
             if flush:
                 self._flush(place, losses[place])
             try:
@@ -153,6 +165,7 @@ class Containers(Acts):
                         " first, --force drops it and leaves their chunks behind."
                     )
                 raise
+            return PROVEN
 
         return self._each("destroy", places, destroy)
 
@@ -167,10 +180,19 @@ class Containers(Acts):
         return f": {shown.objects} contents, {human_size(shown.usage or 0)}"
 
     def flush(self, place: Place) -> Report:
-        loss = f"all contents of {place.shown} are deleted"
-        self._effects.consent([loss])
-        self._flush(place, loss)
-        return Report([self._done("flush", place.name, past="emptied")])
+        evidence = ALREADY
+        if not self._is_empty(place):
+            loss = f"all contents of {place.shown} are deleted"
+            self._effects.consent([loss])
+            self._flush(place, loss)
+            evidence = ACCEPTED
+        return Report([self._done("flush", place.name, evidence, past="emptied")])
+
+    def _is_empty(self, place: Place) -> bool:
+        """Whether it holds no version of anything, nor a delete marker: the counters of a container
+        may be wrong, its listing is not."""
+        page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
+        return not page.entries
 
     def _flush(self, place: Place, loss: str) -> None:
         """Delete all contents: a large container takes several requests."""
@@ -186,18 +208,31 @@ class Containers(Acts):
 
     def dedup(self, place: Place) -> Report:
         self._simple("container.dedup", place, "dedup")
-        return Report([self._done("dedup", place.name)])
+        return Report([self._done("dedup", place.name, UNTOLD)])
 
     def purge(self, place: Place, versions: int | None) -> Report:
+        if self._is_empty(place):
+            return Report([self._done("purge", place.name, ALREADY)])
         kept = f"the latest {versions}" if versions is not None else "those that its policy keeps"
         loss = f"{place.shown}: all versions but {kept} are deleted"
-        return self._destroy("container.purge", "purge", place, loss, query={"maxvers": versions})
+        query = {"maxvers": versions}
+        return self._destroy("container.purge", "purge", place, loss, UNTOLD, query=query)
 
     def raw(self, action: str, place: Place, body: Any, flags: Mapping[str, bool]) -> Report:
         """Beans straight into, within or out of a container's base."""
         loss = f"{place.shown}: beans of its base are changed by hand (raw {action})"
+        # Beans that are there are inserted again, and absent ones deleted, without a word; only an
+        # update needs the old ones.
+        proven = action == "update" and body["old"] != body["new"]
+        evidence = PROVEN if proven else UNTOLD
         return self._destroy(
-            f"container.raw_{action}", f"raw-{action}", place, loss, query=flags, body=body
+            f"container.raw_{action}",
+            f"raw-{action}",
+            place,
+            loss,
+            evidence,
+            query=flags,
+            body=body,
         )
 
 

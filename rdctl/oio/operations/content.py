@@ -7,7 +7,16 @@ from typing import Any
 
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.model import Content, Place
-from rdctl.oio.operations.acts import Acts, batches, distinct
+from rdctl.oio.operations.acts import (
+    ACCEPTED,
+    ALREADY,
+    PROVEN,
+    UNTOLD,
+    Acts,
+    Evidence,
+    batches,
+    distinct,
+)
 from rdctl.oio.properties import CREATE, check_user
 from rdctl.oio.replies import about
 from rdctl.result import Change, Failure, Item, Listing, Report
@@ -37,8 +46,9 @@ class Contents(Acts):
             place.path and not place.version for place in places
         )
 
-        def delete(place: Place) -> None:
+        def delete(place: Place) -> Evidence:
             self._simple("content.delete", place, "delete", losses[place])
+            return PROVEN
 
         def delete_many(batch: Sequence[Place]) -> Iterator[Change | Failure]:
             return self._batch(
@@ -85,7 +95,7 @@ class Contents(Acts):
                 )
             raise
         facts = {"size": description["length"]}
-        return Report([self._done("create", place.name, facts=facts)])
+        return Report([self._done("create", place.name, PROVEN, facts)])
 
     def spare(self, place: Place, policy: str, body: Any) -> Listing:
         chunks = self._change(
@@ -111,11 +121,15 @@ class Contents(Acts):
             namespace=self._proxy.namespace,
             target=place._replace(path=target),
         )
-        return Report([self._done("copy", place.name, facts={"to": target})])
+        return Report([self._done("copy", place.name, UNTOLD, {"to": target})])
 
     def truncate(self, place: Place, size: int) -> Report:
+        shown: Content = self._proxy.read("content.show", place, {"properties": "0"})
+        if shown.size == size:
+            return Report([self._done("truncate", place.name, ALREADY)])
         loss = f"{place.shown} in {place.holder.shown} is cut to {human_size(size)}"
-        return self._destroy("content.truncate", "truncate", place, loss, query={"size": size})
+        query = {"size": size}
+        return self._destroy("content.truncate", "truncate", place, loss, ACCEPTED, query=query)
 
 
 def _about(place: Place, content: Content) -> Content:

@@ -17,7 +17,7 @@ from rdctl.effects import Part, Target
 from rdctl.errors import Code, RdctlError, hints
 from rdctl.oio.model import Page, Place
 from rdctl.oio.objects import PIECE, Digest, Position, Receiving, Span, md5, told_of
-from rdctl.oio.operations.acts import PAGE
+from rdctl.oio.operations.acts import ACCEPTED, ALREADY, PAGE, PROVEN
 from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
 from rdctl.oio.source import BLOCK
 from rdctl.result import Change, Data, Failure, Report
@@ -166,8 +166,8 @@ class Downloads(Transfers):
         except OSError as error:
             raise file_fault(error, path) from error
         facts = {"size": span.size, "file": path}
-        done = self._done("get", place.name, facts=facts, past="received")
-        return done if receiving.proves(span) else done._replace(verified=None)
+        evidence = PROVEN if receiving.proves(span) else ACCEPTED
+        return self._done("get", place.name, evidence, facts, past="received")
 
     def _get(
         self,
@@ -204,11 +204,11 @@ class Downloads(Transfers):
         facts = {"size": span.size, "file": target.path}
         if resume:
             facts["resumed_at"] = filling.had
-        done = self._done("get", place.name, facts=facts, past="received")
-        if receiving.proves(span) or self._effects.dry_run:
-            return done
-        self._tell_unproven(receiving)
-        return done._replace(verified=None)
+        proven = receiving.proves(span) or self._effects.dry_run
+        if not proven:
+            self._tell_unproven(receiving)
+        evidence = PROVEN if proven else ACCEPTED
+        return self._done("get", place.name, evidence, facts, past="received")
 
     def _free(self, target: Target, taken: bool) -> None:
         """Raise where no file may be made."""
@@ -246,7 +246,7 @@ class Downloads(Transfers):
             self._free(target, False)
         self._workers.progress.advance(span.size)
         facts = {"size": span.size, "file": target.path}
-        return self._done("get", place.name, False, facts=facts, past="received")
+        return self._done("get", place.name, ALREADY, facts, past="received")
 
     def _to_be_resumed(
         self,

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rdctl.oio.model import Place
-from rdctl.oio.operations.acts import Acts
-from rdctl.oio.properties import SET, check_user, system_values
+from rdctl.oio.operations.acts import ACCEPTED, ALREADY, Acts, Evidence, different
+from rdctl.oio.properties import DELETE, SET, check_deletion, check_user, system_values
 from rdctl.result import Item, Report
 from rdctl.units import escape
 
@@ -36,11 +36,26 @@ class PropertiesOf(Acts):
         replace: bool,
         query: Mapping[str, Any],
     ) -> Report:
-        """Set properties; `replace` drops all others."""
+        """Set properties; `replace` drops all others. What is so already is not sent."""
         check_user(family, SET, place, properties)
         system = system_values(system, new=False)
-        if not properties and not system:
-            return Report([self._done("set-properties", place.name, False, {"properties": []})])
+        names = [*properties, *system]
+
+        def done(evidence: Evidence, names: Sequence[str]) -> Report:
+            facts = {"properties": list(names)}
+            return Report([self._done(SET, place.name, evidence, facts, "properties updated")])
+
+        if not names:
+            return done(ALREADY, names)
+        found = self._proxy.read(f"{family}.get_properties", place, query)
+        # One that is not set is as good as empty.
+        system = different(system, {**dict.fromkeys(system, ""), **found.system})
+        if not replace:
+            properties = different(properties, found.properties)
+        elif properties == found.properties:
+            replace, properties = False, {}
+        if not replace and not properties and not system:
+            return done(ALREADY, names)
         losses = []
         if replace:
             losses.append(f"{place.shown}: all its other properties are dropped")
@@ -60,8 +75,7 @@ class PropertiesOf(Acts):
             properties=properties,
             system=system,
         )
-        facts = {"properties": [*properties, *system]}
-        return Report([self._done("set-properties", place.name, facts=facts)])
+        return done(ACCEPTED, [*properties, *system])
 
     def delete(
         self,
@@ -70,17 +84,24 @@ class PropertiesOf(Acts):
         keys: Sequence[str] | None,
         query: Mapping[str, Any],
     ) -> Report:
-        """Delete the named properties. An empty list means all of them to some servers and none to
-        others, so it is never sent; None are all that there are."""
+        """Delete those of the named properties that are set. An empty list means all of them to
+        some servers and none to others, so it is never sent; None are all that there are."""
+        read = f"{family}.get_properties"
+        found = {} if keys == [] else self._proxy.read(read, place, query).properties
+        wanted = sorted(found) if keys is None else list(dict.fromkeys(keys))
+        there = [key for key in wanted if key in found]
+        absent = [key for key in wanted if key not in found]
+        check_deletion(family, place, absent)
+
+        def done(evidence: Evidence) -> Report:
+            facts = {"properties": there, **({"not_set": absent} if absent else {})}
+            return Report([self._done(DELETE, place.name, evidence, facts, "properties deleted")])
+
+        if not there:
+            return done(ALREADY)
         loss = None
-        all = keys is None
         if keys is None:
-            found = self._proxy.read(f"{family}.get_properties", place, query)
-            keys = sorted(found.properties)
-        if not keys:
-            return Report([self._done("del-properties", place.name, False, {"properties": []})])
-        if all:
-            loss = f"{place.shown}: all its properties are dropped: {escape(', '.join(keys))}"
+            loss = f"{place.shown}: all its properties are dropped: {escape(', '.join(there))}"
             self._effects.consent([loss])
         self._change(
             f"{family}.del_properties",
@@ -89,8 +110,7 @@ class PropertiesOf(Acts):
             what=f"delete properties of {place.shown}",
             shows=f"rdctl oio {family} get-properties {place.words}",
             destroys=loss,
-            all=all,
-            keys=keys,
+            all=keys is None,
+            keys=there,
         )
-        facts = {"properties": list(keys)}
-        return Report([self._done("del-properties", place.name, facts=facts)])
+        return done(ACCEPTED)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
-from rdctl.oio.model import Place, Reference
-from rdctl.oio.operations.acts import Acts
+from rdctl.oio.model import Link, Place, Reference
+from rdctl.oio.operations.acts import ACCEPTED, ALREADY, PROVEN, Acts, Evidence
 from rdctl.oio.properties import CREATE, check_user
 from rdctl.result import Item, Report
 
@@ -22,7 +22,7 @@ class References(Acts):
             shows=f"rdctl oio reference show {place.words}",
             properties=properties,
         )
-        return Report([self._done("create", place.name, changed=new)])
+        return Report([self._created("reference", place, new, properties, {})])
 
     def show(self, place: Place, type: str | None) -> Item:
         services, directory = self._proxy.read("reference.show", place, {"type": type})
@@ -32,31 +32,50 @@ class References(Acts):
         loss = f"the reference {place.shown} is destroyed"
         if force:
             loss += ", and its links to services are dropped"
-        return self._destroy("reference.destroy", "destroy", place, loss, query={"force": force})
+        query = {"force": force}
+        return self._destroy("reference.destroy", "destroy", place, loss, PROVEN, query=query)
 
     def link(self, place: Place, type: str, renew: bool) -> Report:
         """Link a service of the type, or replace the linked one if it is away."""
         action = "renew" if renew else "link"
-        links = self._change(
+        before = self._links(place, type)
+
+        def done(evidence: Evidence, links: Sequence[Link]) -> Report:
+            facts = {"services": [link.address for link in links]}
+            return Report([self._done(action, place.name, evidence, facts)])
+
+        if before and not renew:
+            return done(ALREADY, before)
+        links: list[Link] | None = self._change(
             f"reference.{action}",
             place,
             {"type": type},
             what=f"{action} {type} of {place.shown}",
             shows=f"rdctl oio reference show {place.words}",
-            assume=[],
         )
-        facts = {"services": [link.address for link in links]}
-        return Report([self._done(action, place.name, changed=None, facts=facts)])
+        # The reply lists the links as they are now.
+        return done(ALREADY if links == before else PROVEN, links or [])
+
+    def _links(self, place: Place, type: str) -> list[Link]:
+        """The links to services of the type."""
+        services, _ = self._proxy.read("reference.show", place, {"type": type})
+        return [link for link in services if link.type == type]
 
     def unlink(self, place: Place, type: str) -> Report:
+        if not self._links(place, type):
+            return Report([self._done("unlink", place.name, ALREADY)])
         loss = f"{place.shown}: its links to {type} services are dropped"
-        return self._destroy("reference.unlink", "unlink", place, loss, query={"type": type})
+        query = {"type": type}
+        return self._destroy("reference.unlink", "unlink", place, loss, ACCEPTED, query=query)
 
     def force(
         self, place: Place, type: str, address: str, seq: int, args: str, replace: bool
     ) -> Report:
-        loss = None
+        loss, evidence = None, PROVEN  # without --replace a link that is there is refused
         if replace:
+            if self._links(place, type) == [Link(seq, type, address, args)]:
+                return Report([self._done("force", place.name, ALREADY)])
+            evidence = ACCEPTED
             loss = f"{place.shown}: {address} takes the place of its {type} service"
             self._effects.consent([loss])
         self._change(
@@ -71,4 +90,4 @@ class References(Acts):
             seq=seq,
             args=args,
         )
-        return Report([self._done("force", place.name)])
+        return Report([self._done("force", place.name, evidence)])

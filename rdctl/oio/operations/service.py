@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rdctl.oio.operations.acts import Acts
+from rdctl.oio.operations.acts import UNTOLD, Acts
 from rdctl.result import Listing, Report
 
 
@@ -39,7 +39,7 @@ class Services(Acts):
             destroys=loss,
         )
         past = "told to forget its caches" if action == "flush" else None
-        return Report([self._done(action, address, past=past)])
+        return Report([self._done(action, address, UNTOLD, past=past)])
 
 
 def _number(value: str) -> int | str:

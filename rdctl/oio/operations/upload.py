@@ -15,7 +15,7 @@ from rdctl.deadline import Deadline
 from rdctl.errors import Code, RdctlError, hints, told
 from rdctl.oio.model import Container, Content, Namespace, Place
 from rdctl.oio.objects import copies_of, only_plain
-from rdctl.oio.operations.acts import Means, for_target
+from rdctl.oio.operations.acts import ACCEPTED, PROVEN, Means, for_target
 from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
 from rdctl.oio.sending import Owner, Sending, Sent
 from rdctl.oio.source import Source, open_below, source_of
@@ -271,8 +271,8 @@ class Uploads(Transfers):
             "wanted": sent.wanted,
             "failed_copies": self._tell_failed(place, sent, sending),
         }
-        done = self._done("put", place.name, facts=facts, past="stored")
-        return done if sent.proven or self._effects.dry_run else done._replace(verified=None)
+        evidence = PROVEN if sent.proven else ACCEPTED
+        return self._done("put", place.name, evidence, facts, past="stored")
 
     def _still_free(self, place: Place) -> None:
         """Raise `exists` when somebody else made the object meanwhile. Between this look and the

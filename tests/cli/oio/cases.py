@@ -131,7 +131,11 @@ CASES = (
         asks="the reference user1 is destroyed, and its links to services are dropped",
     ),
     Case("reference link user1 sqlx", "user1 linked (services 127.0.0.1:16012)", setup=REFERENCE),
-    Case("reference renew user1 sqlx", "user1 renewed (services 127.0.0.1:16012)", setup=LINKED),
+    Case(
+        "reference renew user1 sqlx",
+        "user1 renewed already, nothing to do (services 127.0.0.1:16012)",
+        setup=LINKED,
+    ),
     Case(
         "reference unlink user1 sqlx",
         "user1 unlinked",
@@ -272,24 +276,24 @@ CASES = (
         for name in (target.split()[-1],)
         for case in (
             Case(
-                target.format("set-properties") + " color=blue shape=round",
-                f"{name}: set-properties done (properties color shape)",
+                target.format("set-properties") + " color=green shape=round",
+                f"{name}: properties updated (color shape)",
                 setup=setup,
             ),
             Case(
                 target.format("set-properties") + " color=blue --replace-all",
-                f"{name}: set-properties done (properties color)",
+                f"{name}: properties updated (color)",
                 setup=setup,
                 asks=f"{name}: all its other properties are dropped",
             ),
             Case(
                 target.format("del-properties") + " color nothing",
-                f"{name}: del-properties done (properties color nothing)",
+                f"{name}: properties deleted (color, not set: nothing)",
                 setup=setup,
             ),
             Case(
                 target.format("del-properties") + " --all",
-                f"{name}: del-properties done (properties color",
+                f"{name}: properties deleted (color",
                 setup=setup,
                 asks=f"{name}: all its properties are dropped: color",
             ),
@@ -298,7 +302,7 @@ CASES = (
     *(
         Case(
             f"{noun} set-properties photos --system sys.m2.policy.version=3",
-            "photos: set-properties done (properties sys.m2.policy.version)",
+            "photos: properties updated (sys.m2.policy.version)",
             asks="photos: set system properties sys.m2.policy.version",
         )
         for noun in ("container", "admin")

@@ -35,15 +35,29 @@ class By(NamedTuple):
     code: int = 0
 
 
-def _container(action: str, words: str = "", query: str = "", **more: object) -> By:
-    """A change of a container: one question for its names."""
-    sent = f"container/{action.replace('-', '_')}?{NAMES}{query}"
-    return By(f"container {action} --cid {{cid}} {words}", (OWNER, sent), "photos", **more)  # type: ignore[arg-type]
+def _container(
+    action: str, words: str = "", query: str = "", looks: tuple[str, ...] = (), **more: object
+) -> By:
+    """A change of a container: one question for its names, and a look at what is so already."""
+    sent = (OWNER, *looks, f"container/{action.replace('-', '_')}?{NAMES}{query}")
+    return By(f"container {action} --cid {{cid}} {words}", sent, "photos", **more)  # type: ignore[arg-type]
 
 
-def _base(action: str, words: str = "", query: str = "", target: str | None = None) -> By:
-    sent = f"admin/{action.replace('-', '_')}?{NAMES}&{BASE}{query}"
-    return By(f"admin {action} --cid {{cid}} {words}", (OWNER, sent), target)
+def _reference(action: str, words: str, query: str, *looks: str) -> By:
+    sent = (OWNER, *looks, f"reference/{action}?{NAMES}{query}")
+    return By(f"reference {action.replace('_', '-')} --cid {{cid}} {words}", sent, "photos")
+
+
+def _base(
+    action: str, words: str = "", target: str | None = None, looks: tuple[str, ...] = ()
+) -> By:
+    sent = (OWNER, *looks, f"admin/{action.replace('-', '_')}?{NAMES}&{BASE}")
+    return By(f"admin {action} --cid {{cid}} {words}", sent, target)
+
+
+HELD = (f"container/list?{NAMES}&max=1&all=1",)
+KEPT = (f"container/get_properties?{NAMES}",)
+KEPT_BY_BASE = (f"admin/get_properties?{NAMES}&{BASE}",)
 
 
 LOST = {"notin": [], "broken": [chunk("lost")]}
@@ -89,52 +103,32 @@ CASES = (
     ),
     # What changes a container is told by its name, and so is sent.
     _container("destroy", "--force", "&force=1"),
-    _container("flush"),
+    _container("flush", looks=HELD),
     _container("touch"),
     _container("dedup"),
-    _container("purge"),
-    _container("set-properties", "a=b"),
-    _container("del-properties", "owner"),
+    _container("purge", looks=HELD),
+    _container("set-properties", "a=b", looks=KEPT),
+    _container("del-properties", "owner", looks=KEPT),
     _container("raw-insert", "--body -", body=BEANS),
     _container("raw-update", "--body -", body=LATER, code=3),
     _container("raw-delete", "--body -", body=BEANS),
-    By(
-        "reference destroy --cid {cid} --force",
-        (OWNER, f"reference/destroy?{NAMES}&force=1"),
-        "photos",
-    ),
-    By("reference link --cid {cid} sqlx", (OWNER, f"reference/link?{NAMES}&type=sqlx"), "photos"),
-    By(
-        "reference renew --cid {cid} meta2",
-        (OWNER, f"reference/renew?{NAMES}&type=meta2"),
-        "photos",
-    ),
-    By(
-        "reference unlink --cid {cid} meta2",
-        (OWNER, f"reference/unlink?{NAMES}&type=meta2"),
-        "photos",
-    ),
-    By(
-        "reference force --cid {cid} sqlx 127.0.0.1:7000",
-        (OWNER, f"reference/force?{NAMES}&type=sqlx"),
-        "photos",
-    ),
-    By(
-        "reference set-properties --cid {cid} a=b",
-        (OWNER, f"reference/set_properties?{NAMES}"),
-        "photos",
-    ),
-    By(
+    _reference("destroy", "--force", "&force=1"),
+    _reference("link", "sqlx", "&type=sqlx", f"reference/show?{NAMES}&type=sqlx"),
+    _reference("renew", "meta2", "&type=meta2", f"reference/show?{NAMES}&type=meta2"),
+    _reference("unlink", "meta2", "&type=meta2", f"reference/show?{NAMES}&type=meta2"),
+    _reference("force", "sqlx 127.0.0.1:7000", "&type=sqlx"),
+    _reference("set_properties", "a=b", "", f"reference/get_properties?{NAMES}"),
+    By(  # it has none
         "reference del-properties --cid {cid} a",
-        (OWNER, f"reference/del_properties?{NAMES}"),
+        (OWNER, f"reference/get_properties?{NAMES}"),
         "photos",
     ),
     *(_base(action) for action in ("ping", "sync", "drop-cache")),
     _base("leave", "--all"),
     _base("copy", "--to 127.0.0.1:16011", target="photos"),
     *(_base(action, target="photos") for action in ("freeze", "disable", "enable")),
-    _base("set-properties", "a=b", target="photos"),
-    _base("del-properties", "a", target="photos"),
+    _base("set-properties", "a=b", "photos", KEPT_BY_BASE),
+    _base("del-properties", "owner", "photos", KEPT_BY_BASE),
     # A content's id is sent, with its path for people, but where it is refused.
     By(
         "content delete --cid {cid} index.txt",
@@ -172,19 +166,26 @@ CASES = (
     ),
     By(
         "content set-properties --cid {cid} --content-id {id} a=b",
-        (OWNER, TITLE, PATH, f"content/set_properties?{NAMES}&path=index.txt"),
+        (
+            OWNER,
+            TITLE,
+            PATH,
+            f"content/get_properties?{NAMES}&path=index.txt",
+            f"content/set_properties?{NAMES}&path=index.txt",
+        ),
         "index.txt",
     ),
-    By(
+    By(  # it has none
         "content del-properties --cid {cid} --content-id {id} a",
-        (OWNER, TITLE, f"content/del_properties?{NAMES}&content={{id}}"),
+        (OWNER, TITLE, f"content/get_properties?{NAMES}&content={{id}}"),
         "index.txt",
     ),
     By("content copy --cid {cid} --content-id {id} other", (OWNER, TITLE, PATH), code=11),
     By(
-        "content truncate --cid {cid} --content-id {id} --size 37B",
-        (OWNER, TITLE, f"content/truncate?{NAMES}&content={{id}}&size=37"),
+        "content truncate --cid {cid} --content-id {id} --size 0",
+        (OWNER, TITLE, TITLE, f"content/truncate?{NAMES}&content={{id}}&size=0"),
         "index.txt",
+        code=2,  # only where a chunk ends
     ),
     By(
         "content spare --cid {cid} --content-id {id} --policy SINGLE --body -",
@@ -348,7 +349,11 @@ def test_a_reference_without_a_container_keeps_its_id(wire: Oio) -> None:
     wire.sent.clear()
     ran = wire.ok("reference", "set-properties", "--cid", cid, "a=b", "--json")
     assert ran.json["results"][0]["target"] == cid
-    assert asked(wire) == [f"container/show?cid={cid}", f"reference/set_properties?cid={cid}"]
+    assert asked(wire) == [
+        f"container/show?cid={cid}",
+        f"reference/get_properties?cid={cid}",
+        f"reference/set_properties?cid={cid}",
+    ]
 
 
 def test_an_older_version_by_its_id(wire: Oio) -> None:

@@ -42,6 +42,15 @@ MISREAD = {
         "Only the server sets it.",
     ),
     "container set-properties photos schema_version=1": ("schema_version is a", "Only the server"),
+    **{
+        f"{noun} del-properties photos a {QUOTA}": (
+            f"{QUOTA} is a system property",
+            f"Unset it with: {HERE} {noun} set-properties --system {QUOTA}= photos",
+        )
+        for noun in ("container", "admin")
+    },
+    "content del-properties photos index.txt sys.x": ("sys.x is a system", "Only a container has"),
+    "reference del-properties user1 sys.x": ("sys.x is a system", "Only a container has"),
     "container create docs --system color=red": (
         "color is not a system property",
         "begin with sys.",
@@ -96,7 +105,9 @@ def test_what_would_be_misread_is_refused_before_anything_is_sent(wire: Oio, wor
     assert message in ran.json["error"]["message"]
     where = f"rdctl --oio-url {wire.where[1]} --namespace OPENIO --account sandbox oio"
     assert hint.replace(HERE, where) in (ran.json["error"]["hint"] or "")
-    assert wire.sent == []
+    assert wire.changes == []
+    # Only to tell what is set, it is asked which properties are.
+    assert len(wire.sent) == ("del-properties" in words)
 
 
 @pytest.mark.parametrize("row", [{QUOTA: "5"}, {"color": ""}])
@@ -138,7 +149,29 @@ def test_system_values_as_the_server_reads_them(
             wire.ok("container", "create", "b")
         wire.sent.clear()
         wire.ok(*words.split(), "--system", f"{key}={given}", "--yes")
-        assert [sent.body["system"] for sent in wire.changes] == [{key: stored}]
+        assert [sent.body["system"] for sent in wire.changes] in ([{key: stored}], [])
         name = words.split()[-1]
         shown = wire.ok("container", "get-properties", name, "--json").json["item"]
         assert shown["system"][key] == stored
+
+
+def test_a_system_property_is_unset_by_an_empty_value(wire: Oio) -> None:
+    words = ("container", "set-properties", "photos", "--system")
+    wire.ok(*words, f"{QUOTA}=5", "--yes")
+    for change in (True, False):
+        ran = wire.ok(*words, f"{QUOTA}=", "--yes", "--json")
+        assert ran.json["results"][0]["changed"] is change
+    assert [sent.body for sent in wire.changes[1:]] == [{"system": {QUOTA: ""}}]
+    item = wire.ok("container", "get-properties", "photos", "--json").json["item"]
+    assert QUOTA not in item["system"]
+
+
+def test_a_user_property_with_a_system_name_can_be_deleted(wire: Oio) -> None:
+    """Who set one by mistake, with an older rdctl or another client, gets rid of it."""
+    body = {"properties": {QUOTA: "5"}}
+    query = ("--param", "acct=sandbox", "--param", "ref=photos")
+    route = ("api", "POST", "container/set_properties", *query, "--body", "-", "--yes")
+    assert wire(*route, body=body).code == 0
+    wire.ok("container", "del-properties", "photos", QUOTA)
+    item = wire.ok("container", "get-properties", "photos", "--json").json["item"]
+    assert item["properties"] == {"owner": "ada"}

@@ -131,7 +131,7 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         4,
         ("To replace the linked service, add --replace.",),
     ),
-    (455, "reference/link", "reference link photos meta2", 4, (LINKED,)),
+    (455, "reference/link", "reference link photos sqlx", 4, (LINKED,)),
     (480, "content/prepare", PREPARE, 2, (POLICIES,)),
     (
         480,

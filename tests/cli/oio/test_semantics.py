@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -64,15 +65,42 @@ def test_contents_that_went_before_destroying_failed_are_told_of(rdctl: Program)
     assert "its contents were deleted by then" in ran.err
 
 
-def test_creating_what_exists_changes_nothing(oio: Oio) -> None:
-    assert changed(oio.ok("container", "create", "docs", "--json")) is True
-    again = oio.ok("container", "create", "docs", "-p", "a=b", "--json")
-    assert changed(again) is False
-    assert oio.ok("container", "create", "docs").out == "docs created already, nothing to do\n"
-    properties = oio.ok("container", "get-properties", "docs", "--json").json["item"]["properties"]
-    assert properties == {}
-    assert changed(oio.ok("reference", "create", "user1", "--json")) is True
-    assert changed(oio.ok("reference", "create", "user1", "--json")) is False
+@pytest.mark.parametrize("noun", ["container", "reference"])
+def test_creating_what_exists_changes_nothing(oio: Oio, noun: str) -> None:
+    assert changed(oio.ok(noun, "create", "docs", "--json")) is True
+    before = oio.state
+    assert oio.ok(noun, "create", "docs").out == "docs created already, nothing to do\n"
+    ran = oio(noun, "create", "docs", "-p", "a=b c", "-p", "d=e", "--json")
+    (error,) = ran.json["errors"]
+    assert (ran.code, error["code"]) == (4, "exists")
+    assert error["message"] == "docs already exists, without these properties (a, d)"
+    wanted = f"rdctl -c sandbox oio {noun} set-properties docs 'a=b c' d=e"
+    assert error["hint"] == f"Set them with: {wanted}"
+    assert oio.state == before
+    oio.ok(*shlex.split(wanted)[4:])
+    assert changed(oio.ok(noun, "create", "docs", "-p", "d=e", "--json")) is False
+
+
+def test_of_many_only_those_that_lack_a_property_fail(wire: Oio) -> None:
+    """A look at each of those that exist, and at no other."""
+    wire.ok("container", "create", "like", "-p", "a=b", "--system", "sys.m2.quota=1k", "--yes")
+    wire.ok("container", "create", "bare")
+    wire.sent.clear()
+    names = "like bare new other".split()
+    system = ("--system", "sys.m2.quota=1024")
+    ran = wire("container", "create", *names, "-p", "a=b", *system, "--yes", "--json")
+    assert ran.code == 8
+    rows = {row["target"]: (row["changed"], row["verified"]) for row in results(ran)}
+    assert rows == {"like": (False, True), "new": (True, True), "other": (True, True)}
+    (error,) = ran.json["errors"]
+    assert (error["target"], error["code"]) == ("bare", "exists")
+    assert "set-properties --system sys.m2.quota=1024 bare a=b" in error["hint"]
+    asked = [(sent.route, sent.query) for sent in wire.sent]
+    assert asked == [
+        ("container/create_many", "acct=sandbox"),
+        ("container/get_properties", "acct=sandbox&ref=like"),
+        ("container/get_properties", "acct=sandbox&ref=bare"),
+    ]
 
 
 STATES = [

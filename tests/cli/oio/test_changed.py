@@ -1,0 +1,253 @@
+"""What was changed is what is said: `changed` and `verified` of every change, and what they cost.
+
+Each command runs as often as it has runs, over HTTP, where the requests are counted: those that ask
+only, and those that change.
+"""
+
+from __future__ import annotations
+
+import shlex
+from typing import Any, NamedTuple
+
+import pytest
+
+from rdctl.cli.root import root
+from rdctl.completion.scripts import walk
+from tests.cli.oio.cases import (
+    ALIAS,
+    BEANS,
+    BY_HAND,
+    DOCS,
+    ECHO,
+    FROZEN,
+    LATER,
+    LINKED,
+    LONG,
+    META2,
+    RAWX,
+    REFERENCE,
+)
+from tests.cli.oio.cases import CHUNKS as PARTS
+from tests.cli.oio.conftest import Oio
+from tests.conftest import Program, Ran
+from tests.fakes.faults import FaultServer, reply
+
+TWO = "127.0.0.1:16012"
+
+
+class Run(NamedTuple):
+    """What one run says of its targets, and the requests that it sends."""
+
+    changed: bool | None
+    verified: bool | None
+    reads: int
+    changes: int
+
+
+# The reply tells it; it was seen before to be otherwise, or to be so.
+PROVEN, REFUTED = Run(True, True, 0, 1), Run(False, True, 0, 1)
+LOOKED, ALREADY = Run(True, None, 1, 1), Run(False, True, 1, 0)
+UNTOLD = Run(None, None, 0, 1)
+TRANSFERS = {"content put", "content get"}  # test_transfer.py has them
+ELSEWHERE = {"content copy", "service kill"}  # at a server that does them, below
+
+Runs = tuple[Run, ...]
+TABLE: dict[str, tuple[tuple[str, ...], Any, Runs]] = {
+    # Conscience: its listing is asked before, and after until it shows the change.
+    "conscience register echo 127.0.0.1:7999": ((), None, (
+        Run(True, True, 2, 1), Run(None, True, 2, 1))),
+    f"conscience lock rawx {RAWX}": ((), None, (Run(True, True, 2, 1), Run(None, True, 2, 1))),
+    f"conscience unlock rawx {RAWX}": ((f"conscience lock rawx {RAWX}",), None, (
+        Run(True, True, 2, 1),)),
+    "conscience flush echo": (ECHO, None, (LOOKED, ALREADY)),
+    "conscience deregister echo": (ECHO, None, (LOOKED, ALREADY)),
+    # References.
+    "reference create user1": ((), None, (PROVEN, REFUTED)),
+    "reference create user1 -p a=b": ((), None, (PROVEN, Run(False, True, 1, 1))),
+    "reference destroy user1": (REFERENCE, None, (PROVEN,)),
+    "reference link user1 sqlx": (REFERENCE, None, (Run(True, True, 1, 1), ALREADY)),
+    "reference renew user1 sqlx": (REFERENCE, None, (
+        Run(True, True, 1, 1), Run(False, True, 1, 1))),
+    "reference unlink user1 sqlx": (LINKED, None, (LOOKED, ALREADY)),
+    f"reference force user1 sqlx {TWO}": (REFERENCE, None, (PROVEN,)),
+    "reference force user1 sqlx 127.0.0.1:7000 --replace": (LINKED, None, (LOOKED, ALREADY)),
+    # Containers.
+    "container create docs": ((), None, (PROVEN, REFUTED)),
+    "container create docs -p a=b": ((), None, (PROVEN, Run(False, True, 1, 1))),
+    "container create docs --system sys.m2.quota=5": ((), None, (
+        PROVEN, Run(False, True, 1, 1))),
+    "container create a b -p a=b": ((), None, (PROVEN, Run(False, True, 2, 1))),
+    "container create a b": ((), None, (PROVEN, REFUTED)),
+    "container destroy docs": (DOCS, None, (PROVEN,)),
+    "container destroy photos --flush": ((), None, (Run(True, True, 0, 2),)),
+    "container flush photos": ((), None, (LOOKED, ALREADY)),
+    "container touch photos": ((), None, (UNTOLD, UNTOLD)),
+    "container dedup photos": ((), None, (UNTOLD, UNTOLD)),
+    "container purge photos": ((), None, (Run(None, None, 1, 1), Run(None, None, 1, 1))),
+    "container purge docs": (DOCS, None, (ALREADY,)),
+    "container raw-insert photos --body -": ((), BEANS, (UNTOLD, UNTOLD)),
+    "container raw-update photos --body -": (BY_HAND, LATER, (PROVEN,)),
+    "container raw-delete photos --body -": (BY_HAND, [ALIAS], (UNTOLD, UNTOLD)),
+    # Contents.
+    "content delete photos index.txt": ((), None, (PROVEN,)),
+    "content delete photos index.txt sea/storm.svg": ((), None, (PROVEN,)),
+    "content touch photos index.txt": ((), None, (UNTOLD, UNTOLD)),
+    "content create photos new --chunks - --length 10 --content-id AB": ((), PARTS, (PROVEN,)),
+    "content truncate photos long --size 5": (LONG, None, (LOOKED, ALREADY)),
+    # Bases and services.
+    "admin copy photos --to 127.0.0.1:16011": ((), None, (Run(None, None, 1, 1),)),
+    "admin freeze photos": ((), None, (PROVEN, REFUTED)),
+    "admin disable photos": ((), None, (PROVEN, REFUTED)),
+    "admin enable photos": (FROZEN, None, (PROVEN, REFUTED)),
+    **{
+        f"service {action} {META2}": ((), None, (UNTOLD, UNTOLD))
+        for action in ("flush", "reload", "lean-glib", "lean-sqlx")
+    },
+    # Properties of all nouns.
+    **{
+        f"{noun} {words}": (setup, None, runs)
+        for noun, target in (
+            ("reference", "user1"),
+            ("container", "photos"),
+            ("content", "photos index.txt"),
+            ("admin", "photos"),
+        )
+        for setup in ((*REFERENCE, f"{noun} set-properties {target} a=1 b=2"),)
+        for words, runs in (
+            (f"set-properties {target} a=1 c=3", (LOOKED, ALREADY)),
+            (f"set-properties {target} a=1 b=3 --replace-all", (LOOKED, ALREADY)),
+            (f"del-properties {target} a zz", (LOOKED, ALREADY)),
+            (f"del-properties {target} --all", (LOOKED, ALREADY)),
+        )
+    },
+    **{
+        f"{noun} set-properties photos --system sys.m2.quota=1M": ((), None, (LOOKED, ALREADY))
+        for noun in ("container", "admin")
+    },
+}  # fmt: skip
+
+
+def results(ran: Ran) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = ran.json["results"]
+    return rows
+
+
+def test_no_change_is_left_out() -> None:
+    """All verbs that show nothing change something."""
+    changing = {
+        node.path.removeprefix("rdctl oio ")
+        for node in walk(root)
+        if node.path.startswith("rdctl oio ")
+        and not node.children
+        and not getattr(node.command, "shows", None)
+    }
+    told = {" ".join(words.split()[:2]) for words in TABLE} | TRANSFERS | ELSEWHERE
+    assert told == changing - {"api"}
+
+
+@pytest.mark.parametrize("words", TABLE)
+def test_what_was_changed_is_what_is_said(wire: Oio, words: str) -> None:
+    setup, body, runs = TABLE[words]
+    for line in setup:
+        before, _, sent = line.partition(" < ")
+        wire.ok(*shlex.split(before), "--yes", stdin=sent.encode())
+    for run in runs:
+        wire.sent.clear()
+        state = wire.state
+        ran = wire.ok(*shlex.split(words), "--yes", "--json", body=body)
+        assert {(row["changed"], row["verified"]) for row in results(ran)} == {run[:2]}
+        assert (len(wire.sent) - len(wire.changes), len(wire.changes)) == run[2:]
+        if run.changed is False:
+            assert wire.state == state
+
+
+@pytest.mark.parametrize("words", [w for w, row in TABLE.items() if ALREADY in row[2]])
+def test_what_is_so_already_plans_nothing_and_asks_nobody(wire: Oio, words: str) -> None:
+    setup, body, _ = TABLE[words]
+    for line in setup:
+        before, _, sent = line.partition(" < ")
+        wire.ok(*shlex.split(before), "--yes", stdin=sent.encode())
+    wire(*shlex.split(words), "--yes", body=body)
+    wire.sent.clear()
+    plan = wire.ok(*shlex.split(words), "--dry-run", "--json", body=body).json
+    assert plan["plan"] == []
+    assert [(row["changed"], row["verified"]) for row in plan["results"]] == [(False, True)]
+    ran = wire(*shlex.split(words), body=body)  # nobody can be asked here
+    assert (ran.code, wire.changes) == (0, [])
+    assert "already, nothing to do" in ran.out
+
+
+def at(rdctl: Program, server: FaultServer, *words: str) -> Ran:
+    where = ("--oio-url", server.url, "--namespace", "OPENIO", "--account", "me", "--retries", "0")
+    return rdctl(*where, "oio", *words, "--yes", "--json")
+
+
+def test_what_only_other_servers_do(rdctl: Program) -> None:
+    with FaultServer([reply(204, headers={"Server": "oio-proxy/3.3.1/3.0"})]) as server:
+        (copied,) = results(at(rdctl, server, "content", "copy", "c", "from", "to"))
+    with FaultServer([reply(204)]) as server:
+        (killed,) = results(at(rdctl, server, "service", "kill", META2))
+    for row in (copied, killed):
+        assert (row["changed"], row["verified"]) == (None, None)
+
+
+# --- properties ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "target", ["reference {} user1", "container {} photos", "content {} photos index.txt"]
+)
+def test_only_what_differs_is_sent(wire: Oio, target: str) -> None:
+    wire.ok("reference", "create", "user1")
+    start = target.format("set-properties").split()
+    delete = target.format("del-properties").split()
+    wire.ok(*start, "a=1", "b=2")
+    wire.sent.clear()
+    ran = wire.ok(*start, "a=1", "b=3", "c=4", "--json")
+    (row,) = results(ran)
+    assert row["properties"] == ["b", "c"]
+    ran = wire.ok(*delete, "zz", "a", "a", "yy", "--json")
+    (row,) = results(ran)
+    assert (row["properties"], row["not_set"]) == (["a"], ["zz", "yy"])
+    # Replaced is the whole of it, or nothing.
+    wire.ok(*start, "b=3", "--replace-all", "--yes")
+    bodies = [sent.body for sent in wire.changes]
+    assert bodies == [{"properties": {"b": "3", "c": "4"}}, ["a"], {"properties": {"b": "3"}}]
+    ran = wire.ok(*delete, "zz", "--json")
+    assert (results(ran)[0]["properties"], results(ran)[0]["not_set"]) == ([], ["zz"])
+    assert len(wire.changes) == 3
+
+
+def test_a_reference_keeps_empty_values(wire: Oio) -> None:
+    wire.ok("reference", "create", "user1", "-p", "a=")
+    ran = wire.ok("reference", "set-properties", "user1", "a=", "--json")
+    assert results(ran)[0]["changed"] is False
+    item = wire.ok("reference", "get-properties", "user1", "--json").json["item"]
+    assert item["properties"] == {"a": ""}
+
+
+# --- what is asked -------------------------------------------------------------------------------
+
+
+def test_ten_thousand_containers_take_no_more_requests(wire: Oio) -> None:
+    names = "".join(f"c{number}\n" for number in range(1000)).encode()
+    rows = results(wire.ok("container", "create", "-", "-p", "a=b", "--json", stdin=names))
+    assert len(rows) == 1000
+    assert {(row["changed"], row["verified"]) for row in rows} == {(True, True)}
+    assert [sent.route for sent in wire.sent] == ["container/create_many"] * 10
+
+
+@pytest.mark.parametrize("verb", ["flush", "purge"])
+def test_what_holds_only_a_delete_marker_is_not_empty(wire: Oio, verb: str) -> None:
+    system = ("--system", "sys.m2.policy.version=-1")
+    wire.ok("container", "create", "docs", *system, "--yes")
+    part = ("--chunks", "-", "--length", "10", "--content-id", "AB")
+    wire.ok("content", "create", "docs", "a", *part, body=PARTS)
+    (row,) = wire.ok("container", "list", "docs", "--all-versions", "--json").json["items"]
+    wire.ok("content", "delete", "docs", "a", "--yes")
+    version = ("--content-version", str(row["version"]))
+    wire.ok("content", "delete", "docs", "a", *version, "--yes")
+    assert wire.ok("container", "list", "docs", "--json").json["items"] == []
+    wire.sent.clear()
+    wire.ok("container", verb, "docs", "--yes")
+    assert [sent.route for sent in wire.changes] == [f"container/{verb}"]
