@@ -157,10 +157,11 @@ class Entry(NamedTuple):
 
 class Page(NamedTuple):
     """One page of a listing. `marker` is what the next request wants, as received: it is escaped
-    already."""
+    already. `status` is that of the container, as in `Container`."""
 
     entries: list[Entry]
     marker: str | None
+    status: str | None
 
 
 class Content(NamedTuple):

@@ -336,9 +336,17 @@ def page(reply: Reply) -> Page:
     entries.sort(key=lambda entry: raw_bytes(entry.name))
     told = reply.headers["x-oio-list-truncated"]
     if not needed("x-oio-list-truncated", _true_or_false, told):
-        return Page(entries, None)
+        return Page(entries, None, _page_status(body))
     marker = reply.headers.get("x-oio-list-marker")
-    return Page(entries, needed("x-oio-list-marker", _marker, marker))
+    return Page(entries, needed("x-oio-list-marker", _marker, marker), _page_status(body))
+
+
+def _page_status(body: Any) -> str | None:
+    """That of the container; 3.3 has the system properties among the user's."""
+    for part in (body.get("system"), body.get("properties")):
+        if isinstance(part, dict) and "sys.status" in part:
+            return _STATUS.get(str(part["sys.status"]))
+    return None
 
 
 def _marker(value: str | None) -> str:

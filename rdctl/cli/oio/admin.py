@@ -53,7 +53,7 @@ _REPLICAS: dict[str, tuple[str, str, str | None]] = {
 _STATES = {
     "freeze": (
         "Let nobody write to a base.",
-        "Asks first: until `admin enable` all writing fails. Reading goes on.",
+        "Asks first: until `admin enable` all writing fails, but for properties. Reading goes on.",
     ),
     "enable": ("Let everybody use a base again.", "It ends what freeze and disable began."),
     "disable": (

@@ -179,7 +179,8 @@ def destroy(site: Site, places: list[Place], flush: bool, force: bool) -> Report
     """Destroy containers.
 
     Asks first: the container and its properties are lost. One that holds contents is refused
-    without --flush or --force. The reference of that name stays: rdctl oio reference destroy."""
+    without --flush or --force; a frozen or disabled one is refused, and stays so. The reference of
+    that name stays: rdctl oio reference destroy."""
     return site.oio.containers.destroy(places, flush, force)
 
 
@@ -194,7 +195,8 @@ def destroy(site: Site, places: list[Place], flush: bool, force: bool) -> Report
 def flush(site: Site, place: Place) -> Report:
     """Delete all contents of a container.
 
-    Asks first: they cannot be brought back. The container stays, with its properties."""
+    Asks first: they cannot be brought back. The container stays, with its properties. A frozen one
+    is refused."""
     return site.oio.containers.flush(place)
 
 
@@ -214,7 +216,8 @@ get_properties, set_properties, del_properties = properties_verbs(
 def touch(site: Site, places: list[Place]) -> Report:
     """Make the account count containers anew.
 
-    For counters of the account that went wrong; nothing in the container changes."""
+    For counters of the account that went wrong; nothing in the container changes. A frozen one is
+    touched all the same."""
     return site.oio.touch("container", places)
 
 
@@ -248,7 +251,8 @@ def purge(site: Site, place: Place, max_versions: int | None) -> Report:
     """Delete surplus versions.
 
     Asks first: they are deleted for good. As many of each name are kept as the container's policy
-    says, or --max-versions; the latest always. A proxy 3.3 fails at this."""
+    says, or --max-versions; the latest always. A frozen container is refused. A proxy 3.3 fails at
+    this."""
     return site.oio.containers.purge(place, max_versions)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rdctl.errors import Code, RdctlError
-from rdctl.oio.model import Entry, Outcome, Page, Place
+from rdctl.oio.model import Container, Entry, Outcome, Page, Place
 from rdctl.oio.operations.acts import (
     ACCEPTED,
     ALREADY,
@@ -144,6 +144,8 @@ class Containers(Acts):
         self._effects.consent(list(losses.values()))
 
         def destroy(place: Place) -> Evidence:
+            shown: Container = self._proxy.read("container.show", place)
+            _refuse_frozen(place, shown.status)
             if flush:
                 self._flush(place, losses[place])
             try:
@@ -159,7 +161,7 @@ class Containers(Acts):
                 if flush:
                     error.message += "; its contents were deleted by then"
                 if error.code is Code.NOT_EMPTY:
-                    error.message += self._held(place)
+                    error.message += "" if flush else _held(shown)
                     error.hint = (
                         f"See: rdctl oio container list {place.words}; --flush deletes its contents"
                         " first, --force drops it and leaves their chunks behind."
@@ -168,16 +170,6 @@ class Containers(Acts):
             return PROVEN
 
         return self._each("destroy", places, destroy)
-
-    def _held(self, place: Place) -> str:
-        """What is in the way of destroying, as far as it can be seen."""
-        try:
-            shown = self._proxy.read("container.show", place)
-        except RdctlError:
-            return ""
-        if not shown.objects:
-            return ""  # raw-insert leaves the counters as they are
-        return f": {shown.objects} contents, {human_size(shown.usage or 0)}"
 
     def flush(self, place: Place) -> Report:
         evidence = ALREADY
@@ -190,8 +182,9 @@ class Containers(Acts):
 
     def _is_empty(self, place: Place) -> bool:
         """Whether it holds no version of anything, nor a delete marker: the counters of a container
-        may be wrong, its listing is not."""
+        may be wrong, its listing is not. One that is frozen is to stay as it is."""
         page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
+        _refuse_frozen(place, page.status)
         return not page.entries
 
     def _flush(self, place: Place, loss: str) -> None:
@@ -234,6 +227,25 @@ class Containers(Acts):
             query=flags,
             body=body,
         )
+
+
+def _refuse_frozen(place: Place, status: str | None) -> None:
+    """Leave a frozen or disabled container alone: a server that refuses to destroy a frozen one
+    enables it as it does so."""
+    if status in ("frozen", "disabled"):
+        raise RdctlError(
+            Code.FROZEN,
+            f"{place.shown} is {status}",
+            hint=f"Enable it first: rdctl oio admin enable {place.words}",
+            target=place.name,
+        )
+
+
+def _held(shown: Container) -> str:
+    """What is in the way of destroying, as far as it was seen."""
+    if not shown.objects:
+        return ""  # raw-insert leaves the counters as they are
+    return f": {shown.objects} contents, {human_size(shown.usage or 0)}"
 
 
 def _with_properties(entry: Entry) -> Entry:

@@ -341,14 +341,15 @@ def enable(connection: sqlite3.Connection, request: Request) -> Reply:
 _ALREADY = {
     base.FROZEN: (CONTAINER_FROZEN, "Container frozen"),
     base.DISABLED: (CONTAINER_DISABLED, "Container disabled"),
-    base.ENABLED: (439, "Container enabled"),
+    base.ENABLED: (439, "Already enabled"),
 }
 
 
 def _set_status(connection: sqlite3.Connection, request: Request, wanted: str) -> Reply:
     owner = properties.of_base(_container(connection, request))
     found = properties.get(connection, owner).get("sys.status", base.ENABLED)
-    if found == wanted or (found, wanted) == (base.DISABLED, base.FROZEN):
+    # What is frozen cannot be disabled, nor the other way round.
+    if found == wanted or base.ENABLED not in (found, wanted):
         raise Fault(*_ALREADY[found])
     properties.put(connection, owner, {"sys.status": wanted})
     return answer({})

@@ -139,7 +139,7 @@ def touch(connection: sqlite3.Connection, request: Request) -> Reply:
     argument(request)
     cid = directory.cid_of(request, "Directory error")
     directory.require(connection, cid, "Directory error", http=403)
-    base.locate(connection, request, Access.WRITE)
+    base.locate(connection, request, Access.READ)  # a frozen one as well
     return empty()
 
 
@@ -162,14 +162,15 @@ def flush(connection: sqlite3.Connection, request: Request) -> Reply:
 
 
 def destroy(connection: sqlite3.Connection, request: Request) -> Reply:
-    """The reference stays. `flush` is ignored."""
+    """The reference stays. `flush` is ignored. A frozen container is refused, and enabled by it."""
     cid = directory.find(connection, request)
     base.require(connection, cid)
     status = properties.get(connection, properties.of_base(cid)).get("sys.status")
     if status == base.DISABLED:
         raise Fault(CONTAINER_DISABLED, "Container disabled")
     if status == base.FROZEN:
-        raise Fault(CONTAINER_FROZEN, "Container frozen")
+        properties.put(connection, properties.of_base(cid), {"sys.status": base.ENABLED})
+        return Fault(CONTAINER_FROZEN, "Container frozen").reply
     held = connection.execute("SELECT 1 FROM oio_aliases WHERE cid = ?", (cid,)).fetchone()
     if held is not None and not request.flag("force"):
         raise Fault(438, "Container not empty")

@@ -12,6 +12,7 @@ from rdctl.sandbox.oio import base, conscience, directory, properties
 from rdctl.sandbox.oio.base import Access
 from rdctl.sandbox.oio.replies import (
     ALIAS_NOT_FOUND,
+    CONTAINER_FROZEN,
     Fault,
     answer,
     argument,
@@ -202,6 +203,8 @@ def prepare(connection: sqlite3.Connection, request: Request) -> Reply:
     _autocreate(connection, request)
     cid = base.locate(connection, request, Access.PROPERTIES)
     values = properties.get(connection, properties.of_base(cid))
+    if values.get("sys.status") == base.FROZEN:  # a disabled one still answers
+        raise Fault(CONTAINER_FROZEN, "Invalid status")
     quota = base.integer(values.get("sys.m2.quota"))
     if 0 < quota <= base.integer(values.get("sys.m2.usage")):
         raise Fault(445, f"Container's quota reached ({quota} bytes)")

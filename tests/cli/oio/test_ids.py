@@ -102,7 +102,7 @@ CASES = (
         code=6,
     ),
     # What changes a container is told by its name, and so is sent.
-    _container("destroy", "--force", "&force=1"),
+    _container("destroy", "--force", "&force=1", (f"container/show?{NAMES}",)),
     _container("flush", looks=HELD),
     _container("touch"),
     _container("dedup"),

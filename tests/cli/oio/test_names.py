@@ -165,7 +165,7 @@ def test_a_name_in_a_hint_can_be_pasted(shell: str) -> None:
             r"rdctl -c sandbox oio container list $'two\nlines'; --flush",
         ),
         (
-            ["container", "touch", "frozen it's"],
+            ["container", "dedup", "frozen it's"],
             """rdctl -c sandbox oio admin enable 'frozen it'"'"'s'\n""",
         ),
         (

@@ -56,11 +56,13 @@ def test_what_is_in_the_way_of_destroying(oio: Oio) -> None:
 
 
 def test_contents_that_went_before_destroying_failed_are_told_of(rdctl: Program) -> None:
+    shown = reply(200, b"{}", {"x-oio-container-meta-sys-user-name": "c"})
     gone = json({"status": 503, "message": "No service replied"}, status=503)
-    with FaultServer([reply(204), gone]) as server:
+    with FaultServer([shown, reply(204), gone]) as server:
         ran = at(rdctl, server, "container", "destroy", "c", "--flush", "--yes", "--json")
     routes = [request.path.partition("?")[0] for request in server.requests]
-    assert routes == ["/v3.0/OPENIO/container/flush", "/v3.0/OPENIO/container/destroy"]
+    wanted = ["container/show", "container/flush", "container/destroy"]
+    assert routes == [f"/v3.0/OPENIO/{route}" for route in wanted]
     assert ran.code == 6
     assert "its contents were deleted by then" in ran.err
 
@@ -103,6 +105,30 @@ def test_of_many_only_those_that_lack_a_property_fail(wire: Oio) -> None:
     ]
 
 
+def test_what_is_frozen_is_not_destroyed_and_stays_frozen(wire: Oio) -> None:
+    """The server would refuse, and enable it by doing so."""
+    wire.ok("container", "create", "one", "two", "three")
+    wire.ok("admin", "freeze", "two", "--yes")
+    wire.sent.clear()
+    ran = wire("container", "destroy", "one", "two", "three", "--yes", "--json")
+    assert ran.code == 8
+    (error,) = ran.json["errors"]
+    assert (error["target"], error["code"], error["message"]) == ("two", "frozen", "two is frozen")
+    assert "oio admin enable two" in error["hint"]
+    assert sorted(sent.query for sent in wire.changes) == [
+        "acct=sandbox&ref=one",
+        "acct=sandbox&ref=three",
+    ]
+    status = wire.ok("container", "show", "two", "--json").json["items"][0]["status"]
+    assert status == "frozen"
+    assert wire("container", "destroy", "two", "--flush", "--dry-run").code == 4
+    # What it is kept from:
+    query = ("--param", "acct=sandbox", "--param", "ref=two")
+    assert wire("api", "POST", "container/destroy", *query, "--yes").code == 4
+    shown = wire.ok("container", "show", "two", "--json").json["items"][0]
+    assert shown["status"] == "enabled"
+
+
 STATES = [
     # action, state before, exit, changed
     ("freeze", "enabled", 0, True),
@@ -110,6 +136,7 @@ STATES = [
     ("freeze", "disabled", 4, None),
     ("disable", "enabled", 0, True),
     ("disable", "disabled", 0, False),
+    ("disable", "frozen", 4, None),
     ("enable", "frozen", 0, True),
     ("enable", "disabled", 0, True),
     ("enable", "enabled", 0, False),
@@ -138,8 +165,10 @@ def test_a_state_that_is_so_already(
 @pytest.mark.parametrize(
     "words",
     [
-        "container touch photos",
         "container flush photos",
+        "container flush empty",
+        "container purge empty",
+        "container dedup photos",
         "container destroy photos --force",
         "container purge photos",
         "content delete photos index.txt",
@@ -147,15 +176,28 @@ def test_a_state_that_is_so_already(
     ],
 )
 def test_what_is_frozen_says_how_to_thaw_it(oio: Oio, state: str, words: str) -> None:
-    oio.ok("admin", state, "photos", "--yes")
+    oio.ok("container", "create", "empty")
+    name = "empty" if "empty" in words else "photos"
+    oio.ok("admin", state, name, "--yes")
     before = oio.state
     ran = oio(*words.split(), "--yes", "--json")
     error = ran.json["error"] if "error" in ran.json else ran.json["errors"][0]
     assert (ran.code, error["code"]) == (4, "frozen")
-    assert error["remote_status"] in (436, 437)
-    assert re.match(r"photos is (frozen or )?disabled \(", error["message"])
-    assert error["hint"] == "Lift that with: rdctl -c sandbox oio admin enable photos"
+    assert re.match(rf"{name} is (frozen|disabled|frozen or disabled)( \(|$)", error["message"])
+    assert error["hint"].endswith(f": rdctl -c sandbox oio admin enable {name}")
     assert oio.state == before
+
+
+def test_what_a_frozen_container_takes_all_the_same(oio: Oio) -> None:
+    oio.ok("admin", "freeze", "photos", "--yes")
+    assert oio("content", "prepare", "photos", "new", "--size", "1").code == 4
+    for words in (
+        "container touch photos",
+        "container set-properties photos a=b",
+        "content show photos index.txt",
+    ):
+        oio.ok(*words.split())
+    assert oio.ok("container", "show", "photos", "--json").json["items"][0]["status"] == "frozen"
 
 
 # Properties --------------------------------------------------------------------------------------
