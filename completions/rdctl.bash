@@ -94,9 +94,9 @@ _rdctl_node() {
         'rdctl oio account show') options='--watch' keys='account containers objects bytes created metadata' ;;
         'rdctl oio account containers') options='--prefix --marker --limit --watch' valued='--prefix --marker --limit' keys='name kind objects bytes modified' ;;
         'rdctl oio service') verbs='stats ping version handlers lean-glib lean-sqlx flush reload kill' ;;
-        'rdctl oio service stats') options='--watch' keys='name kind value' ;;
-        'rdctl oio service ping') options='--watch' keys='service status version' ;;
-        'rdctl oio service version') options='--watch' keys='service status version' ;;
+        'rdctl oio service stats') options='--type --watch' valued='--type' keys='name kind value' ;;
+        'rdctl oio service ping') options='--type --watch' valued='--type' keys='service status version' ;;
+        'rdctl oio service version') options='--type --watch' valued='--type' keys='service status version' ;;
         'rdctl oio service handlers') options='--watch' keys='handler' ;;
         'rdctl oio service lean-glib') keys='action target changed verified error line' ;;
         'rdctl oio service lean-sqlx') keys='action target changed verified error line' ;;
@@ -306,8 +306,11 @@ _rdctl_values() {
         'rdctl oio content get 2') kind='content' ;;
         'rdctl oio content get '[0-9]*) kind='content' ;;
         'rdctl oio account show 1') kind='account' ;;
+        'rdctl oio service stats --type') kind='type' ;;
         'rdctl oio service stats 1') kind='address' ;;
+        'rdctl oio service ping --type') kind='type' ;;
         'rdctl oio service ping 1') kind='address' ;;
+        'rdctl oio service version --type') kind='type' ;;
         'rdctl oio service version 1') kind='address' ;;
         'rdctl oio service handlers 1') kind='address' ;;
         'rdctl oio service lean-glib 1') kind='address' ;;

@@ -89,6 +89,14 @@ class Service(NamedTuple):
     tags: dict[str, Any]
 
 
+class Counter(NamedTuple):
+    """What a service counts."""
+
+    name: str
+    kind: str
+    value: int | str
+
+
 class Namespace(NamedTuple):
     namespace: str
     chunk_size: int | None

@@ -186,7 +186,7 @@ class Proxy:
         reply: Reply,
         reader: Callable[[Reply], Any],
         url: str | None = None,
-        kind: str = "oio-proxy",
+        kind: str = "an oio-proxy",
     ) -> Any:
         """What the reader makes of a good reply."""
         try:
@@ -326,11 +326,13 @@ class Proxy:
         error = refusal(status, message, asked, target)
         return error.with_facts(**facts, request_id=self._request_id)
 
-    def _strange(self, reply: Reply, url: str | None = None, kind: str = "oio-proxy") -> RdctlError:
+    def _strange(
+        self, reply: Reply, url: str | None = None, kind: str = "an oio-proxy"
+    ) -> RdctlError:
         start = defuse(reply.text[:60]).strip() or "nothing"
         return RdctlError(
             Code.BAD_REPLY,
-            f"{url or self._transport.url} does not answer as an {kind} does: {start!r}",
+            f"{url or self._transport.url} does not answer as {kind} does: {start!r}",
             hint=None if url else "Is this the port of the oio-proxy (6002 or 6000)?",
             http_status=reply.status,
             request_id=self._request_id,
@@ -396,22 +398,40 @@ class Proxy:
         name: str | None,
         reader: Callable[[Reply], Any],
     ) -> Any:
-        service = self._account_transport()
-        reply = service.read(f"/v1.0/account/{action}" + query_string(query))
-        if reply.status >= 300:
-            # Its errors are plain text.
-            code = Code.NOT_FOUND if reply.status == 404 else Code.FAILED
-            missing = name if code is Code.NOT_FOUND and self.suggests else None
-            said = defuse(reply.text.strip()) or reply.reason
-            raise RdctlError(
-                code,
-                f"{escape(name)}: {said}" if name else said,
-                hint=near(self, missing, Proxy.accounts).strip() or None if missing else None,
-                target=name,
-                http_status=reply.status,
-                request_id=self._request_id,
-            )
-        return self._read(reply, reader, service.url, "account service")
+        path = f"/v1.0/account/{action}" + query_string(query)
+        return self._own(self._account_transport(), path, reader, "an account service", name)
+
+    # --- services that speak HTTP themselves --------------------------------------------------
+
+    def own(self, address: str, path: str, reader: Callable[[Reply], Any], type: str) -> Any:
+        """Ask a service of such a type by its own HTTP."""
+        return self._own(self.reach(address), path, reader, f"the {type} service")
+
+    def _own(
+        self,
+        service: Transport,
+        path: str,
+        reader: Callable[[Reply], Any],
+        kind: str,
+        name: str | None = None,
+    ) -> Any:
+        reply = service.read(path)
+        if reply.status < 300:
+            return self._read(reply, reader, service.url, kind)
+        if _is_page(reply):
+            raise self._strange(reply, service.url, kind)
+        # Their errors are plain text.
+        code = Code.NOT_FOUND if reply.status == 404 else Code.FAILED
+        missing = name if code is Code.NOT_FOUND and self.suggests else None
+        said = defuse(reply.text.strip()) or reply.reason
+        raise RdctlError(
+            code,
+            f"{escape(name)}: {said}" if name else said,
+            hint=hints(near(self, missing, Proxy.accounts)) if missing else None,
+            target=name,
+            http_status=reply.status,
+            request_id=self._request_id,
+        )
 
 
 class Escaped(str):
@@ -445,9 +465,13 @@ def _shows(place: Place | None) -> str:
 
 def _no_page(reply: Reply) -> Reply:
     """The reply; ValueError for a page of a web server, which no route answers with."""
-    if reply.body.lstrip()[:1] == b"<":
+    if _is_page(reply):
         raise ValueError("a page")
     return reply
+
+
+def _is_page(reply: Reply) -> bool:
+    return reply.body.lstrip()[:1] == b"<"
 
 
 def _may_be_done(error: RdctlError, step: bool) -> bool:

@@ -15,6 +15,7 @@ from rdctl.oio.model import (
     AccountContainer,
     Container,
     Content,
+    Counter,
     Entry,
     Link,
     Namespace,
@@ -94,6 +95,31 @@ def text(reply: Reply) -> str:
 
 def lines(reply: Reply) -> list[str]:
     return [line for line in reply.text.splitlines() if line.strip()]
+
+
+def counter(line: str) -> Counter:
+    """`counter NAME VALUE` or `gauge NAME = VALUE`"""
+    kind, _, rest = line.partition(" ")
+    name, _, value = rest.replace(" = ", " ").rpartition(" ")
+    digits = value.isascii() and value.isdigit()
+    return Counter(name, kind, int(value) if digits else value)
+
+
+def counters(reply: Reply) -> list[Counter]:
+    """/stat of a rawx."""
+    return [counter(line) for line in lines(reply)]
+
+
+def gauges(reply: Reply) -> list[Counter]:
+    """/status of an account service or a rdir: numbers by their names."""
+    return [Counter(name, "gauge", whole(value)) for name, value in reply.json().items()]
+
+
+def rawx_info(reply: Reply) -> str | None:
+    """/info of a rawx: `NAME VALUE` by line; the version, where there is one."""
+    facts = dict(line.split(None, 1) for line in lines(reply))
+    facts["namespace"]
+    return facts.get("version")
 
 
 # --- headers and times --------------------------------------------------------------------------

@@ -474,7 +474,7 @@ _OIO = (
         (
             Column("service", "SERVICE", "IP:PORT"),
             Column("status", "STATUS", "OK"),
-            Column("version", "VERSION", "null: not asked for"),
+            Column("version", "VERSION", "null: not asked for, or not reported"),
         ),
     ),
     Schema(

@@ -47,7 +47,8 @@ group = LazyGroup(
     "service",
     help="""Single services.
 
-    Each is asked through the proxy, by its ADDRESS (IP:PORT): rdctl oio conscience list.""",
+    Each is named by its ADDRESS (IP:PORT): rdctl oio conscience list. meta0, meta1, meta2 and sqlx
+    are asked through the proxy; rawx, rdir and account services by their own HTTP.""",
     children={
         "stats": (_HERE + "stats", "Show the counters of a service."),
         "ping": (_HERE + "ping", "Ask whether a service answers."),
@@ -61,6 +62,13 @@ group = LazyGroup(
 )
 
 
+_type = click.option(
+    "--type",
+    metavar="TYPE",
+    help="The type of the service; the conscience is asked for it by default.",
+)
+
+
 @verb(
     "stats",
     shows="rdctl.oio.counter/1",
@@ -71,11 +79,13 @@ group = LazyGroup(
     ],
 )
 @click.argument("address", callback=address)
-def stats(site: Site, address: str) -> Listing:
+@_type
+def stats(site: Site, address: str, type: str | None) -> Listing:
     """Show the counters of a service.
 
-    Requests by kind and their time in microseconds, connections, threads."""
-    return site.oio.services.stats(address)
+    Requests by kind and their time in microseconds, connections, threads; of a rdir its open
+    databases, of an account service its accounts."""
+    return site.oio.services.stats(address, type)
 
 
 @verb(
@@ -88,12 +98,12 @@ def stats(site: Site, address: str) -> Listing:
     ],
 )
 @click.argument("address", callback=address)
-def ping(site: Site, address: str) -> Item:
+@_type
+def ping(site: Site, address: str, type: str | None) -> Item:
     """Ask whether a service answers.
 
     Exit 6 when nobody listens there, 7 when nothing comes back in time."""
-    site.oio.services.ask("ping", address)
-    return Item({"service": address, "status": "OK", "version": None})
+    return site.oio.services.ping(address, type)
 
 
 @verb(
@@ -106,12 +116,12 @@ def ping(site: Site, address: str) -> Item:
     ],
 )
 @click.argument("address", callback=address)
-def version(site: Site, address: str) -> Item:
+@_type
+def version(site: Site, address: str, type: str | None) -> Item:
     """Show the version of a service.
 
-    Asked through the proxy; a service that is away is exit 6."""
-    text = site.oio.services.ask("version", address).strip()
-    return Item({"service": address, "status": "OK", "version": text})
+    rawx, rdir and account services may not report theirs. A service that is away is exit 6."""
+    return site.oio.services.version(address, type)
 
 
 @verb(
@@ -128,7 +138,7 @@ def handlers(site: Site, address: str) -> Listing:
     """List what a service understands.
 
     Only proxies of the 3.3 line can ask that; later ones are exit 11."""
-    return Listing({"handler": line} for line in site.oio.services.ask("handlers", address))
+    return site.oio.services.handlers(address)
 
 
 def _tell(action: str) -> Command:

@@ -1,32 +1,84 @@
-"""Single services, through the proxy."""
+"""Single services: through the proxy, and by their own HTTP those that speak no other protocol."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
+from rdctl.errors import Code, RdctlError
+from rdctl.oio import replies
+from rdctl.oio.model import Counter
 from rdctl.oio.operations.acts import UNTOLD, Acts
-from rdctl.result import Listing, Report
+from rdctl.result import Item, Listing, Report
+from rdctl.transport import Reply
+
+
+class _Http(NamedTuple):
+    """How services of a type are asked: where, and who reads their version and their counters."""
+
+    type: str
+    about: str
+    version: Callable[[Reply], str | None]
+    counted: str
+    counters: Callable[[Reply], list[Counter]]
+
+
+def _no_version(reply: Reply) -> None:
+    replies.gauges(reply)
+
+
+# The proxy would wait 5 s for them to speak its own protocol.
+_HTTP = {
+    http.type: http
+    for http in (
+        _Http("rawx", "/info", replies.rawx_info, "/stat", replies.counters),
+        _Http("rdir", "/status", _no_version, "/status", replies.gauges),
+        _Http("account", "/status", _no_version, "/status", replies.gauges),
+    )
+}
 
 
 class Services(Acts):
-    """Single services, through the proxy."""
+    """Single services."""
 
     def ask(self, action: str, address: str) -> Any:
-        """Ask one service: `stats`, `ping`, `version`, `handlers`, as the reader gives it."""
+        """Ask one service through the proxy, as the reader gives it."""
         return self._proxy.read(f"service.{action}", None, {"id": address})
 
-    def stats(self, address: str) -> Listing:
-        def rows() -> Iterator[dict[str, Any]]:
-            for line in self.ask("stats", address):
-                kind, _, rest = line.partition(" ")
-                name, _, value = rest.replace(" = ", " ").rpartition(" ")
-                yield {"name": name, "kind": kind, "value": _number(value)}
+    def ping(self, address: str, type: str | None) -> Item:
+        self._about("ping", address, type)
+        return Item({"service": address, "status": "OK", "version": None})
 
-        return Listing(rows())
+    def version(self, address: str, type: str | None) -> Item:
+        """None where the service does not report its version."""
+        version = (self._about("version", address, type) or "").strip() or None
+        return Item({"service": address, "status": "OK", "version": version})
+
+    def _about(self, action: str, address: str, type: str | None) -> str | None:
+        """What it says of itself."""
+        found: str | None
+        if http := self._http(address, type):
+            found = self._proxy.own(address, http.about, http.version, http.type)
+        else:
+            found = self.ask(action, address)
+        return found
+
+    def stats(self, address: str, type: str | None) -> Listing:
+        def found() -> Iterator[Counter]:
+            if http := self._http(address, type):
+                yield from self._proxy.own(address, http.counted, http.counters, http.type)
+            else:
+                yield from map(replies.counter, self.ask("stats", address))
+
+        return Listing(found())
+
+    def handlers(self, address: str) -> Listing:
+        self._check("handlers", address)
+        return Listing({"handler": line} for line in self.ask("handlers", address))
 
     def tell(self, action: str, address: str) -> Report:
         """Make one service do something."""
+        self._check(action, address)
         loss = f"{address} is aborted" if action == "kill" else None
         if loss:
             self._effects.consent([loss])
@@ -41,6 +93,24 @@ class Services(Acts):
         past = "told to forget its caches" if action == "flush" else None
         return Report([self._done(action, address, UNTOLD, past=past)])
 
+    def _check(self, action: str, address: str) -> None:
+        """Raise where the service would not understand the proxy."""
+        if http := self._http(address, None):
+            message = f"{address}: a {http.type} service does not support {action}"
+            raise RdctlError(Code.UNSUPPORTED, message, target=address)
 
-def _number(value: str) -> int | str:
-    return int(value) if value.isascii() and value.isdigit() else value
+    def _http(self, address: str, type: str | None) -> _Http | None:
+        """How a service of that type is asked, or of the type that the conscience knows it by;
+        None: through the proxy."""
+        if type is not None:
+            return _HTTP.get(type)
+        return next((http for http in _HTTP.values() if self._knows(http.type, address)), None)
+
+    def _knows(self, type: str, address: str) -> bool:
+        try:
+            services = self._proxy.read("conscience.list", None, {"type": type})
+        except RdctlError as error:
+            if "remote_status" in error.facts:
+                return False  # no such type, or no conscience: the proxy has to try
+            raise
+        return any(service.address == address for service in services)

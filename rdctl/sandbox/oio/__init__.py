@@ -1,4 +1,4 @@
-"""OpenIO SDS as its servers of 4.2.10 answer: the proxy, the account service, four rawx.
+"""OpenIO SDS as its servers of 4.2.10 answer: the proxy, the account service, rawx and rdir.
 
 The services behind the proxy (conscience, directory, meta2) are played by it, over the store. What
 exists of the directory and of a base is what the routes show; elections, events and counters take
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from rdctl.sandbox import OIO_HOST
-from rdctl.sandbox.oio import account, demo, proxy, rawx, state
+from rdctl.sandbox.oio import account, demo, proxy, rawx, rdir, state
 from rdctl.sandbox.oio.wsgi import application
 from rdctl.sandbox.store import Store
 
@@ -36,4 +36,5 @@ def apps(store: Store, advertise: Mapping[str, str] | None = None) -> dict[str, 
         OIO_HOST: application(store, proxy.route, advertise),
         state.ACCOUNT_ADDRESS: application(store, account.route),
         **{address: application(store, rawx.router(address)) for address in state.RAWX_ADDRESSES},
+        **dict.fromkeys(state.RDIR_ADDRESSES, application(store, rdir.route)),
     }

@@ -87,6 +87,7 @@ _SERVICES = (
 )
 ACCOUNT_ADDRESS = "127.0.0.1:16017"
 RAWX_ADDRESSES = tuple(f"127.0.0.1:{port}" for type, port, *_ in _SERVICES if type == "rawx")
+RDIR_ADDRESSES = tuple(f"127.0.0.1:{port}" for type, port, *_ in _SERVICES if type == "rdir")
 
 # What the proxy's `config` shows; what is changed there is kept in oio_settings.
 SETTINGS = {
