@@ -346,6 +346,16 @@ def make_file(
     return Effect(what, f"write {shlex.quote(target.path)}", perform)
 
 
+def make_folder(root: str, folders: tuple[str, ...], *, what: str) -> Effect[None]:
+    """A folder, with those that lead to it; it may be there already."""
+    target = Target(root, folders, "", "")
+
+    def perform() -> None:
+        os.close(_folder(target))
+
+    return Effect(what, f"mkdir -p {shlex.quote(target.path)}", perform)
+
+
 def _folder(target: Target) -> int:
     """A descriptor of the folder, which is made if it is not there."""
     os.makedirs(target.root, exist_ok=True)

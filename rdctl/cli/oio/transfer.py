@@ -190,10 +190,12 @@ def get(
     """Read contents, into files or to standard output.
 
     Names become paths below the folder; with --recursive they lose what PATH has up to its last
-    slash. A name that would lead out of the folder fails. A file gets its name when all of it is
-    there and its checksums are right; one that exists is not touched without --overwrite. What was
-    broken off lies beside it, and --continue goes on with it if the content is still the same;
-    files that are complete already are left as they are. A replica that cannot be read, or whose
+    slash. An empty content whose name ends with a slash becomes a folder; a // or a leading /
+    counts for nothing. A name that would lead out of the folder fails, and so does one that becomes
+    the same file as another. A file gets its name when all of it is there and its checksums are
+    right; one that exists is not touched without --overwrite. What was broken off lies beside it,
+    and --continue goes on with it if the content is still the same; files that are complete already
+    are left as they are. A replica that cannot be read, or whose
     bytes are wrong, is passed over. With --to - the bytes leave while they come: what was wrong
     with a chunk of more than 2 MiB is told at its end (exit 9)."""
     downloads = site.oio.downloads

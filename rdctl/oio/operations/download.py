@@ -120,6 +120,7 @@ class Downloads(Transfers):
     ) -> Report:
         """Objects into files, each with an outcome. `total`: their bytes, if that is known."""
         places = list(dict.fromkeys(places))
+        layout = _Layout(where, places)
         self._total_told = len(places) > 1 or total is not None
         if self._total_told:
             self._workers.progress.begin(total, "bytes")
@@ -129,7 +130,7 @@ class Downloads(Transfers):
             try:
                 if where.special:
                     return self._get_special(place, where.path, wanted, parallel)
-                return self._get(place, where, wanted, parallel, overwrite, resume)
+                return self._get(place, where, layout, wanted, parallel, overwrite, resume)
             except RdctlError as error:
                 error.target = error.target or place.name
                 return Failure("get", error)
@@ -173,16 +174,23 @@ class Downloads(Transfers):
         self,
         place: Place,
         where: Where,
+        layout: _Layout,
         wanted: Bytes | None,
         parallel: int,
         overwrite: bool,
         resume: bool,
     ) -> Change | Failure:
         named = place.path
-        if named is not None:
+        if named is not None and not _is_marker(where, named):
+            layout.guard(place, named)
             self._free(_target(where, named), overwrite or resume)
         receiving, span = self._receiving(place, wanted, parallel)
-        target = _target(where, named or receiving.path, _identity(receiving, span))
+        name = named or receiving.path
+        if _is_marker(where, name):
+            if receiving.size == 0:
+                return self._get_folder(place, where, name)
+            layout.guard(place, name)
+        target = _target(where, name, _identity(receiving, span))
         if resume and not overwrite and is_regular(target.path):
             return self._there_already(place, receiving, span, target)
         self._free(target, overwrite)
@@ -209,6 +217,19 @@ class Downloads(Transfers):
             self._tell_unproven(receiving)
         evidence = PROVEN if proven else ACCEPTED
         return self._done("get", place.name, evidence, facts, past="received")
+
+    def _get_folder(self, place: Place, where: Where, name: str) -> Change:
+        """An empty object that stands for a folder."""
+        folders = _parts(where, name)
+        path = os.path.join(where.path, *folders, "")
+        new = not os.path.isdir(path)
+        try:
+            self._effects.do(
+                effects.make_folder(where.path, folders, what=f"get {place.shown}"), None
+            )
+        except OSError as error:
+            raise file_fault(error, path) from error
+        return self._done("get", place.name, new, {"size": 0, "file": path}, "received")
 
     def _free(self, target: Target, taken: bool) -> None:
         """Raise where no file may be made."""
@@ -408,19 +429,80 @@ def _target(where: Where, name: str, identity: str = "") -> Target:
         root, _, last = where.path.rpartition("/")
         root = root or ("/" if where.path.startswith("/") else ".")
         return Target(root, (), last, _part_of(last, identity))
+    parts = _parts(where, name)
+    if not parts:
+        raise RdctlError(
+            Code.CONFLICT, f"{escape(name)}: its name leaves none for a file", hint=_ALONE
+        )
+    *folders, last = parts
+    return Target(where.path, tuple(folders), last, _part_of(last, identity))
+
+
+def _parts(where: Where, name: str) -> tuple[str, ...]:
+    """The path of an object below the folder. Empty parts (`//`, a leading `/`) count for nothing,
+    as in any path; what would lead elsewhere is `usage`."""
     # A name may hold half a surrogate pair, which is no byte.
     relative = os.fsdecode(raw_bytes(name.removeprefix(where.strip)))
-    *folders, last = relative.split("/")
-    for part in (*folders, last):
-        if part in ("", ".", "..") or "\0" in part:
-            kind = {"": "an empty part", "\0": "a NUL"}.get(part, f"the part {escape(part)!r}")
+    parts = tuple(part for part in relative.split("/") if part)
+    for part in parts:
+        if part in (".", "..") or "\0" in part:
+            kind = "a NUL" if "\0" in part else f"the part {escape(part)!r}"
             raise RdctlError(
                 Code.USAGE,
                 f"{escape(name)}: its name has {kind}, and so is no path below a folder",
-                hint="One object alone goes into any file with: --to FILE",
+                hint=_ALONE,
                 target=name,
             )
-    return Target(where.path, tuple(folders), last, _part_of(last, identity))
+    return parts
+
+
+def _is_marker(where: Where, name: str) -> bool:
+    """Whether the name is one that stands for a folder, if the object is empty."""
+    return where.folder and name.endswith("/")
+
+
+class _Layout:
+    """Which objects of a command become which files below the folder."""
+
+    def __init__(self, where: Where, places: Sequence[Place]) -> None:
+        self._where = where
+        self._files: dict[tuple[str, ...], Place] = {}
+        self._folders: set[tuple[str, ...]] = set()
+        if not where.folder:
+            return
+        for place in places:
+            with suppress(RdctlError):  # told when it is its turn
+                self._add(place, place.path or "")
+
+    def _add(self, place: Place, name: str) -> None:
+        parts = _parts(self._where, name)
+        self._folders.update(parts[:count] for count in range(1, len(parts)))
+        if name.endswith("/") or not parts:
+            return
+        # The one whose name is that path has it before those that only become it.
+        if "/".join(parts) == os.fsdecode(raw_bytes(name.removeprefix(self._where.strip))):
+            self._files[parts] = place
+        else:
+            self._files.setdefault(parts, place)
+
+    def guard(self, place: Place, name: str) -> None:
+        """Raise where another object becomes the same file, or a folder in its place."""
+        if not self._where.folder:
+            return
+        parts = _parts(self._where, name)
+        other = self._files.setdefault(parts, place)
+        reason = None
+        if other != place:
+            reason = f"{other.shown} becomes the same file"
+        elif name.endswith("/") and parts in self._folders:
+            reason = "it is not empty, and other objects lie below it"
+        if reason:
+            raise RdctlError(
+                Code.CONFLICT, f"{escape(name)}: skipped: {reason}", hint=_ALONE, target=name
+            )
+
+
+_ALONE = "One object alone goes into any file with: --to FILE"
 
 
 def _part_of(name: str, identity: str) -> str:

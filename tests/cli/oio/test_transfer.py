@@ -969,13 +969,15 @@ def test_permissions_are_as_the_umask_says(near: Callable[..., Client]) -> None:
 
 
 HOSTILE = (
-    "/etc/passwd",
+    "/../out",
     "../out",
+    "..//../out",
     "a/../../out",
     "a/..",
-    "a//b",
-    "a/",
+    "a//../../out",
+    "../",
     "./a",
+    "link/",
     ".",
     "..",
     "link/out",
@@ -983,10 +985,66 @@ HOSTILE = (
 )
 
 
+def test_names_that_stand_for_folders(near: Callable[..., Client]) -> None:
+    """As aws and rclone have it: an empty object whose name ends with a slash is a folder, and
+    empty parts count for nothing."""
+    client = near()
+    empty = ("dir/", "empty/", "deep/er/", "//", "sl//ash/")
+    full = {"dir/a": "dir/a", "x//y": "x/y", "/lead": "lead", "/etc/passwd": "etc/passwd"}
+    full |= {"file/": "file", "deep/er/f": "deep/er/f"}
+    for name in empty:
+        client.sds.put(name, b"")
+    for name in full:
+        client.sds.put(name, name.encode())
+    ran = client.ok("get", "docs", "--recursive", "--to", "out", "--json")
+    for name, path in full.items():
+        assert (client.folder / "out" / path).read_bytes() == name.encode()
+    for name in empty:
+        assert (client.folder / "out" / name.strip("/")).is_dir()
+    assert {one["target"] for one in ran.json["results"]} == {*empty, *full}
+    assert sorted(os.listdir(client.folder)) == ["out"]
+    # One alone, and what is there already.
+    client.ok("get", "docs", "dir/", "--to", "alone/")
+    assert os.listdir(client.folder / "alone") == ["dir"]
+    again = client.ok("get", "docs", "dir/", "--to", "alone", "--json")
+    assert [one["changed"] for one in again.json["results"]] == [False]
+    client.ok("get", "docs", "dir/", "--to", "alone", "--recursive", "--dry-run")
+    client.ok("get", "docs", "dir/", "--to", "stripped", "--recursive")
+    assert os.listdir(client.folder / "stripped") == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("names", "kept", "skipped"),
+    [
+        (("a/b", "a//b"), "a/b", "a//b"),
+        (("//a", "/a", "a"), "a", "//a /a"),
+        (("d/", "d/x"), "d/x", "d/"),
+        (("d/", "d"), "d", "d/"),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [(), ("--overwrite",)])
+def test_what_cannot_be_a_file_of_its_own_is_told(
+    near: Callable[..., Client],
+    names: tuple[str, ...],
+    kept: str,
+    skipped: str,
+    overwrite: tuple[str, ...],
+) -> None:
+    client = near()
+    for name in names:
+        client.sds.put(name, name.encode())
+    ran = client("get", "docs", "--recursive", "--to", "out", "--json", *overwrite)
+    assert ran.code == 8
+    assert [one["target"] for one in errors_of(ran)] == skipped.split()
+    assert {one["code"] for one in errors_of(ran)} == {"conflict"}
+    assert all("skipped: " in one["message"] for one in errors_of(ran))
+    assert (client.folder / "out" / kept).read_bytes() == kept.encode()
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_name_never_leads_out_of_the_folder(near: Callable[..., Client], name: str) -> None:
     client = near()
-    client.sds.put(name, b"evil")
+    client.sds.put(name, b"" if name.endswith("/") else b"evil")
     client.sds.put("good", b"good")
     outside = client.folder.parent / "outside"
     outside.mkdir()
@@ -1001,7 +1059,7 @@ def test_a_name_never_leads_out_of_the_folder(near: Callable[..., Client], name:
     assert os.listdir(outside) == []
     # Into a file that is named itself any object may go.
     client.ok("get", "docs", "--to", "file", "--", name)
-    assert (client.folder / "file").read_bytes() == b"evil"
+    assert (client.folder / "file").read_bytes() == (b"" if name.endswith("/") else b"evil")
 
 
 def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(
