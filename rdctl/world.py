@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from rdctl.errors import Code, RdctlError
 from rdctl.units import raw_bytes
@@ -151,6 +151,37 @@ class World:
         return home
 
 
+class _Patient(io.FileIO):
+    """A stream of the process that is waited for also where whoever shares it made it non-blocking,
+    which may happen at any time (a shell's other jobs, Node.js, ssh)."""
+
+    def __init__(self, descriptor: int, mode: str) -> None:
+        super().__init__(descriptor, mode, closefd=False)
+
+    def write(self, data: Any) -> int:
+        while (count := super().write(data)) is None:
+            self._wait("POLLOUT")
+        return count
+
+    def readinto(self, buffer: Any) -> int:
+        while (count := super().readinto(buffer)) is None:
+            self._wait("POLLIN")
+        return count
+
+    def readall(self) -> bytes:
+        block, whole = bytearray(io.DEFAULT_BUFFER_SIZE), bytearray()
+        while count := self.readinto(block):
+            whole += memoryview(block)[:count]
+        return bytes(whole)
+
+    def _wait(self, event: str) -> None:
+        import select
+
+        waiting = select.poll()
+        waiting.register(self.fileno(), getattr(select, event))
+        waiting.poll()
+
+
 class _Nothing:
     """In place of an output that the caller closed (`>&-`)."""
 
@@ -182,48 +213,24 @@ class _Closed:
         return False
 
 
-class _Patient(io.FileIO):
-    """A file that is waited for: whoever it is shared with may have made it non-blocking, and then
-    nothing there for the moment is not its end."""
-
-    def readinto(self, buffer: Any) -> int:
-        while (count := super().readinto(buffer)) is None:
-            _wait_for(self)
-        return count
-
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or size < 0:
-            return self.readall()
-        while (data := super().read(size)) is None:
-            _wait_for(self)
-        return data
-
-    def readall(self) -> bytes:
-        return b"".join(iter(lambda: self.read(1 << 16), b""))
-
-
-def _wait_for(file: io.FileIO) -> None:
-    """Wait until there is something to read, or its end."""
-    import select
-
-    select.select([file], [], [])
+def _patient(stream: TextIO | None) -> Any:
+    """The bytes of a standard stream. Where Python is told not to buffer they are all the same:
+    every row would be a system call."""
+    if stream is None:
+        return _Nothing()
+    if stream.readable():
+        return io.BufferedReader(_Patient(stream.fileno(), "rb"))
+    return io.BufferedWriter(_Patient(stream.fileno(), "wb"))
 
 
 def real() -> World:
     """The world of this very process."""
-    stdin: Any = _Closed()
-    if sys.stdin is not None:
-        stdin = io.BufferedReader(_Patient(sys.stdin.fileno(), closefd=False))
-    stdout, stderr = (
-        stream.buffer if stream is not None else _Nothing() for stream in (sys.stdout, sys.stderr)
-    )
-    if isinstance(stdout, io.FileIO):
-        # Where Python is told not to buffer, every row would be a system call.
-        stdout = io.BufferedWriter(stdout)
+    stdin: Any = _Closed() if sys.stdin is None else _patient(sys.stdin)
+    stdout, stderr = _patient(sys.stdout), _patient(sys.stderr)
     return World(
         stdin=stdin,
-        stdout=Stream(stdout, tty=stdout.isatty()),  # type: ignore[arg-type]
-        stderr=Messages(stderr, tty=stderr.isatty()),  # type: ignore[arg-type]
+        stdout=Stream(stdout, tty=stdout.isatty()),
+        stderr=Messages(stderr, tty=stderr.isatty()),
         environ=os.environ,
         stdin_tty=stdin.isatty(),
         width=_terminal_size()[0] if stdout.isatty() else 80,

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import termios
 from collections.abc import Callable, Sequence
 
 import pexpect
@@ -42,6 +44,101 @@ def test_head(process: Rdctl, format: str) -> None:
         )
     assert (code, err) == (141, "")
     assert out.count("\n") == 1
+
+
+def unblocked(descriptor: int) -> int:
+    """The end of a pipe as Node.js and some terminals leave it: it never waits."""
+    os.set_blocking(descriptor, False)
+    return descriptor
+
+
+def held(pipe: int) -> int:
+    """How many bytes are in a pipe."""
+    return int.from_bytes(fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)), sys.byteorder)
+
+
+def all_of(pipe: int) -> bytes:
+    """What comes from a pipe whose reader begins when it is full."""
+    wait_until(lambda: held(pipe) > 60_000)
+    with open(pipe, "rb") as reader:
+        return reader.read()
+
+
+@pytest.mark.parametrize("format", ["table", "json", "csv", "ndjson"])
+@pytest.mark.parametrize("env", [{}, {"PYTHONUNBUFFERED": "1"}])
+def test_a_stdout_that_never_waits_gets_everything(
+    process: Rdctl, format: str, env: dict[str, str]
+) -> None:
+    with FaultServer([inventory(DEVICES)] * 2) as server:
+        words = ("--rapiddisk-url", server.url, "rapiddisk", "list", "-o", format)
+        _, whole, _ = process(*words)
+        reader, writer = os.pipe()
+        with process.start(*words, stdout=unblocked(writer), env=env) as slow:
+            os.close(writer)
+            out = all_of(reader)
+            assert slow.stderr is not None
+            assert (slow.stderr.read(), slow.wait(SECONDS)) == (b"", 0)
+    assert out.decode() == whole
+
+
+def test_a_stderr_that_never_waits_gets_everything(process: Rdctl) -> None:
+    names = [f"{number:0>200}" for number in range(500)]
+    words = ("-c", "sandbox", "oio", "container", "create", "-", "--trace", "-q")
+    reader, writer = os.pipe()
+    with process.start(*words, stderr=unblocked(writer)) as slow:
+        os.close(writer)
+        assert slow.stdin is not None
+        slow.stdin.write("\n".join(names).encode())
+        slow.stdin.close()
+        err = all_of(reader).decode()
+    assert [name for name in names if name not in err] == []
+
+
+@pytest.mark.parametrize(
+    ("words", "parts", "shown"),
+    [
+        (
+            "container create - -o name",
+            [b"a\nphotos-of-", b"2024\nb", b"\n"],
+            b"a\nphotos-of-2024\nb\n",
+        ),
+        (
+            "content spare photos index.txt --policy SINGLE --body - --query length(@)",
+            [
+                b'{"notin": [], "broken": [{"url": "http://127.0.0.1:16013/',
+                b'AB", "pos": "0",',
+                b'"size": 1, "hash": "AB"}]}',
+            ],
+            b"1\n",
+        ),
+    ],
+)
+def test_a_stdin_that_never_waits_is_read_to_its_end(
+    process: Rdctl, words: str, parts: list[bytes], shown: bytes
+) -> None:
+    reader, writer = os.pipe()
+    argv = ("-c", "sandbox", "oio", *words.split())
+    with process.start(*argv, stdin=unblocked(reader)) as slow:
+        for part in parts:
+            os.write(writer, part)
+            wait_until(lambda: held(reader) == 0)
+        os.close(writer)
+        assert slow.stdout is not None
+        assert slow.stdout.read() == shown
+    os.close(reader)
+
+
+def test_who_waits_for_a_reader_can_be_interrupted(process: Rdctl) -> None:
+    with FaultServer([inventory(DEVICES)]) as server:
+        words = ("--rapiddisk-url", server.url, "rapiddisk", "list", "--json")
+        reader, writer = os.pipe()
+        with process.start(*words, stdout=unblocked(writer)) as slow:
+            os.close(writer)
+            wait_until(lambda: held(reader) > 60_000)
+            slow.send_signal(signal.SIGINT)
+            with open(reader, "rb") as rest:
+                rest.read()
+            assert slow.wait(SECONDS) == 130
 
 
 @pytest.mark.parametrize(

@@ -222,14 +222,14 @@ class Downloads(Transfers):
         """An empty object that stands for a folder."""
         folders = _parts(where, name)
         path = os.path.join(where.path, *folders, "")
-        new = not os.path.isdir(path)
+        evidence = ALREADY if os.path.isdir(path) else PROVEN
         try:
             self._effects.do(
                 effects.make_folder(where.path, folders, what=f"get {place.shown}"), None
             )
         except OSError as error:
             raise file_fault(error, path) from error
-        return self._done("get", place.name, new, {"size": 0, "file": path}, "received")
+        return self._done("get", place.name, evidence, {"size": 0, "file": path}, "received")
 
     def _free(self, target: Target, taken: bool) -> None:
         """Raise where no file may be made."""
