@@ -28,6 +28,10 @@ def start() -> None:
     if sys.argv[1:] == ["--version"]:
         _show_version()
         return
+    if sys.getfilesystemencoding() != "utf-8" and sys.executable and "utf8" not in sys._xoptions:
+        # In a locale of 8 bits Python takes names for other characters than their bytes are in
+        # UTF-8, and nothing but a start in its UTF-8 mode keeps it from that.
+        os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     import gc
 
     # Starting makes only what stays; `cli.command` turns it on again before the work.

@@ -6,11 +6,13 @@ import fcntl
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import termios
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import pexpect
 import pytest
@@ -18,6 +20,7 @@ import pytest
 from tests.cli.processes import SECONDS, Rdctl, process, wait_until
 from tests.cli.replies import counters, inventory, resources, success, targets
 from tests.fakes.faults import Behaviour, FaultServer, silent
+from tests.fakes.sds import Sds
 
 __all__ = ["process"]
 
@@ -200,6 +203,52 @@ def test_names_in_any_locale(process: Rdctl, locale: str) -> None:
     assert code == 2
     assert json.loads(out)["error"]["target"] == "café\udcff"
     assert "is not the name of a volume" in err
+
+
+@pytest.fixture(scope="session")
+def latin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """A locale of 8 bits, in which Python takes every byte for a character of its own."""
+    folder = tmp_path_factory.mktemp("locales")
+    name = "de_DE.ISO-8859-1"
+    made = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(folder / name)]
+    env = {"LOCPATH": str(folder), "LC_ALL": name}
+    ask = [sys.executable, "-c", "import sys; print(sys.getfilesystemencoding())"]
+    if shutil.which("localedef") is not None:
+        subprocess.run(made, capture_output=True, check=False)
+    if b"8859" not in subprocess.run(ask, env=env, capture_output=True, check=True).stdout:
+        pytest.skip("no locale of 8 bits can be made here")
+    return env
+
+
+@pytest.mark.parametrize("python", [(), ("-B", "-W", "ignore")])
+def test_names_are_their_bytes_in_a_locale_of_8_bits(
+    process: Rdctl, latin: dict[str, str], tmp_path: Path, python: tuple[str, ...]
+) -> None:
+    process.argv = (sys.executable, *python, "-m", "rdctl")
+    name = "größe\udcff.txt"
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / name).write_bytes(b"data")
+    with Sds() as sds:
+        where = (
+            "--oio-url",
+            sds.url,
+            "--namespace",
+            "OPENIO",
+            "--account",
+            "ACCT",
+            "oio",
+            "content",
+        )
+        put = (*where, "put", "docs", str(tmp_path / "tree"), "--recursive")
+        code, out, err = process(*put, env=latin)
+        assert (code, err) == (0, "")
+        assert out.startswith("größe\\xff.txt stored (4, ")
+        assert list(sds.objects) == [name]
+        get = (*where, "get", "docs", os.fsencode(name), "--to", "-")
+        assert process(*get, env=latin) == (0, "data", "")
+        got = (*where, "get", "docs", os.fsencode(name), "--to", str(tmp_path / "got") + "/")
+        assert process(*got, env=latin)[0] == 0
+    assert os.listdir(tmp_path / "got") == [name]
 
 
 # Signals -----------------------------------------------------------------------------------------
