@@ -25,28 +25,58 @@ def owner(proxy: Proxy, place: Place) -> Place:
     return place._replace(account=shown.account, reference=shown.container)
 
 
-def named(proxy: Proxy, place: Place) -> Place:
-    """The content of that id, with its path. It still goes by its id: its version may be old."""
-    try:
-        return place._replace(path=_shown(proxy, place).path)
-    except RdctlError as error:
-        if error.facts.get("remote_status") != _DRAINED:
-            raise
+def by_id(proxy: Proxy, place: Place) -> Place:
+    """The content of that id, with its path for people to be told."""
+    shown = _unless_drained(proxy, place)
+    return place if shown is None else place._replace(path=shown.path)
+
+
+def by_version(proxy: Proxy, place: Place) -> Place:
+    """The same, with its version where it is not the latest: a server that is not told that puts
+    a delete marker below the latest, where it changes nothing."""
+    shown = _unless_drained(proxy, place)
+    if shown is None:
         return place
+    return place._replace(path=shown.path, version=_version(proxy, place, shown))
 
 
 def by_path(proxy: Proxy, place: Place) -> Place:
-    """The content of that id by its path; with a version only where it is not the latest, since
-    3.3 does not find every version by its number."""
+    """The content of that id by its path, with its version where it is not the latest."""
     shown = _shown(proxy, place)
-    found = place._replace(path=shown.path, content_id=None, version=None)
+    version = _version(proxy, place, shown)
+    return place._replace(path=shown.path, content_id=None, version=version)
+
+
+# How a content of which the id was typed is sent where it is changed.
+SENT_BY = {"id": by_id, "version": by_version, "path": by_path}
+
+
+def _version(proxy: Proxy, place: Place, shown: Content) -> str | None:
+    """The version to send: none for the latest, since 3.3 does not find each by its number, and a
+    container without versions refuses any."""
+    if place.version is not None:
+        return place.version
     try:
-        latest = _shown(proxy, found).content_id == shown.content_id
+        latest = _shown(proxy, place._replace(path=shown.path, content_id=None))
     except RdctlError as error:
-        if error.code is not Code.NOT_FOUND:
+        # The latest is a delete marker, or has no data.
+        if error.code is not Code.NOT_FOUND and not _drained(error):
             raise
-        latest = False
-    return found if latest else found._replace(version=str(shown.version))
+        return str(shown.version)
+    return None if latest.content_id == shown.content_id else str(shown.version)
+
+
+def _drained(error: RdctlError) -> bool:
+    return error.facts.get("remote_status") == _DRAINED
+
+
+def _unless_drained(proxy: Proxy, place: Place) -> Content | None:
+    try:
+        return _shown(proxy, place)
+    except RdctlError as error:
+        if not _drained(error):
+            raise
+        return None
 
 
 def _shown(proxy: Proxy, place: Place) -> Content:

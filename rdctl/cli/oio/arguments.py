@@ -86,7 +86,7 @@ def target(
     new: bool = False,
     whole: bool = False,
     reads: bool = False,
-    by_path: bool = False,
+    sent_by: str = "id",
 ) -> Callable[[Function], Function]:
     """The arguments that say what a command is about; the function gets a Place (a list of them
     with `several`), and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. None
@@ -94,9 +94,9 @@ def target(
 
     `--cid` stands in place of the container or reference, `--content-id` in place of the path, but
     for what is `new`: that has no id yet. What changes something is told by its names, which are
-    asked for; what only `reads` goes by its id. `by_path`: the server takes no id of a content.
-    `whole`: without a path it is about the container. In `FILE...` a `-` is no list of names. The
-    names are one list to click, since which of them are there depends on these options.
+    asked for; what only `reads` goes by its id. `sent_by`: how a content of which the id was typed
+    is sent. `whole`: without a path it is about the container. In `FILE...` a `-` is no list of
+    names. The names are one list to click, since which of them are there depends on these options.
     """
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
     usage = usage.replace("PATH...", "[PATH...]") if whole else usage
@@ -113,7 +113,7 @@ def target(
             values = _rest(context, site, given, rest, ids)
             if not reads:
                 needed = kind in ("container", "content")
-                places = site.oio.named(places, by_path=by_path, needed=needed)
+                places = site.oio.named(places, sent_by=sent_by, needed=needed)
             site.oio.about(places)
             return function(site, places if several else places[0], *values, **options)
 

@@ -75,12 +75,12 @@ def show(site: Site, places: list[Place]) -> Listing:
         " | rdctl -c sandbox oio content delete photos - --dry-run",
     ],
 )
-@target("content", several=True)
+@target("content", several=True, sent_by="version")
 def delete(site: Site, places: list[Place]) -> Report:
     """Delete contents.
 
     Asks first. Where versions are kept, the latest gets a delete marker and older ones stay;
-    --content-version deletes one version for good."""
+    --content-version, or the --content-id of an older one, deletes one version for good."""
     return site.oio.contents.delete(places)
 
 
@@ -177,7 +177,7 @@ def spare_chunks(site: Site, place: Place, policy: str, body: Any) -> Listing:
         "rdctl -c sandbox oio content copy photos index.txt 'a copy' --dry-run",
     ],
 )
-@target("content", rest="TARGET", by_path=True)
+@target("content", rest="TARGET", sent_by="path")
 def copy(site: Site, place: Place, target: str) -> Report:
     """Give a content a second name.
 

@@ -55,7 +55,7 @@ def properties_verbs(
             f"{here} set-properties {example} color=blue --replace-all --dry-run",
         ],
     )
-    @target(kind, rest="[KEY=VALUE...]", by_path=True)
+    @target(kind, rest="[KEY=VALUE...]", sent_by="path")
     @click.option("--replace-all", is_flag=True, help="Drop all other properties; asks first.")
     @(SYSTEM if system else _none)
     @adds

@@ -90,14 +90,14 @@ class OpenIO(Acts):
         return [Place(account, reference) for reference in references]
 
     def named(
-        self, places: Sequence[Place], *, by_path: bool = False, needed: bool = True
+        self, places: Sequence[Place], *, sent_by: str = "id", needed: bool = True
     ) -> list[Place]:
-        """These places with names in place of their ids; those with a `cid` are all of that one.
-        `by_path`: contents go by their paths. Not `needed`: what has no container keeps its id."""
+        """These places with names beside their ids; those with a `cid` are all of that one.
+        `sent_by`: as in `ids`. Not `needed`: what has no container is left with its id."""
         cid = places[0].cid if places else None
         if cid is not None and len(cid) == CID_DIGITS:  # not the prefix of a base
             places = self._owned(places, needed)
-        find = ids.by_path if by_path else ids.named
+        find = ids.SENT_BY[sent_by]
         return [find(self._proxy, place) if place.content_id else place for place in places]
 
     def _owned(self, places: Sequence[Place], needed: bool) -> Sequence[Place]:

@@ -142,7 +142,7 @@ CASES = (
     ),
     By(
         "content delete --cid {cid} --content-id {id}",
-        (OWNER, TITLE, f"content/delete?{NAMES}&content={{id}}"),
+        (OWNER, TITLE, PATH, f"content/delete?{NAMES}&content={{id}}"),
         "index.txt",
     ),
     By(
@@ -356,21 +356,28 @@ def test_a_reference_without_a_container_keeps_its_id(wire: Oio) -> None:
     ]
 
 
-def test_an_older_version_by_its_id(wire: Oio) -> None:
-    """The latest is named by its path alone, any other with its version."""
+def versions(wire: Oio) -> list[int]:
+    """Those of the content `a` of `v`, with the ids AA and BB."""
     wire.ok("container", "create", "v", "--system", "sys.m2.policy.version=-1", "--yes")
-    for id, length in (("AA", "5B"), ("BB", "10B")):
-        chunks = [chunk(id)] if length == "5B" else CHUNKS
+    made = []
+    for id, length, chunks in (("AA", "5B", [chunk("one")]), ("BB", "10B", CHUNKS)):
         words = ("content", "create", "v", "a", "--chunks", "-", "--length", length)
         wire.ok(*words, "--content-id", id, body=chunks)
-    shown = wire.ok("content", "show", "v", "--content-id", "AA", "--json").json["items"][0]
+        shown = wire.ok("content", "show", "v", "--content-id", id, "--json").json["items"][0]
+        made.append(shown["version"])
     wire.sent.clear()
+    return made
+
+
+def test_an_older_version_by_its_id(wire: Oio) -> None:
+    """The latest is named by its path alone, any other with its version."""
+    old, _ = versions(wire)
     wire.ok("content", "set-properties", "v", "--content-id", "AA", "k=old")
     wire.ok("content", "set-properties", "v", "--content-id", "BB", "k=new")
     a = "acct=sandbox&ref=v&path=a"
     sent = [line for line in asked(wire) if "set_properties" in line]
     assert sent == [
-        f"content/set_properties?{a}&version={shown['version']}",
+        f"content/set_properties?{a}&version={old}",
         f"content/set_properties?{a}",
     ]
     for id, value in (("AA", "old"), ("BB", "new")):
@@ -379,6 +386,18 @@ def test_an_older_version_by_its_id(wire: Oio) -> None:
     ran = wire("content", "copy", "v", "--content-id", "AA", "b")
     assert ran.code == 11
     assert "only the latest version can be copied" in ran.err
+
+
+def test_an_older_version_is_deleted_by_its_id(wire: Oio) -> None:
+    """For good, and the latest stays; the latest gets a delete marker as by its name."""
+    old, new = versions(wire)
+    wire.ok("content", "delete", "v", "--content-id", "AA", "--yes")
+    sent = [line for line in asked(wire) if "content/delete" in line]
+    assert sent == [f"content/delete?acct=sandbox&ref=v&content=AA&version={old}"]
+    listed = ("container", "list", "v", "--all-versions", "--json")
+    assert [row["version"] for row in wire.ok(*listed).json["items"]] == [new]
+    wire.ok("content", "delete", "v", "--content-id", "BB", "--yes")
+    assert [row["deleted"] for row in wire.ok(*listed).json["items"]] == [True, False]
 
 
 def test_a_drained_content_is_deleted_by_its_id(wire: Oio, ids: dict[str, str]) -> None:
