@@ -336,7 +336,10 @@ def environment() -> list[Section]:
                 " says nothing. `rdctl context show` tells where each setting comes from.",
             ],
         ),
-        Section("Other variables", [Terms(_OTHER_VARIABLES)]),
+        Section(
+            "Other variables",
+            [Terms(_OTHER_VARIABLES), "A variable that is empty counts as not set."],
+        ),
         Section(
             "What has no variable",
             [
