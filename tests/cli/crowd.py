@@ -74,10 +74,15 @@ class Crowd:
             status, message = self.refused[names[0]]
             return answer(404, {"status": status, "message": message})
         if route == "container/create":
-            return answer(201, {})
+            return empty(201)
         if route == "container/show":
             return answer(200, {"properties": {}}, {SYSTEM_HEADER + "user-name": names[0]})
-        return answer(200, {})
+        return empty(204)
+
+
+def empty(status: int) -> bytes:
+    """A reply that has nothing else to say."""
+    return f"HTTP/1.1 {status} Done\r\nConnection: close\r\nContent-Length: 0\r\n\r\n".encode()
 
 
 def answer(status: int, value: Any, headers: Mapping[str, str] | None = None) -> bytes:
