@@ -138,7 +138,8 @@ class Site:
             )
         from rdctl.rapiddisk.rest import Rest
 
-        return Rest(self._transport(url, self._access("rapiddisk"), one_at_a_time=True), self.warn)
+        transport = self._transport(url, self._access("rapiddisk"), one_at_a_time=True)
+        return Rest(transport, self.warn, self._unread)
 
     @property
     def oio(self) -> OpenIO:

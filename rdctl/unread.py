@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 from rdctl.units import escape
@@ -41,6 +41,12 @@ class Unread:
             else:
                 self._values[noun, field] += 1
 
+    def take(self, other: Unread) -> None:
+        """Count what another one has as well."""
+        with self._lock:
+            self._values += other._values
+            self._rows += other._rows
+
     @contextmanager
     def collecting(self) -> Iterator[None]:
         """What this thread notes within belongs here."""
@@ -53,14 +59,28 @@ class Unread:
     @property
     def words(self) -> str | None:
         """`unreadable values shown as null: size (3 objects); skipped: 1 object`; None: nothing."""
-        values = [
+        said = []
+        if self._values:
+            said.append(f"unreadable values shown as null: {', '.join(self._fields)}")
+        if self._rows:
+            said.append(f"skipped: {', '.join(self._things)}")
+        return "; ".join(said) or None
+
+    @property
+    def names(self) -> str:
+        """`size (3 objects), 1 unreadable object`; empty: nothing."""
+        return ", ".join([*self._fields, *self._things])
+
+    @property
+    def _fields(self) -> list[str]:
+        return [
             f"{escape(field)} ({_counted(count, noun)})"
             for (noun, field), count in self._values.items()
         ]
-        rows = [_counted(count, f"unreadable {noun}") for noun, count in self._rows.items()]
-        said = [f"unreadable values shown as null: {', '.join(values)}"] if values else []
-        said += [f"skipped: {', '.join(rows)}"] if rows else []
-        return "; ".join(said) or None
+
+    @property
+    def _things(self) -> list[str]:
+        return [_counted(count, f"unreadable {noun}") for noun, count in self._rows.items()]
 
 
 class _Current(threading.local):
@@ -85,18 +105,20 @@ def needed(name: str, read: Callable[[Any], T], value: Any) -> T:
 
 
 def spared(read: Callable[[Any], T], raw: Any, noun: str, *needs: Any) -> T:
-    """`read(raw)`, with null in place of each value of an object or array that makes it fail.
+    """`read(raw)`, without each value of an object that makes it fail; in an array it is None.
 
     `needs` are the keys of values without which it is nothing: raises when they cannot be read.
     """
     try:
-        return read(raw)
+        with _counted_if_read():
+            return read(raw)
     except MISSHAPEN:
         if not isinstance(raw, dict | list):
             raise
     keys = list(raw) if isinstance(raw, dict) else list(range(len(raw)))
-    read(_only(raw, needs))
-    bad = [key for key in keys if not _can(read, _only(raw, (*needs, key)))]
+    with Unread().collecting():
+        read(_only(raw, needs))
+        bad = [key for key in keys if not _can(read, _only(raw, (*needs, key)))]
     value = read(_only(raw, [key for key in keys if key not in bad]))
     for key in bad:
         note(noun, str(key))
@@ -106,10 +128,8 @@ def spared(read: Callable[[Any], T], raw: Any, noun: str, *needs: Any) -> T:
 def rows(read: Callable[[Any], T], entries: Sequence[Any], noun: str, *needs: Any) -> list[T]:
     """Each entry of a listing, as `spared` reads it; those that lack what they need are skipped.
     ValueError when all of them do: this is another kind of listing."""
-    try:
+    with suppress(*MISSHAPEN), _counted_if_read():
         return [read(entry) for entry in entries]
-    except MISSHAPEN:
-        pass
     found = []
     for entry in entries:
         try:
@@ -121,10 +141,20 @@ def rows(read: Callable[[Any], T], entries: Sequence[Any], noun: str, *needs: An
     return found
 
 
+@contextmanager
+def _counted_if_read() -> Iterator[None]:
+    """What is noted within counts only where nothing is raised."""
+    tried = Unread()
+    with tried.collecting():
+        yield
+    if _current.unread is not None:
+        _current.unread.take(tried)
+
+
 def _only(raw: Any, keys: Collection[Any]) -> Any:
-    """The object or array with null in place of all its other values."""
+    """The object without all its other values, the array with None in their place."""
     if isinstance(raw, dict):
-        return {key: value if key in keys else None for key, value in raw.items()}
+        return {key: value for key, value in raw.items() if key in keys}
     return [value if number in keys else None for number, value in enumerate(raw)]
 
 

@@ -450,20 +450,20 @@ def content(reply: Reply) -> Content:
 
 
 def _content(told: dict[str, Any]) -> Content:
-    deleted = told["deleted"]
+    deleted = told.get("deleted")
     return Content(
         container="",
-        path=told["name"] or "",
-        content_id=told["id"],
-        version=_number(told["version"]),
+        path=told.get("name") or "",
+        content_id=told.get("id"),
+        version=_number(told.get("version")),
         size=None,
-        hash=told["hash"] or None,
-        policy=told["policy"],
-        mime_type=told["mime-type"],
-        chunk_method=told["chunk-method"],
-        chunk_size=_number(told["chunk-size"]),
-        created=date(told["ctime"]),
-        modified=date(told["mtime"]),
+        hash=told.get("hash") or None,
+        policy=told.get("policy"),
+        mime_type=told.get("mime-type"),
+        chunk_method=told.get("chunk-method"),
+        chunk_size=_number(told.get("chunk-size")),
+        created=date(told.get("ctime")),
+        modified=date(told.get("mtime")),
         deleted=None if deleted is None else _true_or_false(deleted),
         properties=None,
         chunks=[],

@@ -47,7 +47,9 @@ class Backend(Protocol):
 
     def resources(self) -> Resources: ...
 
-    def inventory(self) -> Inventory: ...
+    def inventory(self, strict: bool = True) -> Inventory:
+        """All volumes and caches. Not `strict`, for those who only look: what cannot be read is
+        null."""
 
     def counters(self, cache: str) -> CacheCounters: ...
 

@@ -53,7 +53,7 @@ class Cache(NamedTuple):
     device: str
     volume: str | None
     source: str | None
-    policy: str
+    policy: str | None
     dirty: int | None = None
     writeback_seconds: int | None = None
     flush_on_suspend: str | None = None
@@ -218,8 +218,8 @@ class Disk(NamedTuple):
 
 
 class Resources(NamedTuple):
-    mem_total: int
-    mem_free: int
+    mem_total: int | None
+    mem_free: int | None
     mem_available: int | None
     disks: list[Disk]
 
@@ -310,7 +310,7 @@ def cache_name(text: str) -> str:
 _COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes": "num_write_req"}
 
 
-def stats_row(stats: CacheCounters, policy: str, keys: list[str]) -> dict[str, object]:
+def stats_row(stats: CacheCounters, policy: str | None, keys: list[str]) -> dict[str, object]:
     """The counters as a row with these keys, null where this kind of cache has none."""
     counters = stats.counters
     row: dict[str, object] = {key: counters.get(key) for key in keys}

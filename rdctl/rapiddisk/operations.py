@@ -84,7 +84,7 @@ class RapidDisk:
     def volumes(self, names: Sequence[str] | None) -> Listing:
         """All volumes, or those of these names; an unknown name is an error."""
         wanted = _distinct(volume_name(name) for name in names or ())
-        volumes = self._backend.inventory().volumes
+        volumes = self._backend.inventory(strict=False).volumes
         if names is not None:
             volumes = [_find(volumes, name, "volume") for name in wanted]
         return Listing(volumes, also=("unwritten",) if any(v.unwritten for v in volumes) else ())
@@ -116,7 +116,7 @@ class RapidDisk:
         )
 
     def caches(self) -> Listing:
-        caches = self._backend.inventory().caches
+        caches = self._backend.inventory(strict=False).caches
         known = any(cache.dirty is not None for cache in caches)
         return Listing(caches, also=("dirty", "writeback_seconds") if known else ())
 
@@ -124,7 +124,7 @@ class RapidDisk:
         """The counters of all caches, or of those of these names, as rows with these keys. One that
         goes meanwhile is left out, unless it was named."""
         wanted = _distinct(cache_name(name) for name in names or ())
-        caches = self._backend.inventory().caches
+        caches = self._backend.inventory(strict=False).caches
         if names is None:
             # Any mapping called rc... is listed; what is no cache's name is not sent.
             caches = [cache for cache in caches if is_cache_name(cache.device)]
@@ -887,11 +887,17 @@ class RapidDisk:
         """Volumes are thin and nothing else checks: one that fills up kills other processes."""
         resources = self._backend.resources()
         promised = sum(volume.size or 0 for volume in volumes)
-        if resources.mem_available is not None:
-            room = resources.mem_available
+        room = resources.mem_available
+        if room is not None:
             wanted = size - instead_of + promised - sum(v.usage or 0 for v in volumes)
         else:
             room, wanted = resources.mem_total, size - instead_of + promised
+        if room is None:
+            raise RdctlError(
+                Code.UNGUARDED,
+                "cannot tell how much memory the machine has",
+                hint="If it is enough: --overcommit",
+            )
         if wanted > room * (1 - _RESERVE):
             raise RdctlError(
                 Code.CONFLICT,

@@ -9,6 +9,7 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -32,6 +33,7 @@ from rdctl.rapiddisk.model import (
 )
 from rdctl.transport import READ_SECONDS, Reply, Transport
 from rdctl.units import defuse, escape, natural
+from rdctl.unread import MISSHAPEN, Unread, rows, spared
 
 _SOURCE = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 # It was seen to attach `rd-1`, which no kernel does.
@@ -77,9 +79,16 @@ class Rest(LocalOnly):
     ages = False
     users_seen: Sequence[str] = ("cache", "export")
 
-    def __init__(self, transport: Transport, warn: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        transport: Transport,
+        warn: Callable[[str], None],
+        unread: Unread | None = None,
+    ) -> None:
         self._transport = transport
         self._warn = warn
+        # Values that cannot be read.
+        self._unread = unread or Unread()
         self._version: str | None = None
 
     # --- facts --------------------------------------------------------------------------------
@@ -105,19 +114,17 @@ class Rest(LocalOnly):
         with self._shape():
             parts = _merged(body["resources"])
             memory = _merged(parts["memory"])
-            disks = [_disk(entry) for entry in _list(parts["volumes"])]
+            disks = rows(_disk, _list(parts["volumes"]), "disk", "device")
             disks.sort(key=lambda disk: natural(disk.device))
-            return Resources(
-                _integer(memory["mem_total"]), _integer(memory["mem_free"]), None, disks
-            )
+            return spared(_resources, memory, "machine")._replace(disks=disks)
 
-    def inventory(self) -> Inventory:
+    def inventory(self, strict: bool = True) -> Inventory:
         """GET /v1/listRapidDiskVolumes"""
         body = self._read("/v1/listRapidDiskVolumes")
-        with self._shape():
+        with self._shape(strict):
             parts = _merged(body["volumes"])
-            volumes = [_volume(entry) for entry in _list(parts["rapiddisk"])]
-            caches = [_cache(entry) for entry in _list(parts["rapiddisk_cache"])]
+            volumes = rows(_volume, _list(parts["rapiddisk"]), "volume", "device")
+            caches = rows(_cache, _list(parts["rapiddisk_cache"]), "cache", "device")
         if volumes and all(volume.size == 0 for volume in volumes) and self._is_debian():
             volumes = [volume._replace(size=None) for volume in volumes]
         volumes.sort(key=lambda volume: natural(volume.device))
@@ -130,21 +137,22 @@ class Rest(LocalOnly):
         with self._shape():
             counters = dict(_merged(_merged(body["statistics"])["cache_stats"]))
             device = _text(counters.pop("device"))
-            return CacheCounters(device, {key: _integer(n) for key, n in counters.items()})
+            return CacheCounters(device, spared(_counters, counters, "cache"))
 
-    def targets(self) -> list[Target]:
+    def targets(self, strict: bool = False) -> list[Target]:
         """GET /v1/listAllNVMeTargets: fragile, 9.2.0 dies of a long device path; sent once."""
         body = self._read("/v1/listAllNVMeTargets", repeatable=False)
-        with self._shape():
+        with self._shape(strict):
             parts = _merged(body["targets"])
-            targets = [_target(entry, parts) for entry in _list(parts["nvmet_targets"])]
+            read = partial(_target, parts)
+            targets = rows(read, _list(parts["nvmet_targets"]), "target", "nqn")
         return sorted(targets, key=lambda target: (natural(target.nqn), target.namespace))
 
     def guarded_targets(self) -> list[Target] | None:
         """None from a daemon that has no such request, or says that its machine exports nothing
         that it could see."""
         try:
-            return self.targets()
+            return self.targets(strict=True)
         except RdctlError as error:
             if error.code is Code.MODULE_MISSING:
                 return None
@@ -172,7 +180,7 @@ class Rest(LocalOnly):
         body = self._read("/v1/listAllNVMePorts")
         with self._shape():
             parts = _merged(body["targets"])
-            ports = list(map(_port, _list(parts["nvmet_ports"])))
+            ports = rows(_port, _list(parts["nvmet_ports"]), "port", "port")
         return sorted(ports, key=lambda port: port.port)
 
     def high_water(self, volume: str) -> int | None:
@@ -365,16 +373,25 @@ class Rest(LocalOnly):
         )
 
     @contextmanager
-    def _shape(self) -> Iterator[None]:
+    def _shape(self, strict: bool = False) -> Iterator[None]:
+        """What is read within must be a reply of its request; `strict`: every value of it, since a
+        guard looks at it."""
+        unread = Unread()
         try:
-            yield
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            with unread.collecting():
+                yield
+        except MISSHAPEN as error:
             raise RdctlError(
                 Code.BAD_REPLY,
                 f"{self._transport.url} does not answer as a rapiddiskd does: its JSON lacks what"
                 f" it should hold ({defuse(str(error)[:60])})",
                 hint="Is this the port of rapiddiskd (9118)?",
             ) from error
+        if strict and unread.names:
+            url = self._transport.url
+            message = f"{url}: unreadable value in its reply: {unread.names}"
+            raise RdctlError(Code.BAD_REPLY, message)
+        self._unread.take(unread)
 
     def _is_debian(self) -> bool:
         """Whether this is Debian's 9.0.0, whose listings hold nothing that is read from sysfs."""
@@ -458,12 +475,17 @@ def _known(value: Any) -> str | None:
     return None if _text(value) in ("", "UNDEFINED", "UNAVAILABLE", "(null)") else value
 
 
+def _optional(entry: dict[str, Any], key: str) -> int | None:
+    return _integer(entry[key]) if key in entry else None
+
+
 def _volume(entry: dict[str, Any]) -> Volume:
+    size = _optional(entry, "size")
     # Below 9 there are neither usage nor status.
     return Volume(
         _text(entry["device"]),
-        _integer(entry["size"]) % (1 << 64),
-        _integer(entry["usage"]) if "usage" in entry else None,
+        None if size is None else size % (1 << 64),
+        _optional(entry, "usage"),
         {"locked": True, "unlocked": False}.get(_text(entry.get("status", ""))),
     )
 
@@ -471,14 +493,23 @@ def _volume(entry: dict[str, Any]) -> Volume:
 def _cache(entry: dict[str, Any]) -> Cache:
     return Cache(
         _text(entry["device"]),
-        _known(entry["cache"]),
-        _known(entry["source"]),
-        _text(entry["mode"]),
+        _known(entry.get("cache", "")),
+        _known(entry.get("source", "")),
+        _text(entry["mode"]) if "mode" in entry else None,
     )
 
 
+def _resources(memory: dict[str, Any]) -> Resources:
+    return Resources(_optional(memory, "mem_total"), _optional(memory, "mem_free"), None, [])
+
+
+def _counters(counters: dict[str, Any]) -> dict[str, int]:
+    return {key: _integer(number) for key, number in counters.items()}
+
+
 def _disk(entry: dict[str, Any]) -> Disk:
-    vendor, model, size = entry["vendor"], entry["model"], _integer(entry["size"])
+    vendor, model = entry.get("vendor", ""), entry.get("model", "")
+    size = _optional(entry, "size")
     # Debian's 9.0.0 reads nothing from sysfs: its zero is no size.
     unread = size == 0 and vendor == "" and model == ""
     return Disk(_text(entry["device"]), None if unread else size, _known(vendor), _known(model))
@@ -487,23 +518,29 @@ def _disk(entry: dict[str, Any]) -> Disk:
 def _port(entry: dict[str, Any]) -> Port:
     """The wire has no service."""
     number = _integer(entry["port"])
-    return Port(number, _known(entry["protocol"]), _known(entry["address"]), None)
+    transport, address = _known(entry.get("protocol", "")), _known(entry.get("address", ""))
+    return Port(number, transport, address, None)
 
 
-def _target(entry: dict[str, Any], parts: dict[str, Any]) -> Target:
-    nqn, device = _text(entry["nqn"]), _text(entry["device"])
+def _target(parts: dict[str, Any], entry: dict[str, Any]) -> Target:
+    nqn, device = _text(entry["nqn"]), _text(entry.get("device", ""))
+    enabled = None
+    if entry.get("device") != "" and "enabled" in entry:
+        enabled = {"true": True, "false": False}[entry["enabled"]]
     if "nvmet_ports" not in parts:
-        ports = _list(entry["assigned_ports"])
-        hosts = [_text(host["host"]) for host in _list(entry["allowed_hosts"])]
+        ports = _list(entry.get("assigned_ports", []))
+        hosts = None
+        if "allowed_hosts" in entry:
+            hosts = [_text(host["host"]) for host in _list(entry["allowed_hosts"])]
     else:
         # 8.x and 9.0.0: one list of all pairs of port and subsystem, and no hosts.
         ports = [port for port in _list(parts["nvmet_ports"]) if _text(port["nqn"]) == nqn]
         hosts = None
     return Target(
         nqn,
-        _integer(entry["namespace"]),
+        _optional(entry, "namespace"),
         _known(device),
-        None if device == "" else {"true": True, "false": False}[entry["enabled"]],
+        enabled if device else None,
         False if hosts else None,
         hosts,
         sorted(map(_port, ports), key=lambda port: port.port),

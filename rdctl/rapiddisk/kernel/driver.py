@@ -162,7 +162,7 @@ class Kernel:
             self._sysfs.disks(),
         )
 
-    def inventory(self) -> Inventory:
+    def inventory(self, strict: bool = True) -> Inventory:
         """/sys/kernel/rapiddisk/devices, /sys/block"""
         self._ready()
         caches = [self._measured(cache) for cache in self._caches()]
