@@ -104,8 +104,8 @@ def needed(name: str, read: Callable[[Any], T], value: Any) -> T:
         raise Misread(name) from error
 
 
-def spared(read: Callable[[Any], T], raw: Any, noun: str, *needs: Any) -> T:
-    """`read(raw)`, without each value of an object that makes it fail; in an array it is None.
+def spared(read: Callable[[Any], T], raw: Any, noun: str, *needs: str) -> T:
+    """`read(raw)`, without each value of an object that makes it fail.
 
     `needs` are the keys of values without which it is nothing: raises when they cannot be read.
     """
@@ -113,19 +113,18 @@ def spared(read: Callable[[Any], T], raw: Any, noun: str, *needs: Any) -> T:
         with _counted_if_read():
             return read(raw)
     except MISSHAPEN:
-        if not isinstance(raw, dict | list):
+        if not isinstance(raw, dict):
             raise
-    keys = list(raw) if isinstance(raw, dict) else list(range(len(raw)))
     with Unread().collecting():
         read(_only(raw, needs))
-        bad = [key for key in keys if not _can(read, _only(raw, (*needs, key)))]
-    value = read(_only(raw, [key for key in keys if key not in bad]))
+        bad = [key for key in raw if not _can(read, _only(raw, (*needs, key)))]
+    value = read(_only(raw, [key for key in raw if key not in bad]))
     for key in bad:
-        note(noun, str(key))
+        note(noun, key)
     return value
 
 
-def rows(read: Callable[[Any], T], entries: Sequence[Any], noun: str, *needs: Any) -> list[T]:
+def rows(read: Callable[[Any], T], entries: Sequence[Any], noun: str, *needs: str) -> list[T]:
     """Each entry of a listing, as `spared` reads it; those that lack what they need are skipped.
     ValueError when all of them do: this is another kind of listing."""
     with suppress(*MISSHAPEN), _counted_if_read():
@@ -151,11 +150,8 @@ def _counted_if_read() -> Iterator[None]:
         _current.unread.take(tried)
 
 
-def _only(raw: Any, keys: Collection[Any]) -> Any:
-    """The object without all its other values, the array with None in their place."""
-    if isinstance(raw, dict):
-        return {key: value for key, value in raw.items() if key in keys}
-    return [value if number in keys else None for number, value in enumerate(raw)]
+def _only(raw: dict[str, Any], keys: Collection[str]) -> dict[str, Any]:
+    return {key: value for key, value in raw.items() if key in keys}
 
 
 def _can(read: Callable[[Any], object], raw: Any) -> bool:

@@ -256,8 +256,8 @@ def output() -> list[Section]:
             "Nulls and names",
             [
                 "Every mode gives the same keys in the same order. What a server does not report is"
-                " null, never 0 or an empty text; below, each key says when. Sizes are whole"
-                " bytes.",
+                " null, never 0 or an empty text; below, each key says when. A value that cannot"
+                " be read is null too, and a warning says so. Sizes are whole bytes.",
                 "A name that is not UTF-8 is escaped, and name_hex stands beside it. -o name"
                 " without -0 does not print a name with a line end in it: it is named on standard"
                 " error, with exit code 9.",

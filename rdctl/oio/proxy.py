@@ -21,6 +21,13 @@ from rdctl.units import defuse, escape, raw_bytes
 from rdctl.unread import MISSHAPEN, Misread, Unread
 
 NO_HANDLER = "No handler found"
+# What HTTP says at services that speak it themselves.
+_OWN_ERRORS = {
+    404: Code.NOT_FOUND,
+    502: Code.UNAVAILABLE,
+    503: Code.UNAVAILABLE,
+    504: Code.TIMEOUT,
+}
 
 
 class Proxy:
@@ -421,7 +428,7 @@ class Proxy:
         if _is_page(reply):
             raise self._strange(reply, service.url, kind)
         # Their errors are plain text.
-        code = Code.NOT_FOUND if reply.status == 404 else Code.FAILED
+        code = _OWN_ERRORS.get(reply.status, Code.FAILED)
         missing = name if code is Code.NOT_FOUND and self.suggests else None
         said = defuse(reply.text.strip()) or reply.reason
         raise RdctlError(

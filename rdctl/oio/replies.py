@@ -594,17 +594,26 @@ def _account(body: Any) -> Account:
 
 
 def account_containers(reply: Reply) -> list[AccountContainer]:
-    return rows(_account_container, _array(reply.json()["listing"]), "container", 0)
+    listing = [_listed(row) for row in _array(reply.json()["listing"])]
+    return rows(_account_container, listing, "container", "name")
+
+
+_LISTED = ("name", "objects", "bytes", "is_prefix", "mtime")
+
+
+def _listed(row: Any) -> Any:
+    """A row by the names of its columns; what is no row as it is."""
+    sound = isinstance(row, list) and len(row) == len(_LISTED)
+    return dict(zip(_LISTED, row, strict=True)) if sound else row
 
 
 def _account_container(row: Any) -> AccountContainer:
-    name, objects, size, is_prefix, modified = _array(row)
     return AccountContainer(
-        _text(name),
-        "prefix" if _number(is_prefix) else "container",
-        _number(objects),
-        _number(size),
-        date(modified),
+        _text(row["name"]),
+        "prefix" if _number(row.get("is_prefix")) else "container",
+        _number(row.get("objects")),
+        _number(row.get("bytes")),
+        date(row.get("mtime")),
     )
 
 
