@@ -120,11 +120,11 @@ def test_a_name_twice(call: Call, crowd: Crowd) -> None:
 
 def test_nothing_on_standard_input(process: Rdctl, crowd: Crowd) -> None:
     words = (*crowd.where, "oio", "container", "create", "-", "--json")
-    for redirection in ("</dev/null", "<&-"):
+    code, out, err = process.shell('"$@" </dev/null', *words)
+    assert (code, json.loads(out)["results"], err) == (0, [], "")
+    for redirection in ("0>/dev/null", "<&-"):
         code, out, err = process.shell(f'"$@" {redirection}', *words)
-        assert (code, json.loads(out)["results"], err) == (0, [], "")
-    code, out, err = process.shell('"$@" 0>/dev/null', *words)
-    assert (code, json.loads(out)["error"]["code"]) == (2, "usage")
+        assert (code, json.loads(out)["error"]["code"]) == (2, "usage")
     assert crowd.requests == []
 
 

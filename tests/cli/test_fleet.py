@@ -437,7 +437,8 @@ def test_rows_of_a_context_go_back_to_it(rdctl: Program, crowds: dict[str, Crowd
     words = "oio container destroy - --ndjson --yes --json"
     ran = rdctl("-c", "a", *words.split(), stdin=OF_TWO.splitlines()[0])
     assert (ran.code, ran.json["results"][0]["line"]) == (0, 1)
-    assert [one.names for one in crowds.values()] == [["x"], [], []]
+    # Looked at, and destroyed.
+    assert [one.names for one in crowds.values()] == [["x", "x"], [], []]
 
 
 def test_rows_of_several_contexts_go_each_to_its_own(

@@ -173,7 +173,7 @@ def twins(tmp_path: Path) -> Iterator[tuple[System, System]]:
 
 
 ODD = "it's\n @ ☃\u202e 100%"
-PROPERTIES = ('it\'s "quoted"=$HOME\n\\', "@=@/etc/passwd", "empty=", "☃=\u202e")
+PROPERTIES = ('it\'s "quoted"=$HOME\n\\', "@=@/etc/passwd", "blank= ", "☃=\u202e")
 COMMANDS: dict[str, tuple[tuple[str, ...], bytes, tuple[str, ...]]] = {
     "create a volume": (
         ("rapiddisk", "create", "64M", "--count", "2"),

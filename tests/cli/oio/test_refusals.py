@@ -42,8 +42,8 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
     (7, "admin/status", "admin status photos", 7, (STUCK,)),
     (
         7,
-        "forward/handlers",
-        "service handlers 127.0.0.1:16010",
+        "forward/stats",
+        "service stats 127.0.0.1:16010",
         7,
         ("Is this the address of an OpenIO service? See: rdctl oio conscience list",),
     ),

@@ -501,7 +501,7 @@ def test_replicas_that_are_away(rdctl: Program, replicas: tuple[str, ...], code:
 
 def test_what_only_an_old_proxy_can_do(rdctl: Program) -> None:
     handlers = reply(200, b"REQ_PING\nREQ_STATS\n", OLD)
-    with FaultServer([handlers]) as server:
+    with FaultServer([*[reply(200, b"[]", OLD)] * 3, handlers]) as server:
         ran = at(rdctl, server, "service", "handlers", META2, "-o", "name")
     assert (ran.code, ran.out) == (0, "REQ_PING\nREQ_STATS\n")
     with FaultServer([reply(204, headers=OLD)]) as server:
