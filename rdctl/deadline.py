@@ -181,6 +181,13 @@ class _Response(http.client.HTTPResponse):
 
 class _Connecting(urllib3.connection.HTTPConnection):
     response_class = _Response
+    # Whether the server was asked to close it.
+    last = False
+
+    def putheader(self, header: str, *values: Any) -> None:  # type: ignore[override]
+        if header == "Connection":
+            self.last = values == ("close",)
+        super().putheader(header, *values)
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that answers. urllib3 gives each address of a host all the
@@ -217,11 +224,21 @@ class _HTTPSConnection(_Connecting, urllib3.connection.HTTPSConnection):
         self.sock = _Socket(self.sock)
 
 
-class _HTTPPool(urllib3.HTTPConnectionPool):
+class _Pool(urllib3.HTTPConnectionPool):
+    """Gives no connection to another request that the server was asked to close: it may leave that
+    out of its headers, and close all the same. What is sent there next would be lost."""
+
+    def _put_conn(self, conn: Any) -> None:
+        if conn is not None and conn.last:
+            conn.close()
+        super()._put_conn(conn)
+
+
+class _HTTPPool(_Pool):
     ConnectionCls = _HTTPConnection
 
 
-class _HTTPSPool(urllib3.HTTPSConnectionPool):
+class _HTTPSPool(_Pool, urllib3.HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 

@@ -370,10 +370,6 @@ class Transport:
     ) -> Reply:
         started = time.perf_counter() - response.elapsed.total_seconds()
         status, raw = response.status_code, response.raw
-        # A server that was asked to close may leave its header out, and close all the same: what is
-        # sent there next would be lost.
-        closes = response.request.headers.get("Connection") == "close"
-        connection = getattr(raw, "connection", None) if closes else None
         filled, parts = 0, []
         try:
             if into is not None and status in (200, 206):
@@ -387,8 +383,6 @@ class Transport:
                         raise _Cut(f"its body is larger than {MOST_BODY >> 20} MiB")
         finally:
             raw.close()
-            if connection is not None:
-                connection.close()
         body = b"".join(parts)
         sent = int(response.request.headers.get("Content-Length", "0"))
         received = filled or len(body)

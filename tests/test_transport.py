@@ -65,6 +65,38 @@ def nobody() -> str:
         return server.url
 
 
+def test_a_connection_that_was_asked_to_be_closed_is_not_used_again() -> None:
+    """By no thread: a server that keeps it open may close it at any time, without a word."""
+    connections: list[int] = []
+
+    def keep_open(connection: Connection) -> None:
+        connections.append(0)
+        with suppress(OSError):
+            while True:
+                connection.receive()
+                connections[-1] += 1
+                connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+
+    with FaultServer([keep_open]) as server:
+        client = Client(server.url, retries=0)
+        failed: list[Exception] = []
+
+        def ask() -> None:
+            try:
+                for _ in range(40):
+                    client.read()
+            except Exception as error:
+                failed.append(error)
+
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    assert failed == []
+    assert (len(connections), len(server.requests)) == (320, 320)
+
+
 # What goes wrong; the code of a read and how often it is asked; the code of a change.
 FAULTS: dict[str, tuple[Behaviour, Code, int | None, Code]] = {
     "reset before reading": (faults.reset_unread(), Code.UNREACHABLE, None, Code.UNKNOWN),

@@ -530,7 +530,8 @@ class _Replica:
                 copy, headers, body, what=what, seconds=sending.patience, check=self._check
             )
         except RdctlError as error:
-            if error.code is not Code.TIMEOUT:
+            # Where neither an answer came nor the end, it may still be stored.
+            if "http_status" in error.facts or error.code is Code.UNREACHABLE:
                 sending.unanswered.discard(copy)
             raise
         sending.unanswered.discard(copy)
