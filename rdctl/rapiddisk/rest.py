@@ -33,7 +33,7 @@ from rdctl.rapiddisk.model import (
 )
 from rdctl.transport import READ_SECONDS, Reply, Transport
 from rdctl.units import defuse, escape, natural
-from rdctl.unread import MISSHAPEN, Unread, rows, spared
+from rdctl.unread import MISSHAPEN, Unread, note, rows, spared
 
 _SOURCE = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 # It was seen to attach `rd-1`, which no kernel does.
@@ -123,6 +123,9 @@ class Rest(LocalOnly):
         body = self._read("/v1/listRapidDiskVolumes")
         with self._shape(strict):
             parts = _merged(body["volumes"])
+            if strict:
+                _miss(parts["rapiddisk"], "volume", "size")
+                _miss(parts["rapiddisk_cache"], "cache", "cache", "source", "mode")
             volumes = rows(_volume, _list(parts["rapiddisk"]), "volume", "device")
             caches = rows(_cache, _list(parts["rapiddisk_cache"]), "cache", "device")
         if volumes and all(volume.size == 0 for volume in volumes) and self._is_debian():
@@ -144,6 +147,8 @@ class Rest(LocalOnly):
         body = self._read("/v1/listAllNVMeTargets", repeatable=False)
         with self._shape(strict):
             parts = _merged(body["targets"])
+            if strict:
+                _miss(parts["nvmet_targets"], "target", "device")
             read = partial(_target, parts)
             targets = rows(read, _list(parts["nvmet_targets"]), "target", "nqn")
         return sorted(targets, key=lambda target: (natural(target.nqn), target.namespace))
@@ -473,6 +478,14 @@ def _text(value: Any) -> str:
 def _known(value: Any) -> str | None:
     """A text, None where the daemon has only a word for nothing."""
     return None if _text(value) in ("", "UNDEFINED", "UNAVAILABLE", "(null)") else value
+
+
+def _miss(entries: Any, noun: str, *keys: str) -> None:
+    """Note what entries lack that a guard looks at."""
+    for entry in _list(entries):
+        for key in keys:
+            if isinstance(entry, dict) and key not in entry:
+                note(noun, key)
 
 
 def _optional(entry: dict[str, Any], key: str) -> int | None:
