@@ -74,7 +74,7 @@ class Setting(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What holds for one command. `explicit`: the command line itself says where it goes."""
+    """What holds for one command. `explicit`: the command line itself names the context."""
 
     context: str | None
     values: dict[str, Setting]
@@ -83,6 +83,15 @@ class Settings(NamedTuple):
     def get(self, key: str) -> Any:
         setting = self.values.get(key)
         return None if setting is None else setting.value
+
+    def says_where(self, endpoint: str) -> bool:
+        """Whether the command line itself says where it goes, if it goes to that endpoint."""
+        setting = self.values.get(endpoint)
+        return self.explicit or (setting is not None and setting.source == "flags")
+
+    def in_sandbox(self, endpoint: str) -> bool:
+        setting = self.values.get(endpoint)
+        return setting is not None and setting.source == f"context {SANDBOX}"
 
     def credential(self, key: str, endpoint: str) -> str | None:
         """A credential, if it comes from the same source as the endpoint, else None."""
@@ -328,11 +337,18 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
     typed = _flag_settings(flags)
     goes_elsewhere = any(key in typed for key in _ENDPOINTS)
     current = config.current
-    if not named and current == SANDBOX:
-        # Whole or not at all: half a sandbox would let a command reach the other, real system.
-        named, how = None if goes_elsewhere else SANDBOX, "current"
-        current = None
     layers: list[dict[str, Setting]] = [typed]
+    if not named and current == SANDBOX:
+        current = None
+        if goes_elsewhere:
+            # What was typed is another system; the other endpoint stays in the sandbox, with all
+            # that belongs to it.
+            origin = "context sandbox (current)"
+            inside = _context_settings(config, config.context(SANDBOX), origin)
+            away = _OF_OIO if "oio" in typed else ("rapiddisk",)
+            layers.append({key: value for key, value in inside.items() if key not in away})
+        else:
+            named, how = SANDBOX, "current"
     if named:
         context = config.context(named)
         layers.append(_context_settings(config, context, f"context {named} ({how})"))
@@ -360,8 +376,10 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
     for layer in layers:
         for key, setting in layer.items():
             values.setdefault(key, setting)
-    explicit = bool(flags.get("context")) or goes_elsewhere
-    return Settings(named, values, explicit)
+    return Settings(named, values, bool(flags.get("context")))
+
+
+_OF_OIO = ("oio", "namespace", "account", "dialect")
 
 
 def several(config: Config, flags: Mapping[str, Any]) -> dict[str, bool] | None:

@@ -104,6 +104,7 @@ class Site:
 
     @property
     def in_sandbox(self) -> bool:
+        """Whether all of it is."""
         return self.settings.context == SANDBOX
 
     @property
@@ -138,7 +139,9 @@ class Site:
             )
         from rdctl.rapiddisk.rest import Rest
 
-        transport = self._transport(url, self._access("rapiddisk"), one_at_a_time=True)
+        transport = self._transport(
+            url, "rapiddisk", access=self._access("rapiddisk"), one_at_a_time=True
+        )
         return Rest(transport, self.warn, self._unread)
 
     @property
@@ -171,7 +174,10 @@ class Site:
             dialect = self.settings.get("dialect")
             proxy = Proxy(
                 self._transport(
-                    self.settings.get("oio"), self._access("oio"), headers=self._request_headers
+                    self.settings.get("oio"),
+                    "oio",
+                    access=self._access("oio"),
+                    headers=self._request_headers,
                 ),
                 self.settings.get("namespace"),
                 None if dialect in (None, "auto") else dialect,
@@ -192,9 +198,10 @@ class Site:
         """A transport to another service of the namespace; the proxy's token is not for it."""
         away = "Is that service running? See: rdctl oio conscience list"
         headers = self._request_headers
-        return self._transport(f"http://{address}", None, headers=headers, away=away)
+        return self._transport(f"http://{address}", "oio", headers=headers, away=away)
 
-    def _transport(self, url: str, access: Access | None, **options: Any) -> Transport:
+    def _transport(self, url: str, endpoint: str, **options: Any) -> Transport:
+        """A transport to that endpoint, or to a service behind it."""
         from rdctl.transport import Transport
 
         return Transport(
@@ -202,8 +209,7 @@ class Site:
             self.effects,
             deadline=self._deadline,
             retries=self._limits.retries,
-            access=access,
-            adapter=self._adapter(url),
+            adapter=self._adapter(url, endpoint),
             sleep=self._sleep,
             **options,
         )
@@ -227,9 +233,9 @@ class Site:
             http_proxy=self.settings.get("http_proxy"),
         )
 
-    def _adapter(self, url: str) -> requests.adapters.BaseAdapter | None:
+    def _adapter(self, url: str, endpoint: str) -> requests.adapters.BaseAdapter | None:
         """In the sandbox no socket is ever opened."""
-        if not self.in_sandbox:
+        if not self.settings.in_sandbox(endpoint):
             return None
         from rdctl.sandbox import RAPIDDISK_HOST, rapiddisk_app
         from rdctl.sandbox.adapter import WsgiAdapter

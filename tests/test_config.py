@@ -195,12 +195,33 @@ def test_the_current_sandbox_is_whole_or_not_at_all(house: House) -> None:
     assert found.get("oio") == "http://oio.sandbox"
     assert found.get("rapiddisk") == "http://rapiddisk.sandbox"
     assert not found.explicit
-    found = house.resolve(rapiddisk_url="http://x:1")
-    assert (found.context, found.get("rapiddisk"), found.get("oio")) == (
-        None,
-        "http://x:1",
-        None,
-    )
+    assert found.in_sandbox("oio")
+    assert found.in_sandbox("rapiddisk")
+
+
+@pytest.mark.parametrize(
+    ("flag", "typed", "other"),
+    [
+        ({"rapiddisk_url": "http://x:1"}, "rapiddisk", "oio"),
+        ({"local": True}, "rapiddisk", "oio"),
+        ({"oio_url": "http://x:1"}, "oio", "rapiddisk"),
+    ],
+)
+def test_what_is_typed_beside_the_current_sandbox_leaves_the_other_endpoint_there(
+    house: House, flag: dict[str, Any], typed: str, other: str
+) -> None:
+    house.user.write_text('current = "sandbox"\n')
+    found = house.resolve(VARIABLES, **flag)
+    assert found.context is None
+    assert (found.in_sandbox(typed), found.in_sandbox(other)) == (False, True)
+    assert (found.says_where(typed), found.says_where(other)) == (True, False)
+    assert found.get(other) == f"http://{other}.sandbox"
+    # The namespace belongs to OpenIO's endpoint.
+    namespace = VARIABLES["OIO_NS"] if typed == "oio" else "OPENIO"
+    assert found.get("namespace") == namespace
+    both = house.resolve(rapiddisk_url="http://x:1", oio_url="http://x:2")
+    assert not both.in_sandbox("oio")
+    assert not both.in_sandbox("rapiddisk")
 
 
 # --- credentials -------------------------------------------------------------------------------

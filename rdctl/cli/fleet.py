@@ -129,7 +129,8 @@ class _Run:
             check=invocation.workers.check,
         )
         self._site = invocation.site_of(settings, self.effects)
-        invocation.in_sandbox |= self._site.in_sandbox
+        endpoint = invocation.command_path.split()[1]
+        invocation.in_sandbox |= settings.in_sandbox(endpoint)
         self._command, self._ctx = command, ctx
         self._workers = invocation.workers
         self._question = question

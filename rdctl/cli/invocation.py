@@ -200,7 +200,10 @@ class Invocation:
     ) -> None:
         """Consent to the losses in each context: from --yes, else from who sits there, who is told
         where it failed by then."""
-        protected = [of for of, _ in asked if of and of.get("protected") and not of.explicit]
+        endpoint = self.command_path.split()[1]
+        protected = [
+            of for of, _ in asked if of and of.get("protected") and not of.says_where(endpoint)
+        ]
         if self.flags.get("yes") and not protected:
             return
         where, losses = self._where(asked)
@@ -361,7 +364,7 @@ def _called(command: Command, ctx: click.Context, invocation: Invocation) -> Res
 
         return fleet.result(command, ctx, invocation, invocation.contexts)
     site = invocation.site()
-    invocation.in_sandbox = site.in_sandbox
+    invocation.in_sandbox = site.settings.in_sandbox(invocation.command_path.split()[1])
     found: Result = ctx.invoke(command.callback, site, **ctx.params)
     return found
 

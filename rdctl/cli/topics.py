@@ -403,9 +403,9 @@ def config() -> list[Section]:
                         ("6", "the default: RapidDisk on this machine, no oio-proxy"),
                     )
                 ),
-                "While `current` names sandbox, that is taken whole as well, unless --local or an"
-                " address on the command line leads elsewhere. `rdctl context show` prints every"
-                " setting with its origin.",
+                "While `current` names sandbox, that is taken whole as well. --local, or an address"
+                " on the command line, leads elsewhere for its own system only: the other one stays"
+                " in the sandbox. `rdctl context show` prints every setting with its origin.",
             ],
         ),
         Section(
@@ -434,7 +434,8 @@ def config() -> list[Section]:
             "Protected contexts",
             [
                 "With protected = true, --yes suffices only when the command line itself says"
-                " where it goes: with -c, --local or an address. So a context that happens to be"
+                " where it goes: with -c, or with --local or an address for the system that is"
+                " changed. So a context that happens to be"
                 " current, or that a variable names, loses nothing by a script's --yes.",
             ],
         ),

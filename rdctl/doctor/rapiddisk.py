@@ -201,7 +201,11 @@ def _daemon(site: Site) -> Iterator[Finding]:
         status = site.rapiddisk.status().value
     except RdctlError as error:
         mend = None
-        if error.code is Code.UNREACHABLE and is_here(url) and not site.in_sandbox:
+        if (
+            error.code is Code.UNREACHABLE
+            and is_here(url)
+            and not site.settings.in_sandbox("rapiddisk")
+        ):
             mend = "rdctl --local rapiddisk daemon start"
         yield found_by(error)._replace(mend=mend)
         return
@@ -235,7 +239,7 @@ def _is_debian(site: Site) -> bool:
 def _exposure(site: Site) -> Iterator[Finding]:
     """Of a remote daemon: what the address itself tells."""
     url = site.settings.get("rapiddisk")
-    if site.in_sandbox:
+    if site.settings.in_sandbox("rapiddisk"):
         yield Finding.skipped("the sandbox has no port")
     elif is_here(url):
         yield Finding.ok("reached on this machine itself")

@@ -278,6 +278,26 @@ def test_a_protected_context_wants_to_be_named(rdctl: Program, words: list[str],
         assert "The context is protected: name it with -c lab." in ran.err
 
 
+@pytest.mark.parametrize(
+    ("other", "words"),
+    [
+        ("--rapiddisk-url", "oio container destroy docs --yes"),
+        ("--oio-url", "rapiddisk remove rd1 --yes"),
+        ("--local", "oio container destroy docs --yes"),
+    ],
+)
+def test_the_address_of_the_other_system_does_not_name_a_protected_one(
+    rdctl: Program, other: str, words: str
+) -> None:
+    with FaultServer([inventory(["rd1"]), targets(), success()]) as server:
+        text = PROTECTED.format(url=server.url) + f'oio = "{server.url}"\nnamespace = "NS"\n'
+        rdctl.config.write_text(text + 'account = "me"\n')
+        address = [] if other == "--local" else ["http://127.0.0.1:1"]
+        ran = rdctl(other, *address, *words.split())
+        assert (ran.code, "The context is protected" in ran.err) == (2, True), ran.err
+        assert "POST" not in [request.method for request in server.requests]
+
+
 # Dry runs ----------------------------------------------------------------------------------------
 
 
