@@ -322,7 +322,7 @@ class Sending:
             self._failed.append((replica.copy, fault))
             if fault.code in (Code.UNREACHABLE, Code.TIMEOUT):
                 self._away[replica.copy.address] = fault
-        self._check()
+        self._check_stop()
         if len(good) < self._needed:
             raise self._too_few(position, len(good), len(replicas), faults)
         chunks = [_entry(replica.copy, position, hash) for replica in good]
@@ -346,9 +346,7 @@ class Sending:
 
     def _check(self, waiting: Sequence[_Replica] = ()) -> None:
         """Raise what ends this; `waiting` are those that are waited for."""
-        if self._stop.is_set():
-            raise _Ended
-        self._workers.check()
+        self._check_stop()
         if self._sending.over:
             step = f"store chunk {waiting[0].copy.url}" if waiting else "chunks were being stored"
             raise RdctlError(
@@ -356,6 +354,11 @@ class Sending:
                 f"{self._shown}: timed out: {step}",
                 hint="A longer --timeout may help.",
             )
+
+    def _check_stop(self) -> None:
+        if self._stop.is_set():
+            raise _Ended
+        self._workers.check()
 
     @property
     def urls(self) -> list[str]:
