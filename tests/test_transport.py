@@ -350,9 +350,12 @@ def test_a_change_that_is_not_answered_in_time_may_have_been_done(name: str) -> 
 
 def test_a_request_has_its_own_time_without_any_deadline() -> None:
     with FaultServer([faults.silent()]) as server:
-        error = fails(lambda: Client(server.url).read(seconds=0.2))
+        client = Client(server.url)
+        error = fails(lambda: client.read(seconds=0.2))
         assert error.code is Code.TIMEOUT
         assert "--timeout" not in (error.hint or "")
+        # Who is stuck is not asked once more.
+        assert (len(server.requests), client.slept) == (1, [])
 
 
 def test_a_request_may_take_as_long_as_it_takes() -> None:

@@ -198,6 +198,20 @@ def test_when_the_proxy_goes_away_the_rest_is_not_tried(oio: Oio) -> None:
         assert "c000 and 249 more: no connection to" in ran.err
 
 
+def test_a_proxy_that_is_away_is_sent_nothing_more(oio: Oio) -> None:
+    """One attempt, of three batches or of 250 names."""
+    with FaultServer([close()]) as gone:
+        pass
+    away = Oio(oio.rdctl, "--oio-url", gone.url, "--namespace", "NS", "--account", "me")
+    for words in ("container create -", "content delete photos -", "content touch photos -"):
+        options = ("--yes", "--parallel", "1", "--retries", "0", "--trace")
+        ran = away(*words.split(), *options, stdin=lines(MANY))
+        assert ran.code == 6
+        sent = [line for line in ran.err.splitlines() if line.startswith("curl ")]
+        # The proxy's dialect is asked for where the bodies differ.
+        assert len(sent) == 1, words
+
+
 NAMED = [{"name": "a", "status": 201, "message": ""}]
 
 

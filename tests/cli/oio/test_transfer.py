@@ -164,6 +164,15 @@ def test_long_chunks_go_in_pieces(near: Callable[..., Client]) -> None:
     assert len(client.sds.asked("GET")) == 2 * (4 + 4 + 1)
 
 
+def test_no_byte_too_many_is_asked_for(near: Callable[..., Client]) -> None:
+    client = near()
+    client.sds.put("a", bytes_of(2500))
+    client.ok("get", "docs", "a", "--to", "b")
+    client.ok("get", "docs", "a", "--range", "990-1009", "--to", "c")
+    asked = sorted(call.headers["range"] for call in client.sds.asked("GET"))
+    assert asked == ["bytes=0-499", "bytes=0-9", "bytes=0-999", "bytes=0-999", "bytes=990-999"]
+
+
 def test_connections_to_a_rawx_are_kept(near: Callable[..., Client]) -> None:
     client, data = near(rawx=1), bytes_of(20_500)
     client.file("a", data)
@@ -244,10 +253,16 @@ def test_overwriting_asks_unless_versions_are_kept(near: Callable[..., Client]) 
     assert client.sds.content("a") == b"old"
     client.ok("put", "docs", "a", "--overwrite", "--yes")
     assert client.sds.content("a") == b"new"
-    client = near(versions="-1")
-    client.sds.put("a", b"old")
-    client.ok("put", "docs", "a", "--overwrite")
-    assert len(client.sds.objects["a"]) == 2
+    for kept in ("-1", "2"):
+        client = near(versions=kept)
+        client.sds.put("a", b"old")
+        client.ok("put", "docs", "a", "--overwrite")
+        assert len(client.sds.objects["a"]) == 2
+    for none in ("0", "1"):
+        client = near(versions=none)
+        client.sds.put("a", b"old")
+        assert client("put", "docs", "a", "--overwrite").code == 2
+        assert client.sds.asked("PUT") == []
 
 
 def test_a_container_is_made_only_when_that_is_said(near: Callable[..., Client]) -> None:
