@@ -77,6 +77,20 @@ def test_a_list_that_the_kernel_cuts(kernel: FakeKernel, local: Local, root: boo
         assert f"usage of {len(unseen)} volumes is unknown" in ran.err
 
 
+def test_a_number_that_the_kernel_cuts_is_not_believed(kernel: FakeKernel, local: Local) -> None:
+    """Wherever the page ends: within the usage of a volume, what is left of it is a number too."""
+    kernel.add_volumes(300)
+    kernel.root_user = False
+    for volume in kernel.volumes.values():
+        volume.used = 123 * PAGE
+    for digits in range(1, 12):
+        kernel.volumes[0].used = 10**digits
+        kernel.refresh()
+        known = {row["device"]: row["usage"] for row in rows(local("rapiddisk", "list", "--json"))}
+        assert known.pop("rd0") == 10**digits
+        assert set(known.values()) == {123 * PAGE, None}
+
+
 def test_a_thousand_volumes_cost_little_more_than_ten(rdctl: Program) -> None:
     """And no root."""
     seconds = {}
