@@ -88,7 +88,7 @@ class Proxy:
         """Ask a route that changes nothing; the value that its reader makes. `check` is called
         while it is waited for, and may raise."""
         route = ROUTES[name]
-        assert route.effect == READ, name
+        _expect(route.effect == READ, f"{name} is no read")
         parameters = {**(place.query() if place else {}), **(query or {})}
 
         def ask(way: Way, sent: Sent) -> Reply:
@@ -121,10 +121,11 @@ class Proxy:
         """Call a route that changes something: sent once. In a dry run `assume` is the value.
         `step`: as in Effect."""
         route = ROUTES[name]
-        assert route.effect != READ, name
+        _expect(route.effect != READ, f"{name} changes nothing")
         parameters = {**(place.query() if place else {}), **(query or {})}
         raised = any(parameters.get(flag) or arguments.get(flag) for flag in route.raised_by)
-        assert destroys or not (route.effect == DESTROY or raised), f"{name} destroys: say what"
+        destroying = route.effect == DESTROY or raised
+        _expect(destroys is not None or not destroying, f"{name} destroys, and nobody was asked")
         assumed = Reply(0, "Assumed", {}, b"")
 
         def ask(way: Way, sent: Sent) -> Reply:
@@ -497,6 +498,12 @@ def _unknown_route(reply: Reply) -> bool:
         return bool(reply.json()["message"] == NO_HANDLER)
     except MISSHAPEN:
         return False
+
+
+def _expect(sound: bool, fault: str) -> None:
+    """A fault of ours ends the command before anything is sent; `assert` may be turned off."""
+    if not sound:
+        raise RdctlError(Code.INTERNAL, fault)
 
 
 def _is_error(reply: Reply) -> bool:
