@@ -431,7 +431,7 @@ class Proxy:
         # Their errors are plain text.
         code = _OWN_ERRORS.get(reply.status, Code.FAILED)
         missing = name if code is Code.NOT_FOUND and self.suggests else None
-        said = defuse(reply.text.strip()) or reply.reason
+        said = escape(reply.text.strip() or reply.reason)
         raise RdctlError(
             code,
             f"{escape(name)}: {said}" if name else said,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -271,10 +272,11 @@ def _compile(query: str) -> Any:
     try:
         expression = jmespath.compile(query)
         _check_calls(expression.parsed)
-    except jmespath.exceptions.JMESPathError as error:
+    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
+        reason = "nested too deep" if isinstance(error, RecursionError) else error
         raise RdctlError(
             Code.USAGE,
-            f"--query: {error}",
+            f"--query: {reason}",
             hint="An expression looks like: [?size > `1000`].device",
         ) from error
     return expression
@@ -294,7 +296,19 @@ def _check_calls(node: Mapping[str, Any]) -> None:
         if given < len(wanted) or (given > len(wanted) and not variadic):
             raise ArityError(len(wanted), given, name)
     for child in node["children"]:
-        _check_calls(child)
+        if isinstance(child, Mapping):  # a slice has numbers
+            _check_calls(child)
+
+
+def _check_result(value: Any) -> None:
+    """Raise where a value has no JSON: `&name`, NaN, Infinity."""
+    if isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            _check_result(part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise RdctlError(Code.USAGE, f"--query: {value} is not JSON")
+    elif not isinstance(value, str | int | float | None):
+        raise RdctlError(Code.USAGE, "--query: an expression (&) is not a result")
 
 
 def _queried(data: Any, view: View, out: Stream) -> None:
@@ -302,8 +316,13 @@ def _queried(data: Any, view: View, out: Stream) -> None:
 
     try:
         value = _compile(view.query or "").search(data)
+        # Only what the expression itself brings in may be none of JSON.
+        if re.search("[&`]", view.query or ""):
+            _check_result(value)
     except jmespath.exceptions.JMESPathError as error:
         raise RdctlError(Code.USAGE, f"--query: {error}") from error
+    except RecursionError as error:
+        raise RdctlError(Code.USAGE, "--query: nested too deep") from error
     if view.format in ("json", "yaml"):
         _write_document(value, view, out)
         return

