@@ -408,19 +408,54 @@ def _place(folder: int, target: Target, replace: bool) -> None:
     os.rename(target.part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
-def pour(path: str, fill: Callable[[Callable[[memoryview], None]], T], *, what: str) -> Effect[T]:
-    """Bytes into what is no regular file: a device, a pipe. `fill` gets what writes them."""
+def pour(
+    path: str,
+    fill: Callable[[Callable[[memoryview], None]], T],
+    *,
+    what: str,
+    check: Callable[[], None],
+) -> Effect[T]:
+    """Bytes into what is no regular file: a device, a pipe. `fill` gets what writes them. `check`
+    is called while nobody takes them, and may raise."""
 
     def perform() -> T:
-        with open(path, "wb", buffering=0) as file:
+        import select
 
-            def write(data: memoryview) -> None:
-                while data:
-                    data = data[file.write(data) :]
+        descriptor = _open_for_pouring(path, check)
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLOUT)
 
+        def write(data: memoryview) -> None:
+            while data:
+                if not waiting.poll(_LOOK_SECONDS * 1000):
+                    check()
+                    continue
+                with suppress(BlockingIOError):
+                    data = data[os.write(descriptor, data) :]
+
+        try:
             return fill(write)
+        finally:
+            os.close(descriptor)
 
     return Effect(what, f"write {shlex.quote(path)}", perform)
+
+
+_LOOK_SECONDS = 0.5
+
+
+def _open_for_pouring(path: str, check: Callable[[], None]) -> int:
+    """A descriptor; a pipe is opened when somebody reads from it."""
+    import time
+
+    while True:
+        check()
+        try:
+            return os.open(path, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            if error.errno != errno.ENXIO or not stat.S_ISFIFO(os.stat(path).st_mode):
+                raise
+        time.sleep(_LOOK_SECONDS / 5)
 
 
 def spool(

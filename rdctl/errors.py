@@ -118,6 +118,8 @@ def told(error: BaseException) -> RdctlError:
     if isinstance(error, KeyboardInterrupt | Ended):
         code = error.code if isinstance(error, Ended) else Code.INTERRUPTED
         return RdctlError(code, code.word)
+    if isinstance(error, MemoryError):
+        return RdctlError(Code.FAILED, "not enough memory")
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next

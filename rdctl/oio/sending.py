@@ -109,10 +109,14 @@ class Sending:
             return max(0, min(most, source.size - number * most))
 
         self.positions = positions(prepared, size)
-        if sum(position.size for position in self.positions) != source.size:
+        self._refuse_twice()
+        if not self.positions or sum(position.size for position in self.positions) != source.size:
             message = f"{place.shown}: the proxy names too few chunks for {source.size} bytes"
             raise RdctlError(Code.BAD_REPLY, message)
         self._wanted = copies_of(prepared.chunk_method)
+        if self._wanted < 1:
+            method = escape(prepared.chunk_method or "")
+            raise RdctlError(Code.BAD_REPLY, f"{place.shown}: {method} keeps no copy")
         self._needed = max((self._wanted + 1) // 2, min_copies or 0)
         if self._needed > self._wanted:
             raise RdctlError(
@@ -138,6 +142,14 @@ class Sending:
         self._stop = threading.Event()
         self._busy = threading.Condition()
         self._running = 0
+
+    def _refuse_twice(self) -> None:
+        """Raise where two replicas would be one chunk: to delete one would delete the other."""
+        places: set[tuple[str, str]] = set()
+        for copy in (copy for position in self.positions for copy in position.copies):
+            if (copy.address, copy.path) in places:
+                raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {copy.url} is named twice")
+            places.add((copy.address, copy.path))
 
     def run(self) -> Sent:
         """Send all. Whatever is raised, `tidy` is to follow."""
@@ -439,8 +451,9 @@ class _Replica:
         self._group = group
         self._blocks: deque[bytes | None] = deque()
         self._aborted = False
-        # How long its answer is waited for when all else is ended.
+        # How long its answer is waited for, and how long when all else is ended.
         self._answer: Deadline | None = None
+        self._last_wait: Deadline | None = None
 
     @property
     def takes(self) -> bool:
@@ -533,6 +546,8 @@ class _Replica:
                 copy, headers, body, what=what, seconds=sending.patience, check=self._check
             )
         except RdctlError as error:
+            if error.code is Code.EXISTS:
+                sending.begun.pop(copy, None)  # what is there is of somebody else
             # Where neither an answer came nor the end, it may still be stored.
             if "http_status" in error.facts or error.code is Code.UNREACHABLE:
                 sending.unanswered.discard(copy)
@@ -564,9 +579,14 @@ class _Replica:
         except (_Ended, Stopped, RdctlError):
             if self.copy not in self._sending.unanswered:
                 raise
-            self._answer = self._answer or Deadline(ANSWER_SECONDS)
-            if self._answer.over:
+            self._last_wait = self._last_wait or Deadline(ANSWER_SECONDS)
+            if self._last_wait.over:
                 raise
+        if self.copy in self._sending.unanswered:
+            # Also one that comes byte by byte.
+            self._answer = self._answer or Deadline(READ_SECONDS)
+            if self._answer.over:
+                raise RdctlError(Code.TIMEOUT, f"{self.copy.url}: no complete answer")
         self._sending.begun[self.copy] = None
 
 

@@ -163,7 +163,8 @@ class Downloads(Transfers):
                 write(block)
 
         try:
-            self._effects.do(effects.pour(path, fill, what=f"get {place.shown}"), None)
+            act = effects.pour(path, fill, what=f"get {place.shown}", check=self._in_time)
+            self._effects.do(act, None)
         except OSError as error:
             raise file_fault(error, path) from error
         facts = {"size": span.size, "file": path}

@@ -57,6 +57,12 @@ class Transfers(Acts):
         """What is left of those that are still under way: who does not wait for them is told."""
         return []
 
+    def _in_time(self) -> None:
+        """Raise where the other end of a stream is not waited for any longer."""
+        self._workers.check()
+        if self._proxy.deadline.over:
+            raise RdctlError(Code.TIMEOUT, "timed out while the other end was waited for")
+
     def _show(self, place: Place) -> Content:
         check = self._workers.check
         content: Content = self._proxy.read("content.show", place, {"properties": "0"}, check=check)

@@ -210,12 +210,6 @@ class Uploads(Transfers):
             shown = "standard input" if file.path == STDIN else file.path
             raise file_fault(error, shown) from error
 
-    def _in_time(self) -> None:
-        """Raise where a source is not waited for any longer."""
-        self._workers.check()
-        if self._proxy.deadline.over:
-            raise RdctlError(Code.TIMEOUT, "timed out while the input was read")
-
     def _put(
         self, place: Place, source: Source, wish: Wish, loss: str | None, parallel: int
     ) -> Change | Failure:
@@ -255,7 +249,7 @@ class Uploads(Transfers):
             sent = sending.run()
             self._workers.check()
             if not wish.overwrite and not self._effects.dry_run:
-                self._still_free(place)
+                self._until_taken(lambda: self._still_free(place))
         except Stopped:
             return self._undone(place, sending)
         except Exception as error:  # a chunk that was sent is deleted, whatever it is
@@ -333,14 +327,14 @@ class Uploads(Transfers):
                 **{**error.facts, "chunks": urls},
             ) from error
 
-    def _until_taken(self, create: Callable[[], None]) -> None:
+    def _until_taken(self, ask: Callable[[], None]) -> None:
         """What is refused a connection was never sent: it is tried again for a while."""
         left = self._proxy.deadline.left()
         end = Deadline(CREATE_SECONDS if left is None else min(CREATE_SECONDS, left / 2))
         pause = 0.1
         while True:
             try:
-                return create()
+                return ask()
             except RdctlError as error:
                 never_sent = error.code is Code.UNREACHABLE and "http_status" not in error.facts
                 if (
@@ -469,7 +463,9 @@ def _again(file: IO[bytes]) -> IO[bytes]:
 
 def _opened(file: File) -> IO[bytes]:
     if file.below is None:
-        return open(file.path, "rb", buffering=0)
+        # Of a pipe the other end may never be opened: its bytes are waited for, not that.
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return open(descriptor, "rb", buffering=0)
     return open_below(file.below, os.path.relpath(file.path, file.below))
 
 

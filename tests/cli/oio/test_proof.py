@@ -489,17 +489,19 @@ def test_cleaning_up_is_inside_the_timeout(near: Callable[..., Client]) -> None:
 # --- the last step --------------------------------------------------------------------------------
 
 
-def test_a_proxy_that_comes_back_gets_the_object(client: Client) -> None:
+# At the last chunk, and at the look before the object is made.
+@pytest.mark.parametrize("when", [4, 5])
+def test_a_proxy_that_comes_back_gets_the_object(client: Client, when: int) -> None:
     """One that takes no connection was sent nothing: what was uploaded is not thrown away."""
     looks: list[Call] = []
 
     def goes(call: Call) -> bool:
-        if call.route != "content/show":
+        if call.who == "proxy" and call.route != "content/show":
             return False
         looks.append(call)
-        if len(looks) == 2:
+        if len(looks) == when:
             client.sds.stop(-1)
-            threading.Timer(0.7, client.sds.start, [-1]).start()
+            threading.Timer(2.5, client.sds.start, [-1]).start()
         return False
 
     client.sds.faults.append(goes)
@@ -765,3 +767,110 @@ def test_a_damaged_chunk_within_a_range_is_seen(client: Client, to: str) -> None
     assert ran.code == 9
     assert not (client.folder / "back").exists()
     client.ok("get", "docs", "a", "--range", "0-999", "--to", to)
+
+
+# --- what a rawx has already ----------------------------------------------------------------------
+
+
+def named(change: Callable[[list[dict[str, Any]]], object]) -> Any:
+    """The proxy's answer to prepare, changed."""
+
+    def act(call: Call) -> None:
+        answer = call.json
+
+        def json(chunks: Any, **options: Any) -> None:
+            change(chunks)
+            answer(chunks, **options)
+
+        call.json = json  # type: ignore[method-assign, assignment]
+        call.body()
+        call.sds._content_prepare(call)
+
+    return on("content/prepare", act)
+
+
+def test_a_chunk_of_another_object_is_never_deleted(near: Callable[..., Client]) -> None:
+    client = near(copies=2)
+    client.file("a", b"x")
+    client.sds.put("other", b"precious")
+    taken = client.sds.objects["other"][0]["chunks"][0]["url"]
+    client.sds.faults.append(named(lambda chunks: chunks[0].update(url=taken, real_url=taken)))
+    (result,) = client.ok("put", "docs", "a", "--json").json["results"]
+    assert result["copies"] == 1
+    assert client("put", "docs", "a", "--path", "b", "--min-copies", "2").code == 1
+    assert client.sds.content("other") == b"precious"
+    assert taken[-64:] not in {call.chunk for call in client.sds.asked("DELETE")}
+
+
+def same_chunk(chunks: list[dict[str, Any]]) -> None:
+    for chunk in chunks[1:]:
+        chunk.update(url=chunks[0]["url"], real_url=chunks[0]["url"])
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+@pytest.mark.parametrize("change", [same_chunk, list.clear], ids=["the same chunk", "no chunk"])
+def test_chunks_that_cannot_be_are_refused(
+    near: Callable[..., Client], change: Any, copies: int
+) -> None:
+    client = near(copies=copies)
+    client.file("a", b"" if change is list.clear else DATA)
+    client.sds.faults.append(named(change))
+    ran = client("put", "docs", "a")
+    assert (ran.code, client.sds.asked("PUT"), client.sds.objects) == (9, [], {})
+
+
+def test_a_policy_that_keeps_no_copy_stores_nothing(near: Callable[..., Client]) -> None:
+    client = near(method="plain/nb_copy=0")
+    client.file("a", b"x")
+    ran = client("put", "docs", "a")
+    assert (ran.code, client.sds.objects) == (9, {})
+    assert "plain/nb_copy=0 keeps no copy" in ran.err
+
+
+def test_an_answer_that_drips_is_not_waited_for_without_end(
+    near: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rdctl.oio.sending.READ_SECONDS", 1.0)
+    client = near()
+    client.file("a", b"x")
+
+    def drip(call: Call) -> None:
+        call.body()
+        for byte in b"HTTP/1.1 201 Created\r\nX-Slow: " + b"x" * 1000:
+            call.send(bytes([byte]))
+            if call.sds.wait(0.1):
+                return
+
+    client.sds.faults.append(on("PUT", drip))
+    watch = Stopwatch()
+    ran = client("put", "docs", "a")
+    assert watch.quiet < 20
+    assert (ran.code, client.sds.objects) == (7, {})
+
+
+# --- pipes ----------------------------------------------------------------------------------------
+
+
+def test_a_pipe_without_another_end_is_not_waited_for_beyond_the_deadline(client: Client) -> None:
+    client.sds.put("o", DATA)
+    os.mkfifo(client.folder / "pipe")
+    for words in (["put", "docs", "pipe", "--path", "p"], ["get", "docs", "o", "--to", "pipe"]):
+        watch = Stopwatch()
+        ran = client(*words, "--timeout", "1")
+        assert watch.quiet < 3
+        assert ran.code == 7
+    assert list(client.sds.objects) == ["o"]
+
+
+def test_pipes_with_another_end(client: Client) -> None:
+    os.mkfifo(client.folder / "pipe")
+    data = bytes_of(200_000)
+    with client.start("put", "docs", "pipe", "--path", "p") as process:
+        with open(client.folder / "pipe", "wb") as pipe:
+            pipe.write(data)
+        assert process.wait(SECONDS) == 0
+    assert client.sds.content("p") == data
+    with client.start("get", "docs", "p", "--to", "pipe") as process:
+        with open(client.folder / "pipe", "rb") as pipe:
+            assert pipe.read() == data
+        assert process.wait(SECONDS) == 0
