@@ -21,12 +21,14 @@ if TYPE_CHECKING:
 class Stream:
     """A stream of bytes out of the process; text goes out as UTF-8 whatever the locale.
 
-    Raises OSError when nobody takes the bytes; after that they go nowhere.
+    Raises OSError when nobody takes the bytes; after that they go nowhere. `closed`: it was closed
+    by the caller, and all goes nowhere.
     """
 
     def __init__(self, raw: BinaryIO, *, tty: bool) -> None:
         self.raw = raw
         self.tty = tty
+        self.closed = isinstance(raw, _Nothing)
         self.started = False
 
     def write(self, text: str) -> None:

@@ -106,6 +106,8 @@ _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
 
 
 def _data(data: Data, out: Stream) -> None:
+    if out.closed:
+        raise RdctlError(Code.USAGE, "standard output is closed")
     for block in data.blocks:
         if out.tty and _NO_TEXT.search(block):
             raise RdctlError(

@@ -769,6 +769,16 @@ def test_a_damaged_chunk_within_a_range_is_seen(client: Client, to: str) -> None
     client.ok("get", "docs", "a", "--range", "0-999", "--to", to)
 
 
+def test_an_object_is_not_read_into_a_closed_output(client: Client) -> None:
+    client.sds.put("o", DATA)
+    argv = [sys.executable, "-m", "rdctl", *client.where, "oio", "content", "get", "docs", "o"]
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(client.rdctl.home)}
+    words = ["sh", "-c", 'exec "$@" --to - >&-', "sh", *argv]
+    ran = subprocess.run(words, check=False, env=environ, capture_output=True, text=True)
+    assert (ran.returncode, client.sds.asked("GET")) == (2, [])
+    assert "standard output is closed" in ran.stderr
+
+
 # --- what a rawx has already ----------------------------------------------------------------------
 
 
