@@ -250,7 +250,7 @@ class Transport:
                 with self._within(patience, f"{method} {self.url}{path}", check):
                     reply = self._effects.look(effect)
             except _FAULTS as error:
-                fault = self._fault(error)
+                fault = self._fault(error, f"{method} {self.url}{path}")
                 if attempt == attempts or fault.code is not Code.UNREACHABLE:
                     raise fault from error
                 if not self._pause(attempt, None):
@@ -290,7 +290,7 @@ class Transport:
             with self._within(patience, f"{method} {self.url}{path}", check):
                 reply = self._effects.do(effect, assume or Reply(204, "Assumed", {}, b""))
         except _FAULTS as error:
-            fault = self._fault(error)
+            fault = self._fault(error, f"{method} {self.url}{path}")
             # What a step belongs to knows what becomes of it.
             if step or not current.sent:
                 raise fault from error
@@ -398,7 +398,7 @@ class Transport:
     ) -> Iterator[None]:
         with self._lock:
             if self._deadline.over:
-                raise self._late(asked=False)
+                raise self._late(about, asked=False)
             current.deadline = patience
             current.check = check
             current.sent = False
@@ -466,13 +466,15 @@ class Transport:
         request_id = self._headers.get("X-oio-req-id")
         return {"request_id": request_id} if request_id else {}
 
-    def _late(self, asked: bool = True) -> RdctlError:
-        message = f"{self.url} gave no complete answer in time"
+    def _late(self, about: str, asked: bool = True) -> RdctlError:
+        """`about` is the request; what took the most of the time is named, where it is another."""
+        step = about.partition("?")[0].replace(self.url, "")
+        message = f"{self.url} gave no complete answer in time to {step}"
         if not asked:
-            message = f"{self.url} was not asked: timed out before"
+            message = f"{self.url} was not asked to {step}: timed out before"
         seconds, what = self._deadline.longest
-        if self._deadline.over and self.url not in what and what:
-            message += f"; {what} took {seconds:.1f} s"
+        if self._deadline.over and what not in ("", about):
+            message += f"; {what.partition('?')[0]} took {seconds:.1f} s"
         return RdctlError(
             Code.TIMEOUT,
             message,
@@ -480,7 +482,7 @@ class Transport:
             **self._facts(),
         )
 
-    def _fault(self, error: BaseException) -> RdctlError:
+    def _fault(self, error: BaseException, about: str) -> RdctlError:
         """What went wrong on the way, for a request that changed nothing."""
         causes = list(_causes(error))
         facts = self._facts()
@@ -494,7 +496,7 @@ class Transport:
                 Code.BAD_REPLY, f"{self.url} sent what it should not: {error}", **facts
             )
         if self._deadline.over:
-            return self._late()
+            return self._late(about)
         refused = caused_by(urllib3.exceptions.NewConnectionError)
         if caused_by(urllib3.exceptions.ConnectTimeoutError) and not refused:
             return RdctlError(
@@ -504,7 +506,7 @@ class Transport:
                 **facts,
             )
         if caused_by(TimeoutError, urllib3.exceptions.ReadTimeoutError):
-            return self._late()
+            return self._late(about)
         if caused_by(urllib3.exceptions.SSLError):
             return RdctlError(
                 Code.UNREACHABLE,

@@ -372,6 +372,18 @@ def test_nothing_is_sent_when_the_time_is_over() -> None:
         assert server.requests == []
 
 
+def test_what_used_up_the_time_is_named() -> None:
+    """The step and the server, whichever request is late because of it."""
+    with FaultServer([faults.silent()]) as slow, FaultServer([OK]) as quick:
+        deadline = Deadline(0.5)
+        fault = fails(lambda: Client(slow.url, deadline=deadline).read("/v1/slow?a=b"))
+        assert fault.message == f"{slow.url} gave no complete answer in time to GET /v1/slow"
+        fault = fails(lambda: Client(quick.url, deadline=deadline).change("/v1/next"))
+        before = f"{quick.url} was not asked to POST /v1/next: timed out before"
+        assert fault.message.startswith(f"{before}; GET {slow.url}/v1/slow took 0.")
+        assert (fault.code, quick.requests) == (Code.TIMEOUT, [])
+
+
 def test_one_deadline_holds_for_all_requests() -> None:
     now = 0.0
 
