@@ -479,6 +479,7 @@ class Transport:
             Code.TIMEOUT,
             message,
             hint="A longer --timeout may help." if self._deadline.over else "Is it busy, or stuck?",
+            server=self.url,
             **self._facts(),
         )
 

@@ -767,8 +767,7 @@ def test_servers_that_do_not_answer(rdctl: Program) -> None:
     assert took < SECONDS + 1
     for check, url in (("daemon", daemon.url), ("proxy", proxy.url)):
         row = wrong(rows, check)
-        assert row["message"].startswith(f"{url} gave no complete answer in time to GET /v")
-        assert row["message"].endswith(" (2 s)")
+        assert row["message"] == f"{url} gave no complete answer in time (2 s)"
     errors = [row["check"] for row in rows if row["severity"] == "error"]
     assert errors == ["daemon", "proxy"]
 

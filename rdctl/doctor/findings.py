@@ -71,7 +71,10 @@ class Check(NamedTuple):
 def found_by(error: RdctlError) -> Finding:
     """The error that ended a check."""
     if error.code is Code.TIMEOUT:
-        return Finding.error(f"{error.message} ({SECONDS:g} s)", subject=error.target)
+        # Whatever it was asked: one cause is told once.
+        server = error.facts.get("server")
+        late = f"{server} gave no complete answer in time" if server else error.message
+        return Finding.error(f"{late} ({SECONDS:g} s)", subject=error.target)
     severity = SKIPPED if error.code is Code.UNSUPPORTED else ERROR
     return Finding.of(severity, error.message, subject=error.target, why=error.hint)
 
