@@ -143,6 +143,7 @@ _ERROR_KEYS = (
     ("remote_status", "the number in the body of an oio-proxy's reply; only when there was one"),
     ("line", "of the name on standard input, from 1; only when it came from there"),
     ("request_id", "the id that OpenIO's services log; only of requests to them"),
+    ("server", "the server that was late; only of timeouts"),
 )
 
 
