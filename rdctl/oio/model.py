@@ -145,6 +145,11 @@ class Container(NamedTuple):
     properties: dict[str, Any]
     system: dict[str, Any]
 
+    @property
+    def keeps_versions(self) -> bool:
+        """Whether what is replaced stays as an older version. 1: off; N: so many; -1: all."""
+        return self.versioning not in (None, 0, 1)
+
 
 class Entry(NamedTuple):
     """A line of a listing: an `object`, or a `prefix` up to the delimiter."""

@@ -145,7 +145,8 @@ def create(
 
     The chunks are taken as they are said to be: the server does not look at them. A proxy 4.2 wants
     a content id: that, the version and the policy are taken from what content prepare --json
-    printed, when the file holds that. A content of that name is replaced, or gets a new version."""
+    printed, when the file holds that. A content of that name gets a new version; where versions are
+    not kept it is replaced, which asks first."""
     given = {key: value for key, value in said.items() if value is not None}
     return site.oio.contents.create(place, {**chunks, **given, "properties": properties})
 

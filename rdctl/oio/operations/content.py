@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rdctl.errors import Code, RdctlError
-from rdctl.oio.model import Content, Place
+from rdctl.oio.model import Container, Content, Place
 from rdctl.oio.operations.acts import (
     ACCEPTED,
     ALREADY,
@@ -80,12 +80,16 @@ class Contents(Acts):
     def create(self, place: Place, description: Mapping[str, Any]) -> Report:
         """Register a content whose chunks were written."""
         check_user("content", CREATE, place, description.get("properties", {}))
+        loss = self._replaced(place)
+        if loss:
+            self._effects.consent([loss])
         try:
             self._change(
                 "content.create",
                 place,
                 what=f"create {place.shown}",
                 shows=f"rdctl oio content show {place.words}",
+                destroys=loss,
                 **description,
             )
         except RdctlError as error:
@@ -96,6 +100,23 @@ class Contents(Acts):
             raise
         facts = {"size": description["length"]}
         return Report([self._done("create", place.name, PROVEN, facts)])
+
+    def _replaced(self, place: Place) -> str | None:
+        """What is lost when a content of that name is made: one that is there, unless the container
+        keeps versions of it."""
+        # That there is none is what is hoped for: no near name is looked for.
+        suggests, self._proxy.suggests = self._proxy.suggests, False
+        try:
+            self._proxy.read("content.show", place, {"properties": "0"})
+        except RdctlError as error:
+            if error.code is Code.NOT_FOUND:
+                return None
+            raise
+        finally:
+            self._proxy.suggests = suggests
+        container: Container = self._proxy.read("container.show", place.holder)
+        kept = container.keeps_versions
+        return None if kept else f"{place.shown} in {place.holder.shown} is replaced"
 
     def spare(self, place: Place, policy: str, body: Any) -> Listing:
         chunks = self._change(

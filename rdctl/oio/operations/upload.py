@@ -173,8 +173,7 @@ class Uploads(Transfers):
                 return None
             error.hint = hints(error.hint, "--autocreate makes it.")
             raise
-        # 1: off; N: so many; -1: all.
-        self._keeps_versions = container.versioning not in (None, 0, 1)
+        self._keeps_versions = container.keeps_versions
         self._policy = container.policy
         self._quota = container.quota or None
         account = container.account or str(holder.account)

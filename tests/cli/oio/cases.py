@@ -222,6 +222,12 @@ CASES = (
         body=CHUNKS,
     ),
     Case(
+        "content create photos index.txt --chunks - --length 10B --content-id AB",
+        "index.txt created (10)",
+        body=CHUNKS,
+        asks="index.txt in photos is replaced",
+    ),
+    Case(
         "content spare photos index.txt --policy SINGLE --body -",
         "URL\nhttp://127.0.0.1:16",
         body={"notin": [], "broken": [chunk("lost")]},

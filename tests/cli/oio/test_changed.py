@@ -92,7 +92,8 @@ TABLE: dict[str, tuple[tuple[str, ...], Any, Runs]] = {
     "content delete photos index.txt": ((), None, (PROVEN,)),
     "content delete photos index.txt sea/storm.svg": ((), None, (PROVEN,)),
     "content touch photos index.txt": ((), None, (UNTOLD, UNTOLD)),
-    "content create photos new --chunks - --length 10 --content-id AB": ((), PARTS, (PROVEN,)),
+    "content create photos new --chunks - --length 10 --content-id AB": ((), PARTS, (
+        Run(True, True, 1, 1),)),
     "content truncate photos long --size 5": (LONG, None, (LOOKED, ALREADY)),
     # Bases and services.
     "admin copy photos --to 127.0.0.1:16011": ((), None, (Run(None, None, 1, 1),)),

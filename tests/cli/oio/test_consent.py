@@ -13,7 +13,8 @@ TO_ASK = """
 container destroy|container destroy --flush|container destroy --force|container flush
 container purge|container raw-insert|container raw-update|container raw-delete
 container create --system|container set-properties --replace-all|container set-properties --system
-container del-properties --all|content delete|content truncate|content set-properties --replace-all
+container del-properties --all|content create|content delete|content truncate
+content set-properties --replace-all
 content del-properties --all|reference destroy|reference destroy --force|reference unlink
 reference force --replace|reference set-properties --replace-all|reference del-properties --all
 conscience flush|conscience deregister|conscience lock|service kill|admin leave --service
