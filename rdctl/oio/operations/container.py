@@ -23,6 +23,12 @@ from rdctl.result import Change, Failure, Listing, Report
 from rdctl.units import escape, human_size
 
 
+# So many requests to empty a container that leave its listing as it was are the last.
+_IDLE_ROUNDS = 5
+# Codes that promise that nothing was changed.
+_NOTHING_DONE = (Code.UNREACHABLE, Code.UNAVAILABLE, Code.TIMEOUT)
+
+
 class Containers(Acts):
     """Containers, and what they hold."""
 
@@ -158,6 +164,9 @@ class Containers(Acts):
                     destroys=losses[place],
                 )
             except RdctlError as error:
+                if flush and error.code in _NOTHING_DONE:
+                    said = f"the contents of {place.shown} are deleted already"
+                    raise _partly(error, said, place) from error
                 if flush:
                     error.message += "; its contents were deleted by then"
                 if error.code is Code.NOT_EMPTY:
@@ -188,16 +197,39 @@ class Containers(Acts):
         return not page.entries
 
     def _flush(self, place: Place, loss: str) -> None:
-        """Delete all contents: a large container takes several requests."""
-        while not self._change(
+        """Delete all contents: a large container takes several requests, and once the first was
+        accepted some are gone, whatever becomes of the next."""
+        if self._flush_some(place, loss):
+            return
+        idle, first = 0, None
+        try:
+            while not self._flush_some(place, loss):
+                before, first = first, self._first(place)
+                idle = idle + 1 if first == before else 0
+                if idle == _IDLE_ROUNDS:
+                    message = f"the proxy does not get on with emptying {place.shown}"
+                    raise RdctlError(Code.BAD_REPLY, message)
+        except RdctlError as error:
+            raise _partly(
+                error, f"{place.shown}: some of its contents are deleted already", place
+            ) from error
+
+    def _flush_some(self, place: Place, loss: str) -> bool:
+        """One request; whether nothing is left."""
+        done: bool = self._change(
             "container.flush",
             place,
             what=f"empty {place.shown}",
             shows=f"rdctl oio container list {place.words}",
             destroys=loss,
             assume=True,
-        ):
-            pass
+        )
+        return done
+
+    def _first(self, place: Place) -> Entry | None:
+        """What a listing of it begins with."""
+        page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
+        return page.entries[0] if page.entries else None
 
     def dedup(self, place: Place) -> Report:
         self._simple("container.dedup", place, "dedup")
@@ -239,6 +271,17 @@ def _refuse_frozen(place: Place, status: str | None) -> None:
             hint=f"Enable it first: rdctl oio admin enable {place.words}",
             target=place.name,
         )
+
+
+def _partly(error: RdctlError, done: str, place: Place) -> RdctlError:
+    """The error of a change of which a part is done."""
+    return RdctlError(
+        Code.UNKNOWN,
+        f"{done}; then: {error.message}",
+        hint=f"See what is left with: rdctl oio container list {place.words}",
+        target=place.name,
+        **error.facts,
+    )
 
 
 def _held(shown: Container) -> str:
