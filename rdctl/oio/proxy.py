@@ -517,7 +517,8 @@ def _is_error(reply: Reply) -> bool:
     if not isinstance(body, dict) or not body.keys() <= {"status", "message"}:
         return False
     # A property of that name is a text.
-    return type(body["status"]) is int and body["status"] not in range(200, 300)
+    status = body.get("status")
+    return type(status) is int and status not in range(200, 300)
 
 
 # Bytes; whatever is longer is an answer.
