@@ -110,7 +110,7 @@ def spared(read: Callable[[Any], T], raw: Any, noun: str, *needs: str) -> T:
     `needs` are the keys of values without which it is nothing: raises when they cannot be read.
     """
     try:
-        with _counted_if_read():
+        with counted_if_read():
             return read(raw)
     except MISSHAPEN:
         if not isinstance(raw, dict):
@@ -127,7 +127,7 @@ def spared(read: Callable[[Any], T], raw: Any, noun: str, *needs: str) -> T:
 def rows(read: Callable[[Any], T], entries: Sequence[Any], noun: str, *needs: str) -> list[T]:
     """Each entry of a listing, as `spared` reads it; those that lack what they need are skipped.
     ValueError when all of them do: this is another kind of listing."""
-    with suppress(*MISSHAPEN), _counted_if_read():
+    with suppress(*MISSHAPEN), counted_if_read():
         return [read(entry) for entry in entries]
     found = []
     for entry in entries:
@@ -141,7 +141,7 @@ def rows(read: Callable[[Any], T], entries: Sequence[Any], noun: str, *needs: st
 
 
 @contextmanager
-def _counted_if_read() -> Iterator[None]:
+def counted_if_read() -> Iterator[None]:
     """What is noted within counts only where nothing is raised."""
     tried = Unread()
     with tried.collecting():

@@ -11,14 +11,14 @@ from rdctl.deadline import Deadline
 from rdctl.errors import Code, RdctlError, hints
 from rdctl.oio import replies
 from rdctl.oio.bodies import Sent, escaped, field
-from rdctl.oio.model import Account, AccountContainer, Page, Place
+from rdctl.oio.model import Account, AccountContainer, Outcome, Page, Place
 from rdctl.oio.near import near, near_place
 from rdctl.oio.refusals import Asked, refusal
 from rdctl.oio.replies import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
 from rdctl.transport import Reply, Transport
 from rdctl.units import defuse, escape, raw_bytes
-from rdctl.unread import MISSHAPEN, Misread, Unread
+from rdctl.unread import MISSHAPEN, Misread, Unread, counted_if_read
 
 NO_HANDLER = "No handler found"
 # What HTTP says at services that speak it themselves.
@@ -198,7 +198,7 @@ class Proxy:
     ) -> Any:
         """What the reader makes of a good reply."""
         try:
-            with self._unread.collecting():
+            with self._unread.collecting(), counted_if_read():
                 return reader(_no_page(reply))
         except Misread as error:
             raise RdctlError(
@@ -333,6 +333,13 @@ class Proxy:
         facts = {"http_status": http_status} if http_status is not None else {}
         error = refusal(status, message, asked, target)
         return error.with_facts(**facts, request_id=self._request_id)
+
+    def failed(self, outcome: Outcome, asked: Asked, target: str) -> RdctlError:
+        """The error of one item of a batch, or of one replica, that is not done."""
+        if outcome.status is None and ROUTES[asked.route].effect != READ:
+            message = f"{escape(target)}: the status in the reply cannot be read"
+            return RdctlError(Code.UNPROVEN, message, target=target, request_id=self._request_id)
+        return self.error(outcome.status, outcome.message, asked, target=target)
 
     def _strange(
         self, reply: Reply, url: str | None = None, kind: str = "an oio-proxy"

@@ -37,6 +37,9 @@ _STATUS = {"0": "enabled", "4294967295": "frozen", "4294967294": "disabled"}
 # What may stand in a query as it is.
 _ESCAPED = re.compile(r"[!\"$%'-~]+")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+):[0-9]{1,5}")
+# What 3.3 tells of a service, and what is in a body that tells a status.
+_OF_SERVICE = {"ns", "type", "addr", "score", "tags"}
+_STATUS_ONLY = {"status", "message"}
 # Above this a time is in microseconds, as 4.2 has it; 3.3 has seconds.
 _MICROSECONDS = 10**12
 _YEAR_10000 = 253_402_300_800
@@ -55,11 +58,33 @@ def nothing(reply: Reply) -> None:
 
 
 def done(reply: Reply) -> None:
-    """The same where servers also answer 200 and an object, whatever is in it."""
-    if reply.status == 200:
-        _object(reply.json())
-    else:
+    """The same where servers also answer 200, with nothing in an object (`admin` and properties),
+    or an OK of each replica (the reference)."""
+    if reply.status != 200:
         nothing(reply)
+    elif any(outcome.status != 200 for outcome in _replicas(reply.json())):
+        raise ValueError("a replica does not say OK")
+
+
+def registered(reply: Reply) -> None:
+    """The same where 3.3 answers 200 and the service as it is known now."""
+    if reply.status != 200:
+        nothing(reply)
+        return
+    body = reply.json()
+    _address(body)
+    if not body.keys() <= _OF_SERVICE:
+        raise ValueError("a service was expected")
+
+
+def flushed_type(reply: Reply) -> None:
+    """The same where servers answer 200 and that number once more."""
+    if reply.status != 200:
+        nothing(reply)
+        return
+    body = reply.json()
+    if type(body["status"]) is not int or body["status"] != 200 or not body.keys() <= _STATUS_ONLY:
+        raise ValueError("status 200 was expected")
 
 
 def pong(reply: Reply) -> None:
@@ -266,7 +291,11 @@ def _address(entry: Any) -> str:
 
 
 def links(reply: Reply) -> list[Link]:
-    return _links(reply.json())
+    """reference/link and renew: the services that it is linked to by now, one at least."""
+    found = _links(reply.json())
+    if not found:
+        raise ValueError("a link was expected")
+    return found
 
 
 def _links(entries: Any) -> list[Link]:
@@ -510,28 +539,33 @@ def spare(reply: Reply) -> list[str]:
 
 def replicas(reply: Reply) -> list[Outcome]:
     """admin/*: one outcome a service, from 4.2's and 3.3's `{"status": {...}, "body": ...}` and
-    from the reference's `"OK"`, `{"code": .., "msg": ..}` or plain text. An empty object means
-    that there was nothing to say."""
+    from the reference's `"OK"` or `{"code": .., "msg": ..}`. An empty object means that there was
+    nothing to say."""
     return _replicas(reply.json())
 
 
-def _replicas(body: Any) -> list[Outcome]:
-    found = [_replica(address, value) for address, value in sorted(body.items())]
+def _replicas(body: Any, *, texts: bool = False) -> list[Outcome]:
+    """`texts`: the reference has a text of any kind in place of `"OK"`."""
+    found = [_replica(address, value, texts) for address, value in sorted(body.items())]
     if found and all(outcome.status is None for outcome in found):
         raise ValueError("not one replica can be read")
     return found
 
 
-def _replica(address: str, value: Any) -> Outcome:
+def _replica(address: str, value: Any, texts: bool) -> Outcome:
     try:
-        return _answer(address, value)
+        return _answer(address, value, texts)
     except MISSHAPEN:
         note("replica", "status")
         return Outcome(address, None, "", None)
 
 
-def _answer(address: str, value: Any) -> Outcome:
+def _answer(address: str, value: Any, texts: bool) -> Outcome:
+    if not _ADDRESS.fullmatch(address):
+        raise ValueError("IP:PORT was expected")
     if isinstance(value, str):
+        if value != "OK" and not texts:
+            raise ValueError("OK was expected")
         return Outcome(address, 200, "OK", None if value == "OK" else value)
     if "code" in value:
         return Outcome(address, whole(value["code"]), _text_or_none(value.get("msg")) or "", None)
@@ -546,15 +580,18 @@ def _status(told: Any) -> tuple[int, str]:
 def sqlite(reply: Reply) -> list[Outcome]:
     """admin/info, in whose JSON 3.3 puts bare text: the whole of it then."""
     try:
-        return replicas(reply)
+        body = reply.json()
     except ValueError:
+        if not reply.text.lstrip().startswith("{"):
+            raise
         return [Outcome("", 200, "OK", reply.text)]
+    return _replicas(body, texts=True)
 
 
 def elections(reply: Reply) -> list[Outcome]:
     """admin/debug: what a replica tells of its election is an object in 4.2, a text of many lines
     in the reference."""
-    return [_election(outcome) for outcome in _replicas(reply.json(strict=False))]
+    return [_election(outcome) for outcome in _replicas(reply.json(strict=False), texts=True)]
 
 
 def _election(outcome: Outcome) -> Outcome:

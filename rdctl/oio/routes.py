@@ -142,7 +142,7 @@ _TABLE = (
             f"conscience.{action}",
             f"conscience/{action}",
             doc,
-            post(replies.done, bodies.service),
+            post(replies.registered, bodies.service),
             # Real servers read the body; the reference shows the type in the query.
             ("type",),
             effect=effect,
@@ -159,7 +159,7 @@ _TABLE = (
             f"conscience.{action}",
             f"conscience/{action}",
             doc,
-            post(replies.done),
+            post(replies.flushed_type),
             ("type",),
             (),
             DESTROY,

@@ -195,15 +195,11 @@ class Acts:
             if outcome is None:
                 unnamed = RdctlError(Code.UNPROVEN, "the reply does not name it", target=entry)
                 yield Failure(action, unnamed)
-            elif outcome.status is None:
-                message = "the status in the reply cannot be read"
-                yield Failure(action, RdctlError(Code.UNPROVEN, message, target=entry))
             elif outcome.status in OK:
                 yield self._done(action, entry, PROVEN)
             else:
-                yield done(outcome) or Failure(
-                    action, self._proxy.error(outcome.status, outcome.message, Asked(name, place))
-                )
+                failed = self._proxy.failed(outcome, Asked(name, place), entry)
+                yield done(outcome) or Failure(action, failed)
 
     def _each(
         self, action: str, places: Sequence[Place], act: Callable[[Place], Evidence]

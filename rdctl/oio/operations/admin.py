@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rdctl.errors import RdctlError
@@ -39,15 +39,20 @@ class Bases(Acts):
             outcomes = self._proxy.read(name, place, query)
         rows = [_election(o) if action == "debug" else _replica(action, o) for o in outcomes]
         listing = Listing(rows, vertical=action == "debug")
-        for outcome in outcomes:
-            if outcome.status not in OK and outcome.status not in _NO_FAULT:
-                asked = Asked(name, place, query.get("type"))
-                error = self._proxy.error(
-                    outcome.status, outcome.message, asked, target=outcome.name
-                )
-                listing.failures.append(Failure(action.replace("_", "-"), error))
+        listing.failures += self._failed(action, place, query, outcomes)
         listing.failed = len(listing.failures)
         return listing
+
+    def _failed(
+        self, action: str, place: Place, query: Mapping[str, Any], outcomes: Sequence[Outcome]
+    ) -> list[Failure]:
+        """The replicas that failed."""
+        asked = Asked(f"admin.{action}", place, query.get("type"))
+        return [
+            Failure(action.replace("_", "-"), self._proxy.failed(outcome, asked, outcome.name))
+            for outcome in outcomes
+            if outcome.status not in OK and outcome.status not in _NO_FAULT
+        ]
 
     def set_state(self, action: str, place: Place, query: Mapping[str, Any]) -> Report:
         """freeze, enable, disable: what is so already is no error."""
@@ -75,8 +80,23 @@ class Bases(Acts):
         return Report([self._done(action, place.name, PROVEN)])
 
     def copy(self, place: Place, to: str, query: Mapping[str, Any]) -> Report:
+        """Copy a base to another service. Where servers tell of each replica, all must have done
+        it."""
         loss = f"{to}: its copy of the base {place.shown} is overwritten"
-        return self._destroy("admin.copy", "copy", place, loss, UNTOLD, query=query, to=to)
+        self._effects.consent([loss])
+        outcomes = self._change(
+            "admin.copy",
+            place,
+            query,
+            what=f"copy {place.shown}",
+            shows=f"rdctl oio container show {place.words}",
+            destroys=loss,
+            assume=[],
+            to=to,
+        )
+        failed = self._failed("copy", place, query, outcomes)
+        done = [] if failed else [self._done("copy", place.name, UNTOLD)]
+        return Report([*done, *failed])
 
 
 def _replica(action: str, outcome: Outcome) -> dict[str, Any]:
