@@ -22,7 +22,6 @@ from rdctl.oio.properties import CREATE, check_user, system_values
 from rdctl.result import Change, Failure, Listing, Report
 from rdctl.units import escape, human_size
 
-
 # So many requests to empty a container that leave its listing as it was are the last.
 _IDLE_ROUNDS = 5
 # Codes that promise that nothing was changed.
