@@ -190,11 +190,15 @@ class Acts:
                 yield Failure(action, for_target(error, entry))
             return
         told = {outcome.name: outcome for outcome in outcomes}
+        disputed = {one.name for one in outcomes if one.status != told[one.name].status}
         for place, entry in zip(batch, names, strict=True):
             outcome = told.get(entry)
             if outcome is None:
                 unnamed = RdctlError(Code.UNPROVEN, "the reply does not name it", target=entry)
                 yield Failure(action, unnamed)
+            elif entry in disputed:
+                message = "the reply names it more than once, and not with one status"
+                yield Failure(action, RdctlError(Code.UNPROVEN, message, target=entry))
             elif outcome.status in OK:
                 yield self._done(action, entry, PROVEN)
             else:
