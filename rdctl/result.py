@@ -123,6 +123,8 @@ class Listing:
         self.marker: str | None = None
         # Whether what was sorted is not shown to its end.
         self.cut = False
+        # Whether rows were left out because they could not be read; known at the end.
+        self.skipped = False
         # Of several contexts: the markers by context, and whether one of them answered wholly.
         self.markers: dict[str, str] = {}
         self.answered = False

@@ -63,8 +63,13 @@ class Unread:
         if self._values:
             said.append(f"unreadable values shown as null: {', '.join(self._fields)}")
         if self._rows:
-            said.append(f"skipped: {', '.join(self._things)}")
+            said.append(f"skipped: {self.skipped}")
         return "; ".join(said) or None
+
+    @property
+    def skipped(self) -> str:
+        """`1 unreadable object`; empty: no thing was left out."""
+        return ", ".join(self._things)
 
     @property
     def names(self) -> str:

@@ -127,10 +127,12 @@ class Invocation:
         return outcome
 
     def aiming(self, listing: Listing, items: Iterable[Any]) -> Iterator[Any]:
-        """The items; at their end the hints of the failures lead to their places."""
+        """The items; at their end the hints of the failures lead to their places, and it is known
+        whether any could not be read."""
         try:
             yield from items
         finally:
+            listing.skipped = bool(self.unread.skipped)
             for failure in listing.failures:
                 self.aimed(failure)
 

@@ -9,6 +9,8 @@ from rdctl.units import escape, quoted
 
 # Of the id of a container.
 CID_DIGITS = 64
+# A status that is told, and cannot be read.
+UNREADABLE = "unreadable"
 
 
 class Place(NamedTuple):
@@ -170,11 +172,20 @@ class Entry(NamedTuple):
 
 class Page(NamedTuple):
     """One page of a listing. `marker` is what the next request wants, as received: it is escaped
-    already. `status` is that of the container, as in `Container`."""
+    already. `status` is that of the container, as in `Container`, None where it is not told, or
+    UNREADABLE; `skipped` counts the rows that cannot be read."""
 
     entries: list[Entry]
     marker: str | None
     status: str | None
+    skipped: int
+
+
+class AccountPage(NamedTuple):
+    """One page of an account's containers; `size` counts also the rows that cannot be read."""
+
+    rows: list[AccountContainer]
+    size: int
 
 
 class Content(NamedTuple):

@@ -36,7 +36,7 @@ def near_place(proxy: Proxy, status: int, place: Place) -> str:
     if status in _NO_CONTAINER and account and container:
         query = {"limit": _PAGE}
         return near(
-            proxy, container, lambda p: [c.name for c in p.account_containers(account, query)]
+            proxy, container, lambda p: [c.name for c in p.account_containers(account, query).rows]
         )
     if status == _NO_CONTENT and path:
         prefix = path[: path.rfind("/") + 1] or None

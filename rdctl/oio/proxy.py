@@ -5,20 +5,20 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from copy import copy
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, unquote_to_bytes
 
 from rdctl.deadline import Deadline
 from rdctl.errors import Code, RdctlError, hints
 from rdctl.oio import replies
 from rdctl.oio.bodies import Sent, escaped, field
-from rdctl.oio.model import Account, AccountContainer, Outcome, Page, Place
+from rdctl.oio.model import Account, AccountPage, Outcome, Page, Place
 from rdctl.oio.near import near, near_place
 from rdctl.oio.refusals import Asked, refusal
 from rdctl.oio.replies import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
 from rdctl.transport import Reply, Transport
 from rdctl.units import defuse, escape, raw_bytes
-from rdctl.unread import MISSHAPEN, Misread, Unread, counted_if_read
+from rdctl.unread import MISSHAPEN, Misread, Unread
 
 NO_HANDLER = "No handler found"
 # What HTTP says at services that speak it themselves.
@@ -83,10 +83,12 @@ class Proxy:
         query: Mapping[str, Any] | None = None,
         *,
         check: Callable[[], None] | None = None,
+        strict: bool = False,
         **arguments: Any,
     ) -> Any:
         """Ask a route that changes nothing; the value that its reader makes. `check` is called
-        while it is waited for, and may raise."""
+        while it is waited for, and may raise. `strict`: what is not among its rows is taken for
+        absent, so all of them must be readable."""
         route = ROUTES[name]
         _expect(route.effect == READ, f"{name} is no read")
         parameters = {**(place.query() if place else {}), **(query or {})}
@@ -103,7 +105,9 @@ class Proxy:
                 check=check,
             )
 
-        return self._call(route, Asked(name, place, parameters.get("type")), arguments, ask)
+        return self._call(
+            route, Asked(name, place, parameters.get("type")), arguments, ask, strict=strict
+        )
 
     def change(
         self,
@@ -158,6 +162,8 @@ class Proxy:
         arguments: Mapping[str, Any],
         ask: Callable[[Way, Sent], Reply],
         assumed: Reply | None = None,
+        *,
+        strict: bool = False,
     ) -> Any:
         """Try the ways of a route until one is known to the server."""
         for way in self._ways(route):
@@ -168,7 +174,7 @@ class Proxy:
             if _unknown_route(reply):
                 continue
             self._refused(reply, asked)
-            return self._read(reply, self._reader(route, way))
+            return self._read(reply, self._reader(route, way), strict=strict)
         raise RdctlError(
             Code.UNSUPPORTED,
             f"this oio-proxy ({self._dialect}) has no {route.path.lstrip('/')}",
@@ -195,11 +201,16 @@ class Proxy:
         reader: Callable[[Reply], Any],
         url: str | None = None,
         kind: str = "an oio-proxy",
+        *,
+        strict: bool = False,
     ) -> Any:
         """What the reader makes of a good reply."""
+        unread = Unread()
         try:
-            with self._unread.collecting(), counted_if_read():
-                return reader(_no_page(reply))
+            with unread.collecting():
+                value = reader(_no_page(reply))
+            if strict and unread.skipped:
+                raise Misread(unread.skipped)
         except Misread as error:
             raise RdctlError(
                 Code.BAD_REPLY,
@@ -209,6 +220,8 @@ class Proxy:
             ) from error
         except MISSHAPEN as error:
             raise self._strange(reply, url, kind) from error
+        self._unread.take(unread)
+        return value
 
     def offers(self, name: str) -> bool:
         """Whether the dialect, as far as it is known, has the route."""
@@ -357,10 +370,11 @@ class Proxy:
 
     def pages(self, place: Place, query: Mapping[str, Any]) -> Iterator[Page]:
         """The pages of a container's listing, each asked for when the one before was taken."""
-        marker: Escaped | None = None
+        following: dict[str, Any] = {}
+        given = query.get("marker")
+        reached = raw_bytes(given) if given else None
         last = None
         while True:
-            following = {"marker": marker} if marker is not None else {}
             page: Page = self.read("container.list", place, {**query, **following})
             # A marker may lie within a prefix, which then comes again.
             if page.entries and page.entries[0] == last:
@@ -369,10 +383,12 @@ class Proxy:
             yield page
             if page.marker is None:
                 return
-            if page.marker == marker:
-                message = f"the listing of {place.shown} does not go on after {marker}"
+            # One that went back would lead in circles.
+            before, reached = reached, unquote_to_bytes(page.marker)
+            if before is not None and reached <= before:
+                message = f"the listing of {place.shown} does not go on after {page.marker}"
                 raise RdctlError(Code.BAD_REPLY, message, request_id=self._request_id)
-            marker = Escaped(page.marker)
+            following = {"marker": Escaped(page.marker)}
 
     # --- the account service ------------------------------------------------------------------
 
@@ -386,9 +402,9 @@ class Proxy:
         value: Account = self._account("show", {"id": name}, name, replies.account)
         return value
 
-    def account_containers(self, name: str, query: Mapping[str, Any]) -> list[AccountContainer]:
+    def account_containers(self, name: str, query: Mapping[str, Any]) -> AccountPage:
         """GET /v1.0/account/containers: one page."""
-        value: list[AccountContainer] = self._account(
+        value: AccountPage = self._account(
             "containers", {"id": name, **query}, name, replies.account_containers
         )
         return value

@@ -11,8 +11,10 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from rdctl.oio.model import (
+    UNREADABLE,
     Account,
     AccountContainer,
+    AccountPage,
     Container,
     Content,
     Counter,
@@ -32,14 +34,22 @@ from rdctl.unread import MISSHAPEN, needed, note, rows, spared
 
 _CONTAINER = "x-oio-container-meta-"
 _CONTENT = "x-oio-content-meta-"
-# sys.status is 0, -1 or -2, written without a sign.
-_STATUS = {"0": "enabled", "4294967295": "frozen", "4294967294": "disabled"}
+# sys.status is 0, -1 or -2, mostly written without a sign.
+_STATUS = {
+    "0": "enabled",
+    "4294967295": "frozen",
+    "4294967294": "disabled",
+    "-1": "frozen",
+    "-2": "disabled",
+}
 # What may stand in a query as it is.
 _ESCAPED = re.compile(r"[!\"$%'-~]+")
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[0-9A-Za-z._-]+):[0-9]{1,5}")
 # What 3.3 tells of a service, and what is in a body that tells a status.
 _OF_SERVICE = {"ns", "type", "addr", "score", "tags"}
 _STATUS_ONLY = {"status", "message"}
+# Python reads more as a number: "1_0", " 5", "nan".
+_WHOLE, _DECIMAL = re.compile("-?[0-9]+"), re.compile(r"-?[0-9]+(\.[0-9]+)?")
 # Above this a time is in microseconds, as 4.2 has it; 3.3 has seconds.
 _MICROSECONDS = 10**12
 _YEAR_10000 = 253_402_300_800
@@ -164,6 +174,8 @@ def date(value: Any) -> str | None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         raise TypeError("a time was expected")
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        raise ValueError("a time was expected")
     number = float(value)
     if number > _MICROSECONDS:
         number /= 1e6
@@ -192,6 +204,8 @@ def _text_or_none(value: Any) -> str | None:
 def whole(value: Any) -> int:
     """A whole number, which some servers write as a text."""
     if isinstance(value, str):
+        if not _WHOLE.fullmatch(value):
+            raise ValueError("a whole number was expected")
         value = int(value)
     if type(value) is int and -_LARGEST < value < _LARGEST:
         return value
@@ -376,31 +390,42 @@ def _container(system: dict[str, Any]) -> Container:
         _number(system.get("sys.m2.quota")),
         system.get("sys.m2.policy.storage"),
         _number(system.get("sys.m2.policy.version")),
-        _STATUS.get(system.get("sys.status") or "0"),
+        _status_of(system.get("sys.status")),
         date(system.get("sys.m2.ctime")),
         {},
         {},
     )
 
 
+def _status_of(value: Any) -> str | None:
+    """What `sys.status` says; where there is none, it was never set. None cannot be read, and never
+    means that a container may be written to."""
+    found = _STATUS.get("0" if value in (None, "") else str(value))
+    if found is None:
+        note("container", "sys.status")
+    return found
+
+
 def page(reply: Reply) -> Page:
     """container/list: objects and prefixes, in the order of their names' bytes."""
     body = reply.json()
-    entries = rows(_entry, _array(body["objects"]), "object", "name")
-    entries += rows(_prefix, _array(body["prefixes"]), "prefix")
+    objects, prefixes = _array(body["objects"]), _array(body["prefixes"])
+    entries = rows(_entry, objects, "object", "name") + rows(_prefix, prefixes, "prefix")
+    skipped = len(objects) + len(prefixes) - len(entries)
     entries.sort(key=lambda entry: raw_bytes(entry.name))
     told = reply.headers["x-oio-list-truncated"]
     if not needed("x-oio-list-truncated", _true_or_false, told):
-        return Page(entries, None, _page_status(body))
+        return Page(entries, None, _page_status(body), skipped)
     marker = reply.headers.get("x-oio-list-marker")
-    return Page(entries, needed("x-oio-list-marker", _marker, marker), _page_status(body))
+    following = needed("x-oio-list-marker", _marker, marker)
+    return Page(entries, following, _page_status(body), skipped)
 
 
 def _page_status(body: Any) -> str | None:
     """That of the container; 3.3 has the system properties among the user's."""
     for part in (body.get("system"), body.get("properties")):
         if isinstance(part, dict) and "sys.status" in part:
-            return _STATUS.get(str(part["sys.status"]))
+            return _status_of(part["sys.status"]) or UNREADABLE
     return None
 
 
@@ -519,7 +544,7 @@ def _chunk(chunk: Any) -> dict[str, Any]:
 
 
 def _position(text: str) -> tuple[int, ...]:
-    return tuple(int(part) for part in text.split("."))
+    return tuple(whole(part) for part in text.split("."))
 
 
 _CHUNK: dict[str, Callable[[Any], object]] = {
@@ -630,9 +655,9 @@ def _account(body: Any) -> Account:
     )
 
 
-def account_containers(reply: Reply) -> list[AccountContainer]:
+def account_containers(reply: Reply) -> AccountPage:
     listing = [_listed(row) for row in _array(reply.json()["listing"])]
-    return rows(_account_container, listing, "container", "name")
+    return AccountPage(rows(_account_container, listing, "container", "name"), len(listing))
 
 
 _LISTED = ("name", "objects", "bytes", "is_prefix", "mtime")

@@ -381,7 +381,8 @@ def _listing(
 
 def _end(listing: Listing) -> Row:
     """How a listing ended, which is known when its items were taken."""
-    end: Row = {"complete": not (listing.failures or listing.cut) and listing.marker is None}
+    partial = listing.failures or listing.cut or listing.skipped
+    end: Row = {"complete": not partial and listing.marker is None}
     if listing.marker is not None:
         end["marker"] = listing.marker
     if listing.markers:

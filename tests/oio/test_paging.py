@@ -340,7 +340,7 @@ def peak(home: Path, pages: int) -> int:
     def serve(sent: Sent) -> Answer:
         number = next(left)
         truncated: Mapping[str, str] = {"x-oio-list-truncated": "true" if number else "false"}
-        return body._replace(headers={**truncated, "x-oio-list-marker": str(number)})
+        return body._replace(headers={**truncated, "x-oio-list-marker": str(9 - number)})
 
     with FaultServer([serving(serve)]) as server:
         world = World(

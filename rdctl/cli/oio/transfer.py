@@ -199,20 +199,21 @@ def get(
     bytes are wrong, is passed over. With --to - the bytes leave while they come: what was wrong
     with a chunk of more than 2 MiB is told at its end (exit 9)."""
     downloads = site.oio.downloads
-    strip, total = "", None
+    strip, below = "", None
     if recursive:
         (place,) = _one(places)
         prefix = place.path or ""
         strip = prefix[: prefix.rfind("/") + 1]
-        places, total = downloads.below(place.holder, prefix or None)
+        below = downloads.below(place.holder, prefix or None)
+        places = below.places
     elif any(place.path is None and place.content_id is None for place in places):
         raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
     if to == "-":
         if resume or overwrite:
             raise RdctlError(Code.USAGE, "--to - excludes --continue and --overwrite")
-        return downloads.read(places, wanted)
+        return downloads.read(places, wanted, below)
     where = _where(to, recursive or len(places) > 1, strip)
-    return downloads.get(places, where, wanted, overwrite=overwrite, resume=resume, total=total)
+    return downloads.get(places, where, wanted, overwrite=overwrite, resume=resume, below=below)
 
 
 def _one(places: list[Place]) -> list[Place]:

@@ -8,7 +8,7 @@ from typing import Any
 from rdctl.errors import Code, RdctlError
 from rdctl.oio.operations.acts import PAGE, Acts
 from rdctl.result import Item, Listing
-from rdctl.units import escape
+from rdctl.units import escape, raw_bytes
 
 
 class Accounts(Acts):
@@ -32,18 +32,19 @@ class Accounts(Acts):
                 size = PAGE if left is None else min(PAGE, left + 1)
                 query = {"prefix": prefix, "marker": after, "limit": size}
                 page = self._proxy.account_containers(name, query)
-                if page and page[-1].name == after:
+                names = [raw_bytes(row.name) for row in page.rows]
+                if names and after is not None and names[-1] <= raw_bytes(after):
                     raise RdctlError(
                         Code.BAD_REPLY,
                         f"the account service does not go on after {escape(after)}",
                     )
-                taken = page if left is None else page[:left]
+                taken = page.rows[:left]
                 yield from taken
                 after = taken[-1].name if taken else after
-                if len(taken) < len(page):
+                if left is not None and len(taken) == left < page.size:
                     listing.marker = after
                     return
-                if len(page) < size:
+                if page.size < size:
                     return
                 left = None if left is None else left - len(taken)
 

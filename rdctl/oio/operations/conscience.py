@@ -29,8 +29,8 @@ class Conscience(Acts):
     def types(self) -> Listing:
         return Listing({"type": name} for name in self._types())
 
-    def _types(self) -> list[str]:
-        return _types(self._proxy)
+    def _types(self, strict: bool = False) -> list[str]:
+        return _types(self._proxy, strict)
 
     def services(self, types: Sequence[str] | None, full: bool) -> Listing:
         """The services of these types, or of all (None)."""
@@ -41,10 +41,15 @@ class Conscience(Acts):
 
         return Listing(found())
 
-    def _services(self, type: str, full: bool) -> list[Service]:
+    def _all(self, type: str) -> list[Service]:
+        """Those of a type, before one of them is changed: one that is not among them is none."""
+        return self._services(type, True, strict=True)
+
+    def _services(self, type: str, full: bool, strict: bool = False) -> list[Service]:
         query = {"type": type, "full": full}
         try:
-            services: list[Service] = self._proxy.read("conscience.list", None, query)
+            services: list[Service]
+            services = self._proxy.read("conscience.list", None, query, strict=strict)
         except RdctlError as error:
             if error.facts.get("remote_status") == _NO_TYPE:
                 error.target, error.message = type, f"{escape(type)}: {error.message}"
@@ -57,7 +62,7 @@ class Conscience(Acts):
 
     def register(self, type: str, address: str, tags: Mapping[str, Any]) -> Report:
         """Make a service known to the conscience; one that is known gets these tags."""
-        known = [service.address for service in self._services(type, True)]
+        known = [service.address for service in self._all(type)]
         self._change(
             "conscience.register",
             None,
@@ -73,7 +78,7 @@ class Conscience(Acts):
     def set_lock(self, type: str, addresses: Sequence[str], locked: bool, score: int) -> Report:
         """Pin the scores of services, or let them go; addresses must be known."""
         action = "lock" if locked else "unlock"
-        known = {service.address: service for service in self._services(type, True)}
+        known = {service.address: service for service in self._all(type)}
         outcomes: list[Change | Failure] = []
         todo = []
         for address in dict.fromkeys(addresses):
@@ -89,7 +94,7 @@ class Conscience(Acts):
 
     def unlock_all(self, type: str | None) -> Report:
         """Let the score of every service go, of one type or of all."""
-        found = {name: self._services(name, True) for name in ([type] if type else self._types())}
+        found = {name: self._all(name) for name in ([type] if type else self._types(strict=True))}
         outcomes: list[Change | Failure] = []
         for name, services in found.items():
             outcomes += self._pin(name, services, None, _SEEN_SECONDS[:1])
@@ -135,7 +140,7 @@ class Conscience(Acts):
 
     def drop(self, action: str, type: str) -> Report:
         """`deregister` and `flush`: both drop every service of the type."""
-        services = self._services(type, True)
+        services = self._all(type)
         dropped = {"services": [service.address for service in services]}
         past = {"flush": "flushed"}.get(action)
         if not services:
@@ -192,8 +197,8 @@ class Conscience(Acts):
         return Change(action, address, changed, done or None, facts)
 
 
-def _types(proxy: Proxy) -> list[str]:
-    types: list[str] = proxy.read("conscience.types", None, {"what": "types"})
+def _types(proxy: Proxy, strict: bool = False) -> list[str]:
+    types: list[str] = proxy.read("conscience.types", None, {"what": "types"}, strict=strict)
     return types
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rdctl.errors import Code, RdctlError
-from rdctl.oio.model import Container, Entry, Outcome, Page, Place
+from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
 from rdctl.oio.operations.acts import (
     ACCEPTED,
     ALREADY,
@@ -150,7 +150,7 @@ class Containers(Acts):
 
         def destroy(place: Place) -> Evidence:
             shown: Container = self._proxy.read("container.show", place)
-            _refuse_frozen(place, shown.status)
+            _refuse_frozen(place, shown.status or UNREADABLE)
             if flush:
                 self._flush(place, losses[place])
             try:
@@ -263,6 +263,13 @@ class Containers(Acts):
 def _refuse_frozen(place: Place, status: str | None) -> None:
     """Leave a frozen or disabled container alone: a server that refuses to destroy a frozen one
     enables it as it does so."""
+    if status == UNREADABLE:
+        raise RdctlError(
+            Code.UNGUARDED,
+            f"{place.shown}: whether it is frozen cannot be seen: its sys.status cannot be read",
+            hint=f"If it is to be used, say so first: rdctl oio admin enable {place.words}",
+            target=place.name,
+        )
     if status in ("frozen", "disabled"):
         raise RdctlError(
             Code.FROZEN,

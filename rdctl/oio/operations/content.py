@@ -150,7 +150,8 @@ class Contents(Acts):
             return Report([self._done("truncate", place.name, ALREADY)])
         loss = f"{place.shown} in {place.holder.shown} is cut to {human_size(size)}"
         query = {"size": size}
-        return self._destroy("content.truncate", "truncate", place, loss, ACCEPTED, query=query)
+        evidence = UNTOLD if shown.size is None else ACCEPTED
+        return self._destroy("content.truncate", "truncate", place, loss, evidence, query=query)
 
 
 def _about(place: Place, content: Content) -> Content:

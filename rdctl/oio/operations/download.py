@@ -9,6 +9,7 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext, suppress
 from functools import partial
+from itertools import chain
 from typing import Any, NamedTuple
 
 from rdctl import effects
@@ -53,15 +54,29 @@ class Where(NamedTuple):
     strip: str = ""
 
 
+class Below(NamedTuple):
+    """The objects of a container whose names begin alike, and their bytes; `missing`: some that its
+    listing does not name."""
+
+    places: list[Place]
+    total: int
+    missing: RdctlError | None
+
+
 class Downloads(Transfers):
     """Objects that become files."""
 
     # Whether the bytes of all are told to the bar at once.
     _total_told = False
 
-    def read(self, places: Sequence[Place], wanted: Bytes | None) -> Data:
-        """The bytes of objects, one after the other. Those of a chunk are held against its MD5
-        before they are handed on where that is no larger than `objects.PIECE`, else at its end."""
+    def read(
+        self, places: Sequence[Place], wanted: Bytes | None, below: Below | None = None
+    ) -> Data:
+        """The bytes of objects, one after the other, and none where one is missing. Those of a
+        chunk are held against its MD5 before they are handed on where that is no larger than
+        `objects.PIECE`, else at its end."""
+        if below and below.missing:
+            raise below.missing
         return Data(self._blocks(places, wanted))
 
     def _blocks(self, places: Sequence[Place], wanted: Bytes | None) -> Iterator[memoryview]:
@@ -116,10 +131,11 @@ class Downloads(Transfers):
         *,
         overwrite: bool,
         resume: bool,
-        total: int | None = None,
+        below: Below | None = None,
     ) -> Report:
-        """Objects into files, each with an outcome. `total`: their bytes, if that is known."""
+        """Objects into files, each with an outcome; `below`: where they were found."""
         places = list(dict.fromkeys(places))
+        total = below.total if below else None
         layout = _Layout(where, places)
         self._total_told = len(places) > 1 or total is not None
         if self._total_told:
@@ -135,22 +151,25 @@ class Downloads(Transfers):
                 error.target = error.target or place.name
                 return Failure("get", error)
 
-        return Report(self._each_of("get", [place.name for place in places], get))
+        outcomes = self._each_of("get", [place.name for place in places], get)
+        missing = [Failure("get", below.missing)] if below and below.missing else []
+        return Report(chain(outcomes, missing))
 
-    def below(self, holder: Place, prefix: str | None) -> tuple[list[Place], int]:
-        """All objects of a container whose names begin so, and their bytes; `not-found` when there
-        is none that does."""
+    def below(self, holder: Place, prefix: str | None) -> Below:
+        """All objects of a container whose names begin so; `not-found` when there is none that
+        does."""
         query = {"max": PAGE, "prefix": prefix}
         pages: Iterator[Page] = self._proxy.pages(holder, query)
-        places, total = [], 0
-        for entry in (entry for page in pages for entry in page.entries):
-            places.append(holder._replace(path=entry.name))
-            total += entry.size or 0
+        places, total, skipped = [], 0, 0
+        for page in pages:
+            places += [holder._replace(path=entry.name) for entry in page.entries]
+            total += sum(entry.size or 0 for entry in page.entries)
+            skipped += page.skipped
         self._proxy.suggests = False
         if prefix and not places:
             message = f"nothing in {holder.shown} begins with {escape(prefix)}"
             raise RdctlError(Code.NOT_FOUND, message, target=prefix)
-        return places, total
+        return Below(places, total, _nameless(holder, skipped) if skipped else None)
 
     def _get_special(
         self, place: Place, path: str, wanted: Bytes | None, parallel: int
@@ -285,6 +304,13 @@ class Downloads(Transfers):
             error.hint = hints(error.hint, f"Go on with: {words} --continue")
             error.facts["received"] = filling.has
         return error
+
+
+def _nameless(holder: Place, count: int) -> RdctlError:
+    """The error of objects that could not be received, since their names cannot be read."""
+    objects = f"{count} object" + ("s" if count > 1 else "")
+    message = f"{objects} of {holder.shown} not received: the listing cannot be read there"
+    return RdctlError(Code.BAD_REPLY, message, target=holder.name)
 
 
 class _Filling:

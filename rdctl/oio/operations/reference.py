@@ -57,8 +57,8 @@ class References(Acts):
         return done(ALREADY if links == before else PROVEN, links or [])
 
     def _links(self, place: Place, type: str) -> list[Link]:
-        """The links to services of the type."""
-        services, _ = self._proxy.read("reference.show", place, {"type": type})
+        """The links to services of the type, all of them: what is not among them is none."""
+        services, _ = self._proxy.read("reference.show", place, {"type": type}, strict=True)
         return [link for link in services if link.type == type]
 
     def unlink(self, place: Place, type: str) -> Report:
