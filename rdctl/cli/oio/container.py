@@ -196,7 +196,8 @@ def flush(site: Site, place: Place) -> Report:
     """Delete all contents of a container.
 
     Asks first: they cannot be brought back. The container stays, with its properties. A frozen one
-    is refused."""
+    is refused. A large one takes several requests; where a later one fails, some contents are
+    deleted already (exit 10)."""
     return site.oio.containers.flush(place)
 
 

@@ -152,7 +152,7 @@ class Downloads(Transfers):
                 return Failure("get", error)
 
         outcomes = self._each_of("get", [place.name for place in places], get)
-        missing = [Failure("get", below.missing)] if below and below.missing else []
+        missing = [Failure("get", below.missing, whole=True)] if below and below.missing else []
         return Report(chain(outcomes, missing))
 
     def below(self, holder: Place, prefix: str | None) -> Below:

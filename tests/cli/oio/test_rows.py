@@ -144,7 +144,7 @@ def test_an_object_without_a_name_was_not_received(near: Any) -> None:
     assert ran.code == 8, ran.err
     assert [row["target"] for row in ran.json["results"]] == ["d/a"]
     (error,) = ran.json["errors"]
-    assert (error["code"], error["fate"]) == ("bad-reply", "not done")
+    assert (error["code"], error["target"]) == ("bad-reply", "docs")
     ran = client("get", "docs", "d/", "--recursive", "--to", "-")
     assert (ran.code, ran.out) == (9, "")
     assert "1 object of docs not received" in ran.err
