@@ -195,7 +195,11 @@ CASES = (
     By("content prepare --cid {cid} new --size 1", (OWNER, f"content/prepare?{NAMES}&path=new")),
     By(
         "content create --cid {cid} new --chunks - --length 10B --content-id AB",
-        (OWNER, f"content/create?{NAMES}&path=new"),
+        (
+            OWNER,
+            f"content/show?{NAMES}&path=new&properties=0",
+            f"content/create?{NAMES}&path=new",
+        ),
         "new",
         CHUNKS,
     ),

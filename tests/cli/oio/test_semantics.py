@@ -63,8 +63,8 @@ def test_contents_that_went_before_destroying_failed_are_told_of(rdctl: Program)
     routes = [request.path.partition("?")[0] for request in server.requests]
     wanted = ["container/show", "container/flush", "container/destroy"]
     assert routes == [f"/v3.0/OPENIO/{route}" for route in wanted]
-    assert ran.code == 6
-    assert "its contents were deleted by then" in ran.err
+    assert ran.code == 10
+    assert "the contents of c are deleted already; then: " in ran.err
 
 
 @pytest.mark.parametrize("noun", ["container", "reference"])
@@ -317,6 +317,7 @@ def test_what_prepare_prints_is_what_create_takes(oio: Oio) -> None:
         assert made[key] == wanted[key]
     assert made["properties"] == {"k": "v"}
     assert [c["url"] for c in made["chunks"]] == [c["url"] for c in wanted["chunks"]]
+    words = (*words, "--yes")
     ran = oio(*words, "--chunks", "-", stdin=prepared.stdout)
     assert (ran.code, "Alias already saved" in ran.err) == (4, True)
     later = ("--content-id", "CD", "--content-version", str(wanted["version"] + 1))
