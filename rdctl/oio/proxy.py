@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
@@ -13,7 +13,7 @@ from rdctl.oio import replies
 from rdctl.oio.bodies import Sent, escaped, field
 from rdctl.oio.model import Account, AccountPage, Outcome, Page, Place
 from rdctl.oio.near import near, near_place
-from rdctl.oio.refusals import Asked, refusal
+from rdctl.oio.refusals import Asked, leaves_open, refusal
 from rdctl.oio.replies import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
 from rdctl.transport import Reply, Transport
@@ -105,9 +105,8 @@ class Proxy:
                 check=check,
             )
 
-        return self._call(
-            route, Asked(name, place, parameters.get("type")), arguments, ask, strict=strict
-        )
+        asked = Asked(name, place, parameters.get("type"))
+        return self._call(route, self._ways(route), asked, arguments, ask, strict=strict)
 
     def change(
         self,
@@ -146,18 +145,29 @@ class Proxy:
                 step=step,
             )
 
+        asked = Asked(name, place, parameters.get("type"))
+        ways = self._ways(route)
         try:
-            asked = Asked(name, place, parameters.get("type"))
-            value = self._call(route, asked, arguments, ask, assumed)
+            value = self._call(route, ways, asked, arguments, ask, assumed)
         except RdctlError as error:
-            if _may_be_done(error, step):
-                raise self._transport.fate_unknown(what, shows, error) from error
+            # What a step belongs to knows what becomes of it.
+            if not step and leaves_open(error, direct=_is_direct(name)):
+                raise self._fate_unknown(what, shows, error) from error
             raise
         return assume if value is assumed else value
+
+    def _fate_unknown(self, what: str, shows: str, fault: RdctlError) -> RdctlError:
+        """The error of a change that may have been done, whatever `fault` says; what to do about a
+        service that is away stays said."""
+        unknown = self._transport.fate_unknown(what, shows, fault)
+        if "remote_status" in fault.facts:
+            unknown.hint = hints(unknown.hint, fault.hint)
+        return unknown
 
     def _call(
         self,
         route: Route,
+        ways: Sequence[Way],
         asked: Asked,
         arguments: Mapping[str, Any],
         ask: Callable[[Way, Sent], Reply],
@@ -166,7 +176,7 @@ class Proxy:
         strict: bool = False,
     ) -> Any:
         """Try the ways of a route until one is known to the server."""
-        for way in self._ways(route):
+        for way in ways:
             reply = ask(way, way.body(arguments))
             if reply is assumed:
                 return reply
@@ -181,19 +191,19 @@ class Proxy:
             request_id=self._request_id,
         )
 
-    def _ways(self, route: Route) -> Iterator[Way]:
-        """The ways to try. Where bodies differ, the dialect must be known first; where methods
-        differ, the next is tried after `No handler found`, which proves that nothing was done."""
+    def _ways(self, route: Route) -> list[Way]:
+        """The ways to try, one a method. Where bodies differ, the dialect must be known first;
+        where methods differ, the next is tried after `No handler found`, which proves that nothing
+        was done."""
         ways = [way for way in route.ways if way.dialects != WRITTEN]
         if self._dialect is None and len({way.body for way in ways}) > 1:
             self._learn(self._transport.read("/v3.0/status"))
         if self._dialect is not None:
             ways = [way for way in route.ways if self._dialect in way.dialects]
-        tried = set()
+        of_method: dict[str, Way] = {}
         for way in ways:
-            if way.method not in tried:
-                tried.add(way.method)
-                yield way
+            of_method.setdefault(way.method, way)
+        return list(of_method.values())
 
     def _read(
         self,
@@ -290,19 +300,24 @@ class Proxy:
             )
             return reply, self._fault_of(reply, asked)
         what, shows = f"{method} {path}", _shows(place)
-        reply = self._transport.change(
-            address,
-            method=method,
-            headers=headers,
-            body=body,
-            seconds=seconds,
-            what=what,
-            shows=shows,
-            destroys=loss,
-        )
+        try:
+            reply = self._transport.change(
+                address,
+                method=method,
+                headers=headers,
+                body=body,
+                seconds=seconds,
+                what=what,
+                shows=shows,
+                destroys=loss,
+            )
+        except RdctlError as error:
+            if leaves_open(error):
+                raise self._fate_unknown(what, shows, error) from error
+            raise
         fault = self._fault_of(reply, asked)
-        if fault is not None and _may_be_done(fault, step=False):
-            fault = self._transport.fate_unknown(what, shows, fault)
+        if fault is not None and leaves_open(fault, direct=_is_direct(asked.route)):
+            fault = self._fate_unknown(what, shows, fault)
         return reply, fault
 
     def _fault_of(self, reply: Reply, asked: Asked) -> RdctlError | None:
@@ -347,12 +362,18 @@ class Proxy:
         error = refusal(status, message, asked, target)
         return error.with_facts(**facts, request_id=self._request_id)
 
-    def failed(self, outcome: Outcome, asked: Asked, target: str) -> RdctlError:
-        """The error of one item of a batch, or of one replica, that is not done."""
-        if outcome.status is None and ROUTES[asked.route].effect != READ:
+    def failed(
+        self, outcome: Outcome, asked: Asked, target: str, what: str, shows: str
+    ) -> RdctlError:
+        """The error of one item, or one replica, that a change did not prove to be done."""
+        if outcome.status is None:
             message = f"{escape(target)}: the status in the reply cannot be read"
             return RdctlError(Code.UNPROVEN, message, target=target, request_id=self._request_id)
-        return self.error(outcome.status, outcome.message, asked, target=target)
+        error = self.error(outcome.status, outcome.message, asked, target=target)
+        if leaves_open(error, direct=asked.route.startswith("admin.")):
+            error = self._fate_unknown(what, shows, error)
+            error.target = target
+        return error
 
     def _strange(
         self, reply: Reply, url: str | None = None, kind: str = "an oio-proxy"
@@ -505,13 +526,9 @@ def _is_page(reply: Reply) -> bool:
     return reply.body.lstrip()[:1] == b"<"
 
 
-def _may_be_done(error: RdctlError, step: bool) -> bool:
-    """Whether the change that met this error may have been done, or may be yet."""
-    if error.code is Code.TIMEOUT:  # of the service behind the proxy
-        return "remote_status" in error.facts
-    # What a step belongs to knows what becomes of it; 3xx and 4xx are a No, whoever says it.
-    status = error.facts.get("http_status", 400)
-    return error.code is Code.BAD_REPLY and not step and not 300 <= status < 500
+def _is_direct(route: str) -> bool:
+    """Whether the proxy passes it on to a single service, once."""
+    return route.startswith("service.")
 
 
 def _unknown_route(reply: Reply) -> bool:

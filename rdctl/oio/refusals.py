@@ -3,6 +3,7 @@ asked."""
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
 
 from rdctl.errors import Code, RdctlError
@@ -133,6 +134,17 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
 _LONGEST = {"acct": 63, "ref": 255, "path": 1023}
 
 
+# Numbers outside 3xx and 4xx with which a service refuses: a constraint of its database, a route
+# that it has not, too much to do. All others are of one that was away, or failed amid its work.
+_REFUSALS = (19, 501, 509)
+# What such a service says where it did not even begin.
+_NOT_BEGUN = re.compile(
+    r"(\w+ error: )?(The current META0 service is not ready yet|Election failed"
+    r"|Too many pending events|client creation|Replication not configured)"
+)
+_NOT_CONNECTED = "Connection refused"
+
+
 class Asked(NamedTuple):
     """What was asked: the name of the route, whom it is about, and the type of a service."""
 
@@ -154,6 +166,24 @@ def refusal(status: int | None, message: str, asked: Asked, target: str | None) 
     if "'namespace'" in said:
         code, advice = Code.NOT_FOUND, "The proxy serves another namespace; see --namespace."
     return RdctlError(code, words, hint=advice, target=name, remote_status=status)
+
+
+def leaves_open(error: RdctlError, *, direct: bool = False) -> bool:
+    """Whether a change that met this error may have been done all the same. It was not where the
+    request never left, or where the service that decides said no; what is said of a service that
+    is away, or failed, and what a gateway says in its place, proves nothing. `direct`: the proxy
+    asked one service, once."""
+    if error.code is Code.UNKNOWN:
+        return False  # it is said already
+    status = error.facts.get("remote_status")
+    if status is None:
+        return not 300 <= error.facts.get("http_status", 400) < 500
+    if 300 <= status < 500 or status in _REFUSALS:
+        return False
+    said = error.message.removeprefix(f"{escape(error.target or '')}: ")
+    if status == 2:
+        return not direct or _NOT_CONNECTED not in said
+    return status not in (500, 503) or _NOT_BEGUN.match(said) is None
 
 
 def _hint(status: int, asked: Asked) -> str | None:

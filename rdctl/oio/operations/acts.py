@@ -202,7 +202,14 @@ class Acts:
             elif outcome.status in OK:
                 yield self._done(action, entry, PROVEN)
             else:
-                failed = self._proxy.failed(outcome, Asked(name, place), entry)
+                family = name.partition(".")[0]
+                failed = self._proxy.failed(
+                    outcome,
+                    Asked(name, place),
+                    entry,
+                    what=f"{action} {place.shown}",
+                    shows=f"rdctl oio {family} show {place.words}",
+                )
                 yield done(outcome) or Failure(action, failed)
 
     def _each(

@@ -9,6 +9,7 @@ from rdctl.errors import RdctlError
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.operations.acts import ALREADY, OK, PROVEN, UNTOLD, Acts
 from rdctl.oio.refusals import Asked
+from rdctl.oio.routes import READ, ROUTES
 from rdctl.result import Failure, Listing, Report
 
 # Answers of single replicas that are no faults: a slave names its master, a master is no slave.
@@ -48,8 +49,23 @@ class Bases(Acts):
     ) -> list[Failure]:
         """The replicas that failed."""
         asked = Asked(f"admin.{action}", place, query.get("type"))
+        verb = action.replace("_", "-")
+
+        def error(outcome: Outcome) -> RdctlError:
+            if ROUTES[asked.route].effect == READ:
+                return self._proxy.error(
+                    outcome.status, outcome.message, asked, target=outcome.name
+                )
+            return self._proxy.failed(
+                outcome,
+                asked,
+                outcome.name,
+                what=f"{verb} of {place.shown}",
+                shows=f"rdctl oio admin status {place.words}",
+            )
+
         return [
-            Failure(action.replace("_", "-"), self._proxy.failed(outcome, asked, outcome.name))
+            Failure(verb, error(outcome))
             for outcome in outcomes
             if outcome.status not in OK and outcome.status not in _NO_FAULT
         ]

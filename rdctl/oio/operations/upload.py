@@ -312,15 +312,12 @@ class Uploads(Transfers):
         try:
             self._until_taken(create)
         except RdctlError as error:
-            if _surely_refused(error):
+            if error.code is not Code.UNKNOWN:  # nothing was made
                 raise _with_left(error, sending.tidy()) from error
             urls = [chunk["url"] for chunk in sent.chunks]
-            message = error.message
-            if error.code is not Code.UNKNOWN:
-                message = f"put {place.shown}: {message}; whether it was made is not known"
             raise RdctlError(
                 Code.UNKNOWN,
-                f"{message}; its {len(urls)} chunks are left where they are",
+                f"{error.message}; its {len(urls)} chunks are left where they are",
                 hint=f"See what became of it with: rdctl oio content show {place.words}",
                 target=place.name,
                 **{**error.facts, "chunks": urls},
@@ -475,18 +472,6 @@ def _exists(place: Place) -> RdctlError:
         hint="--overwrite replaces it.",
         target=place.name,
     )
-
-
-def _surely_refused(error: RdctlError) -> bool:
-    """Whether the object was certainly not made: the request never left, or the service that
-    decides said no. What a service that is away, or a gateway, says proves nothing."""
-    if error.code is Code.UNKNOWN:
-        return False
-    status = error.facts.get("remote_status")
-    if status is not None:
-        return 400 <= status < 500 or status in (19, 501)
-    never_sent = error.code in (Code.UNREACHABLE, Code.TIMEOUT, Code.USAGE, Code.UNSUPPORTED)
-    return error.code is Code.DENIED or (never_sent and "http_status" not in error.facts)
 
 
 def _with_left(error: RdctlError, left: Sequence[str]) -> RdctlError:

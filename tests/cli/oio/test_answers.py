@@ -165,3 +165,136 @@ def test_no_link_is_no_proof_of_one(oio: Oio, verb: str) -> None:
     look = faults.json({"srv": [], "dir": []})
     code, error = changed(oio, f"reference {verb} r rdir", look, faults.json([]))
     assert (code, error["code"]) == (10, "unknown")
+
+
+# --- the fate of a change -----------------------------------------------------------------------
+
+CHANGES = """
+container create c|content delete c o|container set-properties c a=b|admin freeze c
+container destroy c|container touch c|reference link r rdir|reference create r
+conscience register echo 127.0.0.1:7|content set-properties c o a=b|container purge c
+"""
+MANY = "container create c d|content delete c o p"
+LOOKS = {
+    "reference/show": ({"srv": [], "dir": []}, {}),
+    "container/show": ({}, {"x-oio-container-meta-sys-user-name": "c"}),
+    "container/list": (
+        {"objects": [{"name": "o", "size": 1}], "prefixes": []},
+        {"x-oio-list-truncated": "false"},
+    ),
+    "conscience/list": ([], {}),
+    "status": ("counter a = 1", {}),
+}
+
+
+def fate(oio: Oio, words: str, change: Behaviour) -> tuple[int, str, str | None]:
+    """The exit, the word and the fate of a change that is answered so."""
+
+    def behave(connection: Connection) -> None:
+        request = connection.receive()
+        route = request.path.partition("?")[0].removeprefix("/v3.0/").removeprefix("OPENIO/")
+        value, headers = LOOKS.get(route, ({"properties": {}, "system": {}}, {}))
+        look = faults.json(value, headers=headers)
+        answer = look if reads(request) else change
+        answer(cast(Connection, Received(connection, request)))
+
+    with FaultServer([behave]) as server:
+        ran = at(oio, server)(*words.split(), "--yes", "--json")
+    document = ran.json
+    error = document.get("error") or document["errors"][0]
+    return ran.code, error["code"], error.get("fate")
+
+
+def body(status: Any, http: int = 500, message: str = "no") -> Behaviour:
+    return faults.http_error(http, {"status": status, "message": message})
+
+
+OPEN = {
+    "500": body(500),
+    "2": body(2),
+    "2 by 503": body(2, 503, "127.0.0.1:1: [errno=111] Connection refused"),
+    "3": body(3),
+    "7": body(7, 504),
+    "502": body(502),
+    "503": body(503, 503),
+    "503 by 500": body(503),
+    "503 by 200": body(503, 200),
+    "503 by 404": body(503, 404),
+    "504": body(504),
+    "200 by 500": body(200),
+    "600": body(600),
+    "a page with 500": faults.http_error(500),
+    "a page with 503": faults.http_error(503),
+    "an election that is told of by another": body(503, 503, "No service replied: Election failed"),
+}
+CLOSED: dict[str, tuple[Behaviour, int]] = {
+    "a page with 404": (faults.http_error(404), 9),
+    "302": (faults.redirect("http://elsewhere.test/"), 9),
+    "429": (faults.http_error(429), 6),
+    "401": (faults.http_error(401), 5),
+    "no election": (body(503, 503, "Election failed [AB.1][meta2]"), 6),
+    "starting": (body(503, 503, "META1 error: The current META0 service is not ready yet"), 6),
+    "busy": (body(503, 500, "META2 error: Too many pending events"), 6),
+    "509": (body(509), 6),
+    "501": (body(501, 501), 11),
+    "481": (body(481), 6),
+    "a redirection": (body(303), 1),
+}
+
+
+@pytest.mark.parametrize("words", words_of(CHANGES))
+def test_who_is_away_may_have_done_it(oio: Oio, words: str) -> None:
+    told = {what: fate(oio, words, answer)[:2] for what, answer in OPEN.items()}
+    assert told == dict.fromkeys(OPEN, (10, "unknown"))
+
+
+@pytest.mark.parametrize("words", words_of(CHANGES))
+def test_a_refusal_did_nothing(oio: Oio, words: str) -> None:
+    told = {what: fate(oio, words, answer) for what, (answer, _) in CLOSED.items()}
+    assert {what: code for what, (code, *_) in told.items()} == {
+        what: code for what, (_, code) in CLOSED.items()
+    }
+    assert {fate for *_, fate in told.values()} <= {"not done", None}
+
+
+@pytest.mark.parametrize("words", words_of(MANY))
+def test_items_of_a_batch_have_their_fate(oio: Oio, words: str) -> None:
+    for status, message, expected in (
+        (503, "No service replied", (10, "unknown", "unknown")),
+        (500, "no", (10, "unknown", "unknown")),
+        (2, "Connection refused", (10, "unknown", "unknown")),
+        (503, "Election failed [AB.1][meta2]", (6, "unavailable", "not done")),
+        (436, "Invalid status", (4, "frozen", "not done")),
+    ):
+        names = words.split()[-2:]
+        items = [{"name": name, "status": status, "message": message} for name in names]
+        answer = faults.json({"containers": items, "contents": items})
+        assert fate(oio, words, answer) == expected, message
+    assert fate(oio, words, faults.http_error(503))[:2] == (10, "unknown")
+
+
+def test_a_name_is_no_proof(oio: Oio) -> None:
+    """The words of a server count, not those of the operator in front of them."""
+    container = "client creation"
+    with FaultServer([body(500)]) as server:
+        ran = at(oio, server)("container", "touch", container, "--json")
+    assert ran.code == 10
+
+
+def test_a_single_service_that_refuses_a_connection_did_nothing(oio: Oio) -> None:
+    refused = body(2, 503, "127.0.0.1:7: [errno=111] Connection refused")
+    with FaultServer([answering(faults.json([]), refused)]) as server:
+        ran = at(oio, server)("service", "flush", "127.0.0.1:7", "--json")
+    assert ran.code == 6
+    item = {"status": {"status": 2, "message": "127.0.0.1:1: [errno=111] Connection refused"}}
+    away = faults.json({"127.0.0.1:1": {**item, "body": ""}})
+    assert changed(oio, "admin copy c --to 127.0.0.1:7", EMPTY, away)[0] == 6
+    lost = faults.json({"127.0.0.1:1": {"status": {"status": 503, "message": "no"}, "body": ""}})
+    assert changed(oio, "admin copy c --to 127.0.0.1:7", EMPTY, lost)[0] == 10
+
+
+def test_a_proxy_that_is_not_learnt_was_sent_nothing(oio: Oio) -> None:
+    """The dialect is asked for before a container is made."""
+    with FaultServer([faults.http_error(503)]) as server:
+        ran = at(oio, server)("admin", "copy", "c", "--to", "127.0.0.1:7", "--yes", "--json")
+    assert (ran.code, [request.method for request in server.requests]) == (6, ["GET"])

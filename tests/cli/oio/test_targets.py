@@ -227,6 +227,12 @@ NAMED = [{"name": "a", "status": 201, "message": ""}]
             json({"containers": [*NAMED, {"name": "b", "status": 503, "message": "No meta2"}]}),
             8,
             ["a"],
+            "unknown",
+        ),
+        (
+            json({"containers": [*NAMED, {"name": "b", "status": 436, "message": "Frozen"}]}),
+            8,
+            ["a"],
             "not done",
         ),
     ],

@@ -470,11 +470,34 @@ def test_a_chunk_of_which_no_byte_left_is_not_named(near: Callable[..., Client])
     assert client.sds.chunks == {}
 
 
-def test_a_create_that_is_refused_leaves_nothing(near: Callable[..., Client]) -> None:
+REFUSED: dict[str, tuple[int, Any]] = {
+    "424": (4, lambda call: call.refuse(424, "409 Conflict")),
+    "a page with 404": (9, lambda call: call.reply("404 Not Found", body=b"<html>")),
+    "a redirect": (9, lambda call: call.reply("302 Found", {"Location": "http://x/"})),
+    "429": (6, lambda call: call.reply("429 Too Many Requests", body=b"slow down")),
+    "403": (5, lambda call: call.reply("403 Forbidden", body=b"<html>")),
+    "no such route": (
+        11,
+        lambda call: call.refuse(404, "404 No handler found", "No handler found"),
+    ),
+    "no election": (6, lambda call: call.refuse(503, message="Election failed [AB.1][meta2]")),
+    "too busy": (6, lambda call: call.refuse(509)),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_create_that_is_refused_leaves_nothing(near: Callable[..., Client], what: str) -> None:
+    code, refuse = REFUSED[what]
+
+    def fault(call: Call) -> None:
+        call.body()
+        refuse(call)
+
     client = near()
-    client.sds.faults.append(on("content/create", lambda call: call.refuse(424, "409 Conflict")))
+    client.sds.faults.append(on("content/create", fault))
     client.file("a", bytes_of(2500))
-    assert client("put", "docs", "a").code == 4
+    ran = client("put", "docs", "a", "--json")
+    assert (ran.code, errors_of(ran)[0]["fate"]) == (code, "not done")
     assert client.sds.chunks == {}
 
 
@@ -498,7 +521,17 @@ def rubbish(call: Call) -> None:
     call.reply("500 Internal error", body=b"oops")
 
 
-@pytest.mark.parametrize("fault", [lost, unsure, gateway, rubbish])
+def away(call: Call) -> None:
+    call.body()
+    call.reply("503 Service Unavailable", body=b"<html>")
+
+
+def contradiction(call: Call) -> None:
+    call.body()
+    call.refuse(200)
+
+
+@pytest.mark.parametrize("fault", [lost, unsure, gateway, rubbish, away, contradiction])
 def test_a_create_whose_fate_is_not_known_deletes_nothing(
     near: Callable[..., Client], fault: Any
 ) -> None:
