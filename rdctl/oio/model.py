@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
+from rdctl.errors import Code, RdctlError
 from rdctl.units import escape, quoted
 
 # Of the id of a container.
@@ -96,7 +97,7 @@ class Counter(NamedTuple):
 
     name: str
     kind: str
-    value: int | str
+    value: int | str | None
 
 
 class Namespace(NamedTuple):
@@ -120,15 +121,22 @@ class Link(NamedTuple):
 class Reference(NamedTuple):
     reference: str
     services: list[Link]
-    directory: list[Link]
+    directory: list[Link] | None
 
 
 class Properties(NamedTuple):
-    """Texts by their keys; None is one that cannot be read."""
+    """Texts by their keys; None is one, or all of the system's, that cannot be read."""
 
     target: str
     properties: dict[str, Any]
-    system: dict[str, Any]
+    system: dict[str, Any] | None
+
+    @property
+    def known_system(self) -> dict[str, Any]:
+        """Those of the system, for who decides by them."""
+        if self.system is None:
+            raise RdctlError(Code.BAD_REPLY, "the system properties in the reply cannot be read")
+        return self.system
 
 
 class Container(NamedTuple):

@@ -92,6 +92,18 @@ def _number(chunk: Mapping[str, Any]) -> int:
     return int(chunk["pos"])
 
 
+def _lacking(chunk: Mapping[str, Any]) -> str | None:
+    """The value for want of which a chunk cannot be received, if any."""
+    for key in ("url", "pos", "size", "hash"):
+        if chunk.get(key) is None:
+            return key
+    try:
+        copy_of(chunk)
+    except RdctlError:
+        return "url"
+    return None
+
+
 def _score(chunk: Mapping[str, Any]) -> int:
     score = chunk.get("score")
     return score if isinstance(score, int) else 0
@@ -157,10 +169,7 @@ class Receiving:
         # What tells this object, in this version, from all others.
         self.identity = (content.content_id, content.version, content.hash, self.size)
         self.path = content.path
-        self.positions = positions(content, lambda number, chunk: int(chunk["size"]))
-        if sum(position.size for position in self.positions) != self.size:
-            message = f"{self.shown}: its chunks do not add up to its {self.size} bytes"
-            raise RdctlError(Code.BAD_REPLY, message)
+        self.positions = self._parts(content)
         # Every part has an MD5 and comes in one piece: they prove the whole, and are worked out
         # side by side, where that of the whole would be one after the other.
         self.proven_by_parts = len(self.positions) > 1 and all(
@@ -169,6 +178,30 @@ class Receiving:
         # Replicas that failed, and services that do not answer: they are asked last.
         self._bad: set[Copy] = set()
         self._away: set[str] = set()
+
+    def _parts(self, content: Content) -> list[Position]:
+        """Its positions with the replicas that are told of in full; they must add up."""
+        unread = [] if content.size is not None else ["length"]
+        whole = []
+        for chunk in content.chunks:
+            if lacking := _lacking(chunk):
+                unread.append(f"{lacking} of a chunk")
+            else:
+                whole.append(chunk)
+        message = f"{self.shown}: its chunks do not add up to its {self.size} bytes"
+        try:
+            found = positions(
+                content._replace(chunks=whole), lambda number, chunk: int(chunk["size"])
+            )
+            if sum(position.size for position in found) == content.size and (
+                found or not content.chunks
+            ):
+                return found
+        except RdctlError as error:
+            message = error.message
+        if unread:
+            message = f"{self.shown}: unreadable value in its reply: {unread[0]}"
+        raise RdctlError(Code.BAD_REPLY, message)
 
     def proves(self, span: Span) -> bool:
         """Whether checksums cover all of these bytes: that of the whole, or of each part."""

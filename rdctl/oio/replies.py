@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
 from rdctl.oio.model import (
@@ -30,7 +30,9 @@ from rdctl.oio.model import (
 from rdctl.oio.properties import is_system
 from rdctl.transport import Reply
 from rdctl.units import raw_bytes
-from rdctl.unread import MISSHAPEN, needed, note, rows, spared
+from rdctl.unread import MISSHAPEN, Misread, needed, note, rows, spared
+
+T = TypeVar("T")
 
 _CONTAINER = "x-oio-container-meta-"
 _CONTENT = "x-oio-content-meta-"
@@ -147,14 +149,21 @@ def counters(reply: Reply) -> list[Counter]:
 
 def gauges(reply: Reply) -> list[Counter]:
     """/status of an account service or a rdir: numbers by their names."""
-    return [Counter(name, "gauge", whole(value)) for name, value in reply.json().items()]
+    told = reply.json()
+    found = [
+        Counter(name, "gauge", _or_null(whole, value, "counter", name))
+        for name, value in told.items()
+    ]
+    if found and all(counter.value is None for counter in found):
+        raise ValueError("not one counter can be read")
+    return found
 
 
 def rawx_info(reply: Reply) -> str | None:
     """/info of a rawx: `NAME VALUE` by line; the version, where there is one."""
-    facts = dict(line.split(None, 1) for line in lines(reply))
+    facts = {name: value.strip() for name, _, value in (li.partition(" ") for li in lines(reply))}
     facts["namespace"]
-    return facts.get("version")
+    return facts.get("version") or None
 
 
 # --- headers and times --------------------------------------------------------------------------
@@ -327,10 +336,14 @@ def _link(entry: Any) -> Link:
     )
 
 
-def reference(reply: Reply) -> tuple[list[Link], list[Link]]:
+def reference(reply: Reply) -> tuple[list[Link], list[Link] | None]:
     """The linked services, and the directory's own."""
     body = reply.json()
-    return _links(body["srv"]), _links(body["dir"])
+    directory = body.get("dir")
+    return (
+        _links(body["srv"]),
+        None if directory is None else _or_null(_links, directory, "reference", "dir"),
+    )
 
 
 # --- properties ---------------------------------------------------------------------------------
@@ -344,10 +357,10 @@ def properties(reply: Reply) -> Properties:
 
 def _apart(body: Any) -> Properties:
     if "properties" in body or "system" in body:
-        user, system = _properties(body.get("properties")), _properties(body.get("system"))
-    else:
-        user, system = _split(_properties(body))
-    return Properties("", user, system)
+        user = _properties(body.get("properties"))
+        system = _or_null(_properties, body.get("system"), "value", "system")
+        return Properties("", user, system)
+    return Properties("", *_split(_properties(body)))
 
 
 def _split(flat: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -493,14 +506,21 @@ _DESCRIBED = (
 
 
 def content(reply: Reply) -> Content:
-    """content/show: chunks in the body, the rest in headers."""
+    """content/show: chunks in the body, the rest in headers. Who receives data looks for himself
+    whether the length is known, and which chunks are whole."""
+    length = reply.headers[_CONTENT + "length"]
+    chunks = rows(_chunk, _array(reply.json()), "chunk")
+    if chunks and not any(chunk["url"] for chunk in chunks):
+        raise Misread("url of a chunk")
+    return _described(reply, chunks)._replace(size=_or_null(whole, length, "object", "length"))
+
+
+def _described(reply: Reply, chunks: list[dict[str, Any]]) -> Content:
     told = {name: header(reply, _CONTENT + name) for name in _DESCRIBED}
     told["chunk-size"] = header(reply, "x-oio-ns-chunk-size")
-    chunks = [_chunk(chunk) for chunk in _array(reply.json())]
     # Positions come in any order, and replicas too.
-    chunks.sort(key=lambda chunk: (_position(chunk["pos"]), chunk["url"]))
-    length = needed("length", whole, reply.headers[_CONTENT + "length"])
-    return spared(_content, told, "object")._replace(size=length, chunks=chunks)
+    chunks.sort(key=lambda chunk: (_position(chunk["pos"] or "0"), chunk["url"] or ""))
+    return spared(_content, told, "object")._replace(chunks=chunks)
 
 
 def _content(told: dict[str, Any]) -> Content:
@@ -525,22 +545,35 @@ def _content(told: dict[str, Any]) -> Content:
 
 
 def prepared(reply: Reply) -> Content:
-    """content/prepare: the same, of a content whose chunks will bear its version."""
+    """content/prepare: the same, of a content whose chunks will bear its version. Data will go to
+    each of them."""
     needed("version", _number, header(reply, f"{_CONTENT}version"))
-    return content(reply)
+    length = needed("length", whole, reply.headers[_CONTENT + "length"])
+    told = _array(reply.json())
+    for chunk in told:
+        for key, read in _CHUNK.items():
+            needed(f"{key} of a chunk", read, _object(chunk).get(key))
+    return _described(reply, [_chunk(chunk) for chunk in told])._replace(size=length)
 
 
 def _chunk(chunk: Any) -> dict[str, Any]:
-    """A chunk as the server has it, once it is known to be one."""
-    found = dict(_object(chunk))
-    for key, read in _CHUNK.items():
-        needed(f"{key} of a chunk", read, found.get(key))
-    try:
-        found["score"] = _number(found.get("score"))
-    except MISSHAPEN:
-        found["score"] = None
-        note("chunk", "score")
+    """A chunk as the server has it, but for what cannot be read."""
+    if not isinstance(chunk, dict):
+        raise TypeError("a chunk was expected")
+    found = dict(chunk)
+    for key, read in {**_CHUNK, "score": _number}.items():
+        if found.get(key) is None or _or_null(read, found[key], "chunk", key) is None:
+            found[key] = None
     return found
+
+
+def _or_null(read: Callable[[Any], T], value: Any, noun: str, key: str) -> T | None:
+    """`read(value)`; null, and noted, where that fails."""
+    try:
+        return read(value)
+    except MISSHAPEN:
+        note(noun, key)
+        return None
 
 
 def _position(text: str) -> tuple[int, ...]:

@@ -207,11 +207,11 @@ GOOD: dict[str, tuple[Any, Mapping[str, str], str, str]] = {
     "reference.link": ([LINK], {}, "", "[0] [0].type [0].host"),
     "reference.show": (
         {"dir": [LINK], "srv": [LINK]}, {}, "",
-        "dir srv dir[0] srv[0] dir[0].type srv[0].type dir[0].host srv[0].host",
+        "srv srv[0] srv[0].type srv[0].host",
     ),
     "reference.get_properties": ({"properties": {"k": "v"}}, {}, "", "properties"),
     "container.get_properties": (
-        {"properties": {"k": "v"}, "system": {"s": "v"}}, {}, "", "properties system",
+        {"properties": {"k": "v"}, "system": {"s": "v"}}, {}, "", "properties",
     ),
     "container.show": ({"properties": {"k": "v"}}, SHOWN, "", ""),
     "container.list": (
@@ -226,7 +226,7 @@ GOOD: dict[str, tuple[Any, Mapping[str, str], str, str]] = {
         {"contents": [{"name": "n", **FINE}]}, {}, "", "contents contents[0] contents[0].name"
     ),
     "content.show": (
-        [CHUNK], CONTENT, "", "[0] [0].url [0].pos [0].size [0].hash"
+        [CHUNK], CONTENT, "", "[0] [0].url"
     ),
     "content.prepare": (
         [CHUNK], CONTENT, "", "[0] [0].url [0].pos [0].size [0].hash"
@@ -251,6 +251,8 @@ GOOD: dict[str, tuple[Any, Mapping[str, str], str, str]] = {
         {"listing": [["c", 1, 2, 0, 1.5]]}, {}, "", "listing listing[0] listing[0][0]"
     ),
 }  # fmt: skip
+# Without these all of a part is null.
+ALL_OF_IT = re.compile(r"\$\.dir\[0\](\.type|\.host)? ")
 # Other shapes that are good as well: a text in place of a whole answer (the reference, in
 # admin/debug), a time with a fraction.
 ALSO = re.compile(
@@ -294,6 +296,8 @@ def _reads(route: str) -> bool:
 
 def expected(what: str, loose: str, strict: str) -> str:
     path, _, wrong = what.removeprefix("$").removeprefix(".").partition(" ")
+    if ALL_OF_IT.match(what):
+        return "noted"
     if ALSO.match(what) or path in loose.split():
         return "taken"
     if not path or path in strict.split():
@@ -343,7 +347,8 @@ def test_rubbish_is_a_bad_reply(body: bytes) -> None:
         ("container.list", "x-oio-list-marker", "a&acct=other"),
         ("container.list", "x-oio-list-marker", "\xc3\xa9"),
         ("content.show", f"{META}length", None),
-        ("content.show", f"{META}length", "long"),
+        ("content.prepare", f"{META}length", None),
+        ("content.prepare", f"{META}length", "long"),
         ("content.prepare", f"{META}version", "latest"),
     ],
 )
@@ -367,6 +372,7 @@ def test_headers_that_data_hang_on_are_not_guessed(
         ("container.show", "sys-m2-ctime", "1e18", "sys.m2.ctime (1 container)"),
         ("container.show", "sys-m2-ctime", "inf", "sys.m2.ctime (1 container)"),
         ("container.show", "sys-m2-policy-version", "ten", "sys.m2.policy.version (1 container)"),
+        ("content.show", "length", "long", "length (1 object)"),
         ("content.show", "version", "latest", "version (1 object)"),
         ("content.show", "deleted", "perhaps", "deleted (1 object)"),
         ("content.show", "ctime", "nan", "ctime (1 object)"),

@@ -140,7 +140,7 @@ class Acts:
         def compare() -> None:
             found = self._proxy.read(f"{family}.get_properties", place)
             user = different(properties, found.properties)
-            own = different(system, found.system)
+            own = different(system, found.known_system) if system else {}
             if not user and not own:
                 return
             keys = escape(", ".join([*user, *own]))

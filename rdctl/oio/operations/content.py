@@ -146,6 +146,9 @@ class Contents(Acts):
 
     def truncate(self, place: Place, size: int) -> Report:
         shown: Content = self._proxy.read("content.show", place, {"properties": "0"})
+        if shown.size is None:
+            message = f"{place.shown}: its length in the reply cannot be read"
+            raise RdctlError(Code.BAD_REPLY, message, target=place.name)
         if shown.size == size:
             return Report([self._done("truncate", place.name, ALREADY)])
         loss = f"{place.shown} in {place.holder.shown} is cut to {human_size(size)}"

@@ -23,7 +23,7 @@ class PropertiesOf(Acts):
         found = self._proxy.read(f"{family}.get_properties", place, query, **wanted)
         if keys is not None:
             user = {key: value for key, value in found.properties.items() if key in keys}
-            system = {key: value for key, value in found.system.items() if key in keys}
+            system = found.system and {k: v for k, v in found.system.items() if k in keys}
             found = found._replace(properties=user, system=system)
         return Item(found._replace(target=place.name))
 
@@ -49,7 +49,8 @@ class PropertiesOf(Acts):
             return done(ALREADY, names)
         found = self._proxy.read(f"{family}.get_properties", place, query)
         # One that is not set is as good as empty.
-        system = different(system, {**dict.fromkeys(system, ""), **found.system})
+        if system:
+            system = different(system, {**dict.fromkeys(system, ""), **found.known_system})
         if not replace:
             properties = different(properties, found.properties)
         elif properties == found.properties:

@@ -12,7 +12,7 @@ from tests.cli.oio.test_causes import Received, words_of
 from tests.cli.oio.test_transfer import Client, near
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer, Request
-from tests.fakes.sds import Call, on
+from tests.fakes.sds import META, Call, on
 
 __all__ = ["near"]
 
@@ -298,3 +298,101 @@ def test_a_proxy_that_is_not_learnt_was_sent_nothing(oio: Oio) -> None:
     with FaultServer([faults.http_error(503)]) as server:
         ran = at(oio, server)("admin", "copy", "c", "--to", "127.0.0.1:7", "--yes", "--json")
     assert (ran.code, [request.method for request in server.requests]) == (6, ["GET"])
+
+
+# --- one bad value ------------------------------------------------------------------------------
+
+CHUNK = {"url": "http://127.0.0.1:9/A", "pos": "0", "size": 1, "hash": "0" * 32, "score": 1}
+HEADERS = {f"{META}length": "1", f"{META}id": "AB"}
+BAD = [
+    *[("hash", 5), ("hash", None), ("size", "big"), ("size", 1.0), ("pos", "first")],
+    *[("pos", 0), ("url", 7), ("url", None)],
+]
+
+
+@pytest.mark.parametrize(("key", "value"), BAD)
+def test_one_replica_that_cannot_be_read_is_shown_as_null(oio: Oio, key: str, value: Any) -> None:
+    chunks = [CHUNK, {**CHUNK, "url": "http://127.0.0.1:9/B", key: value}]
+    with FaultServer([faults.json(chunks, headers=HEADERS), EMPTY]) as server:
+        ran = at(oio, server)("content", "show", "c", "o", "--json")
+    assert ran.code == 0, ran.err
+    (item,) = ran.json["items"]
+    assert [chunk[key] for chunk in item["chunks"]].count(None) == 1
+    assert (f"{key} (1 chunk)" in ran.err) is (value is not None)
+
+
+def test_a_length_that_cannot_be_read_is_shown_as_null(oio: Oio) -> None:
+    told = faults.json([CHUNK], headers={**HEADERS, f"{META}length": "long"})
+    with FaultServer([told, EMPTY]) as server:
+        ran = at(oio, server)("content", "show", "c", "o", "--json")
+        got = at(oio, server)("content", "get", "c", "o", "--to", "-")
+    assert (ran.code, ran.json["items"][0]["size"]) == (0, None)
+    with FaultServer([told]) as server:
+        got = at(oio, server)("content", "get", "c", "o", "--to", "-")
+        cut = at(oio, server)("content", "truncate", "c", "o", "--size", "1", "--yes")
+    assert (got.code, cut.code, len(server.requests)) == (9, 9, 2)
+    assert "length" in got.err
+
+
+@pytest.mark.parametrize(("key", "value"), [*BAD, ("url", "nowhere"), ("pos", "x")])
+def test_another_replica_is_received(near: Callable[..., Client], key: str, value: Any) -> None:
+    client = near(copies=2)
+    data = b"0123456789" * 150
+    client.sds.put("o", data)
+    client.sds.objects["o"][-1]["chunks"][0][key] = value
+    if key == "url":
+        client.sds.faults.append(on("content/show", lambda call: odd_url(call, value)))
+    ran = client("get", "docs", "o", "--to", "-")
+    assert (ran.code, ran.stdout) == (0, data), ran.err
+
+
+def odd_url(call: Call, value: Any) -> None:
+    """The list of chunks, in which one has that url."""
+    (kept,) = call.sds.objects["o"]
+    chunks = [{**chunk, "real_url": chunk["url"]} for chunk in kept["chunks"]]
+    chunks[0]["url"] = chunks[0]["real_url"] = value
+    headers = {META + name: text for name, text in kept["meta"].items()}
+    call.json(chunks, headers=headers)
+
+
+def test_a_part_without_a_readable_replica_is_not_received(near: Callable[..., Client]) -> None:
+    client = near(copies=2)
+    client.sds.put("o", bytes(1500))
+    for chunk in client.sds.objects["o"][-1]["chunks"]:
+        chunk["hash"] = None if chunk["pos"] == "1" else chunk["hash"]
+    ran = client("get", "docs", "o", "--to", "-")
+    assert ran.code == 9
+    assert "hash of a chunk" in ran.err
+
+
+def test_one_part_of_a_reply_does_not_condemn_the_others(oio: Oio) -> None:
+    link = {"seq": 1, "type": "meta2", "host": "127.0.0.1:1", "args": ""}
+    with FaultServer([faults.json({"srv": [link], "dir": "none"})]) as server:
+        ran = at(oio, server)("reference", "show", "r", "--json")
+    assert (ran.code, ran.json["item"]["directory"]) == (0, None)
+    assert len(ran.json["item"]["services"]) == 1
+    with FaultServer([faults.json({"properties": {"a": "b"}, "system": []})]) as server:
+        ran = at(oio, server)("container", "get-properties", "c", "--json")
+        words = ("container", "set-properties", "c", "--system", "sys.m2.quota=", "--yes")
+        decided = at(oio, server)(*words)
+    assert (ran.code, ran.json["item"]["properties"]) == (0, {"a": "b"})
+    assert ran.json["item"]["system"] is None
+    assert decided.code == 9
+
+
+def test_one_counter_does_not_condemn_the_others(oio: Oio) -> None:
+    def ask(behaviour: Behaviour, type: str, verb: str) -> Any:
+        with FaultServer([behaviour]) as server:
+            address = server.url.removeprefix("http://")
+            return at(oio, server)("service", verb, address, "--type", type, "--json")
+
+    for type in ("rdir", "account"):
+        ran = ask(faults.json({"opened": 3, "odd": "many"}), type, "stats")
+        assert {row["name"]: row["value"] for row in ran.json["items"]} == {
+            "opened": 3,
+            "odd": None,
+        }
+        assert "odd (1 counter)" in ran.err
+        assert ask(faults.json({"odd": "many"}), type, "stats").code == 9
+    ran = ask(faults.reply(200, b"namespace OPENIO\nversion 1\nodd\n"), "rawx", "version")
+    assert (ran.code, ran.json["item"]["version"]) == (0, "1")
