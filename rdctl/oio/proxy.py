@@ -527,8 +527,9 @@ def _is_page(reply: Reply) -> bool:
 
 
 def _is_direct(route: str) -> bool:
-    """Whether the proxy passes it on to a single service, once."""
-    return route.startswith("service.")
+    """Whether a single service is asked, once: one that refuses the connection was sent nothing. A
+    base is copied from one service to one other."""
+    return route.startswith("service.") or route == "admin.copy"
 
 
 def _unknown_route(reply: Reply) -> bool:
