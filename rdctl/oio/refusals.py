@@ -181,7 +181,7 @@ def leaves_open(error: RdctlError, *, direct: bool = False) -> bool:
     if 300 <= status < 500 or status in _REFUSALS:
         return False
     said = error.message.removeprefix(f"{escape(error.target or '')}: ")
-    if status == 2:
+    if status in (2, 502):
         return not direct or _NOT_CONNECTED not in said
     return status not in (500, 503) or _NOT_BEGUN.match(said) is None
 
