@@ -120,6 +120,9 @@ def told(error: BaseException) -> RdctlError:
         return RdctlError(code, code.word)
     if isinstance(error, MemoryError):
         return RdctlError(Code.FAILED, "not enough memory")
+    if isinstance(error, RecursionError):
+        # What is typed is looked at before; a server may send anything.
+        return RdctlError(Code.BAD_REPLY, "a value in the reply is nested too deep")
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next

@@ -68,7 +68,7 @@ class Reply(NamedTuple):
 
         try:
             return parsedate_to_datetime(self.headers["Date"]).timestamp()
-        except (LookupError, TypeError, ValueError):
+        except (LookupError, OverflowError, TypeError, ValueError):
             return None
 
     def json(self, *, strict: bool = True) -> Any:

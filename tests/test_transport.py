@@ -364,6 +364,11 @@ def test_a_request_may_take_as_long_as_it_takes() -> None:
         assert Client(server.url).read(seconds=None).status == 200
 
 
+@pytest.mark.parametrize("date", ["", "x", "Sat, 21 Nov 99999999999999999999 20:44:52 GMT"])
+def test_a_date_that_is_none(date: str) -> None:
+    assert Reply(200, "OK", {"Date": date}, b"").date is None
+
+
 def test_nothing_is_sent_when_the_time_is_over() -> None:
     with FaultServer([OK]) as server:
         client = Client(server.url, deadline=Deadline(0.0))

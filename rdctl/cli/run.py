@@ -78,9 +78,10 @@ def run(argv: Sequence[str], world: World) -> int:
         show_error(world, RdctlError(Code.FAILED, message))
         code = int(Exit.FAILED)
     except Exception as error:
-        if world.environ.get("RDCTL_DEBUG"):
+        fault = told(error)
+        if fault.code is Code.INTERNAL and world.environ.get("RDCTL_DEBUG"):
             raise
-        code = _internal(error, argv, world)
+        code = _internal(fault, argv, world)
     return code
 
 
@@ -222,8 +223,8 @@ def _reader_left(context: click.Context | None) -> int:
     return int(Exit.PIPE if report is None else report.exit)
 
 
-def _internal(error: Exception, argv: Sequence[str], world: World) -> int:
-    code = _failed(told(error), argv, world)
+def _internal(fault: RdctlError, argv: Sequence[str], world: World) -> int:
+    code = _failed(fault, argv, world)
     with suppress(OSError):
         world.stdout.flush()
     return code

@@ -544,3 +544,13 @@ def test_missing_settings_say_how_to_set_them(
     assert ran.code == 2
     assert message in ran.json["error"]["message"]
     assert hint in (ran.json["error"]["hint"] or ran.json["error"]["message"])
+
+
+@pytest.mark.parametrize("form", ["table", "json", "ndjson", "yaml", "csv"])
+def test_a_value_nested_too_deep_is_no_fault_of_rdctl(rdctl: Program, form: str) -> None:
+    deep = b'{"a":' * 800 + b"1" + b"}" * 800
+    service = b'[{"addr":"127.0.0.1:6010","score":5,"tags":' + deep + b"}]"
+    with FaultServer([reply(200, service)]) as server:
+        ran = at(rdctl, server, "conscience", "list", "rawx", "-o", form)
+    assert (ran.code, "nested too deep" in ran.err) in ((0, False), (9, True))
+    assert "fault in rdctl" not in ran.err
