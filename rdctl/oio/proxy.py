@@ -256,14 +256,14 @@ class Proxy:
         if route.path.startswith("/"):
             path = f"/v3.0{route.path}"
         else:
-            path = f"/v3.0/{quote(self.namespace, safe='')}/{route.path}"
+            path = f"/v3.0/{escaped(self.namespace)}/{route.path}"
         return path + query_string(parameters)
 
     # --- any request --------------------------------------------------------------------------
 
     def route_of(self, method: str, path: str) -> Route | None:
         """The row of the table for a method, and a path as `request` takes it."""
-        prefix = f"/v3.0/{quote(self.namespace, safe='')}/"
+        prefix = f"/v3.0/{escaped(self.namespace)}/"
         for short in (path.removeprefix(prefix), path.removeprefix("/v3.0")):
             for route in ROUTES.values():
                 if route.path == short and any(way.method == method for way in route.ways):
@@ -283,7 +283,7 @@ class Proxy:
         """One request as it is given, and what its reply means, if no good; a change when `loss`
         says what it does."""
         if not path.startswith("/"):
-            path = f"/v3.0/{quote(self.namespace, safe='')}/{path}"
+            path = f"/v3.0/{escaped(self.namespace)}/{path}"
         address = quote(raw_bytes(path), safe="/%") + query_string(parameters)
         headers = {name: field(name, value) for name, value in headers.items()}
         seconds = route.seconds if route else ADMIN_SECONDS

@@ -12,7 +12,7 @@ from rdctl.sandbox.oio.wsgi import Handler, Reply, Request, is_utf8
 _PREFIX = "/v3.0/"
 _LONGEST_PATH = 2048
 # Names must be UTF-8; what the message calls them.
-_NAMES = {"acct": "account", "ref": "user", "path": "path"}
+_NAMES = {"acct": "account", "ref": "user", "path": "path", "type": "type"}
 
 
 def route(request: Request) -> Handler:

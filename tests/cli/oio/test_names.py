@@ -227,3 +227,16 @@ def test_one_of_several_that_the_server_does_not_take(oio: Oio) -> None:
     (error,) = ran.json["errors"]
     assert (error["code"], error["target"]) == ("usage", "b\udcff")
     assert "not UTF-8" in error["message"]
+
+
+def test_bytes_that_are_no_text_are_no_fault_of_rdctl(oio: Oio) -> None:
+    """In a namespace and in a type of services, which servers do not have."""
+    for words in (
+        "--namespace \udcff conscience types",
+        "reference renew photos \udcff",
+        "reference unlink photos \udcff --yes",
+        "conscience list \udcff",
+    ):
+        ran = oio(*words.split())
+        assert "fault in rdctl" not in ran.err
+        assert "Traceback" not in ran.err
