@@ -445,7 +445,7 @@ _LOOK_SECONDS = 0.5
 
 
 def _open_for_pouring(path: str, check: Callable[[], None]) -> int:
-    """A descriptor; a pipe is opened when somebody reads from it."""
+    """A descriptor; a pipe is opened once it has a reader."""
     import time
 
     while True:

@@ -174,7 +174,7 @@ def output() -> list[Section]:
                 " table in a pipe, json, ndjson, csv, tsv and name. yaml, --sort-by, --query and"
                 " --table-style need all of it first. Where --limit ends it, complete is false and"
                 " marker is what --marker goes on with; with --sort-by it takes the first of all,"
-                " and there is no marker. It is false too where a row could not be read and was"
+                " without a marker. It is false too where a row could not be read and was"
                 " left out, which a warning counts.",
             ],
         ),

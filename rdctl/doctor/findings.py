@@ -71,7 +71,7 @@ class Check(NamedTuple):
 def found_by(error: RdctlError) -> Finding:
     """The error that ended a check."""
     if error.code is Code.TIMEOUT:
-        # Whatever it was asked: one cause is told once.
+        # Whatever it was asked: one cause is reported once.
         server = error.facts.get("server")
         late = f"{server} gave no complete answer in time" if server else error.message
         return Finding.error(f"{late} ({SECONDS:g} s)", subject=error.target)

@@ -1,4 +1,4 @@
-"""Ids in place of names, as logs print them. People are told names, and some routes refuse ids:
+"""Ids in place of names, as logs print them. People read names, and some routes refuse ids:
 real proxies take a container's id nearly everywhere, but not where contents are deleted in a batch,
 touched or created, and a content's id not where properties are set."""
 
@@ -26,7 +26,7 @@ def owner(proxy: Proxy, place: Place) -> Place:
 
 
 def by_id(proxy: Proxy, place: Place) -> Place:
-    """The content of that id, with its path for people to be told."""
+    """The content of that id, with its path, for messages."""
     shown = _unless_drained(proxy, place)
     return place if shown is None else place._replace(path=shown.path)
 

@@ -93,7 +93,7 @@ def target(
     is what was not typed; a list may be empty all the same, when standard input was.
 
     `--cid` stands in place of the container or reference, `--content-id` in place of the path, but
-    for what is `new`: that has no id yet. What changes something is told by its names, which are
+    for what is `new`: that has no id yet. What changes something gets the names, which are
     asked for; what only `reads` goes by its id. `sent_by`: how a content of which the id was typed
     is sent. `whole`: without a path it is about the container. In `FILE...` a `-` is no list of
     names. The names are one list to click, since which of them are there depends on these options.

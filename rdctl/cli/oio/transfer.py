@@ -197,7 +197,7 @@ def get(
     and --continue goes on with it if the content is still the same; files that are complete already
     are left as they are. A replica that cannot be read, or whose
     bytes are wrong, is passed over. With --to - the bytes leave while they come: what was wrong
-    with a chunk of more than 2 MiB is told at its end (exit 9)."""
+    with a chunk of more than 2 MiB is reported at its end (exit 9)."""
     downloads = site.oio.downloads
     strip, below = "", None
     if recursive:
