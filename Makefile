@@ -16,7 +16,7 @@ CLEAR := --clear
 .PHONY: $(STAMP)
 endif
 
-.PHONY: help demo test test-oldest test-newest test-kernel lint bench bench-kernel format generate \
+.PHONY: help demo test test-oldest test-newest test-kernel fuzz lint bench bench-kernel format generate \
 	lock venv clean
 .DEFAULT_GOAL := help
 
@@ -43,6 +43,9 @@ test-newest: ## the tests, with the newest releases that setup.cfg admits; PYTES
 
 test-kernel: $(STAMP) ## local mode on a real kernel, in a virtual machine: some minutes
 	@bash tests/kernel/run $(PYTEST_ARGS)
+
+fuzz: $(STAMP) ## random command lines and spoiled replies; FUZZ_ARGS='--seed N --lines N'
+	@$(PY) -m tests.fuzz $(FUZZ_ARGS)
 
 lint: $(STAMP) ## ruff and mypy
 	@$(PY) -m ruff check .
