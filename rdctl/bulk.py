@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rdctl.effects import ENDING, signals_to
-from rdctl.errors import Code, RdctlError
+from rdctl.errors import Code, Exit, RdctlError
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -206,6 +206,24 @@ def start_thread(work: Callable[..., object], *args: Any) -> threading.Thread:
 def not_begun(code: Code, target: str) -> RdctlError:
     """The error of a thing to which a run did not come."""
     return RdctlError(code, f"{code.word} before its turn; nothing was done", target=target)
+
+
+# What a server that is away, or gave no answer, leaves of one thing.
+_SILENT = (Exit.UNREACHABLE, Exit.TIMEOUT, Exit.UNKNOWN)
+
+
+def ends_the_rest(error: RdctlError) -> bool:
+    """Whether nothing more is sent to that server: it is away, or an answer of it was lost, so that
+    its state is not known. One that answered, with whatever refusal, is asked for the next."""
+    return error.exit in _SILENT and "http_status" not in error.facts
+
+
+def untried(target: str | None, cause: RdctlError) -> RdctlError:
+    """The error of a thing that was not tried, since one before it `ends_the_rest`."""
+    if cause.exit is Exit.UNREACHABLE:  # which is true of this one as well
+        return RdctlError(cause.code, cause.message, hint=cause.hint, target=target)
+    code = Code.TIMEOUT if cause.exit is Exit.TIMEOUT else Code.UNREACHABLE
+    return RdctlError(code, "not tried, since there was no answer before", target=target)
 
 
 def left_under_way(code: Code, target: str) -> RdctlError:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rdctl.effects import Effects
-from rdctl.errors import Code, Exit, RdctlError, hints
+from rdctl.errors import Code, RdctlError, hints
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides, blocks, is_over, untold
 from rdctl.rapiddisk.model import (
@@ -857,13 +857,13 @@ class RapidDisk:
         self, action: str, devices: Sequence[str], act: Callable[[str], Change | None]
     ) -> Iterator[tuple[str, Change | Failure | None]]:
         """Each device with the outcome of its act, None where that is still to be seen."""
-        from rdctl.bulk import Stopped, not_begun
+        from rdctl.bulk import Stopped, ends_the_rest, not_begun, untried
 
         workers = self._workers()
         lost: RdctlError | None = None
         for device in devices:
             if lost is not None:
-                yield device, Failure(action, _untried(device, lost))
+                yield device, Failure(action, untried(device, lost))
                 continue
             try:
                 workers.check()
@@ -872,7 +872,7 @@ class RapidDisk:
                 yield device, Failure(action, not_begun(workers.ended_by, device))
             except RdctlError as error:
                 error.target = error.target or device
-                if error.exit in (Exit.UNREACHABLE, Exit.TIMEOUT):
+                if ends_the_rest(error):
                     lost = error
                 yield device, Failure(action, error)
 
@@ -929,11 +929,6 @@ def _unseen(target: str | None, error: RdctlError) -> RdctlError:
         target=target,
         **error.facts,
     )
-
-
-def _untried(target: str, cause: RdctlError) -> RdctlError:
-    message = f"{target}: not tried, since the one before failed"
-    return RdctlError(cause.code, message, target=target)
 
 
 def _matched(

@@ -5,7 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rdctl.bulk import Stopped, Workers, left_under_way, not_begun
+from rdctl.bulk import (
+    Stopped,
+    Workers,
+    ends_the_rest,
+    left_under_way,
+    not_begun,
+    untried,
+)
 from rdctl.effects import Effects
 from rdctl.errors import Code, Ended, RdctlError, told
 from rdctl.oio.model import Outcome, Place
@@ -232,17 +239,16 @@ class Acts:
         batches: Iterable[Sequence[Place]],
         act: Callable[[Sequence[Place]], Iterable[Change | Failure]],
     ) -> Report:
-        """All batches, several at a time, whatever fails; only when the proxy is away the rest is
-        not tried."""
-        away: list[RdctlError] = []
+        """All batches, several at a time, whatever fails; only what `ends_the_rest` does so."""
+        lost: list[RdctlError] = []
 
         def attempt(batch: Sequence[Place]) -> list[Change | Failure]:
-            if away:
-                return [Failure(action, for_target(away[0], place.name)) for place in batch]
+            if lost:
+                return [Failure(action, untried(place.name, lost[0])) for place in batch]
             outcomes = list(act(batch))
             for outcome in outcomes:
-                if isinstance(outcome, Failure) and outcome.error.code is Code.UNREACHABLE:
-                    away.append(outcome.error)
+                if isinstance(outcome, Failure) and ends_the_rest(outcome.error):
+                    lost.append(outcome.error)
             return outcomes
 
         waiting = list(batches)

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from rdctl.bulk import Stopped
+from rdctl.bulk import Stopped, ends_the_rest, untried
 from rdctl.errors import Code, Ended, RdctlError
 from rdctl.oio.model import Content, Place
 from rdctl.oio.operations.acts import Acts, Means
@@ -28,13 +28,13 @@ class Transfers(Acts):
         self._away: RdctlError | None = None
 
     def _asked(self, act: Callable[[], T]) -> T:
-        """Ask the proxy; when it is away, it is not asked again."""
+        """Ask the proxy; after what `ends_the_rest` it is not asked again."""
         if self._away is not None:
-            raise RdctlError(self._away.code, self._away.message, hint=self._away.hint)
+            raise untried(None, self._away)
         try:
             return act()
         except RdctlError as error:
-            if error.code is Code.UNREACHABLE:
+            if ends_the_rest(error):
                 self._away = error
             raise
 

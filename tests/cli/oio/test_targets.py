@@ -184,7 +184,7 @@ def test_names_of_properties_on_standard_input(wire: Oio) -> None:
     assert (nothing["properties"], nothing["system"]) == ({}, {})
 
 
-def test_when_the_proxy_goes_away_the_rest_is_not_tried(oio: Oio) -> None:
+def test_when_the_proxy_is_away_every_target_is_named(oio: Oio) -> None:
     with FaultServer([close()]) as gone:
         pass
     where = ("--oio-url", gone.url, "--namespace", "NS", "--account", "me")
