@@ -98,6 +98,11 @@ class Site:
         )
 
     @property
+    def seconds(self) -> float | None:
+        """How long the whole command may take."""
+        return self._limits.seconds
+
+    @property
     def is_root(self) -> bool:
         """Whether this process may do everything on this machine."""
         return self._machine.calls.privileged

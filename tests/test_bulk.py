@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rdctl.bulk import Stopped, Workers
+from rdctl.bulk import Stopped, Workers, ends_the_rest, untried
 
 SECONDS = 120.0  # against hanging only
 
@@ -341,3 +341,19 @@ def test_signals_that_are_ignored_stay_so() -> None:
 
     assert list(Workers(2).ordered(work, range(20))) == list(range(20))
     assert signal.signal(signal.SIGHUP, _raise) is signal.SIG_IGN
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_what_ends_the_rest_of_a_run(code: Code) -> None:
+    """A server that is away, or gave no answer; not one that answered, whatever it said."""
+    silent = {
+        *(Code.UNREACHABLE, Code.UNAVAILABLE, Code.MODULE_MISSING, Code.TIMEOUT, Code.UNKNOWN),
+    }
+    assert ends_the_rest(RdctlError(code, "no")) is (code in silent)
+    assert not ends_the_rest(RdctlError(code, "no", http_status=503))
+
+
+@pytest.mark.parametrize("code", [Code.UNREACHABLE, Code.TIMEOUT, Code.UNKNOWN])
+def test_what_was_not_tried_was_not_done(code: Code) -> None:
+    error = untried("rd1", RdctlError(code, "no answer"))
+    assert (error.target, error.exit in (Exit.UNREACHABLE, Exit.TIMEOUT)) == ("rd1", True)

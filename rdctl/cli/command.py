@@ -46,6 +46,13 @@ class Command(WithGlobals):
         self.fleet = fleet
         self.examples = examples
 
+    @property
+    def work(self) -> Callable[..., Any]:
+        """What the verb does."""
+        if self.callback is None:
+            raise TypeError(f"{self.name} does nothing")
+        return self.callback
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if self.watch:
             args = written_out(args, self.get_params(ctx))

@@ -144,8 +144,7 @@ class _Run:
     def _run(self) -> None:
         failed: RdctlError | None = None
         try:
-            assert self._command.callback is not None
-            found: Result = self._ctx.invoke(self._command.callback, self._site, **self._ctx.params)
+            found: Result = self._ctx.invoke(self._command.work, self._site, **self._ctx.params)
             if self._command.shows:
                 self._question.leave(self.context)
             self._rows.put(("result", found))

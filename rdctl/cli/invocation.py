@@ -323,7 +323,7 @@ def _carried_out(
     schema: Schema | None,
     view: View,
 ) -> int:
-    if "watch" in invocation.flags:
+    if "watch" in invocation.flags and schema is not None:
         from rdctl.cli.watch import watch
 
         return watch(lambda: _result(command, ctx, invocation), command, schema, view, invocation)
@@ -357,9 +357,8 @@ def _result(command: Command, ctx: click.Context, invocation: Invocation) -> Res
 
 def _called(command: Command, ctx: click.Context, invocation: Invocation) -> Result:
     """What the verb returns, of one site or of a fleet of them."""
-    assert command.callback is not None
     if not command.on_site:
-        result: Result = ctx.invoke(command.callback, invocation, **ctx.params)
+        result: Result = ctx.invoke(command.work, invocation, **ctx.params)
         return result
     if invocation.contexts is not None:
         from rdctl.cli import fleet
@@ -367,7 +366,7 @@ def _called(command: Command, ctx: click.Context, invocation: Invocation) -> Res
         return fleet.result(command, ctx, invocation, invocation.contexts)
     site = invocation.site()
     invocation.in_sandbox = site.settings.in_sandbox(invocation.command_path.split()[1])
-    found: Result = ctx.invoke(command.callback, site, **ctx.params)
+    found: Result = ctx.invoke(command.work, site, **ctx.params)
     return found
 
 

@@ -50,12 +50,9 @@ class _Over(Exception):
         self.listing = listing
 
 
-def watch(
-    ask: Ask, command: Command, schema: Schema | None, view: View, invocation: Invocation
-) -> int:
+def watch(ask: Ask, command: Command, schema: Schema, view: View, invocation: Invocation) -> int:
     """Show samples until Ctrl-C, or until one fails for good; the exit code. `ask` makes a fresh
     one each time."""
-    assert schema is not None
     world, seconds = invocation.world, invocation.flags["watch"]
     live = view.terminal and world.environ.get("TERM") != "dumb"
     _check(command, view, live, invocation)

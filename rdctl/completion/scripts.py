@@ -35,7 +35,8 @@ class Node(NamedTuple):
         if not isinstance(group, click.Group):
             return []
         names = group.list_commands(self.context)
-        return [_node(group.get_command(self.context, name), self) for name in names]
+        found = (group.get_command(self.context, name) for name in names)
+        return [_node(command, self) for command in found if command is not None]
 
     @property
     def options(self) -> list[click.Option]:
@@ -59,8 +60,7 @@ class Node(NamedTuple):
         return [column.key for column in (SCHEMAS[shows] if shows else CHANGE).columns]
 
 
-def _node(command: click.Command | None, above: Node | None) -> Node:
-    assert command is not None
+def _node(command: click.Command, above: Node | None) -> Node:
     name = str(command.name)
     parent = above.context if above else None
     context = click.Context(command, parent, name, **command.context_settings)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
 
 OK, SKIPPED, WARNING, ERROR = "ok", "skipped", "warning", "error"
-# For each check.
+# For each check, unless --timeout says another time.
 SECONDS = 2.0
 # Servers tell the time in whole seconds.
 _CLOCK_SECONDS = 2.0
@@ -74,7 +74,7 @@ def found_by(error: RdctlError) -> Finding:
         # Whatever it was asked: one cause is reported once.
         server = error.facts.get("server")
         late = f"{server} gave no complete answer in time" if server else error.message
-        return Finding.error(f"{late} ({SECONDS:g} s)", subject=error.target)
+        return Finding.error(late, subject=error.target)
     severity = SKIPPED if error.code is Code.UNSUPPORTED else ERROR
     return Finding.of(severity, error.message, subject=error.target, why=error.hint)
 

@@ -25,6 +25,7 @@ from rdctl.doctor.findings import (
     unless_any,
 )
 from rdctl.errors import Code, RdctlError
+from rdctl.rapiddisk.model import OLDER_DAEMON, misread
 from rdctl.units import human_size, quoted
 
 if TYPE_CHECKING:
@@ -213,6 +214,13 @@ def _daemon(site: Site) -> Iterator[Finding]:
     if status.status != "OK":
         yield Finding.error(f"rapiddiskd says of itself: {status.status}", subject=url)
     version = numbers(status.version)
+    if wrong := misread(site.rapiddisk.volumes(None)):
+        yield Finding.error(
+            f"{', '.join(wrong)} of 0 bytes: {OLDER_DAEMON}",
+            subject=url,
+            why="It sends a size where that module takes the number of a volume.",
+            mend=rdctl_again(site, f"rapiddisk remove {' '.join(wrong)}"),
+        )
     if version and version < (9,):
         yield Finding.warning(
             f"rapiddiskd {status.version} hands what it is sent to a root shell",

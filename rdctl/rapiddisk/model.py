@@ -4,7 +4,7 @@ what the backend cannot tell."""
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rdctl.errors import Code, RdctlError
@@ -101,6 +101,22 @@ _FREED = {
     "export": "unexport it on that machine",
     "held": "see what mounts or maps it: lsblk, findmnt, dmsetup ls --tree",
 }
+
+
+OLDER_DAEMON = "this rapiddiskd is older than the kernel module of its machine"
+# An old daemon sends KiB; a module has no more volumes than this.
+_KIB, _MOST_VOLUMES = 1024, 1024
+
+
+def misread(volumes: Iterable[Volume]) -> list[str]:
+    """The volumes that a daemon below 9 makes on a module of 9 or later: it sends a size in KiB,
+    which is taken for the number of a volume of 0 bytes."""
+    return [volume.device for volume in volumes if volume.size == 0 and _is_size(volume.device)]
+
+
+def _is_size(device: str) -> bool:
+    number = device.removeprefix("rd")
+    return number.isdecimal() and int(number) >= _MOST_VOLUMES and int(number) % _KIB == 0
 
 
 class User(NamedTuple):
@@ -208,6 +224,14 @@ class Subsystem(NamedTuple):
     hosts: tuple[str, ...]
     namespaces: tuple[Namespace, ...]
     ports: tuple[int, ...]
+
+
+def nqn_of(before: Subsystem | None, after: Subsystem | None) -> str:
+    """The name of a subsystem that is made, changed or removed."""
+    for subsystem in (after, before):
+        if subsystem is not None:
+            return subsystem.nqn
+    raise RdctlError(Code.INTERNAL, "an export is to be changed, and there is none")
 
 
 class Disk(NamedTuple):

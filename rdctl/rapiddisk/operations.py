@@ -13,6 +13,7 @@ from rdctl.errors import Code, RdctlError, hints
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides, blocks, is_over, untold
 from rdctl.rapiddisk.model import (
+    OLDER_DAEMON,
     PREFIXES,
     Cache,
     Device,
@@ -24,6 +25,7 @@ from rdctl.rapiddisk.model import (
     Writeback,
     cache_name,
     is_cache_name,
+    misread,
     stats_row,
     volume_name,
 )
@@ -217,6 +219,8 @@ class RapidDisk:
             return [Failure("create", _unseen(claim, after)) for claim in claims]
         known = {volume.device for volume in before}
         new = [volume for volume in after.volumes if volume.device not in known]
+        if wrong := misread(new):
+            return [Failure("create", _made_instead(wrong[0])) for _ in claims]
         new = [volume for volume in new if volume.size in (None, mib * MIB)]
         return _matched(claims, new, facts)
 
@@ -872,7 +876,8 @@ class RapidDisk:
                 yield device, Failure(action, not_begun(workers.ended_by, device))
             except RdctlError as error:
                 error.target = error.target or device
-                if ends_the_rest(error):
+                # There is one daemon: who says that it is away says so of all.
+                if ends_the_rest(error) or error.code is Code.UNAVAILABLE:
                     lost = error
                 yield device, Failure(action, error)
 
@@ -917,6 +922,16 @@ def _unproven(target: str | None, why: str) -> RdctlError:
         f"{target or 'a volume'}: reported as done, but {why}",
         hint="The log on that machine tells why: dmesg",
         target=target,
+    )
+
+
+def _made_instead(name: str) -> RdctlError:
+    return RdctlError(
+        Code.UNPROVEN,
+        f"{name} of 0 bytes was made instead: {OLDER_DAEMON}",
+        hint=f"Remove it: rdctl rapiddisk remove {name}; then install a rapiddiskd of the module's"
+        " version there.",
+        target=name,
     )
 
 

@@ -16,6 +16,7 @@ from urllib.parse import quote
 from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.backend import LocalOnly, here_only
 from rdctl.rapiddisk.model import (
+    OLDER_DAEMON,
     PREFIXES,
     Cache,
     CacheCounters,
@@ -30,6 +31,7 @@ from rdctl.rapiddisk.model import (
     Target,
     Volume,
     Writeback,
+    misread,
 )
 from rdctl.transport import READ_SECONDS, Reply, Transport
 from rdctl.units import defuse, escape, natural
@@ -90,6 +92,7 @@ class Rest(LocalOnly):
         # Values that cannot be read.
         self._unread = unread or Unread()
         self._version: str | None = None
+        self._misread = False
 
     # --- facts --------------------------------------------------------------------------------
 
@@ -130,6 +133,9 @@ class Rest(LocalOnly):
             caches = rows(_cache, _list(parts["rapiddisk_cache"]), "cache", "device")
         if volumes and all(volume.size == 0 for volume in volumes) and self._is_debian():
             volumes = [volume._replace(size=None) for volume in volumes]
+        if (wrong := misread(volumes)) and not self._misread:
+            self._misread = True
+            self._warn(f"{', '.join(wrong)} of 0 bytes: {OLDER_DAEMON}")
         volumes.sort(key=lambda volume: natural(volume.device))
         caches.sort(key=lambda cache: natural(cache.device))
         return Inventory(volumes, caches)

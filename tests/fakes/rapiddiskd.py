@@ -82,6 +82,7 @@ class Daemon:
         caches: Mapping[str, Cache] | None = None,
         targets: Sequence[Target] | None = (),
         memory: int = 4 << 30,
+        newer_module: bool = False,
     ) -> None:
         self.version = dialect.partition("-")[0]
         self.debian = dialect.endswith("-deb")
@@ -91,6 +92,8 @@ class Daemon:
         # None: the kernel's nvmet is not loaded.
         self.targets = targets
         self.memory = memory
+        # A module of 9 or later takes the KiB that a daemon below sends for a number.
+        self.newer_module = newer_module
         self.instead: dict[str, Step | list[Step]] = {}
         self._server = FaultServer([self._serve])
 
@@ -232,7 +235,10 @@ class Daemon:
 
     def _create(self, mib: str) -> Answer:
         number = next(n for n in range(1024) if f"rd{n}" not in self.volumes)
-        self.volumes[f"rd{number}"] = Volume(int(mib))
+        if self.newer_module:
+            self.volumes[f"rd{int(mib) * 1024}"] = Volume(0)
+        else:
+            self.volumes[f"rd{number}"] = Volume(int(mib))
         return self._done(f"Attached device rd{number} of size {mib} Mbytes.")
 
     def _missing(self, name: str) -> Answer:

@@ -417,6 +417,46 @@ def test_a_daemon_that_is_gone_is_not_asked_again_and_again(rdctl: Program, daem
     assert daemon.changes == ["removeRapidDisk/rd0"]
 
 
+@pytest.mark.parametrize("verb", ["remove", "lock"])
+@pytest.mark.parametrize(
+    ("step", "code", "rest"),
+    [(faults.close(), "unknown", "unreachable"), (After(faults.close()), "unknown", "unreachable")],
+    ids=["lost", "lost after"],
+)
+def test_nothing_more_is_sent_after_a_lost_reply(
+    rdctl: Program, daemon: Daemon, verb: str, step: Any, code: str, rest: str
+) -> None:
+    """As with create --count: in what state the daemon is, is not known."""
+    daemon.instead[f"{verb}RapidDisk"] = [step, None]
+    ran = ask(rdctl, daemon, verb, "rd0", "rd4", "rd5", "--yes", "--json")
+    assert outcome(ran) == (10, [], ["rd0", "rd4", "rd5"], [code, rest, rest])
+    assert [error["fate"] for error in ran.json["errors"]] == ["unknown", "not done", "not done"]
+    assert daemon.changes == [f"{verb}RapidDisk/rd0"]
+
+
+def test_nothing_more_is_sent_when_the_time_is_over(rdctl: Program, daemon: Daemon) -> None:
+    daemon.instead["removeRapidDisk"] = [faults.silent(), None]
+    words = ("remove", "rd0", "rd4", "rd5", "--yes", "--json", "--timeout", "1")
+    ran = ask(rdctl, daemon, *words)
+    assert outcome(ran)[0] == 10
+    assert daemon.changes == ["removeRapidDisk/rd0"]
+
+
+def test_an_old_daemon_over_a_newer_module(rdctl: Program) -> None:
+    """What it sends as a size is the number of a volume there."""
+    with Daemon("8.2.0", newer_module=True) as daemon:
+        ran = ask(rdctl, daemon, "create", "16M", "--json")
+        assert outcome(ran) == (9, [], ["rd16384"], ["unproven"])
+        (error,) = ran.json["errors"]
+        cause = "this rapiddiskd is older than the kernel module of its machine"
+        assert error["message"] == f"rd16384 of 0 bytes was made instead: {cause}"
+        listed = ask(rdctl, daemon, "list")
+        assert f"rdctl: warning: rd16384 of 0 bytes: {cause}\n" in listed.err
+        examined = rdctl("--rapiddisk-url", daemon.url, "doctor", "--json")
+        rows = [row for row in examined.json["items"] if row["severity"] == "error"]
+        assert (rows[0]["check"], rows[0]["message"]) == ("daemon", f"rd16384 of 0 bytes: {cause}")
+
+
 @pytest.mark.parametrize(
     ("steps", "code", "done"),
     [

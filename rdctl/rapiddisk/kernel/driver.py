@@ -42,6 +42,7 @@ from rdctl.rapiddisk.model import (
     User,
     Volume,
     Writeback,
+    nqn_of,
     targets_of,
 )
 from rdctl.units import MIB, escape, human_size, natural
@@ -894,9 +895,8 @@ class Kernel:
     def change_export(
         self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
-        subject = after or before
-        assert subject is not None
-        with self._told(f"{subject.nqn} stays as it was", subject.nqn):
+        nqn = nqn_of(before, after)
+        with self._told(f"{nqn} stays as it was", nqn):
             self._nvmet.change(before, after, destroys)
 
     def revalidate(self, nqn: str, namespace: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 
 from rdctl.effects import Effect, Effects, Syscalls, link, make_dir, remove_dir, unlink, write
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
-from rdctl.rapiddisk.model import Namespace, Port, Subsystem
+from rdctl.rapiddisk.model import Namespace, Port, Subsystem, nqn_of
 
 ROOT = "sys/kernel/config/nvmet"
 _MODEL = "RapidDisk"
@@ -89,9 +89,8 @@ class Nvmet:
         self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
         """Make one subsystem of another: all of it, or on any failure nothing."""
-        subject = after or before
-        assert subject is not None
-        with self._effects.transaction(f"{'export' if after else 'unexport'} {subject.nqn}"):
+        nqn = nqn_of(before, after)
+        with self._effects.transaction(f"{'export' if after else 'unexport'} {nqn}"):
             if before is not None:
                 self._shrink(before, after, destroys)
             if after is not None:
