@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from rdctl.bulk import Stopped, Workers, ends_the_rest, untried
+from rdctl.errors import Code, Exit, RdctlError
 
 SECONDS = 120.0  # against hanging only
 
