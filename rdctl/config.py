@@ -211,6 +211,13 @@ def parse(text: str, path: str) -> dict[str, Any]:
         data = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RdctlError(Code.CONFIG, f"{path}: {error}") from error
+    except ValueError as error:  # Python reads no longer numbers
+        long = re.search("[0-9_]{4000}", text)
+        line = text.count("\n", 0, long.start()) + 1 if long else 1
+        message = f"{path}, line {line}: a number has too many digits"
+        raise RdctlError(Code.CONFIG, message) from error
+    except RecursionError as error:
+        raise RdctlError(Code.CONFIG, f"{path}: nested too deep") from error
 
     def at(*keys: str) -> str:
         return f"{path}, line {_line_of(text, keys)}"

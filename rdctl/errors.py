@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from enum import Enum, IntEnum
 from typing import Any
 
@@ -123,6 +125,8 @@ def told(error: BaseException) -> RdctlError:
     if isinstance(error, RecursionError):
         # What is typed is looked at before; a server may send anything.
         return RdctlError(Code.BAD_REPLY, "a value in the reply is nested too deep")
+    if isinstance(error, OSError) and error.strerror:
+        return _of_the_system(error)
     where = error.__traceback__
     while where is not None and where.tb_next is not None:
         where = where.tb_next
@@ -134,3 +138,28 @@ def told(error: BaseException) -> RdctlError:
     )
     fault.__cause__ = error
     return fault
+
+
+_DENIED = (errno.EACCES, errno.EPERM)
+
+
+def _of_the_system(error: OSError) -> RdctlError:
+    """What the system refused, where nobody foresaw it."""
+    code = Code.DENIED if error.errno in _DENIED else Code.FAILED
+    reason = str(error.strerror)
+    if error.filename is not None:
+        from rdctl.units import escape
+
+        return RdctlError(code, f"{escape(os.fsdecode(error.filename))}: {reason}")
+    if error.errno == errno.ENOENT and not _has_folder():
+        hint = "Go to one that exists: cd"
+        return RdctlError(code, "the working directory does not exist any more", hint=hint)
+    return RdctlError(code, f"the system refused something: {reason}")
+
+
+def _has_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True

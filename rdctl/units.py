@@ -135,6 +135,11 @@ def quoted(text: str) -> str:
     return "$'" + "".join(plain) + "'"
 
 
+def operand(name: str) -> str:
+    """The name as the last word of a command for a shell."""
+    return f"-- {quoted(name)}" if name.startswith("-") else quoted(name)
+
+
 def raw_bytes(text: str) -> bytes:
     """The bytes that a name stands for, also one that is not UTF-8. A server may send JSON with
     half a surrogate pair, which stands for no byte: it becomes what UTF-8 would make of it."""

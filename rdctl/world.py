@@ -12,16 +12,21 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from rdctl.errors import Code, RdctlError
-from rdctl.units import raw_bytes
+from rdctl.units import escape, raw_bytes
 
 if TYPE_CHECKING:
     from rdctl.effects import Syscalls
 
 
+class OutputError(OSError):
+    """What rdctl says itself cannot be written."""
+
+
 class Stream:
     """A stream of bytes out of the process; text goes out as UTF-8 whatever the locale.
 
-    Raises OSError when nobody takes the bytes; after that they go nowhere. `closed`: it was closed
+    Raises BrokenPipeError when the reader has gone and OutputError when the bytes cannot be written
+    for another reason; after that they go nowhere. `closed`: it was closed
     by the caller, and all goes nowhere.
     """
 
@@ -37,23 +42,24 @@ class Stream:
     def write_bytes(self, data: bytes | memoryview) -> None:
         if data:
             self.started = True
-            try:
+            with self._given_up():
                 self.raw.write(data)
-            except OSError:
-                self._give_up()
-                raise
 
     def flush(self) -> None:
-        try:
+        with self._given_up():
             self.raw.flush()
-        except OSError:
-            self._give_up()
-            raise
 
-    def _give_up(self) -> None:
-        # What is still held would fail once more at exit, with Python's own noise and exit code.
-        with suppress(OSError):
-            os.dup2(os.open(os.devnull, os.O_WRONLY), self.raw.fileno())
+    @contextmanager
+    def _given_up(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # What is still held would fail once more at exit, with Python's own noise and code.
+            with suppress(OSError):
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self.raw.fileno())
+            if isinstance(error, BrokenPipeError):
+                raise
+            raise OutputError(error.errno, error.strerror) from error
 
 
 class Messages(Stream):
@@ -78,6 +84,13 @@ class Messages(Stream):
         with suppress(OSError):
             super().write_bytes(data)
             self.flush()
+
+
+_BLOCK = 1 << 20
+
+
+def _unblocked(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 class World:
@@ -144,6 +157,44 @@ class World:
             if not answer:
                 self.stderr.write("\n")
         return answer.strip().lower() in (b"y", b"yes")
+
+    def read(self, source: str, seconds: float | None, most: int = -1) -> bytes:
+        """What the file `source` holds, `-` for standard input, or its first `most` bytes. All of
+        it has to come within so many seconds, but for a person, who takes time. Raises OSError,
+        `timeout`."""
+        if source != "-":
+            # Of a pipe nobody may ever open the other end.
+            with open(source, "rb", buffering=0, opener=_unblocked) as file:
+                return self._read(file, source, seconds, most)
+        return self._read(self.stdin, "standard input", None if self.stdin_tty else seconds, most)
+
+    def _read(self, file: Any, name: str, seconds: float | None, most: int) -> bytes:
+        try:
+            descriptor = file.fileno()
+        except (OSError, ValueError):
+            return bytes(file.read(most))  # no file of the system
+        import select
+
+        waiting = select.poll()
+        waiting.register(descriptor, select.POLLIN)
+        end = None if seconds is None else self.clock() + seconds
+        data = bytearray()
+        while most < 0 or len(data) < most:
+            left = None if end is None else max(0.0, end - self.clock())
+            if not waiting.poll(None if left is None else left * 1000):
+                raise RdctlError(
+                    Code.TIMEOUT,
+                    f"{escape(name)} did not end in time",
+                    hint="Is what writes to it still running? A longer --timeout may help.",
+                )
+            try:
+                block = os.read(descriptor, _BLOCK if most < 0 else min(_BLOCK, most - len(data)))
+            except BlockingIOError:
+                continue  # another process was faster
+            if not block:
+                break
+            data += block
+        return bytes(data)
 
     def home(self) -> str:
         """The user's home directory."""

@@ -705,3 +705,24 @@ def test_in_the_current_sandbox_variables_lead_nowhere_else(rdctl: Program) -> N
     assert rdctl("rapiddisk", "list", "-o", "name", env=env).out == "rd0\n"
     away = rdctl("--rapiddisk-url", "http://127.0.0.1:1", "--retries", "0", "rapiddisk", "list")
     assert away.code == 6
+
+
+def test_a_number_longer_than_python_reads(rdctl: Program) -> None:
+    rdctl.config.write_text('current = "a"\n[contexts.a]\ntimeout = ' + "9" * 5000 + "\n")
+    ran = rdctl("context", "list")
+    assert (ran.code, ran.err) == (
+        2,
+        f"rdctl: {rdctl.config}, line 3: a number has too many digits\n",
+    )
+
+
+def test_values_within_values_without_end(rdctl: Program) -> None:
+    rdctl.config.write_text("a = " + "[" * 5000 + "]" * 5000)
+    ran = rdctl("context", "list")
+    assert (ran.code, ran.err) == (2, f"rdctl: {rdctl.config}: nested too deep\n")
+
+
+def test_a_variable_longer_than_python_reads(rdctl: Program) -> None:
+    ran = rdctl("-c", "sandbox", "rapiddisk", "list", env={"RDCTL_RETRIES": "9" * 5000})
+    assert ran.code == 2
+    assert ran.err.startswith("rdctl: the variable RDCTL_RETRIES is not a number")

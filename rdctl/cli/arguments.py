@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 import os
-from contextlib import nullcontext
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rdctl.cli.options import BULK, parsed
+from rdctl.cli.options import BULK, flags_of, parsed
 from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse, escape, parse_mib, quoted, raw_bytes
 
@@ -104,9 +104,11 @@ class Bulk:
         self._context: str | None = None
         self._shares: dict[str, Bulk] = {}
 
-    def names(self, world: World, context: str | None, source: str = "-") -> list[str]:
+    def names(
+        self, world: World, context: str | None, seconds: float | None, source: str = "-"
+    ) -> list[str]:
         """The names on standard input, or in the file `source`, for a run in that context."""
-        self.read(world, source)
+        self.read(world, seconds, source)
         self._stay_in((context,))
         return self._names or []
 
@@ -135,17 +137,17 @@ class Bulk:
             name: self.properties[word] for name, word in given.items() if word in self.properties
         }
 
-    def read(self, world: World, source: str = "-") -> None:
-        """Take the names from standard input, or the file `source`, unless that was done."""
+    def read(self, world: World, seconds: float | None, source: str = "-") -> None:
+        """Take the names from standard input, or the file `source`, within so many seconds, unless
+        that was done."""
         if self._names is None:
             if source != "-":
                 self._where = escape(source)
-            self._names = self.targets = self._read(world, source)
+            self._names = self.targets = self._read(world, source, seconds)
 
-    def _read(self, world: World, source: str) -> list[str]:
+    def _read(self, world: World, source: str, seconds: float | None) -> list[str]:
         try:
-            with nullcontext(world.stdin) if source == "-" else open(source, "rb") as stream:
-                data = stream.read(MOST_NAMES + 1)
+            data = world.read(source, seconds, MOST_NAMES + 1)
         except OSError as error:
             message = f"{self._where} cannot be read: {error.strerror}"
             raise RdctlError(Code.USAGE, message) from error
@@ -255,6 +257,19 @@ def bulk_of(context: click.Context) -> Bulk:
     return bulk
 
 
+def seconds_of(context: click.Context) -> float | None:
+    """How long the whole command may take, before its site is there."""
+    from rdctl.config import Config, resolve
+
+    typed: float | None = flags_of(context).get("timeout")
+    if typed is None:
+        world = context.obj
+        with suppress(RdctlError):  # which is raised where the site is made
+            settings = resolve(Config(world.environ, world.root, world.home()), flags_of(context))
+            typed = settings.get("timeout")
+    return typed
+
+
 def _name(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
@@ -306,16 +321,23 @@ def _keep_file(context: click.Context, param: click.Parameter, value: str | None
     """What cannot be written is known before anything is done. A device would be replaced."""
     if value is None:
         return
-    path = os.path.realpath(value)
-    folder = os.path.dirname(path)
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
-    there = os.path.isfile(path) or not os.path.lexists(path)
-    if not (there and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)):
+    if not _can_be_written(value):
         raise RdctlError(
             Code.USAGE, f"--failed: {defuse(value)} is no file that can be written", target=value
         )
     _keep(context, param, value)
+
+
+def _can_be_written(file: str) -> bool:
+    try:
+        path = os.path.realpath(file)
+    except (OSError, ValueError):  # the working directory was removed
+        return False
+    folder = os.path.dirname(path)
+    while not os.path.lexists(folder):
+        folder = os.path.dirname(folder)
+    there = os.path.isfile(path) or not os.path.lexists(path)
+    return there and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
 
 
 def bulk_options(function: Any) -> Any:
@@ -344,6 +366,6 @@ def expanded(context: click.Context, site: Site, words: Iterable[str]) -> list[s
     bulk = bulk_of(context).of(where)
     given: list[str] = []
     for word in words:
-        given += bulk.names(context.obj, where) if word == "-" else [word]
+        given += bulk.names(context.obj, where, seconds_of(context)) if word == "-" else [word]
     bulk.targets = given
     return given

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl.bulk import WAKE_SECONDS, Stopped, not_begun
-from rdctl.cli.arguments import bulk_of
+from rdctl.cli.arguments import bulk_of, seconds_of
 from rdctl.config import Settings, resolve
 from rdctl.errors import Code, RdctlError, told
 from rdctl.result import Change, Failure, InContext, Item, Listing, Report
@@ -36,7 +36,7 @@ def result(
         )
     bulk = bulk_of(ctx)
     if "-" in ctx.params.get("words", ()):
-        bulk.read(ctx.obj)  # before all ask for it
+        bulk.read(ctx.obj, seconds_of(ctx))  # before all ask for it
     bulk.share(contexts)
     question = _Question(invocation)
     runs = []

@@ -282,11 +282,14 @@ def use_color(flags: dict[str, Any], world: World, terminal: bool) -> bool:
     return terminal and not plain
 
 
+_MOST_DIGITS = 18
+
+
 def _variable(world: World, name: str, kind: type[int], default: int) -> int:
     text = world.environ.get(name)
     if not text:
         return default
-    if not text.isascii() or not text.isdigit():
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
         raise RdctlError(Code.CONFIG, f"the variable {name} is not a number: {defuse(text)!r}")
     return kind(text)
 

@@ -139,6 +139,8 @@ def _option(entry: Global, hidden: bool) -> click.Option:
         expose_value=False,
         callback=_keep,
         hidden=hidden,
+        # Options that read standard input do so within it.
+        is_eager=entry.name == "timeout",
         multiple=entry.several,
         **kind,
     )

@@ -17,6 +17,7 @@ from rdctl.cli.options import BULK, INVOCATION
 from rdctl.cli.root import root
 from rdctl.errors import Code, Ended, Exit, RdctlError, hints, told
 from rdctl.units import guess
+from rdctl.world import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -72,13 +73,12 @@ def run(argv: Sequence[str], world: World) -> int:
         world.stdout.flush()
     except BrokenPipeError:
         code = code or _reader_left(context)
-    except OSError as error:
-        # Not of a server or a file, those are RdctlErrors: our own output cannot be written.
+    except OutputError as error:
         message = f"the output cannot be written: {error.strerror}{_done_before(context)}"
         show_error(world, RdctlError(Code.FAILED, message))
         code = int(Exit.FAILED)
     except Exception as error:
-        fault = told(error)
+        fault = _located(told(error), context)
         if fault.code is Code.INTERNAL and world.environ.get("RDCTL_DEBUG"):
             raise
         code = _internal(fault, argv, world)

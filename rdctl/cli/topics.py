@@ -87,10 +87,11 @@ def exit_codes() -> list[Section]:
             [
                 "A change is sent once, never again. When its reply is lost, or tells of a service"
                 " behind the server that was away or failed, it may have been done or not: that is"
-                " 10 (unknown), and the message names the command that shows what became of it. To a"
-                " server that gave no answer nothing more is sent: of several names the rest is"
-                " reported as not tried. So 7 (timeout) and 6 (unreachable) always mean that nothing was changed. In errors,"
+                " 10 (unknown), and the message names the command that shows what became of it. So"
+                " 7 (timeout) and 6 (unreachable) always mean that nothing was changed. In errors,"
                 " fate says `not done` or `unknown`.",
+                "To a server that gave no answer nothing more is sent: of several names the rest is"
+                " reported as not tried.",
             ],
         ),
     ]

@@ -26,7 +26,7 @@ from rdctl.doctor.findings import (
 )
 from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.model import OLDER_DAEMON, misread
-from rdctl.units import human_size, quoted
+from rdctl.units import human_size, operand, quoted
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.model import Cache, Target
@@ -277,7 +277,7 @@ def _caches(site: Site) -> Iterator[Finding]:
                 yield Finding.error(
                     f"{cache.device} is only half made",
                     subject=cache.device,
-                    mend=on_this_machine(site, f"rapiddisk cache remove {quoted(cache.device)}"),
+                    mend=on_this_machine(site, f"rapiddisk cache remove {operand(cache.device)}"),
                 )
             elif cache.volume is not None and cache.volume not in volumes:
                 yield _torn(site, cache, here)
@@ -292,7 +292,7 @@ def _torn(site: Site, cache: Cache, here: bool) -> Finding:
     """A cache without its volume; a write-back cache cannot be written back then."""
     lost = cache.policy == "writeback"
     if not lost:
-        remove = f"rapiddisk cache remove {quoted(cache.device)}"
+        remove = f"rapiddisk cache remove {operand(cache.device)}"
         mend: str | None = on_this_machine(site, remove) if here else rdctl_again(site, remove)
     else:
         mend = as_root(site, f"dmsetup remove {quoted(cache.device)}") if here else None
@@ -323,7 +323,7 @@ def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
         return
     blocks = int(counters["num_blocks"] or 0) - int(counters["num_free_blocks"] or 0)
     if blocks > 0:
-        sync = f"rapiddisk cache sync {cache.device}"
+        sync = f"rapiddisk cache sync {operand(cache.device)}"
         yield Finding.warning(
             f"{cache.device} holds {human_size(blocks * _BLOCK)}, not all of it on"
             f" {cache.source or 'its source'} by now",

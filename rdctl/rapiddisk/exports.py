@@ -22,7 +22,7 @@ from rdctl.rapiddisk.model import (
     volume_name,
 )
 from rdctl.result import Change, Failure, Listing, Report
-from rdctl.units import escape, guess
+from rdctl.units import escape, guess, operand, quoted
 
 T = TypeVar("T")
 
@@ -173,7 +173,7 @@ class Exports:
             raise RdctlError(
                 Code.CONFLICT,
                 f"{device} is exported to {who} already, and the kernel knows no way in between",
-                hint=f"Unexport it first: rdctl rapiddisk nvmet unexport {device}",
+                hint=f"Unexport it first: rdctl rapiddisk nvmet unexport {operand(device)}",
                 target=device,
             )
         return before._replace(hosts=_union(before.hosts, hosts), ports=_union(before.ports, ports))
@@ -381,8 +381,8 @@ class Exports:
                 raise RdctlError(
                     Code.IN_USE,
                     f"port {number} is in use: {subsystem.nqn} is exported on it",
-                    hint=f"Free it first: rdctl rapiddisk nvmet unexport --nqn {subsystem.nqn}"
-                    f" --port {number}",
+                    hint="Free it first: rdctl rapiddisk nvmet unexport"
+                    f" --nqn {quoted(subsystem.nqn)} --port {number}",
                     target=str(number),
                 )
 
@@ -411,7 +411,7 @@ def _half_made(nqn: str) -> RdctlError:
         Code.EXISTS,
         f"{nqn} is there already, half made or for another device",
         hint=f"Look at it with: rdctl rapiddisk nvmet list --all; remove it with:"
-        f" rdctl rapiddisk nvmet unexport --nqn {nqn}",
+        f" rdctl rapiddisk nvmet unexport --nqn {quoted(nqn)}",
         target=nqn,
     )
 

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.model import Cache, Device, Inventory, Superblock, Survey, Target, User, Volume
-from rdctl.units import human_size
+from rdctl.units import human_size, operand
 
 # What can be looked at, and go unseen.
 LOOKS = ("exports", "caches", "locks", "opens")
@@ -126,7 +126,7 @@ class Facts:
             raise RdctlError(
                 Code.LOCKED,
                 f"{name} is locked",
-                hint=f"Unlock it first: rdctl rapiddisk unlock {name}",
+                hint=f"Unlock it first: rdctl rapiddisk unlock {operand(name)}",
                 target=name,
             )
         # A daemon below 9 has no lock, and no usage either.
@@ -263,7 +263,7 @@ def is_over(cache: Cache, device: str) -> bool:
 
 
 def _cache_user(cache: Cache) -> User:
-    return User("cache", cache.device, f"rdctl rapiddisk cache remove {cache.device}")
+    return User("cache", cache.device, f"rdctl rapiddisk cache remove {operand(cache.device)}")
 
 
 def untold(device: str, what: str) -> RdctlError:

@@ -30,7 +30,7 @@ from rdctl.rapiddisk.model import (
     volume_name,
 )
 from rdctl.result import Change, Failure, Item, Listing, Report
-from rdctl.units import MIB, guess, human_size, natural
+from rdctl.units import MIB, guess, human_size, natural, operand, quoted
 
 if TYPE_CHECKING:
     from rdctl.bulk import Workers
@@ -280,7 +280,7 @@ class RapidDisk:
                 Code.CONFLICT,
                 f"{name} was written to up to {human_size(end)}, and cannot be cut to"
                 f" {human_size(size)}",
-                hint=f"Erased, it can be: rdctl rapiddisk flush {name}",
+                hint=f"Erased, it can be: rdctl rapiddisk flush {operand(name)}",
                 target=name,
             )
         if not overrides.discard and self._backend.is_empty_behind(name, size) is False:
@@ -473,8 +473,9 @@ class RapidDisk:
                 raise RdctlError(
                     Code.CONFLICT,
                     f"{typed} leads to the cache {cache.device} itself",
-                    hint=f"To cache the cache: /dev/mapper/{cache.device}; to cache its source"
-                    f" in another way: rdctl rapiddisk cache remove {cache.device}",
+                    hint=f"To cache the cache: {quoted(f'/dev/mapper/{cache.device}')};"
+                    " to cache its source in another way:"
+                    f" rdctl rapiddisk cache remove {operand(cache.device)}",
                     target=typed,
                 )
         return None

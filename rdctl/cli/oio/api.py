@@ -41,7 +41,7 @@ def _path(context: click.Context, param: click.Parameter, value: str) -> str:
 
 
 def _body(context: click.Context, param: click.Parameter, value: str | None) -> bytes | None:
-    return None if value is None else read_bytes(context.obj, value)
+    return None if value is None else read_bytes(context, value)
 
 
 def _headers(context: click.Context, param: click.Parameter, value: Any) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.arguments import bulk_options, expanded
+from rdctl.cli.arguments import bulk_options, expanded, seconds_of
 from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse
 
@@ -243,16 +243,16 @@ def json_option(
     for is a usage error, before anything is sent."""
 
     def read(context: click.Context, param: click.Parameter, path: str) -> Any:
-        return read_json(context.obj, path, check)
+        return read_json(context, path, check)
 
     return click.option(
         f"--{name}", required=True, metavar="FILE", callback=read, help=help + " - is stdin."
     )
 
 
-def read_json(world: World, path: str, check: Callable[[Any], Any]) -> Any:
+def read_json(context: click.Context, path: str, check: Callable[[Any], Any]) -> Any:
     """The JSON in a file, checked."""
-    data = read_bytes(world, path)
+    data = read_bytes(context, path)
     shown = "standard input" if path == "-" else path
     try:
         text = data.decode("utf-8", "surrogateescape")
@@ -272,13 +272,11 @@ def _no_number(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
-def read_bytes(world: World, path: str) -> bytes:
+def read_bytes(context: click.Context, path: str) -> bytes:
     """A file's content, that of standard input for `-`."""
+    world: World = context.obj
     try:
-        if path == "-":
-            return world.stdin.read()
-        with open(path, "rb") as file:
-            return file.read()
+        return world.read(path, seconds_of(context))
     except OSError as error:
         raise RdctlError(
             Code.USAGE, f"{path} cannot be read: {error.strerror}", target=path

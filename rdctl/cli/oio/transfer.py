@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.arguments import bulk_of, bulk_options
+from rdctl.cli.arguments import bulk_of, bulk_options, seconds_of
 from rdctl.cli.command import verb
 from rdctl.cli.oio.arguments import PROPERTIES, target
 from rdctl.errors import Code, RdctlError
@@ -96,7 +96,8 @@ def put(
     if list_of_files is not None:
         if files or path is not None or recursive:
             raise RdctlError(Code.USAGE, "--files-from excludes FILE, --path and --recursive")
-        given = bulk.names(context.obj, site.settings.context, list_of_files)
+        seconds = seconds_of(context)
+        given = bulk.names(context.obj, site.settings.context, seconds, list_of_files)
         files, names = _listed(bulk, given, prefix)
     elif bulk.failed or bulk.ndjson:
         raise RdctlError(Code.USAGE, "--failed and --ndjson go with --files-from")

@@ -45,7 +45,7 @@ from rdctl.rapiddisk.model import (
     nqn_of,
     targets_of,
 )
-from rdctl.units import MIB, escape, human_size, natural
+from rdctl.units import MIB, escape, human_size, natural, operand
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
@@ -1010,7 +1010,7 @@ def _half_made(cache: str) -> RdctlError:
     return RdctlError(
         Code.CONFLICT,
         f"{cache} is only half made",
-        hint=f"Remove it: rdctl rapiddisk cache remove {cache}",
+        hint=f"Remove it: rdctl rapiddisk cache remove {operand(cache)}",
         target=cache,
     )
 

@@ -50,6 +50,10 @@ class Systemd:
             raise RdctlError(
                 Code.UNSUPPORTED, "there is no systemctl here: this machine has no systemd"
             ) from error
+        except OSError as error:
+            code = Code.DENIED if isinstance(error, PermissionError) else Code.FAILED
+            message = f"systemctl cannot be run: {error.strerror}"
+            raise RdctlError(code, message, target=UNIT) from error
 
     def _failed(self, text: str) -> RdctlError:
         message = text.strip() or "systemctl failed and gave no reason"

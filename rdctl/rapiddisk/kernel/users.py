@@ -22,6 +22,7 @@ from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.processes import Processes
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import PREFIXES, Subsystem, Survey, User
+from rdctl.units import operand, quoted
 
 SEEN = ("cache", "export", "target", "mount", "swap", "loop", "mapping", "raid", "other")
 SEEN_BY_ROOT = (*SEEN, "held")
@@ -217,7 +218,7 @@ class Users:
             freed_by = f"mdadm --stop /dev/{kernel}" if raid else None
             return User("raid" if raid else "other", name, freed_by)
         if name.startswith(tuple(PREFIXES.values())):
-            return User("cache", name, f"rdctl rapiddisk cache remove {name}")
+            return User("cache", name, f"rdctl rapiddisk cache remove {operand(name)}")
         return User("mapping", name, self._unmapped_by(kernel))
 
     def _unmapped_by(self, kernel: str) -> str:
@@ -409,7 +410,7 @@ def _opens(found: Iterable[Found], volumes: Collection[str]) -> int:
 
 def _export(subsystem: Subsystem, device: str) -> User:
     ours = _EXPORTED.fullmatch(device) and len(subsystem.namespaces) == 1
-    freed_by = f"rdctl rapiddisk nvmet unexport --nqn {subsystem.nqn}" if ours else None
+    freed_by = f"rdctl rapiddisk nvmet unexport --nqn {quoted(subsystem.nqn)}" if ours else None
     return User("export", subsystem.nqn, freed_by)
 
 

