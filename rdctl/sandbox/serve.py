@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import re
 import socket
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
+from io import BytesIO
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -19,6 +21,7 @@ if TYPE_CHECKING:
     from wsgiref.headers import Headers
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
+_MOST_BODY = 64 << 20  # bytes
 _MAX_LINE = 128 * 1024  # bytes of a request line; the apps refuse long ones in their own way
 
 
@@ -59,10 +62,53 @@ class _Handler(WSGIRequestHandler):
         if not self.parse_request():
             return
         server: Any = self.server
-        gateway = _Gateway(self.rfile, self.wfile, self.get_stderr(), self.get_environ())
-        gateway.run(server.get_app())
+        try:
+            body = self._body()
+        except _Refused as refused:
+            head = f"HTTP/1.1 {refused}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+            self.wfile.write(head.encode())
+        else:
+            environ = self.get_environ() | {"wsgi.input_terminated": True}
+            environ.pop("CONTENT_LENGTH", None)
+            _Gateway(BytesIO(body), self.wfile, self.get_stderr(), environ).run(server.get_app())
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self._drain()
+
+    def _body(self) -> bytes:
+        """All of the body: what is cut short is not acted on. A length beyond all bounds is refused
+        before anything is read or stored."""
+        length = self.headers.get("Content-Length")
+        if length is not None:
+            if not (length.isascii() and length.isdigit()):
+                raise _Refused("400 Bad Request")
+            if len(length) > 18 or int(length) > _MOST_BODY:
+                raise _Refused("413 Request Entity Too Large")
+            return self._exactly(int(length))
+        chunked = "Transfer-Encoding" in self.headers
+        return b"".join(self._chunks()) if chunked else b""
+
+    def _chunks(self) -> Iterator[bytes]:
+        left = _MOST_BODY
+        while size := self._chunk_size():
+            left -= size
+            if left < 0:
+                raise _Refused("413 Request Entity Too Large")
+            yield self._exactly(size)
+            self.rfile.readline(64)
+        while self.rfile.readline(4096).strip():
+            pass
+
+    def _chunk_size(self) -> int:
+        digits = self.rfile.readline(64).partition(b";")[0].strip()
+        if not re.fullmatch(b"[0-9A-Fa-f]{1,16}", digits):
+            raise _Refused("400 Bad Request")
+        return int(digits, 16)
+
+    def _exactly(self, size: int) -> bytes:
+        data: bytes = self.rfile.read(size)
+        if len(data) < size:
+            raise _Refused("400 Bad Request")
+        return data
 
     def get_environ(self) -> WSGIEnvironment:
         environ = super().get_environ()
@@ -81,8 +127,13 @@ class _Handler(WSGIRequestHandler):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_WR)
             self.connection.settimeout(1.0)
-            while self.connection.recv(65536):
-                pass
+            left = _MOST_BODY
+            while left > 0 and (data := self.connection.recv(65536)):
+                left -= len(data)
+
+
+class _Refused(Exception):
+    """A request that no app gets to see; the status with which it is answered."""
 
 
 class _Gateway(SimpleHandler):

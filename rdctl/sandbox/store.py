@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import stat
+import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib import import_module
 
 from rdctl.errors import Code, RdctlError
@@ -22,6 +24,7 @@ VERSION = 1
 
 _OURS = 0x7264_6374  # PRAGMA application_id: "rdct"
 _PATIENCE = 10.0  # seconds that a transaction waits for those before it
+_MOST_LOG = 1 << 20  # bytes that the log keeps once it is written into the file
 _RESET = "rdctl sandbox reset"
 
 # What goes wrong with the file rather than in our SQL, as the user is told it.
@@ -117,23 +120,31 @@ class Store:
         connection.row_factory = sqlite3.Row
         try:
             self._refuse_foreign(connection)
+            # Before the first table: a file that was made without it grows for ever.
+            connection.execute("PRAGMA auto_vacuum = FULL")
             _use_wal(connection)
+            connection.execute(f"PRAGMA journal_size_limit = {_MOST_LOG}")
         except BaseException:
             connection.close()
             raise
         return connection
 
     def _make_file(self) -> None:
-        """Make the file before SQLite does, which gives its side files the mode of this one."""
+        """Make the file before SQLite does, which gives its side files the mode of this one.
+
+        One that is there is never opened beside SQLite: closing any descriptor of a file drops all
+        locks that this process holds on it.
+        """
         try:
-            os.makedirs(os.path.dirname(self.path) or ".", mode=0o700, exist_ok=True)
-            descriptor = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
-            os.close(descriptor)
+            with _making:
+                mode = _made(os.path.realpath(self.path))
         except OSError as error:
             code = Code.DENIED if isinstance(error, PermissionError) else Code.CONFIG
             raise self._fault(code, error.strerror or str(error)) from error
-        if not regular:  # SQLite puts files beside a device, and loses what it writes to that
+        if stat.S_ISDIR(mode):
+            raise self._fault(Code.CONFIG, os.strerror(errno.EISDIR))
+        if not stat.S_ISREG(mode):
+            # SQLite puts files beside a device, and loses what it writes to that.
             raise self._fault(Code.CONFIG, "not a regular file")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
@@ -175,13 +186,31 @@ class Store:
 
     def _fault(self, code: Code, reason: str) -> RdctlError:
         hint = None
-        if code is Code.CONFIG:
+        if code is Code.FAILED:
+            folder = os.path.dirname(os.path.realpath(self.path))
+            hint = f"Nothing of this was kept. Make room in {folder}, then try again."
+        elif code is Code.CONFIG:
             hint = "move that file away, or name another one"
         elif code is Code.TIMEOUT:
             hint = "another rdctl is changing the sandbox; try again"
         return RdctlError(
             code, f"The sandbox {self.path} cannot be used: {reason}.", hint=hint, target=self.path
         )
+
+
+# Of the threads one makes the file, and has closed it before another one uses it.
+_making = threading.Lock()
+
+
+def _made(path: str) -> int:
+    """The mode of the file, which is made if it is not there."""
+    while True:
+        try:
+            return os.stat(path).st_mode
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
+        with suppress(FileExistsError):  # another process made it in between
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
 def _close(idle: list[sqlite3.Connection]) -> None:

@@ -259,3 +259,40 @@ def test_ctrl_c_is_a_clean_end(tmp_path: Path) -> None:
     out, errors = process.communicate(timeout=SECONDS)
     assert (process.returncode, out, errors) == (0, "ended\n", "")
     assert all(is_free(port_of(url)) for url in urls)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        ("Content-Length: 99999999999999999999", 413),
+        ("Content-Length: " + "9" * 5000, 413),
+        ("Content-Length: 99999999999", 413),
+        ("Content-Length: -1", 400),
+        ("Content-Length: many", 400),
+        ("Transfer-Encoding: chunked\r\n\r\nffffffffffffff", 413),
+        ("Transfer-Encoding: chunked\r\n\r\n-5", 400),
+        ("Transfer-Encoding: chunked\r\n\r\nzz", 400),
+    ],
+)
+def test_a_body_beyond_all_bounds(daemon: RapidDiskd, head: str, status: int) -> None:
+    """It is answered at once: nothing of it is waited for, and nothing is done."""
+    request = f"POST /v1/lockRapidDisk/rd0 HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n"
+    with serving(daemon) as (url,):
+        with socket.create_connection((LOCAL, port_of(url))) as client:
+            client.sendall(request.encode())
+            reply = client.recv(65536)
+        assert int(reply.split()[1]) == status
+        listed = requests.get(f"{url}/v1/listRapidDiskVolumes", timeout=SECONDS)
+    assert b'"status": "unlocked"' in listed.content
+
+
+def test_a_body_that_is_cut_short_is_not_acted_on(daemon: RapidDiskd) -> None:
+    request = "POST /v1/lockRapidDisk/rd0 HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n123"
+    with serving(daemon) as (url,):
+        with socket.create_connection((LOCAL, port_of(url))) as client:
+            client.sendall(request.encode())
+            client.shutdown(socket.SHUT_WR)
+            reply = client.recv(65536)
+        assert int(reply.split()[1]) == 400
+        listed = requests.get(f"{url}/v1/listRapidDiskVolumes", timeout=SECONDS)
+    assert b'"status": "unlocked"' in listed.content

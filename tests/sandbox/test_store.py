@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
 import stat
 import subprocess
@@ -16,6 +17,7 @@ import pytest
 from rdctl.errors import Code, RdctlError
 from rdctl.sandbox import store as store_module
 from rdctl.sandbox.store import VERSION, Store
+from tests.cli.processes import Rdctl
 
 SEEDED = ["rd0"]
 
@@ -288,3 +290,55 @@ def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
     with pytest.raises(RdctlError, match="Permission denied") as caught:
         names(Store(tmp_path / "sandbox.db"))
     assert caught.value.code is Code.DENIED
+
+
+def locks(path: Path) -> int:
+    """The POSIX locks that this process holds on the file."""
+    found = [line.split() for line in Path("/proc/locks").read_text().splitlines()]
+    here = str(os.getpid()), f":{path.stat().st_ino}"
+    return sum(words[-4] == here[0] and words[-3].endswith(here[1]) for words in found)
+
+
+def test_a_second_connection_keeps_the_locks_of_the_first(tmp_path: Path) -> None:
+    """Closing any descriptor of a file drops the locks of the whole process."""
+    path = tmp_path / "sandbox.db"
+    store = Store(path)
+    with store.change():
+        pass
+    with store.look():
+        held = locks(path)
+        assert held
+        with store.look():
+            pass
+        assert locks(path) == held
+        Store(path).reset()
+        assert locks(path) == held
+    store.close()
+
+
+def test_the_file_shrinks(tmp_path: Path) -> None:
+    path = tmp_path / "sandbox.db"
+    store = Store(path)
+    with store.change() as connection:
+        connection.execute("CREATE TABLE much (data BLOB)")
+        connection.execute("INSERT INTO much VALUES (zeroblob(20000000))")
+    with store.change() as connection:
+        connection.execute("DELETE FROM much")
+    store.close()
+    assert path.stat().st_size < 1_000_000
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk(tmp_path: Path) -> None:
+    """It is told as such, nothing of it is kept, and the sandbox stays sound."""
+    rdctl = Rdctl(tmp_path)
+    assert rdctl("-c", "sandbox", "rapiddisk", "list")[0] == 0
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, 10_000))
+
+    code, _, err = rdctl("-c", "sandbox", "rapiddisk", "create", "1M", preexec_fn=limit)
+    assert code == 1
+    assert f"rdctl: The sandbox {tmp_path / 'sandbox.db'} cannot be used: " in err
+    assert f"Make room in {tmp_path}, then try again." in err
+    assert rdctl("-c", "sandbox", "rapiddisk", "create", "1M")[0] == 0

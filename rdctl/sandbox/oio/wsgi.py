@@ -117,21 +117,7 @@ def _body(environ: WSGIEnvironment) -> bytes:
     if environ.get("wsgi.input_terminated"):
         rest: bytes = environ["wsgi.input"].read()
         return rest
-    return _unchunked(environ["wsgi.input"]) if "HTTP_TRANSFER_ENCODING" in environ else b""
-
-
-def _unchunked(stream: Any) -> bytes:
-    """A body that was sent in chunks, which servers hand on as it came; empty if it is broken."""
-    pieces = []
-    try:
-        while size := int(stream.readline(64).split(b";")[0], 16):
-            pieces.append(stream.read(size))
-            stream.readline(64)
-    except ValueError:
-        return b""
-    while stream.readline(4096).strip():
-        pass
-    return b"".join(pieces)
+    return b""
 
 
 def _translated(request: Request, pairs: Mapping[str, str]) -> Request:
