@@ -10,7 +10,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 
 from rdctl.errors import Code, RdctlError
@@ -68,16 +68,17 @@ class Store:
     def reset(self) -> None:
         """Back to the seeded state, also from a store that another version made.
 
-        One transaction: others who have the store open see the state before or the state after.
+        One transaction: others who have the store open see the state before or the state after. A
+        copy of a new one is written over it, however much it holds.
         """
-        with self._explained():
-            connection = self._open()
-            try:
-                with _transaction(connection, "BEGIN IMMEDIATE"):
-                    _drop_all(connection)
-                    _create(connection)
-            finally:
-                connection.close()
+        until = time.monotonic() + _PATIENCE
+
+        def wait(status: int, remaining: int, total: int) -> None:
+            if status != sqlite3.SQLITE_OK and remaining and time.monotonic() > until:
+                raise self._fault(Code.TIMEOUT, "database is locked")
+
+        with self._explained(), closing(self._open()) as connection, closing(_new()) as new:
+            new.backup(connection, progress=wait, sleep=0.01)
 
     def close(self) -> None:
         """Close the connections that nobody uses now; the store opens new ones when asked again."""
@@ -245,6 +246,16 @@ def _use_wal(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = NORMAL")
 
 
+def _new() -> sqlite3.Connection:
+    """A store in memory, as it begins."""
+    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.execute("PRAGMA auto_vacuum = FULL")
+    with _transaction(connection, "BEGIN"):
+        _create(connection)
+    return connection
+
+
 def _create(connection: sqlite3.Connection) -> None:
     for name in SYSTEMS:
         system = import_module(f"{__package__}.{name}")
@@ -263,13 +274,6 @@ def _statements(script: str) -> Iterator[str]:
         if sqlite3.complete_statement(statement):  # not a ; in a comment, text or trigger
             yield statement
             statement = ""
-
-
-def _drop_all(connection: sqlite3.Connection) -> None:
-    for kind, name in _objects(connection):
-        if kind in ("table", "view"):  # indexes and triggers go with their table
-            quoted = name.replace('"', '""')
-            connection.execute(f'DROP {kind} IF EXISTS "{quoted}"')
 
 
 def _objects(connection: sqlite3.Connection) -> list[tuple[str, str]]:
