@@ -119,7 +119,7 @@ _rdctl_node() {
         'rdctl oio admin del-properties') options='--cid --all --type --seq' valued='--cid --type --seq' keys='action target changed verified error line' ;;
         'rdctl oio local') verbs='list' ;;
         'rdctl oio local list') options='--watch' keys='type address score state tags' ;;
-        'rdctl oio api') options='--param --header --body -i --include' valued='--param --header --body' keys='action target changed verified error line' ;;
+        'rdctl oio api') options='--param --header --body -i --include --raw' valued='--param --header --body' keys='action target changed verified error line' ;;
         'rdctl doctor') options='--deep --fail-on' valued='--fail-on' keys='severity check subject message why mend' ;;
         'rdctl context') verbs='list show use set remove' ;;
         'rdctl context list') keys='name current rapiddisk oio namespace account protected file' ;;

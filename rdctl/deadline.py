@@ -7,6 +7,7 @@ because neither requests nor urllib3 carries one down to them.
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import io
 import socket
@@ -193,15 +194,10 @@ class _Connecting(urllib3.connection.HTTPConnection):
         """Connect to the first address that answers. urllib3 gives each address of a host all the
         time that there is for connecting; here they share it."""
         name, whole = self._dns_host, Deadline(self.timeout)
-        try:
-            addresses = [entry[4][0] for entry in socket.getaddrinfo(name, self.port, type=_TCP)]
-        except (OSError, UnicodeError):
-            addresses = []  # urllib3 says what is wrong with the name
-        if len(addresses) < 2:
-            return super()._new_conn()
+        addresses = self._addresses(_with_zone(name))
         try:
             while True:
-                self._dns_host = str(addresses.pop(0))
+                self._dns_host = addresses.pop(0)
                 self.timeout = max(whole.left() or 0.0, 0.001)
                 try:
                     return super()._new_conn()
@@ -211,6 +207,71 @@ class _Connecting(urllib3.connection.HTTPConnection):
         finally:
             self._dns_host = name
 
+    def _addresses(self, name: str) -> list[str]:
+        """The addresses of a host. The system may take any time to tell them, so that is left to a
+        thread, and asked once."""
+        with contextlib.suppress(OSError, UnicodeError):
+            return _told_by(name, self.port, socket.AI_NUMERICHOST)
+        key = name, self.port
+        if key not in _known:
+            _known[key] = _Looking(*key)
+        found = _known[key].wait(current.deadline or Deadline(None), current.check)
+        if found is None:
+            message = f"the address of {name} was not found in time"
+            raise urllib3.exceptions.NewConnectionError(self, message)
+        if isinstance(found, OSError):
+            del _known[key]  # it may be there the next time
+            if isinstance(found, socket.gaierror):
+                raise urllib3.exceptions.NameResolutionError(name, self, found)
+            raise urllib3.exceptions.NewConnectionError(self, str(found))
+        return list(found)
+
+
+class _Looking:
+    """A question for the addresses of a host, in a thread that may be left behind."""
+
+    def __init__(self, name: str, port: int) -> None:
+        self._found: list[str] | OSError | None = None
+        self._ended = threading.Event()
+        try:
+            threading.Thread(target=self._look, args=(name, port), daemon=True).start()
+        except RuntimeError:  # no more threads
+            self._look(name, port)
+
+    def _look(self, name: str, port: int) -> None:
+        try:
+            self._found = _told_by(name, port)
+        except OSError as error:
+            self._found = error
+        except UnicodeError as error:
+            self._found = OSError(str(error))
+        self._ended.set()
+
+    def wait(
+        self, deadline: Deadline, check: Callable[[], None] | None
+    ) -> list[str] | OSError | None:
+        """None: it is not known in time."""
+        while not self._ended.wait(min(CHECK_SECONDS, deadline.left() or CHECK_SECONDS)):
+            if check is not None:
+                check()
+            if deadline.over:
+                return None
+        return self._found
+
+
+def _told_by(name: str, port: int, flags: int = 0) -> list[str]:
+    found = socket.getaddrinfo(name, port, type=_TCP, flags=flags)
+    # The zone of an address of one link is a number beside it.
+    return [f"{at[0]}%{at[3]}" if len(at) == 4 and at[3] else str(at[0]) for *_, at in found]
+
+
+_known: dict[tuple[str, int], _Looking] = {}
+
+
+def _with_zone(name: str) -> str:
+    """An IPv6 address as the system reads it: in a URL the % before its zone is written %25."""
+    return name.replace("%25", "%", 1) if ":" in name else name
+
 
 class _HTTPConnection(_Connecting):
     def connect(self) -> None:
@@ -219,9 +280,36 @@ class _HTTPConnection(_Connecting):
 
 
 class _HTTPSConnection(_Connecting, urllib3.connection.HTTPSConnection):
+    """Before the server is spoken to, a proxy and TLS are: each byte of theirs would have the
+    socket's timeout for itself."""
+
+    _raw: socket.socket | None = None
+
     def connect(self) -> None:
-        super().connect()
+        deadline = current.deadline or Deadline(None)
+        watch = threading.Timer(deadline.left() or 0.0, self._end)
+        watch.daemon = True
+        if deadline.left() is not None:
+            with contextlib.suppress(RuntimeError):  # no more threads
+                watch.start()
+        try:
+            super().connect()
+        except Exception as error:
+            if deadline.over:
+                raise TimeoutError("timed out") from error
+            raise
+        finally:
+            watch.cancel()
         self.sock = _Socket(self.sock)
+
+    def _new_conn(self) -> socket.socket:
+        self._raw = super()._new_conn()
+        return self._raw
+
+    def _end(self) -> None:
+        if self._raw is not None:
+            with contextlib.suppress(OSError):
+                self._raw.shutdown(socket.SHUT_RDWR)
 
 
 class _Pool(urllib3.HTTPConnectionPool):

@@ -38,10 +38,12 @@ class Text(NamedTuple):
 
 
 class Raw(NamedTuple):
-    """Bytes as they came, the same in every format; `error` tells what they mean, if no good."""
+    """Bytes as they came, the same in every format; `error` tells what they mean, if no good. On a
+    terminal they are made harmless, unless `untouched`."""
 
     data: bytes
     error: RdctlError | None
+    untouched: bool = False
 
 
 class Data(NamedTuple):

@@ -31,6 +31,9 @@ from rdctl.unread import note
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 35.0
 MOST_BODY = 256 << 20
+# Bytes that its values may take, once they are read; and a size that cannot become as much.
+MOST_VALUES = 1 << 30
+_HARMLESS = 1 << 20
 _MOST_DIGITS = 1000
 
 # Of every request.
@@ -45,6 +48,10 @@ _HEADERS = {
 # too little. The connection bounds all of them together.
 http.client._MAXHEADERS = 10_000  # type: ignore[attr-defined]
 http.client._MAXLINE = MOST_HEAD  # type: ignore[attr-defined]
+
+
+class TooMuch(ValueError):
+    """JSON that nothing is made of, since that would take all memory."""
 
 
 class Reply(NamedTuple):
@@ -74,6 +81,8 @@ class Reply(NamedTuple):
     def json(self, *, strict: bool = True) -> Any:
         """The body's JSON value. Raises ValueError when it is none. Not `strict`: texts may hold
         line ends as they are. What is no number to JSON (NaN, 1e999) is null."""
+        if _becomes(self.body) > MOST_VALUES:
+            raise TooMuch(f"its values would take more than {MOST_VALUES >> 20} MiB")
         text = self.text
         options: dict[str, Any] = {
             "strict": strict,
@@ -88,6 +97,15 @@ class Reply(NamedTuple):
             raise ValueError("nested too deep") from None
         except ValueError:  # a number of more digits than Python converts
             return json.loads(text, **options, parse_int=_integer)
+
+
+def _becomes(body: bytes) -> int:
+    """About how many bytes the values of a JSON text take, from above: an empty list takes two in
+    the text, and 64 with its place in another one."""
+    if len(body) < _HARMLESS:
+        return len(body)
+    text = len(body) if body.isascii() else 4 * len(body)
+    return text + 64 * (body.count(b",") + body.count(b"[")) + 200 * body.count(b"{")
 
 
 def _no_number(text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import shlex
 import socket
 import ssl
@@ -562,3 +563,65 @@ def test_a_deadline_is_kept_behind_tls() -> None:
         client = Client(server.https, access=Access(ca=str(PEM)), deadline=Deadline(0.4))
         assert fails(client.read).code is Code.TIMEOUT
         assert watch.quiet < 0.85
+
+
+# --- before the server is spoken to ---------------------------------------------------------------
+
+
+@pytest.fixture
+def lookups(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+    """A resolver that never answers, and the names that it was asked for."""
+    asked: list[str] = []
+    end = threading.Event()
+    numeric: Any = socket.getaddrinfo
+
+    def stuck(host: Any, *rest: Any, **more: Any) -> Any:
+        if more.get("flags", 0) & socket.AI_NUMERICHOST:
+            return numeric(host, *rest, **more)
+        asked.append(host)
+        end.wait(60)
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", stuck)
+    yield asked
+    end.set()
+
+
+def test_a_name_that_nobody_resolves(lookups: list[str]) -> None:
+    """It is asked for once, in a thread that is left behind."""
+    client = Client("http://never.example:9118", deadline=Deadline(0.3), retries=2)
+    watch = Stopwatch()
+    assert fails(client.read).code is Code.TIMEOUT
+    assert watch.quiet < 5
+    error = fails(lambda: Client("http://never.example:9118").change(seconds=0.2))
+    assert error.code in (Code.TIMEOUT, Code.UNREACHABLE)  # and so nothing was done
+    assert lookups == ["never.example"]
+
+
+@pytest.mark.parametrize(
+    "stall", [faults.silent(), faults.drip_headers(0.05)], ids=["silent", "slow"]
+)
+def test_a_proxy_that_does_not_connect(stall: Behaviour) -> None:
+    with FaultServer([stall]) as proxy:
+        access = Access(http_proxy=proxy.url)
+        client = Client("https://10.9.9.9:9118", access=access, deadline=Deadline(0.5))
+        watch = Stopwatch()
+        assert fails(client.read).code is Code.TIMEOUT
+        assert watch.quiet < 5
+
+
+@pytest.mark.parametrize("zone", ["%25lo", "%lo"])
+def test_an_address_with_a_zone(zone: str) -> None:
+    """Nobody listens there, but it is an address."""
+    error = fails(lambda: Client(f"http://[fe80::1{zone}]:1", deadline=Deadline(1)).read())
+    assert error.code in (Code.UNREACHABLE, Code.TIMEOUT)
+    assert not re.search("not known|Invalid argument", error.message)
+
+
+def test_what_a_reply_becomes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A list of nothing takes thirty times its text."""
+    whole = b'{"a": [' + b"[]," * 700_000 + b"[]]}"
+    assert len(Reply(200, "OK", {}, whole).json()["a"]) == 700_001
+    monkeypatch.setattr("rdctl.transport.MOST_VALUES", 50 << 20)
+    with pytest.raises(ValueError, match="would take more than 50 MiB"):
+        Reply(200, "OK", {}, whole).json()

@@ -25,7 +25,7 @@ from rdctl.result import (
     Result,
     Text,
 )
-from rdctl.units import CONTROL, escape, natural, raw_bytes
+from rdctl.units import CONTROL, defuse, escape, natural, raw_bytes
 from rdctl.world import Stream
 
 Row = dict[str, Any]
@@ -73,6 +73,12 @@ def check(view: View, schema: Schema | None) -> None:
         known("table style", view.table_style, tabulate.tabulate_formats)
 
 
+def _harmless(data: bytes) -> bytes:
+    """Text that no terminal takes for commands."""
+    text = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
+    return raw_bytes(defuse(text))
+
+
 def render(
     result: Result,
     schema: Schema | None,
@@ -82,7 +88,7 @@ def render(
 ) -> None:
     """Write the result. `notice` takes what a person is told beside the data."""
     if isinstance(result, Raw):
-        out.write_bytes(result.data)
+        out.write_bytes(result.data if result.untouched or not out.tty else _harmless(result.data))
         if out.tty and not result.data.endswith(b"\n"):
             out.write("\n")
     elif isinstance(result, Data):

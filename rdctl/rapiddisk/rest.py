@@ -33,7 +33,7 @@ from rdctl.rapiddisk.model import (
     Writeback,
     misread,
 )
-from rdctl.transport import READ_SECONDS, Reply, Transport
+from rdctl.transport import READ_SECONDS, Reply, TooMuch, Transport
 from rdctl.units import defuse, escape, natural
 from rdctl.unread import MISSHAPEN, Unread, note, rows, spared
 
@@ -352,6 +352,8 @@ class Rest(LocalOnly):
     def _object(self, reply: Reply) -> dict[str, Any]:
         try:
             body = reply.json()
+        except TooMuch as error:
+            raise self._strange(str(error), reply) from None
         except ValueError:
             start = defuse(reply.text[:60]).strip() or "nothing"
             raise self._strange(f"no JSON but {start!r}", reply) from None

@@ -73,6 +73,7 @@ def _headers(context: click.Context, param: click.Parameter, value: Any) -> dict
 )
 @click.option("--body", metavar="FILE", callback=_body, help="A file to send. - is stdin.")
 @click.option("-i", "--include", is_flag=True, help="Show the status and the headers too.")
+@click.option("--raw", is_flag=True, help="Control characters as they are, also on a terminal.")
 def api(
     site: Site,
     method: str,
@@ -81,10 +82,12 @@ def api(
     headers: dict[str, str],
     body: bytes | None,
     include: bool,
+    raw: bool,
 ) -> Raw:
     """Send any request to the proxy.
 
     PATH is a route such as container/show, below the namespace, or the whole path when it begins
-    with a slash. The reply's body is shown as it came, whatever the status; the exit code tells
-    what the status means. All but GET and routes that only read asks first."""
-    return site.oio.api(method, path, parameters, headers, body, include)
+    with a slash. The reply's body is shown as it came, whatever the status; on a terminal its
+    control characters are escaped, unless --raw is given. The exit code tells what the status
+    means. All but GET and routes that only read asks first."""
+    return site.oio.api(method, path, parameters, headers, body, include, raw)

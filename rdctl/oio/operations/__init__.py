@@ -118,6 +118,7 @@ class OpenIO(Acts):
         headers: Mapping[str, str],
         body: bytes | None,
         include: bool,
+        untouched: bool,
     ) -> Raw:
         """Any request. What is neither a GET nor known to read only asks first."""
         route = self._proxy.route_of(method, path)
@@ -132,4 +133,4 @@ class OpenIO(Acts):
             lines = [f"HTTP/1.1 {reply.status} {reply.reason}"]
             lines += [f"{name}: {value}" for name, value in reply.headers.items()]
             head = ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1", "replace")
-        return Raw(head + reply.body, fault)
+        return Raw(head + reply.body, fault, untouched)

@@ -396,3 +396,19 @@ def test_one_counter_does_not_condemn_the_others(oio: Oio) -> None:
         assert ask(faults.json({"odd": "many"}), type, "stats").code == 9
     ran = ask(faults.reply(200, b"namespace OPENIO\nversion 1\nodd\n"), "rawx", "version")
     assert (ran.code, ran.json["item"]["version"]) == (0, "1")
+
+
+def test_what_a_server_sends_to_a_terminal(oio: Oio) -> None:
+    """Its control characters are shown, not obeyed, unless that is asked for; a pipe gets all."""
+    escape = b"\x1b]0;PWN\x07"
+    with FaultServer(
+        [faults.reply(200, b'{"x": "' + escape + b'"}', {"X-A": "\x1b[2J"})]
+    ) as server:
+        away = Oio(oio.rdctl, "--oio-url", server.url, "--namespace", "NS")
+        words = ("api", "GET", "/x", "-i")
+        shown = away.ok(*words, tty=True)
+        assert b"\x1b" not in shown.stdout
+        assert rb'"\x1b]0;PWN\x07"' in shown.stdout
+        assert rb"X-A: \x1b[2J" in shown.stdout
+        assert escape in away.ok(*words, "--raw", tty=True).stdout
+        assert escape in away.ok(*words).stdout
