@@ -14,13 +14,13 @@ import stat
 import struct
 from _thread import get_ident  # `threading` takes a millisecond, which help does not need
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager, nullcontext, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from rdctl.errors import Code, RdctlError
-from rdctl.units import raw_bytes
+from rdctl.units import quoted, raw_bytes
 
 if TYPE_CHECKING:
     import ctypes
@@ -213,41 +213,215 @@ def send(
     return Effect(what, line, perform, destroys)
 
 
-def write_file(path: str, text: str, *, what: str) -> Effect[None]:
+def write_file(path: str, text: str, *, what: str, home: str | None = None) -> Effect[None]:
     """A private file (0600) that is replaced as a whole or not at all. OSError at once where what
-    has that name is no file: a dry run fails as well, and nothing is replaced."""
-    target = os.path.realpath(path)
-    _refuse_irregular(target)
+    has that name is no file: a dry run fails as well, and nothing is replaced.
+
+    Below `home` it belongs to whom that does, also when root writes it. A file that is mounted by
+    itself, or in a folder that cannot be written to, is written in place.
+    """
+    _refuse_irregular(path)
 
     def perform() -> None:
-        os.makedirs(os.path.dirname(target), mode=0o700, exist_ok=True)
-        part = f"{target}.{os.getpid()}.part"
+        place = _Place.of(path, home, make=True)
         try:
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with open(descriptor, "wb") as file:
-                # One that a dead process left may have another mode.
-                os.fchmod(descriptor, 0o600)
-                file.write(raw_bytes(text))
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(part, target)
-        except BaseException:
-            if os.path.exists(part):
-                os.unlink(part)
-            raise
+            try:
+                place.replace(raw_bytes(text))
+            except OSError as error:
+                if error.errno not in _NOT_REPLACEABLE or not place.holds_a_file:
+                    raise
+                place.rewrite(raw_bytes(text))
+        finally:
+            place.close()
 
     return Effect(what, f"write {path}", perform)
 
 
+# A mount point; a folder that cannot be written to.
+_NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
+
+
+def lend_file(path: str, home: str) -> None:
+    """Make a private file for the owner of `home`, where that is not who runs this. What hinders
+    it is left to who opens the file."""
+    if _owner(home) is None or os.path.lexists(path):
+        return
+    with suppress(OSError):
+        place = _Place.of(path, home, make=True)
+        try:
+            os.close(place.create(place.name))
+        finally:
+            place.close()
+
+
 def _refuse_irregular(path: str) -> None:
     """OSError for a device, a pipe, a socket or a folder: what is written to its name would replace
-    it."""
+    it; and for a link that is not to be followed."""
     with suppress(FileNotFoundError):
-        mode = os.stat(path).st_mode
+        place = _Place.of(path, None, make=False)
+        try:
+            mode = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False).st_mode
+        finally:
+            place.close()
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+_MOST_LINKS = 40  # as the kernel's
+_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class _Place:
+    """A name in a folder that is held by a descriptor: nobody can exchange what leads to it.
+
+    `owner` is whom the new things there belong to, None for who runs this.
+    """
+
+    def __init__(self, folder: int, name: str, owner: os.stat_result | None) -> None:
+        self.folder = folder
+        self.name = name
+        self._owner = owner
+
+    @classmethod
+    def of(cls, path: str, home: str | None, *, make: bool) -> _Place:
+        """Where a path leads, with all folders on the way there, which are made (0700) if that is
+        said. A link is followed when it is ours or root's: others lead to their own ends."""
+        owner = _owner(home)
+        place = cls(os.open("/" if path.startswith("/") else ".", _FOLDER), "", None)
+        left = _names(path)
+        links = 0
+        try:
+            while left:
+                place.name = left.pop()
+                place._belongs_below(owner)
+                target = place._link()
+                if target is None:
+                    if left:
+                        place._enter(make)
+                    continue
+                links += 1
+                if links > _MOST_LINKS:
+                    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+                left += _names(target)
+                if target.startswith("/"):
+                    place._go(os.open("/", _FOLDER))
+            if place.name in ("", ".."):
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
+        except BaseException:
+            place.close()
+            raise
+        return place
+
+    def close(self) -> None:
+        os.close(self.folder)
+
+    @property
+    def holds_a_file(self) -> bool:
+        with suppress(OSError):
+            mode = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False).st_mode
+            return stat.S_ISREG(mode)
+        return False
+
+    def create(self, name: str) -> int:
+        """A descriptor of a new file. FileExistsError."""
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, 0o600, dir_fd=self.folder)
+        self._give(descriptor)
+        return descriptor
+
+    def replace(self, data: bytes) -> None:
+        part = f".{self.name[:200]}.{os.urandom(8).hex()}.part"
+        descriptor = self.create(part)
+        try:
+            with open(descriptor, "wb") as file:
+                os.fchmod(descriptor, 0o600)
+                file.write(data)
+                file.flush()
+                os.fsync(descriptor)
+            os.rename(part, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(part, dir_fd=self.folder)
+            raise
+
+    def rewrite(self, data: bytes) -> None:
+        """In place: what was there is cut off once the new text is there."""
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self.name, flags, dir_fd=self.folder)
+        with open(descriptor, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.ftruncate(descriptor, len(data))
+            os.fsync(descriptor)
+
+    def _link(self) -> str | None:
+        """What the name leads to, if it is a link."""
+        try:
+            status = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return None
+        if not stat.S_ISLNK(status.st_mode):
+            return None
+        if status.st_uid not in (0, os.geteuid()):
+            why = "a symbolic link of another user, which is not followed"
+            raise OSError(errno.ELOOP, why, self.name)
+        return os.readlink(self.name, dir_fd=self.folder)
+
+    def _enter(self, make: bool) -> None:
+        """Go on in the folder of that name."""
+        flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        made = False
+        if make:
+            with suppress(FileExistsError):
+                os.mkdir(self.name, 0o700, dir_fd=self.folder)
+                made = True
+        kind = os.O_RDONLY if made else os.O_PATH
+        inner = os.open(self.name, flags | kind, dir_fd=self.folder)
+        if made:
+            self._give(inner)
+        self._go(inner)
+
+    def _go(self, folder: int) -> None:
+        os.close(self.folder)
+        self.folder = folder
+        self.name = ""
+
+    def _belongs_below(self, owner: os.stat_result | None) -> None:
+        """Below the home directory what is new belongs to its owner."""
+        if owner is not None:
+            here = os.fstat(self.folder)
+            if os.path.samestat(here, owner):
+                self._owner = owner
+            elif self.name == ".." or here.st_ino == os.stat("/").st_ino:
+                self._owner = None
+
+    def _give(self, descriptor: int) -> None:
+        if self._owner is not None:
+            os.fchown(descriptor, self._owner.st_uid, self._owner.st_gid)
+
+
+def refuse_planted(path: str) -> None:
+    """OSError where a link of another user is on the way that a path leads."""
+    with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        _Place.of(path, None, make=False).close()
+
+
+def _names(path: str) -> list[str]:
+    """The names in a path, the first one last."""
+    return [name for name in reversed(path.split("/")) if name not in ("", ".")]
+
+
+def _owner(home: str | None) -> os.stat_result | None:
+    """The home directory, where root works in that of somebody else."""
+    if home is None or os.geteuid() != 0:
+        return None
+    try:
+        status = os.stat(home)
+    except OSError:
+        return None
+    return status if status.st_uid != 0 else None
 
 
 def remove_file(path: str) -> Effect[None]:
@@ -261,17 +435,56 @@ def remove_file(path: str) -> Effect[None]:
 
 
 @contextmanager
-def alone_in(folder: str) -> Iterator[None]:
-    """Keep others who use this on the same folder out, and wait for them. Where there is no such
-    folder, or its file system has no locks, nobody is kept out."""
-    import fcntl
-
-    with ExitStack() as held:
-        with suppress(OSError):
-            descriptor = os.open(folder, os.O_RDONLY | os.O_CLOEXEC)
-            held.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+def alone_with(path: str, seconds: float, home: str) -> Iterator[None]:
+    """Keep others who use this on the same file out, and wait for them so long at most: `timeout`
+    after that. Where the lock file beside it cannot be made, nobody is kept out."""
+    descriptor = _lock_file(f"{path}.lock", home)
+    if descriptor is None:
         yield
+        return
+    try:
+        if not _locked(descriptor, seconds):
+            raise RdctlError(
+                Code.TIMEOUT,
+                f"{path} is being changed by another process: {path}.lock is locked",
+                hint=f"To see who holds it: fuser -v {quoted(f'{path}.lock')}",
+                target=path,
+            )
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock_file(path: str, home: str) -> int | None:
+    try:
+        place = _Place.of(path, home, make=True)
+    except OSError:
+        return None
+    try:
+        while True:
+            with suppress(FileExistsError):
+                return place.create(place.name)
+            flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            with suppress(FileNotFoundError):
+                return os.open(place.name, flags, dir_fd=place.folder)
+    except OSError:
+        return None
+    finally:
+        place.close()
+
+
+def _locked(descriptor: int, seconds: float) -> bool:
+    import fcntl
+    import time
+
+    until = time.monotonic() + seconds
+    while True:
+        with suppress(BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.02)
 
 
 class Part:
@@ -358,8 +571,9 @@ def make_folder(root: str, folders: tuple[str, ...], *, what: str) -> Effect[Non
 
 def _folder(target: Target) -> int:
     """A descriptor of the folder, which is made if it is not there."""
-    os.makedirs(target.root, exist_ok=True)
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    os.makedirs(target.root, exist_ok=True)
+    refuse_planted(target.root)
     folder = os.open(target.root, flags)
     for name in target.folders:
         try:
@@ -373,13 +587,27 @@ def _folder(target: Target) -> int:
 
 
 def _open_part(folder: int, name: str) -> int:
-    """A descriptor of the part, for this process alone."""
+    """A descriptor of the part, for this process alone. What somebody else has put in its place is
+    no part: it is removed, or PermissionError."""
     import fcntl
 
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
-        descriptor = os.open(name, flags, 0o666, dir_fd=folder)
         try:
+            descriptor = os.open(name, flags, 0o666, dir_fd=folder)
+        except OSError as error:
+            # What it is the kernel may not even want to tell (fs.protected_regular).
+            if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EACCES):
+                raise
+            if os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid == os.geteuid():
+                raise
+            os.unlink(name, dir_fd=folder)
+            continue
+        try:
+            if not _is_ours(descriptor):
+                os.unlink(name, dir_fd=folder)
+                os.close(descriptor)
+                continue
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
                 if os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=folder)):
@@ -389,6 +617,12 @@ def _open_part(folder: int, name: str) -> int:
             raise
         # Another process ended it between the two: that file bears its own name by now.
         os.close(descriptor)
+
+
+def _is_ours(descriptor: int) -> bool:
+    """Whether it is a file of this user, which has no other name."""
+    status = os.fstat(descriptor)
+    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
 
 
 def _place(folder: int, target: Target, replace: bool) -> None:

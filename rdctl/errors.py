@@ -148,9 +148,8 @@ def _of_the_system(error: OSError) -> RdctlError:
     code = Code.DENIED if error.errno in _DENIED else Code.FAILED
     reason = str(error.strerror)
     if error.filename is not None:
-        from rdctl.units import escape
-
-        return RdctlError(code, f"{escape(os.fsdecode(error.filename))}: {reason}")
+        name = os.fsdecode(error.filename)
+        return RdctlError(code, f"{name if name.isprintable() else repr(name)}: {reason}")
     if error.errno == errno.ENOENT and not _has_folder():
         hint = "Go to one that exists: cd"
         return RdctlError(code, "the working directory does not exist any more", hint=hint)

@@ -242,9 +242,11 @@ class Site:
         """In the sandbox no socket is ever opened."""
         if not self.settings.in_sandbox(endpoint):
             return None
+        from rdctl.effects import lend_file
         from rdctl.sandbox import RAPIDDISK_HOST, rapiddisk_app
         from rdctl.sandbox.adapter import WsgiAdapter
 
+        lend_file(self._sandbox_path, self.config.home)
         host = url.split("//", 1)[1]
         if host == RAPIDDISK_HOST:
             return WsgiAdapter(rapiddisk_app(self._sandbox_path))

@@ -212,7 +212,7 @@ class Bulk:
         error.message = f"{self._where}, line {line}: {error.message}"
         return error.with_facts(line=line)
 
-    def keep_failed(self, failures: Sequence[Failure], effects: Effects) -> None:
+    def keep_failed(self, failures: Sequence[Failure], effects: Effects, home: str) -> None:
         """Write the names that failed, each once, as they were given."""
         from rdctl.effects import write_file
 
@@ -226,7 +226,8 @@ class Bulk:
         text = b"".join(line + separator for line in lines)
         what = f"write {path}"
         try:
-            written = write_file(path, text.decode("utf-8", "surrogateescape"), what=what)
+            lines_of = text.decode("utf-8", "surrogateescape")
+            written = write_file(path, lines_of, what=what, home=home)
             effects.do(written._replace(step=True), None)
         except OSError as error:
             message = f"{path} cannot be written: {error.strerror}"
@@ -321,6 +322,13 @@ def _keep_file(context: click.Context, param: click.Parameter, value: str | None
     """What cannot be written is known before anything is done. A device would be replaced."""
     if value is None:
         return
+    from rdctl.effects import refuse_planted
+
+    try:
+        refuse_planted(value)
+    except OSError as error:
+        message = f"--failed: {defuse(value)} cannot be written: {error.strerror}"
+        raise RdctlError(Code.USAGE, message, target=value) from error
     if not _can_be_written(value):
         raise RdctlError(
             Code.USAGE, f"--failed: {defuse(value)} is no file that can be written", target=value

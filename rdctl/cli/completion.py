@@ -55,7 +55,7 @@ def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
 def _written(on: Invocation, path: str, text: str) -> Report:
     """Nothing is written where the script is the same."""
     try:
-        writing = write_file(path, text, what=f"write {path}")
+        writing = write_file(path, text, what=f"write {path}", home=on.world.home())
         with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="replace") as file:
             if file.read() == text:
                 return Report([Change("install", path, False, True)])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -21,7 +21,7 @@ from rdctl.config import (
     resolve,
     without,
 )
-from rdctl.effects import alone_in, write_file
+from rdctl.effects import alone_with, write_file
 from rdctl.errors import Code, RdctlError
 from rdctl.result import Change, Listing, Report
 from rdctl.units import without_password
@@ -169,11 +169,17 @@ def remove(on: Invocation, name: str) -> Report:
 
 @contextmanager
 def _editing(on: Invocation) -> Iterator[Config]:
-    """The contexts as they are while no other rdctl of this user edits them. What is locked is the
-    home directory: unlike that of the file it is there before the first edit."""
+    """The contexts as they are while no other rdctl of this user edits them."""
     home = on.world.home()
-    with alone_in(home):
+    path = on.config.path
+    seconds = on.flags.get("timeout") or _LOCK_SECONDS
+    lock = nullcontext() if on.effects.dry_run else alone_with(path, seconds, home)
+    with lock:
         yield Config(on.world.environ, on.world.root, home)
+
+
+# To wait for another rdctl, which takes an instant.
+_LOCK_SECONDS = 10.0
 
 
 def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) -> Report:
@@ -184,7 +190,9 @@ def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) ->
     if after == before:
         return Report([Change(action, name, False, True)])
     try:
-        on.effects.do(write_file(path, after, what=f"{action} the context {name}"), None)
+        on.effects.do(
+            write_file(path, after, what=f"{action} the context {name}", home=config.home), None
+        )
     except OSError as error:
         raise RdctlError(
             Code.DENIED, f"{path} cannot be written: {error.strerror}", target=name

@@ -343,7 +343,7 @@ def _carried_out(
 def _keep_failed(failures: Sequence[Failure], ctx: click.Context, invocation: Invocation) -> None:
     bulk = bulk_of(ctx)
     if bulk.failed is not None and not invocation.effects.dry_run:
-        bulk.keep_failed(failures, invocation.effects)
+        bulk.keep_failed(failures, invocation.effects, invocation.world.home())
 
 
 def _result(command: Command, ctx: click.Context, invocation: Invocation) -> Result:

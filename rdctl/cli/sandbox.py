@@ -8,7 +8,7 @@ import click
 
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
-from rdctl.effects import Effect
+from rdctl.effects import Effect, lend_file
 from rdctl.result import Change, Item, Report, Text
 
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
     ports = {RAPIDDISK_HOST: rapiddisk_port, OIO_HOST: oio_port}
     # Where the services listen that the proxy knows by other addresses.
     real: dict[str, str] = {}
+    lend_file(on.sandbox_path, on.world.home())
     served = apps(on.sandbox_path, real)
     listeners = [(app, host, ports.get(name, 0)) for name, app in served.items()]
 
@@ -99,6 +100,7 @@ def reset(on: Invocation) -> Report:
 
     loss = f"the sandbox in {on.sandbox_path} goes back to how it began"
     on.effects.consent([loss])
+    lend_file(on.sandbox_path, on.world.home())
     store = Store(on.sandbox_path)
     act = Effect("reset the sandbox", f"reset {on.sandbox_path}", store.reset, loss)
     on.effects.do(act, None)

@@ -173,10 +173,13 @@ def test_one_edit_at_a_time(process: Rdctl) -> None:
     path = process.home / "config.toml"
     path.write_text(FILE)
 
-    def waits(running: subprocess.Popen[bytes]) -> bool:
-        return f"-> FLOCK  ADVISORY  WRITE {running.pid} " in Path("/proc/locks").read_text()
+    lock = f"{path}.lock"
 
-    folder = os.open(process.home, os.O_RDONLY)
+    def waits(running: subprocess.Popen[bytes]) -> bool:
+        files = Path(f"/proc/{running.pid}/fd")
+        return lock in [str(file.resolve()) for file in files.iterdir()]
+
+    folder = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
     fcntl.flock(folder, fcntl.LOCK_EX)
     with process.start("context", "set", "b", "account=me") as one:
         wait_until(lambda: waits(one))
@@ -184,6 +187,23 @@ def test_one_edit_at_a_time(process: Rdctl) -> None:
         os.close(folder)
         assert one.communicate(timeout=SECONDS)[1] == b""
     assert list(tomllib.loads(path.read_text())["contexts"]) == ["other", "b"]
+
+
+def test_who_never_unlocks_is_not_waited_for(rdctl: Program) -> None:
+    """Nor does anybody hold it who can only read the home directory."""
+    rdctl.config.write_text(FILE)
+    home = os.open(rdctl.home, os.O_RDONLY)
+    fcntl.flock(home, fcntl.LOCK_EX)
+    assert rdctl("context", "set", "b", "account=me").code == 0
+    os.close(home)
+    held = os.open(f"{rdctl.config}.lock", os.O_RDWR)
+    fcntl.flock(held, fcntl.LOCK_EX)
+    before = rdctl.config.read_bytes()
+    ran = rdctl("context", "set", "c", "account=me", "--timeout", "0.1")
+    os.close(held)
+    assert ran.code == 7
+    assert ran.err.startswith(f"rdctl: {rdctl.config} is being changed by another process: ")
+    assert rdctl.config.read_bytes() == before
 
 
 def test_the_first_edits_of_several(process: Rdctl) -> None:
