@@ -68,8 +68,7 @@ class _Handler(WSGIRequestHandler):
             head = f"HTTP/1.1 {refused}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             self.wfile.write(head.encode())
         else:
-            environ = self.get_environ() | {"wsgi.input_terminated": True}
-            environ.pop("CONTENT_LENGTH", None)
+            environ = self.get_environ() | {"CONTENT_LENGTH": str(len(body))}
             _Gateway(BytesIO(body), self.wfile, self.get_stderr(), environ).run(server.get_app())
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self._drain()
