@@ -280,8 +280,13 @@ def _compile(query: str) -> Any:
     try:
         expression = jmespath.compile(query)
         _check_calls(expression.parsed)
-    except (jmespath.exceptions.JMESPathError, RecursionError) as error:
-        reason = "nested too deep" if isinstance(error, RecursionError) else error
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, RecursionError):
+            reason = "nested too deep"
+        elif isinstance(error, jmespath.exceptions.JMESPathError):
+            reason = str(error)
+        else:  # Python reads no longer ones
+            reason = "a number has too many digits"
         raise RdctlError(
             Code.USAGE,
             f"--query: {reason}",

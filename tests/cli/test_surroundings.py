@@ -166,3 +166,10 @@ def test_an_nqn_in_a_hint_is_quoted(local: Callable[..., Ran], kernel: FakeKerne
     words = shlex.split(ran.json["error"]["hint"].partition("Free it first: ")[2])
     unexport = ["rdctl", "--local", "rapiddisk", "nvmet", "unexport"]
     assert words == [*unexport, "--nqn", nqn, "--port", "1"]
+
+
+@pytest.mark.parametrize("query", ["9" * 5000, "[" + "9" * 5000 + "]", "[0:" + "9" * 5000 + "]"])
+def test_a_query_with_more_digits_than_python_reads(rdctl: Program, query: str) -> None:
+    ran = rdctl("-c", "sandbox", "rapiddisk", "list", "--json", "--query", query)
+    assert ran.code == Exit.USAGE
+    assert ran.json["error"]["message"] == "--query: a number has too many digits"
