@@ -73,7 +73,7 @@ def _headers(context: click.Context, param: click.Parameter, value: Any) -> dict
 )
 @click.option("--body", metavar="FILE", callback=_body, help="A file to send. - is stdin.")
 @click.option("-i", "--include", is_flag=True, help="Show the status and the headers too.")
-@click.option("--raw", is_flag=True, help="Control characters as they are, also on a terminal.")
+@click.option("--raw", is_flag=True, help="On a terminal, too, control characters as they are.")
 def api(
     site: Site,
     method: str,
