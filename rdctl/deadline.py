@@ -222,8 +222,8 @@ class _Connecting(urllib3.connection.HTTPConnection):
         if isinstance(found, OSError):
             del _known[key]  # it may be there the next time
             if isinstance(found, socket.gaierror):
-                raise urllib3.exceptions.NameResolutionError(name, self, found)
-            raise urllib3.exceptions.NewConnectionError(self, str(found))
+                raise urllib3.exceptions.NameResolutionError(name, self, found) from found
+            raise urllib3.exceptions.NewConnectionError(self, str(found)) from found
         return list(found)
 
 

@@ -155,8 +155,8 @@ def _begin(seed: int, folder: str) -> None:
     _worker[:] = [Worker(seed, folder)]
 
 
-def _group(name: str) -> Told:
-    return _worker[0].group(name)
+def _group(name: str, show: bool = False) -> Told:
+    return _worker[0].group(name, show=show)
 
 
 def fuzz(seed: int, lines: int, replies: int, jobs: int, folder: str) -> list[Found]:
@@ -208,8 +208,10 @@ def main() -> int:
     print(f"seed {options.seed}", flush=True)
     with tempfile.TemporaryDirectory(prefix="rdctl-fuzz-", ignore_cleanup_errors=True) as folder:
         if options.only:
-            _begin(options.seed, folder)
-            found = _worker[0].group(options.only, show=True).found
+            with multiprocessing.get_context("fork").Pool(
+                1, _begin, (options.seed, folder)
+            ) as pool:
+                found = pool.apply(_group, (options.only, True)).found
             for one in found:
                 print(f"\n{one.line}\n  {one.fault}\n  {one.said}")
         else:

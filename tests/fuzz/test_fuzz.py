@@ -33,6 +33,15 @@ def test_a_little_of_it() -> None:
     assert " 0 faults" in ran.stdout
 
 
+def test_one_group_again() -> None:
+    words = "--seed 1 --only lines:0".split()
+    ran = subprocess.run(
+        [sys.executable, "-m", "tests.fuzz", *words], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert ran.stdout.count("\nrdctl ") == 25
+
+
 def test_a_sound_run() -> None:
     document = json.dumps({"items": []}).encode()
     assert judged("rapiddisk", "list", "--json", ran=Ran(0, document, b"")) == []
