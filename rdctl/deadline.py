@@ -235,7 +235,7 @@ class _Looking:
         self._ended = threading.Event()
         try:
             threading.Thread(target=self._look, args=(name, port), daemon=True).start()
-        except RuntimeError:  # no more threads
+        except RuntimeError:  # the thread limit is reached
             self._look(name, port)
 
     def _look(self, name: str, port: int) -> None:
@@ -290,7 +290,7 @@ class _HTTPSConnection(_Connecting, urllib3.connection.HTTPSConnection):
         watch = threading.Timer(deadline.left() or 0.0, self._end)
         watch.daemon = True
         if deadline.left() is not None:
-            with contextlib.suppress(RuntimeError):  # no more threads
+            with contextlib.suppress(RuntimeError):  # the thread limit is reached
                 watch.start()
         try:
             super().connect()

@@ -237,8 +237,9 @@ def write_file(path: str, text: str, *, what: str, home: str | None = None) -> E
     return Effect(what, f"write {path}", perform)
 
 
-# A mount point; a folder that cannot be written to.
-_NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EPERM, errno.EROFS)
+# A mount point; a folder that cannot be written to. EPERM is a file of another user in a folder
+# like /tmp: it would stay theirs.
+_NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EROFS)
 
 
 def lend_file(path: str, home: str) -> None:
@@ -324,6 +325,14 @@ class _Place:
             return stat.S_ISREG(mode)
         return False
 
+    @property
+    def is_free(self) -> bool:
+        try:
+            os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return True
+        return False
+
     def create(self, name: str) -> int:
         """A descriptor of a new file. FileExistsError."""
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -347,10 +356,11 @@ class _Place:
             raise
 
     def rewrite(self, data: bytes) -> None:
-        """In place: what was there is cut off once the new text is there."""
+        """In place: the space is reserved first, and the rest of the old text is cut off last."""
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self.name, flags, dir_fd=self.folder)
         with open(descriptor, "wb") as file:
+            os.posix_fallocate(descriptor, 0, max(1, len(data)))
             file.write(data)
             file.flush()
             os.ftruncate(descriptor, len(data))
@@ -414,7 +424,7 @@ def _names(path: str) -> list[str]:
 
 
 def _owner(home: str | None) -> os.stat_result | None:
-    """The home directory, where root works in that of somebody else."""
+    """The home directory, when root works in that of another user."""
     if home is None or os.geteuid() != 0:
         return None
     try:
@@ -438,7 +448,7 @@ def remove_file(path: str) -> Effect[None]:
 def alone_with(path: str, seconds: float, home: str) -> Iterator[None]:
     """Keep others who use this on the same file out, and wait for them so long at most: `timeout`
     after that. Where the lock file beside it cannot be made, nobody is kept out."""
-    descriptor = _lock_file(f"{path}.lock", home)
+    descriptor = _lock_file(path, home)
     if descriptor is None:
         yield
         return
@@ -456,17 +466,22 @@ def alone_with(path: str, seconds: float, home: str) -> Iterator[None]:
 
 
 def _lock_file(path: str, home: str) -> int | None:
+    """Beside the file that the path leads to, so that each way to it has the same lock; None where
+    there can be no such file."""
     try:
         place = _Place.of(path, home, make=True)
     except OSError:
         return None
+    name = f"{place.name}.lock"
     try:
+        if not (place.is_free or place.holds_a_file):
+            return None
         while True:
             with suppress(FileExistsError):
-                return place.create(place.name)
+                return place.create(name)
             flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
             with suppress(FileNotFoundError):
-                return os.open(place.name, flags, dir_fd=place.folder)
+                return os.open(name, flags, dir_fd=place.folder)
     except OSError:
         return None
     finally:
@@ -572,8 +587,8 @@ def make_folder(root: str, folders: tuple[str, ...], *, what: str) -> Effect[Non
 def _folder(target: Target) -> int:
     """A descriptor of the folder, which is made if it is not there."""
     flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    os.makedirs(target.root, exist_ok=True)
     refuse_planted(target.root)
+    os.makedirs(target.root, exist_ok=True)
     folder = os.open(target.root, flags)
     for name in target.folders:
         try:
@@ -587,8 +602,8 @@ def _folder(target: Target) -> int:
 
 
 def _open_part(folder: int, name: str) -> int:
-    """A descriptor of the part, for this process alone. What somebody else has put in its place is
-    no part: it is removed, or PermissionError."""
+    """A descriptor of the part, for this process alone. A file of another user in its place is
+    removed, or PermissionError."""
     import fcntl
 
     flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -682,6 +697,7 @@ def _open_for_pouring(path: str, check: Callable[[], None]) -> int:
     """A descriptor; a pipe is opened once it has a reader."""
     import time
 
+    refuse_planted(path)
     while True:
         check()
         try:

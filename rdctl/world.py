@@ -42,24 +42,24 @@ class Stream:
     def write_bytes(self, data: bytes | memoryview) -> None:
         if data:
             self.started = True
-            with self._given_up():
+            try:
                 self.raw.write(data)
+            except OSError as error:
+                raise self._given_up(error) from error
 
     def flush(self) -> None:
-        with self._given_up():
-            self.raw.flush()
-
-    @contextmanager
-    def _given_up(self) -> Iterator[None]:
         try:
-            yield
+            self.raw.flush()
         except OSError as error:
-            # What is still held would fail once more at exit, with Python's own noise and code.
-            with suppress(OSError):
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self.raw.fileno())
-            if isinstance(error, BrokenPipeError):
-                raise
-            raise OutputError(error.errno, error.strerror) from error
+            raise self._given_up(error) from error
+
+    def _given_up(self, error: OSError) -> OSError:
+        """The error to raise. What is still buffered would fail again at exit, with Python's own
+        noise and exit code."""
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self.raw.fileno())
+        kind = BrokenPipeError if isinstance(error, BrokenPipeError) else OutputError
+        return kind(error.errno, error.strerror)
 
 
 class Messages(Stream):

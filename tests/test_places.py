@@ -172,3 +172,94 @@ def test_what_another_put_in_the_place_of_a_part(shared: Path, kind: str) -> Non
     assert (shared / "name").read_text() == "whole"
     assert victim.read_text() == "precious"
     assert not os.path.lexists(part)
+
+
+# --- other ways out -------------------------------------------------------------------------------
+
+
+@as_root
+def test_a_pipe_behind_a_planted_link_gets_nothing(rdctl: Program, shared: Path) -> None:
+    pipe = shared.parent / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    plant(shared / "out", pipe)
+    words = ("oio", "content", "get", "photos", "index.txt", "--to", str(shared / "out"))
+    ran = rdctl("-c", "sandbox", *words)
+    assert ran.code != 0
+    assert "a symbolic link is not followed" in ran.err
+    assert os.read(reader, 1) == b""
+    os.close(reader)
+
+
+@as_root
+def test_no_folder_is_made_behind_a_planted_link(rdctl: Program, shared: Path) -> None:
+    victim = shared.parent / "victim"
+    victim.mkdir()
+    plant(shared / "out", victim)
+    words = ("oio", "content", "get", "photos", "index.txt", "--to", f"{shared}/out/new/")
+    assert rdctl("-c", "sandbox", *words).code != 0
+    assert list(victim.iterdir()) == []
+
+
+def test_a_pipe_of_ones_own_is_written_to(rdctl: Program, tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    (tmp_path / "link").symlink_to(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    words = ("oio", "content", "get", "photos", "index.txt", "--to", str(tmp_path / "link"))
+    assert rdctl("-c", "sandbox", *words).code == 0
+    assert os.read(reader, 100)
+    os.close(reader)
+
+
+@as_root
+def test_a_file_of_another_user_is_not_written_in_place(shared: Path) -> None:
+    """In a folder like /tmp it cannot be replaced by others than root, and stays theirs."""
+    path = shared / "failed"
+    path.write_text("theirs")
+    os.chown(path, OTHER, OTHER)
+    write(path)
+    assert (path.lstat().st_uid, path.read_text()) == (0, "new\n")
+
+
+@as_root
+def test_a_mounted_file_on_a_full_disk_stays_as_it_was(tmp_path: Path) -> None:
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    (tmp_path / "config.toml").write_text("")
+    rdctl = Rdctl(tmp_path)
+    before = "[contexts.old]\n" + "# a comment\n" * 300
+    script = (
+        f"mount -t tmpfs -o size=8k none {disk} && cp {tmp_path}/before {disk}/file &&"
+        f" head -c 20000 /dev/zero > {disk}/fill;"
+        f" mount --bind {disk}/file {tmp_path}/config.toml &&"
+        f' {{ "$@" context set lab account={"a" * 3000}; echo $?; cat {disk}/file; }}'
+    )
+    (tmp_path / "before").write_text(before)
+    done = subprocess.run(
+        ["unshare", "-m", "bash", "-c", script, "bash", *rdctl.argv],
+        env=rdctl.env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    code, _, text = done.stdout.partition("\n")
+    assert (code != "0", text) == (True, before), done.stderr
+    assert f"{tmp_path}/config.toml cannot be written: No space left on device" in done.stderr
+
+
+def test_every_way_to_a_file_has_the_same_lock(rdctl: Program, tmp_path: Path) -> None:
+    real = tmp_path / "real.toml"
+    real.write_text("")
+    (tmp_path / "link.toml").symlink_to(real)
+    words = ("context", "set", "a", "account=me")
+    assert rdctl(*words, env={"RDCTL_CONFIG": str(tmp_path / "link.toml")}).code == 0
+    locks = [path.name for path in tmp_path.glob("*.lock")]
+    assert locks == ["real.toml.lock"]
+
+
+def test_beside_a_device_no_lock_is_left(rdctl: Program, tmp_path: Path) -> None:
+    (tmp_path / "config.toml").symlink_to("/dev/null")
+    ran = rdctl("context", "set", "a", "account=me")
+    assert ran.code != 0
+    assert not Path("/dev/null.lock").exists()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rdctl.cli.arguments import seconds_of
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.config import (
@@ -172,7 +173,7 @@ def _editing(on: Invocation) -> Iterator[Config]:
     """The contexts as they are while no other rdctl of this user edits them."""
     home = on.world.home()
     path = on.config.path
-    seconds = on.flags.get("timeout") or _LOCK_SECONDS
+    seconds = seconds_of(click.get_current_context()) or _LOCK_SECONDS
     lock = nullcontext() if on.effects.dry_run else alone_with(path, seconds, home)
     with lock:
         yield Config(on.world.environ, on.world.root, home)

@@ -104,7 +104,7 @@ _FREED = {
 
 
 OLDER_DAEMON = "this rapiddiskd is older than the kernel module of its machine"
-# An old daemon sends KiB; a module has no more volumes than this.
+# An old daemon sends KiB; the maximum number of volumes of a module.
 _KIB, _MOST_VOLUMES = 1024, 1024
 
 
@@ -231,7 +231,7 @@ def nqn_of(before: Subsystem | None, after: Subsystem | None) -> str:
     for subsystem in (after, before):
         if subsystem is not None:
             return subsystem.nqn
-    raise RdctlError(Code.INTERNAL, "an export is to be changed, and there is none")
+    raise RdctlError(Code.INTERNAL, "no export to change")
 
 
 class Disk(NamedTuple):
