@@ -118,18 +118,23 @@ class Syscalls:
         os.write(descriptor, b"%d\n" % os.getpid())
         return descriptor
 
-    def run(self, argv: Sequence[str]) -> tuple[int, str]:
-        """Run a program to its end; its exit code and what it said."""
+    def run(self, argv: Sequence[str], seconds: float | None = None) -> tuple[int, str]:
+        """Run a program to its end, or for so many seconds and then TimeoutError; its exit code and
+        its output."""
         import subprocess
 
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "LC_ALL": "C"},
-            check=False,
-        )
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "LC_ALL": "C"},
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(errno.ETIMEDOUT, "did not end in time") from error
         return done.returncode, done.stdout.decode("utf-8", "replace")
 
     def can_bind(self, address: str) -> bool:
@@ -214,16 +219,17 @@ def send(
 
 
 def write_file(path: str, text: str, *, what: str, home: str | None = None) -> Effect[None]:
-    """A private file (0600) that is replaced as a whole or not at all. OSError at once where what
-    has that name is no file: a dry run fails as well, and nothing is replaced.
+    """A private file that is replaced as a whole or not at all. OSError at once where what has that
+    name is no file: a dry run fails as well, and nothing is replaced.
 
-    Below `home` it belongs to whom that does, also when root writes it. A file that is mounted by
-    itself, or in a folder that cannot be written to, is written in place.
+    A new one is 0600, and one that is replaced keeps its owner and its mode, as long as that keeps
+    others out. Below `home` a new one belongs to whom that does, also when root writes it. A file
+    that is mounted by itself, or in a folder that cannot be written to, is written in place.
     """
     _refuse_irregular(path)
 
     def perform() -> None:
-        place = _Place.of(path, home, make=True)
+        place = _Place.of(path, home, make=0o700)
         try:
             try:
                 place.replace(raw_bytes(text))
@@ -248,7 +254,7 @@ def lend_file(path: str, home: str) -> None:
     if _owner(home) is None or os.path.lexists(path):
         return
     with suppress(OSError):
-        place = _Place.of(path, home, make=True)
+        place = _Place.of(path, home, make=0o700)
         try:
             os.close(place.create(place.name))
         finally:
@@ -259,7 +265,7 @@ def _refuse_irregular(path: str) -> None:
     """OSError for a device, a pipe, a socket or a folder: what is written to its name would replace
     it; and for a link that is not to be followed."""
     with suppress(FileNotFoundError):
-        place = _Place.of(path, None, make=False)
+        place = _Place.of(path, None)
         try:
             mode = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False).st_mode
         finally:
@@ -267,48 +273,58 @@ def _refuse_irregular(path: str) -> None:
         if stat.S_ISDIR(mode):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         if not stat.S_ISREG(mode):
-            raise OSError(errno.EINVAL, "not a regular file", path)
+            raise _irregular(path)
+
+
+def _irregular(path: str) -> OSError:
+    return OSError(errno.EINVAL, "not a regular file", path)
 
 
 _MOST_LINKS = 40  # as the kernel's
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_ACL = "system.posix_acl_access"
+_PART_AGE = 3600.0  # seconds after which a part is left from a process that was killed
 
 
 class _Place:
     """A name in a folder that is held by a descriptor: nobody can exchange what leads to it.
 
-    `owner` is whom the new things there belong to, None for who runs this.
+    `home` is the home directory of another user in which root works, None if that is not so: what
+    is new in their folders belongs to them.
     """
 
-    def __init__(self, folder: int, name: str, owner: os.stat_result | None) -> None:
+    def __init__(self, folder: int, home: os.stat_result | None) -> None:
         self.folder = folder
-        self.name = name
-        self._owner = owner
+        self.name = ""
+        self._home = home
+        self._in_home = False
 
     @classmethod
-    def of(cls, path: str, home: str | None, *, make: bool) -> _Place:
-        """Where a path leads, with all folders on the way there, which are made (0700) if that is
-        said. A link is followed when it is ours or root's: others lead to their own ends."""
-        owner = _owner(home)
-        place = cls(os.open("/" if path.startswith("/") else ".", _FOLDER), "", None)
+    def of(
+        cls, path: str, home: str | None, *, make: int | None = None, inside: bool = False
+    ) -> _Place:
+        """Where a path leads, or with `inside` the folder that it leads to. Folders on the way are
+        made with the mode `make`. A link is followed when it is ours or root's: others lead to
+        their own ends."""
+        place = cls(os.open("/" if path.startswith("/") else ".", _FOLDER), _owner(home))
         left = _names(path)
         links = 0
         try:
             while left:
                 place.name = left.pop()
-                place._belongs_below(owner)
                 target = place._link()
                 if target is None:
-                    if left:
-                        place._enter(make)
+                    if left or inside:
+                        place.enter(make)
                     continue
                 links += 1
                 if links > _MOST_LINKS:
                     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
                 left += _names(target)
                 if target.startswith("/"):
+                    place._in_home = False
                     place._go(os.open("/", _FOLDER))
-            if place.name in ("", ".."):
+            if not inside and place.name in ("", ".."):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         except BaseException:
             place.close()
@@ -317,6 +333,18 @@ class _Place:
 
     def close(self) -> None:
         os.close(self.folder)
+
+    def enter(self, make: int | None) -> None:
+        """Go on in the folder of this name, which is not a link."""
+        try:
+            inner = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder)
+        except FileNotFoundError:
+            if make is None:
+                raise
+            inner = self._make_folder(make)
+        if self.name == ".." and self._is_home():
+            self._in_home = False
+        self._go(inner)
 
     @property
     def holds_a_file(self) -> bool:
@@ -333,21 +361,29 @@ class _Place:
             return True
         return False
 
-    def create(self, name: str) -> int:
+    @property
+    def owner(self) -> int:
+        """The number of the user whom new files here belong to."""
+        theirs = self._theirs()
+        return os.geteuid() if theirs is None else theirs.st_uid
+
+    def create(self, name: str, mode: int = 0o600) -> int:
         """A descriptor of a new file. FileExistsError."""
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, 0o600, dir_fd=self.folder)
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(name, flags, mode, dir_fd=self.folder)
         self._give(descriptor)
         return descriptor
 
     def replace(self, data: bytes) -> None:
-        part = f".{self.name[:200]}.{os.urandom(8).hex()}.part"
+        self._sweep()
+        part = f"{self._stem}{os.urandom(8).hex()}.part"
         descriptor = self.create(part)
         try:
             with open(descriptor, "wb") as file:
                 os.fchmod(descriptor, 0o600)
                 file.write(data)
                 file.flush()
+                self._let_who_could(descriptor)
                 os.fsync(descriptor)
             os.rename(part, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
         except BaseException:
@@ -357,65 +393,114 @@ class _Place:
 
     def rewrite(self, data: bytes) -> None:
         """In place: the space is reserved first, and the rest of the old text is cut off last."""
-        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC
+        flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self.name, flags, dir_fd=self.folder)
         with open(descriptor, "wb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                raise _irregular(self.name)
             os.posix_fallocate(descriptor, 0, max(1, len(data)))
             file.write(data)
             file.flush()
             os.ftruncate(descriptor, len(data))
             os.fsync(descriptor)
 
+    @property
+    def _stem(self) -> str:
+        return f".{self.name[:200]}."
+
+    def _sweep(self) -> None:
+        """Remove the parts of this file that killed processes left."""
+        import re
+        import time
+
+        pattern = re.compile(re.escape(self._stem) + "[0-9a-f]{16}[.]part")
+        with suppress(OSError):
+            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.folder)
+            try:
+                for name in filter(pattern.fullmatch, os.listdir(folder)):
+                    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                    ours = status.st_uid in (os.geteuid(), self.owner)
+                    if ours and time.time() - status.st_mtime > _PART_AGE:
+                        os.unlink(name, dir_fd=folder)
+            finally:
+                os.close(folder)
+
+    def _let_who_could(self, descriptor: int) -> None:
+        """Give a new file the owner and the mode of the one it replaces. A mode that lets all
+        others in is not kept, nor anything in a folder like /tmp, where they may have put it."""
+        if not self.holds_a_file or os.fstat(self.folder).st_mode & stat.S_IWOTH:
+            return
+        old = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+        if old.st_mode & stat.S_IRWXO:
+            return
+        new = os.fstat(descriptor)
+        keeps_owner = os.geteuid() == 0 and self._theirs() is None
+        try:
+            if old.st_gid != new.st_gid or keeps_owner:
+                os.fchown(descriptor, old.st_uid if keeps_owner else -1, old.st_gid)
+        except PermissionError:
+            return  # what that group may do is not for ours
+        os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & 0o770)
+        with suppress(OSError):  # without one, or on a file system that has none
+            path = f"/proc/self/fd/{self.folder}/{self.name}"
+            os.setxattr(descriptor, _ACL, os.getxattr(path, _ACL, follow_symlinks=False))
+
     def _link(self) -> str | None:
         """What the name leads to, if it is a link."""
+        flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            status = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+            descriptor = os.open(self.name, flags, dir_fd=self.folder)
         except FileNotFoundError:
             return None
-        if not stat.S_ISLNK(status.st_mode):
-            return None
-        if status.st_uid not in (0, os.geteuid()):
-            why = "a symbolic link of another user, which is not followed"
-            raise OSError(errno.ELOOP, why, self.name)
-        return os.readlink(self.name, dir_fd=self.folder)
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISLNK(status.st_mode):
+                return None
+            if status.st_uid not in (0, os.geteuid()):
+                why = "a symbolic link of another user, which is not followed"
+                raise OSError(errno.ELOOP, why, self.name)
+            return os.readlink("", dir_fd=descriptor)
+        finally:
+            os.close(descriptor)
 
-    def _enter(self, make: bool) -> None:
-        """Go on in the folder of that name."""
-        flags = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+    def _make_folder(self, mode: int) -> int:
         made = False
-        if make:
-            with suppress(FileExistsError):
-                os.mkdir(self.name, 0o700, dir_fd=self.folder)
-                made = True
-        kind = os.O_RDONLY if made else os.O_PATH
-        inner = os.open(self.name, flags | kind, dir_fd=self.folder)
-        if made:
+        with suppress(FileExistsError):
+            os.mkdir(self.name, mode, dir_fd=self.folder)
+            made = True
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        inner = os.open(self.name, flags, dir_fd=self.folder)
+        # One that somebody moved here meanwhile is not ours to give.
+        if made and not os.listdir(inner):
             self._give(inner)
-        self._go(inner)
+        return inner
 
     def _go(self, folder: int) -> None:
         os.close(self.folder)
         self.folder = folder
         self.name = ""
+        if self._is_home():
+            self._in_home = True
 
-    def _belongs_below(self, owner: os.stat_result | None) -> None:
-        """Below the home directory what is new belongs to its owner."""
-        if owner is not None:
-            here = os.fstat(self.folder)
-            if os.path.samestat(here, owner):
-                self._owner = owner
-            elif self.name == ".." or here.st_ino == os.stat("/").st_ino:
-                self._owner = None
+    def _is_home(self) -> bool:
+        return self._home is not None and os.path.samestat(os.fstat(self.folder), self._home)
+
+    def _theirs(self) -> os.stat_result | None:
+        """The home directory, where this folder belongs to its owner too."""
+        if self._home is None or not self._in_home:
+            return None
+        return self._home if os.fstat(self.folder).st_uid == self._home.st_uid else None
 
     def _give(self, descriptor: int) -> None:
-        if self._owner is not None:
-            os.fchown(descriptor, self._owner.st_uid, self._owner.st_gid)
+        theirs = self._theirs()
+        if theirs is not None:
+            os.fchown(descriptor, theirs.st_uid, theirs.st_gid)
 
 
 def refuse_planted(path: str) -> None:
     """OSError where a link of another user is on the way that a path leads."""
     with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        _Place.of(path, None, make=False).close()
+        _Place.of(path, None).close()
 
 
 def _names(path: str) -> list[str]:
@@ -469,7 +554,7 @@ def _lock_file(path: str, home: str) -> int | None:
     """Beside the file that the path leads to, so that each way to it has the same lock; None where
     there can be no such file."""
     try:
-        place = _Place.of(path, home, make=True)
+        place = _Place.of(path, home, make=0o700)
     except OSError:
         return None
     name = f"{place.name}.lock"
@@ -494,8 +579,13 @@ def _locked(descriptor: int, seconds: float) -> bool:
 
     until = time.monotonic() + seconds
     while True:
-        with suppress(BlockingIOError):
+        try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            pass
+        except OSError:
+            return True  # a file system without locks
+        else:
             return True
         if time.monotonic() > until:
             return False
@@ -542,119 +632,134 @@ class Target(NamedTuple):
 
 
 def make_file(
-    target: Target, fill: Callable[[Part], T], *, what: str, replace: bool, resume: bool
+    target: Target,
+    fill: Callable[[Part], T],
+    *,
+    what: str,
+    replace: bool,
+    resume: bool,
+    home: str | None = None,
 ) -> Effect[T]:
     """A file that is filled under another name and then gets its own; folders are made as needed.
 
     Without `replace` a file of that name is FileExistsError, with `resume` a part that an earlier
-    attempt left is gone on with. A part that somebody else fills is BlockingIOError.
+    attempt left is gone on with. A part that another process fills is BlockingIOError. Below `home`
+    what is new belongs to whom that does.
     """
 
     def perform() -> T:
-        folder = _folder(target)
+        place = _folder(target, home)
         try:
-            descriptor = _open_part(folder, target.part)
+            descriptor = _open_part(place, target.part)
             try:
                 if not resume:
                     os.ftruncate(descriptor, 0)
                 part = Part(descriptor)
                 try:
                     result = fill(part)
-                    _place(folder, target, replace)
+                    _name(place, target, replace)
                 except BaseException:
                     if not part.keep or not os.fstat(descriptor).st_size:
-                        os.unlink(target.part, dir_fd=folder)
+                        os.unlink(target.part, dir_fd=place.folder)
                     raise
             finally:
                 os.close(descriptor)
         finally:
-            os.close(folder)
+            place.close()
         return result
 
     return Effect(what, f"write {shlex.quote(target.path)}", perform)
 
 
-def make_folder(root: str, folders: tuple[str, ...], *, what: str) -> Effect[None]:
+def make_folder(
+    root: str, folders: tuple[str, ...], *, what: str, home: str | None = None
+) -> Effect[None]:
     """A folder, with those that lead to it; it may be there already."""
     target = Target(root, folders, "", "")
 
     def perform() -> None:
-        os.close(_folder(target))
+        _folder(target, home).close()
 
     return Effect(what, f"mkdir -p {shlex.quote(target.path)}", perform)
 
 
-def _folder(target: Target) -> int:
-    """A descriptor of the folder, which is made if it is not there."""
-    flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-    refuse_planted(target.root)
-    os.makedirs(target.root, exist_ok=True)
-    folder = os.open(target.root, flags)
-    for name in target.folders:
-        try:
-            with suppress(FileExistsError):
-                os.mkdir(name, dir_fd=folder)
-            inner = os.open(name, flags | os.O_NOFOLLOW, dir_fd=folder)
-        finally:
-            os.close(folder)
-        folder = inner
-    return folder
+def _folder(target: Target, home: str | None) -> _Place:
+    """The folder, which is made if it is not there."""
+    place = _Place.of(target.root, home, make=0o777, inside=True)
+    try:
+        for place.name in target.folders:
+            place.enter(0o777)
+    except BaseException:
+        place.close()
+        raise
+    place.name = target.name
+    return place
 
 
-def _open_part(folder: int, name: str) -> int:
+def _open_part(place: _Place, name: str) -> int:
     """A descriptor of the part, for this process alone. A file of another user in its place is
     removed, or PermissionError."""
     import fcntl
 
-    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
+        descriptor = _made_or_found(place, name)
         try:
-            descriptor = os.open(name, flags, 0o666, dir_fd=folder)
-        except OSError as error:
-            # What it is the kernel may not even want to tell (fs.protected_regular).
-            if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EACCES):
-                raise
-            if os.stat(name, dir_fd=folder, follow_symlinks=False).st_uid == os.geteuid():
-                raise
-            os.unlink(name, dir_fd=folder)
-            continue
-        try:
-            if not _is_ours(descriptor):
-                os.unlink(name, dir_fd=folder)
+            if not _is_of(place.owner, descriptor):
+                os.unlink(name, dir_fd=place.folder)
                 os.close(descriptor)
                 continue
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=folder)):
+                if os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=place.folder)):
                     return descriptor
         except BaseException:
             os.close(descriptor)
             raise
-        # Another process ended it between the two: that file bears its own name by now.
+        # Another process ended it between the two: that file has its own name now.
         os.close(descriptor)
 
 
-def _is_ours(descriptor: int) -> bool:
-    """Whether it is a file of this user, which has no other name."""
+def _made_or_found(place: _Place, name: str) -> int:
+    """A descriptor of the part, which may be anybody's."""
+    flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    while True:
+        with suppress(FileExistsError):
+            return place.create(name, 0o666)
+        try:
+            return os.open(name, flags, dir_fd=place.folder)
+        except FileNotFoundError:
+            continue
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EACCES):
+                raise
+            status = os.stat(name, dir_fd=place.folder, follow_symlinks=False)
+            if status.st_uid == os.geteuid():
+                raise
+            os.unlink(name, dir_fd=place.folder)
+
+
+def _is_of(user: int, descriptor: int) -> bool:
+    """Whether it is a file of this user or of our own, which has no other name."""
     status = os.fstat(descriptor)
-    return stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid() and status.st_nlink == 1
+    ours = status.st_uid in (user, os.geteuid())
+    return stat.S_ISREG(status.st_mode) and ours and status.st_nlink == 1
 
 
-def _place(folder: int, target: Target, replace: bool) -> None:
+def _name(place: _Place, target: Target, replace: bool) -> None:
     """Give the part its own name."""
     if not replace:
         try:
-            os.link(target.part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+            os.link(target.part, target.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
         except FileExistsError:
             raise
         except OSError:
             # A file system without hard links, and so without a way to look and act at once.
-            if os.path.lexists(target.path):
+            if not place.is_free:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         else:
-            os.unlink(target.part, dir_fd=folder)
+            os.unlink(target.part, dir_fd=place.folder)
             return
-    os.rename(target.part, target.name, src_dir_fd=folder, dst_dir_fd=folder)
+    os.rename(target.part, target.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
 
 
 def pour(
@@ -828,11 +933,18 @@ def ioctl(
 
 
 def call(
-    calls: Syscalls, argv: Sequence[str], *, what: str, destroys: str | None = None
+    calls: Syscalls,
+    argv: Sequence[str],
+    seconds: float | None,
+    *,
+    what: str,
+    destroys: str | None = None,
 ) -> Effect[tuple[int, str]]:
-    """A program that is run to its end."""
+    """A program that is run to its end, for so many seconds at most."""
     line = shlex.join(argv)
-    return Effect(what, line, lambda: calls.run(argv), destroys, did=lambda ran: ran[0] == 0)
+    return Effect(
+        what, line, lambda: calls.run(argv, seconds), destroys, did=lambda ran: ran[0] == 0
+    )
 
 
 # What an undo meets where its step had not been done.

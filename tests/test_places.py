@@ -3,11 +3,15 @@ it should."""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import stat
+import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -137,6 +141,147 @@ def test_what_root_makes_in_another_home_belongs_to_its_owner(tmp_path: Path) ->
     made = [path for path in home.rglob("*") if "cache" not in path.parts]
     assert {"config.toml", "sandbox.db", "rdctl", "failed"} <= {path.name for path in made}
     assert {path.lstat().st_uid for path in made} == {OTHER}
+
+
+@as_root
+def test_downloads_of_root_in_another_home_belong_to_its_owner(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, OTHER, OTHER)
+    (home / "of root").mkdir()
+    rdctl = Rdctl(home)
+    get = ("-c", "sandbox", "oio", "content", "get", "photos")
+    for to in ("dl/new/", "of root/", "../outside", "dl/../of root/../again"):
+        rdctl(*get, "index.txt", "--to", f"{home}/{to}")
+    rdctl(*get, "--recursive", "--to", f"{home}/all")
+    given = {path: path.lstat().st_uid for path in home.rglob("*") if "cache" not in path.parts}
+    assert given.pop(home / "of root") == 0
+    assert given.pop(home / "of root" / "index.txt") == 0
+    assert given[home / "dl" / "new" / "index.txt"] == given[home / "again"] == OTHER
+    assert len(given) > 8
+    assert set(given.values()) == {OTHER}
+    assert (tmp_path / "outside").lstat().st_uid == 0
+
+
+@as_root
+def test_a_download_of_root_in_another_home_goes_on(tmp_path: Path) -> None:
+    os.chown(tmp_path, OTHER, OTHER)
+    target = effects.Target(str(tmp_path), (), "name", ".name.part")
+
+    def fill(part: effects.Part) -> int:
+        had = part.size
+        part.write(b"whole", 0)
+        if not had:
+            raise InterruptedError
+        return had
+
+    for attempt in range(2):
+        filling = make_file(
+            target, fill, what="get it", replace=False, resume=True, home=str(tmp_path)
+        )
+        if attempt:
+            assert filling.perform() == len(b"whole")
+        else:
+            with pytest.raises(InterruptedError):
+                filling.perform()
+    assert (tmp_path / "name").lstat().st_uid == OTHER
+
+
+@as_root
+def test_a_folder_that_was_moved_there_is_not_given_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    os.chown(home, OTHER, OTHER)
+    of_root = home / "of root"
+    of_root.mkdir()
+    (of_root / "secret").touch()
+    real = os.mkdir
+
+    def exchanged(*given: Any, **more: Any) -> None:
+        real(*given, **more)
+        (home / "new").rmdir()
+        of_root.rename(home / "new")
+
+    monkeypatch.setattr(os, "mkdir", exchanged)
+    write_file(str(home / "new" / "file"), "text", what="write it", home=str(home)).perform()
+    assert (home / "new").lstat().st_uid == 0
+
+
+# --- what is replaced -----------------------------------------------------------------------------
+
+
+def access(path: Path) -> tuple[int, int, int]:
+    status = path.stat()
+    return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
+
+
+@as_root
+def test_a_file_keeps_its_owner_and_mode(tmp_path: Path) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("old")
+    path.chmod(0o640)
+    os.chown(path, OTHER, OTHER + 1)
+    write(path)
+    assert (access(path), path.read_text()) == ((OTHER, OTHER + 1, 0o640), "new\n")
+
+
+@pytest.mark.parametrize("mode", [0o644, 0o602], ids=oct)
+def test_a_mode_that_lets_all_others_in_is_not_kept(tmp_path: Path, mode: int) -> None:
+    path = tmp_path / "config.toml"
+    path.write_text("old")
+    path.chmod(mode)
+    write(path)
+    assert access(path)[2] == 0o600
+
+
+@as_root
+def test_nothing_is_kept_of_a_file_that_others_may_have_put_there(shared: Path) -> None:
+    path = shared / "failed"
+    path.write_text("theirs")
+    path.chmod(0o660)
+    os.chown(path, OTHER, OTHER)
+    write(path)
+    assert access(path) == (0, os.getegid(), 0o600)
+
+
+@as_root
+def test_an_access_list_is_kept(tmp_path: Path) -> None:
+    """Without it the group could do what is meant for one user of the list."""
+    path = tmp_path / "config.toml"
+    path.write_text("old")
+    nobody = 0xFFFFFFFF
+    rows = [(1, 6, nobody), (2, 4, OTHER), (4, 0, nobody), (16, 4, nobody), (32, 0, nobody)]
+    rules = struct.pack("<I", 2) + b"".join(struct.pack("<HHI", *row) for row in rows)
+    try:
+        os.setxattr(path, "system.posix_acl_access", rules)
+    except OSError as error:
+        pytest.skip(f"no access lists in {tmp_path}: {error.strerror}")
+    write(path)
+    assert os.getxattr(path, "system.posix_acl_access") == rules
+
+
+def test_parts_of_killed_runs_are_removed(tmp_path: Path) -> None:
+    old, young = f".file.{'a' * 16}.part", f".file.{'b' * 16}.part"
+    others = (f".files.{'a' * 16}.part", ".file.old.part", ".file.part")
+    for name in (old, young, *others):
+        (tmp_path / name).touch()
+        if name != young:
+            os.utime(tmp_path / name, (0, 0))
+    write(tmp_path / "file")
+    assert {path.name for path in tmp_path.iterdir()} == {"file", young, *others}
+
+
+def test_a_file_system_without_locks(
+    rdctl: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def none(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "flock", none)
+    assert rdctl("context", "set", "a", "account=me").code == 0
+    assert "account" in rdctl.config.read_text()
 
 
 # --- parts of downloads ---------------------------------------------------------------------------

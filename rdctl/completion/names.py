@@ -314,7 +314,7 @@ class _Cache(NamedTuple):
     each time."""
 
     folder: str
-    path: str
+    name: str
     now: Callable[[], float]
 
     @classmethod
@@ -331,14 +331,14 @@ class _Cache(NamedTuple):
         where = sandbox_path(world.environ, world.home()) if site.in_sandbox else None
         said = (site.settings, where, *request._replace(text=text, args=args, dashes=False))
         digest = hashlib.blake2b(repr(said).encode("utf-8", "replace"), digest_size=16)
-        return cls(folder, os.path.join(folder, _PREFIX + digest.hexdigest()), world.now)
+        return cls(folder, _PREFIX + digest.hexdigest(), world.now)
 
     def read(self) -> list[Name] | None:
         """The names, None when there is no fresh answer that we wrote ourselves."""
-        if not self._is_ours():
-            return None
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
-            descriptor = os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with self._opened() as folder:
+                descriptor = os.open(self.name, flags, dir_fd=folder)
             with open(descriptor, encoding="utf-8") as file:
                 status = os.fstat(descriptor)
                 fresh = 0 <= self.now() - status.st_mtime < FRESH
@@ -349,25 +349,30 @@ class _Cache(NamedTuple):
             return None
 
     def write(self, names: Iterable[Name]) -> None:
-        part = f"{self.path}.{os.getpid()}.part"
+        part = f"{self.name}.{os.getpid()}.part"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with suppress(OSError, ValueError):
             self._make_folder()
-            if not self._is_ours():
-                return
-            self._sweep()
-            descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            with open(descriptor, "w", encoding="utf-8") as file:
-                for name, about in names:
-                    if not CONTROL.search(name):
-                        file.write(f"{name}\t{CONTROL.sub('?', about)}\n")
-            os.replace(part, self.path)
+            with self._opened() as folder:
+                self._sweep(folder)
+                descriptor = os.open(part, flags, 0o600, dir_fd=folder)
+                with open(descriptor, "w", encoding="utf-8") as file:
+                    for name, about in names:
+                        if not CONTROL.search(name):
+                            file.write(f"{name}\t{CONTROL.sub('?', about)}\n")
+                os.replace(part, self.name, src_dir_fd=folder, dst_dir_fd=folder)
 
-    def _is_ours(self) -> bool:
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The folder, held so that nobody can exchange it; OSError when it is not ours alone."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self.folder, flags)
         try:
-            status = os.lstat(self.folder)
-        except OSError:
-            return False
-        return stat.S_ISDIR(status.st_mode) and _private(status)
+            if not _private(os.fstat(descriptor)):
+                raise PermissionError(self.folder)
+            yield descriptor
+        finally:
+            os.close(descriptor)
 
     def _make_folder(self) -> None:
         """In a place that is ours: who became root with the home of another leaves nothing there
@@ -378,14 +383,13 @@ class _Cache(NamedTuple):
         if os.stat(above).st_uid == os.geteuid():
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
 
-    def _sweep(self) -> None:
+    def _sweep(self, folder: int) -> None:
         """Remove the answers that are too old for anybody."""
-        with os.scandir(self.folder) as entries:
-            for entry in entries:
-                if entry.name.startswith(_PREFIX):
-                    age = self.now() - entry.stat(follow_symlinks=False).st_mtime
-                    if not 0 <= age < FRESH:
-                        os.unlink(entry.path)
+        for name in os.listdir(folder):
+            if name.startswith(_PREFIX):
+                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if not 0 <= self.now() - status.st_mtime < FRESH:
+                    os.unlink(name, dir_fd=folder)
 
 
 def _private(status: os.stat_result) -> bool:

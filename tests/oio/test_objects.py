@@ -210,7 +210,7 @@ def filled(folder: Path, data: bytes = b"new", **options: bool) -> None:
         part.write(data, 0)
 
     target = Target(str(folder), ("a", "b"), "name", ".name.part")
-    given = {"replace": False, "resume": False, **options}
+    given: dict[str, Any] = {"replace": False, "resume": False, **options}
     make_file(target, fill, what="make it", **given).perform()
 
 

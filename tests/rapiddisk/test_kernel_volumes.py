@@ -4,6 +4,7 @@ happen."""
 from __future__ import annotations
 
 import errno
+import os
 import time
 from collections.abc import Callable
 from typing import Any
@@ -236,6 +237,8 @@ def test_another_of_us_that_never_ends(kernel: FakeKernel, local: Local, rdctl: 
     ran = local("rapiddisk", "create", "8M", "--json")
     kernel.close(other)
     assert (ran.code, ran.json["error"]["code"]) == (4, "in-use")
+    lock = kernel.path("run/rdctl.lock")
+    assert f"another rdctl (process {os.getpid()}) holds the lock {lock}" in ran.err
     assert 20 < sum(rdctl.slept) < 40
     assert kernel.steps == 0
     assert local("rapiddisk", "create", "8M").code == 0

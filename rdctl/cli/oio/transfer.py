@@ -213,7 +213,7 @@ def get(
         if resume or overwrite:
             raise RdctlError(Code.USAGE, "--to - excludes --continue and --overwrite")
         return downloads.read(places, wanted, below)
-    where = _where(to, recursive or len(places) > 1, strip)
+    where = _where(to, recursive or len(places) > 1, strip)._replace(home=site.config.home)
     return downloads.get(places, where, wanted, overwrite=overwrite, resume=resume, below=below)
 
 

@@ -46,12 +46,14 @@ class Bytes(NamedTuple):
 
 class Where(NamedTuple):
     """Where objects go: into the file `path`, or below the folder `path`, by their names without
-    `strip`. `special`: it is a device or a pipe."""
+    `strip`. `special`: it is a device or a pipe. `home` is the home directory: what is new below it
+    belongs to its owner."""
 
     path: str
     folder: bool
     special: bool = False
     strip: str = ""
+    home: str | None = None
 
 
 class Below(NamedTuple):
@@ -216,7 +218,12 @@ class Downloads(Transfers):
         self._free(target, overwrite)
         filling = _Filling(receiving, span, self._workers, resume)
         act = effects.make_file(
-            target, filling.fill, what=f"get {place.shown}", replace=overwrite, resume=resume
+            target,
+            filling.fill,
+            what=f"get {place.shown}",
+            replace=overwrite,
+            resume=resume,
+            home=where.home,
         )
         try:
             self._effects.do(act, None)
@@ -244,9 +251,10 @@ class Downloads(Transfers):
         path = os.path.join(where.path, *folders, "")
         evidence = ALREADY if os.path.isdir(path) else PROVEN
         try:
-            self._effects.do(
-                effects.make_folder(where.path, folders, what=f"get {place.shown}"), None
+            made = effects.make_folder(
+                where.path, folders, what=f"get {place.shown}", home=where.home
             )
+            self._effects.do(made, None)
         except OSError as error:
             raise file_fault(error, path) from error
         return self._done("get", place.name, evidence, {"size": 0, "file": path}, "received")

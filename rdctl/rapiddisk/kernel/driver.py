@@ -599,8 +599,9 @@ class Kernel:
         if descriptor is None:
             raise RdctlError(
                 Code.IN_USE,
-                f"another rdctl is still at work: process {self._sysfs.text(_LOCK)}",
-                hint="Try again when it has ended.",
+                f"another rdctl (process {self._sysfs.text(_LOCK)}) holds the lock {path}",
+                hint="Try again when it has finished.",
+                target=path,
             )
         self._locked = True
         try:
@@ -922,12 +923,12 @@ class Kernel:
     def daemon(self) -> Unit:
         from rdctl.rapiddisk.kernel.systemd import Systemd
 
-        return Systemd(self._calls, self._effects).unit()
+        return Systemd(self._calls, self._effects, self._seconds).unit()
 
     def daemon_act(self, verb: str, destroys: str | None) -> None:
         from rdctl.rapiddisk.kernel.systemd import Systemd
 
-        Systemd(self._calls, self._effects).act(verb, destroys)
+        Systemd(self._calls, self._effects, self._seconds).act(verb, destroys)
 
     # --- refusals -----------------------------------------------------------------------------
 
