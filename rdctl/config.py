@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from rdctl.errors import Code, RdctlError
 from rdctl.units import defuse, guess, natural, quoted, without_password
+from rdctl.world import read_in_time
 
 SANDBOX = "sandbox"
 LOCAL = "local"
@@ -186,11 +187,14 @@ class Config:
             self.contexts[name] = Context(name, values, path)
 
 
+# For a config that comes through a pipe; it is read before its own timeout is known.
+_READ_SECONDS = 10.0
+
+
 def read_file(path: str) -> str | None:
-    """The text of a config file, None when there is none."""
+    """The text of a config file, None when there is none. Raises `config`, `timeout`."""
     try:
-        with open(path, encoding="utf-8") as file:
-            return file.read()
+        return read_in_time(path, _READ_SECONDS).decode()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError as error:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -11,6 +13,7 @@ from rdctl.config import LOCAL, SANDBOX, Config, Settings
 from rdctl.effects import Effects, Syscalls
 from rdctl.errors import Code, RdctlError
 from rdctl.unread import Unread
+from rdctl.world import read_in_time
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -231,7 +234,7 @@ class Site:
 
         path = self.settings.credential("token_file", endpoint)
         return Access(
-            token=_token(path) if path else None,
+            token=_token(path, self._limits.seconds) if path else None,
             ca=_readable(self.settings.get("ca"), "ca"),
             cert=_readable(self.settings.credential("cert", endpoint), "cert"),
             key=_readable(self.settings.credential("key", endpoint), "key"),
@@ -274,10 +277,9 @@ def sandbox_path(environ: Mapping[str, str], home: str) -> str:
     return environ.get("RDCTL_SANDBOX") or os.path.join(folder, "rdctl", "sandbox.db")
 
 
-def _token(path: str) -> str:
+def _token(path: str, seconds: float | None) -> str:
     try:
-        with open(path, encoding="utf-8") as file:
-            token = file.read().strip()
+        token = read_in_time(path, seconds).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable("token_file", path, error) from error
     if not token or not token.isascii() or not token.isprintable() or " " in token:
@@ -288,8 +290,13 @@ def _token(path: str) -> str:
 def _readable(path: str | None, key: str) -> str | None:
     if path is not None:
         try:
-            with open(path, "rb"):
-                pass
+            # The TLS library reads it by name, and would wait for ever for who writes to a pipe.
+            descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+            try:
+                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                    raise OSError(errno.EINVAL, "not a regular file")
+            finally:
+                os.close(descriptor)
         except OSError as error:
             raise _unreadable(key, path, error) from error
     return path

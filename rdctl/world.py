@@ -89,6 +89,46 @@ class Messages(Stream):
 _BLOCK = 1 << 20
 
 
+def read_in_time(
+    path: str, seconds: float | None, most: int = -1, clock: Callable[[], float] = time.monotonic
+) -> bytes:
+    """A file, or its first `most` bytes. Of a pipe nobody may ever open the other end, so all of it
+    has to come within so many seconds. Raises OSError, `timeout`."""
+    with open(path, "rb", buffering=0, opener=_unblocked) as file:
+        return _read(file, path, seconds, most, clock)
+
+
+def _read(
+    file: Any, name: str, seconds: float | None, most: int, clock: Callable[[], float]
+) -> bytes:
+    try:
+        descriptor = file.fileno()
+    except (OSError, ValueError):
+        return bytes(file.read(most))  # no file of the system
+    import select
+
+    waiting = select.poll()
+    waiting.register(descriptor, select.POLLIN)
+    end = None if seconds is None else clock() + seconds
+    data = bytearray()
+    while most < 0 or len(data) < most:
+        left = None if end is None else max(0.0, end - clock())
+        if not waiting.poll(None if left is None else left * 1000):
+            raise RdctlError(
+                Code.TIMEOUT,
+                f"{escape(name)} did not end in time",
+                hint="Is what writes to it still running? A longer --timeout may help.",
+            )
+        try:
+            block = os.read(descriptor, _BLOCK if most < 0 else min(_BLOCK, most - len(data)))
+        except BlockingIOError:
+            continue  # another process was faster
+        if not block:
+            break
+        data += block
+    return bytes(data)
+
+
 def _unblocked(path: str, flags: int) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
@@ -163,38 +203,9 @@ class World:
         it has to come within so many seconds, but for a person, who takes time. Raises OSError,
         `timeout`."""
         if source != "-":
-            # Of a pipe nobody may ever open the other end.
-            with open(source, "rb", buffering=0, opener=_unblocked) as file:
-                return self._read(file, source, seconds, most)
-        return self._read(self.stdin, "standard input", None if self.stdin_tty else seconds, most)
-
-    def _read(self, file: Any, name: str, seconds: float | None, most: int) -> bytes:
-        try:
-            descriptor = file.fileno()
-        except (OSError, ValueError):
-            return bytes(file.read(most))  # no file of the system
-        import select
-
-        waiting = select.poll()
-        waiting.register(descriptor, select.POLLIN)
-        end = None if seconds is None else self.clock() + seconds
-        data = bytearray()
-        while most < 0 or len(data) < most:
-            left = None if end is None else max(0.0, end - self.clock())
-            if not waiting.poll(None if left is None else left * 1000):
-                raise RdctlError(
-                    Code.TIMEOUT,
-                    f"{escape(name)} did not end in time",
-                    hint="Is what writes to it still running? A longer --timeout may help.",
-                )
-            try:
-                block = os.read(descriptor, _BLOCK if most < 0 else min(_BLOCK, most - len(data)))
-            except BlockingIOError:
-                continue  # another process was faster
-            if not block:
-                break
-            data += block
-        return bytes(data)
+            return read_in_time(source, seconds, most, self.clock)
+        patience = None if self.stdin_tty else seconds
+        return _read(self.stdin, "standard input", patience, most, self.clock)
 
     def home(self) -> str:
         """The user's home directory."""

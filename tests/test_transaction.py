@@ -271,7 +271,7 @@ def test_a_lock_file_that_leads_elsewhere_is_not_followed(tmp_path: Path) -> Non
 def test_a_program_is_run_to_its_end() -> None:
     door = Door()
     words = [sys.executable, "-c", "import sys; print('said'); sys.exit(3)"]
-    assert door.do(call(CALLS, words, what="run it"), (0, "")) == (3, "said\n")
+    assert door.do(call(CALLS, words, None, what="run it"), (0, "")) == (3, "said\n")
     with pytest.raises(FileNotFoundError):
         CALLS.run(["/nosuch/program"])
 

@@ -17,6 +17,7 @@ import pytest
 from rdctl.cli.command import Command
 from rdctl.cli.root import root
 from rdctl.completion.scripts import Node, walk
+from rdctl.effects import Syscalls
 from rdctl.errors import Exit
 from tests.cli.processes import Rdctl
 from tests.conftest import Program, Ran
@@ -70,7 +71,7 @@ def test_names_that_failed_in_a_folder_that_is_gone(rdctl: Program, nowhere: Non
 def test_a_program_that_cannot_be_run(
     rdctl: Program, local: Callable[..., Ran], kernel: FakeKernel, number: int
 ) -> None:
-    def refuse(argv: object) -> tuple[int, str]:
+    def refuse(argv: object, seconds: object = None) -> tuple[int, str]:
         raise OSError(number, os.strerror(number))
 
     kernel.run = refuse  # type: ignore[method-assign]
@@ -116,6 +117,59 @@ def test_a_list_that_nobody_writes(rdctl: Program) -> None:
     ran = rdctl("-c", "sandbox", *words, "--timeout", "0.2")
     assert ran.code == Exit.TIMEOUT
     assert "names did not end in time" in ran.err
+
+
+@pytest.mark.parametrize(
+    ("key", "code", "words"),
+    [
+        ("token_file", Exit.TIMEOUT, "pipe did not end in time"),
+        ("ca", Exit.USAGE, "pipe cannot be read: not a regular file"),
+        ("cert", Exit.USAGE, "pipe cannot be read: not a regular file"),
+        ("key", Exit.USAGE, "pipe cannot be read: not a regular file"),
+    ],
+)
+def test_a_file_of_the_context_that_nobody_writes(
+    rdctl: Program, key: str, code: Exit, words: str
+) -> None:
+    pipe = rdctl.home / "pipe"
+    os.mkfifo(pipe)
+    rdctl.config.write_text(
+        f'[contexts.lab]\nrapiddisk = "https://127.0.0.1:9"\n{key} = "{pipe}"\n'
+    )
+    ran = rdctl("-c", "lab", "rapiddisk", "list", "--timeout", "0.5", "--json")
+    assert ran.code == code
+    assert words in ran.json["error"]["message"]
+
+
+def test_a_config_that_comes_through_a_pipe(tmp_path: Path) -> None:
+    script = 'RDCTL_CONFIG=<(echo "[contexts.lab]"; sleep 0.2; echo "account = 1") "$@"'
+    code, _, err = Rdctl(tmp_path).shell(script, "context", "list")
+    assert (code, "account must" in err or "a text is wanted" in err) == (Exit.USAGE, True), err
+
+
+@pytest.fixture
+def stuck_systemd(kernel: FakeKernel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A systemctl that shows the unit as long as the file is not there, and else ends never."""
+    mark = tmp_path / "stuck"
+    program = tmp_path / "bin" / "systemctl"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!/bin/sh\nif [ $1 != show ] || [ -e {mark} ]; then exec sleep 600; fi\n"
+        "printf 'LoadState=loaded\\nActiveState=inactive\\nUnitFileState=disabled\\nMainPID=0\\n'\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    kernel.run = Syscalls().run  # type: ignore[method-assign]
+    return mark
+
+
+def test_a_systemd_that_does_not_answer(local: Callable[..., Ran], stuck_systemd: Path) -> None:
+    ran = local("rapiddisk", "daemon", "start", "--json", "--timeout", "1")
+    assert ran.code == Exit.UNKNOWN
+    assert "systemd may still carry it out" in ran.json["error"]["message"]
+    stuck_systemd.touch()
+    ran = local("rapiddisk", "daemon", "status", "--json", "--timeout", "1")
+    assert ran.code == Exit.TIMEOUT
 
 
 def test_the_timeout_of_the_context_holds_as_well(rdctl: Program) -> None:

@@ -655,7 +655,7 @@ class FakeKernel(Syscalls):
         else:
             fail(errno.ENOTTY)
 
-    def run(self, argv: Sequence[str]) -> tuple[int, str]:
+    def run(self, argv: Sequence[str], seconds: float | None = None) -> tuple[int, str]:
         self.calls.append(" ".join(argv))
         if not self.systemctl:
             fail(errno.ENOENT, argv[0])

@@ -13,14 +13,18 @@ _PROPERTIES = "LoadState,ActiveState,UnitFileState,MainPID"
 
 
 class Systemd:
-    def __init__(self, calls: Syscalls, effects: Effects) -> None:
+    """`seconds`: how long systemctl may take."""
+
+    def __init__(self, calls: Syscalls, effects: Effects, seconds: float | None) -> None:
         self._calls = calls
         self._effects = effects
+        self._seconds = seconds
 
     def unit(self) -> Unit:
         argv = ["systemctl", "show", UNIT, f"--property={_PROPERTIES}"]
-        asking = call(self._calls, argv, what=f"look at {UNIT}")
-        code, text = self._run(lambda: self._effects.look(asking._replace(line=f"# {asking.line}")))
+        asking = call(self._calls, argv, self._seconds, what=f"look at {UNIT}")
+        asking = asking._replace(line=f"# {asking.line}")
+        code, text = self._run(lambda: self._effects.look(asking), Code.TIMEOUT)
         if code:
             raise self._failed(text)
         values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
@@ -36,16 +40,23 @@ class Systemd:
 
     def act(self, verb: str, destroys: str | None) -> None:
         """`start`, `stop`, `enable` or `disable`."""
-        acting = call(
-            self._calls, ["systemctl", verb, UNIT], what=f"{verb} {UNIT}", destroys=destroys
-        )
-        code, text = self._run(lambda: self._effects.do(acting, (0, "")))
+        argv = ["systemctl", verb, UNIT]
+        acting = call(self._calls, argv, self._seconds, what=f"{verb} {UNIT}", destroys=destroys)
+        code, text = self._run(lambda: self._effects.do(acting, (0, "")), Code.UNKNOWN)
         if code:
             raise self._failed(text)
 
-    def _run(self, run: Callable[[], tuple[int, str]]) -> tuple[int, str]:
+    def _run(self, run: Callable[[], tuple[int, str]], late: Code) -> tuple[int, str]:
+        """`late` is what it is when systemctl does not end in time."""
         try:
             return run()
+        except TimeoutError as error:
+            message = f"{UNIT}: systemctl did not end in time"
+            hint = "systemd may not be answering; see: systemctl list-jobs"
+            if late is Code.UNKNOWN:
+                message += "; systemd may still carry it out"
+                hint = "See what became of it: rdctl rapiddisk daemon status"
+            raise RdctlError(late, message, hint=hint, target=UNIT) from error
         except FileNotFoundError as error:
             raise RdctlError(
                 Code.UNSUPPORTED, "there is no systemctl here: this machine has no systemd"
