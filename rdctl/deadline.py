@@ -217,14 +217,17 @@ class _Connecting(urllib3.connection.HTTPConnection):
             _known[key] = _Looking(*key)
         found = _known[key].wait(current.deadline or Deadline(None), current.check)
         if found is None:
-            message = f"the address of {name} was not found in time"
-            raise urllib3.exceptions.NewConnectionError(self, message)
+            raise Unresolved(self, f"the address of {name} was not found in time")
         if isinstance(found, OSError):
             del _known[key]  # it may be there the next time
             if isinstance(found, socket.gaierror):
                 raise urllib3.exceptions.NameResolutionError(name, self, found) from found
             raise urllib3.exceptions.NewConnectionError(self, str(found)) from found
         return list(found)
+
+
+class Unresolved(urllib3.exceptions.NewConnectionError):
+    """The name service did not answer in time."""
 
 
 class _Looking:

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import urllib3.exceptions
 
 from rdctl import __version__, effects
-from rdctl.deadline import MOST_HEAD, Deadline, DeadlineAdapter, current
+from rdctl.deadline import MOST_HEAD, Deadline, DeadlineAdapter, Unresolved, current
 from rdctl.effects import Effects
 from rdctl.errors import Code, RdctlError
 from rdctl.lean import requests
@@ -513,6 +513,14 @@ class Transport:
         if caused_by(_Cut):
             return RdctlError(
                 Code.BAD_REPLY, f"{self.url} sent what it should not: {error}", **facts
+            )
+        if caused_by(Unresolved):
+            return RdctlError(
+                Code.TIMEOUT,
+                f"the address of {server} was not found in time",
+                hint="Does the name service answer? See /etc/resolv.conf, or use an IP address.",
+                server=self.url,
+                **facts,
             )
         if self._deadline.over:
             return self._late(about)

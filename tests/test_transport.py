@@ -593,7 +593,9 @@ def test_a_name_that_nobody_resolves(lookups: list[str]) -> None:
     """It is asked for once, in a thread that is left behind."""
     client = Client("http://never.example:9118", deadline=Deadline(0.3), retries=2)
     watch = Stopwatch()
-    assert fails(client.read).code is Code.TIMEOUT
+    error = fails(client.read)
+    assert error.code is Code.TIMEOUT
+    assert error.message == "the address of http://never.example:9118 was not found in time"
     assert watch.quiet < 5
     error = fails(lambda: Client("http://never.example:9118").change(seconds=0.2))
     assert error.code in (Code.TIMEOUT, Code.UNREACHABLE)  # and so nothing was done

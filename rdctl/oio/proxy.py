@@ -16,7 +16,7 @@ from rdctl.oio.near import near, near_place
 from rdctl.oio.refusals import Asked, leaves_open, refusal
 from rdctl.oio.replies import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
-from rdctl.transport import Reply, Transport
+from rdctl.transport import Reply, TooMuch, Transport
 from rdctl.units import defuse, escape, raw_bytes
 from rdctl.unread import MISSHAPEN, Misread, Unread
 
@@ -226,6 +226,12 @@ class Proxy:
                 Code.BAD_REPLY,
                 f"{url or self._transport.url}: unreadable value in its reply: {error}",
                 http_status=reply.status,
+                request_id=self._request_id,
+            ) from error
+        except TooMuch as error:
+            raise RdctlError(
+                Code.BAD_REPLY,
+                f"the reply of {url or self._transport.url} is too large: {error}",
                 request_id=self._request_id,
             ) from error
         except MISSHAPEN as error:

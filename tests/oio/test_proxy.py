@@ -134,6 +134,16 @@ def test_a_person_and_a_script_are_told(ask: Callable[..., Ran], status: int, ex
     assert len(listings) == 2
 
 
+def test_a_reply_that_is_too_large_is_named(
+    ask: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rdctl.transport.MOST_VALUES", 1 << 20)
+    with FaultServer([faults.json({"objects": [[]] * 700_000})]) as server:
+        ran = ask(server, "container", "list", "c", "--json")
+    assert ran.code == 9
+    assert "its values would take more than 1 MiB" in ran.json["error"]["message"]
+
+
 def test_items_of_a_batch_have_errors_of_their_own(ask: Callable[..., Ran]) -> None:
     """Created, there before (433), refused (436), not named at all."""
     items = [
