@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import sqlite3
 import stat
 import threading
 import time
 import weakref
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from importlib import import_module
+from typing import NamedTuple
 
 from rdctl.errors import Code, RdctlError
 
@@ -23,21 +25,58 @@ SYSTEMS = ("rapiddisk", "oio")
 VERSION = 1
 
 _OURS = 0x7264_6374  # PRAGMA application_id: "rdct"
-_PATIENCE = 10.0  # seconds that a transaction waits for those before it
+_PATIENCE = 10.0  # seconds that a transaction waits for those before it, if nothing else is given
 _MOST_LOG = 1 << 20  # bytes that the log keeps once it is written into the file
 _RESET = "rdctl sandbox reset"
 
-# What goes wrong with the file rather than in our SQL, as the user is told it.
-_FILE_FAULTS = {
-    sqlite3.SQLITE_PERM: Code.DENIED,
-    sqlite3.SQLITE_READONLY: Code.DENIED,
-    sqlite3.SQLITE_BUSY: Code.TIMEOUT,
-    sqlite3.SQLITE_LOCKED: Code.TIMEOUT,
-    sqlite3.SQLITE_CANTOPEN: Code.CONFIG,
-    sqlite3.SQLITE_NOTADB: Code.CONFIG,
-    sqlite3.SQLITE_CORRUPT: Code.CONFIG,
-    sqlite3.SQLITE_FULL: Code.FAILED,
-    sqlite3.SQLITE_IOERR: Code.FAILED,
+
+class _Fault(NamedTuple):
+    """What goes wrong with the file rather than in our SQL, as the user is told it; `hint` may name
+    the {file} and its {folder}."""
+
+    code: Code
+    hint: str
+
+
+_BUSY = _Fault(
+    Code.TIMEOUT, "another rdctl is changing the sandbox; try again, or with a longer --timeout"
+)
+_DAMAGED = _Fault(Code.CONFIG, _RESET)
+_DENIED = _Fault(Code.DENIED, "Name a file that can be written: RDCTL_SANDBOX=PATH")
+_DISK = _Fault(Code.FAILED, "Nothing of this was kept. See what the kernel says of the disk: dmesg")
+_FULL = _Fault(Code.FAILED, "Nothing of this was kept. Make room in {folder}, then try again.")
+# SQLite does not say what a quota, a limit on the size of files and a broken disk differ in.
+_UNWRITTEN = _Fault(
+    Code.FAILED, f"{_FULL.hint}\nWhere there is room, see what the kernel says of the disk: dmesg"
+)
+_UNFIT = _Fault(Code.CONFIG, "Name another file: RDCTL_SANDBOX=PATH")
+_FOREIGN = _Fault(
+    Code.CONFIG,
+    "Name another file with RDCTL_SANDBOX, or move that one away: mv -n {file} {file}.old",
+)
+
+# By the code of the error, else by its lowest byte.
+_SQLITE_FAULTS = {
+    sqlite3.SQLITE_PERM: _DENIED,
+    sqlite3.SQLITE_READONLY: _DENIED,
+    sqlite3.SQLITE_BUSY: _BUSY,
+    sqlite3.SQLITE_LOCKED: _BUSY,
+    sqlite3.SQLITE_PROTOCOL: _BUSY,
+    sqlite3.SQLITE_CANTOPEN: _UNFIT,
+    sqlite3.SQLITE_NOTADB: _FOREIGN,
+    sqlite3.SQLITE_CORRUPT: _FOREIGN,
+    sqlite3.SQLITE_FULL: _FULL,
+    sqlite3.SQLITE_IOERR: _DISK,
+    sqlite3.SQLITE_IOERR_WRITE: _UNWRITTEN,
+    sqlite3.SQLITE_IOERR_SHMSIZE: _UNWRITTEN,
+}
+_SYSTEM_FAULTS = {
+    errno.EACCES: _DENIED,
+    errno.EPERM: _DENIED,
+    errno.EROFS: _DENIED,
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EIO: _DISK,
 }
 
 
@@ -45,10 +84,14 @@ class Store:
     """A SQLite file in WAL mode, made and seeded by whoever uses it first.
 
     Threads may share a Store, and processes the file. Faults of the file itself are an RdctlError.
+    `left`: seconds that are left to wait for others who change it, None for those usual.
     """
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(
+        self, path: str | os.PathLike[str], left: Callable[[], float | None] | None = None
+    ) -> None:
         self._idle: list[sqlite3.Connection] = []
+        self._left = left
         self.path = os.fspath(path)
         # When nobody holds the store any more, at the latest at the end of the process.
         weakref.finalize(self, _close, self._idle)
@@ -66,18 +109,21 @@ class Store:
             yield connection
 
     def reset(self) -> None:
-        """Back to the seeded state, also from a store that another version made.
+        """Back to the seeded state, also from a store that is damaged or that another version made.
 
         One transaction: others who have the store open see the state before or the state after. A
         copy of a new one is written over it, however much it holds.
         """
-        until = time.monotonic() + _PATIENCE
+        until = time.monotonic() + self._patience()
 
         def wait(status: int, remaining: int, total: int) -> None:
-            if status != sqlite3.SQLITE_OK and remaining and time.monotonic() > until:
-                raise self._fault(Code.TIMEOUT, "database is locked")
+            locked = status in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if locked and time.monotonic() > until:
+                raise self._error(_BUSY, "database is locked")
 
-        with self._explained(), closing(self._open()) as connection, closing(_new()) as new:
+        with self._explained(), closing(self._connect()) as connection, closing(_new()) as new:
+            _bear_damage(connection)
+            self._refuse_foreign(connection)
             new.backup(connection, progress=wait, sleep=0.01)
 
     def close(self) -> None:
@@ -102,10 +148,12 @@ class Store:
     def _take(self) -> sqlite3.Connection:
         """A connection that no other thread uses, to a store that is ready."""
         try:
-            return self._idle.pop()
+            connection = self._idle.pop()
         except IndexError:
-            pass
-        connection = self._open()
+            connection = self._open()
+        else:
+            connection.execute(f"PRAGMA busy_timeout = {round(self._patience() * 1000)}")
+            return connection
         try:
             self._prepare(connection)
         except BaseException:
@@ -114,21 +162,29 @@ class Store:
         return connection
 
     def _open(self) -> sqlite3.Connection:
-        self._make_file()
-        connection = sqlite3.connect(
-            self.path, timeout=_PATIENCE, isolation_level=None, check_same_thread=False
-        )
-        connection.row_factory = sqlite3.Row
+        connection = self._connect()
         try:
             self._refuse_foreign(connection)
             # Before the first table: a file that was made without it grows for ever.
             connection.execute("PRAGMA auto_vacuum = FULL")
-            _use_wal(connection)
+            _use_wal(connection, self._patience())
             connection.execute(f"PRAGMA journal_size_limit = {_MOST_LOG}")
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def _connect(self) -> sqlite3.Connection:
+        self._make_file()
+        connection = sqlite3.connect(
+            self.path, timeout=self._patience(), isolation_level=None, check_same_thread=False
+        )
+        connection.row_factory = sqlite3.Row
+        return connection
+
+    def _patience(self) -> float:
+        left = None if self._left is None else self._left()
+        return _PATIENCE if left is None else left
 
     def _make_file(self) -> None:
         """Make the file before SQLite does, which gives its side files the mode of this one.
@@ -140,13 +196,13 @@ class Store:
             with _making:
                 mode = _made(os.path.realpath(self.path))
         except OSError as error:
-            code = Code.DENIED if isinstance(error, PermissionError) else Code.CONFIG
-            raise self._fault(code, error.strerror or str(error)) from error
+            fault = _SYSTEM_FAULTS.get(error.errno or 0, _UNFIT)
+            raise self._error(fault, error.strerror or str(error)) from error
         if stat.S_ISDIR(mode):
-            raise self._fault(Code.CONFIG, os.strerror(errno.EISDIR))
+            raise self._error(_UNFIT, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode):
             # SQLite puts files beside a device, and loses what it writes to that.
-            raise self._fault(Code.CONFIG, "not a regular file")
+            raise self._error(_UNFIT, "not a regular file")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
         """Make the store if it is new; refuse one that is not of this version."""
@@ -167,36 +223,49 @@ class Store:
             _create(connection)
 
     def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
-        if _objects(connection) and _pragma(connection, "application_id") != _OURS:
-            raise RdctlError(
-                Code.CONFIG,
-                f"{self.path} is a database, but not a sandbox of rdctl.",
-                hint="move that file away, or name another one",
-                target=self.path,
-            )
+        # The mark first: that can be read in a store of ours whose tables are damaged. And last: in
+        # between another one may have made the store.
+        if not _is_marked(connection) and _objects(connection) and not _is_marked(connection):
+            raise self._told(_FOREIGN, f"{self.path} is a database, but not a sandbox of rdctl.")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
             yield
         except sqlite3.Error as error:
-            code = _FILE_FAULTS.get(getattr(error, "sqlite_errorcode", 0) & 0xFF)
-            if code is None:
+            fault = self._fault(getattr(error, "sqlite_errorcode", 0))
+            if fault is None:
                 raise
-            raise self._fault(code, str(error)) from error
+            raise self._error(fault, str(error)) from error
 
-    def _fault(self, code: Code, reason: str) -> RdctlError:
-        hint = None
-        if code is Code.FAILED:
-            folder = os.path.dirname(os.path.realpath(self.path))
-            hint = f"Nothing of this was kept. Make room in {folder}, then try again."
-        elif code is Code.CONFIG:
-            hint = "move that file away, or name another one"
-        elif code is Code.TIMEOUT:
-            hint = "another rdctl is changing the sandbox; try again"
-        return RdctlError(
-            code, f"The sandbox {self.path} cannot be used: {reason}.", hint=hint, target=self.path
-        )
+    def _fault(self, code: int) -> _Fault | None:
+        kind = code & 0xFF
+        if kind == sqlite3.SQLITE_CORRUPT and self._is_ours():
+            return _DAMAGED
+        if kind == sqlite3.SQLITE_CANTOPEN and not os.access(self._folder, os.W_OK):
+            return _DENIED  # SQLite needs files beside this one
+        return _SQLITE_FAULTS.get(code) or _SQLITE_FAULTS.get(kind)
+
+    def _is_ours(self) -> bool:
+        """Whether a damaged file bears our mark. SQLite is asked, which alone knows when it may
+        close the file: see `_make_file`."""
+        try:
+            with closing(self._connect()) as connection:
+                _bear_damage(connection)
+                return _is_marked(connection)
+        except (sqlite3.Error, RdctlError):
+            return False
+
+    @property
+    def _folder(self) -> str:
+        return os.path.dirname(os.path.realpath(self.path))
+
+    def _error(self, fault: _Fault, reason: str) -> RdctlError:
+        return self._told(fault, f"The sandbox {self.path} cannot be used: {reason}.")
+
+    def _told(self, fault: _Fault, message: str) -> RdctlError:
+        hint = fault.hint.format(file=shlex.quote(self.path), folder=self._folder)
+        return RdctlError(fault.code, message, hint=hint, target=self.path)
 
 
 # Of the threads one makes the file, and has closed it before another one uses it.
@@ -231,9 +300,14 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
         raise
 
 
-def _use_wal(connection: sqlite3.Connection) -> None:
+def _bear_damage(connection: sqlite3.Connection) -> None:
+    """Have SQLite open a store that is cut short, or whose tables it cannot read."""
+    connection.execute("PRAGMA writable_schema = ON")
+
+
+def _use_wal(connection: sqlite3.Connection, seconds: float) -> None:
     """Turn WAL on. SQLite does not wait for others who turn it on just now, so this does."""
-    deadline = time.monotonic() + _PATIENCE
+    deadline = time.monotonic() + seconds
     while True:
         try:
             connection.execute("PRAGMA journal_mode = WAL")
@@ -281,6 +355,10 @@ def _objects(connection: sqlite3.Connection) -> list[tuple[str, str]]:
         "SELECT type, name FROM sqlite_master WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'"
     )
     return [(row["type"], row["name"]) for row in rows]
+
+
+def _is_marked(connection: sqlite3.Connection) -> bool:
+    return _pragma(connection, "application_id") == _OURS
 
 
 def _pragma(connection: sqlite3.Connection, name: str) -> int:

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import sqlite3
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from threading import Thread
 
 import pytest
 
 from rdctl.errors import Code, RdctlError
-from rdctl.sandbox import store as store_module
 from rdctl.sandbox.store import VERSION, Store
 from tests.cli.processes import Rdctl
 
@@ -155,14 +156,27 @@ def test_processes_that_start_at_once_make_one_store(store: Store) -> None:
     assert names(store) == [f"rd{number}" for number in range(9)]
 
 
-def test_who_waits_too_long_is_told(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("use", [lambda store: add(store, "rd1"), Store.reset])
+def test_who_waits_too_long_is_told(store: Store, use: Callable[[Store], None]) -> None:
     names(store)
-    monkeypatch.setattr(store_module, "_PATIENCE", 0.05)
-    hasty = Store(store.path)
-    with store.change(), pytest.raises(RdctlError, match="locked") as caught, hasty.change():
-        pass
+    left = [10.0]
+    hasty = Store(store.path, lambda: left[0])
+    names(hasty)  # a connection that is used again waits as long as it may then
+    left[0] = 0.05
+    with store.change(), pytest.raises(RdctlError, match="locked") as caught:
+        use(hasty)
     assert caught.value.code is Code.TIMEOUT
+    assert "a longer --timeout" in (caught.value.hint or "")
     hasty.close()
+
+
+def test_who_turns_the_log_on_waits_as_long_as_may_be(store: Store) -> None:
+    os.makedirs(os.path.dirname(store.path))
+    with closing(sqlite3.connect(store.path)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(RdctlError, match="locked") as caught:
+            names(Store(store.path, lambda: 0.05))
+    assert caught.value.code is Code.TIMEOUT
 
 
 def test_reset_brings_the_seed_back(store: Store) -> None:
@@ -250,15 +264,132 @@ def test_a_file_that_is_no_database(store: Store) -> None:
     assert Path(store.path).read_text() == text
 
 
-def test_a_damaged_store(store: Store) -> None:
+def test_the_hint_moves_a_file_away_that_is_not_ours(tmp_path: Path) -> None:
+    store = Store(tmp_path / "my notes.db")
+    Path(store.path).write_text("the notes of somebody\n" * 100)
+    with pytest.raises(RdctlError) as caught:
+        store.reset()
+    _, _, command = (caught.value.hint or "").partition(": ")
+    subprocess.run(["sh", "-c", command], check=True)
+    assert names(store) == SEEDED
+    assert Path(f"{store.path}.old").read_text().startswith("the notes")
+    store.close()
+
+
+def overwrite(at: int, data: bytes) -> Callable[[str], None]:
+    def damage(path: str) -> None:
+        with open(path, "r+b") as file:
+            file.seek(at)
+            file.write(data)
+
+    return damage
+
+
+def cut(size: int) -> Callable[[str], None]:
+    return lambda path: os.truncate(path, size)
+
+
+DAMAGES = {
+    "tables": overwrite(100, b"\xff" * 8000),
+    "all": overwrite(100, b"\xff" * 200_000),
+    "second page": cut(5000),
+    "first page": cut(4096),
+    "head": cut(100),
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_store_is_refused_until_reset(
+    store: Store, damage: Callable[[str], None]
+) -> None:
     names(store)
     store.close()
-    with open(store.path, "r+b") as file:
-        file.seek(100)
-        file.write(b"\xff" * 8000)
+    damage(store.path)
     with pytest.raises(RdctlError, match="malformed") as caught:
         names(store)
     assert caught.value.code is Code.CONFIG
+    assert caught.value.hint == "rdctl sandbox reset"
+    store.reset()
+    assert names(store) == SEEDED
+    with store.look() as connection:
+        assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
+        assert connection.execute("PRAGMA journal_mode").fetchone()[0] == "wal"
+
+
+def test_reset_of_a_damaged_store_that_others_hold(store: Store) -> None:
+    other = Store(store.path)
+    add(other, "rd1")
+    with other.look() as connection:
+        connection.execute("PRAGMA wal_checkpoint")
+    overwrite(4096, b"\xff" * 100_000)(store.path)
+    store.reset()
+    assert names(other) == SEEDED
+    other.close()
+
+
+@pytest.mark.parametrize("damage", [DAMAGES["tables"], cut(50)])
+def test_a_damaged_database_without_our_mark_is_left_alone(
+    store: Store, damage: Callable[[str], None]
+) -> None:
+    os.makedirs(os.path.dirname(store.path))
+    with closing(sqlite3.connect(store.path)) as connection, connection:
+        connection.execute("CREATE TABLE precious (x)")
+    damage(store.path)
+    content = Path(store.path).read_bytes()
+    for attempt in (lambda: names(store), store.reset):
+        with pytest.raises(RdctlError, match="malformed") as caught:
+            attempt()
+        assert caught.value.code is Code.CONFIG
+        assert "mv -n" in (caught.value.hint or "")
+    assert Path(store.path).read_bytes() == content
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "hint"),
+    [
+        (sqlite3.SQLITE_FULL, Code.FAILED, "Make room"),
+        (sqlite3.SQLITE_IOERR_WRITE, Code.FAILED, "Make room"),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, Code.FAILED, "Make room"),
+        (sqlite3.SQLITE_IOERR_READ, Code.FAILED, "dmesg"),
+        (sqlite3.SQLITE_IOERR_FSYNC, Code.FAILED, "dmesg"),
+        (sqlite3.SQLITE_PROTOCOL, Code.TIMEOUT, "try again"),
+        (sqlite3.SQLITE_READONLY_DIRECTORY, Code.DENIED, "RDCTL_SANDBOX="),
+    ],
+)
+def test_what_sqlite_says_of_the_file(store: Store, number: int, code: Code, hint: str) -> None:
+    fault = sqlite3.OperationalError("it is so")
+    fault.sqlite_errorcode = number
+    with pytest.raises(RdctlError, match="cannot be used: it is so") as caught, store.change():
+        raise fault
+    assert caught.value.code is code
+    assert hint in (caught.value.hint or "")
+    assert ("Make room" in (caught.value.hint or "")) == (hint == "Make room")
+    assert names(store) == SEEDED
+
+
+@pytest.mark.parametrize(
+    ("number", "code", "hint"),
+    [
+        (errno.ENOSPC, Code.FAILED, "Make room in"),
+        (errno.EDQUOT, Code.FAILED, "Make room in"),
+        (errno.EROFS, Code.DENIED, "RDCTL_SANDBOX="),
+        (errno.EACCES, Code.DENIED, "RDCTL_SANDBOX="),
+        (errno.EIO, Code.FAILED, "dmesg"),
+    ],
+)
+def test_what_the_system_says_of_a_file_to_be_made(
+    store: Store, monkeypatch: pytest.MonkeyPatch, number: int, code: Code, hint: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "makedirs", refuse)
+        with pytest.raises(RdctlError) as caught:
+            names(store)
+    assert os.strerror(number) in caught.value.message
+    assert caught.value.code is code
+    assert hint in (caught.value.hint or "")
 
 
 def test_a_path_that_is_a_folder(tmp_path: Path) -> None:
