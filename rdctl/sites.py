@@ -252,14 +252,14 @@ class Site:
         lend_file(self._sandbox_path, self.config.home)
         host = url.split("//", 1)[1]
         if host == RAPIDDISK_HOST:
-            return WsgiAdapter(rapiddisk_app(self._sandbox_path))
+            return WsgiAdapter(rapiddisk_app(self._sandbox_path, self._deadline.left))
         return WsgiAdapter(self._sandbox_apps.get(host) or _nobody(host))
 
     @cached_property
     def _sandbox_apps(self) -> dict[str, WSGIApplication]:
         from rdctl.sandbox import apps
 
-        return apps(self._sandbox_path)
+        return apps(self._sandbox_path, left=self._deadline.left)
 
 
 def _nobody(host: str) -> WSGIApplication:

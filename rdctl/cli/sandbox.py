@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rdctl.cli.arguments import seconds_of
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.effects import Effect, lend_file
@@ -101,7 +102,8 @@ def reset(on: Invocation) -> Report:
     loss = f"the sandbox in {on.sandbox_path} goes back to how it began"
     on.effects.consent([loss])
     lend_file(on.sandbox_path, on.world.home())
-    store = Store(on.sandbox_path)
+    seconds = seconds_of(click.get_current_context())
+    store = Store(on.sandbox_path, lambda: seconds)
     act = Effect("reset the sandbox", f"reset {on.sandbox_path}", store.reset, loss)
     on.effects.do(act, None)
     done = None if on.effects.dry_run else True

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -15,22 +15,27 @@ OIO_HOST = "oio.sandbox"
 
 
 def apps(
-    path: str | os.PathLike[str], advertise: Mapping[str, str] | None = None
+    path: str | os.PathLike[str],
+    advertise: Mapping[str, str] | None = None,
+    left: Callable[[], float | None] | None = None,
 ) -> dict[str, WSGIApplication]:
     """The simulated servers by host, all over the store at `path`.
 
     The hosts with a port are services of OpenIO, by the addresses that its proxy tells clients. Who
     serves them elsewhere says so in `advertise` (told: real), which is read at each request.
+    `left`: see `Store`.
     """
     from rdctl.sandbox import oio
     from rdctl.sandbox.store import Store
 
-    return {RAPIDDISK_HOST: rapiddisk_app(path), **oio.apps(Store(path), advertise)}
+    return {RAPIDDISK_HOST: rapiddisk_app(path, left), **oio.apps(Store(path, left), advertise)}
 
 
-def rapiddisk_app(path: str | os.PathLike[str]) -> WSGIApplication:
+def rapiddisk_app(
+    path: str | os.PathLike[str], left: Callable[[], float | None] | None = None
+) -> WSGIApplication:
     """The simulated rapiddiskd alone: the other system is a good deal to import."""
     from rdctl.sandbox.rapiddisk import RapidDiskd
     from rdctl.sandbox.store import Store
 
-    return RapidDiskd(Store(path))
+    return RapidDiskd(Store(path, left))

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
 import socket
+import sqlite3
 import subprocess
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
+from threading import Timer
 
 import pytest
 
+from rdctl.sandbox import store
 from tests.cli.processes import SECONDS, Rdctl, process
 from tests.conftest import Program, Ran
 
@@ -111,6 +116,32 @@ def test_two_at_once(process: Rdctl) -> None:
         assert len(json.loads(out)["results"]) == 10
     _, shown, _ = process("-c", "sandbox", "rapiddisk", "list", "-o", "name")
     assert shown.split() == [f"rd{number}" for number in range(21)]
+
+
+def test_a_damaged_sandbox_is_reset(rdctl: Program, sandbox: Sandbox) -> None:
+    sandbox("rapiddisk", "create", "1M")
+    os.truncate(rdctl.sandbox, 5000)
+    ran = sandbox("rapiddisk", "list", "--json")
+    assert (ran.code, ran.json["error"]["hint"]) == (2, "rdctl sandbox reset")
+    assert rdctl("sandbox", "reset", "--yes").code == 0
+    assert names(sandbox) == ["rd0"]
+
+
+@pytest.mark.parametrize(
+    "words", [["-c", "sandbox", "rapiddisk", "create", "1M"], ["sandbox", "reset", "--yes"]]
+)
+def test_others_are_waited_for_as_long_as_the_command_may_take(
+    rdctl: Program, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    sandbox("rapiddisk", "list")
+    monkeypatch.setattr(store, "_PATIENCE", 0.0)
+    with closing(sqlite3.connect(rdctl.sandbox, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        assert "locked" in rdctl(*words).err
+        waited = Timer(0.5, other.rollback)
+        waited.start()
+        assert rdctl(*words, "--timeout", "60").code == 0
+        waited.join()
 
 
 # Served ------------------------------------------------------------------------------------------
