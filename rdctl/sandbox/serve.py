@@ -6,9 +6,11 @@ import errno
 import re
 import socket
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from io import BytesIO
+from email.errors import MissingHeaderBodySeparatorDefect
+from io import BufferedReader, BytesIO, RawIOBase
 from socketserver import TCPServer, ThreadingMixIn
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
@@ -53,9 +55,15 @@ class _Handler(WSGIRequestHandler):
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body leave in one segment
-    timeout = 60.0  # seconds that a silent client keeps its thread
+    timeout = 60.0  # seconds for all of a request, and then for each part of the reply
     rfile: Any
     wfile: Any
+
+    def setup(self) -> None:
+        super().setup()
+        self.rfile.close()
+        self._incoming = _Incoming(self.connection, self.timeout)
+        self.rfile = BufferedReader(self._incoming)
 
     def handle(self) -> None:
         self.raw_requestline = self.rfile.readline(_MAX_LINE)
@@ -67,15 +75,18 @@ class _Handler(WSGIRequestHandler):
         except _Refused as refused:
             head = f"HTTP/1.1 {refused}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
             self.wfile.write(head.encode())
-        else:
-            environ = self.get_environ() | {"CONTENT_LENGTH": str(len(body))}
-            _Gateway(BytesIO(body), self.wfile, self.get_stderr(), environ).run(server.get_app())
+            self._drain()
+            return
+        self.connection.settimeout(self.timeout)
+        environ = self.get_environ() | {"CONTENT_LENGTH": str(len(body))}
+        _Gateway(BytesIO(body), self.wfile, self.get_stderr(), environ).run(server.get_app())
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self._drain()
 
     def _body(self) -> bytes:
         """All of the body: what is cut short is not acted on. A length beyond all bounds is refused
         before anything is read or stored."""
+        self._refuse_ambiguous()
         length = self.headers.get("Content-Length")
         if length is not None:
             if not (length.isascii() and length.isdigit()):
@@ -85,6 +96,18 @@ class _Handler(WSGIRequestHandler):
             return self._exactly(int(length))
         chunked = "Transfer-Encoding" in self.headers
         return b"".join(self._chunks()) if chunked else b""
+
+    def _refuse_ambiguous(self) -> None:
+        """What another server could read in another way (RFC 9112, 5.1 and 6) is not acted on."""
+        lengths = set(self.headers.get_all("Content-Length", []))
+        coding = ",".join(self.headers.get_all("Transfer-Encoding", []))
+        # As in `Content-Length : 1`: the headers from there on are not read.
+        cut = any(isinstance(one, MissingHeaderBodySeparatorDefect) for one in self.headers.defects)
+        chunks = "Transfer-Encoding" in self.headers
+        if cut or len(lengths) > 1 or (chunks and (lengths or self.request_version == "HTTP/1.0")):
+            raise _Refused("400 Bad Request")
+        if chunks and coding.strip().lower() != "chunked":
+            raise _Refused("501 Not Implemented")
 
     def _chunks(self) -> Iterator[bytes]:
         left = _MOST_BODY
@@ -125,10 +148,34 @@ class _Handler(WSGIRequestHandler):
         with suppress(OSError):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_WR)
-            self.connection.settimeout(1.0)
             left = _MOST_BODY
-            while left > 0 and (data := self.connection.recv(65536)):
+            while left > 0 and (data := self._incoming.receive(65536)):
                 left -= len(data)
+
+
+class _Incoming(RawIOBase):
+    """What a connection sends, all of it in so many seconds: TimeoutError for who drips."""
+
+    def __init__(self, connection: socket.socket, seconds: float) -> None:
+        self._connection = connection
+        self._end = time.monotonic() + seconds
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._wait_at_most(self._end - time.monotonic())
+        return self._connection.recv_into(buffer)
+
+    def receive(self, size: int) -> bytes:
+        """What is left of a body that nobody reads; silence ends it soon."""
+        self._wait_at_most(min(1.0, self._end - time.monotonic()))
+        return self._connection.recv(size)
+
+    def _wait_at_most(self, seconds: float) -> None:
+        if seconds <= 0.0:
+            raise TimeoutError
+        self._connection.settimeout(seconds)
 
 
 class _Refused(Exception):

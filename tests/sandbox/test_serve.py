@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from threading import enumerate as running
+from time import sleep
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,7 +22,7 @@ import requests
 
 from rdctl.errors import Code, RdctlError
 from rdctl.sandbox.rapiddisk import RapidDiskd
-from rdctl.sandbox.serve import serve
+from rdctl.sandbox.serve import _Handler, serve
 from rdctl.sandbox.store import Store
 from tests.cli.processes import SECONDS
 
@@ -272,9 +273,18 @@ def test_ctrl_c_is_a_clean_end(tmp_path: Path) -> None:
         ("Transfer-Encoding: chunked\r\n\r\nffffffffffffff", 413),
         ("Transfer-Encoding: chunked\r\n\r\n-5", 400),
         ("Transfer-Encoding: chunked\r\n\r\nzz", 400),
+        ("Content-Length: 0\r\nContent-Length: 1", 400),
+        ("Content-Length: 0, 1", 400),
+        ("Content-Length : 0", 400),
+        ("Content-Length: 0\r\nTransfer-Encoding: chunked\r\n\r\n0", 400),
+        ("Transfer-Encoding: chunked\r\nContent-Length: 0\r\n\r\n0", 400),
+        ("Transfer-Encoding: gzip, chunked\r\n\r\n0", 501),
+        ("Transfer-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n0", 501),
+        ("Transfer-Encoding: identity", 501),
+        ("Transfer-Encoding:", 501),
     ],
 )
-def test_a_body_beyond_all_bounds(daemon: RapidDiskd, head: str, status: int) -> None:
+def test_a_body_that_is_refused(daemon: RapidDiskd, head: str, status: int) -> None:
     """It is answered at once: nothing of it is waited for, and nothing is done."""
     request = f"POST /v1/lockRapidDisk/rd0 HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n"
     with serving(daemon) as (url,):
@@ -296,3 +306,48 @@ def test_a_body_that_is_cut_short_is_not_acted_on(daemon: RapidDiskd) -> None:
         assert int(reply.split()[1]) == 400
         listed = requests.get(f"{url}/v1/listRapidDiskVolumes", timeout=SECONDS)
     assert b'"status": "unlocked"' in listed.content
+
+
+def test_chunks_in_the_first_http_are_refused(daemon: RapidDiskd) -> None:
+    request = b"POST /v1/lockRapidDisk/rd0 HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with serving(daemon) as (url,):
+        assert talk(port_of(url), request).startswith(b"HTTP/1.1 400 ")
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "Content-Length: 0\r\nContent-Length: 0",
+        "Transfer-Encoding: Chunked\r\n\r\n0",
+    ],
+)
+def test_a_body_with_one_meaning_is_taken(daemon: RapidDiskd, head: str) -> None:
+    request = f"POST /v1/lockRapidDisk/rd0 HTTP/1.1\r\nHost: x\r\n{head}\r\n\r\n"
+    with serving(daemon) as (url,):
+        assert talk(port_of(url), request.encode()).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "begun",
+    [
+        b"GET /",
+        b"GET / HTTP/1.1\r\nX: ",
+        b"POST / HTTP/1.1\r\nContent-Length: 9999\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 99999999999\r\n\r\n",  # refused
+    ],
+)
+def test_who_drips_does_not_keep_a_thread(begun: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_Handler, "timeout", 0.3)
+    with (
+        serving(hello) as (url,),
+        socket.create_connection((LOCAL, port_of(url)), timeout=SECONDS) as client,
+        pytest.raises(ConnectionError),
+    ):
+        drip(client, begun)
+
+
+def drip(client: socket.socket, begun: bytes) -> None:
+    client.sendall(begun)
+    for _ in range(2000):
+        client.sendall(b"x")
+        sleep(0.02)
