@@ -62,7 +62,6 @@ _SQLITE_FAULTS = {
     sqlite3.SQLITE_BUSY: _BUSY,
     sqlite3.SQLITE_LOCKED: _BUSY,
     sqlite3.SQLITE_PROTOCOL: _BUSY,
-    sqlite3.SQLITE_CANTOPEN: _UNFIT,
     sqlite3.SQLITE_NOTADB: _FOREIGN,
     sqlite3.SQLITE_CORRUPT: _FOREIGN,
     sqlite3.SQLITE_FULL: _FULL,
@@ -242,8 +241,8 @@ class Store:
         kind = code & 0xFF
         if kind == sqlite3.SQLITE_CORRUPT and self._is_ours():
             return _DAMAGED
-        if kind == sqlite3.SQLITE_CANTOPEN and not os.access(self._folder, os.W_OK):
-            return _DENIED  # SQLite needs files beside this one
+        if kind == sqlite3.SQLITE_CANTOPEN:
+            return _unopened(self.path, self._folder)
         return _SQLITE_FAULTS.get(code) or _SQLITE_FAULTS.get(kind)
 
     def _is_ours(self) -> bool:
@@ -266,6 +265,14 @@ class Store:
     def _told(self, fault: _Fault, message: str) -> RdctlError:
         hint = fault.hint.format(file=shlex.quote(self.path), folder=self._folder)
         return RdctlError(fault.code, message, hint=hint, target=self.path)
+
+
+def _unopened(path: str, folder: str) -> _Fault:
+    """Why SQLite cannot open the file, or those that it needs beside it."""
+    if not (os.access(path, os.R_OK | os.W_OK) and os.access(folder, os.W_OK)):
+        return _DENIED
+    room = os.statvfs(folder)
+    return _FULL if room.f_files and not room.f_favail else _UNFIT
 
 
 # Of the threads one makes the file, and has closed it before another one uses it.

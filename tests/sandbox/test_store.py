@@ -368,6 +368,34 @@ def test_what_sqlite_says_of_the_file(store: Store, number: int, code: Code, hin
 
 
 @pytest.mark.parametrize(
+    ("may_write", "inodes", "code", "hint"),
+    [
+        (False, 9, Code.DENIED, "Name a file that can be written"),
+        (True, 0, Code.FAILED, "Make room"),
+        (True, 9, Code.CONFIG, "Name another file"),
+    ],
+)
+def test_why_sqlite_cannot_open_it(
+    store: Store,
+    monkeypatch: pytest.MonkeyPatch,
+    may_write: bool,
+    inodes: int,
+    code: Code,
+    hint: str,
+) -> None:
+    names(store)
+    store.close()
+    os.mkdir(f"{store.path}-wal")  # where SQLite needs a file
+    room = os.statvfs_result((4096, 4096, 9, 9, 9, 9, inodes, inodes, 0, 255))
+    monkeypatch.setattr(os, "access", lambda *_: may_write)
+    monkeypatch.setattr(os, "statvfs", lambda _: room)
+    with pytest.raises(RdctlError, match="unable to open") as caught:
+        names(store)
+    assert caught.value.code is code
+    assert hint in (caught.value.hint or "")
+
+
+@pytest.mark.parametrize(
     ("number", "code", "hint"),
     [
         (errno.ENOSPC, Code.FAILED, "Make room in"),
