@@ -26,12 +26,13 @@ VERSION = 1
 
 _OURS = 0x7264_6374  # PRAGMA application_id: "rdct"
 _PATIENCE = 10.0  # seconds that a transaction waits for those before it, if nothing else is given
+_MOST_PATIENCE = 86_400.0  # SQLite counts milliseconds, in 31 bits
 _MOST_LOG = 1 << 20  # bytes that the log keeps once it is written into the file
 _RESET = "rdctl sandbox reset"
 
 
 class _Fault(NamedTuple):
-    """What goes wrong with the file rather than in our SQL, as the user is told it; `hint` may name
+    """What goes wrong with the file rather than in our SQL, in words for the user; `hint` may name
     the {file} and its {folder}."""
 
     code: Code
@@ -45,7 +46,7 @@ _DAMAGED = _Fault(Code.CONFIG, _RESET)
 _DENIED = _Fault(Code.DENIED, "Name a file that can be written: RDCTL_SANDBOX=PATH")
 _DISK = _Fault(Code.FAILED, "Nothing of this was kept. See what the kernel says of the disk: dmesg")
 _FULL = _Fault(Code.FAILED, "Nothing of this was kept. Make room in {folder}, then try again.")
-# SQLite does not say what a quota, a limit on the size of files and a broken disk differ in.
+# SQLite has one code for a quota, a limit on the size of files and a broken disk.
 _UNWRITTEN = _Fault(
     Code.FAILED, f"{_FULL.hint}\nWhere there is room, see what the kernel says of the disk: dmesg"
 )
@@ -149,10 +150,12 @@ class Store:
         try:
             connection = self._idle.pop()
         except IndexError:
-            connection = self._open()
-        else:
-            connection.execute(f"PRAGMA busy_timeout = {round(self._patience() * 1000)}")
-            return connection
+            return self._ready()
+        connection.execute(f"PRAGMA busy_timeout = {round(self._patience() * 1000)}")
+        return connection
+
+    def _ready(self) -> sqlite3.Connection:
+        connection = self._open()
         try:
             self._prepare(connection)
         except BaseException:
@@ -183,7 +186,7 @@ class Store:
 
     def _patience(self) -> float:
         left = None if self._left is None else self._left()
-        return _PATIENCE if left is None else left
+        return _PATIENCE if left is None else min(left, _MOST_PATIENCE)
 
     def _make_file(self) -> None:
         """Make the file before SQLite does, which gives its side files the mode of this one.
@@ -225,7 +228,7 @@ class Store:
         # The mark first: that can be read in a store of ours whose tables are damaged. And last: in
         # between another one may have made the store.
         if not _is_marked(connection) and _objects(connection) and not _is_marked(connection):
-            raise self._told(_FOREIGN, f"{self.path} is a database, but not a sandbox of rdctl.")
+            raise self._refusal(_FOREIGN, f"{self.path} is a database, but not a sandbox of rdctl.")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -260,9 +263,9 @@ class Store:
         return os.path.dirname(os.path.realpath(self.path))
 
     def _error(self, fault: _Fault, reason: str) -> RdctlError:
-        return self._told(fault, f"The sandbox {self.path} cannot be used: {reason}.")
+        return self._refusal(fault, f"The sandbox {self.path} cannot be used: {reason}.")
 
-    def _told(self, fault: _Fault, message: str) -> RdctlError:
+    def _refusal(self, fault: _Fault, message: str) -> RdctlError:
         hint = fault.hint.format(file=shlex.quote(self.path), folder=self._folder)
         return RdctlError(fault.code, message, hint=hint, target=self.path)
 
