@@ -150,7 +150,12 @@ def raw_bytes(text: str) -> bytes:
 
 
 def defuse(text: str) -> str:
-    """For messages: control characters are escaped, line ends and backslashes are left."""
+    """A message on one line: control characters and line ends are escaped, backslashes are left."""
+    return CONTROL.sub(_escape_one, text)
+
+
+def defuse_lines(text: str) -> str:
+    """A text of several lines: their ends and tabs are left too."""
     return CONTROL.sub(lambda m: m[0] if m[0] in "\n\t" else _escape_one(m), text)
 
 

@@ -13,7 +13,7 @@ from rdctl.cli.messages import show_error, show_failures
 from rdctl.cli.options import INVOCATION, flags_of
 from rdctl.config import Config, Settings, resolve, several
 from rdctl.effects import Effects
-from rdctl.errors import Code, Ended, Exit, RdctlError, told
+from rdctl.errors import Code, Ended, Exit, RdctlError, hints, told
 from rdctl.output import FORMATS
 from rdctl.output.columns import CHANGE, SCHEMAS, with_context
 from rdctl.output.render import View, check, render
@@ -210,12 +210,11 @@ class Invocation:
             return
         where, losses = self._where(asked)
         unchecked = dict.fromkeys(door.unchecked for door in self.doors if door.unchecked)
-        told = "".join(f"  {defuse(line)}\n" for line in [*unchecked, *losses[:MOST_LOSSES]])
+        lines = [*unchecked, *losses[:MOST_LOSSES]]
         if len(losses) > MOST_LOSSES:
-            told += f"  and {len(losses) - MOST_LOSSES} more\n"
-        told += "".join(
-            f"  not in {context}: {defuse(error.message)}\n" for context, error in failed.items()
-        )
+            lines.append(f"and {len(losses) - MOST_LOSSES} more")
+        lines += [f"not in {context}: {error.message}" for context, error in failed.items()]
+        lines = [defuse(line) for line in lines]
         if not self.world.can_ask:
             hint = "Say --yes when that is wanted, or --dry-run to see the steps."
             if protected and self.flags.get("yes"):
@@ -223,11 +222,11 @@ class Invocation:
                 hint = f"The context is protected: name it with -c {names}."
             raise RdctlError(
                 Code.CONSENT,
-                f"nothing was done: this would happen{where}, and nobody can be asked:\n"
-                + told.rstrip("\n"),
-                hint=hint,
+                f"nothing was done: this would happen{where}, and nobody can be asked:",
+                hint=hints(*lines, hint),
             )
-        self.world.stderr.write(f"This is about to happen{where}:\n{told}")
+        self.world.stderr.write(f"This is about to happen{where}:\n")
+        self.world.stderr.write("".join(f"  {line}\n" for line in lines))
         if not self.world.confirm("Go on?"):
             raise RdctlError(Code.DECLINED, "nothing was done")
 

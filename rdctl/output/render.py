@@ -25,7 +25,7 @@ from rdctl.result import (
     Result,
     Text,
 )
-from rdctl.units import CONTROL, defuse, escape, natural, raw_bytes
+from rdctl.units import CONTROL, defuse_lines, escape, natural, raw_bytes
 from rdctl.world import Stream
 
 Row = dict[str, Any]
@@ -76,7 +76,7 @@ def check(view: View, schema: Schema | None) -> None:
 def _harmless(data: bytes) -> bytes:
     """Text that no terminal takes for commands."""
     text = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
-    return raw_bytes(defuse(text))
+    return raw_bytes(defuse_lines(text))
 
 
 def render(
@@ -284,7 +284,7 @@ def _compile(query: str) -> Any:
         if isinstance(error, RecursionError):
             reason = "nested too deep"
         elif isinstance(error, jmespath.exceptions.JMESPathError):
-            reason = str(error)
+            reason = _first_line(error)
         else:  # Python reads no longer ones
             reason = "a number has too many digits"
         raise RdctlError(
@@ -293,6 +293,11 @@ def _compile(query: str) -> Any:
             hint="An expression looks like: [?size > `1000`].device",
         ) from error
     return expression
+
+
+def _first_line(error: Exception) -> str:
+    """Below it the expression stands again, with a mark under it."""
+    return str(error).partition("\n")[0].rstrip(":")
 
 
 def _check_calls(node: Mapping[str, Any]) -> None:
@@ -333,7 +338,7 @@ def _queried(data: Any, view: View, out: Stream) -> None:
         if re.search("[&`]", view.query or ""):
             _check_result(value)
     except jmespath.exceptions.JMESPathError as error:
-        raise RdctlError(Code.USAGE, f"--query: {error}") from error
+        raise RdctlError(Code.USAGE, f"--query: {_first_line(error)}") from error
     except RecursionError as error:
         raise RdctlError(Code.USAGE, "--query: nested too deep") from error
     if view.format in ("json", "yaml"):

@@ -30,7 +30,7 @@ from rdctl.rapiddisk.model import (
     volume_name,
 )
 from rdctl.result import Change, Failure, Item, Listing, Report
-from rdctl.units import MIB, guess, human_size, natural, operand, quoted
+from rdctl.units import MIB, escape, guess, human_size, natural, operand, quoted
 
 if TYPE_CHECKING:
     from rdctl.bulk import Workers
@@ -985,7 +985,7 @@ def _find(things: Sequence[Any], name: str, kind: str) -> Any:
     if not names:
         hint: str | None = f"No {kind}s exist."
     else:
-        shown = ", ".join(names[:8]) + (", ..." if len(names) > 8 else "")
+        shown = ", ".join(map(escape, names[:8])) + (", ..." if len(names) > 8 else "")
         hint = hints(f"Existing {kind}s: {shown}.", guess(name, names))
     raise RdctlError(Code.NOT_FOUND, f"{kind} {name} does not exist", hint=hint, target=name)
 

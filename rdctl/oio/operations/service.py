@@ -11,6 +11,7 @@ from rdctl.oio.model import Counter
 from rdctl.oio.operations.acts import UNTOLD, Acts
 from rdctl.result import Item, Listing, Report
 from rdctl.transport import Reply
+from rdctl.units import operand
 
 
 class _Http(NamedTuple):
@@ -87,7 +88,7 @@ class Services(Acts):
             None,
             {"id": address},
             what=f"{action} {address}",
-            shows=f"rdctl oio service ping {address}",
+            shows=f"rdctl oio service ping {operand(address)}",
             destroys=loss,
         )
         past = "told to forget its caches" if action == "flush" else None

@@ -67,7 +67,7 @@ class Systemd:
             raise RdctlError(code, message, target=UNIT) from error
 
     def _failed(self, text: str) -> RdctlError:
-        message = text.strip() or "systemctl failed and gave no reason"
+        message = " ".join(text.split()) or "systemctl failed and gave no reason"
         if "not been booted with systemd" in text:
             return RdctlError(Code.UNSUPPORTED, "this machine does not run systemd")
         if "uthentication" in text or "ermission denied" in text:
