@@ -248,7 +248,7 @@ class Uploads(Transfers):
             sent = sending.run()
             self._workers.check()
             if not wish.overwrite and not self._effects.dry_run:
-                self._until_taken(lambda: self._still_free(place))
+                self._asked(lambda: self._until_taken(lambda: self._still_free(place)))
         except Stopped:
             return self._undone(place, sending)
         except Exception as error:  # a chunk that was sent is deleted, whatever it is
@@ -310,7 +310,7 @@ class Uploads(Transfers):
             )
 
         try:
-            self._until_taken(create)
+            self._asked(lambda: self._until_taken(create))
         except RdctlError as error:
             if error.code is not Code.UNKNOWN:  # nothing was made
                 raise _with_left(error, sending.tidy()) from error
@@ -370,7 +370,9 @@ class Uploads(Transfers):
             if self._owner is None and self._effects.dry_run:
                 self._owner = Owner(str(place.account), place.container, "<container id>")
             elif self._owner is None:
-                found: Container = self._proxy.read("container.show", place.holder)
+                found: Container = self._asked(
+                    lambda: self._proxy.read("container.show", place.holder)
+                )
                 self._owner = Owner(str(place.account), place.container, found.cid or "")
             return self._owner
 

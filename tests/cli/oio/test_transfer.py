@@ -611,6 +611,24 @@ def test_the_proxy_that_went_away_is_not_asked_for_each(near: Callable[..., Clie
     assert len(client.sds.asked("PUT")) == 0
 
 
+@pytest.mark.parametrize("parallel", [1, 3])
+def test_a_lost_create_ends_the_rest(near: Callable[..., Client], parallel: int) -> None:
+    client = near()
+    client.sds.faults.append(on("content/create", lost))
+    files = [f"f{number:02}" for number in range(30)]
+    for name in files:
+        client.file(name, b"x")
+    ran = client("put", "docs", *files, "--parallel", str(parallel), "--json")
+    assert ran.code == 10
+    assert client.sds.routes().count("content/create") <= parallel
+    assert client.sds.routes().count("content/prepare") <= 2 * parallel
+    untried = [one for one in errors_of(ran) if "not tried" in one["message"]]
+    assert len(untried) >= 30 - 2 * parallel
+    assert ran.json["results"] == []
+    left = {url[-64:] for one in errors_of(ran) for url in one.get("chunks", [])}
+    assert left == set(client.sds.chunks)
+
+
 # Standard input and folders ----------------------------------------------------------------------
 
 
