@@ -204,8 +204,10 @@ def _ended(error: KeyboardInterrupt | Ended, context: click.Context | None) -> R
         under_way, left, undone = (
             ", ".join(_of_all(invocation, kind)) for kind in ("under_way", "left", "undone")
         )
-        if under_way:
-            message += f"; under way, its fate is not known: {under_way}"
+        lost = ", ".join(_of_unknown_fate(invocation))
+        if under_way or lost:
+            message += f"; under way, its fate is not known: {under_way}" if under_way else ""
+            message += f"; its fate is not known: {lost}" if lost else ""
             hint = "Look what became of it before you do it again."
         elif left:
             message += f"; left behind, it could not be undone: {left}"
@@ -214,6 +216,15 @@ def _ended(error: KeyboardInterrupt | Ended, context: click.Context | None) -> R
         elif not _of_all(invocation, "done"):
             message += "; nothing was changed"
     return RdctlError(code, message, hint=hint)
+
+
+def _of_unknown_fate(invocation: Invocation) -> list[str]:
+    """The changes so far whose replies were lost."""
+    from rdctl.result import Failure
+
+    outcomes = invocation.report.so_far if invocation.report else ()
+    failures = [one for one in outcomes if isinstance(one, Failure) and one.fate == "unknown"]
+    return [f"{one.action} {one.error.target or ''}".strip() for one in failures]
 
 
 def _reader_left(context: click.Context | None) -> int:

@@ -311,6 +311,22 @@ def test_in_the_middle_of_a_change(process: Rdctl) -> None:
     )
 
 
+@every_signal
+def test_in_the_middle_of_several_changes(
+    process: Rdctl, number: int, code: int, word: str
+) -> None:
+    """What is under way is waited for, and when its reply is lost nobody says that nothing was."""
+    script = [inventory(["rd0", "rd1"]), silent()]
+    words = ("lock", "rd0", "rd1", "--timeout", "3")
+    done, _, err = stopped(process, script, number, *words)
+    assert done == code
+    assert "lock rd0: it was sent, but" in err
+    assert err.splitlines()[-2:] == [
+        f"rdctl: {word}; its fate is not known: lock rd0",
+        "  Look what became of it before you do it again.",
+    ]
+
+
 STUMBLING = """
 import atexit, sys
 from rdctl.__main__ import main
