@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rdctl.effects import ENDING, signals_to
-from rdctl.errors import Code, Exit, RdctlError
+from rdctl.errors import GATEWAY, Code, Exit, RdctlError, no_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -195,11 +195,7 @@ def start_thread(work: Callable[..., object], *args: Any) -> threading.Thread:
     try:
         thread.start()
     except RuntimeError as error:
-        raise RdctlError(
-            Code.FAILED,
-            "cannot start a thread: the limit of processes is reached",
-            hint="See the limit with: ulimit -u",
-        ) from error
+        raise no_thread() from error
     return thread
 
 
@@ -213,9 +209,12 @@ _SILENT = (Exit.UNREACHABLE, Exit.TIMEOUT, Exit.UNKNOWN)
 
 
 def ends_the_rest(error: RdctlError) -> bool:
-    """Whether nothing more is sent to that server: it is away, or an answer of it was lost, so that
-    its state is not known. One that answered, with whatever refusal, is asked for the next."""
-    return error.exit in _SILENT and "http_status" not in error.facts
+    """Whether nothing more is sent to that server: it is away, or an answer of it was lost, maybe
+    by a gateway, so that its state is not known. One that answered, with whatever refusal, is asked
+    for the next."""
+    facts = error.facts
+    by_gateway = facts.get("http_status") in GATEWAY and "remote_status" not in facts
+    return error.exit in _SILENT and ("http_status" not in facts or by_gateway)
 
 
 def untried(target: str | None, cause: RdctlError) -> RdctlError:

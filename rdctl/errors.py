@@ -108,6 +108,10 @@ class RdctlError(Exception):
         )
 
 
+# The HTTP statuses by which a gateway says that it has no answer of the server behind it.
+GATEWAY = (502, 503, 504)
+
+
 def hints(*lines: str | None) -> str | None:
     """Several hints, each on a line of its own."""
     return "\n".join(line.strip() for line in lines if line) or None
@@ -122,6 +126,8 @@ def told(error: BaseException) -> RdctlError:
         return RdctlError(code, code.word)
     if isinstance(error, MemoryError):
         return RdctlError(Code.FAILED, "not enough memory")
+    if isinstance(error, RuntimeError) and "start new thread" in str(error):
+        return no_thread()
     if isinstance(error, RecursionError):
         # What is typed is looked at before; a server may send anything.
         return RdctlError(Code.BAD_REPLY, "a value in the reply is nested too deep")
@@ -138,6 +144,14 @@ def told(error: BaseException) -> RdctlError:
     )
     fault.__cause__ = error
     return fault
+
+
+def no_thread() -> RdctlError:
+    return RdctlError(
+        Code.FAILED,
+        "cannot start a thread: the limit of processes is reached",
+        hint="See the limit with: ulimit -u",
+    )
 
 
 _DENIED = (errno.EACCES, errno.EPERM)

@@ -23,7 +23,7 @@ import urllib3.exceptions
 from rdctl import __version__, effects
 from rdctl.deadline import MOST_HEAD, Deadline, DeadlineAdapter, Unresolved, current
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError
+from rdctl.errors import GATEWAY, Code, RdctlError
 from rdctl.lean import requests
 from rdctl.units import without_password
 from rdctl.unread import note
@@ -317,7 +317,7 @@ class Transport:
             return self._judged(reply)
         except RdctlError as fault:
             # A gateway that lost the one behind it, which may have had the request by then.
-            if reply.status in (502, 504):
+            if reply.status in GATEWAY:
                 raise self.fate_unknown(what, shows, fault) from fault
             raise
 

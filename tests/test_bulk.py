@@ -351,7 +351,10 @@ def test_what_ends_the_rest_of_a_run(code: Code) -> None:
         *(Code.UNREACHABLE, Code.UNAVAILABLE, Code.MODULE_MISSING, Code.TIMEOUT, Code.UNKNOWN),
     }
     assert ends_the_rest(RdctlError(code, "no")) is (code in silent)
-    assert not ends_the_rest(RdctlError(code, "no", http_status=503))
+    assert not ends_the_rest(RdctlError(code, "no", http_status=500))
+    assert not ends_the_rest(RdctlError(code, "no", http_status=503, remote_status=503))
+    for status in (502, 503, 504):  # of a gateway
+        assert ends_the_rest(RdctlError(code, "no", http_status=status)) is (code in silent)
 
 
 @pytest.mark.parametrize("code", [Code.UNREACHABLE, Code.TIMEOUT, Code.UNKNOWN])

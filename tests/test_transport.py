@@ -144,15 +144,15 @@ FAULTS: dict[str, tuple[Behaviour, Code, int | None, Code]] = {
     "407": (http_error(407), Code.DENIED, 1, Code.DENIED),
     "429": (http_error(429), Code.UNAVAILABLE, 3, Code.UNAVAILABLE),
     "429 as JSON": (json({"message": "slow"}, 429), Code.UNAVAILABLE, 3, Code.UNAVAILABLE),
-    "503 as a page": (http_error(503), Code.UNAVAILABLE, 3, Code.UNAVAILABLE),
     # The gateway may have passed the change on before it lost the server.
     "502 as a page": (http_error(502), Code.UNAVAILABLE, 3, Code.UNKNOWN),
+    "503 as a page": (http_error(503), Code.UNAVAILABLE, 3, Code.UNKNOWN),
     "504 as a page": (http_error(504), Code.UNAVAILABLE, 3, Code.UNKNOWN),
     "a reason of many lines": (
         faults.raw(b"HTTP/1.1 503 " + b"no " * 20_000 + b"\r\n\r\n"),
         Code.UNAVAILABLE,
         3,
-        Code.UNAVAILABLE,
+        Code.UNKNOWN,
     ),
 }
 

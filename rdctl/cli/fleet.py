@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.bulk import WAKE_SECONDS, Stopped, not_begun
+from rdctl.bulk import WAKE_SECONDS, Stopped, not_begun, start_thread
 from rdctl.cli.arguments import bulk_of, seconds_of
 from rdctl.config import Settings, resolve
 from rdctl.errors import Code, RdctlError, told
@@ -139,7 +139,11 @@ class _Run:
         self._rows: queue.Queue[tuple[str, Any]] = queue.Queue(MOST_WAITING if command.shows else 0)
 
     def start(self) -> None:
-        threading.Thread(target=self._run, daemon=True).start()
+        try:
+            start_thread(self._run)
+        except RdctlError as error:
+            self._rows.put(("error", error))
+            self._question.leave(self.context, error)
 
     def _run(self) -> None:
         failed: RdctlError | None = None

@@ -201,19 +201,19 @@ def _ended(error: KeyboardInterrupt | Ended, context: click.Context | None) -> R
     message = code.word + _done_before(context)
     hint = None
     if invocation is not None:
-        under_way, left, undone = (
-            ", ".join(_of_all(invocation, kind)) for kind in ("under_way", "left", "undone")
-        )
-        lost = ", ".join(_of_unknown_fate(invocation))
-        if under_way or lost:
-            message += f"; under way, its fate is not known: {under_way}" if under_way else ""
-            message += f"; its fate is not known: {lost}" if lost else ""
+        lost = _of_unknown_fate(invocation)
+        told_of = {
+            "under way, its fate is not known": _of_all(invocation, "under_way"),
+            "its fate is not known": lost,
+            "left behind, it could not be undone": _of_all(invocation, "left"),
+            "begun and undone": _of_all(invocation, "undone"),
+        }
+        for what, acts in told_of.items():
+            if acts:
+                message += f"; {what}: {', '.join(acts)}"
+        if lost or _of_all(invocation, "under_way"):
             hint = "Look what became of it before you do it again."
-        elif left:
-            message += f"; left behind, it could not be undone: {left}"
-        elif undone:
-            message += f"; begun and undone: {undone}"
-        elif not _of_all(invocation, "done"):
+        elif not any(told_of.values()) and not _of_all(invocation, "done"):
             message += "; nothing was changed"
     return RdctlError(code, message, hint=hint)
 

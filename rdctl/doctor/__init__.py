@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from rdctl.bulk import start_thread
 from rdctl.config import LOCAL
 from rdctl.doctor import oio, own, rapiddisk
 from rdctl.doctor.findings import (
@@ -63,7 +64,11 @@ class _Run:
             self._found = [Finding.skipped(check.only_deep, mend=asked)]
             self._done.set()
         else:
-            threading.Thread(target=self._work, name=check.name, daemon=True).start()
+            try:
+                start_thread(self._work)
+            except RdctlError as error:
+                self._found = [found_by(error)]
+                self._done.set()
 
     def _work(self) -> None:
         try:
@@ -78,9 +83,12 @@ class _Run:
     def findings(self) -> list[Finding]:
         found = self._found
         if not self._done.wait(max(0.0, self._end - time.monotonic())):
-            late = f"not looked at in time ({self._seconds:g} s)"
+            late = f"{_LATE} ({self._seconds:g} s)"
             found = [*found, Finding.warning(late, why="A longer --timeout may help.")]
         return [finding._replace(check=self._check.name) for finding in found]
+
+
+_LATE = "not looked at in time"
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:
@@ -88,7 +96,7 @@ def _once(findings: Iterable[Finding]) -> list[Finding]:
     seen: dict[str, str] = {}
     shown = []
     for finding in findings:
-        if finding.severity != OK:
+        if finding.severity != OK and not finding.message.startswith(_LATE):
             before = seen.setdefault(finding.message, finding.check)
             if before != finding.check:
                 message = f"not looked at, see {before}"
