@@ -128,9 +128,12 @@ _OURS = re.compile(r"\brdctl (?=(?:rapiddisk|oio|context show)\b)")
 
 
 class Config:
-    """The contexts of this user, over those of the machine."""
+    """The contexts of this user, over those of the machine. A file that is a pipe has so many
+    `seconds`: it is read before its own timeout is known."""
 
-    def __init__(self, environ: Mapping[str, str], root: str, home: str) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], root: str, home: str, seconds: float = 10.0
+    ) -> None:
         self.environ = environ
         folder = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
         self.path = environ.get("RDCTL_CONFIG") or os.path.join(folder, "rdctl", "config.toml")
@@ -140,7 +143,7 @@ class Config:
         # The machine's, and the user's own, whether they are there or not.
         self.files = (os.path.join(root, SYSTEM_FILE), self.path)
         for path in self.files:
-            self._read(path)
+            self._read(path, seconds)
         self.contexts[SANDBOX] = Context(
             SANDBOX,
             {
@@ -161,7 +164,7 @@ class Config:
         if name in self.contexts:
             return self.contexts[name]
         near = guess(name, self.contexts)
-        raise self._not_there(f"there is no context {defuse(name)!r}", name, near)
+        raise self._not_there(f"there is no context '{defuse(name)}'", name, near)
 
     def matching(self, pattern: str) -> list[str]:
         """The contexts that a pattern matches; `not-found` when it is none. The sandbox is no
@@ -170,15 +173,15 @@ class Config:
 
         matches = {name for name in self.contexts if fnmatchcase(name, pattern)} - {SANDBOX}
         if not matches:
-            raise self._not_there(f"no context matches {defuse(pattern)!r}", pattern)
+            raise self._not_there(f"no context matches '{defuse(pattern)}'", pattern)
         return sorted(matches, key=natural)
 
     def _not_there(self, message: str, name: str, near: str = "") -> RdctlError:
         hint = f"The contexts are: {', '.join(sorted(self.contexts))}.{near}"
         return RdctlError(Code.NOT_FOUND, message, hint=hint, target=name)
 
-    def _read(self, path: str) -> None:
-        text = read_file(path)
+    def _read(self, path: str, seconds: float) -> None:
+        text = read_file(path, seconds)
         if text is None:
             return
         data = parse(text, path)
@@ -187,14 +190,13 @@ class Config:
             self.contexts[name] = Context(name, values, path)
 
 
-# For a config that comes through a pipe; it is read before its own timeout is known.
-_READ_SECONDS = 10.0
+_MOST = 16 << 20  # bytes
 
 
-def read_file(path: str) -> str | None:
+def read_file(path: str, seconds: float) -> str | None:
     """The text of a config file, None when there is none. Raises `config`, `timeout`."""
     try:
-        return read_in_time(path, _READ_SECONDS).decode()
+        return read_in_time(path, seconds, _MOST).decode()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError as error:
@@ -258,7 +260,7 @@ def _bad_name(name: str, where: str | None = None) -> RdctlError:
         )
     return RdctlError(
         code,
-        f"{start}{defuse(name)!r} cannot be the name of a context",
+        f"{start}'{defuse(name)}' cannot be the name of a context",
         hint="Letters, digits, dots, dashes and underscores, 64 at most, begin with a letter"
         " or a digit.",
     )
@@ -307,7 +309,7 @@ def _checked(key: str, value: Any) -> Any:
     if key in _ENDPOINTS and not (key == "rapiddisk" and value == LOCAL):
         fault = unusable_url(value)
         if fault:
-            raise ValueError(f"{defuse(without_password(value))!r} is no endpoint: {fault}")
+            raise ValueError(f"'{defuse(without_password(value))}' is no endpoint: {fault}")
     if key == "http_proxy":
         # What stands before the @ may be a password, so the value is not shown.
         fault = unusable_url(re.sub(r"//[^/@]*@", "//", value))
@@ -376,7 +378,7 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
             if current not in config.contexts:
                 raise RdctlError(
                     Code.CONFIG,
-                    f"the current context {defuse(current)!r} does not exist",
+                    f"the current context '{defuse(current)}' does not exist",
                     hint=f"Use another: rdctl context use {' | '.join(sorted(config.contexts))}",
                 )
             context = config.contexts[current]
@@ -408,7 +410,7 @@ def several(config: Config, flags: Mapping[str, Any]) -> dict[str, bool] | None:
         else:
             found[config.context(word).name] = bool(flags.get("context"))
     if not found:
-        raise RdctlError(Code.USAGE, f"{defuse(named)!r} names no context")
+        raise RdctlError(Code.USAGE, f"'{defuse(named)}' names no context")
     if flags.get("local") or any(flags.get(name) for name in _ENDPOINTS.values()):
         raise RdctlError(
             Code.USAGE,
@@ -469,7 +471,7 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     if not equals or key not in KEYS:
         raise RdctlError(
             Code.USAGE,
-            f"{defuse(text)!r} is not KEY=VALUE with a key of a context",
+            f"'{defuse(text)}' is not KEY=VALUE with a key of a context",
             hint=f"The keys are: {', '.join(KEYS)}.{guess(key, KEYS)}",
         )
     if not value:

@@ -222,9 +222,9 @@ def write_file(path: str, text: str, *, what: str, home: str | None = None) -> E
     """A private file that is replaced as a whole or not at all. OSError at once where what has that
     name is no file: a dry run fails as well, and nothing is replaced.
 
-    A new one is 0600, and one that is replaced keeps its owner and its mode, as long as that keeps
-    others out. Below `home` a new one belongs to whom that does, also when root writes it. A file
-    that is mounted by itself, or in a folder that cannot be written to, is written in place.
+    A new one is 0600, and one that is replaced keeps its owner and its mode. Below `home` a new one
+    belongs to whom that does, also when root writes it. A file that is mounted by itself, or in a
+    folder that cannot be written to, is written in place.
     """
     _refuse_irregular(path)
 
@@ -426,21 +426,20 @@ class _Place:
                 os.close(folder)
 
     def _let_who_could(self, descriptor: int) -> None:
-        """Give a new file the owner and the mode of the one it replaces. A mode that lets all
-        others in is not kept, nor anything in a folder like /tmp, where they may have put it."""
+        """Give a new file the owner and the mode of the one it replaces. In a folder like /tmp
+        others may have put that there: nothing of it is kept."""
         if not self.holds_a_file or os.fstat(self.folder).st_mode & stat.S_IWOTH:
             return
         old = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
-        if old.st_mode & stat.S_IRWXO:
-            return
         new = os.fstat(descriptor)
         keeps_owner = os.geteuid() == 0 and self._theirs() is None
         try:
             if old.st_gid != new.st_gid or keeps_owner:
                 os.fchown(descriptor, old.st_uid if keeps_owner else -1, old.st_gid)
         except PermissionError:
-            return  # what that group may do is not for ours
-        os.fchmod(descriptor, stat.S_IMODE(old.st_mode) & 0o770)
+            os.fchmod(descriptor, old.st_mode & 0o707)  # what that group may do is not for ours
+            return
+        os.fchmod(descriptor, old.st_mode & 0o777)
         with suppress(OSError):  # without one, or on a file system that has none
             path = f"/proc/self/fd/{self.folder}/{self.name}"
             os.setxattr(descriptor, _ACL, os.getxattr(path, _ACL, follow_symlinks=False))
@@ -629,6 +628,10 @@ class Target(NamedTuple):
         below = os.path.join(*self.folders, self.name)
         plain = self.root == "." and not below.startswith("-")
         return below if plain else os.path.join(self.root, below)
+
+    def at(self, error: OSError) -> str:
+        """The path that the error is about: that of the file, or of its part."""
+        return self._replace(name=self.part).path if error.filename == self.part else self.path
 
 
 def make_file(

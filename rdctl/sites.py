@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.config import LOCAL, SANDBOX, Config, Settings
-from rdctl.effects import Effects, Syscalls
+from rdctl.effects import Effects, Syscalls, lend_file, refuse_planted
 from rdctl.errors import Code, RdctlError
 from rdctl.unread import Unread
 from rdctl.world import read_in_time
@@ -245,11 +245,10 @@ class Site:
         """In the sandbox no socket is ever opened."""
         if not self.settings.in_sandbox(endpoint):
             return None
-        from rdctl.effects import lend_file
         from rdctl.sandbox import RAPIDDISK_HOST, rapiddisk_app
         from rdctl.sandbox.adapter import WsgiAdapter
 
-        lend_file(self._sandbox_path, self.config.home)
+        ready_sandbox(self._sandbox_path, self.config.home)
         host = url.split("//", 1)[1]
         if host == RAPIDDISK_HOST:
             return WsgiAdapter(rapiddisk_app(self._sandbox_path, self._deadline.left))
@@ -271,15 +270,33 @@ def _nobody(host: str) -> WSGIApplication:
     return app
 
 
+def ready_sandbox(path: str, home: str) -> None:
+    """The sandbox's file is looked at before it is used: root makes it for the owner of the home
+    directory, and nobody follows the link of another user. Raises `denied`."""
+    try:
+        refuse_planted(path)
+    except OSError as error:
+        raise RdctlError(
+            Code.DENIED,
+            f"the sandbox {path} cannot be used: {error.strerror}",
+            hint="Name another file: RDCTL_SANDBOX=PATH",
+            target=path,
+        ) from error
+    lend_file(path, home)
+
+
 def sandbox_path(environ: Mapping[str, str], home: str) -> str:
     """The file that holds the sandbox's state."""
     folder = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
     return environ.get("RDCTL_SANDBOX") or os.path.join(folder, "rdctl", "sandbox.db")
 
 
+_MOST_TOKEN = 64 << 10  # bytes
+
+
 def _token(path: str, seconds: float | None) -> str:
     try:
-        token = read_in_time(path, seconds).decode().strip()
+        token = read_in_time(path, seconds, _MOST_TOKEN).decode().strip()
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable("token_file", path, error) from error
     if not token or not token.isascii() or not token.isprintable() or " " in token:

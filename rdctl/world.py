@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
 from rdctl.errors import Code, RdctlError
-from rdctl.units import escape, raw_bytes
+from rdctl.units import escape, human_size, raw_bytes
 
 if TYPE_CHECKING:
     from rdctl.effects import Syscalls
@@ -90,9 +90,9 @@ _BLOCK = 1 << 20
 
 
 def read_in_time(
-    path: str, seconds: float | None, most: int = -1, clock: Callable[[], float] = time.monotonic
+    path: str, seconds: float | None, most: int, clock: Callable[[], float] = time.monotonic
 ) -> bytes:
-    """A file, or its first `most` bytes. Of a pipe nobody may ever open the other end, so all of it
+    """A file of `most` bytes at most. Nobody may ever open the other end of a pipe, so all of it
     has to come within so many seconds. Raises OSError, `timeout`."""
     with open(path, "rb", buffering=0, opener=_unblocked) as file:
         return _read(file, path, seconds, most, clock)
@@ -104,28 +104,36 @@ def _read(
     try:
         descriptor = file.fileno()
     except (OSError, ValueError):
-        return bytes(file.read(most))  # no file of the system
+        return _bounded(file.read(most + 1), most)  # no file of the system
     import select
 
     waiting = select.poll()
     waiting.register(descriptor, select.POLLIN)
     end = None if seconds is None else clock() + seconds
     data = bytearray()
-    while most < 0 or len(data) < most:
-        left = None if end is None else max(0.0, end - clock())
-        if not waiting.poll(None if left is None else left * 1000):
+    while len(data) <= most:
+        left = None if end is None else end - clock()
+        if not waiting.poll(None if left is None else max(0.0, left * 1000)) or (
+            left is not None and left < 0
+        ):
             raise RdctlError(
                 Code.TIMEOUT,
                 f"{escape(name)} did not end in time",
                 hint="Is what writes to it still running? A longer --timeout may help.",
             )
         try:
-            block = os.read(descriptor, _BLOCK if most < 0 else min(_BLOCK, most - len(data)))
+            block = os.read(descriptor, _BLOCK)
         except BlockingIOError:
             continue  # another process was faster
         if not block:
             break
         data += block
+    return _bounded(data, most)
+
+
+def _bounded(data: bytes | bytearray, most: int) -> bytes:
+    if len(data) > most:
+        raise OSError(errno.EFBIG, f"it is larger than {human_size(most)}")
     return bytes(data)
 
 
@@ -198,9 +206,9 @@ class World:
                 self.stderr.write("\n")
         return answer.strip().lower() in (b"y", b"yes")
 
-    def read(self, source: str, seconds: float | None, most: int = -1) -> bytes:
-        """What the file `source` holds, `-` for standard input, or its first `most` bytes. All of
-        it has to come within so many seconds, but for a person, who takes time. Raises OSError,
+    def read(self, source: str, seconds: float | None, most: int) -> bytes:
+        """What the file `source` holds, `-` for standard input: `most` bytes at most. All of it has
+        to come within so many seconds, but for a person, who takes time. Raises OSError,
         `timeout`."""
         if source != "-":
             return read_in_time(source, seconds, most, self.clock)

@@ -209,7 +209,7 @@ def test_a_file_is_private_and_so_is_its_new_folder(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["config.toml"]
 
 
-def test_a_file_that_others_could_read_becomes_private(tmp_path: Path) -> None:
+def test_what_others_may_do_stays_as_it_was(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text("old")
     path.chmod(0o644)
@@ -218,7 +218,7 @@ def test_a_file_that_others_could_read_becomes_private(tmp_path: Path) -> None:
     part.write_text("half of something longer")
     part.chmod(0o644)
     written(path, "new")
-    assert (path.read_text(), mode(path)) == ("new", 0o600)
+    assert (path.read_text(), mode(path)) == ("new", 0o644)
 
 
 def test_a_symlink_stays_and_its_target_is_replaced(tmp_path: Path) -> None:

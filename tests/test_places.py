@@ -63,6 +63,19 @@ def test_a_planted_link_is_not_followed(rdctl: Program, shared: Path, below: str
     assert precious.read_text() == "precious"
 
 
+@as_root
+@pytest.mark.parametrize("words", ["rapiddisk list", "rapiddisk create 1M"])
+def test_a_sandbox_behind_a_planted_link_is_not_made(
+    rdctl: Program, shared: Path, words: str
+) -> None:
+    (shared.parent / "victim").mkdir()
+    plant(shared / "sandbox.db", shared.parent / "victim" / "db")
+    ran = rdctl("-c", "sandbox", *words.split(), env={"RDCTL_SANDBOX": str(shared / "sandbox.db")})
+    assert ran.code == 5
+    assert "a symbolic link of another user, which is not followed" in ran.err
+    assert list((shared.parent / "victim").iterdir()) == []
+
+
 def test_a_link_of_ones_own_is_followed_and_stays(tmp_path: Path) -> None:
     real = tmp_path / "dotfiles" / "config.toml"
     real.parent.mkdir()
@@ -143,6 +156,27 @@ def test_what_root_makes_in_another_home_belongs_to_its_owner(tmp_path: Path) ->
     assert {path.lstat().st_uid for path in made} == {OTHER}
 
 
+def test_a_folder_in_the_place_of_a_part_is_named(rdctl: Program, tmp_path: Path) -> None:
+    get = ("-c", "sandbox", "oio", "content", "get", "photos", "index.txt", "--to", f"{tmp_path}/a")
+    rdctl(*get)
+    (tmp_path / "a").unlink()
+    names: list[str] = []
+    real = os.link
+
+    def noted(part: str, *rest: Any, **more: Any) -> None:
+        names.append(part)
+        real(part, *rest, **more)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "link", noted)
+        rdctl(*get)
+    (tmp_path / "a").unlink()
+    (tmp_path / names[0]).mkdir()
+    ran = rdctl(*get)
+    assert ran.code != 0
+    assert f"{tmp_path / names[0]}: Is a directory" in ran.err
+
+
 @as_root
 def test_downloads_of_root_in_another_home_belong_to_its_owner(tmp_path: Path) -> None:
     home = tmp_path / "home"
@@ -218,22 +252,15 @@ def access(path: Path) -> tuple[int, int, int]:
 
 
 @as_root
-def test_a_file_keeps_its_owner_and_mode(tmp_path: Path) -> None:
-    path = tmp_path / "config.toml"
-    path.write_text("old")
-    path.chmod(0o640)
-    os.chown(path, OTHER, OTHER + 1)
-    write(path)
-    assert (access(path), path.read_text()) == ((OTHER, OTHER + 1, 0o640), "new\n")
-
-
-@pytest.mark.parametrize("mode", [0o644, 0o602], ids=oct)
-def test_a_mode_that_lets_all_others_in_is_not_kept(tmp_path: Path, mode: int) -> None:
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o644], ids=oct)
+def test_a_file_keeps_its_owner_and_mode(tmp_path: Path, mode: int) -> None:
+    """One that a whole group, or everybody, reads is still read by them."""
     path = tmp_path / "config.toml"
     path.write_text("old")
     path.chmod(mode)
+    os.chown(path, OTHER, OTHER + 1)
     write(path)
-    assert access(path)[2] == 0o600
+    assert (access(path), path.read_text()) == ((OTHER, OTHER + 1, mode), "new\n")
 
 
 @as_root

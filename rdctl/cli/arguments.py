@@ -147,12 +147,10 @@ class Bulk:
 
     def _read(self, world: World, source: str, seconds: float | None) -> list[str]:
         try:
-            data = world.read(source, seconds, MOST_NAMES + 1)
+            data = world.read(source, seconds, MOST_NAMES)
         except OSError as error:
             message = f"{self._where} cannot be read: {error.strerror}"
             raise RdctlError(Code.USAGE, message) from error
-        if len(data) > MOST_NAMES:
-            raise RdctlError(Code.USAGE, f"{self._where} holds more than a list of names")
         self._separator = b"\0" if b"\0" in data else b"\n"
         if self.ndjson:
             self._raw = data.split(self._separator)

@@ -186,7 +186,7 @@ _LOCK_SECONDS = 10.0
 def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) -> Report:
     """Change the user's file; nothing is written where nothing changes."""
     path = config.path
-    before = read_file(path) or ""
+    before = read_file(path, _LOCK_SECONDS) or ""
     after = edit(before, path)
     if after == before:
         return Report([Change(action, name, False, True)])

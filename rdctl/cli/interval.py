@@ -29,7 +29,7 @@ def interval(text: str) -> float:
     if not LEAST <= seconds <= MOST:
         raise RdctlError(
             Code.USAGE,
-            f"{WATCH}: {defuse(text)!r} is no number of seconds from {LEAST:g} to {MOST:g}",
+            f"{WATCH}: '{defuse(text)}' is no number of seconds from {LEAST:g} to {MOST:g}",
             hint=f"Every half a second is {WATCH}=0.5; {WATCH} alone is every {SECONDS:g} s.",
         )
     return seconds

@@ -259,7 +259,7 @@ def output_format(flags: dict[str, Any], world: World) -> str:
         if form not in FORMATS:
             raise RdctlError(
                 Code.CONFIG,
-                f"the variable RDCTL_OUTPUT: no format {defuse(form)!r}",
+                f"the variable RDCTL_OUTPUT: no format '{defuse(form)}'",
                 hint=f"The formats are: {', '.join(FORMATS)}.",
             )
     if flags.get("nul") and form != "name":
@@ -273,7 +273,7 @@ def use_color(flags: dict[str, Any], world: World, terminal: bool) -> bool:
     if said not in ("auto", "always", "never"):
         raise RdctlError(
             Code.CONFIG,
-            f"the variable RDCTL_COLOR: {defuse(said)!r} is not auto, always or never",
+            f"the variable RDCTL_COLOR: '{defuse(said)}' is not auto, always or never",
         )
     if said != "auto":
         return bool(said == "always")
@@ -289,7 +289,7 @@ def _variable(world: World, name: str, kind: type[int], default: int) -> int:
     if not text:
         return default
     if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
-        raise RdctlError(Code.CONFIG, f"the variable {name} is not a number: {defuse(text)!r}")
+        raise RdctlError(Code.CONFIG, f"the variable {name} is not a number: '{defuse(text)}'")
     return kind(text)
 
 

@@ -9,8 +9,10 @@ import click
 from rdctl.cli.arguments import seconds_of
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
-from rdctl.effects import Effect, lend_file
+from rdctl.effects import Effect
+from rdctl.errors import Ended, RdctlError
 from rdctl.result import Change, Item, Report, Text
+from rdctl.sites import ready_sandbox
 
 if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation
@@ -76,7 +78,7 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
     ports = {RAPIDDISK_HOST: rapiddisk_port, OIO_HOST: oio_port}
     # Where the services listen that the proxy knows by other addresses.
     real: dict[str, str] = {}
-    lend_file(on.sandbox_path, on.world.home())
+    ready_sandbox(on.sandbox_path, on.world.home())
     served = apps(on.sandbox_path, real)
     listeners = [(app, host, ports.get(name, 0)) for name, app in served.items()]
 
@@ -88,7 +90,10 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
                 real[name] = url.split("//", 1)[1]
         on.notice("Ctrl-C stops.")
 
-    serve_apps(listeners, ready)
+    try:
+        serve_apps(listeners, ready)
+    except Ended as ended:  # what its clients changed is not ours to tell
+        raise RdctlError(ended.code, ended.code.word) from ended
     return Text("")
 
 
@@ -101,7 +106,7 @@ def reset(on: Invocation) -> Report:
 
     loss = f"the sandbox in {on.sandbox_path} goes back to how it began"
     on.effects.consent([loss])
-    lend_file(on.sandbox_path, on.world.home())
+    ready_sandbox(on.sandbox_path, on.world.home())
     seconds = seconds_of(click.get_current_context())
     store = Store(on.sandbox_path, lambda: seconds)
     act = Effect("reset the sandbox", f"reset {on.sandbox_path}", store.reset, loss)

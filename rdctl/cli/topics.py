@@ -486,7 +486,7 @@ def _no_topic(word: str) -> NoReturn:
         hint = close.lstrip()
     else:
         hint = f"The topics are: {', '.join(TOPICS)}."
-    raise RdctlError(Code.USAGE, f"there is no help topic {defuse(word)!r}", hint=hint)
+    raise RdctlError(Code.USAGE, f"there is no help topic '{defuse(word)}'", hint=hint)
 
 
 @verb("help", on_site=False, examples=["rdctl help", "rdctl help exit-codes", "rdctl help output"])

@@ -226,7 +226,7 @@ def _refuse(losses: Sequence[str]) -> NoReturn:
 def answer(request: Request, world: World, started: float) -> list[Name]:
     """The names, from the cache, or from whoever knows them; empty when they cannot be had in
     time, which is kept as well."""
-    config = Config(world.environ, world.root, world.home())
+    config = Config(world.environ, world.root, world.home(), LEAST)
     if request.kind in ("context", "contexts"):
         return _contexts(config)
     site = _site(request, config, world)

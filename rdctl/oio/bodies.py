@@ -39,7 +39,7 @@ def field(name: str, value: Any) -> str:
     if not text or not text.isascii() or not text.isprintable():
         raise RdctlError(
             Code.USAGE,
-            f"{name}: {defuse(text)!r} cannot be sent as a header",
+            f"{name}: '{defuse(text)}' cannot be sent as a header",
             hint="Only printable ASCII can, and not nothing.",
         )
     return text

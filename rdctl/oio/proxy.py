@@ -387,7 +387,7 @@ class Proxy:
         start = defuse(reply.text[:60]).strip() or "nothing"
         return RdctlError(
             Code.BAD_REPLY,
-            f"{url or self._transport.url} does not answer as {kind} does: {start!r}",
+            f"{url or self._transport.url} does not answer as {kind} does: '{start}'",
             hint=None if url else "Is this the port of the oio-proxy (6002 or 6000)?",
             http_status=reply.status,
             request_id=self._request_id,

@@ -334,13 +334,14 @@ def _queried(data: Any, view: View, out: Stream) -> None:
 
     try:
         value = _compile(view.query or "").search(data)
-        # Only what the expression itself brings in may be none of JSON.
-        if re.search("[&`]", view.query or ""):
-            _check_result(value)
+        _check_result(value)
     except jmespath.exceptions.JMESPathError as error:
         raise RdctlError(Code.USAGE, f"--query: {_first_line(error)}") from error
     except RecursionError as error:
         raise RdctlError(Code.USAGE, "--query: nested too deep") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # The library does not check all that it computes with.
+        raise RdctlError(Code.USAGE, f"--query: cannot be evaluated: {error}") from error
     if view.format in ("json", "yaml"):
         _write_document(value, view, out)
         return

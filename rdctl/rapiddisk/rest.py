@@ -341,7 +341,7 @@ class Rest(LocalOnly):
             body = self._object(reply)
             verdict = _verdict(body)
             if verdict not in ("Failed", "Unsupported"):
-                raise self._strange(f"its verdict is {defuse(str(verdict)[:60])!r}", reply)
+                raise self._strange(f"its verdict is '{defuse(str(verdict)[:60])}'", reply)
         except RdctlError as strange:
             # HTTP's own No is one; what else cannot be read may have been a Yes.
             if no:
@@ -356,7 +356,7 @@ class Rest(LocalOnly):
             raise self._strange(str(error), reply) from None
         except ValueError:
             start = defuse(reply.text[:60]).strip() or "nothing"
-            raise self._strange(f"no JSON but {start!r}", reply) from None
+            raise self._strange(f"no JSON but '{start}'", reply) from None
         if not isinstance(body, dict):
             raise self._strange("JSON, but no object", reply)
         return body

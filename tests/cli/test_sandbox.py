@@ -179,8 +179,8 @@ def served(process: Rdctl) -> Iterator[Callable[..., Served]]:
     ("number", "code", "message"),
     [
         (signal.SIGINT, 0, b""),
-        (signal.SIGTERM, 143, b"rdctl: terminated; nothing was changed\n"),
-        (signal.SIGHUP, 129, b"rdctl: hang-up; nothing was changed\n"),
+        (signal.SIGTERM, 143, b"rdctl: terminated\n"),
+        (signal.SIGHUP, 129, b"rdctl: hang-up\n"),
     ],
 )
 def test_serve(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shlex
 import threading
 from collections.abc import Callable, Iterator
@@ -247,6 +248,59 @@ def test_an_nqn_in_a_hint_is_quoted(local: Callable[..., Ran], kernel: FakeKerne
     words = shlex.split(ran.json["error"]["hint"].partition("Free it first: ")[2])
     unexport = ["rdctl", "--local", "rapiddisk", "nvmet", "unexport"]
     assert words == [*unexport, "--nqn", nqn, "--port", "1"]
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["to_number('nan')", "[].to_number('1e999')", "[::0]", "[?size < 'x']", "[0].size < 'x'"],
+)
+@pytest.mark.parametrize("output", ["json", "table", "ndjson"])
+def test_a_query_that_has_no_value(rdctl: Program, query: str, output: str) -> None:
+    ran = rdctl("-c", "sandbox", "rapiddisk", "list", "-o", output, "--query", query)
+    assert "fault in rdctl" not in ran.err
+    assert not re.search("NaN|(nan|[Ii]nf[a-z]*)(?! is not JSON)", ran.out)
+    assert ran.code in (0, Exit.USAGE)
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["doctor", "-c a,b rapiddisk list", "-c a,b rapiddisk lock rd0 --yes"],
+)
+def test_no_thread_can_be_started(
+    rdctl: Program, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    def refuse(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with Daemon("9.2.0", volumes={"rd0": Volume(64)}) as daemon:
+        rdctl.config.write_text(
+            "".join(f'[contexts.{name}]\nrapiddisk = "{daemon.url}"\n' for name in "ab")
+        )
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        try:
+            ran = rdctl(*words.split(), "--json")
+        finally:
+            monkeypatch.undo()
+    assert "fault in rdctl" not in ran.err
+    assert ran.json
+    if "a," in words or words == "doctor":
+        assert ran.code == 1
+        assert "the limit of processes is reached" in ran.out
+        assert daemon.changes == []
+
+
+def test_a_file_without_end(rdctl: Program, tmp_path: Path) -> None:
+    os.symlink("/dev/zero", tmp_path / "zero")
+    rdctl.config.write_text(
+        f'[contexts.lab]\nrapiddisk = "http://127.0.0.1:9"\ntoken_file = "{tmp_path}/zero"\n'
+    )
+    ran = rdctl("-c", "lab", "rapiddisk", "list")
+    assert (ran.code, "zero cannot be read: it is larger than 64.0 KiB" in ran.err) == (2, True)
+    ran = rdctl("context", "list", env={"RDCTL_CONFIG": str(tmp_path / "zero")})
+    assert (ran.code, "zero cannot be read: it is larger than 16.0 MiB" in ran.err) == (2, True)
+    put = ("-c", "sandbox", "oio", "api", "PUT", "x", "--body", str(tmp_path / "zero"))
+    ran = rdctl(*put, "--yes")
+    assert (ran.code, "zero cannot be read: it is larger than 256.0 MiB" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize("query", ["9" * 5000, "[" + "9" * 5000 + "]", "[0:" + "9" * 5000 + "]"])

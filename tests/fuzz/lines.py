@@ -162,13 +162,28 @@ def value_of(rng: random.Random, param: click.Parameter, plausible: float) -> st
     return rng.choice(PLAUSIBLE.get(word, WORDS))
 
 
+QUERIES = (
+    "items[0]",
+    "[*].name",
+    "length(@)",
+    "[",
+    "a[::2]",
+    "[::0]",
+    "@",
+    "to_number('nan')",
+    "[].to_number('1e999')",
+    "[?size < 'x']",
+    "sum([].device)",
+)
+
+
 def option_of(rng: random.Random) -> list[str]:
     option = rng.choice([option for option in GLOBALS if option.name != "oio_url"])
     words = [rng.choice(option.spellings)]
     if isinstance(option.value, tuple):
         words.append(rng.choice(option.value))
     elif option.name == "query":
-        words.append(rng.choice(("items[0]", "[*].name", "length(@)", "[", "a[::2]", "@")))
+        words.append(rng.choice(QUERIES))
     elif option.value is not None:
         words.append(rng.choice(WORDS))
     return words

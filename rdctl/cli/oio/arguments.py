@@ -212,11 +212,11 @@ def pairs(texts: tuple[str, ...] | list[str]) -> dict[str, str]:
         if not equals or not key:
             raise RdctlError(
                 Code.USAGE,
-                f"{defuse(text)!r} is not KEY=VALUE",
+                f"'{defuse(text)}' is not KEY=VALUE",
                 hint="An empty value is written KEY=",
             )
         if key in found:
-            raise RdctlError(Code.USAGE, f"the key {defuse(key)!r} stands twice")
+            raise RdctlError(Code.USAGE, f"the key '{defuse(key)}' stands twice")
         found[key] = value
     return found
 
@@ -272,11 +272,14 @@ def _no_number(constant: str) -> None:
     raise ValueError(f"{constant} is no JSON")
 
 
+MOST_BODY = 256 << 20  # bytes, as the most of a reply
+
+
 def read_bytes(context: click.Context, path: str) -> bytes:
     """A file's content, that of standard input for `-`."""
     world: World = context.obj
     try:
-        return world.read(path, seconds_of(context))
+        return world.read(path, seconds_of(context), MOST_BODY)
     except OSError as error:
         raise RdctlError(
             Code.USAGE, f"{path} cannot be read: {error.strerror}", target=path

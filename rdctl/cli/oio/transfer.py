@@ -154,7 +154,7 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
     if not sound:
         raise RdctlError(
             Code.USAGE,
-            f"--range: {defuse(value)!r} is no range of bytes",
+            f"--range: '{defuse(value)}' is no range of bytes",
             hint="A range is 0-99 (the first hundred), 100- (from there on) or -50 (the last).",
         )
     return Bytes(first, last)

@@ -3,6 +3,7 @@ another attempt. The bytes themselves come in `rdctl.oio.objects`."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -228,7 +229,7 @@ class Downloads(Transfers):
         try:
             self._effects.do(act, None)
         except OSError as error:
-            raise file_fault(error, target.path) from error
+            raise file_fault(error, target.at(error)) from error
         except Stopped:
             ended = RdctlError(Code.INTERRUPTED, "interrupted", target=place.name)
             return Failure("get", self._to_be_resumed(ended, filling, place, target, wanted))
@@ -261,6 +262,9 @@ class Downloads(Transfers):
 
     def _free(self, target: Target, taken: bool) -> None:
         """Raise where no file may be made."""
+        if any(len(os.fsencode(name)) > _NAME_MAX for name in (*target.folders, target.name)):
+            error = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+            raise file_fault(error, target.path)
         try:
             status = os.lstat(target.path)
         except OSError:
@@ -444,6 +448,7 @@ def _digest(size: int) -> Any:
 # --- names ----------------------------------------------------------------------------------------
 
 _PART = ".part"
+_NAME_MAX = 255  # bytes, in any file system of Linux
 # Bytes of a name that its part has too: with the rest it must not be longer than a name may be.
 _STEM = 200
 
@@ -481,7 +486,7 @@ def _parts(where: Where, name: str) -> tuple[str, ...]:
     parts = tuple(part for part in relative.split("/") if part)
     for part in parts:
         if part in (".", "..") or "\0" in part:
-            kind = "a NUL" if "\0" in part else f"the part {escape(part)!r}"
+            kind = "a NUL" if "\0" in part else f"the part '{escape(part)}'"
             raise RdctlError(
                 Code.USAGE,
                 f"{escape(name)}: its name has {kind}, and so is no path below a folder",

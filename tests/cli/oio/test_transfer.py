@@ -1008,6 +1008,19 @@ def test_a_range_that_is_not_there(near: Callable[..., Client], wanted: str) -> 
 # Files -------------------------------------------------------------------------------------------
 
 
+def test_a_name_that_is_too_long_is_refused_before_a_byte_comes(
+    near: Callable[..., Client],
+) -> None:
+    client = near()
+    client.file("a", b"x")
+    name = "n" * 300
+    client.ok("put", "docs", "a", "--path", name)
+    ran = client("get", "docs", name, "--to", "new/")
+    assert (ran.code, "File name too long" in ran.err) == (1, True)
+    assert client.sds.asked("GET") == []
+    assert not (client.folder / "new").exists()
+
+
 def test_a_file_that_exists_is_not_touched(near: Callable[..., Client]) -> None:
     client = near()
     client.sds.put("a", b"new")
