@@ -37,7 +37,7 @@ def start() -> None:
     # Starting makes only what stays; `cli.command` turns it on again before the work.
     gc.disable()
     try:
-        from rdctl.world import real
+        from rdctl.core.environment import real
 
         if sys.argv[1:2] == ["__complete"]:
             from rdctl.completion.names import main as complete

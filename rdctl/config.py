@@ -8,9 +8,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rdctl.errors import Code, RdctlError
-from rdctl.units import defuse, guess, natural, quoted, without_password
-from rdctl.world import read_in_time
+from rdctl.core.environment import read_in_time
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse, guess, natural, quoted, without_password
 
 SANDBOX = "sandbox"
 LOCAL = "local"

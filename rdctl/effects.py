@@ -19,8 +19,8 @@ from functools import cached_property
 from types import FrameType
 from typing import IO, TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from rdctl.errors import Code, RdctlError
-from rdctl.units import quoted, raw_bytes
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import quoted, raw_bytes
 
 if TYPE_CHECKING:
     import ctypes

@@ -10,22 +10,22 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.config import LOCAL, SANDBOX, Config, Settings
+from rdctl.core.environment import World, read_in_time
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.unread import Unread
 from rdctl.effects import Effects, Syscalls, lend_file, refuse_planted
-from rdctl.errors import Code, RdctlError
-from rdctl.unread import Unread
-from rdctl.world import read_in_time
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
     import requests.adapters
 
-    from rdctl.bulk import Workers
-    from rdctl.deadline import Deadline
+    from rdctl.net.deadline import Deadline
+    from rdctl.net.transport import Access, Transport
     from rdctl.oio.operations import OpenIO
     from rdctl.rapiddisk.backend import Backend
     from rdctl.rapiddisk.operations import RapidDisk
-    from rdctl.transport import Access, Transport
+    from rdctl.workers import Workers
 
 
 class Limits(NamedTuple):
@@ -40,6 +40,10 @@ class Machine(NamedTuple):
 
     root: str
     calls: Syscalls
+
+    @classmethod
+    def of(cls, world: World) -> Machine:
+        return cls(world.root, world.calls or Syscalls())
 
 
 class Site:
@@ -210,7 +214,7 @@ class Site:
 
     def _transport(self, url: str, endpoint: str, **options: Any) -> Transport:
         """A transport to that endpoint, or to a service behind it."""
-        from rdctl.transport import Transport
+        from rdctl.net.transport import Transport
 
         return Transport(
             url,
@@ -225,12 +229,12 @@ class Site:
     @cached_property
     def _deadline(self) -> Deadline:
         """One for the whole command, whichever servers it talks to."""
-        from rdctl.deadline import Deadline
+        from rdctl.net.deadline import Deadline
 
         return Deadline(self._limits.seconds, self._clock)
 
     def _access(self, endpoint: str) -> Access:
-        from rdctl.transport import Access
+        from rdctl.net.transport import Access
 
         path = self.settings.credential("token_file", endpoint)
         return Access(

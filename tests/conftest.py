@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from rdctl.cli.run import run
+from rdctl.core.environment import Messages, Stream, World
 from rdctl.effects import Syscalls
-from rdctl.world import Messages, Stream, World
 from tests.fakes.kernel import FakeKernel
 
 # Who runs the tests in the background may have these ignored, which programs under test inherit.

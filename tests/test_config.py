@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdctl.config import KEYS, Config, Settings, edited, parse, resolve, unusable_url, without
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 from tests.conftest import Program, Ran
 
 LAB = """\

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from rdctl.core.errors import Code, RdctlError
 from rdctl.effects import Effect, Effects, write_file
-from rdctl.errors import Code, RdctlError
 
 
 class Door:

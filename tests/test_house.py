@@ -49,15 +49,15 @@ FLOORS = (
     {"cli", "completion"},
     {"sites", "doctor"},
     {"rapiddisk", "oio"},
-    {"transport", "deadline", "bulk", "output", "config"},
-    {"effects", "world", "result"},
-    {"errors", "units", "lean", "unread"},
+    {"net", "workers", "output", "config"},
+    {"effects"},
+    {"core"},
     {"rdctl"},  # the package itself, with its version
 )
 FLOOR = {unit: number for number, floor in enumerate(FLOORS) for unit in floor}
 STRANGERS = {"rapiddisk", "oio"}
 # The sandbox stands beside the house.
-SANDBOX_IMPORTS = {"errors"}
+SANDBOX_IMPORTS = {"rdctl.core.errors"}
 SANDBOX_IMPORTERS = ("rdctl.sites", "rdctl.cli.sandbox")
 
 
@@ -102,7 +102,7 @@ def floor_fault(importer: str, name: str) -> str | None:
     if unit == other:
         return None
     if unit == "sandbox":
-        return None if other in SANDBOX_IMPORTS else f"the sandbox must not know {name}"
+        return None if name in SANDBOX_IMPORTS else f"the sandbox must not know {name}"
     if other == "sandbox":
         return None if importer in SANDBOX_IMPORTERS else f"{importer} must not know the sandbox"
     if {unit, other} == STRANGERS:
@@ -141,7 +141,10 @@ def test_imports_run_only_downwards(house: list[Source]) -> None:
 
 
 FLOOR_SAMPLES = {
-    "upwards": ({"rdctl/errors.py": "import rdctl.world"}, "rdctl/errors.py:1: "),
+    "upwards": (
+        {"rdctl/core/errors.py": "import rdctl.config"},
+        "rdctl/core/errors.py:1: ",
+    ),
     "in a function": (
         {"rdctl/config.py": "def f():\n    from rdctl import cli", "rdctl/cli/__init__.py": ""},
         "rdctl/config.py:2: rdctl.config must not import rdctl.cli",
@@ -155,19 +158,22 @@ FLOOR_SAMPLES = {
         "must not import rdctl.cli",
     ),
     "by name": (
-        {"rdctl/units.py": "from importlib import import_module\nimport_module('rdctl.cli')"},
-        "rdctl/units.py:2: ",
+        {"rdctl/core/units.py": "from importlib import import_module\nimport_module('rdctl.cli')"},
+        "rdctl/core/units.py:2: ",
     ),
     "not typing": (
-        {"rdctl/units.py": "if TYPE_CHECKING:\n    import rdctl.cli\nelse:\n    import rdctl.oio"},
-        "rdctl/units.py:4: rdctl.units must not import rdctl.oio",
+        {"rdctl/core/a.py": "if TYPE_CHECKING:\n    import rdctl.cli\nelse:\n    import rdctl.oio"},
+        "rdctl/core/a.py:4: rdctl.core.a must not import rdctl.oio",
     ),
     "strangers": ({"rdctl/oio/a.py": "import rdctl.rapiddisk.rest"}, "must not know each other"),
-    "sandbox out": ({"rdctl/sandbox/a.py": "import rdctl.units"}, "must not know rdctl.units"),
+    "sandbox out": (
+        {"rdctl/sandbox/a.py": "import rdctl.core.units"},
+        "must not know rdctl.core.units",
+    ),
     "sandbox in": ({"rdctl/cli/oio.py": "import rdctl.sandbox"}, "must not know the sandbox"),
     "homeless": ({"rdctl/extra/a.py": ""}, "rdctl/extra/a.py: extra is not in FLOORS"),
     "circle": (
-        {"rdctl/effects.py": "import rdctl.world", "rdctl/world.py": "import rdctl.effects"},
+        {"rdctl/net/a.py": "import rdctl.config", "rdctl/config.py": "import rdctl.net.a"},
         "in a circle: ",
     ),
 }
@@ -184,11 +190,11 @@ def test_right_imports_pass() -> None:
         "rdctl/__init__.py": "",
         "rdctl/__main__.py": "import rdctl.cli.run",
         "rdctl/cli/run.py": "from . import root\nfrom rdctl import __version__, sites",
-        "rdctl/cli/root.py": "from .run import x\nimport rdctl.errors, os, requests",
+        "rdctl/cli/root.py": "from .run import x\nimport rdctl.core.errors, os, requests",
         "rdctl/cli/sandbox.py": "from rdctl.sandbox import serve",
         "rdctl/sites.py": "import rdctl.sandbox.adapter, rdctl.oio, rdctl.rapiddisk",
-        "rdctl/sandbox/adapter.py": "import rdctl.errors\nfrom . import store",
-        "rdctl/units.py": "if TYPE_CHECKING:\n    from rdctl.cli import root",
+        "rdctl/sandbox/adapter.py": "import rdctl.core.errors\nfrom . import store",
+        "rdctl/core/units.py": "if TYPE_CHECKING:\n    from rdctl.cli import root",
     }
     assert floor_faults([Source.parse(path, text) for path, text in files.items()]) == []
 
@@ -201,7 +207,7 @@ EXEMPT = {
     "rdctl/__main__.py": {"processes"},  # itself, in UTF-8
     "rdctl/config.py": {"files"},  # rdctl's own configuration
     "rdctl/completion/names.py": {"files"},  # its cache of names
-    "rdctl/deadline.py": {"network"},  # the sockets below the session
+    "rdctl/net/deadline.py": {"network"},  # the sockets below the session
     "rdctl/sandbox/": {"files"},  # its database
 }
 
@@ -497,7 +503,7 @@ def test_exemptions_are_for_one_kind_of_change() -> None:
 
 # The streams -------------------------------------------------------------------------------------
 
-STREAM_HOLDERS = ("rdctl/world.py", "rdctl/__main__.py")
+STREAM_HOLDERS = ("rdctl/core/environment.py", "rdctl/__main__.py")
 STREAM_NAMES = re.compile(
     r"sys\.(__)?(stdin|stdout|stderr)(__)?"
     r"|click\.(echo|secho|echo_via_pager|prompt|confirm|progressbar|pause|clear|edit|launch)"
@@ -550,7 +556,7 @@ def test_only_world_holds_the_streams(house: list[Source]) -> None:
 def test_a_direct_stream_is_caught(text: str) -> None:
     (fault,) = stream_faults(Source.parse("rdctl/cli/run.py", text))
     assert fault.startswith("rdctl/cli/run.py:1: ")
-    assert stream_faults(Source.parse("rdctl/world.py", text)) == []
+    assert stream_faults(Source.parse("rdctl/core/environment.py", text)) == []
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rdctl.errors import Exit
+from rdctl.core.errors import Exit
 from rdctl.sandbox import rapiddisk_app
 from tests.conftest import Program
 from tests.sandbox.test_serve import serving

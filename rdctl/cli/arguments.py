@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from rdctl.cli.options import BULK, flags_of, parsed
-from rdctl.errors import Code, RdctlError
-from rdctl.units import defuse, escape, parse_mib, quoted, raw_bytes
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse, escape, parse_mib, quoted, raw_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
+    from rdctl.core.environment import World
+    from rdctl.core.results import Failure, Listing, Report
     from rdctl.effects import Effects
-    from rdctl.result import Failure, Listing, Report
     from rdctl.sites import Site
-    from rdctl.world import World
 
 # More than this from standard input is no list of names.
 MOST_NAMES = 64 << 20
@@ -63,7 +63,7 @@ def names(
 
 def _nothing(context: click.Context) -> Listing | Report:
     """What a verb returns that was given no names."""
-    from rdctl.result import Listing, Report
+    from rdctl.core.results import Listing, Report
 
     return Listing(()) if getattr(context.command, "shows", None) else Report(())
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 import click
 
 from rdctl.cli.command import verb
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Report, Text
+from rdctl.core.units import quoted
 from rdctl.effects import write_file
-from rdctl.errors import Code, RdctlError
-from rdctl.result import Change, Report, Text
-from rdctl.units import quoted
 
 if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation
-    from rdctl.world import World
+    from rdctl.core.environment import World
 
 
 @verb(

@@ -22,10 +22,10 @@ from rdctl.config import (
     resolve,
     without,
 )
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Listing, Report
+from rdctl.core.units import without_password
 from rdctl.effects import alone_with, write_file
-from rdctl.errors import Code, RdctlError
-from rdctl.result import Change, Listing, Report
-from rdctl.units import without_password
 
 if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rdctl.cli.command import verb
-from rdctl.errors import Exit
-from rdctl.result import Listing
+from rdctl.core.errors import Exit
+from rdctl.core.results import Listing
 
 if TYPE_CHECKING:
     from rdctl.sites import Site

@@ -9,16 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.bulk import WAKE_SECONDS, Stopped, not_begun, start_thread
 from rdctl.cli.arguments import bulk_of, seconds_of
 from rdctl.config import Settings, resolve
-from rdctl.errors import Code, RdctlError, told
-from rdctl.result import Change, Failure, InContext, Item, Listing, Report
+from rdctl.core.errors import Code, RdctlError, told
+from rdctl.core.results import Change, Failure, InContext, Item, Listing, Report
+from rdctl.workers import WAKE_SECONDS, Stopped, not_begun, start_thread
 
 if TYPE_CHECKING:
     from rdctl.cli.command import Command
     from rdctl.cli.invocation import Invocation
-    from rdctl.result import Result
+    from rdctl.core.results import Result
 
 # Rows of one context that wait for those of the contexts before it.
 MOST_WAITING = 2000

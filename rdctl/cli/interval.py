@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import click
 
 from rdctl.cli.options import flags_of, parsed
-from rdctl.errors import Code, RdctlError
-from rdctl.units import defuse
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,26 +12,26 @@ from rdctl.cli.arguments import Bulk, bulk_of
 from rdctl.cli.messages import show_error, show_failures
 from rdctl.cli.options import INVOCATION, flags_of
 from rdctl.config import Config, Settings, resolve, several
+from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints, told
+from rdctl.core.results import Change, Failure, Listing, Plan, Raw, Report
+from rdctl.core.units import defuse, quoted
+from rdctl.core.unread import Unread
 from rdctl.effects import Effects
-from rdctl.errors import Code, Ended, Exit, RdctlError, hints, told
 from rdctl.output import FORMATS
 from rdctl.output.columns import CHANGE, SCHEMAS, with_context
 from rdctl.output.render import View, check, render
-from rdctl.result import Change, Failure, Listing, Plan, Raw, Report
 from rdctl.sites import Limits, Machine, Site, sandbox_path
-from rdctl.units import defuse, quoted
-from rdctl.unread import Unread
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import click
 
-    from rdctl.bulk import Workers
     from rdctl.cli.command import Command
+    from rdctl.core.environment import World
+    from rdctl.core.results import Result
     from rdctl.output.columns import Schema
-    from rdctl.result import Result
-    from rdctl.world import World
+    from rdctl.workers import Workers
 
 # Losses that are told one by one: whoever is asked should be able to read them.
 MOST_LOSSES = 20
@@ -85,8 +85,8 @@ class Invocation:
     @cached_property
     def workers(self) -> Workers:
         """Those who do several things at a time, for whichever systems."""
-        from rdctl.bulk import PARALLEL, Workers
         from rdctl.cli.progress import Bar
+        from rdctl.workers import PARALLEL, Workers
 
         flags, world = self.flags, self.world
         silent = flags.get("quiet") or flags.get("trace") or "watch" in flags
@@ -105,7 +105,7 @@ class Invocation:
     def leave_out_progress(self) -> None:
         """Rows on a terminal tell how far it is, and would run through a bar."""
         if "workers" in self.__dict__:
-            from rdctl.bulk import Progress
+            from rdctl.workers import Progress
 
             self.end_progress()
             self.workers.progress = Progress()
@@ -156,7 +156,7 @@ class Invocation:
             workers=lambda: self.workers,
             config=self.config,
             sandbox_path=self.sandbox_path,
-            machine=Machine(self.world.root, self.world.calls),
+            machine=Machine.of(self.world),
             request_id=self.flags.get("request_id"),
             unread=self.unread,
         )

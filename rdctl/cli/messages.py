@@ -5,15 +5,15 @@ from __future__ import annotations
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rdctl.errors import Code
-from rdctl.units import defuse, escape
+from rdctl.core.errors import Code
+from rdctl.core.units import defuse, escape
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rdctl.errors import RdctlError
-    from rdctl.result import Failure
-    from rdctl.world import World
+    from rdctl.core.environment import World
+    from rdctl.core.errors import RdctlError
+    from rdctl.core.results import Failure
 
 
 def show_failures(world: World, failures: Sequence[Failure]) -> None:

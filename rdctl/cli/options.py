@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 # Where click's context keeps what was typed, the run of the verb, and names from standard input.
 _KEPT = "rdctl.flags"
 INVOCATION = "rdctl.invocation"
-BULK = "rdctl.bulk"
+BULK = "rdctl.workers"
 
 
 class Global(NamedTuple):

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from typing import IO, TYPE_CHECKING, cast
 
-from rdctl.bulk import Progress
+from rdctl.workers import Progress
 
 if TYPE_CHECKING:
     import rich.progress
 
-    from rdctl.world import World
+    from rdctl.core.environment import World
 
 # Work that is done sooner shows nothing.
 PATIENCE_SECONDS = 0.5

@@ -15,16 +15,16 @@ from rdctl.cli.lazy import NoSuchVerb
 from rdctl.cli.messages import show_error
 from rdctl.cli.options import BULK, INVOCATION
 from rdctl.cli.root import root
-from rdctl.errors import Code, Ended, Exit, RdctlError, hints, told
-from rdctl.units import guess
-from rdctl.world import OutputError
+from rdctl.core.environment import OutputError
+from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints, told
+from rdctl.core.units import guess
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from types import FrameType
 
     from rdctl.cli.invocation import Invocation
-    from rdctl.world import World
+    from rdctl.core.environment import World
 
 
 @contextmanager
@@ -220,7 +220,7 @@ def _ended(error: KeyboardInterrupt | Ended, context: click.Context | None) -> R
 
 def _of_unknown_fate(invocation: Invocation) -> list[str]:
     """The changes so far whose replies were lost."""
-    from rdctl.result import Failure
+    from rdctl.core.results import Failure
 
     outcomes = invocation.report.so_far if invocation.report else ()
     failures = [one for one in outcomes if isinstance(one, Failure) and one.fate == "unknown"]

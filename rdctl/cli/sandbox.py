@@ -9,9 +9,9 @@ import click
 from rdctl.cli.arguments import seconds_of
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
+from rdctl.core.errors import Ended, RdctlError
+from rdctl.core.results import Change, Item, Report, Text
 from rdctl.effects import Effect
-from rdctl.errors import Ended, RdctlError
-from rdctl.result import Change, Item, Report, Text
 from rdctl.sites import ready_sandbox
 
 if TYPE_CHECKING:

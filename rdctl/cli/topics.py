@@ -10,9 +10,9 @@ from click.formatting import wrap_text
 from rdctl.cli.command import verb
 from rdctl.config import KEYS, SYSTEM_FILE
 from rdctl.config import VARIABLES as SETTING_VARIABLES
-from rdctl.errors import Code, Exit, RdctlError
-from rdctl.result import Text
-from rdctl.units import defuse, guess
+from rdctl.core.errors import Code, Exit, RdctlError
+from rdctl.core.results import Text
+from rdctl.core.units import defuse, guess
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence

@@ -13,19 +13,19 @@ from typing import TYPE_CHECKING, Any
 from rdctl.cli.command import HERE
 from rdctl.cli.messages import show_failures
 from rdctl.config import LOCAL, resolve, several
+from rdctl.core.errors import Code, Exit, RdctlError
+from rdctl.core.results import Failure, Item, Listing
+from rdctl.core.units import defuse
 from rdctl.effects import signals_to
-from rdctl.errors import Code, Exit, RdctlError
 from rdctl.output import tables
 from rdctl.output.live import Live
 from rdctl.output.render import View, dumps, error_data, rows_of, stamped
-from rdctl.result import Failure, Item, Listing
-from rdctl.units import defuse
 
 if TYPE_CHECKING:
     from rdctl.cli.command import Command
     from rdctl.cli.invocation import Invocation
+    from rdctl.core.environment import World
     from rdctl.output.columns import Schema
-    from rdctl.world import World
 
 Ask = Callable[[], Any]
 

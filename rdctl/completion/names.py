@@ -16,16 +16,16 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
 from rdctl.config import LOCAL, Config, resolve, several
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import CONTROL, human_size
 from rdctl.effects import Effect, Effects
-from rdctl.errors import Code, RdctlError
 from rdctl.sites import Limits, Machine, Site, sandbox_path
-from rdctl.units import CONTROL, human_size
 
 if TYPE_CHECKING:
-    from rdctl.bulk import Workers
+    from rdctl.core.environment import World
+    from rdctl.core.results import Listing
     from rdctl.oio.model import Place
-    from rdctl.result import Listing
-    from rdctl.world import World
+    from rdctl.workers import Workers
 
 T = TypeVar("T")
 
@@ -296,12 +296,12 @@ def _site(request: Request, config: Config, world: World) -> Site:
         workers=_workers,
         config=config,
         sandbox_path=sandbox_path(world.environ, world.home()),
-        machine=Machine(world.root, world.calls),
+        machine=Machine.of(world),
     )
 
 
 def _workers() -> Workers:
-    from rdctl.bulk import Workers
+    from rdctl.workers import Workers
 
     return Workers(1)
 
@@ -477,11 +477,12 @@ def _addresses_here(world: World) -> Iterator[tuple[str, str]]:
     from rdctl.rapiddisk.kernel.addresses import address_of
     from rdctl.rapiddisk.kernel.sysfs import Sysfs
 
-    sysfs = Sysfs(world.root)
+    machine = Machine.of(world)
+    sysfs = Sysfs(machine.root)
     for interface in sysfs.names("sys/class/net"):
         address = None
         with suppress(OSError):
-            address = address_of(interface, sysfs, world.calls, _NoEffects(ask=_refuse))
+            address = address_of(interface, sysfs, machine.calls, _NoEffects(ask=_refuse))
         yield interface, address or ""
 
 

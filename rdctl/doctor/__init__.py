@@ -11,8 +11,8 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rdctl.bulk import start_thread
 from rdctl.config import LOCAL
+from rdctl.core.errors import RdctlError, told
 from rdctl.doctor import oio, own, rapiddisk
 from rdctl.doctor.findings import (
     ERROR,
@@ -24,7 +24,7 @@ from rdctl.doctor.findings import (
     found_by,
     rdctl_again,
 )
-from rdctl.errors import RdctlError, told
+from rdctl.workers import start_thread
 
 if TYPE_CHECKING:
     from rdctl.sites import Site
@@ -43,7 +43,7 @@ def examine(site: Site, deep: bool) -> list[Finding]:
     """The findings of all checks that apply, which run side by side, in the order of the list."""
     if any(site.settings.get(key) not in (None, LOCAL) for key in ("rapiddisk", "oio")):
         # Once, and not at the cost of whichever check comes first.
-        import_module("rdctl.transport")
+        import_module("rdctl.net.transport")
     checks = [*own.CHECKS, *rapiddisk.checks(site), *oio.checks(site)]
     runs = [_Run(check, site, deep) for check in checks]
     return _once(finding for run in runs for finding in run.findings())

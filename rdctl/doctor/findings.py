@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
     from rdctl.sites import Site

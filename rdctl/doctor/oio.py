@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape, quoted
 from rdctl.doctor.findings import (
     Check,
     Finding,
@@ -17,8 +19,6 @@ from rdctl.doctor.findings import (
     rdctl_again,
     unless_any,
 )
-from rdctl.errors import Code, RdctlError
-from rdctl.units import escape, quoted
 
 if TYPE_CHECKING:
     from rdctl.oio.model import Service

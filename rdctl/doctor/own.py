@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rdctl.config import CREDENTIALS, LOCAL, VARIABLES
+from rdctl.core.units import quoted
 from rdctl.doctor.findings import Check, Finding, numbers
-from rdctl.units import quoted
 
 if TYPE_CHECKING:
     from rdctl.sites import Site

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rdctl.config import LOCAL
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import human_size, operand, quoted
 from rdctl.doctor.findings import (
     ERROR,
     Check,
@@ -24,9 +26,7 @@ from rdctl.doctor.findings import (
     rdctl_again,
     unless_any,
 )
-from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.model import OLDER_DAEMON, misread
-from rdctl.units import human_size, operand, quoted
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.model import Cache, Target

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from rdctl.errors import Code, RdctlError
-from rdctl.units import defuse, raw_bytes
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse, raw_bytes
 
 Arguments = Mapping[str, Any]
 

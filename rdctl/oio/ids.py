@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
     from rdctl.oio.model import Container, Content, Place

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from rdctl.errors import Code, RdctlError
-from rdctl.units import escape, quoted
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape, quoted
 
 # Of the id of a container.
 CID_DIGITS = 64

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from rdctl.errors import RdctlError
-from rdctl.units import guess
+from rdctl.core.errors import RdctlError
+from rdctl.core.units import guess
 
 if TYPE_CHECKING:
     from rdctl.oio.model import Place

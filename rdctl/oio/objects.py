@@ -14,12 +14,12 @@ from contextlib import suppress
 from itertools import groupby
 from typing import Any, NamedTuple
 
-from rdctl.bulk import WAKE_SECONDS, Workers, start_thread
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
 from rdctl.oio.model import Content
 from rdctl.oio.rawx import Copy, Rawx, copy_of, md5_told
 from rdctl.oio.source import BLOCK
-from rdctl.units import escape
+from rdctl.workers import WAKE_SECONDS, Workers, start_thread
 
 # What is asked of a rawx at a time.
 PIECE = 2 << 20

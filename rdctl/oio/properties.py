@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape, parse_bytes, quoted
 from rdctl.oio.model import Place
-from rdctl.units import escape, parse_bytes, quoted
 
 # The verbs, as they are typed.
 CREATE, SET, DELETE = "create", "set-properties", "del-properties"

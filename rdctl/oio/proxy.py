@@ -7,8 +7,11 @@ from copy import copy
 from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
-from rdctl.deadline import Deadline
-from rdctl.errors import Code, RdctlError, hints
+from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.units import defuse, escape, raw_bytes
+from rdctl.core.unread import MISSHAPEN, Misread, Unread
+from rdctl.net.deadline import Deadline
+from rdctl.net.transport import Reply, TooMuch, Transport
 from rdctl.oio import replies
 from rdctl.oio.bodies import Sent, escaped, field
 from rdctl.oio.model import Account, AccountPage, Outcome, Page, Place
@@ -16,9 +19,6 @@ from rdctl.oio.near import near, near_place
 from rdctl.oio.refusals import Asked, leaves_open, refusal
 from rdctl.oio.replies import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
-from rdctl.transport import Reply, TooMuch, Transport
-from rdctl.units import defuse, escape, raw_bytes
-from rdctl.unread import MISSHAPEN, Misread, Unread
 
 NO_HANDLER = "No handler found"
 # What HTTP says at services that speak it themselves.

@@ -11,8 +11,8 @@ import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from rdctl.errors import Code, RdctlError
-from rdctl.transport import Blocks, Reply, Transport
+from rdctl.core.errors import Code, RdctlError
+from rdctl.net.transport import Blocks, Reply, Transport
 
 META = "x-oio-chunk-meta-"
 _KEEP_ALIVE = {"Connection": "keep-alive"}

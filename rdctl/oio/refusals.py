@@ -6,9 +6,9 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape, quoted, raw_bytes
 from rdctl.oio.model import Place
-from rdctl.units import escape, quoted, raw_bytes
 
 CODES: dict[int, Code] = {
     2: Code.UNAVAILABLE,

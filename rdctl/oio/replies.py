@@ -1,5 +1,5 @@
 """How replies of the oio-proxy are read, in every shape that the servers use. The ways in `routes`
-name these readers. A value that cannot be read is null, and noted (see `rdctl.unread`); a reply
+name these readers. A value that cannot be read is null, and noted (see `core.unread`); a reply
 that is none of its route raises one of `MISSHAPEN`, of which `proxy` makes a `bad-reply`."""
 
 from __future__ import annotations
@@ -10,6 +10,9 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 from urllib.parse import unquote_to_bytes
 
+from rdctl.core.units import raw_bytes
+from rdctl.core.unread import MISSHAPEN, Misread, needed, note, rows, spared
+from rdctl.net.transport import Reply
 from rdctl.oio.model import (
     UNREADABLE,
     Account,
@@ -28,9 +31,6 @@ from rdctl.oio.model import (
     Service,
 )
 from rdctl.oio.properties import is_system
-from rdctl.transport import Reply
-from rdctl.units import raw_bytes
-from rdctl.unread import MISSHAPEN, Misread, needed, note, rows, spared
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from rdctl.net.transport import Reply
 from rdctl.oio import bodies, replies
 from rdctl.oio.bodies import Arguments, Sent
-from rdctl.transport import Reply
 
 DIALECTS = ("4.2", "3.3", "reference")
 READ, CHANGE, DESTROY = "read", "change", "destroy"

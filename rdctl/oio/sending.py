@@ -14,10 +14,11 @@ from contextlib import nullcontext
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
-from rdctl.bulk import WAKE_SECONDS, Stopped, Workers, start_thread
-from rdctl.deadline import Deadline
+from rdctl.core.errors import Code, RdctlError, told
+from rdctl.core.units import escape, raw_bytes
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError, told
+from rdctl.net.deadline import Deadline
+from rdctl.net.transport import READ_SECONDS, Blocks
 from rdctl.oio.bodies import escaped
 from rdctl.oio.model import Content, Place
 from rdctl.oio.objects import (
@@ -32,8 +33,7 @@ from rdctl.oio.objects import (
 )
 from rdctl.oio.rawx import META, Copy, Held, Rawx
 from rdctl.oio.source import BLOCK, Source
-from rdctl.transport import READ_SECONDS, Blocks
-from rdctl.units import escape, raw_bytes
+from rdctl.workers import WAKE_SECONDS, Stopped, Workers, start_thread
 
 # Blocks that wait for a socket which is slower than the file.
 WAITING = 2

@@ -12,10 +12,10 @@ from contextlib import closing
 from typing import IO
 
 from rdctl import effects
-from rdctl.bulk import WAKE_SECONDS
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError
-from rdctl.units import escape
+from rdctl.workers import WAKE_SECONDS
 
 # What is read from a file, and given to a socket, at a time.
 BLOCK = 1 << 20

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rdctl.units import escape, human_size
+from rdctl.core.units import escape, human_size
 
 NOTHING = "-"
 

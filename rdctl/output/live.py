@@ -8,13 +8,13 @@ from collections.abc import Iterable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from rdctl.errors import Exit
+from rdctl.core.environment import Stream
+from rdctl.core.errors import Exit
+from rdctl.core.results import Item, Listing
+from rdctl.core.units import natural
 from rdctl.output import cells
 from rdctl.output.render import Row, View, rows_of, table_columns
 from rdctl.output.tables import LiveTable, write_item
-from rdctl.result import Item, Listing
-from rdctl.units import natural
-from rdctl.world import Stream
 
 if TYPE_CHECKING:
     from rdctl.output.columns import Schema

@@ -9,10 +9,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
-from rdctl.errors import Code, RdctlError, told
-from rdctl.output import cells
-from rdctl.output.columns import CHANGE, Column, Schema, check_key, known, select
-from rdctl.result import (
+from rdctl.core.environment import Stream
+from rdctl.core.errors import Code, RdctlError, told
+from rdctl.core.results import (
     Change,
     Data,
     Failure,
@@ -25,8 +24,9 @@ from rdctl.result import (
     Result,
     Text,
 )
-from rdctl.units import CONTROL, defuse_lines, escape, natural, raw_bytes
-from rdctl.world import Stream
+from rdctl.core.units import CONTROL, defuse_lines, escape, natural, raw_bytes
+from rdctl.output import cells
+from rdctl.output.columns import CHANGE, Column, Schema, check_key, known, select
 
 Row = dict[str, Any]
 

@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from rdctl.core.environment import Stream
 from rdctl.output import cells
-from rdctl.world import Stream
 
 if TYPE_CHECKING:
     from rdctl.output.columns import Column

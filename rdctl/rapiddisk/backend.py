@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 from rdctl.rapiddisk.model import (
     Cache,
     CacheCounters,

@@ -7,8 +7,10 @@ import re
 from collections.abc import Sequence
 from typing import TypeVar
 
+from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.units import escape, guess, operand, quoted
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError, hints
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.model import (
@@ -21,8 +23,6 @@ from rdctl.rapiddisk.model import (
     targets_of,
     volume_name,
 )
-from rdctl.result import Change, Failure, Listing, Report
-from rdctl.units import escape, guess, operand, quoted
 
 T = TypeVar("T")
 

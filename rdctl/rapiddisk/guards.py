@@ -11,10 +11,10 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import human_size, operand
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.model import Cache, Device, Inventory, Superblock, Survey, Target, User, Volume
-from rdctl.units import human_size, operand
 
 # What can be looked at, and go unseen.
 LOOKS = ("exports", "caches", "locks", "opens")

@@ -7,8 +7,8 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from rdctl.errors import Code, RdctlError
-from rdctl.units import escape
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
 
 POLICIES = ("write-through", "write-around", "writeback")
 DAEMON_PORT = 9118

@@ -8,8 +8,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.results import Change, Failure, Item, Listing, Report
+from rdctl.core.units import MIB, escape, guess, human_size, natural, operand, quoted
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError, hints
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides, blocks, is_over, untold
 from rdctl.rapiddisk.model import (
@@ -29,13 +31,11 @@ from rdctl.rapiddisk.model import (
     stats_row,
     volume_name,
 )
-from rdctl.result import Change, Failure, Item, Listing, Report
-from rdctl.units import MIB, escape, guess, human_size, natural, operand, quoted
 
 if TYPE_CHECKING:
-    from rdctl.bulk import Workers
     from rdctl.rapiddisk.exports import Exports
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
+    from rdctl.workers import Workers
 
 # Seconds after which a write-back cache writes a block back, where the kernel can do that.
 _MAX_AGE = 300
@@ -183,7 +183,7 @@ class RapidDisk:
         self, mib: int, count: int, number: int | None
     ) -> tuple[list[str | None], list[Failure]]:
         """What the backend says that it made, and why it is less than was wanted."""
-        from rdctl.bulk import Stopped
+        from rdctl.workers import Stopped
 
         workers = self._workers()
         claims: list[str | None] = []
@@ -862,7 +862,7 @@ class RapidDisk:
         self, action: str, devices: Sequence[str], act: Callable[[str], Change | None]
     ) -> Iterator[tuple[str, Change | Failure | None]]:
         """Each device with the outcome of its act, None where that is still to be seen."""
-        from rdctl.bulk import Stopped, ends_the_rest, not_begun, untried
+        from rdctl.workers import Stopped, ends_the_rest, not_begun, untried
 
         workers = self._workers()
         lost: RdctlError | None = None

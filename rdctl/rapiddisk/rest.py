@@ -13,7 +13,10 @@ from functools import partial
 from typing import Any
 from urllib.parse import quote
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse, escape, natural
+from rdctl.core.unread import MISSHAPEN, Unread, note, rows, spared
+from rdctl.net.transport import READ_SECONDS, Reply, TooMuch, Transport
 from rdctl.rapiddisk.backend import LocalOnly, here_only
 from rdctl.rapiddisk.model import (
     OLDER_DAEMON,
@@ -33,9 +36,6 @@ from rdctl.rapiddisk.model import (
     Writeback,
     misread,
 )
-from rdctl.transport import READ_SECONDS, Reply, TooMuch, Transport
-from rdctl.units import defuse, escape, natural
-from rdctl.unread import MISSHAPEN, Unread, note, rows, spared
 
 _SOURCE = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 # It was seen to attach `rd-1`, which no kernel does.

@@ -15,7 +15,7 @@ from contextlib import closing, contextmanager, suppress
 from importlib import import_module
 from typing import NamedTuple
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 
 # The simulated systems: modules beside this one, each with `SCHEMA: str` (a script of SQL) and
 # `seed(connection) -> None`.

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import rdctl
 from rdctl.cli.run import run
-from rdctl.world import Messages, Stream, World
+from rdctl.core.environment import Messages, Stream, World
 
 START = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 # With a sample every 0.1 s.

@@ -18,7 +18,7 @@ from rdctl.cli.command import Command
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.root import root
 from rdctl.completion.scripts import Node, label, parted, walk
-from rdctl.errors import Exit
+from rdctl.core.errors import Exit
 from tests.conftest import Program, Ran
 
 ROOT = Path(__file__).resolve().parent.parent.parent

@@ -17,8 +17,8 @@ import pytest
 from rdctl.__main__ import start
 from rdctl.cli import run as running
 from rdctl.cli.run import run, signals
-from rdctl.errors import Code, Ended, Exit, RdctlError, told
-from rdctl.world import Messages, Stream, World
+from rdctl.core.environment import Messages, Stream, World
+from rdctl.core.errors import Code, Ended, Exit, RdctlError, told
 from tests.cli.replies import inventory
 from tests.conftest import Program
 from tests.fakes.faults import FaultServer
@@ -281,7 +281,7 @@ def test_ctrl_c_before_anything_began(monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupted() -> World:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rdctl.world.real", interrupted)
+    monkeypatch.setattr("rdctl.core.environment.real", interrupted)
     monkeypatch.setattr("sys.argv", ["rdctl", "rapiddisk", "list"])
     try:
         with pytest.raises(SystemExit) as left:

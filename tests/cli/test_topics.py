@@ -13,7 +13,7 @@ from rdctl.cli import topics
 from rdctl.cli.topics import TOPICS, Lines, Section
 from rdctl.completion.scripts import walk
 from rdctl.config import KEYS
-from rdctl.errors import Code, Exit
+from rdctl.core.errors import Code, Exit
 from rdctl.output.columns import CHANGE, SCHEMAS
 from tests.conftest import Program
 

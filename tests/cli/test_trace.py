@@ -18,8 +18,8 @@ import pytest
 from requests.utils import requote_uri
 
 from rdctl.effects import Effects
+from rdctl.net.transport import Access, Transport
 from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
-from rdctl.transport import Access, Transport
 from tests.conftest import Program, Ran
 from tests.fakes import faults
 from tests.fakes.faults import FaultServer, Request

@@ -18,8 +18,8 @@ from rdctl.cli.command import HERE, Command
 from rdctl.cli.root import root
 from rdctl.cli.run import run
 from rdctl.completion.scripts import walk
-from rdctl.errors import Code, Ended
-from rdctl.world import Messages, Stream, World
+from rdctl.core.environment import Messages, Stream, World
+from rdctl.core.errors import Code, Ended
 from tests.cli import replies
 from tests.cli.processes import SECONDS, Rdctl, process, wait_until
 from tests.cli.terminal import Terminal

@@ -15,9 +15,9 @@ import pytest
 
 from rdctl.completion import names
 from rdctl.completion.names import Name
+from rdctl.core.environment import Messages, Stream, World
 from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
 from rdctl.sandbox.serve import serve
-from rdctl.world import Messages, Stream, World
 from tests.conftest import Program
 
 if TYPE_CHECKING:

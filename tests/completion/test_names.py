@@ -16,9 +16,9 @@ from hypothesis import strategies as st
 from rdctl.completion import names
 from rdctl.completion.names import Name
 from rdctl.config import Config
-from rdctl.errors import RdctlError
-from rdctl.result import Failure
-from rdctl.units import CONTROL
+from rdctl.core.errors import RdctlError
+from rdctl.core.results import Failure
+from rdctl.core.units import CONTROL
 from tests.completion.conftest import SANDBOX, Completion, Served
 from tests.fakes.faults import FaultServer, json
 from tests.fakes.kernel import FakeKernel

@@ -21,7 +21,7 @@ import time
 import traceback
 from typing import Any, NamedTuple
 
-from rdctl.errors import Exit
+from rdctl.core.errors import Exit
 from tests.conftest import Ran
 from tests.fuzz import fence
 from tests.fuzz.judge import faults

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from rdctl.errors import Exit
+from rdctl.core.errors import Exit
 from tests.conftest import Ran
 from tests.fuzz.lines import Line
 from tests.fuzz.place import Kept

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from rdctl.cli.run import run
+from rdctl.core.environment import Messages, Stream, World
 from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST
-from rdctl.world import Messages, Stream, World
 from tests.conftest import Ran
 from tests.fakes.kernel import MIB, PAGE, FakeKernel
 from tests.fuzz.lines import Line

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rdctl.cli.run import main, run
-from rdctl.world import Messages, Stream, World
+from rdctl.core.environment import Messages, Stream, World
 from tests.conftest import Ran
 from tests.kernel import machine
 from tests.kernel.log import Faults, Log

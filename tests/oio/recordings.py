@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl
 
+from rdctl.core.units import defuse
 from rdctl.oio.model import Place
-from rdctl.units import defuse
 
 WIRE = Path(__file__).parent.parent / "wire"
 _PLACE = {"acct": "account", "ref": "reference", "content": "content_id"}

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.unread import Unread
 from rdctl.oio import bodies
 from rdctl.oio.model import Place
 from rdctl.oio.routes import ROUTES
-from rdctl.unread import Unread
 from tests.fakes.faults import misshapen
 from tests.oio.recordings import Exchange, exchanges
 from tests.oio.test_routes import own_headers

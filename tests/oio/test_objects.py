@@ -11,15 +11,15 @@ from urllib.parse import unquote
 
 import pytest
 
-from rdctl.deadline import Deadline
+from rdctl.core.errors import Code, RdctlError
 from rdctl.effects import Effects, Part, Target, make_file
-from rdctl.errors import Code, RdctlError
+from rdctl.net.deadline import Deadline
+from rdctl.net.transport import Blocks, Transport
 from rdctl.oio.model import Content, Place
 from rdctl.oio.objects import Digest, copies_of, md5, positions
 from rdctl.oio.rawx import META, Held, Rawx, copy_of
 from rdctl.oio.sending import Owner, chunk_headers
 from rdctl.oio.source import Source
-from rdctl.transport import Blocks, Transport
 from tests.oio.recordings import WIRE
 from tests.oio.wire import Answer, Answering
 

@@ -13,12 +13,12 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 import pytest
 
 from rdctl.cli.run import run
-from rdctl.errors import Code, RdctlError
+from rdctl.core.environment import Messages, Stream, World
+from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.model import Place
 from rdctl.oio.proxy import Proxy
 from rdctl.sandbox import OIO_HOST, apps
 from rdctl.sandbox.adapter import WsgiAdapter
-from rdctl.world import Messages, Stream, World
 from tests.conftest import Program, Ran
 from tests.fakes import faults
 from tests.fakes.faults import Connection, FaultServer

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from rdctl.deadline import MOST_HEAD
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.net.deadline import MOST_HEAD
+from rdctl.net.transport import MOST_BODY
 from rdctl.oio.model import Place
 from rdctl.oio.proxy import Proxy
-from rdctl.transport import MOST_BODY
 from tests.conftest import Program, Ran
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, FaultServer
@@ -137,7 +137,7 @@ def test_a_person_and_a_script_are_told(ask: Callable[..., Ran], status: int, ex
 def test_a_reply_that_is_too_large_is_named(
     ask: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rdctl.transport.MOST_VALUES", 1 << 20)
+    monkeypatch.setattr("rdctl.net.transport.MOST_VALUES", 1 << 20)
     with FaultServer([faults.json({"objects": [[]] * 700_000})]) as server:
         ran = ask(server, "container", "list", "c", "--json")
     assert ran.code == 9

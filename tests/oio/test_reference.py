@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.model import Place
 from rdctl.oio.proxy import Proxy
 from rdctl.oio.routes import ROUTES

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rdctl.errors import RdctlError
+from rdctl.core.errors import RdctlError
 from rdctl.oio.model import Place
 from rdctl.oio.proxy import Proxy
 from rdctl.oio.routes import ROUTES

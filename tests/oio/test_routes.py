@@ -12,7 +12,7 @@ import click
 import pytest
 
 from rdctl.cli.root import root
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.model import Place
 from rdctl.oio.proxy import Proxy
 from rdctl.oio.routes import ROUTES, Route

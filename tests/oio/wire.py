@@ -10,11 +10,11 @@ from typing import Any, NamedTuple
 import requests.adapters
 import urllib3
 
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.unread import Unread
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError
+from rdctl.net.transport import Transport
 from rdctl.oio.proxy import Proxy
-from rdctl.transport import Transport
-from rdctl.unread import Unread
 
 NAMESPACE = "OPENIO"
 NS = f"/v3.0/{NAMESPACE}"

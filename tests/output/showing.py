@@ -9,10 +9,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+from rdctl.core.environment import Stream
+from rdctl.core.results import Item, Listing, Plan, Raw, Report, Text
 from rdctl.output.columns import SCHEMAS, Column, Schema
 from rdctl.output.render import View, check, render
-from rdctl.result import Item, Listing, Plan, Raw, Report, Text
-from rdctl.world import Stream
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     document["schema"]: document

@@ -9,10 +9,10 @@ import pytest
 import tabulate
 import yaml
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Failure, Item, Listing, Plan, Raw, Report, Text
 from rdctl.output.columns import SCHEMAS, with_context
 from rdctl.output.tables import LEAST_WIDTH
-from rdctl.result import Change, Failure, Item, Listing, Plan, Raw, Report, Text
 from tests.output.showing import (
     DETAIL,
     EXAMPLES,

@@ -12,9 +12,9 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Item, Listing, Plan, Report
 from rdctl.output.render import dumps, dumps_yaml, error_document
-from rdctl.result import Change, Item, Listing, Plan, Report
 from tests.output.showing import (
     DETAIL,
     EXAMPLES,

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from rdctl.errors import Code, RdctlError
-from rdctl.result import Change, Item, Listing, Report
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Item, Listing, Report
 from tests.output.showing import DETAIL, EXAMPLES, VOLUME, show, shown_before_error, volume
 
 ROWS = [volume("rd0"), volume("rd1", size=None, locked=True)]

@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from rdctl.errors import Code, Ended, RdctlError
+from rdctl.core.environment import Stream
+from rdctl.core.errors import Code, Ended, RdctlError
+from rdctl.core.results import Listing
 from rdctl.output import tables
 from rdctl.output.render import View, render
 from rdctl.output.tables import MOST_DRAWN
-from rdctl.result import Listing
-from rdctl.world import Stream
 from tests.output.showing import VOLUME, show, shown_before_error, volume
 
 LINE_FORMATS = ["table", "ndjson", "csv", "tsv", "name"]

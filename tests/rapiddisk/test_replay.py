@@ -12,12 +12,12 @@ from urllib.parse import quote
 
 import pytest
 
+from rdctl.core.errors import RdctlError
 from rdctl.effects import Effects
-from rdctl.errors import RdctlError
+from rdctl.net.transport import Transport
 from rdctl.output.render import as_data
 from rdctl.rapiddisk.model import Device, Writeback
 from rdctl.rapiddisk.rest import Rest
-from rdctl.transport import Transport
 from tests.fakes.faults import Connection, FaultServer
 
 WIRE = Path(__file__).parent.parent / "wire"

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse
+from rdctl.core.unread import Unread
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError
+from rdctl.net.transport import Transport
 from rdctl.rapiddisk.model import Status
 from rdctl.rapiddisk.rest import Rest
-from rdctl.transport import Transport
-from rdctl.units import defuse
-from rdctl.unread import Unread
 from tests.clock import Stopwatch
 from tests.conftest import Program, Ran
 from tests.fakes import faults

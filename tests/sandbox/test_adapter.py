@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 from rdctl.sandbox import RAPIDDISK_HOST, apps
 from rdctl.sandbox.adapter import WsgiAdapter
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 import pytest
 import requests
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 from rdctl.sandbox.rapiddisk import RapidDiskd
 from rdctl.sandbox.serve import _Handler, serve
 from rdctl.sandbox.store import Store

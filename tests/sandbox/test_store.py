@@ -16,7 +16,7 @@ from threading import Thread
 
 import pytest
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 from rdctl.sandbox.store import VERSION, Store
 from tests.cli.processes import Rdctl
 

@@ -10,7 +10,7 @@ from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
-    from rdctl.result import Item, Listing
+    from rdctl.core.results import Item, Listing
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.oio.account:"

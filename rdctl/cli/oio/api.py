@@ -9,11 +9,11 @@ import click
 
 from rdctl.cli.command import verb
 from rdctl.cli.oio.arguments import pairs_option, read_bytes
-from rdctl.errors import Code, RdctlError
-from rdctl.units import escape
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
 
 if TYPE_CHECKING:
-    from rdctl.result import Raw
+    from rdctl.core.results import Raw
     from rdctl.sites import Site
 
 _HEADER = re.compile(r"[A-Za-z0-9-]+")

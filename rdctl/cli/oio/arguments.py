@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl.cli.arguments import bulk_options, expanded, seconds_of
-from rdctl.errors import Code, RdctlError
-from rdctl.units import defuse
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse
 
 if TYPE_CHECKING:
+    from rdctl.core.environment import World
     from rdctl.oio.model import Place
     from rdctl.sites import Site
-    from rdctl.world import World
 
 # A base is that of a reference; those of meta1 have no name, only a prefix.
 _WORDS = {

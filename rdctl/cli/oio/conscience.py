@@ -11,11 +11,11 @@ from rdctl.cli.arguments import names
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.arguments import pairs_option
-from rdctl.errors import Code, RdctlError
-from rdctl.units import escape
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
 
 if TYPE_CHECKING:
-    from rdctl.result import Item, Listing, Report
+    from rdctl.core.results import Item, Listing, Report
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.oio.conscience:"

@@ -18,11 +18,11 @@ from rdctl.cli.oio.arguments import (
     target,
 )
 from rdctl.cli.oio.properties import children, properties_verbs
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
+    from rdctl.core.results import Listing, Report
     from rdctl.oio.model import Place
-    from rdctl.result import Listing, Report
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.oio.container:"

@@ -12,11 +12,11 @@ from rdctl.cli.oio.arguments import PROPERTIES, content_id, json_option, prepare
 from rdctl.cli.oio.container import listing_verb
 from rdctl.cli.oio.properties import children, properties_verbs
 from rdctl.cli.options import parsed
-from rdctl.units import parse_bytes
+from rdctl.core.units import parse_bytes
 
 if TYPE_CHECKING:
+    from rdctl.core.results import Item, Listing, Report
     from rdctl.oio.model import Place
-    from rdctl.result import Item, Listing, Report
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.oio.content:"

@@ -8,7 +8,7 @@ from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
-    from rdctl.result import Listing
+    from rdctl.core.results import Listing
     from rdctl.sites import Site
 
 group = LazyGroup(

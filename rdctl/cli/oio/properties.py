@@ -9,11 +9,11 @@ import click
 
 from rdctl.cli.command import Command, verb
 from rdctl.cli.oio.arguments import SYSTEM, pairs, target
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
+    from rdctl.core.results import Item, Report
     from rdctl.oio.model import Place
-    from rdctl.result import Item, Report
     from rdctl.sites import Site
 
 # What the commands of a noun add to the query, as options.

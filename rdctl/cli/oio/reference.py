@@ -13,8 +13,8 @@ from rdctl.cli.oio.conscience import checked_address
 from rdctl.cli.oio.properties import children, properties_verbs
 
 if TYPE_CHECKING:
+    from rdctl.core.results import Item, Report
     from rdctl.oio.model import Place
-    from rdctl.result import Item, Report
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.oio.reference:"

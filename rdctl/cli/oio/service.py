@@ -9,7 +9,7 @@ import click
 from rdctl.cli.command import Command, verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.conscience import address
-from rdctl.result import Item, Listing, Report
+from rdctl.core.results import Item, Listing, Report
 
 if TYPE_CHECKING:
     from rdctl.sites import Site

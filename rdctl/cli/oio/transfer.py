@@ -12,14 +12,14 @@ import click
 from rdctl.cli.arguments import bulk_of, bulk_options, seconds_of
 from rdctl.cli.command import verb
 from rdctl.cli.oio.arguments import PROPERTIES, target
-from rdctl.errors import Code, RdctlError
-from rdctl.units import defuse, escape
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse, escape
 
 if TYPE_CHECKING:
     from rdctl.cli.arguments import Bulk
+    from rdctl.core.results import Data, Report
     from rdctl.oio.model import Place
     from rdctl.oio.operations.download import Bytes, Where
-    from rdctl.result import Data, Report
     from rdctl.sites import Site
 
 _RANGE = re.compile(r"(?a)(\d{1,18})?-(\d{1,18})?")

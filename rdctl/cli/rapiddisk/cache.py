@@ -10,12 +10,12 @@ from rdctl.cli.arguments import names
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.rapiddisk.overrides import overriding
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 from rdctl.rapiddisk.model import POLICIES
 
 if TYPE_CHECKING:
+    from rdctl.core.results import Listing, Report
     from rdctl.rapiddisk.guards import Overrides
-    from rdctl.result import Listing, Report
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.rapiddisk.cache:"

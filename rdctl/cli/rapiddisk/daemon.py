@@ -8,7 +8,7 @@ from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 
 if TYPE_CHECKING:
-    from rdctl.result import Item, Report
+    from rdctl.core.results import Item, Report
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.rapiddisk.daemon:"

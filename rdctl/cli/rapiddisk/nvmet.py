@@ -9,10 +9,10 @@ import click
 from rdctl.cli.command import HERE, verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.rapiddisk.overrides import UNSEEN
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
-    from rdctl.result import Listing, Report
+    from rdctl.core.results import Listing, Report
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.rapiddisk.nvmet:"

@@ -9,11 +9,11 @@ import click
 from rdctl.cli.arguments import MIB, names
 from rdctl.cli.command import HERE, verb
 from rdctl.cli.rapiddisk.overrides import DISCARD, overriding
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
+    from rdctl.core.results import Item, Listing, Report
     from rdctl.rapiddisk.guards import Overrides
-    from rdctl.result import Item, Listing, Report
     from rdctl.sites import Site
 
 overcommit = click.option(

@@ -7,7 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Raw
+from rdctl.core.units import escape
 from rdctl.oio import ids
 from rdctl.oio.model import CID_DIGITS, Place
 from rdctl.oio.operations.account import Accounts
@@ -20,8 +22,6 @@ from rdctl.oio.operations.properties import PropertiesOf
 from rdctl.oio.operations.reference import References
 from rdctl.oio.operations.service import Services
 from rdctl.oio.routes import READ
-from rdctl.result import Raw
-from rdctl.units import escape
 
 if TYPE_CHECKING:
     from rdctl.oio.operations.download import Downloads

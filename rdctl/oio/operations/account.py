@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Item, Listing
+from rdctl.core.units import escape, raw_bytes
 from rdctl.oio.operations.acts import PAGE, Acts
-from rdctl.result import Item, Listing
-from rdctl.units import escape, raw_bytes
 
 
 class Accounts(Acts):

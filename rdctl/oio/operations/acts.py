@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rdctl.bulk import (
+from rdctl.core.errors import Code, Ended, RdctlError, told
+from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.units import escape
+from rdctl.effects import Effects
+from rdctl.oio.model import Outcome, Place
+from rdctl.oio.properties import setting
+from rdctl.oio.proxy import Proxy
+from rdctl.oio.refusals import Asked
+from rdctl.workers import (
     Stopped,
     Workers,
     ends_the_rest,
@@ -13,14 +21,6 @@ from rdctl.bulk import (
     not_begun,
     untried,
 )
-from rdctl.effects import Effects
-from rdctl.errors import Code, Ended, RdctlError, told
-from rdctl.oio.model import Outcome, Place
-from rdctl.oio.properties import setting
-from rdctl.oio.proxy import Proxy
-from rdctl.oio.refusals import Asked
-from rdctl.result import Change, Failure, Listing, Report
-from rdctl.units import escape
 
 # What create_many and delete_many take at most; what a page of a listing holds.
 BATCH = 100

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rdctl.errors import RdctlError
+from rdctl.core.errors import RdctlError
+from rdctl.core.results import Failure, Listing, Report
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.operations.acts import ALREADY, OK, PROVEN, UNTOLD, Acts
 from rdctl.oio.refusals import Asked
 from rdctl.oio.routes import READ, ROUTES
-from rdctl.result import Failure, Listing, Report
 
 # Answers of single replicas that are no faults: a slave names its master, a master is no slave.
 _NO_FAULT = (301, 303)

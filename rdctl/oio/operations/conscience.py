@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from rdctl.errors import Code, RdctlError, hints
+from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.results import Change, Failure, Item, Listing, Report
+from rdctl.core.units import escape, guess, natural, operand
 from rdctl.oio.model import Service
 from rdctl.oio.near import near
 from rdctl.oio.operations.acts import ACCEPTED, ALREADY, Acts
 from rdctl.oio.proxy import Proxy
-from rdctl.result import Change, Failure, Item, Listing, Report
-from rdctl.units import escape, guess, natural, operand
 
 # Of the server: it knows no such type of service.
 _NO_TYPE = 453

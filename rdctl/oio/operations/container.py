@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.units import escape, human_size
 from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
 from rdctl.oio.operations.acts import (
     ACCEPTED,
@@ -19,8 +21,6 @@ from rdctl.oio.operations.acts import (
     distinct,
 )
 from rdctl.oio.properties import CREATE, check_user, system_values
-from rdctl.result import Change, Failure, Listing, Report
-from rdctl.units import escape, human_size
 
 # So many requests to empty a container that leave its listing as it was are the last.
 _IDLE_ROUNDS = 5

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Failure, Item, Listing, Report
+from rdctl.core.units import escape, human_size
 from rdctl.oio.model import Container, Content, Place
 from rdctl.oio.operations.acts import (
     ACCEPTED,
@@ -19,8 +21,6 @@ from rdctl.oio.operations.acts import (
 )
 from rdctl.oio.properties import CREATE, check_user
 from rdctl.oio.replies import about
-from rdctl.result import Change, Failure, Item, Listing, Report
-from rdctl.units import escape, human_size
 
 
 class Contents(Acts):

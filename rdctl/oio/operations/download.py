@@ -14,16 +14,16 @@ from itertools import chain
 from typing import Any, NamedTuple
 
 from rdctl import effects
-from rdctl.bulk import Stopped, Workers
+from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.results import Change, Data, Failure, Report
+from rdctl.core.units import escape, quoted, raw_bytes
 from rdctl.effects import Part, Target
-from rdctl.errors import Code, RdctlError, hints
 from rdctl.oio.model import Page, Place
 from rdctl.oio.objects import PIECE, Digest, Position, Receiving, Span, md5, told_of
 from rdctl.oio.operations.acts import ACCEPTED, ALREADY, PAGE, PROVEN
 from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
 from rdctl.oio.source import BLOCK
-from rdctl.result import Change, Data, Failure, Report
-from rdctl.units import escape, quoted, raw_bytes
+from rdctl.workers import Stopped, Workers
 
 
 class Bytes(NamedTuple):

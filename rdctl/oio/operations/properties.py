@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rdctl.core.results import Item, Report
+from rdctl.core.units import escape
 from rdctl.oio.model import Place
 from rdctl.oio.operations.acts import ACCEPTED, ALREADY, Acts, Evidence, different
 from rdctl.oio.properties import DELETE, SET, check_deletion, check_user, system_values
-from rdctl.result import Item, Report
-from rdctl.units import escape
 
 
 class PropertiesOf(Acts):

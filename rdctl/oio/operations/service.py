@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Item, Listing, Report
+from rdctl.core.units import operand
+from rdctl.net.transport import Reply
 from rdctl.oio import replies
 from rdctl.oio.model import Counter
 from rdctl.oio.operations.acts import UNTOLD, Acts
-from rdctl.result import Item, Listing, Report
-from rdctl.transport import Reply
-from rdctl.units import operand
 
 
 class _Http(NamedTuple):

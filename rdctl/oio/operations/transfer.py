@@ -8,13 +8,13 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from rdctl.bulk import Stopped, ends_the_rest, untried
-from rdctl.errors import Code, Ended, RdctlError
+from rdctl.core.errors import Code, Ended, RdctlError
+from rdctl.core.results import Change, Failure
+from rdctl.core.units import escape
 from rdctl.oio.model import Content, Place
 from rdctl.oio.operations.acts import Acts, Means
 from rdctl.oio.rawx import Rawx
-from rdctl.result import Change, Failure
-from rdctl.units import escape
+from rdctl.workers import Stopped, ends_the_rest, untried
 
 T = TypeVar("T")
 

@@ -10,9 +10,10 @@ from contextlib import closing
 from functools import cached_property
 from typing import IO, NamedTuple
 
-from rdctl.bulk import Stopped
-from rdctl.deadline import Deadline
-from rdctl.errors import Code, RdctlError, hints, told
+from rdctl.core.errors import Code, RdctlError, hints, told
+from rdctl.core.results import Change, Failure, Report
+from rdctl.core.units import escape
+from rdctl.net.deadline import Deadline
 from rdctl.oio.model import Container, Content, Namespace, Place
 from rdctl.oio.objects import copies_of, only_plain
 from rdctl.oio.operations.acts import ACCEPTED, PROVEN, Means, for_target
@@ -20,8 +21,7 @@ from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
 from rdctl.oio.sending import Owner, Sending, Sent
 from rdctl.oio.source import Source, open_below, source_of
 from rdctl.oio.source import is_regular as is_regular_file
-from rdctl.result import Change, Failure, Report
-from rdctl.units import escape
+from rdctl.workers import Stopped
 
 STDIN = "-"
 # How long a proxy that takes no connection is waited for once the chunks are stored: all of them

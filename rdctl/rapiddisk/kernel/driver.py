@@ -13,8 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import MIB, escape, human_size, natural, operand
 from rdctl.effects import Effect, Effects, Syscalls, write
-from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.kernel.blockdev import PAGE, BlockDevices
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
@@ -45,7 +46,6 @@ from rdctl.rapiddisk.model import (
     nqn_of,
     targets_of,
 )
-from rdctl.units import MIB, escape, human_size, natural, operand
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.kernel.surroundings import Surroundings

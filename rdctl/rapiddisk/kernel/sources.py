@@ -5,13 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import quoted
 from rdctl.rapiddisk.kernel.blockdev import PAGE, BlockDevices
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.formats import recognize
 from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs
 from rdctl.rapiddisk.model import Device
-from rdctl.units import quoted
 
 _OTHER_POLICIES = "Use --policy write-through or --policy write-around"
 

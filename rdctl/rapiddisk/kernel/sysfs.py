@@ -12,8 +12,8 @@ import re
 from collections.abc import Callable
 from typing import NamedTuple
 
+from rdctl.core.units import natural
 from rdctl.rapiddisk.model import PREFIXES, Cache, Disk, Volume
-from rdctl.units import natural
 
 MGMT = "sys/kernel/rapiddisk/mgmt"
 SECTOR = 512

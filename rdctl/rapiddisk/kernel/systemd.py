@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from rdctl.core.errors import Code, RdctlError
 from rdctl.effects import Effects, Syscalls, call
-from rdctl.errors import Code, RdctlError
 from rdctl.rapiddisk.model import Unit
 
 UNIT = "rapiddiskd"

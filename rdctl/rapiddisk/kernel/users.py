@@ -17,12 +17,12 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
+from rdctl.core.units import operand, quoted
 from rdctl.effects import Effects, Syscalls, ioctl
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.processes import Processes
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import PREFIXES, Subsystem, Survey, User
-from rdctl.units import operand, quoted
 
 SEEN = ("cache", "export", "target", "mount", "swap", "loop", "mapping", "raid", "other")
 SEEN_BY_ROOT = (*SEEN, "held")

@@ -10,8 +10,8 @@ from typing import Any, cast
 import pytest
 import requests
 
-from rdctl.deadline import MOST_HEAD
-from rdctl.errors import Code
+from rdctl.core.errors import Code
+from rdctl.net.deadline import MOST_HEAD
 from rdctl.sandbox import OIO_HOST, apps
 from rdctl.sandbox.adapter import WsgiAdapter
 from tests.cli.oio.conftest import Oio, Sent

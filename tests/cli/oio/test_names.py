@@ -13,7 +13,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from rdctl.units import CONTROL, escape, quoted
+from rdctl.core.units import CONTROL, escape, quoted
 from tests.cli.oio.cases import ALIAS, chunk
 from tests.cli.oio.conftest import Oio
 from tests.output.showing import unescape

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rdctl.units import quoted
+from rdctl.core.units import quoted
 from tests.cli.oio.conftest import Oio, Server
 from tests.fakes.faults import Behaviour, FaultServer, close, json
 

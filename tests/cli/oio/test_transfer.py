@@ -1475,8 +1475,8 @@ def test_only_silence_is_bounded(
     near: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A transfer may take longer than a request may be silent."""
-    from rdctl import transport
-    from rdctl.transport import Transport
+    from rdctl.net import transport
+    from rdctl.net.transport import Transport
 
     client, data = near(), bytes_of(1000)
     client.sds.put("a", data)
@@ -1611,7 +1611,7 @@ def test_parallel_is_bounded(near: Callable[..., Client]) -> None:
 MEMORY = """
 import sys
 from rdctl.cli.run import main
-from rdctl.world import real
+from rdctl.core.environment import real
 try:
     main(sys.argv[1:], real())
 finally:

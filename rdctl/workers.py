@@ -11,8 +11,8 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from rdctl.core.errors import GATEWAY, Code, Exit, RdctlError, no_thread
 from rdctl.effects import ENDING, signals_to
-from rdctl.errors import GATEWAY, Code, Exit, RdctlError, no_thread
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from rdctl.errors import Code, Exit, RdctlError
+from rdctl.core.errors import Code, Exit, RdctlError
 
 
 class Item(NamedTuple):

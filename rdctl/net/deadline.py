@@ -20,7 +20,7 @@ import urllib3
 import urllib3.connection
 import urllib3.exceptions
 
-from rdctl.lean import requests
+from rdctl.net.lean_requests import requests
 
 _TCP = socket.SOCK_STREAM
 # How often a request is looked after that may be ended from elsewhere.

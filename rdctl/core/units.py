@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Iterable
 from typing import Any
 
-from rdctl.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError
 
 MIB = 1 << 20
 # A bare number means MiB, as in the RapidDisk tools; above this, bytes were surely meant.

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from rdctl.bulk import Stopped, Workers, ends_the_rest, untried
-from rdctl.errors import Code, Exit, RdctlError
+from rdctl.core.errors import Code, Exit, RdctlError
+from rdctl.workers import Stopped, Workers, ends_the_rest, untried
 
 SECONDS = 120.0  # against hanging only
 

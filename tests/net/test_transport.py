@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from rdctl import __version__
-from rdctl import transport as module
-from rdctl.deadline import MOST_HEAD, Deadline
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.unread import Unread
 from rdctl.effects import Effects
-from rdctl.errors import Code, RdctlError
-from rdctl.transport import Access, Reply, Transport, curl
-from rdctl.unread import Unread
+from rdctl.net import transport as module
+from rdctl.net.deadline import MOST_HEAD, Deadline
+from rdctl.net.transport import Access, Reply, Transport, curl
 from tests.clock import Stopwatch
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer, http_error, json, reply
@@ -626,6 +626,6 @@ def test_what_a_reply_becomes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     """A list of nothing takes thirty times its text."""
     whole = b'{"a": [' + b"[]," * 700_000 + b"[]]}"
     assert len(Reply(200, "OK", {}, whole).json()["a"]) == 700_001
-    monkeypatch.setattr("rdctl.transport.MOST_VALUES", 50 << 20)
+    monkeypatch.setattr("rdctl.net.transport.MOST_VALUES", 50 << 20)
     with pytest.raises(ValueError, match="would take more than 50 MiB"):
         Reply(200, "OK", {}, whole).json()

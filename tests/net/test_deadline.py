@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import requests
 
-from rdctl.deadline import Deadline, DeadlineAdapter, current
+from rdctl.net.deadline import Deadline, DeadlineAdapter, current
 from tests.clock import Stopwatch
 from tests.fakes.faults import (
     Behaviour,

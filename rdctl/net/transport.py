@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import urllib3.exceptions
 
 from rdctl import __version__, effects
-from rdctl.deadline import MOST_HEAD, Deadline, DeadlineAdapter, Unresolved, current
+from rdctl.core.errors import GATEWAY, Code, RdctlError
+from rdctl.core.units import without_password
+from rdctl.core.unread import note
 from rdctl.effects import Effects
-from rdctl.errors import GATEWAY, Code, RdctlError
-from rdctl.lean import requests
-from rdctl.units import without_password
-from rdctl.unread import note
+from rdctl.net.deadline import MOST_HEAD, Deadline, DeadlineAdapter, Unresolved, current
+from rdctl.net.lean_requests import requests
 
 CONNECT_SECONDS = 5.0
 READ_SECONDS = 35.0

@@ -13,7 +13,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
-from rdctl.units import escape
+from rdctl.core.units import escape
 
 T = TypeVar("T")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rdctl.errors import Code, Exit, RdctlError
-from rdctl.result import Change, Failure, Listing, Report
+from rdctl.core.errors import Code, Exit, RdctlError
+from rdctl.core.results import Change, Failure, Listing, Report
 
 DONE = Change("create", "a", True, True)
 

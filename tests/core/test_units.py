@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdctl.errors import Code, RdctlError
-from rdctl.units import (
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import (
     CONTROL,
     MIB,
     MOST_BARE,

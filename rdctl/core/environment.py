@@ -11,8 +11,8 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
-from rdctl.errors import Code, RdctlError
-from rdctl.units import escape, human_size, raw_bytes
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape, human_size, raw_bytes
 
 if TYPE_CHECKING:
     from rdctl.effects import Syscalls
@@ -170,7 +170,8 @@ class World:
         self.width = width
         self.size = size or (lambda: (width, 24))
         self.root = root
-        self._calls = calls
+        # Those of a simulated machine, None on the real one.
+        self.calls = calls
         self.clock = clock
         self.sleep = sleep
         self.now = now
@@ -179,15 +180,6 @@ class World:
     def busy(self) -> float:
         """`clock`, without the time that somebody took to answer."""
         return self.clock() - self._thought
-
-    @property
-    def calls(self) -> Syscalls:
-        """The system calls of this machine, which help does without."""
-        if self._calls is None:
-            from rdctl.effects import Syscalls
-
-            self._calls = Syscalls()
-        return self._calls
 
     @property
     def can_ask(self) -> bool:

@@ -1,0 +1,1 @@
+"""Requests over HTTP, with deadlines, and what can go wrong with them."""
