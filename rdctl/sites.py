@@ -13,7 +13,9 @@ from rdctl.config import LOCAL, SANDBOX, Config, Settings
 from rdctl.core.environment import World, read_in_time
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.unread import Unread
-from rdctl.effects import Effects, Syscalls, lend_file, refuse_planted
+from rdctl.effects.door import Effects
+from rdctl.effects.places import lend_file, refuse_planted
+from rdctl.effects.syscalls import Syscalls
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -21,7 +23,8 @@ if TYPE_CHECKING:
     import requests.adapters
 
     from rdctl.net.deadline import Deadline
-    from rdctl.net.transport import Access, Transport
+    from rdctl.net.messages import Access
+    from rdctl.net.transport import Transport
     from rdctl.oio.operations import OpenIO
     from rdctl.rapiddisk.backend import Backend
     from rdctl.rapiddisk.operations import RapidDisk
@@ -234,7 +237,7 @@ class Site:
         return Deadline(self._limits.seconds, self._clock)
 
     def _access(self, endpoint: str) -> Access:
-        from rdctl.net.transport import Access
+        from rdctl.net.messages import Access
 
         path = self.settings.credential("token_file", endpoint)
         return Access(

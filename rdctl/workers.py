@@ -12,7 +12,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rdctl.core.errors import GATEWAY, Code, Exit, RdctlError, no_thread
-from rdctl.effects import ENDING, signals_to
+from rdctl.effects.signals import ENDING, signals_to
 
 if TYPE_CHECKING:
     from concurrent.futures import Future

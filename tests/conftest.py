@@ -14,7 +14,7 @@ import pytest
 
 from rdctl.cli.run import run
 from rdctl.core.environment import Messages, Stream, World
-from rdctl.effects import Syscalls
+from rdctl.effects.syscalls import Syscalls
 from tests.fakes.kernel import FakeKernel
 
 # Who runs the tests in the background may have these ignored, which programs under test inherit.

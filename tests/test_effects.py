@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.effects import Effect, Effects, write_file
+from rdctl.effects.door import Effect, Effects
+from rdctl.effects.places import write_file
 
 
 class Door:

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from rdctl import effects
-from rdctl.effects import make_file, write_file
+from rdctl.effects.files import Part, Target, make_file
+from rdctl.effects.places import write_file
 from tests.cli.processes import Rdctl
 from tests.conftest import Program
 
@@ -200,9 +200,9 @@ def test_downloads_of_root_in_another_home_belong_to_its_owner(tmp_path: Path) -
 @as_root
 def test_a_download_of_root_in_another_home_goes_on(tmp_path: Path) -> None:
     os.chown(tmp_path, OTHER, OTHER)
-    target = effects.Target(str(tmp_path), (), "name", ".name.part")
+    target = Target(str(tmp_path), (), "name", ".name.part")
 
-    def fill(part: effects.Part) -> int:
+    def fill(part: Part) -> int:
         had = part.size
         part.write(b"whole", 0)
         if not had:
@@ -315,9 +315,9 @@ def test_a_file_system_without_locks(
 
 
 def download(folder: Path) -> None:
-    target = effects.Target(str(folder), (), "name", ".name.part")
+    target = Target(str(folder), (), "name", ".name.part")
 
-    def fill(part: effects.Part) -> None:
+    def fill(part: Part) -> None:
         part.write(b"whole", 0)
 
     make_file(target, fill, what="get it", replace=True, resume=False).perform()

@@ -16,18 +16,8 @@ from pathlib import Path
 
 import pytest
 
-from rdctl.effects import (
-    Effect,
-    Effects,
-    Syscalls,
-    call,
-    ioctl,
-    link,
-    make_dir,
-    remove_dir,
-    unlink,
-    write,
-)
+from rdctl.effects.door import Effect, Effects
+from rdctl.effects.syscalls import Syscalls, call, ioctl, link, make_dir, remove_dir, unlink, write
 
 CALLS = Syscalls()
 

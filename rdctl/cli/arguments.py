@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from rdctl.core.environment import World
     from rdctl.core.results import Failure, Listing, Report
-    from rdctl.effects import Effects
+    from rdctl.effects.door import Effects
     from rdctl.sites import Site
 
 # More than this from standard input is no list of names.
@@ -212,7 +212,7 @@ class Bulk:
 
     def keep_failed(self, failures: Sequence[Failure], effects: Effects, home: str) -> None:
         """Write the names that failed, each once, as they were given."""
-        from rdctl.effects import write_file
+        from rdctl.effects.places import write_file
 
         lines = dict.fromkeys(
             line for failure in failures for line in self.of(failure.context)._lines_of(failure)
@@ -320,7 +320,7 @@ def _keep_file(context: click.Context, param: click.Parameter, value: str | None
     """What cannot be written is known before anything is done. A device would be replaced."""
     if value is None:
         return
-    from rdctl.effects import refuse_planted
+    from rdctl.effects.places import refuse_planted
 
     try:
         refuse_planted(value)

@@ -13,7 +13,7 @@ from rdctl.cli.command import verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Report, Text
 from rdctl.core.units import quoted
-from rdctl.effects import write_file
+from rdctl.effects.places import write_file
 
 if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation

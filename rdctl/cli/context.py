@@ -25,7 +25,7 @@ from rdctl.config import (
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Listing, Report
 from rdctl.core.units import without_password
-from rdctl.effects import alone_with, write_file
+from rdctl.effects.places import alone_with, write_file
 
 if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation

@@ -16,7 +16,7 @@ from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints, told
 from rdctl.core.results import Change, Failure, Listing, Plan, Raw, Report
 from rdctl.core.units import defuse, quoted
 from rdctl.core.unread import Unread
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
 from rdctl.output import FORMATS
 from rdctl.output.columns import CHANGE, SCHEMAS, with_context
 from rdctl.output.render import View, check, render

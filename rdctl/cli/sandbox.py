@@ -11,7 +11,7 @@ from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.core.errors import Ended, RdctlError
 from rdctl.core.results import Change, Item, Report, Text
-from rdctl.effects import Effect
+from rdctl.effects.door import Effect
 from rdctl.sites import ready_sandbox
 
 if TYPE_CHECKING:

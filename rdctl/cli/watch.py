@@ -16,7 +16,7 @@ from rdctl.config import LOCAL, resolve, several
 from rdctl.core.errors import Code, Exit, RdctlError
 from rdctl.core.results import Failure, Item, Listing
 from rdctl.core.units import defuse
-from rdctl.effects import signals_to
+from rdctl.effects.signals import signals_to
 from rdctl.output import tables
 from rdctl.output.live import Live
 from rdctl.output.render import View, dumps, error_data, rows_of, stamped

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 from rdctl.config import LOCAL, Config, resolve, several
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import CONTROL, human_size
-from rdctl.effects import Effect, Effects
+from rdctl.effects.door import Effect, Effects
 from rdctl.sites import Limits, Machine, Site, sandbox_path
 
 if TYPE_CHECKING:

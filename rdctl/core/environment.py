@@ -15,7 +15,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape, human_size, raw_bytes
 
 if TYPE_CHECKING:
-    from rdctl.effects import Syscalls
+    from rdctl.effects.syscalls import Syscalls
 
 
 class OutputError(OSError):

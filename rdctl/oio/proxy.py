@@ -11,7 +11,8 @@ from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.units import defuse, escape, raw_bytes
 from rdctl.core.unread import MISSHAPEN, Misread, Unread
 from rdctl.net.deadline import Deadline
-from rdctl.net.transport import Reply, TooMuch, Transport
+from rdctl.net.messages import Reply, TooMuch
+from rdctl.net.transport import Transport
 from rdctl.oio import replies
 from rdctl.oio.bodies import Sent, escaped, field
 from rdctl.oio.model import Account, AccountPage, Outcome, Page, Place

@@ -12,7 +12,8 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.net.transport import Blocks, Reply, Transport
+from rdctl.net.messages import Blocks, Reply
+from rdctl.net.transport import Transport
 
 META = "x-oio-chunk-meta-"
 _KEEP_ALIVE = {"Connection": "keep-alive"}

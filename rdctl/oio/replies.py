@@ -12,7 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 from rdctl.core.units import raw_bytes
 from rdctl.core.unread import MISSHAPEN, Misread, needed, note, rows, spared
-from rdctl.net.transport import Reply
+from rdctl.net.messages import Reply
 from rdctl.oio.model import (
     UNREADABLE,
     Account,

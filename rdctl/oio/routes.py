@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from rdctl.net.transport import Reply
+from rdctl.net.messages import Reply
 from rdctl.oio import bodies, replies
 from rdctl.oio.bodies import Arguments, Sent
 

@@ -16,9 +16,10 @@ from urllib.parse import quote
 
 from rdctl.core.errors import Code, RdctlError, told
 from rdctl.core.units import escape, raw_bytes
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
 from rdctl.net.deadline import Deadline
-from rdctl.net.transport import READ_SECONDS, Blocks
+from rdctl.net.messages import Blocks
+from rdctl.net.transport import READ_SECONDS
 from rdctl.oio.bodies import escaped
 from rdctl.oio.model import Content, Place
 from rdctl.oio.objects import (

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import IO
 
-from rdctl import effects
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
+from rdctl.effects.files import spool
 from rdctl.workers import WAKE_SECONDS
 
 # What is read from a file, and given to a socket, at a time.
@@ -87,8 +87,8 @@ def source_of(
     if _has_size(file, start):
         return Source(file, name, start)
     with closing(file):
-        spool = effects.spool(_reader(file, check), BLOCK, check, most, of=escape(name))
-        return Source(effects_.look(spool), name)
+        kept = spool(_reader(file, check), BLOCK, check, most, of=escape(name))
+        return Source(effects_.look(kept), name)
 
 
 def open_below(folder: str, path: str) -> IO[bytes]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape, guess, operand, quoted
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.model import (

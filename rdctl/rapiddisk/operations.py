@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import MIB, escape, guess, human_size, natural, operand, quoted
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides, blocks, is_over, untold
 from rdctl.rapiddisk.model import (

@@ -16,7 +16,8 @@ from urllib.parse import quote
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse, escape, natural
 from rdctl.core.unread import MISSHAPEN, Unread, note, rows, spared
-from rdctl.net.transport import READ_SECONDS, Reply, TooMuch, Transport
+from rdctl.net.messages import Reply, TooMuch
+from rdctl.net.transport import READ_SECONDS, Transport
 from rdctl.rapiddisk.backend import LocalOnly, here_only
 from rdctl.rapiddisk.model import (
     OLDER_DAEMON,

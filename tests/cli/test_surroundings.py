@@ -19,7 +19,7 @@ from rdctl.cli.command import Command
 from rdctl.cli.root import root
 from rdctl.completion.scripts import Node, walk
 from rdctl.core.errors import Exit
-from rdctl.effects import Syscalls
+from rdctl.effects.syscalls import Syscalls
 from tests.cli.processes import Rdctl
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import FakeKernel

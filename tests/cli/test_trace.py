@@ -17,8 +17,9 @@ from typing import Any
 import pytest
 from requests.utils import requote_uri
 
-from rdctl.effects import Effects
-from rdctl.net.transport import Access, Transport
+from rdctl.effects.door import Effects
+from rdctl.net.messages import Access
+from rdctl.net.transport import Transport
 from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
 from tests.conftest import Program, Ran
 from tests.fakes import faults

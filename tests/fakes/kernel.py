@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from rdctl.effects import Syscalls
+from rdctl.effects.syscalls import Syscalls
 
 MIB = 1 << 20
 PAGE = 4096

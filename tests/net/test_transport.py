@@ -19,17 +19,19 @@ import pytest
 from rdctl import __version__
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.unread import Unread
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
 from rdctl.net import transport as module
+from rdctl.net.curl import curl
 from rdctl.net.deadline import MOST_HEAD, Deadline
-from rdctl.net.transport import Access, Reply, Transport, curl
+from rdctl.net.messages import Access, Reply
+from rdctl.net.transport import Transport
 from tests.clock import Stopwatch
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer, http_error, json, reply
 
 OK = json({"status": "OK"})
 MOST_HEADERS: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
-PEM = Path(__file__).parent / "fakes" / "tls.pem"
+PEM = Path(__file__).parent.parent / "fakes" / "tls.pem"
 
 
 class Client:
@@ -626,6 +628,6 @@ def test_what_a_reply_becomes_is_bounded(monkeypatch: pytest.MonkeyPatch) -> Non
     """A list of nothing takes thirty times its text."""
     whole = b'{"a": [' + b"[]," * 700_000 + b"[]]}"
     assert len(Reply(200, "OK", {}, whole).json()["a"]) == 700_001
-    monkeypatch.setattr("rdctl.net.transport.MOST_VALUES", 50 << 20)
+    monkeypatch.setattr("rdctl.net.messages.MOST_VALUES", 50 << 20)
     with pytest.raises(ValueError, match="would take more than 50 MiB"):
         Reply(200, "OK", {}, whole).json()

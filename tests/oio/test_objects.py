@@ -12,9 +12,11 @@ from urllib.parse import unquote
 import pytest
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.effects import Effects, Part, Target, make_file
+from rdctl.effects.door import Effects
+from rdctl.effects.files import Part, Target, make_file
 from rdctl.net.deadline import Deadline
-from rdctl.net.transport import Blocks, Transport
+from rdctl.net.messages import Blocks
+from rdctl.net.transport import Transport
 from rdctl.oio.model import Content, Place
 from rdctl.oio.objects import Digest, copies_of, md5, positions
 from rdctl.oio.rawx import META, Held, Rawx, copy_of

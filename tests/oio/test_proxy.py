@@ -137,7 +137,7 @@ def test_a_person_and_a_script_are_told(ask: Callable[..., Ran], status: int, ex
 def test_a_reply_that_is_too_large_is_named(
     ask: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rdctl.net.transport.MOST_VALUES", 1 << 20)
+    monkeypatch.setattr("rdctl.net.messages.MOST_VALUES", 1 << 20)
     with FaultServer([faults.json({"objects": [[]] * 700_000})]) as server:
         ran = ask(server, "container", "list", "c", "--json")
     assert ran.code == 9

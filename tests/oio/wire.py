@@ -12,7 +12,7 @@ import urllib3
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.unread import Unread
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
 from rdctl.net.transport import Transport
 from rdctl.oio.proxy import Proxy
 

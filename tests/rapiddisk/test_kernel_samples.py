@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rdctl.effects import Syscalls
+from rdctl.effects.syscalls import Syscalls
 from tests.conftest import Program
 
 SAMPLES = sorted((Path(__file__).parent.parent / "wire/sysfs-samples").glob("[0-9]*.txt"))

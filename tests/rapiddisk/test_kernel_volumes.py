@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from rdctl.effects import Effects, Syscalls
+from rdctl.effects.door import Effects
+from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.kernel.driver import Kernel
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import MIB, PAGE, FakeKernel

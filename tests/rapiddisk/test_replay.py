@@ -13,7 +13,7 @@ from urllib.parse import quote
 import pytest
 
 from rdctl.core.errors import RdctlError
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
 from rdctl.net.transport import Transport
 from rdctl.output.render import as_data
 from rdctl.rapiddisk.model import Device, Writeback

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse
 from rdctl.core.unread import Unread
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
 from rdctl.net.transport import Transport
 from rdctl.rapiddisk.model import Status
 from rdctl.rapiddisk.rest import Rest

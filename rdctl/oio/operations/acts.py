@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rdctl.core.errors import Code, Ended, RdctlError, told
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape
-from rdctl.effects import Effects
+from rdctl.effects.door import Effects
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.properties import setting
 from rdctl.oio.proxy import Proxy

@@ -13,11 +13,10 @@ from functools import partial
 from itertools import chain
 from typing import Any, NamedTuple
 
-from rdctl import effects
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Data, Failure, Report
 from rdctl.core.units import escape, quoted, raw_bytes
-from rdctl.effects import Part, Target
+from rdctl.effects.files import Part, Target, make_file, make_folder, pour
 from rdctl.oio.model import Page, Place
 from rdctl.oio.objects import PIECE, Digest, Position, Receiving, Span, md5, told_of
 from rdctl.oio.operations.acts import ACCEPTED, ALREADY, PAGE, PROVEN
@@ -185,7 +184,7 @@ class Downloads(Transfers):
                 write(block)
 
         try:
-            act = effects.pour(path, fill, what=f"get {place.shown}", check=self._in_time)
+            act = pour(path, fill, what=f"get {place.shown}", check=self._in_time)
             self._effects.do(act, None)
         except OSError as error:
             raise file_fault(error, path) from error
@@ -218,7 +217,7 @@ class Downloads(Transfers):
             return self._there_already(place, receiving, span, target)
         self._free(target, overwrite)
         filling = _Filling(receiving, span, self._workers, resume)
-        act = effects.make_file(
+        act = make_file(
             target,
             filling.fill,
             what=f"get {place.shown}",
@@ -252,9 +251,7 @@ class Downloads(Transfers):
         path = os.path.join(where.path, *folders, "")
         evidence = ALREADY if os.path.isdir(path) else PROVEN
         try:
-            made = effects.make_folder(
-                where.path, folders, what=f"get {place.shown}", home=where.home
-            )
+            made = make_folder(where.path, folders, what=f"get {place.shown}", home=where.home)
             self._effects.do(made, None)
         except OSError as error:
             raise file_fault(error, path) from error

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Item, Listing, Report
 from rdctl.core.units import operand
-from rdctl.net.transport import Reply
+from rdctl.net.messages import Reply
 from rdctl.oio import replies
 from rdctl.oio.model import Counter
 from rdctl.oio.operations.acts import UNTOLD, Acts

@@ -6,7 +6,8 @@ import errno
 import ipaddress
 import socket
 
-from rdctl.effects import Effects, Syscalls, ioctl
+from rdctl.effects.door import Effects
+from rdctl.effects.syscalls import Syscalls, ioctl
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 
 _GET_ADDRESS = 0x8915  # SIOCGIFADDR

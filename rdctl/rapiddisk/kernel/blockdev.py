@@ -6,7 +6,8 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rdctl.effects import Effect, Effects, Syscalls, ioctl
+from rdctl.effects.door import Effect, Effects
+from rdctl.effects.syscalls import Syscalls, ioctl
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs
 

@@ -8,7 +8,7 @@ import os
 import re
 from contextlib import suppress
 
-from rdctl.effects import Syscalls
+from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import Device
 

@@ -10,7 +10,8 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from rdctl.effects import Effect, Effects, Syscalls, ioctl
+from rdctl.effects.door import Effect, Effects
+from rdctl.effects.syscalls import Syscalls, ioctl
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 
 # version[3], data_size, data_start, target_count, open_count, flags, event_nr, padding, dev,

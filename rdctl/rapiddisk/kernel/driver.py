@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import MIB, escape, human_size, natural, operand
-from rdctl.effects import Effect, Effects, Syscalls, write
+from rdctl.effects.door import Effect, Effects
+from rdctl.effects.syscalls import Syscalls, write
 from rdctl.rapiddisk.kernel.blockdev import PAGE, BlockDevices
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper

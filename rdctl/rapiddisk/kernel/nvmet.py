@@ -9,7 +9,8 @@ import errno
 from collections.abc import Sequence
 from typing import Any
 
-from rdctl.effects import Effect, Effects, Syscalls, link, make_dir, remove_dir, unlink, write
+from rdctl.effects.door import Effect, Effects
+from rdctl.effects.syscalls import Syscalls, link, make_dir, remove_dir, unlink, write
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import Namespace, Port, Subsystem, nqn_of
 

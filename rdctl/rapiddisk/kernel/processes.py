@@ -9,7 +9,7 @@ import time
 from collections.abc import Collection, Iterator
 from typing import NamedTuple
 
-from rdctl.effects import Syscalls
+from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import User
 

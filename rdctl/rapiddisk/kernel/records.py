@@ -9,7 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import NamedTuple
 
-from rdctl.effects import Effects, remove_file, write_file
+from rdctl.effects.door import Effects
+from rdctl.effects.places import remove_file, write_file
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import Device

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.effects import Effects, Syscalls, call
+from rdctl.effects.door import Effects
+from rdctl.effects.syscalls import Syscalls, call
 from rdctl.rapiddisk.model import Unit
 
 UNIT = "rapiddiskd"

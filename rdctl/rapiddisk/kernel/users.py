@@ -18,7 +18,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import NamedTuple
 
 from rdctl.core.units import operand, quoted
-from rdctl.effects import Effects, Syscalls, ioctl
+from rdctl.effects.door import Effects
+from rdctl.effects.syscalls import Syscalls, ioctl
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.processes import Processes
 from rdctl.rapiddisk.kernel.sysfs import Sysfs

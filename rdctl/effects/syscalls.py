@@ -1,0 +1,235 @@
+"""The system calls that change a machine, and the effects that make them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shlex
+import stat
+import struct
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rdctl.effects.door import Effect
+
+if TYPE_CHECKING:
+    import ctypes
+
+
+# struct statx: its mode, and the device's number at the end of its times.
+_STATX = struct.Struct("=28x H 98x I I 120x")
+_STATX_SIZE = _STATX.size
+_STATX_TYPE = 0x1
+_AT_FDCWD = -100
+# AT_STATX_DONT_SYNC, AT_NO_AUTOMOUNT
+_DONT_SYNC = 0x4000 | 0x800
+_KCMP = {True: 312, False: 272}
+
+
+class Syscalls:
+    """The system calls that change a machine or ask its devices. Tests put a simulated kernel in
+    their place. All raise OSError."""
+
+    @property
+    def privileged(self) -> bool:
+        return os.geteuid() == 0
+
+    def write(self, path: str, text: str) -> None:
+        """One write(2) to a file that exists, whose own result counts."""
+        data = text.encode()
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        try:
+            if os.write(descriptor, data) != len(data):
+                raise OSError(errno.EIO, "only a part was taken", path)
+        finally:
+            os.close(descriptor)
+
+    def mkdir(self, path: str) -> None:
+        os.mkdir(path)
+
+    def rmdir(self, path: str) -> None:
+        os.rmdir(path)
+
+    def symlink(self, target: str, path: str) -> None:
+        os.symlink(target, path)
+
+    def unlink(self, path: str) -> None:
+        os.unlink(path)
+
+    def open_device(self, path: str, *, exclusive: bool = False) -> int:
+        """A descriptor for reading; an exclusive one of a block device is refused (EBUSY) while
+        the device is mounted, mapped or swapped to, and keeps others from that."""
+        flags = os.O_EXCL if exclusive else 0
+        return os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
+
+    def close(self, descriptor: int) -> None:
+        os.close(descriptor)
+
+    def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> None:
+        """A bytearray is changed in place."""
+        import fcntl
+
+        fcntl.ioctl(descriptor, request, argument)
+
+    def lock(self, path: str) -> int | None:
+        """A descriptor that holds the lock file until it is closed; None: another process does."""
+        import fcntl
+
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(descriptor)
+            return None
+        os.truncate(descriptor, 0)
+        os.write(descriptor, b"%d\n" % os.getpid())
+        return descriptor
+
+    def run(self, argv: Sequence[str], seconds: float | None = None) -> tuple[int, str]:
+        """Run a program to its end, or for so many seconds and then TimeoutError; its exit code and
+        its output."""
+        import subprocess
+
+        try:
+            done = subprocess.run(
+                argv,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, "LC_ALL": "C"},
+                timeout=seconds,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            raise TimeoutError(errno.ETIMEDOUT, "did not end in time") from error
+        return done.returncode, done.stdout.decode("utf-8", "replace")
+
+    def can_bind(self, address: str) -> bool:
+        """Whether a server could listen on this IPv4 or IPv6 address."""
+        import socket
+
+        family, kind, protocol, _, place = socket.getaddrinfo(
+            address, 0, type=socket.SOCK_DGRAM, flags=socket.AI_NUMERICHOST
+        )[0]
+        with socket.socket(family, kind, protocol) as asked:
+            try:
+                asked.bind(place)
+            except OSError:
+                return False
+        return True
+
+    def device_number(self, path: str) -> str | None:
+        """`MAJOR:MINOR` of a block device's node; None for anything else."""
+
+        status = os.stat(path)
+        if not stat.S_ISBLK(status.st_mode):
+            return None
+        return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
+
+    def peek(self, path: str) -> str | None:
+        """As device_number, of a file that another process uses: nothing is asked of a server that
+        it may lie on, which could be away, and nothing is mounted for it."""
+        import ctypes
+
+        answer = bytearray(_STATX_SIZE)
+        buffer = (ctypes.c_char * _STATX_SIZE).from_buffer(answer)
+        if self._libc.statx(_AT_FDCWD, os.fsencode(path), _DONT_SYNC, _STATX_TYPE, buffer):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), path)
+        mode, major, minor = _STATX.unpack(answer)
+        return f"{major}:{minor}" if stat.S_ISBLK(mode) else None
+
+    def references(self, path: str) -> int:
+        """The number in a file of the kernel that counts uses of a module."""
+        with open(path, encoding="ascii") as file:
+            return int(file.read())
+
+    def same_file(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
+        """Whether two descriptors, each a process and its number there, are one open file: by
+        fork, dup or inheritance."""
+        import ctypes
+
+        words = (*(process for process, _ in (one, other)), 0, one[1], other[1])
+        order = self._libc.syscall(
+            _KCMP[os.uname().machine == "x86_64"], *map(ctypes.c_long, words)
+        )
+        if order < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        return bool(order == 0)
+
+    @cached_property
+    def _libc(self) -> ctypes.CDLL:
+        import ctypes
+
+        return ctypes.CDLL(None, use_errno=True)
+
+
+def write(
+    calls: Syscalls, path: str, text: str, *, what: str, destroys: str | None = None
+) -> Effect[None]:
+    """A line to a file of the kernel."""
+    line = f"echo {shlex.quote(text)} > {shlex.quote(path)}"
+    return Effect(what, line, lambda: calls.write(path, text), destroys, brief=True)
+
+
+def make_dir(calls: Syscalls, path: str) -> Effect[None]:
+    line = f"mkdir {shlex.quote(path)}"
+    return Effect(line, line, lambda: calls.mkdir(path), brief=True)
+
+
+def remove_dir(calls: Syscalls, path: str) -> Effect[None]:
+    line = f"rmdir {shlex.quote(path)}"
+    return Effect(line, line, lambda: calls.rmdir(path), brief=True)
+
+
+def link(calls: Syscalls, target: str, path: str) -> Effect[None]:
+    line = f"ln -s {shlex.quote(target)} {shlex.quote(path)}"
+    return Effect(line, line, lambda: calls.symlink(target, path), brief=True)
+
+
+def unlink(calls: Syscalls, path: str) -> Effect[None]:
+    line = f"rm {shlex.quote(path)}"
+    return Effect(line, line, lambda: calls.unlink(path), brief=True)
+
+
+def ioctl(
+    calls: Syscalls,
+    device: str | int,
+    request: int,
+    argument: bytearray | int = 0,
+    *,
+    what: str,
+    line: str,
+    destroys: str | None = None,
+    exclusive: bool = False,
+) -> Effect[None]:
+    """An ioctl of a device, which is opened for it unless an open descriptor is given."""
+
+    def perform() -> None:
+        if isinstance(device, int):
+            calls.ioctl(device, request, argument)
+            return
+        descriptor = calls.open_device(device, exclusive=exclusive)
+        try:
+            calls.ioctl(descriptor, request, argument)
+        finally:
+            calls.close(descriptor)
+
+    return Effect(what, line, perform, destroys, brief=True)
+
+
+def call(
+    calls: Syscalls,
+    argv: Sequence[str],
+    seconds: float | None,
+    *,
+    what: str,
+    destroys: str | None = None,
+) -> Effect[tuple[int, str]]:
+    """A program that is run to its end, for so many seconds at most."""
+    line = shlex.join(argv)
+    return Effect(
+        what, line, lambda: calls.run(argv, seconds), destroys, did=lambda ran: ran[0] == 0
+    )
