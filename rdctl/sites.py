@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rdctl.config import LOCAL, SANDBOX, Config, Settings
+from rdctl.config.contexts import LOCAL, SANDBOX, Config
+from rdctl.config.resolve import Settings
 from rdctl.core.environment import World, read_in_time
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.unread import Unread

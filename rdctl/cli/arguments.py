@@ -258,7 +258,8 @@ def bulk_of(context: click.Context) -> Bulk:
 
 def seconds_of(context: click.Context) -> float | None:
     """How long the whole command may take, before its site is there."""
-    from rdctl.config import Config, resolve
+    from rdctl.config.contexts import Config
+    from rdctl.config.resolve import resolve
 
     typed: float | None = flags_of(context).get("timeout")
     if typed is None:

@@ -11,17 +11,9 @@ import click
 from rdctl.cli.arguments import seconds_of
 from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
-from rdctl.config import (
-    KEYS,
-    SANDBOX,
-    Config,
-    Context,
-    edited,
-    parse_assignment,
-    read_file,
-    resolve,
-    without,
-)
+from rdctl.config.contexts import KEYS, SANDBOX, Config, Context, read_file
+from rdctl.config.edit import edited, parse_assignment, without
+from rdctl.config.resolve import resolve
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Listing, Report
 from rdctl.core.units import without_password

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl.cli.arguments import bulk_of, seconds_of
-from rdctl.config import Settings, resolve
+from rdctl.config.resolve import Settings, resolve
 from rdctl.core.errors import Code, RdctlError, told
 from rdctl.core.results import Change, Failure, InContext, Item, Listing, Report
 from rdctl.workers import WAKE_SECONDS, Stopped, not_begun, start_thread

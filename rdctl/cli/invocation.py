@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from rdctl.cli.arguments import Bulk, bulk_of
 from rdctl.cli.messages import show_error, show_failures
 from rdctl.cli.options import INVOCATION, flags_of
-from rdctl.config import Config, Settings, resolve, several
+from rdctl.config.contexts import Config
+from rdctl.config.resolve import Settings, resolve, several
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints, told
 from rdctl.core.results import Change, Failure, Listing, Plan, Raw, Report
 from rdctl.core.units import defuse, quoted

@@ -8,8 +8,8 @@ import click
 from click.formatting import wrap_text
 
 from rdctl.cli.command import verb
-from rdctl.config import KEYS, SYSTEM_FILE
-from rdctl.config import VARIABLES as SETTING_VARIABLES
+from rdctl.config.contexts import KEYS, SYSTEM_FILE
+from rdctl.config.resolve import VARIABLES as SETTING_VARIABLES
 from rdctl.core.errors import Code, Exit, RdctlError
 from rdctl.core.results import Text
 from rdctl.core.units import defuse, guess

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 from rdctl.cli.command import HERE
 from rdctl.cli.messages import show_failures
-from rdctl.config import LOCAL, resolve, several
+from rdctl.config.contexts import LOCAL
+from rdctl.config.resolve import resolve, several
 from rdctl.core.errors import Code, Exit, RdctlError
 from rdctl.core.results import Failure, Item, Listing
 from rdctl.core.units import defuse

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rdctl.config import KEYS
+from rdctl.config.contexts import KEYS
 from rdctl.oio.routes import ROUTES
 
 # Files complete as the shell completes them; keys of the command's own schema in a list with

@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, TypeVar
 
-from rdctl.config import LOCAL, Config, resolve, several
+from rdctl.config.contexts import LOCAL, Config
+from rdctl.config.resolve import resolve, several
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import CONTROL, human_size
 from rdctl.effects.door import Effect, Effects

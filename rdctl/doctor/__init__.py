@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from importlib import import_module
 from typing import TYPE_CHECKING
 
-from rdctl.config import LOCAL
+from rdctl.config.contexts import LOCAL
 from rdctl.core.errors import RdctlError, told
 from rdctl.doctor import oio, own, rapiddisk
 from rdctl.doctor.findings import (

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rdctl.config import CREDENTIALS, LOCAL, VARIABLES
+from rdctl.config.contexts import CREDENTIALS, LOCAL
+from rdctl.config.resolve import VARIABLES
 from rdctl.core.units import quoted
 from rdctl.doctor.findings import Check, Finding, numbers
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rdctl.config import LOCAL
+from rdctl.config.contexts import LOCAL
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size, operand, quoted
 from rdctl.doctor.findings import (

@@ -12,7 +12,7 @@ import pytest
 from rdctl.cli import topics
 from rdctl.cli.topics import TOPICS, Lines, Section
 from rdctl.completion.scripts import walk
-from rdctl.config import KEYS
+from rdctl.config.contexts import KEYS
 from rdctl.core.errors import Code, Exit
 from rdctl.output.columns import CHANGE, SCHEMAS
 from tests.conftest import Program

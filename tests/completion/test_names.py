@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from rdctl.completion import names
 from rdctl.completion.names import Name
-from rdctl.config import Config
+from rdctl.config.contexts import Config
 from rdctl.core.errors import RdctlError
 from rdctl.core.results import Failure
 from rdctl.core.units import CONTROL

@@ -12,7 +12,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rdctl.config import KEYS, Config, Settings, edited, parse, resolve, unusable_url, without
+from rdctl.config.contexts import KEYS, Config, parse, unusable_url
+from rdctl.config.edit import edited, without
+from rdctl.config.resolve import Settings, resolve
 from rdctl.core.errors import Code, RdctlError
 from tests.conftest import Program, Ran
 

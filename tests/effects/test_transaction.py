@@ -243,7 +243,10 @@ def test_the_lock_is_held_against_other_processes(tmp_path: Path) -> None:
     assert descriptor is not None
     assert path.read_text() == f"{os.getpid()}\n"
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    code = f"from rdctl.effects import Syscalls; print(Syscalls().lock({str(path)!r}) is None)"
+    code = (
+        "from rdctl.effects.syscalls import Syscalls;"
+        f" print(Syscalls().lock({str(path)!r}) is None)"
+    )
     held = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     CALLS.close(descriptor)
     free = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)

@@ -1,0 +1,257 @@
+"""The contexts, and the files that hold them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rdctl.core.environment import read_in_time
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse, guess, natural, without_password
+
+SANDBOX = "sandbox"
+LOCAL = "local"
+SYSTEM_FILE = "etc/rdctl/config.toml"
+ENDPOINTS = {"rapiddisk": "rapiddisk_url", "oio": "oio_url"}
+DIALECTS = ("auto", "4.2", "3.3", "reference")
+
+# The keys of a context: their type, and what they mean.
+KEYS: dict[str, tuple[type, str]] = {
+    "rapiddisk": (str, "`local`, or the address of a rapiddiskd: http://HOST:9118"),
+    "oio": (str, "address of an oio-proxy: http://HOST:6002"),
+    "namespace": (str, "namespace of OpenIO SDS"),
+    "account": (str, "account of OpenIO SDS"),
+    "protected": (bool, "--yes suffices only with -c, --local or a URL on the command line"),
+    "timeout": (float, "seconds that a whole command may take"),
+    "token_file": (str, "file that holds a bearer token"),
+    "ca": (str, "file with the authority's certificate"),
+    "cert": (str, "file with the client's certificate"),
+    "key": (str, "file with the key of the client's certificate"),
+    "http_proxy": (str, "address of an HTTP proxy"),
+    "dialect": (str, "of the oio-proxy: auto, 4.2, 3.3 or reference"),
+}
+# Whoever could read these is somebody: they go only where their own source sends them.
+CREDENTIALS = ("token_file", "cert", "key")
+_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+
+
+class Context(NamedTuple):
+    """A named set of settings; `file` is None for the one that is built in."""
+
+    name: str
+    values: dict[str, Any]
+    file: str | None
+
+
+class Config:
+    """The contexts of this user, over those of the machine. A file that is a pipe has so many
+    `seconds`: it is read before its own timeout is known."""
+
+    def __init__(
+        self, environ: Mapping[str, str], root: str, home: str, seconds: float = 10.0
+    ) -> None:
+        self.environ = environ
+        folder = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        self.path = environ.get("RDCTL_CONFIG") or os.path.join(folder, "rdctl", "config.toml")
+        self.home = home
+        self.current: str | None = None
+        self.contexts: dict[str, Context] = {}
+        # The machine's, and the user's own, whether they are there or not.
+        self.files = (os.path.join(root, SYSTEM_FILE), self.path)
+        for path in self.files:
+            self._read(path, seconds)
+        self.contexts[SANDBOX] = Context(
+            SANDBOX,
+            {
+                "rapiddisk": "http://rapiddisk.sandbox",
+                "oio": "http://oio.sandbox",
+                "namespace": "OPENIO",
+                "account": "sandbox",
+            },
+            None,
+        )
+
+    def expanded(self, path: str) -> str:
+        """A path in a context, which may begin with `~/`."""
+        return os.path.join(self.home, path[2:]) if path.startswith("~/") else path
+
+    def context(self, name: str) -> Context:
+        """The context of that name; `not-found` with a suggestion when there is none."""
+        if name in self.contexts:
+            return self.contexts[name]
+        near = guess(name, self.contexts)
+        raise self._not_there(f"there is no context '{defuse(name)}'", name, near)
+
+    def matching(self, pattern: str) -> list[str]:
+        """The contexts that a pattern matches; `not-found` when it is none. The sandbox is no
+        system: it is meant only by its name."""
+        from fnmatch import fnmatchcase
+
+        matches = {name for name in self.contexts if fnmatchcase(name, pattern)} - {SANDBOX}
+        if not matches:
+            raise self._not_there(f"no context matches '{defuse(pattern)}'", pattern)
+        return sorted(matches, key=natural)
+
+    def _not_there(self, message: str, name: str, near: str = "") -> RdctlError:
+        hint = f"The contexts are: {', '.join(sorted(self.contexts))}.{near}"
+        return RdctlError(Code.NOT_FOUND, message, hint=hint, target=name)
+
+    def _read(self, path: str, seconds: float) -> None:
+        text = read_file(path, seconds)
+        if text is None:
+            return
+        data = parse(text, path)
+        self.current = data.get("current", self.current)
+        for name, values in data.get("contexts", {}).items():
+            self.contexts[name] = Context(name, values, path)
+
+
+_MOST = 16 << 20  # bytes
+
+
+def read_file(path: str, seconds: float) -> str | None:
+    """The text of a config file, None when there is none. Raises `config`, `timeout`."""
+    try:
+        return read_in_time(path, seconds, _MOST).decode()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except UnicodeDecodeError as error:
+        raise RdctlError(Code.CONFIG, f"{path} is not a text in UTF-8") from error
+    except OSError as error:
+        raise RdctlError(
+            Code.CONFIG,
+            f"{path} cannot be read: {error.strerror}",
+            hint="RDCTL_CONFIG names another file.",
+        ) from error
+
+
+def parse(text: str, path: str) -> dict[str, Any]:
+    """A config file's content, checked; every fault names file and line."""
+    data = _loaded(text, path)
+
+    def at(*keys: str) -> str:
+        return f"{path}, line {_line_of(text, keys)}"
+
+    for key, value in data.items():
+        if key == "current" and isinstance(value, str):
+            continue
+        if key != "contexts" or not isinstance(value, dict):
+            raise _wrong(at(key), key, ("current", "contexts"), value)
+    for name, values in data.get("contexts", {}).items():
+        if name == SANDBOX or not re.fullmatch(_NAME, name):
+            raise bad_name(name, at("contexts", name))
+        if not isinstance(values, dict):
+            where = at("contexts", name)
+            raise RdctlError(Code.CONFIG, f"{where}: contexts.{name} is not a table of settings")
+        for key, value in values.items():
+            if key not in KEYS:
+                raise _wrong(at("contexts", name, key), key, KEYS, value)
+            try:
+                values[key] = checked(key, value)
+            except ValueError as error:
+                where = at("contexts", name, key)
+                raise RdctlError(Code.CONFIG, f"{where}: {key}: {error}") from error
+    return data
+
+
+def _loaded(text: str, path: str) -> dict[str, Any]:
+    import tomllib
+
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise RdctlError(Code.CONFIG, f"{path}: {error}") from error
+    except ValueError as error:  # Python reads no longer numbers
+        long = re.search("[0-9_]{4000}", text)
+        line = text.count("\n", 0, long.start()) + 1 if long else 1
+        message = f"{path}, line {line}: a number has too many digits"
+        raise RdctlError(Code.CONFIG, message) from error
+    except RecursionError as error:
+        raise RdctlError(Code.CONFIG, f"{path}: nested too deep") from error
+
+
+def bad_name(name: str, where: str | None = None) -> RdctlError:
+    code, start = (Code.CONFIG, f"{where}: ") if where else (Code.USAGE, "")
+    if name == SANDBOX:
+        return RdctlError(
+            code,
+            f"{start}the context {SANDBOX!r} is built in and cannot be set",
+            hint="Choose another name.",
+        )
+    return RdctlError(
+        code,
+        f"{start}'{defuse(name)}' cannot be the name of a context",
+        hint="Letters, digits, dots, dashes and underscores, 64 at most, begin with a letter"
+        " or a digit.",
+    )
+
+
+def _wrong(where: str, key: str, known: Any, value: Any) -> RdctlError:
+    if key in known:
+        message = f"{key} cannot be {json.dumps(value, default=str)}"
+        return RdctlError(Code.CONFIG, f"{where}: {message}")
+    hint = guess(key, known).lstrip() or f"The keys are: {', '.join(known)}."
+    return RdctlError(Code.CONFIG, f"{where}: unknown key '{defuse(key)}'", hint=hint)
+
+
+def _line_of(text: str, keys: Sequence[str]) -> int:
+    """The line on which the value of these keys ends, however the file is laid out: the first up
+    to which the text is valid and holds it."""
+    import tomllib
+
+    lines = text.split("\n")
+    for number in range(1, len(lines)):
+        try:
+            found: Any = tomllib.loads("\n".join(lines[:number]))
+            for key in keys:
+                found = found[key]
+        except (tomllib.TOMLDecodeError, KeyError):
+            continue
+        return number
+    return len(lines)
+
+
+def checked(key: str, value: Any) -> Any:
+    """The value in its right type; ValueError says what it should be."""
+    kind = KEYS[key][0]
+    if kind is bool and not isinstance(value, bool):
+        raise ValueError("true or false is wanted")
+    if kind is float:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
+            raise ValueError("a number of seconds above 0 is wanted")
+        return float(value)
+    if kind is str and not isinstance(value, str):
+        raise ValueError("a text is wanted")
+    if key in ENDPOINTS and not (key == "rapiddisk" and value == LOCAL):
+        fault = unusable_url(value)
+        if fault:
+            raise ValueError(f"'{defuse(without_password(value))}' is no endpoint: {fault}")
+    if key == "http_proxy":
+        # What stands before the @ may be a password, so the value is not shown.
+        fault = unusable_url(re.sub(r"//[^/@]*@", "//", value))
+        if fault:
+            raise ValueError(f"no address of a proxy: {fault}")
+    if key == "dialect" and value not in DIALECTS:
+        raise ValueError(f"one of {', '.join(DIALECTS)} is wanted")
+    return value
+
+
+def unusable_url(url: str) -> str | None:
+    """Why this cannot be an endpoint, or None when it can."""
+    from urllib.parse import urlsplit
+
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "its host or its port is none"  # urllib's own words show what may be a password
+    if parts.scheme not in ("http", "https"):
+        return "it must begin with http:// or https://"
+    if not parts.hostname or not url.isprintable() or " " in url:
+        return "it names no host"
+    if port == 0 or parts.query or parts.fragment or parts.username is not None:
+        return "it may hold a host, a port and a path, nothing else"
+    return None

@@ -1,0 +1,217 @@
+"""Which setting holds, and where each value comes from."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
+
+from rdctl.config.contexts import ENDPOINTS, KEYS, LOCAL, SANDBOX, Config, Context, checked
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse, quoted
+
+_FLAG_NAMES = {
+    "rapiddisk": "--rapiddisk-url",
+    "oio": "--oio-url",
+    "namespace": "--namespace",
+    "account": "--account",
+    "timeout": "--timeout",
+}
+VARIABLES = {
+    "rapiddisk": ("RDCTL_RAPIDDISK_URL",),
+    "oio": ("RDCTL_OIO_URL", "OIO_PROXYD_URL"),
+    "namespace": ("RDCTL_NAMESPACE", "OIO_NS"),
+    "account": ("RDCTL_ACCOUNT", "OIO_ACCOUNT"),
+    "timeout": ("RDCTL_TIMEOUT",),
+    "token_file": ("RDCTL_TOKEN_FILE",),
+    "ca": ("RDCTL_CA",),
+    "cert": ("RDCTL_CERT",),
+    "key": ("RDCTL_KEY",),
+    "http_proxy": ("RDCTL_HTTP_PROXY",),
+    "dialect": ("RDCTL_DIALECT",),
+}
+
+
+class Setting(NamedTuple):
+    """A value, the words that say where it is from, and the source itself (for the token rule)."""
+
+    value: Any
+    origin: str
+    source: str
+
+
+class Settings(NamedTuple):
+    """What holds for one command. `explicit`: the command line itself names the context."""
+
+    context: str | None
+    values: dict[str, Setting]
+    explicit: bool
+
+    def get(self, key: str) -> Any:
+        setting = self.values.get(key)
+        return None if setting is None else setting.value
+
+    def says_where(self, endpoint: str) -> bool:
+        """Whether the command line itself says where it goes, if it goes to that endpoint."""
+        setting = self.values.get(endpoint)
+        return self.explicit or (setting is not None and setting.source == "flags")
+
+    def in_sandbox(self, endpoint: str) -> bool:
+        setting = self.values.get(endpoint)
+        return setting is not None and setting.source == f"context {SANDBOX}"
+
+    def credential(self, key: str, endpoint: str) -> str | None:
+        """A credential, if it comes from the same source as the endpoint, else None."""
+        setting, of = self.values.get(key), self.values.get(endpoint)
+        if setting is None or of is None or setting.source != of.source:
+            return None
+        return str(setting.value)
+
+    def again(self, words: str) -> str:
+        """A command of ours as it has to be typed to reach the same place."""
+        current = any(setting.origin.endswith("(current)") for setting in self.values.values())
+        where = [f"-c {self.context}"] if self.context and not current else []
+        for key in ("rapiddisk", "oio", "namespace", "account"):
+            setting = self.values.get(key)
+            if setting is not None and setting.source == "flags":
+                where.append(setting.origin)
+                where += [] if setting.value == LOCAL else [quoted(str(setting.value))]
+        return " ".join(["rdctl", *where, words])
+
+    def aimed(self, text: str) -> str:
+        """The text; our commands in it as they have to be typed to reach the same place."""
+        return _OURS.sub(lambda _: self.again(""), text)
+
+    def aim(self, error: RdctlError) -> RdctlError:
+        """The error with its hint aimed."""
+        if error.hint is not None:
+            error.hint = self.aimed(error.hint)
+        return error
+
+
+# A command that goes to a system or shows the way there, up to its noun.
+_OURS = re.compile(r"\brdctl (?=(?:rapiddisk|oio|context show)\b)")
+
+
+# --- resolution -------------------------------------------------------------------------------
+
+
+def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
+    """The settings that hold, each from the first of: the flag; the context that was named, taken
+    whole; variables; the current context; the default."""
+    environ = config.environ
+    named = flags.get("context") or environ.get("RDCTL_CONTEXT") or None
+    how = "-c" if flags.get("context") else "RDCTL_CONTEXT"
+    typed = _flag_settings(flags)
+    goes_elsewhere = any(key in typed for key in ENDPOINTS)
+    current = config.current
+    layers: list[dict[str, Setting]] = [typed]
+    if not named and current == SANDBOX:
+        current = None
+        if goes_elsewhere:
+            # What was typed is another system; the other endpoint stays in the sandbox, with all
+            # that belongs to it.
+            origin = "context sandbox (current)"
+            inside = _context_settings(config, config.context(SANDBOX), origin)
+            away = _OF_OIO if "oio" in typed else ("rapiddisk",)
+            layers.append({key: value for key, value in inside.items() if key not in away})
+        else:
+            named, how = SANDBOX, "current"
+    if named:
+        context = config.context(named)
+        layers.append(_context_settings(config, context, f"context {named} ({how})"))
+        layers.append(_variable_settings(environ, ["timeout"]))
+        if named == SANDBOX and goes_elsewhere:
+            raise RdctlError(
+                Code.USAGE,
+                "the sandbox has its own endpoints: --local and URLs cannot stand beside it",
+                hint="Leave out -c sandbox, or the endpoint.",
+            )
+    else:
+        layers.append(_variable_settings(environ, VARIABLES))
+        if current:
+            if current not in config.contexts:
+                raise RdctlError(
+                    Code.CONFIG,
+                    f"the current context '{defuse(current)}' does not exist",
+                    hint=f"Use another: rdctl context use {' | '.join(sorted(config.contexts))}",
+                )
+            context = config.contexts[current]
+            layers.append(_context_settings(config, context, f"context {current} (current)"))
+            named = current
+        layers.append({"rapiddisk": Setting(LOCAL, "default", "default")})
+    values: dict[str, Setting] = {}
+    for layer in layers:
+        for key, setting in layer.items():
+            values.setdefault(key, setting)
+    return Settings(named, values, bool(flags.get("context")))
+
+
+_OF_OIO = ("oio", "namespace", "account", "dialect")
+
+
+def several(config: Config, flags: Mapping[str, Any]) -> dict[str, bool] | None:
+    """The contexts that -c or RDCTL_CONTEXT names where it names several, with commas or as a
+    pattern (`rack1-*`), each with whether it stands there itself. None when it names one or none.
+    """
+    named: str = flags.get("context") or config.environ.get("RDCTL_CONTEXT") or ""
+    if not any(char in named for char in ",*?["):
+        return None
+    found: dict[str, bool] = {}
+    for word in filter(None, named.split(",")):
+        if any(char in word for char in "*?["):
+            for name in config.matching(word):
+                found.setdefault(name, False)
+        else:
+            found[config.context(word).name] = bool(flags.get("context"))
+    if not found:
+        raise RdctlError(Code.USAGE, f"'{defuse(named)}' names no context")
+    if flags.get("local") or any(flags.get(name) for name in ENDPOINTS.values()):
+        raise RdctlError(
+            Code.USAGE,
+            "each of several contexts has its own endpoints: --local and URLs cannot stand beside",
+            hint="Name one context, or leave out the endpoint.",
+        )
+    return found
+
+
+def _flag_settings(flags: Mapping[str, Any]) -> dict[str, Setting]:
+    if flags.get("local") and flags.get("rapiddisk_url"):
+        raise RdctlError(Code.USAGE, "--local and --rapiddisk-url exclude each other")
+    settings = {}
+    for key, name in _FLAG_NAMES.items():
+        value = flags.get(ENDPOINTS.get(key, key))
+        if value is not None:
+            try:
+                settings[key] = Setting(checked(key, value), name, "flags")
+            except ValueError as error:
+                raise RdctlError(Code.USAGE, f"{name}: {error}") from error
+    if flags.get("local"):
+        settings["rapiddisk"] = Setting(LOCAL, "--local", "flags")
+    return settings
+
+
+def _variable_settings(environ: Mapping[str, str], keys: Iterable[str]) -> dict[str, Setting]:
+    settings = {}
+    for key in keys:
+        for variable in VARIABLES[key]:
+            text = environ.get(variable)
+            if not text:
+                continue
+            try:
+                value: Any = float(text) if KEYS[key][0] is float else text
+                value = checked(key, value)
+            except ValueError as error:
+                raise RdctlError(Code.CONFIG, f"the variable {variable}: {error}") from error
+            settings[key] = Setting(value, variable, "variables")
+            break
+    return settings
+
+
+def _context_settings(config: Config, context: Context, origin: str) -> dict[str, Setting]:
+    settings = {}
+    for key, value in context.values.items():
+        if KEYS[key][0] is str and key in ("token_file", "ca", "cert", "key"):
+            value = config.expanded(value)
+        settings[key] = Setting(value, origin, f"context {context.name}")
+    return settings
