@@ -47,8 +47,8 @@ def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
     path = _bash_path(on.world) if shell == "bash" else _zsh_path(on.world)
     report = _written(on, path, text)
     advice = _bash_advice(on.world, path) if shell == "bash" else _zsh_advice(on.world, path)
-    if advice:
-        on.notice(advice)
+    for line in (advice or "").splitlines():
+        on.notice(line)
     return report
 
 
