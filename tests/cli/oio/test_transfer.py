@@ -502,7 +502,16 @@ def test_a_create_that_is_refused_leaves_nothing(near: Callable[..., Client], wh
 
 
 @pytest.mark.parametrize(
-    "named", [{"id": ""}, {"id": "\xfc"}, {"policy": "\xfc"}, {"mime-type": "a\tb"}], ids=str
+    "named",
+    [
+        {"id": ""},
+        {"id": "\xfc"},
+        {"policy": "\xfc"},
+        {"mime-type": "a\tb"},
+        {"chunk-method": "plain/nb_copy=1000000000"},
+        {"chunk-method": "plain/nb_copy=two"},
+    ],
+    ids=str,
 )
 def test_what_cannot_be_sent_on_is_refused_before_a_byte_leaves(
     near: Callable[..., Client], named: dict[str, str]
