@@ -12,7 +12,10 @@ import shlex
 import signal
 import stat
 import struct
-from _thread import get_ident  # `threading` takes a millisecond, which help does not need
+from _thread import (
+    allocate_lock,
+    get_ident,
+)  # `threading` takes a millisecond, which help does not need
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from functools import cached_property
@@ -286,6 +289,9 @@ _ACL = "system.posix_acl_access"
 _PART_AGE = 3600.0  # seconds after which a part is left from a process that was killed
 
 
+_making = allocate_lock()
+
+
 class _Place:
     """A name in a folder that is held by a descriptor: nobody can exchange what leads to it.
 
@@ -336,12 +342,14 @@ class _Place:
 
     def enter(self, make: int | None) -> None:
         """Go on in the folder of this name, which is not a link."""
-        try:
-            inner = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder)
-        except FileNotFoundError:
-            if make is None:
-                raise
-            inner = self._make_folder(make)
+        # Nobody is to see a folder that another thread makes before it is its owner's.
+        with nullcontext() if make is None else _making:
+            try:
+                inner = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder)
+            except FileNotFoundError:
+                if make is None:
+                    raise
+                inner = self._make_folder(make)
         if self.name == ".." and self._is_home():
             self._in_home = False
         self._go(inner)

@@ -11,7 +11,7 @@ import click
 
 from rdctl.cli.command import verb
 from rdctl.effects import write_file
-from rdctl.errors import Code, RdctlError
+from rdctl.errors import RdctlError, unwritten
 from rdctl.result import Change, Report, Text
 from rdctl.units import quoted
 
@@ -62,7 +62,7 @@ def _written(on: Invocation, path: str, text: str) -> Report:
         on.effects.do(writing, None)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
-        raise RdctlError(Code.DENIED, message, target=path) from error
+        raise RdctlError(unwritten(error), message, target=path) from error
     done = None if on.effects.dry_run else True
     return Report([Change("install", path, done, done)])
 

@@ -23,7 +23,7 @@ from rdctl.config import (
     without,
 )
 from rdctl.effects import alone_with, write_file
-from rdctl.errors import Code, RdctlError
+from rdctl.errors import Code, RdctlError, unwritten
 from rdctl.result import Change, Listing, Report
 from rdctl.units import without_password
 
@@ -196,7 +196,7 @@ def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) ->
         )
     except OSError as error:
         raise RdctlError(
-            Code.DENIED, f"{path} cannot be written: {error.strerror}", target=name
+            unwritten(error), f"{path} cannot be written: {error.strerror}", target=name
         ) from error
     done = None if on.effects.dry_run else True
     return Report([Change(action, name, done, done)])
