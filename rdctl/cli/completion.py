@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdctl.cli.command import verb
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import RdctlError, unwritten
 from rdctl.core.results import Change, Report, Text
 from rdctl.core.units import quoted
 from rdctl.effects.places import write_file
@@ -47,8 +47,8 @@ def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
     path = _bash_path(on.world) if shell == "bash" else _zsh_path(on.world)
     report = _written(on, path, text)
     advice = _bash_advice(on.world, path) if shell == "bash" else _zsh_advice(on.world, path)
-    if advice:
-        on.notice(advice)
+    for line in (advice or "").splitlines():
+        on.notice(line)
     return report
 
 
@@ -62,7 +62,7 @@ def _written(on: Invocation, path: str, text: str) -> Report:
         on.effects.do(writing, None)
     except OSError as error:
         message = f"{path} cannot be written: {error.strerror}"
-        raise RdctlError(Code.DENIED, message, target=path) from error
+        raise RdctlError(unwritten(error), message, target=path) from error
     done = None if on.effects.dry_run else True
     return Report([Change("install", path, done, done)])
 

@@ -14,7 +14,7 @@ from rdctl.cli.lazy import LazyGroup
 from rdctl.config.contexts import KEYS, SANDBOX, Config, Context, read_file
 from rdctl.config.edit import edited, parse_assignment, without
 from rdctl.config.resolve import resolve
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError, unwritten
 from rdctl.core.results import Change, Listing, Report
 from rdctl.core.units import without_password
 from rdctl.effects.places import alone_with, write_file
@@ -188,7 +188,7 @@ def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) ->
         )
     except OSError as error:
         raise RdctlError(
-            Code.DENIED, f"{path} cannot be written: {error.strerror}", target=name
+            unwritten(error), f"{path} cannot be written: {error.strerror}", target=name
         ) from error
     done = None if on.effects.dry_run else True
     return Report([Change(action, name, done, done)])

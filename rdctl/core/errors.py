@@ -155,6 +155,12 @@ def no_thread() -> RdctlError:
 
 
 _DENIED = (errno.EACCES, errno.EPERM)
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
+
+
+def unwritten(error: OSError) -> Code:
+    """Why a file of our own cannot be written: `denied`, or `failed` when the disk is full."""
+    return Code.FAILED if error.errno in _FULL else Code.DENIED
 
 
 def _of_the_system(error: OSError) -> RdctlError:

@@ -7,8 +7,9 @@ import errno
 import os
 import shlex
 import stat
+from _thread import allocate_lock  # `threading` takes a millisecond, which help does not need
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import TYPE_CHECKING
 
 from rdctl.core.errors import Code, RdctlError
@@ -87,6 +88,9 @@ _ACL = "system.posix_acl_access"
 _PART_AGE = 3600.0  # seconds after which a part is left from a process that was killed
 
 
+_making = allocate_lock()
+
+
 class Place:
     """A name in a folder that is held by a descriptor: nobody can exchange what leads to it.
 
@@ -137,12 +141,14 @@ class Place:
 
     def enter(self, make: int | None) -> None:
         """Go on in the folder of this name, which is not a link."""
-        try:
-            inner = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder)
-        except FileNotFoundError:
-            if make is None:
-                raise
-            inner = self._make_folder(make)
+        # Nobody is to see a folder that another thread makes before it is its owner's.
+        with nullcontext() if make is None else _making:
+            try:
+                inner = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder)
+            except FileNotFoundError:
+                if make is None:
+                    raise
+                inner = self._make_folder(make)
         if self.name == ".." and self._is_home():
             self._in_home = False
         self._go(inner)

@@ -73,6 +73,8 @@ class Transport:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.url = url.rstrip("/")
+        # Bytes that a reply may have.
+        self.most = MOST_BODY
         self._effects = effects
         self._deadline = deadline or Deadline(None)
         self._retries = retries
@@ -271,8 +273,8 @@ class Transport:
                 for part in raw.stream(1 << 16, decode_content=False):
                     parts.append(part)
                     size += len(part)
-                    if size > MOST_BODY:
-                        raise Cut(f"its body is larger than {MOST_BODY >> 20} MiB")
+                    if size > self.most:
+                        raise Cut(f"its body is larger than {self.most >> 20} MiB")
         finally:
             raw.close()
         body = b"".join(parts)

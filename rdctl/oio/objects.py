@@ -58,9 +58,15 @@ def only_plain(content: Content) -> None:
 
 
 def copies_of(method: str | None) -> int:
-    """How many replicas a chunk method asks for: 3 for `plain/nb_copy=3`."""
+    """How many replicas a chunk method asks for: 3 for `plain/nb_copy=3`. `bad-reply` where that
+    cannot be read: one would pass for enough."""
+    if "nb_copy" not in (method or ""):
+        return 1
     match = re.search(r"\bnb_copy=(\d{1,4})\b", method or "", re.ASCII)
-    return int(match[1]) if match else 1
+    if match is None:
+        message = f"the number of copies cannot be read: '{escape(str(method))}'"
+        raise RdctlError(Code.BAD_REPLY, message)
+    return int(match[1])
 
 
 def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -> list[Position]:

@@ -17,7 +17,8 @@ from rdctl.net.transport import Transport
 
 META = "x-oio-chunk-meta-"
 _KEEP_ALIVE = {"Connection": "keep-alive"}
-_URL = re.compile(r"http://([^/?#@\x00-\x20\x7f]+?(?::(\d{1,5}))?)/([^/?#\x00-\x1f\x7f]+)", re.A)
+_HOST = r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^][:/?#@\x00-\x20\x7f]+)"
+_URL = re.compile(rf"http://({_HOST}(?::(\d{{1,5}}))?)/([^/?#\x00-\x1f\x7f]+)", re.A)
 _MD5 = re.compile("[0-9A-F]{32}")
 _REFUSED = {
     404: (Code.NOT_FOUND, "the chunk is not there"),
@@ -75,6 +76,10 @@ def copy_of(chunk: Mapping[str, object]) -> Copy:
     if match is None or "/" not in url or int(match[2] or 80) not in range(1, 65536):
         raise RdctlError(Code.BAD_REPLY, f"the proxy names a chunk by no address: {url!r}")
     return Copy(url, match[1], f"/{match[3]}")
+
+
+# Bytes of a reply that is no chunk: it has hardly any, and there are many at a time.
+_MOST_REPLY = 1 << 20
 
 
 class Rawx:
@@ -172,7 +177,9 @@ class Rawx:
     def _to(self, copy: Copy) -> Transport:
         with self._lock:
             if copy.address not in self._transports:
-                self._transports[copy.address] = self._reach(copy.address)
+                transport = self._reach(copy.address)
+                transport.most = _MOST_REPLY
+                self._transports[copy.address] = transport
             return self._transports[copy.address]
 
 

@@ -69,6 +69,12 @@ def nothing(reply: Reply) -> None:
         raise ValueError("204 was expected")
 
 
+def stored(reply: Reply) -> None:
+    """content/create: 204 alone, by all servers and by the reference."""
+    if _of_empty(reply) != 204:
+        raise ValueError("204 was expected")
+
+
 def done(reply: Reply) -> None:
     """The same where servers also answer 200, with nothing in an object (`admin` and properties),
     or an OK of each replica (the reference)."""

@@ -417,8 +417,8 @@ _TABLE = (
         "content/create",
         "Register a content and its chunks.",
         (
-            Way(REAL, body=bodies.content),
-            Way(WRITTEN, body=bodies.reference_content),
+            Way(REAL, body=bodies.content, reply=replies.stored),
+            Way(WRITTEN, body=bodies.reference_content, reply=replies.stored),
         ),
         PATH,
         ("append", "force"),

@@ -145,6 +145,8 @@ class Sds:
         self.faults: list[Fault] = []
         self.busy = self.most_busy = 0
         self.connections = 0
+        # What prepare says otherwise, by the names of its headers.
+        self.prepared: dict[str, str] = {}
         self._serial = 0
         self._lock = threading.Lock()
         self._listeners = [
@@ -291,6 +293,7 @@ class Sds:
             "policy": "SINGLE",
             "chunk-method": self.method,
             "mime-type": "application/octet-stream",
+            **self.prepared,
         }
         told: dict[str, object] = {META + key: value for key, value in headers.items()}
         # Positions come in any order.

@@ -172,13 +172,17 @@ def test_what_is_no_position(pos: str) -> None:
         ("plain/distance=1,nb_copy=2", 2),
         ("plain", 1),
         (None, 1),
-        ("plain/nb_copy=", 1),
-        ("plain/nb_copy=" + "9" * 5000, 1),
     ],
-    ids=lambda value: str(value)[:20],
 )
 def test_how_many_copies_are_wanted(method: str | None, copies: int) -> None:
     assert copies_of(method) == copies
+
+
+@pytest.mark.parametrize("number", ["", "two", "-1", "9" * 5000], ids=lambda text: text[:20])
+def test_a_number_of_copies_that_cannot_be_read(number: str) -> None:
+    with pytest.raises(RdctlError) as caught:
+        copies_of(f"plain/nb_copy={number}")
+    assert caught.value.code is Code.BAD_REPLY
 
 
 @pytest.mark.parametrize("told", ["", "0" * 64, "x" * 32, None])

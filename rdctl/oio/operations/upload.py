@@ -229,6 +229,7 @@ class Uploads(Transfers):
         )
         if prepared is None:
             prepared = self._assumed(place, source.size, wish)
+        _check_names(prepared, place)
         only_plain(prepared._replace(path=place.name))
         owner = self._owner_of(place)
         sending = Sending(
@@ -417,6 +418,21 @@ class Uploads(Transfers):
             properties=None,
             chunks=chunks,
         )
+
+
+def _check_names(prepared: Content, place: Place) -> None:
+    """What the proxy names goes into headers, of each chunk and of the object at last."""
+    named = {
+        "id": prepared.content_id,
+        "policy": prepared.policy,
+        "chunk method": prepared.chunk_method,
+        "MIME type": prepared.mime_type,
+    }
+    for what, value in named.items():
+        text = "" if value is None else str(value)
+        if not (text.isascii() and text.isprintable()) or (what == "id" and not text):
+            message = f"{place.shown}: the proxy gives it an unusable {what}: '{escape(text)}'"
+            raise RdctlError(Code.BAD_REPLY, message, target=place.name)
 
 
 def files_below(

@@ -501,6 +501,44 @@ def test_a_create_that_is_refused_leaves_nothing(near: Callable[..., Client], wh
     assert client.sds.chunks == {}
 
 
+@pytest.mark.parametrize(
+    "named",
+    [
+        {"id": ""},
+        {"id": "\xfc"},
+        {"policy": "\xfc"},
+        {"mime-type": "a\tb"},
+        {"chunk-method": "plain/nb_copy=1000000000"},
+        {"chunk-method": "plain/nb_copy=two"},
+    ],
+    ids=str,
+)
+def test_what_cannot_be_sent_on_is_refused_before_a_byte_leaves(
+    near: Callable[..., Client], named: dict[str, str]
+) -> None:
+    client = near()
+    client.sds.prepared = named
+    client.file("a", b"x")
+    ran = client("put", "docs", "a", "--json")
+    assert ran.code == 9
+    assert errors_of(ran)[0]["code"] == "bad-reply"
+    assert client.sds.asked("PUT") == []
+
+
+def test_a_rawx_that_answers_at_length_is_cut_short(near: Callable[..., Client]) -> None:
+    client = near()
+
+    def at_length(call: Call) -> None:
+        call.body()
+        call.reply("201 Created", body=b"z" * (5 << 20))
+
+    client.sds.faults.append(on("PUT", at_length))
+    client.file("a", b"x")
+    ran = client("put", "docs", "a", "--json")
+    assert ran.code != 0
+    assert "its body is larger than 1 MiB" in ran.err
+
+
 def lost(call: Call) -> None:
     call.body()
     call.hang_up()
@@ -923,8 +961,10 @@ def test_parts_with_an_md5_each_prove_the_whole(near: Callable[..., Client]) -> 
         lambda chunks: chunks[1].update(size=5),
         lambda chunks: chunks[1].update(url="nowhere"),
         lambda chunks: chunks[1].update(url="https://x/y"),
+        lambda chunks: chunks[1].update(url="http://[::1/x", real_url="http://[::1/x"),
+        lambda chunks: chunks[1].update(url="http://a]:1/x", real_url="http://a]:1/x"),
     ],
-    ids=["missing", "gap", "size", "no url", "https"],
+    ids=["missing", "gap", "size", "no url", "https", "half an address", "other half"],
 )
 def test_a_list_of_chunks_that_cannot_be(near: Callable[..., Client], lie: Any) -> None:
     client = near()
