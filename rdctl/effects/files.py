@@ -8,14 +8,11 @@ import shlex
 import stat
 from collections.abc import Callable
 from contextlib import suppress
-from typing import IO, TYPE_CHECKING, NamedTuple
+from typing import IO, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect, T
 from rdctl.effects.places import Place, refuse_planted
-
-if TYPE_CHECKING:
-    pass
 
 
 class Part:

@@ -10,14 +10,10 @@ import stat
 from _thread import allocate_lock  # `threading` takes a millisecond, which help does not need
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from typing import TYPE_CHECKING
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import quoted, raw_bytes
 from rdctl.effects.door import Effect
-
-if TYPE_CHECKING:
-    pass
 
 
 def write_file(path: str, text: str, *, what: str, home: str | None = None) -> Effect[None]:
