@@ -30,7 +30,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("context", "contexts"), ()),
     **dict.fromkeys(names.HERE, ()),
     **dict.fromkeys(names.RAPIDDISK, ()),
-    **dict.fromkeys(names.OPENIO.keys() - {"key", "assignment"}, ()),
+    **dict.fromkeys(sorted(names.OPENIO.keys() - {"key", "assignment"}), ()),
     "content": ("photos",),
     "address": ("rawx",),
     "key:reference": ("photos",),
