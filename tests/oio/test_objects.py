@@ -1,4 +1,5 @@
-"""Chunks as they were recorded, and the parts that whole objects are made of."""
+"""Chunks as they were recorded, and the parts that whole objects are made of
+(docs/wire/oio-upload.md#2-download)."""
 
 from __future__ import annotations
 
