@@ -81,8 +81,7 @@ UNSENT = re.compile(
 
 
 def accepted() -> list[Exchange]:
-    """Requests with a body that a real server took, and that a command may send
-    (docs/wire/oio-proxy.md#6-content)."""
+    """Requests with a body that a real server took, and that a command may send."""
     found = []
     for exchange in exchanges():
         sent, body = exchange.sent, exchange.sent["request_body"]

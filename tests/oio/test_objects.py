@@ -1,5 +1,4 @@
-"""Chunks as they were recorded, and the parts that whole objects are made of
-(docs/wire/oio-upload.md#2-download)."""
+"""Chunks as they were recorded, and the parts that whole objects are made of."""
 
 from __future__ import annotations
 
