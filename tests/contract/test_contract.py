@@ -164,7 +164,7 @@ def test_targets_and_ports(machine: Machine) -> None:
     (row,) = items(machine("nvmet list --json"))
     any_host = row.pop("any_host")
     assert any_host is False
-    # The daemon's wire has no services.
+    # The daemon's wire has no services: docs/wire/rapiddisk-rest.md#25-listallnvmetargets
     (port,) = row["ports"]
     assert port.pop("service") in ("4420", None)
     assert row == {

@@ -1,5 +1,5 @@
 """A simulated kernel: a tree of /sys, /proc and /dev in a folder, and the system calls that change
-it, which react as rapiddisk 9.0.0 on Linux 6.1 was seen to.
+it, which react as rapiddisk 9.0.0 on Linux 6.1 was seen to (docs/wire/rapiddisk-local.md).
 
 Like the real one it protects almost nothing. What destroys something that is in use is done, and
 written down in `harm`, which a test then finds not empty.
@@ -706,7 +706,8 @@ class FakeKernel(Syscalls):
         return self.hidden + sum(self._opens(f"rd{number}") for number in self.volumes)
 
     def _opens(self, kernel: str) -> int:
-        """As measured on a real kernel: one each, and one for all mounts of a file system."""
+        """As measured on a real kernel: one each, and one for all mounts of a file system
+        (docs/guards.md#opens-that-nobody-shows)."""
         mounted = any(self._kernel_name(device) == kernel for device, _ in self.mounts)
         swaps = [path for path in self.swaps if self._kernel_name(path) == kernel]
         holders = self.path(f"sys/block/{kernel}/holders")
@@ -941,7 +942,8 @@ class FakeKernel(Syscalls):
         return 1, head + text
 
     def _table_of(self, mapping: Mapping) -> str:
-        """As the kernel prints it: by numbers, or in words that no table can be made of."""
+        """As the kernel prints it: by numbers, or in words that no table can be made of
+        (docs/wire/rapiddisk-local.md#34-dmsetup-table-output)."""
         if mapping.kind == "writecache":
             return " ".join(["s", *mapping.numbers, *mapping.arguments[3:]])
         source, volume = mapping.arguments[:2]

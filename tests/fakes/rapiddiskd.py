@@ -4,10 +4,11 @@
         rdctl("--rapiddisk-url", daemon.url, "rapiddisk", "remove", "rd0", "--yes")
     assert daemon.changes == ["removeRapidDisk/rd0"]
 
-It speaks as the recordings of 7.2.1, 8.2.0, Debian's 9.0.0 ("9.0.0-deb") and 9.2.0 do, and refuses
-only what it does not have: no guard of the daemon stands in for one of ours. What it is to do
-otherwise stands in `instead`, by route: a behaviour, or a list of them, of which each request takes
-the next and the last stays; None is the proper answer, `After(behaviour)` does the act first.
+It speaks as the recordings of 7.2.1, 8.2.0, Debian's 9.0.0 ("9.0.0-deb") and 9.2.0 do
+(docs/wire/rapiddisk-rest.md), and refuses only what it does not have: no guard of the daemon stands
+in for one of ours. What it is to do otherwise stands in `instead`, by route: a behaviour, or a list
+of them, of which each request takes the next and the last stays; None is the proper answer,
+`After(behaviour)` does the act first.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@
         ... sds.url, sds.objects, sds.chunks, sds.calls
 
 What is put is kept; a rawx keeps connections alive, the proxy closes them, as real ones do. Nothing
-here is taken from the client under test: shapes are those of recordings.
+here is taken from the client under test: shapes are those of recordings (docs/wire/oio-upload.md).
 """
 
 from __future__ import annotations

@@ -1,4 +1,5 @@
-"""The exchanges that were recorded of real proxies, and what they must come out as.
+"""The exchanges that were recorded of real proxies, and what they must come out as
+(docs/wire/README.md).
 
 `oio-expected.jsonl` says for each recording (counted from 1) the row of the table that causes it,
 `api` where none does, and what it must come out as: a value, or an error's word.

@@ -52,7 +52,8 @@ def whole(names: list[bytes], prefix: bytes = b"", delimiter: bytes = b"") -> li
 
 class Lister:
     """A proxy 3.3 with one container. As recorded, its marker is the last name that a page used
-    up, which may lie within a prefix; it is escaped in a way of its own."""
+    up, which may lie within a prefix; it is escaped in a way of its own
+    (docs/wire/oio-proxy.md#containerlist)."""
 
     def __init__(self, names: list[bytes]) -> None:
         self.names = names

@@ -145,7 +145,8 @@ def test_a_reply_that_is_too_large_is_named(
 
 
 def test_items_of_a_batch_have_errors_of_their_own(ask: Callable[..., Ran]) -> None:
-    """Created, there before (433), refused (436), not named at all."""
+    """Created, there before (433), refused (436), not named at all
+    (docs/wire/oio-proxy.md#2-status-numbers-seen-in-bodies)."""
     items = [
         {"name": "a", "status": 201, "message": "ok"},
         {"name": "b", "status": 433, "message": "Container already exists"},
@@ -173,7 +174,7 @@ def test_items_of_a_batch_have_errors_of_their_own(ask: Callable[..., Ran]) -> N
 )
 @pytest.mark.parametrize(("status", "http"), [(406, 403), (400, 400)])
 def test_names_that_are_too_long(place: Place, limit: str, status: int, http: int) -> None:
-    """4.2 answers that there is no such user."""
+    """4.2 answers that there is no such user (docs/wire/oio-proxy.md#4-reference-directory)."""
     server = Answering([refusal(status, "no such user", http)] * 2)
     error = failing(proxy_to(server), lambda proxy: proxy.read("content.show", place))
     assert limit in str(error.hint)
@@ -260,7 +261,8 @@ def test_api_reads_come_again_too(ask: Callable[..., Ran]) -> None:
 
 
 def test_an_election_is_awaited_long_enough() -> None:
-    """All three replicas that fail to elect answer after 62 s; a stuck service after 30 s."""
+    """All three replicas that fail to elect answer after 62 s; a stuck service after 30 s
+    (docs/wire/oio-proxy.md#9-failure-and-speed)."""
     waits: list[float] = []
 
     class Waiting(Answering):
@@ -434,7 +436,7 @@ def test_headers_behind_a_users_odd_one_count(header: str) -> None:
     ],
 )
 def test_what_cannot_be_a_header_is_not_sent(key: str, value: str) -> None:
-    """An empty value makes the proxy close the connection."""
+    """An empty value makes the proxy close the connection (docs/wire/oio-proxy.md#1-http-level)."""
     server = Answering([])
     arguments: dict[str, Any] = {"length": 1, "chunks": [], key: value}
     with pytest.raises(RdctlError) as caught:
@@ -463,7 +465,8 @@ def test_request_ids_that_cannot_be_sent(rdctl: Program, value: str) -> None:
 
 
 def test_connections_are_not_kept(ask: Callable[..., Ran]) -> None:
-    """Neither keep-alive, nor chunks, nor an expectation: reads and changes alike."""
+    """Neither keep-alive, nor chunks, nor an expectation: reads and changes alike
+    (docs/wire/oio-proxy.md#1-http-level)."""
     with FaultServer([faults.reply(204)]) as server:
         ask(server, "container", "touch", "a", "b")
         ask(server, "service", "lean-glib", "127.0.0.1:6010")

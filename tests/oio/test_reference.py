@@ -490,7 +490,8 @@ CREATED = '{"containers": [{"name":"container1","status":201,"message":"Created"
 
 
 def test_create_many() -> None:
-    """The quota goes as a text: the reference's number is refused by every real server."""
+    """The quota goes as a text: the reference's number is refused by every real server
+    (docs/wire/oio-proxy.md#5-container)."""
     value, sent = create_many(CREATED % "")
     assert value == [outcome("container1", 201, "Created")]
     more = {"properties": {"key1": "value1"}, "system": {"sys.m2.quota": "1048576"}}
@@ -502,7 +503,8 @@ def test_create_many() -> None:
 
 
 def test_a_comma_too_many_is_no_json() -> None:
-    """The reference prints one at the end of this reply, as no server was seen to do."""
+    """The reference prints one at the end of this reply, as no server was seen to do
+    (docs/wire/oio-proxy.md#5-container)."""
     with pytest.raises(RdctlError) as caught:
         create_many(CREATED % ",")
     assert caught.value.code is Code.UNKNOWN

@@ -1,4 +1,5 @@
-"""Every exchange that was recorded of real proxies, through the client and over the wire."""
+"""Every exchange that was recorded of real proxies, through the client and over the wire
+(docs/wire/README.md)."""
 
 from __future__ import annotations
 

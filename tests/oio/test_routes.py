@@ -1,4 +1,4 @@
-"""Each row of the table sends what the wire documents demand, and nothing without consent."""
+"""Each row of the table sends what docs/wire/oio-proxy.md demands, and nothing without consent."""
 
 from __future__ import annotations
 
@@ -78,7 +78,8 @@ def service(action: str, dialects: str = ALL) -> Case:
 
 
 def set_properties(target: str, **case: Any) -> Case:
-    """Nested for real servers; the reference prefixes a container's names with `user.`."""
+    """Nested for real servers; the reference prefixes a container's names with `user.`
+    (docs/wire/oio-proxy.md#5-container)."""
     flat = {"user.color": "blü", "sys.m2.quota": "1048576"}
     ways: dict[str, Demand] = {
         BOTH: ("POST", target, COLORS, {}),
@@ -242,7 +243,7 @@ CASES: dict[str, Case] = {
         f"container/destroy?{C}&force=1&flush=1", query={"force": True, "flush": True}
     ),
     "container.flush": at(f"container/flush?{C}"),
-    # Real servers ignore a filter.
+    # Real servers ignore a filter (docs/wire/oio-proxy.md#5-container).
     "container.get_properties": at(
         f"container/get_properties?{C}", None, arguments={"keys": ["k"]}
     ),
@@ -519,7 +520,8 @@ def test_namespace_is_escaped() -> None:
 @pytest.mark.parametrize(("headers", "method"), [({}, "GET"), (OLD, "POST")])
 @pytest.mark.parametrize("name", ["service.ping", "service.version"])
 def test_methods_are_tried_in_order(name: str, method: str, headers: dict[str, str]) -> None:
-    """3.3 has no GET forward/ping; its refusal tells who it is, and nothing was done."""
+    """3.3 has no GET forward/ping; its refusal tells who it is, and nothing was done
+    (docs/wire/oio-proxy.md#7-service-and-database-administration)."""
 
     def serve(sent: Sent) -> Answer:
         return Answer(200, b"OK\n", headers) if sent.method == method else no_handler(headers)
@@ -544,7 +546,8 @@ def test_no_other_way_after_another_refusal(refused: Answer) -> None:
 
 @pytest.mark.parametrize("name", CASES)
 def test_unknown_routes_are_asked_once_with_each_method(name: str) -> None:
-    """404 `No handler found` of everything but the status: unsupported, with no request twice."""
+    """404 `No handler found` of everything but the status: unsupported, with no request twice
+    (docs/wire/oio-proxy.md#1-http-level)."""
 
     def serve(sent: Sent) -> Answer:
         return Answer(200, b"x = 1\n") if sent.target == "/v3.0/status" else no_handler()
@@ -556,7 +559,8 @@ def test_unknown_routes_are_asked_once_with_each_method(name: str) -> None:
 
 
 def test_status_is_asked_first_only_where_bodies_differ() -> None:
-    """Between 4.2 and 3.3, one of which it must be: only admin/copy."""
+    """Between 4.2 and 3.3, one of which it must be: only admin/copy
+    (docs/wire/oio-proxy.md#7-service-and-database-administration)."""
     asked = []
     for name, case in CASES.items():
         server = Answering(lambda sent: refusal(406, "no such user"))

@@ -37,7 +37,7 @@ def ask(rdctl: Program, daemon: Daemon, *argv: str, **options: Any) -> Ran:
     return rdctl("--rapiddisk-url", daemon.url, "rapiddisk", *argv, **options)
 
 
-# What a daemon was seen to say, and the state in which it did.
+# What a daemon was seen to say (docs/wire/rapiddisk-rest.md), and the state in which it did.
 SEEN: dict[str, dict[str, Any]] = {
     "GET /v1/checkServiceStatus": {},
     "GET /v1/listRapidDiskVolumes": {},
@@ -57,7 +57,8 @@ SEEN: dict[str, dict[str, Any]] = {
 
 
 def recorded(dialect: str, line: str) -> set[tuple[int, str]]:
-    """What this daemon was seen to answer to this request, in whatever state."""
+    """What this daemon was seen to answer to this request, in whatever state
+    (docs/wire/rapiddisk-rest.md#5-version-table)."""
     version, _, build = dialect.partition("-")
     return {
         (sent["status"], re.sub(r"(?<=Please load ).*(?=\")", "...", sent["body"]))
@@ -202,7 +203,8 @@ def test_the_word_for_writeback(rdctl: Program, daemon: Daemon) -> None:
 def test_the_other_changes(
     rdctl: Program, daemon: Daemon, argv: tuple[str, ...], change: str
 ) -> None:
-    # Debian's 9.0.0 tells neither a size nor who uses what.
+    # Debian's 9.0.0 tells neither a size nor who uses what:
+    # docs/wire/rapiddisk-rest.md#0-what-the-published-reference-leaves-out
     extra = ("--force", "--yes") if daemon.debian else ()
     ran = ask(rdctl, daemon, *argv, *extra, "--json")
     assert (ran.code, daemon.changes) == (0, [change])

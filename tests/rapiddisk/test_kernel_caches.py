@@ -112,7 +112,7 @@ REFUSED = {
 def test_what_the_kernel_would_let_pass(
     kernel: FakeKernel, volumes: Local, words: tuple[str, ...]
 ) -> None:
-    """Each of them corrupts data."""
+    """Each of them corrupts data (docs/wire/rapiddisk-local.md#32-calls)."""
     kernel.map_cache("rc-wt_vdb", "rd2", "vdb")
     ran = volumes("rapiddisk", "cache", "create", *words, "--yes", "--discard-contents")
     assert (ran.code, kernel.steps) == (4, 0)
@@ -151,7 +151,7 @@ def test_writeback_asks(kernel: FakeKernel, volumes: Local) -> None:
 def test_a_volume_too_small_for_a_set_of_blocks(
     kernel: FakeKernel, volumes: Local, policy: str
 ) -> None:
-    """The kernel says that it has no memory."""
+    """The kernel says that it has no memory (docs/wire/rapiddisk-local.md#31-tables)."""
     kernel.add_volume(5, MIB)
     ran = volumes("rapiddisk", "cache", "create", "rd5", "vdb", "--policy", policy)
     assert (ran.code, kernel.steps) == (4, 0)
@@ -182,7 +182,8 @@ def test_no_module_for_caches(kernel: FakeKernel, volumes: Local) -> None:
 def test_a_table_that_the_kernel_refuses_leaves_nothing(
     kernel: FakeKernel, volumes: Local, number: int, told: str
 ) -> None:
-    """A failed load leaves an empty device, which no listing of the kernel's files shows."""
+    """A failed load leaves an empty device, which no listing of the kernel's files shows
+    (docs/wire/rapiddisk-local.md#32-calls)."""
     kernel.fail_at(2, number)
     ran = volumes("rapiddisk", "cache", "create", "rd0", "vdb")
     assert ran.code in (1, 4)
@@ -312,7 +313,7 @@ def test_counters_of_what_is_not_there(volumes: Local) -> None:
 def test_a_writeback_cache_is_written_back_and_its_volume_wiped(
     kernel: FakeKernel, volumes: Local
 ) -> None:
-    """Mapped again, its old blocks would go to any disk."""
+    """Mapped again, its old blocks would go to any disk (docs/wire/rapiddisk-local.md#36-unmap)."""
     kernel.map_cache("rc-wb_sda", "rd0", "sda", dirty=77)
     ran = volumes("rapiddisk", "cache", "remove", "rc-wb_sda", "--yes", "--trace")
     assert ran.code == 0
@@ -328,7 +329,8 @@ def test_a_writeback_cache_is_written_back_and_its_volume_wiped(
 
 
 def test_old_blocks_of_another_tool_are_not_replayed(kernel: FakeKernel, volumes: Local) -> None:
-    """`dmsetup remove` leaves them in the volume, also those that were written back."""
+    """`dmsetup remove` leaves them in the volume, also those that were written back
+    (docs/wire/rapiddisk-local.md#36-unmap)."""
     kernel.map_cache("rc-wb_sda", "rd0", "sda")
     kernel.unmap_unsafely("rc-wb_sda")
     words = ("cache", "create", "rd0", "vdb", "--policy", "writeback")

@@ -128,7 +128,7 @@ def test_an_export_gains_what_it_lacks(kernel: FakeKernel, ports: Local) -> None
 
 
 def test_any_host_and_named_hosts_exclude_each_other(kernel: FakeKernel, ports: Local) -> None:
-    """The kernel says EINVAL to either."""
+    """The kernel says EINVAL to either (docs/wire/rapiddisk-local.md#52-create-the-subsystem)."""
     export(ports, "rd0", "--port", "1", "--host", ONE)
     assert export(ports, "rd0", "--port", "1", "--any-host").code == 4
     unexport(ports, "rd0")
@@ -192,7 +192,8 @@ LINK_FAILURES = [
 def test_a_port_that_cannot_listen_leaves_nothing(
     kernel: FakeKernel, ports: Local, number: int, code: int, told: str
 ) -> None:
-    """The command of RapidDisk leaves the volume exported on no port."""
+    """The command of RapidDisk leaves the volume exported on no port
+    (docs/wire/rapiddisk-local.md#55-incomplete-states-and-how-the-c-command-reacts)."""
     before = kernel.snapshot()
     kernel.fail_at(9, number)
     ran = export(ports, "rd0", "--port", "1", "--port", "2", "--host", ONE)
@@ -258,7 +259,8 @@ def test_a_renamed_machine_finds_its_exports(kernel: FakeKernel, ports: Local) -
 
 
 def test_a_stale_export_of_a_volume_that_is_gone(kernel: FakeKernel, ports: Local) -> None:
-    """A new rd0 does not heal it, so it is in use, and can be unexported."""
+    """A new rd0 does not heal it, so it is in use, and can be unexported
+    (docs/wire/rapiddisk-local.md#24-checks-before-remove-erase-shrink-or-use-as-a-cache)."""
     export(ports, "rd0", "--port", "1", "--any-host")
     kernel.remove_volume(0)
     kernel.add_volume(0)
@@ -541,7 +543,8 @@ def test_add_a_port(
 def test_a_port_that_could_never_be_used(
     kernel: FakeKernel, local: Local, words: tuple[str, ...], code: int
 ) -> None:
-    """The kernel takes all of it, and fails at the first export."""
+    """The kernel takes all of it, and fails at the first export
+    (docs/wire/rapiddisk-local.md#51-create-a-port)."""
     kernel.interfaces["bare0"] = None
     assert (add(local, 1, *words).code, kernel.steps, listed(local)) == (code, 0, [])
 

@@ -159,7 +159,8 @@ def test_a_volume_in_use_can_grow(kernel: FakeKernel, volumes: Local, use: Use) 
 
 
 def test_names_that_only_look_alike_are_no_users(kernel: FakeKernel, volumes: Local) -> None:
-    """The command of RapidDisk searches for the name in the text of /proc/mounts."""
+    """The command of RapidDisk searches for the name in the text of /proc/mounts
+    (docs/wire/rapiddisk-local.md#24-checks-before-remove-erase-shrink-or-use-as-a-cache)."""
     kernel.add_volume(10)
     kernel.add_disk("loop1", 8 * MIB, "7:1")
     kernel.add_disk("loop10", 8 * MIB, "7:10")
@@ -199,7 +200,8 @@ def test_nobody_can_mount_between_the_check_and_the_act(kernel: FakeKernel, volu
 
 
 def test_a_busy_erase_is_never_tried(kernel: FakeKernel, volumes: Local) -> None:
-    """Even where the kernel refuses it, it sets the counters to 0."""
+    """Even where the kernel refuses it, it sets the counters to 0
+    (docs/wire/rapiddisk-local.md#27-erase)."""
     kernel.write_data("rd0", b"x" * 8192, 1 * MIB)
     kernel.open_by(5, "qemu", "/dev/rd0")
     assert volumes("rapiddisk", "flush", "rd0", "--yes").code == 4
@@ -306,7 +308,7 @@ def test_an_unseen_user_is_waited_for_a_moment(
 def test_a_locked_volume_is_left_alone(
     kernel: FakeKernel, volumes: Local, act: tuple[str, ...]
 ) -> None:
-    """The kernel's lock stops none of these."""
+    """The kernel's lock stops none of these (docs/wire/rapiddisk-local.md#28-lock-and-unlock)."""
     assert volumes("rapiddisk", "lock", "rd0").code == 0
     steps = kernel.steps
     ran = volumes("rapiddisk", *act, "--json")

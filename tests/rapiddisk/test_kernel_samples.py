@@ -1,5 +1,5 @@
 """Real files of a kernel, read without root: what rdctl lists is what the recorded command of
-RapidDisk listed of them."""
+RapidDisk listed of them (docs/wire/rapiddisk-local.md#21-reading)."""
 
 from __future__ import annotations
 

@@ -59,7 +59,8 @@ def test_only_the_module_says_what_a_volume_is(kernel: FakeKernel, local: Local)
 
 @pytest.mark.parametrize("root", [True, False], ids=["root", "nobody"])
 def test_a_list_that_the_kernel_cuts(kernel: FakeKernel, local: Local, root: bool) -> None:
-    """It ends after a page, within a line; the names are in /sys/block, beside strangers."""
+    """It ends after a page, within a line; the names are in /sys/block, beside strangers
+    (docs/wire/rapiddisk-local.md#21-reading)."""
     kernel.add_volumes(300)
     kernel.add_disk("rd4000", 8 * MIB, "48:0")
     kernel.volumes[299].used = 3 * PAGE
@@ -293,7 +294,7 @@ def test_shrinking_below_what_was_written_is_refused_before_it_is_asked(
 
 
 def test_written_to_while_it_is_cut(kernel: FakeKernel, local: Local) -> None:
-    """The kernel's EINVAL is told."""
+    """The kernel's EINVAL is told (docs/wire/rapiddisk-local.md#25-resize)."""
     kernel.add_volume(0)
     kernel.before[1] = lambda: kernel.write_data("rd0", b"x" * PAGE, 32 * MIB)
     ran = local("rapiddisk", "resize", "rd0", "16M", "--yes")
@@ -325,7 +326,7 @@ def test_remove(kernel: FakeKernel, local: Local) -> None:
 
 @pytest.mark.parametrize("name", ["abc", "rd", "rdabc", "rd-1", "rd0 ", "rd0;rd1", "vdb", "rd01x"])
 def test_what_is_no_number_reaches_no_kernel(kernel: FakeKernel, local: Local, name: str) -> None:
-    """`detach abc` removes rd0."""
+    """`detach abc` removes rd0 (docs/wire/rapiddisk-local.md#22-commands)."""
     kernel.add_volume(0)
     for verb in (("remove",), ("flush",), ("lock",), ("resize", name, "8M")):
         words = verb if len(verb) > 1 else (*verb, name)
@@ -336,7 +337,7 @@ def test_what_is_no_number_reaches_no_kernel(kernel: FakeKernel, local: Local, n
 
 @pytest.mark.parametrize("size", ["0", "-1", "512B", "64abc", "010x", "9223372036854775808B"])
 def test_what_is_no_size_reaches_no_kernel(kernel: FakeKernel, local: Local, size: str) -> None:
-    """A module of 9.0.0 takes 0 bytes, and 2^64."""
+    """A module of 9.0.0 takes 0 bytes, and 2^64 (docs/wire/rapiddisk-local.md#22-commands)."""
     assert local("rapiddisk", "create", "--", size).code == 2
     assert kernel.steps == 0
 
@@ -382,7 +383,8 @@ def test_no_module(rdctl: Program, words: tuple[str, ...]) -> None:
 @pytest.mark.parametrize("version", ["8.2.0", "7.0", "10.0.0", "90.1", ""])
 @pytest.mark.parametrize("words", ANY, ids=" ".join)
 def test_a_module_of_another_dialect(rdctl: Program, version: str, words: tuple[str, ...]) -> None:
-    """An attach in the words of 9 makes a volume of a wrong size there."""
+    """An attach in the words of 9 makes a volume of a wrong size there
+    (docs/wire/rapiddisk-local.md#26-module-7x--8x-dialect)."""
     rdctl.calls = kernel = FakeKernel(rdctl.root, version=version)
     ran = rdctl("--local", "rapiddisk", *words, "--json")
     assert (ran.code, ran.json["error"]["code"]) == (11, "unsupported")
@@ -441,7 +443,8 @@ def test_one_write_whose_own_result_counts(tmp_path: Any) -> None:
 
 
 def test_a_command_is_written_at_once(kernel: FakeKernel, local: Local) -> None:
-    """Only the first command of a write is executed, and numbers begin with no 0."""
+    """Only the first command of a write is executed, and numbers begin with no 0
+    (docs/wire/rapiddisk-local.md#22-commands)."""
     ran = local("rapiddisk", "create", "8M", "--count", "3", "--trace")
     assert commands(ran) == [f"rapiddisk attach {number} 8388608" for number in range(3)]
     assert kernel.steps == 3

@@ -489,7 +489,8 @@ def test_the_block_size_is_that_of_the_superblock(kernel: FakeKernel, volumes: L
 
 
 def test_a_refused_erase_makes_no_shrink_safe(kernel: FakeKernel, volumes: Local) -> None:
-    """Of whomever: it leaves the kernel's counters at 0 and the data where they are."""
+    """Of whomever: it leaves the kernel's counters at 0 and the data where they are
+    (docs/wire/rapiddisk-local.md#27-erase)."""
     kernel.write_data("rd0", b"data" * 1024, 20 * MIB)
     kernel.open_by(5, "qemu", "/dev/rd0")
     with pytest.raises(OSError):

@@ -443,7 +443,8 @@ def test_nothing_more_is_sent_when_the_time_is_over(rdctl: Program, daemon: Daem
 
 
 def test_an_old_daemon_over_a_newer_module(rdctl: Program) -> None:
-    """What it sends as a size is the number of a volume there."""
+    """What it sends as a size is the number of a volume there
+    (docs/wire/rapiddisk-local.md#26-module-7x--8x-dialect)."""
     with Daemon("8.2.0", newer_module=True) as daemon:
         ran = ask(rdctl, daemon, "create", "16M", "--json")
         assert outcome(ran) == (9, [], ["rd16384"], ["unproven"])

@@ -328,6 +328,7 @@ def test_only_a_writeback_cache_may_take_its_time_to_go() -> None:
 
 
 # --- how often ---------------------------------------------------------------------------------
+# The fragile route: docs/wire/rapiddisk-rest.md#25-listallnvmetargets
 
 
 @pytest.mark.parametrize(
@@ -363,6 +364,7 @@ def ask(rdctl: Program, daemon: Daemon, *argv: str, **options: Any) -> Ran:
 
 # --- names -------------------------------------------------------------------------------------
 
+# Some kill a daemon, some reach a shell: docs/wire/rapiddisk-rest.md#input-that-kills-the-daemon
 HOSTILE_VOLUMES = [
     *("rd0;reboot", "rd0%3btouch x", "rd", "rd00000000", "RD0", "rd-1", "rd0/../x", "rd0\x00x"),
     *("../rd0", "/dev/sda", "/dev/mapper/rd0", "rd0 ", " rd0", "rd\u0663", "rd0\n", "sda", ""),
@@ -768,7 +770,8 @@ def test_headers_without_an_end_are_no_reply(rdctl: Program, fault: Behaviour) -
 
 
 def test_a_daemon_that_cannot_export_is_told_by_another_reply(rdctl: Program) -> None:
-    """7.x answers what it does not know with nothing; no other daemon may be taken for one."""
+    """7.x answers what it does not know with nothing; no other daemon may be taken for one
+    (docs/wire/rapiddisk-rest.md#5-version-table)."""
     nothing = faults.raw(HEAD + b"Content-Length: 0\r\n\r\n")
     for version, code in (("7.2.1", 0), ("8.2.0", 4), ("9.2.0", 4)):
         with Daemon(volumes={"rd0": Volume(64)}) as daemon:
@@ -796,7 +799,8 @@ def test_what_a_daemon_never_shows_is_said(rdctl: Program) -> None:
 
 
 def test_a_cache_below_another_one_over_rest(rdctl: Program) -> None:
-    """The daemon calls the lower one dm-1; the upper one's name links them, and goes first."""
+    """The daemon calls the lower one dm-1; the upper one's name links them, and goes first
+    (docs/wire/rapiddisk-rest.md#23-listrapiddiskvolumes)."""
     caches = {"rc-wt_vdb": Cache("rd0", "vdb"), "rc-wb_rc-wt_vdb": Cache("rd1", "dm-1")}
     with Daemon(volumes={"rd0": Volume(64), "rd1": Volume(64)}, caches=caches) as daemon:
         ran = ask(rdctl, daemon, "cache", "remove", "rc-wt_vdb", "--yes")

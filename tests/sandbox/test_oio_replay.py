@@ -1,4 +1,4 @@
-"""The recordings of real 4.2.10 servers, replayed against the sandbox.
+"""The recordings of real 4.2.10 servers (docs/wire/oio-proxy.md), replayed against the sandbox.
 
 A chapter is a run of recordings over one new store. What the recordings do not hold, but needed to
 happen in between, is arranged: `ARRANGED` says before which recording. Ids, versions and urls that

@@ -1,4 +1,5 @@
-"""The simulated daemon against every recording of the real one, and what no recording shows."""
+"""The simulated daemon against every recording of the real one, and what no recording shows
+(docs/wire/rapiddisk-rest.md)."""
 
 from __future__ import annotations
 
