@@ -164,9 +164,9 @@ class Site:
     def oio(self) -> OpenIO:
         """OpenIO SDS here."""
         if self._oio is None:
+            from rdctl.oio.acts import Means
+            from rdctl.oio.client import Client
             from rdctl.oio.operations import OpenIO
-            from rdctl.oio.operations.acts import Means
-            from rdctl.oio.proxy import Proxy
 
             if self.settings.get("oio") is None:
                 if self.settings.context:
@@ -188,7 +188,7 @@ class Site:
                     hint="Say --namespace NS, set OIO_NS, or set it in the context.",
                 )
             dialect = self.settings.get("dialect")
-            proxy = Proxy(
+            proxy = Client(
                 self._transport(
                     self.settings.get("oio"),
                     "oio",

@@ -18,10 +18,10 @@ from rdctl.net.deadline import Deadline
 from rdctl.net.messages import Blocks
 from rdctl.net.transport import Transport
 from rdctl.oio.model import Content, Place
-from rdctl.oio.objects import Digest, copies_of, md5, positions
-from rdctl.oio.rawx import META, Held, Rawx, copy_of
-from rdctl.oio.sending import Owner, chunk_headers
-from rdctl.oio.source import Source
+from rdctl.oio.objects.digests import Digest, md5
+from rdctl.oio.objects.layout import copies_of, positions
+from rdctl.oio.objects.source import Source
+from rdctl.oio.rawx import META, Held, Owner, Rawx, chunk_headers, copy_of
 from tests.oio.recordings import WIRE
 from tests.oio.wire import Answer, Answering
 

@@ -13,8 +13,8 @@ import pytest
 
 from rdctl.cli.root import root
 from rdctl.core.errors import Code, RdctlError
+from rdctl.oio.client import Client
 from rdctl.oio.model import Place
-from rdctl.oio.proxy import Proxy
 from rdctl.oio.routes import ROUTES, Route
 from tests.conftest import Program
 from tests.fakes.faults import FaultServer, reply
@@ -423,7 +423,7 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-def call(proxy: Proxy, name: str, case: Case, *, destroys: str | None = "data") -> Any:
+def call(proxy: Client, name: str, case: Case, *, destroys: str | None = "data") -> Any:
     route = ROUTES[name]
     if route.effect == "read":
         return proxy.read(name, case.place, case.query, **case.arguments)

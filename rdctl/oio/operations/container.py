@@ -8,8 +8,7 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape, human_size
-from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
-from rdctl.oio.operations.acts import (
+from rdctl.oio.acts import (
     ACCEPTED,
     ALREADY,
     PAGE,
@@ -20,6 +19,7 @@ from rdctl.oio.operations.acts import (
     batches,
     distinct,
 )
+from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
 from rdctl.oio.properties import CREATE, check_user, system_values
 
 # So many requests to empty a container that leave its listing as it was are the last.

@@ -8,8 +8,7 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import escape, human_size
-from rdctl.oio.model import Container, Content, Place
-from rdctl.oio.operations.acts import (
+from rdctl.oio.acts import (
     ACCEPTED,
     ALREADY,
     PROVEN,
@@ -19,6 +18,7 @@ from rdctl.oio.operations.acts import (
     batches,
     distinct,
 )
+from rdctl.oio.model import Container, Content, Place
 from rdctl.oio.properties import CREATE, check_user
 from rdctl.oio.replies import about
 

@@ -10,8 +10,8 @@ from rdctl.core.results import Item, Listing, Report
 from rdctl.core.units import operand
 from rdctl.net.messages import Reply
 from rdctl.oio import replies
+from rdctl.oio.acts import UNTOLD, Acts
 from rdctl.oio.model import Counter
-from rdctl.oio.operations.acts import UNTOLD, Acts
 
 
 class _Http(NamedTuple):

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
 from rdctl.core.errors import Code, Ended, RdctlError
 from rdctl.core.results import Change, Failure
-from rdctl.core.units import escape
+from rdctl.oio.acts import Acts, Means
 from rdctl.oio.model import Content, Place
-from rdctl.oio.operations.acts import Acts, Means
 from rdctl.oio.rawx import Rawx
 from rdctl.workers import Stopped, ends_the_rest, untried
 
@@ -67,35 +63,3 @@ class Transfers(Acts):
         check = self._workers.check
         content: Content = self._proxy.read("content.show", place, {"properties": "0"}, check=check)
         return content._replace(path=content.path or place.path or "")
-
-
-def is_regular(path: str) -> bool:
-    try:
-        return stat.S_ISREG(os.stat(path).st_mode)
-    except OSError:
-        return False
-
-
-_FILE_FAULTS = {
-    errno.ENOENT: Code.NOT_FOUND,
-    errno.EEXIST: Code.EXISTS,
-    errno.EISDIR: Code.CONFLICT,
-    errno.ENOTDIR: Code.CONFLICT,
-    errno.EACCES: Code.DENIED,
-    errno.EPERM: Code.DENIED,
-    errno.EROFS: Code.DENIED,
-    errno.ELOOP: Code.CONFLICT,
-    errno.EAGAIN: Code.IN_USE,
-}
-
-
-def file_fault(error: OSError, path: str) -> RdctlError:
-    code = _FILE_FAULTS.get(error.errno or 0, Code.FAILED)
-    reason, hint = error.strerror or str(error), None
-    if code is Code.IN_USE:
-        reason = "another process receives it just now"
-    elif error.errno in (errno.ELOOP, errno.ENOTDIR):
-        reason = "a part of the path is no folder; a symbolic link is not followed"
-    elif code is Code.EXISTS:
-        reason, hint = "it exists already", "--overwrite replaces it."
-    return RdctlError(code, f"{escape(path)}: {reason}", hint=hint)

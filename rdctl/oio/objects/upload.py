@@ -1,5 +1,4 @@
-"""Files as objects: what is refused, what is asked, what is cleaned up. The bytes themselves go in
-`rdctl.oio.sending`."""
+"""Files as objects: what is refused, what is asked, what is cleaned up."""
 
 from __future__ import annotations
 
@@ -14,13 +13,21 @@ from rdctl.core.errors import Code, RdctlError, hints, told
 from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import escape
 from rdctl.net.deadline import Deadline
+from rdctl.oio.acts import ACCEPTED, PROVEN, Means, for_target
 from rdctl.oio.model import Container, Content, Namespace, Place
-from rdctl.oio.objects import copies_of, only_plain
-from rdctl.oio.operations.acts import ACCEPTED, PROVEN, Means, for_target
-from rdctl.oio.operations.transfer import Transfers, file_fault, is_regular
-from rdctl.oio.sending import Owner, Sending, Sent
-from rdctl.oio.source import Source, open_below, source_of
-from rdctl.oio.source import is_regular as is_regular_file
+from rdctl.oio.objects.files import (
+    file_fault,
+    files_below,
+    is_regular,
+    may_be_regular,
+    open_below,
+    size_of,
+)
+from rdctl.oio.objects.layout import copies_of, only_plain
+from rdctl.oio.objects.sending import Sending, Sent
+from rdctl.oio.objects.source import Source, source_of
+from rdctl.oio.objects.transfers import Transfers
+from rdctl.oio.rawx import Owner
 from rdctl.workers import Stopped
 
 STDIN = "-"
@@ -104,7 +111,7 @@ class Uploads(Transfers):
                     holder_shown = file.place.holder.shown
                     losses[name] = f"{file.place.shown} in {holder_shown} is replaced"
         self._effects.consent(list(losses.values()))
-        self._workers.progress.begin(sum(_size(file.path) for file in files), "bytes")
+        self._workers.progress.begin(sum(size_of(file.path) for file in files), "bytes")
 
         def put(number: int, parallel: int) -> Change | Failure:
             file = files[number]
@@ -136,7 +143,7 @@ class Uploads(Transfers):
         for given in paths:
             if given == STDIN or not os.path.isdir(given):
                 name = path or names.get(given) or prefix + os.path.basename(given)
-                if path is None and (given == STDIN or not _may_be_regular(given)):
+                if path is None and (given == STDIN or not may_be_regular(given)):
                     shown = "standard input" if given == STDIN else escape(given)
                     message = f"{shown} has no name of its own: say --path P"
                     raise RdctlError(Code.USAGE, message, target=names.get(given))
@@ -199,7 +206,7 @@ class Uploads(Transfers):
         try:
             if file.path != STDIN:
                 opened, name, start = _opened(file), file.path, 0
-            elif is_regular_file(stdin):
+            elif is_regular(stdin):
                 start = stdin.tell()
                 opened, name = _again(stdin), "/dev/stdin"
             else:
@@ -360,7 +367,7 @@ class Uploads(Transfers):
             f" places: {fault.message}"
         )
         failed = [copy for copy, _ in sent.failed]
-        for _ in sending.delete([copy for copy in failed if copy in sending.begun]):
+        for _ in sending.delete([copy for copy in failed if copy in sending.delivery.begun]):
             pass
         return [copy.url for copy in failed]
 
@@ -417,41 +424,6 @@ class Uploads(Transfers):
             properties=None,
             chunks=chunks,
         )
-
-
-def files_below(
-    folder: str, warn: Callable[[str], None]
-) -> tuple[list[str], dict[str, RdctlError]]:
-    """The regular files below a folder, by their paths in it, sorted, and the folders that cannot
-    be read. What is neither is told of; symbolic links are not followed."""
-    pending = [""]
-    found: list[str] = []
-    unread: dict[str, RdctlError] = {}
-    while pending:
-        inner = pending.pop()
-        try:
-            with os.scandir(os.path.join(folder, inner)) as entries:
-                for entry in entries:
-                    path = os.path.join(inner, entry.name)
-                    if entry.is_dir(follow_symlinks=False):
-                        pending.append(path)
-                    elif entry.is_file(follow_symlinks=False):
-                        found.append(path)
-                    else:
-                        kind = "symbolic link" if entry.is_symlink() else "special file"
-                        warn(f"{os.path.join(folder, path)} is a {kind}, and left out")
-        except OSError as error:
-            unread[inner] = file_fault(error, os.path.join(folder, inner))
-    return sorted(found, key=os.fsencode), unread
-
-
-def _size(path: str) -> int:
-    return os.stat(path).st_size if is_regular(path) else 0
-
-
-def _may_be_regular(path: str) -> bool:
-    """Whether it is no device or pipe; what is not there is told of when it is opened."""
-    return is_regular(path) or not os.path.exists(path)
 
 
 def _again(file: IO[bytes]) -> IO[bytes]:

@@ -9,9 +9,9 @@ from rdctl.core.errors import Code, Ended, RdctlError, told
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape
 from rdctl.effects.door import Effects
+from rdctl.oio.client import Client
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.properties import setting
-from rdctl.oio.proxy import Proxy
 from rdctl.oio.refusals import Asked
 from rdctl.workers import (
     Stopped,
@@ -53,7 +53,7 @@ class Means(NamedTuple):
     is told meanwhile.
     """
 
-    proxy: Proxy
+    proxy: Client
     effects: Effects
     account: str | None
     sleep: Callable[[float], None]

@@ -1,147 +1,33 @@
-"""Whole objects: how they are cut into chunks, and their bytes as they come from the rawx services.
+"""The bytes of whole objects as they come from the rawx services.
 
 All is streamed: what is held in memory depends on how much is done at a time, not on sizes.
 """
 
 from __future__ import annotations
 
-import hashlib
-import queue
-import re
-import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from itertools import groupby
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 from rdctl.oio.model import Content
-from rdctl.oio.rawx import Copy, Rawx, copy_of, md5_told
-from rdctl.oio.source import BLOCK
-from rdctl.workers import WAKE_SECONDS, Workers, start_thread
+from rdctl.oio.objects.digests import feed, md5, md5_of, told_of
+from rdctl.oio.objects.layout import (
+    PIECE,
+    RAWX_HINT,
+    Piece,
+    Position,
+    Span,
+    lacking,
+    only_plain,
+    pieces_of,
+    positions,
+)
+from rdctl.oio.rawx import Copy, Rawx, md5_told
+from rdctl.workers import Workers
 
-# What is asked of a rawx at a time.
-PIECE = 2 << 20
 # Pieces of one object under way at a time: more would only take memory.
 MOST_PIECES = 4
-# Blocks that wait for the thread that works out an MD5.
-WAITING = 2
-RAWX_HINT = "Which rawx services are up? See: rdctl oio conscience list rawx"
-
-
-class Position(NamedTuple):
-    """A part of an object, and its replicas. `offset` is that of its first byte; `hash` is its MD5
-    in upper case, None where it is not told, or by another method."""
-
-    number: int
-    offset: int
-    size: int
-    hash: str | None
-    copies: tuple[Copy, ...]
-
-    @property
-    def span(self) -> Span:
-        return Span(self.offset, self.offset + self.size)
-
-
-def only_plain(content: Content) -> None:
-    """Raise `unsupported` for what is more than replicated: erasure coding, foreign storage."""
-    method = content.chunk_method or "plain"
-    if not method.startswith("plain"):
-        raise RdctlError(
-            Code.UNSUPPORTED,
-            f"{escape(content.path)}: its chunks are made as {escape(method)}, and rdctl knows only"
-            " plain ones and replicas",
-            hint="OpenIO's own client can do it: openio object save, openio object create.",
-        )
-
-
-def copies_of(method: str | None) -> int:
-    """How many replicas a chunk method asks for: 3 for `plain/nb_copy=3`."""
-    match = re.search(r"\bnb_copy=(\d{1,4})\b", method or "", re.ASCII)
-    return int(match[1]) if match else 1
-
-
-def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -> list[Position]:
-    """The positions of a content in their order; `size(number, chunk)` is that of one."""
-    found: list[Position] = []
-    offset = 0
-    chunks = sorted(content.chunks, key=_number)
-    for number, (pos, group) in enumerate(groupby(chunks, key=_number)):
-        copies = sorted(group, key=_score, reverse=True)
-        if pos != number:
-            raise RdctlError(Code.BAD_REPLY, f"{content.path}: no chunk is told of part {number}")
-        length = size(number, copies[0])
-        found.append(
-            Position(
-                number,
-                offset,
-                length,
-                md5_told(copies[0].get("hash")),
-                tuple(copy_of(chunk) for chunk in copies),
-            )
-        )
-        offset += length
-    return found
-
-
-def _number(chunk: Mapping[str, Any]) -> int:
-    if not str(chunk["pos"]).isdecimal():
-        raise RdctlError(Code.BAD_REPLY, f"a plain chunk has the position {chunk['pos']!r}")
-    return int(chunk["pos"])
-
-
-def _lacking(chunk: Mapping[str, Any]) -> str | None:
-    """The value for want of which a chunk cannot be received, if any."""
-    for key in ("url", "pos", "size", "hash"):
-        if chunk.get(key) is None:
-            return key
-    try:
-        copy_of(chunk)
-    except RdctlError:
-        return "url"
-    return None
-
-
-def _score(chunk: Mapping[str, Any]) -> int:
-    score = chunk.get("score")
-    return score if isinstance(score, int) else 0
-
-
-def md5() -> Any:
-    return hashlib.md5(usedforsecurity=False)
-
-
-def told_of(digest: Any) -> str:
-    """An MD5 as OpenIO tells it: 32 hex digits, upper case."""
-    return str(digest.hexdigest()).upper()
-
-
-# --- what is received -----------------------------------------------------------------------------
-
-
-class Span(NamedTuple):
-    """Bytes of an object: from `first` up to and without `end`."""
-
-    first: int
-    end: int
-
-    @property
-    def size(self) -> int:
-        return self.end - self.first
-
-
-class _Piece(NamedTuple):
-    """What is asked for at a time: `size` bytes of a part, from `first` in it on."""
-
-    position: Position
-    first: int
-    size: int
-
-    @property
-    def whole(self) -> bool:
-        return self.size == self.position.size
 
 
 class Receiving:
@@ -184,8 +70,8 @@ class Receiving:
         unread = [] if content.size is not None else ["length"]
         whole = []
         for chunk in content.chunks:
-            if lacking := _lacking(chunk):
-                unread.append(f"{lacking} of a chunk")
+            if key := lacking(chunk):
+                unread.append(f"{key} of a chunk")
             else:
                 whole.append(chunk)
         message = f"{self.shown}: its chunks do not add up to its {self.size} bytes"
@@ -236,17 +122,17 @@ class Receiving:
                         wrong(piece.position)
                     digest = None
 
-    def _pieces(self, span: Span, checked: bool) -> Iterator[tuple[_Piece, memoryview]]:
-        def fetch(piece: _Piece) -> tuple[_Piece, memoryview]:
+    def _pieces(self, span: Span, checked: bool) -> Iterator[tuple[Piece, memoryview]]:
+        def fetch(piece: Piece) -> tuple[Piece, memoryview]:
             return piece, self._fetch(piece, checked)
 
-        coming = _cut(self.positions, span)
+        coming = pieces_of(self.positions, span)
         if self._parallel == 1 or (span.size <= PIECE and len(self.positions) == 1):
             yield from map(fetch, coming)
         else:
             yield from self._workers.ordered(fetch, coming, self._parallel)
 
-    def _fetch(self, piece: _Piece, checked: bool) -> memoryview:
+    def _fetch(self, piece: Piece, checked: bool) -> memoryview:
         """One piece, from the first replica that gives it."""
         position = piece.position
         copies = sorted(position.copies, key=self._is_bad)
@@ -280,11 +166,7 @@ class Receiving:
         if position.hash is None:
             return True
         digest = md5()
-        at, end = position.offset, position.offset + position.size
-        while at < end and (block := read(min(BLOCK, end - at), at)):
-            self._workers.check()
-            digest.update(block)
-            at += len(block)
+        feed(digest, read, position.offset, position.size, self._workers.check)
         return told_of(digest) == position.hash
 
     def mend(self, position: Position, write: Callable[[memoryview, int], None]) -> None:
@@ -293,7 +175,7 @@ class Receiving:
         for number, copy in enumerate(position.copies, 1):
             digest = md5()
             try:
-                for piece in _cut([position], position.span):
+                for piece in pieces_of([position], position.span):
                     data = memoryview(bytearray(piece.size))
                     last = number == len(position.copies)
                     self._get(copy, piece.first, data, repeatable=last)
@@ -329,66 +211,3 @@ class Receiving:
         # The object is there, its bytes are not.
         code = Code.FAILED if first.code is Code.NOT_FOUND else first.code
         return RdctlError(code, message, hint=first.hint or RAWX_HINT, **first.facts)
-
-
-def _cut(positions: Sequence[Position], span: Span) -> Iterator[_Piece]:
-    """The pieces that make up a span."""
-    for position in positions:
-        first = max(span.first - position.offset, 0)
-        end = min(span.end - position.offset, position.size)
-        while first < end:
-            size = min(PIECE, end - first)
-            yield _Piece(position, first, size)
-            first += size
-
-
-def md5_of(data: memoryview | bytes) -> str:
-    return told_of(hashlib.md5(data, usedforsecurity=False))
-
-
-class Digest:
-    """An MD5 that is worked out in a thread of its own, while its user goes on.
-
-    It is to be left, by `with`, when its user is done. What ends the thread is raised to the user.
-    """
-
-    def __init__(self) -> None:
-        self._digest = md5()
-        self._blocks: queue.Queue[memoryview | bytes | None] = queue.Queue(WAITING)
-        self._fault: BaseException | None = None
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Digest:
-        self._thread = start_thread(self._run)
-        return self
-
-    def __exit__(self, kind: Any, error: Any, trace: Any) -> None:
-        if self._fault is None:
-            self._put(None)
-
-    def update(self, block: memoryview | bytes) -> None:
-        self._put(block)
-        if self._fault is not None:
-            raise self._fault
-
-    def hexdigest(self) -> str:
-        """Of all blocks, in upper case; no more can follow."""
-        self._put(None)
-        if self._thread is not None:
-            self._thread.join()
-        if self._fault is not None:
-            raise self._fault
-        return told_of(self._digest)
-
-    def _put(self, block: memoryview | bytes | None) -> None:
-        while self._fault is None:
-            with suppress(queue.Full):
-                self._blocks.put(block, timeout=WAKE_SECONDS)
-                return
-
-    def _run(self) -> None:
-        try:
-            while (block := self._blocks.get()) is not None:
-                self._digest.update(block)
-        except BaseException as error:
-            self._fault = error

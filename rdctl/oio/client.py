@@ -8,20 +8,27 @@ from typing import Any
 from urllib.parse import quote, unquote_to_bytes
 
 from rdctl.core.errors import Code, RdctlError, hints
-from rdctl.core.units import defuse, escape, raw_bytes
-from rdctl.core.unread import MISSHAPEN, Misread, Unread
+from rdctl.core.units import escape, raw_bytes
+from rdctl.core.unread import MISSHAPEN, Unread
 from rdctl.net.deadline import Deadline
-from rdctl.net.messages import Reply, TooMuch
+from rdctl.net.messages import Reply
 from rdctl.net.transport import Transport
-from rdctl.oio import replies
-from rdctl.oio.bodies import Sent, escaped, field
+from rdctl.oio import replies, suggest
+from rdctl.oio.bodies import Escaped, Sent, escaped, field, query_string
 from rdctl.oio.model import Account, AccountPage, Outcome, Page, Place
-from rdctl.oio.near import near, near_place
-from rdctl.oio.refusals import Asked, leaves_open, refusal
+from rdctl.oio.reading import (
+    NO_HANDLER,
+    Reading,
+    come_again,
+    is_error,
+    is_page,
+    is_unknown_route,
+    no_page,
+)
+from rdctl.oio.refusals import Asked, is_direct, leaves_open, refusal
 from rdctl.oio.replies import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
 
-NO_HANDLER = "No handler found"
 # What HTTP says at services that speak it themselves.
 _OWN_ERRORS = {
     404: Code.NOT_FOUND,
@@ -31,7 +38,7 @@ _OWN_ERRORS = {
 }
 
 
-class Proxy:
+class Client:
     """One oio-proxy. `dialect` None means that it is learnt from the replies.
 
     `reach` makes a transport to the address (IP:PORT) of another service; `unread` takes the values
@@ -52,12 +59,12 @@ class Proxy:
         self._dialect = dialect
         self.reach = reach
         self._request_id = field("--request-id", request_id)
-        self._unread = unread or Unread()
+        self._reading = Reading(transport.url, self._request_id, unread or Unread())
         self._account_service: Transport | None = None
         # Whether a name that is not there is worth a look for near ones.
         self.suggests = False
 
-    def brief(self, seconds: float) -> Proxy:
+    def brief(self, seconds: float) -> Client:
         """The same one, which is asked once and not waited for longer than that."""
         quick = copy(self)
         quick.suggests = False
@@ -102,7 +109,7 @@ class Proxy:
                 body=sent.body,
                 seconds=route.seconds,
                 repeatable=route.repeatable,
-                again=_come_again,
+                again=come_again,
                 check=check,
             )
 
@@ -152,7 +159,7 @@ class Proxy:
             value = self._call(route, ways, asked, arguments, ask, assumed)
         except RdctlError as error:
             # What a step belongs to knows what becomes of it.
-            if not step and leaves_open(error, direct=_is_direct(name)):
+            if not step and leaves_open(error, direct=is_direct(name)):
                 raise self._fate_unknown(what, shows, error) from error
             raise
         return assume if value is assumed else value
@@ -182,10 +189,10 @@ class Proxy:
             if reply is assumed:
                 return reply
             self._learn(reply)
-            if _unknown_route(reply):
+            if is_unknown_route(reply):
                 continue
             self._refused(reply, asked)
-            return self._read(reply, self._reader(route, way), strict=strict)
+            return self._reading.value(reply, self._reader(route, way), strict=strict)
         raise RdctlError(
             Code.UNSUPPORTED,
             f"this oio-proxy ({self._dialect}) has no {route.path.lstrip('/')}",
@@ -205,40 +212,6 @@ class Proxy:
         for way in ways:
             of_method.setdefault(way.method, way)
         return list(of_method.values())
-
-    def _read(
-        self,
-        reply: Reply,
-        reader: Callable[[Reply], Any],
-        url: str | None = None,
-        kind: str = "an oio-proxy",
-        *,
-        strict: bool = False,
-    ) -> Any:
-        """What the reader makes of a good reply."""
-        unread = Unread()
-        try:
-            with unread.collecting():
-                value = reader(_no_page(reply))
-            if strict and unread.skipped:
-                raise Misread(unread.skipped)
-        except Misread as error:
-            raise RdctlError(
-                Code.BAD_REPLY,
-                f"{url or self._transport.url}: unreadable value in its reply: {error}",
-                http_status=reply.status,
-                request_id=self._request_id,
-            ) from error
-        except TooMuch as error:
-            raise RdctlError(
-                Code.BAD_REPLY,
-                f"the reply of {url or self._transport.url} is too large: {error}",
-                request_id=self._request_id,
-            ) from error
-        except MISSHAPEN as error:
-            raise self._strange(reply, url, kind) from error
-        self._unread.take(unread)
-        return value
 
     def offers(self, name: str) -> bool:
         """Whether the dialect, as far as it is known, has the route."""
@@ -303,7 +276,7 @@ class Proxy:
                 headers=headers,
                 body=body,
                 seconds=seconds,
-                again=_come_again,
+                again=come_again,
             )
             return reply, self._fault_of(reply, asked)
         what, shows = f"{method} {path}", _shows(place)
@@ -323,18 +296,18 @@ class Proxy:
                 raise self._fate_unknown(what, shows, error) from error
             raise
         fault = self._fault_of(reply, asked)
-        if fault is not None and leaves_open(fault, direct=_is_direct(asked.route)):
+        if fault is not None and leaves_open(fault, direct=is_direct(asked.route)):
             fault = self._fate_unknown(what, shows, fault)
         return reply, fault
 
     def _fault_of(self, reply: Reply, asked: Asked) -> RdctlError | None:
         """What an error reply means, None for a good one."""
         try:
-            if _unknown_route(reply):
+            if is_unknown_route(reply):
                 message = f"this oio-proxy has no such route ({NO_HANDLER})"
                 return RdctlError(Code.UNSUPPORTED, message, request_id=self._request_id)
             self._refused(reply, asked)
-            self._read(reply, _no_page)
+            self._reading.value(reply, no_page)
         except RdctlError as error:
             return error
         return None
@@ -343,16 +316,18 @@ class Proxy:
 
     def _refused(self, reply: Reply, asked: Asked) -> None:
         """Raise what an error body says, whatever HTTP says beside it."""
-        if reply.status < 300 and not _is_error(reply):
+        if reply.status < 300 and not is_error(reply):
             return
         try:
             body = reply.json()
             status, message = whole(body["status"]), str(body.get("message", ""))
         except MISSHAPEN as error:
-            raise self._strange(reply) from error
+            raise self._reading.strange(reply) from error
         told = self.error(status, message, asked, http_status=reply.status)
         if self.suggests and asked.place is not None:
-            told.hint = hints(near_place(self, status, asked.place), told.hint)
+            quick = self.brief(suggest.SECONDS)
+            near = suggest.near_place(status, asked.place, quick.account_containers, quick.pages)
+            told.hint = hints(near, told.hint)
         raise told
 
     def error(
@@ -381,18 +356,6 @@ class Proxy:
             error = self._fate_unknown(what, shows, error)
             error.target = target
         return error
-
-    def _strange(
-        self, reply: Reply, url: str | None = None, kind: str = "an oio-proxy"
-    ) -> RdctlError:
-        start = defuse(reply.text[:60]).strip() or "nothing"
-        return RdctlError(
-            Code.BAD_REPLY,
-            f"{url or self._transport.url} does not answer as {kind} does: '{start}'",
-            hint=None if url else "Is this the port of the oio-proxy (6002 or 6000)?",
-            http_status=reply.status,
-            request_id=self._request_id,
-        )
 
     # --- listings -----------------------------------------------------------------------------
 
@@ -476,36 +439,23 @@ class Proxy:
     ) -> Any:
         reply = service.read(path)
         if reply.status < 300:
-            return self._read(reply, reader, service.url, kind)
-        if _is_page(reply):
-            raise self._strange(reply, service.url, kind)
+            return self._reading.value(reply, reader, service.url, kind)
+        if is_page(reply):
+            raise self._reading.strange(reply, service.url, kind)
         # Their errors are plain text.
         code = _OWN_ERRORS.get(reply.status, Code.FAILED)
-        missing = name if code is Code.NOT_FOUND and self.suggests else None
+        hint = None
+        if name and code is Code.NOT_FOUND and self.suggests:
+            hint = hints(suggest.near(name, self.brief(suggest.SECONDS).accounts))
         said = escape(reply.text.strip() or reply.reason)
         raise RdctlError(
             code,
             f"{escape(name)}: {said}" if name else said,
-            hint=hints(near(self, missing, Proxy.accounts)) if missing else None,
+            hint=hint,
             target=name,
             http_status=reply.status,
             request_id=self._request_id,
         )
-
-
-class Escaped(str):
-    """A parameter that is escaped already, as listings give their markers."""
-
-
-def query_string(parameters: Mapping[str, Any]) -> str:
-    """`?a=1&b=2`; what is None or False is left out, True is 1; every byte is escaped."""
-    words = []
-    for key, value in parameters.items():
-        if value is None or value is False:
-            continue
-        text = "1" if value is True else str(value)
-        words.append(f"{key}={text if isinstance(value, Escaped) else escaped(text)}")
-    return "?" + "&".join(words) if words else ""
 
 
 def _place_of(parameters: Mapping[str, str]) -> Place | None:
@@ -522,63 +472,7 @@ def _shows(place: Place | None) -> str:
     return f"rdctl oio {noun} show {place.words}"
 
 
-def _no_page(reply: Reply) -> Reply:
-    """The reply; ValueError for a page of a web server, which no route answers with."""
-    if _is_page(reply):
-        raise ValueError("a page")
-    return reply
-
-
-def _is_page(reply: Reply) -> bool:
-    return reply.body.lstrip()[:1] == b"<"
-
-
-def _is_direct(route: str) -> bool:
-    """Whether a single service is asked, once: one that refuses the connection was sent nothing. A
-    base is copied from one service to one other."""
-    return route.startswith("service.") or route == "admin.copy"
-
-
-def _unknown_route(reply: Reply) -> bool:
-    if reply.status != 404 or reply.reason == NO_HANDLER:
-        return reply.status == 404
-    try:
-        return bool(reply.json()["message"] == NO_HANDLER)
-    except MISSHAPEN:
-        return False
-
-
 def _expect(sound: bool, fault: str) -> None:
     """A fault of ours ends the command before anything is sent; `assert` may be turned off."""
     if not sound:
         raise RdctlError(Code.INTERNAL, fault)
-
-
-def _is_error(reply: Reply) -> bool:
-    """Whether a body tells of an error although HTTP tells of none."""
-    if len(reply.body) > _LONGEST_ERROR or b'"status"' not in reply.body:
-        return False
-    try:
-        body = reply.json()
-    except ValueError:
-        return False
-    if not isinstance(body, dict) or not body.keys() <= {"status", "message"}:
-        return False
-    # A property of that name is a text.
-    status = body.get("status")
-    return type(status) is int and status not in range(200, 300)
-
-
-# Bytes; whatever is longer is an answer.
-_LONGEST_ERROR = 1 << 16
-
-
-def _come_again(reply: Reply) -> bool:
-    """503 in the body is a service that is away for a moment; an election that fails stays so."""
-    if reply.status < 500:
-        return False
-    try:
-        body = reply.json()
-        return body["status"] == 503 and "Election failed" not in body["message"]
-    except MISSHAPEN:
-        return False

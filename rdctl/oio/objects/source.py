@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import shlex
-import stat
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from typing import IO
@@ -15,6 +13,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 from rdctl.effects.door import Effects
 from rdctl.effects.files import spool
+from rdctl.oio.objects.files import is_regular
 from rdctl.workers import WAKE_SECONDS
 
 # What is read from a file, and given to a socket, at a time.
@@ -89,36 +88,6 @@ def source_of(
     with closing(file):
         kept = spool(_reader(file, check), BLOCK, check, most, of=escape(name))
         return Source(effects_.look(kept), name)
-
-
-def open_below(folder: str, path: str) -> IO[bytes]:
-    """A regular file below a folder, open for reading; no link is followed on the way there, as
-    one could have been put in its place since the folder was listed. Raises OSError."""
-    *inner, last = path.split("/")
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    for name in inner:
-        try:
-            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
-        finally:
-            os.close(at)
-        at = below
-    try:
-        # Of a pipe nobody may ever open the other end.
-        descriptor = os.open(last, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=at)
-    finally:
-        os.close(at)
-    file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - its user closes it
-    if not is_regular(file):
-        file.close()
-        raise OSError(errno.EINVAL, "not a regular file")
-    return file
-
-
-def is_regular(file: IO[bytes]) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(file.fileno()).st_mode)
-    except (OSError, ValueError):
-        return False  # it is no file of the system at all
 
 
 def _has_size(file: IO[bytes], start: int) -> bool:

@@ -12,8 +12,8 @@ import pytest
 from rdctl.core.errors import Code, RdctlError
 from rdctl.net.deadline import MOST_HEAD
 from rdctl.net.transport import MOST_BODY
+from rdctl.oio.client import Client
 from rdctl.oio.model import Place
-from rdctl.oio.proxy import Proxy
 from tests.conftest import Program, Ran
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, FaultServer
@@ -36,18 +36,18 @@ SHOWN = {
     "x-oio-container-meta-sys-name": "AB12.1",
     "x-oio-container-meta-sys-m2-usage": "5",
 }
-Act = Callable[[Proxy], Any]
+Act = Callable[[Client], Any]
 
 
-def show(proxy: Proxy) -> Any:
+def show(proxy: Client) -> Any:
     return proxy.read("container.show", PLACE)
 
 
-def touch(proxy: Proxy) -> Any:
+def touch(proxy: Client) -> Any:
     return proxy.change("container.touch", PLACE, what="touch a b", shows="rdctl oio show")
 
 
-def failing(proxy: Proxy, act: Act = show) -> RdctlError:
+def failing(proxy: Client, act: Act = show) -> RdctlError:
     with pytest.raises(RdctlError) as caught:
         act(proxy)
     assert caught.value.facts["request_id"] == REQUEST_ID
@@ -509,7 +509,7 @@ def test_account_service_is_found_once() -> None:
     assert {sent.headers["X-oio-req-id"] for sent in server.sent} == {REQUEST_ID}
 
 
-def account_of(*replies: Answer) -> Proxy:
+def account_of(*replies: Answer) -> Client:
     found = answer([{"addr": "10.0.0.9:6017", "id": "x"}])
     return proxy_to(Answering([found, *replies]))
 
