@@ -202,7 +202,14 @@ class Site:
                 self._unread,
             )
             account = self.settings.get("account")
-            means = Means(proxy, self.effects, account, self._sleep, self._workers(), self.warn)
+            means = Means(
+                proxy=proxy,
+                effects=self.effects,
+                account=account,
+                sleep=self._sleep,
+                workers=self._workers(),
+                warn=self.warn,
+            )
             self._oio = OpenIO(means)
         return self._oio
 

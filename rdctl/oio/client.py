@@ -13,7 +13,7 @@ from rdctl.core.unread import MISSHAPEN, Unread
 from rdctl.net.deadline import Deadline
 from rdctl.net.messages import Reply
 from rdctl.net.transport import Transport
-from rdctl.oio import replies, suggest
+from rdctl.oio import suggest
 from rdctl.oio.bodies import Escaped, Sent, escaped, field, query_string
 from rdctl.oio.model import Account, AccountPage, Outcome, Page, Place
 from rdctl.oio.reading import (
@@ -26,7 +26,8 @@ from rdctl.oio.reading import (
     no_page,
 )
 from rdctl.oio.refusals import Asked, is_direct, leaves_open, refusal
-from rdctl.oio.replies import whole
+from rdctl.oio.replies import account, plain
+from rdctl.oio.replies.values import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
 
 # What HTTP says at services that speak it themselves.
@@ -108,7 +109,6 @@ class Client:
                 headers=sent.headers,
                 body=sent.body,
                 seconds=route.seconds,
-                repeatable=route.repeatable,
                 again=come_again,
                 check=check,
             )
@@ -385,18 +385,18 @@ class Client:
 
     def accounts(self) -> list[str]:
         """GET /v1.0/account/list"""
-        names: list[str] = self._account("list", {}, None, replies.names)
+        names: list[str] = self._account("list", {}, None, plain.names)
         return names
 
     def account(self, name: str) -> Account:
         """GET /v1.0/account/show"""
-        value: Account = self._account("show", {"id": name}, name, replies.account)
+        value: Account = self._account("show", {"id": name}, name, account.shown)
         return value
 
     def account_containers(self, name: str, query: Mapping[str, Any]) -> AccountPage:
         """GET /v1.0/account/containers: one page."""
         value: AccountPage = self._account(
-            "containers", {"id": name, **query}, name, replies.account_containers
+            "containers", {"id": name, **query}, name, account.account_containers
         )
         return value
 
@@ -460,8 +460,15 @@ class Client:
 
 def _place_of(parameters: Mapping[str, str]) -> Place | None:
     """Whom a request is about, by its query."""
-    keys = ("acct", "ref", "cid", "path", "content", "version")
-    place = Place(*map(parameters.get, keys))
+    given = parameters.get
+    place = Place(
+        account=given("acct"),
+        reference=given("ref"),
+        cid=given("cid"),
+        path=given("path"),
+        content_id=given("content"),
+        version=given("version"),
+    )
     return place if place.holder.name else None
 
 

@@ -233,9 +233,9 @@ def _where(to: str | None, several: bool, strip: str) -> Where:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except OSError:
         folder = several or path.endswith("/")
-        return Where(path.rstrip("/") or "/" if folder else path, folder, strip=strip)
+        return Where(path=path.rstrip("/") or "/" if folder else path, folder=folder, strip=strip)
     if kind == stat.S_IFDIR:
-        return Where(path.rstrip("/") or "/", True, strip=strip)
+        return Where(path=path.rstrip("/") or "/", folder=True, strip=strip)
     if several or path.endswith("/"):
         raise RdctlError(Code.CONFLICT, f"{escape(path)} is no folder", target=path)
-    return Where(path, False, special=kind != stat.S_IFREG)
+    return Where(path=path, folder=False, special=kind != stat.S_IFREG)

@@ -62,11 +62,11 @@ def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -
         length = size(number, copies[0])
         found.append(
             Position(
-                number,
-                offset,
-                length,
-                md5_told(copies[0].get("hash")),
-                tuple(copy_of(chunk) for chunk in copies),
+                number=number,
+                offset=offset,
+                size=length,
+                hash=md5_told(copies[0].get("hash")),
+                copies=tuple(copy_of(chunk) for chunk in copies),
             )
         )
         offset += length

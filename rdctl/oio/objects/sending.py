@@ -167,18 +167,20 @@ class Sending:
                 Replica(self.delivery, position, copy, threading.Condition()).deliver([])
                 chunks.append(described(copy, position, hash))
         copies = len(self.positions[0].copies)
-        return Sent(chunks, "<MD5>", copies, copies, [], False)
+        return Sent(
+            chunks=chunks, hash="<MD5>", copies=copies, wanted=copies, failed=[], proven=False
+        )
 
     def _sent(self, parts: Sequence[_Stored], whole: str) -> Sent:
         if len(parts) != len(self.positions):
             raise RdctlError(Code.INTERNAL, f"{self._shown}: not every part was sent")
         return Sent(
-            [chunk for part in parts for chunk in part.chunks],
-            whole,
-            min(len(part.chunks) for part in parts),
-            self._wanted,
-            self._failed,
-            all(part.proven for part in parts),
+            chunks=[chunk for part in parts for chunk in part.chunks],
+            hash=whole,
+            copies=min(len(part.chunks) for part in parts),
+            wanted=self._wanted,
+            failed=self._failed,
+            proven=all(part.proven for part in parts),
         )
 
     def _position(self, position: Position) -> _Stored:

@@ -82,12 +82,19 @@ class OpenIO(Acts):
     ) -> Place:
         """A target in the account of the settings."""
         account = None if cid else self.account_name(None)
-        return Place(account, reference, cid, path, content_id, version)
+        return Place(
+            account=account,
+            reference=reference,
+            cid=cid,
+            path=path,
+            content_id=content_id,
+            version=version,
+        )
 
     def places(self, references: Iterable[str]) -> list[Place]:
         """References or containers in the account of the settings."""
         account = self.account_name(None)
-        return [Place(account, reference) for reference in references]
+        return [Place(account=account, reference=reference) for reference in references]
 
     def named(
         self, places: Sequence[Place], *, sent_by: str = "id", needed: bool = True

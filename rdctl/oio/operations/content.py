@@ -20,7 +20,6 @@ from rdctl.oio.acts import (
 )
 from rdctl.oio.model import Container, Content, Place
 from rdctl.oio.properties import CREATE, check_user
-from rdctl.oio.replies import about
 
 
 class Contents(Acts):
@@ -160,7 +159,11 @@ class Contents(Acts):
 def _about(place: Place, content: Content) -> Content:
     """The content by the names under which it was asked for, its chunks with the same keys
     whichever server tells of them."""
-    return about(place, content)._replace(chunks=[_chunk(chunk) for chunk in content.chunks])
+    return content._replace(
+        container=place.container,
+        path=content.path or place.path or "",
+        chunks=[_chunk(chunk) for chunk in content.chunks],
+    )
 
 
 def _chunk(chunk: Mapping[str, Any]) -> dict[str, Any]:
