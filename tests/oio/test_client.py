@@ -17,17 +17,7 @@ from rdctl.oio.model import Place
 from tests.conftest import Program, Ran
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, FaultServer
-from tests.oio.wire import (
-    NS,
-    OLD,
-    REQUEST_ID,
-    Answer,
-    Answering,
-    Sent,
-    answer,
-    proxy_to,
-    refusal,
-)
+from tests.oio.wire import NS, OLD, REQUEST_ID, Answer, Answering, Sent, answer, proxy_to, refusal
 
 PLACE = Place("acct", "a b")
 CONTENT = PLACE._replace(path="p/q")

@@ -15,11 +15,12 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rdctl.sandbox.rapiddisk import RapidDiskd, load_state
+from rdctl.sandbox.rapiddisk.daemon import RapidDiskd
+from rdctl.sandbox.rapiddisk.state import load_state
 from rdctl.sandbox.serve import serve
 from rdctl.sandbox.store import Store
 
-WIRE = Path(__file__).parent.parent / "wire" / "rapiddisk-transcripts.jsonl"
+WIRE = Path(__file__).parent.parent.parent / "wire" / "rapiddisk-transcripts.jsonl"
 MIB = 1 << 20
 State = dict[str, Any]
 

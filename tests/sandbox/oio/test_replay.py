@@ -18,9 +18,9 @@ from typing import Any, NamedTuple
 import pytest
 
 from rdctl.sandbox import OIO_HOST
-from tests.sandbox.oio_wire import ACCOUNT_HOST, NS, Reply, Servers
+from tests.sandbox.oio.wire import ACCOUNT_HOST, NS, Reply, Servers
 
-WIRE = Path(__file__).parent.parent / "wire" / "oio-transcripts.jsonl"
+WIRE = Path(__file__).parent.parent.parent / "wire" / "oio-transcripts.jsonl"
 RECORDINGS: dict[int, dict[str, Any]] = {
     number: recording
     for number, recording in enumerate(map(json.loads, WIRE.read_text("utf-8").splitlines()))

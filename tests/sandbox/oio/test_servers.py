@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from rdctl.sandbox import OIO_HOST, apps
 from rdctl.sandbox.adapter import WsgiAdapter
 from rdctl.sandbox.serve import serve
-from tests.sandbox.oio_wire import ACCOUNT_HOST, Reply, Servers
+from tests.sandbox.oio.wire import ACCOUNT_HOST, Reply, Servers
 
 HOSTILE = [
     " ", "  lead", "trail ", "a b", "a+b", "a%20b", "a%2Fb", "%", "%zz", "..", "../..", "/", "//",
