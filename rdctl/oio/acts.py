@@ -13,14 +13,7 @@ from rdctl.oio.client import Client
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.properties import setting
 from rdctl.oio.refusals import Asked
-from rdctl.workers import (
-    Stopped,
-    Workers,
-    ends_the_rest,
-    left_under_way,
-    not_begun,
-    untried,
-)
+from rdctl.workers import Stopped, Workers, ends_the_rest, left_under_way, not_begun, untried
 
 # What create_many and delete_many take at most; what a page of a listing holds.
 BATCH = 100

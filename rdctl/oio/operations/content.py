@@ -8,16 +8,7 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import escape, human_size
-from rdctl.oio.acts import (
-    ACCEPTED,
-    ALREADY,
-    PROVEN,
-    UNTOLD,
-    Acts,
-    Evidence,
-    batches,
-    distinct,
-)
+from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, UNTOLD, Acts, Evidence, batches, distinct
 from rdctl.oio.model import Container, Content, Place
 from rdctl.oio.properties import CREATE, check_user
 

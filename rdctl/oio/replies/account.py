@@ -6,11 +6,7 @@ from typing import Any
 
 from rdctl.core.unread import rows, spared
 from rdctl.net.messages import Reply
-from rdctl.oio.model import (
-    Account,
-    AccountContainer,
-    AccountPage,
-)
+from rdctl.oio.model import Account, AccountContainer, AccountPage
 from rdctl.oio.replies.values import as_array, as_properties, as_text, date, whole_or_none
 
 

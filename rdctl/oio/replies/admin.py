@@ -6,9 +6,7 @@ from typing import Any
 
 from rdctl.core.unread import MISSHAPEN, note, spared
 from rdctl.net.messages import Reply
-from rdctl.oio.model import (
-    Outcome,
-)
+from rdctl.oio.model import Outcome
 from rdctl.oio.replies.values import ADDRESS, as_array, as_object, as_text, text_or_none, whole
 
 

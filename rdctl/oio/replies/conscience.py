@@ -6,10 +6,7 @@ from typing import Any
 
 from rdctl.core.unread import rows, spared
 from rdctl.net.messages import Reply
-from rdctl.oio.model import (
-    Namespace,
-    Service,
-)
+from rdctl.oio.model import Namespace, Service
 from rdctl.oio.replies.values import (
     as_address,
     as_array,

@@ -8,13 +8,7 @@ from typing import Any
 from rdctl.core.units import raw_bytes
 from rdctl.core.unread import needed, note, rows, spared
 from rdctl.net.messages import Reply
-from rdctl.oio.model import (
-    UNREADABLE,
-    Container,
-    Entry,
-    Outcome,
-    Page,
-)
+from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page
 from rdctl.oio.replies.properties import apart
 from rdctl.oio.replies.values import (
     as_array,

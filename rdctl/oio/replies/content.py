@@ -7,9 +7,7 @@ from typing import Any
 
 from rdctl.core.unread import Misread, needed, rows, spared
 from rdctl.net.messages import Reply
-from rdctl.oio.model import (
-    Content,
-)
+from rdctl.oio.model import Content
 from rdctl.oio.replies.values import (
     as_array,
     as_object,

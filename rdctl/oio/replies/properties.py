@@ -5,9 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rdctl.net.messages import Reply
-from rdctl.oio.model import (
-    Properties,
-)
+from rdctl.oio.model import Properties
 from rdctl.oio.properties import is_system
 from rdctl.oio.replies.values import as_properties, or_null
 

@@ -6,9 +6,7 @@ from typing import Any
 
 from rdctl.core.unread import rows
 from rdctl.net.messages import Reply
-from rdctl.oio.model import (
-    Link,
-)
+from rdctl.oio.model import Link
 from rdctl.oio.replies.values import as_array, as_text, or_null, text_or_none, whole_or_none
 
 

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from rdctl.net.messages import Reply
-from rdctl.oio.model import (
-    Counter,
-)
+from rdctl.oio.model import Counter
 from rdctl.oio.replies.plain import lines
 from rdctl.oio.replies.values import or_null, whole
 
