@@ -95,7 +95,7 @@ class Acts:
             name,
             place,
             what=f"{verb} {place.shown}",
-            shows=f"rdctl oio {name.partition('.')[0]} show {place.words}",
+            shows=shows(name, place),
             destroys=destroys,
         )
 
@@ -112,13 +112,12 @@ class Acts:
     ) -> Report:
         """One change of one target that asks first."""
         self._effects.consent([loss])
-        family = name.partition(".")[0].replace("admin", "container")
         self._change(
             name,
             place,
             query,
             what=f"{action} {place.shown}",
-            shows=f"rdctl oio {family} show {place.words}",
+            shows=shows(name, place),
             destroys=loss,
             **arguments,
         )
@@ -175,7 +174,7 @@ class Acts:
                 None,
                 query,
                 what=f"{action} {len(batch)}: {batch[0].shown} to {batch[-1].shown}",
-                shows=f"rdctl oio {name.partition('.')[0]} show {batch[0].words}",
+                shows=shows(name, batch[0]),
                 assume=[Outcome(entry, 201, "assumed", None) for entry in names],
                 names=names,
                 **arguments,
@@ -202,13 +201,12 @@ class Acts:
             elif outcome.status in OK:
                 yield self._done(action, entry, PROVEN)
             else:
-                family = name.partition(".")[0]
                 failed = self._proxy.failed(
                     outcome,
                     Asked(name, place),
                     entry,
                     what=f"{action} {place.shown}",
-                    shows=f"rdctl oio {family} show {place.words}",
+                    shows=shows(name, place),
                 )
                 yield done(outcome) or Failure(action, failed)
 
@@ -222,7 +220,7 @@ class Acts:
                 try:
                     yield self._done(action, place.name, act(place))
                 except RdctlError as error:
-                    yield _failure(action, place.name, error)
+                    yield failure(action, place.name, error)
 
         return self._in_turn(action, [[place] for place in places], one)
 
@@ -304,7 +302,7 @@ class Acts:
         try:
             act()
         except RdctlError as error:
-            return _failure(action, target, error)
+            return failure(action, target, error)
         return None
 
     def _done(
@@ -329,8 +327,7 @@ class Acts:
             try:
                 return show(place)
             except RdctlError as error:
-                error.target = error.target or place.name
-                return Failure("show", error)
+                return failure("show", place.name, error)
 
         def found() -> Iterator[Any]:
             self._workers.progress.begin(len(wanted), "names")
@@ -361,7 +358,13 @@ def different(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, 
     return {key: value for key, value in wanted.items() if found.get(key) != value}
 
 
-def _failure(action: str, target: str, error: RdctlError) -> Failure:
+def shows(name: str, place: Place) -> str:
+    """The command that shows what a route of that name has changed."""
+    family = name.partition(".")[0].replace("admin", "container")
+    return f"rdctl oio {family} show {place.words}"
+
+
+def failure(action: str, target: str, error: RdctlError) -> Failure:
     error.target = error.target or target
     return Failure(action, error)
 

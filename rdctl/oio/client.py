@@ -15,7 +15,7 @@ from rdctl.net.messages import Reply
 from rdctl.net.transport import Transport
 from rdctl.oio import suggest
 from rdctl.oio.bodies import Escaped, Sent, escaped, field, query_string
-from rdctl.oio.model import Account, AccountPage, Outcome, Page, Place
+from rdctl.oio.model import Account, AccountPage, Content, Outcome, Page, Place
 from rdctl.oio.reading import (
     NO_HANDLER,
     Reading,
@@ -357,7 +357,12 @@ class Client:
             error.target = target
         return error
 
-    # --- listings -----------------------------------------------------------------------------
+    # --- contents and listings ----------------------------------------------------------------
+
+    def content(self, place: Place, *, check: Callable[[], None] | None = None) -> Content:
+        """A content and its chunks, without the properties that users gave it."""
+        value: Content = self.read("content.show", place, {"properties": "0"}, check=check)
+        return value
 
     def pages(self, place: Place, query: Mapping[str, Any]) -> Iterator[Page]:
         """The pages of a container's listing, each asked for when the one before was taken."""

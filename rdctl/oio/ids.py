@@ -80,7 +80,7 @@ def _unless_drained(proxy: Client, place: Place) -> Content | None:
 
 
 def _shown(proxy: Client, place: Place) -> Content:
-    shown: Content = proxy.read("content.show", place, {"properties": "0"})
+    shown = proxy.content(place)
     if not shown.path:
         message = f"content/show does not report the name of content {place.shown}"
         raise RdctlError(Code.BAD_REPLY, message, target=place.name)

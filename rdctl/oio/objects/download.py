@@ -56,7 +56,7 @@ class Downloads(Transfers):
     ) -> Data:
         """The bytes of objects, one after the other, and none where one is missing. Those of a
         chunk are held against its MD5 before they are handed on where that is no larger than
-        `objects.PIECE`, else at its end."""
+        `layout.PIECE`, else at its end."""
         if below and below.missing:
             raise below.missing
         return Data(self._blocks(places, wanted))
@@ -126,13 +126,9 @@ class Downloads(Transfers):
 
         def get(number: int, parallel: int) -> Change | Failure:
             place = places[number]
-            try:
-                if where.special:
-                    return self._get_special(place, where.path, wanted, parallel)
-                return self._get(place, where, files, wanted, parallel, overwrite, resume)
-            except RdctlError as error:
-                error.target = error.target or place.name
-                return Failure("get", error)
+            if where.special:
+                return self._get_special(place, where.path, wanted, parallel)
+            return self._get(place, where, files, wanted, parallel, overwrite, resume)
 
         outcomes = self._each_of("get", [place.name for place in places], get)
         missing = [Failure("get", below.missing, whole=True)] if below and below.missing else []

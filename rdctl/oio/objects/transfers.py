@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rdctl.core.errors import Code, Ended, RdctlError
 from rdctl.core.results import Change, Failure
-from rdctl.oio.acts import Acts, Means
+from rdctl.oio.acts import Acts, Means, failure
 from rdctl.oio.model import Content, Place
 from rdctl.oio.rawx import Rawx
 from rdctl.workers import Stopped, ends_the_rest, untried
@@ -41,10 +41,15 @@ class Transfers(Acts):
         be done at a time; a signal leaves those that were not begun."""
         at_once = min(max(1, len(names)), self._workers.parallel)
         share = max(1, self._workers.parallel // at_once)
+
+        def one(number: int) -> list[Change | Failure]:
+            try:
+                return [act(number, share)]
+            except RdctlError as error:
+                return [failure(action, names[number], error)]
+
         try:
-            yield from self._outcomes(
-                action, [[name] for name in names], lambda number: [act(number, share)], at_once
-            )
+            yield from self._outcomes(action, [[name] for name in names], one, at_once)
         except (KeyboardInterrupt, Ended, Stopped):
             self._effects.left += self._unfinished()
             raise
@@ -61,5 +66,5 @@ class Transfers(Acts):
 
     def _show(self, place: Place) -> Content:
         check = self._workers.check
-        content: Content = self._proxy.read("content.show", place, {"properties": "0"}, check=check)
+        content = self._proxy.content(place, check=check)
         return content._replace(path=content.path or place.path or "")

@@ -118,13 +118,9 @@ class Uploads(Transfers):
             name = file.place.name
             if name in refused:
                 return Failure("put", refused[name])
-            try:
-                with closing(self._source(file, stdin)) as source:
-                    mine = wish._replace(properties={**wish.properties, **own.get(name, {})})
-                    return self._put(file.place, source, mine, losses.get(name), parallel)
-            except RdctlError as error:
-                error.target = error.target or name
-                return Failure("put", error)
+            with closing(self._source(file, stdin)) as source:
+                mine = wish._replace(properties={**wish.properties, **own.get(name, {})})
+                return self._put(file.place, source, mine, losses.get(name), parallel)
 
         return Report(self._each_of("put", [file.place.name for file in files], put))
 

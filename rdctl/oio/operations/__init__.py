@@ -1,5 +1,5 @@
 """What can be asked of OpenIO SDS, once for every command: validate, say what is lost, act,
-confirm, report. A module a noun, as in `cli/oio`; the wire is in `proxy` and `routes`."""
+confirm, report. A module a noun, as in `cli/oio`; the wire is in `client` and `routes`."""
 
 from __future__ import annotations
 

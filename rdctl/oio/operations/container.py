@@ -18,6 +18,7 @@ from rdctl.oio.acts import (
     Evidence,
     batches,
     distinct,
+    failure,
 )
 from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
 from rdctl.oio.properties import CREATE, check_user, system_values
@@ -73,8 +74,7 @@ class Containers(Acts):
                 system=system,
             )
         except RdctlError as error:
-            error.target = error.target or place.name
-            yield Failure("create", error)
+            yield failure("create", place.name, error)
         else:
             yield self._created("container", place, new, properties, system)
 

@@ -21,7 +21,7 @@ class Contents(Acts):
         headers they may hide or break."""
 
         def show(place: Place) -> Any:
-            content = self._proxy.read("content.show", place, {"properties": "0"})
+            content = self._proxy.content(place)
             found = self._proxy.read("content.get_properties", place)
             return _about(place, content)._replace(properties=found.properties)
 
@@ -97,7 +97,7 @@ class Contents(Acts):
         # That there is none is what is hoped for: no near name is looked for.
         suggests, self._proxy.suggests = self._proxy.suggests, False
         try:
-            self._proxy.read("content.show", place, {"properties": "0"})
+            self._proxy.content(place)
         except RdctlError as error:
             if error.code is Code.NOT_FOUND:
                 return None
@@ -135,7 +135,7 @@ class Contents(Acts):
         return Report([self._done("copy", place.name, UNTOLD, {"to": target})])
 
     def truncate(self, place: Place, size: int) -> Report:
-        shown: Content = self._proxy.read("content.show", place, {"properties": "0"})
+        shown = self._proxy.content(place)
         if shown.size is None:
             message = f"{place.shown}: its length in the reply cannot be read"
             raise RdctlError(Code.BAD_REPLY, message, target=place.name)
