@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.cli.oio.test_transfer import (
+from tests.cli.oio.transfers import (
     ROOT,
     Client,
     bytes_of,
     errors_of,
     lose_reply,
-    near,
     refuse_507,
     reset_amid,
     wait_for,
@@ -28,7 +27,6 @@ from tests.cli.processes import SECONDS
 from tests.clock import Stopwatch
 from tests.fakes.sds import CHUNK, Call, md5, on
 
-__all__ = ["near"]
 DATA = bytes_of(2500)
 HTML = b"<html>Please sign in</html>"
 
