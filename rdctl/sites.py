@@ -164,9 +164,9 @@ class Site:
     def oio(self) -> OpenIO:
         """OpenIO SDS here."""
         if self._oio is None:
+            from rdctl.oio.acts import Means
+            from rdctl.oio.client import Client
             from rdctl.oio.operations import OpenIO
-            from rdctl.oio.operations.acts import Means
-            from rdctl.oio.proxy import Proxy
 
             if self.settings.get("oio") is None:
                 if self.settings.context:
@@ -188,7 +188,7 @@ class Site:
                     hint="Say --namespace NS, set OIO_NS, or set it in the context.",
                 )
             dialect = self.settings.get("dialect")
-            proxy = Proxy(
+            proxy = Client(
                 self._transport(
                     self.settings.get("oio"),
                     "oio",
@@ -202,7 +202,14 @@ class Site:
                 self._unread,
             )
             account = self.settings.get("account")
-            means = Means(proxy, self.effects, account, self._sleep, self._workers(), self.warn)
+            means = Means(
+                proxy=proxy,
+                effects=self.effects,
+                account=account,
+                sleep=self._sleep,
+                workers=self._workers(),
+                warn=self.warn,
+            )
             self._oio = OpenIO(means)
         return self._oio
 

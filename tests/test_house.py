@@ -150,7 +150,7 @@ FLOOR_SAMPLES = {
         "rdctl/config.py:2: rdctl.config must not import rdctl.cli",
     ),
     "relative": (
-        {"rdctl/oio/proxy.py": "from ..cli.root import x", "rdctl/cli/root.py": ""},
+        {"rdctl/oio/client.py": "from ..cli.root import x", "rdctl/cli/root.py": ""},
         "must not import rdctl.cli.root",
     ),
     "relative, from a package": (

@@ -45,6 +45,21 @@ def field(name: str, value: Any) -> str:
     return text
 
 
+class Escaped(str):
+    """A parameter that is escaped already, as listings give their markers."""
+
+
+def query_string(parameters: Mapping[str, Any]) -> str:
+    """`?a=1&b=2`; what is None or False is left out, True is 1; every byte is escaped."""
+    words = []
+    for key, value in parameters.items():
+        if value is None or value is False:
+            continue
+        text = "1" if value is True else str(value)
+        words.append(f"{key}={text if isinstance(value, Escaped) else escaped(text)}")
+    return "?" + "&".join(words) if words else ""
+
+
 def nothing(arguments: Arguments) -> Sent:
     return Sent()
 

@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
+    from rdctl.oio.client import Client
     from rdctl.oio.model import Container, Content, Place
-    from rdctl.oio.proxy import Proxy
 
 # What content/show refuses although the id is known: its data were drained.
 _DRAINED = 427
 
 
-def owner(proxy: Proxy, place: Place) -> Place:
+def owner(proxy: Client, place: Place) -> Place:
     """The container of that id, by account and name."""
     shown: Container = proxy.read("container.show", place)
     if not shown.account:
@@ -25,13 +25,13 @@ def owner(proxy: Proxy, place: Place) -> Place:
     return place._replace(account=shown.account, reference=shown.container)
 
 
-def by_id(proxy: Proxy, place: Place) -> Place:
+def by_id(proxy: Client, place: Place) -> Place:
     """The content of that id, with its path, for messages."""
     shown = _unless_drained(proxy, place)
     return place if shown is None else place._replace(path=shown.path)
 
 
-def by_version(proxy: Proxy, place: Place) -> Place:
+def by_version(proxy: Client, place: Place) -> Place:
     """The same, with its version where it is not the latest: a server that is not told that puts
     a delete marker below the latest, where it changes nothing."""
     shown = _unless_drained(proxy, place)
@@ -40,7 +40,7 @@ def by_version(proxy: Proxy, place: Place) -> Place:
     return place._replace(path=shown.path, version=_version(proxy, place, shown))
 
 
-def by_path(proxy: Proxy, place: Place) -> Place:
+def by_path(proxy: Client, place: Place) -> Place:
     """The content of that id by its path, with its version where it is not the latest."""
     shown = _shown(proxy, place)
     version = _version(proxy, place, shown)
@@ -51,7 +51,7 @@ def by_path(proxy: Proxy, place: Place) -> Place:
 SENT_BY = {"id": by_id, "version": by_version, "path": by_path}
 
 
-def _version(proxy: Proxy, place: Place, shown: Content) -> str | None:
+def _version(proxy: Client, place: Place, shown: Content) -> str | None:
     """The version to send: none for the latest, since 3.3 does not find each by its number, and a
     container without versions refuses any."""
     if place.version is not None:
@@ -70,7 +70,7 @@ def _drained(error: RdctlError) -> bool:
     return error.facts.get("remote_status") == _DRAINED
 
 
-def _unless_drained(proxy: Proxy, place: Place) -> Content | None:
+def _unless_drained(proxy: Client, place: Place) -> Content | None:
     try:
         return _shown(proxy, place)
     except RdctlError as error:
@@ -79,8 +79,8 @@ def _unless_drained(proxy: Proxy, place: Place) -> Content | None:
         return None
 
 
-def _shown(proxy: Proxy, place: Place) -> Content:
-    shown: Content = proxy.read("content.show", place, {"properties": "0"})
+def _shown(proxy: Client, place: Place) -> Content:
+    shown = proxy.content(place)
     if not shown.path:
         message = f"content/show does not report the name of content {place.shown}"
         raise RdctlError(Code.BAD_REPLY, message, target=place.name)

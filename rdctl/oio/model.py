@@ -62,7 +62,7 @@ class Place(NamedTuple):
     @property
     def holder(self) -> Place:
         """The container of a content; a container itself."""
-        return Place(self.account, self.reference, self.cid)
+        return Place(account=self.account, reference=self.reference, cid=self.cid)
 
     def query(self) -> dict[str, str]:
         """The parameters that identify it."""
@@ -166,16 +166,16 @@ class Entry(NamedTuple):
 
     name: str
     kind: str
-    size: int | None
-    hash: str | None
-    policy: str | None
-    mime_type: str | None
-    content_id: str | None
-    version: int | None
-    deleted: bool | None
-    created: str | None
-    modified: str | None
-    properties: dict[str, str] | None
+    size: int | None = None
+    hash: str | None = None
+    policy: str | None = None
+    mime_type: str | None = None
+    content_id: str | None = None
+    version: int | None = None
+    deleted: bool | None = None
+    created: str | None = None
+    modified: str | None = None
+    properties: dict[str, str] | None = None
 
 
 class Page(NamedTuple):

@@ -10,10 +10,14 @@ import re
 import threading
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
+from urllib.parse import quote
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import raw_bytes
 from rdctl.net.messages import Blocks, Reply
 from rdctl.net.transport import Transport
+from rdctl.oio.bodies import escaped
+from rdctl.oio.model import Content, Place
 
 META = "x-oio-chunk-meta-"
 _KEEP_ALIVE = {"Connection": "keep-alive"}
@@ -80,6 +84,32 @@ def copy_of(chunk: Mapping[str, object]) -> Copy:
 
 # Bytes of a reply that is no chunk: it has hardly any, and there are many at a time.
 _MOST_REPLY = 1 << 20
+
+
+class Owner(NamedTuple):
+    """The container that an object goes to, by all its names."""
+
+    account: str
+    container: str
+    cid: str
+
+
+def chunk_headers(content: Content, place: Place, owner: Owner) -> dict[str, str]:
+    """What a rawx is told of the object that a chunk belongs to, but for the chunk itself."""
+    path = place.path or content.path
+    version, content_id = str(content.version or ""), content.content_id or ""
+    parts = (owner.account, owner.container, path, version, content_id)
+    headers = {
+        "container-id": owner.cid,
+        "content-id": content_id,
+        "content-path": quote(raw_bytes(path), safe="/"),
+        "content-version": version,
+        "content-storage-policy": content.policy or "",
+        "content-chunk-method": content.chunk_method or "plain/nb_copy=1",
+        "full-path": "/".join(escaped(part) for part in parts),
+        "oio-version": "4.2",
+    }
+    return {META + name: value for name, value in headers.items() if value}
 
 
 class Rawx:

@@ -248,3 +248,9 @@ def _long(place: Place) -> str | None:
         if most is not None and len(raw_bytes(value)) > most:
             return f"A {key} of more than {most} bytes is not taken by a proxy 4.2."
     return None
+
+
+def is_direct(route: str) -> bool:
+    """Whether a single service is asked, once: one that refuses the connection was sent nothing. A
+    base is copied from one service to one other."""
+    return route.startswith("service.") or route == "admin.copy"

@@ -10,8 +10,18 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rdctl.net.messages import Reply
-from rdctl.oio import bodies, replies
+from rdctl.oio import bodies
 from rdctl.oio.bodies import Arguments, Sent
+from rdctl.oio.replies import (
+    admin,
+    conscience,
+    container,
+    content,
+    plain,
+    proofs,
+    properties,
+    reference,
+)
 
 DIALECTS = ("4.2", "3.3", "reference")
 READ, CHANGE, DESTROY = "read", "change", "destroy"
@@ -25,28 +35,22 @@ class Way(NamedTuple):
     dialects: tuple[str, ...] = DIALECTS
     method: str = "POST"
     body: Callable[[Arguments], Sent] = bodies.nothing
-    reply: Callable[[Reply], Any] = replies.nothing
+    reply: Callable[[Reply], Any] = proofs.nothing
 
 
 class Route(NamedTuple):
-    """`needs` and `takes` name the parameters of the query; `effect` is read, change or destroy,
-    whatever the method; `raised_by` are flags that make a change destroy."""
+    """`effect` is read, change or destroy, whatever the method; `raised_by` are flags that make a
+    change destroy."""
 
     name: str
     path: str
     doc: str
     ways: tuple[Way, ...]
-    needs: tuple[str, ...] = ()
-    takes: tuple[str, ...] = ()
     effect: str = READ
     raised_by: tuple[str, ...] = ()
-    repeatable: bool = True
     seconds: float = SECONDS
 
 
-REF = ("acct", "ref")
-PATH = ("acct", "ref", "path")
-BASE = ("acct", "ref", "type")
 NEW = ("4.2",)
 OLD = ("3.3", "reference")
 REAL = ("4.2", "3.3")
@@ -58,7 +62,7 @@ def get(reply: Callable[[Reply], Any], *dialects: str) -> tuple[Way, ...]:
 
 
 def post(
-    reply: Callable[[Reply], Any] = replies.nothing,
+    reply: Callable[[Reply], Any] = proofs.nothing,
     body: Callable[[Arguments], Sent] = bodies.nothing,
     *dialects: str,
 ) -> tuple[Way, ...]:
@@ -67,48 +71,39 @@ def post(
 
 # The reference writes properties as one flat object, real servers take them nested.
 _SET_CONTAINER = (
-    Way(REAL, body=bodies.properties, reply=replies.done),
-    Way(WRITTEN, body=bodies.flat_user_properties, reply=replies.done),
+    Way(REAL, body=bodies.properties, reply=proofs.done),
+    Way(WRITTEN, body=bodies.flat_user_properties, reply=proofs.done),
 )
 _SET_CONTENT = (
-    Way(REAL, body=bodies.properties, reply=replies.done),
-    Way(WRITTEN, body=bodies.flat_properties, reply=replies.done),
+    Way(REAL, body=bodies.properties, reply=proofs.done),
+    Way(WRITTEN, body=bodies.flat_properties, reply=proofs.done),
 )
 
 
 def _service(action: str, doc: str, ways: tuple[Way, ...], effect: str = CHANGE) -> Route:
-    return Route(f"service.{action}", f"/forward/{action}", doc, ways, ("id",), effect=effect)
+    return Route(f"service.{action}", f"/forward/{action}", doc, ways, effect=effect)
 
 
-def _base(
-    action: str, doc: str, ways: tuple[Way, ...], effect: str = READ, takes: tuple[str, ...] = ()
-) -> Route:
+def _base(action: str, doc: str, ways: tuple[Way, ...], effect: str = READ) -> Route:
     """A route about one base, which asks each of its replicas in turn."""
     return Route(
-        f"admin.{action}",
-        f"admin/{action}",
-        doc,
-        ways,
-        BASE,
-        ("seq", *takes),
-        effect,
-        seconds=ADMIN_SECONDS,
+        f"admin.{action}", f"admin/{action}", doc, ways, effect=effect, seconds=ADMIN_SECONDS
     )
 
 
 _TABLE = (
     # The proxy itself.
-    Route("status", "/status", "The proxy's counters.", get(replies.text)),
-    Route("config.get", "/config", "The proxy's configuration.", get(replies.json, *NEW)),
+    Route("status", "/status", "The proxy's counters.", get(plain.text)),
+    Route("config.get", "/config", "The proxy's configuration.", get(plain.json, *NEW)),
     Route(
         "config.set",
         "/config",
         "Set variables of the proxy.",
-        post(replies.json, bodies.given, *NEW),
+        post(plain.json, bodies.given, *NEW),
         effect=CHANGE,
     ),
-    Route("cache.show", "/cache/show", "What the proxy remembers.", get(replies.json, *NEW)),
-    Route("cache.status", "/cache/status", "How full the caches are.", get(replies.json)),
+    Route("cache.show", "/cache/show", "What the proxy remembers.", get(plain.json, *NEW)),
+    Route("cache.status", "/cache/status", "How full the caches are.", get(plain.json)),
     *(
         Route(f"cache.flush-{which}", f"/cache/flush/{which}", doc, post(), effect=CHANGE)
         for which, doc in (
@@ -118,33 +113,22 @@ _TABLE = (
         )
     ),
     # Conscience.
-    Route("conscience.info", "conscience/info", "The namespace.", get(replies.namespace)),
-    Route(
-        "conscience.types", "conscience/info", "Types of services.", get(replies.names), ("what",)
-    ),
-    Route(
-        "conscience.list",
-        "conscience/list",
-        "Services of one type.",
-        get(replies.services),
-        ("type",),
-        ("full",),
-    ),
+    Route("conscience.info", "conscience/info", "The namespace.", get(conscience.namespace)),
+    Route("conscience.types", "conscience/info", "Types of services.", get(plain.names)),
+    Route("conscience.list", "conscience/list", "Services of one type.", get(conscience.services)),
     Route(
         "conscience.resolve",
         "conscience/resolve",
         "The address of a service id.",
-        get(replies.json, *NEW),
-        ("type", "service_id"),
+        get(plain.json, *NEW),
     ),
     *(
         Route(
             f"conscience.{action}",
             f"conscience/{action}",
             doc,
-            post(replies.registered, bodies.service),
             # Real servers read the body; the reference shows the type in the query.
-            ("type",),
+            post(proofs.registered, bodies.service),
             effect=effect,
         )
         for action, doc, effect in (
@@ -159,43 +143,29 @@ _TABLE = (
             f"conscience.{action}",
             f"conscience/{action}",
             doc,
-            post(replies.flushed_type),
-            ("type",),
-            (),
-            DESTROY,
+            post(proofs.flushed_type),
+            effect=DESTROY,
         )
         for action, doc in (
             ("deregister", "Drop every service of a type."),
             ("flush", "Drop every service of a type."),
         )
     ),
-    Route(
-        "local.list", "local/list", "Services of this host.", get(replies.services), (), ("type",)
-    ),
+    Route("local.list", "local/list", "Services of this host.", get(conscience.services)),
     # Load balancing.
     Route(
         "lb.choose",
         "lb/choose",
         "Services that the load balancer would take.",
-        get(replies.addresses),
-        ("type",),
-        ("size", "slot"),
+        get(conscience.addresses),
     ),
-    Route(
-        "lb.poll",
-        "lb/poll",
-        "Services for a policy or a pool.",
-        post(replies.json, bodies.given),
-        (),
-        ("policy", "pool"),
-    ),
+    Route("lb.poll", "lb/poll", "Services for a policy or a pool.", post(plain.json, bodies.given)),
     Route("lb.reload", "lb/reload", "Reload the load balancer.", post(), effect=CHANGE),
     Route(
         "lb.create-pool",
         "lb/create_pool",
         "Create a pool.",
-        post(replies.nothing, bodies.given, *NEW),
-        ("name",),
+        post(proofs.nothing, bodies.given, *NEW),
         effect=CHANGE,
     ),
     # References.
@@ -203,87 +173,57 @@ _TABLE = (
         "reference.create",
         "reference/create",
         "Create a reference.",
-        post(replies.accepted, bodies.properties),
-        REF,
+        post(proofs.accepted, bodies.properties),
         effect=CHANGE,
     ),
-    Route(
-        "reference.show",
-        "reference/show",
-        "A reference and its links.",
-        get(replies.reference),
-        REF,
-        ("type",),
-    ),
-    Route(
-        "reference.destroy",
-        "reference/destroy",
-        "Destroy a reference.",
-        post(),
-        REF,
-        ("force",),
-        DESTROY,
-    ),
+    Route("reference.show", "reference/show", "A reference and its links.", get(reference.shown)),
+    Route("reference.destroy", "reference/destroy", "Destroy a reference.", post(), effect=DESTROY),
     Route(
         "reference.get_properties",
         "reference/get_properties",
         "A reference's properties.",
-        post(replies.properties, bodies.wanted_keys),
-        REF,
+        post(properties.shown, bodies.wanted_keys),
     ),
     Route(
         "reference.set_properties",
         "reference/set_properties",
         "Set properties of a reference.",
-        post(replies.done, bodies.properties),
-        REF,
-        ("flush",),
-        CHANGE,
-        ("flush",),
+        post(proofs.done, bodies.properties),
+        effect=CHANGE,
+        raised_by=("flush",),
     ),
     Route(
         "reference.del_properties",
         "reference/del_properties",
         "Delete properties of a reference.",
-        post(replies.done, bodies.keys),
-        REF,
+        post(proofs.done, bodies.keys),
         effect=CHANGE,
         raised_by=("all",),
     ),
     Route(
-        "reference.link",
-        "reference/link",
-        "Link a service.",
-        post(replies.links),
-        BASE,
-        ("autocreate",),
-        CHANGE,
+        "reference.link", "reference/link", "Link a service.", post(reference.links), effect=CHANGE
     ),
-    Route("reference.unlink", "reference/unlink", "Unlink services.", post(), BASE, (), DESTROY),
+    Route("reference.unlink", "reference/unlink", "Unlink services.", post(), effect=DESTROY),
     Route(
         "reference.renew",
         "reference/renew",
         "Replace a linked service.",
-        post(replies.links),
-        BASE,
+        post(reference.links),
         effect=CHANGE,
     ),
     Route(
         "reference.force",
         "reference/force",
         "Link one service by hand.",
-        post(replies.nothing, bodies.forced_service),
-        BASE,
-        ("replace",),
-        CHANGE,
-        ("replace",),
+        post(proofs.nothing, bodies.forced_service),
+        effect=CHANGE,
+        raised_by=("replace",),
     ),
     Route(
         "reference.relink",
         "reference/relink",
         "Replace services by hand.",
-        post(replies.json, bodies.given, *NEW),
-        BASE,
+        post(plain.json, bodies.given, *NEW),
         effect=DESTROY,
     ),
     # Containers.
@@ -292,11 +232,10 @@ _TABLE = (
         "container/create",
         "Create a container.",
         (
-            Way(NEW, body=bodies.properties, reply=replies.created_by_201),
-            Way(("3.3",), body=bodies.properties, reply=replies.created_by_204),
-            Way(WRITTEN, body=bodies.properties_autocreate, reply=replies.created_by_204),
+            Way(NEW, body=bodies.properties, reply=proofs.created_by_201),
+            Way(("3.3",), body=bodies.properties, reply=proofs.created_by_204),
+            Way(WRITTEN, body=bodies.properties_autocreate, reply=proofs.created_by_204),
         ),
-        REF,
         effect=CHANGE,
     ),
     Route(
@@ -304,83 +243,54 @@ _TABLE = (
         "container/create_many",
         "Create containers, 100 at most.",
         (
-            Way(REAL, body=bodies.containers, reply=replies.containers),
-            Way(WRITTEN, body=bodies.containers_autocreate, reply=replies.containers),
+            Way(REAL, body=bodies.containers, reply=container.containers),
+            Way(WRITTEN, body=bodies.containers_autocreate, reply=container.containers),
         ),
-        ("acct",),
         effect=CHANGE,
     ),
-    Route("container.show", "container/show", "A container.", get(replies.container), REF),
+    Route("container.show", "container/show", "A container.", get(container.shown)),
     Route(
-        "container.list",
-        "container/list",
-        "A page of a container's contents.",
-        get(replies.page),
-        REF,
-        ("prefix", "delimiter", "marker", "end_marker", "max", "deleted", "all", "properties"),
+        "container.list", "container/list", "A page of a container's contents.", get(container.page)
     ),
-    Route(
-        "container.destroy",
-        "container/destroy",
-        "Destroy a container.",
-        post(),
-        REF,
-        ("force", "flush"),
-        DESTROY,
-    ),
+    Route("container.destroy", "container/destroy", "Destroy a container.", post(), effect=DESTROY),
     Route(
         "container.flush",
         "container/flush",
         "Delete all contents of a container.",
-        post(replies.flushed),
-        REF,
-        (),
-        DESTROY,
+        post(proofs.flushed),
+        effect=DESTROY,
     ),
     Route(
         "container.get_properties",
         "container/get_properties",
         "A container's properties.",
         # A filter is ignored by real servers, so all are asked for.
-        post(replies.properties),
-        REF,
+        post(properties.shown),
     ),
     Route(
         "container.set_properties",
         "container/set_properties",
         "Set properties of a container.",
         _SET_CONTAINER,
-        REF,
-        ("flush",),
-        CHANGE,
-        ("flush", "system"),
+        effect=CHANGE,
+        raised_by=("flush", "system"),
     ),
     Route(
         "container.del_properties",
         "container/del_properties",
         "Delete properties of a container.",
-        post(replies.done, bodies.keys),
-        REF,
+        post(proofs.done, bodies.keys),
         effect=CHANGE,
         raised_by=("all",),
     ),
-    Route("container.touch", "container/touch", "Refresh counters.", post(), REF, (), CHANGE),
-    Route("container.dedup", "container/dedup", "Share equal contents.", post(), REF, (), CHANGE),
-    Route(
-        "container.purge",
-        "container/purge",
-        "Delete surplus versions.",
-        post(),
-        REF,
-        ("maxvers",),
-        DESTROY,
-    ),
+    Route("container.touch", "container/touch", "Refresh counters.", post(), effect=CHANGE),
+    Route("container.dedup", "container/dedup", "Share equal contents.", post(), effect=CHANGE),
+    Route("container.purge", "container/purge", "Delete surplus versions.", post(), effect=DESTROY),
     Route(
         "container.snapshot",
         "container/snapshot",
         "Copy a container's state to a new one.",
-        post(replies.nothing, bodies.given, *NEW),
-        REF,
+        post(proofs.nothing, bodies.given, *NEW),
         effect=CHANGE,
     ),
     *(
@@ -388,15 +298,13 @@ _TABLE = (
             f"container.raw_{action}",
             f"container/raw_{action}",
             doc,
-            post(replies.nothing, bodies.given),
-            REF,
-            takes,
-            DESTROY,
+            post(proofs.nothing, bodies.given),
+            effect=DESTROY,
         )
-        for action, doc, takes in (
-            ("insert", "Insert beans into the base.", ("force",)),
-            ("update", "Replace beans in the base.", ("frozen",)),
-            ("delete", "Delete beans from the base.", ()),
+        for action, doc in (
+            ("insert", "Insert beans into the base."),
+            ("update", "Replace beans in the base."),
+            ("delete", "Delete beans from the base."),
         )
     ),
     # Contents.
@@ -405,10 +313,9 @@ _TABLE = (
         "content/prepare",
         "Chunks for a new content.",
         (
-            Way(REAL, body=bodies.prepare, reply=replies.prepared),
-            Way(WRITTEN, body=bodies.prepare_text, reply=replies.prepared),
+            Way(REAL, body=bodies.prepare, reply=content.prepared),
+            Way(WRITTEN, body=bodies.prepare_text, reply=content.prepared),
         ),
-        PATH,
         # With autocreate it creates the container.
         effect=CHANGE,
     ),
@@ -417,210 +324,154 @@ _TABLE = (
         "content/create",
         "Register a content and its chunks.",
         (
-            Way(REAL, body=bodies.content, reply=replies.stored),
-            Way(WRITTEN, body=bodies.reference_content, reply=replies.stored),
+            Way(REAL, body=bodies.content, reply=proofs.stored),
+            Way(WRITTEN, body=bodies.reference_content, reply=proofs.stored),
         ),
-        PATH,
-        ("append", "force"),
-        CHANGE,
-        ("force",),
+        effect=CHANGE,
+        raised_by=("force",),
     ),
+    Route("content.show", "content/show", "A content and its chunks.", get(content.shown)),
     Route(
-        "content.show",
-        "content/show",
-        "A content and its chunks.",
-        get(replies.content),
-        PATH,
-        ("version", "properties"),
+        "content.locate", "content/locate", "A content and its chunks (alias).", get(content.shown)
     ),
-    Route(
-        "content.locate",
-        "content/locate",
-        "A content and its chunks (alias).",
-        get(replies.content),
-        PATH,
-        ("version", "properties"),
-    ),
-    Route(
-        "content.delete",
-        "content/delete",
-        "Delete a content.",
-        post(),
-        PATH,
-        ("version",),
-        DESTROY,
-    ),
+    Route("content.delete", "content/delete", "Delete a content.", post(), effect=DESTROY),
     Route(
         "content.delete_many",
         "content/delete_many",
         "Delete contents, 100 at most.",
-        post(replies.contents, bodies.contents, *REAL),
-        REF,
-        (),
-        DESTROY,
+        post(container.contents, bodies.contents, *REAL),
+        effect=DESTROY,
     ),
     Route(
         "content.get_properties",
         "content/get_properties",
         "A content's properties.",
-        post(replies.properties, bodies.wanted_keys),
-        PATH,
-        ("version",),
+        post(properties.shown, bodies.wanted_keys),
     ),
     Route(
         "content.set_properties",
         "content/set_properties",
         "Set properties of a content.",
         _SET_CONTENT,
-        PATH,
-        ("version", "flush"),
-        CHANGE,
-        ("flush",),
+        effect=CHANGE,
+        raised_by=("flush",),
     ),
     Route(
         "content.del_properties",
         "content/del_properties",
         "Delete properties of a content.",
-        post(replies.done, bodies.keys),
-        PATH,
-        ("version",),
-        CHANGE,
-        ("all",),
+        post(proofs.done, bodies.keys),
+        effect=CHANGE,
+        raised_by=("all",),
     ),
-    Route("content.touch", "content/touch", "Refresh a content.", post(), PATH, (), CHANGE),
+    Route("content.touch", "content/touch", "Refresh a content.", post(), effect=CHANGE),
     Route(
         "content.spare",
         "content/spare",
         "Spare chunks for a content.",
-        post(replies.spare, bodies.given),
-        PATH,
-        ("stgpol",),
-        CHANGE,
+        post(content.spare, bodies.given),
+        effect=CHANGE,
     ),
     Route(
         "content.copy",
         "content/copy",
         "Give a content a second name.",
-        post(replies.nothing, bodies.copy_target, *OLD),
-        PATH,
-        (),
-        CHANGE,
+        post(proofs.nothing, bodies.copy_target, *OLD),
+        effect=CHANGE,
     ),
     Route(
         "content.link",
         "content/link",
         "Give a content another name, by its id.",
-        post(replies.nothing, bodies.given, "3.3"),
-        PATH,
-        (),
-        CHANGE,
+        post(proofs.nothing, bodies.given, "3.3"),
+        effect=CHANGE,
     ),
     Route(
         "content.truncate",
         "content/truncate",
         "Cut a content at a chunk's end.",
         post(),
-        PATH,
-        ("size",),
-        DESTROY,
+        effect=DESTROY,
     ),
     Route(
         "content.update",
         "content/update",
         "Replace a content's chunks.",
-        post(replies.nothing, bodies.content),
-        PATH,
-        (),
-        DESTROY,
+        post(proofs.nothing, bodies.content),
+        effect=DESTROY,
     ),
     Route(
-        "content.drain", "content/drain", "Drop the data, keep the name.", post(), PATH, (), DESTROY
+        "content.drain", "content/drain", "Drop the data, keep the name.", post(), effect=DESTROY
     ),
     Route(
         "content.purge",
         "content/purge",
         "Delete surplus versions of a content.",
-        post(replies.nothing, bodies.nothing, *NEW),
-        PATH,
-        ("maxvers",),
-        DESTROY,
+        post(proofs.nothing, bodies.nothing, *NEW),
+        effect=DESTROY,
     ),
     # Services.
-    _service("stats", "Counters of a service.", post(replies.lines), READ),
+    _service("stats", "Counters of a service.", post(plain.lines), READ),
     _service(
         "ping",
         "Whether a service answers.",
-        (Way(NEW, "GET", reply=replies.pong), Way(OLD, "POST", reply=replies.pong)),
+        (Way(NEW, "GET", reply=proofs.pong), Way(OLD, "POST", reply=proofs.pong)),
         READ,
     ),
     _service(
         "version",
         "A service's version.",
-        (Way(NEW, "GET", reply=replies.text), Way(OLD, "POST", reply=replies.text)),
+        (Way(NEW, "GET", reply=plain.text), Way(OLD, "POST", reply=plain.text)),
         READ,
     ),
-    _service("handlers", "What a service can do.", post(replies.lines, bodies.nothing, *OLD), READ),
-    _service("info", "A service's information.", get(replies.json, *NEW), READ),
+    _service("handlers", "What a service can do.", post(plain.lines, bodies.nothing, *OLD), READ),
+    _service("info", "A service's information.", get(plain.json, *NEW), READ),
     _service("lean-glib", "Make a service give memory back.", post()),
     _service("lean-sqlx", "Make a service give SQLite's memory back.", post()),
     _service("flush", "Make a service forget its caches.", post()),
     _service("reload", "Make a service read its caches anew.", post()),
     _service("kill", "Abort a service.", post(), DESTROY),
     # Databases and elections.
-    _base("ping", "Make every replica join its election.", post(replies.replicas), CHANGE),
-    _base("has", "Which replicas have the base.", post(replies.replicas, bodies.nothing, *NEW)),
-    _base("info", "What each replica knows of SQLite.", post(replies.sqlite)),
-    _base("status", "Whom each replica takes for the master.", post(replies.replicas)),
-    _base("drop_cache", "Make every replica close the base.", post(replies.replicas), DESTROY),
-    _base("sync", "Make the slaves fetch the base anew.", post(replies.replicas), CHANGE),
-    _base(
-        "leave",
-        "Make replicas leave the election.",
-        post(replies.replicas),
-        DESTROY,
-        ("service_id",),
-    ),
-    _base("debug", "What each replica knows of the election.", post(replies.elections)),
+    _base("ping", "Make every replica join its election.", post(admin.replicas), CHANGE),
+    _base("has", "Which replicas have the base.", post(admin.replicas, bodies.nothing, *NEW)),
+    _base("info", "What each replica knows of SQLite.", post(admin.sqlite)),
+    _base("status", "Whom each replica takes for the master.", post(admin.replicas)),
+    _base("drop_cache", "Make every replica close the base.", post(admin.replicas), DESTROY),
+    _base("sync", "Make the slaves fetch the base anew.", post(admin.replicas), CHANGE),
+    _base("leave", "Make replicas leave the election.", post(admin.replicas), DESTROY),
+    _base("debug", "What each replica knows of the election.", post(admin.elections)),
     _base(
         "copy",
         "Copy the base to another service.",
         (
-            Way(NEW, body=bodies.object_target, reply=replies.replicas),
-            Way(OLD, body=bodies.text_target, reply=replies.replicas),
+            Way(NEW, body=bodies.object_target, reply=admin.replicas),
+            Way(OLD, body=bodies.text_target, reply=admin.replicas),
         ),
         DESTROY,
     ),
     _base(
         "remove",
         "Remove a replica of the base.",
-        post(replies.replicas, bodies.nothing, *NEW),
+        post(admin.replicas, bodies.nothing, *NEW),
         DESTROY,
-        ("service_id",),
     ),
-    _base("vacuum", "Compact the base.", post(replies.replicas, bodies.nothing, *NEW), CHANGE),
-    _base("get_properties", "The base's properties.", post(replies.properties)),
+    _base("vacuum", "Compact the base.", post(admin.replicas, bodies.nothing, *NEW), CHANGE),
+    _base("get_properties", "The base's properties.", post(properties.shown)),
+    _base("set_properties", "Set properties of the base.", _SET_CONTAINER, CHANGE)._replace(
+        raised_by=("flush", "system")
+    ),
     _base(
-        "set_properties",
-        "Set properties of the base.",
-        _SET_CONTAINER,
-        CHANGE,
-        ("flush",),
-    )._replace(raised_by=("flush", "system")),
-    _base(
-        "del_properties",
-        "Delete properties of the base.",
-        post(replies.done, bodies.keys),
-        CHANGE,
+        "del_properties", "Delete properties of the base.", post(proofs.done, bodies.keys), CHANGE
     )._replace(raised_by=("all",)),
-    _base("freeze", "Let nobody write to the base.", post(replies.done), DESTROY),
-    _base("enable", "Let everybody use the base.", post(replies.done), CHANGE),
-    _base("disable", "Let nobody use the base.", post(replies.done), DESTROY),
-    Route("meta0.list", "admin/meta0_list", "Which meta1 holds which prefix.", get(replies.json)),
+    _base("freeze", "Let nobody write to the base.", post(proofs.done), DESTROY),
+    _base("enable", "Let everybody use the base.", post(proofs.done), CHANGE),
+    _base("disable", "Let nobody use the base.", post(proofs.done), DESTROY),
+    Route("meta0.list", "admin/meta0_list", "Which meta1 holds which prefix.", get(plain.json)),
     Route(
         "meta0.force",
         "admin/meta0_force",
         "Overwrite which meta1 holds which prefix.",
-        post(replies.nothing, bodies.given),
+        post(proofs.nothing, bodies.given),
         effect=DESTROY,
     ),
 )

@@ -28,14 +28,17 @@ def apps(
     from rdctl.sandbox import oio
     from rdctl.sandbox.store import Store
 
-    return {RAPIDDISK_HOST: rapiddisk_app(path, left), **oio.apps(Store(path, left), advertise)}
+    return {
+        RAPIDDISK_HOST: rapiddisk_app(path, left),
+        **oio.apps(Store(path, left), OIO_HOST, advertise),
+    }
 
 
 def rapiddisk_app(
     path: str | os.PathLike[str], left: Callable[[], float | None] | None = None
 ) -> WSGIApplication:
     """The simulated rapiddiskd alone: the other system is a good deal to import."""
-    from rdctl.sandbox.rapiddisk import RapidDiskd
+    from rdctl.sandbox.rapiddisk.daemon import RapidDiskd
     from rdctl.sandbox.store import Store
 
     return RapidDiskd(Store(path, left))

@@ -167,7 +167,7 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         def answer(*_: Any) -> None:
             raise error
 
-        monkeypatch.setattr("rdctl.sandbox.rapiddisk.RapidDiskd.__call__", answer)
+        monkeypatch.setattr("rdctl.sandbox.rapiddisk.daemon.RapidDiskd.__call__", answer)
 
     return break_it
 

@@ -160,3 +160,15 @@ def test_the_next_address_is_tried_when_one_refuses(resolve: Callable[..., None]
         resolve("two.test", port, 2, 1)
         assert session().get(f"http://two.test:{port}", timeout=(1, 1)).status_code == 200
         assert server.requests[0].headers["Host"] == f"two.test:{port}"
+
+
+def test_each_wait_has_its_own_patience_and_all_one_end() -> None:
+    now = [100.0]
+    patience = Deadline(10, lambda: now[0]).each(3)
+    assert patience.left() == 3
+    now[0] += 8
+    assert patience.left() == 2
+    now[0] += 8
+    assert patience.over
+    assert Deadline(None).each(3).left() == 3
+    assert Deadline(None).each(None).left() is None

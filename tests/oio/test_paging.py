@@ -15,8 +15,8 @@ import pytest
 from rdctl.cli.run import run
 from rdctl.core.environment import Messages, Stream, World
 from rdctl.core.errors import Code, RdctlError
+from rdctl.oio.client import Client
 from rdctl.oio.model import Place
-from rdctl.oio.proxy import Proxy
 from rdctl.sandbox import OIO_HOST, apps
 from rdctl.sandbox.adapter import WsgiAdapter
 from tests.conftest import Program, Ran
@@ -101,7 +101,7 @@ class Lister:
         return Answer(200, body.encode("utf-8", "surrogateescape"), headers)
 
 
-def listed(proxy: Proxy, **query: Any) -> list[bytes]:
+def listed(proxy: Client, **query: Any) -> list[bytes]:
     return [
         entry.name.encode("utf-8", "surrogateescape")
         for page in proxy.pages(PLACE, query)
@@ -140,7 +140,7 @@ def test_end_marker_is_not_shown(end: bytes) -> None:
 
 
 @pytest.fixture(scope="module")
-def filled(tmp_path_factory: pytest.TempPathFactory) -> Proxy:
+def filled(tmp_path_factory: pytest.TempPathFactory) -> Client:
     """The sandbox, which is a proxy 4.2, with a container of all these names."""
     path: Path = tmp_path_factory.mktemp("sandbox") / "store"
     proxy = proxy_to(WsgiAdapter(apps(path)[OIO_HOST]))
@@ -161,12 +161,12 @@ def filled(tmp_path_factory: pytest.TempPathFactory) -> Proxy:
 
 @pytest.mark.parametrize("most", [1, 2, 7, 1000])
 @pytest.mark.parametrize("filters", FILTERS)
-def test_in_the_sandbox(filled: Proxy, filters: dict[str, bytes], most: int) -> None:
+def test_in_the_sandbox(filled: Client, filters: dict[str, bytes], most: int) -> None:
     query = {key: text(value) for key, value in filters.items()}
     assert listed(filled, **query, max=most) == whole(NAMES, **filters)
 
 
-def test_names_of_a_page_are_those_that_were_made(filled: Proxy) -> None:
+def test_names_of_a_page_are_those_that_were_made(filled: Client) -> None:
     """Each is found again by the very name that the listing shows."""
     for page in filled.pages(PLACE, {"max": 5}):
         for entry in page.entries:

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import pytest
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.oio.client import Client
 from rdctl.oio.model import Place
-from rdctl.oio.proxy import Proxy
 from rdctl.oio.routes import ROUTES
 from rdctl.output.render import as_data
 from tests.conftest import Program
@@ -434,7 +434,7 @@ EXAMPLES = [
 ]
 
 
-def call(proxy: Proxy, example: Example) -> Any:
+def call(proxy: Client, example: Example) -> Any:
     if ROUTES[example.route].effect == "read":
         return proxy.read(example.route, example.place, example.query, **example.arguments)
     return proxy.change(

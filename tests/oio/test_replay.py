@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rdctl.core.errors import RdctlError
+from rdctl.oio.client import Client
 from rdctl.oio.model import Place
-from rdctl.oio.proxy import Proxy
 from rdctl.oio.routes import ROUTES
 from rdctl.output.render import as_data
 from tests.fakes.faults import Connection, FaultServer
@@ -76,7 +76,7 @@ def recorded() -> Iterator[Recorded]:
         yield behaviour
 
 
-def value_of(proxy: Proxy, exchange: Exchange) -> Any:
+def value_of(proxy: Client, exchange: Exchange) -> Any:
     """What the client makes of the reply; an error is raised."""
     query = exchange.query
     if exchange.route.startswith("account"):
@@ -103,7 +103,7 @@ def value_of(proxy: Proxy, exchange: Exchange) -> Any:
     )
 
 
-def outcome(proxy: Proxy, exchange: Exchange) -> dict[str, Any]:
+def outcome(proxy: Client, exchange: Exchange) -> dict[str, Any]:
     """In the words of the expectation."""
     try:
         return {"value": json.loads(json.dumps(as_data(value_of(proxy, exchange))))}

@@ -6,15 +6,14 @@ import json
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, NamedTuple
-from urllib.parse import parse_qsl
 
 import click
 import pytest
 
 from rdctl.cli.root import root
 from rdctl.core.errors import Code, RdctlError
+from rdctl.oio.client import Client
 from rdctl.oio.model import Place
-from rdctl.oio.proxy import Proxy
 from rdctl.oio.routes import ROUTES, Route
 from tests.conftest import Program
 from tests.fakes.faults import FaultServer, reply
@@ -424,7 +423,7 @@ CASES: dict[str, Case] = {
 }  # fmt: skip
 
 
-def call(proxy: Proxy, name: str, case: Case, *, destroys: str | None = "data") -> Any:
+def call(proxy: Client, name: str, case: Case, *, destroys: str | None = "data") -> Any:
     route = ROUTES[name]
     if route.effect == "read":
         return proxy.read(name, case.place, case.query, **case.arguments)
@@ -488,15 +487,6 @@ def test_what_is_sent(name: str) -> None:
         server = Answering([])
         code = tried(lambda: call(proxy_to(server, dialect=dialect), name, case))  # noqa: B023
         assert (code, server.sent) == (Code.UNSUPPORTED, [])
-
-
-@pytest.mark.parametrize("name", CASES)
-def test_the_row_names_its_parameters(name: str) -> None:
-    """No parameter but those that the row needs or takes, and all of them tried above."""
-    route = ROUTES[name]
-    for _, target, _, _ in CASES[name].sent.values():
-        keys = [key for key, _ in parse_qsl(target.partition("?")[2])]
-        assert sorted(keys) == sorted((*route.needs, *route.takes))
 
 
 def test_ids_stand_in_place_of_names() -> None:

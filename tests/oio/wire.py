@@ -1,4 +1,4 @@
-"""A Proxy whose other end is scripted: an adapter that answers, or a server's address."""
+"""A Client whose other end is scripted: an adapter that answers, or a server's address."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
 from rdctl.net.transport import Transport
-from rdctl.oio.proxy import Proxy
+from rdctl.oio.client import Client
 
 NAMESPACE = "OPENIO"
 NS = f"/v3.0/{NAMESPACE}"
@@ -96,7 +96,7 @@ def proxy_to(
     retries: int = 0,
     slept: list[float] | None = None,
     unread: Unread | None = None,
-) -> Proxy:
+) -> Client:
     """A proxy at an adapter, or at an address; `slept` takes the pauses between attempts."""
     effects = Effects(ask=consent_missing)
     if agreed:
@@ -115,4 +115,4 @@ def proxy_to(
         )
 
     url = other if isinstance(other, str) else "http://oio.test"
-    return Proxy(reach(url), NAMESPACE, dialect, reach, REQUEST_ID, unread)
+    return Client(reach(url), NAMESPACE, dialect, reach, REQUEST_ID, unread)

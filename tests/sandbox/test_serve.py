@@ -21,7 +21,7 @@ import pytest
 import requests
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.sandbox.rapiddisk import RapidDiskd
+from rdctl.sandbox.rapiddisk.daemon import RapidDiskd
 from rdctl.sandbox.serve import _Handler, serve
 from rdctl.sandbox.store import Store
 from tests.cli.processes import SECONDS

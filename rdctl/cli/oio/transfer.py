@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from rdctl.cli.arguments import Bulk
     from rdctl.core.results import Data, Report
     from rdctl.oio.model import Place
-    from rdctl.oio.operations.download import Bytes, Where
+    from rdctl.oio.objects.files import Where
+    from rdctl.oio.objects.layout import Bytes
     from rdctl.sites import Site
 
 _RANGE = re.compile(r"(?a)(\d{1,18})?-(\d{1,18})?")
@@ -85,7 +86,7 @@ def put(
     What has no size of its own (standard input, a pipe, a file of /proc) is kept in the folder for
     temporary files ($TMPDIR, else /tmp) before it is sent, up to the container's quota and while
     64 MiB are free there."""
-    from rdctl.oio.operations.upload import Wish
+    from rdctl.oio.objects.upload import Wish
     from rdctl.oio.properties import CREATE, check_user
 
     if path is not None and prefix:
@@ -143,7 +144,7 @@ def _listed(bulk: Bulk, given: list[str], prefix: str) -> tuple[list[str], dict[
 def _range(context: click.Context, param: click.Parameter, value: str | None) -> Bytes | None:
     if value is None:
         return None
-    from rdctl.oio.operations.download import Bytes
+    from rdctl.oio.objects.layout import Bytes
 
     match = _RANGE.fullmatch(value)
     first, last = (None if part is None else int(part) for part in match.groups()) if match else _NO
@@ -225,16 +226,16 @@ def _one(places: list[Place]) -> list[Place]:
 
 def _where(to: str | None, several: bool, strip: str) -> Where:
     """The file or folder that was meant."""
-    from rdctl.oio.operations.download import Where
+    from rdctl.oio.objects.files import Where
 
     path = "." if to is None else to
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except OSError:
         folder = several or path.endswith("/")
-        return Where(path.rstrip("/") or "/" if folder else path, folder, strip=strip)
+        return Where(path=path.rstrip("/") or "/" if folder else path, folder=folder, strip=strip)
     if kind == stat.S_IFDIR:
-        return Where(path.rstrip("/") or "/", True, strip=strip)
+        return Where(path=path.rstrip("/") or "/", folder=True, strip=strip)
     if several or path.endswith("/"):
         raise RdctlError(Code.CONFLICT, f"{escape(path)} is no folder", target=path)
-    return Where(path, False, special=kind != stat.S_IFREG)
+    return Where(path=path, folder=False, special=kind != stat.S_IFREG)

@@ -1,5 +1,5 @@
 """What can be asked of OpenIO SDS, once for every command: validate, say what is lost, act,
-confirm, report. A module a noun, as in `cli/oio`; the wire is in `proxy` and `routes`."""
+confirm, report. A module a noun, as in `cli/oio`; the wire is in `client` and `routes`."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Raw
 from rdctl.core.units import escape
 from rdctl.oio import ids
+from rdctl.oio.acts import Acts, Means
 from rdctl.oio.model import CID_DIGITS, Place
 from rdctl.oio.operations.account import Accounts
-from rdctl.oio.operations.acts import Acts, Means
 from rdctl.oio.operations.admin import Bases
 from rdctl.oio.operations.conscience import Conscience
 from rdctl.oio.operations.container import Containers
@@ -24,8 +24,8 @@ from rdctl.oio.operations.service import Services
 from rdctl.oio.routes import READ
 
 if TYPE_CHECKING:
-    from rdctl.oio.operations.download import Downloads
-    from rdctl.oio.operations.upload import Uploads
+    from rdctl.oio.objects.download import Downloads
+    from rdctl.oio.objects.upload import Uploads
 
 
 class OpenIO(Acts):
@@ -61,14 +61,14 @@ class OpenIO(Acts):
     @cached_property
     def uploads(self) -> Uploads:
         """Whole objects, from files; loaded when it is used, as few commands do."""
-        from rdctl.oio.operations.upload import Uploads
+        from rdctl.oio.objects.upload import Uploads
 
         return Uploads(self._means)
 
     @cached_property
     def downloads(self) -> Downloads:
         """Whole objects, into files."""
-        from rdctl.oio.operations.download import Downloads
+        from rdctl.oio.objects.download import Downloads
 
         return Downloads(self._means)
 
@@ -82,12 +82,19 @@ class OpenIO(Acts):
     ) -> Place:
         """A target in the account of the settings."""
         account = None if cid else self.account_name(None)
-        return Place(account, reference, cid, path, content_id, version)
+        return Place(
+            account=account,
+            reference=reference,
+            cid=cid,
+            path=path,
+            content_id=content_id,
+            version=version,
+        )
 
     def places(self, references: Iterable[str]) -> list[Place]:
         """References or containers in the account of the settings."""
         account = self.account_name(None)
-        return [Place(account, reference) for reference in references]
+        return [Place(account=account, reference=reference) for reference in references]
 
     def named(
         self, places: Sequence[Place], *, sent_by: str = "id", needed: bool = True

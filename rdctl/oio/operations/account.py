@@ -8,7 +8,7 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Item, Listing
 from rdctl.core.units import escape, raw_bytes
-from rdctl.oio.operations.acts import PAGE, Acts
+from rdctl.oio.acts import PAGE, Acts
 
 
 class Accounts(Acts):

@@ -7,8 +7,8 @@ from typing import Any
 
 from rdctl.core.errors import RdctlError
 from rdctl.core.results import Failure, Listing, Report
+from rdctl.oio.acts import ALREADY, OK, PROVEN, UNTOLD, Acts
 from rdctl.oio.model import Outcome, Place
-from rdctl.oio.operations.acts import ALREADY, OK, PROVEN, UNTOLD, Acts
 from rdctl.oio.refusals import Asked
 from rdctl.oio.routes import READ, ROUTES
 

@@ -9,10 +9,10 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import escape, guess, natural, operand
+from rdctl.oio.acts import ACCEPTED, ALREADY, Acts
+from rdctl.oio.client import Client
 from rdctl.oio.model import Service
-from rdctl.oio.near import near
-from rdctl.oio.operations.acts import ACCEPTED, ALREADY, Acts
-from rdctl.oio.proxy import Proxy
+from rdctl.oio.suggest import SECONDS, near
 
 # Of the server: it knows no such type of service.
 _NO_TYPE = 453
@@ -53,7 +53,9 @@ class Conscience(Acts):
         except RdctlError as error:
             if error.facts.get("remote_status") == _NO_TYPE:
                 error.target, error.message = type, f"{escape(type)}: {error.message}"
-                error.hint = hints(near(self._proxy, type, _types), error.hint)
+                error.hint = hints(
+                    near(type, lambda: _types(self._proxy.brief(SECONDS))), error.hint
+                )
             raise
         return _in_order(service._replace(type=type) for service in services)
 
@@ -197,7 +199,7 @@ class Conscience(Acts):
         return Change(action, address, changed, done or None, facts)
 
 
-def _types(proxy: Proxy, strict: bool = False) -> list[str]:
+def _types(proxy: Client, strict: bool = False) -> list[str]:
     types: list[str] = proxy.read("conscience.types", None, {"what": "types"}, strict=strict)
     return types
 

@@ -8,8 +8,7 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape, human_size
-from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
-from rdctl.oio.operations.acts import (
+from rdctl.oio.acts import (
     ACCEPTED,
     ALREADY,
     PAGE,
@@ -19,7 +18,9 @@ from rdctl.oio.operations.acts import (
     Evidence,
     batches,
     distinct,
+    failure,
 )
+from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
 from rdctl.oio.properties import CREATE, check_user, system_values
 
 # So many requests to empty a container that leave its listing as it was are the last.
@@ -73,8 +74,7 @@ class Containers(Acts):
                 system=system,
             )
         except RdctlError as error:
-            error.target = error.target or place.name
-            yield Failure("create", error)
+            yield failure("create", place.name, error)
         else:
             yield self._created("container", place, new, properties, system)
 

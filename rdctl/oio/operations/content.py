@@ -8,19 +8,9 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import escape, human_size
+from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, UNTOLD, Acts, Evidence, batches, distinct
 from rdctl.oio.model import Container, Content, Place
-from rdctl.oio.operations.acts import (
-    ACCEPTED,
-    ALREADY,
-    PROVEN,
-    UNTOLD,
-    Acts,
-    Evidence,
-    batches,
-    distinct,
-)
 from rdctl.oio.properties import CREATE, check_user
-from rdctl.oio.replies import about
 
 
 class Contents(Acts):
@@ -31,7 +21,7 @@ class Contents(Acts):
         headers they may hide or break."""
 
         def show(place: Place) -> Any:
-            content = self._proxy.read("content.show", place, {"properties": "0"})
+            content = self._proxy.content(place)
             found = self._proxy.read("content.get_properties", place)
             return _about(place, content)._replace(properties=found.properties)
 
@@ -107,7 +97,7 @@ class Contents(Acts):
         # That there is none is what is hoped for: no near name is looked for.
         suggests, self._proxy.suggests = self._proxy.suggests, False
         try:
-            self._proxy.read("content.show", place, {"properties": "0"})
+            self._proxy.content(place)
         except RdctlError as error:
             if error.code is Code.NOT_FOUND:
                 return None
@@ -145,7 +135,7 @@ class Contents(Acts):
         return Report([self._done("copy", place.name, UNTOLD, {"to": target})])
 
     def truncate(self, place: Place, size: int) -> Report:
-        shown: Content = self._proxy.read("content.show", place, {"properties": "0"})
+        shown = self._proxy.content(place)
         if shown.size is None:
             message = f"{place.shown}: its length in the reply cannot be read"
             raise RdctlError(Code.BAD_REPLY, message, target=place.name)
@@ -160,7 +150,11 @@ class Contents(Acts):
 def _about(place: Place, content: Content) -> Content:
     """The content by the names under which it was asked for, its chunks with the same keys
     whichever server tells of them."""
-    return about(place, content)._replace(chunks=[_chunk(chunk) for chunk in content.chunks])
+    return content._replace(
+        container=place.container,
+        path=content.path or place.path or "",
+        chunks=[_chunk(chunk) for chunk in content.chunks],
+    )
 
 
 def _chunk(chunk: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ from typing import Any
 
 from rdctl.core.results import Item, Report
 from rdctl.core.units import escape
+from rdctl.oio.acts import ACCEPTED, ALREADY, Acts, Evidence, different
 from rdctl.oio.model import Place
-from rdctl.oio.operations.acts import ACCEPTED, ALREADY, Acts, Evidence, different
 from rdctl.oio.properties import DELETE, SET, check_deletion, check_user, system_values
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from rdctl.core.results import Item, Report
+from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, Acts, Evidence
 from rdctl.oio.model import Link, Place, Reference
-from rdctl.oio.operations.acts import ACCEPTED, ALREADY, PROVEN, Acts, Evidence
 from rdctl.oio.properties import CREATE, check_user
 
 

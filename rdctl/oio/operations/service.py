@@ -9,9 +9,9 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Item, Listing, Report
 from rdctl.core.units import operand
 from rdctl.net.messages import Reply
-from rdctl.oio import replies
+from rdctl.oio.acts import UNTOLD, Acts
 from rdctl.oio.model import Counter
-from rdctl.oio.operations.acts import UNTOLD, Acts
+from rdctl.oio.replies import service
 
 
 class _Http(NamedTuple):
@@ -25,16 +25,34 @@ class _Http(NamedTuple):
 
 
 def _no_version(reply: Reply) -> None:
-    replies.gauges(reply)
+    service.gauges(reply)
 
 
 # The proxy would wait 5 s for them to speak its own protocol.
 _HTTP = {
     http.type: http
     for http in (
-        _Http("rawx", "/info", replies.rawx_info, "/stat", replies.counters),
-        _Http("rdir", "/status", _no_version, "/status", replies.gauges),
-        _Http("account", "/status", _no_version, "/status", replies.gauges),
+        _Http(
+            type="rawx",
+            about="/info",
+            version=service.rawx_info,
+            counted="/stat",
+            counters=service.counters,
+        ),
+        _Http(
+            type="rdir",
+            about="/status",
+            version=_no_version,
+            counted="/status",
+            counters=service.gauges,
+        ),
+        _Http(
+            type="account",
+            about="/status",
+            version=_no_version,
+            counted="/status",
+            counters=service.gauges,
+        ),
     )
 }
 
@@ -69,7 +87,7 @@ class Services(Acts):
             if http := self._http(address, type):
                 yield from self._proxy.own(address, http.counted, http.counters, http.type)
             else:
-                yield from map(replies.counter, self.ask("stats", address))
+                yield from map(service.counter, self.ask("stats", address))
 
         return Listing(found())
 

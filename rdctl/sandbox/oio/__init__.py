@@ -11,7 +11,6 @@ import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rdctl.sandbox import OIO_HOST
 from rdctl.sandbox.oio import account, demo, proxy, rawx, rdir, state
 from rdctl.sandbox.oio.wsgi import application
 from rdctl.sandbox.store import Store
@@ -27,13 +26,15 @@ def seed(connection: sqlite3.Connection) -> None:
     demo.seed(connection)
 
 
-def apps(store: Store, advertise: Mapping[str, str] | None = None) -> dict[str, WSGIApplication]:
-    """The servers: the proxy by its name, the others by the address (IP:PORT) they are known by.
+def apps(
+    store: Store, host: str, advertise: Mapping[str, str] | None = None
+) -> dict[str, WSGIApplication]:
+    """The servers: the proxy by `host`, the others by the address (IP:PORT) they are known by.
 
     `advertise` maps those that listen elsewhere to where they do.
     """
     return {
-        OIO_HOST: application(store, proxy.route, advertise),
+        host: application(store, proxy.route, advertise),
         state.ACCOUNT_ADDRESS: application(store, account.route),
         **{address: application(store, rawx.router(address)) for address in state.RAWX_ADDRESSES},
         **dict.fromkeys(state.RDIR_ADDRESSES, application(store, rdir.route)),

@@ -97,7 +97,13 @@ def services(connection: sqlite3.Connection, type: str | None = None) -> list[Se
         (NAMESPACE, type, type),
     )
     return [
-        Service(row["type"], row["address"], row["score"], json.loads(row["tags"])) for row in rows
+        Service(
+            type=row["type"],
+            address=row["address"],
+            score=row["score"],
+            tags=json.loads(row["tags"]),
+        )
+        for row in rows
     ]
 
 

@@ -76,7 +76,9 @@ def _ask(
 ) -> Reply:
     query = {"acct": ACCOUNT, "ref": CONTAINER, "path": name}
     path = f"/v3.0/{NAMESPACE}/content/{action}"
-    request = Request("POST", path, query, headers, json.dumps(body).encode())
+    request = Request(
+        method="POST", path=path, query=query, headers=headers, body=json.dumps(body).encode()
+    )
     return proxy.route(request)(connection, request)
 
 
@@ -92,5 +94,5 @@ def _put(
         "x-oio-chunk-meta-chunk-pos": "0",
         "x-oio-chunk-meta-full-path": "/".join(quote(part, safe="") for part in parts),
     }
-    request = Request("PUT", f"/{id}", {}, headers, data)
+    request = Request(method="PUT", path=f"/{id}", query={}, headers=headers, body=data)
     rawx.router(address)(request)(connection, request)

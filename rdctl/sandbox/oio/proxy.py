@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
-from rdctl.sandbox.oio import admin, conscience, container, content, directory, rawbeans
+from rdctl.sandbox.oio import admin, conscience, container, content, directory, placement, rawbeans
 from rdctl.sandbox.oio.replies import bad_request, no_handler
 from rdctl.sandbox.oio.state import NAMESPACE
 from rdctl.sandbox.oio.wsgi import Handler, Reply, Request, is_utf8
@@ -129,7 +129,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "container/raw_delete"): rawbeans.delete,
     ("GET", "content/show"): content.show,
     ("GET", "content/locate"): content.show,
-    ("POST", "content/prepare"): content.prepare,
+    ("POST", "content/prepare"): placement.prepare,
     ("POST", "content/create"): content.create,
     ("POST", "content/delete"): content.delete,
     ("POST", "content/delete_many"): content.delete_many,
@@ -137,7 +137,7 @@ _ROUTES: dict[tuple[str, str], Handler] = {
     ("POST", "content/set_properties"): content.set_properties,
     ("POST", "content/del_properties"): content.del_properties,
     ("POST", "content/touch"): content.touch,
-    ("POST", "content/spare"): content.spare,
+    ("POST", "content/spare"): placement.spare,
     ("POST", "content/truncate"): content.truncate,
     ("POST", "content/update"): content.update,
     ("POST", "content/drain"): content.drain,

@@ -86,15 +86,15 @@ def application(
 
 def _request(environ: WSGIEnvironment) -> Request:
     return Request(
-        environ["REQUEST_METHOD"].upper(),
-        environ["PATH_INFO"],
-        _query(environ.get("QUERY_STRING", "").encode("latin-1")),
-        {
+        method=environ["REQUEST_METHOD"].upper(),
+        path=environ["PATH_INFO"],
+        query=_query(environ.get("QUERY_STRING", "").encode("latin-1")),
+        headers={
             name[5:].lower().replace("_", "-"): value
             for name, value in environ.items()
             if name.startswith("HTTP_")
         },
-        _body(environ),
+        body=_body(environ),
     )
 
 

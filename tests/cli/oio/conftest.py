@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from io import BytesIO
 from pathlib import Path
@@ -16,7 +16,9 @@ import pytest
 
 from rdctl.sandbox import OIO_HOST, apps
 from rdctl.sandbox.serve import serve
+from tests.cli.oio.transfers import Client
 from tests.conftest import Program, Ran
+from tests.fakes.sds import Sds
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -139,3 +141,24 @@ def wire(oio: Oio, server: Server) -> Oio:
     over_http = Oio(oio.rdctl, *where)
     over_http.sent = server.sent
     return over_http
+
+
+@pytest.fixture
+def near(
+    rdctl: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., Client]]:
+    """`near(chunk_size=..., copies=...)`: a client and its namespace."""
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    opened: list[Sds] = []
+
+    def make(**options: Any) -> Client:
+        sds = Sds(**options)
+        sds.__enter__()
+        opened.append(sds)
+        return Client(rdctl, sds, folder)
+
+    yield make
+    for sds in opened:
+        sds.__exit__(None, None, None)

@@ -9,12 +9,10 @@ import pytest
 
 from tests.cli.oio.conftest import Oio
 from tests.cli.oio.test_causes import Received, words_of
-from tests.cli.oio.test_transfer import Client, near
+from tests.cli.oio.transfers import Client
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer, Request
 from tests.fakes.sds import META, Call, on
-
-__all__ = ["near"]
 
 
 def at(oio: Oio, server: FaultServer) -> Oio:

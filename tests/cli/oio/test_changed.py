@@ -48,7 +48,7 @@ class Run(NamedTuple):
 PROVEN, REFUTED = Run(True, True, 0, 1), Run(False, True, 0, 1)
 LOOKED, ALREADY = Run(True, None, 1, 1), Run(False, True, 1, 0)
 UNTOLD = Run(None, None, 0, 1)
-TRANSFERS = {"content put", "content get"}  # test_transfer.py has them
+TRANSFERS = {"content put", "content get"}  # test_put.py and test_get.py have them
 ELSEWHERE = {"content copy", "service kill"}  # at a server that does them, below
 
 Runs = tuple[Run, ...]

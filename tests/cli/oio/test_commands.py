@@ -178,7 +178,7 @@ def test_every_command_is_here() -> None:
     done = {case.verb for case in CASES} | {" ".join(words.split()[:2]) for words in SHOWN}
     # Only a proxy 3.3 can do these; there they are tested at the end.
     done |= {"service handlers", "content copy", "api"}
-    # These have test_transfer.py.
+    # These have test_put.py and test_get.py.
     done |= {"content put", "content get"}
     assert done - {"api POST"} == VERBS
     # No more can fail in them than in any: no proxy, or none that answers. `api` has its own file.

@@ -13,13 +13,12 @@ from typing import Any
 
 import pytest
 
-from tests.cli.oio.test_transfer import (
+from tests.cli.oio.transfers import (
     ROOT,
     Client,
     bytes_of,
     errors_of,
     lose_reply,
-    near,
     refuse_507,
     reset_amid,
     wait_for,
@@ -28,7 +27,6 @@ from tests.cli.processes import SECONDS
 from tests.clock import Stopwatch
 from tests.fakes.sds import CHUNK, Call, md5, on
 
-__all__ = ["near"]
 DATA = bytes_of(2500)
 HTML = b"<html>Please sign in</html>"
 
@@ -839,7 +837,7 @@ def test_a_policy_that_keeps_no_copy_stores_nothing(near: Callable[..., Client])
 def test_an_answer_that_drips_is_not_waited_for_without_end(
     near: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rdctl.oio.sending.READ_SECONDS", 1.0)
+    monkeypatch.setattr("rdctl.oio.objects.replica.READ_SECONDS", 1.0)
     client = near()
     client.file("a", b"x")
 

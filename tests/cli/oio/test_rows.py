@@ -9,12 +9,10 @@ from typing import Any
 import pytest
 
 from tests.cli.oio.conftest import Oio
-from tests.cli.oio.test_transfer import near
 from tests.cli.oio.test_unread import PAGE, SHOWN, at, told
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, FaultServer
 
-__all__ = ["near"]
 MORE = faults.reply(204, headers={"x-oio-truncated": "true"})
 AWAY = {"status": 503, "message": "No service replied"}
 

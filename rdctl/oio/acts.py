@@ -1,0 +1,375 @@
+"""How changes go: what all families share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rdctl.core.errors import Code, Ended, RdctlError, told
+from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.units import escape
+from rdctl.effects.door import Effects
+from rdctl.oio.client import Client
+from rdctl.oio.model import Outcome, Place
+from rdctl.oio.properties import setting
+from rdctl.oio.refusals import Asked
+from rdctl.workers import Stopped, Workers, ends_the_rest, left_under_way, not_begun, untried
+
+# What create_many and delete_many take at most; what a page of a listing holds.
+BATCH = 100
+PAGE = 1000
+OK = range(200, 300)
+_TOO_MANY = 413
+
+
+class Evidence(NamedTuple):
+    """What is known of a change, and only that: `changed` and `verified` as in `Change`."""
+
+    changed: bool | None
+    verified: bool | None
+
+
+# The reply tells that it was not so before, and is so now.
+PROVEN = Evidence(True, True)
+# It was seen to be otherwise before. The server accepted the change; nobody looked afterwards.
+ACCEPTED = Evidence(True, None)
+# It was seen to be so, or the reply tells it: nothing changed.
+ALREADY = Evidence(False, True)
+# The server accepted it, and does not tell whether that made a difference.
+UNTOLD = Evidence(None, None)
+
+
+class Means(NamedTuple):
+    """What all families work with.
+
+    `account` is that of the settings; `sleep` waits for the conscience; `warn` takes what a person
+    is told meanwhile.
+    """
+
+    proxy: Client
+    effects: Effects
+    account: str | None
+    sleep: Callable[[float], None]
+    workers: Workers
+    warn: Callable[[str], None]
+
+
+class Acts:
+    """How changes go: what all families share."""
+
+    def __init__(self, means: Means) -> None:
+        self._proxy = means.proxy
+        self._effects = means.effects
+        self._account = means.account
+        self._sleep = means.sleep
+        self._workers = means.workers
+        self._warn = means.warn
+        # How many names the server takes at a time, as far as it was asked.
+        self._most = BATCH
+
+    def account_name(self, name: str | None) -> str:
+        """The account, or that of the settings; an error that names the ways to set it."""
+        if name or self._account:
+            return name or str(self._account)
+        raise RdctlError(
+            Code.USAGE,
+            "no account is named",
+            hint="Say --account NAME, set OIO_ACCOUNT, or set it in a context.",
+        )
+
+    def touch(self, family: str, places: Sequence[Place]) -> Report:
+        """`container touch` and `content touch`."""
+
+        def touch(place: Place) -> Evidence:
+            self._simple(f"{family}.touch", place, "touch")
+            return UNTOLD
+
+        return self._each("touch", distinct(places), touch)
+
+    def _change(self, *args: Any, **kwargs: Any) -> Any:
+        return self._proxy.change(*args, **kwargs)
+
+    def _simple(self, name: str, place: Place, verb: str, destroys: str | None = None) -> None:
+        """A change without anything but its target."""
+        self._change(
+            name,
+            place,
+            what=f"{verb} {place.shown}",
+            shows=shows(name, place),
+            destroys=destroys,
+        )
+
+    def _destroy(
+        self,
+        name: str,
+        action: str,
+        place: Place,
+        loss: str,
+        evidence: Evidence,
+        *,
+        query: Mapping[str, Any] | None = None,
+        **arguments: Any,
+    ) -> Report:
+        """One change of one target that asks first."""
+        self._effects.consent([loss])
+        self._change(
+            name,
+            place,
+            query,
+            what=f"{action} {place.shown}",
+            shows=shows(name, place),
+            destroys=loss,
+            **arguments,
+        )
+        return Report([self._done(action, place.name, evidence)])
+
+    def _created(
+        self,
+        family: str,
+        place: Place,
+        new: bool | None,
+        properties: Mapping[str, str],
+        system: Mapping[str, str],
+    ) -> Change | Failure:
+        """The outcome of a creation, `new` as the reply has it (None: in a dry run). Servers ignore
+        the properties that are given for one that exists; so it must have them all already."""
+        if new is not False:
+            return self._done("create", place.name, PROVEN)
+
+        def compare() -> None:
+            found = self._proxy.read(f"{family}.get_properties", place)
+            user = different(properties, found.properties)
+            own = different(system, found.known_system) if system else {}
+            if not user and not own:
+                return
+            keys = escape(", ".join([*user, *own]))
+            raise RdctlError(
+                Code.EXISTS,
+                f"{place.shown} already exists, without these properties ({keys})",
+                hint=f"Set them with: {setting(family, place, user, own)}",
+            )
+
+        failed = self._try("create", place.name, compare) if properties or system else None
+        return failed or self._done("create", place.name, ALREADY)
+
+    def _batch(
+        self,
+        action: str,
+        name: str,
+        batch: Sequence[Place],
+        query: Mapping[str, Any],
+        done: Callable[[Outcome], Change | Failure | None],
+        **arguments: Any,
+    ) -> Iterator[Change | Failure]:
+        """One request for many targets: an outcome a name, also when the whole request failed. A
+        server that takes fewer at a time has done nothing, and is asked again in halves."""
+        if len(batch) > self._most:
+            for part in batches(batch, self._most):
+                yield from self._batch(action, name, part, query, done, **arguments)
+            return
+        names = [place.name for place in batch]
+        try:
+            outcomes = self._change(
+                name,
+                None,
+                query,
+                what=f"{action} {len(batch)}: {batch[0].shown} to {batch[-1].shown}",
+                shows=shows(name, batch[0]),
+                assume=[Outcome(entry, 201, "assumed", None) for entry in names],
+                names=names,
+                **arguments,
+            )
+        except RdctlError as error:
+            if _TOO_MANY in (error.facts.get("remote_status"), error.facts.get("http_status")):
+                if len(batch) > 1:
+                    self._most = min(self._most, (len(batch) + 1) // 2)
+                    yield from self._batch(action, name, batch, query, done, **arguments)
+                    return
+            for entry in names:
+                yield Failure(action, for_target(error, entry))
+            return
+        told = {outcome.name: outcome for outcome in outcomes}
+        disputed = {one.name for one in outcomes if one.status != told[one.name].status}
+        for place, entry in zip(batch, names, strict=True):
+            outcome = told.get(entry)
+            if outcome is None:
+                unnamed = RdctlError(Code.UNPROVEN, "the reply does not name it", target=entry)
+                yield Failure(action, unnamed)
+            elif entry in disputed:
+                message = "the reply names it more than once, and not with one status"
+                yield Failure(action, RdctlError(Code.UNPROVEN, message, target=entry))
+            elif outcome.status in OK:
+                yield self._done(action, entry, PROVEN)
+            else:
+                failed = self._proxy.failed(
+                    outcome,
+                    Asked(name, place),
+                    entry,
+                    what=f"{action} {place.shown}",
+                    shows=shows(name, place),
+                )
+                yield done(outcome) or Failure(action, failed)
+
+    def _each(
+        self, action: str, places: Sequence[Place], act: Callable[[Place], Evidence]
+    ) -> Report:
+        """The same act on each place; it returns what is known of it."""
+
+        def one(batch: Sequence[Place]) -> Iterator[Change | Failure]:
+            for place in batch:
+                try:
+                    yield self._done(action, place.name, act(place))
+                except RdctlError as error:
+                    yield failure(action, place.name, error)
+
+        return self._in_turn(action, [[place] for place in places], one)
+
+    def _in_turn(
+        self,
+        action: str,
+        batches: Iterable[Sequence[Place]],
+        act: Callable[[Sequence[Place]], Iterable[Change | Failure]],
+    ) -> Report:
+        """All batches, several at a time, whatever fails; only what `ends_the_rest` does so."""
+        lost: list[RdctlError] = []
+
+        def attempt(batch: Sequence[Place]) -> list[Change | Failure]:
+            if lost:
+                return [Failure(action, untried(place.name, lost[0])) for place in batch]
+            outcomes = list(act(batch))
+            for outcome in outcomes:
+                if isinstance(outcome, Failure) and ends_the_rest(outcome.error):
+                    lost.append(outcome.error)
+            return outcomes
+
+        waiting = list(batches)
+        self._effects.foretell(f"{action} {place.shown}" for batch in waiting for place in batch)
+        if sum(map(len, waiting)) == 1:
+            return Report(attempt(waiting[0]))
+        names = [[place.name for place in batch] for batch in waiting]
+        self._workers.progress.begin(sum(map(len, names)), "names")
+
+        def one(number: int) -> list[Change | Failure]:
+            outcomes = attempt(waiting[number])
+            self._workers.progress.advance(len(names[number]))
+            return outcomes
+
+        return Report(self._outcomes(action, names, one))
+
+    def _outcomes(
+        self,
+        action: str,
+        batches: Sequence[Sequence[str]],
+        attempt: Callable[[int], list[Change | Failure]],
+        parallel: int | None = None,
+    ) -> Iterator[Change | Failure]:
+        """`attempt(number)` for each batch of names, several at a time; the outcomes in the order
+        of the batches. A signal leaves those that were not begun, and is raised at the end."""
+        # Of the batches that were begun, by their numbers; None while one is under way.
+        begun: dict[int, list[Change | Failure] | None] = {}
+
+        def one(number: int) -> list[Change | Failure]:
+            begun[number] = None
+            try:
+                begun[number] = outcomes = attempt(number)
+            except Stopped:  # it has left nothing
+                del begun[number]
+                raise
+            except Exception as error:  # the others are done all the same
+                fault = told(error)
+                begun[number] = outcomes = [
+                    Failure(action, for_target(fault, name)) for name in batches[number]
+                ]
+            return outcomes
+
+        taken = 0
+        try:
+            for outcomes in self._workers.ordered(one, range(len(batches)), parallel):
+                del begun[taken]
+                taken += 1
+                yield from outcomes
+        except (KeyboardInterrupt, Ended, Stopped) as error:
+            stopped = isinstance(error, Stopped)
+            code = self._workers.ended_by if stopped else told(error).code
+            for number in range(taken, len(batches)):
+                unheard = left_under_way if number in begun else not_begun
+                yield from begun.get(number) or [
+                    Failure(action, unheard(code, name)) for name in batches[number]
+                ]
+            raise
+
+    def _try(self, action: str, target: str, act: Callable[[], Any]) -> Failure | None:
+        try:
+            act()
+        except RdctlError as error:
+            return failure(action, target, error)
+        return None
+
+    def _done(
+        self,
+        action: str,
+        target: str,
+        evidence: Evidence,
+        facts: Mapping[str, Any] | None = None,
+        past: str | None = None,
+    ) -> Change:
+        """What became of a target, as far as the evidence goes. A dry run has none of what it only
+        assumes."""
+        if self._effects.dry_run and evidence != ALREADY:
+            evidence = UNTOLD
+        return Change(action, target, *evidence, facts or {}, past)
+
+    def _shown(self, places: Sequence[Place], show: Callable[[Place], Any]) -> Listing:
+        """Each place shown; a failure does not end the others."""
+        listing = Listing((), vertical=True)
+
+        def one(place: Place) -> Any:
+            try:
+                return show(place)
+            except RdctlError as error:
+                return failure("show", place.name, error)
+
+        def found() -> Iterator[Any]:
+            self._workers.progress.begin(len(wanted), "names")
+            for value in self._workers.ordered(one, wanted) if wanted[1:] else map(one, wanted):
+                self._workers.progress.advance()
+                if isinstance(value, Failure):
+                    listing.failures.append(value)
+                else:
+                    yield value
+
+        wanted = distinct(places)
+
+        listing.items = found()
+        return listing
+
+
+def distinct(places: Sequence[Place]) -> list[Place]:
+    return list(dict.fromkeys(places))
+
+
+def batches(places: Sequence[Place], size: int = BATCH) -> Iterator[Sequence[Place]]:
+    for start in range(0, len(places), size):
+        yield places[start : start + size]
+
+
+def different(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+    """Of the wanted properties those that are not so by now."""
+    return {key: value for key, value in wanted.items() if found.get(key) != value}
+
+
+def shows(name: str, place: Place) -> str:
+    """The command that shows what a route of that name has changed."""
+    family = name.partition(".")[0].replace("admin", "container")
+    return f"rdctl oio {family} show {place.words}"
+
+
+def failure(action: str, target: str, error: RdctlError) -> Failure:
+    error.target = error.target or target
+    return Failure(action, error)
+
+
+def for_target(error: RdctlError, target: str) -> RdctlError:
+    one = RdctlError(error.code, error.message, hint=error.hint, target=target, **error.facts)
+    one.__cause__ = error.__cause__
+    return one

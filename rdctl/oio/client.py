@@ -1,0 +1,490 @@
+"""Calls to an oio-proxy: the dialect, the query, what its errors mean, paging."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import copy
+from typing import Any
+from urllib.parse import quote, unquote_to_bytes
+
+from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.units import escape, raw_bytes
+from rdctl.core.unread import MISSHAPEN, Unread
+from rdctl.net.deadline import Deadline
+from rdctl.net.messages import Reply
+from rdctl.net.transport import Transport
+from rdctl.oio import suggest
+from rdctl.oio.bodies import Escaped, Sent, escaped, field, query_string
+from rdctl.oio.model import Account, AccountPage, Content, Outcome, Page, Place
+from rdctl.oio.reading import (
+    NO_HANDLER,
+    Reading,
+    come_again,
+    is_error,
+    is_page,
+    is_unknown_route,
+    no_page,
+)
+from rdctl.oio.refusals import Asked, is_direct, leaves_open, refusal
+from rdctl.oio.replies import account, plain
+from rdctl.oio.replies.values import whole
+from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
+
+# What HTTP says at services that speak it themselves.
+_OWN_ERRORS = {
+    404: Code.NOT_FOUND,
+    502: Code.UNAVAILABLE,
+    503: Code.UNAVAILABLE,
+    504: Code.TIMEOUT,
+}
+
+
+class Client:
+    """One oio-proxy. `dialect` None means that it is learnt from the replies.
+
+    `reach` makes a transport to the address (IP:PORT) of another service; `unread` takes the values
+    that cannot be read.
+    """
+
+    def __init__(
+        self,
+        transport: Transport,
+        namespace: str,
+        dialect: str | None,
+        reach: Callable[[str], Transport],
+        request_id: str,
+        unread: Unread | None = None,
+    ) -> None:
+        self.namespace = namespace
+        self._transport = transport
+        self._dialect = dialect
+        self.reach = reach
+        self._request_id = field("--request-id", request_id)
+        self._reading = Reading(transport.url, self._request_id, unread or Unread())
+        self._account_service: Transport | None = None
+        # Whether a name that is not there is worth a look for near ones.
+        self.suggests = False
+
+    def brief(self, seconds: float) -> Client:
+        """The same one, which is asked once and not waited for longer than that."""
+        quick = copy(self)
+        quick.suggests = False
+        quick._transport = self._transport.brief(seconds)
+        quick.reach = lambda address: self.reach(address).brief(seconds)
+        return quick
+
+    @property
+    def deadline(self) -> Deadline:
+        """That of the whole command."""
+        return self._transport.deadline
+
+    @property
+    def dialect(self) -> str | None:
+        """None until it is learnt."""
+        return self._dialect
+
+    # --- calls --------------------------------------------------------------------------------
+
+    def read(
+        self,
+        name: str,
+        place: Place | None = None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        check: Callable[[], None] | None = None,
+        strict: bool = False,
+        **arguments: Any,
+    ) -> Any:
+        """Ask a route that changes nothing; the value that its reader makes. `check` is called
+        while it is waited for, and may raise. `strict`: what is not among its rows is taken for
+        absent, so all of them must be readable."""
+        route = ROUTES[name]
+        _expect(route.effect == READ, f"{name} is no read")
+        parameters = {**(place.query() if place else {}), **(query or {})}
+
+        def ask(way: Way, sent: Sent) -> Reply:
+            return self._transport.read(
+                self._path(route, parameters),
+                method=way.method,
+                headers=sent.headers,
+                body=sent.body,
+                seconds=route.seconds,
+                again=come_again,
+                check=check,
+            )
+
+        asked = Asked(name, place, parameters.get("type"))
+        return self._call(route, self._ways(route), asked, arguments, ask, strict=strict)
+
+    def change(
+        self,
+        name: str,
+        place: Place | None = None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        what: str,
+        shows: str,
+        destroys: str | None = None,
+        assume: Any = None,
+        step: bool = False,
+        **arguments: Any,
+    ) -> Any:
+        """Call a route that changes something: sent once. In a dry run `assume` is the value.
+        `step`: as in Effect."""
+        route = ROUTES[name]
+        _expect(route.effect != READ, f"{name} changes nothing")
+        parameters = {**(place.query() if place else {}), **(query or {})}
+        raised = any(parameters.get(flag) or arguments.get(flag) for flag in route.raised_by)
+        destroying = route.effect == DESTROY or raised
+        _expect(destroys is not None or not destroying, f"{name} destroys, and nobody was asked")
+        assumed = Reply(0, "Assumed", {}, b"")
+
+        def ask(way: Way, sent: Sent) -> Reply:
+            return self._transport.change(
+                self._path(route, parameters),
+                method=way.method,
+                headers=sent.headers,
+                body=sent.body,
+                seconds=route.seconds,
+                what=what,
+                shows=shows,
+                destroys=destroys,
+                assume=assumed,
+                step=step,
+            )
+
+        asked = Asked(name, place, parameters.get("type"))
+        ways = self._ways(route)
+        try:
+            value = self._call(route, ways, asked, arguments, ask, assumed)
+        except RdctlError as error:
+            # What a step belongs to knows what becomes of it.
+            if not step and leaves_open(error, direct=is_direct(name)):
+                raise self._fate_unknown(what, shows, error) from error
+            raise
+        return assume if value is assumed else value
+
+    def _fate_unknown(self, what: str, shows: str, fault: RdctlError) -> RdctlError:
+        """The error of a change that may have been done, whatever `fault` says; what to do about a
+        service that is away stays said."""
+        unknown = self._transport.fate_unknown(what, shows, fault)
+        if "remote_status" in fault.facts:
+            unknown.hint = hints(unknown.hint, fault.hint)
+        return unknown
+
+    def _call(
+        self,
+        route: Route,
+        ways: Sequence[Way],
+        asked: Asked,
+        arguments: Mapping[str, Any],
+        ask: Callable[[Way, Sent], Reply],
+        assumed: Reply | None = None,
+        *,
+        strict: bool = False,
+    ) -> Any:
+        """Try the ways of a route until one is known to the server."""
+        for way in ways:
+            reply = ask(way, way.body(arguments))
+            if reply is assumed:
+                return reply
+            self._learn(reply)
+            if is_unknown_route(reply):
+                continue
+            self._refused(reply, asked)
+            return self._reading.value(reply, self._reader(route, way), strict=strict)
+        raise RdctlError(
+            Code.UNSUPPORTED,
+            f"this oio-proxy ({self._dialect}) has no {route.path.lstrip('/')}",
+            request_id=self._request_id,
+        )
+
+    def _ways(self, route: Route) -> list[Way]:
+        """The ways to try, one a method. Where bodies differ, the dialect must be known first;
+        where methods differ, the next is tried after `No handler found`, which proves that nothing
+        was done."""
+        ways = [way for way in route.ways if way.dialects != WRITTEN]
+        if self._dialect is None and len({way.body for way in ways}) > 1:
+            self._learn(self._transport.read("/v3.0/status"))
+        if self._dialect is not None:
+            ways = [way for way in route.ways if self._dialect in way.dialects]
+        of_method: dict[str, Way] = {}
+        for way in ways:
+            of_method.setdefault(way.method, way)
+        return list(of_method.values())
+
+    def offers(self, name: str) -> bool:
+        """Whether the dialect, as far as it is known, has the route."""
+        ways = ROUTES[name].ways
+        return self._dialect is None or any(self._dialect in way.dialects for way in ways)
+
+    def _reader(self, route: Route, way: Way) -> Callable[[Reply], Any]:
+        """The reader of the dialect by now: it may have been learnt from the reply itself."""
+        for other in route.ways:
+            if self._dialect in other.dialects:
+                return other.reply
+        return way.reply
+
+    def _learn(self, reply: Reply) -> None:
+        """3.3 names itself in every reply, 4.2 does not."""
+        if self._dialect is None:
+            server = reply.headers.get("Server", "")
+            old = server.startswith(("oio-proxy/3.", "oio-proxy/master", "metacd_http/"))
+            self._dialect = "3.3" if old else "4.2"
+
+    def _path(self, route: Route, parameters: Mapping[str, Any]) -> str:
+        if route.path.startswith("/"):
+            path = f"/v3.0{route.path}"
+        else:
+            path = f"/v3.0/{escaped(self.namespace)}/{route.path}"
+        return path + query_string(parameters)
+
+    # --- any request --------------------------------------------------------------------------
+
+    def route_of(self, method: str, path: str) -> Route | None:
+        """The row of the table for a method, and a path as `request` takes it."""
+        prefix = f"/v3.0/{escaped(self.namespace)}/"
+        for short in (path.removeprefix(prefix), path.removeprefix("/v3.0")):
+            for route in ROUTES.values():
+                if route.path == short and any(way.method == method for way in route.ways):
+                    return route
+        return None
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        parameters: Mapping[str, str],
+        headers: Mapping[str, str],
+        body: bytes | None,
+        route: Route | None,
+        loss: str | None,
+    ) -> tuple[Reply, RdctlError | None]:
+        """One request as it is given, and what its reply means, if no good; a change when `loss`
+        says what it does."""
+        if not path.startswith("/"):
+            path = f"/v3.0/{escaped(self.namespace)}/{path}"
+        address = quote(raw_bytes(path), safe="/%") + query_string(parameters)
+        headers = {name: field(name, value) for name, value in headers.items()}
+        seconds = route.seconds if route else ADMIN_SECONDS
+        place = _place_of(parameters)
+        asked = Asked(route.name if route else "", place, parameters.get("type"))
+        if loss is None:
+            reply = self._transport.read(
+                address,
+                method=method,
+                headers=headers,
+                body=body,
+                seconds=seconds,
+                again=come_again,
+            )
+            return reply, self._fault_of(reply, asked)
+        what, shows = f"{method} {path}", _shows(place)
+        try:
+            reply = self._transport.change(
+                address,
+                method=method,
+                headers=headers,
+                body=body,
+                seconds=seconds,
+                what=what,
+                shows=shows,
+                destroys=loss,
+            )
+        except RdctlError as error:
+            if leaves_open(error):
+                raise self._fate_unknown(what, shows, error) from error
+            raise
+        fault = self._fault_of(reply, asked)
+        if fault is not None and leaves_open(fault, direct=is_direct(asked.route)):
+            fault = self._fate_unknown(what, shows, fault)
+        return reply, fault
+
+    def _fault_of(self, reply: Reply, asked: Asked) -> RdctlError | None:
+        """What an error reply means, None for a good one."""
+        try:
+            if is_unknown_route(reply):
+                message = f"this oio-proxy has no such route ({NO_HANDLER})"
+                return RdctlError(Code.UNSUPPORTED, message, request_id=self._request_id)
+            self._refused(reply, asked)
+            self._reading.value(reply, no_page)
+        except RdctlError as error:
+            return error
+        return None
+
+    # --- errors -------------------------------------------------------------------------------
+
+    def _refused(self, reply: Reply, asked: Asked) -> None:
+        """Raise what an error body says, whatever HTTP says beside it."""
+        if reply.status < 300 and not is_error(reply):
+            return
+        try:
+            body = reply.json()
+            status, message = whole(body["status"]), str(body.get("message", ""))
+        except MISSHAPEN as error:
+            raise self._reading.strange(reply) from error
+        told = self.error(status, message, asked, http_status=reply.status)
+        if self.suggests and asked.place is not None:
+            quick = self.brief(suggest.SECONDS)
+            near = suggest.near_place(status, asked.place, quick.account_containers, quick.pages)
+            told.hint = hints(near, told.hint)
+        raise told
+
+    def error(
+        self,
+        status: int | None,
+        message: str,
+        asked: Asked,
+        *,
+        http_status: int | None = None,
+        target: str | None = None,
+    ) -> RdctlError:
+        """The error that a status number of the server means."""
+        facts = {"http_status": http_status} if http_status is not None else {}
+        error = refusal(status, message, asked, target)
+        return error.with_facts(**facts, request_id=self._request_id)
+
+    def failed(
+        self, outcome: Outcome, asked: Asked, target: str, what: str, shows: str
+    ) -> RdctlError:
+        """The error of one item, or one replica, that a change did not prove to be done."""
+        if outcome.status is None:
+            message = f"{escape(target)}: the status in the reply cannot be read"
+            return RdctlError(Code.UNPROVEN, message, target=target, request_id=self._request_id)
+        error = self.error(outcome.status, outcome.message, asked, target=target)
+        if leaves_open(error, direct=asked.route.startswith("admin.")):
+            error = self._fate_unknown(what, shows, error)
+            error.target = target
+        return error
+
+    # --- contents and listings ----------------------------------------------------------------
+
+    def content(self, place: Place, *, check: Callable[[], None] | None = None) -> Content:
+        """A content and its chunks, without the properties that users gave it."""
+        value: Content = self.read("content.show", place, {"properties": "0"}, check=check)
+        return value
+
+    def pages(self, place: Place, query: Mapping[str, Any]) -> Iterator[Page]:
+        """The pages of a container's listing, each asked for when the one before was taken."""
+        following: dict[str, Any] = {}
+        given = query.get("marker")
+        reached = raw_bytes(given) if given else None
+        last = None
+        while True:
+            page: Page = self.read("container.list", place, {**query, **following})
+            # A marker may lie within a prefix, which then comes again.
+            if page.entries and page.entries[0] == last:
+                page = page._replace(entries=page.entries[1:])
+            last = page.entries[-1] if page.entries else last
+            yield page
+            if page.marker is None:
+                return
+            # One that went back would lead in circles.
+            before, reached = reached, unquote_to_bytes(page.marker)
+            if before is not None and reached <= before:
+                message = f"the listing of {place.shown} does not go on after {page.marker}"
+                raise RdctlError(Code.BAD_REPLY, message, request_id=self._request_id)
+            following = {"marker": Escaped(page.marker)}
+
+    # --- the account service ------------------------------------------------------------------
+
+    def accounts(self) -> list[str]:
+        """GET /v1.0/account/list"""
+        names: list[str] = self._account("list", {}, None, plain.names)
+        return names
+
+    def account(self, name: str) -> Account:
+        """GET /v1.0/account/show"""
+        value: Account = self._account("show", {"id": name}, name, account.shown)
+        return value
+
+    def account_containers(self, name: str, query: Mapping[str, Any]) -> AccountPage:
+        """GET /v1.0/account/containers: one page."""
+        value: AccountPage = self._account(
+            "containers", {"id": name, **query}, name, account.account_containers
+        )
+        return value
+
+    def server_time(self) -> float | None:
+        """GET /status of the account service: seconds since 1970 by its clock, as the proxy tells
+        no time; None where that does not either."""
+        return self._account_transport().read("/status").date
+
+    def _account_transport(self) -> Transport:
+        if self._account_service is None:
+            for address in self.read("lb.choose", None, {"type": "account"})[:1]:
+                self._account_service = self.reach(address)
+        if self._account_service is None:
+            raise self.error(481, "none is up", Asked("lb.choose", None, "account"))
+        return self._account_service
+
+    def _account(
+        self,
+        action: str,
+        query: Mapping[str, Any],
+        name: str | None,
+        reader: Callable[[Reply], Any],
+    ) -> Any:
+        path = f"/v1.0/account/{action}" + query_string(query)
+        return self._own(self._account_transport(), path, reader, "an account service", name)
+
+    # --- services that speak HTTP themselves --------------------------------------------------
+
+    def own(self, address: str, path: str, reader: Callable[[Reply], Any], type: str) -> Any:
+        """Ask a service of such a type by its own HTTP."""
+        return self._own(self.reach(address), path, reader, f"the {type} service")
+
+    def _own(
+        self,
+        service: Transport,
+        path: str,
+        reader: Callable[[Reply], Any],
+        kind: str,
+        name: str | None = None,
+    ) -> Any:
+        reply = service.read(path)
+        if reply.status < 300:
+            return self._reading.value(reply, reader, service.url, kind)
+        if is_page(reply):
+            raise self._reading.strange(reply, service.url, kind)
+        # Their errors are plain text.
+        code = _OWN_ERRORS.get(reply.status, Code.FAILED)
+        hint = None
+        if name and code is Code.NOT_FOUND and self.suggests:
+            hint = hints(suggest.near(name, self.brief(suggest.SECONDS).accounts))
+        said = escape(reply.text.strip() or reply.reason)
+        raise RdctlError(
+            code,
+            f"{escape(name)}: {said}" if name else said,
+            hint=hint,
+            target=name,
+            http_status=reply.status,
+            request_id=self._request_id,
+        )
+
+
+def _place_of(parameters: Mapping[str, str]) -> Place | None:
+    """Whom a request is about, by its query."""
+    given = parameters.get
+    place = Place(
+        account=given("acct"),
+        reference=given("ref"),
+        cid=given("cid"),
+        path=given("path"),
+        content_id=given("content"),
+        version=given("version"),
+    )
+    return place if place.holder.name else None
+
+
+def _shows(place: Place | None) -> str:
+    if place is None:
+        return "rdctl oio conscience list"
+    noun = "container" if place == place.holder else "content"
+    return f"rdctl oio {noun} show {place.words}"
+
+
+def _expect(sound: bool, fault: str) -> None:
+    """A fault of ours ends the command before anything is sent; `assert` may be turned off."""
+    if not sound:
+        raise RdctlError(Code.INTERNAL, fault)

@@ -1,0 +1,1 @@
+"""Whole objects: cut into chunks, sent to rawx services, received from them, into files."""

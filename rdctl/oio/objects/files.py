@@ -1,0 +1,254 @@
+"""Local files that become objects, or that objects become: their names, their faults."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import stat
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import IO, NamedTuple
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape, raw_bytes
+from rdctl.effects.files import Target
+from rdctl.oio.model import Place
+
+_PART = ".part"
+_NAME_MAX = 255  # bytes, in any file system of Linux
+# Bytes of a name that its part has too: with the rest it must not be longer than a name may be.
+_STEM = 200
+_IDENTITY = 16  # digits
+_ALONE = "One object alone goes into any file with: --to FILE"
+_FILE_FAULTS = {
+    errno.ENOENT: Code.NOT_FOUND,
+    errno.EEXIST: Code.EXISTS,
+    errno.EISDIR: Code.CONFLICT,
+    errno.ENOTDIR: Code.CONFLICT,
+    errno.EACCES: Code.DENIED,
+    errno.EPERM: Code.DENIED,
+    errno.EROFS: Code.DENIED,
+    errno.ELOOP: Code.CONFLICT,
+    errno.EAGAIN: Code.IN_USE,
+}
+
+
+class Where(NamedTuple):
+    """Where objects go: into the file `path`, or below the folder `path`, by their names without
+    `strip`. `special`: it is a device or a pipe. `home` is the home directory: what is new below it
+    belongs to its owner."""
+
+    path: str
+    folder: bool
+    special: bool = False
+    strip: str = ""
+    home: str | None = None
+
+
+# --- what an object becomes -----------------------------------------------------------------------
+
+
+def identity_of(*words: object) -> str:
+    """What tells an object, its version and the bytes of it from all others."""
+    return hashlib.md5(repr(words).encode(), usedforsecurity=False).hexdigest()[:_IDENTITY]
+
+
+def target_of(where: Where, name: str, identity: str = "") -> Target:
+    """The file that an object becomes; `usage` for a name that would lead elsewhere."""
+    if not where.folder:
+        root, _, last = where.path.rpartition("/")
+        root = root or ("/" if where.path.startswith("/") else ".")
+        return Target(root, (), last, _part_of(last, identity))
+    parts = parts_of(where, name)
+    if not parts:
+        raise RdctlError(
+            Code.CONFLICT, f"{escape(name)}: its name leaves none for a file", hint=_ALONE
+        )
+    *folders, last = parts
+    return Target(where.path, tuple(folders), last, _part_of(last, identity))
+
+
+def parts_of(where: Where, name: str) -> tuple[str, ...]:
+    """The path of an object below the folder. Empty parts (`//`, a leading `/`) count for nothing,
+    as in any path; what would lead elsewhere is `usage`."""
+    # A name may hold half a surrogate pair, which is no byte.
+    relative = os.fsdecode(raw_bytes(name.removeprefix(where.strip)))
+    parts = tuple(part for part in relative.split("/") if part)
+    for part in parts:
+        if part in (".", "..") or "\0" in part:
+            kind = "a NUL" if "\0" in part else f"the part '{escape(part)}'"
+            raise RdctlError(
+                Code.USAGE,
+                f"{escape(name)}: its name has {kind}, and so is no path below a folder",
+                hint=_ALONE,
+                target=name,
+            )
+    return parts
+
+
+def is_marker(where: Where, name: str) -> bool:
+    """Whether the name is one that stands for a folder, if the object is empty."""
+    return where.folder and name.endswith("/")
+
+
+class Files:
+    """Which objects of a command become which files below the folder."""
+
+    def __init__(self, where: Where, places: Sequence[Place]) -> None:
+        self._where = where
+        self._files: dict[tuple[str, ...], Place] = {}
+        self._folders: set[tuple[str, ...]] = set()
+        if not where.folder:
+            return
+        for place in places:
+            with suppress(RdctlError):  # told when it is its turn
+                self._add(place, place.path or "")
+
+    def _add(self, place: Place, name: str) -> None:
+        parts = parts_of(self._where, name)
+        self._folders.update(parts[:count] for count in range(1, len(parts)))
+        if name.endswith("/") or not parts:
+            return
+        # The one whose name is that path has it before those that only become it.
+        if "/".join(parts) == os.fsdecode(raw_bytes(name.removeprefix(self._where.strip))):
+            self._files[parts] = place
+        else:
+            self._files.setdefault(parts, place)
+
+    def guard(self, place: Place, name: str) -> None:
+        """Raise where another object becomes the same file, or a folder in its place."""
+        if not self._where.folder:
+            return
+        parts = parts_of(self._where, name)
+        other = self._files.setdefault(parts, place)
+        reason = None
+        if other != place:
+            reason = f"{other.shown} becomes the same file"
+        elif name.endswith("/") and parts in self._folders:
+            reason = "it is not empty, and other objects lie below it"
+        if reason:
+            raise RdctlError(
+                Code.CONFLICT, f"{escape(name)}: skipped: {reason}", hint=_ALONE, target=name
+            )
+
+
+def _part_of(name: str, identity: str) -> str:
+    stem = os.fsdecode(raw_bytes(name)[:_STEM])
+    return f".{stem}.{identity}{_PART}"
+
+
+def refuse_taken(target: Target, *, replaced: bool) -> None:
+    """Raise where no file may be made."""
+    if any(len(os.fsencode(name)) > _NAME_MAX for name in (*target.folders, target.name)):
+        error = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
+        raise file_fault(error, target.path)
+    try:
+        status = os.lstat(target.path)
+    except OSError:
+        return  # if it cannot be made, making it tells why
+    if stat.S_ISDIR(status.st_mode):
+        message = f"{escape(target.path)}: there is a folder where the file should be"
+        raise RdctlError(Code.CONFLICT, message)
+    if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
+        message = f"{escape(target.path)} is not a regular file"
+        raise RdctlError(Code.CONFLICT, message, hint="As the only target it is written to.")
+    if not replaced:
+        raise RdctlError(
+            Code.EXISTS,
+            f"{escape(target.path)} exists already",
+            hint="--overwrite replaces it; --continue goes on where a get was broken off.",
+        )
+
+
+def others_begun(target: Target) -> bool:
+    """Whether parts of something else, which was to become the same file, lie beside it."""
+    stem = target.part[: -_IDENTITY - len(_PART)]
+    folder = os.path.dirname(target.path) or "."
+    with suppress(OSError):
+        return any(
+            name != target.part and name.startswith(stem) and name.endswith(_PART)
+            for name in os.listdir(folder)
+        )
+    return False
+
+
+# --- what is there --------------------------------------------------------------------------------
+
+
+def is_regular(file: str | IO[bytes]) -> bool:
+    """Whether a path leads to a regular file, or an open file is one."""
+    try:
+        return stat.S_ISREG(os.stat(file if isinstance(file, str) else file.fileno()).st_mode)
+    except (OSError, ValueError):
+        return False  # it is no file of the system at all
+
+
+def may_be_regular(path: str) -> bool:
+    """Whether it is no device or pipe; what is not there is told of when it is opened."""
+    return is_regular(path) or not os.path.exists(path)
+
+
+def size_of(path: str) -> int:
+    return os.stat(path).st_size if is_regular(path) else 0
+
+
+def open_below(folder: str, path: str) -> IO[bytes]:
+    """A regular file below a folder, open for reading; no link is followed on the way there, as
+    one could have been put in its place since the folder was listed. Raises OSError."""
+    *inner, last = path.split("/")
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    for name in inner:
+        try:
+            below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
+        finally:
+            os.close(at)
+        at = below
+    try:
+        # Of a pipe nobody may ever open the other end.
+        descriptor = os.open(last, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=at)
+    finally:
+        os.close(at)
+    file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - its user closes it
+    if not is_regular(file):
+        file.close()
+        raise OSError(errno.EINVAL, "not a regular file")
+    return file
+
+
+def files_below(
+    folder: str, warn: Callable[[str], None]
+) -> tuple[list[str], dict[str, RdctlError]]:
+    """The regular files below a folder, by their paths in it, sorted, and the folders that cannot
+    be read. What is neither is told of; symbolic links are not followed."""
+    pending = [""]
+    found: list[str] = []
+    unread: dict[str, RdctlError] = {}
+    while pending:
+        inner = pending.pop()
+        try:
+            with os.scandir(os.path.join(folder, inner)) as entries:
+                for entry in entries:
+                    path = os.path.join(inner, entry.name)
+                    if entry.is_dir(follow_symlinks=False):
+                        pending.append(path)
+                    elif entry.is_file(follow_symlinks=False):
+                        found.append(path)
+                    else:
+                        kind = "symbolic link" if entry.is_symlink() else "special file"
+                        warn(f"{os.path.join(folder, path)} is a {kind}, and left out")
+        except OSError as error:
+            unread[inner] = file_fault(error, os.path.join(folder, inner))
+    return sorted(found, key=os.fsencode), unread
+
+
+def file_fault(error: OSError, path: str) -> RdctlError:
+    code = _FILE_FAULTS.get(error.errno or 0, Code.FAILED)
+    reason, hint = error.strerror or str(error), None
+    if code is Code.IN_USE:
+        reason = "another process receives it just now"
+    elif error.errno in (errno.ELOOP, errno.ENOTDIR):
+        reason = "a part of the path is no folder; a symbolic link is not followed"
+    elif code is Code.EXISTS:
+        reason, hint = "it exists already", "--overwrite replaces it."
+    return RdctlError(code, f"{escape(path)}: {reason}", hint=hint)

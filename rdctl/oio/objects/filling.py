@@ -1,0 +1,114 @@
+"""One object on its way into a file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import partial
+
+from rdctl.core.errors import RdctlError
+from rdctl.effects.files import Part, Target
+from rdctl.oio.objects.digests import digest_for, feed, md5, told_of
+from rdctl.oio.objects.files import others_begun
+from rdctl.oio.objects.layout import Position, Span
+from rdctl.oio.objects.receiving import Receiving
+from rdctl.workers import Workers
+
+
+class Filling:
+    """One object on its way into a file. `had` bytes were there before, `has` are there now, `keep`
+    says whether they are of use."""
+
+    def __init__(self, receiving: Receiving, span: Span, workers: Workers, resume: bool) -> None:
+        self._receiving = receiving
+        self._span = span
+        self._workers = workers
+        self._resume = resume
+        whole = span == Span(0, receiving.size)
+        # Else the MD5 of the whole proves every part of it. Only if it is wrong, or not known, the
+        # parts are looked at: that is half the work.
+        self._hash = receiving.hash if whole and not receiving.proven_by_parts else None
+        self.had = self.has = 0
+        self.keep = True
+
+    def fill(self, part: Part) -> None:
+        try:
+            self.had = self.has = self._kept(part) if self._resume else 0
+            part.cut(self.had)
+            bad = self._all(part)
+            if bad:
+                self._mend(part, bad)
+        finally:
+            part.keep = self.keep
+
+    def _kept(self, part: Part) -> int:
+        """How much of what is there can be used."""
+        size = min(part.size, self._span.size)
+        if self._hash is not None:
+            return size
+        # Nothing would prove the whole: so each position that is kept has to be right by itself,
+        # but for those of which the range has only a part.
+        kept = 0
+        for position in self._receiving.positions:
+            start = position.offset - self._span.first
+            end = start + position.size
+            if start < 0 or end > self._span.size:
+                kept = max(0, min(end, size))
+            elif end <= size and self._is_good(part, position):
+                kept = end
+            if kept < end:
+                break
+        return kept
+
+    def _all(self, part: Part) -> list[Position]:
+        """Receive what is missing; the positions that turned out to be wrong."""
+        receiving, span = self._receiving, self._span
+        bad: list[Position] = []
+        with digest_for(span.size) if self._hash else nullcontext() as digest:
+            if digest is not None:
+                feed(digest, part.read, 0, self.had, self._workers.check)
+            self._workers.progress.advance(self.had)
+            rest = Span(span.first + self.had, span.end)
+            for block in receiving.blocks(rest, checked=digest is None, wrong=bad.append):
+                part.write(block, self.has)
+                self.has += len(block)
+                self._workers.progress.advance(len(block))
+                if digest is not None:
+                    digest.update(block)
+            if digest is not None and told_of(digest) != self._hash:
+                bad = [
+                    position
+                    for position in receiving.positions
+                    if not self._is_good(part, position)
+                ]
+                if not bad:
+                    self.keep = False
+                    raise receiving.wrong()
+        return bad
+
+    def _mend(self, part: Part, bad: Sequence[Position]) -> None:
+        """Receive wrong parts anew, from replicas whose bytes are right."""
+        try:
+            for position in bad:
+                self._receiving.mend(position, partial(self._rewrite, part))
+            if self._hash is not None:
+                digest = md5()
+                self.had = self.has
+                feed(digest, part.read, 0, self.had, self._workers.check)
+                if told_of(digest) != self._hash:
+                    raise self._receiving.wrong()
+        except RdctlError:
+            self.keep = False
+            raise
+
+    def _rewrite(self, part: Part, data: memoryview, at: int) -> None:
+        part.write(data, at - self._span.first)
+
+    def _is_good(self, part: Part, position: Position) -> bool:
+        return self._receiving.is_good(
+            position, lambda size, at: part.read(size, at - self._span.first)
+        )
+
+    def stale(self, target: Target) -> bool:
+        """Whether parts of something else lie there, which this was to go on with."""
+        return self._resume and not self.had and bool(self.has) and others_begun(target)

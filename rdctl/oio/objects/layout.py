@@ -1,0 +1,163 @@
+"""Whole objects as they lie in chunks: parts, replicas, and the bytes of a range."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import groupby
+from typing import Any, NamedTuple
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
+from rdctl.oio.model import Content
+from rdctl.oio.rawx import Copy, copy_of, md5_told
+
+# What is asked of a rawx at a time.
+PIECE = 2 << 20
+RAWX_HINT = "Which rawx services are up? See: rdctl oio conscience list rawx"
+
+
+class Position(NamedTuple):
+    """A part of an object, and its replicas. `offset` is that of its first byte; `hash` is its MD5
+    in upper case, None where it is not told, or by another method."""
+
+    number: int
+    offset: int
+    size: int
+    hash: str | None
+    copies: tuple[Copy, ...]
+
+    @property
+    def span(self) -> Span:
+        return Span(self.offset, self.offset + self.size)
+
+
+def only_plain(content: Content) -> None:
+    """Raise `unsupported` for what is more than replicated: erasure coding, foreign storage."""
+    method = content.chunk_method or "plain"
+    if not method.startswith("plain"):
+        raise RdctlError(
+            Code.UNSUPPORTED,
+            f"{escape(content.path)}: its chunks are made as {escape(method)}, and rdctl knows only"
+            " plain ones and replicas",
+            hint="OpenIO's own client can do it: openio object save, openio object create.",
+        )
+
+
+def copies_of(method: str | None) -> int:
+    """How many replicas a chunk method asks for: 3 for `plain/nb_copy=3`. `bad-reply` where that
+    cannot be read: one would pass for enough."""
+    if "nb_copy" not in (method or ""):
+        return 1
+    match = re.search(r"\bnb_copy=(\d{1,4})\b", method or "", re.ASCII)
+    if match is None:
+        message = f"the number of copies cannot be read: '{escape(str(method))}'"
+        raise RdctlError(Code.BAD_REPLY, message)
+    return int(match[1])
+
+
+def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -> list[Position]:
+    """The positions of a content in their order; `size(number, chunk)` is that of one."""
+    found: list[Position] = []
+    offset = 0
+    chunks = sorted(content.chunks, key=_number)
+    for number, (pos, group) in enumerate(groupby(chunks, key=_number)):
+        copies = sorted(group, key=_score, reverse=True)
+        if pos != number:
+            raise RdctlError(Code.BAD_REPLY, f"{content.path}: no chunk is told of part {number}")
+        length = size(number, copies[0])
+        found.append(
+            Position(
+                number=number,
+                offset=offset,
+                size=length,
+                hash=md5_told(copies[0].get("hash")),
+                copies=tuple(copy_of(chunk) for chunk in copies),
+            )
+        )
+        offset += length
+    return found
+
+
+def _number(chunk: Mapping[str, Any]) -> int:
+    if not str(chunk["pos"]).isdecimal():
+        raise RdctlError(Code.BAD_REPLY, f"a plain chunk has the position {chunk['pos']!r}")
+    return int(chunk["pos"])
+
+
+def lacking(chunk: Mapping[str, Any]) -> str | None:
+    """The value for want of which a chunk cannot be received, if any."""
+    for key in ("url", "pos", "size", "hash"):
+        if chunk.get(key) is None:
+            return key
+    try:
+        copy_of(chunk)
+    except RdctlError:
+        return "url"
+    return None
+
+
+def _score(chunk: Mapping[str, Any]) -> int:
+    score = chunk.get("score")
+    return score if isinstance(score, int) else 0
+
+
+# --- what is received -----------------------------------------------------------------------------
+
+
+class Span(NamedTuple):
+    """Bytes of an object: from `first` up to and without `end`."""
+
+    first: int
+    end: int
+
+    @property
+    def size(self) -> int:
+        return self.end - self.first
+
+
+class Bytes(NamedTuple):
+    """What was asked for of an object: `first` to `last`, each counted from 0; without `first` the
+    last so many; without `last` up to the end."""
+
+    first: int | None
+    last: int | None
+
+    def of(self, size: int, name: str) -> Span:
+        """The part of an object of that size; `usage` where there is none."""
+        if self.first is None:
+            first, end = max(0, size - (self.last or 0)), size
+        else:
+            first, end = self.first, size if self.last is None else min(self.last + 1, size)
+        if first >= end:
+            message = f"{escape(name)}: it has {size} bytes, and none of them is in that range"
+            raise RdctlError(Code.USAGE, message, target=name)
+        return Span(first, end)
+
+    @property
+    def words(self) -> str:
+        """As it is typed."""
+        return "-".join("" if end is None else str(end) for end in self)
+
+
+class Piece(NamedTuple):
+    """What is asked for at a time: `size` bytes of a part, from `first` in it on."""
+
+    position: Position
+    first: int
+    size: int
+
+    @property
+    def whole(self) -> bool:
+        return self.size == self.position.size
+
+
+def pieces_of(positions: Sequence[Position], span: Span) -> Iterator[Piece]:
+    """The pieces that make up a span."""
+    for position in positions:
+        first = max(span.first - position.offset, 0)
+        end = min(span.end - position.offset, position.size)
+        while first < end:
+            size = min(PIECE, end - first)
+            yield Piece(position, first, size)
+            first += size

@@ -1,0 +1,213 @@
+"""The bytes of whole objects as they come from the rawx services.
+
+All is streamed: what is held in memory depends on how much is done at a time, not on sizes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
+from rdctl.oio.model import Content
+from rdctl.oio.objects.digests import feed, md5, md5_of, told_of
+from rdctl.oio.objects.layout import (
+    PIECE,
+    RAWX_HINT,
+    Piece,
+    Position,
+    Span,
+    lacking,
+    only_plain,
+    pieces_of,
+    positions,
+)
+from rdctl.oio.rawx import Copy, Rawx, md5_told
+from rdctl.workers import Workers
+
+# Pieces of one object under way at a time: more would only take memory.
+MOST_PIECES = 4
+
+
+class Receiving:
+    """The bytes of one object on their way from the rawx services.
+
+    `warn` takes what a person is told of a replica that was passed over.
+    """
+
+    def __init__(
+        self,
+        rawx: Rawx,
+        workers: Workers,
+        content: Content,
+        warn: Callable[[str], None],
+        parallel: int,
+    ) -> None:
+        only_plain(content)
+        self._rawx = rawx
+        self._workers = workers
+        self._warn = warn
+        self._parallel = min(parallel, MOST_PIECES)
+        self.shown = escape(content.path)
+        self.size = content.size or 0
+        self.hash = md5_told(content.hash)
+        # What tells this object, in this version, from all others.
+        self.identity = (content.content_id, content.version, content.hash, self.size)
+        self.path = content.path
+        self.positions = self._parts(content)
+        # Every part has an MD5 and comes in one piece: they prove the whole, and are worked out
+        # side by side, where that of the whole would be one after the other.
+        self.proven_by_parts = len(self.positions) > 1 and all(
+            part.hash is not None and part.size <= PIECE for part in self.positions
+        )
+        # Replicas that failed, and services that do not answer: they are asked last.
+        self._bad: set[Copy] = set()
+        self._away: set[str] = set()
+
+    def _parts(self, content: Content) -> list[Position]:
+        """Its positions with the replicas that are told of in full; they must add up."""
+        unread = [] if content.size is not None else ["length"]
+        whole = []
+        for chunk in content.chunks:
+            if key := lacking(chunk):
+                unread.append(f"{key} of a chunk")
+            else:
+                whole.append(chunk)
+        message = f"{self.shown}: its chunks do not add up to its {self.size} bytes"
+        try:
+            found = positions(
+                content._replace(chunks=whole), lambda number, chunk: int(chunk["size"])
+            )
+            if sum(position.size for position in found) == content.size and (
+                found or not content.chunks
+            ):
+                return found
+        except RdctlError as error:
+            message = error.message
+        if unread:
+            message = f"{self.shown}: unreadable value in its reply: {unread[0]}"
+        raise RdctlError(Code.BAD_REPLY, message)
+
+    def proves(self, span: Span) -> bool:
+        """Whether checksums cover all of these bytes: that of the whole, or of each part."""
+        if self.hash is not None and span == Span(0, self.size):
+            return True
+        return all(
+            part.hash is not None and span.first <= part.offset and part.span.end <= span.end
+            for part in self.positions
+            if part.offset < span.end and span.first < part.span.end
+        )
+
+    def blocks(
+        self, span: Span, *, checked: bool, wrong: Callable[[Position], None]
+    ) -> Iterator[memoryview]:
+        """The bytes of the span in their order, a block at a time.
+
+        `checked`: every part that is received whole is held against its MD5: one that comes in a
+        single piece before it is handed on, from another replica if need be; of a longer one
+        `wrong` is told at its end.
+        """
+        digest: Any = None
+        for piece, data in self._pieces(span, checked):
+            yield data
+            if not checked or piece.whole or piece.position.hash is None:
+                continue
+            if piece.first == 0:
+                digest = md5()
+            if digest is not None:
+                digest.update(data)
+                if piece.first + piece.size == piece.position.size:
+                    if told_of(digest) != piece.position.hash:
+                        wrong(piece.position)
+                    digest = None
+
+    def _pieces(self, span: Span, checked: bool) -> Iterator[tuple[Piece, memoryview]]:
+        def fetch(piece: Piece) -> tuple[Piece, memoryview]:
+            return piece, self._fetch(piece, checked)
+
+        coming = pieces_of(self.positions, span)
+        if self._parallel == 1 or (span.size <= PIECE and len(self.positions) == 1):
+            yield from map(fetch, coming)
+        else:
+            yield from self._workers.ordered(fetch, coming, self._parallel)
+
+    def _fetch(self, piece: Piece, checked: bool) -> memoryview:
+        """One piece, from the first replica that gives it."""
+        position = piece.position
+        copies = sorted(position.copies, key=self._is_bad)
+        data = memoryview(bytearray(piece.size))
+        faults = []
+        for number, copy in enumerate(copies, 1):
+            try:
+                self._get(copy, piece.first, data, repeatable=number == len(copies))
+                if checked and piece.whole and position.hash is not None:
+                    self._compare(copy, md5_of(data), position.hash)
+                return data
+            except RdctlError as error:
+                faults.append(error)
+                self._bad.add(copy)
+                if error.code in (Code.UNREACHABLE, Code.TIMEOUT):
+                    self._away.add(copy.address)
+                if number < len(copies):
+                    self._warn(f"{self.shown}: {error.message}; another replica is read")
+        raise self._lost(position, faults)
+
+    def _is_bad(self, copy: Copy) -> bool:
+        return copy in self._bad or copy.address in self._away
+
+    def _get(self, copy: Copy, first: int, into: memoryview, *, repeatable: bool) -> None:
+        self._workers.check()
+        self._rawx.get(copy, first, into, check=self._workers.check, repeatable=repeatable)
+
+    def is_good(self, position: Position, read: Callable[[int, int], bytes]) -> bool:
+        """Whether a part that was received is what it should be; `read(size, at)` gives it, `at`
+        counted in the object."""
+        if position.hash is None:
+            return True
+        digest = md5()
+        feed(digest, read, position.offset, position.size, self._workers.check)
+        return told_of(digest) == position.hash
+
+    def mend(self, position: Position, write: Callable[[memoryview, int], None]) -> None:
+        """Receive a part once more, from a replica whose bytes are right; `bad-reply`."""
+        faults: list[RdctlError] = []
+        for number, copy in enumerate(position.copies, 1):
+            digest = md5()
+            try:
+                for piece in pieces_of([position], position.span):
+                    data = memoryview(bytearray(piece.size))
+                    last = number == len(position.copies)
+                    self._get(copy, piece.first, data, repeatable=last)
+                    digest.update(data)
+                    write(data, position.offset + piece.first)
+                self._compare(copy, told_of(digest), str(position.hash))
+                return
+            except RdctlError as error:
+                faults.append(error)
+        raise self._lost(position, faults)
+
+    def wrong(self, what: str = "it") -> RdctlError:
+        """The error of bytes that are not those that were stored."""
+        return RdctlError(
+            Code.BAD_REPLY,
+            f"{self.shown}: {what} has not the MD5 that the proxy tells; the bytes are wrong",
+            hint="See its chunks with: rdctl oio content show",
+        )
+
+    @staticmethod
+    def _compare(copy: Copy, found: str, hash: str) -> None:
+        if found != hash:
+            message = f"{copy.url}: its bytes are wrong (MD5 {found} where {hash} is told)"
+            raise RdctlError(Code.BAD_REPLY, message)
+
+    def _lost(self, position: Position, faults: Sequence[RdctlError]) -> RdctlError:
+        """No replica of a part could be read."""
+        first = faults[0]
+        message = f"{self.shown}: {first.message}"
+        if len(faults) > 1:
+            message = f"{self.shown}: none of {len(faults)} replicas of part {position.number} can"
+            message += f" be read: {first.message}"
+        # The object is there, its bytes are not.
+        code = Code.FAILED if first.code is Code.NOT_FOUND else first.code
+        return RdctlError(code, message, hint=first.hint or RAWX_HINT, **first.facts)

@@ -1,0 +1,219 @@
+"""One replica of one part of an object on its way to its rawx."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from rdctl.core.errors import Code, RdctlError, told
+from rdctl.net.deadline import Deadline
+from rdctl.net.messages import Blocks
+from rdctl.net.transport import READ_SECONDS
+from rdctl.oio.objects.layout import Position
+from rdctl.oio.objects.source import Source
+from rdctl.oio.rawx import META, Copy, Held, Rawx
+from rdctl.workers import Stopped
+
+# Blocks that wait for a socket which is slower than the file.
+WAITING = 2
+# For the answer to a chunk that was sent whole, when its upload is given up.
+ANSWER_SECONDS = 3.0
+
+
+class GivenUp(Exception):
+    """This upload is to be no more: nothing else is sent."""
+
+
+class Delivery:
+    """What the chunks of one object are sent with, and which of them may be there: `patience` gives
+    the seconds that a rawx may be silent, `check` raises what ends it."""
+
+    def __init__(
+        self,
+        rawx: Rawx,
+        source: Source,
+        headers: Mapping[str, str],
+        patience: Callable[[], float],
+        check: Callable[[], None],
+    ) -> None:
+        self.rawx = rawx
+        self.source = source
+        self.headers = headers
+        self.patience = patience
+        self.check = check
+        # Every chunk of which a byte may have left, and those of which all have, and no answer
+        # has come: they may be stored at any time.
+        self.begun: dict[Copy, None] = {}
+        self.unanswered: set[Copy] = set()
+
+
+class Replica:
+    """One replica of one part: its blocks come from the thread that reads the file.
+
+    It holds the part only when `held` says so; until then, and whatever became of the thread that
+    sends it, it does not. `group` is told of every change.
+    """
+
+    def __init__(
+        self, delivery: Delivery, position: Position, copy: Copy, group: threading.Condition
+    ) -> None:
+        self._delivery = delivery
+        self._position = position
+        self.copy = copy
+        self.held: Held | None = None
+        # Whether it takes no more blocks, and nothing more is to come of it.
+        self.over = False
+        self._fault: RdctlError | None = None
+        self._group = group
+        self._blocks: deque[bytes | None] = deque()
+        self._aborted = False
+        # How long its answer is waited for, and how long when all else is ended.
+        self._answer: Deadline | None = None
+        self._last_wait: Deadline | None = None
+
+    @property
+    def takes(self) -> bool:
+        return self.over or len(self._blocks) < WAITING
+
+    @property
+    def failed(self) -> bool:
+        return self.over and self.held is None
+
+    @property
+    def is_proven(self) -> bool:
+        return self.held is not None and self.held.md5 is not None
+
+    def fault_in(self, hash: str) -> RdctlError | None:
+        """Why it does not hold the bytes of that MD5; None when it is proven to."""
+        if self._fault is not None:
+            return self._fault
+        if self.held is None:
+            return RdctlError(Code.INTERNAL, f"store chunk {self.copy.url}: ended without a result")
+        if self.held.md5 not in (None, hash):
+            words = f"{self.copy.url}: it holds other bytes than were sent (MD5 {self.held.md5})"
+            return RdctlError(Code.BAD_REPLY, words)
+        return None
+
+    def give(self, block: bytes | None) -> None:
+        """One more block, None after the last."""
+        with self._group:
+            if not self.over:
+                self._blocks.append(block)
+                self._group.notify_all()
+
+    def abort(self) -> None:
+        """What was sent is to have no end, so that it is no chunk."""
+        with self._group:
+            self._aborted = True
+            self._group.notify_all()
+
+    def drop(self, fault: RdctlError) -> None:
+        """Do without it."""
+        self._finish(None, fault)
+        self.abort()
+
+    def _finish(self, held: Held | None, fault: RdctlError | None) -> None:
+        """The first end is the one that counts."""
+        with self._group:
+            if not self.over:
+                self.held, self._fault, self.over = held, fault, True
+                self._blocks.clear()
+                self._group.notify_all()
+
+    def receive(self, blocks: Iterable[bytes] | None = None) -> None:
+        """Send the blocks that come, or these; whatever happens, there is a result."""
+        what = f"store chunk {self.copy.url}"
+        try:
+            self._finish(self.deliver(self._coming() if blocks is None else blocks), None)
+        except (GivenUp, Stopped):
+            self._finish(None, RdctlError(Code.FAILED, f"{what}: it was ended"))
+        except RdctlError as error:
+            if error.code is Code.TIMEOUT:
+                error.message = f"{what}: {error.message}"
+            self._finish(None, error)
+        except BaseException as error:
+            self._finish(None, told(error))
+
+    def _coming(self) -> Iterator[bytes]:
+        while True:
+            with self._group:
+                self._group.wait_for(lambda: self._blocks or self._aborted)
+                if self._aborted:
+                    raise GivenUp
+                block = self._blocks.popleft()
+                self._group.notify_all()
+            if block is None:
+                return
+            yield block
+
+    def deliver(self, blocks: Iterable[bytes]) -> Held:
+        """What the rawx says that it holds of these blocks."""
+        delivery, position, copy = self._delivery, self._position, self.copy
+        headers = {
+            **delivery.headers,
+            f"{META}chunk-pos": str(position.number),
+            f"{META}chunk-id": copy.id,
+        }
+        shell = delivery.source.shell(position.offset, position.size)
+        body = Blocks(self._to_the_last(blocks), position.size, shell)
+        what = f"put the chunk {copy.url}"
+        try:
+            held = delivery.rawx.put(
+                copy, headers, body, what=what, seconds=delivery.patience(), check=self._check
+            )
+        except RdctlError as error:
+            if error.code is Code.EXISTS:
+                delivery.begun.pop(copy, None)  # what is there is of somebody else
+            # Where neither an answer came nor the end, it may still be stored.
+            if "http_status" in error.facts or error.code is Code.UNREACHABLE:
+                delivery.unanswered.discard(copy)
+            raise
+        delivery.unanswered.discard(copy)
+        if held.is_conclusive(position.size):
+            _fits(held, copy, position.size)
+            return held
+        held = delivery.rawx.head(copy, seconds=delivery.patience(), check=self._check)
+        if held.size is None:
+            raise RdctlError(Code.BAD_REPLY, f"{copy.url}: not proven to be stored")
+        _fits(held, copy, position.size)
+        if held.hash is None and (held.id or "").upper() != copy.id.upper():
+            raise RdctlError(Code.BAD_REPLY, f"{copy.url}: not proven to be stored")
+        return held
+
+    def _to_the_last(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        self._delivery.begun[self.copy] = None
+        yield from blocks
+        self._delivery.unanswered.add(self.copy)
+
+    def _check(self) -> None:
+        """Called before each wait, the first of which is for the first byte to leave. What was sent
+        whole has to be stored before it can be deleted, so its answer is waited for a little."""
+        try:
+            self._delivery.check()
+            if self._aborted:
+                raise GivenUp
+        except (GivenUp, Stopped, RdctlError):
+            if self.copy not in self._delivery.unanswered:
+                raise
+            self._last_wait = self._last_wait or Deadline(ANSWER_SECONDS)
+            if self._last_wait.over:
+                raise
+        if self.copy in self._delivery.unanswered:
+            # Also one that comes byte by byte.
+            self._answer = self._answer or Deadline(READ_SECONDS)
+            if self._answer.over:
+                raise RdctlError(Code.TIMEOUT, f"{self.copy.url}: no complete answer")
+        self._delivery.begun[self.copy] = None
+
+
+def _fits(held: Held, copy: Copy, size: int) -> None:
+    if held.size not in (None, size):
+        message = f"{copy.url}: it holds {held.size} bytes where {size} were sent"
+        raise RdctlError(Code.BAD_REPLY, message)
+
+
+def described(copy: Copy, position: Position, hash: str) -> dict[str, Any]:
+    """A chunk as content/create wants it."""
+    return {"url": copy.url, "pos": str(position.number), "size": position.size, "hash": hash}

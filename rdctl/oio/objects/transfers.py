@@ -1,0 +1,70 @@
+"""What sending and receiving whole objects have in common."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from rdctl.core.errors import Code, Ended, RdctlError
+from rdctl.core.results import Change, Failure
+from rdctl.oio.acts import Acts, Means, failure
+from rdctl.oio.model import Content, Place
+from rdctl.oio.rawx import Rawx
+from rdctl.workers import Stopped, ends_the_rest, untried
+
+T = TypeVar("T")
+
+
+class Transfers(Acts):
+    """Whole objects, several at a time."""
+
+    def __init__(self, means: Means) -> None:
+        super().__init__(means)
+        self._rawx = Rawx(self._proxy.reach)
+        self._away: RdctlError | None = None
+
+    def _asked(self, act: Callable[[], T]) -> T:
+        """Ask the proxy; after what `ends_the_rest` it is not asked again."""
+        if self._away is not None:
+            raise untried(None, self._away)
+        try:
+            return act()
+        except RdctlError as error:
+            if ends_the_rest(error):
+                self._away = error
+            raise
+
+    def _each_of(
+        self, action: str, names: Sequence[str], act: Callable[[int, int], Change | Failure]
+    ) -> Iterator[Change | Failure]:
+        """`act(number, parallel)` for each name, several at a time, each with its share of what may
+        be done at a time; a signal leaves those that were not begun."""
+        at_once = min(max(1, len(names)), self._workers.parallel)
+        share = max(1, self._workers.parallel // at_once)
+
+        def one(number: int) -> list[Change | Failure]:
+            try:
+                return [act(number, share)]
+            except RdctlError as error:
+                return [failure(action, names[number], error)]
+
+        try:
+            yield from self._outcomes(action, [[name] for name in names], one, at_once)
+        except (KeyboardInterrupt, Ended, Stopped):
+            self._effects.left += self._unfinished()
+            raise
+
+    def _unfinished(self) -> list[str]:
+        """What is left of those that are still under way: who does not wait for them is told."""
+        return []
+
+    def _in_time(self) -> None:
+        """Raise where the other end of a stream is not waited for any longer."""
+        self._workers.check()
+        if self._proxy.deadline.over:
+            raise RdctlError(Code.TIMEOUT, "timed out while the other end was waited for")
+
+    def _show(self, place: Place) -> Content:
+        check = self._workers.check
+        content = self._proxy.content(place, check=check)
+        return content._replace(path=content.path or place.path or "")

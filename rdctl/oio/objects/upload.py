@@ -1,0 +1,469 @@
+"""Files as objects: what is refused, what is asked, what is cleaned up."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from functools import cached_property
+from typing import IO, NamedTuple
+
+from rdctl.core.errors import Code, RdctlError, hints, told
+from rdctl.core.results import Change, Failure, Report
+from rdctl.core.units import escape
+from rdctl.net.deadline import Deadline
+from rdctl.oio.acts import ACCEPTED, PROVEN, Means, for_target
+from rdctl.oio.model import Container, Content, Namespace, Place
+from rdctl.oio.objects.files import (
+    file_fault,
+    files_below,
+    is_regular,
+    may_be_regular,
+    open_below,
+    size_of,
+)
+from rdctl.oio.objects.layout import copies_of, only_plain
+from rdctl.oio.objects.sending import Sending, Sent
+from rdctl.oio.objects.source import Source, source_of
+from rdctl.oio.objects.transfers import Transfers
+from rdctl.oio.rawx import Owner
+from rdctl.workers import Stopped
+
+STDIN = "-"
+# How long a proxy that takes no connection is waited for once the chunks are stored: all of them
+# would have to be sent again.
+CREATE_SECONDS = 10.0
+
+
+class File(NamedTuple):
+    """A file to be sent (`-`: standard input), and the object that it becomes; `below`: it was
+    found in that folder."""
+
+    path: str
+    place: Place
+    below: str | None = None
+
+
+class Wish(NamedTuple):
+    """How objects are to be made; None leaves it to the server."""
+
+    overwrite: bool = False
+    autocreate: bool = False
+    policy: str | None = None
+    mime_type: str | None = None
+    min_copies: int | None = None
+    properties: Mapping[str, str] = {}
+
+
+class Uploads(Transfers):
+    """Files that become objects of one container."""
+
+    def __init__(self, means: Means) -> None:
+        super().__init__(means)
+        self._lock = threading.Lock()
+        self._owner: Owner | None = None
+        self._keeps_versions = False
+        self._policy: str | None = None
+        self._quota: int | None = None
+        self._sending: set[Sending] = set()
+
+    def _unfinished(self) -> list[str]:
+        return [url for sending in list(self._sending) for url in sending.urls]
+
+    def put(
+        self,
+        holder: Place,
+        paths: Sequence[str],
+        *,
+        names: Mapping[str, str],
+        path: str | None,
+        prefix: str,
+        recursive: bool,
+        wish: Wish,
+        own: Mapping[str, Mapping[str, str]],
+        stdin: IO[bytes],
+    ) -> Report:
+        """Files, and with `recursive` what is below folders, as objects of one container, each with
+        an outcome. What has a name that is taken is refused before anything is sent.
+
+        `names` has those of the objects by path. Where it has none, `path` names a single one;
+        `prefix` stands before each name, which is that of the file, or its path below the folder.
+        `own` has the properties of single objects."""
+        files, refused = self._files(holder, paths, names, path, prefix, recursive)
+        self._proxy.suggests = not wish.autocreate
+        try:
+            self._owner = self._asked(lambda: self._found(holder, wish))
+        except RdctlError as error:
+            return Report([Failure("put", for_target(error, file.place.name)) for file in files])
+        self._proxy.suggests = False
+        losses: dict[str, str] = {}
+        if self._owner is not None:
+            for file, found in zip(files, self._taken(files), strict=True):
+                name = file.place.name
+                if name in refused:
+                    continue
+                if isinstance(found, RdctlError):
+                    refused[name] = found
+                elif found is not None and not wish.overwrite:
+                    refused[name] = _exists(file.place)
+                elif found is not None and not self._keeps_versions:
+                    holder_shown = file.place.holder.shown
+                    losses[name] = f"{file.place.shown} in {holder_shown} is replaced"
+        self._effects.consent(list(losses.values()))
+        self._workers.progress.begin(sum(size_of(file.path) for file in files), "bytes")
+
+        def put(number: int, parallel: int) -> Change | Failure:
+            file = files[number]
+            name = file.place.name
+            if name in refused:
+                return Failure("put", refused[name])
+            with closing(self._source(file, stdin)) as source:
+                mine = wish._replace(properties={**wish.properties, **own.get(name, {})})
+                return self._put(file.place, source, mine, losses.get(name), parallel)
+
+        return Report(self._each_of("put", [file.place.name for file in files], put))
+
+    def _files(
+        self,
+        holder: Place,
+        paths: Sequence[str],
+        names: Mapping[str, str],
+        path: str | None,
+        prefix: str,
+        recursive: bool,
+    ) -> tuple[list[File], dict[str, RdctlError]]:
+        """What is to be sent, and what of it cannot be read, by the names of the objects."""
+        found: list[tuple[str, str, str | None]] = []
+        refused: dict[str, RdctlError] = {}
+        for given in paths:
+            if given == STDIN or not os.path.isdir(given):
+                name = path or names.get(given) or prefix + os.path.basename(given)
+                if path is None and (given == STDIN or not may_be_regular(given)):
+                    shown = "standard input" if given == STDIN else escape(given)
+                    message = f"{shown} has no name of its own: say --path P"
+                    raise RdctlError(Code.USAGE, message, target=names.get(given))
+                found.append((given, name, None))
+                continue
+            if not recursive:
+                message = f"{escape(given)} is a folder"
+                hint = "--recursive takes what is below it."
+                if names:
+                    hint = "A list names files: find -type f prints no folders."
+                raise RdctlError(Code.USAGE, message, hint=hint, target=names.get(given))
+            inside, unread = files_below(given, self._warn)
+            found += [(os.path.join(given, inner), prefix + inner, given) for inner in inside]
+            for inner, error in unread.items():
+                found.append((os.path.join(given, inner), prefix + inner + "/", None))
+                refused[prefix + inner + "/"] = error
+        if path is not None and len(found) != 1:
+            raise RdctlError(Code.USAGE, "--path names one content, and here are several files")
+        files = [File(given, holder._replace(path=name), below) for given, name, below in found]
+        made = [file.place.name for file in files]
+        if len(set(made)) < len(made):
+            twice = next(name for name in made if made.count(name) > 1)
+            raise RdctlError(Code.USAGE, f"several files would become {escape(twice)}")
+        return files, refused
+
+    def _found(self, holder: Place, wish: Wish) -> Owner | None:
+        """The container; None: there is none, and it may be made."""
+        try:
+            container: Container = self._proxy.read("container.show", holder)
+        except RdctlError as error:
+            if error.code is not Code.NOT_FOUND or holder.cid:
+                raise
+            if wish.autocreate:
+                return None
+            error.hint = hints(error.hint, "--autocreate makes it.")
+            raise
+        self._keeps_versions = container.keeps_versions
+        self._policy = container.policy
+        self._quota = container.quota or None
+        account = container.account or str(holder.account)
+        return Owner(account, container.container, container.cid or "")
+
+    def _taken(self, files: Sequence[File]) -> Iterator[Content | RdctlError | None]:
+        """What stands under each name, if anything does; or why that is not known."""
+
+        def look(file: File) -> Content | RdctlError | None:
+            try:
+                content: Content = self._asked(lambda: self._show(file.place))
+                return content
+            except RdctlError as error:
+                if error.code is Code.NOT_FOUND:
+                    return None
+                error.target = error.target or file.place.name
+                return error
+
+        return self._workers.ordered(look, files) if files[1:] else map(look, files)
+
+    def _source(self, file: File, stdin: IO[bytes]) -> Source:
+        """The file, open for reading; an endless one is read up to the container's quota."""
+        try:
+            if file.path != STDIN:
+                opened, name, start = _opened(file), file.path, 0
+            elif is_regular(stdin):
+                start = stdin.tell()
+                opened, name = _again(stdin), "/dev/stdin"
+            else:
+                opened, name, start = stdin, "/dev/stdin", 0
+            return source_of(opened, name, self._effects, self._in_time, self._quota, start)
+        except OSError as error:
+            shown = "standard input" if file.path == STDIN else file.path
+            raise file_fault(error, shown) from error
+
+    def _put(
+        self, place: Place, source: Source, wish: Wish, loss: str | None, parallel: int
+    ) -> Change | Failure:
+        making = wish.autocreate and self._owner is None
+        prepared: Content | None = self._asked(
+            lambda: self._change(
+                "content.prepare",
+                place,
+                what=f"prepare {place.shown}",
+                shows=f"rdctl oio container show {place.holder.words}",
+                # It may make a container, and nothing else.
+                step=not making,
+                assume=None,
+                size=source.size,
+                policy=wish.policy,
+                autocreate=making,
+            )
+        )
+        if prepared is None:
+            prepared = self._assumed(place, source.size, wish)
+        _check_names(prepared, place)
+        only_plain(prepared._replace(path=place.name))
+        owner = self._owner_of(place)
+        sending = Sending(
+            self._rawx,
+            self._effects,
+            self._workers,
+            source,
+            prepared,
+            place,
+            owner,
+            parallel,
+            self._proxy.deadline,
+            wish.min_copies,
+        )
+        self._sending.add(sending)
+        try:
+            sent = sending.run()
+            self._workers.check()
+            if not wish.overwrite and not self._effects.dry_run:
+                self._asked(lambda: self._until_taken(lambda: self._still_free(place)))
+        except Stopped:
+            return self._undone(place, sending)
+        except Exception as error:  # a chunk that was sent is deleted, whatever it is
+            raise _with_left(told(error), sending.tidy()) from error
+        finally:
+            self._sending.discard(sending)
+        self._create(place, source.size, prepared, sent, sending, wish, loss)
+        facts = {
+            "size": source.size,
+            "hash": sent.hash,
+            "policy": prepared.policy,
+            "copies": sent.copies,
+            "wanted": sent.wanted,
+            "failed_copies": self._tell_failed(place, sent, sending),
+        }
+        evidence = PROVEN if sent.proven else ACCEPTED
+        return self._done("put", place.name, evidence, facts, past="stored")
+
+    def _still_free(self, place: Place) -> None:
+        """Raise `exists` when somebody else made the object meanwhile. Between this look and the
+        creation that can still happen: then the later one replaces the earlier."""
+        try:
+            self._show(place)
+        except RdctlError as error:
+            if error.code is Code.NOT_FOUND:
+                return
+            raise
+        raise _exists(place)
+
+    def _create(
+        self,
+        place: Place,
+        size: int,
+        prepared: Content,
+        sent: Sent,
+        sending: Sending,
+        wish: Wish,
+        loss: str | None,
+    ) -> None:
+        """Make the object that the chunks belong to. They are deleted only when it is certain that
+        there is none."""
+
+        def create() -> None:
+            self._change(
+                "content.create",
+                place,
+                what=f"put {place.shown}",
+                shows=f"rdctl oio content show {place.words}",
+                destroys=loss,
+                length=size,
+                content_id=prepared.content_id,
+                version=prepared.version,
+                hash=sent.hash,
+                policy=prepared.policy,
+                mime_type=wish.mime_type or prepared.mime_type,
+                chunk_method=prepared.chunk_method,
+                chunks=sent.chunks,
+                properties=dict(wish.properties),
+            )
+
+        try:
+            self._asked(lambda: self._until_taken(create))
+        except RdctlError as error:
+            if error.code is not Code.UNKNOWN:  # nothing was made
+                raise _with_left(error, sending.tidy()) from error
+            urls = [chunk["url"] for chunk in sent.chunks]
+            raise RdctlError(
+                Code.UNKNOWN,
+                f"{error.message}; its {len(urls)} chunks are left where they are",
+                hint=f"See what became of it with: rdctl oio content show {place.words}",
+                target=place.name,
+                **{**error.facts, "chunks": urls},
+            ) from error
+
+    def _until_taken(self, ask: Callable[[], None]) -> None:
+        """What is refused a connection was never sent: it is tried again for a while."""
+        left = self._proxy.deadline.left()
+        end = Deadline(CREATE_SECONDS if left is None else min(CREATE_SECONDS, left / 2))
+        pause = 0.1
+        while True:
+            try:
+                return ask()
+            except RdctlError as error:
+                never_sent = error.code is Code.UNREACHABLE and "http_status" not in error.facts
+                if (
+                    not never_sent
+                    or (end.left() or 0.0) <= pause
+                    or self._workers.stopping.is_set()
+                ):
+                    raise
+            self._sleep(pause)
+            pause = min(2 * pause, 2.0)
+
+    def _undone(self, place: Place, sending: Sending) -> Failure:
+        left = sending.tidy()
+        if not left:
+            self._effects.undone.append(f"put {place.shown}")
+        said = "interrupted; nothing of it is kept"
+        error = RdctlError(Code.INTERRUPTED, said, target=place.name)
+        return Failure("put", _with_left(error, left))
+
+    def _tell_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
+        """Warn of replicas that are missing; their urls. What may be half there is deleted."""
+        if not sent.failed:
+            return None
+        (_, fault), *_ = sent.failed
+        self._warn(
+            f"{place.shown}: of {sent.wanted} copies only {sent.copies} could be written in"
+            f" places: {fault.message}"
+        )
+        failed = [copy for copy, _ in sent.failed]
+        for _ in sending.delete([copy for copy in failed if copy in sending.delivery.begun]):
+            pass
+        return [copy.url for copy in failed]
+
+    def _owner_of(self, place: Place) -> Owner:
+        """The container by all its names; one that was made just now is asked for them, once."""
+        with self._lock:
+            if self._owner is None and self._effects.dry_run:
+                self._owner = Owner(str(place.account), place.container, "<container id>")
+            elif self._owner is None:
+                found: Container = self._asked(
+                    lambda: self._proxy.read("container.show", place.holder)
+                )
+                self._owner = Owner(str(place.account), place.container, found.cid or "")
+            return self._owner
+
+    @cached_property
+    def _namespace(self) -> Namespace:
+        namespace: Namespace = self._asked(lambda: self._proxy.read("conscience.info"))
+        return namespace
+
+    def _assumed(self, place: Place, size: int, wish: Wish) -> Content:
+        """What prepare would answer, as far as a dry run can know."""
+        namespace = self._namespace
+        policy = wish.policy or self._policy or namespace.options.get("storage_policy") or "SINGLE"
+        security = str(namespace.storage_policies.get(policy, "")).split(":")
+        data = next((part for part in security if part in namespace.data_security), "")
+        method = str(namespace.data_security.get(data, "plain"))
+        copies = copies_of(method)
+        chunk_size = namespace.chunk_size or max(size, 1)
+        count = max(1, -(-size // chunk_size))
+        chunks = [
+            {
+                "url": f"http://<rawx>/<chunk {position * copies + copy}>",
+                "pos": str(position),
+                "size": chunk_size,
+            }
+            for position in range(count)
+            for copy in range(copies)
+        ]
+        return Content(
+            container=place.container,
+            path=place.name,
+            content_id="<content id>",
+            version=None,
+            size=size,
+            hash=None,
+            policy=policy,
+            mime_type="application/octet-stream",
+            chunk_method=f"plain/nb_copy={copies}" if method.startswith("plain") else method,
+            chunk_size=chunk_size,
+            created=None,
+            modified=None,
+            deleted=None,
+            properties=None,
+            chunks=chunks,
+        )
+
+
+def _check_names(prepared: Content, place: Place) -> None:
+    """What the proxy names goes into headers, of each chunk and of the object at last."""
+    named = {
+        "id": prepared.content_id,
+        "policy": prepared.policy,
+        "chunk method": prepared.chunk_method,
+        "MIME type": prepared.mime_type,
+    }
+    for what, value in named.items():
+        text = "" if value is None else str(value)
+        if not (text.isascii() and text.isprintable()) or (what == "id" and not text):
+            message = f"{place.shown}: the proxy gives it an unusable {what}: '{escape(text)}'"
+            raise RdctlError(Code.BAD_REPLY, message, target=place.name)
+
+
+def _again(file: IO[bytes]) -> IO[bytes]:
+    """The same open file, which is not closed with this."""
+    return open(os.dup(file.fileno()), "rb", buffering=0)
+
+
+def _opened(file: File) -> IO[bytes]:
+    if file.below is None:
+        # Of a pipe the other end may never be opened: its bytes are waited for, not that.
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        return open(descriptor, "rb", buffering=0)
+    return open_below(file.below, os.path.relpath(file.path, file.below))
+
+
+def _exists(place: Place) -> RdctlError:
+    return RdctlError(
+        Code.EXISTS,
+        f"there is {place.shown} in {place.holder.shown} already",
+        hint="--overwrite replaces it.",
+        target=place.name,
+    )
+
+
+def _with_left(error: RdctlError, left: Sequence[str]) -> RdctlError:
+    """The error, with the chunks that could not be deleted."""
+    if left:
+        error.message += f"; {len(left)} chunks could not be deleted: {', '.join(left[:3])}"
+        error.message += ", ..." if left[3:] else ""
+        error.facts["chunks"] = list(left)
+    return error

@@ -1,0 +1,118 @@
+"""What a reply is: the value that its route answers with, an error, or nothing that a server of
+OpenIO says."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse
+from rdctl.core.unread import MISSHAPEN, Misread, Unread
+from rdctl.net.messages import Reply, TooMuch
+
+NO_HANDLER = "No handler found"
+# Bytes; whatever is longer is an answer.
+_LONGEST_ERROR = 1 << 16
+
+
+class Reading:
+    """The values of good replies: those of the proxy at `url`, unless another is named. `unread`
+    takes what of them cannot be read."""
+
+    def __init__(self, url: str, request_id: str, unread: Unread) -> None:
+        self._url = url
+        self._request_id = request_id
+        self._unread = unread
+
+    def value(
+        self,
+        reply: Reply,
+        reader: Callable[[Reply], Any],
+        url: str | None = None,
+        kind: str = "an oio-proxy",
+        *,
+        strict: bool = False,
+    ) -> Any:
+        """What the reader makes of a good reply."""
+        unread = Unread()
+        try:
+            with unread.collecting():
+                value = reader(no_page(reply))
+            if strict and unread.skipped:
+                raise Misread(unread.skipped)
+        except Misread as error:
+            raise RdctlError(
+                Code.BAD_REPLY,
+                f"{url or self._url}: unreadable value in its reply: {error}",
+                http_status=reply.status,
+                request_id=self._request_id,
+            ) from error
+        except TooMuch as error:
+            raise RdctlError(
+                Code.BAD_REPLY,
+                f"the reply of {url or self._url} is too large: {error}",
+                request_id=self._request_id,
+            ) from error
+        except MISSHAPEN as error:
+            raise self.strange(reply, url, kind) from error
+        self._unread.take(unread)
+        return value
+
+    def strange(
+        self, reply: Reply, url: str | None = None, kind: str = "an oio-proxy"
+    ) -> RdctlError:
+        start = defuse(reply.text[:60]).strip() or "nothing"
+        return RdctlError(
+            Code.BAD_REPLY,
+            f"{url or self._url} does not answer as {kind} does: '{start}'",
+            hint=None if url else "Is this the port of the oio-proxy (6002 or 6000)?",
+            http_status=reply.status,
+            request_id=self._request_id,
+        )
+
+
+def no_page(reply: Reply) -> Reply:
+    """The reply; ValueError for a page of a web server, which no route answers with."""
+    if is_page(reply):
+        raise ValueError("a page")
+    return reply
+
+
+def is_page(reply: Reply) -> bool:
+    return reply.body.lstrip()[:1] == b"<"
+
+
+def is_unknown_route(reply: Reply) -> bool:
+    if reply.status != 404 or reply.reason == NO_HANDLER:
+        return reply.status == 404
+    try:
+        return bool(reply.json()["message"] == NO_HANDLER)
+    except MISSHAPEN:
+        return False
+
+
+def is_error(reply: Reply) -> bool:
+    """Whether a body tells of an error although HTTP tells of none."""
+    if len(reply.body) > _LONGEST_ERROR or b'"status"' not in reply.body:
+        return False
+    try:
+        body = reply.json()
+    except ValueError:
+        return False
+    if not isinstance(body, dict) or not body.keys() <= {"status", "message"}:
+        return False
+    # A property of that name is a text.
+    status = body.get("status")
+    return type(status) is int and status not in range(200, 300)
+
+
+def come_again(reply: Reply) -> bool:
+    """503 in the body is a service that is away for a moment; an election that fails stays so."""
+    if reply.status < 500:
+        return False
+    try:
+        body = reply.json()
+        return body["status"] == 503 and "Election failed" not in body["message"]
+    except MISSHAPEN:
+        return False

@@ -1,0 +1,60 @@
+"""The conscience: the namespace, and services."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rdctl.core.unread import rows, spared
+from rdctl.net.messages import Reply
+from rdctl.oio.model import Namespace, Service
+from rdctl.oio.replies.values import (
+    as_address,
+    as_array,
+    as_object,
+    as_text,
+    text_or_none,
+    whole_or_none,
+)
+
+
+def namespace(reply: Reply) -> Namespace:
+    return spared(_namespace, reply.json(), "namespace", "ns")
+
+
+def _namespace(body: Any) -> Namespace:
+    return Namespace(
+        namespace=as_text(body["ns"]),
+        chunk_size=whole_or_none(body.get("chunksize")),
+        storage_policies=as_object(body.get("storage_policy")),
+        data_security=as_object(body.get("data_security")),
+        service_pools=as_object(body.get("service_pools")),
+        options=as_object(body.get("options")),
+    )
+
+
+def services(reply: Reply) -> list[Service]:
+    """Services with score and tags. Their type is in the reply only where all types are listed."""
+    return rows(_service, as_array(reply.json()), "service", "addr")
+
+
+def _service(entry: Any) -> Service:
+    score = whole_or_none(entry.get("score"))
+    return Service(
+        type=text_or_none(entry.get("type")) or "",
+        address=as_text(entry["addr"]),
+        score=score,
+        state=_state(score),
+        tags=as_object(entry.get("tags")),
+    )
+
+
+def _state(score: int | None) -> str | None:
+    if score is None:
+        return None
+    if score > 0:
+        return "up"
+    return {0: "down-or-locked", -1: "unscored"}.get(score, "unset")
+
+
+def addresses(reply: Reply) -> list[str]:
+    return rows(as_address, as_array(reply.json()), "service")

@@ -1,0 +1,108 @@
+"""Contents, and their chunks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rdctl.core.unread import Misread, needed, rows, spared
+from rdctl.net.messages import Reply
+from rdctl.oio.model import Content
+from rdctl.oio.replies.values import (
+    as_array,
+    as_object,
+    as_text,
+    date,
+    header,
+    or_null,
+    true_or_false,
+    whole,
+    whole_or_none,
+)
+
+_CONTENT = "x-oio-content-meta-"
+
+
+# What describes a content beside its length, in headers.
+_DESCRIBED = (
+    *("name", "id", "version", "hash", "policy", "mime-type"),
+    *("chunk-method", "ctime", "mtime", "deleted"),
+)
+
+
+def shown(reply: Reply) -> Content:
+    """content/show: chunks in the body, the rest in headers. Who receives data looks for himself
+    whether the length is known, and which chunks are whole."""
+    length = reply.headers[_CONTENT + "length"]
+    chunks = rows(_chunk, as_array(reply.json()), "chunk")
+    if chunks and not any(chunk["url"] for chunk in chunks):
+        raise Misread("url of a chunk")
+    return _described(reply, chunks)._replace(size=or_null(whole, length, "object", "length"))
+
+
+def _described(reply: Reply, chunks: list[dict[str, Any]]) -> Content:
+    told = {name: header(reply, _CONTENT + name) for name in _DESCRIBED}
+    told["chunk-size"] = header(reply, "x-oio-ns-chunk-size")
+    # Positions come in any order, and replicas too.
+    chunks.sort(key=lambda chunk: (_position(chunk["pos"] or "0"), chunk["url"] or ""))
+    return spared(_content, told, "object")._replace(chunks=chunks)
+
+
+def _content(told: dict[str, Any]) -> Content:
+    deleted = told.get("deleted")
+    return Content(
+        container="",
+        path=told.get("name") or "",
+        content_id=told.get("id"),
+        version=whole_or_none(told.get("version")),
+        size=None,
+        hash=told.get("hash") or None,
+        policy=told.get("policy"),
+        mime_type=told.get("mime-type"),
+        chunk_method=told.get("chunk-method"),
+        chunk_size=whole_or_none(told.get("chunk-size")),
+        created=date(told.get("ctime")),
+        modified=date(told.get("mtime")),
+        deleted=None if deleted is None else true_or_false(deleted),
+        properties=None,
+        chunks=[],
+    )
+
+
+def prepared(reply: Reply) -> Content:
+    """content/prepare: the same, of a content whose chunks will bear its version. Data will go to
+    each of them."""
+    needed("version", whole_or_none, header(reply, f"{_CONTENT}version"))
+    length = needed("length", whole, reply.headers[_CONTENT + "length"])
+    told = as_array(reply.json())
+    for chunk in told:
+        for key, read in _CHUNK.items():
+            needed(f"{key} of a chunk", read, as_object(chunk).get(key))
+    return _described(reply, [_chunk(chunk) for chunk in told])._replace(size=length)
+
+
+def _chunk(chunk: Any) -> dict[str, Any]:
+    """A chunk as the server has it, but for what cannot be read."""
+    if not isinstance(chunk, dict):
+        raise TypeError("a chunk was expected")
+    found = dict(chunk)
+    for key, read in {**_CHUNK, "score": whole_or_none}.items():
+        if found.get(key) is None or or_null(read, found[key], "chunk", key) is None:
+            found[key] = None
+    return found
+
+
+def _position(text: str) -> tuple[int, ...]:
+    return tuple(whole(part) for part in text.split("."))
+
+
+_CHUNK: dict[str, Callable[[Any], object]] = {
+    "url": as_text,
+    "pos": _position,
+    "hash": as_text,
+    "size": whole,
+}
+
+
+def spare(reply: Reply) -> list[str]:
+    return [as_text(chunk["id"]) for chunk in as_array(reply.json()["chunks"])]
