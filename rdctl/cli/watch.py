@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from rdctl.cli.command import Command
     from rdctl.cli.invocation import Invocation
     from rdctl.core.environment import World
-    from rdctl.output.columns import Schema
+    from rdctl.output.schemas import Schema
 
 Ask = Callable[[], Any]
 

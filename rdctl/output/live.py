@@ -17,7 +17,7 @@ from rdctl.output.render import Row, View, rows_of, table_columns
 from rdctl.output.tables import LiveTable, write_item
 
 if TYPE_CHECKING:
-    from rdctl.output.columns import Schema
+    from rdctl.output.schemas import Schema
 
 # More rows than any screen has are only counted.
 MOST_ROWS = 1000

@@ -26,7 +26,7 @@ from rdctl.core.results import (
 )
 from rdctl.core.units import CONTROL, defuse_lines, escape, natural, raw_bytes
 from rdctl.output import cells
-from rdctl.output.columns import CHANGE, Column, Schema, check_key, known, select
+from rdctl.output.schemas import CHANGE, Column, Schema, check_key, known, select
 
 Row = dict[str, Any]
 

@@ -13,8 +13,8 @@ from rdctl.core.environment import Stream
 from rdctl.output import cells
 
 if TYPE_CHECKING:
-    from rdctl.output.columns import Column
     from rdctl.output.render import Row, View
+    from rdctl.output.schemas import Column
 
 # rich lays out all rows at once: 9 s for 20,000.
 MOST_DRAWN = 200
