@@ -11,8 +11,9 @@ from typing import Any
 
 from rdctl.core.environment import Stream
 from rdctl.core.results import Item, Listing, Plan, Raw, Report, Text
-from rdctl.output.render import View, check, render
+from rdctl.output.render import render
 from rdctl.output.schemas import SCHEMAS, Column, Schema
+from rdctl.output.view import View, check
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     document["schema"]: document

@@ -11,8 +11,8 @@ import yaml
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Item, Listing, Plan, Raw, Report, Text
+from rdctl.output.formats.table import LEAST_WIDTH
 from rdctl.output.schemas import SCHEMAS, with_context
-from rdctl.output.tables import LEAST_WIDTH
 from tests.output.showing import (
     DETAIL,
     EXAMPLES,

@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Item, Listing, Plan, Report
-from rdctl.output.render import dumps, dumps_yaml, error_document
+from rdctl.output.documents import dumps, error_document
+from rdctl.output.formats.yaml import dumps_yaml
 from tests.output.showing import (
     DETAIL,
     EXAMPLES,

@@ -13,9 +13,9 @@ import pytest
 from rdctl.core.environment import Stream
 from rdctl.core.errors import Code, Ended, RdctlError
 from rdctl.core.results import Listing
-from rdctl.output import tables
-from rdctl.output.render import View, render
-from rdctl.output.tables import MOST_DRAWN
+from rdctl.output.formats.table import MOST_DRAWN, Table
+from rdctl.output.render import render
+from rdctl.output.view import View
 from tests.output.showing import VOLUME, show, shown_before_error, volume
 
 LINE_FORMATS = ["table", "ndjson", "csv", "tsv", "name"]
@@ -94,7 +94,9 @@ def test_an_interrupted_table_does_not_draw_the_rest() -> None:
 
     rows = Rows()
     with pytest.raises(KeyboardInterrupt):
-        tables.write(rows, VOLUME.columns, View(), Stream(io.BytesIO(), tty=False))
+        Table(View(), Stream(io.BytesIO(), tty=False), lambda message: None).rows(
+            rows, VOLUME.columns
+        )
     assert rows.count == 3
 
 
