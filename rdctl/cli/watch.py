@@ -18,7 +18,7 @@ from rdctl.core.errors import Code, Exit, RdctlError
 from rdctl.core.results import Failure, Item, Listing
 from rdctl.core.units import defuse
 from rdctl.effects.signals import signals_to
-from rdctl.output.documents import data_of, dumps, error_data
+from rdctl.output.documents import dumps, error_data, row_data
 from rdctl.output.layout import BOLD, cut, painted
 from rdctl.output.live import Live
 from rdctl.output.rows import rows_of
@@ -179,7 +179,7 @@ class _Lines:
         try:
             result, some = self._ask(), False
             for row in rows_of(result, self._schema, self._view):
-                self._write(moment, data_of(row, self._schema, self._view))
+                self._write(moment, row_data(row, self._schema, self._view))
                 some = True
             failures = result.failures if isinstance(result, Listing) else []
             for failure in failures:

@@ -33,10 +33,12 @@ def scalar(value: Any) -> str:
     """A value alone: text as it is, nothing for null, all else as JSON."""
     if value is None:
         return ""
+    if isinstance(value, bool):  # most that is no text
+        return "true" if value else "false"
     return value if isinstance(value, str) else dumps(value)
 
 
-def data_of(row: Row, schema: Schema, view: View) -> Row:
+def row_data(row: Row, schema: Schema, view: View) -> Row:
     """A row with what was asked for, and `name_hex` beside a name that is not UTF-8."""
     row = narrow(row, view)
     name = row.get(schema.named_by)
@@ -68,7 +70,7 @@ def error_data(error: RdctlError) -> Row:
     return data | error.facts
 
 
-def error_document(error: RdctlError) -> Row:
+def error(error: RdctlError) -> Row:
     return {"schema": "rdctl.error/1", "error": error_data(error)}
 
 
@@ -78,11 +80,11 @@ def failure_data(failure: Failure) -> Row:
     return {**data, "fate": failure.fate}
 
 
-def report_document(report: Report) -> Row:
+def report(report: Report) -> Row:
     return {"schema": CHANGE.name, **_outcomes(report)}
 
 
-def plan_document(plan: Plan) -> Row:
+def plan(plan: Plan) -> Row:
     document: Row = {"schema": "rdctl.plan/1", "plan": plan.lines}
     if plan.contexts is not None:
         document["contexts"] = plan.contexts

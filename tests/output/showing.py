@@ -22,6 +22,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 VOLUME = SCHEMAS["rdctl.rapiddisk.volume/1"]
 DETAIL = SCHEMAS["rdctl.rapiddisk.volume-detail/1"]
+SHOWN = [name for name in SCHEMAS if name in EXAMPLES]
 # One column of names, for what is hostile in them.
 NAMES = Schema("rdctl.test/1", "things", "name", (Column("name", "NAME", ""),))
 

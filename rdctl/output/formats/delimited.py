@@ -21,12 +21,13 @@ class Tsv(RowWriter):
         self.rows(rows, all_columns(schema, self.view))
 
     def rows(self, rows: Iterator[Row], columns: Sequence[Column]) -> None:
+        join, quoted, write = self.separator.join, self.quoted, self.out.write
         keys = [column.key for column in columns]
         if self.view.headers:
-            self.out.write(self.separator.join(map(self.quoted, keys)) + "\n")
+            write(join(map(quoted, keys)) + "\n")
         for row in rows:
-            line = self.separator.join(self.quoted(scalar(row.get(key))) for key in keys)
-            self.out.write((line or self.nothing) + "\n")
+            line = join([quoted(scalar(row.get(key))) for key in keys])
+            write((line or self.nothing) + "\n")
 
 
 class Csv(Tsv):

@@ -6,15 +6,8 @@ from typing import Any
 
 from rdctl.core.errors import RdctlError, told
 from rdctl.core.results import Listing, Plan, Report
-from rdctl.output.documents import (
-    data_of,
-    dumps,
-    end_of,
-    error_data,
-    error_document,
-    plan_document,
-    report_document,
-)
+from rdctl.output import documents
+from rdctl.output.documents import dumps, row_data
 from rdctl.output.formats.writer import Writer
 from rdctl.output.rows import Row, begun, rows_of
 from rdctl.output.schemas import Schema
@@ -32,26 +25,26 @@ class Json(Writer):
         end: Row = {"complete": False}
         try:
             for row in rows:
-                self.out.write(separator + dumps(data_of(row, schema, self.view)))
+                self.out.write(separator + dumps(row_data(row, schema, self.view)))
                 separator = ",\n"
-            end = end_of(listing)
+            end = documents.end_of(listing)
         except BaseException as error:
-            end = {"complete": False, "error": error_data(told(error))}
+            end = {"complete": False, "error": documents.error_data(told(error))}
             raise
         finally:
             self.out.write(("" if first is None else "\n") + "], " + dumps(end)[1:] + "\n")
 
     def item(self, row: Row, schema: Schema) -> None:
-        self.document({"schema": schema.name, "item": data_of(row, schema, self.view)})
+        self.document({"schema": schema.name, "item": row_data(row, schema, self.view)})
 
     def report(self, report: Report, schema: Schema) -> None:
-        self.document(report_document(report))
+        self.document(documents.report(report))
 
     def value(self, value: Any) -> None:
         self.document(value)
 
     def plan(self, plan: Plan) -> None:
-        self.document(plan_document(plan))
+        self.document(documents.plan(plan))
 
     def error(self, error: RdctlError) -> None:
-        self.document(error_document(error))
+        self.document(documents.error(error))

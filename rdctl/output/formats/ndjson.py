@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rdctl.core.results import Change, Listing, Report
-from rdctl.output.documents import data_of, failure_data
+from rdctl.output.documents import failure_data, row_data
 from rdctl.output.formats.json import Json
 from rdctl.output.formats.writer import entries
 from rdctl.output.rows import Row, rows_of
@@ -15,10 +15,10 @@ from rdctl.output.schemas import Schema
 class Ndjson(Json):
     def listing(self, listing: Listing, schema: Schema) -> None:
         for row in rows_of(listing, schema, self.view):
-            self.item(row, schema)
+            self.document(row_data(row, schema, self.view))
 
     def item(self, row: Row, schema: Schema) -> None:
-        self.document(data_of(row, schema, self.view))
+        self.document(row_data(row, schema, self.view))
 
     def report(self, report: Report, schema: Schema) -> None:
         for outcome in report:

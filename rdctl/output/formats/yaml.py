@@ -6,7 +6,7 @@ from typing import Any
 
 from rdctl.core.results import Listing
 from rdctl.core.units import CONTROL
-from rdctl.output.documents import code_point, data_of, end_of
+from rdctl.output.documents import code_point, end_of, row_data
 from rdctl.output.formats.json import Json
 from rdctl.output.rows import rows_of
 from rdctl.output.schemas import Schema
@@ -18,7 +18,7 @@ class Yaml(Json):
 
     def listing(self, listing: Listing, schema: Schema) -> None:
         rows = rows_of(listing, schema, self.view)
-        items = [data_of(row, schema, self.view) for row in rows]
+        items = [row_data(row, schema, self.view) for row in rows]
         self.document({"schema": schema.name, "items": items, **end_of(listing)})
 
 
