@@ -54,7 +54,7 @@ def state(value: str | None) -> str:
 
 
 def command(value: str | None) -> str:
-    """What can be typed, told from prose."""
+    """What can be typed, marked as no prose."""
     return NOTHING if value is None else f"$ {text(value)}"
 
 

@@ -46,10 +46,10 @@ def _check_calls(node: Mapping[str, Any]) -> None:
         name, given = node["value"], len(node["children"])
         if name not in Functions.FUNCTION_TABLE:
             raise UnknownFunctionError(f"Unknown function: {name}()")
-        wanted = Functions.FUNCTION_TABLE[name]["signature"]
-        variadic = bool(wanted) and wanted[-1].get("variadic", False)
-        if given < len(wanted) or (given > len(wanted) and not variadic):
-            raise ArityError(len(wanted), given, name)
+        takes = Functions.FUNCTION_TABLE[name]["signature"]
+        variadic = bool(takes) and takes[-1].get("variadic", False)
+        if given < len(takes) or (given > len(takes) and not variadic):
+            raise ArityError(len(takes), given, name)
     for child in node["children"]:
         if isinstance(child, Mapping):  # a slice has numbers
             _check_calls(child)

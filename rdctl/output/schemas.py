@@ -47,6 +47,10 @@ def _schema(name: str, noun: str, named_by: str, *columns: Column) -> Schema:
     return Schema(name, noun, named_by, columns)
 
 
+def _hidden(key: str, heading: str, doc: str, cell: Callable[[Any], str] = cells.text) -> Column:
+    return Column(key, heading, doc, cell, shown=False)
+
+
 def _size(key: str, heading: str, doc: str, shown: bool = True) -> Column:
     return Column(key, heading, doc, cells.size, shown, right=True, since=cells.bytes_since)
 
@@ -129,20 +133,14 @@ _RAPIDDISK = (
             shown=False,
             right=True,
         ),
-        Column(
+        _hidden(
             "flush_on_suspend",
             "FLUSH SENT",
             "when flush_on_suspend was last sent, which makes the kernel write back once before"
             " the mapping is removed; null: never since the last boot, remote",
-            shown=False,
         ),
-        Column("kernel", "KERNEL", "the kernel's name, such as dm-3; null: remote", shown=False),
-        Column(
-            "source_kernel",
-            "SOURCE KERNEL",
-            "the kernel's name of the source; null: remote",
-            shown=False,
-        ),
+        _hidden("kernel", "KERNEL", "the kernel's name, such as dm-3; null: remote"),
+        _hidden("source_kernel", "SOURCE KERNEL", "the kernel's name of the source; null: remote"),
     ),
     _schema(
         "rdctl.rapiddisk.cache-stats/1",
@@ -191,12 +189,11 @@ _RAPIDDISK = (
         _number("namespace", "NS", "number of the namespace; null: has none (--all)", True),
         Column("device", "DEVICE", "path of the device; null: not set, or not told"),
         Column("enabled", "ENABLED", "null: Debian's 9.0.0", cells.yes_no),
-        Column(
+        _hidden(
             "any_host",
             "ANY HOST",
             "null: remote, when no host is listed: any host or nobody yet",
             cells.yes_no,
-            shown=False,
         ),
         Column(
             "hosts",
@@ -327,31 +324,24 @@ _OIO = (
         Column("status", "STATUS", "enabled, frozen or disabled", cells.state),
         Column("created", "CREATED", "date in UTC"),
         Column("properties", "PROPERTIES", "key to value, of the user"),
-        Column("system", "SYSTEM", "key to value, of the system", shown=False),
+        _hidden("system", "SYSTEM", "key to value, of the system"),
     ),
     _schema(
         "rdctl.oio.entry/1",
         "contents",
         "name",
         Column("name", "NAME", "of the content, or the prefix up to the delimiter"),
-        Column("kind", "KIND", "object or prefix; all else is null for a prefix", shown=False),
+        _hidden("kind", "KIND", "object or prefix; all else is null for a prefix"),
         _size("size", "SIZE", "bytes; null: prefix, delete marker"),
-        Column("hash", "HASH", "MD5; null: not known, prefix, delete marker", shown=False),
+        _hidden("hash", "HASH", "MD5; null: not known, prefix, delete marker"),
         Column("policy", "POLICY", "storage policy; null: prefix, delete marker"),
         Column("mime_type", "MIME TYPE", "null: not set, prefix, delete marker"),
-        Column("content_id", "CONTENT ID", "32 hex digits; null: prefix", shown=False),
+        _hidden("content_id", "CONTENT ID", "32 hex digits; null: prefix"),
         _number("version", "VERSION", "microseconds since 1970 (3.3: maybe seconds); null: prefix"),
-        Column(
-            "deleted", "DELETED", "it is a delete marker; null: prefix", cells.yes_no, shown=False
-        ),
+        _hidden("deleted", "DELETED", "it is a delete marker; null: prefix", cells.yes_no),
         Column("created", "CREATED", "date in UTC; null: prefix"),
-        Column("modified", "MODIFIED", "date in UTC; null: prefix, proxy 3.3", shown=False),
-        Column(
-            "properties",
-            "PROPERTIES",
-            "key to value; null without --properties, prefix",
-            shown=False,
-        ),
+        _hidden("modified", "MODIFIED", "date in UTC; null: prefix, proxy 3.3"),
+        _hidden("properties", "PROPERTIES", "key to value; null without --properties, prefix"),
     ),
     _schema(
         "rdctl.oio.content/1",
@@ -405,7 +395,7 @@ _OIO = (
         "containers",
         "name",
         Column("name", "NAME", "of the container"),
-        Column("kind", "KIND", "container or prefix", shown=False),
+        _hidden("kind", "KIND", "container or prefix"),
         _count("objects", "OBJECTS", "how many", True),
         _size("bytes", "BYTES", "in the container"),
         Column("modified", "MODIFIED", "date in UTC"),
@@ -415,7 +405,7 @@ _OIO = (
         "counters",
         "name",
         Column("name", "NAME", "of the counter"),
-        Column("kind", "KIND", "counter, gauge or config", shown=False),
+        _hidden("kind", "KIND", "counter, gauge or config"),
         Column(
             "value",
             "VALUE",
@@ -447,7 +437,7 @@ _OIO = (
         Column("master", "MASTER", "whom it takes for the master; null: not said"),
         _number("status", "STATUS", "200 fine, 303 slave, 301 no slave, else a fault", True),
         Column("message", "MESSAGE", "the status in words"),
-        Column("body", "BODY", "what else the replica said; null: nothing", shown=False),
+        _hidden("body", "BODY", "what else the replica said; null: nothing"),
     ),
     _schema(
         "rdctl.oio.election/1",
@@ -474,7 +464,7 @@ _RDCTL = (
         "check",
         Column("severity", "SEVERITY", "ok, skipped, warning or error", cells.state),
         Column("check", "CHECK", "what was looked at"),
-        Column("subject", "SUBJECT", "which of them; null: the one thing", shown=False),
+        _hidden("subject", "SUBJECT", "which of them; null: the one thing"),
         Column("message", "FINDING", "what was found"),
         Column("why", "WHY", "what that means; null: it needs no word", below=True),
         Column(
@@ -493,10 +483,10 @@ _RDCTL = (
         Column("current", "CURRENT", "used when none is named", cells.mark),
         Column("rapiddisk", "RAPIDDISK", "`local`, or address of a rapiddiskd; null: not set"),
         Column("oio", "OIO", "address of an oio-proxy; null: not set"),
-        Column("namespace", "NAMESPACE", "of OpenIO SDS; null: not set", shown=False),
-        Column("account", "ACCOUNT", "of OpenIO SDS; null: not set", shown=False),
+        _hidden("namespace", "NAMESPACE", "of OpenIO SDS; null: not set"),
+        _hidden("account", "ACCOUNT", "of OpenIO SDS; null: not set"),
         Column("protected", "PROTECTED", "--yes does not suffice", cells.mark),
-        Column("file", "FILE", "where it is written; null: built in", shown=False),
+        _hidden("file", "FILE", "where it is written; null: built in"),
     ),
     _schema(
         "rdctl.setting/1",
@@ -539,13 +529,13 @@ def with_context(schema: Schema) -> Schema:
     return schema._replace(columns=(CONTEXT, *schema.columns))
 
 
-def select(schema: Schema, wanted: Sequence[str] | None) -> tuple[Column, ...] | None:
+def select(schema: Schema, keys: Sequence[str] | None) -> tuple[Column, ...] | None:
     """The columns that `--columns` names, in that order; None when it was not given. The context
     is never left out."""
-    if wanted is None:
+    if keys is None:
         return None
     columns = {column.key: column for column in schema.columns}
-    chosen = tuple(columns[check_key(schema, key)] for key in wanted)
+    chosen = tuple(columns[check_key(schema, key)] for key in keys)
     return chosen if CONTEXT in chosen or CONTEXT not in schema.columns else (CONTEXT, *chosen)
 
 
