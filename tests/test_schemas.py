@@ -16,7 +16,7 @@ import pytest
 
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.root import root
-from rdctl.output.columns import CHANGE, SCHEMAS
+from rdctl.output.schemas import CHANGE, SCHEMAS
 from rdctl.rapiddisk import model
 from tests.conftest import Program, Ran
 from tests.output.showing import EXAMPLES, rows_of

@@ -19,8 +19,9 @@ from rdctl.core.units import defuse, quoted
 from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
 from rdctl.output import FORMATS
-from rdctl.output.columns import CHANGE, SCHEMAS, with_context
-from rdctl.output.render import View, check, render
+from rdctl.output.render import render
+from rdctl.output.schemas import CHANGE, SCHEMAS, with_context
+from rdctl.output.view import View, check
 from rdctl.sites import Limits, Machine, Site, sandbox_path
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
     from rdctl.cli.command import Command
     from rdctl.core.environment import World
     from rdctl.core.results import Result
-    from rdctl.output.columns import Schema
+    from rdctl.output.schemas import Schema
     from rdctl.workers import Workers
 
 # Losses that are told one by one: whoever is asked should be able to read them.

@@ -41,7 +41,7 @@ GLOBALS = (
     Global("oio_url", ("--oio-url",), "URL", "The oio-proxy: http://HOST:6002."),
     Global("namespace", ("--namespace",), "NS", "The namespace of OpenIO SDS."),
     Global("account", ("--account",), "ACCOUNT", "The account of OpenIO SDS."),
-    Global("output", ("-o", "--output"), FORMATS, "The format of what is shown."),
+    Global("output", ("-o", "--output"), tuple(FORMATS), "The format of what is shown."),
     Global("json", ("--json",), None, "The same as -o json."),
     Global("columns", ("--columns",), "KEY,KEY", "Only these keys, in this order."),
     Global(

@@ -18,6 +18,7 @@ from rdctl.cli.root import root
 from rdctl.core.environment import OutputError
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints, told
 from rdctl.core.units import guess
+from rdctl.output import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,12 +139,11 @@ def _failed(error: RdctlError, argv: Sequence[str], world: World) -> int:
         world.stdout.flush()
     show_error(world, error)
     form = _wanted_format(argv, world)
-    if form in ("json", "yaml", "ndjson") and not started:
-        from rdctl.output.render import dumps, dumps_yaml, error_document
+    if form in FORMATS and FORMATS[form].errors and not started:
+        from rdctl.output.render import render_error
 
-        document = error_document(error)
         with suppress(OSError):
-            world.stdout.write(dumps_yaml(document) if form == "yaml" else dumps(document) + "\n")
+            render_error(error, form, world.stdout)
     return int(error.exit)
 
 

@@ -151,7 +151,7 @@ _ERROR_KEYS = (
 
 
 def output() -> list[Section]:
-    from rdctl.output.columns import CHANGE, SCHEMAS
+    from rdctl.output.schemas import CHANGE, SCHEMAS
 
     head = [
         Section(

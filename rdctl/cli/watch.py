@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -18,15 +18,17 @@ from rdctl.core.errors import Code, Exit, RdctlError
 from rdctl.core.results import Failure, Item, Listing
 from rdctl.core.units import defuse
 from rdctl.effects.signals import signals_to
-from rdctl.output import tables
+from rdctl.output.documents import dumps, error_data, row_data
+from rdctl.output.layout import BOLD, cut, painted
 from rdctl.output.live import Live
-from rdctl.output.render import View, dumps, error_data, rows_of, stamped
+from rdctl.output.rows import rows_of
+from rdctl.output.view import View
 
 if TYPE_CHECKING:
     from rdctl.cli.command import Command
     from rdctl.cli.invocation import Invocation
     from rdctl.core.environment import World
-    from rdctl.output.columns import Schema
+    from rdctl.output.schemas import Schema
 
 Ask = Callable[[], Any]
 
@@ -173,30 +175,32 @@ class _Lines:
 
     def take(self) -> None:
         """One sample, line by line as it comes; one without rows is a line with its time alone."""
-        moment, out = _stamp(self._world.now()), self._world.stdout
+        moment = _stamp(self._world.now())
         try:
             result, some = self._ask(), False
             for row in rows_of(result, self._schema, self._view):
-                out.write(stamped(row, moment, self._schema, self._view))
+                self._write(moment, row_data(row, self._schema, self._view))
                 some = True
             failures = result.failures if isinstance(result, Listing) else []
             for failure in failures:
                 self._tell(moment, failure.error, failure.context)
             if not some and not failures:
-                out.write(dumps({"time": moment}) + "\n")
+                self._write(moment, {})
             _failed(result, self._first)
         except RdctlError as error:
             if not self._first:
                 self._tell(moment, error)
             if self._first or error.exit not in PASSING:
                 raise
-        out.flush()
+        self._world.stdout.flush()
         self._first = False
 
     def _tell(self, moment: str, error: RdctlError, context: str | None = None) -> None:
         where = {"context": context} if context else {}
-        line = {"time": moment, **where, "error": error_data(error)}
-        self._world.stdout.write(dumps(line) + "\n")
+        self._write(moment, {**where, "error": error_data(error)})
+
+    def _write(self, moment: str, data: Mapping[str, Any]) -> None:
+        self._world.stdout.write(dumps({"time": moment, **data}) + "\n")
 
 
 def _stamp(moment: float) -> str:
@@ -275,7 +279,7 @@ class _Screen:
         view = self._view._replace(width=max(width - 1, 1))
         above = self._above(view)
         lines = above + self._live.lines(view, max(height - len(above), 1))
-        self._picture = [tables.cut(line, view.width) for line in lines[:height]]
+        self._picture = [cut(line, view.width) for line in lines[:height]]
         start = "" if self._entered else _ENTER
         self._entered = True
         lines = [line + _REST_OF_LINE for line in self._picture]
@@ -285,7 +289,7 @@ class _Screen:
     def _above(self, view: View) -> list[str]:
         """What stands above the table: when and what is watched, and what is wrong."""
         told = list(map(_line, b"".join(self._told).decode().splitlines()))[-MOST_TOLD:]
-        wrong = [tables.painted(line, tables.BOLD, view) for line in self._troubles]
+        wrong = [painted(line, BOLD if view.color else "") for line in self._troubles]
         if len(wrong) > MOST_TROUBLES:
             wrong[MOST_TROUBLES:] = [f"... and {len(wrong) - MOST_TROUBLES} more"]
         if view.quiet:

@@ -52,7 +52,7 @@ class Node(NamedTuple):
     @property
     def keys(self) -> list[str]:
         """The keys of what it lists or shows, or reports."""
-        from rdctl.output.columns import CHANGE, SCHEMAS
+        from rdctl.output.schemas import CHANGE, SCHEMAS
 
         if isinstance(self.command, click.Group):
             return []

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.units import escape, human_size
+
+if TYPE_CHECKING:
+    from rdctl.output.schemas import Column
 
 NOTHING = "-"
 
@@ -25,24 +28,6 @@ def text(value: Any) -> str:
     if isinstance(value, list | tuple):
         return words(value)
     return escape(str(value))
-
-
-def width(shown: str) -> int:
-    """The columns of a terminal that a text takes."""
-    if shown.isascii():
-        return len(shown)
-    from unicodedata import category, east_asian_width
-
-    return sum(
-        0 if category(char) in ("Mn", "Me", "Cf") else 2 if east_asian_width(char) in "WF" else 1
-        for char in shown
-    )
-
-
-def padded(shown: str, columns: int, right: bool = False) -> str:
-    """The text filled up with blanks to that many columns."""
-    blanks = " " * (columns - width(shown))
-    return blanks + shown if right else shown + blanks
 
 
 def size(value: int | None) -> str:
@@ -69,7 +54,7 @@ def state(value: str | None) -> str:
 
 
 def command(value: str | None) -> str:
-    """What can be typed, told from prose."""
+    """What can be typed, marked as no prose."""
     return NOTHING if value is None else f"$ {text(value)}"
 
 
@@ -141,3 +126,33 @@ def _change(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> int:
     if not all(isinstance(value, int) for value in values):
         return 0
     return int(row[key]) - int(before[key])
+
+
+# --- of a row -----------------------------------------------------------------------------------
+
+
+def of(row: Mapping[str, Any], column: Column, terminal: bool) -> str:
+    """The text of a row in that column."""
+    shown = human if terminal and column.cell is size else column.cell
+    return shown(column.value(row))
+
+
+def texts(row: Mapping[str, Any], columns: Sequence[Column], terminal: bool) -> list[str]:
+    """The texts of a row."""
+    return [of(row, column, terminal) for column in columns]
+
+
+class Seen(NamedTuple):
+    """A cell that is held against an earlier one: the value, what was added since, and whether it
+    changed in another way."""
+
+    text: str
+    since: str = ""
+    changed: bool = False
+
+
+def seen(row: Mapping[str, Any], was: Mapping[str, Any], column: Column, terminal: bool) -> Seen:
+    """A row in that column, held against what it was before."""
+    since = column.since(was, row, column.key) if column.since else ""
+    changed = not since and column.value(row) != column.value(was)
+    return Seen(of(row, column, terminal), since, changed)

@@ -6,21 +6,24 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.environment import Stream
 from rdctl.core.errors import Exit
 from rdctl.core.results import Item, Listing
 from rdctl.core.units import natural
-from rdctl.output import cells
-from rdctl.output.render import Row, View, rows_of, table_columns
-from rdctl.output.tables import LiveTable, write_item
+from rdctl.output import cells, detail
+from rdctl.output.layout import BOLD, DIM, REVERSE, cut, padded, widths
+from rdctl.output.rows import Row, rows_of, table_columns
 
 if TYPE_CHECKING:
-    from rdctl.output.columns import Schema
+    from rdctl.output.schemas import Column, Schema
+    from rdctl.output.view import View
 
 # More rows than any screen has are only counted.
 MOST_ROWS = 1000
+# What a text keeps when others in a table need the room.
+LEAST_TEXT = 4
 
 Key = tuple[Any, ...]
 
@@ -30,7 +33,7 @@ class Live:
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
-        self._table = LiveTable()
+        self._table = _Table()
         self._rows: dict[Key, Row] | None = None
         self._before: dict[Key, Row] | None = None
         self._more = 0
@@ -84,15 +87,15 @@ class Live:
         return lines + below
 
     def _in_rows(self, pairs: Sequence[tuple[Row, Row]], view: View) -> list[str]:
-        columns = table_columns(pairs[0][0], self._schema, view, self._also)
+        columns = table_columns(self._schema, view, self._also)
         return self._table.lines(pairs, columns, view)
 
     def _at_length(self, pairs: Sequence[tuple[Row, Row]], view: View) -> list[str]:
         lines: list[str] = []
+        columns = table_columns(self._schema, view, self._also)
         for row, was in pairs:
-            columns = table_columns({}, self._schema, view, self._also)
             text = io.BytesIO()
-            write_item(row, columns, view, Stream(text, tty=True), was)
+            detail.write(row, columns, view, Stream(text, tty=True), was)
             lines += ([""] if lines else []) + text.getvalue().decode().splitlines()
         return lines
 
@@ -107,3 +110,78 @@ def _keyed(rows: Iterable[Row], named: str | None) -> dict[Key, Row]:
         seen[key] += 1
         keyed[*key, seen[key]] = row
     return keyed
+
+
+class _Table:
+    """A table that is painted again and again. Columns never get narrower, so that nothing jumps;
+    texts that are too long for the screen are cut."""
+
+    def __init__(self) -> None:
+        self._widths: dict[tuple[str, str], int] = {}
+
+    def lines(
+        self, rows: Sequence[tuple[Row, Row]], columns: Sequence[Column], view: View
+    ) -> list[str]:
+        """The headings and a line a row, each given with what it was before: {} if it is new."""
+        head = [[_heading(column, view) for column in columns]] if view.headers else []
+        lines = head + [[_cell(row, was, column, view) for column in columns] for row, was in rows]
+        values = self._grown("value", columns, [[cell.text for cell in line] for line in lines])
+        since = self._grown("since", columns, [[cell.since for cell in line] for line in lines])
+        values = _fitting(columns, values, since, view.width)
+        places = list(zip(columns, values, since, strict=True))
+        return [_line(line, places, BOLD if view.color else "") for line in lines]
+
+    def _grown(
+        self, part: str, columns: Sequence[Column], lines: Sequence[Sequence[str]]
+    ) -> list[int]:
+        """How wide that part of the columns is, or was."""
+        for column, width in zip(columns, widths(lines), strict=True):
+            key = (column.key, part)
+            self._widths[key] = max(self._widths.get(key, 0), width)
+        return [self._widths[column.key, part] for column in columns]
+
+
+class _Cell(NamedTuple):
+    """A cell of the table: the value, what was added since, how the value is written."""
+
+    text: str
+    since: str
+    style: str
+
+
+def _heading(column: Column, view: View) -> _Cell:
+    # A rate does not tell by itself of which time it is.
+    since = "NOW" if column.since is cells.hit_rate_since else ""
+    return _Cell(column.heading, since, BOLD if view.color else "")
+
+
+def _cell(row: Row, was: Row, column: Column, view: View) -> _Cell:
+    """A difference tells of a change by itself; anything else that changed is marked."""
+    seen = cells.seen(row, was, column, view.terminal)
+    if not view.color:
+        return _Cell(f"{seen.text}*" if seen.changed else seen.text, seen.since, "")
+    return _Cell(seen.text, seen.since, REVERSE if seen.changed else "")
+
+
+def _fitting(
+    columns: Sequence[Column], values: Sequence[int], since: Sequence[int], room: int
+) -> list[int]:
+    """The widths of the values: from the last on, texts give way to the other columns."""
+    fitting = list(values)
+    over = sum(values) + sum(width + 1 for width in since if width) + 2 * (len(columns) - 1) - room
+    for number in reversed(range(len(columns))):
+        if not columns[number].right:
+            given = max(0, min(over, fitting[number] - LEAST_TEXT))
+            fitting[number] -= given
+            over -= given
+    return fitting
+
+
+def _line(line: Sequence[_Cell], places: Sequence[tuple[Column, int, int]], bold: str) -> str:
+    parts = []
+    for cell, (column, width, room) in zip(line, places, strict=True):
+        text = cut(cell.text, width)
+        dim = DIM if bold and text == cells.NOTHING else ""
+        part = padded(text, width, column.right, cell.style or dim)
+        parts.append(f"{part} {padded(cell.since, room, style=bold)}" if room else part)
+    return "  ".join(parts).rstrip()

@@ -14,7 +14,7 @@ from rdctl.cli.topics import TOPICS, Lines, Section
 from rdctl.completion.scripts import walk
 from rdctl.config.contexts import KEYS
 from rdctl.core.errors import Code, Exit
-from rdctl.output.columns import CHANGE, SCHEMAS
+from rdctl.output.schemas import CHANGE, SCHEMAS
 from tests.conftest import Program
 
 ROOT = Path(__file__).resolve().parent.parent.parent

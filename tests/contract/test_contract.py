@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rdctl.output.columns import SCHEMAS
+from rdctl.output.schemas import SCHEMAS
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import MIB, PAGE, FakeKernel
 

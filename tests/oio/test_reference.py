@@ -12,7 +12,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.client import Client
 from rdctl.oio.model import Place
 from rdctl.oio.routes import ROUTES
-from rdctl.output.render import as_data
+from rdctl.output.rows import as_data
 from tests.conftest import Program
 from tests.fakes import faults
 from tests.fakes.faults import FaultServer

@@ -14,7 +14,7 @@ from rdctl.core.errors import RdctlError
 from rdctl.oio.client import Client
 from rdctl.oio.model import Place
 from rdctl.oio.routes import ROUTES
-from rdctl.output.render import as_data
+from rdctl.output.rows import as_data
 from tests.fakes.faults import Connection, FaultServer
 from tests.oio.recordings import WIRE, Exchange, exchanges
 from tests.oio.wire import OLD, REQUEST_ID, proxy_to

@@ -11,8 +11,9 @@ from typing import Any
 
 from rdctl.core.environment import Stream
 from rdctl.core.results import Item, Listing, Plan, Raw, Report, Text
-from rdctl.output.columns import SCHEMAS, Column, Schema
-from rdctl.output.render import View, check, render
+from rdctl.output.render import render
+from rdctl.output.schemas import SCHEMAS, Column, Schema
+from rdctl.output.view import View, check
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     document["schema"]: document
@@ -21,6 +22,7 @@ EXAMPLES: dict[str, dict[str, Any]] = {
 }
 VOLUME = SCHEMAS["rdctl.rapiddisk.volume/1"]
 DETAIL = SCHEMAS["rdctl.rapiddisk.volume-detail/1"]
+SHOWN = [name for name in SCHEMAS if name in EXAMPLES]
 # One column of names, for what is hostile in them.
 NAMES = Schema("rdctl.test/1", "things", "name", (Column("name", "NAME", ""),))
 

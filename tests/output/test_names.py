@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Item, Listing, Plan, Report
-from rdctl.output.render import dumps, dumps_yaml, error_document
+from rdctl.output import documents
+from rdctl.output.documents import dumps
+from rdctl.output.formats.yaml import dumps_yaml
 from tests.output.showing import (
     DETAIL,
     EXAMPLES,
@@ -188,7 +190,7 @@ def test_names_deep_inside(name: str) -> None:
         query = f"{{{json.dumps(name)}: device}}"
         assert_harmless(show(item, DETAIL, format, query=query).replace("\t", ""))
     assert yaml.safe_load(show(item, DETAIL, "yaml"))["item"]["users"][0]["name"] == name
-    error = error_document(RdctlError(Code.FAILED, name, hint=name, target=name))
+    error = documents.error(RdctlError(Code.FAILED, name, hint=name, target=name))
     for text in (dumps(error), dumps_yaml(error)):
         assert_harmless(text)
         assert yaml.safe_load(text) == error
@@ -234,18 +236,3 @@ def test_any_names_in_a_table(names: list[str], width: int) -> None:
         name.rstrip() for name in names
     ]
     assert_harmless(show(named(*names), NAMES, terminal=True, width=width))
-
-
-def test_wide_characters_are_aligned() -> None:
-    listing = Listing(
-        [{"name": name, "next": "|"} for name in ("ab", "日本", "e\u0301é", "👩\u200d👧", "abcdef")]
-    )
-    schema = NAMES._replace(columns=(*NAMES.columns, NAMES.columns[0]._replace(key="next")))
-    assert show(listing, schema).splitlines() == [
-        "NAME    NAME",
-        "ab      |",
-        "日本    |",
-        "e\u0301é      |",
-        "👩\u200d👧    |",
-        "abcdef  |",
-    ]

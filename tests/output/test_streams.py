@@ -13,9 +13,9 @@ import pytest
 from rdctl.core.environment import Stream
 from rdctl.core.errors import Code, Ended, RdctlError
 from rdctl.core.results import Listing
-from rdctl.output import tables
-from rdctl.output.render import View, render
-from rdctl.output.tables import MOST_DRAWN
+from rdctl.output.formats.table import MOST_DRAWN, Table
+from rdctl.output.render import render
+from rdctl.output.view import View
 from tests.output.showing import VOLUME, show, shown_before_error, volume
 
 LINE_FORMATS = ["table", "ndjson", "csv", "tsv", "name"]
@@ -94,7 +94,9 @@ def test_an_interrupted_table_does_not_draw_the_rest() -> None:
 
     rows = Rows()
     with pytest.raises(KeyboardInterrupt):
-        tables.write(rows, VOLUME.columns, View(), Stream(io.BytesIO(), tty=False))
+        Table(View(), Stream(io.BytesIO(), tty=False), lambda message: None).rows(
+            rows, VOLUME.columns
+        )
     assert rows.count == 3
 
 
@@ -139,23 +141,3 @@ def test_a_long_listing_takes_no_memory_and_is_not_waited_for(format: str, termi
         assert written_at[2] > 0
     else:
         assert written_at[0] > 0
-
-
-def test_a_table_of_many_rows_is_drawn_by_the_plain_writer() -> None:
-    """Which is quick, keeps to the widths of the first page, and still writes sizes for people."""
-    few, many = (
-        show(
-            Listing(volume(f"rd{number}") for number in range(count)), terminal=True, color=True
-        ).splitlines()
-        for count in (MOST_DRAWN, MOST_DRAWN + 1)
-    )
-    assert len(few) == MOST_DRAWN + 1
-    assert "\x1b[1m" in few[0]
-    assert many[0].split() == ["DEVICE", "SIZE", "USAGE", "LOCKED"]
-    assert many[1] == "rd0     64.0 MiB  4.0 KiB  no"
-    assert len(many) == MOST_DRAWN + 2
-
-
-def test_a_wider_name_after_the_first_page_is_not_cut() -> None:
-    rows = [*(volume(f"rd{n}") for n in range(MOST_DRAWN + 1)), volume("rd1234567")]
-    assert show(Listing(rows)).splitlines()[-1].startswith("rd1234567  67108864 ")

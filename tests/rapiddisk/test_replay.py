@@ -16,7 +16,7 @@ import pytest
 from rdctl.core.errors import RdctlError
 from rdctl.effects.door import Effects
 from rdctl.net.transport import Transport
-from rdctl.output.render import as_data
+from rdctl.output.rows import as_data
 from rdctl.rapiddisk.model import Device, Writeback
 from rdctl.rapiddisk.rest import Rest
 from tests.fakes.faults import Connection, FaultServer

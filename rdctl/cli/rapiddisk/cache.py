@@ -69,7 +69,7 @@ def stats(site: Site, caches: list[str] | None) -> Listing:
 
     Reads, hits and writes are counted in blocks of 4 KiB since the cache was made. A table shows
     what all policies have; --json, -o yaml and --columns show all counters of the kernel."""
-    from rdctl.output.columns import SCHEMAS
+    from rdctl.output.schemas import SCHEMAS
 
     keys = [column.key for column in SCHEMAS["rdctl.rapiddisk.cache-stats/1"].columns]
     return site.rapiddisk.cache_stats(caches, keys)

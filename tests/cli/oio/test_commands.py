@@ -14,7 +14,7 @@ import yaml
 
 from rdctl.cli.root import root
 from rdctl.completion.scripts import walk
-from rdctl.output.columns import SCHEMAS
+from rdctl.output.schemas import SCHEMAS
 from tests.cli.oio.cases import BEANS, CASES, META2, RAWX, Case
 from tests.cli.oio.conftest import Oio
 

@@ -1,0 +1,65 @@
+"""One thing at length: a line a key, and what is a list of things as a table below its key."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rdctl.core.environment import Stream
+from rdctl.output import cells
+from rdctl.output.layout import BOLD, line, marked, padded, painted, width, widths
+from rdctl.output.rows import Row
+from rdctl.output.schemas import Column
+from rdctl.output.view import View
+
+
+def write(
+    row: Row, columns: Sequence[Column], view: View, out: Stream, was: Row | None = None
+) -> None:
+    """The thing, with marks where it is not as it `was`."""
+    if "context" in row and all(column.key != "context" for column in columns):
+        out.write(f"Context: {cells.text(row['context'])}\n")
+    was = row if was is None else was
+    bold = BOLD if view.color else ""
+    labels = max((width(column.heading) for column in columns), default=0) + 2
+    for column in columns:
+        value, label = column.value(row), _label(column.heading)
+        below = _below(value, view)
+        if below:
+            # What stands below is marked as a whole.
+            same = value == column.value(was)
+            out.write((painted(label, bold) if same else marked(label, view.color)) + "\n")
+            sizes = widths(below)
+            for texts in below:
+                out.write(f"  {line(texts, sizes)}\n")
+        else:
+            seen = cells.seen(row, was, column, view.terminal)
+            shown = marked(seen.text, view.color) if seen.changed else seen.text
+            since = f" {painted(seen.since, bold)}" if seen.since else ""
+            out.write(f"{padded(label, labels, style=bold)}{shown}{since}\n")
+
+
+def _label(heading: str) -> str:
+    return heading if len(heading) <= 3 else heading.capitalize()
+
+
+def _below(value: Any, view: View) -> list[list[str]]:
+    """The lines below a label: of a mapping its pairs, of a list of things a table."""
+    if isinstance(value, Mapping):
+        pairs = {cells.text(key): cells.text(entry) for key, entry in sorted(value.items())}
+        return [[key, text] for key, text in pairs.items()]
+    if isinstance(value, list) and value and isinstance(value[0], Mapping):
+        return _nested(value, view)
+    return []
+
+
+def _nested(rows: Sequence[Mapping[str, Any]], view: View) -> list[list[str]]:
+    """The inner things' keys are their headings; what is null in all of them is left out."""
+    keys = [key for key in rows[0] if any(row.get(key) is not None for row in rows)]
+
+    def shown(row: Mapping[str, Any], key: str) -> str:
+        value = row.get(key)
+        return cells.human(value) if key == "size" and view.terminal else cells.text(value)
+
+    head = [[cells.text(key.upper().replace("_", " ")) for key in keys]] if view.headers else []
+    return head + [[shown(row, key) for key in keys] for row in rows]

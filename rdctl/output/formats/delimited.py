@@ -1,0 +1,42 @@
+"""A line of keys, then a line a row: csv and tsv."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rdctl.core.results import Listing
+from rdctl.core.units import escape
+from rdctl.output.documents import scalar
+from rdctl.output.formats.writer import RowWriter
+from rdctl.output.rows import Row, all_columns, begun, rows_of
+from rdctl.output.schemas import Column, Schema
+
+
+class Tsv(RowWriter):
+    separator = "\t"
+    nothing = ""
+
+    def listing(self, listing: Listing, schema: Schema) -> None:
+        _, rows = begun(rows_of(listing, schema, self.view))
+        self.rows(rows, all_columns(schema, self.view))
+
+    def rows(self, rows: Iterator[Row], columns: Sequence[Column]) -> None:
+        join, quoted, write = self.separator.join, self.quoted, self.out.write
+        keys = [column.key for column in columns]
+        if self.view.headers:
+            write(join(map(quoted, keys)) + "\n")
+        for row in rows:
+            line = join([quoted(scalar(row.get(key))) for key in keys])
+            write((line or self.nothing) + "\n")
+
+
+class Csv(Tsv):
+    separator = ","
+    # A line with nothing on it is no row for a reader of CSV.
+    nothing = '""'
+
+    def quoted(self, text: str) -> str:
+        text = escape(text)
+        if "," in text or '"' in text:
+            return '"' + text.replace('"', '""') + '"'
+        return text

@@ -1,0 +1,164 @@
+"""Tables for people: drawn by rich on a terminal, by a plain writer in pipes and when they are
+long."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
+
+from rdctl.core.results import Change, Listing, Report
+from rdctl.output import cells
+from rdctl.output.formats.writer import RowWriter
+from rdctl.output.layout import line, widths
+from rdctl.output.rows import Row, begun, rows_of, table_columns
+from rdctl.output.schemas import Column, Schema
+
+# rich lays out all rows at once: 9 s for 20,000.
+MOST_DRAWN = 200
+# Longer ones are continued on the next line, which is not parted again on a terminal of 80.
+LONGEST_COMMAND = 59
+# A column that has less, its gap included, is not drawn at all.
+LEAST_WIDTH = 3
+_STATES = {
+    "ok": "green",
+    "up": "green",
+    "skipped": "dim",
+    "warning": "yellow",
+    "frozen": "yellow",
+    "disabled": "yellow",
+    "error": "bold red",
+    "down-or-locked": "red",
+}
+
+
+class Table(RowWriter):
+    def listing(self, listing: Listing, schema: Schema) -> None:
+        first, rows = begun(rows_of(listing, schema, self.view))
+        if first is None:
+            self.none(listing, schema)
+        elif listing.vertical:
+            self._at_length(rows, schema)
+        else:
+            self.rows(rows, table_columns(schema, self.view, listing.also))
+
+    def item(self, row: Row, schema: Schema) -> None:
+        self._at_length(iter([row]), schema)
+
+    def report(self, report: Report, schema: Schema) -> None:
+        from rdctl.output.words import sentence
+
+        for outcome in report:
+            if isinstance(outcome, Change) and not self.view.quiet:
+                self.out.write(sentence(outcome, self.view.terminal) + "\n")
+
+    def rows(self, rows: Iterator[Row], columns: Sequence[Column]) -> None:
+        view = self.view
+        page: list[Row] = []
+        try:
+            for row in islice(rows, MOST_DRAWN + 1):
+                page.append(row)
+        except BaseException:
+            # What came before is shown all the same.
+            rows = iter(())
+            raise
+        finally:
+            room = view.width >= LEAST_WIDTH * len(columns)
+            if view.terminal and len(page) <= MOST_DRAWN and room:
+                self._drawn(page, columns)
+            else:
+                self._plain(page, rows, columns)
+
+    def _at_length(self, rows: Iterator[Row], schema: Schema) -> None:
+        """Each row at length, with an empty line between two."""
+        from rdctl.output import detail
+
+        columns = table_columns(schema, self.view)
+        for number, row in enumerate(rows):
+            if number:
+                self.out.write("\n")
+            detail.write(row, columns, self.view, self.out)
+
+    def _plain(self, page: list[Row], rest: Iterator[Row], columns: Sequence[Column]) -> None:
+        """Columns as wide as the first page needs; nothing is ever cut."""
+        terminal, out = self.view.terminal, self.out
+        columns, below = self._parted(columns)
+        rights = [column.right for column in columns]
+        head = [[column.heading for column in columns]] if self.view.headers else []
+        sizes = widths([*head, *(cells.texts(row, columns, terminal) for row in page)])
+        indent = " " * sum(size + 2 for size in sizes[:-1])
+        for texts in head:
+            out.write(line(texts, sizes, rights) + "\n")
+        for row in chain(page, rest):
+            out.write(line(cells.texts(row, columns, terminal), sizes, rights) + "\n")
+            for _, text in self._below(row, below):
+                out.write(f"{indent}{text}\n")
+
+    def _drawn(self, page: list[Row], columns: Sequence[Column]) -> None:
+        """By rich."""
+        import io
+
+        from rich.console import Console
+        from rich.table import Table
+        from rich.text import Text
+
+        view = self.view
+        columns, below = self._parted(columns)
+        table = Table(box=None, show_header=view.headers, pad_edge=False, header_style="bold")
+        for column in columns:
+            table.add_column(
+                Text(column.heading), justify="right" if column.right else "left", overflow="fold"
+            )
+        for row in page:
+            texts = zip(columns, cells.texts(row, columns, view.terminal), strict=True)
+            shown = [Text(text, style=_style(column, text)) for column, text in texts]
+            for column, text in self._below(row, below):
+                shown[-1].append(f"\n{text}", "bold" if column.cell is cells.command else "dim")
+            table.add_row(*shown)
+        buffer = io.StringIO()
+        Console(
+            file=buffer,
+            width=view.width,
+            force_terminal=view.color,
+            color_system="standard" if view.color else None,
+            legacy_windows=False,
+            _environ={},
+        ).print(table)
+        for drawn in buffer.getvalue().splitlines():
+            self.out.write(drawn.rstrip() + "\n")
+
+    def _parted(self, columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
+        """The columns side by side, and those below the last of them; what was asked for by name
+        stands side by side."""
+        if self.view.columns is not None:
+            return list(columns), []
+        return [c for c in columns if not c.below], [c for c in columns if c.below]
+
+    def _below(self, row: Row, columns: Sequence[Column]) -> Iterator[tuple[Column, str]]:
+        """The lines below a row."""
+        for column in columns:
+            text = cells.of(row, column, self.view.terminal)
+            if text != cells.NOTHING:
+                lines = _continued(text) if column.cell is cells.command else [text]
+                yield from ((column, line) for line in lines)
+
+
+def _continued(command: str) -> list[str]:
+    """A long command on several lines, which a shell takes for one."""
+    if len(command) <= LONGEST_COMMAND or any(char in command for char in "'\"\\"):
+        return [command]
+    import textwrap
+
+    *lines, last = textwrap.wrap(
+        command,
+        LONGEST_COMMAND - 2,
+        subsequent_indent="    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    return [*(f"{line} \\" for line in lines), last]
+
+
+def _style(column: Column, text: str) -> str:
+    if text == cells.NOTHING:
+        return "dim"
+    return _STATES.get(text, "") if column.cell is cells.state else ""

@@ -1,0 +1,83 @@
+"""--query: an expression of JMESPath over the data of a result."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from rdctl.core.errors import Code, RdctlError
+
+
+def compile(query: str) -> Any:
+    """The expression, or a usage error that says what is wrong with it."""
+    import jmespath
+    import jmespath.exceptions
+
+    try:
+        expression = jmespath.compile(query)
+        _check_calls(expression.parsed)
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, RecursionError):
+            reason = "nested too deep"
+        elif isinstance(error, jmespath.exceptions.JMESPathError):
+            reason = _first_line(error)
+        else:  # Python reads no longer ones
+            reason = "a number has too many digits"
+        raise RdctlError(
+            Code.USAGE,
+            f"--query: {reason}",
+            hint="An expression looks like: [?size > `1000`].device",
+        ) from error
+    return expression
+
+
+def _first_line(error: Exception) -> str:
+    """Below it the expression stands again, with a mark under it."""
+    return str(error).partition("\n")[0].rstrip(":")
+
+
+def _check_calls(node: Mapping[str, Any]) -> None:
+    """Raise what jmespath itself would only raise while it searches."""
+    from jmespath.exceptions import ArityError, UnknownFunctionError
+    from jmespath.functions import Functions
+
+    if node["type"] == "function_expression":
+        name, given = node["value"], len(node["children"])
+        if name not in Functions.FUNCTION_TABLE:
+            raise UnknownFunctionError(f"Unknown function: {name}()")
+        takes = Functions.FUNCTION_TABLE[name]["signature"]
+        variadic = bool(takes) and takes[-1].get("variadic", False)
+        if given < len(takes) or (given > len(takes) and not variadic):
+            raise ArityError(len(takes), given, name)
+    for child in node["children"]:
+        if isinstance(child, Mapping):  # a slice has numbers
+            _check_calls(child)
+
+
+def search(query: str, data: Any) -> Any:
+    """The value of the expression, which has a JSON."""
+    import jmespath.exceptions
+
+    try:
+        value = compile(query).search(data)
+        _check_value(value)
+    except jmespath.exceptions.JMESPathError as error:
+        raise RdctlError(Code.USAGE, f"--query: {_first_line(error)}") from error
+    except RecursionError as error:
+        raise RdctlError(Code.USAGE, "--query: nested too deep") from error
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        # The library does not check all that it computes with.
+        raise RdctlError(Code.USAGE, f"--query: cannot be evaluated: {error}") from error
+    return value
+
+
+def _check_value(value: Any) -> None:
+    """Raise where a value has no JSON: `&name`, NaN, Infinity."""
+    if isinstance(value, Mapping | list):
+        for part in value.values() if isinstance(value, Mapping) else value:
+            _check_value(part)
+    elif isinstance(value, float) and not math.isfinite(value):
+        raise RdctlError(Code.USAGE, f"--query: {value} is not JSON")
+    elif not isinstance(value, str | int | float | None):
+        raise RdctlError(Code.USAGE, "--query: an expression (&) is not a result")

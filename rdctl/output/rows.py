@@ -1,0 +1,102 @@
+"""The rows of a result and their columns: which are shown, and in which order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
+from typing import Any
+
+from rdctl.core.results import Change, Failure, InContext, Item, Listing
+from rdctl.core.units import natural
+from rdctl.output import cells
+from rdctl.output.schemas import Column, Schema, check_key, select
+from rdctl.output.view import View
+
+Row = dict[str, Any]
+
+_PLAIN = frozenset({str, int, float, bool, type(None)})
+
+
+def as_data(value: Any) -> Any:
+    """Named tuples, however deep, as mappings: what JSON is made of."""
+    if isinstance(value, InContext):
+        return {"context": value.context, **as_data(value.value)}
+    if hasattr(value, "_fields"):
+        # Most of a long listing is what it is already, and needs no call to be found so.
+        return {
+            key: entry if type(entry) in _PLAIN else as_data(entry)
+            for key, entry in zip(value._fields, value, strict=True)
+        }
+    if isinstance(value, Mapping):
+        return {key: as_data(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_data(entry) for entry in value]
+    return value
+
+
+def rows_of(result: Listing | Item, schema: Schema, view: View) -> Iterator[Row]:
+    """The rows of a listing in the order that was asked for, or the one of a thing."""
+    if isinstance(result, Item):
+        return iter([as_data(result.value)])
+    rows = (as_data(item) for item in result)
+    if not view.sort_by:
+        return rows
+    ordered = _sorted(rows, check_key(schema, view.sort_by.removeprefix("-")), view)
+    result.cut = view.limit is not None and len(ordered) > view.limit
+    return iter(ordered[: view.limit])
+
+
+def _sorted(rows: Iterator[Row], key: str, view: View) -> list[Row]:
+    """By that key; what has no value comes last, whichever way the rest is sorted."""
+
+    def order(row: Row) -> tuple[Any, ...]:
+        value = row.get(key)
+        if isinstance(value, bool | int | float):
+            return (0, value)
+        return (1, natural(cells.text(value)))
+
+    valued: list[Row] = []
+    nulls: list[Row] = []
+    for row in rows:
+        (nulls if row.get(key) is None else valued).append(row)
+    valued.sort(key=order, reverse=(view.sort_by or "").startswith("-"))
+    return valued + nulls
+
+
+def begun(rows: Iterator[Row]) -> tuple[Row | None, Iterator[Row]]:
+    """The first of the rows, None where none come, and all of them."""
+    first = next(rows, None)
+    return first, rows if first is None else chain([first], rows)
+
+
+def outcome_row(outcome: Change | Failure) -> Row:
+    """What a report has of one target, as a row."""
+    if isinstance(outcome, Change):
+        return {**outcome.data(), "error": None}
+    error = outcome.error
+    row: Row = {"context": outcome.context} if outcome.context else {}
+    row |= {"action": outcome.action, "target": error.target, "changed": None}
+    return {**row, "verified": None, "error": error.code.word, "line": error.facts.get("line")}
+
+
+def all_columns(schema: Schema, view: View) -> Sequence[Column]:
+    """The columns that are asked for, else all."""
+    chosen = select(schema, view.columns)
+    return schema.columns if chosen is None else chosen
+
+
+def table_columns(schema: Schema, view: View, also: Sequence[str] = ()) -> Sequence[Column]:
+    """The columns that are asked for, else those that a table shows, with these keys as well."""
+    chosen = select(schema, view.columns)
+    if chosen is not None:
+        return chosen
+    return [column for column in schema.columns if column.shown or column.key in also]
+
+
+def narrow(row: Row, view: View) -> Row:
+    """Only the keys of `--columns`, which are known to be in the schema, and the context."""
+    if view.columns is None:
+        return row
+    kept = {key: row.get(key) for key in view.columns}
+    context = {"context": row["context"]} if "context" in row else {}
+    return {**context, **kept}

@@ -1,0 +1,555 @@
+"""The columns of every schema. A key is a promise to scripts; a heading may change."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import guess
+from rdctl.output import cells
+
+
+class Column(NamedTuple):
+    """A key of the data and how a table shows it; `doc` is its line in `rdctl help output`. `since`
+    tells what was added from one row to a later one, where that can be counted. `below`: too long
+    for a column, so it stands below the last one, where it says anything. `of_row` makes
+    what a table shows of the whole row, where its own key is not enough."""
+
+    key: str
+    heading: str
+    doc: str
+    cell: Callable[[Any], str] = cells.text
+    shown: bool = True
+    right: bool = False
+    since: Callable[[Mapping[str, Any], Mapping[str, Any], str], str] | None = None
+    below: bool = False
+    of_row: Callable[[Mapping[str, Any]], Any] | None = None
+
+    def value(self, row: Mapping[str, Any]) -> Any:
+        """What a table shows of a row."""
+        return self.of_row(row) if self.of_row and row else row.get(self.key)
+
+
+class Schema(NamedTuple):
+    """A kind of item. `name` carries the version: it rises when a key goes or changes meaning.
+
+    `noun` is the plural for people; `named_by` the key that `-o name` prints.
+    """
+
+    name: str
+    noun: str
+    named_by: str
+    columns: tuple[Column, ...]
+
+
+def _schema(name: str, noun: str, named_by: str, *columns: Column) -> Schema:
+    return Schema(name, noun, named_by, columns)
+
+
+def _hidden(key: str, heading: str, doc: str, cell: Callable[[Any], str] = cells.text) -> Column:
+    return Column(key, heading, doc, cell, shown=False)
+
+
+def _size(key: str, heading: str, doc: str, shown: bool = True) -> Column:
+    return Column(key, heading, doc, cells.size, shown, right=True, since=cells.bytes_since)
+
+
+def _count(key: str, heading: str, doc: str, shown: bool = False) -> Column:
+    return _number(key, heading, doc, shown)._replace(since=cells.count_since)
+
+
+def _number(key: str, heading: str, doc: str, shown: bool = False) -> Column:
+    return Column(key, heading, doc, cells.text, shown, right=True)
+
+
+_RAPIDDISK = (
+    _schema(
+        "rdctl.rapiddisk.volume/1",
+        "volumes",
+        "device",
+        Column("device", "DEVICE", "kernel name, such as rd0"),
+        _size("size", "SIZE", "bytes; null: Debian's rapiddiskd 9.0.0 does not report"),
+        _size(
+            "usage",
+            "USAGE",
+            "bytes of memory in use; null: rapiddiskd below 9, or locally without root where"
+            " the kernel's list ends too early",
+        ),
+        Column(
+            "locked",
+            "LOCKED",
+            "read-only; null: rapiddiskd below 9, or the device could not be asked",
+            cells.yes_no,
+        ),
+        _size(
+            "unwritten",
+            "UNWRITTEN",
+            "bytes that a write-back cache has not written to its source; null: remote, no root",
+            shown=False,
+        ),
+    ),
+    _schema(
+        "rdctl.rapiddisk.volume-detail/1",
+        "volumes",
+        "device",
+        Column("device", "DEVICE", "kernel name, such as rd0"),
+        _size("size", "SIZE", "bytes; null: Debian's rapiddiskd 9.0.0 does not report"),
+        _size("usage", "USAGE", "bytes of memory in use; null: as in the listing"),
+        _size(
+            "high_water",
+            "HIGH WATER",
+            "bytes: end of the highest write, which limits shrinking; null: remote, no root",
+        ),
+        Column("locked", "LOCKED", "read-only; null: rapiddiskd below 9", cells.yes_no),
+        _size("unwritten", "UNWRITTEN", "as in the listing; null: remote, no root"),
+        Column("users", "USERS", "who uses it: kind, name, and the command that frees it"),
+        Column(
+            "users_seen",
+            "USERS SEEN",
+            "the kinds of user that can be seen from here; others may exist",
+            cells.words,
+        ),
+    ),
+    _schema(
+        "rdctl.rapiddisk.cache/1",
+        "caches",
+        "device",
+        Column("device", "DEVICE", "name below /dev/mapper, such as rc-wt_sdb"),
+        Column("volume", "VOLUME", "the volume that caches; null: Debian's 9.0.0, half made"),
+        Column("source", "SOURCE", "the device that is cached; null: as the volume"),
+        Column("policy", "POLICY", "write-through, write-around or writeback"),
+        _size(
+            "dirty",
+            "DIRTY",
+            "bytes that are not on the source yet; null: remote, no root, other policies",
+            shown=False,
+        ),
+        Column(
+            "writeback_seconds",
+            "SECONDS TO WRITE BACK",
+            "seconds to write these to the source, estimated from its speed so far; null: as"
+            " dirty, or no speed is known",
+            shown=False,
+            right=True,
+        ),
+        _hidden(
+            "flush_on_suspend",
+            "FLUSH SENT",
+            "when flush_on_suspend was last sent, which makes the kernel write back once before"
+            " the mapping is removed; null: never since the last boot, remote",
+        ),
+        _hidden("kernel", "KERNEL", "the kernel's name, such as dm-3; null: remote"),
+        _hidden("source_kernel", "SOURCE KERNEL", "the kernel's name of the source; null: remote"),
+    ),
+    _schema(
+        "rdctl.rapiddisk.cache-stats/1",
+        "caches",
+        "device",
+        Column("device", "DEVICE", "name below /dev/mapper"),
+        Column("policy", "POLICY", "write-through, write-around or writeback"),
+        _count("reads", "READS", "reads of 4 KiB blocks (writeback: num_read_req)", True),
+        _count("cache_hits", "HITS", "of these from the cache", True),
+        Column(
+            "hit_rate",
+            "HIT RATE",
+            "cache_hits / reads, 0 to 1; null: nothing was read yet",
+            cells.percent,
+            right=True,
+            since=cells.hit_rate_since,
+        ),
+        _count("writes", "WRITES", "writes of 4 KiB blocks (writeback: num_write_req)", True),
+        _count("replacement", "REPLACED", "blocks replaced; null: writeback"),
+        _count("write_replacement", "WRITE REPLACED", "replaced by writes; null: writeback"),
+        _count("read_invalidates", "READ INVALIDATES", "null: writeback"),
+        _count("write_invalidates", "WRITE INVALIDATES", "null: writeback"),
+        _count("uncached_reads", "UNCACHED READS", "null: writeback"),
+        _count("uncached_writes", "UNCACHED WRITES", "null: writeback"),
+        _count("disk_reads", "DISK READS", "null: writeback"),
+        _count("disk_writes", "DISK WRITES", "null: writeback"),
+        _count("cache_reads", "CACHE READS", "null: writeback"),
+        _count("cache_writes", "CACHE WRITES", "null: writeback"),
+        _count("errors", "ERRORS", "null: write-through, write-around"),
+        _count("num_blocks", "BLOCKS", "blocks of 4 KiB; null: as errors"),
+        _count("num_free_blocks", "FREE BLOCKS", "null: as errors"),
+        _count("num_wb_blocks", "WRITING BACK", "blocks on their way; null: as errors"),
+        _count("num_write_uncommitted_blk_hits", "UNCOMMITTED HITS", "null: kernel < 5.15"),
+        _count("num_write_committed_blk_hits", "COMMITTED HITS", "null: kernel < 5.15"),
+        _count("num_write_cache_bypass", "BYPASSED", "null: kernel < 5.15"),
+        _count("num_write_cache_alloc", "ALLOCATED", "null: kernel < 5.15"),
+        _count("num_write_freelist_blocked", "FREELIST BLOCKED", "null: kernel < 5.15"),
+        _count("num_flush_req", "FLUSHES", "null: kernel < 5.15"),
+        _count("num_discard_req", "DISCARDS", "null: kernel < 5.15"),
+    ),
+    _schema(
+        "rdctl.rapiddisk.target/1",
+        "NVMe targets",
+        "nqn",
+        Column("nqn", "NQN", "name of the subsystem"),
+        _number("namespace", "NS", "number of the namespace; null: has none (--all)", True),
+        Column("device", "DEVICE", "path of the device; null: not set, or not told"),
+        Column("enabled", "ENABLED", "null: Debian's 9.0.0", cells.yes_no),
+        _hidden(
+            "any_host",
+            "ANY HOST",
+            "null: remote, when no host is listed: any host or nobody yet",
+            cells.yes_no,
+        ),
+        Column(
+            "hosts",
+            "HOSTS",
+            "allowed hosts; null: rapiddiskd below 9.1. Tables show any, none or the hosts",
+            of_row=cells.hosts_of,
+        ),
+        Column(
+            "ports",
+            "PORTS",
+            "where it is exported: port, transport, address, service (TCP port; null: remote)",
+            cells.ports,
+        ),
+    ),
+    _schema(
+        "rdctl.rapiddisk.port/1",
+        "NVMe ports",
+        "port",
+        _number("port", "PORT", "number of the port", True),
+        Column("transport", "TRANSPORT", "tcp, rdma or loop; null: not set"),
+        Column("address", "ADDRESS", "null: not set, or a loop port"),
+        Column("service", "SERVICE", "TCP port; null: remote, not set, or a loop port"),
+    ),
+    _schema(
+        "rdctl.rapiddisk.resources/1",
+        "resources",
+        "mem_total",
+        _size("mem_total", "MEMORY", "bytes"),
+        _size("mem_free", "FREE", "bytes; page cache counts as used"),
+        _size("mem_available", "AVAILABLE", "bytes; null: remote"),
+        Column("disks", "DISKS", "device, size in bytes, vendor, model; null: Debian's 9.0.0"),
+    ),
+    _schema(
+        "rdctl.rapiddisk.status/1",
+        "status",
+        "status",
+        Column("status", "STATUS", "OK; local: module missing, unsupported version"),
+        Column(
+            "version",
+            "VERSION",
+            "remote: of the daemon; local: of the kernel module; null: it is not loaded",
+        ),
+        Column("mode", "MODE", "remote or local"),
+        Column("endpoint", "ENDPOINT", "where it is; null: local"),
+        Column(
+            "dialect",
+            "DIALECT",
+            "major version whose commands the kernel module takes; null: remote, not known",
+        ),
+        _count("volumes", "VOLUMES", "how many; null: remote", True),
+        _count("max_volumes", "MAX VOLUMES", "how many there can be; null: remote", True),
+        Column(
+            "modules",
+            "MODULES",
+            "kernel modules: module, loaded, version, needed_for, load (the command that loads"
+            " it); null: remote",
+        ),
+    ),
+    _schema(
+        "rdctl.rapiddisk.daemon/1",
+        "units",
+        "unit",
+        Column("unit", "UNIT", "name of the systemd unit"),
+        Column("installed", "INSTALLED", "systemd knows it", cells.yes_no),
+        Column("active", "ACTIVE", "it runs", cells.yes_no),
+        Column("enabled", "ENABLED", "it starts at boot", cells.yes_no),
+        Column("state", "STATE", "in systemd's words", cells.state),
+        Column("pid", "PID", "of its process; null: it does not run"),
+    ),
+)
+
+_OIO = (
+    _schema(
+        "rdctl.oio.namespace/1",
+        "namespace",
+        "namespace",
+        Column("namespace", "NAMESPACE", "name of the namespace"),
+        _size("chunk_size", "CHUNK SIZE", "bytes of one chunk at most"),
+        Column("storage_policies", "STORAGE POLICIES", "name to definition"),
+        Column("data_security", "DATA SECURITY", "name to definition"),
+        Column("service_pools", "SERVICE POOLS", "name to definition; empty: proxy 3.3"),
+        Column("options", "OPTIONS", "name to value"),
+    ),
+    _schema(
+        "rdctl.oio.type/1",
+        "types of services",
+        "type",
+        Column("type", "TYPE", "name of a type of services"),
+    ),
+    _schema(
+        "rdctl.oio.service/1",
+        "services",
+        "address",
+        Column("type", "TYPE", "such as rawx"),
+        Column("address", "ADDRESS", "IP:PORT"),
+        _count("score", "SCORE", "0 to 100; -1 never scored, -2 not set", True),
+        Column("state", "STATE", "up, down-or-locked, unscored or unset", cells.state),
+        Column("tags", "TAGS", "what the service says of itself", cells.tags),
+    ),
+    _schema(
+        "rdctl.oio.reference/1",
+        "references",
+        "reference",
+        Column("reference", "REFERENCE", "name, or container id"),
+        Column("services", "SERVICES", "linked services: seq, type, address, args"),
+        Column("directory", "DIRECTORY", "services of the directory: seq, type, address, args"),
+    ),
+    _schema(
+        "rdctl.oio.properties/1",
+        "properties",
+        "target",
+        Column("target", "TARGET", "what the properties belong to"),
+        Column("properties", "PROPERTIES", "key to value, of the user"),
+        Column("system", "SYSTEM", "key to value, of the system"),
+    ),
+    _schema(
+        "rdctl.oio.container/1",
+        "containers",
+        "container",
+        Column("container", "CONTAINER", "name"),
+        Column("account", "ACCOUNT", "name of the account"),
+        Column("cid", "CID", "container id: 64 hex digits"),
+        _size("usage", "USAGE", "bytes"),
+        _count("objects", "OBJECTS", "contents, each version counted", True),
+        _size("quota", "QUOTA", "bytes; 0: none; null: not set"),
+        Column("policy", "POLICY", "storage policy; null: that of the namespace"),
+        _number("versioning", "VERSIONING", "versions kept; -1: all; null: not set", True),
+        Column("status", "STATUS", "enabled, frozen or disabled", cells.state),
+        Column("created", "CREATED", "date in UTC"),
+        Column("properties", "PROPERTIES", "key to value, of the user"),
+        _hidden("system", "SYSTEM", "key to value, of the system"),
+    ),
+    _schema(
+        "rdctl.oio.entry/1",
+        "contents",
+        "name",
+        Column("name", "NAME", "of the content, or the prefix up to the delimiter"),
+        _hidden("kind", "KIND", "object or prefix; all else is null for a prefix"),
+        _size("size", "SIZE", "bytes; null: prefix, delete marker"),
+        _hidden("hash", "HASH", "MD5; null: not known, prefix, delete marker"),
+        Column("policy", "POLICY", "storage policy; null: prefix, delete marker"),
+        Column("mime_type", "MIME TYPE", "null: not set, prefix, delete marker"),
+        _hidden("content_id", "CONTENT ID", "32 hex digits; null: prefix"),
+        _number("version", "VERSION", "microseconds since 1970 (3.3: maybe seconds); null: prefix"),
+        _hidden("deleted", "DELETED", "it is a delete marker; null: prefix", cells.yes_no),
+        Column("created", "CREATED", "date in UTC; null: prefix"),
+        _hidden("modified", "MODIFIED", "date in UTC; null: prefix, proxy 3.3"),
+        _hidden("properties", "PROPERTIES", "key to value; null without --properties, prefix"),
+    ),
+    _schema(
+        "rdctl.oio.content/1",
+        "contents",
+        "path",
+        Column("container", "CONTAINER", "name, or container id"),
+        Column("path", "PATH", "name of the content"),
+        Column("content_id", "CONTENT ID", "32 hex digits"),
+        _number("version", "VERSION", "microseconds since 1970", True),
+        _size("size", "SIZE", "bytes"),
+        Column("hash", "HASH", "MD5; null: not known"),
+        Column("policy", "POLICY", "storage policy"),
+        Column("mime_type", "MIME TYPE", "null: not set"),
+        Column("chunk_method", "CHUNK METHOD", "such as plain/nb_copy=3"),
+        _size("chunk_size", "CHUNK SIZE", "bytes a position; null but in content prepare"),
+        Column("created", "CREATED", "date in UTC"),
+        Column("modified", "MODIFIED", "date in UTC; null: proxy 3.3"),
+        Column("deleted", "DELETED", "it is a delete marker", cells.yes_no),
+        Column("properties", "PROPERTIES", "key to value; null in content prepare"),
+        Column(
+            "chunks",
+            "CHUNKS",
+            "pos, size, hash, score of the service, url; real_url: null where url is no other",
+        ),
+    ),
+    _schema(
+        "rdctl.oio.spare-chunk/1",
+        "spare chunks",
+        "url",
+        Column("url", "URL", "where a chunk may be written"),
+    ),
+    _schema(
+        "rdctl.oio.account-name/1",
+        "accounts",
+        "account",
+        Column("account", "ACCOUNT", "name of the account"),
+    ),
+    _schema(
+        "rdctl.oio.account/1",
+        "accounts",
+        "account",
+        Column("account", "ACCOUNT", "name of the account"),
+        _count("containers", "CONTAINERS", "how many", True),
+        _count("objects", "OBJECTS", "how many", True),
+        _size("bytes", "BYTES", "in all its containers"),
+        Column("created", "CREATED", "date in UTC"),
+        Column("metadata", "METADATA", "key to value"),
+    ),
+    _schema(
+        "rdctl.oio.account-container/1",
+        "containers",
+        "name",
+        Column("name", "NAME", "of the container"),
+        _hidden("kind", "KIND", "container or prefix"),
+        _count("objects", "OBJECTS", "how many", True),
+        _size("bytes", "BYTES", "in the container"),
+        Column("modified", "MODIFIED", "date in UTC"),
+    ),
+    _schema(
+        "rdctl.oio.counter/1",
+        "counters",
+        "name",
+        Column("name", "NAME", "of the counter"),
+        _hidden("kind", "KIND", "counter, gauge or config"),
+        Column(
+            "value",
+            "VALUE",
+            "a number; a text where the service says one",
+            right=True,
+            since=cells.count_since,
+        ),
+    ),
+    _schema(
+        "rdctl.oio.service-reply/1",
+        "services",
+        "service",
+        Column("service", "SERVICE", "IP:PORT"),
+        Column("status", "STATUS", "OK"),
+        Column("version", "VERSION", "null: not asked for, or not reported"),
+    ),
+    _schema(
+        "rdctl.oio.handler/1",
+        "handlers",
+        "handler",
+        Column("handler", "HANDLER", "a request that the service understands"),
+    ),
+    _schema(
+        "rdctl.oio.replica/1",
+        "replicas",
+        "service",
+        Column("service", "SERVICE", "IP:PORT of the replica"),
+        Column("role", "ROLE", "master or slave; null: neither said so", cells.state),
+        Column("master", "MASTER", "whom it takes for the master; null: not said"),
+        _number("status", "STATUS", "200 fine, 303 slave, 301 no slave, else a fault", True),
+        Column("message", "MESSAGE", "the status in words"),
+        _hidden("body", "BODY", "what else the replica said; null: nothing"),
+    ),
+    _schema(
+        "rdctl.oio.election/1",
+        "replicas",
+        "service",
+        Column("service", "SERVICE", "IP:PORT of the replica"),
+        _number("status", "STATUS", "200 fine, else a fault", True),
+        Column("message", "MESSAGE", "the status in words"),
+        Column("state", "STATE", "of its election; null: there is none", cells.state),
+        Column("master", "MASTER", "whom it takes for the master; null: not said"),
+        Column("peers", "PEERS", "the other replicas; null: not said", cells.words),
+        Column(
+            "log",
+            "STEPS",
+            "its latest: time (or null), state before, event, state after; null: not said",
+        ),
+    ),
+)
+
+_RDCTL = (
+    _schema(
+        "rdctl.finding/1",
+        "findings",
+        "check",
+        Column("severity", "SEVERITY", "ok, skipped, warning or error", cells.state),
+        Column("check", "CHECK", "what was looked at"),
+        _hidden("subject", "SUBJECT", "which of them; null: the one thing"),
+        Column("message", "FINDING", "what was found"),
+        Column("why", "WHY", "what that means; null: it needs no word", below=True),
+        Column(
+            "mend",
+            "MEND",
+            "the command that mends it; null: nothing is to be done, or no one command does it",
+            cells.command,
+            below=True,
+        ),
+    ),
+    _schema(
+        "rdctl.context/1",
+        "contexts",
+        "name",
+        Column("name", "NAME", "name of the context"),
+        Column("current", "CURRENT", "used when none is named", cells.mark),
+        Column("rapiddisk", "RAPIDDISK", "`local`, or address of a rapiddiskd; null: not set"),
+        Column("oio", "OIO", "address of an oio-proxy; null: not set"),
+        _hidden("namespace", "NAMESPACE", "of OpenIO SDS; null: not set"),
+        _hidden("account", "ACCOUNT", "of OpenIO SDS; null: not set"),
+        Column("protected", "PROTECTED", "--yes does not suffice", cells.mark),
+        _hidden("file", "FILE", "where it is written; null: built in"),
+    ),
+    _schema(
+        "rdctl.setting/1",
+        "settings",
+        "key",
+        Column("key", "SETTING", "name of the setting"),
+        Column("value", "VALUE", "null: not set"),
+        Column("origin", "ORIGIN", "flag, variable or context that it comes from; null: none"),
+    ),
+    _schema(
+        "rdctl.sandbox/1",
+        "sandbox",
+        "path",
+        Column("path", "PATH", "the file that holds the sandbox's state"),
+    ),
+)
+
+# The rows of a report in the formats that have rows.
+CHANGE = _schema(
+    "rdctl.change/1",
+    "changes",
+    "target",
+    Column("action", "ACTION", "the verb"),
+    Column("target", "TARGET", "what it was done to; null in a dry run, before it has a name"),
+    Column("changed", "CHANGED", "false: it was so already; null: not known", cells.yes_no),
+    Column("verified", "VERIFIED", "proven by the reply or a look; null: not", cells.yes_no),
+    Column("error", "ERROR", "the error's code; null: done"),
+    Column("line", "LINE", "of the name on standard input, from 1; null: not from there"),
+)
+
+SCHEMAS = {schema.name: schema for schema in (*_RAPIDDISK, *_OIO, *_RDCTL)}
+
+
+# Of every row, where a command runs in several contexts.
+CONTEXT = Column("context", "CONTEXT", "where it is; only when there are several")
+
+
+def with_context(schema: Schema) -> Schema:
+    """The schema of the same things in several contexts."""
+    return schema._replace(columns=(CONTEXT, *schema.columns))
+
+
+def select(schema: Schema, keys: Sequence[str] | None) -> tuple[Column, ...] | None:
+    """The columns that `--columns` names, in that order; None when it was not given. The context
+    is never left out."""
+    if keys is None:
+        return None
+    columns = {column.key: column for column in schema.columns}
+    chosen = tuple(columns[check_key(schema, key)] for key in keys)
+    return chosen if CONTEXT in chosen or CONTEXT not in schema.columns else (CONTEXT, *chosen)
+
+
+def check_key(schema: Schema, key: str) -> str:
+    """The key, if the schema has it, else a usage error with a suggestion."""
+    return known("column", key, [column.key for column in schema.columns])
+
+
+def known(kind: str, word: str, words: Sequence[str]) -> str:
+    """The word, if it is one of these, else a usage error with a suggestion."""
+    if word in words:
+        return word
+    raise RdctlError(
+        Code.USAGE,
+        f"no {kind} {word!r}",
+        hint=f"The {kind}s are: {', '.join(words)}.{guess(word, words)}",
+    )

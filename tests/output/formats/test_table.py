@@ -1,0 +1,98 @@
+"""Tables for people, in a pipe and on a terminal."""
+
+from __future__ import annotations
+
+import pytest
+
+from rdctl.core.results import Listing
+from rdctl.output.formats.table import LEAST_WIDTH, MOST_DRAWN
+from rdctl.output.schemas import SCHEMAS
+from tests.output.showing import (
+    EXAMPLES,
+    NAMES,
+    SHOWN,
+    VOLUME,
+    result_of,
+    show,
+    visible,
+    volume,
+)
+
+LISTINGS = [name for name in SHOWN if "items" in EXAMPLES[name]]
+
+
+every_listing = pytest.mark.parametrize("name", LISTINGS)
+
+
+TABLE = """\
+DEVICE        SIZE  USAGE  LOCKED
+rd0       67108864   4096  no
+rd1     1073741824      0  yes
+rd2              -      -  -
+"""
+
+
+# Sizes are for people, and the columns as wide as these make them.
+TERMINAL = """\
+DEVICE      SIZE    USAGE  LOCKED
+rd0     64.0 MiB  4.0 KiB  no
+rd1      1.0 GiB      0 B  yes
+rd2            -        -  -
+"""
+
+
+def test_a_table_in_a_pipe_is_exact() -> None:
+    assert show(result_of(EXAMPLES[VOLUME.name])) == TABLE
+
+
+def test_a_table_on_a_terminal_is_for_people() -> None:
+    assert show(result_of(EXAMPLES[VOLUME.name]), terminal=True) == TERMINAL
+
+
+@every_listing
+@pytest.mark.parametrize("width", [1, 20, 40, 80, 200])
+def test_a_table_keeps_to_the_terminal_and_loses_nothing(name: str, width: int) -> None:
+    shown, whole = (
+        show(result_of(EXAMPLES[name]), SCHEMAS[name], terminal=True, width=columns)
+        for columns in (width, 1000)
+    )
+    columns = [column for column in SCHEMAS[name].columns if column.shown]
+    # Where there is no room for all columns, lines are left to be broken by the terminal.
+    if width >= LEAST_WIDTH * len(columns):
+        assert max(map(len, shown.splitlines())) <= width
+    assert sorted(visible(shown)) == sorted(visible(whole))
+
+
+def test_a_table_of_many_rows_is_drawn_by_the_plain_writer() -> None:
+    """Which is quick, keeps to the widths of the first page, and still writes sizes for people."""
+    few, many = (
+        show(
+            Listing(volume(f"rd{number}") for number in range(count)), terminal=True, color=True
+        ).splitlines()
+        for count in (MOST_DRAWN, MOST_DRAWN + 1)
+    )
+    assert len(few) == MOST_DRAWN + 1
+    assert "\x1b[1m" in few[0]
+    assert many[0].split() == ["DEVICE", "SIZE", "USAGE", "LOCKED"]
+    assert many[1] == "rd0     64.0 MiB  4.0 KiB  no"
+    assert len(many) == MOST_DRAWN + 2
+
+
+def test_a_wider_name_after_the_first_page_is_not_cut() -> None:
+    rows = [*(volume(f"rd{n}") for n in range(MOST_DRAWN + 1)), volume("rd1234567")]
+    assert show(Listing(rows)).splitlines()[-1].startswith("rd1234567  67108864 ")
+
+
+def test_wide_characters_are_aligned() -> None:
+    listing = Listing(
+        [{"name": name, "next": "|"} for name in ("ab", "日本", "e\u0301é", "👩\u200d👧", "abcdef")]
+    )
+    schema = NAMES._replace(columns=(*NAMES.columns, NAMES.columns[0]._replace(key="next")))
+    assert show(listing, schema).splitlines() == [
+        "NAME    NAME",
+        "ab      |",
+        "日本    |",
+        "e\u0301é      |",
+        "👩\u200d👧    |",
+        "abcdef  |",
+    ]
