@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 # Loaded by the kernel itself when they are first needed.
 _ON_DEMAND = ("dm-writecache", "nvmet-tcp", "nvmet-rdma", "nvme-loop")
-_OURS = re.compile(r"/dev/(?:mapper/)?(rd[0-9]+|rc-w[tab]_.+)")
 _BLOCK = 4096
 # Its copy_to_rdsk() takes a mutex with preemption disabled; seen in 9.0.0, and mended in 9.2.0.
 _WAITS_WHILE_ATOMIC = "9.0.0"
@@ -265,7 +263,7 @@ def _exposure(site: Site) -> Iterator[Finding]:
 
 
 def _caches(site: Site) -> Iterator[Finding]:
-    from rdctl.rapiddisk.model import is_cache_name
+    from rdctl.rapiddisk.names import is_cache_name
 
     here = site.settings.get("rapiddisk") == LOCAL
     volumes = {volume.device for volume in site.rapiddisk.volumes(None)}
@@ -361,20 +359,20 @@ def _exports(site: Site) -> Iterator[Finding]:
 
 
 def _export(site: Site, target: Target, names: set[str], here: bool) -> Iterator[Finding]:
-    from rdctl.rapiddisk.model import NQN_PREFIX
+    from rdctl.rapiddisk.names import at_path, is_own_nqn
 
-    ours = _OURS.fullmatch(target.device or "")
+    ours = at_path(target.device)
     unexport = f"rapiddisk nvmet unexport --nqn {quoted(target.nqn)}"
     there = None if here else f"On that machine: rdctl --local {unexport}"
     mend = on_this_machine(site, unexport) if here else None
-    if ours and ours[1] not in names:
+    if ours and ours not in names:
         yield Finding.error(
             f"{target.nqn} exports {target.device}, which is gone",
             subject=target.nqn,
             why=there or "Its clients see a disk that fails, even when a new volume has the name.",
             mend=mend,
         )
-    elif ours or target.namespace is None or target.nqn.startswith(NQN_PREFIX):
+    elif ours or target.namespace is None or is_own_nqn(target.nqn):
         fault = _fault(target)
         if fault is not None:
             message = f"{target.nqn} is only half made: {fault}"

@@ -3,7 +3,6 @@ them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TypeVar
 
@@ -13,22 +12,10 @@ from rdctl.core.units import escape, guess, operand, quoted
 from rdctl.effects.door import Effects
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import Facts, Overrides
-from rdctl.rapiddisk.model import (
-    NQN_PREFIX,
-    Namespace,
-    Port,
-    Subsystem,
-    Target,
-    cache_name,
-    targets_of,
-    volume_name,
-)
+from rdctl.rapiddisk.model import Namespace, Port, Subsystem, Target, targets_of
+from rdctl.rapiddisk.names import device_name, host_nqn, is_own_nqn, is_rapiddisk
 
 T = TypeVar("T")
-
-# The kernel's limit is a name of 223 bytes.
-_NQN = r"nqn\.[!-.0-~]{1,219}"
-_OURS = r"rd[0-9]+|rc-w[tab]_.+"
 
 
 class Exports:
@@ -68,9 +55,9 @@ class Exports:
     ) -> Report:
         """Offer a volume or a cache on these ports to these hosts; what is exported already gains
         the ports and hosts that it lacks."""
-        device = _device_name(device)
+        device = device_name(device)
         for host in hosts:
-            _check_nqn(host)
+            host_nqn(host)
         self._backend.permit_exports()
         with self._backend.claim([]):
             facts = Facts.of(self._backend, [device], overrides)
@@ -200,7 +187,7 @@ class Exports:
     ) -> Report:
         """Take an export away, or only these ports and hosts of it. Without its last port it goes
         wholly; without its last host nobody may connect."""
-        device = None if device is None else _device_name(device)
+        device = None if device is None else device_name(device)
         target = device or nqn or ""
         self._backend.permit_exports()
         before = self._to_unexport(device, nqn)
@@ -254,8 +241,8 @@ class Exports:
     def _guard_foreign(self, subsystem: Subsystem) -> None:
         """Only what is empty or RapidDisk's is taken away."""
         devices = [self._backend.device_of(n.path) for n in subsystem.namespaces]
-        if all(device is None or re.fullmatch(_OURS, device) for device in devices):
-            if any(devices) or not subsystem.namespaces or subsystem.nqn.startswith(NQN_PREFIX):
+        if all(device is None or is_rapiddisk(device) for device in devices):
+            if any(devices) or not subsystem.namespaces or is_own_nqn(subsystem.nqn):
                 return
         raise RdctlError(
             Code.CONFLICT,
@@ -266,7 +253,7 @@ class Exports:
 
     def revalidate(self, device: str) -> Report:
         """Tell the clients of an export the device's size, after it was resized."""
-        device = _device_name(device)
+        device = device_name(device)
         self._backend.permit_exports()
         found = self._exports_of(device)
         if not found:
@@ -388,22 +375,6 @@ class Exports:
 
 
 # --- small things -------------------------------------------------------------------------------
-
-
-def _device_name(text: str) -> str:
-    name = text.removeprefix("/dev/mapper/")
-    return cache_name(name) if name.startswith("rc") else volume_name(text)
-
-
-def _check_nqn(text: str) -> None:
-    if not re.fullmatch(_NQN, text):
-        raise RdctlError(
-            Code.USAGE,
-            f"'{escape(text)}' is not the NQN of a host",
-            hint="It begins with nqn. and has no slash, 223 bytes at most; on the host it is in"
-            " /etc/nvme/hostnqn.",
-            target=text,
-        )
 
 
 def _half_made(nqn: str) -> RdctlError:

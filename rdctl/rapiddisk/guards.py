@@ -15,6 +15,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size, operand
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.model import Cache, Device, Inventory, Superblock, Survey, Target, User, Volume
+from rdctl.rapiddisk.names import source_in
 
 # What can be looked at, and go unseen.
 LOOKS = ("exports", "caches", "locks", "opens")
@@ -259,7 +260,7 @@ def is_over(cache: Cache, device: str) -> bool:
     if cache.of(device):
         return True
     below = cache.source or ""
-    return cache.kernel is None and below.startswith("dm-") and cache.device[6:] == device
+    return cache.kernel is None and below.startswith("dm-") and source_in(cache.device) == device
 
 
 def _cache_user(cache: Cache) -> User:

@@ -3,22 +3,13 @@ what the backend cannot tell."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import escape
+from rdctl.rapiddisk.names import is_volume, number_of
 
-POLICIES = ("write-through", "write-around", "writeback")
 DAEMON_PORT = 9118
-NQN_PREFIX = "nqn.2021-06.org.rapiddisk:"
-PREFIXES = {"write-through": "rc-wt_", "write-around": "rc-wa_", "writeback": "rc-wb_"}
-
-# Longer or stranger names kill a rapiddiskd 9, and reach a root shell in 7 and 8.
-# Compiled when they are needed.
-_VOLUME = r"rd[0-9]{1,7}"
-_CACHE = r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}"
 
 
 class Device(NamedTuple):
@@ -115,8 +106,8 @@ def misread(volumes: Iterable[Volume]) -> list[str]:
 
 
 def _is_size(device: str) -> bool:
-    number = device.removeprefix("rd")
-    return number.isdecimal() and int(number) >= _MOST_VOLUMES and int(number) % _KIB == 0
+    number = number_of(device) if is_volume(device) else 0
+    return number >= _MOST_VOLUMES and number % _KIB == 0
 
 
 class User(NamedTuple):
@@ -297,37 +288,6 @@ def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
         )
         for namespace in subsystem.namespaces
     ]
-
-
-def volume_name(text: str) -> str:
-    """The name of a volume, `/dev/rd0` allowed; anything else is a usage error."""
-    name = text.removeprefix("/dev/")
-    if not re.fullmatch(_VOLUME, name):
-        raise RdctlError(
-            Code.USAGE,
-            f"'{escape(text)}' is not the name of a volume",
-            hint="Volumes are called rd0, rd1, ...; see: rdctl rapiddisk list",
-            target=text,
-        )
-    return name
-
-
-def is_cache_name(name: str) -> bool:
-    return re.fullmatch(_CACHE, name) is not None
-
-
-def cache_name(text: str) -> str:
-    """The name of a cache, `/dev/mapper/rc-wt_sdb` allowed; anything else is a usage error."""
-    name = text.removeprefix("/dev/mapper/")
-    if not is_cache_name(name):
-        raise RdctlError(
-            Code.USAGE,
-            f"'{escape(text)}' is not the name of a cache",
-            hint="Caches are called rc-wt_SOURCE, rc-wa_SOURCE or rc-wb_SOURCE;"
-            " see: rdctl rapiddisk cache list",
-            target=text,
-        )
-    return name
 
 
 # One row for both kinds of statistics; writecache's words for what both count.

@@ -16,7 +16,6 @@ from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides, blocks, is_over, untold
 from rdctl.rapiddisk.model import (
     OLDER_DAEMON,
-    PREFIXES,
     Cache,
     Device,
     Inventory,
@@ -25,12 +24,10 @@ from rdctl.rapiddisk.model import (
     Volume,
     VolumeDetail,
     Writeback,
-    cache_name,
-    is_cache_name,
     misread,
     stats_row,
-    volume_name,
 )
+from rdctl.rapiddisk.names import PREFIXES, cache_name, is_cache_name, numbered, volume_name
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.exports import Exports
@@ -168,8 +165,8 @@ class RapidDisk:
     def _create(self, mib: int, count: int, number: int | None, overcommit: bool) -> Report:
         before = self._backend.inventory().volumes
         facts = {"size": mib * MIB}
-        if number is not None and any(v[:2] == (f"rd{number}", mib * MIB) for v in before):
-            return Report([Change("create", f"rd{number}", False, True, facts)])
+        if number is not None and any(v[:2] == (numbered(number), mib * MIB) for v in before):
+            return Report([Change("create", numbered(number), False, True, facts)])
         if not overcommit:
             self._guard_memory(before, mib * count * MIB, 0)
         made = f"{count} volumes" if count > 1 else "a volume"
@@ -210,7 +207,7 @@ class RapidDisk:
     ) -> Sequence[Change | Failure]:
         facts = {"size": mib * MIB}
         if self._effects.dry_run:
-            name = None if number is None else f"rd{number}"
+            name = None if number is None else numbered(number)
             return [Change("create", name, None, None, facts) for _ in claims]
         if not claims:
             return []

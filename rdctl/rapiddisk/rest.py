@@ -21,7 +21,6 @@ from rdctl.net.transport import READ_SECONDS, Transport
 from rdctl.rapiddisk.backend import LocalOnly, here_only
 from rdctl.rapiddisk.model import (
     OLDER_DAEMON,
-    PREFIXES,
     Cache,
     CacheCounters,
     Device,
@@ -37,6 +36,7 @@ from rdctl.rapiddisk.model import (
     Writeback,
     misread,
 )
+from rdctl.rapiddisk.names import policy_of
 
 _SOURCE = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 # It was seen to attach `rd-1`, which no kernel does.
@@ -287,7 +287,7 @@ class Rest(LocalOnly):
     def unmap(self, cache: str, destroys: str) -> None:
         """POST /v1/removeRapidDiskCache/@volume: a write-back cache writes back first, however
         long that takes."""
-        writes_back = cache.startswith(PREFIXES["writeback"])
+        writes_back = policy_of(cache) == "writeback"
         self._act(
             f"removeRapidDiskCache/{quote(cache, safe='')}",
             f"unmap {cache}",

@@ -11,7 +11,7 @@ from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.rapiddisk.overrides import overriding
 from rdctl.core.errors import Code, RdctlError
-from rdctl.rapiddisk.model import POLICIES
+from rdctl.rapiddisk.names import POLICIES
 
 if TYPE_CHECKING:
     from rdctl.core.results import Listing, Report

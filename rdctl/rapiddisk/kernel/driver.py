@@ -26,8 +26,6 @@ from rdctl.rapiddisk.kernel.sources import Sources
 from rdctl.rapiddisk.kernel.sysfs import MGMT, SECTOR, Mgmt, Sysfs
 from rdctl.rapiddisk.kernel.users import Found, Users
 from rdctl.rapiddisk.model import (
-    NQN_PREFIX,
-    PREFIXES,
     Cache,
     CacheCounters,
     Device,
@@ -47,6 +45,7 @@ from rdctl.rapiddisk.model import (
     nqn_of,
     targets_of,
 )
+from rdctl.rapiddisk.names import export_nqn, number_of, numbered, policy_of
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
@@ -272,15 +271,14 @@ class Kernel:
         if not self._calls.privileged:
             return []
         shown = {mapping.name for mapping in self._sysfs.mappings()}
-        policies = {prefix: policy for policy, prefix in PREFIXES.items()}
         try:
             names = self._mapper.names()
         except OSError:
             return []
         return [
-            Cache(name, None, None, policies[name[:6]])
+            Cache(name, None, None, policy)
             for name in names
-            if name not in shown and name[:6] in policies
+            if name not in shown and (policy := policy_of(name))
         ]
 
     def counters(self, cache: str) -> CacheCounters:
@@ -407,7 +405,7 @@ class Kernel:
 
     def _kernel_of(self, device: str) -> str:
         """The kernel's name of a volume, a source or a cache."""
-        mapped = self._sysfs.named(device) if device[:6] in PREFIXES.values() else None
+        mapped = self._sysfs.named(device) if policy_of(device) else None
         return mapped or device
 
     def source(self, text: str) -> Device:
@@ -440,7 +438,7 @@ class Kernel:
     def nqn_of(self, device: str) -> str:
         """The NQN that RapidDisk gives the export of a device."""
         host = self._sysfs.text("proc/sys/kernel/hostname") or "localhost"
-        return f"{NQN_PREFIX}{host}-{device}"
+        return export_nqn(host, device)
 
     # --- what changes need --------------------------------------------------------------------
 
@@ -643,7 +641,7 @@ class Kernel:
         while True:
             taken = self._numbers() | self._assumed
             chosen = number if number is not None else _lowest_free(taken)
-            name = f"rd{chosen}"
+            name = numbered(chosen)
             try:
                 if chosen in taken:
                     raise OSError(errno.EINVAL, "the number is taken")
@@ -664,7 +662,7 @@ class Kernel:
             return name
 
     def _numbers(self) -> set[int]:
-        return {int(volume.device[2:]) for volume in self._sysfs.volumes()}
+        return {number_of(volume.device) for volume in self._sysfs.volumes()}
 
     def _not_created(self, name: str, error: OSError) -> None:
         limit = self._ready().max_volumes
@@ -679,7 +677,7 @@ class Kernel:
             raise error
 
     def resize(self, volume: str, mib: int, destroys: str | None) -> None:
-        command = f"rapiddisk resize {volume[2:]} {mib * MIB}"
+        command = f"rapiddisk resize {number_of(volume)} {mib * MIB}"
         with self._told(f"{volume} was not resized to {human_size(mib * MIB)}", volume):
             self._command(command, f"resize {volume} to {mib} MiB", destroys)
 
@@ -690,7 +688,7 @@ class Kernel:
 
     def remove(self, volume: str, destroys: str) -> None:
         with self._told(f"{volume} was not removed", volume):
-            self._command(f"rapiddisk detach {volume[2:]}", f"remove {volume}", destroys)
+            self._command(f"rapiddisk detach {number_of(volume)}", f"remove {volume}", destroys)
 
     def set_lock(self, volume: str, locked: bool) -> None:
         with self._told(f"{volume} was not {'locked' if locked else 'unlocked'}", volume):

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rdctl.core.units import natural
-from rdctl.rapiddisk.model import PREFIXES, Cache, Disk, Volume
+from rdctl.rapiddisk.model import Cache, Disk, Volume
+from rdctl.rapiddisk.names import is_volume, policy_of, source_in
 
 MGMT = "sys/kernel/rapiddisk/mgmt"
 SECTOR = 512
@@ -21,8 +22,6 @@ SECTOR = 512
 _NEARLY_A_PAGE = 4000
 # A process or a device that goes while it is looked at.
 _VANISHED = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
-_POLICIES = {prefix: policy for policy, prefix in PREFIXES.items()}
-_VOLUME = re.compile(r"rd[0-9]+")
 _PSEUDO = re.compile(r"(rd|ram|loop|zram|dm-|sr|fd)[0-9]")
 
 
@@ -161,24 +160,25 @@ class Sysfs:
         return [
             name
             for name in self.names("sys/block")
-            if _VOLUME.fullmatch(name)
-            and (self.text(f"sys/block/{name}/dev") or "").startswith(prefix)
+            if is_volume(name) and (self.text(f"sys/block/{name}/dev") or "").startswith(prefix)
         ]
 
     def caches(self, source_of: Callable[[str], str | None]) -> list[Cache]:
         """`source_of` tells the source of a mapping by its table, None where it cannot be read."""
-        named = [mapping for mapping in self.mappings() if mapping.name[:6] in _POLICIES]
-        return [cache for mapping in named if (cache := self._cache(mapping, source_of))]
+        found = (self._cache(mapping, source_of) for mapping in self.mappings())
+        return [cache for cache in found if cache is not None]
 
     def _cache(self, mapping: Mapping, source_of: Callable[[str], str | None]) -> Cache | None:
         """Volume and source are None while the mapping is only half made; None is what has a
         cache's name and is none."""
-        policy, base = _POLICIES[mapping.name[:6]], mapping.name[6:]
+        policy = policy_of(mapping.name)
+        if policy is None:
+            return None
         if not mapping.live:
             return Cache(mapping.name, None, None, policy, kernel=mapping.kernel)
         # The link to a volume stays when the volume is torn out.
         parts = list(mapping.slaves)
-        volumes = [part for part in parts if _VOLUME.fullmatch(part)]
+        volumes = [part for part in parts if is_volume(part)]
         if len(parts) != 2 or not volumes:
             return None
         if len(volumes) == 1:
@@ -186,7 +186,9 @@ class Sysfs:
         else:
             # A volume that is the source: the table tells, and else most names do.
             told = source_of(mapping.name)
-            likely = next((part for part in parts if self.base(part) == base), parts[1])
+            likely = next(
+                (part for part in parts if self.base(part) == source_in(mapping.name)), parts[1]
+            )
             volume = next(part for part in parts if part != (told if told in parts else likely))
         parts.remove(volume)
         return Cache(
@@ -223,7 +225,7 @@ class Sysfs:
         mapped = self.text(f"sys/class/block/{kernel}/dm/name")
         if mapped is None:
             return kernel.replace("!", "/")
-        taken = _VOLUME.fullmatch(mapped) or self.exists(f"sys/class/block/{mapped}")
+        taken = is_volume(mapped) or self.exists(f"sys/class/block/{mapped}")
         return f"mapper/{mapped}" if taken else mapped
 
     def base(self, kernel: str) -> str:
