@@ -65,7 +65,7 @@ def _modules(site: Site) -> Iterator[Finding]:
         )
     if status.status == "unsupported version":
         try:
-            site.rapiddisk.volumes(None)
+            site.rapiddisk.volumes.list(None)
         except RdctlError as error:
             yield found_by(error)._replace(severity=ERROR)
     if modules["rapiddisk"].version == _WAITS_WHILE_ATOMIC:
@@ -160,7 +160,7 @@ def _userland(site: Site) -> Iterator[Finding]:
 
 
 def _unit(site: Site) -> Iterator[Finding]:
-    unit = site.rapiddisk.daemon().value
+    unit = site.rapiddisk.daemon.status().value
     if not unit.installed:
         yield Finding.ok("rapiddiskd is not installed; local mode does without it")
     elif unit.state == "failed":
@@ -212,7 +212,7 @@ def _daemon(site: Site) -> Iterator[Finding]:
     if status.status != "OK":
         yield Finding.error(f"rapiddiskd says of itself: {status.status}", subject=url)
     version = numbers(status.version)
-    if wrong := misread(site.rapiddisk.volumes(None)):
+    if wrong := misread(site.rapiddisk.volumes.list(None)):
         yield Finding.error(
             f"{', '.join(wrong)} of 0 bytes: {OLDER_DAEMON}",
             subject=url,
@@ -238,7 +238,7 @@ def _daemon(site: Site) -> Iterator[Finding]:
 
 
 def _is_debian(site: Site) -> bool:
-    volumes, disks = site.rapiddisk.volumes(None), site.rapiddisk.resources().value.disks
+    volumes, disks = site.rapiddisk.volumes.list(None), site.rapiddisk.resources().value.disks
     return any(thing.size is None for thing in [*volumes, *disks])
 
 
@@ -266,8 +266,8 @@ def _caches(site: Site) -> Iterator[Finding]:
     from rdctl.rapiddisk.names import is_cache_name
 
     here = site.settings.get("rapiddisk") == LOCAL
-    volumes = {volume.device for volume in site.rapiddisk.volumes(None)}
-    caches: list[Cache] = list(site.rapiddisk.caches())
+    volumes = {volume.device for volume in site.rapiddisk.volumes.list(None)}
+    caches: list[Cache] = list(site.rapiddisk.caches.list())
 
     def found() -> Iterator[Finding]:
         for cache in caches:
@@ -306,7 +306,7 @@ def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
     """A write-back cache that holds blocks; which of them are dirty nobody tells."""
     keys = ["errors", "num_blocks", "num_free_blocks"]
     try:
-        (counters,) = site.rapiddisk.cache_stats([cache.device], keys)
+        (counters,) = site.rapiddisk.caches.stats([cache.device], keys)
     except RdctlError as error:
         if error.code is not Code.DENIED or not here:
             raise
@@ -335,19 +335,19 @@ def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
 def _exports(site: Site) -> Iterator[Finding]:
     here = site.settings.get("rapiddisk") == LOCAL
     try:
-        targets = list(site.rapiddisk.exports.targets(here))
+        targets = list(site.rapiddisk.exports.list(here))
     except RdctlError as error:
         if error.code is not Code.MODULE_MISSING or "not loaded" not in error.message:
             raise
         yield Finding.skipped("nothing is exported: the kernel module nvmet is not loaded")
         return
-    things = [*site.rapiddisk.volumes(None), *site.rapiddisk.caches()]
+    things = [*site.rapiddisk.volumes.list(None), *site.rapiddisk.caches.list()]
     names = {thing.device for thing in things}
 
     def found() -> Iterator[Finding]:
         for target in targets:
             yield from _export(site, target, names, here)
-        for port in site.rapiddisk.exports.ports() if here else ():
+        for port in site.rapiddisk.ports.list() if here else ():
             if port.transport is None:
                 yield Finding.warning(
                     f"port {port.port} is only half made",

@@ -202,6 +202,14 @@ class Facts:
         left = self._backend.superblock(volume.device)
         return left if left is not None and left.blocks else None
 
+    def only_copies(self, volumes: Sequence[Volume]) -> list[str]:
+        """What is lost of write-back caches with these volumes."""
+        return [
+            f"{volume.device}: {blocks(left)} of a write-back cache, the only copy, are lost"
+            for volume in volumes
+            if (left := self.unwritten(volume)) is not None
+        ]
+
     def _is_mapped(self, volume: Volume) -> bool:
         return any(cache.volume == volume.device for cache in self.inventory.caches)
 

@@ -3,7 +3,7 @@ what the backend cannot tell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
@@ -294,7 +294,7 @@ def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
 _COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes": "num_write_req"}
 
 
-def stats_row(stats: CacheCounters, policy: str | None, keys: list[str]) -> dict[str, object]:
+def stats_row(stats: CacheCounters, policy: str | None, keys: Sequence[str]) -> dict[str, object]:
     """The counters as a row with these keys, null where this kind of cache has none."""
     counters = stats.counters
     row: dict[str, object] = {key: counters.get(key) for key in keys}
