@@ -91,8 +91,8 @@ class Site:
         self._oio: OpenIO | None = None
 
     def within(self, seconds: float) -> Site:
-        """The same place, to be asked anew: each thing once, all of it in so many seconds, and
-        warnings are not told."""
+        """The same place, to be asked anew: each thing once, all of it in so many seconds, without
+        warnings."""
         given = self._limits.seconds
         return Site(
             self.settings,
@@ -143,7 +143,7 @@ class Site:
 
     def _backend(self, url: str) -> Backend:
         if url == LOCAL:
-            from rdctl.rapiddisk.kernel.driver import Kernel
+            from rdctl.rapiddisk.kernel.backend import Kernel
 
             return Kernel(
                 self._machine.root,

@@ -1,4 +1,4 @@
-"""What every backend of RapidDisk gives: facts, and single acts. Policy is in `operations`."""
+"""What every backend of RapidDisk gives: facts, and single acts. Policy is above it."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 class Backend(Protocol):
     """Facts raise RdctlError when they cannot be had; an act raises it when it was refused.
 
-    An act that returns was accepted, which proves nothing: `operations` looks again.
+    An act that returns was accepted, which proves nothing: `changes` looks again.
     """
 
     # Whether listings always say of what a cache is made and what is exported.
     tells_all: bool
-    # Whether a volume in use can grow, and those who use it be told.
+    # Whether a volume in use can grow, and its users be notified.
     grows_in_use: bool
 
     @property
@@ -68,7 +68,7 @@ class Backend(Protocol):
         """Bytes: the end of the highest write since the last erase."""
 
     def server_time(self) -> float | None:
-        """Seconds since 1970 by the daemon's clock; None where there is none, or it is not told."""
+        """Seconds since 1970 by the daemon's clock; None where none is reported."""
 
     def superblock(self, volume: str) -> Superblock | None:
         """What a former write-back cache left in the volume; None also where it cannot be read."""

@@ -1,5 +1,5 @@
 """Who uses a block device: mounts, swap, loop devices, what is stacked on it, NVMe namespaces, SCSI
-targets, open descriptors and memory maps. Devices are told apart by number; a path may lead
+targets, open descriptors and memory maps. Devices are known by number; a path may lead
 elsewhere here than where it was opened.
 
 What nobody shows is asked of the kernel: an exclusive open, and the count of all opens of the
