@@ -28,13 +28,13 @@ class Caches(Changes):
     def stats(self, names: Sequence[str] | None, keys: Sequence[str]) -> Listing:
         """The counters of all caches, or of those of these names, as rows with these keys. One that
         goes meanwhile is left out, unless it was named."""
-        wanted = distinct(cache_name(name) for name in names or ())
+        named = distinct(cache_name(name) for name in names or ())
         caches = self._backend.inventory(strict=False).caches
         if names is None:
             # Any mapping called rc... is listed; what is no cache's name is not sent.
             caches = [cache for cache in caches if is_cache_name(cache.device)]
         else:
-            caches = [find(caches, name, "cache") for name in wanted]
+            caches = [find(caches, name, "cache") for name in named]
 
         def rows() -> Iterator[dict[str, Any]]:
             for cache in caches:
@@ -153,7 +153,7 @@ class Caches(Changes):
         name: str | None,
         typed: str,
     ) -> str | None:
-        """The cache that is wanted, where it is there. A link to a file system leads to the cache
+        """The cache that is asked for, where it exists. A link to a file system leads to the cache
         itself as soon as that shows it; what it led to before is meant."""
         by_contents = self._backend.led_by_contents(typed)
         for cache in facts.inventory.caches:
@@ -175,7 +175,7 @@ class Caches(Changes):
     def _losses_of_contents(
         self, facts: Facts, volume: Volume, overrides: Overrides
     ) -> Sequence[str]:
-        """What goes of a volume that becomes a cache; raises when that was not said."""
+        """What goes of a volume that becomes a cache; raises without consent to that."""
         name = volume.device
         facts.guard_contents(volume)
         if volume.usage is None and not (overrides.discard or overrides.force):

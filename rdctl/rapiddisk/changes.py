@@ -63,7 +63,7 @@ class Changes:
         names.
 
         When the daemon is away, the rest is not tried. A signal leaves those that were not begun,
-        and is raised when all is told; a single act is not waited for.
+        and is raised behind the last outcome; a single act is not waited for.
         """
         outcomes = list(before)
         acted = []

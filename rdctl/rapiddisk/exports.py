@@ -88,7 +88,7 @@ class Exports(Changes):
         ]
 
     def _guard(self, facts: Facts, device: str, before: Subsystem | None) -> None:
-        """Who exports a device that somebody else uses corrupts it."""
+        """An export of a device that others use corrupts it."""
         but = before.nqn if before is not None else None
         key = device
         for volume in facts.inventory.volumes:
@@ -146,7 +146,13 @@ class Exports(Changes):
             if any(subsystem.nqn == nqn for subsystem in self._backend.subsystems()):
                 raise _half_made(nqn)
             path = self._backend.path_of(device)
-            before = Subsystem(nqn, any_host, (), (Namespace(1, path, True),), ())
+            before = Subsystem(
+                nqn=nqn,
+                any_host=any_host,
+                hosts=(),
+                namespaces=(Namespace(1, path, True),),
+                ports=(),
+            )
         elif before.any_host != any_host:
             who = "any host" if before.any_host else "named hosts only"
             raise RdctlError(

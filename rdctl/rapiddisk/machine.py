@@ -35,7 +35,7 @@ class RapidDisk:
         return self._backend.surroundings()
 
     def server_time(self) -> float | None:
-        """Seconds since 1970 by a remote daemon's clock; None where it is not told."""
+        """Seconds since 1970 by a remote daemon's clock; None where none is reported."""
         return self._backend.server_time()
 
     @cached_property

@@ -37,7 +37,7 @@ class Cache(NamedTuple):
     """A mapping in which a volume caches a source.
 
     `dirty`: bytes that are not on the source yet, which it takes about `writeback_seconds` to write
-    there. `flush_on_suspend`: when rdctl last told the kernel to write back before the mapping
+    there. `flush_on_suspend`: when rdctl last had the kernel write back before the mapping
     goes. `kernel` and `source_kernel` are the kernel's names, None where a daemon tells none.
     """
 
@@ -111,7 +111,7 @@ def _is_size(device: str) -> bool:
 
 
 class User(NamedTuple):
-    """Somebody who uses a device: the kind, its name, what frees the device from it."""
+    """Who uses a device: the kind, its name, what frees the device from it."""
 
     kind: str
     name: str
@@ -187,7 +187,7 @@ class Port(NamedTuple):
 
 
 class Target(NamedTuple):
-    """One namespace of an NVMe subsystem; None where a half-made one has none."""
+    """One namespace of an NVMe subsystem; None where an incomplete one has none."""
 
     nqn: str
     namespace: int | None
@@ -278,13 +278,13 @@ def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
     offered = [ports[number] for number in subsystem.ports if number in ports]
     return [
         Target(
-            subsystem.nqn,
-            namespace.number,
-            namespace.path,
-            namespace.enabled,
-            subsystem.any_host,
-            list(subsystem.hosts),
-            offered,
+            nqn=subsystem.nqn,
+            namespace=namespace.number,
+            device=namespace.path,
+            enabled=namespace.enabled,
+            any_host=subsystem.any_host,
+            hosts=list(subsystem.hosts),
+            ports=offered,
         )
         for namespace in subsystem.namespaces
     ]

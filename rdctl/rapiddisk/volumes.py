@@ -22,10 +22,10 @@ class Volumes(Changes):
 
     def list(self, names: Sequence[str] | None) -> Listing:
         """All volumes, or those of these names; an unknown name is an error."""
-        wanted = distinct(volume_name(name) for name in names or ())
+        named = distinct(volume_name(name) for name in names or ())
         volumes = self._backend.inventory(strict=False).volumes
         if names is not None:
-            volumes = [find(volumes, name, "volume") for name in wanted]
+            volumes = [find(volumes, name, "volume") for name in named]
         return Listing(volumes, also=("unwritten",) if any(v.unwritten for v in volumes) else ())
 
     def show(self, name: str, warn: Callable[[str], None]) -> Item:
@@ -43,14 +43,14 @@ class Volumes(Changes):
         ]
         return Item(
             VolumeDetail(
-                volume.device,
-                volume.size,
-                volume.usage,
-                self._backend.high_water(name),
-                volume.locked,
-                volume.unwritten,
-                users,
-                facts.seen,
+                device=volume.device,
+                size=volume.size,
+                usage=volume.usage,
+                high_water=self._backend.high_water(name),
+                locked=volume.locked,
+                unwritten=volume.unwritten,
+                users=users,
+                users_seen=facts.seen,
             )
         )
 
@@ -82,7 +82,7 @@ class Volumes(Changes):
     def _claims(
         self, mib: int, count: int, number: int | None
     ) -> tuple[Sequence[str | None], Sequence[Failure]]:
-        """What the backend says that it made, and why it is less than was wanted."""
+        """What the backend reports as made, and why it is less than was asked for."""
         from rdctl.workers import Stopped
 
         workers = self._workers()
@@ -125,8 +125,8 @@ class Volumes(Changes):
         return _matched(claims, new, facts)
 
     def resize(self, name: str, mib: int, overcommit: bool, overrides: Overrides) -> Report:
-        """A new size; shrinking asks, since what lies beyond is cut off. Who uses a volume that
-        grows is told, where the backend can do that."""
+        """A new size; shrinking asks, since what lies beyond is cut off. Users of a
+        volume that grows are notified, where the backend can do that."""
         name, size = volume_name(name), mib * MIB
         self._backend.permit()
         facts = self._facts([name], overrides)
@@ -160,13 +160,13 @@ class Volumes(Changes):
         def confirmed(after: Volume | None) -> bool | None:
             return None if after is None or after.size is None else after.size == size
 
-        told = {"revalidated": [target.nqn for target in exports]} if exports else {}
+        revalidated = {"revalidated": [target.nqn for target in exports]} if exports else {}
         return self._each(
             "resize",
             [volume],
             act,
             confirmed,
-            {"size": size, **told},
+            {"size": size, **revalidated},
             free=free,
             overrides=overrides,
         )
