@@ -10,11 +10,21 @@ from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import human_size, operand, quoted
 from rdctl.rapiddisk.changes import Changes, distinct, find, found, unproven, unseen
 from rdctl.rapiddisk.guards import Facts, Overrides, blocks, is_over, untold
-from rdctl.rapiddisk.model import Cache, Device, Inventory, Superblock, Volume, Writeback, stats_row
+from rdctl.rapiddisk.model import (
+    Cache,
+    CacheCounters,
+    Device,
+    Inventory,
+    Superblock,
+    Volume,
+    Writeback,
+)
 from rdctl.rapiddisk.names import PREFIXES, cache_name, is_cache_name, volume_name
 
 # Seconds after which a write-back cache writes a block back, where the kernel can do that.
 _MAX_AGE = 300
+# One row for both kinds of statistics; writecache's words for what both count.
+_COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes": "num_write_req"}
 
 
 class Caches(Changes):
@@ -46,7 +56,7 @@ class Caches(Changes):
                     if cache in self._backend.inventory().caches:
                         raise
                     continue
-                yield stats_row(counters, cache.policy, keys)
+                yield _stats_row(counters, cache.policy, keys)
 
         return Listing(rows())
 
@@ -379,6 +389,19 @@ class Caches(Changes):
                 dirty=left,
             )
         return Change("sync", cache.device, True, True, {"dirty": 0})
+
+
+def _stats_row(stats: CacheCounters, policy: str | None, keys: Sequence[str]) -> dict[str, object]:
+    """The counters as a row with these keys, null where this kind of cache has none."""
+    counters = stats.counters
+    row: dict[str, object] = {key: counters.get(key) for key in keys}
+    for key, other in _COMMON.items():
+        row[key] = counters.get(key, counters.get(other))
+    reads, hits = row["reads"], row["cache_hits"]
+    rate = None
+    if isinstance(reads, int) and isinstance(hits, int) and reads > 0:
+        rate = round(hits / reads, 4)
+    return {**row, "device": stats.device, "policy": policy, "hit_rate": rate}
 
 
 def _guard_itself(volume: Volume, source: Device) -> None:

@@ -3,7 +3,7 @@ what the backend cannot tell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
@@ -288,20 +288,3 @@ def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
         )
         for namespace in subsystem.namespaces
     ]
-
-
-# One row for both kinds of statistics; writecache's words for what both count.
-_COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes": "num_write_req"}
-
-
-def stats_row(stats: CacheCounters, policy: str | None, keys: Sequence[str]) -> dict[str, object]:
-    """The counters as a row with these keys, null where this kind of cache has none."""
-    counters = stats.counters
-    row: dict[str, object] = {key: counters.get(key) for key in keys}
-    for key, other in _COMMON.items():
-        row[key] = counters.get(key, counters.get(other))
-    reads, hits = row["reads"], row["cache_hits"]
-    rate = None
-    if isinstance(reads, int) and isinstance(hits, int) and reads > 0:
-        rate = round(hits / reads, 4)
-    return {**row, "device": stats.device, "policy": policy, "hit_rate": rate}
