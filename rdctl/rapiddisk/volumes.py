@@ -157,15 +157,12 @@ class Volumes(Changes):
             for target in exports:
                 self._revalidate(target)
 
-        def confirmed(after: Volume | None) -> bool | None:
-            return None if after is None or after.size is None else after.size == size
-
         revalidated = {"revalidated": [target.nqn for target in exports]} if exports else {}
         return self._each(
             "resize",
             [volume],
             act,
-            confirmed,
+            _shown("size", size),
             {"size": size, **revalidated},
             free=free,
             overrides=overrides,
@@ -200,21 +197,14 @@ class Volumes(Changes):
 
     def flush(self, names: Sequence[str], overrides: Overrides) -> Report:
         """Erase volumes: all their data are gone, their sizes stay."""
-
-        def confirmed(after: Volume | None) -> bool | None:
-            return None if after is None or after.usage is None else after.usage == 0
-
-        return self._destroy("flush", names, overrides, "ERASED", self._backend.erase, confirmed)
+        return self._destroy(
+            "flush", names, overrides, "ERASED", self._backend.erase, _shown("usage", 0)
+        )
 
     def remove(self, names: Sequence[str], overrides: Overrides) -> Report:
         """Remove volumes with all their data."""
         return self._destroy(
-            "remove",
-            names,
-            overrides,
-            "removed",
-            self._backend.remove,
-            lambda after: after is None,
+            "remove", names, overrides, "removed", self._backend.remove, lambda after: after is None
         )
 
     def set_lock(self, names: Sequence[str], locked: bool) -> Report:
@@ -237,14 +227,11 @@ class Volumes(Changes):
             else:
                 todo.append(volume)
 
-        def confirmed(after: Volume | None) -> bool | None:
-            return None if after is None or after.locked is None else after.locked == locked
-
         return self._each(
             action,
             todo,
             lambda name: self._backend.set_lock(name, locked),
-            confirmed,
+            _shown("locked", locked),
             free=False,
             before=outcomes,
             names=names,
@@ -380,6 +367,16 @@ def _matched(
         else:
             outcomes.append(Failure("create", unproven(None, "there is no new one")))
     return outcomes
+
+
+def _shown(fact: str, value: object) -> Callable[[Volume | None], bool | None]:
+    """Whether a volume shows this value; None where it does not show any."""
+
+    def confirmed(after: Volume | None) -> bool | None:
+        there = getattr(after, fact, None)
+        return None if there is None else there == value
+
+    return confirmed
 
 
 def _size_of(volume: Volume) -> str:
