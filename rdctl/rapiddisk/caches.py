@@ -91,14 +91,13 @@ class Caches(Changes):
         _guard_name(facts.inventory.caches, device)
         self._backend.check_cache(volume, source, policy)
         contents = self._losses_of_contents(facts, volume, overrides)
-        erases, losses = bool(contents), list(contents)
+        losses = list(contents)
         if policy == "writeback":
             losses.append(
                 f"{source.name}: what is written to it stays in RAM until it is written back;"
                 " a crash or a power failure loses that"
             )
-        if losses:
-            self._consent(losses, facts)
+        self._consent(losses, facts)
         loss = "; ".join(losses) or None
 
         def again(facts: Facts) -> None:
@@ -114,12 +113,12 @@ class Caches(Changes):
                 )
 
         def act() -> None:
-            if erases:
+            if contents:
                 self._backend.erase(volume.device, loss or volume.device)
             try:
                 self._backend.map(volume.device, source, policy, device, writeback, loss)
             except RdctlError as error:
-                if erases:
+                if contents:
                     error.message += f"; {volume.device} had already been erased"
                 raise
 
