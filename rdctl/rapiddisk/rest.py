@@ -311,12 +311,13 @@ class Rest(LocalOnly):
             raise self._strange("JSON, but no object", reply)
         return body
 
-    def _strange(self, what: str, reply: Reply) -> RdctlError:
+    def _strange(self, what: str, reply: Reply | None = None) -> RdctlError:
+        facts: dict[str, Any] = {} if reply is None else {"http_status": reply.status}
         return RdctlError(
             Code.BAD_REPLY,
             f"{self._transport.url} does not answer as a rapiddiskd does: {what}",
             hint="Is this the port of rapiddiskd (9118)?",
-            http_status=reply.status,
+            **facts,
         )
 
     @contextmanager
@@ -328,12 +329,8 @@ class Rest(LocalOnly):
             with unread.collecting():
                 yield
         except MISSHAPEN as error:
-            raise RdctlError(
-                Code.BAD_REPLY,
-                f"{self._transport.url} does not answer as a rapiddiskd does: its JSON lacks what"
-                f" it should hold ({escape(str(error)[:60])})",
-                hint="Is this the port of rapiddiskd (9118)?",
-            ) from error
+            lacks = f"its JSON lacks what it should hold ({escape(str(error)[:60])})"
+            raise self._strange(lacks) from error
         if strict and unread.names:
             url = self._transport.url
             message = f"{url}: unreadable value in its reply: {unread.names}"
