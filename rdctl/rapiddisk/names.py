@@ -44,9 +44,7 @@ def number_of(volume: str) -> int:
 
 def policy_of(mapping: str) -> str | None:
     """The policy that the name of a cache tells; None: it is no cache's."""
-    return next(
-        (policy for policy, prefix in PREFIXES.items() if mapping[:_PREFIX] == prefix), None
-    )
+    return _POLICY_OF.get(mapping[:_PREFIX])
 
 
 def source_in(cache: str) -> str:
