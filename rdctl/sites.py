@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rdctl.net.transport import Transport
     from rdctl.oio.operations import OpenIO
     from rdctl.rapiddisk.backend import Backend
-    from rdctl.rapiddisk.operations import RapidDisk
+    from rdctl.rapiddisk.machine import RapidDisk
     from rdctl.workers import Workers
 
 
@@ -91,8 +91,8 @@ class Site:
         self._oio: OpenIO | None = None
 
     def within(self, seconds: float) -> Site:
-        """The same place, to be asked anew: each thing once, all of it in so many seconds, and
-        warnings are not told."""
+        """The same place, to be asked anew: each thing once, all of it in so many seconds, without
+        warnings."""
         given = self._limits.seconds
         return Site(
             self.settings,
@@ -134,16 +134,16 @@ class Site:
                     f"the context {self.settings.context} names no rapiddisk",
                     hint=f"rdctl context set {self.settings.context} rapiddisk=http://HOST:9118",
                 )
-            from rdctl.rapiddisk.operations import RapidDisk
+            from rdctl.rapiddisk.changes import Means
+            from rdctl.rapiddisk.machine import RapidDisk
 
-            self._rapiddisk = RapidDisk(
-                self._backend(url), self.effects, self.settings.aimed, self._workers
-            )
+            means = Means(self._backend(url), self.effects, self.settings.aimed, self._workers)
+            self._rapiddisk = RapidDisk(means)
         return self._rapiddisk
 
     def _backend(self, url: str) -> Backend:
         if url == LOCAL:
-            from rdctl.rapiddisk.kernel.driver import Kernel
+            from rdctl.rapiddisk.kernel.backend import Kernel
 
             return Kernel(
                 self._machine.root,

@@ -12,6 +12,7 @@ from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from rdctl.core.errors import GATEWAY, Code, Exit, RdctlError, no_thread
+from rdctl.core.results import Change, Failure
 from rdctl.effects.signals import ENDING, signals_to
 
 if TYPE_CHECKING:
@@ -223,6 +224,41 @@ def untried(target: str | None, cause: RdctlError) -> RdctlError:
         return RdctlError(cause.code, cause.message, hint=cause.hint, target=target)
     code = Code.TIMEOUT if cause.exit is Exit.TIMEOUT else Code.UNREACHABLE
     return RdctlError(code, "not tried, since there was no answer before", target=target)
+
+
+class Turns:
+    """Many things of one server. One that fails does not keep the next from its turn, unless it
+    `ends` the rest: that is untried."""
+
+    def __init__(self, ends: Callable[[RdctlError], bool] = ends_the_rest) -> None:
+        self._ends = ends
+        self._lost: RdctlError | None = None
+
+    def take(self, act: Callable[[], R], target: str | None = None) -> R:
+        """Do one thing, unless the rest is untried."""
+        if self._lost is not None:
+            raise untried(target, self._lost)
+        try:
+            return act()
+        except RdctlError as error:
+            self._failed(error)
+            raise
+
+    def outcomes(
+        self, action: str, targets: Iterable[str], act: Callable[[], Iterable[Change | Failure]]
+    ) -> list[Change | Failure]:
+        """Do what has an outcome for each of these targets."""
+        if self._lost is not None:
+            return [Failure(action, untried(target, self._lost)) for target in targets]
+        outcomes = list(act())
+        for outcome in outcomes:
+            if isinstance(outcome, Failure):
+                self._failed(outcome.error)
+        return outcomes
+
+    def _failed(self, error: RdctlError) -> None:
+        if self._lost is None and self._ends(error):
+            self._lost = error
 
 
 def left_under_way(code: Code, target: str) -> RdctlError:

@@ -576,11 +576,12 @@ def test_other_ways_to_speak_pass(text: str) -> None:
 # Who erases a volume, and why that may not ask for what a write-back cache has left in it: in the
 # operations that is asked before; the other two are named.
 ERASERS = {
-    "rdctl.rapiddisk.operations.flush": "the operation",
-    "rdctl.rapiddisk.operations.act": "of map_cache, with what was agreed to",
-    "rdctl.rapiddisk.kernel.driver.erase": "the single act",
-    "rdctl.rapiddisk.kernel.driver.map": "the undo of a failed map that was no adoption",
-    "rdctl.rapiddisk.kernel.driver._wipe": "after a removal that has written everything back",
+    "rdctl.rapiddisk.volumes.flush": "the operation",
+    "rdctl.rapiddisk.caches.act": "of create, with what was agreed to",
+    "rdctl.rapiddisk.kernel.volumes.erase": "the single act",
+    "rdctl.rapiddisk.kernel.backend.__init__": "where the single act is taken up",
+    "rdctl.rapiddisk.kernel.caches.map": "the undo of a failed map that was no adoption",
+    "rdctl.rapiddisk.kernel.caches._wipe": "after a removal that has written everything back",
 }
 
 

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 
 from rdctl.core.errors import Code, Exit, RdctlError
-from rdctl.workers import Stopped, Workers, ends_the_rest, untried
+from rdctl.core.results import Change, Failure
+from rdctl.workers import Stopped, Turns, Workers, ends_the_rest, untried
 
 SECONDS = 120.0  # against hanging only
 
@@ -361,3 +362,41 @@ def test_what_ends_the_rest_of_a_run(code: Code) -> None:
 def test_what_was_not_tried_was_not_done(code: Code) -> None:
     error = untried("rd1", RdctlError(code, "no answer"))
     assert (error.target, error.exit in (Exit.UNREACHABLE, Exit.TIMEOUT)) == ("rd1", True)
+
+
+def test_a_refusal_does_not_keep_the_next_from_its_turn() -> None:
+    turns = Turns()
+    with pytest.raises(RdctlError, match="no"):
+        turns.take(lambda: _refuse(Code.CONFLICT))
+    assert turns.take(lambda: 1) == 1
+
+
+@pytest.mark.parametrize("by_outcome", [False, True])
+def test_nothing_has_a_turn_after_what_ends_the_rest(by_outcome: bool) -> None:
+    turns = Turns()
+    lost = RdctlError(Code.UNKNOWN, "no answer")
+    if by_outcome:
+        outcomes = turns.outcomes("remove", ["rd0"], lambda: [Failure("remove", lost)])
+        assert outcomes == [Failure("remove", lost)]
+    else:
+        with pytest.raises(RdctlError, match="no answer"):
+            turns.take(lambda: _refuse(Code.UNKNOWN, "no answer"))
+    with pytest.raises(RdctlError, match="not tried") as raised:
+        turns.take(lambda: pytest.fail("it was tried"), "rd1")
+    assert raised.value.target == "rd1"
+    rest = turns.outcomes("remove", ["rd2", "rd3"], lambda: pytest.fail("they were tried"))
+    assert [one.error.target for one in rest if isinstance(one, Failure)] == ["rd2", "rd3"]
+
+
+def test_what_ends_the_rest_may_be_more() -> None:
+    turns = Turns(lambda error: error.code is Code.CONFLICT)
+    done = Change("lock", "rd0", True, True)
+    assert turns.outcomes("lock", ["rd0"], lambda: [done]) == [done]
+    with pytest.raises(RdctlError):
+        turns.take(lambda: _refuse(Code.CONFLICT))
+    with pytest.raises(RdctlError, match="not tried"):
+        turns.take(lambda: 1)
+
+
+def _refuse(code: Code, message: str = "no") -> None:
+    raise RdctlError(code, message)

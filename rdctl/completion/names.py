@@ -412,13 +412,13 @@ _TOLD = ("rapiddisk", "oio", "namespace", "account")
 
 
 def _volumes(site: Site, request: Request) -> Iterator[Name]:
-    for volume in site.rapiddisk.volumes(None):
+    for volume in site.rapiddisk.volumes.list(None):
         size = "" if volume.size is None else human_size(volume.size)
         yield Name(volume.device, f"{size}, locked" if volume.locked else size)
 
 
 def _caches(site: Site, request: Request) -> Iterator[Name]:
-    for cache in site.rapiddisk.caches():
+    for cache in site.rapiddisk.caches.list():
         yield Name(cache.device, f"{cache.volume or '?'} caches {cache.source or '?'}")
 
 
@@ -428,7 +428,7 @@ def _devices(site: Site, request: Request) -> Iterator[Name]:
 
 
 def _ports(site: Site, request: Request) -> Iterator[Name]:
-    for port in site.rapiddisk.exports.ports():
+    for port in site.rapiddisk.ports.list():
         told = (port.transport, port.address, port.service)
         yield Name(str(port.port), " ".join(filter(None, told)))
 
@@ -445,20 +445,20 @@ def _sources(site: Site, request: Request) -> Iterator[Name]:
 
 
 def _exports(site: Site, world: World) -> Iterator[Name]:
-    for target in site.rapiddisk.exports.targets(False):
+    for target in site.rapiddisk.exports.list(False):
         if target.device:
             yield Name(os.path.basename(target.device), target.nqn)
 
 
 def _subsystems(site: Site, world: World) -> Iterator[Name]:
     devices: dict[str, list[str]] = {}
-    for target in site.rapiddisk.exports.targets(True):
+    for target in site.rapiddisk.exports.list(True):
         devices.setdefault(target.nqn, []).extend([target.device] if target.device else [])
     return (Name(nqn, ", ".join(exported)) for nqn, exported in devices.items())
 
 
 def _hosts(site: Site, world: World) -> Iterator[Name]:
-    targets = site.rapiddisk.exports.targets(True)
+    targets = site.rapiddisk.exports.list(True)
     return (Name(host) for host in sorted({h for t in targets for h in t.hosts or ()}))
 
 

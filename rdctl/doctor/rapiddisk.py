@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
 
 # Loaded by the kernel itself when they are first needed.
 _ON_DEMAND = ("dm-writecache", "nvmet-tcp", "nvmet-rdma", "nvme-loop")
-_OURS = re.compile(r"/dev/(?:mapper/)?(rd[0-9]+|rc-w[tab]_.+)")
 _BLOCK = 4096
 # Its copy_to_rdsk() takes a mutex with preemption disabled; seen in 9.0.0, and mended in 9.2.0.
 _WAITS_WHILE_ATOMIC = "9.0.0"
@@ -67,7 +65,7 @@ def _modules(site: Site) -> Iterator[Finding]:
         )
     if status.status == "unsupported version":
         try:
-            site.rapiddisk.volumes(None)
+            site.rapiddisk.volumes.list(None)
         except RdctlError as error:
             yield found_by(error)._replace(severity=ERROR)
     if modules["rapiddisk"].version == _WAITS_WHILE_ATOMIC:
@@ -162,7 +160,7 @@ def _userland(site: Site) -> Iterator[Finding]:
 
 
 def _unit(site: Site) -> Iterator[Finding]:
-    unit = site.rapiddisk.daemon().value
+    unit = site.rapiddisk.daemon.status().value
     if not unit.installed:
         yield Finding.ok("rapiddiskd is not installed; local mode does without it")
     elif unit.state == "failed":
@@ -195,7 +193,7 @@ def _url(address: str) -> str:
 
 
 def _daemon(site: Site) -> Iterator[Finding]:
-    """A remote one. Debian's 9.0.0 is told by what it does not."""
+    """A remote one. Debian's 9.0.0 is known by what it lacks."""
     url = site.settings.get("rapiddisk")
     begun = time.perf_counter()
     try:
@@ -214,7 +212,7 @@ def _daemon(site: Site) -> Iterator[Finding]:
     if status.status != "OK":
         yield Finding.error(f"rapiddiskd says of itself: {status.status}", subject=url)
     version = numbers(status.version)
-    if wrong := misread(site.rapiddisk.volumes(None)):
+    if wrong := misread(site.rapiddisk.volumes.list(None)):
         yield Finding.error(
             f"{', '.join(wrong)} of 0 bytes: {OLDER_DAEMON}",
             subject=url,
@@ -240,7 +238,7 @@ def _daemon(site: Site) -> Iterator[Finding]:
 
 
 def _is_debian(site: Site) -> bool:
-    volumes, disks = site.rapiddisk.volumes(None), site.rapiddisk.resources().value.disks
+    volumes, disks = site.rapiddisk.volumes.list(None), site.rapiddisk.resources().value.disks
     return any(thing.size is None for thing in [*volumes, *disks])
 
 
@@ -265,11 +263,11 @@ def _exposure(site: Site) -> Iterator[Finding]:
 
 
 def _caches(site: Site) -> Iterator[Finding]:
-    from rdctl.rapiddisk.model import is_cache_name
+    from rdctl.rapiddisk.names import is_cache_name
 
     here = site.settings.get("rapiddisk") == LOCAL
-    volumes = {volume.device for volume in site.rapiddisk.volumes(None)}
-    caches: list[Cache] = list(site.rapiddisk.caches())
+    volumes = {volume.device for volume in site.rapiddisk.volumes.list(None)}
+    caches: list[Cache] = list(site.rapiddisk.caches.list())
 
     def found() -> Iterator[Finding]:
         for cache in caches:
@@ -308,7 +306,7 @@ def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
     """A write-back cache that holds blocks; which of them are dirty nobody tells."""
     keys = ["errors", "num_blocks", "num_free_blocks"]
     try:
-        (counters,) = site.rapiddisk.cache_stats([cache.device], keys)
+        (counters,) = site.rapiddisk.caches.stats([cache.device], keys)
     except RdctlError as error:
         if error.code is not Code.DENIED or not here:
             raise
@@ -337,19 +335,19 @@ def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
 def _exports(site: Site) -> Iterator[Finding]:
     here = site.settings.get("rapiddisk") == LOCAL
     try:
-        targets = list(site.rapiddisk.exports.targets(here))
+        targets = list(site.rapiddisk.exports.list(here))
     except RdctlError as error:
         if error.code is not Code.MODULE_MISSING or "not loaded" not in error.message:
             raise
         yield Finding.skipped("nothing is exported: the kernel module nvmet is not loaded")
         return
-    things = [*site.rapiddisk.volumes(None), *site.rapiddisk.caches()]
+    things = [*site.rapiddisk.volumes.list(None), *site.rapiddisk.caches.list()]
     names = {thing.device for thing in things}
 
     def found() -> Iterator[Finding]:
         for target in targets:
             yield from _export(site, target, names, here)
-        for port in site.rapiddisk.exports.ports() if here else ():
+        for port in site.rapiddisk.ports.list() if here else ():
             if port.transport is None:
                 yield Finding.warning(
                     f"port {port.port} is only half made",
@@ -361,20 +359,20 @@ def _exports(site: Site) -> Iterator[Finding]:
 
 
 def _export(site: Site, target: Target, names: set[str], here: bool) -> Iterator[Finding]:
-    from rdctl.rapiddisk.model import NQN_PREFIX
+    from rdctl.rapiddisk.names import at_path, is_own_nqn
 
-    ours = _OURS.fullmatch(target.device or "")
+    ours = at_path(target.device)
     unexport = f"rapiddisk nvmet unexport --nqn {quoted(target.nqn)}"
     there = None if here else f"On that machine: rdctl --local {unexport}"
     mend = on_this_machine(site, unexport) if here else None
-    if ours and ours[1] not in names:
+    if ours and ours not in names:
         yield Finding.error(
             f"{target.nqn} exports {target.device}, which is gone",
             subject=target.nqn,
             why=there or "Its clients see a disk that fails, even when a new volume has the name.",
             mend=mend,
         )
-    elif ours or target.namespace is None or target.nqn.startswith(NQN_PREFIX):
+    elif ours or target.namespace is None or is_own_nqn(target.nqn):
         fault = _fault(target)
         if fault is not None:
             message = f"{target.nqn} is only half made: {fault}"

@@ -13,7 +13,7 @@ from rdctl.oio.client import Client
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.properties import setting
 from rdctl.oio.refusals import Asked
-from rdctl.workers import Stopped, Workers, ends_the_rest, left_under_way, not_begun, untried
+from rdctl.workers import Stopped, Turns, Workers, left_under_way, not_begun
 
 # What create_many and delete_many take at most; what a page of a listing holds.
 BATCH = 100
@@ -230,17 +230,11 @@ class Acts:
         batches: Iterable[Sequence[Place]],
         act: Callable[[Sequence[Place]], Iterable[Change | Failure]],
     ) -> Report:
-        """All batches, several at a time, whatever fails; only what `ends_the_rest` does so."""
-        lost: list[RdctlError] = []
+        """All batches, several at a time, whatever fails; only what ends the rest does so."""
+        turns = Turns()
 
         def attempt(batch: Sequence[Place]) -> list[Change | Failure]:
-            if lost:
-                return [Failure(action, untried(place.name, lost[0])) for place in batch]
-            outcomes = list(act(batch))
-            for outcome in outcomes:
-                if isinstance(outcome, Failure) and ends_the_rest(outcome.error):
-                    lost.append(outcome.error)
-            return outcomes
+            return turns.outcomes(action, [place.name for place in batch], lambda: act(batch))
 
         waiting = list(batches)
         self._effects.foretell(f"{action} {place.shown}" for batch in waiting for place in batch)

@@ -1,8 +1,8 @@
-"""What every backend of RapidDisk gives: facts, and single acts. Policy is in `operations`."""
+"""What every backend of RapidDisk gives: facts, and single acts. Policy is above it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, NoReturn, Protocol
 
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 class Backend(Protocol):
     """Facts raise RdctlError when they cannot be had; an act raises it when it was refused.
 
-    An act that returns was accepted, which proves nothing: `operations` looks again.
+    An act that returns was accepted, which proves nothing: `changes` looks again.
     """
 
     # Whether listings always say of what a cache is made and what is exported.
     tells_all: bool
-    # Whether a volume in use can grow, and those who use it be told.
+    # Whether a volume in use can grow, and its users be notified.
     grows_in_use: bool
 
     @property
@@ -68,7 +68,7 @@ class Backend(Protocol):
         """Bytes: the end of the highest write since the last erase."""
 
     def server_time(self) -> float | None:
-        """Seconds since 1970 by the daemon's clock; None where there is none, or it is not told."""
+        """Seconds since 1970 by the daemon's clock; None where none is reported."""
 
     def superblock(self, volume: str) -> Superblock | None:
         """What a former write-back cache left in the volume; None also where it cannot be read."""
@@ -191,84 +191,46 @@ class Backend(Protocol):
     def daemon_act(self, verb: str, destroys: str | None) -> None: ...
 
 
-class LocalOnly:
-    """For a backend that is not this machine: all of this is `unsupported` there."""
-
-    def here(self, what: str) -> None:
-        here_only(what)
-
-    def sync(self, cache: str) -> int | None:
-        here_only("a cache is written back")
-
-    def surroundings(self) -> Surroundings:
-        here_only("the machine's own state is seen")
-
-    def subsystems(self) -> list[Subsystem]:
-        here_only("exports are made and unmade")
-
-    def device_of(self, path: str | None) -> str | None:
-        here_only("exports are made and unmade")
-
-    def path_of(self, device: str) -> str:
-        here_only("exports are made and unmade")
-
-    def failure(self, cache: Cache) -> RdctlError | None:
-        here_only("a cache is adopted")
-
-    def drop(self, cache: Cache, destroys: str | None) -> None:
-        here_only("a cache is adopted")
-
-    def source_noted(self, volume: str) -> str | None:
-        here_only("a cache is adopted")
-
-    def is_source_of(self, volume: str, source: Device) -> bool:
-        here_only("a cache is adopted")
-
-    def check_adoption(self, volume: Volume, source: Device, left: Superblock) -> None:
-        here_only("a cache is adopted")
-
-    def nqn_of(self, device: str) -> str:
-        here_only("exports are made and unmade")
-
-    def permit_exports(self) -> None:
-        here_only("exports and ports are made and unmade")
-
-    def check_transport(self, transport: str) -> None:
-        here_only("ports are added")
-
-    def address_of(self, interface: str) -> str:
-        here_only("ports are added")
-
-    def is_address_here(self, address: str) -> bool:
-        here_only("ports are added")
-
-    def change_export(
-        self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
-    ) -> None:
-        here_only("exports are made and unmade")
-
-    def revalidate(self, nqn: str, namespace: int) -> None:
-        here_only("sizes are revalidated")
-
-    def add_port(self, port: Port) -> None:
-        here_only("ports are added")
-
-    def remove_port(self, number: int, destroys: str) -> None:
-        here_only("ports are removed")
-
-    def permit_daemon(self) -> None:
-        here_only("the daemon is started and stopped")
-
-    def daemon(self) -> Unit:
-        here_only("the daemon's unit is seen")
-
-    def daemon_act(self, verb: str, destroys: str | None) -> None:
-        here_only("the daemon is started and stopped")
-
-
 def here_only(what: str) -> NoReturn:
     raise RdctlError(
         Code.UNSUPPORTED,
         f"{what} on the machine itself only: rapiddiskd has no request for it",
         hint="It takes a machine with RapidDisk: run rdctl there, with --local.",
     )
+
+
+def _unsupported(what: str) -> Callable[..., NoReturn]:
+    def method(self: object, *args: object, **options: object) -> NoReturn:
+        here_only(what)
+
+    return method
+
+
+class LocalOnly:
+    """For a backend that is not this machine: all of this is `unsupported` there."""
+
+    def here(self, what: str) -> None:
+        here_only(what)
+
+    sync = _unsupported("a cache is written back")
+    surroundings = _unsupported("the machine's own state is seen")
+    subsystems = _unsupported("exports are made and unmade")
+    device_of = _unsupported("exports are made and unmade")
+    path_of = _unsupported("exports are made and unmade")
+    failure = _unsupported("a cache is adopted")
+    drop = _unsupported("a cache is adopted")
+    source_noted = _unsupported("a cache is adopted")
+    is_source_of = _unsupported("a cache is adopted")
+    check_adoption = _unsupported("a cache is adopted")
+    nqn_of = _unsupported("exports are made and unmade")
+    permit_exports = _unsupported("exports and ports are made and unmade")
+    check_transport = _unsupported("ports are added")
+    address_of = _unsupported("ports are added")
+    is_address_here = _unsupported("ports are added")
+    change_export = _unsupported("exports are made and unmade")
+    revalidate = _unsupported("sizes are revalidated")
+    add_port = _unsupported("ports are added")
+    remove_port = _unsupported("ports are removed")
+    permit_daemon = _unsupported("the daemon is started and stopped")
+    daemon = _unsupported("the daemon's unit is seen")
+    daemon_act = _unsupported("the daemon is started and stopped")

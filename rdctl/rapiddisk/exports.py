@@ -1,44 +1,26 @@
-"""The policy of NVMe targets and ports. A rapiddiskd lists them; only the machine itself changes
-them."""
+"""Exports: volumes and caches that are offered to other machines as NVMe-oF targets. A rapiddiskd
+lists them; only the machine itself changes them."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TypeVar
 
 from rdctl.core.errors import Code, RdctlError, hints
-from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.results import Change, Listing, Report
 from rdctl.core.units import escape, guess, operand, quoted
-from rdctl.effects.door import Effects
-from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.changes import Changes, export_unproven
 from rdctl.rapiddisk.guards import Facts, Overrides
-from rdctl.rapiddisk.model import (
-    NQN_PREFIX,
-    Namespace,
-    Port,
-    Subsystem,
-    Target,
-    cache_name,
-    targets_of,
-    volume_name,
-)
+from rdctl.rapiddisk.model import Namespace, Subsystem, Target, targets_of
+from rdctl.rapiddisk.names import device_name, host_nqn, is_own_nqn, is_rapiddisk
 
 T = TypeVar("T")
 
-# The kernel's limit is a name of 223 bytes.
-_NQN = r"nqn\.[!-.0-~]{1,219}"
-_OURS = r"rd[0-9]+|rc-w[tab]_.+"
 
-
-class Exports:
-    def __init__(self, backend: Backend, effects: Effects) -> None:
-        self._backend = backend
-        self._effects = effects
-
+class Exports(Changes):
     # --- looking ------------------------------------------------------------------------------
 
-    def targets(self, incomplete: bool) -> Listing:
+    def list(self, incomplete: bool) -> Listing:
         """The namespaces of all subsystems; with `incomplete` also subsystems without one."""
         if not incomplete:
             return Listing(self._backend.targets())
@@ -53,9 +35,6 @@ class Exports:
             targets += found
         return Listing(targets)
 
-    def ports(self) -> Listing:
-        return Listing(self._backend.ports())
-
     # --- exporting ----------------------------------------------------------------------------
 
     def export(
@@ -68,9 +47,9 @@ class Exports:
     ) -> Report:
         """Offer a volume or a cache on these ports to these hosts; what is exported already gains
         the ports and hosts that it lacks."""
-        device = _device_name(device)
+        device = device_name(device)
         for host in hosts:
-            _check_nqn(host)
+            host_nqn(host)
         self._backend.permit_exports()
         with self._backend.claim([]):
             facts = Facts.of(self._backend, [device], overrides)
@@ -101,7 +80,7 @@ class Exports:
             raise _half_made(subsystem.nqn)
         return subsystem
 
-    def _exports_of(self, device: str) -> list[Subsystem]:
+    def _exports_of(self, device: str) -> Sequence[Subsystem]:
         return [
             subsystem
             for subsystem in self._backend.subsystems()
@@ -109,7 +88,7 @@ class Exports:
         ]
 
     def _guard(self, facts: Facts, device: str, before: Subsystem | None) -> None:
-        """Who exports a device that somebody else uses corrupts it."""
+        """An export of a device that others use corrupts it."""
         but = before.nqn if before is not None else None
         key = device
         for volume in facts.inventory.volumes:
@@ -167,7 +146,13 @@ class Exports:
             if any(subsystem.nqn == nqn for subsystem in self._backend.subsystems()):
                 raise _half_made(nqn)
             path = self._backend.path_of(device)
-            before = Subsystem(nqn, any_host, (), (Namespace(1, path, True),), ())
+            before = Subsystem(
+                nqn=nqn,
+                any_host=any_host,
+                hosts=(),
+                namespaces=(Namespace(1, path, True),),
+                ports=(),
+            )
         elif before.any_host != any_host:
             who = "any host" if before.any_host else "named hosts only"
             raise RdctlError(
@@ -186,12 +171,10 @@ class Exports:
             self._backend.change_export(before, after, loss)
 
     def _confirmed(self, action: str, target: str, after: Subsystem) -> Report:
-        if self._effects.dry_run:
-            return Report([Change(action, target, None, None, _export_facts(after))])
-        seen = [s for s in self._backend.subsystems() if s.nqn == after.nqn]
-        if not seen or _essence(seen[0]) != _essence(after):
-            return Report([Failure(action, _unproven(target))])
-        return Report([Change(action, target, True, True, _export_facts(after))])
+        def is_so() -> bool:
+            return _essence(after) in map(_essence, self._backend.subsystems())
+
+        return self._proven(action, target, is_so, export_unproven(target), _export_facts(after))
 
     # --- unexporting --------------------------------------------------------------------------
 
@@ -200,7 +183,7 @@ class Exports:
     ) -> Report:
         """Take an export away, or only these ports and hosts of it. Without its last port it goes
         wholly; without its last host nobody may connect."""
-        device = None if device is None else _device_name(device)
+        device = None if device is None else device_name(device)
         target = device or nqn or ""
         self._backend.permit_exports()
         before = self._to_unexport(device, nqn)
@@ -220,11 +203,11 @@ class Exports:
             self._backend.change_export(before, after, loss)
         if after is not None:
             return self._confirmed("unexport", target, after)
-        if self._effects.dry_run:
-            return Report([Change("unexport", target, None, None)])
-        if any(subsystem.nqn == before.nqn for subsystem in self._backend.subsystems()):
-            return Report([Failure("unexport", _unproven(target))])
-        return Report([Change("unexport", target, True, True)])
+
+        def is_gone() -> bool:
+            return all(subsystem.nqn != before.nqn for subsystem in self._backend.subsystems())
+
+        return self._proven("unexport", target, is_gone, export_unproven(target))
 
     def _to_unexport(self, device: str | None, nqn: str | None) -> Subsystem:
         if device is not None:
@@ -234,7 +217,7 @@ class Exports:
             found = [s for s in self._backend.subsystems() if s.nqn == nqn]
             name, shows = str(nqn), "rdctl rapiddisk nvmet list --all"
         if not found:
-            known = [target.nqn if nqn else target.device or "" for target in self.targets(True)]
+            known = [target.nqn if nqn else target.device or "" for target in self.list(True)]
             raise RdctlError(
                 Code.NOT_FOUND,
                 f"{escape(name)} is not exported",
@@ -254,8 +237,8 @@ class Exports:
     def _guard_foreign(self, subsystem: Subsystem) -> None:
         """Only what is empty or RapidDisk's is taken away."""
         devices = [self._backend.device_of(n.path) for n in subsystem.namespaces]
-        if all(device is None or re.fullmatch(_OURS, device) for device in devices):
-            if any(devices) or not subsystem.namespaces or subsystem.nqn.startswith(NQN_PREFIX):
+        if all(device is None or is_rapiddisk(device) for device in devices):
+            if any(devices) or not subsystem.namespaces or is_own_nqn(subsystem.nqn):
                 return
         raise RdctlError(
             Code.CONFLICT,
@@ -266,7 +249,7 @@ class Exports:
 
     def revalidate(self, device: str) -> Report:
         """Tell the clients of an export the device's size, after it was resized."""
-        device = _device_name(device)
+        device = device_name(device)
         self._backend.permit_exports()
         found = self._exports_of(device)
         if not found:
@@ -284,127 +267,6 @@ class Exports:
         changed = None if self._effects.dry_run else True
         return Report([Change("revalidate", device, changed, None)])
 
-    # --- ports --------------------------------------------------------------------------------
-
-    def add_port(
-        self, number: int, transport: str, interface: str | None, address: str | None, service: str
-    ) -> Report:
-        """A port on an address of this machine; nothing listens before the first export."""
-        self._backend.permit_exports()
-        self._backend.check_transport(transport)
-        if interface is not None:
-            address = self._backend.address_of(interface)
-        if address is not None:
-            address = self._here(address)
-        port = Port(number, transport, address, None if address is None else service)
-        facts = {"transport": transport, "address": address, "service": port.service}
-        target = str(number)
-        with self._backend.claim([]):
-            there = self._backend.ports()
-            if port in there:
-                return Report([Change("add", target, False, True, facts)])
-            self._guard_port(port, there)
-            self._backend.add_port(port)
-            if self._effects.dry_run:
-                return Report([Change("add", target, None, None, facts)])
-            if port not in self._backend.ports():
-                return Report([Failure("add", _unproven(target))])
-            return Report([Change("add", target, True, True, facts)])
-
-    def _here(self, address: str) -> str:
-        """The address in its usual form; the kernel takes any, and fails at the first export."""
-        import ipaddress
-
-        try:
-            usual = str(ipaddress.ip_address(address))
-        except ValueError as error:
-            raise RdctlError(
-                Code.USAGE,
-                f"'{escape(address)}' is no IPv4 or IPv6 address",
-                hint="An interface is named with --interface.",
-                target=address,
-            ) from error
-        if not self._backend.is_address_here(usual):
-            raise RdctlError(
-                Code.CONFLICT,
-                f"{usual} is not an address of this machine",
-                hint="See: ip address",
-                target=usual,
-            )
-        return usual
-
-    def _guard_port(self, port: Port, there: Sequence[Port]) -> None:
-        for other in there:
-            if other.port == port.port:
-                raise RdctlError(
-                    Code.EXISTS,
-                    f"port {port.port} exists: {_port_words(other)}",
-                    hint=f"Choose another number, or: rdctl rapiddisk nvmet port remove"
-                    f" {port.port}",
-                    target=str(port.port),
-                )
-            same = (other.address, other.service) == (port.address, port.service)
-            if same and port.address is not None and other.transport == port.transport:
-                raise RdctlError(
-                    Code.CONFLICT,
-                    f"port {other.port} is on {_port_words(other)} already: only one could listen",
-                    hint="Export on that port, or choose another --service.",
-                    target=str(port.port),
-                )
-
-    def remove_port(self, number: int) -> Report:
-        """Remove a port on which nothing is exported."""
-        self._backend.permit_exports()
-        target = str(number)
-        self._guard_removal(number)
-        loss = f"port {number}: nothing can be exported on it any more"
-        self._effects.consent([loss])
-        with self._backend.claim([]):
-            self._backend.remove_port(number, loss)
-        if self._effects.dry_run:
-            return Report([Change("remove", target, None, None)])
-        if any(port.port == number for port in self._backend.ports()):
-            return Report([Failure("remove", _unproven(target))])
-        return Report([Change("remove", target, True, True)])
-
-    def _guard_removal(self, number: int) -> None:
-        there = [port.port for port in self._backend.ports()]
-        if number not in there:
-            raise RdctlError(
-                Code.NOT_FOUND,
-                f"port {number} does not exist",
-                hint=f"There is {', '.join(map(str, there)) or 'none'}.",
-                target=str(number),
-            )
-        for subsystem in self._backend.subsystems():
-            if number in subsystem.ports:
-                raise RdctlError(
-                    Code.IN_USE,
-                    f"port {number} is in use: {subsystem.nqn} is exported on it",
-                    hint="Free it first: rdctl rapiddisk nvmet unexport"
-                    f" --nqn {quoted(subsystem.nqn)} --port {number}",
-                    target=str(number),
-                )
-
-
-# --- small things -------------------------------------------------------------------------------
-
-
-def _device_name(text: str) -> str:
-    name = text.removeprefix("/dev/mapper/")
-    return cache_name(name) if name.startswith("rc") else volume_name(text)
-
-
-def _check_nqn(text: str) -> None:
-    if not re.fullmatch(_NQN, text):
-        raise RdctlError(
-            Code.USAGE,
-            f"'{escape(text)}' is not the NQN of a host",
-            hint="It begins with nqn. and has no slash, 223 bytes at most; on the host it is in"
-            " /etc/nvme/hostnqn.",
-            target=text,
-        )
-
 
 def _half_made(nqn: str) -> RdctlError:
     return RdctlError(
@@ -413,15 +275,6 @@ def _half_made(nqn: str) -> RdctlError:
         hint=f"Look at it with: rdctl rapiddisk nvmet list --all; remove it with:"
         f" rdctl rapiddisk nvmet unexport --nqn {quoted(nqn)}",
         target=nqn,
-    )
-
-
-def _unproven(target: str) -> RdctlError:
-    return RdctlError(
-        Code.UNPROVEN,
-        f"{target}: the kernel took it, but it is not seen afterwards",
-        hint="Does another tool change exports? See: rdctl rapiddisk nvmet list --all",
-        target=target,
     )
 
 
@@ -458,7 +311,7 @@ def _unexport_loss(before: Subsystem, after: Subsystem | None) -> str:
 def _essence(subsystem: Subsystem) -> tuple[object, ...]:
     """What was asked for, without what the kernel chooses and the order."""
     namespaces = {(n.number, n.path, n.enabled) for n in subsystem.namespaces}
-    return subsystem.any_host, set(subsystem.hosts), set(subsystem.ports), namespaces
+    return subsystem.nqn, subsystem.any_host, set(subsystem.hosts), set(subsystem.ports), namespaces
 
 
 def _export_facts(subsystem: Subsystem) -> dict[str, object]:
@@ -468,8 +321,3 @@ def _export_facts(subsystem: Subsystem) -> dict[str, object]:
         "hosts": list(subsystem.hosts),
         "any_host": subsystem.any_host,
     }
-
-
-def _port_words(port: Port) -> str:
-    words = (port.transport, port.address, port.service)
-    return " ".join(word for word in words if word) or "half made"

@@ -15,6 +15,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size, operand
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.model import Cache, Device, Inventory, Superblock, Survey, Target, User, Volume
+from rdctl.rapiddisk.names import source_in
 
 # What can be looked at, and go unseen.
 LOOKS = ("exports", "caches", "locks", "opens")
@@ -201,6 +202,14 @@ class Facts:
         left = self._backend.superblock(volume.device)
         return left if left is not None and left.blocks else None
 
+    def only_copies(self, volumes: Sequence[Volume]) -> list[str]:
+        """What is lost of write-back caches with these volumes."""
+        return [
+            f"{volume.device}: {blocks(left)} of a write-back cache, the only copy, are lost"
+            for volume in volumes
+            if (left := self.unwritten(volume)) is not None
+        ]
+
     def _is_mapped(self, volume: Volume) -> bool:
         return any(cache.volume == volume.device for cache in self.inventory.caches)
 
@@ -259,7 +268,7 @@ def is_over(cache: Cache, device: str) -> bool:
     if cache.of(device):
         return True
     below = cache.source or ""
-    return cache.kernel is None and below.startswith("dm-") and cache.device[6:] == device
+    return cache.kernel is None and below.startswith("dm-") and source_in(cache.device) == device
 
 
 def _cache_user(cache: Cache) -> User:

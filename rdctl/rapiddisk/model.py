@@ -3,22 +3,13 @@ what the backend cannot tell."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import escape
+from rdctl.rapiddisk.names import is_volume, number_of
 
-POLICIES = ("write-through", "write-around", "writeback")
 DAEMON_PORT = 9118
-NQN_PREFIX = "nqn.2021-06.org.rapiddisk:"
-PREFIXES = {"write-through": "rc-wt_", "write-around": "rc-wa_", "writeback": "rc-wb_"}
-
-# Longer or stranger names kill a rapiddiskd 9, and reach a root shell in 7 and 8.
-# Compiled when they are needed.
-_VOLUME = r"rd[0-9]{1,7}"
-_CACHE = r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}"
 
 
 class Device(NamedTuple):
@@ -46,7 +37,7 @@ class Cache(NamedTuple):
     """A mapping in which a volume caches a source.
 
     `dirty`: bytes that are not on the source yet, which it takes about `writeback_seconds` to write
-    there. `flush_on_suspend`: when rdctl last told the kernel to write back before the mapping
+    there. `flush_on_suspend`: when rdctl last had the kernel write back before the mapping
     goes. `kernel` and `source_kernel` are the kernel's names, None where a daemon tells none.
     """
 
@@ -115,12 +106,12 @@ def misread(volumes: Iterable[Volume]) -> list[str]:
 
 
 def _is_size(device: str) -> bool:
-    number = device.removeprefix("rd")
-    return number.isdecimal() and int(number) >= _MOST_VOLUMES and int(number) % _KIB == 0
+    number = number_of(device) if is_volume(device) else 0
+    return number >= _MOST_VOLUMES and number % _KIB == 0
 
 
 class User(NamedTuple):
-    """Somebody who uses a device: the kind, its name, what frees the device from it."""
+    """Who uses a device: the kind, its name, what frees the device from it."""
 
     kind: str
     name: str
@@ -196,7 +187,7 @@ class Port(NamedTuple):
 
 
 class Target(NamedTuple):
-    """One namespace of an NVMe subsystem; None where a half-made one has none."""
+    """One namespace of an NVMe subsystem; None where an incomplete one has none."""
 
     nqn: str
     namespace: int | None
@@ -287,61 +278,13 @@ def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
     offered = [ports[number] for number in subsystem.ports if number in ports]
     return [
         Target(
-            subsystem.nqn,
-            namespace.number,
-            namespace.path,
-            namespace.enabled,
-            subsystem.any_host,
-            list(subsystem.hosts),
-            offered,
+            nqn=subsystem.nqn,
+            namespace=namespace.number,
+            device=namespace.path,
+            enabled=namespace.enabled,
+            any_host=subsystem.any_host,
+            hosts=list(subsystem.hosts),
+            ports=offered,
         )
         for namespace in subsystem.namespaces
     ]
-
-
-def volume_name(text: str) -> str:
-    """The name of a volume, `/dev/rd0` allowed; anything else is a usage error."""
-    name = text.removeprefix("/dev/")
-    if not re.fullmatch(_VOLUME, name):
-        raise RdctlError(
-            Code.USAGE,
-            f"'{escape(text)}' is not the name of a volume",
-            hint="Volumes are called rd0, rd1, ...; see: rdctl rapiddisk list",
-            target=text,
-        )
-    return name
-
-
-def is_cache_name(name: str) -> bool:
-    return re.fullmatch(_CACHE, name) is not None
-
-
-def cache_name(text: str) -> str:
-    """The name of a cache, `/dev/mapper/rc-wt_sdb` allowed; anything else is a usage error."""
-    name = text.removeprefix("/dev/mapper/")
-    if not is_cache_name(name):
-        raise RdctlError(
-            Code.USAGE,
-            f"'{escape(text)}' is not the name of a cache",
-            hint="Caches are called rc-wt_SOURCE, rc-wa_SOURCE or rc-wb_SOURCE;"
-            " see: rdctl rapiddisk cache list",
-            target=text,
-        )
-    return name
-
-
-# One row for both kinds of statistics; writecache's words for what both count.
-_COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes": "num_write_req"}
-
-
-def stats_row(stats: CacheCounters, policy: str | None, keys: list[str]) -> dict[str, object]:
-    """The counters as a row with these keys, null where this kind of cache has none."""
-    counters = stats.counters
-    row: dict[str, object] = {key: counters.get(key) for key in keys}
-    for key, other in _COMMON.items():
-        row[key] = counters.get(key, counters.get(other))
-    reads, hits = row["reads"], row["cache_hits"]
-    rate = None
-    if isinstance(reads, int) and isinstance(hits, int) and reads > 0:
-        rate = round(hits / reads, 4)
-    return {**row, "device": stats.device, "policy": policy, "hit_rate": rate}

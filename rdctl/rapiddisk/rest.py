@@ -1,7 +1,4 @@
-"""RapidDisk through the REST API of rapiddiskd, 7.0 to 9.2.
-
-The body is the verdict, never the HTTP status; dialects are told apart by the keys that are there.
-"""
+"""The backend `remote`: RapidDisk through the REST API of rapiddiskd, 7.0 to 9.2."""
 
 from __future__ import annotations
 
@@ -9,23 +6,20 @@ import posixpath
 import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from functools import partial
 from typing import Any
 from urllib.parse import quote
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse, escape, natural
-from rdctl.core.unread import MISSHAPEN, Unread, note, rows, spared
+from rdctl.core.unread import MISSHAPEN, Unread
 from rdctl.net.messages import Reply, TooMuch
 from rdctl.net.transport import READ_SECONDS, Transport
+from rdctl.rapiddisk import replies
 from rdctl.rapiddisk.backend import LocalOnly, here_only
 from rdctl.rapiddisk.model import (
     OLDER_DAEMON,
-    PREFIXES,
-    Cache,
     CacheCounters,
     Device,
-    Disk,
     Inventory,
     Port,
     Resources,
@@ -37,6 +31,7 @@ from rdctl.rapiddisk.model import (
     Writeback,
     misread,
 )
+from rdctl.rapiddisk.names import policy_of
 
 _SOURCE = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
 # It was seen to attach `rd-1`, which no kernel does.
@@ -44,38 +39,9 @@ _ATTACHED = r"Attached device (rd-?[0-9]+) of size"
 _ASSUMED = Reply(200, "OK", {}, b'{"status": "Success"}')
 _ALL = "rdctl rapiddisk list"
 
-# What a daemon's words mean, in the order in which they are looked for.
-_REFUSALS: tuple[tuple[str, Code, str | None], ...] = (
-    ("Unsupported", Code.UNSUPPORTED, None),
-    ("does not exist", Code.NOT_FOUND, None),
-    ("Can't get device status", Code.NOT_FOUND, None),
-    ("cache_device_map: open: No such file", Code.NOT_FOUND, "Is the source's name right?"),
-    ("is currently mounted", Code.IN_USE, "Unmount it on that machine first."),
-    ("currently mapped", Code.IN_USE, "See: rdctl rapiddisk cache list"),
-    ("Device or resource busy", Code.IN_USE, "Somebody on that machine has it open."),
-    ("Unable to unmap", Code.IN_USE, "Is it open, exported, or below another mapping?"),
-    ("Size is currently set", Code.CONFLICT, None),
-    ("specify a size larger", Code.CONFLICT, "Data were written up to there."),
-    (
-        "sys/kernel/rapiddisk/mgmt: No such file",
-        Code.MODULE_MISSING,
-        "On that machine: modprobe rapiddisk",
-    ),
-    (
-        "NVMe Target subsystem is not loaded",
-        Code.MODULE_MISSING,
-        "On that machine: modprobe nvmet && modprobe nvmet-tcp",
-    ),
-    (
-        "search_cache_targets",
-        Code.FAILED,
-        "The daemon cannot list its mappings; is udev running on that machine?",
-    ),
-)
-
 
 class Rest(LocalOnly):
-    """The backend `remote`. `warn` is told once when the daemon is below 9."""
+    """The backend `remote`. `warn` is called once when the daemon is below 9."""
 
     tells_all = False
     grows_in_use = False
@@ -101,37 +67,27 @@ class Rest(LocalOnly):
         """GET /v1/checkServiceStatus"""
         body = self._read("/v1/checkServiceStatus")
         with self._shape():
-            version = _text(body["version"])
-            status = _text(body["status"])
+            version, status = replies.status(body)
         if self._version is None:
             self._version = version
-            if _major(version) < 9:
+            if replies.major(version) < 9:
                 self._warn(
                     f"rapiddiskd {escape(version)} hands what it is sent to a root shell, and"
                     " knows no lock and no usage; 9.1 or later is advised"
                 )
-        return Status(status, version, "remote", self._transport.url)
+        return Status(status=status, version=version, mode="remote", endpoint=self._transport.url)
 
     def resources(self) -> Resources:
         """GET /v1/listAllResources"""
         body = self._read("/v1/listAllResources")
         with self._shape():
-            parts = _merged(body["resources"])
-            memory = _merged(parts["memory"])
-            disks = rows(_disk, _list(parts["volumes"]), "disk", "device")
-            disks.sort(key=lambda disk: natural(disk.device))
-            return spared(_resources, memory, "machine")._replace(disks=disks)
+            return replies.resources(body)
 
     def inventory(self, strict: bool = True) -> Inventory:
         """GET /v1/listRapidDiskVolumes"""
         body = self._read("/v1/listRapidDiskVolumes")
         with self._shape(strict):
-            parts = _merged(body["volumes"])
-            if strict:
-                _miss(parts["rapiddisk"], "volume", "size")
-                _miss(parts["rapiddisk_cache"], "cache", "cache", "source", "mode")
-            volumes = rows(_volume, _list(parts["rapiddisk"]), "volume", "device")
-            caches = rows(_cache, _list(parts["rapiddisk_cache"]), "cache", "device")
+            volumes, caches = replies.inventory(body, strict)
         if volumes and all(volume.size == 0 for volume in volumes) and self._is_debian():
             volumes = [volume._replace(size=None) for volume in volumes]
         if (wrong := misread(volumes)) and not self._misread:
@@ -145,19 +101,13 @@ class Rest(LocalOnly):
         """GET /v1/showRapidDiskCacheStats/@volume"""
         body = self._read(f"/v1/showRapidDiskCacheStats/{quote(cache, safe='')}", nothing=cache)
         with self._shape():
-            counters = dict(_merged(_merged(body["statistics"])["cache_stats"]))
-            device = _text(counters.pop("device"))
-            return CacheCounters(device, spared(_counters, counters, "cache"))
+            return replies.counters(body)
 
     def targets(self, strict: bool = False) -> list[Target]:
         """GET /v1/listAllNVMeTargets: fragile, 9.2.0 dies of a long device path; sent once."""
         body = self._read("/v1/listAllNVMeTargets", repeatable=False)
         with self._shape(strict):
-            parts = _merged(body["targets"])
-            if strict:
-                _miss(parts["nvmet_targets"], "target", "device")
-            read = partial(_target, parts)
-            targets = rows(read, _list(parts["nvmet_targets"]), "target", "nqn")
+            targets = replies.targets(body, strict)
         return sorted(targets, key=lambda target: (natural(target.nqn), target.namespace))
 
     def guarded_targets(self) -> list[Target] | None:
@@ -178,7 +128,7 @@ class Rest(LocalOnly):
             self.status()
         except RdctlError:
             return False
-        return _major(self._version or "") < major
+        return replies.major(self._version or "") < major
 
     def is_path_of(self, path: str | None, device: str) -> bool:
         if path is None:
@@ -191,8 +141,7 @@ class Rest(LocalOnly):
         """GET /v1/listAllNVMePorts"""
         body = self._read("/v1/listAllNVMePorts")
         with self._shape():
-            parts = _merged(body["targets"])
-            ports = rows(_port, _list(parts["nvmet_ports"]), "port", "port")
+            ports = replies.ports(body)
         return sorted(ports, key=lambda port: port.port)
 
     def high_water(self, volume: str) -> int | None:
@@ -231,7 +180,7 @@ class Rest(LocalOnly):
         """The daemon itself tells."""
 
     def check_cache(self, volume: Volume, source: Device, policy: str) -> None:
-        """The daemon itself tells the rest, but it would have erased the volume by then."""
+        """The daemon itself tells the rest, but only after the volume is erased."""
         if policy == "writeback":
             self._writeback_word()
 
@@ -287,7 +236,7 @@ class Rest(LocalOnly):
     def unmap(self, cache: str, destroys: str) -> None:
         """POST /v1/removeRapidDiskCache/@volume: a write-back cache writes back first, however
         long that takes."""
-        writes_back = cache.startswith(PREFIXES["writeback"])
+        writes_back = policy_of(cache) == "writeback"
         self._act(
             f"removeRapidDiskCache/{quote(cache, safe='')}",
             f"unmap {cache}",
@@ -305,10 +254,10 @@ class Rest(LocalOnly):
         if not reply.body.strip() and reply.status == 200 and nothing is not None:
             raise RdctlError(Code.NOT_FOUND, f"{nothing} does not exist", target=nothing)
         if not reply.body and reply.status == 200:
-            raise self._refused("Unsupported.", reply)
+            raise replies.refused("Unsupported.", reply)
         body = self._object(reply)
-        if _verdict(body) in ("Failed", "Unsupported"):
-            raise self._refused(str(body.get("message") or _verdict(body)), reply)
+        if replies.verdict(body) in ("Failed", "Unsupported"):
+            raise replies.refused(str(body.get("message") or replies.verdict(body)), reply)
         # Only daemons below 9 end their lines: they are asked who they are, so that one is warned.
         if reply.body.endswith(b"\n") and self._version is None and "version" not in body:
             self.status()
@@ -331,16 +280,16 @@ class Rest(LocalOnly):
             destroys=destroys,
             seconds=seconds,
             assume=_ASSUMED,
-            did=_did,
+            did=replies.did,
         )
-        if _did(reply):
-            return str(_said(reply).get("message") or "") or None
+        if replies.did(reply):
+            return str(replies.object_of(reply).get("message") or "") or None
         text, no = reply.text.strip(), 400 <= reply.status < 500
         if (not text and no) or text.startswith("Error"):
-            raise self._refused(text, reply)
+            raise replies.refused(text, reply)
         try:
             body = self._object(reply)
-            verdict = _verdict(body)
+            verdict = replies.verdict(body)
             if verdict not in ("Failed", "Unsupported"):
                 raise self._strange(f"its verdict is '{defuse(str(verdict)[:60])}'", reply)
         except RdctlError as strange:
@@ -348,7 +297,7 @@ class Rest(LocalOnly):
             if no:
                 raise
             raise self._transport.fate_unknown(what, shows, strange) from strange
-        raise self._refused(str(body.get("message") or verdict), reply)
+        raise replies.refused(str(body.get("message") or verdict), reply)
 
     def _object(self, reply: Reply) -> dict[str, Any]:
         try:
@@ -362,28 +311,13 @@ class Rest(LocalOnly):
             raise self._strange("JSON, but no object", reply)
         return body
 
-    def _refused(self, message: str, reply: Reply) -> RdctlError:
-        """The daemon's No, in its own words where it has some."""
-        message = escape(message.strip())
-        code, hint = next(
-            ((code, hint) for words, code, hint in _REFUSALS if words in message),
-            (Code.FAILED, None),
-        )
-        if code is Code.UNSUPPORTED:
-            message = "this rapiddiskd does not know the request"
-        elif message in ("", "Failed"):
-            message = "the daemon refused and gave no reason"
-            hint = "Its log on that machine may tell: journalctl -u rapiddiskd"
-        return RdctlError(
-            code, message.removeprefix("Error. "), hint=hint, http_status=reply.status
-        )
-
-    def _strange(self, what: str, reply: Reply) -> RdctlError:
+    def _strange(self, what: str, reply: Reply | None = None) -> RdctlError:
+        facts: dict[str, Any] = {} if reply is None else {"http_status": reply.status}
         return RdctlError(
             Code.BAD_REPLY,
             f"{self._transport.url} does not answer as a rapiddiskd does: {what}",
             hint="Is this the port of rapiddiskd (9118)?",
-            http_status=reply.status,
+            **facts,
         )
 
     @contextmanager
@@ -395,12 +329,8 @@ class Rest(LocalOnly):
             with unread.collecting():
                 yield
         except MISSHAPEN as error:
-            raise RdctlError(
-                Code.BAD_REPLY,
-                f"{self._transport.url} does not answer as a rapiddiskd does: its JSON lacks what"
-                f" it should hold ({escape(str(error)[:60])})",
-                hint="Is this the port of rapiddiskd (9118)?",
-            ) from error
+            lacks = f"its JSON lacks what it should hold ({escape(str(error)[:60])})"
+            raise self._strange(lacks) from error
         if strict and unread.names:
             url = self._transport.url
             message = f"{url}: unreadable value in its reply: {unread.names}"
@@ -416,7 +346,7 @@ class Rest(LocalOnly):
     def _writeback_word(self) -> str:
         if self._version is None:
             self.status()
-        major = _major(self._version or "")
+        major = replies.major(self._version or "")
         if major < 8:
             raise RdctlError(
                 Code.UNSUPPORTED,
@@ -424,146 +354,3 @@ class Rest(LocalOnly):
                 hint="Use --policy write-through or write-around.",
             )
         return "write-back" if major >= 9 else "writeback"
-
-
-# --- reading values -----------------------------------------------------------------------------
-
-
-def _verdict(body: dict[str, Any]) -> Any:
-    return body.get("status", body.get("return_status"))
-
-
-def _said(reply: Reply) -> dict[str, Any]:
-    """The object of a reply; nothing where it is none."""
-    try:
-        body = reply.json()
-    except ValueError:
-        return {}
-    return body if isinstance(body, dict) else {}
-
-
-def _did(reply: Reply) -> bool:
-    """Whether a change was done: a No may come with 200, and an empty 200 proves nothing, so it
-    passes."""
-    if not reply.text.strip():
-        return reply.status == 200
-    return bool(_verdict(_said(reply)) == "Success")
-
-
-def _major(version: str) -> int:
-    """The major version; what cannot be read counts as new."""
-    digits = version.split(".")[0]
-    return int(digits) if re.fullmatch(r"[0-9]{1,4}", digits) else 9
-
-
-def _merged(parts: Any) -> dict[str, Any]:
-    """The daemon wraps each object into a list of one-key objects."""
-    merged: dict[str, Any] = {}
-    for part in _list(parts):
-        if not isinstance(part, dict):
-            raise TypeError("an object was expected")
-        merged.update(part)
-    return merged
-
-
-def _list(value: Any) -> list[Any]:
-    if not isinstance(value, list):
-        raise TypeError("a list was expected")
-    return value
-
-
-def _integer(value: Any) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError("a number was expected")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("a text was expected")
-    return value
-
-
-def _known(value: Any) -> str | None:
-    """A text, None where the daemon has only a word for nothing."""
-    return None if _text(value) in ("", "UNDEFINED", "UNAVAILABLE", "(null)") else value
-
-
-def _miss(entries: Any, noun: str, *keys: str) -> None:
-    """Note what entries lack that a guard looks at."""
-    for entry in _list(entries):
-        for key in keys:
-            if isinstance(entry, dict) and key not in entry:
-                note(noun, key)
-
-
-def _optional(entry: dict[str, Any], key: str) -> int | None:
-    return _integer(entry[key]) if key in entry else None
-
-
-def _volume(entry: dict[str, Any]) -> Volume:
-    size = _optional(entry, "size")
-    # Below 9 there are neither usage nor status.
-    return Volume(
-        _text(entry["device"]),
-        None if size is None else size % (1 << 64),
-        _optional(entry, "usage"),
-        {"locked": True, "unlocked": False}.get(_text(entry.get("status", ""))),
-    )
-
-
-def _cache(entry: dict[str, Any]) -> Cache:
-    return Cache(
-        _text(entry["device"]),
-        _known(entry.get("cache", "")),
-        _known(entry.get("source", "")),
-        _text(entry["mode"]) if "mode" in entry else None,
-    )
-
-
-def _resources(memory: dict[str, Any]) -> Resources:
-    return Resources(_optional(memory, "mem_total"), _optional(memory, "mem_free"), None, [])
-
-
-def _counters(counters: dict[str, Any]) -> dict[str, int]:
-    return {key: _integer(number) for key, number in counters.items()}
-
-
-def _disk(entry: dict[str, Any]) -> Disk:
-    vendor, model = entry.get("vendor", ""), entry.get("model", "")
-    size = _optional(entry, "size")
-    # Debian's 9.0.0 reads nothing from sysfs: its zero is no size.
-    unread = size == 0 and vendor == "" and model == ""
-    return Disk(_text(entry["device"]), None if unread else size, _known(vendor), _known(model))
-
-
-def _port(entry: dict[str, Any]) -> Port:
-    """The wire has no service."""
-    number = _integer(entry["port"])
-    transport, address = _known(entry.get("protocol", "")), _known(entry.get("address", ""))
-    return Port(number, transport, address, None)
-
-
-def _target(parts: dict[str, Any], entry: dict[str, Any]) -> Target:
-    nqn, device = _text(entry["nqn"]), _text(entry.get("device", ""))
-    enabled = None
-    if entry.get("device") != "" and "enabled" in entry:
-        enabled = {"true": True, "false": False}[entry["enabled"]]
-    if "nvmet_ports" not in parts:
-        ports = _list(entry.get("assigned_ports", []))
-        hosts = None
-        if "allowed_hosts" in entry:
-            hosts = [_text(host["host"]) for host in _list(entry["allowed_hosts"])]
-    else:
-        # 8.x and 9.0.0: one list of all pairs of port and subsystem, and no hosts.
-        ports = [port for port in _list(parts["nvmet_ports"]) if _text(port["nqn"]) == nqn]
-        hosts = None
-    return Target(
-        nqn,
-        _optional(entry, "namespace"),
-        _known(device),
-        enabled if device else None,
-        False if hosts else None,
-        hosts,
-        sorted(map(_port, ports), key=lambda port: port.port),
-    )

@@ -249,7 +249,7 @@ def test_the_door_is_shut(complete: Completion) -> None:
     site = names._site(names.made("volume", "", [], SANDBOX), config, world)
     with pytest.raises(RdctlError, match="completion changes nothing: create a volume of 1 MiB"):
         site.rapiddisk._backend.create(1, None)
-    (failure,) = site.rapiddisk.set_lock(["rd0"], True).outcomes
+    (failure,) = site.rapiddisk.volumes.set_lock(["rd0"], True).outcomes
     assert isinstance(failure, Failure)
     assert "completion changes nothing" in failure.error.message
     assert complete("volume") == ["rd0"]

@@ -11,7 +11,7 @@ from rdctl.cli.command import verb
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.rapiddisk.overrides import overriding
 from rdctl.core.errors import Code, RdctlError
-from rdctl.rapiddisk.model import POLICIES
+from rdctl.rapiddisk.names import POLICIES
 
 if TYPE_CHECKING:
     from rdctl.core.results import Listing, Report
@@ -51,7 +51,7 @@ def list_caches(site: Site) -> Listing:
     Each with its volume, the disk behind it, and its policy. Of writeback caches root sees what is
     not on the disk yet (DIRTY), and an estimate of the time to write it there, from how fast the
     disk was so far."""
-    return site.rapiddisk.caches()
+    return site.rapiddisk.caches.list()
 
 
 @verb(
@@ -72,7 +72,7 @@ def stats(site: Site, caches: list[str] | None) -> Listing:
     from rdctl.output.schemas import SCHEMAS
 
     keys = [column.key for column in SCHEMAS["rdctl.rapiddisk.cache-stats/1"].columns]
-    return site.rapiddisk.cache_stats(caches, keys)
+    return site.rapiddisk.caches.stats(caches, keys)
 
 
 @verb(
@@ -133,11 +133,12 @@ def create(
             raise RdctlError(Code.USAGE, f"--adopt is for writeback caches, not for {policy} ones")
         if overrides.discard:
             raise RdctlError(Code.USAGE, "--adopt and --discard-contents exclude each other")
-        return site.rapiddisk.adopt_cache(volume, source, overrides, name=name, max_age=max_age)
+        return site.rapiddisk.caches.adopt(volume, source, overrides, name=name, max_age=max_age)
     if source is None:
         raise RdctlError(Code.USAGE, "missing argument SOURCE: only --adopt goes without it")
-    policy = policy or "write-through"
-    return site.rapiddisk.map_cache(volume, source, policy, overrides, name=name, max_age=max_age)
+    return site.rapiddisk.caches.create(
+        volume, source, policy or "write-through", overrides, name=name, max_age=max_age
+    )
 
 
 @verb(
@@ -156,7 +157,7 @@ def remove(site: Site, caches: list[str], overrides: Overrides) -> Report:
     writeback cache is written back first, however long it takes, so nothing is lost, and its volume
     is erased then. Other volumes keep the cached blocks until they are erased. Of caches on top of
     each other the upper one goes first."""
-    return site.rapiddisk.unmap_caches(caches, overrides)
+    return site.rapiddisk.caches.remove(caches, overrides)
 
 
 @verb(
@@ -174,4 +175,4 @@ def sync(site: Site, caches: list[str]) -> Report:
     The caches stay. Blocks that are still not on the disk after that, since the cache is written to
     at that moment, are an error that says how many. Other caches never hold what their disk does
     not. Only on the machine itself."""
-    return site.rapiddisk.sync_caches(caches)
+    return site.rapiddisk.caches.sync(caches)

@@ -41,7 +41,7 @@ def status(site: Site) -> Item:
 
     As systemd tells on this machine. Whether a daemon answers is what `rapiddisk status` with
     --rapiddisk-url tells."""
-    return site.rapiddisk.daemon()
+    return site.rapiddisk.daemon.status()
 
 
 @verb(
@@ -53,7 +53,7 @@ def start(site: Site) -> Report:
     """Start rapiddiskd.
 
     It answers whoever reaches port 9118, with no password at all. Local mode does not need it."""
-    return site.rapiddisk.daemon_act("start")
+    return site.rapiddisk.daemon.act("start")
 
 
 @verb(
@@ -66,7 +66,7 @@ def stop(site: Site) -> Report:
 
     Asks first, since who drives this machine from elsewhere cannot any more. Volumes, caches and
     exports stay."""
-    return site.rapiddisk.daemon_act("stop")
+    return site.rapiddisk.daemon.act("stop")
 
 
 @verb(
@@ -78,7 +78,7 @@ def enable(site: Site) -> Report:
     """Start rapiddiskd at boot.
 
     It is not started now: that is `daemon start`."""
-    return site.rapiddisk.daemon_act("enable")
+    return site.rapiddisk.daemon.act("enable")
 
 
 @verb(
@@ -90,4 +90,4 @@ def disable(site: Site) -> Report:
     """Do not start rapiddiskd at boot.
 
     It is not stopped now: that is `daemon stop`."""
-    return site.rapiddisk.daemon_act("disable")
+    return site.rapiddisk.daemon.act("disable")

@@ -66,7 +66,7 @@ def list_targets(site: Site, incomplete: bool) -> Listing:
     also subsystems without a namespace, which a failed export may have left behind: unexport
     --nqn takes them away. A rapiddiskd 9.2 dies of a device path of more than 30 characters, so it
     is asked once, never again."""
-    return site.rapiddisk.exports.targets(incomplete)
+    return site.rapiddisk.exports.list(incomplete)
 
 
 @verb(
@@ -187,7 +187,7 @@ def list_ports(site: Site) -> Listing:
 
     Those where nothing is exported as well. SERVICE is the TCP port, which is known only on the
     machine itself."""
-    return site.rapiddisk.exports.ports()
+    return site.rapiddisk.ports.list()
 
 
 @verb(
@@ -230,9 +230,7 @@ def add_port(
         raise RdctlError(Code.USAGE, "a loop port has no address and no service")
     if transport != "loop" and (interface is None) == (address is None):
         raise RdctlError(Code.USAGE, f"a {transport} port takes --interface or --address")
-    return site.rapiddisk.exports.add_port(
-        number, transport, interface, address, str(service or 4420)
-    )
+    return site.rapiddisk.ports.add(number, transport, interface, address, str(service or 4420))
 
 
 @verb(
@@ -249,4 +247,4 @@ def remove_port(site: Site, number: int) -> Report:
 
     Asks first, since nothing can be exported on it until it is added again. A port with an export
     on it is refused. Only on the machine itself."""
-    return site.rapiddisk.exports.remove_port(number)
+    return site.rapiddisk.ports.remove(number)

@@ -70,7 +70,7 @@ def list_volumes(site: Site, volumes: list[str] | None) -> Listing:
     All of them, or those that are named: an unknown name is exit 3. USAGE is the memory that one
     takes by now. UNWRITTEN, where there is any, is what a writeback cache has not written to its
     disk; root sees it on the machine itself."""
-    return site.rapiddisk.volumes(volumes)
+    return site.rapiddisk.volumes.list(volumes)
 
 
 @verb(
@@ -88,7 +88,7 @@ def show(site: Site, volume: str) -> Item:
 
     A remote daemon shows caches and NVMe-oF exports; mounts, swap, loop devices and, by root,
     open files can be seen on that machine only. users_seen tells which were looked for."""
-    return site.rapiddisk.volume(volume, site.warn)
+    return site.rapiddisk.volumes.show(volume, site.warn)
 
 
 @verb(
@@ -118,7 +118,7 @@ def create(
     memory cannot hold beside the other volumes is refused."""
     if count is not None and number is not None:
         raise RdctlError(Code.USAGE, "--count and --number exclude each other")
-    return site.rapiddisk.create(size, count or 1, number, overcommit)
+    return site.rapiddisk.volumes.create(size, count or 1, number, overcommit)
 
 
 @verb(
@@ -141,7 +141,7 @@ def resize(site: Site, volume: str, size: int, overcommit: bool, overrides: Over
     highest byte ever written the kernel refuses it. A volume that is locked is not resized, nor
     one that is in use; on this machine itself one that is in use can grow, and NVMe-oF clients are
     told its new size."""
-    return site.rapiddisk.resize(volume, size, overcommit, overrides)
+    return site.rapiddisk.volumes.resize(volume, size, overcommit, overrides)
 
 
 @verb(
@@ -161,7 +161,7 @@ def flush(site: Site, volumes: list[str], overrides: Overrides) -> Report:
     Asks first. A volume that is locked, cached with, exported, or seen to be in use in any other
     way is not erased, nor one of which that could not be seen (--unseen). What a writeback cache
     has not written to its disk is kept without --discard-contents."""
-    return site.rapiddisk.flush(volumes, overrides)
+    return site.rapiddisk.volumes.flush(volumes, overrides)
 
 
 @verb(
@@ -181,7 +181,7 @@ def remove(site: Site, volumes: list[str], overrides: Overrides) -> Report:
     seen to be in use in any other way is not removed, nor one of which that could not be seen
     (--unseen). What a writeback cache has not written to its disk is kept without
     --discard-contents."""
-    return site.rapiddisk.remove(volumes, overrides)
+    return site.rapiddisk.volumes.remove(volumes, overrides)
 
 
 @verb(
@@ -197,7 +197,7 @@ def lock(site: Site, volumes: list[str]) -> Report:
 
     Who has a volume open for writing already (a mounted file system, a cache) goes on writing: the
     kernel does not stop that. rdctl does not remove, erase, resize or map a locked volume."""
-    return site.rapiddisk.set_lock(volumes, True)
+    return site.rapiddisk.volumes.set_lock(volumes, True)
 
 
 @verb(
@@ -212,4 +212,4 @@ def unlock(site: Site, volumes: list[str]) -> Report:
     """Make volumes writable again.
 
     A volume that is not locked is left as it is, and that is no error."""
-    return site.rapiddisk.set_lock(volumes, False)
+    return site.rapiddisk.volumes.set_lock(volumes, False)

@@ -10,7 +10,7 @@ from rdctl.core.results import Change, Failure
 from rdctl.oio.acts import Acts, Means, failure
 from rdctl.oio.model import Content, Place
 from rdctl.oio.rawx import Rawx
-from rdctl.workers import Stopped, ends_the_rest, untried
+from rdctl.workers import Stopped, Turns
 
 T = TypeVar("T")
 
@@ -21,18 +21,11 @@ class Transfers(Acts):
     def __init__(self, means: Means) -> None:
         super().__init__(means)
         self._rawx = Rawx(self._proxy.reach)
-        self._away: RdctlError | None = None
+        self._turns = Turns()
 
     def _asked(self, act: Callable[[], T]) -> T:
-        """Ask the proxy; after what `ends_the_rest` it is not asked again."""
-        if self._away is not None:
-            raise untried(None, self._away)
-        try:
-            return act()
-        except RdctlError as error:
-            if ends_the_rest(error):
-                self._away = error
-            raise
+        """Ask the proxy; after what ends the rest it is not asked again."""
+        return self._turns.take(act)
 
     def _each_of(
         self, action: str, names: Sequence[str], act: Callable[[int, int], Change | Failure]

@@ -16,7 +16,7 @@ _NAME_SIZE = 16
 
 def address_of(interface: str, sysfs: Sysfs, calls: Syscalls, effects: Effects) -> str | None:
     """The interface's first IPv4 address, else its first IPv6 address that is not link-local; None
-    when it has none. OSError (ENODEV) when there is no such interface."""
+    when it has none. OSError (ENODEV) when the interface does not exist."""
     if len(interface.encode()) >= _NAME_SIZE:
         raise OSError(errno.ENODEV, "no such interface", interface)
     request = bytearray(interface.encode().ljust(40, b"\0"))

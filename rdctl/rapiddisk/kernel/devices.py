@@ -11,13 +11,13 @@ from contextlib import suppress
 from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import Device
+from rdctl.rapiddisk.names import is_volume
 
 # Names of mappings. Any other link may be one of a file system, which leads to whichever device
 # shows that at the moment: to a cache in place of its source.
 _EXPLICIT = re.compile(r"/dev/(mapper/[^/]+|dm-[0-9]+|disk/by-id/dm-(name|uuid)-[^/]+)")
 # Links that name the hardware itself, not its place, its contents or a mapping.
 _HARDWARE = re.compile(r"(wwn|eui|nvme|ata|scsi|virtio|usb|mmc|dm-uuid)[-.]")
-_VOLUME = re.compile(r"rd[0-9]+")
 
 
 class Devices:
@@ -58,9 +58,7 @@ class Devices:
             mapped = re.fullmatch(r"/dev/mapper/([^/]+)", path)
             if mapped and gone:
                 # A volume or a disk of that name is another device.
-                other = _VOLUME.fullmatch(mapped[1]) or self._sysfs.exists(
-                    f"sys/class/block/{mapped[1]}"
-                )
+                other = is_volume(mapped[1]) or self._sysfs.exists(f"sys/class/block/{mapped[1]}")
                 return self._sysfs.named(mapped[1]) or (None if other else mapped[1])
             return named[1] if gone and named else None
         return self._sysfs.numbered(number) if number else None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from rdctl.effects.door import Effect, Effects
@@ -58,6 +59,15 @@ class DeviceMapper:
     def table(self, name: str) -> Status | None:
         """As `status`, with the arguments of the target."""
         return self._target(self._ask(_STATUS, name, f"dmsetup table {name}", _TABLE))
+
+    def kind(self, name: str) -> str | None:
+        """The type of the mapping's target; None where it cannot be asked."""
+        if not self._calls.privileged:
+            return None
+        with suppress(OSError):
+            status = self.status(name)
+            return status.kind if status else None
+        return None
 
     @staticmethod
     def _target(data: bytes) -> Status | None:

@@ -16,6 +16,7 @@ from rdctl.rapiddisk.model import Namespace, Port, Subsystem, nqn_of
 
 ROOT = "sys/kernel/config/nvmet"
 _MODEL = "RapidDisk"
+NO_CONFIGFS = "the kernel's configuration file system is not mounted"
 
 
 class Nvmet:
@@ -31,6 +32,11 @@ class Nvmet:
     def loaded(self) -> bool:
         return self._sysfs.exists(f"{ROOT}/subsystems")
 
+    @property
+    def is_there(self) -> bool:
+        """Whether anything can be exported, be it seen or not."""
+        return self.loaded or self._sysfs.has_module("nvmet")
+
     # --- what is there ------------------------------------------------------------------------
 
     def subsystems(self) -> list[Subsystem]:
@@ -38,14 +44,22 @@ class Nvmet:
         links = {number: self._names(f"ports/{number}/subsystems") for number in self._numbers()}
         return [
             Subsystem(
-                nqn,
-                self._value(f"subsystems/{nqn}/attr_allow_any_host") == "1",
-                tuple(self._names(f"subsystems/{nqn}/allowed_hosts")),
-                tuple(self._namespace(nqn, name) for name in self._namespace_names(nqn)),
-                tuple(number for number, names in links.items() if nqn in names),
+                nqn=nqn,
+                any_host=self._value(f"subsystems/{nqn}/attr_allow_any_host") == "1",
+                hosts=tuple(self._names(f"subsystems/{nqn}/allowed_hosts")),
+                namespaces=tuple(self._namespace(nqn, name) for name in self._namespace_names(nqn)),
+                ports=tuple(number for number, names in links.items() if nqn in names),
             )
             for nqn in self._names("subsystems")
         ]
+
+    def guarded(self) -> list[Subsystem]:
+        """As `subsystems`; OSError where there may be some that cannot be seen."""
+        if not self.is_there:
+            return []
+        if not self.loaded:
+            raise OSError(errno.ENOENT, NO_CONFIGFS)
+        return self.subsystems()
 
     def _namespace_names(self, nqn: str) -> list[str]:
         return [name for name in self._names(f"subsystems/{nqn}/namespaces") if name.isdigit()]

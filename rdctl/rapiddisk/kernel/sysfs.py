@@ -13,7 +13,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from rdctl.core.units import natural
-from rdctl.rapiddisk.model import PREFIXES, Cache, Disk, Volume
+from rdctl.rapiddisk.model import Cache, Disk, Volume
+from rdctl.rapiddisk.names import is_volume, policy_of, source_in
 
 MGMT = "sys/kernel/rapiddisk/mgmt"
 SECTOR = 512
@@ -21,8 +22,6 @@ SECTOR = 512
 _NEARLY_A_PAGE = 4000
 # A process or a device that goes while it is looked at.
 _VANISHED = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
-_POLICIES = {prefix: policy for policy, prefix in PREFIXES.items()}
-_VOLUME = re.compile(r"rd[0-9]+")
 _PSEUDO = re.compile(r"(rd|ram|loop|zram|dm-|sr|fd)[0-9]")
 
 
@@ -80,7 +79,7 @@ class Sysfs:
     # For guards: what is not there is nothing, but what cannot be read raises OSError.
 
     def read(self, below: str) -> str | None:
-        """A file's text without the line's end; None when there is no such file."""
+        """A file's text without the line's end; None when it does not exist."""
         try:
             with open(self.path(below), encoding="utf-8", errors="surrogateescape") as file:
                 return file.read().rstrip("\n")
@@ -90,7 +89,7 @@ class Sysfs:
             raise
 
     def listed(self, below: str) -> list[str]:
-        """The names in a directory, in natural order; none when there is no such directory."""
+        """The names in a directory, in natural order; none when it does not exist."""
         try:
             return sorted(os.listdir(self.path(below)), key=natural)
         except OSError as error:
@@ -152,7 +151,8 @@ class Sysfs:
         for name in self._all_volumes() if cut else listed:
             size, usage = listed.get(name) or (self.size(name), None)
             lock = self.number(f"sys/block/{name}/ro")
-            volumes.append(Volume(name, size, usage, None if lock is None else bool(lock)))
+            locked = None if lock is None else bool(lock)
+            volumes.append(Volume(device=name, size=size, usage=usage, locked=locked))
         return sorted(volumes, key=lambda volume: natural(volume.device))
 
     def _all_volumes(self) -> list[str]:
@@ -161,39 +161,44 @@ class Sysfs:
         return [
             name
             for name in self.names("sys/block")
-            if _VOLUME.fullmatch(name)
-            and (self.text(f"sys/block/{name}/dev") or "").startswith(prefix)
+            if is_volume(name) and (self.text(f"sys/block/{name}/dev") or "").startswith(prefix)
         ]
 
     def caches(self, source_of: Callable[[str], str | None]) -> list[Cache]:
         """`source_of` tells the source of a mapping by its table, None where it cannot be read."""
-        named = [mapping for mapping in self.mappings() if mapping.name[:6] in _POLICIES]
-        return [cache for mapping in named if (cache := self._cache(mapping, source_of))]
+        found = (self._cache(mapping, source_of) for mapping in self.mappings())
+        return [cache for cache in found if cache is not None]
 
     def _cache(self, mapping: Mapping, source_of: Callable[[str], str | None]) -> Cache | None:
-        """Volume and source are None while the mapping is only half made; None is what has a
+        """Volume and source are None while the mapping is incomplete; None is what has a
         cache's name and is none."""
-        policy, base = _POLICIES[mapping.name[:6]], mapping.name[6:]
+        policy = policy_of(mapping.name)
+        if policy is None:
+            return None
         if not mapping.live:
-            return Cache(mapping.name, None, None, policy, kernel=mapping.kernel)
+            return Cache(
+                device=mapping.name, volume=None, source=None, policy=policy, kernel=mapping.kernel
+            )
         # The link to a volume stays when the volume is torn out.
         parts = list(mapping.slaves)
-        volumes = [part for part in parts if _VOLUME.fullmatch(part)]
+        volumes = [part for part in parts if is_volume(part)]
         if len(parts) != 2 or not volumes:
             return None
         if len(volumes) == 1:
             volume = volumes[0]
         else:
             # A volume that is the source: the table tells, and else most names do.
-            told = source_of(mapping.name)
-            likely = next((part for part in parts if self.base(part) == base), parts[1])
-            volume = next(part for part in parts if part != (told if told in parts else likely))
+            source = source_of(mapping.name)
+            if source not in parts:
+                base = source_in(mapping.name)
+                source = next((part for part in parts if self.base(part) == base), parts[1])
+            volume = next(part for part in parts if part != source)
         parts.remove(volume)
         return Cache(
-            mapping.name,
-            volume,
-            self.shown(parts[0]),
-            policy,
+            device=mapping.name,
+            volume=volume,
+            source=self.shown(parts[0]),
+            policy=policy,
             kernel=mapping.kernel,
             source_kernel=parts[0],
         )
@@ -223,7 +228,7 @@ class Sysfs:
         mapped = self.text(f"sys/class/block/{kernel}/dm/name")
         if mapped is None:
             return kernel.replace("!", "/")
-        taken = _VOLUME.fullmatch(mapped) or self.exists(f"sys/class/block/{mapped}")
+        taken = is_volume(mapped) or self.exists(f"sys/class/block/{mapped}")
         return f"mapper/{mapped}" if taken else mapped
 
     def base(self, kernel: str) -> str:
@@ -237,6 +242,11 @@ class Sysfs:
     def named(self, mapping: str) -> str | None:
         """The kernel's name of the mapping of this name."""
         return next((one.kernel for one in self.mappings() if one.name == mapping), None)
+
+    def kernel_of(self, device: str) -> str:
+        """The kernel's name of a volume, a source or a cache."""
+        mapped = self.named(device) if policy_of(device) else None
+        return mapped or device
 
     def numbered(self, number: str) -> str | None:
         """The kernel's name of the device MAJOR:MINOR."""

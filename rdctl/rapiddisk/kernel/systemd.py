@@ -31,12 +31,12 @@ class Systemd:
         values = dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
         pid = int(values.get("MainPID") or 0)
         return Unit(
-            UNIT,
-            values.get("LoadState") == "loaded",
-            values.get("ActiveState") in ("active", "reloading", "activating"),
-            values.get("UnitFileState", "").startswith("enabled"),
-            values.get("ActiveState") or "unknown",
-            pid or None,
+            unit=UNIT,
+            installed=values.get("LoadState") == "loaded",
+            active=values.get("ActiveState") in ("active", "reloading", "activating"),
+            enabled=values.get("UnitFileState", "").startswith("enabled"),
+            state=values.get("ActiveState") or "unknown",
+            pid=pid or None,
         )
 
     def act(self, verb: str, destroys: str | None) -> None:

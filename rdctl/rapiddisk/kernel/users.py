@@ -1,5 +1,5 @@
 """Who uses a block device: mounts, swap, loop devices, what is stacked on it, NVMe namespaces, SCSI
-targets, open descriptors and memory maps. Devices are told apart by number; a path may lead
+targets, open descriptors and memory maps. Devices are known by number; a path may lead
 elsewhere here than where it was opened.
 
 What nobody shows is asked of the kernel: an exclusive open, and the count of all opens of the
@@ -23,7 +23,8 @@ from rdctl.effects.syscalls import Syscalls, ioctl
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.processes import Processes
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
-from rdctl.rapiddisk.model import PREFIXES, Subsystem, Survey, User
+from rdctl.rapiddisk.model import Subsystem, Survey, User
+from rdctl.rapiddisk.names import is_rapiddisk, policy_of
 
 SEEN = ("cache", "export", "target", "mount", "swap", "loop", "mapping", "raid", "other")
 SEEN_BY_ROOT = (*SEEN, "held")
@@ -32,7 +33,6 @@ REFERENCES = "sys/module/rapiddisk/refcnt"
 _TARGETS = "sys/kernel/config/target/core"
 # Never stacked on anything.
 _SIMPLE = re.compile(r"(rd|ram|loop|sd|vd|nvme|sr)[0-9a-z]")
-_EXPORTED = re.compile(r"rd[0-9]+|rc-w[tab]_.+")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _FILE = re.compile(r"\bFile: (\S+)")
 _LOOP_STATUS = 0x4C05
@@ -218,7 +218,7 @@ class Users:
             raid = kernel.startswith("md")
             freed_by = f"mdadm --stop /dev/{kernel}" if raid else None
             return User("raid" if raid else "other", name, freed_by)
-        if name.startswith(tuple(PREFIXES.values())):
+        if policy_of(name):
             return User("cache", name, f"rdctl rapiddisk cache remove {operand(name)}")
         return User("mapping", name, self._unmapped_by(kernel))
 
@@ -410,7 +410,7 @@ def _opens(found: Iterable[Found], volumes: Collection[str]) -> int:
 
 
 def _export(subsystem: Subsystem, device: str) -> User:
-    ours = _EXPORTED.fullmatch(device) and len(subsystem.namespaces) == 1
+    ours = is_rapiddisk(device) and len(subsystem.namespaces) == 1
     freed_by = f"rdctl rapiddisk nvmet unexport --nqn {quoted(subsystem.nqn)}" if ours else None
     return User("export", subsystem.nqn, freed_by)
 

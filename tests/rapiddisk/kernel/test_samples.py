@@ -13,7 +13,7 @@ import pytest
 from rdctl.effects.syscalls import Syscalls
 from tests.conftest import Program
 
-SAMPLES = sorted((Path(__file__).parent.parent / "wire/sysfs-samples").glob("[0-9]*.txt"))
+SAMPLES = sorted((Path(__file__).parent.parent.parent / "wire/sysfs-samples").glob("[0-9]*.txt"))
 DEVICES = "/sys/kernel/rapiddisk/devices (-rw-rw-r-- root:root)"
 
 

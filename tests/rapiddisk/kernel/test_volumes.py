@@ -13,7 +13,7 @@ import pytest
 
 from rdctl.effects.door import Effects
 from rdctl.effects.syscalls import Syscalls
-from rdctl.rapiddisk.kernel.driver import Kernel
+from rdctl.rapiddisk.kernel.backend import Kernel
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import MIB, PAGE, FakeKernel
 

@@ -1,0 +1,452 @@
+"""Caches: volumes in front of slower disks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.units import human_size, operand, quoted
+from rdctl.rapiddisk.changes import Changes, distinct, find, found, unproven, unseen
+from rdctl.rapiddisk.guards import Facts, Overrides, blocks, is_over, untold
+from rdctl.rapiddisk.model import (
+    Cache,
+    CacheCounters,
+    Device,
+    Inventory,
+    Superblock,
+    Volume,
+    Writeback,
+)
+from rdctl.rapiddisk.names import PREFIXES, cache_name, is_cache_name, volume_name
+
+# Seconds after which a write-back cache writes a block back, where the kernel can do that.
+_MAX_AGE = 300
+# One row for both kinds of statistics; writecache's words for what both count.
+_COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes": "num_write_req"}
+
+
+class Caches(Changes):
+    # --- looking ------------------------------------------------------------------------------
+
+    def list(self) -> Listing:
+        caches = self._backend.inventory(strict=False).caches
+        known = any(cache.dirty is not None for cache in caches)
+        return Listing(caches, also=("dirty", "writeback_seconds") if known else ())
+
+    def stats(self, names: Sequence[str] | None, keys: Sequence[str]) -> Listing:
+        """The counters of all caches, or of those of these names, as rows with these keys. One that
+        goes meanwhile is left out, unless it was named."""
+        named = distinct(cache_name(name) for name in names or ())
+        caches = self._backend.inventory(strict=False).caches
+        if names is None:
+            # Any mapping called rc... is listed; what is no cache's name is not sent.
+            caches = [cache for cache in caches if is_cache_name(cache.device)]
+        else:
+            caches = [find(caches, name, "cache") for name in named]
+
+        def rows() -> Iterator[dict[str, Any]]:
+            for cache in caches:
+                try:
+                    counters = self._backend.counters(cache.device)
+                except RdctlError as error:
+                    if names is not None or error.code is not Code.NOT_FOUND:
+                        raise
+                    if cache in self._backend.inventory().caches:
+                        raise
+                    continue
+                yield _stats_row(counters, cache.policy, keys)
+
+        return Listing(rows())
+
+    # --- making -------------------------------------------------------------------------------
+
+    def create(
+        self,
+        volume_text: str,
+        source_text: str,
+        policy: str,
+        overrides: Overrides,
+        *,
+        name: str | None = None,
+        max_age: int | None = None,
+    ) -> Report:
+        """Let a volume cache a source; `max_age` is in seconds, of a write-back cache."""
+        volume_text = volume_name(volume_text)
+        self._backend.permit()
+        source = self._backend.source(source_text)
+        device = self._name_of(name, policy, source)
+        writeback = Writeback(max_age=self._age(policy, max_age))
+        facts = self._facts([volume_text, source.kernel], overrides)
+        volume = find(facts.inventory.volumes, volume_text, "volume")
+        already = self._already(facts, volume.device, source, policy, name, source_text)
+        if already is not None:
+            return Report([Change("create", already, False, True)])
+        _guard_itself(volume, source)
+        # Who is seen is named before what is not.
+        facts.guard_users(source.kernel, source.name)
+        facts.guard(volume)
+        facts.guard_source(source)
+        _guard_name(facts.inventory.caches, device)
+        self._backend.check_cache(volume, source, policy)
+        contents = self._losses_of_contents(facts, volume, overrides)
+        losses = list(contents)
+        if policy == "writeback":
+            losses.append(
+                f"{source.name}: what is written to it stays in RAM until it is written back;"
+                " a crash or a power failure loses that"
+            )
+        self._consent(losses, facts)
+        loss = "; ".join(losses) or None
+
+        def again(facts: Facts) -> None:
+            now = find(facts.inventory.volumes, volume.device, "volume")
+            facts.guard(now)
+            facts.guard_source(source)
+            if self._losses_of_contents(facts, now, overrides) != contents:
+                raise RdctlError(
+                    Code.CONFLICT,
+                    f"the contents of {now.device} changed meanwhile; nothing was done",
+                    hint="Look again: rdctl rapiddisk list",
+                    target=now.device,
+                )
+
+        def act() -> None:
+            if contents:
+                self._backend.erase(volume.device, loss or volume.device)
+            try:
+                self._backend.map(volume.device, source, policy, device, writeback, loss)
+            except RdctlError as error:
+                if contents:
+                    error.message += f"; {volume.device} had already been erased"
+                raise
+
+        return self._map(volume.device, source, device, overrides, again, act)
+
+    def _name_of(self, name: str | None, policy: str, source: Device) -> str:
+        """The name of the new cache: the given one, which has to fit, or that of its source."""
+        if name is None:
+            return cache_name(PREFIXES[policy] + source.name.rsplit("/", 1)[-1])
+        self._backend.here("a cache's name is chosen")
+        cache_name(name)
+        if not name.startswith(PREFIXES[policy]):
+            raise RdctlError(
+                Code.USAGE,
+                f"invalid name '{name}' for a {policy} cache: it begins with {PREFIXES[policy]}",
+                target=name,
+            )
+        return name
+
+    def _age(self, policy: str, seconds: int | None) -> int | None:
+        """When blocks are written back at the latest, where the kernel can do that."""
+        if policy != "writeback":
+            if seconds is not None:
+                raise RdctlError(Code.USAGE, "--max-age is for writeback caches only")
+            return None
+        if self._backend.ages:
+            return _MAX_AGE if seconds is None else seconds
+        if seconds is not None:
+            raise RdctlError(
+                Code.UNSUPPORTED,
+                "--max-age is not supported: it requires --local and Linux 5.8 or later",
+            )
+        return None
+
+    def _already(
+        self,
+        facts: Facts,
+        volume: str,
+        source: Device,
+        policy: str,
+        name: str | None,
+        typed: str,
+    ) -> str | None:
+        """The cache that is asked for, where it exists. A link to a file system leads to the cache
+        itself as soon as that shows it; what it led to before is meant."""
+        by_contents = self._backend.led_by_contents(typed)
+        for cache in facts.inventory.caches:
+            itself = by_contents and cache.key == source.kernel
+            over = cache.volume == volume and cache.policy == policy
+            if over and (itself or cache.of(source.kernel)) and name in (None, cache.device):
+                return cache.device
+            if itself:
+                raise RdctlError(
+                    Code.CONFLICT,
+                    f"{typed} leads to the cache {cache.device} itself",
+                    hint=f"To cache the cache: {quoted(f'/dev/mapper/{cache.device}')};"
+                    " to cache its source in another way:"
+                    f" rdctl rapiddisk cache remove {operand(cache.device)}",
+                    target=typed,
+                )
+        return None
+
+    def _losses_of_contents(
+        self, facts: Facts, volume: Volume, overrides: Overrides
+    ) -> Sequence[str]:
+        """What goes of a volume that becomes a cache; raises without consent to that."""
+        name = volume.device
+        facts.guard_contents(volume)
+        if volume.usage is None and not (overrides.discard or overrides.force):
+            raise untold(name, "whether it holds data")
+        # A refused erase sets the usage to 0 and keeps the data.
+        if volume.usage == 0 and self._backend.is_empty_behind(name, 0) is not False:
+            return []
+        if volume.usage is not None and not overrides.discard:
+            former = self._backend.superblock(name)
+            if former is None:
+                much = human_size(volume.usage) + " of data" if volume.usage else "data"
+                raise RdctlError(
+                    Code.NOT_EMPTY,
+                    f"{name} holds {much}, which a cache overwrites",
+                    hint=f"Erase it first: rdctl rapiddisk flush {name}; or use --discard-contents",
+                    target=name,
+                )
+        lost = facts.only_copies([volume])
+        return [*lost, f"{name}: its contents are erased, it becomes a cache"]
+
+    def _map(
+        self,
+        volume: str,
+        source: Device,
+        device: str,
+        overrides: Overrides,
+        again: Callable[[Facts], None],
+        act: Callable[[], None],
+        first: Callable[[], None] | None = None,
+    ) -> Report:
+        """Look `again` when nobody else can come between, `act`, and see whether the cache is
+        there. What keeps the devices from being claimed is done `first`."""
+        with self._backend.claim([]) as alone:
+            if alone:
+                again(self._facts([volume, source.kernel], overrides))
+            try:
+                if first is not None:
+                    first()
+                # In a dry run what is done first still keeps them.
+                held = first is None or not self._effects.dry_run
+                with self._backend.claim([volume, source.kernel] if held else []):
+                    act()
+            except RdctlError as error:
+                error.target = error.target or device
+                return Report([Failure("create", error)])
+
+        def is_there() -> bool:
+            caches = self._backend.inventory().caches
+            return any(c.device == device and c.volume in (volume, None) for c in caches)
+
+        missing = unproven(device, "it is not in the list of caches")
+        try:
+            return self._proven("create", device, is_there, missing)
+        except RdctlError as error:
+            return Report([Failure("create", unseen(device, error))])
+
+    def adopt(
+        self,
+        volume_text: str,
+        source_text: str | None,
+        overrides: Overrides,
+        *,
+        name: str | None = None,
+        max_age: int | None = None,
+    ) -> Report:
+        """Map a former write-back cache over its source again, without formatting it: what it has
+        not written back is written back then."""
+        volume_text = volume_name(volume_text)
+        self._backend.here("a cache is adopted")
+        self._backend.permit()
+        find(self._backend.inventory().volumes, volume_text, "volume")
+        left = self._backend.superblock(volume_text)
+        source = self._backend.source(source_text or self._noted(volume_text))
+        device = self._name_of(name, "writeback", source)
+        age = self._age("writeback", max_age)
+        facts = self._facts([volume_text, source.kernel], overrides)
+        volume = find(facts.inventory.volumes, volume_text, "volume")
+        mapped = [cache for cache in facts.inventory.caches if cache.volume == volume.device]
+        failed = next((c for c in mapped if self._backend.failure(c) is not None), None)
+        for cache in mapped:
+            itself = cache.key == source.kernel and source_text is not None
+            if cache is not failed and (cache.of(source.kernel) or itself):
+                return Report([Change("create", cache.device, False, True)])
+        left = _to_adopt(volume.device, left)
+        self._guard_adoption(facts, volume, source, left, failed)
+        _guard_name([cache for cache in facts.inventory.caches if cache is not failed], device)
+        loss = f"{source.name}: {blocks(left)} of {volume.device} are written over it"
+        if not self._backend.is_source_of(volume.device, source):
+            loss = (
+                f"writes {blocks(left)} over {source.name}; rdctl cannot verify that they are its"
+                " own"
+            )
+            noted = self._backend.source_noted(volume.device)
+            loss += f": they are of {noted}" if noted else ""
+        self._consent([loss], facts)
+
+        def again(facts: Facts) -> None:
+            volume = find(facts.inventory.volumes, volume_text, "volume")
+            self._guard_adoption(facts, volume, source, left, failed)
+
+        def drop() -> None:
+            if failed is not None:
+                self._backend.drop(failed, loss)
+
+        def act() -> None:
+            writeback = Writeback(left.block_size, age, adopt=True)
+            self._backend.map(volume.device, source, "writeback", device, writeback, loss)
+
+        return self._map(
+            volume.device, source, device, overrides, again, act, drop if failed else None
+        )
+
+    def _noted(self, volume: str) -> str:
+        """The source that was noted when the cache was made."""
+        noted = self._backend.source_noted(volume)
+        if noted is None:
+            raise RdctlError(
+                Code.USAGE,
+                f"missing argument SOURCE: no source is recorded for {volume}",
+                hint=f"Name it: rdctl rapiddisk cache create {volume} SOURCE --adopt",
+                target=volume,
+            )
+        return noted
+
+    def _guard_adoption(
+        self,
+        facts: Facts,
+        volume: Volume,
+        source: Device,
+        left: Superblock,
+        failed: Cache | None,
+    ) -> None:
+        but = () if failed is None else {("cache", failed.device)}
+        facts.guard(volume, but=but)
+        facts.guard_source(source, but=but)
+        _guard_itself(volume, source)
+        self._backend.check_adoption(volume, source, left)
+
+    # --- removing, writing back ---------------------------------------------------------------
+
+    def remove(self, names: Sequence[str], overrides: Overrides) -> Report:
+        """Take caches off their sources, upper ones first; a write-back cache is written back
+        before."""
+        names = distinct(map(cache_name, names))
+        self._backend.permit()
+        facts = self._facts([], overrides)
+        caches, outcomes = found(facts.inventory.caches, names, "cache", "remove")
+        losses: dict[str, str] = {}
+        for cache in _upper_first(caches):
+            try:
+                facts.guard_cache(cache, losses)
+                losses[cache.device] = _removal_loss(cache)
+            except RdctlError as error:
+                outcomes.append(Failure("remove", error))
+        self._consent(list(losses.values()), facts)
+
+        def judged(device: str, after: Inventory) -> Change | Failure:
+            if any(cache.device == device for cache in after.caches):
+                return Failure("remove", unproven(device, "it is still listed"))
+            return Change("remove", device, True, True)
+
+        with self._backend.claim([]) as alone:
+            fresh = self._facts([], overrides) if alone and losses else facts
+            gone: list[str] = []
+
+            def act(device: str) -> None:
+                cache = find(fresh.inventory.caches, device, "cache")
+                fresh.guard_cache(cache, gone)
+                self._backend.unmap(device, losses[device])
+                gone.append(device)
+
+            return self._in_turn("remove", list(losses), act, judged, outcomes, names)
+
+    def sync(self, names: Sequence[str]) -> Report:
+        """Write back what write-back caches hold; they stay."""
+        self._backend.here("a cache is written back")
+        names = distinct(map(cache_name, names))
+        self._backend.permit()
+        caches, outcomes = found(self._backend.inventory().caches, names, "cache", "sync")
+        todo = {cache.device: cache for cache in caches}
+
+        def act(device: str) -> Change:
+            return self._synced(todo[device])
+
+        return self._in_turn("sync", list(todo), act, None, outcomes, names)
+
+    def _synced(self, cache: Cache) -> Change:
+        """Only a write-back cache ever holds what its source does not."""
+        if cache.policy != "writeback":
+            return Change("sync", cache.device, False, True)
+        left = self._backend.sync(cache.device)
+        if left is None:
+            return Change("sync", cache.device, None, None)
+        if left:
+            raise RdctlError(
+                Code.FAILED,
+                f"{cache.device}: {left} {'block is' if left == 1 else 'blocks are'} still not"
+                " written back",
+                hint="Is it written to at the moment? Try again.",
+                target=cache.device,
+                dirty=left,
+            )
+        return Change("sync", cache.device, True, True, {"dirty": 0})
+
+
+def _stats_row(stats: CacheCounters, policy: str | None, keys: Sequence[str]) -> dict[str, object]:
+    """The counters as a row with these keys, null where this kind of cache has none."""
+    counters = stats.counters
+    row: dict[str, object] = {key: counters.get(key) for key in keys}
+    for key, other in _COMMON.items():
+        row[key] = counters.get(key, counters.get(other))
+    reads, hits = row["reads"], row["cache_hits"]
+    rate = None
+    if isinstance(reads, int) and isinstance(hits, int) and reads > 0:
+        rate = round(hits / reads, 4)
+    return {**row, "device": stats.device, "policy": policy, "hit_rate": rate}
+
+
+def _guard_itself(volume: Volume, source: Device) -> None:
+    if source.kernel == volume.device:
+        raise RdctlError(
+            Code.CONFLICT, f"{volume.device} cannot cache itself", target=volume.device
+        )
+
+
+def _guard_name(caches: Sequence[Cache], device: str) -> None:
+    """Raise when another cache bears the name: that of another source of the same name, too."""
+    for cache in caches:
+        if cache.device == device:
+            over = f", over {cache.source}" if cache.source else ""
+            raise RdctlError(
+                Code.EXISTS,
+                f"{device} already exists{over}",
+                hint=f"Give another name: --name {device}-2; or remove it first: rdctl rapiddisk"
+                f" cache remove {device}",
+                target=device,
+            )
+
+
+def _to_adopt(volume: str, left: Superblock | None) -> Superblock:
+    if left is None or not left.blocks:
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{volume} holds no unwritten blocks that could be adopted",
+            hint="See what volumes hold: rdctl rapiddisk list",
+            target=volume,
+        )
+    return left
+
+
+def _upper_first(caches: Sequence[Cache]) -> list[Cache]:
+    """Each before those that it is made of."""
+    left, ordered = list(caches), list[Cache]()
+    while left:
+        tops = [cache for cache in left if not any(is_over(other, cache.key) for other in left)]
+        ordered += tops or left
+        left = [cache for cache in left if cache not in ordered]
+    return ordered
+
+
+def _removal_loss(cache: Cache) -> str:
+    source = cache.source or "its source"
+    if cache.policy == "writeback":
+        return f"{cache.device} goes: {source} is without its cache, once all was written back"
+    return f"{cache.device} goes: {source} is without its cache"

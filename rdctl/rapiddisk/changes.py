@@ -1,0 +1,216 @@
+"""How changes go: what all nouns share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.results import Change, Failure, Report
+from rdctl.core.units import escape, guess
+from rdctl.effects.door import Effects
+from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides
+from rdctl.rapiddisk.model import Inventory
+
+if TYPE_CHECKING:
+    from rdctl.workers import Workers
+
+
+class Means(NamedTuple):
+    """What all nouns work with.
+
+    `aimed` makes the commands in a text lead here; `workers` gives those of the whole command,
+    which who only looks does without.
+    """
+
+    backend: Backend
+    effects: Effects
+    aimed: Callable[[str], str]
+    workers: Callable[[], Workers]
+
+
+class Changes:
+    """How changes go: validate, guard, claim, act, confirm, report."""
+
+    def __init__(self, means: Means) -> None:
+        self._backend = means.backend
+        self._effects = means.effects
+        self._aimed = means.aimed
+        self._workers = means.workers
+
+    def _facts(self, devices: Sequence[str], overrides: Overrides = NO_OVERRIDES) -> Facts:
+        return Facts.of(self._backend, devices, overrides)
+
+    def _consent(self, losses: Sequence[str], facts: Facts) -> None:
+        """Ask for all that will be lost, and say what was not looked at."""
+        if losses:
+            self._effects.consent(losses, facts.never_shown)
+
+    def _in_turn(
+        self,
+        action: str,
+        devices: Sequence[str],
+        act: Callable[[str], Change | None],
+        judged: Callable[[str, Inventory], Change | Failure] | None,
+        before: Sequence[Change | Failure],
+        names: Sequence[str],
+        facts: Mapping[str, Any] | None = None,
+    ) -> Report:
+        """Act on one device after the other, then look once: `judged` tells what became of those
+        of which the act itself does not. All outcomes, with those of `before`, in the order of the
+        names.
+
+        When the daemon is away, the rest is not tried. A signal leaves those that were not begun,
+        and is raised behind the last outcome; a single act is not waited for.
+        """
+        outcomes = list(before)
+        acted = []
+        workers, several = self._workers(), len(devices) > 1
+        if several:
+            workers.progress.begin(len(devices), "devices")
+        with workers.held_signals(several) as raise_signal:
+            for device, outcome in self._acts(action, devices, act):
+                workers.progress.advance()
+                if outcome is None:
+                    acted.append(device)
+                else:
+                    outcomes.append(outcome)
+            if self._effects.dry_run:
+                outcomes += [Change(action, device, None, None, facts or {}) for device in acted]
+            elif acted and judged is not None:
+                after = self._look_again()
+                for device in acted:
+                    if isinstance(after, RdctlError):
+                        outcomes.append(Failure(action, unseen(device, after)))
+                    else:
+                        outcomes.append(judged(device, after))
+        return Report(with_signal(_in_order(outcomes, names), raise_signal))
+
+    def _acts(
+        self, action: str, devices: Sequence[str], act: Callable[[str], Change | None]
+    ) -> Iterator[tuple[str, Change | Failure | None]]:
+        """Each device with the outcome of its act, None where that is still to be seen."""
+        from rdctl.workers import Stopped, Turns, ends_the_rest, not_begun
+
+        workers = self._workers()
+        # There is one daemon: who says that it is away says so of all.
+        turns = Turns(lambda error: ends_the_rest(error) or error.code is Code.UNAVAILABLE)
+
+        def one(device: str) -> Change | None:
+            workers.check()
+            return act(device)
+
+        for device in devices:
+            try:
+                yield device, turns.take(partial(one, device), device)
+            except Stopped:
+                yield device, Failure(action, not_begun(workers.ended_by, device))
+            except RdctlError as error:
+                error.target = error.target or device
+                yield device, Failure(action, error)
+
+    def _look_again(self) -> Inventory | RdctlError:
+        """What is there after the acts, or why that cannot be seen: what was done stays done."""
+        try:
+            return self._backend.inventory()
+        except RdctlError as error:
+            return error
+
+    def _proven(
+        self,
+        action: str,
+        target: str,
+        is_so: Callable[[], bool],
+        otherwise: RdctlError,
+        facts: Mapping[str, Any] | None = None,
+    ) -> Report:
+        """What a look shows of one change that was accepted; a dry run does not look."""
+        if self._effects.dry_run:
+            return Report([Change(action, target, None, None, facts or {})])
+        if not is_so():
+            return Report([Failure(action, otherwise)])
+        return Report([Change(action, target, True, True, facts or {})])
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys(names))
+
+
+def find(things: Sequence[Any], name: str, kind: str) -> Any:
+    """The thing of that name, or `not-found` with what there is."""
+    for thing in things:
+        if thing.device == name:
+            return thing
+    names = [thing.device for thing in things]
+    if not names:
+        hint: str | None = f"No {kind}s exist."
+    else:
+        shown = ", ".join(map(escape, names[:8])) + (", ..." if len(names) > 8 else "")
+        hint = hints(f"Existing {kind}s: {shown}.", guess(name, names))
+    raise RdctlError(Code.NOT_FOUND, f"{kind} {name} does not exist", hint=hint, target=name)
+
+
+def found(
+    things: Sequence[Any], names: Sequence[str], kind: str, action: str
+) -> tuple[list[Any], list[Change | Failure]]:
+    """What is there of these names, and a failure for each of the others."""
+    there: list[Any] = []
+    failures: list[Change | Failure] = []
+    for name in names:
+        try:
+            there.append(find(things, name, kind))
+        except RdctlError as error:
+            failures.append(Failure(action, error))
+    return there, failures
+
+
+def _in_order(
+    outcomes: Iterable[Change | Failure], names: Sequence[str]
+) -> Sequence[Change | Failure]:
+    """The outcomes in the order in which their targets were named."""
+    rank = {name: number for number, name in enumerate(names)}
+
+    def place(outcome: Change | Failure) -> int:
+        target = outcome.target if isinstance(outcome, Change) else outcome.error.target
+        return rank.get(target or "", len(rank))
+
+    return sorted(outcomes, key=place)
+
+
+def with_signal(
+    outcomes: Iterable[Change | Failure], raise_signal: Callable[[], None]
+) -> Iterator[Change | Failure]:
+    """The outcomes; the signal that was held meanwhile is raised behind the last."""
+    yield from outcomes
+    raise_signal()
+
+
+def unproven(target: str | None, why: str) -> RdctlError:
+    return RdctlError(
+        Code.UNPROVEN,
+        f"{target or 'a volume'}: reported as done, but {why}",
+        hint="The log on that machine tells why: dmesg",
+        target=target,
+    )
+
+
+def unseen(target: str | None, error: RdctlError) -> RdctlError:
+    """The daemon took the change, and then could not be asked what came of it."""
+    return RdctlError(
+        Code.UNKNOWN,
+        f"{target or 'a volume'}: reported as done, but not seen: {error.message}",
+        hint="See what became of it with: rdctl rapiddisk list, rdctl rapiddisk cache list",
+        target=target,
+        **error.facts,
+    )
+
+
+def export_unproven(target: str) -> RdctlError:
+    return RdctlError(
+        Code.UNPROVEN,
+        f"{target}: the kernel took it, but it is not seen afterwards",
+        hint="Does another tool change exports? See: rdctl rapiddisk nvmet list --all",
+        target=target,
+    )

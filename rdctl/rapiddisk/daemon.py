@@ -1,0 +1,47 @@
+"""The systemd unit of rapiddiskd."""
+
+from __future__ import annotations
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Item, Report
+from rdctl.rapiddisk.changes import Changes, unproven
+
+# What a unit is after the act: which of its facts, and how that is then.
+_STATES = {
+    "start": ("active", True),
+    "stop": ("active", False),
+    "enable": ("enabled", True),
+    "disable": ("enabled", False),
+}
+
+
+class Daemon(Changes):
+    def status(self) -> Item:
+        """The systemd unit of rapiddiskd on this machine."""
+        return Item(self._backend.daemon())
+
+    def act(self, verb: str) -> Report:
+        """`start`, `stop`, `enable` or `disable` the unit."""
+        self._backend.permit_daemon()
+        unit = self._backend.daemon()
+        if not unit.installed:
+            raise RdctlError(
+                Code.NOT_FOUND,
+                f"there is no unit {unit.unit} on this machine",
+                hint="Debian has it in the package rapiddisk.",
+                target=unit.unit,
+            )
+        key, wanted = _STATES[verb]
+        if getattr(unit, key) == wanted:
+            return Report([Change(verb, unit.unit, False, True)])
+        loss = None
+        if verb == "stop":
+            loss = f"{unit.unit} stops: who drives this machine from elsewhere cannot any more"
+            self._effects.consent([loss])
+        self._backend.daemon_act(verb, loss)
+        return self._proven(
+            verb,
+            unit.unit,
+            lambda: getattr(self._backend.daemon(), key) == wanted,
+            unproven(unit.unit, "its state is not so"),
+        )

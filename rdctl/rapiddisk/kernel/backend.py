@@ -1,0 +1,226 @@
+"""The backend `local`: this machine's kernel, driven directly."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape, natural
+from rdctl.effects.door import Effects
+from rdctl.effects.syscalls import Syscalls
+from rdctl.rapiddisk.kernel.blockdev import BlockDevices
+from rdctl.rapiddisk.kernel.caches import Caches
+from rdctl.rapiddisk.kernel.claims import Claims
+from rdctl.rapiddisk.kernel.devices import Devices
+from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
+from rdctl.rapiddisk.kernel.exports import Exports
+from rdctl.rapiddisk.kernel.means import Means, Patience
+from rdctl.rapiddisk.kernel.nvmet import Nvmet
+from rdctl.rapiddisk.kernel.refusals import Refusals, denied
+from rdctl.rapiddisk.kernel.surveys import Surveys
+from rdctl.rapiddisk.kernel.sysfs import Sysfs
+from rdctl.rapiddisk.kernel.volumes import DIALECT, Volumes, dialect
+from rdctl.rapiddisk.model import Device, Inventory, Module, Resources, Status, Unit
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.kernel.surroundings import Surroundings
+
+_MODULES = (
+    ("rapiddisk", "everything"),
+    ("rapiddisk-cache", "write-through and write-around caches"),
+    ("dm-writecache", "writeback caches; loaded when one is made"),
+    ("nvmet", "NVMe-oF exports"),
+    ("nvmet-tcp", "ports of transport tcp; loaded with their first export"),
+    ("nvmet-rdma", "ports of transport rdma; loaded with their first export"),
+    ("nvme-loop", "ports of transport loop; loaded with their first export"),
+)
+
+
+class Kernel:
+    """`warn` takes what the operator should know, such as what was not seen; nothing is waited
+    for longer than `seconds`."""
+
+    tells_all = True
+    grows_in_use = True
+
+    def __init__(
+        self,
+        root: str,
+        calls: Syscalls,
+        effects: Effects,
+        *,
+        warn: Callable[[str], None],
+        sleep: Callable[[float], None],
+        now: Callable[[], float] = time.time,
+        seconds: float | None = None,
+    ) -> None:
+        self._calls = calls
+        self._effects = effects
+        self._warn = warn
+        self._seconds = seconds
+        self._sysfs = sysfs = Sysfs(root)
+        self._known = known = Devices(sysfs, calls)
+        means = Means(
+            sysfs=sysfs,
+            calls=calls,
+            effects=effects,
+            warn=warn,
+            patience=Patience(sleep, seconds),
+            known=known,
+            devices=BlockDevices(sysfs, calls, effects, known),
+            mapper=DeviceMapper(sysfs, calls, effects),
+            nvmet=Nvmet(sysfs, calls, effects),
+            held={},
+        )
+        self._surveys = surveys = Surveys(means)
+        refusals = Refusals(effects, surveys)
+        claims = Claims(means, surveys, refusals)
+        self._volumes = volumes = Volumes(means, claims, refusals)
+        self._caches = caches = Caches(means, claims, refusals, now)
+        self._exports = exports = Exports(means, refusals)
+        # What one of these parts does alone.
+        self.survey, self.claim = surveys.of, claims.claim
+        self.superblock, self.is_empty_behind = volumes.superblock, volumes.is_empty_behind
+        self.high_water, self.set_lock = volumes.high_water, volumes.set_lock
+        self.create, self.resize = volumes.create, volumes.resize
+        self.erase, self.remove = volumes.erase, volumes.remove
+        self.counters, self.failure = caches.counters, caches.failure
+        self.source_noted, self.is_source_of = caches.source_noted, caches.is_source_of
+        self.check_cache, self.check_adoption = caches.check, caches.check_adoption
+        self.map, self.unmap = caches.map, caches.unmap
+        self.sync, self.drop = caches.sync, caches.drop
+        self.targets, self.guarded_targets = exports.targets, exports.guarded_targets
+        self.subsystems, self.ports = exports.subsystems, exports.ports
+        self.device_of, self.path_of = exports.device_of, exports.path_of
+        self.nqn_of, self.check_transport = exports.nqn_of, exports.check_transport
+        self.address_of, self.is_address_here = exports.address_of, exports.is_address_here
+        self.change_export, self.revalidate = exports.change, exports.revalidate
+        self.add_port, self.remove_port = exports.add_port, exports.remove_port
+
+    @property
+    def users_seen(self) -> Sequence[str]:
+        return self._surveys.seen
+
+    @property
+    def ages(self) -> bool:
+        return self._caches.ages
+
+    # --- facts --------------------------------------------------------------------------------
+
+    def status(self) -> Status:
+        """/sys/kernel/rapiddisk/mgmt, /sys/module"""
+        mgmt = self._sysfs.mgmt()
+        modules = [self._module(name, purpose) for name, purpose in _MODULES]
+        if mgmt is None:
+            return Status(
+                status="module missing", version=None, mode="local", endpoint=None, modules=modules
+            )
+        known = dialect(mgmt) == DIALECT
+        count = len(self._sysfs.volumes()) if known else None
+        return Status(
+            status="OK" if known else "unsupported version",
+            version=mgmt.version,
+            mode="local",
+            endpoint=None,
+            dialect=DIALECT if known else None,
+            volumes=count,
+            max_volumes=mgmt.max_volumes,
+            modules=modules,
+        )
+
+    def _module(self, name: str, purpose: str) -> Module:
+        loaded, version = self._sysfs.module(name)
+        missing = not loaded and self._sysfs.can_load(name) is False
+        load = None if loaded or missing else f"modprobe {name}"
+        purpose += "; this kernel does not have it" if missing else ""
+        return Module(module=name, loaded=loaded, version=version, needed_for=purpose, load=load)
+
+    def resources(self) -> Resources:
+        """/proc/meminfo, /sys/block"""
+        memory = self._sysfs.memory()
+        return Resources(
+            memory.get("MemTotal", 0),
+            memory.get("MemFree", 0),
+            memory.get("MemAvailable"),
+            self._sysfs.disks(),
+        )
+
+    def inventory(self, strict: bool = True) -> Inventory:
+        """/sys/kernel/rapiddisk/devices, /sys/block"""
+        self._volumes.ready()
+        caches = self._caches.all()
+        dirty = {cache.volume: cache.dirty for cache in caches if cache.policy == "writeback"}
+        volumes = [
+            volume._replace(unwritten=dirty[volume.device])
+            if volume.device in dirty
+            else self._volumes.read_by_root(volume)
+            for volume in self._sysfs.volumes()
+        ]
+        unseen = sum(volume.usage is None for volume in volumes)
+        if unseen and not self._calls.privileged:
+            self._warn(
+                f"usage of {unseen} volumes is unknown: the kernel's list is truncated, and"
+                " querying each volume requires root"
+            )
+        caches += self._caches.unfinished()
+        return Inventory(volumes, sorted(caches, key=lambda cache: natural(cache.device)))
+
+    def server_time(self) -> float | None:
+        return None
+
+    def surroundings(self) -> Surroundings:
+        from rdctl.rapiddisk.kernel.surroundings import Surroundings
+
+        return Surroundings(self._sysfs)
+
+    def source(self, text: str) -> Device:
+        device = self._known.find(text)
+        if device is None:
+            there = self._known.exists(text)
+            raise RdctlError(
+                Code.USAGE if there else Code.NOT_FOUND,
+                f"'{escape(text)}' {'is not a block device' if there else 'does not exist'}",
+                hint="See what can be cached: rdctl rapiddisk resources",
+                target=text,
+            )
+        return device
+
+    def is_path_of(self, path: str | None, device: str) -> bool:
+        return self._known.at(path, gone=True) == device
+
+    def led_by_contents(self, text: str) -> bool:
+        return self._known.by_contents(text)
+
+    # --- what changes need --------------------------------------------------------------------
+
+    def here(self, what: str) -> None:
+        """It is."""
+
+    def permit(self) -> None:
+        self._volumes.ready()
+        self._need_root()
+
+    def permit_daemon(self) -> None:
+        self._need_root()
+
+    def permit_exports(self) -> None:
+        self._exports.need()
+        self._need_root()
+
+    def _need_root(self) -> None:
+        if not self._calls.privileged:
+            raise denied("changes require root")
+
+    # --- the daemon ---------------------------------------------------------------------------
+
+    def daemon(self) -> Unit:
+        from rdctl.rapiddisk.kernel.systemd import Systemd
+
+        return Systemd(self._calls, self._effects, self._seconds).unit()
+
+    def daemon_act(self, verb: str, destroys: str | None) -> None:
+        from rdctl.rapiddisk.kernel.systemd import Systemd
+
+        Systemd(self._calls, self._effects, self._seconds).act(verb, destroys)

@@ -1,0 +1,367 @@
+"""Caches as device-mapper has them: what they are, and single acts on them."""
+
+from __future__ import annotations
+
+import errno
+import re
+import time
+from collections.abc import Callable
+from contextlib import suppress
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import MIB, human_size
+from rdctl.rapiddisk.kernel.blockdev import PAGE
+from rdctl.rapiddisk.kernel.claims import Claims
+from rdctl.rapiddisk.kernel.means import Means
+from rdctl.rapiddisk.kernel.records import Records
+from rdctl.rapiddisk.kernel.refusals import GONE, Refusals, half_made, missing, volume_gone
+from rdctl.rapiddisk.kernel.sources import Sources
+from rdctl.rapiddisk.kernel.sysfs import SECTOR
+from rdctl.rapiddisk.model import Cache, CacheCounters, Device, Superblock, Volume, Writeback
+from rdctl.rapiddisk.names import policy_of
+
+_NODE_SECONDS = 5.0
+# A rapiddisk-cache works in sets of 512 blocks of 4 KiB.
+_SMALLEST_CACHE = 2 * MIB
+_COUNTER = re.compile(r"([a-z ]+)\(([0-9]+)\)")
+_WRITECACHE = (
+    "errors num_blocks num_free_blocks num_wb_blocks num_read_req num_read_cache_hits"
+    " num_write_req num_write_uncommitted_blk_hits num_write_committed_blk_hits"
+    " num_write_cache_bypass num_write_cache_alloc num_write_freelist_blocked num_flush_req"
+    " num_discard_req"
+).split()
+
+
+class Caches:
+    def __init__(
+        self, means: Means, claims: Claims, refusals: Refusals, now: Callable[[], float]
+    ) -> None:
+        self._sysfs = means.sysfs
+        self._calls = means.calls
+        self._effects = means.effects
+        self._warn = means.warn
+        self._patience = means.patience
+        self._known = means.known
+        self._devices = means.devices
+        self._mapper = means.mapper
+        self._clock = now
+        self._claims = claims
+        self._refusals = refusals
+        self._sources = Sources(means.sysfs, means.known, means.devices, means.warn)
+        self._records = Records(means.sysfs, means.effects, means.known)
+
+    # --- what they are ------------------------------------------------------------------------
+
+    def all(self) -> list[Cache]:
+        """Those that have a table, each with what is in it."""
+        return [self._measured(cache) for cache in self._mapped()]
+
+    def _mapped(self) -> list[Cache]:
+        return self._sysfs.caches(self._source_by_table)
+
+    def _source_by_table(self, mapping: str) -> str | None:
+        """The kernel's name of a cache's source; None where the table cannot be read."""
+        if not self._calls.privileged:
+            return None
+        with suppress(OSError):
+            table = self._mapper.table(mapping)
+            if table is not None and table.kind == "writecache":
+                return self._sysfs.numbered(table.text.split()[1])
+            found = re.search(r"disk dev \((\S+)\)", table.text if table else "")
+            return self._known.at(found[1]) if found else None
+        return None
+
+    def unfinished(self) -> list[Cache]:
+        """Caches that were left without a table: only device-mapper itself shows them."""
+        if not self._calls.privileged:
+            return []
+        shown = {mapping.name for mapping in self._sysfs.mappings()}
+        try:
+            names = self._mapper.names()
+        except OSError:
+            return []
+        return [
+            Cache(device=name, volume=None, source=None, policy=policy)
+            for name in names
+            if name not in shown and (policy := policy_of(name))
+        ]
+
+    def _measured(self, cache: Cache) -> Cache:
+        """A write-back cache with what is not on its source yet; requires root."""
+        if cache.policy != "writeback" or cache.volume is None or not self._calls.privileged:
+            return cache
+        with suppress(OSError, RdctlError):
+            numbers = self.counters(cache.device).counters
+            blocks = numbers["num_blocks"] - numbers["num_free_blocks"]
+            dirty = blocks * self._block_size(cache.device)
+            speed = self._speed(cache.source_kernel or "")
+            record = self._records.of(cache.volume)
+            return cache._replace(
+                dirty=dirty,
+                writeback_seconds=-(-dirty // speed) if speed else None,
+                flush_on_suspend=record.sent if record and record.cache == cache.device else None,
+            )
+        return cache
+
+    def _block_size(self, cache: str) -> int:
+        """Of a write-back cache, by its table: `s SOURCE VOLUME BLOCK_SIZE ...`"""
+        table = self._mapper.table(cache)
+        words = table.text.split() if table is not None else []
+        size = int(words[3]) if len(words) > 3 and words[3].isdigit() else 0
+        return size or PAGE
+
+    def _speed(self, kernel: str) -> int:
+        """Bytes a second that a disk moved while it was busy, 0 when it never was. It is an
+        estimate: /sys/class/block/NAME/stat"""
+        numbers = (self._sysfs.text(f"sys/class/block/{kernel}/stat") or "").split()
+        if len(numbers) < 10 or not all(number.isdigit() for number in numbers):
+            return 0
+        moved = int(numbers[2]) + int(numbers[6])
+        milliseconds = int(numbers[9])
+        return moved * SECTOR * 1000 // milliseconds if milliseconds else 0
+
+    def counters(self, cache: str) -> CacheCounters:
+        """The status of the mapping's target; takes root."""
+        with self._refusals.worded(f"the counters of {cache} cannot be read", cache):
+            status = self._mapper.status(cache)
+        if status is None:
+            raise half_made(cache)
+        if status.kind == "writecache":
+            numbers = [int(word) for word in status.text.split()]
+            return CacheCounters(cache, dict(zip(_WRITECACHE, numbers, strict=False)))
+        found = _COUNTER.findall(status.text)
+        return CacheCounters(
+            cache, {name.strip().replace(" ", "_"): int(number) for name, number in found}
+        )
+
+    def _dirty(self, cache: str) -> int:
+        """Blocks that are not on the disk; raises when they cannot be written there now."""
+        kernel = self._sysfs.kernel_of(cache)
+        if self._sysfs.number(f"sys/block/{kernel}/dm/suspended"):
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{cache} is suspended",
+                hint=f"Resume it first: dmsetup resume {cache}",
+                target=cache,
+            )
+        found = next((one for one in self._mapped() if one.device == cache), None)
+        if found is not None and (failure := self.failure(found)) is not None:
+            raise failure
+        counters = self.counters(cache).counters
+        return counters["num_blocks"] - counters["num_free_blocks"]
+
+    def failure(self, cache: Cache) -> RdctlError | None:
+        """/sys/block/dm-N/slaves, /sys/block/rdN/holders, the status of the target"""
+        if cache.policy != "writeback" or cache.volume is None:
+            return None
+        failed = bool(self.counters(cache.device).counters["errors"])
+        if not self._sysfs.exists(f"sys/block/{cache.volume}/holders/{cache.kernel}"):
+            return volume_gone(cache.device, cache.volume) if failed else None
+        there = self._sysfs.leads_somewhere(f"sys/class/block/{cache.source_kernel}")
+        if there and not failed:
+            return None
+        return self._source_failed(cache, "returned an I/O error" if there else "is gone")
+
+    def _source_failed(self, cache: Cache, why: str) -> RdctlError:
+        """The volume holds the only copy of what was not written back."""
+        volume = str(cache.volume)
+        # Not the superblock: what is not committed yet is behind it while the cache is mapped.
+        dirty = self._measured(cache).dirty
+        size = f" ({human_size(dirty)})" if dirty is not None else ""
+        held = f"what was not written back{size}"
+        return RdctlError(
+            Code.CONFLICT,
+            f"{cache.device} has failed: its source {cache.source} {why}; {volume} still holds"
+            f" {held}",
+            hint="When the source is back, write them to it: rdctl rapiddisk cache create"
+            f" {volume} SOURCE --policy writeback --adopt",
+            target=cache.device,
+        )
+
+    @property
+    def ages(self) -> bool:
+        """Whether write-back caches take a `max_age`: Linux 5.8"""
+        release = self._sysfs.text("proc/sys/kernel/osrelease") or ""
+        found = re.match(r"([0-9]+)\.([0-9]+)", release)
+        return found is not None and (int(found[1]), int(found[2])) >= (5, 8)
+
+    def source_noted(self, volume: str) -> str | None:
+        record = self._records.of(volume)
+        return record.source if record else None
+
+    def is_source_of(self, volume: str, source: Device) -> bool:
+        record = self._records.of(volume)
+        return record is not None and self._records.matches(record, source)
+
+    # --- what the kernel is known to refuse ---------------------------------------------------
+
+    def check(self, volume: Volume, source: Device, policy: str) -> None:
+        """Raise what the kernel is known to refuse, before anything is asked or done."""
+        if policy != "writeback":
+            if not self._sysfs.module("rapiddisk-cache")[0]:
+                raise missing("rapiddisk-cache")
+            if volume.size is not None and volume.size < _SMALLEST_CACHE:
+                raise RdctlError(
+                    Code.CONFLICT,
+                    f"{volume.device} has {human_size(volume.size)}, and a {policy} cache takes"
+                    f" {human_size(_SMALLEST_CACHE)} at least",
+                    target=volume.device,
+                )
+        if not self._sysfs.size(source.kernel):
+            raise RdctlError(Code.CONFLICT, f"{source.name} has no size", target=source.name)
+        self._sources.check(source, policy, volume.device)
+
+    def check_adoption(self, volume: Volume, source: Device, left: Superblock) -> None:
+        size = self._sysfs.size(source.kernel) or 0
+        if size % left.block_size:
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{source.name} has {size} bytes, which is not a multiple of the cache's blocks of"
+                f" {left.block_size}: it is not its source",
+                target=source.name,
+            )
+        if left.end > size:
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{volume.device} holds a block for byte {left.end}, which is beyond the end of"
+                f" {source.name} ({human_size(size)}): it is not its source",
+                target=source.name,
+            )
+        self._sources.check_writable(source)
+
+    # --- acts ---------------------------------------------------------------------------------
+
+    def map(
+        self,
+        volume: str,
+        source: Device,
+        policy: str,
+        name: str,
+        writeback: Writeback,
+        destroys: str | None,
+    ) -> None:
+        """The mapping, whole or not at all; the kernel then holds both devices itself."""
+        with self._refusals.worded(f"{name} was not made", name):
+            kind, arguments = self._table(volume, source, policy, writeback)
+        sectors = (self._sysfs.size(source.kernel) or 0) // SECTOR
+        # Device-mapper claims them for itself, which our claim would keep it from.
+        self._claims.release([volume, source.kernel])
+        # What a table writes to its volume would be taken for contents.
+        again = None if writeback.adopt else self._devices.erase(volume, None, None)
+        made = self._effects.transaction(f"map {volume} over {source.name}")
+        with self._refusals.worded(f"{name} was not made", name), made:
+            self._mapper.create(name)
+            self._mapper.load(name, sectors, kind, arguments, destroys, again)
+            self._mapper.resume(name)
+            if policy == "writeback":
+                self._write_back_before_it_goes(name)
+        if policy == "writeback":
+            self._note_source(volume, name, source)
+        if not self._effects.dry_run:
+            self._await_node(name)
+
+    def _table(
+        self, volume: str, source: Device, policy: str, writeback: Writeback
+    ) -> tuple[str, str]:
+        """Type and arguments of the target. Both paths lead to the devices that were checked."""
+        if self._sysfs.dev(source.kernel) != source.number:
+            raise OSError(errno.ENODEV, f"{source.name} is another device by now", source.name)
+        below, cache = self._known.node(source.kernel), self._known.node(volume)
+        if policy != "writeback":
+            size = (self._sysfs.size(volume) or 0) // SECTOR
+            mode = 0 if policy == "write-through" else 1
+            return "rapiddisk-cache", f"{below} {cache} {size} {mode}"
+        options = "0"
+        if writeback.max_age is not None:
+            options = f"2 max_age {writeback.max_age * 1000}"
+        return "writecache", f"s {below} {cache} {writeback.block_size} {options}"
+
+    def _write_back_before_it_goes(self, cache: str) -> None:
+        """What takes the mapping away past rdctl then loses nothing: `dmsetup remove`, or systemd
+        at shutdown. The kernel obeys once, and does not show whether it will."""
+        self._mapper.message(cache, "flush_on_suspend")
+
+    def _note_source(self, volume: str, cache: str, source: Device) -> None:
+        try:
+            self._records.keep(volume, cache, source, self._now())
+        except OSError as error:
+            self._warn(f"the source of {cache} could not be noted: {error.strerror}")
+
+    def _now(self) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
+
+    def _await_node(self, name: str) -> None:
+        """udev makes /dev/mapper/NAME a moment later."""
+        node = f"dev/mapper/{name}"
+        for _ in self._patience.attempts(_NODE_SECONDS):
+            if self._sysfs.exists(node):
+                return
+        kernel = self._sysfs.kernel_of(name)
+        self._warn(f"/{node} did not appear; is udev running? The device is /dev/{kernel}")
+
+    def drop(self, cache: Cache, destroys: str | None) -> None:
+        """Remove a mapping that cannot write back any more. Its volume keeps its blocks.
+
+        One that has to write back before it goes, over a source that fails in parts, hangs in
+        the kernel for ever: seen on Linux 6.1, and not where the source is gone."""
+        record = self._records.of(cache.volume or "")
+        source = cache.source_kernel
+        if record and record.sent and self._sysfs.leads_somewhere(f"sys/class/block/{source}"):
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{cache.device} cannot be removed: its source {cache.source} returned an I/O"
+                " error, and removing the cache could hang in the kernel",
+                hint=f"Detach the source first: echo 1 > /sys/block/{source}/device/delete; the"
+                f" blocks stay in {cache.volume}",
+                target=cache.device,
+            )
+        with self._refusals.worded(f"{cache.device} was not removed", cache.device):
+            self._claims.do_alone(self._mapper.removal(cache.device, destroys), cache.device)
+
+    def unmap(self, cache: str, destroys: str) -> None:
+        """A write-back cache is written back first, and its volume wiped: mapped again, it would
+        replay its old blocks onto any disk."""
+        found = [entry for entry in self._mapped() if entry.device == cache]
+        volume = found[0].volume if found else None
+        writes_back = volume is not None and found[0].policy == "writeback"
+        left = self.sync(cache) if writes_back else 0
+        if left:
+            raise RdctlError(
+                Code.IN_USE,
+                f"{cache}: {left} blocks are still not written back; it was not removed",
+                hint="Does somebody write to it? Try again.",
+                target=cache,
+            )
+        with self._effects.unbroken():
+            with self._refusals.worded(f"{cache} was not removed", cache):
+                self._claims.do_alone(self._mapper.removal(cache, destroys), cache)
+            if writes_back and volume is not None:
+                self._wipe(volume, destroys)
+                with suppress(OSError):
+                    self._records.forget(volume)
+
+    def _wipe(self, volume: str, destroys: str) -> None:
+        try:
+            self._claims.do_alone(self._devices.erase(volume, None, destroys), volume)
+        except OSError as error:
+            if error.errno in GONE:
+                return
+            raise RdctlError(
+                Code.IN_USE,
+                f"its cache is removed, but {volume} still holds old blocks, which it would write"
+                f" to the next disk that it caches: {error.strerror}",
+                hint=f"Erase it: rdctl rapiddisk flush {volume}",
+                target=volume,
+            ) from error
+
+    def sync(self, cache: str) -> int | None:
+        """Write all back, however long it takes; the blocks that are dirty after that, None in a
+        dry run."""
+        self._dirty(cache)
+        try:
+            self._mapper.message(cache, "flush")
+        except OSError as error:
+            self._dirty(cache)  # knows more, where the source or the volume failed
+            with self._refusals.worded(f"{cache} was not written back", cache):
+                raise error
+        return None if self._effects.dry_run else self._dirty(cache)

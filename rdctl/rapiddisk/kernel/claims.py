@@ -1,0 +1,99 @@
+"""Keeping others away while something is decided and done."""
+
+from __future__ import annotations
+
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.effects.door import Effect
+from rdctl.rapiddisk.kernel.means import Means
+from rdctl.rapiddisk.kernel.refusals import GONE, Refusals
+from rdctl.rapiddisk.kernel.surveys import UDEV_SECONDS, Surveys
+
+_LOCK = "run/rdctl.lock"
+_LOCK_SECONDS = 30.0
+
+
+class Claims:
+    def __init__(self, means: Means, surveys: Surveys, refusals: Refusals) -> None:
+        self._sysfs = means.sysfs
+        self._calls = means.calls
+        self._effects = means.effects
+        self._warn = means.warn
+        self._patience = means.patience
+        self._known = means.known
+        self._held = means.held
+        self._surveys = surveys
+        self._refusals = refusals
+        self._locked = False
+
+    @contextmanager
+    def claim(self, devices: Sequence[str]) -> Iterator[bool]:
+        """One rdctl at a time; and nobody can mount, map or swap to the devices meanwhile."""
+        with self._alone():
+            claimed = []
+            try:
+                for device in devices:
+                    if device not in self._held:
+                        self._hold(device)
+                        claimed.append(device)
+                yield True
+            finally:
+                self.release(claimed)
+
+    def _hold(self, device: str) -> None:
+        try:
+            path = self._sysfs.path(self._known.node(self._sysfs.kernel_of(device)))
+            self._held[device] = self._calls.open_device(path, exclusive=True)
+        except OSError as error:
+            if error.errno in GONE:
+                return  # it has gone, or has no node: the act itself will tell
+            with self._refusals.worded(f"{device} cannot be claimed", device):
+                raise
+
+    def release(self, devices: Sequence[str]) -> None:
+        for device in devices:
+            descriptor = self._held.pop(device, None)
+            if descriptor is not None:
+                self._calls.close(descriptor)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Around list, decide and act. A dry run changes nothing and makes no lock file."""
+        if self._locked or self._effects.dry_run:
+            yield
+            return
+        path = self._sysfs.path(_LOCK)
+        with self._refusals.worded(f"the lock {path} cannot be made"):
+            for _ in self._patience.attempts(_LOCK_SECONDS):
+                descriptor = self._calls.lock(path)
+                if descriptor is not None:
+                    break
+                self._warn(f"waiting for another rdctl, process {self._sysfs.text(_LOCK)}")
+        if descriptor is None:
+            raise RdctlError(
+                Code.IN_USE,
+                f"another rdctl (process {self._sysfs.text(_LOCK)}) holds the lock {path}",
+                hint="Try again when it has finished.",
+                target=path,
+            )
+        self._locked = True
+        try:
+            yield
+        finally:
+            self._locked = False
+            self._calls.close(descriptor)
+
+    def do_alone(self, effect: Effect[None], device: str) -> None:
+        """Do what the kernel refuses while anybody else has the device open. udev opens it at any
+        moment, for an instant, so one refusal says nothing while no other user is seen."""
+        for _ in self._patience.attempts(UDEV_SECONDS):
+            try:
+                return self._effects.do(effect, None)
+            except OSError as error:
+                refusal = error
+                if error.errno != errno.EBUSY or self._surveys.users_of(device):
+                    break
+        raise refusal

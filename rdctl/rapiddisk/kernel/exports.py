@@ -1,0 +1,129 @@
+"""Exports and ports as the kernel has them, and single acts on them."""
+
+from __future__ import annotations
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
+from rdctl.rapiddisk.kernel.means import Means
+from rdctl.rapiddisk.kernel.nvmet import NO_CONFIGFS
+from rdctl.rapiddisk.kernel.refusals import Refusals, missing
+from rdctl.rapiddisk.model import Port, Subsystem, Target, nqn_of, targets_of
+from rdctl.rapiddisk.names import export_nqn
+
+TRANSPORTS = {"tcp": "nvmet-tcp", "rdma": "nvmet-rdma", "loop": "nvme-loop"}
+
+
+class Exports:
+    def __init__(self, means: Means, refusals: Refusals) -> None:
+        self._sysfs = means.sysfs
+        self._calls = means.calls
+        self._effects = means.effects
+        self._known = means.known
+        self._nvmet = means.nvmet
+        self._refusals = refusals
+
+    # --- what they are ------------------------------------------------------------------------
+
+    def targets(self) -> list[Target]:
+        """/sys/kernel/config/nvmet"""
+        ports = {port.port: port for port in self.ports()}
+        return [target for s in self.subsystems() for target in targets_of(s, ports)]
+
+    def guarded_targets(self) -> list[Target]:
+        return self.targets() if self._nvmet.is_there else []
+
+    def subsystems(self) -> list[Subsystem]:
+        self.need()
+        with self._refusals.worded("the NVMe exports cannot be read"):
+            return self._nvmet.subsystems()
+
+    def ports(self) -> list[Port]:
+        """/sys/kernel/config/nvmet/ports"""
+        self.need()
+        with self._refusals.worded("the NVMe ports cannot be read"):
+            return self._nvmet.ports()
+
+    def device_of(self, path: str | None) -> str | None:
+        """The name of the device that a namespace's path leads to."""
+        kernel = self._known.at(path, gone=True)
+        return None if kernel is None else self._sysfs.shown(kernel)
+
+    def path_of(self, device: str) -> str:
+        with self._refusals.worded(f"{device} cannot be exported", device):
+            return self._known.node(self._sysfs.kernel_of(device))
+
+    def nqn_of(self, device: str) -> str:
+        """The NQN that RapidDisk gives the export of a device."""
+        host = self._sysfs.text("proc/sys/kernel/hostname") or "localhost"
+        return export_nqn(host, device)
+
+    # --- what they need -----------------------------------------------------------------------
+
+    def need(self) -> None:
+        if self._nvmet.loaded:
+            return
+        if not self._nvmet.is_there:
+            raise missing("nvmet")
+        raise RdctlError(
+            Code.MODULE_MISSING,
+            NO_CONFIGFS,
+            hint="Mount it: sudo mount -t configfs none /sys/kernel/config",
+        )
+
+    def check_transport(self, transport: str) -> None:
+        """Raise when the kernel cannot serve ports of this transport."""
+        module = TRANSPORTS[transport]
+        if not self._sysfs.module(module)[0] and self._sysfs.can_load(module) is False:
+            raise RdctlError(
+                Code.MODULE_MISSING,
+                f"this kernel has no module {module}, which ports of transport {transport} take",
+                hint=f"Where it is installed later: modprobe {module}",
+            )
+
+    def address_of(self, interface: str) -> str:
+        from rdctl.rapiddisk.kernel.addresses import address_of
+
+        try:
+            address = address_of(interface, self._sysfs, self._calls, self._effects)
+        except OSError as error:
+            raise RdctlError(
+                Code.NOT_FOUND,
+                f"there is no network interface '{escape(interface)}'",
+                hint=f"There is {', '.join(self._sysfs.names('sys/class/net')) or 'none'}.",
+                target=interface,
+            ) from error
+        if address is None:
+            raise RdctlError(
+                Code.CONFLICT, f"the interface {interface} has no address", target=interface
+            )
+        return address
+
+    def is_address_here(self, address: str) -> bool:
+        return self._calls.can_bind(address)
+
+    # --- acts ---------------------------------------------------------------------------------
+
+    def change(
+        self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
+    ) -> None:
+        nqn = nqn_of(before, after)
+        with self._refusals.worded(f"{nqn} stays as it was", nqn):
+            self._nvmet.change(before, after, destroys)
+
+    def revalidate(self, nqn: str, namespace: int) -> None:
+        if not self._nvmet.can_revalidate(nqn, namespace):
+            raise RdctlError(
+                Code.UNSUPPORTED,
+                "this kernel cannot tell clients a new size; they see it when they connect again",
+                target=nqn,
+            )
+        with self._refusals.worded(f"the size of {nqn} was not revalidated", nqn):
+            self._nvmet.revalidate(nqn, namespace)
+
+    def add_port(self, port: Port) -> None:
+        with self._refusals.worded(f"port {port.port} was not added", str(port.port)):
+            self._nvmet.add_port(port)
+
+    def remove_port(self, number: int, destroys: str) -> None:
+        with self._refusals.worded(f"port {number} was not removed", str(number)):
+            self._nvmet.remove_port(number, destroys)

@@ -1,0 +1,48 @@
+"""What all parts of this backend share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+from rdctl.effects.door import Effects
+from rdctl.effects.syscalls import Syscalls
+from rdctl.rapiddisk.kernel.blockdev import BlockDevices
+from rdctl.rapiddisk.kernel.devices import Devices
+from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
+from rdctl.rapiddisk.kernel.nvmet import Nvmet
+from rdctl.rapiddisk.kernel.sysfs import Sysfs
+
+_PAUSE = 0.05
+
+
+class Patience:
+    """Nothing is waited for longer than `seconds`."""
+
+    def __init__(self, sleep: Callable[[float], None], seconds: float | None) -> None:
+        self._sleep = sleep
+        self._seconds = seconds
+
+    def attempts(self, seconds: float) -> Iterator[None]:
+        """One at once, then more of them for so long."""
+        yield
+        patience = seconds if self._seconds is None else min(seconds, self._seconds)
+        for _ in range(round(patience / _PAUSE)):
+            self._sleep(_PAUSE)
+            yield
+
+
+class Means(NamedTuple):
+    """`warn` takes what the operator should know, such as what was not seen. `held` are the
+    descriptors of devices that are claimed for the time of an act, by the names of these."""
+
+    sysfs: Sysfs
+    calls: Syscalls
+    effects: Effects
+    warn: Callable[[str], None]
+    patience: Patience
+    known: Devices
+    devices: BlockDevices
+    mapper: DeviceMapper
+    nvmet: Nvmet
+    held: dict[str, int]

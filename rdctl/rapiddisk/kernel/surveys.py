@@ -1,0 +1,92 @@
+"""Looks at who uses devices, again until they can be believed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rdctl.rapiddisk.kernel.means import Means
+from rdctl.rapiddisk.kernel.users import Found, Users
+from rdctl.rapiddisk.model import Survey, User
+
+# As long as `dmsetup remove --retry`.
+UDEV_SECONDS = 5.0
+# Readings of a count that have to agree, within so many seconds.
+_AGREE = 3
+_AGREE_SECONDS = 1.0
+
+
+class Surveys:
+    def __init__(self, means: Means) -> None:
+        self._sysfs = means.sysfs
+        self._calls = means.calls
+        self._nvmet = means.nvmet
+        self._patience = means.patience
+        self._held = means.held
+        self._users = Users(means.sysfs, means.calls, means.effects, means.known, means.mapper.kind)
+
+    @property
+    def seen(self) -> Sequence[str]:
+        """The kinds of user that can be found."""
+        return self._users.seen
+
+    def of(self, devices: Sequence[str]) -> Survey:
+        """Waits while udev looks at a new device. The processes, which are many, are looked into
+        where they can matter."""
+        if not devices:
+            return self._users.survey(*self._look(devices, "files"))
+        if not self._calls.privileged:
+            return self._users.survey(*self._look(devices, "none"))
+        found, unseen, surplus = self._accounted(devices)
+        if surplus is not None:
+            unseen.setdefault("opens", surplus)
+        return self._users.survey(found, unseen)
+
+    def _look(self, devices: Sequence[str], processes: str) -> tuple[list[Found], dict[str, str]]:
+        found: list[Found] = []
+        unseen: dict[str, str] = {}
+        probed = [self._sysfs.kernel_of(device) for device in devices]
+        for _ in self._patience.attempts(UDEV_SECONDS):
+            found, unseen = self._users.look(self._nvmet.guarded, probed, self._ours(), processes)
+            if not self._users.passing(found):
+                break
+        return found, unseen
+
+    def _accounted(self, devices: Sequence[str]) -> tuple[list[Found], dict[str, str], str | None]:
+        """Who is found, and what is left of the opens of all volumes when three readings agree: a
+        daemon opens each volume for an instant at each listing. Where the kernel's own users have
+        all opens of volumes, no process has one."""
+        known = {volume.device for volume in self._sysfs.volumes()}
+        processes = "none" if known.issuperset(devices) else "all"
+        readings: list[int] = []
+        for _ in self._patience.attempts(_AGREE_SECONDS):
+            found, unseen = self._look(devices, processes)
+            try:
+                left = self._left(found)
+                # A mount of another process explains what the kernel holds.
+                held = any(one.user.kind == "held" for one in found)
+                if processes == "none" and (left > 0 or held):
+                    processes = "all"
+                    found, unseen = self._look(devices, processes)
+                    left = self._left(found)
+            except OSError as error:
+                found, unseen = self._look(devices, "all")
+                return found, unseen, f"{error.filename}: {error.strerror}"
+            if left <= 0:
+                return found, unseen, None
+            readings.append(left)
+            if len(readings) >= _AGREE and len(set(readings[-_AGREE:])) == 1:
+                opens = f"{left} opens" if left > 1 else "1 open"
+                return found, unseen, f"{opens} of some RapidDisk volume unaccounted for"
+        return found, unseen, "the number of opens of RapidDisk volumes keeps changing"
+
+    def _left(self, found: list[Found]) -> int:
+        """Opens of volumes that are nobody's."""
+        return self._users.unaccounted(found, self._users.references(), self._ours())
+
+    def users_of(self, device: str) -> list[User]:
+        found, unseen = self._look([device], "all")
+        return self._users.survey(found, unseen).users.get(self._sysfs.kernel_of(device), [])
+
+    def _ours(self) -> dict[str, int]:
+        """What is held for the time of an act, by the kernel's name."""
+        return {self._sysfs.kernel_of(device): held for device, held in self._held.items()}

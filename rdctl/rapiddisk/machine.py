@@ -1,0 +1,69 @@
+"""One RapidDisk machine: this one, or that of a rapiddiskd."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from rdctl.core.results import Item
+from rdctl.rapiddisk.changes import Means
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.caches import Caches
+    from rdctl.rapiddisk.daemon import Daemon
+    from rdctl.rapiddisk.exports import Exports
+    from rdctl.rapiddisk.kernel.surroundings import Surroundings
+    from rdctl.rapiddisk.ports import Ports
+    from rdctl.rapiddisk.volumes import Volumes
+
+
+class RapidDisk:
+    """All that can be asked of it; each noun is loaded when it is used."""
+
+    def __init__(self, means: Means) -> None:
+        self._means = means
+        self._backend = means.backend
+
+    def status(self) -> Item:
+        return Item(self._backend.status())
+
+    def resources(self) -> Item:
+        return Item(self._backend.resources())
+
+    def surroundings(self) -> Surroundings:
+        """What it depends on, on this machine."""
+        return self._backend.surroundings()
+
+    def server_time(self) -> float | None:
+        """Seconds since 1970 by a remote daemon's clock; None where none is reported."""
+        return self._backend.server_time()
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        from rdctl.rapiddisk.volumes import Volumes
+
+        return Volumes(self._means)
+
+    @cached_property
+    def caches(self) -> Caches:
+        from rdctl.rapiddisk.caches import Caches
+
+        return Caches(self._means)
+
+    @cached_property
+    def exports(self) -> Exports:
+        from rdctl.rapiddisk.exports import Exports
+
+        return Exports(self._means)
+
+    @cached_property
+    def ports(self) -> Ports:
+        from rdctl.rapiddisk.ports import Ports
+
+        return Ports(self._means)
+
+    @cached_property
+    def daemon(self) -> Daemon:
+        from rdctl.rapiddisk.daemon import Daemon
+
+        return Daemon(self._means)

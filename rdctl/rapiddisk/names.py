@@ -1,0 +1,120 @@
+"""How volumes, caches and exports are called."""
+
+from __future__ import annotations
+
+import re
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
+
+# A cache is called by its policy and its source.
+PREFIXES = {"write-through": "rc-wt_", "write-around": "rc-wa_", "writeback": "rc-wb_"}
+POLICIES = tuple(PREFIXES)
+_POLICY_OF = {prefix: policy for policy, prefix in PREFIXES.items()}
+_PREFIX = len("rc-wt_")
+
+# Compiled when they are needed.
+_VOLUME = r"rd[0-9]+"
+_CACHE = r"rc-w[tab]_.+"
+# Longer or stranger names kill a rapiddiskd 9, and reach a root shell in 7 and 8.
+_SENT_VOLUME = r"rd[0-9]{1,7}"
+_SENT_CACHE = r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}"
+# The kernel's limit is a name of 223 bytes.
+_HOST = r"nqn\.[!-.0-~]{1,219}"
+_OWN_NQN = "nqn.2021-06.org.rapiddisk:"
+
+
+def is_volume(name: str) -> bool:
+    return re.fullmatch(_VOLUME, name) is not None
+
+
+def is_rapiddisk(name: str) -> bool:
+    """Whether it is the name of a volume or a cache."""
+    return is_volume(name) or re.fullmatch(_CACHE, name) is not None
+
+
+def numbered(number: int) -> str:
+    """The volume of this number."""
+    return f"rd{number}"
+
+
+def number_of(volume: str) -> int:
+    return int(volume[2:])
+
+
+def policy_of(mapping: str) -> str | None:
+    """The policy that the name of a cache tells; None: it is no cache's."""
+    return _POLICY_OF.get(mapping[:_PREFIX])
+
+
+def source_in(cache: str) -> str:
+    """The source that the name of a cache tells."""
+    return cache[_PREFIX:]
+
+
+def at_path(path: str | None) -> str | None:
+    """The volume or cache that a path below /dev names; None: another device."""
+    found = re.fullmatch(r"/dev/(?:mapper/)?(.+)", path or "")
+    return found[1] if found and is_rapiddisk(found[1]) else None
+
+
+def export_nqn(host: str, device: str) -> str:
+    """The NQN that RapidDisk gives the export of a device."""
+    return f"{_OWN_NQN}{host}-{device}"
+
+
+def is_own_nqn(nqn: str) -> bool:
+    return nqn.startswith(_OWN_NQN)
+
+
+# What an operator types; anything else is a usage error.
+
+
+def volume_name(text: str) -> str:
+    """The name of a volume, `/dev/rd0` allowed."""
+    name = text.removeprefix("/dev/")
+    if not re.fullmatch(_SENT_VOLUME, name):
+        raise RdctlError(
+            Code.USAGE,
+            f"'{escape(text)}' is not the name of a volume",
+            hint="Volumes are called rd0, rd1, ...; see: rdctl rapiddisk list",
+            target=text,
+        )
+    return name
+
+
+def is_cache_name(name: str) -> bool:
+    return re.fullmatch(_SENT_CACHE, name) is not None
+
+
+def cache_name(text: str) -> str:
+    """The name of a cache, `/dev/mapper/rc-wt_sdb` allowed."""
+    name = text.removeprefix("/dev/mapper/")
+    if not is_cache_name(name):
+        raise RdctlError(
+            Code.USAGE,
+            f"'{escape(text)}' is not the name of a cache",
+            hint="Caches are called rc-wt_SOURCE, rc-wa_SOURCE or rc-wb_SOURCE;"
+            " see: rdctl rapiddisk cache list",
+            target=text,
+        )
+    return name
+
+
+def device_name(text: str) -> str:
+    """The name of a volume or a cache."""
+    name = text.removeprefix("/dev/mapper/")
+    return cache_name(name) if name.startswith("rc") else volume_name(text)
+
+
+def host_nqn(text: str) -> str:
+    """The NQN of a host."""
+    if not re.fullmatch(_HOST, text):
+        raise RdctlError(
+            Code.USAGE,
+            f"'{escape(text)}' is not the NQN of a host",
+            hint="It begins with nqn. and has no slash, 223 bytes at most; on the host it is in"
+            " /etc/nvme/hostnqn.",
+            target=text,
+        )
+    return text

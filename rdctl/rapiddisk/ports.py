@@ -1,0 +1,119 @@
+"""Ports: addresses of this machine on which devices are exported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Listing, Report
+from rdctl.core.units import escape, quoted
+from rdctl.rapiddisk.changes import Changes, export_unproven
+from rdctl.rapiddisk.model import Port
+
+
+class Ports(Changes):
+    def list(self) -> Listing:
+        return Listing(self._backend.ports())
+
+    def add(
+        self, number: int, transport: str, interface: str | None, address: str | None, service: str
+    ) -> Report:
+        """A port on an address of this machine; nothing listens before the first export."""
+        self._backend.permit_exports()
+        self._backend.check_transport(transport)
+        if interface is not None:
+            address = self._backend.address_of(interface)
+        if address is not None:
+            address = self._here(address)
+        port = Port(number, transport, address, None if address is None else service)
+        facts = {"transport": transport, "address": address, "service": port.service}
+        target = str(number)
+        with self._backend.claim([]):
+            there = self._backend.ports()
+            if port in there:
+                return Report([Change("add", target, False, True, facts)])
+            self._guard_port(port, there)
+            self._backend.add_port(port)
+            return self._proven(
+                "add", target, lambda: port in self._backend.ports(), export_unproven(target), facts
+            )
+
+    def _here(self, address: str) -> str:
+        """The address in its usual form; the kernel takes any, and fails at the first export."""
+        import ipaddress
+
+        try:
+            usual = str(ipaddress.ip_address(address))
+        except ValueError as error:
+            raise RdctlError(
+                Code.USAGE,
+                f"'{escape(address)}' is no IPv4 or IPv6 address",
+                hint="An interface is named with --interface.",
+                target=address,
+            ) from error
+        if not self._backend.is_address_here(usual):
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{usual} is not an address of this machine",
+                hint="See: ip address",
+                target=usual,
+            )
+        return usual
+
+    def _guard_port(self, port: Port, there: Sequence[Port]) -> None:
+        for other in there:
+            if other.port == port.port:
+                raise RdctlError(
+                    Code.EXISTS,
+                    f"port {port.port} exists: {_port_words(other)}",
+                    hint=f"Choose another number, or: rdctl rapiddisk nvmet port remove"
+                    f" {port.port}",
+                    target=str(port.port),
+                )
+            same = (other.address, other.service) == (port.address, port.service)
+            if same and port.address is not None and other.transport == port.transport:
+                raise RdctlError(
+                    Code.CONFLICT,
+                    f"port {other.port} is on {_port_words(other)} already: only one could listen",
+                    hint="Export on that port, or choose another --service.",
+                    target=str(port.port),
+                )
+
+    def remove(self, number: int) -> Report:
+        """Remove a port on which nothing is exported."""
+        self._backend.permit_exports()
+        target = str(number)
+        self._guard_removal(number)
+        loss = f"port {number}: nothing can be exported on it any more"
+        self._effects.consent([loss])
+        with self._backend.claim([]):
+            self._backend.remove_port(number, loss)
+
+        def is_gone() -> bool:
+            return all(port.port != number for port in self._backend.ports())
+
+        return self._proven("remove", target, is_gone, export_unproven(target))
+
+    def _guard_removal(self, number: int) -> None:
+        there = [port.port for port in self._backend.ports()]
+        if number not in there:
+            raise RdctlError(
+                Code.NOT_FOUND,
+                f"port {number} does not exist",
+                hint=f"There is {', '.join(map(str, there)) or 'none'}.",
+                target=str(number),
+            )
+        for subsystem in self._backend.subsystems():
+            if number in subsystem.ports:
+                raise RdctlError(
+                    Code.IN_USE,
+                    f"port {number} is in use: {subsystem.nqn} is exported on it",
+                    hint="Free it first: rdctl rapiddisk nvmet unexport"
+                    f" --nqn {quoted(subsystem.nqn)} --port {number}",
+                    target=str(number),
+                )
+
+
+def _port_words(port: Port) -> str:
+    words = (port.transport, port.address, port.service)
+    return " ".join(word for word in words if word) or "half made"

@@ -1,0 +1,389 @@
+"""Volumes: RAM disks. Neither the daemon nor the kernel protects one that is in use; this does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Failure, Item, Listing, Report
+from rdctl.core.units import MIB, human_size, natural, operand
+from rdctl.rapiddisk.changes import Changes, distinct, find, found, unproven, unseen, with_signal
+from rdctl.rapiddisk.guards import NO_OVERRIDES, Overrides
+from rdctl.rapiddisk.model import OLDER_DAEMON, Inventory, Target, Volume, VolumeDetail, misread
+from rdctl.rapiddisk.names import numbered, volume_name
+
+# Memory that is left to the machine when volumes may fill up.
+_RESERVE = 0.05
+
+
+class Volumes(Changes):
+    # --- looking ------------------------------------------------------------------------------
+
+    def list(self, names: Sequence[str] | None) -> Listing:
+        """All volumes, or those of these names; an unknown name is an error."""
+        named = distinct(volume_name(name) for name in names or ())
+        volumes = self._backend.inventory(strict=False).volumes
+        if names is not None:
+            volumes = [find(volumes, name, "volume") for name in named]
+        return Listing(volumes, also=("unwritten",) if any(v.unwritten for v in volumes) else ())
+
+    def show(self, name: str, warn: Callable[[str], None]) -> Item:
+        """One volume with everybody who uses it; `warn` takes what could not be looked at."""
+        name = volume_name(name)
+        facts = self._facts([name])
+        if facts.lost is not None and facts.lost.code is not Code.MODULE_MISSING:
+            raise facts.lost
+        for doubt in facts.doubts:
+            warn(doubt)
+        volume = find(facts.inventory.volumes, name, "volume")
+        users = [
+            user._replace(freed_by=user.freed_by and self._aimed(user.freed_by))
+            for user in facts.users(name)
+        ]
+        return Item(
+            VolumeDetail(
+                device=volume.device,
+                size=volume.size,
+                usage=volume.usage,
+                high_water=self._backend.high_water(name),
+                locked=volume.locked,
+                unwritten=volume.unwritten,
+                users=users,
+                users_seen=facts.seen,
+            )
+        )
+
+    # --- changing -----------------------------------------------------------------------------
+
+    def create(self, mib: int, count: int, number: int | None, overcommit: bool) -> Report:
+        """`count` new volumes of `mib` MiB each, or the one of this number; what the backend says
+        is checked against what is there afterwards."""
+        self._backend.permit()
+        if number is not None:
+            self._backend.here("a volume's number is chosen")
+        with self._backend.claim([]):
+            return self._create(mib, count, number, overcommit)
+
+    def _create(self, mib: int, count: int, number: int | None, overcommit: bool) -> Report:
+        before = self._backend.inventory().volumes
+        facts = {"size": mib * MIB}
+        if number is not None and any(v[:2] == (numbered(number), mib * MIB) for v in before):
+            return Report([Change("create", numbered(number), False, True, facts)])
+        if not overcommit:
+            self._guard_memory(before, mib * count * MIB, 0)
+        made = f"{count} volumes" if count > 1 else "a volume"
+        self._effects.foretell([f"create {made} of {human_size(mib * MIB)}"])
+        with self._workers().held_signals(count > 1) as raise_signal:
+            claims, failures = self._claims(mib, count, number)
+            outcomes = self._created(before, claims, mib, number)
+        return Report(with_signal([*outcomes, *failures], raise_signal))
+
+    def _claims(
+        self, mib: int, count: int, number: int | None
+    ) -> tuple[Sequence[str | None], Sequence[Failure]]:
+        """What the backend reports as made, and why it is less than was asked for."""
+        from rdctl.workers import Stopped
+
+        workers = self._workers()
+        claims: list[str | None] = []
+        if count > 1:
+            workers.progress.begin(count, "volumes")
+        try:
+            for _ in range(count):
+                workers.check()
+                claims.append(self._backend.create(mib, number))
+                workers.progress.advance()
+        except Stopped:
+            untried = count - len(claims)
+            error = RdctlError(workers.ended_by, f"{workers.ended_by.word}; {untried} not begun")
+            return claims, [Failure("create", error)]
+        except RdctlError as error:
+            untried = count - len(claims) - 1
+            if untried:
+                error.message += f"; {untried} more not tried"
+            return claims, [Failure("create", error)]
+        return claims, []
+
+    def _created(
+        self, before: Sequence[Volume], claims: Sequence[str | None], mib: int, number: int | None
+    ) -> Sequence[Change | Failure]:
+        facts = {"size": mib * MIB}
+        if self._effects.dry_run:
+            name = None if number is None else numbered(number)
+            return [Change("create", name, None, None, facts) for _ in claims]
+        if not claims:
+            return []
+        after = self._look_again()
+        if isinstance(after, RdctlError):
+            return [Failure("create", unseen(claim, after)) for claim in claims]
+        known = {volume.device for volume in before}
+        new = [volume for volume in after.volumes if volume.device not in known]
+        if wrong := misread(new):
+            return [Failure("create", _made_instead(wrong[0])) for _ in claims]
+        new = [volume for volume in new if volume.size in (None, mib * MIB)]
+        return _matched(claims, new, facts)
+
+    def resize(self, name: str, mib: int, overcommit: bool, overrides: Overrides) -> Report:
+        """A new size; shrinking asks, since what lies beyond is cut off. Users of a
+        volume that grows are notified, where the backend can do that."""
+        name, size = volume_name(name), mib * MIB
+        self._backend.permit()
+        facts = self._facts([name], overrides)
+        volume = find(facts.inventory.volumes, name, "volume")
+        if volume.size == size:
+            return Report([Change("resize", name, False, True, {"size": size})])
+        shrinks = volume.size is None or size < volume.size
+        free = shrinks or not self._backend.grows_in_use
+        facts.guard(volume, free=free)
+        facts.guard_contents(volume)
+        if not overcommit and (volume.size is None or size > volume.size):
+            self._guard_memory(facts.inventory.volumes, size, volume.size or 0)
+        losses = facts.only_copies([volume])
+        if shrinks:
+            self._guard_cut(name, size, overrides)
+            was = _size_of(volume)
+            losses.append(
+                f"{name}: cut from {was} to {human_size(size)}; data beyond that end are lost"
+            )
+        self._consent(losses, facts)
+        loss = "; ".join(losses) or None
+        exports = [] if free else facts.exports_of(name)
+
+        def act(name: str) -> None:
+            if shrinks:
+                self._guard_cut(name, size, overrides)
+            self._backend.resize(name, mib, loss)
+            for target in exports:
+                self._revalidate(target)
+
+        revalidated = {"revalidated": [target.nqn for target in exports]} if exports else {}
+        return self._each(
+            "resize",
+            [volume],
+            act,
+            _shown("size", size),
+            {"size": size, **revalidated},
+            free=free,
+            overrides=overrides,
+        )
+
+    def _guard_cut(self, name: str, size: int, overrides: Overrides) -> None:
+        """Raise when something lies behind the new end. The kernel's counters are no proof that
+        nothing does: a refused erase sets them to 0."""
+        end = self._backend.high_water(name)
+        if end is not None and size <= end:
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{name} was written to up to {human_size(end)}, and cannot be cut to"
+                f" {human_size(size)}",
+                hint=f"Erased, it can be: rdctl rapiddisk flush {operand(name)}",
+                target=name,
+            )
+        if not overrides.discard and self._backend.is_empty_behind(name, size) is False:
+            raise RdctlError(
+                Code.NOT_EMPTY,
+                f"{name} holds data beyond {human_size(size)}, which would be cut off",
+                hint="To lose them: --discard-contents",
+                target=name,
+            )
+
+    def _revalidate(self, target: Target) -> None:
+        try:
+            self._backend.revalidate(target.nqn, target.namespace or 0)
+        except RdctlError as error:
+            error.message = f"it has its new size, but its clients were not told: {error.message}"
+            raise
+
+    def flush(self, names: Sequence[str], overrides: Overrides) -> Report:
+        """Erase volumes: all their data are gone, their sizes stay."""
+        return self._destroy(
+            "flush", names, overrides, "ERASED", self._backend.erase, _shown("usage", 0)
+        )
+
+    def remove(self, names: Sequence[str], overrides: Overrides) -> Report:
+        """Remove volumes with all their data."""
+        return self._destroy(
+            "remove", names, overrides, "removed", self._backend.remove, lambda after: after is None
+        )
+
+    def set_lock(self, names: Sequence[str], locked: bool) -> Report:
+        """Make volumes read-only, or writable again."""
+        action = "lock" if locked else "unlock"
+        names = distinct(map(volume_name, names))
+        self._backend.permit()
+        volumes, outcomes = found(self._backend.inventory().volumes, names, "volume", action)
+        todo = []
+        for volume in volumes:
+            if volume.locked == locked:
+                outcomes.append(Change(action, volume.device, False, True))
+            elif volume.locked is None and volume.usage is None:
+                error = RdctlError(
+                    Code.UNSUPPORTED,
+                    f"{volume.device}: rapiddiskd before version 9 cannot lock volumes",
+                    target=volume.device,
+                )
+                outcomes.append(Failure(action, error))
+            else:
+                todo.append(volume)
+
+        return self._each(
+            action,
+            todo,
+            lambda name: self._backend.set_lock(name, locked),
+            _shown("locked", locked),
+            free=False,
+            before=outcomes,
+            names=names,
+        )
+
+    def _destroy(
+        self,
+        action: str,
+        names: Sequence[str],
+        overrides: Overrides,
+        fate: str,
+        act: Callable[[str, str], None],
+        confirmed: Callable[[Volume | None], bool | None],
+    ) -> Report:
+        """Guard each volume, ask once for all that remain, act."""
+        names = distinct(map(volume_name, names))
+        self._backend.permit()
+        facts = self._facts(names, overrides)
+        volumes, outcomes = found(facts.inventory.volumes, names, "volume", action)
+        todo: list[Volume] = []
+        for volume in volumes:
+            try:
+                facts.guard(volume)
+                facts.guard_contents(volume)
+                todo.append(volume)
+            except RdctlError as error:
+                outcomes.append(Failure(action, error))
+        losses = {v.device: f"{v.device} ({_size_of(v)}{_use_of(v)}) is {fate}" for v in todo}
+        self._consent([*facts.only_copies(todo), *losses.values()], facts)
+        return self._each(
+            action,
+            todo,
+            lambda name: act(name, losses[name]),
+            confirmed,
+            overrides=overrides,
+            before=outcomes,
+            names=names,
+        )
+
+    def _each(
+        self,
+        action: str,
+        volumes: Sequence[Volume],
+        act: Callable[[str], None],
+        confirmed: Callable[[Volume | None], bool | None],
+        facts: Mapping[str, Any] | None = None,
+        *,
+        free: bool = True,
+        overrides: Overrides = NO_OVERRIDES,
+        before: Sequence[Change | Failure] = (),
+        names: Sequence[str] = (),
+    ) -> Report:
+        """Act on each volume, then look once and say what became of each. A volume that has to be
+        `free` is claimed for its act, and looked at once more."""
+
+        def judged(device: str, after: Inventory) -> Change | Failure:
+            verified = confirmed(next((v for v in after.volumes if v.device == device), None))
+            if verified is False:
+                error = unproven(device, "the list afterwards does not show it")
+                return Failure(action, error)
+            return Change(action, device, True, verified, facts or {})
+
+        self._effects.foretell(f"{action} {volume.device}" for volume in volumes)
+        with self._backend.claim([]) as alone:
+            devices = [volume.device for volume in volumes]
+            fresh = self._facts(devices, overrides) if alone and free and volumes else None
+
+            def one(device: str) -> None:
+                if fresh is not None:
+                    volume = find(fresh.inventory.volumes, device, "volume")
+                    fresh.guard(volume)
+                    fresh.guard_contents(volume)
+                with self._backend.claim([device] if free else []):
+                    act(device)
+
+            return self._in_turn(action, devices, one, judged, before, names, facts)
+
+    def _guard_memory(self, volumes: Sequence[Volume], size: int, instead_of: int) -> None:
+        """Volumes are thin and nothing else checks: one that fills up kills other processes."""
+        resources = self._backend.resources()
+        promised = sum(volume.size or 0 for volume in volumes)
+        room = resources.mem_available
+        if room is not None:
+            wanted = size - instead_of + promised - sum(v.usage or 0 for v in volumes)
+        else:
+            room, wanted = resources.mem_total, size - instead_of + promised
+        if room is None:
+            raise RdctlError(
+                Code.UNGUARDED,
+                "cannot tell how much memory the machine has",
+                hint="If it is enough: --overcommit",
+            )
+        if wanted > room * (1 - _RESERVE):
+            raise RdctlError(
+                Code.CONFLICT,
+                f"with {human_size(size - instead_of)} more, volumes could grow to"
+                f" {human_size(wanted)}, and the machine has {human_size(room)} of memory for them",
+                hint="When volumes fill up, the kernel kills processes. Take a smaller size, or"
+                " say --overcommit.",
+            )
+
+
+def _made_instead(name: str) -> RdctlError:
+    return RdctlError(
+        Code.UNPROVEN,
+        f"{name} of 0 bytes was made instead: {OLDER_DAEMON}",
+        hint=f"Remove it: rdctl rapiddisk remove {name}; then install a rapiddiskd of the module's"
+        " version there.",
+        target=name,
+    )
+
+
+def _matched(
+    claims: Sequence[str | None], new: Sequence[Volume], facts: Mapping[str, Any]
+) -> list[Change | Failure]:
+    """Which new volume came of which creation. A name that the daemon claims counts when it is
+    there and was not claimed before; claims without a name take what is left, in order."""
+    left = {volume.device for volume in new}
+    rest = sorted(left.difference(claim for claim in claims if claim), key=natural)
+    # More than were asked for: another client creates as well, so whose is whose is not known.
+    doubtful = len(rest) > claims.count(None)
+    outcomes: list[Change | Failure] = []
+    for claim in claims:
+        if claim in left:
+            left.remove(claim)
+            outcomes.append(Change("create", claim, True, True, facts))
+        elif claim is not None:
+            outcomes.append(Failure("create", unproven(None, f"there is no new {claim}")))
+        elif doubtful:
+            outcomes.append(Change("create", None, True, None, facts))
+        elif rest:
+            outcomes.append(Change("create", rest.pop(0), True, True, facts))
+        else:
+            outcomes.append(Failure("create", unproven(None, "there is no new one")))
+    return outcomes
+
+
+def _shown(fact: str, value: object) -> Callable[[Volume | None], bool | None]:
+    """Whether a volume shows this value; None where it does not show any."""
+
+    def confirmed(after: Volume | None) -> bool | None:
+        there = getattr(after, fact, None)
+        return None if there is None else there == value
+
+    return confirmed
+
+
+def _size_of(volume: Volume) -> str:
+    return "size not known" if volume.size is None else human_size(volume.size)
+
+
+def _use_of(volume: Volume) -> str:
+    if volume.usage is None:
+        return ""
+    return f", {human_size(volume.usage)} in use" if volume.usage else ", empty"
