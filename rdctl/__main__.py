@@ -40,7 +40,7 @@ def start() -> None:
         from rdctl.core.environment import real
 
         if sys.argv[1:2] == ["__complete"]:
-            from rdctl.completion.names import main as complete
+            from rdctl.completion.answer import main as complete
 
             complete(sys.argv[2:], real())
         else:

@@ -205,7 +205,7 @@ DOOR = "rdctl/effects/"
 # What may change the outside beside the door, and in which way.
 EXEMPT = {
     "rdctl/__main__.py": {"processes"},  # itself, in UTF-8
-    "rdctl/completion/names.py": {"files"},  # its cache of names
+    "rdctl/completion/cache.py": {"files"},  # its cache of names
     "rdctl/net/deadline.py": {"network"},  # the sockets below the session
     "rdctl/sandbox/": {"files"},  # its database
 }
@@ -495,7 +495,7 @@ def test_what_changes_nothing_passes(text: str) -> None:
 def test_exemptions_are_for_one_kind_of_change() -> None:
     text = "import os, subprocess\nos.mkdir('d')\nsubprocess.run(['true'])"
     assert door_faults(Source.parse(f"{DOOR}files.py", text)) == []
-    for path in ("rdctl/completion/names.py", "rdctl/sandbox/store.py"):
+    for path in ("rdctl/completion/cache.py", "rdctl/sandbox/store.py"):
         (fault,) = door_faults(Source.parse(path, text))
         assert fault.startswith(f"{path}:3: subprocess.run")
 

@@ -291,7 +291,7 @@ def _shown_by() -> dict[str, list[str]]:
     """The commands that show each schema."""
     from rdctl.cli.command import Command
     from rdctl.cli.root import root
-    from rdctl.completion.scripts import walk
+    from rdctl.completion.nodes import walk
 
     commands: dict[str, list[str]] = {}
     for node in walk(root):

@@ -17,7 +17,7 @@ import pytest
 from rdctl.cli.command import Command
 from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.root import root
-from rdctl.completion.scripts import Node, label, parted, walk
+from rdctl.completion.nodes import Node, label, parted, walk
 from rdctl.core.errors import Exit
 from tests.conftest import Program, Ran
 

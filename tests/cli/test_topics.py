@@ -11,7 +11,7 @@ import pytest
 
 from rdctl.cli import topics
 from rdctl.cli.topics import TOPICS, Lines, Section
-from rdctl.completion.scripts import walk
+from rdctl.completion.nodes import walk
 from rdctl.config.contexts import KEYS
 from rdctl.core.errors import Code, Exit
 from rdctl.output.columns import CHANGE, SCHEMAS

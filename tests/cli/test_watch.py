@@ -17,7 +17,7 @@ import pytest
 from rdctl.cli.command import HERE, Command
 from rdctl.cli.root import root
 from rdctl.cli.run import run
-from rdctl.completion.scripts import walk
+from rdctl.completion.nodes import walk
 from rdctl.core.environment import Messages, Stream, World
 from rdctl.core.errors import Code, Ended
 from tests.cli import replies

@@ -89,8 +89,8 @@ def test_names_are_completed(rdctl: Program) -> None:
 # The budget is for machines of flesh and blood.
 _PATIENT = """
 import sys
-from rdctl.completion import names
-names.BUDGET = 60.0
+from rdctl.completion import answer
+answer.BUDGET = 60.0
 from rdctl.__main__ import main
 main()
 """

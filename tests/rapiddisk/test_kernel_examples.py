@@ -8,7 +8,7 @@ import pytest
 
 from rdctl.cli.command import Command
 from rdctl.cli.root import root
-from rdctl.completion.scripts import walk
+from rdctl.completion.nodes import walk
 from tests.conftest import Program
 from tests.fakes.kernel import FakeKernel
 

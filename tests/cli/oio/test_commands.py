@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from rdctl.cli.root import root
-from rdctl.completion.scripts import walk
+from rdctl.completion.nodes import walk
 from rdctl.output.columns import SCHEMAS
 from tests.cli.oio.cases import BEANS, CASES, META2, RAWX, Case
 from tests.cli.oio.conftest import Oio
