@@ -34,7 +34,7 @@ def start() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     import gc
 
-    # Starting makes only what stays; `cli.command` turns it on again before the work.
+    # Starting makes only what stays; `cli.pipeline` turns it on again before the work.
     gc.disable()
     try:
         from rdctl.core.environment import real

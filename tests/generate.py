@@ -13,9 +13,8 @@ import click
 
 from rdctl import __version__
 from rdctl.cli import topics
-from rdctl.cli.command import Command
-from rdctl.cli.root import root
 from rdctl.cli.topics import Lines, Section, Terms
+from rdctl.cli.tree import Command, root
 from rdctl.completion.bash import bash_script
 from rdctl.completion.nodes import Node, choices, label, parted
 from rdctl.completion.zsh import zsh_script

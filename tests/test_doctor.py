@@ -20,7 +20,7 @@ from typing import Any
 import click
 import pytest
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from rdctl.doctor.findings import SECONDS
 from tests.clock import Stopwatch
 from tests.conftest import Program, Ran

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.command import verb
+from rdctl.cli.tree import verb
 from rdctl.core.errors import Exit
 from rdctl.core.results import Listing
 

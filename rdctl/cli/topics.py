@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 import click
 from click.formatting import wrap_text
 
-from rdctl.cli.command import verb
+from rdctl.cli.tree import verb
 from rdctl.config.contexts import KEYS, SYSTEM_FILE
 from rdctl.config.resolve import VARIABLES as SETTING_VARIABLES
 from rdctl.core.errors import Code, Exit, RdctlError
@@ -289,8 +289,7 @@ def output() -> list[Section]:
 
 def _shown_by() -> dict[str, list[str]]:
     """The commands that show each schema."""
-    from rdctl.cli.command import Command
-    from rdctl.cli.root import root
+    from rdctl.cli.tree import Command, root
     from rdctl.completion.nodes import walk
 
     commands: dict[str, list[str]] = {}
@@ -477,7 +476,7 @@ class _Topic(click.Choice[str]):
 
 
 def _no_topic(word: str) -> NoReturn:
-    from rdctl.cli.root import root
+    from rdctl.cli.tree import root
 
     close = guess(word, TOPICS)
     if word in root.children:

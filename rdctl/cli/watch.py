@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rdctl.cli.command import HERE
 from rdctl.cli.messages import show_failures
+from rdctl.cli.tree import HERE
 from rdctl.config.contexts import LOCAL
 from rdctl.config.resolve import resolve, several
 from rdctl.core.errors import Code, Exit, RdctlError
@@ -23,8 +23,8 @@ from rdctl.output.live import Live
 from rdctl.output.render import View, dumps, error_data, rows_of, stamped
 
 if TYPE_CHECKING:
-    from rdctl.cli.command import Command
     from rdctl.cli.invocation import Invocation
+    from rdctl.cli.tree import Command
     from rdctl.core.environment import World
     from rdctl.output.columns import Schema
 
@@ -298,7 +298,7 @@ class _Screen:
         settings, flags = self._invocation.settings, self._invocation.flags
         if settings is None:  # several contexts
             return flags.get("context") or self._world.environ.get("RDCTL_CONTEXT", "")
-        noun = self._invocation.command_path.split()[1]
+        noun = self._invocation.noun
         return settings.context or str(settings.get(noun) or "")
 
     def _trouble(self, moment: float, error: RdctlError, context: str | None = None) -> str:

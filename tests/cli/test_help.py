@@ -14,9 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from rdctl.cli.command import Command
-from rdctl.cli.lazy import LazyGroup
-from rdctl.cli.root import root
+from rdctl.cli.tree import Command, LazyGroup, root
 from rdctl.completion.nodes import Node, label, parted, walk
 from rdctl.core.errors import Exit
 from tests.conftest import Program, Ran

@@ -156,7 +156,7 @@ def test_the_example_of_a_configuration_is_one(rdctl: Program) -> None:
 
 
 def test_topics_stand_in_the_helps_own_line() -> None:
-    from rdctl.cli.root import root
+    from rdctl.cli.tree import root
 
     line = next(node.summary for node in walk(root) if node.path == "rdctl help")
     assert [name for name in TOPICS if name not in line] == []

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pexpect
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from rdctl.completion.bash import bash_script
 from rdctl.completion.zsh import zsh_script
 from tests.cli.processes import SECONDS

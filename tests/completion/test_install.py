@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from tests.completion.shells import SCRIPTS, Prompt
 from tests.conftest import Program
 

@@ -6,7 +6,7 @@ import click
 import pytest
 import tabulate
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from rdctl.completion import kinds, names
 from rdctl.completion.kinds import FILE, KEY_LIST, SORT_KEY, VALUES, value_of
 from rdctl.completion.nodes import choices, label, walk

@@ -11,7 +11,7 @@ from pathlib import Path
 import click
 import pytest
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from rdctl.completion.nodes import Node, Slot, may_lack_value, parted, slots, walk
 from tests.completion.shells import SCRIPTS, SHELLS, Bash, Prompt, prompt_of
 

@@ -11,7 +11,7 @@ from urllib.parse import parse_qsl
 import click
 import pytest
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.model import Place
 from rdctl.oio.proxy import Proxy

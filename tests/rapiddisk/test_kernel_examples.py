@@ -6,8 +6,7 @@ import shlex
 
 import pytest
 
-from rdctl.cli.command import Command
-from rdctl.cli.root import root
+from rdctl.cli.tree import Command, root
 from rdctl.completion.nodes import walk
 from tests.conftest import Program
 from tests.fakes.kernel import FakeKernel

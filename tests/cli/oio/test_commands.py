@@ -12,7 +12,7 @@ import click
 import pytest
 import yaml
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from rdctl.completion.nodes import walk
 from rdctl.output.columns import SCHEMAS
 from tests.cli.oio.cases import BEANS, CASES, META2, RAWX, Case

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from rdctl.completion.nodes import walk
 from rdctl.sandbox.oio.state import container_id
 from tests.cli.oio.cases import BEANS, CHUNKS, LATER, chunk

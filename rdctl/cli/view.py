@@ -1,0 +1,98 @@
+"""How a result is to be shown: the format, the colors, and the rest that options say of it."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse
+from rdctl.output import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rdctl.core.environment import World
+    from rdctl.output.render import View
+
+
+def view_of(flags: dict[str, Any], world: World) -> View:
+    """How these options and variables want a result to be shown."""
+    from rdctl.output.render import View
+
+    form = output_format(flags, world)
+    terminal = world.stdout.tty and form == "table"
+    columns = flags.get("columns")
+    return View(
+        format=form,
+        columns=[key.strip() for key in columns.split(",")] if columns else None,
+        sort_by=flags.get("sort_by"),
+        query=flags.get("query"),
+        headers=not flags.get("no_headers"),
+        nul=bool(flags.get("nul")),
+        table_style=flags.get("table_style") if form == "table" else None,
+        terminal=terminal,
+        color=use_color(flags, world, terminal),
+        width=world.width,
+        quiet=bool(flags.get("quiet")),
+    )
+
+
+def output_format(flags: dict[str, Any], world: World) -> str:
+    """The format: of the innermost option, else of RDCTL_OUTPUT, else a table."""
+    if flags.get("output") or flags.get("json"):
+        if flags.get("json") and flags.get("output") not in (None, "json"):
+            raise RdctlError(Code.USAGE, f"--json and -o {flags['output']} exclude each other")
+        form: str = flags.get("output") or "json"
+    elif flags.get("nul"):
+        form = "name"
+    else:
+        form = world.environ.get("RDCTL_OUTPUT") or "table"
+        if form not in FORMATS:
+            raise RdctlError(
+                Code.CONFIG,
+                f"the variable RDCTL_OUTPUT: no format '{defuse(form)}'",
+                hint=f"The formats are: {', '.join(FORMATS)}.",
+            )
+    if flags.get("nul") and form != "name":
+        raise RdctlError(Code.USAGE, f"-0 writes names; it cannot stand beside -o {form}")
+    return form
+
+
+def use_color(flags: dict[str, Any], world: World, terminal: bool) -> bool:
+    """Colors: as said, else on a terminal that has them and where NO_COLOR is not set."""
+    said = flags.get("color") or world.environ.get("RDCTL_COLOR") or "auto"
+    if said not in ("auto", "always", "never"):
+        raise RdctlError(
+            Code.CONFIG,
+            f"the variable RDCTL_COLOR: '{defuse(said)}' is not auto, always or never",
+        )
+    if said != "auto":
+        return bool(said == "always")
+    plain = world.environ.get("NO_COLOR") or world.environ.get("TERM") == "dumb"
+    return terminal and not plain
+
+
+def wanted_format(argv: Sequence[str], world: World) -> str:
+    """The format, found in the bare words, since they may be wrong in every other way."""
+    form = world.environ.get("RDCTL_OUTPUT") or "table"
+    words = iter(argv)
+    for word in words:
+        if word == "--":
+            break
+        if word == "--json":
+            return "json"
+        flags = re.fullmatch(_SHORT_FLAGS, word)
+        if word == "--output" or (flags and flags["form"] == ""):
+            form = next(words, "")
+        elif word.startswith("--output="):
+            form = word.partition("=")[2]
+        elif flags and flags["form"]:
+            form = flags["form"]
+        elif flags and "0" in word:
+            form = "name"
+    return form
+
+
+# Short flags in one word; the last may be -o with its value.
+_SHORT_FLAGS = "(?s)-[0hqy]*(?:o(?P<form>.*))?"
