@@ -19,7 +19,7 @@ from rdctl.core.results import Change, Failure, Listing
 from rdctl.core.units import defuse
 from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
-from rdctl.sites import Limits, Machine, Site, sandbox_path
+from rdctl.sites import Limits, Site, sandbox_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -90,13 +90,10 @@ class Invocation:
             settings,
             effects,
             Limits(settings.get("timeout"), _retries(self.flags, self.world)),
-            clock=self.world.busy,
-            sleep=self.world.sleep,
+            self.config,
+            self.world,
             warn=self.warn,
             workers=lambda: self.workers,
-            config=self.config,
-            sandbox_path=self.sandbox_path,
-            machine=Machine.of(self.world),
             request_id=self.flags.get("request_id"),
             unread=self.unread,
         )

@@ -13,11 +13,11 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rdctl.completion.cache import Cache
-from rdctl.completion.names import HERE, OPENIO, RAPIDDISK, NoEffects, contexts, refuse
+from rdctl.completion.names import HERE, KINDS, OPENIO, NoEffects, contexts, refuse
 from rdctl.completion.request import Name, Request, Typed, made, replacements, unquoted, usable
 from rdctl.config.contexts import LOCAL, Config
 from rdctl.config.resolve import resolve, several
-from rdctl.sites import Limits, Machine, Site, sandbox_path
+from rdctl.sites import Limits, Site
 
 if TYPE_CHECKING:
     from rdctl.core.environment import World
@@ -63,7 +63,7 @@ def answer(request: Request, world: World, started: float) -> list[Name]:
     here = request.kind not in OPENIO and site.settings.get("rapiddisk") == LOCAL
     if request.kind in HERE and not here:
         return []
-    if site.in_sandbox and not _is_there(sandbox_path(world.environ, world.home())):
+    if site.in_sandbox and not _is_there(site.sandbox_path):
         return []
     # This machine itself is quick to ask.
     cache = None if here else Cache.of(request, site, world)
@@ -72,18 +72,16 @@ def answer(request: Request, world: World, started: float) -> list[Name]:
         # All that is imported for it, before the time of the server begins.
         _ = site.oio if request.kind in OPENIO else site.rapiddisk
         with _alarm(max(BUDGET - (world.clock() - started), LEAST), cache):
-            names = _found(site, request, world)
+            names = _found(site, request)
         if cache:
             cache.write(names)
     return names
 
 
-def _found(site: Site, request: Request, world: World) -> list[Name]:
+def _found(site: Site, request: Request) -> list[Name]:
     """The names of this kind, as the site tells them now; none when something is wrong."""
     with suppress(Exception):
-        if request.kind in HERE:
-            return list(HERE[request.kind](site, world))
-        return list((RAPIDDISK.get(request.kind) or OPENIO[request.kind])(site, request))
+        return list(KINDS[request.kind](site, request))
     return []
 
 
@@ -120,13 +118,10 @@ def _site(request: Request, config: Config, world: World) -> Site:
         resolve(config, options),
         NoEffects(ask=refuse),
         Limits(None, 0),
-        clock=world.clock,
-        sleep=world.sleep,
+        config,
+        world,
         warn=lambda message: None,
         workers=_workers,
-        config=config,
-        sandbox_path=sandbox_path(world.environ, world.home()),
-        machine=Machine.of(world),
     )
 
 

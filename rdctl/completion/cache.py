@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rdctl.completion.request import SEVERAL, Name, Request
 from rdctl.core.units import CONTROL
-from rdctl.sites import Site, sandbox_path
+from rdctl.sites import Site
 
 if TYPE_CHECKING:
     from rdctl.core.environment import World
@@ -40,7 +40,7 @@ class Cache(NamedTuple):
         # Others are told all their names, whatever was typed.
         text = request.text if request.kind in _BY_TEXT else ""
         args = request.args if SEVERAL.get(request.kind) else ()
-        where = sandbox_path(world.environ, world.home()) if site.in_sandbox else None
+        where = site.sandbox_path if site.in_sandbox else None
         said = (site.settings, where, *request._replace(text=text, args=args, dashes=False))
         digest = hashlib.blake2b(repr(said).encode("utf-8", "replace"), digest_size=16)
         return cls(folder, _PREFIX + digest.hexdigest(), world.now)

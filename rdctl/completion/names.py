@@ -13,10 +13,9 @@ from rdctl.config.contexts import Config
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size
 from rdctl.effects.door import Effect, Effects
-from rdctl.sites import Machine, Site
+from rdctl.sites import Site
 
 if TYPE_CHECKING:
-    from rdctl.core.environment import World
     from rdctl.core.results import Listing
     from rdctl.oio.model import Place
 
@@ -83,46 +82,45 @@ def _sources(site: Site, request: Request) -> Iterator[Name]:
 # NVMe-oF targets are looked for on this machine only: the daemon may die of being asked.
 
 
-def _exports(site: Site, world: World) -> Iterator[Name]:
+def _exports(site: Site, request: Request) -> Iterator[Name]:
     for target in site.rapiddisk.exports.targets(False):
         if target.device:
             yield Name(os.path.basename(target.device), target.nqn)
 
 
-def _subsystems(site: Site, world: World) -> Iterator[Name]:
+def _subsystems(site: Site, request: Request) -> Iterator[Name]:
     devices: dict[str, list[str]] = {}
     for target in site.rapiddisk.exports.targets(True):
         devices.setdefault(target.nqn, []).extend([target.device] if target.device else [])
     return (Name(nqn, ", ".join(exported)) for nqn, exported in devices.items())
 
 
-def _hosts(site: Site, world: World) -> Iterator[Name]:
+def _hosts(site: Site, request: Request) -> Iterator[Name]:
     targets = site.rapiddisk.exports.targets(True)
     return (Name(host) for host in sorted({h for t in targets for h in t.hosts or ()}))
 
 
-def _interfaces(site: Site, world: World) -> Iterator[Name]:
-    for interface, address in _addresses_here(world):
+def _interfaces(site: Site, request: Request) -> Iterator[Name]:
+    for interface, address in _addresses_here(site):
         yield Name(interface, address)
 
 
-def _addresses(site: Site, world: World) -> Iterator[Name]:
-    for interface, address in _addresses_here(world):
+def _addresses(site: Site, request: Request) -> Iterator[Name]:
+    for interface, address in _addresses_here(site):
         if address:
             yield Name(address, interface)
 
 
-def _addresses_here(world: World) -> Iterator[tuple[str, str]]:
+def _addresses_here(site: Site) -> Iterator[tuple[str, str]]:
     """The network interfaces, each with its address, if it has one."""
     from rdctl.rapiddisk.kernel.addresses import address_of
     from rdctl.rapiddisk.kernel.sysfs import Sysfs
 
-    machine = Machine.of(world)
-    sysfs = Sysfs(machine.root)
+    sysfs = Sysfs(site.root)
     for interface in sysfs.names("sys/class/net"):
         address = None
         with suppress(OSError):
-            address = address_of(interface, sysfs, machine.calls, NoEffects(ask=refuse))
+            address = address_of(interface, sysfs, site.calls, site.effects)
         yield interface, address or ""
 
 
@@ -210,15 +208,15 @@ def _place(site: Site, request: Request) -> Place:
     return site.oio.place(container, options.get("cid"), path, *ids)
 
 
+_Kinds = dict[str, Callable[[Site, Request], Iterable[Name]]]
 # Asked of this machine only.
-HERE: dict[str, Callable[[Site, World], Iterable[Name]]] = {
+HERE: _Kinds = {
     "export": _exports,
     "nqn": _subsystems,
     "host": _hosts,
     "interface": _interfaces,
     "ip": _addresses,
 }
-_Kinds = dict[str, Callable[[Site, Request], Iterable[Name]]]
 RAPIDDISK: _Kinds = {
     "volume": _volumes,
     "cache": _caches,
@@ -237,3 +235,4 @@ OPENIO: _Kinds = {
     "key": _keys,
     "assignment": _assignments,
 }
+KINDS = HERE | RAPIDDISK | OPENIO

@@ -22,7 +22,7 @@ WANTED = [
     for word in label(param).split()
 ]
 BY_SHELL = {FILE, KEY_LIST, SORT_KEY}
-BY_NAMES = {"context", "contexts", *names.HERE, *names.RAPIDDISK, *names.OPENIO}
+BY_NAMES = {"context", "contexts", *names.KINDS}
 
 
 def test_every_value_is_known_to_the_table() -> None:
