@@ -16,6 +16,7 @@ from rdctl.cli.view import wanted_format
 from rdctl.core.environment import OutputError
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints, told
 from rdctl.core.units import guess
+from rdctl.effects.signals import ENDING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -28,13 +29,12 @@ if TYPE_CHECKING:
 @contextmanager
 def signals() -> Iterator[None]:
     """SIGTERM and SIGHUP unwind like Ctrl-C does."""
-    codes = {signal.SIGTERM: Code.TERMINATED, signal.SIGHUP: Code.HANGUP}
 
     def end(number: int, frame: FrameType | None) -> None:
-        raise Ended(codes[signal.Signals(number)])
+        raise Ended(ENDING[signal.Signals(number)])
 
     before = {}
-    for number in codes:
+    for number in (signal.SIGTERM, signal.SIGHUP):
         # Ignored by the caller (nohup): it stays so.
         if signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, end)

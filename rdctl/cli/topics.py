@@ -41,30 +41,10 @@ class Section(NamedTuple):
 
 # --- exit-codes -------------------------------------------------------------------------------
 
-_EXITS = {
-    Exit.OK: "done, or already so",
-    Exit.FAILED: "failed or refused, and no better code; the question was answered with No; doctor"
-    " found something wrong",
-    Exit.USAGE: "usage: arguments, configuration, or consent missing where nobody can be asked",
-    Exit.NOT_FOUND: "not found",
-    Exit.CONFLICT: "conflict: exists, not empty, in use, locked, frozen",
-    Exit.DENIED: "denied: root is needed, or the credentials are refused",
-    Exit.UNREACHABLE: "unreachable: no connection, a service away, a kernel module not loaded",
-    Exit.TIMEOUT: "timeout of something that changed nothing",
-    Exit.PARTIAL: "partial: some targets are done, some are not",
-    Exit.BAD_REPLY: "bad reply: not what the API promises",
-    Exit.UNKNOWN: "unknown: a change was sent and its fate is not known",
-    Exit.UNSUPPORTED: "unsupported in this mode or by this server",
-    Exit.HANGUP: "ended by SIGHUP",
-    Exit.INTERRUPTED: "ended by Ctrl-C, which is how --watch ends",
-    Exit.PIPE: "the reader of a listing left; a change never stops for that",
-    Exit.TERMINATED: "ended by SIGTERM",
-}
-
 
 def exit_codes() -> list[Section]:
     return [
-        Section("Exit codes", [Terms(tuple((str(int(e)), text) for e, text in _EXITS.items()))]),
+        Section("Exit codes", [Terms(tuple((str(int(e)), e.meaning) for e in Exit))]),
         Section(
             "Error words",
             [

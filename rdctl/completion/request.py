@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from rdctl.core.units import CONTROL
-
-if TYPE_CHECKING:
-    pass
-
 
 # The options that say where names are looked for.
 _OPTIONS = {

@@ -6,12 +6,15 @@ import signal
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from rdctl.core.errors import Code
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ENDING = {
+    signal.SIGINT: Code.INTERRUPTED,
+    signal.SIGTERM: Code.TERMINATED,
+    signal.SIGHUP: Code.HANGUP,
+}
 
 
 @contextmanager
