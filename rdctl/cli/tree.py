@@ -179,7 +179,7 @@ root = LazyGroup(
         "context": ("rdctl.cli.context:group", "The systems that rdctl knows, by name."),
         "sandbox": ("rdctl.cli.sandbox:group", "Both systems simulated, to try and to learn."),
         "completion": ("rdctl.cli.completion:completion", "A completion script for your shell."),
-        "help": ("rdctl.cli.topics:show", "Explain exit-codes, output, environment or config."),
+        "help": ("rdctl.cli.help:show", "Explain exit-codes, output, environment or config."),
     },
     params=[
         click.Option(
