@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from rdctl.config.resolve import Settings
     from rdctl.core.environment import World
 
-# Losses that are told one by one: whoever is asked should be able to read them.
+# Losses that the question lists one by one: whoever is asked should be able to read them.
 MOST_LOSSES = 20
 
 
@@ -33,8 +33,8 @@ def ask(
     noun: str,
     yes: bool,
 ) -> None:
-    """Return when the losses are agreed to: by --yes, else by who sits there, who is told also in
-    which contexts it has `failed`, and what is `unchecked`. Raises `declined` or `consent`."""
+    """Return when the losses are agreed to, by --yes or by who sits there; the question also lists
+    what is `unchecked`, and the contexts in which it has `failed`."""
     protected = [of for of, _ in asked if of and of.get("protected") and not of.says_where(noun)]
     if yes and not protected:
         return
@@ -69,5 +69,5 @@ def _where(asked: Sequence[Loss], noun: str) -> tuple[str, Sequence[str]]:
         named = f" in the context {settings.context}" if settings and settings.context else ""
         return named, losses
     names = ", ".join(str(of.context) for of, _ in asked if of)
-    told = [f"{of.context}: {loss}" for of, losses in asked if of for loss in losses]
-    return f" in the contexts {names}", told
+    lines = [f"{of.context}: {loss}" for of, losses in asked if of for loss in losses]
+    return f" in the contexts {names}", lines

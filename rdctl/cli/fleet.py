@@ -170,7 +170,7 @@ class _Run:
             self._question.leave(self.context, failed)
 
     def stopped(self) -> RdctlError:
-        """What is told of a context in which a signal ended the command."""
+        """The error of a context in which a signal ended the command."""
         code = self._workers.ended_by
         done = ", ".join(self.effects.done)
         if not done:

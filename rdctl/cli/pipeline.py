@@ -179,7 +179,7 @@ def _keep_failed(failures: Sequence[Failure], invocation: Invocation) -> None:
 
 
 def _settled(result: Result, invocation: Invocation) -> int:
-    """What is told when all was shown; the exit code."""
+    """Notices for the end, when all was shown; the exit code."""
     report, effects = invocation.report, invocation.effects
     if invocation.in_sandbox and not effects.dry_run:
         if report.changes if report is not None else effects.done:

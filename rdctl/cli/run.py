@@ -132,7 +132,7 @@ def _meant(error: click.UsageError) -> str:
 def _failed(error: RdctlError, argv: Sequence[str], world: World) -> int:
     """Say the error on stderr, and with --json as the one document on stdout."""
     started = world.stdout.started
-    with suppress(OSError):  # who does not read is told by the exit code
+    with suppress(OSError):  # who does not read has the exit code
         # The rows before the error come first.
         world.stdout.flush()
     show_error(world, error)
@@ -146,16 +146,16 @@ def _failed(error: RdctlError, argv: Sequence[str], world: World) -> int:
     return int(error.exit)
 
 
-# Acts that are told one by one.
-MOST_TOLD = 5
+# Acts that a message lists one by one.
+MOST_LISTED = 5
 
 
 def _done_before(invocation: Invocation | None) -> str:
     done = _of_all(invocation, "done") if invocation is not None else []
-    told = ", ".join(done[:MOST_TOLD])
-    if len(done) > MOST_TOLD:
-        told += f" and {len(done) - MOST_TOLD} more"
-    return f"; done before: {told}" if done else ""
+    acts = ", ".join(done[:MOST_LISTED])
+    if len(done) > MOST_LISTED:
+        acts += f" and {len(done) - MOST_LISTED} more"
+    return f"; done before: {acts}" if done else ""
 
 
 def _of_all(invocation: Invocation, what: str) -> list[str]:
@@ -164,24 +164,24 @@ def _of_all(invocation: Invocation, what: str) -> list[str]:
 
 
 def _ended(error: KeyboardInterrupt | Ended, invocation: Invocation | None) -> RdctlError:
-    """An interruption, with what was done and what is half done by then."""
+    """An interruption, with what was done before and what is under way."""
     code = told(error).code
     message = code.word + _done_before(invocation)
     hint = None
     if invocation is not None:
         lost = _of_unknown_fate(invocation)
-        told_of = {
+        fates = {
             "under way, its fate is not known": _of_all(invocation, "under_way"),
             "its fate is not known": lost,
             "left behind, it could not be undone": _of_all(invocation, "left"),
             "begun and undone": _of_all(invocation, "undone"),
         }
-        for what, acts in told_of.items():
+        for what, acts in fates.items():
             if acts:
                 message += f"; {what}: {', '.join(acts)}"
         if lost or _of_all(invocation, "under_way"):
             hint = "Look what became of it before you do it again."
-        elif not any(told_of.values()) and not _of_all(invocation, "done"):
+        elif not any(fates.values()) and not _of_all(invocation, "done"):
             message += "; nothing was changed"
     return RdctlError(code, message, hint=hint)
 

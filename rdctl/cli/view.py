@@ -60,15 +60,15 @@ def output_format(flags: dict[str, Any], world: World) -> str:
 
 
 def use_color(flags: dict[str, Any], world: World, terminal: bool) -> bool:
-    """Colors: as said, else on a terminal that has them and where NO_COLOR is not set."""
-    said = flags.get("color") or world.environ.get("RDCTL_COLOR") or "auto"
-    if said not in ("auto", "always", "never"):
+    """Colors: by option or variable, else on a terminal that has them, without NO_COLOR."""
+    choice = flags.get("color") or world.environ.get("RDCTL_COLOR") or "auto"
+    if choice not in ("auto", "always", "never"):
         raise RdctlError(
             Code.CONFIG,
-            f"the variable RDCTL_COLOR: '{defuse(said)}' is not auto, always or never",
+            f"the variable RDCTL_COLOR: '{defuse(choice)}' is not auto, always or never",
         )
-    if said != "auto":
-        return bool(said == "always")
+    if choice != "auto":
+        return bool(choice == "always")
     plain = world.environ.get("NO_COLOR") or world.environ.get("TERM") == "dumb"
     return terminal and not plain
 

@@ -35,7 +35,7 @@ PASSING = (Exit.UNREACHABLE, Exit.TIMEOUT, Exit.BAD_REPLY)
 # How often a waiting screen looks whether it has another size; no signal handler is needed.
 LOOK_SECONDS = 0.2
 MOST_TROUBLES = 3
-MOST_TOLD = 2
+MOST_MESSAGES = 2
 
 # Another screen, no cursor, no wrapping; and back in reverse.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
@@ -220,7 +220,7 @@ class _Screen:
         self._first = True
         self._moment = 0.0
         self._troubles: list[str] = []
-        self._told: list[bytes] = []
+        self._messages: list[bytes] = []
         self._entered = False
         self._size = (0, 0)
         self._picture: list[str] = []
@@ -228,10 +228,10 @@ class _Screen:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """However it ends, the terminal is as it was, and then people are told the rest."""
+        """However it ends, the terminal is as it was, and then come the messages that waited."""
         stderr = self._world.stderr
-        held = stderr.held() if stderr.tty else nullcontext(self._told)
-        with held as self._told, self._stops():
+        held = stderr.held() if stderr.tty else nullcontext(self._messages)
+        with held as self._messages, self._stops():
             try:
                 yield
             finally:
@@ -242,7 +242,7 @@ class _Screen:
                         self._world.stdout.flush()
 
     def take(self) -> None:
-        """One sample; what may pass is told above the table that was there before."""
+        """One sample; what may pass stands above the table that was there before."""
         moment = self._world.now()
         try:
             result = self._ask()
@@ -284,7 +284,7 @@ class _Screen:
 
     def _above(self, view: View) -> list[str]:
         """What stands above the table: when and what is watched, and what is wrong."""
-        told = list(map(_line, b"".join(self._told).decode().splitlines()))[-MOST_TOLD:]
+        messages = list(map(_line, b"".join(self._messages).decode().splitlines()))[-MOST_MESSAGES:]
         wrong = [tables.painted(line, tables.BOLD, view) for line in self._troubles]
         if len(wrong) > MOST_TROUBLES:
             wrong[MOST_TROUBLES:] = [f"... and {len(wrong) - MOST_TROUBLES} more"]
@@ -292,7 +292,7 @@ class _Screen:
             return wrong
         every = f"every {self._invocation.flags['watch']:g} s"
         words = [_clock(self._moment), every, self._where(), self._invocation.command_path]
-        return ["  ".join(map(_line, filter(None, words))), *told, *(wrong or [""])]
+        return ["  ".join(map(_line, filter(None, words))), *messages, *(wrong or [""])]
 
     def _where(self) -> str:
         settings, flags = self._invocation.settings, self._invocation.flags

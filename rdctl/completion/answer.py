@@ -35,7 +35,7 @@ def main(argv: Sequence[str], world: World) -> None:
     (`--cid=`), the start of that word which the shell does not replace, N arguments, and all words
     before this one. For bash the words are as they were typed, and the answer is what takes the
     place of the rest of the word, a line each; for zsh they are without quotes, and the answer is
-    NAME, a tab, and what is told of it."""
+    NAME, a tab, and what stands beside it."""
     started = world.clock()
     with suppress(Exception):
         shell, kind, option, head, value, count, *words = argv

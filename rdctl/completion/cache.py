@@ -37,12 +37,12 @@ class Cache(NamedTuple):
         if not folder.startswith("/"):
             folder = os.path.join(world.home(), ".cache")
         folder = os.path.join(folder, "rdctl")
-        # Others are told all their names, whatever was typed.
+        # Other kinds answer with all their names, whatever was typed.
         text = request.text if request.kind in _BY_TEXT else ""
         args = request.args if SEVERAL.get(request.kind) else ()
         where = site.sandbox_path if site.in_sandbox else None
-        said = (site.settings, where, *request._replace(text=text, args=args, dashes=False))
-        digest = hashlib.blake2b(repr(said).encode("utf-8", "replace"), digest_size=16)
+        key = (site.settings, where, *request._replace(text=text, args=args, dashes=False))
+        digest = hashlib.blake2b(repr(key).encode("utf-8", "replace"), digest_size=16)
         return cls(folder, _PREFIX + digest.hexdigest(), world.now)
 
     def read(self) -> list[Name] | None:

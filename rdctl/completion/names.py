@@ -41,12 +41,12 @@ def refuse(losses: Sequence[str]) -> NoReturn:
 
 def contexts(config: Config) -> list[Name]:
     return [
-        Name(name, ", ".join(str(context.values[key]) for key in _TOLD if key in context.values))
+        Name(name, ", ".join(str(context.values[key]) for key in _ABOUT if key in context.values))
         for name, context in sorted(config.contexts.items())
     ]
 
 
-_TOLD = ("rapiddisk", "oio", "namespace", "account")
+_ABOUT = ("rapiddisk", "oio", "namespace", "account")
 
 
 def _volumes(site: Site, request: Request) -> Iterator[Name]:
@@ -67,8 +67,8 @@ def _devices(site: Site, request: Request) -> Iterator[Name]:
 
 def _ports(site: Site, request: Request) -> Iterator[Name]:
     for port in site.rapiddisk.exports.ports():
-        told = (port.transport, port.address, port.service)
-        yield Name(str(port.port), " ".join(filter(None, told)))
+        about = (port.transport, port.address, port.service)
+        yield Name(str(port.port), " ".join(filter(None, about)))
 
 
 def _sources(site: Site, request: Request) -> Iterator[Name]:

@@ -36,7 +36,7 @@ def _zsh_function(node: Node, options: list[click.Option]) -> str:
 
 
 def _option_specs(path: str, option: click.Option) -> Iterator[str]:
-    """What `_arguments` is told of an option, once for each spelling; they exclude each other,
+    """What `_arguments` takes of an option, once for each spelling; they exclude each other,
     unless it may stand several times."""
     excluded = f"({' '.join(option.opts)})" if len(option.opts) > 1 else ""
     for spelling in option.opts:

@@ -92,7 +92,7 @@ _LATE = "not looked at in time"
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:
-    """One cause is told once: who meets the same as a check before only says so."""
+    """One cause is one finding: a check that meets it again only names the check before."""
     seen: dict[str, str] = {}
     shown = []
     for finding in findings:

@@ -195,7 +195,7 @@ def _url(address: str) -> str:
 
 
 def _daemon(site: Site) -> Iterator[Finding]:
-    """A remote one. Debian's 9.0.0 is told by what it does not."""
+    """A remote one. Debian's 9.0.0 is known by what it lacks."""
     url = site.settings.get("rapiddisk")
     begun = time.perf_counter()
     try:
