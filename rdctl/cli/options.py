@@ -194,14 +194,9 @@ def watch_option() -> click.Option:
         metavar="[SECONDS]",
         type=parsed("seconds", interval),
         expose_value=False,
-        callback=_keep_interval,
+        callback=_keep,
         help=f"Show it again and again, every {SECONDS:g} s or SECONDS.",
     )
-
-
-def _keep_interval(context: click.Context, param: click.Parameter, value: float | None) -> None:
-    if value is not None:
-        flags_of(context)["watch"] = value
 
 
 def written_out(args: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:

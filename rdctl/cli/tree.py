@@ -120,34 +120,11 @@ class Command(WithGlobals):
         return ctx
 
 
-def verb(
-    name: str,
-    *,
-    shows: str | None = None,
-    examples: Sequence[str],
-    on_site: bool = True,
-    local_only: bool = False,
-    watch: bool | str = False,
-    fleet: bool = True,
-) -> Callable[[Callable[..., Any]], Command]:
-    """Make a function a command. The first line of its docstring is its line in the group's help;
-    its first argument is the Site, or the Invocation of a command that needs none."""
-
-    def decorate(function: Callable[..., Any]) -> Command:
-        made = click.command(
-            name,
-            cls=Command,
-            shows=shows,
-            on_site=on_site,
-            local_only=local_only,
-            watch=watch,
-            fleet=fleet,
-            examples=examples,
-        )
-        command: Command = made(function)
-        return command
-
-    return decorate
+def verb(name: str, **options: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function a command with these options of `Command`. The first line of its docstring is
+    its line in the group's help; its first argument is the Site, or the Invocation of a command
+    that needs none."""
+    return click.command(name, cls=Command, **options)
 
 
 # --- the root ---------------------------------------------------------------------------------
