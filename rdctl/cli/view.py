@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import defuse
+from rdctl.core.units import defuse, options_in
 from rdctl.output import FORMATS
 
 if TYPE_CHECKING:
@@ -76,23 +75,11 @@ def use_color(flags: dict[str, Any], world: World, terminal: bool) -> bool:
 def wanted_format(argv: Sequence[str], world: World) -> str:
     """The format, found in the bare words, since they may be wrong in every other way."""
     form = world.environ.get("RDCTL_OUTPUT") or "table"
-    words = iter(argv)
-    for word in words:
-        if word == "--":
-            break
-        if word == "--json":
+    for option, value in options_in(argv, "0hqy", ("-o", "--output")):
+        if option == "--json":
             return "json"
-        flags = re.fullmatch(_SHORT_FLAGS, word)
-        if word == "--output" or (flags and flags["form"] == ""):
-            form = next(words, "")
-        elif word.startswith("--output="):
-            form = word.partition("=")[2]
-        elif flags and flags["form"]:
-            form = flags["form"]
-        elif flags and "0" in word:
+        if option == "-0":
             form = "name"
+        elif value is not None:
+            form = value
     return form
-
-
-# Short flags in one word; the last may be -o with its value.
-_SHORT_FLAGS = "(?s)-[0hqy]*(?:o(?P<form>.*))?"

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rdctl.core.units import CONTROL
+from rdctl.core.units import CONTROL, options_in
 
 # The options that say where names are looked for.
 _OPTIONS = {
+    "-c": "context",
     "--context": "context",
     "--rapiddisk-url": "rapiddisk_url",
     "--oio-url": "oio_url",
@@ -20,8 +21,6 @@ _OPTIONS = {
     "--content-version": "version",
     "--type": "type",
 }
-# Flags may stand before -c in one word, and its value behind it.
-_SHORT = re.compile("(?s)-[0hiqy]*c(.*)")
 
 
 class Name(NamedTuple):
@@ -64,17 +63,11 @@ def made(kind: str, text: str, args: Sequence[str], words: Sequence[str]) -> Req
 def options_of(words: Iterable[str]) -> dict[str, Any]:
     """The options that matter here, in all their spellings."""
     found: dict[str, Any] = {}
-    rest = iter(words)
-    for word in rest:
-        name, equals, value = word.partition("=")
-        if word == "--":
-            break
-        if word == "--local":
+    for option, value in options_in(words, "0hiqy", _OPTIONS):
+        if option == "--local":
             found["local"] = True
-        elif name in _OPTIONS:
-            found[_OPTIONS[name]] = value if equals else next(rest, "")
-        elif short := _SHORT.fullmatch(word):
-            found["context"] = short[1] or next(rest, "")
+        elif value is not None:
+            found[_OPTIONS[option]] = value
     return found
 
 
