@@ -34,13 +34,13 @@ def start() -> None:
         os.execv(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]])
     import gc
 
-    # Starting makes only what stays; `cli.command` turns it on again before the work.
+    # Starting makes only what stays; `cli.pipeline` turns it on again before the work.
     gc.disable()
     try:
         from rdctl.core.environment import real
 
         if sys.argv[1:2] == ["__complete"]:
-            from rdctl.completion.names import main as complete
+            from rdctl.completion.answer import main as complete
 
             complete(sys.argv[2:], real())
         else:

@@ -39,22 +39,12 @@ class Limits(NamedTuple):
     retries: int
 
 
-class Machine(NamedTuple):
-    """The one that we run on: where its tree of files is, and its system calls."""
-
-    root: str
-    calls: Syscalls
-
-    @classmethod
-    def of(cls, world: World) -> Machine:
-        return cls(world.root, world.calls or Syscalls())
-
-
 class Site:
     """One context; what stands behind it is built when it is first used.
 
-    `warn` takes a message for the operator, `unread` the values that could not be read; `workers`
-    gives those of the whole command.
+    `config` is all that is configured, beside the `settings` that hold. `warn` takes a message for
+    the operator, `unread` the values that could not be read; `workers` gives those of the whole
+    command.
     """
 
     def __init__(
@@ -62,51 +52,48 @@ class Site:
         settings: Settings,
         effects: Effects,
         limits: Limits,
+        config: Config,
+        world: World,
         *,
-        clock: Callable[[], float],
-        sleep: Callable[[float], None],
         warn: Callable[[str], None],
         workers: Callable[[], Workers],
-        config: Config,
-        sandbox_path: str,
-        machine: Machine,
         request_id: str | None = None,
         unread: Unread | None = None,
     ) -> None:
         self.settings = settings
         self.effects = effects
         self._limits = limits
-        self._clock = clock
-        self._sleep = sleep
-        self.warn = warn
-        self._unread = unread or Unread()
-        self._workers = workers
-        # All that is configured, beside the settings that hold.
         self.config = config
-        self._sandbox_path = sandbox_path
-        self._machine = machine
+        self._world = world
+        # This machine: where its tree of files is, and its system calls.
+        self.root, self.calls = world.root, world.calls or Syscalls()
+        self.warn = warn
+        self._workers = workers
         # What the services of OpenIO log; one for all requests of a command.
         self.request_id = request_id or os.urandom(16).hex().upper()
+        self._unread = unread or Unread()
         self._rapiddisk: RapidDisk | None = None
         self._oio: OpenIO | None = None
 
     def within(self, seconds: float) -> Site:
-        """The same place, to be asked anew: each thing once, all of it in so many seconds, without
-        warnings."""
+        """The same place, to be asked anew: each thing once, all of it in so many seconds, and
+        without warnings."""
         given = self._limits.seconds
         return Site(
             self.settings,
             self.effects,
             Limits(seconds if given is None else min(given, seconds), 0),
-            clock=self._clock,
-            sleep=self._sleep,
+            self.config,
+            self._world,
             warn=lambda message: None,
             workers=self._workers,
-            config=self.config,
-            sandbox_path=self._sandbox_path,
-            machine=self._machine,
             request_id=self.request_id,
         )
+
+    @property
+    def sandbox_path(self) -> str:
+        """The file that holds the sandbox's state."""
+        return sandbox_path(self.config.environ, self.config.home)
 
     @property
     def seconds(self) -> float | None:
@@ -116,7 +103,7 @@ class Site:
     @property
     def is_root(self) -> bool:
         """Whether this process may do everything on this machine."""
-        return self._machine.calls.privileged
+        return self.calls.privileged
 
     @property
     def in_sandbox(self) -> bool:
@@ -146,11 +133,11 @@ class Site:
             from rdctl.rapiddisk.kernel.backend import Kernel
 
             return Kernel(
-                self._machine.root,
-                self._machine.calls,
+                self.root,
+                self.calls,
                 self.effects,
                 warn=self.warn,
-                sleep=self._sleep,
+                sleep=self._world.sleep,
                 seconds=self._limits.seconds,
             )
         from rdctl.rapiddisk.rest import Rest
@@ -168,50 +155,50 @@ class Site:
             from rdctl.oio.client import Client
             from rdctl.oio.operations import OpenIO
 
-            if self.settings.get("oio") is None:
-                if self.settings.context:
-                    words = "oio=http://HOST:6002 namespace=NS account=ACCOUNT"
-                    raise RdctlError(
-                        Code.CONFIG,
-                        f"the context {self.settings.context} names no oio-proxy",
-                        hint=f"rdctl context set {self.settings.context} {words}",
-                    )
-                raise RdctlError(
-                    Code.CONFIG,
-                    "no oio-proxy is named",
-                    hint="Say --oio-url http://HOST:6002, set OIO_PROXYD_URL, or try -c sandbox.",
-                )
-            if self.settings.get("namespace") is None:
-                raise RdctlError(
-                    Code.CONFIG,
-                    "no namespace is named",
-                    hint="Say --namespace NS, set OIO_NS, or set it in the context.",
-                )
-            dialect = self.settings.get("dialect")
-            proxy = Client(
-                self._transport(
-                    self.settings.get("oio"),
-                    "oio",
-                    access=self._access("oio"),
-                    headers=self._request_headers,
-                ),
-                self.settings.get("namespace"),
-                None if dialect in (None, "auto") else dialect,
-                self._reach,
-                self.request_id,
-                self._unread,
+            get = self.settings.get
+            if missing := self._missing_of_oio():
+                raise missing
+            transport = self._transport(
+                get("oio"), "oio", access=self._access("oio"), headers=self._request_headers
             )
-            account = self.settings.get("account")
+            dialect = None if get("dialect") in (None, "auto") else get("dialect")
+            id, unread = self.request_id, self._unread
+            proxy = Client(transport, get("namespace"), dialect, self._reach, id, unread)
+            workers, sleep = self._workers(), self._world.sleep
             means = Means(
                 proxy=proxy,
                 effects=self.effects,
-                account=account,
-                sleep=self._sleep,
-                workers=self._workers(),
+                account=get("account"),
+                sleep=sleep,
+                workers=workers,
                 warn=self.warn,
             )
             self._oio = OpenIO(means)
         return self._oio
+
+    def _missing_of_oio(self) -> RdctlError | None:
+        """What is to be set before anything can be asked."""
+        context = self.settings.context
+        if self.settings.get("oio") is None and context:
+            words = "oio=http://HOST:6002 namespace=NS account=ACCOUNT"
+            return RdctlError(
+                Code.CONFIG,
+                f"the context {context} names no oio-proxy",
+                hint=f"rdctl context set {context} {words}",
+            )
+        if self.settings.get("oio") is None:
+            return RdctlError(
+                Code.CONFIG,
+                "no oio-proxy is named",
+                hint="Say --oio-url http://HOST:6002, set OIO_PROXYD_URL, or try -c sandbox.",
+            )
+        if self.settings.get("namespace") is None:
+            return RdctlError(
+                Code.CONFIG,
+                "no namespace is named",
+                hint="Say --namespace NS, set OIO_NS, or set it in the context.",
+            )
+        return None
 
     @property
     def _request_headers(self) -> dict[str, str]:
@@ -233,7 +220,7 @@ class Site:
             deadline=self._deadline,
             retries=self._limits.retries,
             adapter=self._adapter(url, endpoint),
-            sleep=self._sleep,
+            sleep=self._world.sleep,
             **options,
         )
 
@@ -242,7 +229,7 @@ class Site:
         """One for the whole command, whichever servers it talks to."""
         from rdctl.net.deadline import Deadline
 
-        return Deadline(self._limits.seconds, self._clock)
+        return Deadline(self._limits.seconds, self._world.busy)
 
     def _access(self, endpoint: str) -> Access:
         from rdctl.net.messages import Access
@@ -263,17 +250,17 @@ class Site:
         from rdctl.sandbox import RAPIDDISK_HOST, rapiddisk_app
         from rdctl.sandbox.adapter import WsgiAdapter
 
-        ready_sandbox(self._sandbox_path, self.config.home)
+        ready_sandbox(self.sandbox_path, self.config.home)
         host = url.split("//", 1)[1]
         if host == RAPIDDISK_HOST:
-            return WsgiAdapter(rapiddisk_app(self._sandbox_path, self._deadline.left))
+            return WsgiAdapter(rapiddisk_app(self.sandbox_path, self._deadline.left))
         return WsgiAdapter(self._sandbox_apps.get(host) or _nobody(host))
 
     @cached_property
     def _sandbox_apps(self) -> dict[str, WSGIApplication]:
         from rdctl.sandbox import apps
 
-        return apps(self._sandbox_path, left=self._deadline.left)
+        return apps(self.sandbox_path, left=self._deadline.left)
 
 
 def _nobody(host: str) -> WSGIApplication:

@@ -25,7 +25,6 @@ R = TypeVar("R")
 PARALLEL = 8
 # A signal that comes just before a wait does not end it: Python hears of it when it wakes.
 WAKE_SECONDS = 0.5
-_CODES = dict(zip(ENDING, (Code.INTERRUPTED, Code.TERMINATED, Code.HANGUP), strict=True))
 
 
 class Progress:
@@ -176,7 +175,7 @@ class Workers:
             if heard:
                 usual()
             heard.append(usual)
-            self.ended_by = _CODES[signal.Signals(number)]
+            self.ended_by = ENDING[signal.Signals(number)]
             self.stopping.set()
             self.progress.end()
             if self._tell is not None:

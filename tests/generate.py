@@ -13,11 +13,11 @@ import click
 
 from rdctl import __version__
 from rdctl.cli import topics
-from rdctl.cli.command import Command
-from rdctl.cli.root import root
 from rdctl.cli.topics import Lines, Section, Terms
-from rdctl.completion import scripts
-from rdctl.completion.scripts import Node, choices, label
+from rdctl.cli.tree import Command, root
+from rdctl.completion.bash import bash_script
+from rdctl.completion.nodes import Node, choices, label, parted
+from rdctl.completion.zsh import zsh_script
 
 ROOT = Path(__file__).resolve().parent.parent
 # When the wording of the manual was last looked through; a constant, so that the pages are the
@@ -30,13 +30,13 @@ Options = Sequence[click.Option]
 
 def files() -> dict[str, str]:
     """Path below the top of the tree, and content."""
-    anywhere, nodes = scripts.parted(root)
+    anywhere, nodes = parted(root)
     first, *rest = nodes
     commands = [node for node in rest if node.path.count(" ") == 1]
     nouns = [node for node in commands if node.children]
     made = {
-        "completions/rdctl.bash": scripts.bash(root),
-        "completions/_rdctl": scripts.zsh(root),
+        "completions/rdctl.bash": bash_script(root),
+        "completions/_rdctl": zsh_script(root),
         "man/rdctl.1": _main_page(first, anywhere, nodes),
         "man/rdctl-config.5": _config_page(),
     }

@@ -150,8 +150,8 @@ FLOOR_SAMPLES = {
         "rdctl/config.py:2: rdctl.config must not import rdctl.cli",
     ),
     "relative": (
-        {"rdctl/oio/client.py": "from ..cli.root import x", "rdctl/cli/root.py": ""},
-        "must not import rdctl.cli.root",
+        {"rdctl/oio/client.py": "from ..cli.tree import x", "rdctl/cli/tree.py": ""},
+        "must not import rdctl.cli.tree",
     ),
     "relative, from a package": (
         {"rdctl/oio/__init__.py": "from .. import cli", "rdctl/cli/__init__.py": ""},
@@ -189,12 +189,12 @@ def test_right_imports_pass() -> None:
     files = {
         "rdctl/__init__.py": "",
         "rdctl/__main__.py": "import rdctl.cli.run",
-        "rdctl/cli/run.py": "from . import root\nfrom rdctl import __version__, sites",
-        "rdctl/cli/root.py": "from .run import x\nimport rdctl.core.errors, os, requests",
+        "rdctl/cli/run.py": "from . import tree\nfrom rdctl import __version__, sites",
+        "rdctl/cli/tree.py": "from .run import x\nimport rdctl.core.errors, os, requests",
         "rdctl/cli/sandbox.py": "from rdctl.sandbox import serve",
         "rdctl/sites.py": "import rdctl.sandbox.adapter, rdctl.oio, rdctl.rapiddisk",
         "rdctl/sandbox/adapter.py": "import rdctl.core.errors\nfrom . import store",
-        "rdctl/core/units.py": "if TYPE_CHECKING:\n    from rdctl.cli import root",
+        "rdctl/core/units.py": "if TYPE_CHECKING:\n    from rdctl.cli import tree",
     }
     assert floor_faults([Source.parse(path, text) for path, text in files.items()]) == []
 
@@ -205,7 +205,7 @@ DOOR = "rdctl/effects/"
 # What may change the outside beside the door, and in which way.
 EXEMPT = {
     "rdctl/__main__.py": {"processes"},  # itself, in UTF-8
-    "rdctl/completion/names.py": {"files"},  # its cache of names
+    "rdctl/completion/cache.py": {"files"},  # its cache of names
     "rdctl/net/deadline.py": {"network"},  # the sockets below the session
     "rdctl/sandbox/": {"files"},  # its database
 }
@@ -495,7 +495,7 @@ def test_what_changes_nothing_passes(text: str) -> None:
 def test_exemptions_are_for_one_kind_of_change() -> None:
     text = "import os, subprocess\nos.mkdir('d')\nsubprocess.run(['true'])"
     assert door_faults(Source.parse(f"{DOOR}files.py", text)) == []
-    for path in ("rdctl/completion/names.py", "rdctl/sandbox/store.py"):
+    for path in ("rdctl/completion/cache.py", "rdctl/sandbox/store.py"):
         (fault,) = door_faults(Source.parse(path, text))
         assert fault.startswith(f"{path}:3: subprocess.run")
 

@@ -14,8 +14,7 @@ from typing import Any
 
 import pytest
 
-from rdctl.cli.lazy import LazyGroup
-from rdctl.cli.root import root
+from rdctl.cli.tree import LazyGroup, root
 from rdctl.output.schemas import CHANGE, SCHEMAS
 from rdctl.rapiddisk import model
 from tests.conftest import Program, Ran

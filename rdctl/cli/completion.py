@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.command import verb
+from rdctl.cli.tree import verb
 from rdctl.core.errors import RdctlError, unwritten
 from rdctl.core.results import Change, Report, Text
 from rdctl.core.units import quoted
@@ -38,10 +38,11 @@ def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
     to be done; for one session say source <(rdctl completion bash), or the same in zsh after
     compinit. Words, options and choices are completed without starting rdctl; names of what there
     is are asked for, for a moment at most, and only read."""
-    from rdctl.cli.root import root
-    from rdctl.completion import scripts
+    from rdctl.cli.tree import root
+    from rdctl.completion.bash import bash_script
+    from rdctl.completion.zsh import zsh_script
 
-    text = scripts.bash(root) if shell == "bash" else scripts.zsh(root)
+    text = bash_script(root) if shell == "bash" else zsh_script(root)
     if not install:
         return Text(text)
     path = _bash_path(on.world) if shell == "bash" else _zsh_path(on.world)

@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.arguments import seconds_of
-from rdctl.cli.command import verb
-from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.options import seconds_of
+from rdctl.cli.tree import LazyGroup, verb
 from rdctl.config.contexts import KEYS, SANDBOX, Config, Context, read_file
 from rdctl.config.edit import edited, parse_assignment, without
 from rdctl.config.resolve import resolve

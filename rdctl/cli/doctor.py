@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.command import verb
+from rdctl.cli.tree import verb
 from rdctl.core.errors import Exit
 from rdctl.core.results import Listing
 
@@ -43,7 +43,7 @@ def doctor(site: Site, deep: bool, fail_on: str) -> Listing:
     Exit code 1 when an error was found, or, with --fail-on warning, at least a warning. --deep
     also asks a daemon for its exports, which kills one of version 9.2 that exports a device with
     a long path, and the replicas of the account's first containers for their masters."""
-    from rdctl.doctor import examine, reaches
+    from rdctl.doctor.examination import examine, reaches
 
     findings = examine(site, deep)
     listing = Listing(findings)

@@ -4,54 +4,60 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.arguments import bulk_of, seconds_of
+from rdctl.cli.consent import Loss
 from rdctl.config.resolve import Settings, resolve
 from rdctl.core.errors import Code, RdctlError, told
 from rdctl.core.results import Change, Failure, InContext, Item, Listing, Report
+from rdctl.sites import Site
 from rdctl.workers import WAKE_SECONDS, Stopped, not_begun, start_thread
 
 if TYPE_CHECKING:
-    from rdctl.cli.command import Command
     from rdctl.cli.invocation import Invocation
+    from rdctl.cli.tree import Command
     from rdctl.core.results import Result
+
+Call = Callable[[Site], "Result"]
 
 # Rows of one context that wait for those of the contexts before it.
 MOST_WAITING = 2000
 
 
-def result(
-    command: Command, ctx: click.Context, invocation: Invocation, contexts: Mapping[str, bool]
-) -> Listing | Report:
-    """Run the verb in each of these contexts; their value says whether it was named itself."""
+def check(command: Command, invocation: Invocation) -> None:
+    """Raise where the verb works in one context at a time."""
     if not command.fleet:
         raise RdctlError(
             Code.USAGE,
-            f"{ctx.command_path} works in one context at a time",
-            hint=f"Name one of: {', '.join(contexts)}.",
+            f"{invocation.command_path} works in one context at a time",
+            hint=f"Name one of: {', '.join(invocation.contexts or ())}.",
         )
-    bulk = bulk_of(ctx)
-    if "-" in ctx.params.get("words", ()):
-        bulk.read(ctx.obj, seconds_of(ctx))  # before all ask for it
-    bulk.share(contexts)
+
+
+def result(
+    command: Command, call: Call, invocation: Invocation, contexts: Mapping[str, bool]
+) -> Listing | Report:
+    """`call` the verb with the site of each of these contexts; their value says whether it was
+    named itself."""
+    invocation.bulk.share(contexts)
     question = _Question(invocation)
     runs = []
     for name, itself in contexts.items():
         settings = resolve(invocation.config, {**invocation.flags, "context": name})
         invocation.settings_of[name] = settings
-        runs.append(_Run(command, ctx, invocation, question, settings._replace(explicit=itself)))
+        settings = settings._replace(explicit=itself)
+        runs.append(_Run(call, bool(command.shows), invocation, question, settings))
     if invocation.effects.dry_run:
         invocation.plans = {run.context: run.effects.plan for run in runs}
     for run in runs:
         run.start()
     question.settle(contexts)
     if command.shows:
-        return _listing(command, runs)
-    return Report(_outcomes(command, invocation, runs))
+        return _listing(str(command.name), runs)
+    return Report(_outcomes(str(command.name), invocation, runs))
 
 
 class _Question:
@@ -65,7 +71,7 @@ class _Question:
         self._invocation = invocation
         self._changed = threading.Condition()
         self._out: set[str] = set()
-        self._asked: dict[str, tuple[Settings, Sequence[str]]] = {}
+        self._asked: dict[str, Loss] = {}
         self._failed: dict[str, RdctlError] = {}
         self._answered = False
         self._refusal: BaseException | None = None
@@ -77,9 +83,9 @@ class _Question:
         """Return when the losses are agreed to, raise when they are not."""
         with self._changed:
             if self._answered and self._refusal is None:
-                self._invocation.ask([(settings, losses)])  # a further question of one context
+                self._invocation.ask([Loss(settings, losses)])  # a further question of one context
                 return
-            self._asked[str(settings.context)] = settings, losses
+            self._asked[str(settings.context)] = Loss(settings, losses)
             self._out.discard(str(settings.context))
             self._changed.notify_all()
             self._changed.wait_for(lambda: self._answered)
@@ -116,8 +122,8 @@ class _Run:
 
     def __init__(
         self,
-        command: Command,
-        ctx: click.Context,
+        call: Call,
+        shows: bool,
         invocation: Invocation,
         question: _Question,
         settings: Settings,
@@ -129,14 +135,12 @@ class _Run:
             check=invocation.workers.check,
         )
         self._site = invocation.site_of(settings, self.effects)
-        endpoint = invocation.command_path.split()[1]
-        invocation.in_sandbox |= settings.in_sandbox(endpoint)
-        self._command, self._ctx = command, ctx
+        self._call, self._shows = call, shows
         self._workers = invocation.workers
         self._question = question
         question.enter(settings)
         # Outcomes never wait: the question does, for whoever is to ask it.
-        self._rows: queue.Queue[tuple[str, Any]] = queue.Queue(MOST_WAITING if command.shows else 0)
+        self._rows: queue.Queue[tuple[str, Any]] = queue.Queue(MOST_WAITING if shows else 0)
 
     def start(self) -> None:
         try:
@@ -148,12 +152,12 @@ class _Run:
     def _run(self) -> None:
         failed: RdctlError | None = None
         try:
-            found: Result = self._ctx.invoke(self._command.work, self._site, **self._ctx.params)
-            if self._command.shows:
+            found = self._call(self._site)
+            if self._shows:
                 self._question.leave(self.context)
             self._rows.put(("result", found))
             for row in _rows_of(found):
-                if self._command.shows:
+                if self._shows:
                     self._workers.check()
                 elif failed is None and isinstance(row, Failure):
                     failed = row.error
@@ -166,7 +170,7 @@ class _Run:
             self._question.leave(self.context, failed)
 
     def stopped(self) -> RdctlError:
-        """What is told of a context in which a signal ended the command."""
+        """The error of a context in which a signal ended the command."""
         code = self._workers.ended_by
         done = ", ".join(self.effects.done)
         if not done:
@@ -196,14 +200,14 @@ def _rows_of(found: Result) -> Iterable[Any]:
     raise AssertionError("what is neither rows nor outcomes is not for several contexts")
 
 
-def _failure(command: Command, run: _Run, error: BaseException) -> Failure:
+def _failure(action: str, run: _Run, error: BaseException) -> Failure:
     """A context whose command failed as a whole."""
     if isinstance(error, Stopped):
         error = run.stopped()
-    return Failure(str(command.name), told(error), run.context, whole=True)
+    return Failure(action, told(error), run.context, whole=True)
 
 
-def _listing(command: Command, runs: Sequence[_Run]) -> Listing:
+def _listing(action: str, runs: Sequence[_Run]) -> Listing:
     """The rows of every context, one context after the other."""
     listing = Listing(())
     heads = []
@@ -225,7 +229,7 @@ def _listing(command: Command, runs: Sequence[_Run]) -> Listing:
                     yield InContext(run.context, value)
                 kind, value = next(coming)
             if kind == "error":
-                listing.failures.append(_failure(command, run, value))
+                listing.failures.append(_failure(action, run, value))
                 continue
             if isinstance(found, Listing):
                 listing.failures += [one._replace(context=run.context) for one in found.failures]
@@ -240,7 +244,7 @@ def _listing(command: Command, runs: Sequence[_Run]) -> Listing:
 
 
 def _outcomes(
-    command: Command, invocation: Invocation, runs: Sequence[_Run]
+    action: str, invocation: Invocation, runs: Sequence[_Run]
 ) -> Iterator[Change | Failure]:
     """The outcomes of every context, one context after the other. A signal lets every context
     finish what it has under way."""
@@ -252,5 +256,5 @@ def _outcomes(
                     some = True
                     yield value._replace(context=run.context)
                 elif kind == "error" and not (some and isinstance(value, Stopped)):
-                    yield _failure(command, run, value)
+                    yield _failure(action, run, value)
         raise_signal()

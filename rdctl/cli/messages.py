@@ -1,4 +1,4 @@
-"""Errors as people are told them, on stderr."""
+"""Errors for people, on stderr."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 
 def show_failures(world: World, failures: Sequence[Failure]) -> None:
-    """The failures for people; those of which the same is to be said are told of once."""
+    """The failures for people; several with the same message are one line."""
 
-    def told(failure: Failure) -> tuple[str | None, str, str]:
+    def shown(failure: Failure) -> tuple[str | None, str, str]:
         return failure.context, failure.action, failure.error.message
 
-    for (context, action, _), alike in groupby(failures, told):
+    for (context, action, _), alike in groupby(failures, shown):
         first, *others = alike
         prefix = f"{context}: {action}" if context else action
         show_error(world, first.error, prefix, len(others))

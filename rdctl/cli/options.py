@@ -1,20 +1,24 @@
-"""The global options: one list, understood before the noun, after it, and after the verb."""
+"""The global options: one list, understood before the noun, after it, and after the verb; and the
+option --watch."""
 
 from __future__ import annotations
 
+import re
+from collections import deque
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse
 from rdctl.output import FORMATS
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-# Where click's context keeps what was typed, the run of the verb, and names from standard input.
+# Where click's context keeps what was typed.
 _KEPT = "rdctl.flags"
-INVOCATION = "rdctl.invocation"
-BULK = "rdctl.workers"
 
 
 class Global(NamedTuple):
@@ -76,6 +80,20 @@ def flags_of(context: click.Context) -> dict[str, Any]:
     """The global options that were typed; where one stands twice, the innermost holds."""
     flags: dict[str, Any] = context.meta.setdefault(_KEPT, {})
     return flags
+
+
+def seconds_of(context: click.Context) -> float | None:
+    """How long the whole command may take, before its site is there."""
+    from rdctl.config.contexts import Config
+    from rdctl.config.resolve import resolve
+
+    typed: float | None = flags_of(context).get("timeout")
+    if typed is None:
+        world = context.obj
+        with suppress(RdctlError):  # which is raised where the site is made
+            settings = resolve(Config(world.environ, world.root, world.home()), flags_of(context))
+            typed = settings.get("timeout")
+    return typed
 
 
 class _Filled(click.ParamType):  # type: ignore[type-arg]
@@ -145,6 +163,63 @@ def _option(entry: Global, hidden: bool) -> click.Option:
         **kind,
     )
 
+
+# --- --watch ----------------------------------------------------------------------------------
+
+WATCH = "--watch"
+SECONDS = 2.0
+LEAST = 0.1
+MOST = 86400.0
+
+_NUMBER = re.compile(r"[0-9]+(?:\.[0-9]*)?|\.[0-9]+")
+
+
+def interval(text: str) -> float:
+    """Seconds between two samples."""
+    seconds = float(text) if _NUMBER.fullmatch(text) else 0.0
+    if not LEAST <= seconds <= MOST:
+        raise RdctlError(
+            Code.USAGE,
+            f"{WATCH}: '{defuse(text)}' is no number of seconds from {LEAST:g} to {MOST:g}",
+            hint=f"Every half a second is {WATCH}=0.5; {WATCH} alone is every {SECONDS:g} s.",
+        )
+    return seconds
+
+
+def watch_option() -> click.Option:
+    """The option --watch [SECONDS] of a verb that only reads: its value may be left out. It is kept
+    where the global options are: in `flags_of(context)["watch"]`."""
+    return click.Option(
+        ["watch", WATCH],
+        metavar="[SECONDS]",
+        type=parsed("seconds", interval),
+        expose_value=False,
+        callback=_keep,
+        help=f"Show it again and again, every {SECONDS:g} s or SECONDS.",
+    )
+
+
+def written_out(args: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:
+    """The words with the value of --watch written out: the next word if that is a number, else the
+    default. click itself would take any next word for it, also the name of a volume."""
+    options = [param for param in params if isinstance(param, click.Option) and not param.is_flag]
+    valued = {spelling for option in options for spelling in option.opts}
+    words, written = deque(args), list[str]()
+    while words:
+        word = words.popleft()
+        if word == "--":
+            return [*written, word, *words]
+        if word == WATCH:
+            given = words.popleft() if words and _NUMBER.fullmatch(words[0]) else f"{SECONDS:g}"
+            written.append(f"{WATCH}={given}")
+            continue
+        written.append(word)
+        if word in valued and words:
+            written.append(words.popleft())
+    return written
+
+
+# --- help -------------------------------------------------------------------------------------
 
 _WHOLE_HYPHEN = "\u2011"
 

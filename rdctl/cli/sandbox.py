@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.arguments import seconds_of
-from rdctl.cli.command import verb
-from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.options import seconds_of
+from rdctl.cli.tree import LazyGroup, verb
 from rdctl.core.errors import Ended, RdctlError
 from rdctl.core.results import Change, Item, Report, Text
 from rdctl.effects.door import Effect

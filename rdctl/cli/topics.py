@@ -1,23 +1,15 @@
-"""rdctl help: what no single command explains. The man pages are made of the same sections."""
+"""The text of `rdctl help`: what no single command explains. The man pages are made of it too."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, NamedTuple
 
-import click
-from click.formatting import wrap_text
-
-from rdctl.cli.command import verb
 from rdctl.config.contexts import KEYS, SYSTEM_FILE
 from rdctl.config.resolve import VARIABLES as SETTING_VARIABLES
-from rdctl.core.errors import Code, Exit, RdctlError
-from rdctl.core.results import Text
-from rdctl.core.units import defuse, guess
+from rdctl.core.errors import Code, Exit
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
-
-    from rdctl.cli.invocation import Invocation
 
 
 class Lines(NamedTuple):
@@ -41,30 +33,10 @@ class Section(NamedTuple):
 
 # --- exit-codes -------------------------------------------------------------------------------
 
-_EXITS = {
-    Exit.OK: "done, or already so",
-    Exit.FAILED: "failed or refused, and no better code; the question was answered with No; doctor"
-    " found something wrong",
-    Exit.USAGE: "usage: arguments, configuration, or consent missing where nobody can be asked",
-    Exit.NOT_FOUND: "not found",
-    Exit.CONFLICT: "conflict: exists, not empty, in use, locked, frozen",
-    Exit.DENIED: "denied: root is needed, or the credentials are refused",
-    Exit.UNREACHABLE: "unreachable: no connection, a service away, a kernel module not loaded",
-    Exit.TIMEOUT: "timeout of something that changed nothing",
-    Exit.PARTIAL: "partial: some targets are done, some are not",
-    Exit.BAD_REPLY: "bad reply: not what the API promises",
-    Exit.UNKNOWN: "unknown: a change was sent and its fate is not known",
-    Exit.UNSUPPORTED: "unsupported in this mode or by this server",
-    Exit.HANGUP: "ended by SIGHUP",
-    Exit.INTERRUPTED: "ended by Ctrl-C, which is how --watch ends",
-    Exit.PIPE: "the reader of a listing left; a change never stops for that",
-    Exit.TERMINATED: "ended by SIGTERM",
-}
-
 
 def exit_codes() -> list[Section]:
     return [
-        Section("Exit codes", [Terms(tuple((str(int(e)), text) for e, text in _EXITS.items()))]),
+        Section("Exit codes", [Terms(tuple((str(int(e)), e.meaning) for e in Exit))]),
         Section(
             "Error words",
             [
@@ -289,9 +261,8 @@ def output() -> list[Section]:
 
 def _shown_by() -> dict[str, list[str]]:
     """The commands that show each schema."""
-    from rdctl.cli.command import Command
-    from rdctl.cli.root import root
-    from rdctl.completion.scripts import walk
+    from rdctl.cli.tree import Command, root
+    from rdctl.completion.nodes import walk
 
     commands: dict[str, list[str]] = {}
     for node in walk(root):
@@ -457,7 +428,7 @@ def files() -> Terms:
     )
 
 
-# --- the command ------------------------------------------------------------------------------
+# --- the topics -------------------------------------------------------------------------------
 
 TOPICS: dict[str, tuple[str, Callable[[], list[Section]]]] = {
     "exit-codes": ("What each exit code and each error word means.", exit_codes),
@@ -465,64 +436,3 @@ TOPICS: dict[str, tuple[str, Callable[[], list[Section]]]] = {
     "environment": ("The variables that rdctl looks at.", environment),
     "config": ("The configuration file, and which setting holds.", config),
 }
-
-
-class _Topic(click.Choice[str]):
-    """A topic; for another word, the one that was meant."""
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in TOPICS:
-            _no_topic(value)
-        return value
-
-
-def _no_topic(word: str) -> NoReturn:
-    from rdctl.cli.root import root
-
-    close = guess(word, TOPICS)
-    if word in root.children:
-        hint = f"A command explains itself: rdctl {word} --help"
-    elif close:
-        hint = close.lstrip()
-    else:
-        hint = f"The topics are: {', '.join(TOPICS)}."
-    raise RdctlError(Code.USAGE, f"there is no help topic '{defuse(word)}'", hint=hint)
-
-
-@verb("help", on_site=False, examples=["rdctl help", "rdctl help exit-codes", "rdctl help output"])
-@click.argument("topic", type=_Topic(list(TOPICS)), required=False)
-def show(on: Invocation, topic: str | None) -> Text:
-    """Explain exit-codes, output, environment or config.
-
-    Without a TOPIC the topics are listed. A command explains itself with --help."""
-    sections = TOPICS[topic][1]() if topic else _overview()
-    return Text(as_text(sections, min(on.world.width, 100)))
-
-
-def _overview() -> list[Section]:
-    topics = tuple((name, line) for name, (line, _) in TOPICS.items())
-    more = "rdctl help TOPIC shows one of them; a command explains itself with --help."
-    return [Section("Topics", [Terms(topics), more])]
-
-
-def as_text(sections: Sequence[Section], width: int) -> str:
-    """Sections for a terminal of that many columns."""
-    formatter = click.HelpFormatter(width=width)
-    for section in sections:
-        with formatter.section(section.heading):
-            for number, block in enumerate(section.blocks):
-                if number:
-                    formatter.write_paragraph()
-                _write_block(formatter, block)
-    return formatter.getvalue()
-
-
-def _write_block(formatter: click.HelpFormatter, block: str | Terms | Lines) -> None:
-    indent = " " * formatter.current_indent
-    if isinstance(block, Terms):
-        formatter.write_dl(list(block.terms), col_max=min(30, formatter.width // 3))
-    elif isinstance(block, Lines):
-        for line in block.lines:
-            formatter.write(f"{indent}  {line}".rstrip() + "\n")
-    else:
-        formatter.write(wrap_text(block, formatter.width, indent, indent) + "\n")

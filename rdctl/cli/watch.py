@@ -10,8 +10,8 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext, supp
 from types import FrameType
 from typing import TYPE_CHECKING, Any
 
-from rdctl.cli.command import HERE
 from rdctl.cli.messages import show_failures
+from rdctl.cli.tree import HERE
 from rdctl.config.contexts import LOCAL
 from rdctl.config.resolve import resolve, several
 from rdctl.core.errors import Code, Exit, RdctlError
@@ -25,8 +25,8 @@ from rdctl.output.rows import rows_of
 from rdctl.output.view import View
 
 if TYPE_CHECKING:
-    from rdctl.cli.command import Command
     from rdctl.cli.invocation import Invocation
+    from rdctl.cli.tree import Command
     from rdctl.core.environment import World
     from rdctl.output.schemas import Schema
 
@@ -37,7 +37,7 @@ PASSING = (Exit.UNREACHABLE, Exit.TIMEOUT, Exit.BAD_REPLY)
 # How often a waiting screen looks whether it has another size; no signal handler is needed.
 LOOK_SECONDS = 0.2
 MOST_TROUBLES = 3
-MOST_TOLD = 2
+MOST_MESSAGES = 2
 
 # Another screen, no cursor, no wrapping; and back in reverse.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
@@ -224,7 +224,7 @@ class _Screen:
         self._first = True
         self._moment = 0.0
         self._troubles: list[str] = []
-        self._told: list[bytes] = []
+        self._messages: list[bytes] = []
         self._entered = False
         self._size = (0, 0)
         self._picture: list[str] = []
@@ -232,10 +232,10 @@ class _Screen:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """However it ends, the terminal is as it was, and then people are told the rest."""
+        """However it ends, the terminal is as it was, and then come the messages that waited."""
         stderr = self._world.stderr
-        held = stderr.held() if stderr.tty else nullcontext(self._told)
-        with held as self._told, self._stops():
+        held = stderr.held() if stderr.tty else nullcontext(self._messages)
+        with held as self._messages, self._stops():
             try:
                 yield
             finally:
@@ -246,7 +246,7 @@ class _Screen:
                         self._world.stdout.flush()
 
     def take(self) -> None:
-        """One sample; what may pass is told above the table that was there before."""
+        """One sample; what may pass stands above the table that was there before."""
         moment = self._world.now()
         try:
             result = self._ask()
@@ -288,7 +288,7 @@ class _Screen:
 
     def _above(self, view: View) -> list[str]:
         """What stands above the table: when and what is watched, and what is wrong."""
-        told = list(map(_line, b"".join(self._told).decode().splitlines()))[-MOST_TOLD:]
+        messages = list(map(_line, b"".join(self._messages).decode().splitlines()))[-MOST_MESSAGES:]
         wrong = [painted(line, BOLD if view.color else "") for line in self._troubles]
         if len(wrong) > MOST_TROUBLES:
             wrong[MOST_TROUBLES:] = [f"... and {len(wrong) - MOST_TROUBLES} more"]
@@ -296,13 +296,13 @@ class _Screen:
             return wrong
         every = f"every {self._invocation.flags['watch']:g} s"
         words = [_clock(self._moment), every, self._where(), self._invocation.command_path]
-        return ["  ".join(map(_line, filter(None, words))), *told, *(wrong or [""])]
+        return ["  ".join(map(_line, filter(None, words))), *messages, *(wrong or [""])]
 
     def _where(self) -> str:
         settings, flags = self._invocation.settings, self._invocation.flags
         if settings is None:  # several contexts
             return flags.get("context") or self._world.environ.get("RDCTL_CONTEXT", "")
-        noun = self._invocation.command_path.split()[1]
+        noun = self._invocation.noun
         return settings.context or str(settings.get(noun) or "")
 
     def _trouble(self, moment: float, error: RdctlError, context: str | None = None) -> str:

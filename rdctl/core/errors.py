@@ -9,24 +9,36 @@ from typing import Any
 
 
 class Exit(IntEnum):
-    """Exit codes. They are a promise: see `rdctl help exit-codes`."""
+    """Exit codes, each with what it means. They are a promise: see `rdctl help exit-codes`."""
 
-    OK = 0
-    FAILED = 1
-    USAGE = 2
-    NOT_FOUND = 3
-    CONFLICT = 4
-    DENIED = 5
-    UNREACHABLE = 6
-    TIMEOUT = 7
-    PARTIAL = 8
-    BAD_REPLY = 9
-    UNKNOWN = 10
-    UNSUPPORTED = 11
-    HANGUP = 129
-    INTERRUPTED = 130
-    PIPE = 141
-    TERMINATED = 143
+    meaning: str
+
+    def __new__(cls, number: int, meaning: str = "") -> Exit:
+        member = int.__new__(cls, number)
+        member._value_ = number
+        member.meaning = meaning
+        return member
+
+    OK = 0, "done, or already so"
+    FAILED = (
+        1,
+        "failed or refused, and no better code; the question was answered with No; doctor"
+        " found something wrong",
+    )
+    USAGE = 2, "usage: arguments, configuration, or consent missing where nobody can be asked"
+    NOT_FOUND = 3, "not found"
+    CONFLICT = 4, "conflict: exists, not empty, in use, locked, frozen"
+    DENIED = 5, "denied: root is needed, or the credentials are refused"
+    UNREACHABLE = 6, "unreachable: no connection, a service away, a kernel module not loaded"
+    TIMEOUT = 7, "timeout of something that changed nothing"
+    PARTIAL = 8, "partial: some targets are done, some are not"
+    BAD_REPLY = 9, "bad reply: not what the API promises"
+    UNKNOWN = 10, "unknown: a change was sent and its fate is not known"
+    UNSUPPORTED = 11, "unsupported in this mode or by this server"
+    HANGUP = 129, "ended by SIGHUP"
+    INTERRUPTED = 130, "ended by Ctrl-C, which is how --watch ends"
+    PIPE = 141, "the reader of a listing left; a change never stops for that"
+    TERMINATED = 143, "ended by SIGTERM"
 
 
 class Code(Enum):

@@ -1,10 +1,10 @@
-"""Sizes, natural order and printable text: small pure functions without a home of their own."""
+"""Sizes, natural order, printable text, words: small pure functions without a home of their own."""
 
 from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
@@ -179,3 +179,25 @@ def guess(word: str, words: Iterable[str]) -> str:
     elif not close and typed:
         close = [candidate for candidate in known if candidate.startswith(typed)]
     return f" Did you mean {quoted(known[close[0]])}?" if len(close) == 1 else ""
+
+
+def options_in(
+    words: Iterable[str], flags: str, valued: Collection[str]
+) -> Iterator[tuple[str, str | None]]:
+    """The options among these words, each with its value, as far as they can be known without the
+    command: those that are `valued` have one; the letters in `flags` may share a word."""
+    letters = "".join(option[1] for option in valued if len(option) == 2)
+    short = re.compile(f"(?s)-([{flags}]*)(?:([{letters}])(.*))?")
+    rest = iter(words)
+    for word in rest:
+        name, equals, value = word.partition("=")
+        if word == "--":
+            return
+        if name.startswith("--") and name in valued:
+            yield name, value if equals else next(rest, "")
+        elif found := short.fullmatch(word):
+            yield from ((f"-{flag}", None) for flag in found[1])
+            if found[2]:
+                yield f"-{found[2]}", found[3] or next(rest, "")
+        else:
+            yield word, None

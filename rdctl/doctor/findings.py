@@ -114,7 +114,7 @@ def on_this_machine(site: Site, words: str) -> str:
 
 
 def is_here(url: str) -> bool:
-    """Whether an address is this very machine, and nobody in between hears what is said."""
+    """Whether an address is this very machine, and nobody in between hears it."""
     import ipaddress
 
     host = urlsplit(url).hostname or ""

@@ -8,7 +8,13 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
-ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+from rdctl.core.errors import Code
+
+ENDING = {
+    signal.SIGINT: Code.INTERRUPTED,
+    signal.SIGTERM: Code.TERMINATED,
+    signal.SIGHUP: Code.HANGUP,
+}
 
 
 @contextmanager

@@ -17,9 +17,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rdctl.cli.command import Command
-from rdctl.cli.root import root
-from rdctl.completion.scripts import walk
+from rdctl.cli.tree import Command, root
+from rdctl.completion.nodes import walk
 from tests.cli.oio.cases import CASES, Case
 from tests.cli.oio.conftest import ASKING, Oio, seeded
 from tests.cli.test_help import SHELL, UNRUN, as_printed, assume, examples_of

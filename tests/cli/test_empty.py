@@ -9,9 +9,9 @@ import click
 import pytest
 
 from rdctl.cli.options import EMPTY, GLOBALS
-from rdctl.cli.root import root
 from rdctl.cli.topics import Terms, environment
-from rdctl.completion.scripts import walk
+from rdctl.cli.tree import root
+from rdctl.completion.nodes import walk
 from tests.cli.oio.conftest import Oio, Server, oio, seeded, server, wire
 from tests.conftest import Program
 

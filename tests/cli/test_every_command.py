@@ -13,9 +13,8 @@ from collections.abc import Callable, Iterator
 import click
 import pytest
 
-from rdctl.cli.command import Command
-from rdctl.cli.root import root
-from rdctl.completion.scripts import Node, parted, walk
+from rdctl.cli.tree import Command, root
+from rdctl.completion.nodes import Node, parted, walk
 from tests import generate
 from tests.cli.test_dry_run import NO_CHANGE, in_the_table
 

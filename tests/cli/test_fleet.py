@@ -16,9 +16,8 @@ from typing import Any
 
 import pytest
 
-from rdctl.cli.command import Command
-from rdctl.cli.root import root
-from rdctl.completion.scripts import walk
+from rdctl.cli.tree import Command, root
+from rdctl.completion.nodes import walk
 from tests.cli.crowd import Crowd, serving
 from tests.cli.processes import SECONDS, Rdctl, process, wait_until
 from tests.cli.replies import inventory, resources, success, targets

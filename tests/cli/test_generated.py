@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from rdctl.cli.root import root
 from rdctl.cli.topics import Lines, Section
-from rdctl.completion.scripts import Node, parted, walk
+from rdctl.cli.tree import root
+from rdctl.completion.nodes import Node, parted, walk
 from tests import generate
 from tests.cli.test_help import ALL, RUN
 from tests.conftest import Program

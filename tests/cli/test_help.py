@@ -14,10 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rdctl.cli.command import Command
-from rdctl.cli.lazy import LazyGroup
-from rdctl.cli.root import root
-from rdctl.completion.scripts import Node, label, parted, walk
+from rdctl.cli.tree import Command, LazyGroup, root
+from rdctl.completion.nodes import Node, label, parted, walk
 from rdctl.core.errors import Exit
 from tests.conftest import Program, Ran
 

@@ -11,8 +11,8 @@ from typing import Any
 import click
 import pytest
 
-from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.options import GLOBALS, WithGlobals, flags_of
+from rdctl.cli.tree import LazyGroup
 from tests.conftest import Program, Ran
 
 Sandbox = Callable[..., Ran]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from tests.conftest import Ran
 from tests.test_schemas import commands
 

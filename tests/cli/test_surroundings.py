@@ -15,9 +15,8 @@ from pathlib import Path
 import click
 import pytest
 
-from rdctl.cli.command import Command
-from rdctl.cli.root import root
-from rdctl.completion.scripts import Node, walk
+from rdctl.cli.tree import Command, root
+from rdctl.completion.nodes import Node, walk
 from rdctl.core.errors import Exit
 from rdctl.effects.syscalls import Syscalls
 from tests.cli.processes import Rdctl

@@ -11,7 +11,7 @@ import pytest
 
 from rdctl.cli import topics
 from rdctl.cli.topics import TOPICS, Lines, Section
-from rdctl.completion.scripts import walk
+from rdctl.completion.nodes import walk
 from rdctl.config.contexts import KEYS
 from rdctl.core.errors import Code, Exit
 from rdctl.output.schemas import CHANGE, SCHEMAS
@@ -156,7 +156,7 @@ def test_the_example_of_a_configuration_is_one(rdctl: Program) -> None:
 
 
 def test_topics_stand_in_the_helps_own_line() -> None:
-    from rdctl.cli.root import root
+    from rdctl.cli.tree import root
 
     line = next(node.summary for node in walk(root) if node.path == "rdctl help")
     assert [name for name in TOPICS if name not in line] == []

@@ -14,10 +14,9 @@ from typing import Any
 import pexpect
 import pytest
 
-from rdctl.cli.command import HERE, Command
-from rdctl.cli.root import root
 from rdctl.cli.run import run
-from rdctl.completion.scripts import walk
+from rdctl.cli.tree import HERE, Command, root
+from rdctl.completion.nodes import walk
 from rdctl.core.environment import Messages, Stream, World
 from rdctl.core.errors import Code, Ended
 from tests.cli import replies

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
-from rdctl.completion import names
-from rdctl.completion.names import Name
+from rdctl.completion.answer import answer
+from rdctl.completion.request import Name, made, usable
 from rdctl.core.environment import Messages, Stream, World
 from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
 from rdctl.sandbox.serve import serve
@@ -57,9 +57,9 @@ class Completion:
         self, kind: str, *args: str, text: str = "", where: tuple[str, ...] = SANDBOX
     ) -> list[Name]:
         """What is offered, each with what is told of it."""
-        request = names.made(kind, text, args, where)
+        request = made(kind, text, args, where)
         world = self.world
-        return list(names.usable(names.answer(request, world, world.clock() + 60), request))
+        return list(usable(answer(request, world, world.clock() + 60), request))
 
     def __call__(self, kind: str, *args: str, **given: Any) -> list[str]:
         return [name for name, _ in self.about(kind, *args, **given)]

@@ -10,11 +10,14 @@ from pathlib import Path
 
 import pexpect
 
-from rdctl.cli.root import root
-from rdctl.completion import scripts
+from rdctl.cli.tree import root
+from rdctl.completion.bash import bash_script
+from rdctl.completion.zsh import zsh_script
 from tests.cli.processes import SECONDS
 
 SHELLS = ("bash", "zsh")
+
+SCRIPTS = {"bash": bash_script, "zsh": zsh_script}
 
 
 class Bash:
@@ -22,7 +25,7 @@ class Bash:
 
     def __init__(self, folder: Path) -> None:
         script = folder / "rdctl.bash"
-        script.write_text(scripts.bash(root))
+        script.write_text(bash_script(root))
         setup = f"source {script}; PATH=; set -u\n" + _OFFER
         self.process = subprocess.Popen(
             ["bash", "--norc", "-c", setup + 'while IFS= read -r line; do offer "$line"; done'],
@@ -108,12 +111,12 @@ def prompt_of(
         **(environ or {}),
     }
     if shell == "bash":
-        (home / "rdctl.bash").write_text(scripts.bash(root))
+        (home / "rdctl.bash").write_text(bash_script(root))
         show = r"""bind -x '"\C-t": printf "LINE<%s>END\n" "$READLINE_LINE"; READLINE_LINE='"""
         settings = "bell-style none", "enable-bracketed-paste off", "show-all-if-ambiguous on"
         quiet = "; ".join(f"bind 'set {setting}'" for setting in settings)
         return Prompt(["bash", "--norc", "-i"], whole, f"source ~/rdctl.bash; {quiet}; {show}")
-    (home / "_rdctl").write_text(scripts.zsh(root))
+    (home / "_rdctl").write_text(zsh_script(root))
     show = (
         'show() { zle -I; print -r -- "LINE<$BUFFER>END"; BUFFER= }; zle -N show; bindkey "^T" show'
     )

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rdctl.cli.root import root
-from rdctl.completion import scripts
-from tests.completion.shells import Prompt
+from rdctl.cli.tree import root
+from tests.completion.shells import SCRIPTS, Prompt
 from tests.conftest import Program
 
 PACKAGE = "usr/share/bash-completion/bash_completion"
@@ -61,7 +60,7 @@ def test_it_goes_where_the_shell_looks(
         "changed": True,
         "verified": True,
     }
-    assert target.read_text() == getattr(scripts, shell)(root)
+    assert target.read_text() == SCRIPTS[shell](root)
     assert stat.S_IMODE(target.stat().st_mode) == 0o600
     before = target.stat()
     (result,) = rdctl("completion", shell, "--install", "--json", env=env).json["results"]
@@ -70,7 +69,7 @@ def test_it_goes_where_the_shell_looks(
     target.write_text("an older one")
     (result,) = rdctl("completion", shell, "--install", "--json", env=env).json["results"]
     assert result["changed"] is True
-    assert target.read_text() == getattr(scripts, shell)(root)
+    assert target.read_text() == SCRIPTS[shell](root)
 
 
 def test_without_bash_completion_it_is_to_be_sourced(rdctl: Program) -> None:

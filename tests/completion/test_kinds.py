@@ -6,10 +6,11 @@ import click
 import pytest
 import tabulate
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from rdctl.completion import kinds, names
 from rdctl.completion.kinds import FILE, KEY_LIST, SORT_KEY, VALUES, value_of
-from rdctl.completion.scripts import choices, label, walk
+from rdctl.completion.nodes import choices, label, walk
+from rdctl.completion.request import _OPTIONS, options_of
 
 # Every value of the tree that is none of a few words: the command, the parameter, the word that
 # its metavar has for it.
@@ -21,7 +22,7 @@ WANTED = [
     for word in label(param).split()
 ]
 BY_SHELL = {FILE, KEY_LIST, SORT_KEY}
-BY_NAMES = {"context", "contexts", *names.HERE, *names.RAPIDDISK, *names.OPENIO}
+BY_NAMES = {"context", "contexts", *names.KINDS}
 
 
 def test_every_value_is_known_to_the_table() -> None:
@@ -94,10 +95,10 @@ def test_the_options_that_matter_are_those_of_the_tree() -> None:
         if isinstance(option, click.Option)
     ]
     valued = {word for option in options if not option.is_flag for word in option.opts}
-    assert set(names._OPTIONS) < valued
+    assert set(_OPTIONS) < valued
     flags = {word for option in options if option.is_flag for word in option.opts}
     for flag in (word for word in flags if len(word) == 2):
-        assert names.options_of([f"{flag}c", "lab"]) == {"context": "lab"}
-        assert names.options_of([f"{flag}clab"]) == {"context": "lab"}
+        assert options_of([f"{flag}c", "lab"]) == {"context": "lab"}
+        assert options_of([f"{flag}clab"]) == {"context": "lab"}
     for word in valued - {"-c"}:
-        assert "context" not in names.options_of([f"{word}clab"])
+        assert "context" not in options_of([f"{word}clab"])

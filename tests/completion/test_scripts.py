@@ -11,10 +11,9 @@ from pathlib import Path
 import click
 import pytest
 
-from rdctl.cli.root import root
-from rdctl.completion import scripts
-from rdctl.completion.scripts import Node, Slot, may_lack_value, parted, slots, walk
-from tests.completion.shells import SHELLS, Bash, Prompt, prompt_of
+from rdctl.cli.tree import root
+from rdctl.completion.nodes import Node, Slot, may_lack_value, parted, slots, walk
+from tests.completion.shells import SCRIPTS, SHELLS, Bash, Prompt, prompt_of
 
 NODES = walk(root)
 ANYWHERE, OWN = parted(root)
@@ -219,7 +218,7 @@ def test_a_script_is_sound_and_can_be_sourced(shell: str, tmp_path: Path) -> Non
     if shutil.which(shell) is None:
         pytest.skip(f"no {shell}")
     script = tmp_path / "script"
-    script.write_text(getattr(scripts, shell)(root))
+    script.write_text(SCRIPTS[shell](root))
     assert subprocess.run([shell, "-n", script], check=False, capture_output=True).stderr == b""
     source = {
         "bash": f"source {script}; complete -p rdctl",

@@ -20,6 +20,7 @@ from rdctl.core.units import (
     guess,
     human_size,
     natural,
+    options_in,
     parse_mib,
     parse_size,
     without_password,
@@ -236,3 +237,19 @@ def test_the_word_that_was_probably_meant(word: str, words: list[str], meant: st
 )
 def test_no_password_is_shown(url: str, shown: str) -> None:
     assert without_password(url) == shown
+
+
+@pytest.mark.parametrize(
+    ("words", "found"),
+    [
+        (["-qo", "json", "x"], [("-q", None), ("-o", "json"), ("x", None)]),
+        (["-0ojson", "-o"], [("-0", None), ("-o", "json"), ("-o", "")]),
+        (
+            ["--output=", "--output", "--", "-q"],
+            [("--output", ""), ("--output", "--"), ("-q", None)],
+        ),
+        (["--json=x", "-qx", "-", "--", "-q"], [("--json=x", None), ("-qx", None)]),
+    ],
+)
+def test_options_in_bare_words(words: list[str], found: list[tuple[str, str | None]]) -> None:
+    assert list(options_in(words, "0q", ("-o", "--output"))) == found

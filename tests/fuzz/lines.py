@@ -9,10 +9,9 @@ from typing import NamedTuple
 
 import click
 
-from rdctl.cli.command import Command
 from rdctl.cli.options import GLOBALS
-from rdctl.cli.root import root
-from rdctl.completion.scripts import walk
+from rdctl.cli.tree import Command, root
+from rdctl.completion.nodes import walk
 from tests.cli.oio.cases import CASES
 from tests.cli.test_help import examples_of
 from tests.rapiddisk.acts import ACTS

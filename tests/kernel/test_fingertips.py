@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-import rdctl.doctor
+import rdctl.doctor.examination
 from rdctl.cli.run import run
 from tests.kernel import machine
 from tests.kernel.conftest import Program, _ran
@@ -21,7 +21,7 @@ from tests.kernel.machine import MIB
 @pytest.fixture(autouse=True)
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Under emulation everything takes ten times as long."""
-    monkeypatch.setattr(rdctl.doctor, "SECONDS", 60.0)
+    monkeypatch.setattr(rdctl.doctor.examination, "SECONDS", 60.0)
 
 
 def findings(program: Program, *severities: str) -> list[dict[str, Any]]:
@@ -89,8 +89,8 @@ def test_names_are_completed(rdctl: Program) -> None:
 # The budget is for machines of flesh and blood.
 _PATIENT = """
 import sys
-from rdctl.completion import names
-names.BUDGET = 60.0
+from rdctl.completion import answer
+answer.BUDGET = 60.0
 from rdctl.__main__ import main
 main()
 """

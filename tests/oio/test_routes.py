@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 import pytest
 
-from rdctl.cli.root import root
+from rdctl.cli.tree import root
 from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.client import Client
 from rdctl.oio.model import Place

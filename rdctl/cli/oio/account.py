@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.command import verb
-from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.tree import LazyGroup, verb
 
 if TYPE_CHECKING:
     from rdctl.core.results import Item, Listing

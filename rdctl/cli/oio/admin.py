@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.command import Command, verb
-from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.arguments import target
 from rdctl.cli.oio.conscience import address
 from rdctl.cli.oio.properties import children, properties_verbs
+from rdctl.cli.tree import Command, LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:

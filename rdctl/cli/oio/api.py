@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.command import verb
 from rdctl.cli.oio.arguments import pairs_option, read_bytes
+from rdctl.cli.tree import verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.arguments import bulk_options, expanded, seconds_of
+from rdctl.cli.names_input import bulk_options, expanded
+from rdctl.cli.options import seconds_of
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.arguments import names
-from rdctl.cli.command import verb
-from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.names_input import names
 from rdctl.cli.oio.arguments import pairs_option
+from rdctl.cli.tree import LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 

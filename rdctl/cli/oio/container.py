@@ -6,9 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.arguments import bulk_of
-from rdctl.cli.command import Command, verb
-from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.names_input import bulk_of
 from rdctl.cli.oio.arguments import (
     PROPERTIES,
     SYSTEM,
@@ -18,6 +16,7 @@ from rdctl.cli.oio.arguments import (
     target,
 )
 from rdctl.cli.oio.properties import children, properties_verbs
+from rdctl.cli.tree import Command, LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:

@@ -6,12 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.command import verb
-from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.arguments import PROPERTIES, content_id, json_option, prepared, spare, target
 from rdctl.cli.oio.container import listing_verb
 from rdctl.cli.oio.properties import children, properties_verbs
 from rdctl.cli.options import parsed
+from rdctl.cli.tree import LazyGroup, verb
 from rdctl.core.units import parse_bytes
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.command import Command, verb
 from rdctl.cli.oio.arguments import SYSTEM, pairs, target
+from rdctl.cli.tree import Command, verb
 from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:

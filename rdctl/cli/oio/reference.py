@@ -6,11 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.command import verb
-from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.arguments import PROPERTIES, target
 from rdctl.cli.oio.conscience import checked_address
 from rdctl.cli.oio.properties import children, properties_verbs
+from rdctl.cli.tree import LazyGroup, verb
 
 if TYPE_CHECKING:
     from rdctl.core.results import Item, Report

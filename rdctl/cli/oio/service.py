@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.command import Command, verb
-from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.oio.conscience import address
+from rdctl.cli.tree import Command, LazyGroup, verb
 from rdctl.core.results import Item, Listing, Report
 
 if TYPE_CHECKING:

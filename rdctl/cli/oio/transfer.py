@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from rdctl.cli.arguments import bulk_of, bulk_options, seconds_of
-from rdctl.cli.command import verb
+from rdctl.cli.names_input import bulk_of, bulk_options
 from rdctl.cli.oio.arguments import PROPERTIES, target
+from rdctl.cli.options import seconds_of
+from rdctl.cli.tree import verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse, escape
 
 if TYPE_CHECKING:
-    from rdctl.cli.arguments import Bulk
+    from rdctl.cli.names_input import Bulk
     from rdctl.core.results import Data, Report
     from rdctl.oio.model import Place
     from rdctl.oio.objects.files import Where

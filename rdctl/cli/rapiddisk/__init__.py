@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.tree import LazyGroup
 
 _VOLUME = "rdctl.cli.rapiddisk.volume:"
 

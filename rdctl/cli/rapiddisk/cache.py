@@ -6,10 +6,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.arguments import names
-from rdctl.cli.command import verb
-from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.names_input import names
 from rdctl.cli.rapiddisk.overrides import overriding
+from rdctl.cli.tree import LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.rapiddisk.names import POLICIES
 

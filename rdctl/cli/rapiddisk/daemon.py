@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rdctl.cli.command import verb
-from rdctl.cli.lazy import LazyGroup
+from rdctl.cli.tree import LazyGroup, verb
 
 if TYPE_CHECKING:
     from rdctl.core.results import Item, Report

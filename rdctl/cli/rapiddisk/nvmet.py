@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.command import HERE, verb
-from rdctl.cli.lazy import LazyGroup
 from rdctl.cli.rapiddisk.overrides import UNSEEN
+from rdctl.cli.tree import HERE, LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:

@@ -8,11 +8,14 @@ from typing import Any
 
 import click
 
-from rdctl.cli.arguments import FORCE
-
 # As rdctl.rapiddisk.guards.LOOKS, which help does without.
 _LOOKS = ("exports", "caches", "locks", "opens")
 
+FORCE = click.option(
+    "--force",
+    is_flag=True,
+    help="Go on although the daemon (Debian's 9.0.0) does not show whether it is in use.",
+)
 UNSEEN = click.option(
     "--unseen",
     type=click.Choice(_LOOKS),

@@ -6,15 +6,20 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.arguments import MIB, names
-from rdctl.cli.command import HERE, verb
+from rdctl.cli.names_input import names
+from rdctl.cli.options import parsed
 from rdctl.cli.rapiddisk.overrides import DISCARD, overriding
+from rdctl.cli.tree import HERE, verb
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import parse_mib
 
 if TYPE_CHECKING:
     from rdctl.core.results import Item, Listing, Report
     from rdctl.rapiddisk.guards import Overrides
     from rdctl.sites import Site
+
+# A size in whole MiB.
+MIB = parsed("size", parse_mib)
 
 overcommit = click.option(
     "--overcommit", is_flag=True, help="Go on although volumes could outgrow the memory."

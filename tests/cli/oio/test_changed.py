@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rdctl.cli.root import root
-from rdctl.completion.scripts import walk
+from rdctl.cli.tree import root
+from rdctl.completion.nodes import walk
 from tests.cli.oio.cases import (
     ALIAS,
     BEANS,

@@ -12,8 +12,8 @@ import click
 import pytest
 import yaml
 
-from rdctl.cli.root import root
-from rdctl.completion.scripts import walk
+from rdctl.cli.tree import root
+from rdctl.completion.nodes import walk
 from rdctl.output.schemas import SCHEMAS
 from tests.cli.oio.cases import BEANS, CASES, META2, RAWX, Case
 from tests.cli.oio.conftest import Oio

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 import pytest
 
-from rdctl.cli.root import root
-from rdctl.completion.scripts import walk
+from rdctl.cli.tree import root
+from rdctl.completion.nodes import walk
 from rdctl.sandbox.oio.state import container_id
 from tests.cli.oio.cases import BEANS, CHUNKS, LATER, chunk
 from tests.cli.oio.conftest import Oio

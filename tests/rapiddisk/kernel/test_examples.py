@@ -6,9 +6,8 @@ import shlex
 
 import pytest
 
-from rdctl.cli.command import Command
-from rdctl.cli.root import root
-from rdctl.completion.scripts import walk
+from rdctl.cli.tree import Command, root
+from rdctl.completion.nodes import walk
 from tests.conftest import Program
 from tests.fakes.kernel import FakeKernel
 

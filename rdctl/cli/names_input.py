@@ -1,17 +1,16 @@
-"""Kinds of arguments that several nouns share."""
+"""The names of a run: typed, or from a file or standard input; and where those go that failed."""
 
 from __future__ import annotations
 
 import functools
 import os
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rdctl.cli.options import BULK, flags_of, parsed
+from rdctl.cli.options import seconds_of
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import defuse, escape, parse_mib, quoted, raw_bytes
+from rdctl.core.units import defuse, escape, quoted, raw_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
@@ -21,18 +20,10 @@ if TYPE_CHECKING:
     from rdctl.effects.door import Effects
     from rdctl.sites import Site
 
+# Where click's context keeps what is known of the names.
+_KEPT = "rdctl.names"
 # More than this from standard input is no list of names.
 MOST_NAMES = 64 << 20
-
-
-# A size in whole MiB.
-MIB = parsed("size", parse_mib)
-
-FORCE = click.option(
-    "--force",
-    is_flag=True,
-    help="Go on although the daemon (Debian's 9.0.0) does not show whether it is in use.",
-)
 
 
 def names(
@@ -252,22 +243,8 @@ class Bulk:
 
 def bulk_of(context: click.Context) -> Bulk:
     """That of this run."""
-    bulk: Bulk = context.meta.setdefault(BULK, Bulk())
+    bulk: Bulk = context.meta.setdefault(_KEPT, Bulk())
     return bulk
-
-
-def seconds_of(context: click.Context) -> float | None:
-    """How long the whole command may take, before its site is there."""
-    from rdctl.config.contexts import Config
-    from rdctl.config.resolve import resolve
-
-    typed: float | None = flags_of(context).get("timeout")
-    if typed is None:
-        world = context.obj
-        with suppress(RdctlError):  # which is raised where the site is made
-            settings = resolve(Config(world.environ, world.root, world.home()), flags_of(context))
-            typed = settings.get("timeout")
-    return typed
 
 
 def _name(raw: bytes) -> str:

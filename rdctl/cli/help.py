@@ -1,0 +1,80 @@
+"""rdctl help"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+from click.formatting import wrap_text
+
+from rdctl.cli.topics import TOPICS, Lines, Section, Terms
+from rdctl.cli.tree import verb
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Text
+from rdctl.core.units import defuse, guess
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rdctl.cli.invocation import Invocation
+
+
+class _Topic(click.Choice[str]):
+    """A topic; for another word, the one that was meant."""
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value not in TOPICS:
+            _no_topic(value)
+        return value
+
+
+def _no_topic(word: str) -> NoReturn:
+    from rdctl.cli.tree import root
+
+    close = guess(word, TOPICS)
+    if word in root.children:
+        hint = f"A command explains itself: rdctl {word} --help"
+    elif close:
+        hint = close.lstrip()
+    else:
+        hint = f"The topics are: {', '.join(TOPICS)}."
+    raise RdctlError(Code.USAGE, f"there is no help topic '{defuse(word)}'", hint=hint)
+
+
+@verb("help", on_site=False, examples=["rdctl help", "rdctl help exit-codes", "rdctl help output"])
+@click.argument("topic", type=_Topic(list(TOPICS)), required=False)
+def show(on: Invocation, topic: str | None) -> Text:
+    """Explain exit-codes, output, environment or config.
+
+    Without a TOPIC the topics are listed. A command explains itself with --help."""
+    sections = TOPICS[topic][1]() if topic else _overview()
+    return Text(as_text(sections, min(on.world.width, 100)))
+
+
+def _overview() -> list[Section]:
+    topics = tuple((name, line) for name, (line, _) in TOPICS.items())
+    more = "rdctl help TOPIC shows one of them; a command explains itself with --help."
+    return [Section("Topics", [Terms(topics), more])]
+
+
+def as_text(sections: Sequence[Section], width: int) -> str:
+    """Sections for a terminal of that many columns."""
+    formatter = click.HelpFormatter(width=width)
+    for section in sections:
+        with formatter.section(section.heading):
+            for number, block in enumerate(section.blocks):
+                if number:
+                    formatter.write_paragraph()
+                _write_block(formatter, block)
+    return formatter.getvalue()
+
+
+def _write_block(formatter: click.HelpFormatter, block: str | Terms | Lines) -> None:
+    indent = " " * formatter.current_indent
+    if isinstance(block, Terms):
+        formatter.write_dl(list(block.terms), col_max=min(30, formatter.width // 3))
+    elif isinstance(block, Lines):
+        for line in block.lines:
+            formatter.write(f"{indent}  {line}".rstrip() + "\n")
+    else:
+        formatter.write(wrap_text(block, formatter.width, indent, indent) + "\n")

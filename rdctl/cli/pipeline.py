@@ -1,0 +1,203 @@
+"""The steps of one command: how it is to be shown, its sites, the verb itself, what it returns, the
+exit code."""
+
+from __future__ import annotations
+
+import gc
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from rdctl.cli.messages import show_error, show_failures
+from rdctl.cli.options import seconds_of
+from rdctl.cli.view import view_of
+from rdctl.core.errors import Ended, Exit, RdctlError, told
+from rdctl.core.results import Change, Failure, Listing, Plan, Raw, Report
+from rdctl.core.units import quoted
+from rdctl.output.render import render
+from rdctl.output.schemas import CHANGE, SCHEMAS, with_context
+from rdctl.output.view import View, check
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import click
+
+    from rdctl.cli.invocation import Invocation
+    from rdctl.cli.names_input import Bulk
+    from rdctl.cli.tree import Command
+    from rdctl.core.results import Result
+    from rdctl.output.schemas import Schema
+
+
+def carry_out(ctx: click.Context, invocation: Invocation) -> int:
+    """Run the verb that was typed; its exit code."""
+    command: Command = ctx.command  # type: ignore[assignment]
+    view, params = view_of(invocation.flags, invocation.world), dict(ctx.params)
+    schema = SCHEMAS[command.shows] if command.shows else None
+    if command.on_site and invocation.contexts is not None:
+        schema = with_context(schema or CHANGE)
+    check(view, schema)
+    if view.sort_by and params.get("limit"):
+        # The first of them are known when all are.
+        view = view._replace(limit=params["limit"])
+        params["limit"] = None
+    if not gc.isenabled():
+        # `__main__` turned it off for the start, of which all stays.
+        gc.freeze()
+        gc.enable()
+    ask = partial(_result, command, ctx, params, invocation)
+    try:
+        if "watch" in invocation.flags and schema is not None:
+            from rdctl.cli.watch import watch
+
+            return watch(ask, command, schema, view, invocation)
+        return _shown(_asked(ask, command, invocation), schema, view, invocation)
+    finally:
+        if words := invocation.unread.words:
+            invocation.warn(words)
+
+
+# --- the verb ---------------------------------------------------------------------------------
+
+
+def _asked(ask: Callable[[], Result], command: Command, invocation: Invocation) -> Result:
+    """What the verb returns; where it fails as a whole, that is noted for all of its names."""
+    try:
+        return ask()
+    except (RdctlError, KeyboardInterrupt, Ended) as error:
+        invocation.end_progress()
+        # Which of the names are done is in the message, if any.
+        _keep_failed([Failure(str(command.name), told(error), whole=True)], invocation)
+        raise
+
+
+def _result(
+    command: Command, ctx: click.Context, params: dict[str, Any], invocation: Invocation
+) -> Result:
+    """What the verb returns, of one site or several; the hints in it lead to where it is from."""
+    call = partial(ctx.invoke, command.work, **params)
+    result: Result
+    if not command.on_site:
+        result = call(invocation)
+    elif invocation.contexts is None:
+        result = call(invocation.site())
+    else:
+        from rdctl.cli import fleet
+
+        fleet.check(command, invocation)
+        if "-" in params.get("words", ()):
+            invocation.bulk.read(invocation.world, seconds_of(ctx))  # before all ask for it
+        result = fleet.result(command, call, invocation, invocation.contexts)
+    if isinstance(result, Report):
+        result.pass_through(invocation.aimed)
+    elif isinstance(result, Listing):
+        result.items = invocation.aiming(result, result.items)
+    elif isinstance(result, Raw) and result.error is not None:
+        invocation.aim(result.error)
+    return result
+
+
+# --- what it returns --------------------------------------------------------------------------
+
+
+def _shown(result: Result, schema: Schema | None, view: View, invocation: Invocation) -> int:
+    """Show it; the exit code that follows from it."""
+    world, report = invocation.world, result if isinstance(result, Report) else None
+    invocation.report = report
+    _number(result, invocation.bulk, view)
+    ended: BaseException | None = None
+    # Lines would run through the bar; a document is written when all is known.
+    if report is not None and (world.stderr.tty or invocation.effects.dry_run or view.in_one):
+        ended = _completed(report)
+        invocation.end_progress()
+    if isinstance(result, Listing) and world.stdout.tty:
+        invocation.leave_out_progress()
+    try:
+        render(_planned(result, invocation), schema, view, world.stdout, invocation.notice)
+    except BrokenPipeError:
+        if report is not None:  # a change never stops because nobody reads of it
+            _completed(report)
+        raise
+    finally:
+        invocation.end_progress()
+        if isinstance(result, Report | Listing):
+            failures = [one for one in result.so_far if isinstance(one, Failure)]
+            show_failures(world, failures)
+            _keep_failed(failures, invocation)
+    if ended is not None:
+        raise ended
+    return _settled(result, invocation)
+
+
+def _number(result: Result, bulk: Bulk, view: View) -> None:
+    """Let failures and outcomes have the lines that their names came from."""
+    if bulk.lines and isinstance(result, Report):
+        result.pass_through(_numbering(bulk, view))
+    elif bulk.lines and isinstance(result, Listing):
+        result.items = bulk.numbering(result, result.items)
+
+
+def _numbering(bulk: Bulk, view: View) -> Callable[[Change | Failure], Change | Failure]:
+    """What gives outcomes the lines that their names came from; a sentence has no place for it."""
+
+    def numbered(outcome: Change | Failure) -> Change | Failure:
+        if isinstance(outcome, Failure):
+            return bulk.numbered(outcome)
+        if view.in_words:
+            return outcome
+        line = bulk.of(outcome.context).lines.get(outcome.target or "")
+        return outcome if line is None else outcome.with_line(line)
+
+    return numbered
+
+
+def _completed(report: Report) -> BaseException | None:
+    """All that is to be done is done; the signal that ended it before."""
+    try:
+        for _ in report:
+            pass
+    except (KeyboardInterrupt, Ended) as error:
+        return error
+    return None
+
+
+def _planned(result: Result, invocation: Invocation) -> Result:
+    """In a dry run, the plan: what would be done, and the outcomes as far as they are known."""
+    plan = [line for door in invocation.doors for line in door.plan]
+    report = result if isinstance(result, Report) else None
+    if invocation.effects.dry_run and (report is not None or plan):
+        return Plan(plan, report, invocation.plans)
+    return result
+
+
+def _keep_failed(failures: Sequence[Failure], invocation: Invocation) -> None:
+    bulk, effects = invocation.bulk, invocation.effects
+    if bulk.failed is not None and not effects.dry_run:
+        bulk.keep_failed(failures, effects, invocation.world.home())
+
+
+# --- the end ----------------------------------------------------------------------------------
+
+
+def _settled(result: Result, invocation: Invocation) -> int:
+    """Notices for the end, when all was shown; the exit code."""
+    report, effects = invocation.report, invocation.effects
+    if invocation.in_sandbox and not effects.dry_run:
+        if report.changes if report is not None else effects.done:
+            invocation.notice("[sandbox]")
+    if isinstance(result, Listing):
+        _tell_markers(result, invocation)
+        return int(result.exit)
+    if isinstance(result, Raw) and result.error is not None:
+        show_error(invocation.world, result.error)
+        return int(result.error.exit)
+    return int(report.exit if report is not None else Exit.OK)
+
+
+def _tell_markers(listing: Listing, invocation: Invocation) -> None:
+    """Where to go on is known when all was taken."""
+    if listing.marker is not None:
+        invocation.notice(f"More follow; go on with: --marker {quoted(listing.marker)}")
+    for context, marker in listing.markers.items():
+        words = f"-c {context} --marker {quoted(marker)}"
+        invocation.notice(f"More follow in {context}; go on with: {words}")

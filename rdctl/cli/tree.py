@@ -1,0 +1,181 @@
+"""The tree of commands. A noun imports a child only when it is used: start-up is a feature. The
+verbs themselves only call one operation and return its result; all around that is `pipeline`."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdctl import __version__
+from rdctl.cli.options import WithGlobals, watch_option, written_out
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from rdctl.core.environment import World
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+# A verb that can be watched on the machine itself, but not through a daemon.
+HERE = "here"
+
+
+# --- nouns ------------------------------------------------------------------------------------
+
+
+class NoSuchVerb(click.UsageError):
+    """A word behind a noun that is none of its nouns and verbs."""
+
+    def __init__(self, word: str, known: Iterable[str], ctx: click.Context) -> None:
+        super().__init__(f"There is no {ctx.command_path} {word}.", ctx)
+        self.word = word
+        self.known = list(known)
+
+
+class LazyGroup(WithGlobals, click.Group):
+    """`children` maps a name to `module:attribute` and to the line that help shows for it."""
+
+    def __init__(self, *args: Any, children: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+        kwargs.setdefault("context_settings", SETTINGS)
+        super().__init__(*args, **kwargs)
+        self.children = children
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(self.children)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.children:
+            return None
+        module, _, attribute = self.children[cmd_name][0].partition(":")
+        command: click.Command = getattr(importlib.import_module(module), attribute)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, line) for name, (_, line) in self.children.items()])
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in self.children and not name.startswith("-"):
+            raise NoSuchVerb(name, self.children, ctx)
+        return super().resolve_command(ctx, args)
+
+
+# --- verbs ------------------------------------------------------------------------------------
+
+
+class Command(WithGlobals):
+    """A verb. `shows` names the schema of what it lists or shows; a verb without one changes
+    something, and reports. `local_only`: it is for RapidDisk on this very machine. `watch`: it only
+    reads, so it takes --watch; HERE: but not of a daemon, which its question may bring down.
+    `fleet`: it can work in several contexts at a time."""
+
+    def __init__(
+        self,
+        *args: Any,
+        shows: str | None = None,
+        on_site: bool = True,
+        local_only: bool = False,
+        watch: bool | str = False,
+        fleet: bool = True,
+        examples: Sequence[str] = (),
+        **kwargs: Any,
+    ) -> None:
+        kwargs.setdefault("context_settings", SETTINGS)
+        super().__init__(*args, **kwargs)
+        if watch:
+            self.params.append(watch_option())
+        self.shows = shows
+        self.on_site = on_site
+        self.local_only = local_only
+        self.watch = watch
+        self.fleet = fleet
+        self.examples = examples
+
+    @property
+    def work(self) -> Callable[..., Any]:
+        """What the verb does."""
+        if self.callback is None:
+            raise TypeError(f"{self.name} does nothing")
+        return self.callback
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if self.watch:
+            args = written_out(args, self.get_params(ctx))
+        return super().parse_args(ctx, args)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        if self.examples:
+            with formatter.section("Examples"):
+                for example in self.examples:
+                    formatter.write(f"  {example}\n")
+        with formatter.indentation():
+            formatter.write("\nGlobal options: rdctl --help\n")
+
+    def invoke(self, ctx: click.Context) -> click.Context:
+        """Nothing yet: what was typed is for `pipeline` to carry out."""
+        return ctx
+
+
+def verb(name: str, **options: Any) -> Callable[[Callable[..., Any]], Command]:
+    """Make a function a command with these options of `Command`. The first line of its docstring is
+    its line in the group's help; its first argument is the Site, or the Invocation of a command
+    that needs none."""
+    return click.command(name, cls=Command, **options)
+
+
+# --- the root ---------------------------------------------------------------------------------
+
+
+def _version(context: click.Context, param: click.Parameter, value: bool) -> None:
+    if value:
+        context.obj.stdout.write(f"rdctl {__version__}\n")
+        context.exit()
+
+
+root = LazyGroup(
+    "rdctl",
+    help="""Administer RapidDisk (RAM disks, caches, NVMe-oF targets) and OpenIO SDS.
+
+    Try it without either: rdctl -c sandbox rapiddisk list
+
+    What destroys something asks first, and says what is lost; where nobody can be asked it takes
+    --yes. --dry-run shows the steps without taking them, --trace while it takes them.
+
+    The options below stand anywhere: before the noun, after it, or after the verb.""",
+    children={
+        "rapiddisk": (
+            "rdctl.cli.rapiddisk:group",
+            "RAM disks (volumes), caches on top of them, NVMe-oF targets.",
+        ),
+        "oio": ("rdctl.cli.oio:group", "OpenIO SDS: object storage, through its oio-proxy."),
+        "doctor": ("rdctl.cli.doctor:doctor", "Find out what works, what does not, and why."),
+        "context": ("rdctl.cli.context:group", "The systems that rdctl knows, by name."),
+        "sandbox": ("rdctl.cli.sandbox:group", "Both systems simulated, to try and to learn."),
+        "completion": ("rdctl.cli.completion:completion", "A completion script for your shell."),
+        "help": ("rdctl.cli.help:show", "Explain exit-codes, output, environment or config."),
+    },
+    params=[
+        click.Option(
+            ["--version"],
+            is_flag=True,
+            expose_value=False,
+            is_eager=True,
+            callback=_version,
+            help="Show the version.",
+        )
+    ],
+)
+
+
+def typed(argv: Sequence[str], world: World) -> click.Context:
+    """The verb that these words name, with its arguments and options."""
+    context = root.make_context(
+        "rdctl", list(argv), obj=world, terminal_width=min(world.width, 100)
+    )
+    with context:
+        found: click.Context = root.invoke(context)
+    return found

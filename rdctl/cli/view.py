@@ -1,0 +1,85 @@
+"""How a result is to be shown: the format, the colors, and the rest that options say of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse, options_in
+from rdctl.output import FORMATS
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rdctl.core.environment import World
+    from rdctl.output.view import View
+
+
+def view_of(flags: dict[str, Any], world: World) -> View:
+    """How these options and variables want a result to be shown."""
+    from rdctl.output.view import View
+
+    form = output_format(flags, world)
+    terminal = world.stdout.tty and form == "table"
+    columns = flags.get("columns")
+    return View(
+        format=form,
+        columns=[key.strip() for key in columns.split(",")] if columns else None,
+        sort_by=flags.get("sort_by"),
+        query=flags.get("query"),
+        headers=not flags.get("no_headers"),
+        nul=bool(flags.get("nul")),
+        table_style=flags.get("table_style") if form == "table" else None,
+        terminal=terminal,
+        color=use_color(flags, world, terminal),
+        width=world.width,
+        quiet=bool(flags.get("quiet")),
+    )
+
+
+def output_format(flags: dict[str, Any], world: World) -> str:
+    """The format: of the innermost option, else of RDCTL_OUTPUT, else a table."""
+    if flags.get("output") or flags.get("json"):
+        if flags.get("json") and flags.get("output") not in (None, "json"):
+            raise RdctlError(Code.USAGE, f"--json and -o {flags['output']} exclude each other")
+        form: str = flags.get("output") or "json"
+    elif flags.get("nul"):
+        form = "name"
+    else:
+        form = world.environ.get("RDCTL_OUTPUT") or "table"
+        if form not in FORMATS:
+            raise RdctlError(
+                Code.CONFIG,
+                f"the variable RDCTL_OUTPUT: no format '{defuse(form)}'",
+                hint=f"The formats are: {', '.join(FORMATS)}.",
+            )
+    if flags.get("nul") and form != "name":
+        raise RdctlError(Code.USAGE, f"-0 writes names; it cannot stand beside -o {form}")
+    return form
+
+
+def use_color(flags: dict[str, Any], world: World, terminal: bool) -> bool:
+    """Colors: by option or variable, else on a terminal that has them, without NO_COLOR."""
+    choice = flags.get("color") or world.environ.get("RDCTL_COLOR") or "auto"
+    if choice not in ("auto", "always", "never"):
+        raise RdctlError(
+            Code.CONFIG,
+            f"the variable RDCTL_COLOR: '{defuse(choice)}' is not auto, always or never",
+        )
+    if choice != "auto":
+        return bool(choice == "always")
+    plain = world.environ.get("NO_COLOR") or world.environ.get("TERM") == "dumb"
+    return terminal and not plain
+
+
+def wanted_format(argv: Sequence[str], world: World) -> str:
+    """The format, found in the bare words, since they may be wrong in every other way."""
+    form = world.environ.get("RDCTL_OUTPUT") or "table"
+    for option, value in options_in(argv, "0hqy", ("-o", "--output")):
+        if option == "--json":
+            return "json"
+        if option == "-0":
+            form = "name"
+        elif value is not None:
+            form = value
+    return form

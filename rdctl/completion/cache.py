@@ -1,0 +1,112 @@
+"""Answers that are kept for a few seconds, each in a file of its own."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+from rdctl.completion.request import SEVERAL, Name, Request
+from rdctl.core.units import CONTROL
+from rdctl.sites import Site
+
+if TYPE_CHECKING:
+    from rdctl.core.environment import World
+
+# Seconds that an answer is good for.
+FRESH = 5.0
+
+_PREFIX = "names-"
+
+
+class Cache(NamedTuple):
+    """One answer in a file of its own, in a folder that is ours alone. Who cannot keep one asks
+    each time."""
+
+    folder: str
+    name: str
+    now: Callable[[], float]
+
+    @classmethod
+    def of(cls, request: Request, site: Site, world: World) -> Cache:
+        import hashlib
+
+        folder = world.environ.get("XDG_CACHE_HOME", "")
+        if not folder.startswith("/"):
+            folder = os.path.join(world.home(), ".cache")
+        folder = os.path.join(folder, "rdctl")
+        # Other kinds answer with all their names, whatever was typed.
+        text = request.text if request.kind in _BY_TEXT else ""
+        args = request.args if SEVERAL.get(request.kind) else ()
+        where = site.sandbox_path if site.in_sandbox else None
+        key = (site.settings, where, *request._replace(text=text, args=args, dashes=False))
+        digest = hashlib.blake2b(repr(key).encode("utf-8", "replace"), digest_size=16)
+        return cls(folder, _PREFIX + digest.hexdigest(), world.now)
+
+    def read(self) -> list[Name] | None:
+        """The names, None when there is no fresh answer that we wrote ourselves."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        try:
+            with self._opened() as folder:
+                descriptor = os.open(self.name, flags, dir_fd=folder)
+            with open(descriptor, encoding="utf-8") as file:
+                status = os.fstat(descriptor)
+                fresh = 0 <= self.now() - status.st_mtime < FRESH
+                if not (fresh and stat.S_ISREG(status.st_mode) and _private(status)):
+                    return None
+                return [Name(*line.rstrip("\n").split("\t", 1)) for line in file]
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def write(self, names: Iterable[Name]) -> None:
+        part = f"{self.name}.{os.getpid()}.part"
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with suppress(OSError, ValueError):
+            self._make_folder()
+            with self._opened() as folder:
+                self._sweep(folder)
+                descriptor = os.open(part, flags, 0o600, dir_fd=folder)
+                with open(descriptor, "w", encoding="utf-8") as file:
+                    for name, about in names:
+                        if not CONTROL.search(name):
+                            file.write(f"{name}\t{CONTROL.sub('?', about)}\n")
+                os.replace(part, self.name, src_dir_fd=folder, dst_dir_fd=folder)
+
+    @contextmanager
+    def _opened(self) -> Iterator[int]:
+        """The folder, held so that nobody can exchange it; OSError when it is not ours alone."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+        descriptor = os.open(self.folder, flags)
+        try:
+            if not _private(os.fstat(descriptor)):
+                raise PermissionError(self.folder)
+            yield descriptor
+        finally:
+            os.close(descriptor)
+
+    def _make_folder(self) -> None:
+        """In a place that is ours: who became root with the home of another leaves nothing there
+        that its owner cannot remove."""
+        above = os.path.dirname(self.folder)
+        while not os.path.lexists(above):
+            above = os.path.dirname(above)
+        if os.stat(above).st_uid == os.geteuid():
+            os.makedirs(self.folder, mode=0o700, exist_ok=True)
+
+    def _sweep(self, folder: int) -> None:
+        """Remove the answers that are too old for anybody."""
+        for name in os.listdir(folder):
+            if name.startswith(_PREFIX):
+                status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                if not 0 <= self.now() - status.st_mtime < FRESH:
+                    os.unlink(name, dir_fd=folder)
+
+
+def _private(status: os.stat_result) -> bool:
+    """Whether nobody else can write there."""
+    return status.st_uid == os.geteuid() and not status.st_mode & 0o022
+
+
+_BY_TEXT = ("container", "content", "source")

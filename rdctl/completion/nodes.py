@@ -1,0 +1,129 @@
+"""The tree of commands as a script for a shell needs it: each command at its place, with its
+options and the values that they take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import NamedTuple
+
+import click
+
+from rdctl.completion.kinds import value_of
+
+
+class Node(NamedTuple):
+    """A command at its place in the tree; `path` is what is typed: `rdctl rapiddisk list`."""
+
+    path: str
+    command: click.Command
+    context: click.Context
+
+    @property
+    def summary(self) -> str:
+        """The first line of its help."""
+        return (self.command.help or "").partition("\n")[0]
+
+    @property
+    def children(self) -> list[Node]:
+        """The nouns and verbs that may follow."""
+        group = self.command
+        if not isinstance(group, click.Group):
+            return []
+        names = group.list_commands(self.context)
+        found = (group.get_command(self.context, name) for name in names)
+        return [_node(command, self) for command in found if command is not None]
+
+    @property
+    def options(self) -> list[click.Option]:
+        """Its own, which its help shows; of the root, also those that stand anywhere."""
+        params = self.command.get_params(self.context)
+        return [param for param in params if isinstance(param, click.Option) and not param.hidden]
+
+    @property
+    def arguments(self) -> list[click.Argument]:
+        params = self.command.get_params(self.context)
+        return [param for param in params if isinstance(param, click.Argument)]
+
+    @property
+    def keys(self) -> list[str]:
+        """The keys of what it lists or shows, or reports."""
+        from rdctl.output.schemas import CHANGE, SCHEMAS
+
+        if isinstance(self.command, click.Group):
+            return []
+        shows = getattr(self.command, "shows", None)
+        return [column.key for column in (SCHEMAS[shows] if shows else CHANGE).columns]
+
+
+def _node(command: click.Command, above: Node | None) -> Node:
+    name = str(command.name)
+    parent = above.context if above else None
+    context = click.Context(command, parent, name, **command.context_settings)
+    return Node(f"{above.path} {name}" if above else name, command, context)
+
+
+def walk(root: click.Command) -> list[Node]:
+    """Every noun and verb, from the root down."""
+    return list(_walk(_node(root, None)))
+
+
+def _walk(node: Node) -> Iterator[Node]:
+    yield node
+    for child in node.children:
+        yield from _walk(child)
+
+
+def choices(param: click.Parameter) -> list[str]:
+    """The words that a value is one of; none when it is not one of a few."""
+    return [str(choice) for choice in getattr(param.type, "choices", ())]
+
+
+def label(param: click.Parameter) -> str:
+    """What a value is called: `SIZE`."""
+    by_type = isinstance(param, click.Option) and not choices(param)
+    name = param.type.name if by_type else str(param.name).removeprefix("global_")
+    return param.metavar or name.upper()
+
+
+class Slot(NamedTuple):
+    """One value on the command line: what it is called, and what completes it: words, or a kind of
+    `kinds`, or nothing. `repeated`: any number of them."""
+
+    label: str
+    words: tuple[str, ...]
+    kind: str
+    repeated: bool
+
+
+def slots(path: str, param: click.Parameter) -> list[Slot]:
+    """The values of an option, or of an argument, which may stand for several: `CONTAINER PATH`."""
+    if words := choices(param):
+        return [Slot(label(param), tuple(words), "", param.nargs == -1)]
+    spellings = param.opts if isinstance(param, click.Option) else ()
+    return [_slot(path, text, spellings) for text in label(param).split()]
+
+
+def _slot(path: str, text: str, spellings: Sequence[str]) -> Slot:
+    word, repeated = text.strip("[]").removesuffix("..."), "..." in text
+    value: str | tuple[str, ...] | None = None
+    with suppress(KeyError):
+        value = value_of(path, word.partition("|")[0], spellings)
+    words = value if isinstance(value, tuple) else ()
+    return Slot(word, words, value if isinstance(value, str) else "", repeated)
+
+
+def may_lack_value(option: click.Option) -> bool:
+    """Whether it may stand alone: `--watch [SECONDS]`."""
+    return bool(re.fullmatch(r"\[[A-Z]+\]", label(option)))
+
+
+def parted(root: click.Command) -> tuple[list[click.Option], dict[Node, list[click.Option]]]:
+    """The options that stand anywhere, and the nodes, each with the other options of its own."""
+    top, *rest = walk(root)
+    below = {option.name for option in rest[0].command.get_params(rest[0].context)}
+    anywhere = [option for option in top.options if option.name in below]
+    names = {option.name for option in anywhere}
+    nodes = {node: [o for o in node.options if o.name not in names] for node in (top, *rest)}
+    return anywhere, nodes

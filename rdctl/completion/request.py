@@ -1,0 +1,144 @@
+"""What a script for a shell asks for, and how bash writes it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rdctl.core.units import CONTROL, options_in
+
+# The options that say where names are looked for.
+_OPTIONS = {
+    "-c": "context",
+    "--context": "context",
+    "--rapiddisk-url": "rapiddisk_url",
+    "--oio-url": "oio_url",
+    "--namespace": "namespace",
+    "--account": "account",
+    "--cid": "cid",
+    "--content-id": "content_id",
+    "--content-version": "version",
+    "--type": "type",
+}
+
+
+class Name(NamedTuple):
+    """A name, and what a shell may show beside it."""
+
+    name: str
+    about: str = ""
+
+
+class Request(NamedTuple):
+    """What is to be completed. `text` is what was typed of the name; `args` are the arguments
+    before it; `options` those of `_OPTIONS`; `dashes`: it stands behind `--`."""
+
+    kind: str
+    noun: str
+    text: str
+    args: Sequence[str]
+    options: Mapping[str, Any]
+    dashes: bool
+
+
+class Typed(NamedTuple):
+    """A word of a command line of bash as far as it was typed: `text` is what it means, `raw` what
+    may stay of it, `quote` the quotation mark that is open, and `opened` the place behind that."""
+
+    text: str
+    raw: str
+    quote: str
+    opened: int
+
+
+def made(kind: str, text: str, args: Sequence[str], words: Sequence[str]) -> Request:
+    """The request; of several contexts in one word the last is being typed."""
+    kind, _, noun = kind.partition(":")
+    if kind == "contexts":
+        text = text.rpartition(",")[2]
+    return Request(kind, noun, text, args, options_of(words), "--" in words)
+
+
+def options_of(words: Iterable[str]) -> dict[str, Any]:
+    """The options that matter here, in all their spellings."""
+    found: dict[str, Any] = {}
+    for option, value in options_in(words, "0hiqy", _OPTIONS):
+        if option == "--local":
+            found["local"] = True
+        elif value is not None:
+            found[_OPTIONS[option]] = value
+    return found
+
+
+# Kinds of which there may be several arguments, and how many others stand before them.
+SEVERAL = {
+    "volume": 0,
+    "cache": 0,
+    "container": 0,
+    "type": 0,
+    "content": 1,
+    "key": 1,
+    "assignment": 1,
+    "address": 1,
+}
+
+
+def usable(names: Iterable[Name], request: Request) -> Iterator[Name]:
+    """Those that can be typed here: no control characters, nothing that would be an option, none
+    that stands there already."""
+    before = SEVERAL.get(request.kind)
+    taken = () if before is None else request.args[before:]
+    for name, about in names:
+        option = name.startswith("-") and not request.dashes
+        if name and not option and name not in taken and not CONTROL.search(name):
+            yield Name(name, CONTROL.sub("?", about))
+
+
+# --- the words of bash ------------------------------------------------------------------------
+
+_SPECIAL = re.compile(r"[ !\"#$&'()*;<>?\[\\\]^`{|}~]")
+
+
+def unquoted(word: str) -> Typed:
+    """What a word means, whose quotes may be open still; nothing is expanded."""
+    text, quote, opened, at = "", "", 0, 0
+    while at < len(word):
+        char = word[at]
+        if char == "\\" and quote != "'":
+            if at + 1 == len(word):
+                return Typed(text, word[:at], quote, opened)
+            following = word[at + 1]
+            text += following if not quote or following in '"$`\\' else char + following
+            at += 1
+        elif char == quote:
+            quote = ""
+        elif not quote and char in "'\"":
+            quote, opened = char, at + 1
+        else:
+            text += char
+        at += 1
+    return Typed(text, word, quote, opened)
+
+
+def escaped(text: str, quote: str) -> str:
+    """The text as it stands between such quotation marks, or without any."""
+    if quote == "'":
+        return text.replace("'", "'\\''")
+    if quote:
+        # History is expanded between these as well, where a backslash would stay.
+        return re.sub(r'["$`\\]', r"\\\g<0>", text).replace("!", "\"'!'\"")
+    return _SPECIAL.sub(r"\\\g<0>", text)
+
+
+def replacements(
+    names: Iterable[Name], text: str, typed: Typed, option: str, head: str
+) -> Iterator[str]:
+    """What readline puts in place of the part of the word that it replaces: all that follows the
+    `head`, or an open quotation mark."""
+    start = len(option) + typed.opened if typed.quote else len(head)
+    for name, _ in names:
+        if name.startswith(text):
+            whole = option + typed.raw + escaped(name[len(text) :], typed.quote)
+            # readline adds the closing mark, unless there seems to be one.
+            yield whole[start:] + (typed.quote if whole.endswith(typed.quote) else "")
