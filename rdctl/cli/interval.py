@@ -1,4 +1,4 @@
-"""The option --watch [SECONDS] of a verb that only reads: an option whose value may be left out."""
+"""The option --watch [SECONDS] of a verb that only reads: an option with an optional value."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ def interval(text: str) -> float:
     if not LEAST <= seconds <= MOST:
         raise RdctlError(
             Code.USAGE,
-            f"{WATCH}: '{defuse(text)}' is no number of seconds from {LEAST:g} to {MOST:g}",
-            hint=f"Every half a second is {WATCH}=0.5; {WATCH} alone is every {SECONDS:g} s.",
+            f'invalid {WATCH} "{defuse(text)}": must be from {LEAST:g} to {MOST:g} seconds',
+            hint=f"For every half second use {WATCH}=0.5; {WATCH} alone is every {SECONDS:g} s.",
         )
     return seconds
 
 
 def watch_option() -> click.Option:
-    """It is kept where the global options are: in `flags_of(context)["watch"]`."""
+    """The option --watch, stored with the global options in `flags_of(context)["watch"]`."""
     return click.Option(
         ["watch", WATCH],
         metavar="[SECONDS]",
         type=parsed("seconds", interval),
         expose_value=False,
         callback=_keep,
-        help=f"Show it again and again, every {SECONDS:g} s or SECONDS.",
+        help=f"Repeat every SECONDS (default: {SECONDS:g}).",
     )
 
 
@@ -53,8 +53,8 @@ def _keep(context: click.Context, param: click.Parameter, value: float | None) -
 
 
 def written_out(args: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:
-    """The words with the value of --watch written out: the next word if that is a number, else the
-    default. click itself would take any next word for it, also the name of a volume."""
+    """The words with an explicit value of --watch: the next word if it is a number, else the
+    default. click would take any next word as the value, even the name of a volume."""
     options = [param for param in params if isinstance(param, click.Option) and not param.is_flag]
     valued = {spelling for option in options for spelling in option.opts}
     words, written = deque(args), list[str]()
