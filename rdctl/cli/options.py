@@ -1,4 +1,4 @@
-"""The global options: one list, understood before the noun, after it, and after the verb."""
+"""The global options: one list, accepted anywhere on the command line."""
 
 from __future__ import annotations
 

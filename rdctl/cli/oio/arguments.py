@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from rdctl.oio.model import Place
     from rdctl.sites import Site
 
-# A base is that of a reference; those of meta1 have no name, only a prefix.
+# A database belongs to a reference; those of meta1 have only a prefix instead of a name.
 _WORDS = {
     "reference": "REFERENCE",
     "base": "REFERENCE",
     "container": "CONTAINER",
     "content": "CONTAINER PATH",
 }
-# An id, and what follows it in the name of a base.
+# An ID, and the suffix that it has in the name of a database.
 _CID = re.compile(r"([0-9A-Fa-f]{64})(?:\.[0-9]+)?")
 _PREFIX = re.compile(r"([0-9A-Fa-f]{1,4})")
 _CONTENT_ID = re.compile(r"((?:[0-9A-Fa-f]{2}){1,32})")
@@ -37,7 +37,7 @@ Callback = Callable[[click.Context, click.Parameter, "str | None"], "str | None"
 
 
 def _hex(digits: str, *shapes: re.Pattern[str]) -> Callback:
-    """A callback that takes an id of one of these shapes, and calls them `digits`."""
+    """A callback that accepts these formats of an ID; `digits` describes them."""
 
     def check(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
         if value is None:
@@ -88,15 +88,15 @@ def target(
     reads: bool = False,
     sent_by: str = "id",
 ) -> Callable[[Function], Function]:
-    """The arguments that say what a command is about; the function gets a Place (a list of them
-    with `several`), and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. None
-    is what was not typed; a list may be empty all the same, when standard input was.
+    """The target arguments of a command. The function gets a Place (a list of them with `several`),
+    and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. A missing word is None;
+    a list can still be empty if standard input was.
 
-    `--cid` stands in place of the container or reference, `--content-id` in place of the path, but
-    for what is `new`: that has no id yet. What changes something gets the names, which are
-    asked for; what only `reads` goes by its id. `sent_by`: how a content of which the id was typed
-    is sent. `whole`: without a path it is about the container. In `FILE...` a `-` is no list of
-    names. The names are one list to click, since which of them are there depends on these options.
+    `--cid` replaces the container or reference, `--content-id` the path, unless the target is `new`
+    and has no ID yet. A command that changes the target looks up the names of an ID; one that only
+    `reads` sends the ID. `sent_by`: how a content given by its ID is sent. `whole`: without a path
+    the target is the container. In `FILE...` a `-` is not a list of names. For click all words are
+    one argument, since their number depends on these options.
     """
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
     usage = usage.replace("PATH...", "[PATH...]") if whole else usage
@@ -135,7 +135,7 @@ def _places(
     ids: dict[str, str | None],
     whole: bool,
 ) -> list[Place]:
-    """Take the words of the target off the given ones."""
+    """Remove the words of the target from the given ones."""
     cid, content_id, version = ids["cid"], ids["content_id"], ids["version"]
     if kind != "content":
         if cid:
@@ -239,8 +239,8 @@ SYSTEM = pairs_option(
 def json_option(
     name: str, check: Callable[[Any], Any], help: str
 ) -> Callable[[Function], Function]:
-    """An option that names a file with JSON, `-` for standard input; what `check` raises ValueError
-    for is a usage error, before anything is sent."""
+    """An option with a JSON file, `-` for standard input. A ValueError of `check` becomes a usage
+    error before anything is sent."""
 
     def read(context: click.Context, param: click.Parameter, path: str) -> Any:
         return read_json(context, path, check)
@@ -268,7 +268,7 @@ def read_json(context: click.Context, path: str, check: Callable[[Any], Any]) ->
 
 
 def _no_number(constant: str) -> None:
-    """Python reads NaN and Infinity, which JSON does not have."""
+    """Refuse NaN and Infinity, which Python accepts but JSON does not have."""
     raise ValueError(f"invalid JSON: {constant}")
 
 
@@ -276,7 +276,7 @@ MOST_BODY = 256 << 20  # bytes, as the most of a reply
 
 
 def read_bytes(context: click.Context, path: str) -> bytes:
-    """A file's content, that of standard input for `-`."""
+    """The content of a file, or of standard input for `-`."""
     world: World = context.obj
     try:
         return world.read(path, seconds_of(context), MOST_BODY)
@@ -290,7 +290,7 @@ def read_bytes(context: click.Context, path: str) -> bytes:
 
 
 def beans(value: Any) -> Any:
-    """An array of beans, as raw-insert and raw-delete take it."""
+    """An array of beans, for raw-insert and raw-delete."""
     if not isinstance(value, list) or not value:
         raise ValueError("must be a non-empty array of beans")
     for number, bean in enumerate(value):
@@ -301,7 +301,7 @@ def beans(value: Any) -> Any:
 
 
 def bean_update(value: Any) -> Any:
-    """`{"old": [...], "new": [...]}` of equal length, as raw-update takes it."""
+    """`{"old": [...], "new": [...]}` of equal length, for raw-update."""
     if not isinstance(value, dict) or set(value) != {"old", "new"}:
         raise ValueError('must be an object {"old": [...], "new": [...]}')
     if len(beans(value["old"])) != len(beans(value["new"])):
@@ -334,7 +334,7 @@ def _chunk(number: int, chunk: Any) -> dict[str, Any]:
 
 
 def spare(value: Any) -> Any:
-    """`{"notin": [...], "broken": [...]}`, as content spare takes it."""
+    """`{"notin": [...], "broken": [...]}`, for content spare."""
     if not isinstance(value, dict) or set(value) != {"notin", "broken"}:
         raise ValueError('must be an object {"notin": [...], "broken": [...]}')
     if not all(isinstance(part, list) for part in value.values()):

@@ -114,7 +114,7 @@ def _listing_options(function: Any) -> Any:
 
 
 def listing_verb(family: str) -> Command:
-    """`container list`, which is `content list` as well."""
+    """`container list`, which is the same as `content list`."""
 
     @verb(
         "list",

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rdctl.oio.model import Place
     from rdctl.sites import Site
 
-# What the commands of a noun add to the query, as options.
+# Options that the commands of a noun add to the query.
 Adds = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -28,7 +28,7 @@ def properties_verbs(
     family: str, kind: str, example: str, *, system: bool, adds: Adds = _none
 ) -> tuple[Command, Command, Command]:
     """The three commands of a noun. `example` is a target in the sandbox; `system`: the noun has
-    system properties that can be set; `adds` gives them further options, which go to the query."""
+    system properties that can be set; `adds` adds options, whose values are sent in the query."""
     here = f"rdctl -c sandbox oio {family}"
 
     @verb(

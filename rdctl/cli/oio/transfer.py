@@ -139,7 +139,7 @@ def _listed(bulk: Bulk, given: list[str], prefix: str) -> tuple[list[str], dict[
             raise bulk.located(RdctlError(Code.USAGE, message, target=first))
         words[name] = word
     bulk.call(words)
-    # A file of that name, not standard input.
+    # A file named "-", not standard input.
     paths = ["./-" if word == "-" else word for word in words.values()]
     return paths, dict(zip(paths, words, strict=True))
 

@@ -113,7 +113,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "container del-properties nope --all": (3, "not-found", NO_PHOTOS, ""),
     "container raw-insert nope --body -": (3, "not-found", NO_PHOTOS, ""),
     "container raw-delete nope --body -": (3, "not-found", NO_PHOTOS, ""),
-    "container raw-update nope --body -": (2, "usage", "standard input: an object", ""),
+    "container raw-update nope --body -": (2, "usage", "standard input: must be an object", ""),
     "content list nope": (3, "not-found", NO_PHOTOS, ""),
     "content show photos nope": (3, "not-found", NO_OBJECT, ""),
     "content show nope index.txt": (3, "not-found", NO_PHOTOS, ""),
