@@ -140,7 +140,7 @@ def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate:
 @click.option("--hash", metavar="MD5", help="MD5 of the whole object.")
 @click.option("--mime-type", metavar="TYPE", help="MIME type, such as image/png.")
 @click.option("--policy", metavar="P", help="Storage policy.")
-@click.option("--chunk-method", metavar="M", help="Chunk method, as shown by `content prepare`.")
+@click.option("--chunk-method", metavar="M", help="Chunk method, as shown by content prepare.")
 @PROPERTIES
 def create(
     site: Site, place: Place, chunks: dict[str, Any], properties: dict[str, str], **said: Any
