@@ -77,7 +77,7 @@ def test_without_bash_completion_it_is_to_be_sourced(rdctl: Program) -> None:
     done = rdctl("completion", "bash", "--install")
     path = rdctl.home / ".local/share/bash-completion/completions/rdctl"
     assert done.out == f"{path} installed\n"
-    assert done.err.endswith(f"Add to ~/.bashrc:\n  source {path}\n")
+    assert done.err.endswith(f"add to ~/.bashrc:\n  source {path}\n")
     assert rdctl("completion", "bash", "--install", "-q").err == ""
     installed_package(rdctl)
     assert rdctl("completion", "bash", "--install").err == ""
