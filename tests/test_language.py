@@ -28,7 +28,7 @@ OPEN = {
     "core": 5,
     "doctor": 14,
     "net": 1,
-    "oio": 31,
+    "oio": 33,
     "output": 10,
     "rapiddisk": 38,
     "sandbox": 18,

@@ -304,12 +304,12 @@ def test_what_is_not_plain_is_unsupported(near: Callable[..., Client], method: s
         ("put docs a --path x --prefix y", "mutually exclusive"),
         ("put docs", "Missing argument 'FILE...'"),
         ("get docs", "Missing argument 'PATH'"),
-        ("get docs a --range 5-3", "no range"),
-        ("get docs a --range -", "no range"),
-        ("get docs a --range x", "no range"),
+        ("get docs a --range 5-3", "must be FIRST-LAST"),
+        ("get docs a --range -", "must be FIRST-LAST"),
+        ("get docs a --range x", "must be FIRST-LAST"),
         ("get docs a --to - --continue", "cannot be used with"),
         ("get docs a b --recursive", "one PATH"),
-        ("get docs a b --to a", "no folder"),
+        ("get docs a b --to a", "not a directory"),
     ],
 )
 def test_what_cannot_be_meant(near: Callable[..., Client], words: str, said: str) -> None:
