@@ -30,14 +30,15 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("shell", type=click.Choice(["bash", "zsh"]))
-@click.option("--install", is_flag=True, help="Write it to where your shell looks for it.")
+@click.option("--install", is_flag=True, help="Install the script for your user.")
 def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
-    """A completion script for your shell.
+    """Print or install a shell completion script.
 
-    --install writes it to where that shell looks for it, over an older one, and says what else is
-    to be done; for one session say source <(rdctl completion bash), or the same in zsh after
-    compinit. Words, options and choices are completed without starting rdctl; names of what there
-    is are asked for, for a moment at most, and only read."""
+    --install writes the script to your shell's completion directory, replacing an older one, and
+    shows any further steps. To enable completion for one session, use
+    `source <(rdctl completion bash)`; the same works in zsh after compinit. Commands, options and
+    choices are completed without running rdctl. Names of volumes, containers and other objects are
+    queried live, with a short time limit and without changing anything."""
     from rdctl.cli.tree import root
     from rdctl.completion.bash import bash_script
     from rdctl.completion.zsh import zsh_script
@@ -54,7 +55,7 @@ def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
 
 
 def _written(on: Invocation, path: str, text: str) -> Report:
-    """Nothing is written where the script is the same."""
+    """Write the script, unless it is already installed."""
     try:
         writing = write_file(path, text, what=f"write {path}", home=on.world.home())
         with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="replace") as file:
@@ -74,7 +75,7 @@ _PACKAGE = "usr/share/bash-completion/bash_completion"
 
 
 def _bash_path(world: World) -> str:
-    """Where bash-completion looks for what is a user's own."""
+    """The user's file of bash-completion."""
     data = world.environ.get("XDG_DATA_HOME") or os.path.join(world.home(), ".local", "share")
     folder = world.environ.get("BASH_COMPLETION_USER_DIR") or f"{data}/bash-completion"
     return f"{folder}/completions/rdctl"
@@ -84,14 +85,14 @@ def _bash_advice(world: World, path: str) -> str | None:
     if os.path.exists(os.path.join(world.root, _PACKAGE)):
         return None
     return (
-        "bash-completion, which would find it there, is not installed. Add to ~/.bashrc:"
+        "bash-completion is not installed. To load the script, add to ~/.bashrc:"
         f"\n  source {quoted(path)}"
     )
 
 
 # --- zsh --------------------------------------------------------------------------------------
 
-# What runs compinit: a call of it, or the framework that does.
+# A call of compinit, or of the framework that calls it.
 _RUNS = re.compile(r"[^#]*(\bcompinit\b|\boh-my-zsh\.sh\b)")
 
 
@@ -104,7 +105,7 @@ def _zsh_path(world: World) -> str:
 
 
 def _zsh_advice(world: World, path: str) -> str | None:
-    """The lines that .zshrc lacks, and where they belong."""
+    """The lines missing from .zshrc, and where to add them."""
     file = os.path.join(_zsh_folder(world), ".zshrc")
     try:
         with open(file, encoding="utf-8", errors="replace") as zshrc:
@@ -118,6 +119,6 @@ def _zsh_advice(world: World, path: str) -> str | None:
     if runs and fpath and fpath[0] < runs[-1]:
         return None
     if runs:
-        return f"Add to {file}, above line {runs[0]}, where compinit is called:\n  {add}"
+        return f"Add to {file}, above line {runs[0]} (which runs compinit):\n  {add}"
     add = "" if fpath else f"  {add}\n"
     return f"Add to {file}:\n{add}  autoload -Uz compinit && compinit"

@@ -25,16 +25,16 @@ _HERE = "rdctl.cli.context:"
 
 group = LazyGroup(
     "context",
-    help="""The systems that rdctl knows, by name.
+    help="""Manage contexts: named sets of connection settings.
 
-    A context keeps the address of a rapiddiskd (or local), of an oio-proxy, and what goes with
-    them. -c NAME works in it; rdctl help config tells of the file.""",
+    A context holds the address of a rapiddiskd (or local) and of an oio-proxy, with their settings.
+    Select one with -c NAME. See `rdctl help config` for the configuration file.""",
     children={
         "list": (_HERE + "list_contexts", "List contexts."),
-        "show": (_HERE + "show", "Show every setting that holds, and where it comes from."),
-        "use": (_HERE + "use", "Use a context when none is named."),
-        "set": (_HERE + "set_context", "Make a context, or change its settings."),
-        "remove": (_HERE + "remove", "Forget a context."),
+        "show": (_HERE + "show", "Show the settings in effect and their sources."),
+        "use": (_HERE + "use", "Set the current context."),
+        "set": (_HERE + "set_context", "Create or change a context."),
+        "remove": (_HERE + "remove", "Remove a context."),
     },
 )
 
@@ -48,7 +48,7 @@ group = LazyGroup(
 def list_contexts(on: Invocation) -> Listing:
     """List contexts.
 
-    The one that is used when none is named carries a star. The context sandbox always exists."""
+    The current context is marked with an asterisk. The context "sandbox" always exists."""
     config = on.config
     return Listing(
         [_row(context, config.current) for _, context in sorted(config.contexts.items())]
@@ -77,10 +77,10 @@ def _row(context: Context, current: str | None) -> dict[str, Any]:
 )
 @click.argument("name", required=False)
 def show(on: Invocation, name: str | None) -> Listing:
-    """Show every setting that holds, and where it comes from.
+    """Show the settings in effect and their sources.
 
-    Without NAME: what a command would use now, with these options and variables. With NAME: what
-    it would use with -c NAME."""
+    Without NAME: the settings of a command with these options and environment variables. With NAME:
+    the settings of a command with -c NAME."""
     flags = {**on.flags, "context": name} if name else on.flags
     settings = resolve(on.config, flags)
     rows = [{"key": "context", "value": settings.context, "origin": None}]
@@ -97,10 +97,10 @@ def show(on: Invocation, name: str | None) -> Listing:
 @verb("use", on_site=False, examples=["rdctl context use sandbox", "rdctl context use lab"])
 @click.argument("name")
 def use(on: Invocation, name: str) -> Report:
-    """Use a context when none is named.
+    """Set the current context.
 
-    From now on, until another is chosen; -c, RDCTL_CONTEXT and the variables of settings still
-    come first."""
+    It is used by commands that specify no other: -c, RDCTL_CONTEXT and the environment variables
+    of settings take precedence."""
     with _editing(on) as config:
         config.context(name)
         return _write(on, config, "use", name, lambda text, path: edited(text, path, current=name))
@@ -118,17 +118,16 @@ def use(on: Invocation, name: str) -> Report:
 @click.argument("name")
 @click.argument("assignments", metavar="KEY=VALUE...", nargs=-1, required=True)
 def set_context(on: Invocation, name: str, assignments: tuple[str, ...]) -> Report:
-    """Make a context, or change its settings.
+    """Create or change a context.
 
-    KEY= with nothing behind it takes the setting away. The keys: rapiddisk, oio, namespace,
-    account, protected, timeout, token_file, ca, cert, key, http_proxy, dialect; see
-    rdctl help config. Comments in the file stay. A context of the whole machine is copied to your
-    own file first."""
+    KEY= removes a setting. Keys: rapiddisk, oio, namespace, account, protected, timeout,
+    token_file, ca, cert, key, http_proxy, dialect (see `rdctl help config`). Comments in the file
+    are kept. A system-wide context is copied to your own file first."""
     values = [parse_assignment(text) for text in assignments]
     with _editing(on) as config:
         known = config.contexts.get(name)
         if known is not None and known.file not in (None, config.path):
-            # The user's context hides the machine's of that name, so it takes over what that says.
+            # The user's context hides the system-wide one of that name, so it copies its settings.
             values = [*known.values.items(), *values]
         return _write(
             on, config, "set", name, lambda text, path: edited(text, path, name=name, values=values)
@@ -138,22 +137,23 @@ def set_context(on: Invocation, name: str, assignments: tuple[str, ...]) -> Repo
 @verb("remove", on_site=False, examples=["rdctl context remove lab", "rdctl context remove lab -q"])
 @click.argument("name")
 def remove(on: Invocation, name: str) -> Report:
-    """Forget a context.
+    """Remove a context.
 
-    Only its settings go; the systems behind it are not touched."""
+    Only its settings are removed; the systems it refers to are not touched. The context "sandbox"
+    and system-wide contexts are refused."""
     if name == SANDBOX:
         raise RdctlError(
             Code.USAGE,
-            "the context sandbox is built in and stays",
-            hint="Its state goes with: rdctl sandbox reset",
+            'cannot remove context "sandbox": it is built in',
+            hint="Reset its state: rdctl sandbox reset",
         )
     with _editing(on) as config:
         context = config.context(name)
         if context.file != config.path:
             raise RdctlError(
                 Code.DENIED,
-                f"the context {name} is set for the whole machine, in {context.file}",
-                hint="Who administers the machine can remove it there.",
+                f'cannot remove context "{name}": it is system-wide, defined in {context.file}',
+                hint="An administrator can remove it from that file.",
                 target=name,
             )
         return _write(on, config, "remove", name, lambda text, path: without(text, path, name))
@@ -161,7 +161,7 @@ def remove(on: Invocation, name: str) -> Report:
 
 @contextmanager
 def _editing(on: Invocation) -> Iterator[Config]:
-    """The contexts as they are while no other rdctl of this user edits them."""
+    """The contexts, while no other rdctl process of this user edits them."""
     home = on.world.home()
     path = on.config.path
     seconds = seconds_of(click.get_current_context()) or _LOCK_SECONDS
@@ -170,12 +170,12 @@ def _editing(on: Invocation) -> Iterator[Config]:
         yield Config(on.world.environ, on.world.root, home)
 
 
-# To wait for another rdctl, which takes an instant.
+# Time to wait for another rdctl process.
 _LOCK_SECONDS = 10.0
 
 
 def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) -> Report:
-    """Change the user's file; nothing is written where nothing changes."""
+    """Change the user's file, unless the change has no effect."""
     path = config.path
     before = read_file(path, _LOCK_SECONDS) or ""
     after = edit(before, path)
@@ -183,7 +183,7 @@ def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) ->
         return Report([Change(action, name, False, True)])
     try:
         on.effects.do(
-            write_file(path, after, what=f"{action} the context {name}", home=config.home), None
+            write_file(path, after, what=f"{action} context {name}", home=config.home), None
         )
     except OSError as error:
         raise RdctlError(

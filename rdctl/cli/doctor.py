@@ -24,25 +24,27 @@ if TYPE_CHECKING:
         "rdctl -c sandbox doctor --json --query \"[?severity=='error'].[message, mend]\"",
     ],
 )
-@click.option("--deep", is_flag=True, help="Also what could kill an old daemon, or asks much.")
+@click.option(
+    "--deep", is_flag=True, help="Include checks that are slow or can crash an old daemon."
+)
 @click.option(
     "--fail-on",
     type=click.Choice(("warning", "error")),
     default="error",
     show_default=True,
-    help="What makes the exit code 1.",
+    help="Lowest severity that causes exit code 1.",
 )
 def doctor(site: Site, deep: bool, fail_on: str) -> Listing:
-    """Find out what works, what does not, and why.
+    """Diagnose problems and show how to fix them.
 
-    Looks at rdctl itself, its configuration, and what the context leads to: RapidDisk on this
-    machine or behind a daemon, OpenIO SDS. What is wrong comes with the command that mends it.
-    Nothing is changed. The checks run side by side, for 2 seconds at most each. What does not
-    apply is shown as skipped, with the reason.
+    Checks rdctl itself, its configuration, and the systems of the context: RapidDisk, on this
+    machine or through a daemon, and OpenIO SDS. Each problem is shown with the command that fixes
+    it. Nothing is changed. The checks run in parallel and take at most 2 seconds each (or
+    --timeout). Checks that do not apply are shown as skipped, with the reason.
 
-    Exit code 1 when an error was found, or, with --fail-on warning, at least a warning. --deep
-    also asks a daemon for its exports, which kills one of version 9.2 that exports a device with
-    a long path, and the replicas of the account's first containers for their masters."""
+    The exit code is 1 if an error is found or, with --fail-on warning, an error or a warning.
+    --deep also lists the exports of a daemon, which crashes version 9.2 if it exports a device with
+    a long path, and queries the replicas of the account's first containers for their masters."""
     from rdctl.doctor.examination import examine, reaches
 
     findings = examine(site, deep)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class _Topic(click.Choice[str]):
-    """A topic; for another word, the one that was meant."""
+    """A topic; an unknown word gets a suggestion."""
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
         if value not in TOPICS:
@@ -33,12 +33,12 @@ def _no_topic(word: str) -> NoReturn:
 
     close = guess(word, TOPICS)
     if word in root.children:
-        hint = f"A command explains itself: rdctl {word} --help"
+        hint = f"Show the help of the command: rdctl {word} --help"
     elif close:
         hint = close.lstrip()
     else:
-        hint = f"The topics are: {', '.join(TOPICS)}."
-    raise RdctlError(Code.USAGE, f"there is no help topic '{defuse(word)}'", hint=hint)
+        hint = f"Existing topics: {', '.join(TOPICS)}"
+    raise RdctlError(Code.USAGE, f'unknown help topic "{defuse(word)}"', hint=hint)
 
 
 @verb("help", on_site=False, examples=["rdctl help", "rdctl help exit-codes", "rdctl help output"])
@@ -46,19 +46,19 @@ def _no_topic(word: str) -> NoReturn:
 def show(on: Invocation, topic: str | None) -> Text:
     """Explain exit-codes, output, environment or config.
 
-    Without a TOPIC the topics are listed. A command explains itself with --help."""
+    Without TOPIC, lists the topics. For the help of a command, use --help."""
     sections = TOPICS[topic][1]() if topic else _overview()
     return Text(as_text(sections, min(on.world.width, 100)))
 
 
 def _overview() -> list[Section]:
     topics = tuple((name, line) for name, (line, _) in TOPICS.items())
-    more = "rdctl help TOPIC shows one of them; a command explains itself with --help."
+    more = "Use `rdctl help TOPIC` for a topic, or --help for the help of a command."
     return [Section("Topics", [Terms(topics), more])]
 
 
 def as_text(sections: Sequence[Section], width: int) -> str:
-    """Sections for a terminal of that many columns."""
+    """Sections, wrapped to that width."""
     formatter = click.HelpFormatter(width=width)
     for section in sections:
         with formatter.section(section.heading):

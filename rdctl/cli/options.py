@@ -1,5 +1,4 @@
-"""The global options: one list, understood before the noun, after it, and after the verb; and the
-option --watch."""
+"""The global options: one list, accepted anywhere on the command line."""
 
 from __future__ import annotations
 
@@ -17,7 +16,7 @@ from rdctl.output import FORMATS
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-# Where click's context keeps what was typed.
+# Keys in click's context: the flags given, and names from standard input.
 _KEPT = "rdctl.flags"
 
 
@@ -37,47 +36,51 @@ GLOBALS = (
         "context",
         ("-c", "--context"),
         "NAME",
-        "The context to work in; several: a,b or 'rack1-*'.",
+        "Context to use; several: a,b or 'rack1-*'.",
         several=True,
     ),
-    Global("local", ("--local",), None, "RapidDisk on this machine, through the kernel."),
-    Global("rapiddisk_url", ("--rapiddisk-url",), "URL", "The rapiddiskd: http://HOST:9118."),
-    Global("oio_url", ("--oio-url",), "URL", "The oio-proxy: http://HOST:6002."),
-    Global("namespace", ("--namespace",), "NS", "The namespace of OpenIO SDS."),
-    Global("account", ("--account",), "ACCOUNT", "The account of OpenIO SDS."),
-    Global("output", ("-o", "--output"), tuple(FORMATS), "The format of what is shown."),
-    Global("json", ("--json",), None, "The same as -o json."),
-    Global("columns", ("--columns",), "KEY,KEY", "Only these keys, in this order."),
+    Global("local", ("--local",), None, "Manage RapidDisk on this machine through the kernel."),
+    Global("rapiddisk_url", ("--rapiddisk-url",), "URL", "URL of rapiddiskd: http://HOST:9118."),
+    Global("oio_url", ("--oio-url",), "URL", "URL of the oio-proxy: http://HOST:6002."),
+    Global("namespace", ("--namespace",), "NS", "OpenIO SDS namespace."),
+    Global("account", ("--account",), "ACCOUNT", "OpenIO SDS account."),
+    Global("output", ("-o", "--output"), tuple(FORMATS), "Output format."),
+    Global("json", ("--json",), None, "Same as -o json."),
+    Global("columns", ("--columns",), "KEY,KEY", "Show only these columns, in this order."),
     Global(
         "sort_by",
         ("--sort-by",),
         "[-]KEY",
-        "Sort a listing, which needs all of it; - means descending.",
+        "Sort by a column (- for descending); buffers the whole listing.",
     ),
-    Global("no_headers", ("--no-headers",), None, "No line of headings."),
-    Global("nul", ("-0",), None, "Names as they are, each ended by NUL; implies -o name."),
-    Global("query", ("--query",), "JMESPATH", "An expression applied to the items."),
-    Global("table_style", ("--table-style",), "STYLE", "A style of tabulate: github, grid, ..."),
-    Global("yes", ("-y", "--yes"), None, "Agree to what will be lost."),
-    Global("dry_run", ("--dry-run",), None, "Show what would be done, and do nothing."),
-    Global("timeout", ("--timeout",), "S", "Seconds for the whole command.", click.FLOAT),
-    Global("retries", ("--retries",), "N", "Further attempts of a read.", click.IntRange(0, 100)),
+    Global("no_headers", ("--no-headers",), None, "Omit the header line."),
+    Global("nul", ("-0",), None, "Print raw names, terminated by NUL; implies -o name."),
+    Global("query", ("--query",), "JMESPATH", "Filter the items with a JMESPath expression."),
+    Global(
+        "table_style", ("--table-style",), "STYLE", "Table style of tabulate: github, grid, ..."
+    ),
+    Global("yes", ("-y", "--yes"), None, "Skip confirmation prompts."),
+    Global("dry_run", ("--dry-run",), None, "Show what would be done, without doing it."),
+    Global(
+        "timeout", ("--timeout",), "S", "Time limit for the whole command, in seconds.", click.FLOAT
+    ),
+    Global("retries", ("--retries",), "N", "Retries for read requests.", click.IntRange(0, 100)),
     Global(
         "parallel",
         ("--parallel",),
         "N",
-        "So many names, or chunks, at a time.",
+        "Number of parallel operations.",
         click.IntRange(1, 256),
     ),
-    Global("request_id", ("--request-id",), "ID", "The id that OpenIO's services log."),
-    Global("trace", ("--trace",), None, "Show each step as a line for a shell, on stderr."),
-    Global("quiet", ("-q", "--quiet"), None, "Only data, and errors."),
-    Global("color", ("--color",), ("auto", "always", "never"), "Colors on a terminal."),
+    Global("request_id", ("--request-id",), "ID", "Request ID for the logs of OpenIO services."),
+    Global("trace", ("--trace",), None, "Print each step as a shell command on stderr."),
+    Global("quiet", ("-q", "--quiet"), None, "Suppress informational messages."),
+    Global("color", ("--color",), ("auto", "always", "never"), "When to use colors."),
 )
 
 
 def flags_of(context: click.Context) -> dict[str, Any]:
-    """The global options that were typed; where one stands twice, the innermost holds."""
+    """The global options given; if one is repeated, the innermost takes precedence."""
     flags: dict[str, Any] = context.meta.setdefault(_KEPT, {})
     return flags
 
@@ -97,8 +100,7 @@ def seconds_of(context: click.Context) -> float | None:
 
 
 class _Filled(click.ParamType):  # type: ignore[type-arg]
-    """A type of words with something in them. An empty one is mostly a script's variable that is
-    not set."""
+    """A type of non-empty words. An empty word is usually an unset variable of a script."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if value == "":
@@ -107,22 +109,22 @@ class _Filled(click.ParamType):  # type: ignore[type-arg]
 
 
 class _Text(_Filled, click.types.StringParamType):
-    """Any text but an empty one."""
+    """Any non-empty text."""
 
 
 class _Parsed(_Filled, click.types.FuncParamType):  # type: ignore[type-arg]
-    """What a function makes of a word."""
+    """A word converted by a function."""
 
 
 def parsed(name: str, parse: Callable[[str], Any]) -> click.ParamType[Any]:
-    """The type of words of which `parse` makes values; `name` is what help calls one of them."""
+    """The type of words that `parse` converts; `name` is its name in help."""
     made = _Parsed(parse)
     made.name = name
     return made
 
 
 _TEXT = _Text()
-# Options for which an empty text has a meaning, and which. Types other than texts have none.
+# Options that accept an empty text, and what it means.
 EMPTY = {
     "--prefix": "all names begin with nothing",
     "--marker": "all names come after nothing, as at the start of a loop",
@@ -131,7 +133,7 @@ EMPTY = {
 
 
 def _filled(params: list[click.Parameter]) -> list[click.Parameter]:
-    """The parameters; those that take a text want one that is not empty."""
+    """The parameters, changed to refuse an empty text."""
     for param in params:
         if param.type is click.STRING and not EMPTY.keys() & set(param.opts):
             param.type = _TEXT
@@ -139,7 +141,7 @@ def _filled(params: list[click.Parameter]) -> list[click.Parameter]:
 
 
 def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:
-    # What was not typed is one of these, in each version of click.
+    # The value of an option that is not given, depending on the version of click.
     if not (value is None or value is False or value == ()):
         kept = ",".join(value) if isinstance(value, tuple) else value
         flags_of(context)[str(param.name).removeprefix("global_")] = kept
@@ -157,7 +159,7 @@ def _option(entry: Global, hidden: bool) -> click.Option:
         expose_value=False,
         callback=_keep,
         hidden=hidden,
-        # Options that read standard input do so within it.
+        # It also limits options that read standard input.
         is_eager=entry.name == "timeout",
         multiple=entry.several,
         **kind,
@@ -180,28 +182,28 @@ def interval(text: str) -> float:
     if not LEAST <= seconds <= MOST:
         raise RdctlError(
             Code.USAGE,
-            f"{WATCH}: '{defuse(text)}' is no number of seconds from {LEAST:g} to {MOST:g}",
-            hint=f"Every half a second is {WATCH}=0.5; {WATCH} alone is every {SECONDS:g} s.",
+            f'invalid {WATCH} "{defuse(text)}": must be from {LEAST:g} to {MOST:g} seconds',
+            hint=f"For every half second use {WATCH}=0.5; {WATCH} alone is every {SECONDS:g} s.",
         )
     return seconds
 
 
 def watch_option() -> click.Option:
-    """The option --watch [SECONDS] of a verb that only reads: its value may be left out. It is kept
-    where the global options are: in `flags_of(context)["watch"]`."""
+    """The option --watch [SECONDS] of a verb that only reads, with an optional value. It is stored
+    with the global options, in `flags_of(context)["watch"]`."""
     return click.Option(
         ["watch", WATCH],
         metavar="[SECONDS]",
         type=parsed("seconds", interval),
         expose_value=False,
         callback=_keep,
-        help=f"Show it again and again, every {SECONDS:g} s or SECONDS.",
+        help=f"Repeat every SECONDS (default: {SECONDS:g}).",
     )
 
 
 def written_out(args: Sequence[str], params: Sequence[click.Parameter]) -> list[str]:
-    """The words with the value of --watch written out: the next word if that is a number, else the
-    default. click itself would take any next word for it, also the name of a volume."""
+    """The words with an explicit value of --watch: the next word if it is a number, else the
+    default. click would take any next word as the value, even the name of a volume."""
     options = [param for param in params if isinstance(param, click.Option) and not param.is_flag]
     valued = {spelling for option in options for spelling in option.opts}
     words, written = deque(args), list[str]()
@@ -225,7 +227,7 @@ _WHOLE_HYPHEN = "\u2011"
 
 
 class _Formatter(click.HelpFormatter):
-    """Help in which no word is parted at a hyphen: who looks for `--dry-run` has to find it."""
+    """Help without line breaks at hyphens, so that a search for `--dry-run` finds it."""
 
     def write_text(self, text: str) -> None:
         super().write_text(text.replace("-", _WHOLE_HYPHEN))
@@ -243,8 +245,8 @@ class _Context(click.Context):
 
 
 class WithGlobals(click.Command):
-    """A command that understands the global options beside its own, which win a clash. They are
-    shown once, in the help of the root."""
+    """A command that also accepts the global options; its own take precedence. The global options
+    are shown once, in the help of the root."""
 
     context_class = _Context
     _all_params: list[click.Parameter] | None = None
@@ -266,7 +268,7 @@ class WithGlobals(click.Command):
         return self._all_params
 
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
-        # click 8.2 has them in any order.
+        # Their order is random in click 8.2.
         return sorted(super().get_help_option_names(ctx), key=len)
 
     def get_help_option(self, ctx: click.Context) -> click.Option | None:
@@ -277,7 +279,7 @@ class WithGlobals(click.Command):
 
 
 def _show_help(context: click.Context, param: click.Parameter, value: bool) -> None:
-    """Help is data that was asked for: it goes to the world's stdout."""
+    """Write the help to stdout, as it is data requested by the user."""
     if value and not context.resilient_parsing:
         context.obj.stdout.write(context.get_help() + "\n")
         context.exit()

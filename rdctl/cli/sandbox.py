@@ -20,13 +20,13 @@ _HERE = "rdctl.cli.sandbox:"
 
 group = LazyGroup(
     "sandbox",
-    help="""Both systems simulated, to try and to learn.
+    help="""Manage the sandbox: both systems, simulated.
 
-    rdctl -c sandbox does to it whatever is asked; nothing real is touched.""",
+    Use -c sandbox to try any command without touching a real system.""",
     children={
-        "serve": (_HERE + "serve", "Serve the sandbox over HTTP, for other programs."),
-        "reset": (_HERE + "reset", "Put the sandbox back to how it began."),
-        "path": (_HERE + "path", "Show the file that holds the sandbox."),
+        "serve": (_HERE + "serve", "Serve the sandbox over HTTP."),
+        "reset": (_HERE + "reset", "Reset the sandbox to its initial state."),
+        "path": (_HERE + "path", "Show the path of the sandbox file."),
     },
 )
 
@@ -44,7 +44,7 @@ group = LazyGroup(
     default="127.0.0.1",
     metavar="ADDRESS",
     show_default=True,
-    help="The address to listen on.",
+    help="Address to listen on.",
 )
 @click.option(
     "--rapiddisk-port",
@@ -52,7 +52,7 @@ group = LazyGroup(
     default=19118,
     metavar="PORT",
     show_default=True,
-    help="The port of rapiddiskd; 0 takes a free one.",
+    help="Port of rapiddiskd; 0 selects a free port.",
 )
 @click.option(
     "--oio-port",
@@ -60,22 +60,23 @@ group = LazyGroup(
     default=16002,
     metavar="PORT",
     show_default=True,
-    help="The port of the oio-proxy; 0 takes a free one.",
+    help="Port of the oio-proxy; 0 selects a free port.",
 )
 def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text:
-    """Serve the sandbox over HTTP, for other programs.
+    """Serve the sandbox over HTTP.
 
-    The addresses are written to standard error; the services behind the oio-proxy take free ports,
-    which it tells its clients. Runs until Ctrl-C. The ports are not those of the real daemons, and
-    it listens on this machine only unless --host says otherwise.
+    Other programs can use it like the real daemons. The addresses are printed to standard error.
+    The services behind the oio-proxy listen on free ports, which the proxy reports to its clients.
+    Runs until interrupted with Ctrl-C. By default it listens on this machine only (see --host), and
+    its ports differ from those of the real daemons.
 
-    To reach it by a name, set a context with these addresses, namespace=OPENIO and account=sandbox:
-    see rdctl context set --help."""
+    To use it as a context, set one with these addresses, namespace=OPENIO and account=sandbox (see
+    `rdctl context set --help`)."""
     from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
     from rdctl.sandbox.serve import serve as serve_apps
 
     ports = {RAPIDDISK_HOST: rapiddisk_port, OIO_HOST: oio_port}
-    # Where the services listen that the proxy knows by other addresses.
+    # The real address of each service that the proxy knows by another one.
     real: dict[str, str] = {}
     ready_sandbox(on.sandbox_path, on.world.home())
     served = apps(on.sandbox_path, real)
@@ -87,23 +88,23 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
                 on.notice(f"Serving {url} ({'oio-proxy' if name == OIO_HOST else 'rapiddiskd'})")
             else:
                 real[name] = url.split("//", 1)[1]
-        on.notice("Ctrl-C stops.")
+        on.notice("Press Ctrl-C to stop.")
 
     try:
         serve_apps(listeners, ready)
-    except Ended as ended:  # what its clients changed is not ours to tell
+    except Ended as ended:  # changes made by its clients are not reported
         raise RdctlError(ended.code, ended.code.word) from ended
     return Text("")
 
 
 @verb("reset", on_site=False, examples=["rdctl sandbox reset", "rdctl sandbox reset --dry-run"])
 def reset(on: Invocation) -> Report:
-    """Put the sandbox back to how it began.
+    """Reset the sandbox to its initial state.
 
-    All that was made in it is lost, so it asks first. No real system is touched."""
+    Requires confirmation: all changes in the sandbox are lost. No real system is touched."""
     from rdctl.sandbox.store import Store
 
-    loss = f"the sandbox in {on.sandbox_path} goes back to how it began"
+    loss = f"the sandbox in {on.sandbox_path} will be reset; all changes in it will be lost"
     on.effects.consent([loss])
     ready_sandbox(on.sandbox_path, on.world.home())
     seconds = seconds_of(click.get_current_context())
@@ -121,7 +122,7 @@ def reset(on: Invocation) -> Report:
     examples=["rdctl sandbox path", "rdctl sandbox path -o name"],
 )
 def path(on: Invocation) -> Item:
-    """Show the file that holds the sandbox.
+    """Show the path of the sandbox file.
 
-    It is made when something in the sandbox is first asked for. RDCTL_SANDBOX names another."""
+    The file is created on first use. Set RDCTL_SANDBOX to use another file."""
     return Item({"path": on.sandbox_path})

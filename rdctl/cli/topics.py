@@ -1,4 +1,4 @@
-"""The text of `rdctl help`: what no single command explains. The man pages are made of it too."""
+"""The text of `rdctl help`: topics that apply to all commands. The man pages use the same."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Lines(NamedTuple):
-    """What is shown exactly as it is."""
+    """Lines that are shown verbatim."""
 
     lines: tuple[str, ...]
 
@@ -40,30 +40,30 @@ def exit_codes() -> list[Section]:
         Section(
             "Error words",
             [
-                "Finer than the exit code, as error.code in JSON; the number is the exit code of"
-                " each.",
+                "error.code in JSON is more specific than the exit code. The number is the exit"
+                " code of the word.",
                 Terms(tuple((c.word, f"{int(c.exit)}: {c.meaning}") for c in Code)),
             ],
         ),
         Section(
             "Several targets",
             [
-                "A command with several targets goes on after one that failed, unless the server is"
-                " away by then, and reports each. Some done and some not is 8 (partial). None done"
-                " is the code that all have in common, else 1. The targets that are not done are in"
-                " errors, each with its own word.",
+                "A command with several targets continues after a failure, unless the server has"
+                " become unreachable, and reports each target. If some targets succeed and some"
+                " fail, the exit code is 8 (partial). If all fail, it is their common code, or 1."
+                " Failed targets are listed in errors, each with its own error word.",
             ],
         ),
         Section(
-            "When the fate is not known",
+            "Unknown outcomes",
             [
-                "A change is sent once, never again. When its reply is lost, or tells of a service"
-                " behind the server that was away or failed, it may have been done or not: that is"
-                " 10 (unknown), and the message names the command that shows what became of it. So"
-                " 7 (timeout) and 6 (unreachable) always mean that nothing was changed. In errors,"
-                " fate says `not done` or `unknown`.",
-                "To a server that gave no answer nothing more is sent: of several names the rest is"
-                " reported as not tried.",
+                "A change is sent only once. If its reply is lost, or reports a failure of a"
+                " service behind the server, the outcome is unknown: the exit code is 10 (unknown),"
+                " and the message shows a command to check the result. Exit codes 7 (timeout) and 6"
+                " (unreachable) always mean that nothing was changed. In errors, fate is `not done`"
+                " or `unknown`.",
+                "After a server fails to reply to a change, nothing more is sent to it: the"
+                " remaining targets are reported as not tried.",
             ],
         ),
     ]
@@ -72,12 +72,12 @@ def exit_codes() -> list[Section]:
 # --- output -----------------------------------------------------------------------------------
 
 _FORMATS = (
-    ("table", "for people; the default. Sizes are for people only on a terminal, else bytes"),
-    ("json", "one document, also when something fails"),
-    ("ndjson", "one JSON object a line, without an envelope"),
-    ("yaml", "as json, collected first"),
-    ("csv, tsv", "a line of keys, then a line each; --no-headers leaves out the keys"),
-    ("name", "only names, one a line; with -0 as raw bytes, each ended by NUL"),
+    ("table", "human-readable (default); sizes have units only on a terminal, else bytes"),
+    ("json", "one document, also on errors"),
+    ("ndjson", "one JSON object per line, without an envelope"),
+    ("yaml", "like json, but buffered"),
+    ("csv, tsv", "a header line, then one line per row; --no-headers omits the header"),
+    ("name", "only names, one per line; with -0 raw bytes, terminated by NUL"),
 )
 _LISTING = (
     '{"schema": "rdctl.rapiddisk.volume/1", "items": [',
@@ -107,18 +107,18 @@ _NAMES = (
     '{"name": "films"}',
 )
 _ERROR_KEYS = (
-    ("code", "an error word: rdctl help exit-codes"),
-    ("message", "what failed and why, for people"),
-    ("hint", "what to do next; null: nothing is known"),
-    ("target", "what it is about; null: nothing in particular"),
-    ("context", "where it failed; only when there are several"),
-    ("action", "the verb; only in the errors of a change"),
-    ("fate", "`not done` or `unknown`; only in the errors of a change"),
-    ("http_status", "of the reply; only when there was one"),
-    ("remote_status", "the number in the body of an oio-proxy's reply; only when there was one"),
-    ("line", "of the name on standard input, from 1; only when it came from there"),
-    ("request_id", "the id that OpenIO's services log; only of requests to them"),
-    ("server", "the server that was late; only of timeouts"),
+    ("code", "the error word (see rdctl help exit-codes)"),
+    ("message", "what failed and why, human-readable"),
+    ("hint", "what to do next, or null"),
+    ("target", "the affected target, or null"),
+    ("context", "the context of the failure; only with several contexts"),
+    ("action", "the verb; only in errors of a change"),
+    ("fate", "`not done` or `unknown`; only in errors of a change"),
+    ("http_status", "HTTP status of the reply, if any"),
+    ("remote_status", "status in the body of an oio-proxy's reply, if any"),
+    ("line", "line number of the name on standard input, from 1; only for such names"),
+    ("request_id", "request ID in the logs of OpenIO services; only for requests to them"),
+    ("server", "the server that timed out; only for timeouts"),
 )
 
 
@@ -130,26 +130,26 @@ def output() -> list[Section]:
             "Formats",
             [
                 Terms(_FORMATS),
-                "-o FORMAT or RDCTL_OUTPUT chooses; --json is -o json. The format never changes"
-                " with the terminal. --columns chooses keys and their order, --sort-by sorts,"
-                " --query applies a JMESPath expression to the items (not to the envelope),"
-                " --table-style draws a table as tabulate does.",
+                "Select a format with -o FORMAT or RDCTL_OUTPUT; --json is -o json. The format does"
+                " not depend on the terminal. --columns selects keys and their order, --sort-by"
+                " sorts, --query applies a JMESPath expression to the items (not to the envelope),"
+                " and --table-style selects a table style of tabulate.",
             ],
         ),
         Section(
             "Streams",
             [
-                "Data go to standard output, everything else to standard error. With --json, -o"
-                " ndjson or -o yaml an error is also the one document on standard output, unless"
-                " rows stand there already: then json closes its array with"
-                ' "complete": false, "error": {...}, and the line formats just end; the exit code'
-                " says the rest. An empty listing has no items and exit code 0.",
-                "A listing is written as its pages come, in the same memory however long it is:"
-                " table in a pipe, json, ndjson, csv, tsv and name. yaml, --sort-by, --query and"
-                " --table-style need all of it first. Where --limit ends it, complete is false and"
-                " marker is what --marker goes on with; with --sort-by it takes the first of all,"
-                " without a marker. It is false too where a row could not be read and was"
-                " left out, which a warning counts.",
+                "Data are written to standard output, everything else to standard error. With"
+                " --json, -o ndjson or -o yaml an error is also written to standard output as a"
+                " document. If rows have already been written, json instead ends its array with"
+                ' "complete": false, "error": {...}, and ndjson simply ends: check the exit code.'
+                " An empty listing has no items and exit code 0.",
+                "Listings are streamed page by page in constant memory: table (in a pipe), json,"
+                " ndjson, csv, tsv and name. yaml, --sort-by, --query and --table-style buffer the"
+                " whole listing. If --limit ends a listing, complete is false and marker is the"
+                " value for the next --marker. With --sort-by, --limit applies after sorting and"
+                " no marker is given. complete is also false if unreadable rows were skipped; a"
+                " warning reports their number.",
             ],
         ),
         Section(
@@ -159,93 +159,94 @@ def output() -> list[Section]:
                 Lines(_LISTING),
                 "One thing:",
                 Lines(_ITEM),
-                "A change; status is success, partial or error, and a result may have further"
+                "A change; status is success, partial or error, and a result may have additional"
                 " keys, such as size:",
                 Lines(_CHANGE),
-                "changed is false where it was so already, and null where nobody can tell. verified"
-                " is true where the reply or a look proves it, else null.",
+                "changed is false if the target was already in the requested state, and null if"
+                " this is unknown. verified is true if the reply or a check confirms the result,"
+                " else null.",
                 "An error:",
                 Lines(_ERROR),
-                "A dry run (--dry-run) is rdctl.plan/1: plan is a list of lines, and status,"
-                " results and errors are those of a change.",
+                "A dry run (--dry-run) is rdctl.plan/1: plan is a list of lines; status, results"
+                " and errors are the same as in a change.",
             ],
         ),
         Section(
             "Names on standard input",
             [
-                "Where several names may stand, - takes them from standard input: one a line, or"
-                " each ended by NUL, or with --ndjson as objects, one a line, whose name and"
-                " properties count (a listing's own -o ndjson will do):",
+                "Commands that accept several names read them from standard input if - is given:"
+                " one per line, or terminated by NUL. With --ndjson each line is an object with"
+                " name and optional properties, such as the -o ndjson output of a listing:",
                 Lines(_NAMES),
-                "Where - is data, as in oio content put, --files-from - takes a list of files.",
-                "An object that says its context, as a listing of several contexts does, is taken"
-                " in that one alone; a run that is not for it is refused.",
-                "--parallel N works on so many at a time; the results come in the order of the"
-                " names, one a name, each with its line in json, ndjson, csv, tsv and messages."
-                " --failed FILE writes the names that failed, as they were given: input for the"
-                " next run; in several contexts --ndjson makes them say where. Ctrl-C ends it when"
-                " what is under way is finished; the names that it did not come to are among the"
-                " failed. Ctrl-C once more waits no longer: what is under way by then has an"
-                " unknown fate, and is among the failed too.",
+                "Where - means data, as in oio content put, use --files-from - to read file names.",
+                "An object with a context, as in a listing of several contexts, is processed only"
+                " in that context. It is an error if the command does not run in it.",
+                "--parallel N sets the number of parallel operations. Results are reported in the"
+                " order of the names, one per name, with line numbers in json, ndjson, csv, tsv and"
+                " messages. --failed FILE saves the failed names as they were given, as input for"
+                " another run; for several contexts use --ndjson, so that the context is saved as"
+                " well. Ctrl-C finishes the operations in progress and stops; the remaining names"
+                " are saved as failed. Press Ctrl-C again to stop immediately: the outcome of the"
+                " operations in progress is unknown, and they are saved as failed as well.",
             ],
         ),
         Section(
             "Watching",
             [
-                "With --watch [SECONDS] a command that lists or shows, and changes nothing, does so"
-                " again and again: every 2 seconds, or so many, from 0.1. A word behind --watch is"
-                " its value only if it is a number; --watch=SECONDS always is.",
+                "--watch [SECONDS] repeats a command that lists or shows something every 2 seconds"
+                " or every SECONDS (at least 0.1). The word after --watch is its value only if it"
+                " is a number; in --watch=SECONDS it always is.",
                 Lines(_WATCHES),
-                "On a terminal the table stays in its place, and what changed since the sample"
-                " before is marked. Beside a number stands what was added (+12), and NOW is the hit"
-                " rate of that time alone. What else changed, and what is new, is reversed, or has"
-                " a star where there are no colors; what is gone is named below."
-                " Ctrl-C ends it: the last table stays, and the exit code is 130, without a"
+                "On a terminal the table is updated in place, and changes since the previous sample"
+                " are marked. Numbers show their increase (+12), and NOW is the hit rate since the"
+                " previous sample. Other changes and new rows are shown in reverse video, or with"
+                " an asterisk if colors are off. Removed rows are listed below the table. Press"
+                " Ctrl-C to stop: the last table remains, and the exit code is 130, without a"
                 " message.",
-                "Where standard output is no terminal, and with -o ndjson, every row is a line that"
-                " begins with the time of its sample, in UTC, which all its rows have in common. A"
-                " sample without rows is a line with its time alone.",
+                "If standard output is not a terminal, and with -o ndjson, every row is a line that"
+                " begins with the time (UTC) of its sample. A sample without rows is a line with"
+                " only the time.",
                 Lines(_SAMPLES),
-                "Samples begin every SECONDS on the clock; one that takes longer leaves out those"
-                " that it missed. --timeout, --limit, --columns and --sort-by hold for each. After"
-                " one good sample, a failure that may pass (exit codes 6, 7 and 9) is told, above"
-                " the table or as a line with error, and the watch goes on. Any other error ends"
-                " it with its own exit code: 3 when what is watched is removed. Other formats,"
-                " --query and --table-style cannot be watched, and no rapiddiskd is asked again"
-                " and again for its NVMe targets (11).",
+                "Samples start at fixed intervals; if one takes longer, the missed ones are"
+                " skipped. --timeout, --limit, --columns and --sort-by apply to each sample. After"
+                " a successful sample, temporary failures (exit codes 6, 7 and 9) are reported,"
+                " above the table or as a line with error, and the watch continues. Any other error"
+                " ends it with its exit code, such as 3 if the target is removed. Other formats,"
+                " --query and --table-style are not supported, and neither are the NVMe targets of"
+                " a rapiddiskd (exit code 11).",
             ],
         ),
         Section(
             "Plans and traces",
             [
-                "--dry-run reads, changes nothing, and shows a line for every step that the command"
-                " would take; what only a step can tell stands there as rd? or <chunk 0>. --trace"
-                " shows the same lines on standard error while the steps are taken, and those of"
-                " all that is asked.",
-                "A line can be pasted into a shell: curl for a request; echo, mkdir, ln for files"
-                " of the kernel; dmsetup and blockdev for what rdctl does itself, without them. An"
-                " ioctl that no program offers is only named. Lines that begin with # tell what was"
-                " asked of the kernel, and what came of each request: its status, bytes sent and"
-                " received, milliseconds. Tokens and passwords are shown as ***.",
+                "--dry-run changes nothing and prints one line for every step of the command."
+                " Values that are known only after a step are shown as rd? or <chunk 0>. --trace"
+                " prints the same lines to standard error while the steps are executed, and also"
+                " prints read requests.",
+                "Each line can be pasted into a shell: curl for requests; echo, mkdir and ln for"
+                " kernel files; dmsetup and blockdev for ioctls, although rdctl does not run them."
+                " An ioctl without an equivalent command is only named. Lines that begin with # are"
+                " comments: kernel queries, and the result of each request (status, bytes sent and"
+                " received, milliseconds). Tokens and passwords are shown as ***.",
             ],
         ),
         Section(
             "Nulls and names",
             [
-                "Every mode gives the same keys in the same order. What a server does not report is"
-                " null, never 0 or an empty text; below, each key says when. A value that cannot"
-                " be read is null too, and a warning says so. Sizes are whole bytes.",
-                "A name that is not UTF-8 is escaped, and name_hex stands beside it. -o name"
-                " without -0 does not print a name with a line end in it: it is named on standard"
+                "All modes return the same keys in the same order. Values that a server does not"
+                " report are null, never 0 or an empty string; see each key below. A value that"
+                " cannot be parsed is also null and causes a warning. Sizes are in bytes.",
+                "A name that is not valid UTF-8 is escaped, and name_hex is added. Without -0,"
+                " -o name does not print names with a line break; they are reported on standard"
                 " error, with exit code 9.",
-                "The number at the end of a schema's name rises only when a key goes or changes"
-                " its meaning; new keys may come at any time.",
+                "The number at the end of a schema name increases only if a key is removed or"
+                " changes its meaning; new keys may be added at any time.",
             ],
         ),
         Section("rdctl.error/1", [Terms(_ERROR_KEYS)]),
     ]
     shown_by = _shown_by()
-    shown_by[CHANGE.name] = ["The rows of a change, in the formats that have rows."]
+    shown_by[CHANGE.name] = ["The rows of a change, in formats with rows."]
     tail = [
         Section(
             schema.name,
@@ -273,32 +274,32 @@ def _shown_by() -> dict[str, list[str]]:
 
 # --- environment ------------------------------------------------------------------------------
 
-# Beside the variables of settings, which config.py holds.
+# The variables of settings are in rdctl.config.
 _OTHER_VARIABLES = (
-    ("RDCTL_CONTEXT", "the context to work in, as -c"),
-    ("RDCTL_OUTPUT", "the format, as -o"),
+    ("RDCTL_CONTEXT", "context to use, as -c"),
+    ("RDCTL_OUTPUT", "output format, as -o"),
     ("RDCTL_COLOR", "auto, always or never, as --color"),
-    ("RDCTL_RETRIES", "further attempts of a read, as --retries; 2 when nothing is said"),
-    ("RDCTL_CONFIG", "the configuration file, instead of the one below XDG_CONFIG_HOME"),
-    ("RDCTL_SANDBOX", "the file of the sandbox, instead of the one below XDG_STATE_HOME"),
-    ("RDCTL_DEBUG", "when not empty, a fault in rdctl itself shows its traceback"),
-    ("XDG_CONFIG_HOME", "where rdctl/config.toml lies; ~/.config when not set"),
-    ("XDG_STATE_HOME", "where rdctl/sandbox.db lies; ~/.local/state when not set"),
-    ("XDG_CACHE_HOME", "where completion keeps its answers for seconds; ~/.cache when not set"),
-    ("XDG_DATA_HOME", "where completion bash --install writes; ~/.local/share when not set"),
-    ("BASH_COMPLETION_USER_DIR", "the same, as bash-completion has it; it comes first"),
-    ("ZDOTDIR", "where completion zsh --install writes; the home directory when not set"),
-    ("HOME", "the home directory, which ~ stands for"),
-    ("NO_COLOR", "when not empty, no colors"),
-    ("TERM", "dumb: no colors"),
-    ("COLUMNS", "the width of the terminal"),
+    ("RDCTL_RETRIES", "retries for read requests, as --retries (default: 2)"),
+    ("RDCTL_CONFIG", "configuration file (default: in XDG_CONFIG_HOME)"),
+    ("RDCTL_SANDBOX", "sandbox file (default: in XDG_STATE_HOME)"),
+    ("RDCTL_DEBUG", "if set, internal errors show a traceback"),
+    ("XDG_CONFIG_HOME", "directory of rdctl/config.toml (default: ~/.config)"),
+    ("XDG_STATE_HOME", "directory of rdctl/sandbox.db (default: ~/.local/state)"),
+    ("XDG_CACHE_HOME", "directory of the completion cache (default: ~/.cache)"),
+    ("XDG_DATA_HOME", "target of completion bash --install (default: ~/.local/share)"),
+    ("BASH_COMPLETION_USER_DIR", "same as XDG_DATA_HOME, which it overrides"),
+    ("ZDOTDIR", "target of completion zsh --install (default: home directory)"),
+    ("HOME", "home directory, also written as ~"),
+    ("NO_COLOR", "if set, disables colors"),
+    ("TERM", "if dumb, disables colors"),
+    ("COLUMNS", "width of the terminal"),
 )
 
 
 def _setting_variables() -> Iterator[tuple[str, str]]:
     for key, (first, *others) in SETTING_VARIABLES.items():
         yield first, KEYS[key][1]
-        yield from ((other, f"the same, when {first} is not set") for other in others)
+        yield from ((other, f"same as {first}, which overrides it") for other in others)
 
 
 def environment() -> list[Section]:
@@ -307,20 +308,19 @@ def environment() -> list[Section]:
             "Variables of settings",
             [
                 Terms(tuple(_setting_variables())),
-                "These hold only while no context is named: one that is named by -c or"
-                " RDCTL_CONTEXT is taken whole. RDCTL_TIMEOUT alone fills in where the context"
-                " says nothing. `rdctl context show` tells where each setting comes from.",
+                "These are ignored if a context is selected with -c or RDCTL_CONTEXT, except"
+                " RDCTL_TIMEOUT, which applies if the context does not set a timeout. Use"
+                " `rdctl context show` to see the source of each setting.",
             ],
         ),
         Section(
             "Other variables",
-            [Terms(_OTHER_VARIABLES), "A variable that is empty counts as not set."],
+            [Terms(_OTHER_VARIABLES), "An empty variable is treated as not set."],
         ),
         Section(
-            "What has no variable",
+            "Options without a variable",
             [
-                "--yes, --force and --dry-run have no variable: what may be lost is said on the"
-                " command line.",
+                "--yes, --force and --dry-run can only be given on the command line.",
             ],
         ),
     ]
@@ -351,68 +351,69 @@ def config() -> list[Section]:
         Section(
             "Contexts",
             [
-                "A context is a name for the systems behind it: the address of a rapiddiskd, of an"
-                " oio-proxy, and what goes with them. `rdctl context set` writes them and keeps"
-                " comments; the file may be edited by hand as well. An unknown key is an error"
-                " that names file and line.",
-                "The context sandbox is always there and cannot be set.",
+                "A context is a named set of connection settings: the address of a rapiddiskd, of"
+                " an oio-proxy, and their settings. `rdctl context set` changes contexts and keeps"
+                " comments. The file can also be edited manually. An unknown key is an error,"
+                " reported with file and line.",
+                'The context "sandbox" is built in and cannot be changed.',
             ],
         ),
         Section("Files", [files()]),
         Section("Example", [Lines(_EXAMPLE)]),
         Section("Keys of a context", [Terms(tuple((key, doc) for key, (_, doc) in KEYS.items()))]),
         Section(
-            "Which setting holds",
+            "Precedence of settings",
             [
-                "Each setting is taken from the first of these that has it:",
+                "Each setting is taken from the first of these sources that defines it:",
                 Terms(
                     (
                         ("1", "the option on the command line"),
                         (
                             "2",
-                            "the context named by -c or RDCTL_CONTEXT, taken whole: then 3, 4"
-                            " and 5 are not looked at, but for RDCTL_TIMEOUT",
+                            "the context selected with -c or RDCTL_CONTEXT; sources 3, 4 and 5 are"
+                            " then ignored, except RDCTL_TIMEOUT",
                         ),
                         ("3", "the variables RDCTL_..."),
                         ("4", "the variables OIO_NS, OIO_ACCOUNT and OIO_PROXYD_URL"),
-                        ("5", "the context that `current` names"),
+                        ("5", "the current context (`current` in the file)"),
                         ("6", "the default: RapidDisk on this machine, no oio-proxy"),
                     )
                 ),
-                "While `current` names sandbox, that is taken whole as well. --local, or an address"
-                " on the command line, leads elsewhere for its own system only: the other one stays"
-                " in the sandbox. `rdctl context show` prints every setting with its origin.",
+                'If "sandbox" is the current context, sources 3 and 4 are ignored as well. --local,'
+                " or an address on the command line, overrides only its own system; the other one"
+                " remains the sandbox. `rdctl context show` shows every setting and its source.",
             ],
         ),
         Section(
             "Several contexts",
             [
-                "-c takes several names (-c lab,rack1-a) or patterns (-c 'rack1-*'), and may be"
-                " repeated. The command then runs in all of them at a time. Every row begins with"
-                " its context, in the order of the names; an item becomes a row as well, and with"
-                " -o name a tab stands between context and name. What fails in one context does"
-                " not stop the others: exit code 8, and every error says where.",
-                "A change in several contexts always asks, once for all, naming each with what is"
-                " lost there, and where it failed by then. A pattern is no way to name a protected"
-                " context: --yes then does not suffice. The sandbox is meant only by its own name.",
+                "-c accepts several names (-c lab,rack1-a) or patterns (-c 'rack1-*'), and can be"
+                " repeated. The command runs in all these contexts in parallel. Every row begins"
+                " with its context, in the order of the names. A single item is shown as a row, and"
+                " -o name separates context and name by a tab. A failure in one context does not"
+                " stop the others; the exit code is 8, and every error names its context.",
+                "A change in several contexts always requires confirmation, once for all of them."
+                " The prompt lists what will be lost in each, and the contexts that have already"
+                " failed. --yes is not sufficient for a protected context that is matched by a"
+                " pattern. Patterns do not match the sandbox.",
             ],
         ),
         Section(
             "Tokens and certificates",
             [
-                "token_file, cert and key go only to an endpoint from the same source: those of a"
-                " context to the addresses of that context, those of variables to the addresses in"
-                " variables. An address on the command line gets none. A path that begins with ~/"
-                " is below the home directory.",
+                "token_file, cert and key are used only for addresses from the same source: those"
+                " of a context for the addresses of that context, those of variables for addresses"
+                " in variables. They are never used for an address on the command line. A path that"
+                " begins with ~/ is relative to the home directory.",
             ],
         ),
         Section(
             "Protected contexts",
             [
-                "With protected = true, --yes suffices only when the command line itself says"
-                " where it goes: with -c, or with --local or an address for the system that is"
-                " changed. So a context that happens to be"
-                " current, or that a variable names, loses nothing by a script's --yes.",
+                "With protected = true, --yes is sufficient only if the command line names the"
+                " target: with -c, or with --local or an address for the system to change. This"
+                " protects a context that is current, or selected by a variable, from the --yes of"
+                " a script.",
             ],
         ),
     ]
@@ -421,9 +422,9 @@ def config() -> list[Section]:
 def files() -> Terms:
     return Terms(
         (
-            ("~/.config/rdctl/config.toml", "the contexts of this user, mode 0600"),
-            (f"/{SYSTEM_FILE}", "those of the whole machine; the user's own come first"),
-            ("~/.local/state/rdctl/sandbox.db", "the state of the sandbox"),
+            ("~/.config/rdctl/config.toml", "contexts of the user, mode 0600"),
+            (f"/{SYSTEM_FILE}", "system-wide contexts; those of the user take precedence"),
+            ("~/.local/state/rdctl/sandbox.db", "state of the sandbox"),
         )
     )
 
@@ -431,8 +432,8 @@ def files() -> Terms:
 # --- the topics -------------------------------------------------------------------------------
 
 TOPICS: dict[str, tuple[str, Callable[[], list[Section]]]] = {
-    "exit-codes": ("What each exit code and each error word means.", exit_codes),
-    "output": ("Formats, envelopes, and every key of every schema.", output),
-    "environment": ("The variables that rdctl looks at.", environment),
-    "config": ("The configuration file, and which setting holds.", config),
+    "exit-codes": ("Exit codes and error words.", exit_codes),
+    "output": ("Output formats, envelopes, and the keys of every schema.", output),
+    "environment": ("Environment variables.", environment),
+    "config": ("The configuration file, and the precedence of settings.", config),
 }

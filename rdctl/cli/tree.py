@@ -138,24 +138,32 @@ def _version(context: click.Context, param: click.Parameter, value: bool) -> Non
 
 root = LazyGroup(
     "rdctl",
-    help="""Administer RapidDisk (RAM disks, caches, NVMe-oF targets) and OpenIO SDS.
+    help="""Manage RapidDisk and OpenIO SDS.
 
-    Try it without either: rdctl -c sandbox rapiddisk list
+    RapidDisk provides RAM disks, caches and NVMe-oF targets; OpenIO SDS is an object store. To try
+    rdctl without either: rdctl -c sandbox rapiddisk list
 
-    What destroys something asks first, and says what is lost; where nobody can be asked it takes
-    --yes. --dry-run shows the steps without taking them, --trace while it takes them.
+    Destructive commands require confirmation and show what will be lost. Without a terminal they
+    require --yes. --dry-run shows the steps without executing them; --trace shows them while they
+    are executed.
 
-    The options below stand anywhere: before the noun, after it, or after the verb.""",
+    The options below can be given anywhere on the command line.""",
     children={
         "rapiddisk": (
             "rdctl.cli.rapiddisk:group",
-            "RAM disks (volumes), caches on top of them, NVMe-oF targets.",
+            "Manage RAM disks (volumes), caches and NVMe-oF targets.",
         ),
-        "oio": ("rdctl.cli.oio:group", "OpenIO SDS: object storage, through its oio-proxy."),
-        "doctor": ("rdctl.cli.doctor:doctor", "Find out what works, what does not, and why."),
-        "context": ("rdctl.cli.context:group", "The systems that rdctl knows, by name."),
-        "sandbox": ("rdctl.cli.sandbox:group", "Both systems simulated, to try and to learn."),
-        "completion": ("rdctl.cli.completion:completion", "A completion script for your shell."),
+        "oio": ("rdctl.cli.oio:group", "Manage OpenIO SDS object storage through its oio-proxy."),
+        "doctor": ("rdctl.cli.doctor:doctor", "Diagnose problems and show how to fix them."),
+        "context": (
+            "rdctl.cli.context:group",
+            "Manage contexts: named sets of connection settings.",
+        ),
+        "sandbox": ("rdctl.cli.sandbox:group", "Manage the sandbox: both systems, simulated."),
+        "completion": (
+            "rdctl.cli.completion:completion",
+            "Print or install a shell completion script.",
+        ),
         "help": ("rdctl.cli.help:show", "Explain exit-codes, output, environment or config."),
     },
     params=[

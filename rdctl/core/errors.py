@@ -19,26 +19,26 @@ class Exit(IntEnum):
         member.meaning = meaning
         return member
 
-    OK = 0, "done, or already so"
+    OK = 0, "success, or no changes needed"
     FAILED = (
         1,
-        "failed or refused, and no better code; the question was answered with No; doctor"
-        " found something wrong",
+        "failed or refused, for a reason without its own code; confirmation declined;"
+        " doctor found a problem",
     )
-    USAGE = 2, "usage: arguments, configuration, or consent missing where nobody can be asked"
+    USAGE = 2, "usage: invalid arguments or configuration; confirmation required, but no terminal"
     NOT_FOUND = 3, "not found"
-    CONFLICT = 4, "conflict: exists, not empty, in use, locked, frozen"
-    DENIED = 5, "denied: root is needed, or the credentials are refused"
-    UNREACHABLE = 6, "unreachable: no connection, a service away, a kernel module not loaded"
-    TIMEOUT = 7, "timeout of something that changed nothing"
-    PARTIAL = 8, "partial: some targets are done, some are not"
-    BAD_REPLY = 9, "bad reply: not what the API promises"
-    UNKNOWN = 10, "unknown: a change was sent and its fate is not known"
-    UNSUPPORTED = 11, "unsupported in this mode or by this server"
-    HANGUP = 129, "ended by SIGHUP"
-    INTERRUPTED = 130, "ended by Ctrl-C, which is how --watch ends"
-    PIPE = 141, "the reader of a listing left; a change never stops for that"
-    TERMINATED = 143, "ended by SIGTERM"
+    CONFLICT = 4, "conflict: already exists, not empty, in use, locked, frozen"
+    DENIED = 5, "permission denied: requires root, or credentials rejected"
+    UNREACHABLE = 6, "unreachable: no connection, service down, kernel module not loaded"
+    TIMEOUT = 7, "timed out; nothing was changed"
+    PARTIAL = 8, "partial: some targets succeeded, some did not"
+    BAD_REPLY = 9, "bad reply: invalid or unexpected"
+    UNKNOWN = 10, "unknown: a change was sent, but its outcome is unknown"
+    UNSUPPORTED = 11, "not supported in this mode or by this server"
+    HANGUP = 129, "terminated by SIGHUP"
+    INTERRUPTED = 130, "interrupted by Ctrl-C; also the normal end of --watch"
+    PIPE = 141, "broken pipe: the reader of a listing exited (a change continues)"
+    TERMINATED = 143, "terminated by SIGTERM"
 
 
 class Code(Enum):

@@ -24,21 +24,22 @@ SHM, ROOM = Path("/dev/shm"), 3 << 30
 CHUNK, WHOLE = 10 << 20, 1 << 40
 
 HEAD = """\
-# What rdctl costs
+# Benchmarks
 
-Measured {date} by `make bench` ({duration}). To repeat it: `make bench`, or for some of it, or in
-less time, `.venv/bin/python -m tests.bench [--quick] [SECTION...]`; `--write` writes this file.
+Measured {date} by `make bench` ({duration}). To repeat some sections, or all of them in less time:
+`.venv/bin/python -m tests.bench [--quick] [SECTION...]`; `--write` writes this file.
 
 {machine}
 
-Each section is one run: all its rows in turn, round after round, so that what slows the machine
-slows them alike. CPU (user and system) and wall time are medians of whole processes, memory is the
-median of their peaks; pipes and shell loops are counted with all their processes, their memory is
-that of the largest. Memory below 10 MB cannot be told. Ratios are medians of the rounds' ratios.
+Each section is one run, and its rows are measured in turn, round after round, so that a slow phase
+of the machine affects them alike. CPU time (user and system) and wall time are medians of whole
+processes. Memory is the median of their peaks. Pipes and shell loops include all their processes;
+their memory is that of the largest. Memory below 10 MB cannot be measured. Ratios are medians of
+the ratios of each round.
 
-The servers are one small program, `tests/bench/peer.py`, that speaks as much of an oio-proxy 4.2,
-a rawx and a rapiddiskd as is asked for. It keeps nothing and computes next to nothing, so it is
-quicker than its clients: what is measured is the client. All of it runs on one machine, over
+The servers are one small program, `tests/bench/peer.py`, which implements the necessary parts of an
+oio-proxy 4.2, a rawx and a rapiddiskd. It stores nothing and computes next to nothing, so it is
+faster than its clients, and the client is what is measured. Everything runs on one machine, over
 127.0.0.1.
 """
 

@@ -107,9 +107,9 @@ def peers(bench: Bench) -> Section:
         ),
     ]
     text = (
-        "How quick the server of these measurements is by itself: requests one after the other,"
-        " each on a new connection, whose replies are read and thrown away; beside the quickest"
-        " client here. How quick it takes and sends bytes is told by curl's rows below."
+        "Speed of the test server itself: sequential requests, each on a new connection, with the"
+        " replies read and discarded, compared with the fastest client here. For the throughput of"
+        " the server, see the rows of curl below."
     )
     return Section("The server itself", text, rows, bench.few(3, 1), unit="requests")
 
@@ -146,8 +146,8 @@ def start(bench: Bench) -> Section:
         row("completion of live names, again within 5 s", complete, 14),
     ]
     text = (
-        "CPU time of whole processes, as ratios to `python3 -c pass` of the same interpreter. The"
-        " program is installed from its wheel, and called by the wrapper that pip makes."
+        "CPU time of whole processes, relative to `python3 -c pass` with the same interpreter."
+        " rdctl is installed from its wheel and started through pip's wrapper script."
     )
     return Section("Start-up", text, rows, bench.few(21, 5), compares="cpu")
 
@@ -196,9 +196,9 @@ def local_list(bench: Bench) -> Section:
         Row("`python3 -c pass`", (bench.python, "-c", "pass"), against=theirs, lacking=module),
     ]
     text = (
-        "The volumes of this machine, read from the kernel, against RapidDisk's own program;"
-        " nearly all of the difference is start-up: of Python, of click, of rdctl."
-        " `make bench-kernel` measures it where the module is not loaded: in a virtual machine."
+        "The volumes of this machine, read from the kernel, compared with RapidDisk's own"
+        " program. Most of the difference is the start-up time of Python, click and rdctl. If the"
+        " module is not loaded, `make bench-kernel` measures this in a virtual machine."
     )
     return Section("Local list", text, rows, bench.few(21, 5))
 
@@ -255,8 +255,8 @@ def listings(bench: Bench) -> Section:
 
     rows = [row if row.what == bare else row._replace(against=bare) for row in rows]
     text = (
-        "`rdctl oio container list` of so many objects, in pages of 1000, with all that the server"
-        " tells of each (240 bytes of JSON). Ratios are of the time an object."
+        "`rdctl oio container list`, in pages of 1000 objects, with all data that the server"
+        " reports for each (240 bytes of JSON). Ratios are of the time per object."
     )
     rounds = bench.few(3, 1)
     return Section("Listings", text, rows, rounds, unit="objects", warm=False, after=after)
@@ -297,7 +297,7 @@ def bulk(bench: Bench) -> Section:
     bare = "bare loop, 8 threads, batches of 100"
     away = f"{bare}, 20 ms away"
     program = " ".join(bench.rdctl("oio", "container", "create"))
-    single = f"`rdctl oio container create NAME`, a process a name ({few})"
+    single = f"`rdctl oio container create NAME`, one process per name ({few})"
 
     def create(parallel: int, url: str = url, where: str = "", against: str = bare) -> Row:
         words = ("oio", "container", "create", "-", "-o", "ndjson", "--parallel", str(parallel))
@@ -336,10 +336,10 @@ def bulk(bench: Bench) -> Section:
         return [_against_processes(found[single], found[create(8).what], 10)]
 
     text = (
-        f"{count:,} containers, names on standard input. The bare loop sends the same requests"
-        " with the same library, and checks nothing. At most 1.11 times its time are allowed (90 %"
-        " of its rate). The server here makes 100 containers in no time, where a real proxy was"
-        " seen to take more than a second: beside that, neither client's time is seen."
+        f"{count:,} containers, with names on standard input. The bare loop sends the same"
+        " requests with the same library, without any checks. The limit is 1.11 times its time (90"
+        " % of its rate). The test server creates 100 containers almost instantly. A real proxy"
+        " took more than a second, which makes the overhead of either client negligible."
     )
     return Section(
         "Containers from standard input",
@@ -352,17 +352,18 @@ def bulk(bench: Bench) -> Section:
 
 
 def _against_processes(single: Measured, many: Measured, least: float) -> str:
-    """How many times the rate of a process a name."""
+    """How many times the rate of one process per name."""
     if single.fault or many.fault:
-        return "Against a process a name: not measured **missed**"
+        return "Compared with one process per name: not measured **missed**"
     costs = [cost.median("wall") / cost.row.work for cost in (single, many)]
     times = costs[0] / costs[1]
     missed = "" if times >= least else " **missed**"
-    return f"Against a process a name: {times:.0f} times its rate; {least:g} are wanted{missed}"
+    rate = f"{times:.0f} times its rate (minimum: {least:g}){missed}"
+    return f"Compared with one process per name: {rate}"
 
 
 def shows(bench: Bench, url: str, title: str, count: int, moral: str) -> Section:
-    """One request a name, so many at a time."""
+    """One request per name, so many at a time."""
     names, few = bench.names(count), bench.few(20, 5)
     base = "bare loop, 8 threads"
 
@@ -382,7 +383,7 @@ def shows(bench: Bench, url: str, title: str, count: int, moral: str) -> Section
         )
 
     program = " ".join(bench.rdctl("oio", "container", "show", url=url))
-    single = f"`rdctl oio container show NAME`, a process a name ({few})"
+    single = f"`rdctl oio container show NAME`, one process per name ({few})"
     rows = [
         bare(1)._replace(against=base),
         bare(8),
@@ -400,25 +401,27 @@ def shows(bench: Bench, url: str, title: str, count: int, moral: str) -> Section
         return [_against_processes(found[single], found[rdctl(8).what], 10)]
 
     text = (
-        f"`rdctl oio container show -` of {count:,} names, a request each, on a new connection"
-        f" each (an oio-proxy takes 44 ms for a request on a kept one). {moral}"
+        f"`rdctl oio container show -` of {count:,} names, one request per name, each on a new"
+        f" connection (an oio-proxy takes 44 ms per request on a kept-alive one). {moral}"
     )
     rounds = bench.few(3, 1)
     return Section(title, text, rows, rounds, unit="names", warm=False, after=after)
 
 
 def near(bench: Bench) -> Section:
-    moral = "The server is as near as can be: what takes the time is Python, one thread at a time."
-    return shows(bench, bench.near, "One request a name", bench.few(2000, 200), moral)
+    moral = (
+        "The server is local and fast: most of the time is spent in Python, one thread at a time."
+    )
+    return shows(bench, bench.near, "One request per name", bench.few(2000, 200), moral)
 
 
 def far(bench: Bench) -> Section:
     moral = (
-        "The server answers 20 ms later: what takes the time is waiting. By this the default of"
-        " `--parallel` was chosen: 8 at a time spare most of the waiting, and more ask much of a"
-        " server for little."
+        "The server replies after 20 ms: most of the time is spent waiting. The default of"
+        " `--parallel` is based on this: 8 removes most of the waiting; higher values increase the"
+        " load on the server for little gain."
     )
-    return shows(bench, bench.far, "One request a name, 20 ms away", bench.few(300, 50), moral)
+    return shows(bench, bench.far, "One request per name, 20 ms away", bench.few(300, 50), moral)
 
 
 def put_words(path: Path, *more: str) -> tuple[str, ...]:
@@ -449,13 +452,13 @@ def large(bench: Bench) -> Section:
             against=base, ratio=most, megabytes=100, lacking=None
         )
 
-    hashed, puts = "`curl -T`, server works out the MD5", "`curl -T`"
+    hashed, puts = "`curl -T`, server computes the MD5", "`curl -T`"
     gets, checked = "`curl -o`", "`curl -o`, then `md5sum`"
     fetch = ("curl", "-sf", "-o", str(target), f"{bench.whole}/{chunk}")
     put_one, get_one = put_words(path, *one), get_words(target, *one)
     rows = [
         curl(hashed, curl_put(bench.hashing)),
-        rdctl("put`, server works out the MD5", put_one, bench.hashing, hashed, 1.25),
+        rdctl("put`, server computes the MD5", put_one, bench.hashing, hashed, 1.25),
         curl(puts, curl_put(bench.whole)),
         rdctl("put`", put_one, bench.whole, puts, None),
         rdctl("put`, chunks of 10 MiB", put_words(path), bench.near, puts, None),
@@ -471,16 +474,16 @@ def large(bench: Bench) -> Section:
         if ours.fault or theirs.fault:
             return []
         times = ours.median("wall") / theirs.median("wall")
-        return [f"`rdctl get` takes {times:.2f} times what {checked} takes, which checks as much"]
+        return [f"`rdctl get` takes {times:.2f} times what {checked} takes, which verifies as much"]
 
     text = (
-        f"One object of {size // MIB} MiB against curl to the same server, to and from memory"
-        " (`/dev/shm`, where there is room): as one chunk on one stream, or in chunks of 10 MiB,"
-        " several at a time. At most 1.25 times curl's time are allowed (80 % of its throughput),"
-        " and 100 MB of memory. rdctl works out the MD5 of all that it sends and gets, and"
-        " compares; curl does not, and `md5sum` alone takes what its row says. A rawx works it out"
-        " while it receives: so does the server of the first two rows, by which put is judged. The"
-        " server of the others knows it beforehand."
+        f"One object of {size // MIB} MiB, compared with curl and the same server, to and from"
+        " memory (`/dev/shm`, if large enough): as one chunk on one stream, or in chunks of 10 MiB"
+        " in parallel. The limits are 1.25 times curl's time (80 % of its throughput) and 100 MB"
+        " of memory. rdctl computes and verifies the MD5 of all data; curl does not, and `md5sum`"
+        " alone takes the time shown in its row. A rawx computes the MD5 while it receives data,"
+        " and so does the server of the first two rows, for which the limit of put applies. The"
+        " server of the other rows knows the MD5 in advance."
     )
     return Section("Large objects", text, rows, bench.few(3, 1), unit="MB", after=after)
 
@@ -550,12 +553,11 @@ def upstream(bench: Bench) -> Section:
         ),
     ]
     text = (
-        "The same work as OpenIO's own client (`openio`, 4.2) was seen to do on a machine of this"
-        " kind. Allowed is what it took; but **the server is another**: a real proxy 4.2 and its"
-        " rawx there, the peer here, which answers sooner. What is compared are orders of"
-        " magnitude, not servers."
+        "The same operations as measured with OpenIO's own client (`openio`, 4.2) on a similar"
+        " machine. The limit is its time, but **the servers differ**: a real proxy 4.2 and its"
+        " rawx there, the faster test server here. Only orders of magnitude are comparable."
     )
-    return Section("Beside OpenIO's own client", text, rows, bench.few(5, 1))
+    return Section("Compared with OpenIO's own client", text, rows, bench.few(5, 1))
 
 
 def sections() -> Mapping[str, Callable[[Bench], Section]]:

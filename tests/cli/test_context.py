@@ -234,7 +234,7 @@ def test_what_was_removed_meanwhile(process: Rdctl) -> None:
         ("use lap", 3, "Did you mean lab?"),
         ("show nowhere", 3, "there is no context 'nowhere'"),
         ("remove nowhere", 3, "there is no context 'nowhere'"),
-        ("remove sandbox", 2, "the context sandbox is built in and stays"),
+        ("remove sandbox", 2, 'cannot remove context "sandbox": it is built in'),
         ("set sandbox timeout=5", 2, "'sandbox' is built in and cannot be set"),
         ("set -- -x timeout=5", 2, "'-x' cannot be the name of a context"),
         ("set lab", 2, "Missing argument 'KEY=VALUE...'"),
@@ -295,7 +295,7 @@ def test_a_context_of_the_machine_is_not_removed_by_a_user(lab: Program) -> None
     machine(lab, "[contexts.hall]\n")
     ran = lab("context", "remove", "hall")
     assert ran.code == 5
-    assert "set for the whole machine" in ran.err
+    assert "it is system-wide, defined in" in ran.err
 
 
 def test_a_file_that_cannot_be_written(rdctl: Program) -> None:

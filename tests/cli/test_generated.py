@@ -112,7 +112,7 @@ def test_the_main_page_has_what_is_common() -> None:
         assert f".TP {', '.join(option.opts)}" in text
     for heading in "SYNOPSIS DESCRIPTION OPTIONS EXAMPLES ENVIRONMENT FILES".split():
         assert f".SH {heading} " in text
-    assert ".SH EXIT STATUS .TP 0 done" in text
+    assert ".SH EXIT STATUS .TP 0 success" in text
     assert ".TP NO_COLOR" in text
 
 

@@ -69,7 +69,7 @@ def test_reset_asks(
     ran = rdctl("sandbox", "reset", *words, **options)  # type: ignore[arg-type]
     assert ran.code == code
     if code:
-        assert "goes back to how it began" in ran.err
+        assert "will be reset; all changes in it will be lost" in ran.err
     assert names(sandbox) == left
 
 
@@ -162,7 +162,7 @@ def served(process: Rdctl) -> Iterator[Callable[..., Served]]:
         assert running.stderr is not None
         urls = []
         for line, api in zip(running.stderr, (b"rapiddiskd", b"oio-proxy", b""), strict=False):
-            if line == b"Ctrl-C stops.\n":
+            if line == b"Press Ctrl-C to stop.\n":
                 break
             serving, url, name = line.split()
             assert (serving, name) == (b"Serving", b"(%s)" % api)

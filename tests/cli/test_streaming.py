@@ -201,9 +201,9 @@ def test_who_reads_only_the_first_rows_ends_the_listing(process: Rdctl) -> None:
 
 
 def test_what_needs_all_says_so(rdctl: Program) -> None:
-    assert "which needs all of it" in " ".join(rdctl("--help").out.split())
+    assert "buffers the whole listing" in " ".join(rdctl("--help").out.split())
     topic = " ".join(rdctl("help", "output").out.split())
-    assert "yaml, --sort-by, --query and --table-style need all of it first" in topic
+    assert "yaml, --sort-by, --query and --table-style buffer the whole listing" in topic
 
 
 @pytest.mark.parametrize("flags", ["--sort-by -name", "--query [0]", "-o yaml"])

@@ -66,9 +66,9 @@ def test_a_topic_keeps_to_the_terminal(rdctl: Program, topic: str, width: int) -
     [
         ("exit-code", "Did you mean exit-codes?"),
         ("enviroment", "Did you mean environment?"),
-        ("rapiddisk", "A command explains itself: rdctl rapiddisk --help"),
-        ("xyz", "The topics are: exit-codes, output, environment, config."),
-        ("\x1b[31m", "The topics are: exit-codes, output, environment, config."),
+        ("rapiddisk", "Show the help of the command: rdctl rapiddisk --help"),
+        ("xyz", "Existing topics: exit-codes, output, environment, config"),
+        ("\x1b[31m", "Existing topics: exit-codes, output, environment, config"),
     ],
 )
 def test_an_unknown_topic_gets_a_suggestion(rdctl: Program, word: str, hint: str) -> None:

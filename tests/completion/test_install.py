@@ -76,7 +76,7 @@ def test_without_bash_completion_it_is_to_be_sourced(rdctl: Program) -> None:
     done = rdctl("completion", "bash", "--install")
     path = rdctl.home / ".local/share/bash-completion/completions/rdctl"
     assert done.out == f"{path} installed\n"
-    assert done.err.endswith(f"Add to ~/.bashrc:\n  source {path}\n")
+    assert done.err.endswith(f"add to ~/.bashrc:\n  source {path}\n")
     assert rdctl("completion", "bash", "--install", "-q").err == ""
     installed_package(rdctl)
     assert rdctl("completion", "bash", "--install").err == ""
@@ -93,11 +93,11 @@ def test_without_bash_completion_it_is_to_be_sourced(rdctl: Program) -> None:
         ),
         (
             "x=1\nautoload -Uz compinit\ncompinit\n",
-            "Add to {home}/.zshrc, above line 2, where compinit is called:\n  {fpath}\n",
+            "Add to {home}/.zshrc, above line 2 (which runs compinit):\n  {fpath}\n",
         ),
         (
             "source $ZSH/oh-my-zsh.sh\nfpath+=~/.zfunc\n",
-            "Add to {home}/.zshrc, above line 1, where compinit is called:\n  {fpath}\n",
+            "Add to {home}/.zshrc, above line 1 (which runs compinit):\n  {fpath}\n",
         ),
         ("fpath+=(~/.zfunc)\nautoload -Uz compinit && compinit\n", ""),
         ("fpath=($HOME/.zfunc $fpath)\nsource $ZSH/oh-my-zsh.sh # compinit\n", ""),

@@ -6,19 +6,26 @@ from rdctl.cli.tree import LazyGroup
 
 group = LazyGroup(
     "oio",
-    help="""OpenIO SDS: object storage, through its oio-proxy.
+    help="""Manage OpenIO SDS object storage through its oio-proxy.
 
-    An account has containers, and these hold contents, which lie as chunks on services. --oio-url,
-    --namespace and --account say where that is, or a context does: rdctl help config.""",
+    An account has containers, and containers hold objects (called contents in the API). Objects
+    are stored as chunks on services. Set --oio-url, --namespace and --account, or a context that
+    has them (see rdctl help config).""",
     children={
-        "conscience": ("rdctl.cli.oio.conscience:group", "Which services there are."),
-        "reference": ("rdctl.cli.oio.reference:group", "Names in the directory, and their links."),
-        "container": ("rdctl.cli.oio.container:group", "Containers, and what they hold."),
-        "content": ("rdctl.cli.oio.content:group", "Contents: objects and their chunks."),
-        "account": ("rdctl.cli.oio.account:group", "Accounts and their containers."),
-        "service": ("rdctl.cli.oio.service:group", "Single services."),
-        "admin": ("rdctl.cli.oio.admin:group", "Databases: replicas and elections."),
-        "local": ("rdctl.cli.oio.local:group", "The services of the proxy's own host."),
-        "api": ("rdctl.cli.oio.api:api", "Send any request to the proxy."),
+        "conscience": (
+            "rdctl.cli.oio.conscience:group",
+            "Manage the registry of services and their scores.",
+        ),
+        "reference": (
+            "rdctl.cli.oio.reference:group",
+            "Manage references: names in the directory.",
+        ),
+        "container": ("rdctl.cli.oio.container:group", "Manage containers."),
+        "content": ("rdctl.cli.oio.content:group", "Manage objects and their chunks."),
+        "account": ("rdctl.cli.oio.account:group", "Show accounts and their containers."),
+        "service": ("rdctl.cli.oio.service:group", "Manage single services."),
+        "admin": ("rdctl.cli.oio.admin:group", "Repair databases: replicas and elections."),
+        "local": ("rdctl.cli.oio.local:group", "Show the services on the proxy's host."),
+        "api": ("rdctl.cli.oio.api:api", "Send a request to the proxy."),
     },
 )

@@ -16,9 +16,9 @@ _HERE = "rdctl.cli.oio.account:"
 
 group = LazyGroup(
     "account",
-    help="""Accounts and their containers.
+    help="""Show accounts and their containers.
 
-    As the account service counts them, which is a moment behind.""",
+    The account service updates its counters with a delay of about a second.""",
     children={
         "list": (_HERE + "list_accounts", "List accounts."),
         "show": (_HERE + "show", "Show an account."),
@@ -36,7 +36,7 @@ group = LazyGroup(
 def list_accounts(site: Site) -> Listing:
     """List accounts.
 
-    As the account service knows them; it is found through the proxy."""
+    The list comes from the account service, which is located through the proxy."""
     return site.oio.accounts.names()
 
 
@@ -53,7 +53,8 @@ def list_accounts(site: Site) -> Listing:
 def show(site: Site, name: str | None) -> Item:
     """Show an account.
 
-    That of the settings when none is named. Counters follow a second or so late."""
+    Without ACCOUNT, shows the account of the context or of --account. Counters are updated with a
+    delay of about a second."""
     return site.oio.accounts.show(name)
 
 
@@ -66,11 +67,11 @@ def show(site: Site, name: str | None) -> Item:
         "rdctl -c sandbox oio account containers --prefix p -o name",
     ],
 )
-@click.option("--prefix", metavar="P", help="Only names that begin so.")
-@click.option("--marker", metavar="M", help="Only names after this one.")
-@click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many.")
+@click.option("--prefix", metavar="P", help="Show only names with this prefix.")
+@click.option("--marker", metavar="M", help="Show only names after this one.")
+@click.option("--limit", type=click.IntRange(1), metavar="N", help="Maximum number of entries.")
 def containers(site: Site, prefix: str | None, marker: str | None, limit: int | None) -> Listing:
     """List the containers of the account.
 
-    With the objects and bytes of each. Another account is named by --account."""
+    Shows the objects and bytes of each. Use --account to select another account."""
     return site.oio.accounts.containers(prefix, marker, limit)

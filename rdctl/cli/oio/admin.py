@@ -21,59 +21,59 @@ if TYPE_CHECKING:
 
 _HERE = "rdctl.cli.oio.admin:"
 
-# What is asked of every replica: the line, what it means, what is lost by it.
+# Requests to every replica: the first line of the help, the rest, and the loss to confirm.
 _REPLICAS: dict[str, tuple[str, str, str | None]] = {
     "ping": (
-        "Make every replica join its election.",
-        "Nothing else is changed; shows how each replica answered.",
+        "Make all replicas join their election.",
+        "Nothing else is changed. Shows the reply of each replica.",
         None,
     ),
     "status": (
         "Show which replica is the master.",
-        "Each is asked whom it takes for it. Without a quorum this takes a minute.",
+        "Shows which master each replica reports. Takes a minute if the quorum is lost.",
         None,
     ),
     "drop-cache": (
-        "Make every replica close the base.",
-        "It is opened again when it is needed. Asks first.",
-        "every replica closes the base, and requests under way fail",
+        "Make all replicas close the database.",
+        "Requires confirmation: requests in progress fail. The database is opened again on demand.",
+        "all replicas will close the database; requests in progress will fail",
     ),
     "sync": (
-        "Make the slaves fetch the base from the master.",
-        "The master itself answers that it is no slave (301); that is no fault.",
+        "Make the slaves fetch the database from the master.",
+        "The master replies that it is not a slave (301); this is not an error.",
         None,
     ),
     "debug": (
-        "Show what each replica knows of the election.",
-        "Its state, whom it takes for the master, and the latest steps.",
+        "Show the election state of each replica.",
+        "Shows the state, the master that the replica reports, and its latest transitions.",
         None,
     ),
 }
 _STATES = {
     "freeze": (
-        "Let nobody write to a base.",
-        "Asks first: until `admin enable` all writing fails, but for properties. Reading goes on.",
+        "Make a database read-only.",
+        "Requires confirmation: all writes fail until `admin enable`, except to properties.",
     ),
-    "enable": ("Let everybody use a base again.", "It ends what freeze and disable began."),
+    "enable": ("Enable a frozen or disabled database.", "Reads and writes work again."),
     "disable": (
-        "Let nobody use a base.",
-        "Asks first: until `admin enable` all reading and writing fails.",
+        "Disable a database.",
+        "Requires confirmation: all reads and writes fail until `admin enable`.",
     ),
 }
 
 group = LazyGroup(
     "admin",
-    help="""Databases: replicas and elections.
+    help="""Repair databases: replicas and elections.
 
-    Every container has a base, a database with replicas on several services, which elect one of
-    them master. These verbs are for who repairs them: most are never needed.""",
+    Every container has a database with replicas on several services, which elect one of them as
+    the master. These commands are for repairs only.""",
     children={
         **{
             action: (f"{_HERE}{action.replace('-', '_')}", line)
             for action, (line, _, _) in _REPLICAS.items()
         },
         "leave": (_HERE + "leave", "Make replicas leave the election."),
-        "copy": (_HERE + "copy", "Copy a base to another service."),
+        "copy": (_HERE + "copy", "Copy a database to another service."),
         **{action: (f"{_HERE}{action}", line) for action, (line, _) in _STATES.items()},
         **children("rdctl.cli.oio.admin"),
     },
@@ -81,14 +81,16 @@ group = LazyGroup(
 
 
 def _base_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Which base of the reference: its type of service, and its number."""
-    function = click.option("--seq", type=int, metavar="N", help="Number of the base.")(function)
+    """Select a database of the reference by service type and number."""
+    function = click.option(
+        "--seq", type=int, metavar="N", help="Sequence number of the database."
+    )(function)
     kind = click.option(
         "--type",
         metavar="TYPE",
         default="meta2",
         show_default=True,
-        help="The type of its services.",
+        help="Service type.",
     )
     return kind(function)
 
@@ -128,16 +130,16 @@ debug = _ask_replicas("debug")
 )
 @target("base")
 @_base_options
-@click.option("--service", metavar="ADDRESS", callback=address, help="This replica.")
-@click.option("--all", "everything", is_flag=True, help="Every replica.")
+@click.option("--service", metavar="ADDRESS", callback=address, help="Replica that leaves.")
+@click.option("--all", "everything", is_flag=True, help="Make all replicas leave.")
 def leave(site: Site, place: Place, service: str | None, everything: bool, **query: Any) -> Listing:
     """Make replicas leave the election.
 
-    Asks first. They close the base, and elect anew at the next request. A proxy 3.3 makes all of
-    them leave, whichever is named."""
+    Requires confirmation. The replicas close the database, and a new election starts at the next
+    request. With proxy 3.3 all replicas leave, even with --service."""
     if (service is not None) == everything:
-        raise RdctlError(Code.USAGE, "either --service ADDRESS is wanted, or --all")
-    loss = f"{place.shown}: {service or 'every replica'} leaves the election"
+        raise RdctlError(Code.USAGE, "specify either --service ADDRESS or --all")
+    loss = f"{place.shown}: {service or 'all replicas'} will leave the election"
     return site.oio.bases.replicas("leave", place, {**query, "service_id": service}, loss)
 
 
@@ -150,11 +152,13 @@ def leave(site: Site, place: Place, service: str | None, everything: bool, **que
 )
 @target("base")
 @_base_options
-@click.option("--to", required=True, metavar="ADDRESS", callback=address, help="The service.")
+@click.option(
+    "--to", required=True, metavar="ADDRESS", callback=address, help="Destination service."
+)
 def copy(site: Site, place: Place, to: str, **query: Any) -> Report:
-    """Copy a base to another service.
+    """Copy a database to another service.
 
-    Asks first: what that service has of the base is overwritten."""
+    Requires confirmation: a copy that already exists on that service is overwritten."""
     return site.oio.bases.copy(place, to, query)
 
 

@@ -24,8 +24,8 @@ def _method(context: click.Context, param: click.Parameter, value: str) -> str:
     if method not in ("GET", "POST", "PUT", "DELETE"):
         raise RdctlError(
             Code.USAGE,
-            f"the method '{escape(value)}' is not sent",
-            hint="GET, POST, PUT and DELETE are; HEAD would confuse the proxy.",
+            f'unsupported method "{escape(value)}": must be GET, POST, PUT or DELETE',
+            hint="Usage: rdctl oio api METHOD PATH",
         )
     return method
 
@@ -34,8 +34,8 @@ def _path(context: click.Context, param: click.Parameter, value: str) -> str:
     if "?" in value:
         raise RdctlError(
             Code.USAGE,
-            f"PATH holds a query: {escape(value)}",
-            hint="Say each of its parameters, not escaped, as --param KEY=VALUE.",
+            f'invalid PATH "{escape(value)}": must not contain a query string',
+            hint="Pass each parameter, not URL-encoded, with: --param KEY=VALUE",
         )
     return value
 
@@ -49,7 +49,7 @@ def _headers(context: click.Context, param: click.Parameter, value: Any) -> dict
     for text in value:
         name, equals, content = text.partition("=")
         if not equals or not _HEADER.fullmatch(name) or not content.isprintable() or not content:
-            raise RdctlError(Code.USAGE, f"--header: '{escape(text)}' is not NAME=VALUE")
+            raise RdctlError(Code.USAGE, f'invalid --header "{escape(text)}": must be NAME=VALUE')
         headers[name] = content
     return headers
 
@@ -67,13 +67,18 @@ def _headers(context: click.Context, param: click.Parameter, value: Any) -> dict
 )
 @click.argument("method", callback=_method)
 @click.argument("path", callback=_path)
-@pairs_option("--param", "parameters", help="A parameter of the query; repeat as needed.")
+@pairs_option("--param", "parameters", help="Query parameter (repeatable).")
 @click.option(
-    "--header", "headers", multiple=True, metavar="K=V", callback=_headers, help="A header."
+    "--header",
+    "headers",
+    multiple=True,
+    metavar="K=V",
+    callback=_headers,
+    help="Request header (repeatable).",
 )
-@click.option("--body", metavar="FILE", callback=_body, help="A file to send. - is stdin.")
-@click.option("-i", "--include", is_flag=True, help="Show the status and the headers too.")
-@click.option("--raw", is_flag=True, help="On a terminal, too, control characters as they are.")
+@click.option("--body", metavar="FILE", callback=_body, help="Request body; - reads stdin.")
+@click.option("-i", "--include", is_flag=True, help="Show the status and headers.")
+@click.option("--raw", is_flag=True, help="Do not escape control characters.")
 def api(
     site: Site,
     method: str,
@@ -84,10 +89,10 @@ def api(
     include: bool,
     raw: bool,
 ) -> Raw:
-    """Send any request to the proxy.
+    """Send a request to the proxy.
 
-    PATH is a route such as container/show, below the namespace, or the whole path when it begins
-    with a slash. The reply's body is shown as it came, whatever the status; on a terminal its
-    control characters are escaped, unless --raw is given. The exit code tells what the status
-    means. All but GET and routes that only read asks first."""
+    PATH is a route below the namespace, such as container/show, or a full path if it begins with a
+    slash. The body of the reply is printed unchanged, whatever the status. On a terminal, control
+    characters are escaped unless --raw is given. The exit code reflects the status. Every method
+    other than GET requires confirmation, except on read-only routes."""
     return site.oio.api(method, path, parameters, headers, body, include, raw)

@@ -1,4 +1,4 @@
-"""What the commands of OpenIO share: targets, properties, bodies from files."""
+"""Arguments shared by the OpenIO commands: targets, properties, bodies from files."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from rdctl.oio.model import Place
     from rdctl.sites import Site
 
-# A base is that of a reference; those of meta1 have no name, only a prefix.
+# A database belongs to a reference; those of meta1 have only a prefix instead of a name.
 _WORDS = {
     "reference": "REFERENCE",
     "base": "REFERENCE",
     "container": "CONTAINER",
     "content": "CONTAINER PATH",
 }
-# An id, and what follows it in the name of a base.
+# An ID, and the suffix that it has in the name of a database.
 _CID = re.compile(r"([0-9A-Fa-f]{64})(?:\.[0-9]+)?")
 _PREFIX = re.compile(r"([0-9A-Fa-f]{1,4})")
 _CONTENT_ID = re.compile(r"((?:[0-9A-Fa-f]{2}){1,32})")
@@ -38,7 +38,7 @@ Callback = Callable[[click.Context, click.Parameter, "str | None"], "str | None"
 
 
 def _hex(digits: str, *shapes: re.Pattern[str]) -> Callback:
-    """A callback that takes an id of one of these shapes, and calls them `digits`."""
+    """A callback that accepts these formats of an ID; `digits` describes them."""
 
     def check(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
         if value is None:
@@ -60,7 +60,7 @@ def _cid_option(callback: Callback) -> Callable[[Function], Function]:
         "--cid",
         metavar="HEX",
         callback=callback,
-        help="The id of the container, in place of its name.",
+        help="Container ID, instead of its name.",
     )
 
 
@@ -71,10 +71,10 @@ _IDS: dict[str, Callable[[Function], Function]] = {
         "--content-id",
         metavar="HEX",
         callback=content_id,
-        help="The id of the content, in place of PATH.",
+        help="Object ID, instead of PATH.",
     ),
     "version": click.option(
-        "--content-version", "version", metavar="V", help="This version, not the latest."
+        "--content-version", "version", metavar="V", help="Object version (default: latest)."
     ),
 }
 
@@ -89,15 +89,15 @@ def target(
     reads: bool = False,
     sent_by: str = "id",
 ) -> Callable[[Function], Function]:
-    """The arguments that say what a command is about; the function gets a Place (a list of them
-    with `several`), and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. None
-    is what was not typed; a list may be empty all the same, when standard input was.
+    """The target arguments of a command. The function gets a Place (a list of them with `several`),
+    and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. A missing word is None;
+    a list can still be empty if standard input was.
 
-    `--cid` stands in place of the container or reference, `--content-id` in place of the path, but
-    for what is `new`: that has no id yet. What changes something gets the names, which are
-    asked for; what only `reads` goes by its id. `sent_by`: how a content of which the id was typed
-    is sent. `whole`: without a path it is about the container. In `FILE...` a `-` is no list of
-    names. The names are one list to click, since which of them are there depends on these options.
+    `--cid` replaces the container or reference, `--content-id` the path, unless the target is `new`
+    and has no ID yet. A command that changes the target looks up the names of an ID; one that only
+    `reads` sends the ID. `sent_by`: how a content given by its ID is sent. `whole`: without a path
+    the target is the container. In `FILE...` a `-` is not a list of names. For click all words are
+    one argument, since their number depends on these options.
     """
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
     usage = usage.replace("PATH...", "[PATH...]") if whole else usage
@@ -136,7 +136,7 @@ def _places(
     ids: dict[str, str | None],
     whole: bool,
 ) -> list[Place]:
-    """Take the words of the target off the given ones."""
+    """Remove the words of the target from the given ones."""
     cid, content_id, version = ids["cid"], ids["content_id"], ids["version"]
     if kind != "content":
         if cid:
@@ -166,7 +166,7 @@ def _taken(
 def _usable(names: list[str], word: str) -> list[str]:
     for name in names:
         if "\0" in name:
-            raise RdctlError(Code.USAGE, f"{word} holds a NUL")
+            raise RdctlError(Code.USAGE, f"invalid {word}: must not contain NUL")
     return names
 
 
@@ -200,24 +200,24 @@ def _rest(
 
 
 _IN_PLACE_OF = {
-    "cid": "--cid stands in place of the name",
-    "content_id": "--content-id stands in place of PATH",
+    "cid": "--cid replaces the name",
+    "content_id": "--content-id replaces PATH",
 }
 
 
 def pairs(texts: tuple[str, ...] | list[str]) -> dict[str, str]:
-    """KEY=VALUE words as a mapping; the same key twice is an error, not a guess."""
+    """KEY=VALUE words as a mapping. A duplicate key is an error."""
     found: dict[str, str] = {}
     for text in texts:
         key, equals, value = text.partition("=")
         if not equals or not key:
             raise RdctlError(
                 Code.USAGE,
-                f"'{defuse(text)}' is not KEY=VALUE",
-                hint="An empty value is written KEY=",
+                f'invalid argument "{defuse(text)}": must be KEY=VALUE',
+                hint="For an empty value, use: KEY=",
             )
         if key in found:
-            raise RdctlError(Code.USAGE, f"the key '{defuse(key)}' stands twice")
+            raise RdctlError(Code.USAGE, f'key "{defuse(key)}" is given twice')
         found[key] = value
     return found
 
@@ -227,27 +227,27 @@ def _pairs(context: click.Context, param: click.Parameter, value: tuple[str, ...
 
 
 def pairs_option(*spellings: str, help: str) -> Callable[[Function], Function]:
-    """An option that is repeated, KEY=VALUE each."""
+    """A repeatable option with values KEY=VALUE."""
     return click.option(*spellings, multiple=True, metavar="K=V", callback=_pairs, help=help)
 
 
-PROPERTIES = pairs_option("-p", "--property", "properties", help="A property; repeat as needed.")
+PROPERTIES = pairs_option("-p", "--property", "properties", help="Property to set (repeatable).")
 SYSTEM = pairs_option(
-    "--system", "system", help="A system property, such as sys.m2.quota=10G; asks first."
+    "--system", "system", help="System property, such as sys.m2.quota=10G (requires confirmation)."
 )
 
 
 def json_option(
     name: str, check: Callable[[Any], Any], help: str
 ) -> Callable[[Function], Function]:
-    """An option that names a file with JSON, `-` for standard input; what `check` raises ValueError
-    for is a usage error, before anything is sent."""
+    """An option with a JSON file, `-` for standard input. A ValueError of `check` becomes a usage
+    error before anything is sent."""
 
     def read(context: click.Context, param: click.Parameter, path: str) -> Any:
         return read_json(context, path, check)
 
     return click.option(
-        f"--{name}", required=True, metavar="FILE", callback=read, help=help + " - is stdin."
+        f"--{name}", required=True, metavar="FILE", callback=read, help=help + "; - reads stdin."
     )
 
 
@@ -259,25 +259,25 @@ def read_json(context: click.Context, path: str, check: Callable[[Any], Any]) ->
         text = data.decode("utf-8", "surrogateescape")
         return check(json.loads(text, parse_constant=_no_number))
     except RecursionError as error:
-        raise RdctlError(Code.USAGE, f"{shown}: nested too deep", target=path) from error
+        raise RdctlError(Code.USAGE, f"{shown}: nested too deeply", target=path) from error
     except json.JSONDecodeError as error:
         where = f"line {error.lineno}, column {error.colno}"
-        message = f"{shown}: no JSON at {where}: {error.msg}"
+        message = f"{shown}: invalid JSON at {where}: {error.msg}"
         raise RdctlError(Code.USAGE, message, target=path) from error
     except ValueError as error:
         raise RdctlError(Code.USAGE, f"{shown}: {error}", target=path) from error
 
 
 def _no_number(constant: str) -> None:
-    """Python reads NaN and Infinity, which JSON does not have."""
-    raise ValueError(f"{constant} is no JSON")
+    """Refuse NaN and Infinity, which Python accepts but JSON does not have."""
+    raise ValueError(f"invalid JSON: {constant}")
 
 
 MOST_BODY = 256 << 20  # bytes, as the most of a reply
 
 
 def read_bytes(context: click.Context, path: str) -> bytes:
-    """A file's content, that of standard input for `-`."""
+    """The content of a file, or of standard input for `-`."""
     world: World = context.obj
     try:
         return world.read(path, seconds_of(context), MOST_BODY)
@@ -287,35 +287,35 @@ def read_bytes(context: click.Context, path: str) -> bytes:
         ) from error
 
 
-# --- what bodies must look like ---------------------------------------------------------------
+# --- the format of bodies ---------------------------------------------------------------------
 
 
 def beans(value: Any) -> Any:
-    """An array of beans, as raw-insert and raw-delete take it."""
+    """An array of beans, for raw-insert and raw-delete."""
     if not isinstance(value, list) or not value:
-        raise ValueError("an array of beans is wanted, with at least one")
+        raise ValueError("must be a non-empty array of beans")
     for number, bean in enumerate(value):
         kind = bean.get("type") if isinstance(bean, dict) else None
         if kind not in ("alias", "header", "chunk", "property"):
-            raise ValueError(f"bean {number}: its type is none of alias, header, chunk, property")
+            raise ValueError(f"bean {number}: type must be alias, header, chunk or property")
     return value
 
 
 def bean_update(value: Any) -> Any:
-    """`{"old": [...], "new": [...]}` of equal length, as raw-update takes it."""
+    """`{"old": [...], "new": [...]}` of equal length, for raw-update."""
     if not isinstance(value, dict) or set(value) != {"old", "new"}:
-        raise ValueError('an object {"old": [...], "new": [...]} is wanted')
+        raise ValueError('must be an object {"old": [...], "new": [...]}')
     if len(beans(value["old"])) != len(beans(value["new"])):
-        raise ValueError("old and new differ in length")
+        raise ValueError("old and new must have the same length")
     return value
 
 
 def prepared(value: Any) -> dict[str, Any]:
-    """An array of chunks, or what `content prepare --json` prints, which says more than that."""
+    """An array of chunks, or the output of `content prepare --json`, which has more keys."""
     item = value.get("item", value) if isinstance(value, dict) else {"chunks": value}
     chunks = item.get("chunks") if isinstance(item, dict) else None
     if not isinstance(chunks, list) or not chunks:
-        raise ValueError("an array of chunks is wanted, with at least one")
+        raise ValueError("must be a non-empty array of chunks")
     said = {key: item[key] for key in _SAID if isinstance(item.get(key), str | int)}
     return {**said, "chunks": [_chunk(number, chunk) for number, chunk in enumerate(chunks)]}
 
@@ -326,20 +326,20 @@ _SAID = ("content_id", "version", "policy", "mime_type", "chunk_method")
 def _chunk(number: int, chunk: Any) -> dict[str, Any]:
     wanted = {"url": str, "pos": str, "size": int, "hash": str}
     if not isinstance(chunk, dict):
-        raise ValueError(f"chunk {number} is no object")
+        raise ValueError(f"chunk {number}: must be an object")
     for key, kind in wanted.items():
         if not isinstance(chunk.get(key), kind) or isinstance(chunk.get(key), bool):
-            name = {str: "a text", int: "a whole number"}[kind]
-            raise ValueError(f"chunk {number}: {key} is not {name}")
+            name = {str: "a string", int: "an integer"}[kind]
+            raise ValueError(f"chunk {number}: {key} must be {name}")
     return {key: chunk[key] for key in wanted}
 
 
 def spare(value: Any) -> Any:
-    """`{"notin": [...], "broken": [...]}`, as content spare takes it."""
+    """`{"notin": [...], "broken": [...]}`, for content spare."""
     if not isinstance(value, dict) or set(value) != {"notin", "broken"}:
-        raise ValueError('an object {"notin": [...], "broken": [...]} is wanted')
+        raise ValueError('must be an object {"notin": [...], "broken": [...]}')
     if not all(isinstance(part, list) for part in value.values()):
-        raise ValueError("notin and broken are arrays of chunks")
+        raise ValueError("notin and broken must be arrays of chunks")
     if not any(value.values()):
-        raise ValueError("notin and broken are both empty, and so there is nothing to spare")
+        raise ValueError("notin and broken are both empty: nothing to replace")
     return value

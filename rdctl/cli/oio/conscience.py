@@ -22,19 +22,19 @@ _ADDRESS = re.compile(r"(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+):[0-9]{1,5}")
 
 group = LazyGroup(
     "conscience",
-    help="""Which services there are.
+    help="""Manage the registry of services and their scores.
 
-    The conscience knows every service of the namespace and gives it a score: 0 keeps new work
-    away from it, 100 is best.""",
+    The conscience assigns every service of the namespace a score from 0 (gets no new data) to 100
+    (best).""",
     children={
         "info": (_HERE + "info", "Show the namespace."),
-        "types": (_HERE + "types", "List the types of services."),
-        "list": (_HERE + "list_services", "List services with their scores."),
-        "register": (_HERE + "register", "Make a service known."),
-        "lock": (_HERE + "lock", "Pin the scores of services."),
-        "unlock": (_HERE + "unlock", "Let the scores of services go."),
-        "flush": (_HERE + "flush", "Drop every service of a type."),
-        "deregister": (_HERE + "deregister", "Drop every service of a type."),
+        "types": (_HERE + "types", "List service types."),
+        "list": (_HERE + "list_services", "List services and their scores."),
+        "register": (_HERE + "register", "Register a service."),
+        "lock": (_HERE + "lock", "Lock service scores."),
+        "unlock": (_HERE + "unlock", "Unlock service scores."),
+        "flush": (_HERE + "flush", "Deregister all services of a type."),
+        "deregister": (_HERE + "deregister", "Deregister all services of a type."),
     },
 )
 
@@ -46,7 +46,7 @@ def address(context: click.Context, param: click.Parameter, value: str | None) -
 
 def checked_address(word: str) -> str:
     if not _ADDRESS.fullmatch(word):
-        message = f"'{escape(word)}' is not the address of a service, IP:PORT"
+        message = f'invalid service address "{escape(word)}": must be IP:PORT'
         raise RdctlError(Code.USAGE, message, target=word)
     return word
 
@@ -63,7 +63,7 @@ def checked_address(word: str) -> str:
 def info(site: Site) -> Item:
     """Show the namespace.
 
-    Its storage policies and what they mean, its pools of services, its options."""
+    Shows its storage policies and their definitions, its service pools and its options."""
     return site.oio.conscience.namespace()
 
 
@@ -77,9 +77,9 @@ def info(site: Site) -> Item:
     ],
 )
 def types(site: Site) -> Listing:
-    """List the types of services.
+    """List service types.
 
-    Those that the namespace may have; there need not be a service of each."""
+    Lists all types that the namespace supports, including those without a service."""
     return site.oio.conscience.types()
 
 
@@ -94,12 +94,12 @@ def types(site: Site) -> Listing:
     ],
 )
 @names("type", required=False)
-@click.option("--full", is_flag=True, help="With the statistics of each, past the proxy's cache.")
+@click.option("--full", is_flag=True, help="Include statistics; bypasses the proxy's cache.")
 def list_services(site: Site, types: list[str] | None, full: bool) -> Listing:
-    """List services with their scores.
+    """List services and their scores.
 
-    Of the types that are named, else of all. A score of 0 means down or locked: the conscience
-    does not tell which."""
+    Lists the services of the given types, or of all types. A score of 0 means down or locked; the
+    conscience does not report which."""
     return site.oio.conscience.services(types, full)
 
 
@@ -112,12 +112,12 @@ def list_services(site: Site, types: list[str] | None, full: bool) -> Listing:
 )
 @click.argument("type")
 @click.argument("address", callback=address)
-@pairs_option("--tag", "tags", help="A tag of the service; repeat as needed.")
+@pairs_option("--tag", "tags", help="Service tag (repeatable).")
 def register(site: Site, type: str, address: str, tags: dict[str, str]) -> Report:
-    """Make a service known.
+    """Register a service.
 
-    Services do so by themselves; by hand it is for tests and repairs. One that is known already
-    gets these tags in place of its own."""
+    Services register themselves; use this for tests and repairs. The tags of a registered service
+    are replaced."""
     return site.oio.conscience.register(type, address, tags)
 
 
@@ -136,13 +136,13 @@ def register(site: Site, type: str, address: str, tags: dict[str, str]) -> Repor
     metavar="N",
     default=0,
     show_default=True,
-    help="The score that they keep.",
+    help="Score to set.",
 )
 def lock(site: Site, addresses: list[str], type: str, score: int) -> Report:
-    """Pin the scores of services.
+    """Lock service scores.
 
-    At 0 nothing new is sent to them: that is how a service is taken out of use. Asks first. An
-    address that the conscience does not know is refused."""
+    A service locked at score 0 gets no new data: use this to take it out of service. Requires
+    confirmation. An unknown address is refused."""
     return site.oio.conscience.set_lock(type, addresses, True, score)
 
 
@@ -155,14 +155,13 @@ def lock(site: Site, addresses: list[str], type: str, score: int) -> Report:
 )
 @click.argument("type", required=False)
 @names("address", required=False, check=checked_address)
-@click.option("--all", "everything", is_flag=True, help="All services, of TYPE or of every type.")
+@click.option("--all", "everything", is_flag=True, help="Unlock all services (of TYPE).")
 def unlock(site: Site, addresses: list[str] | None, type: str | None, everything: bool) -> Report:
-    """Let the scores of services go.
+    """Unlock service scores.
 
-    A service that was not locked is left as it is; which those are, the conscience does not
-    tell."""
+    Services that are not locked are left unchanged; the conscience does not report which."""
     if everything == (addresses is not None):
-        raise RdctlError(Code.USAGE, "either TYPE and ADDRESS... are wanted, or --all")
+        raise RdctlError(Code.USAGE, "specify either TYPE ADDRESS... or --all")
     if addresses is None:
         return site.oio.conscience.unlock_all(type)
     return site.oio.conscience.set_lock(str(type), addresses, False, 0)
@@ -177,9 +176,10 @@ def unlock(site: Site, addresses: list[str] | None, type: str | None, everything
 )
 @click.argument("type")
 def flush(site: Site, type: str) -> Report:
-    """Drop every service of a type.
+    """Deregister all services of a type.
 
-    The conscience forgets them until each registers again. Asks first, and names them."""
+    The services are unknown to the conscience until they register again. Requires confirmation,
+    which lists them."""
     return site.oio.conscience.drop("flush", type)
 
 
@@ -192,8 +192,8 @@ def flush(site: Site, type: str) -> Report:
 )
 @click.argument("type")
 def deregister(site: Site, type: str) -> Report:
-    """Drop every service of a type.
+    """Deregister all services of a type.
 
-    The server cannot drop a single one: this does the same as flush. Asks first, and names
-    them."""
+    Same as flush: the server cannot deregister a single service. Requires confirmation, which
+    lists the services."""
     return site.oio.conscience.drop("deregister", type)

@@ -28,23 +28,23 @@ _HERE = "rdctl.cli.oio.container:"
 
 group = LazyGroup(
     "container",
-    help="""Containers, and what they hold.
+    help="""Manage containers.
 
-    A container belongs to an account (--account) and holds contents. Its base, a database on
-    meta2 services, lists them; what they consist of lies in chunks on rawx services.""",
+    A container belongs to an account (--account) and holds objects. Its database, on meta2
+    services, lists the objects; their data are stored as chunks on rawx services.""",
     children={
         "create": (_HERE + "create", "Create containers."),
-        "show": (_HERE + "show", "Show what containers are."),
-        "list": (_HERE + "list_contents", "List what a container holds."),
+        "show": (_HERE + "show", "Show containers."),
+        "list": (_HERE + "list_contents", "List the objects of a container."),
         "destroy": (_HERE + "destroy", "Destroy containers."),
-        "flush": (_HERE + "flush", "Delete all contents of a container."),
+        "flush": (_HERE + "flush", "Delete all objects of a container."),
         **children("rdctl.cli.oio.container"),
-        "touch": (_HERE + "touch", "Make the account count containers anew."),
-        "dedup": (_HERE + "dedup", "Let equal contents share their chunks."),
-        "purge": (_HERE + "purge", "Delete surplus versions."),
-        "raw-insert": (_HERE + "raw_insert", "Insert beans into a container's base."),
-        "raw-update": (_HERE + "raw_update", "Replace beans in a container's base."),
-        "raw-delete": (_HERE + "raw_delete", "Delete beans from a container's base."),
+        "touch": (_HERE + "touch", "Recompute the account's container counters."),
+        "dedup": (_HERE + "dedup", "Deduplicate the chunks of identical objects."),
+        "purge": (_HERE + "purge", "Delete old versions of objects."),
+        "raw-insert": (_HERE + "raw_insert", "Insert rows into a container's database."),
+        "raw-update": (_HERE + "raw_update", "Replace rows in a container's database."),
+        "raw-delete": (_HERE + "raw_delete", "Delete rows from a container's database."),
     },
 )
 
@@ -65,8 +65,8 @@ def create(
 ) -> Report:
     """Create containers.
 
-    Several go to the server a hundred at a time. One that exists is left as it is: no error, unless
-    it lacks the properties that are given (exit 4)."""
+    Containers are sent to the server in batches of a hundred. An existing container is left
+    unchanged; this is an error only if it lacks the given properties (exit code 4)."""
     own = bulk_of(click.get_current_context()).of(site.settings.context).properties
     return site.oio.containers.create(places, properties, system, own)
 
@@ -82,27 +82,30 @@ def create(
 )
 @target("container", several=True, reads=True)
 def show(site: Site, places: list[Place]) -> Listing:
-    """Show what containers are.
+    """Show containers.
 
-    Usage, number of objects, quota, policy, versioning, date, and the user's properties."""
+    Shows usage, number of objects, quota, storage policy, versioning, creation date and user
+    properties."""
     return site.oio.containers.show(places)
 
 
 def _listing_options(function: Any) -> Any:
     for option in reversed(
         (
-            click.option("--prefix", metavar="P", help="Only names that begin so."),
+            click.option("--prefix", metavar="P", help="Show only names with this prefix."),
             click.option(
-                "--delimiter", metavar="D", help="Fold names at this character: / folds folders."
+                "--delimiter", metavar="D", help="Group names up to this character, such as /."
             ),
-            click.option("--marker", metavar="M", help="Only names after this one."),
-            click.option("--end-marker", metavar="M", help="Only names before this one."),
-            click.option("--limit", type=click.IntRange(1), metavar="N", help="At most so many."),
-            click.option("--deleted", is_flag=True, help="Show delete markers too."),
+            click.option("--marker", metavar="M", help="Show only names after this one."),
+            click.option("--end-marker", metavar="M", help="Show only names before this one."),
+            click.option(
+                "--limit", type=click.IntRange(1), metavar="N", help="Maximum number of entries."
+            ),
+            click.option("--deleted", is_flag=True, help="Include delete markers."),
             click.option(
                 "--all-versions", is_flag=True, help="Show all versions, not only the latest."
             ),
-            click.option("--properties", is_flag=True, help="Show the user's properties too."),
+            click.option("--properties", is_flag=True, help="Include user properties."),
         )
     ):
         function = option(function)
@@ -110,7 +113,7 @@ def _listing_options(function: Any) -> Any:
 
 
 def listing_verb(family: str) -> Command:
-    """`container list`, which is `content list` as well."""
+    """`container list`, which is the same as `content list`."""
 
     @verb(
         "list",
@@ -137,12 +140,12 @@ def listing_verb(family: str) -> Command:
         all_versions: bool,
         properties: bool,
     ) -> Listing:
-        """List what a container holds.
+        """List the objects of a container.
 
-        In the order of the names' bytes, however many there are: rows are shown as they come. When
-        --limit ends the listing, the marker to go on with is told."""
+        Sorted by name (byte order). Rows are shown as they arrive, however long the listing. If
+        --limit ends the listing, the marker for the next one is shown."""
         if delimiter is not None and len(delimiter.encode("utf-8", "surrogateescape")) != 1:
-            raise RdctlError(Code.USAGE, "--delimiter: the server takes a single byte")
+            raise RdctlError(Code.USAGE, "invalid --delimiter: must be a single byte")
         filters = {
             "prefix": prefix,
             "delimiter": delimiter,
@@ -168,18 +171,18 @@ list_contents = listing_verb("container")
     ],
 )
 @target("container", several=True)
-@click.option("--flush", is_flag=True, help="Delete all its contents before.")
+@click.option("--flush", is_flag=True, help="Delete all its objects first.")
 @click.option(
     "--force",
     is_flag=True,
-    help="Destroy it whatever it holds; chunks stay behind, and nothing finds them.",
+    help="Destroy it even if not empty; leaves orphaned chunks.",
 )
 def destroy(site: Site, places: list[Place], flush: bool, force: bool) -> Report:
     """Destroy containers.
 
-    Asks first: the container and its properties are lost. One that holds contents is refused
-    without --flush or --force; a frozen or disabled one is refused, and stays so. The reference of
-    that name stays: rdctl oio reference destroy."""
+    Requires confirmation: the container and its properties are lost. A container that is not empty
+    is refused without --flush or --force. A frozen or disabled container is refused. The reference
+    of the same name is kept; remove it with `rdctl oio reference destroy`."""
     return site.oio.containers.destroy(places, flush, force)
 
 
@@ -192,11 +195,11 @@ def destroy(site: Site, places: list[Place], flush: bool, force: bool) -> Report
 )
 @target("container")
 def flush(site: Site, place: Place) -> Report:
-    """Delete all contents of a container.
+    """Delete all objects of a container.
 
-    Asks first: they cannot be brought back. The container stays, with its properties. A frozen one
-    is refused. A large one takes several requests; where a later one fails, some contents are
-    deleted already (exit 10)."""
+    Requires confirmation: the objects cannot be recovered. The container and its properties are
+    kept. A frozen container is refused. A large container takes several requests; if a later one
+    fails, some objects have already been deleted (exit code 10)."""
     return site.oio.containers.flush(place)
 
 
@@ -214,10 +217,10 @@ get_properties, set_properties, del_properties = properties_verbs(
 )
 @target("container", several=True)
 def touch(site: Site, places: list[Place]) -> Report:
-    """Make the account count containers anew.
+    """Recompute the account's container counters.
 
-    For counters of the account that went wrong; nothing in the container changes. A frozen one is
-    touched all the same."""
+    Repairs wrong counters of the account. The container itself is not changed. Also works on a
+    frozen container."""
     return site.oio.touch("container", places)
 
 
@@ -230,9 +233,9 @@ def touch(site: Site, places: list[Place]) -> Report:
 )
 @target("container")
 def dedup(site: Site, place: Place) -> Report:
-    """Let equal contents share their chunks.
+    """Deduplicate the chunks of identical objects.
 
-    Contents of the same hash then refer to the same chunks."""
+    Objects with the same hash share the same chunks afterwards."""
     return site.oio.containers.dedup(place)
 
 
@@ -245,39 +248,42 @@ def dedup(site: Site, place: Place) -> Report:
 )
 @target("container")
 @click.option(
-    "--max-versions", type=click.IntRange(1), metavar="N", help="Versions of each name to keep."
+    "--max-versions",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Number of versions to keep per object.",
 )
 def purge(site: Site, place: Place, max_versions: int | None) -> Report:
-    """Delete surplus versions.
+    """Delete old versions of objects.
 
-    Asks first: they are deleted for good. As many of each name are kept as the container's policy
-    says, or --max-versions; the latest always. A frozen container is refused. A proxy 3.3 fails at
-    this."""
+    Requires confirmation: the versions cannot be recovered. Keeps as many versions of each object
+    as the container's versioning policy or --max-versions specifies, and always the latest. A
+    frozen container is refused. Fails on proxy 3.3."""
     return site.oio.containers.purge(place, max_versions)
 
 
 def _raw(action: str, check: Any, doc: str, *flags: str) -> Command:
-    """raw-insert, raw-update, raw-delete: the same but for the shape of the body."""
+    """raw-insert, raw-update, raw-delete, which differ in the format of the body."""
 
     def raw(site: Site, place: Place, body: Any, **options: bool) -> Report:
         return site.oio.containers.raw(action, place, body, options)
 
     raw.__doc__ = doc + (
-        "\n\nFor repairs by hand. Beans are the rows of that database: alias (a name), header (a"
-        " content), chunk and property. Asks first: nothing is checked, and a wrong bean makes"
-        " contents unreadable."
+        "\n\nFor manual repairs. The rows are called beans: alias (a name), header (an object),"
+        " chunk and property. Requires confirmation: the server does not check them, and a wrong"
+        " bean makes objects unreadable."
     )
     function: Any = raw
     for flag in flags:
-        function = click.option(f"--{flag}", is_flag=True, help=f"With the server's {flag} flag.")(
-            function
-        )
-    function = json_option("body", check, "A file with the beans as JSON.")(function)
+        function = click.option(
+            f"--{flag}", is_flag=True, help=f"Set the {flag} flag of the request."
+        )(function)
+    function = json_option("body", check, "JSON file with the beans")(function)
     here = f"rdctl -c sandbox oio container raw-{action} photos"
     examples = [f"{here} --body beans.json --dry-run", f"{here} --body - --dry-run < beans.json"]
     return verb(f"raw-{action}", examples=examples)(target("container")(function))
 
 
-raw_insert = _raw("insert", beans, "Insert beans into a container's base.", "force")
-raw_update = _raw("update", bean_update, "Replace beans in a container's base.", "frozen")
-raw_delete = _raw("delete", beans, "Delete beans from a container's base.")
+raw_insert = _raw("insert", beans, "Insert rows into a container's database.", "force")
+raw_update = _raw("update", bean_update, "Replace rows in a container's database.", "frozen")
+raw_delete = _raw("delete", beans, "Delete rows from a container's database.")

@@ -23,20 +23,22 @@ _THERE = "rdctl.cli.oio.transfer:"
 
 group = LazyGroup(
     "content",
-    help="Contents: objects and their chunks.",
+    help="""Manage objects and their chunks.
+
+    OpenIO's API calls objects contents.""",
     children={
-        "list": (_HERE + "list_contents", "List what a container holds."),
-        "show": (_HERE + "show", "Show contents and their chunks."),
-        "delete": (_HERE + "delete", "Delete contents."),
+        "list": (_HERE + "list_contents", "List the objects of a container."),
+        "show": (_HERE + "show", "Show objects and their chunks."),
+        "delete": (_HERE + "delete", "Delete objects."),
         **children("rdctl.cli.oio.content"),
-        "touch": (_HERE + "touch", "Make the services notice contents again."),
-        "prepare": (_HERE + "prepare", "Ask where the chunks of a new content may go."),
-        "create": (_HERE + "create", "Register a content whose chunks were written."),
-        "spare": (_HERE + "spare_chunks", "Ask where lost chunks of a content may go."),
-        "copy": (_HERE + "copy", "Give a content a second name."),
-        "truncate": (_HERE + "truncate", "Cut the end off a content."),
-        "put": (_THERE + "put", "Store files as contents."),
-        "get": (_THERE + "get", "Read contents, into files or to standard output."),
+        "touch": (_HERE + "touch", "Re-emit the creation events of objects."),
+        "prepare": (_HERE + "prepare", "Get locations for the chunks of a new object."),
+        "create": (_HERE + "create", "Register an object whose chunks are already stored."),
+        "spare": (_HERE + "spare_chunks", "Get locations for replacements of lost chunks."),
+        "copy": (_HERE + "copy", "Copy (link) an object within its container."),
+        "truncate": (_HERE + "truncate", "Truncate an object."),
+        "put": (_THERE + "put", "Upload files as objects."),
+        "get": (_THERE + "get", "Download objects to files or standard output."),
     },
 )
 
@@ -60,9 +62,10 @@ BYTES = parsed("size", parse_bytes)
 )
 @target("content", several=True, reads=True)
 def show(site: Site, places: list[Place]) -> Listing:
-    """Show contents and their chunks.
+    """Show objects and their chunks.
 
-    Size, hash, policy, version, dates, the user's properties, and where each chunk is."""
+    Shows size, hash, storage policy, version, dates, user properties, and the location of each
+    chunk."""
     return site.oio.contents.show(places)
 
 
@@ -76,10 +79,11 @@ def show(site: Site, places: list[Place]) -> Listing:
 )
 @target("content", several=True, sent_by="version")
 def delete(site: Site, places: list[Place]) -> Report:
-    """Delete contents.
+    """Delete objects.
 
-    Asks first. Where versions are kept, the latest gets a delete marker and older ones stay;
-    --content-version, or the --content-id of an older one, deletes one version for good."""
+    Requires confirmation. In a container with versioning, this adds a delete marker and keeps all
+    versions. To delete one version permanently, use --content-version, or the --content-id of an
+    older version."""
     return site.oio.contents.delete(places)
 
 
@@ -92,9 +96,9 @@ def delete(site: Site, places: list[Place]) -> Report:
 )
 @target("content", several=True)
 def touch(site: Site, places: list[Place]) -> Report:
-    """Make the services notice contents again.
+    """Re-emit the creation events of objects.
 
-    Events are sent as if it were new; nothing in it changes."""
+    Services are notified as if the object were new. The object itself is not changed."""
     return site.oio.touch("content", places)
 
 
@@ -107,14 +111,14 @@ def touch(site: Site, places: list[Place]) -> Report:
     ],
 )
 @target("content", new=True)
-@click.option("--size", type=BYTES, required=True, help="Bytes: 1048576, 1MiB.")
-@click.option("--policy", metavar="P", help="The storage policy, if not the container's.")
+@click.option("--size", type=BYTES, required=True, help="Size of the object: 1048576, 1MiB.")
+@click.option("--policy", metavar="P", help="Storage policy (default: the container's).")
 @click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
 def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate: bool) -> Item:
-    """Ask where the chunks of a new content may go.
+    """Get locations for the chunks of a new object.
 
-    Nothing is written. What --json shows can be given to content create, once the chunks were
-    written and their sizes and hashes filled in."""
+    Nothing is written. After storing the chunks and filling in their sizes and hashes, pass the
+    --json output to `content create`."""
     return site.oio.contents.prepare(place, size, policy, autocreate)
 
 
@@ -128,24 +132,24 @@ def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate:
     ],
 )
 @target("content", new=True)
-@json_option("chunks", prepared, "A file with the chunks as JSON: url, pos, size, hash.")
-@click.option("--length", type=BYTES, required=True, help="Bytes of the whole content.")
-@click.option("--content-id", metavar="HEX", callback=content_id, help="The id it gets.")
-@click.option("--content-version", "version", metavar="V", help="The version it gets.")
-@click.option("--hash", metavar="MD5", help="Of the whole content.")
-@click.option("--mime-type", metavar="TYPE", help="Such as image/png.")
-@click.option("--policy", metavar="P", help="The storage policy.")
-@click.option("--chunk-method", metavar="M", help="As content prepare says it.")
+@json_option("chunks", prepared, "JSON file with the chunks: url, pos, size, hash")
+@click.option("--length", type=BYTES, required=True, help="Size of the whole object.")
+@click.option("--content-id", metavar="HEX", callback=content_id, help="ID of the new object.")
+@click.option("--content-version", "version", metavar="V", help="Version of the new object.")
+@click.option("--hash", metavar="MD5", help="MD5 of the whole object.")
+@click.option("--mime-type", metavar="TYPE", help="MIME type, such as image/png.")
+@click.option("--policy", metavar="P", help="Storage policy.")
+@click.option("--chunk-method", metavar="M", help="Chunk method, as shown by content prepare.")
 @PROPERTIES
 def create(
     site: Site, place: Place, chunks: dict[str, Any], properties: dict[str, str], **said: Any
 ) -> Report:
-    """Register a content whose chunks were written.
+    """Register an object whose chunks are already stored.
 
-    The chunks are taken as they are said to be: the server does not look at them. A proxy 4.2 wants
-    a content id: that, the version and the policy are taken from what content prepare --json
-    printed, when the file holds that. A content of that name gets a new version; where versions are
-    not kept it is replaced, which asks first."""
+    The server does not verify the chunks. Proxy 4.2 requires an object ID. If the file is the
+    output of `content prepare --json`, the ID, the version and the storage policy are taken from
+    it. An existing object of this name gets a new version. Without versioning it is replaced, which
+    requires confirmation."""
     given = {key: value for key, value in said.items() if value is not None}
     return site.oio.contents.create(place, {**chunks, **given, "properties": properties})
 
@@ -161,12 +165,12 @@ def create(
     ],
 )
 @target("content")
-@click.option("--policy", metavar="P", required=True, help="The storage policy to keep to.")
-@json_option("body", spare, 'A file with {"notin": [chunks], "broken": [chunks]}.')
+@click.option("--policy", metavar="P", required=True, help="Storage policy of the replacements.")
+@json_option("body", spare, 'JSON file: {"notin": [chunks], "broken": [chunks]}')
 def spare_chunks(site: Site, place: Place, policy: str, body: Any) -> Listing:
-    """Ask where lost chunks of a content may go.
+    """Get locations for replacements of lost chunks.
 
-    Nothing is written: the services named are to take copies of what is left."""
+    Nothing is written. Copy the remaining chunks to the services that are shown."""
     return site.oio.contents.spare(place, policy, body)
 
 
@@ -179,9 +183,9 @@ def spare_chunks(site: Site, place: Place, policy: str, body: Any) -> Listing:
 )
 @target("content", rest="TARGET", sent_by="path")
 def copy(site: Site, place: Place, target: str) -> Report:
-    """Give a content a second name.
+    """Copy (link) an object within its container.
 
-    In the same container, sharing the chunks. Proxies since 4.0 cannot do it (exit 11)."""
+    Both objects share the same chunks. Not supported by proxies since 4.0 (exit code 11)."""
     return site.oio.contents.copy(place, target)
 
 
@@ -193,9 +197,10 @@ def copy(site: Site, place: Place, target: str) -> Report:
     ],
 )
 @target("content")
-@click.option("--size", type=BYTES, required=True, help="Bytes that are left.")
+@click.option("--size", type=BYTES, required=True, help="New size of the object.")
 def truncate(site: Site, place: Place, size: int) -> Report:
-    """Cut the end off a content.
+    """Truncate an object.
 
-    Asks first. The server cuts only where a chunk ends, and names the nearest such place."""
+    Requires confirmation: data beyond the new size are lost. The size must be at the end of a
+    chunk; otherwise the server refuses it and reports the nearest valid size."""
     return site.oio.contents.truncate(place, size)

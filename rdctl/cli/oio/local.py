@@ -12,10 +12,12 @@ if TYPE_CHECKING:
 
 group = LazyGroup(
     "local",
-    help="""The services of the proxy's own host.
+    help="""Show the services on the proxy's host.
 
-    Whatever the conscience says of them.""",
-    children={"list": ("rdctl.cli.oio.local:list_services", "List the proxy's own services.")},
+    As registered with the proxy, regardless of what the conscience reports.""",
+    children={
+        "list": ("rdctl.cli.oio.local:list_services", "List the services on the proxy's host.")
+    },
 )
 
 
@@ -29,7 +31,8 @@ group = LazyGroup(
     ],
 )
 def list_services(site: Site) -> Listing:
-    """List the proxy's own services.
+    """List the services on the proxy's host.
 
-    Those that run on its host and registered through it; their scores are not set (-2)."""
+    Shows the services that run on that host and registered through the proxy. Their scores are not
+    set (-2)."""
     return site.oio.conscience.local()

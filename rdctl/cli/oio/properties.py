@@ -1,4 +1,4 @@
-"""get-properties, set-properties, del-properties: one family of commands for every noun."""
+"""get-properties, set-properties and del-properties, for every noun."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rdctl.oio.model import Place
     from rdctl.sites import Site
 
-# What the commands of a noun add to the query, as options.
+# Options that the commands of a noun add to the query.
 Adds = Callable[[Callable[..., Any]], Callable[..., Any]]
 
 
@@ -28,7 +28,7 @@ def properties_verbs(
     family: str, kind: str, example: str, *, system: bool, adds: Adds = _none
 ) -> tuple[Command, Command, Command]:
     """The three commands of a noun. `example` is a target in the sandbox; `system`: the noun has
-    system properties that can be set; `adds` gives them further options, which go to the query."""
+    system properties that can be set; `adds` adds options, whose values are sent in the query."""
     here = f"rdctl -c sandbox oio {family}"
 
     @verb(
@@ -45,7 +45,7 @@ def properties_verbs(
     def get(site: Site, place: Place, keys: list[str] | None, **query: Any) -> Item:
         """Show properties.
 
-        All, or those of these names; a name that is not set is left out."""
+        Shows all properties, or only the given ones. Properties that are not set are omitted."""
         return site.oio.properties.get(family, place, keys, query)
 
     @verb(
@@ -56,7 +56,7 @@ def properties_verbs(
         ],
     )
     @target(kind, rest="[KEY=VALUE...]", sent_by="path")
-    @click.option("--replace-all", is_flag=True, help="Drop all other properties; asks first.")
+    @click.option("--replace-all", is_flag=True, help="Remove all other properties.")
     @(SYSTEM if system else _none)
     @adds
     def set(
@@ -69,8 +69,9 @@ def properties_verbs(
     ) -> Report:
         """Set properties.
 
-        Others stay as they are, unless --replace-all is given; what is so already is not sent.
-        Values are texts. Only references keep empty ones."""
+        Other properties are kept, unless --replace-all is given, which requires confirmation.
+        Values that are already set are not sent again. Values are strings; only references can have
+        empty ones."""
         if texts is None and not system:
             raise click.UsageError("Missing argument 'KEY=VALUE...'.", click.get_current_context())
         values = pairs(texts or [])
@@ -84,19 +85,20 @@ def properties_verbs(
         ],
     )
     @target(kind, rest="[KEY...]")
-    @click.option("--all", "everything", is_flag=True, help="All of them; asks first.")
+    @click.option("--all", "everything", is_flag=True, help="Delete all properties.")
     @adds
     def delete(
         site: Site, place: Place, keys: list[str] | None, everything: bool, **query: Any
     ) -> Report:
         """Delete properties.
 
-        A name that is not set is no error, and reported. All properties go only with --all."""
+        A property that is not set is reported, but not an error. --all deletes all properties and
+        requires confirmation."""
         if (keys is not None) == everything:
             raise RdctlError(
                 Code.USAGE,
-                "either names of properties are wanted, or --all",
-                hint=f"See them with: rdctl oio {family} get-properties {place.words}",
+                "specify either KEY... or --all",
+                hint=f"List the properties: rdctl oio {family} get-properties {place.words}",
             )
         return site.oio.properties.delete(family, place, keys, query)
 

@@ -20,18 +20,18 @@ _HERE = "rdctl.cli.oio.reference:"
 
 group = LazyGroup(
     "reference",
-    help="""Names in the directory, and their links.
+    help="""Manage references: names in the directory.
 
-    A reference says which services hold the data of a name. Containers make and use references
-    by themselves; by hand they are for other services, and for repairs.""",
+    A reference links a name to the services that hold its data. Containers manage their references
+    automatically. Use these commands for other services, and for repairs.""",
     children={
         "create": (_HERE + "create", "Create a reference."),
-        "show": (_HERE + "show", "Show a reference and the services it is linked to."),
+        "show": (_HERE + "show", "Show a reference and its linked services."),
         "destroy": (_HERE + "destroy", "Destroy a reference."),
-        "link": (_HERE + "link", "Link a service, chosen by the directory."),
-        "unlink": (_HERE + "unlink", "Drop the links to services of a type."),
-        "renew": (_HERE + "renew", "Replace a linked service that is away."),
-        "force": (_HERE + "force", "Link one service by hand."),
+        "link": (_HERE + "link", "Link a service chosen by the directory."),
+        "unlink": (_HERE + "unlink", "Remove the links to services of a type."),
+        "renew": (_HERE + "renew", "Replace a linked service that is down."),
+        "force": (_HERE + "force", "Link a specific service."),
         **children("rdctl.cli.oio.reference"),
     },
 )
@@ -49,8 +49,8 @@ group = LazyGroup(
 def create(site: Site, place: Place, properties: dict[str, str]) -> Report:
     """Create a reference.
 
-    One that exists is left as it is: no error, unless it lacks the properties that are given
-    (exit 4)."""
+    An existing reference is left unchanged; this is an error only if it lacks the given properties
+    (exit code 4)."""
     return site.oio.references.create(place, properties)
 
 
@@ -64,11 +64,11 @@ def create(site: Site, place: Place, properties: dict[str, str]) -> Report:
     ],
 )
 @target("reference", reads=True)
-@click.option("--type", metavar="TYPE", help="Only links to services of this type.")
+@click.option("--type", metavar="TYPE", help="Show only links to services of this type.")
 def show(site: Site, place: Place, type: str | None) -> Item:
-    """Show a reference and the services it is linked to.
+    """Show a reference and its linked services.
 
-    The directory's own services (meta0, meta1) stand apart."""
+    The services of the directory itself (meta0, meta1) are listed separately."""
     return site.oio.references.show(place, type)
 
 
@@ -80,12 +80,13 @@ def show(site: Site, place: Place, type: str | None) -> Item:
     ],
 )
 @target("reference")
-@click.option("--force", is_flag=True, help="Drop its links to services as well.")
+@click.option("--force", is_flag=True, help="Remove its links to services as well.")
 def destroy(site: Site, place: Place, force: bool) -> Report:
     """Destroy a reference.
 
-    Asks first: the name and its properties are lost. One that is linked to services is refused
-    without --force, after which nothing finds what these services hold."""
+    Requires confirmation: the name and its properties are lost. A reference that is linked to
+    services is refused without --force. With --force, the data on these services become
+    unreachable."""
     return site.oio.references.destroy(place, force)
 
 
@@ -98,10 +99,10 @@ def destroy(site: Site, place: Place, force: bool) -> Report:
 )
 @target("reference", rest="TYPE")
 def link(site: Site, place: Place, type: str) -> Report:
-    """Link a service, chosen by the directory.
+    """Link a service chosen by the directory.
 
-    TYPE is a type of service, such as rdir. When one is linked already, that link is kept and
-    shown."""
+    TYPE is a service type, such as rdir. If a service of this type is already linked, the link is
+    kept and shown."""
     return site.oio.references.link(place, type, renew=False)
 
 
@@ -114,9 +115,9 @@ def link(site: Site, place: Place, type: str) -> Report:
 )
 @target("reference", rest="TYPE")
 def unlink(site: Site, place: Place, type: str) -> Report:
-    """Drop the links to services of a type.
+    """Remove the links to services of a type.
 
-    Asks first: what the services hold for the reference is no longer found."""
+    Requires confirmation: the data of the reference on these services become unreachable."""
     return site.oio.references.unlink(place, type)
 
 
@@ -129,9 +130,9 @@ def unlink(site: Site, place: Place, type: str) -> Report:
 )
 @target("reference", rest="TYPE")
 def renew(site: Site, place: Place, type: str) -> Report:
-    """Replace a linked service that is away.
+    """Replace a linked service that is down.
 
-    Another service is chosen in its place. While the linked one is alive, the link stays."""
+    The directory chooses another service. If the linked service is up, the link is kept."""
     return site.oio.references.link(place, type, renew=True)
 
 
@@ -144,17 +145,22 @@ def renew(site: Site, place: Place, type: str) -> Report:
 )
 @target("reference", rest="TYPE ADDRESS")
 @click.option(
-    "--seq", type=int, metavar="N", default=1, show_default=True, help="Number of the link."
+    "--seq",
+    type=int,
+    metavar="N",
+    default=1,
+    show_default=True,
+    help="Sequence number of the link.",
 )
-@click.option("--args", metavar="TEXT", default="", help="Arguments that are kept with the link.")
-@click.option("--replace", is_flag=True, help="In place of the present link; asks first.")
+@click.option("--args", metavar="TEXT", default="", help="Arguments stored with the link.")
+@click.option("--replace", is_flag=True, help="Replace an existing link.")
 def force(
     site: Site, place: Place, type: str, address: str, seq: int, args: str, replace: bool
 ) -> Report:
-    """Link one service by hand.
+    """Link a specific service.
 
-    When a service of TYPE is linked already, that is refused without --replace, after which
-    nothing finds what the former service holds."""
+    If a service of TYPE is already linked, this is refused without --replace. --replace requires
+    confirmation: the data on the previous service become unreachable."""
     return site.oio.references.force(place, type, checked_address(address), seq, args, replace)
 
 

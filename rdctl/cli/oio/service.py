@@ -16,43 +16,43 @@ if TYPE_CHECKING:
 _HERE = "rdctl.cli.oio.service:"
 _META2 = "127.0.0.1:16010"
 
-# What a service can be told: the action, a line, what it means.
+# The actions of a service: the first line of the help, and the rest.
 _TOLD = {
     "lean-glib": (
-        "Make a service give memory back.",
-        "What GLib keeps for later goes back to the system; nothing is lost.",
+        "Release a service's unused memory.",
+        "Returns memory that GLib keeps in reserve to the system. Nothing is lost.",
     ),
     "lean-sqlx": (
-        "Make a service give SQLite's memory back.",
-        "The caches of its databases shrink, and fill again as needed.",
+        "Release a service's SQLite caches.",
+        "The caches of its databases shrink, and are filled again as needed.",
     ),
     "flush": (
-        "Make a service forget its caches.",
-        "They fill again as needed; until then it is slower.",
+        "Flush a service's caches.",
+        "The caches are filled again as needed. The service is slower until then.",
     ),
     "reload": (
-        "Make a service read its caches anew.",
-        "It reads again which services and pools there are.",
+        "Reload a service's caches.",
+        "The service reloads the lists of services and pools.",
     ),
     "kill": (
         "Abort a service.",
-        "Asks first. The process ends at once, and requests under way are lost; what supervises it"
-        " may start it again. Servers"
-        " refuse it unless it was enabled for them.",
+        "Requires confirmation: the process terminates immediately, and requests in progress fail."
+        " A supervisor may restart it. Servers refuse this unless it is enabled in their"
+        " configuration.",
     ),
 }
 
 group = LazyGroup(
     "service",
-    help="""Single services.
+    help="""Manage single services.
 
-    Each is named by its ADDRESS (IP:PORT): rdctl oio conscience list. meta0, meta1, meta2 and sqlx
-    are asked through the proxy; rawx, rdir and account services by their own HTTP.""",
+    ADDRESS is IP:PORT, as shown by `rdctl oio conscience list`. meta0, meta1, meta2 and sqlx are
+    reached through the proxy; rawx, rdir and account services are reached directly over HTTP.""",
     children={
         "stats": (_HERE + "stats", "Show the counters of a service."),
-        "ping": (_HERE + "ping", "Ask whether a service answers."),
+        "ping": (_HERE + "ping", "Check whether a service responds."),
         "version": (_HERE + "version", "Show the version of a service."),
-        "handlers": (_HERE + "handlers", "List what a service understands."),
+        "handlers": (_HERE + "handlers", "List the request handlers of a service."),
         **{
             action: (f"{_HERE}{action.replace('-', '_')}", line)
             for action, (line, _) in _TOLD.items()
@@ -64,7 +64,7 @@ group = LazyGroup(
 _type = click.option(
     "--type",
     metavar="TYPE",
-    help="The type of the service; the conscience is asked for it by default.",
+    help="Service type (default: ask the conscience).",
 )
 
 
@@ -82,8 +82,8 @@ _type = click.option(
 def stats(site: Site, address: str, type: str | None) -> Listing:
     """Show the counters of a service.
 
-    Requests by kind and their time in microseconds, connections, threads; of a rdir its open
-    databases, of an account service its accounts."""
+    Shows requests by type and their time in microseconds, connections and threads; for rdir the
+    open databases, for an account service its accounts."""
     return site.oio.services.stats(address, type)
 
 
@@ -99,9 +99,9 @@ def stats(site: Site, address: str, type: str | None) -> Listing:
 @click.argument("address", callback=address)
 @_type
 def ping(site: Site, address: str, type: str | None) -> Item:
-    """Ask whether a service answers.
+    """Check whether a service responds.
 
-    Exit 6 when nobody listens there, 7 when nothing comes back in time."""
+    Exit code 6 if the connection is refused, 7 if the service does not respond in time."""
     return site.oio.services.ping(address, type)
 
 
@@ -119,7 +119,8 @@ def ping(site: Site, address: str, type: str | None) -> Item:
 def version(site: Site, address: str, type: str | None) -> Item:
     """Show the version of a service.
 
-    rawx, rdir and account services may not report theirs. A service that is away is exit 6."""
+    rawx, rdir and account services may not report their version. Exit code 6 if the service is
+    down."""
     return site.oio.services.version(address, type)
 
 
@@ -134,9 +135,9 @@ def version(site: Site, address: str, type: str | None) -> Item:
 )
 @click.argument("address", callback=address)
 def handlers(site: Site, address: str) -> Listing:
-    """List what a service understands.
+    """List the request handlers of a service.
 
-    Only proxies of the 3.3 line can ask that; later ones are exit 11."""
+    Only supported by proxies 3.3; later ones fail with exit code 11."""
     return site.oio.services.handlers(address)
 
 

@@ -1,4 +1,4 @@
-"""rdctl oio content put, get: whole objects."""
+"""rdctl oio content put, get: upload and download of objects."""
 
 from __future__ import annotations
 
@@ -43,21 +43,23 @@ _NO = (None, None)
     "--files-from",
     "list_of_files",
     metavar="FILE",
-    help="The files that FILE names, one a line or NUL-ended; - is stdin.",
+    help="Read file names (one per line or NUL-terminated) from FILE; - reads stdin.",
 )
 @bulk_options
-@click.option("--path", metavar="P", help="The name of the content, if it is not the file's.")
-@click.option("--prefix", metavar="P", default="", help="Stands before every name: 2024/.")
-@click.option("--recursive", is_flag=True, help="Folders too: everything below them.")
-@click.option("--overwrite", is_flag=True, help="Replace contents of the same names; asks first.")
+@click.option("--path", metavar="P", help="Object name (default: name of the file).")
+@click.option(
+    "--prefix", metavar="P", default="", help="Prefix for all object names, such as 2024/."
+)
+@click.option("--recursive", is_flag=True, help="Upload directories recursively.")
+@click.option("--overwrite", is_flag=True, help="Replace existing objects.")
 @click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
-@click.option("--policy", metavar="P", help="The storage policy, if not the container's.")
-@click.option("--mime-type", metavar="TYPE", help="Such as image/png.")
+@click.option("--policy", metavar="P", help="Storage policy (default: the container's).")
+@click.option("--mime-type", metavar="TYPE", help="MIME type, such as image/png.")
 @click.option(
     "--min-copies",
     type=click.IntRange(1),
     metavar="N",
-    help="Fail unless so many copies are stored.",
+    help="Minimum number of copies to store.",
 )
 @PROPERTIES
 def put(
@@ -70,39 +72,41 @@ def put(
     recursive: bool,
     **wishes: Any,
 ) -> Report:
-    """Store files as contents.
+    """Upload files as objects.
 
-    A content gets the name of the file, or its path below the folder given; - is standard input,
-    and wants --path. In a list every file has the path as it stands there, without a / before it.
-    A name that is taken is refused before a byte is sent, and once more before the content is made,
-    unless --overwrite is said, which asks first where versions are not kept: what was there is
-    lost. Two puts of one name that end in the same moment can both succeed; the later one stays.
+    An object gets the name of the file or, with --recursive, the path of the file below the given
+    directory. With --files-from it gets the path as listed, without a leading slash. - uploads
+    standard input and requires --path. An existing object is refused without --overwrite, both
+    before the upload and before the object is created. --overwrite in a container without
+    versioning requires confirmation: the previous data are lost. If two uploads of the same name
+    finish at the same time, both can succeed; the later one is kept.
 
-    Chunks go to the rawx services several at a time, and each has to prove by its checksum what it
-    holds. A copy that cannot be written, or takes too long, is left out while half of the copies
-    can (--min-copies asks for more), and that is said. When it fails or is interrupted, the chunks
-    are deleted; only when it is not known whether the content was made, they are left, and named
-    (exit 10).
+    Chunks are sent to the rawx services in parallel and verified by checksum. A copy that fails or
+    takes too long is skipped with a warning, as long as half of the copies (or --min-copies) are
+    stored. If an upload fails or is interrupted, its chunks are deleted. If the outcome of the
+    final request is unknown (exit code 10), the chunks are kept and listed.
 
-    What has no size of its own (standard input, a pipe, a file of /proc) is kept in the folder for
-    temporary files ($TMPDIR, else /tmp) before it is sent, up to the container's quota and while
-    64 MiB are free there."""
+    Data of unknown size (standard input, a pipe, a file in /proc) are first stored in a temporary
+    file ($TMPDIR, or /tmp), up to the container's quota and while at least 64 MiB are free
+    there."""
     from rdctl.oio.objects.upload import Wish
     from rdctl.oio.properties import CREATE, check_user
 
     if path is not None and prefix:
-        raise RdctlError(Code.USAGE, "--path and --prefix exclude each other")
+        raise RdctlError(Code.USAGE, "--path and --prefix are mutually exclusive")
     context = click.get_current_context()
     bulk = bulk_of(context)
     names: dict[str, str] = {}
     if list_of_files is not None:
         if files or path is not None or recursive:
-            raise RdctlError(Code.USAGE, "--files-from excludes FILE, --path and --recursive")
+            raise RdctlError(
+                Code.USAGE, "--files-from cannot be used with FILE, --path or --recursive"
+            )
         seconds = seconds_of(context)
         given = bulk.names(context.obj, site.settings.context, seconds, list_of_files)
         files, names = _listed(bulk, given, prefix)
     elif bulk.failed or bulk.ndjson:
-        raise RdctlError(Code.USAGE, "--failed and --ndjson go with --files-from")
+        raise RdctlError(Code.USAGE, "--failed and --ndjson require --files-from")
     elif files is None:
         raise click.UsageError("Missing argument 'FILE...'.", context)
     check_user("content", CREATE, place, wishes["properties"])
@@ -122,22 +126,22 @@ def put(
 
 
 def _listed(bulk: Bulk, given: list[str], prefix: str) -> tuple[list[str], dict[str, str]]:
-    """The files of a list, and the names of the contents that they become."""
+    """The files of a list, and the object name of each."""
     words: dict[str, str] = {}
     for word in dict.fromkeys(given):
         inner = os.path.normpath(word).lstrip("/")
         if inner in ("", ".", "..") or inner.startswith("../") or "\0" in inner:
-            message = f"{escape(word)} gives no name to a content"
-            hint = "Paths in a list lie below the working folder, or begin with /."
+            message = f'invalid path "{escape(word)}": cannot be an object name'
+            hint = "Use paths below the working directory, or absolute paths."
             raise bulk.located(RdctlError(Code.USAGE, message, hint=hint, target=word))
         name = prefix + inner
         if name in words:
             first = words[name]
-            message = f"{escape(first)} and {escape(word)} would both become {escape(name)}"
+            message = f'duplicate object name "{escape(name)}": {escape(first)} and {escape(word)}'
             raise bulk.located(RdctlError(Code.USAGE, message, target=first))
         words[name] = word
     bulk.call(words)
-    # A file of that name, not standard input.
+    # A file named "-", not standard input.
     paths = ["./-" if word == "-" else word for word in words.values()]
     return paths, dict(zip(paths, words, strict=True))
 
@@ -156,8 +160,8 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
     if not sound:
         raise RdctlError(
             Code.USAGE,
-            f"--range: '{defuse(value)}' is no range of bytes",
-            hint="A range is 0-99 (the first hundred), 100- (from there on) or -50 (the last).",
+            f'invalid --range "{defuse(value)}": must be FIRST-LAST, FIRST- or -COUNT',
+            hint="Examples: 0-99 (first 100 bytes), 100- (from byte 100 on), -50 (last 50 bytes).",
         )
     return Bytes(first, last)
 
@@ -173,14 +177,16 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
 )
 @target("content", several=True, whole=True, reads=True)
 @click.option(
-    "--to", metavar="FILE|DIR|-", help="Where it goes, if not to the working folder. - is stdout."
+    "--to",
+    metavar="FILE|DIR|-",
+    help="Destination (default: working directory); - writes to stdout.",
 )
-@click.option("--recursive", is_flag=True, help="All contents whose names begin with PATH.")
+@click.option("--recursive", is_flag=True, help="Download all objects whose names begin with PATH.")
 @click.option(
-    "--range", "wanted", metavar="R", callback=_range, help="Only these bytes: 0-99, 100-, -50."
+    "--range", "wanted", metavar="R", callback=_range, help="Byte range: 0-99, 100-, -50."
 )
-@click.option("--continue", "resume", is_flag=True, help="Go on where it was broken off.")
-@click.option("--overwrite", is_flag=True, help="Replace files that exist.")
+@click.option("--continue", "resume", is_flag=True, help="Resume an interrupted download.")
+@click.option("--overwrite", is_flag=True, help="Replace existing files.")
 def get(
     site: Site,
     places: list[Place],
@@ -190,17 +196,19 @@ def get(
     resume: bool,
     overwrite: bool,
 ) -> Report | Data:
-    """Read contents, into files or to standard output.
+    """Download objects to files or standard output.
 
-    Names become paths below the folder; with --recursive they lose what PATH has up to its last
-    slash. An empty content whose name ends with a slash becomes a folder; a // or a leading /
-    counts for nothing. A name that would lead out of the folder fails, and so does one that becomes
-    the same file as another. A file gets its name when all of it is there and its checksums are
-    right; one that exists is not touched without --overwrite. What was broken off lies beside it,
-    and --continue goes on with it if the content is still the same; files that are complete already
-    are left as they are. A replica that cannot be read, or whose
-    bytes are wrong, is passed over. With --to - the bytes leave while they come: what was wrong
-    with a chunk of more than 2 MiB is reported at its end (exit 9)."""
+    Object names become paths below the destination directory. --recursive removes the part of PATH
+    up to its last slash. Leading and repeated slashes are ignored, and an empty object whose name
+    ends with a slash becomes a directory. A name that leads outside the directory, or to the same
+    file as another name, is refused.
+
+    A file appears under its name only when it is complete and its checksums are verified. An
+    existing file is refused without --overwrite. An interrupted download is kept next to the file;
+    --continue resumes it if the object has not changed, and skips complete files. Replicas that
+    cannot be read or have a wrong checksum are skipped. With --to - data are written as they
+    arrive, so a wrong checksum of a chunk of more than 2 MiB is reported only after its data
+    (exit code 9)."""
     downloads = site.oio.downloads
     strip, below = "", None
     if recursive:
@@ -213,7 +221,7 @@ def get(
         raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
     if to == "-":
         if resume or overwrite:
-            raise RdctlError(Code.USAGE, "--to - excludes --continue and --overwrite")
+            raise RdctlError(Code.USAGE, "--to - cannot be used with --continue or --overwrite")
         return downloads.read(places, wanted, below)
     where = _where(to, recursive or len(places) > 1, strip)._replace(home=site.config.home)
     return downloads.get(places, where, wanted, overwrite=overwrite, resume=resume, below=below)
@@ -221,12 +229,12 @@ def get(
 
 def _one(places: list[Place]) -> list[Place]:
     if len(places) != 1 or places[0].content_id or places[0].version:
-        raise RdctlError(Code.USAGE, "--recursive goes with one PATH, or with none for all")
+        raise RdctlError(Code.USAGE, "--recursive: specify one PATH, or none for all objects")
     return places
 
 
 def _where(to: str | None, several: bool, strip: str) -> Where:
-    """The file or folder that was meant."""
+    """The destination file or directory."""
     from rdctl.oio.objects.files import Where
 
     path = "." if to is None else to
@@ -238,5 +246,5 @@ def _where(to: str | None, several: bool, strip: str) -> Where:
     if kind == stat.S_IFDIR:
         return Where(path=path.rstrip("/") or "/", folder=True, strip=strip)
     if several or path.endswith("/"):
-        raise RdctlError(Code.CONFLICT, f"{escape(path)} is no folder", target=path)
+        raise RdctlError(Code.CONFLICT, f"{escape(path)}: not a directory", target=path)
     return Where(path=path, folder=False, special=kind != stat.S_IFREG)

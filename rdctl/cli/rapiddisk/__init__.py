@@ -8,24 +8,28 @@ _VOLUME = "rdctl.cli.rapiddisk.volume:"
 
 group = LazyGroup(
     "rapiddisk",
-    help="""RAM disks (volumes), caches on top of them, NVMe-oF targets.
+    help="""Manage RAM disks (volumes), caches and NVMe-oF targets.
 
-    Of this machine, through its kernel (--local, the default), or of the one behind the rapiddiskd
-    that the context or --rapiddisk-url names. A volume is lost with the power. Neither daemon nor
-    kernel protects one that is in use; rdctl does, and says who uses it and how it is freed.""",
+    Works on this machine through the kernel (--local, the default), or on a remote machine through
+    the rapiddiskd of the context or of --rapiddisk-url. Volumes do not survive a power loss.
+    Neither the daemon nor the kernel protects a volume that is in use. rdctl does: it refuses the
+    change, names the users, and shows how to free the volume.""",
     children={
-        "status": (_VOLUME + "status", "The daemon and its version, or the kernel modules here."),
-        "resources": (_VOLUME + "resources", "Memory, and disks that can be cached."),
+        "status": (_VOLUME + "status", "Show the daemon version, or the kernel modules."),
+        "resources": (_VOLUME + "resources", "Show memory, and disks that can be cached."),
         "list": (_VOLUME + "list_volumes", "List volumes."),
-        "show": (_VOLUME + "show", "Show one volume and everybody who uses it."),
+        "show": (_VOLUME + "show", "Show a volume and its users."),
         "create": (_VOLUME + "create", "Create volumes."),
-        "resize": (_VOLUME + "resize", "Change the size of a volume."),
-        "flush": (_VOLUME + "flush", "ERASE volumes: all their data are lost."),
-        "remove": (_VOLUME + "remove", "Remove volumes with all their data."),
+        "resize": (_VOLUME + "resize", "Resize a volume."),
+        "flush": (_VOLUME + "flush", "ERASE volumes (all data are lost)."),
+        "remove": (_VOLUME + "remove", "Remove volumes and all their data."),
         "lock": (_VOLUME + "lock", "Make volumes read-only."),
         "unlock": (_VOLUME + "unlock", "Make volumes writable again."),
-        "cache": ("rdctl.cli.rapiddisk.cache:group", "Caches: volumes in front of slower disks."),
-        "nvmet": ("rdctl.cli.rapiddisk.nvmet:group", "NVMe-oF targets and ports."),
-        "daemon": ("rdctl.cli.rapiddisk.daemon:group", "The daemon's systemd unit."),
+        "cache": (
+            "rdctl.cli.rapiddisk.cache:group",
+            "Manage caches: volumes in front of slower disks.",
+        ),
+        "nvmet": ("rdctl.cli.rapiddisk.nvmet:group", "Manage NVMe-oF targets and ports."),
+        "daemon": ("rdctl.cli.rapiddisk.daemon:group", "Manage the systemd unit of rapiddiskd."),
     },
 )

@@ -21,16 +21,16 @@ _HERE = "rdctl.cli.rapiddisk.cache:"
 
 group = LazyGroup(
     "cache",
-    help="""Caches: volumes in front of slower disks.
+    help="""Manage caches: volumes in front of slower disks.
 
-    What is read often comes from memory then. The cached disk is a device of its own,
-    /dev/mapper/rc-wt_SOURCE (rc-wa_, rc-wb_): what uses the disk below it corrupts it.""",
+    A cache serves frequently read data from memory. The cached disk is a separate device,
+    /dev/mapper/rc-wt_SOURCE (rc-wa_, rc-wb_). Using the underlying disk directly corrupts data.""",
     children={
         "list": (_HERE + "list_caches", "List caches."),
-        "stats": (_HERE + "stats", "Show how caches are used."),
-        "create": (_HERE + "create", "Let a volume cache a disk."),
-        "remove": (_HERE + "remove", "Take caches off their disks."),
-        "sync": (_HERE + "sync", "Write back what writeback caches hold."),
+        "stats": (_HERE + "stats", "Show cache statistics."),
+        "create": (_HERE + "create", "Cache a disk with a volume."),
+        "remove": (_HERE + "remove", "Remove caches from their disks."),
+        "sync": (_HERE + "sync", "Write dirty blocks of writeback caches to disk."),
     },
 )
 
@@ -47,9 +47,9 @@ group = LazyGroup(
 def list_caches(site: Site) -> Listing:
     """List caches.
 
-    Each with its volume, the disk behind it, and its policy. Of writeback caches root sees what is
-    not on the disk yet (DIRTY), and an estimate of the time to write it there, from how fast the
-    disk was so far."""
+    Shows the volume, the cached disk and the policy of each. For writeback caches, root also sees
+    the data not yet written to the disk (DIRTY) and an estimate of the time to write them back,
+    based on the speed of the disk so far."""
     return site.rapiddisk.caches.list()
 
 
@@ -64,10 +64,10 @@ def list_caches(site: Site) -> Listing:
 )
 @names("cache", required=False)
 def stats(site: Site, caches: list[str] | None) -> Listing:
-    """Show how caches are used.
+    """Show cache statistics.
 
-    Reads, hits and writes are counted in blocks of 4 KiB since the cache was made. A table shows
-    what all policies have; --json, -o yaml and --columns show all counters of the kernel."""
+    Reads, hits and writes are counted in blocks of 4 KiB since the cache was created. Tables show
+    the counters that all policies have; --json, -o yaml and --columns show all kernel counters."""
     from rdctl.output.schemas import SCHEMAS
 
     keys = [column.key for column in SCHEMAS["rdctl.rapiddisk.cache-stats/1"].columns]
@@ -86,19 +86,19 @@ def stats(site: Site, caches: list[str] | None) -> Listing:
 @click.option(
     "--policy",
     type=click.Choice(POLICIES),
-    help="What happens on a write: write-through if not set.",
+    help="How writes are handled (default: write-through).",
 )
 @click.option(
-    "--name", metavar="NAME", help="The cache's name, rc-wt_..., rc-wa_... or rc-wb_...; locally."
+    "--name", metavar="NAME", help="Cache name: rc-wt_..., rc-wa_... or rc-wb_... (local only)."
 )
 @click.option(
     "--max-age",
     type=click.IntRange(1, 86400),
     metavar="SECONDS",
-    help="Write back what is older; 300 if not set. Of writeback caches, locally.",
+    help="Write back older blocks (default: 300; writeback, local only).",
 )
-@click.option("--adopt", is_flag=True, help="Map a former writeback cache again, unformatted.")
-@click.option("--discard-contents", is_flag=True, help="Erase what the volume holds first.")
+@click.option("--adopt", is_flag=True, help="Re-attach a writeback cache without formatting it.")
+@click.option("--discard-contents", is_flag=True, help="Erase the data on the volume first.")
 @overriding
 def create(
     site: Site,
@@ -110,31 +110,30 @@ def create(
     adopt: bool,
     overrides: Overrides,
 ) -> Report:
-    """Let a volume cache a disk.
+    """Cache a disk with a volume.
 
-    The cached disk appears as /dev/mapper/rc-wt_SOURCE (rc-wa_, rc-wb_), or under --name: use that
-    from now on. write-through writes to both, write-around to the disk alone, writeback to the
-    volume first: what was not written back is lost with the power, so it asks. A volume that holds
-    data is refused without --discard-contents.
+    The cached disk appears as /dev/mapper/rc-wt_SOURCE (rc-wa_, rc-wb_), or under --name. Use that
+    device from now on. write-through writes to both, write-around only to the disk, writeback to
+    the volume first. With writeback, a power loss loses all data not yet written back, so it
+    requires confirmation. A volume that holds data is refused without --discard-contents.
 
-    On the machine itself a disk that the policy does not support is refused. No policy supports a
-    read-only one. write-through and write-around require logical blocks of 512 bytes. writeback
-    requires a size that is a multiple of 4 KiB, and contents with blocks of at least 4 KiB: not a
-    partition table of the whole disk, nor a file system with smaller blocks or sectors (ext2, ext3,
-    ext4, XFS, FAT, exFAT, NTFS). Unknown contents cause a warning.
+    In local mode, a disk that the policy does not support is refused. Read-only disks are not
+    supported. write-through and write-around require logical blocks of 512 bytes. writeback
+    requires a size that is a multiple of 4 KiB, and contents with blocks of at least 4 KiB: no
+    partition table on the whole disk, and no file system with smaller blocks or sectors (ext2,
+    ext3, ext4, XFS, FAT, exFAT, NTFS). Unknown contents cause a warning.
 
-    --adopt maps a writeback cache whose disk was away, or that was unmapped, over its disk again:
-    nothing is formatted, and `cache remove` then writes back what it holds. The volume does not say
-    which disk is its own; where it was made by rdctl since the last boot that is known, and SOURCE
-    may be left out. Only on the machine itself."""
+    --adopt re-attaches a writeback cache to its disk, after the disk was unavailable or the cache
+    was unmapped. Nothing is formatted, and `cache remove` then writes back the cached data. SOURCE
+    is optional if rdctl created the cache since the last boot. --adopt is local only."""
     if adopt:
         if policy not in (None, "writeback"):
-            raise RdctlError(Code.USAGE, f"--adopt is for writeback caches, not for {policy} ones")
+            raise RdctlError(Code.USAGE, f"--adopt cannot be used with --policy {policy}")
         if overrides.discard:
-            raise RdctlError(Code.USAGE, "--adopt and --discard-contents exclude each other")
+            raise RdctlError(Code.USAGE, "--adopt and --discard-contents are mutually exclusive")
         return site.rapiddisk.caches.adopt(volume, source, overrides, name=name, max_age=max_age)
     if source is None:
-        raise RdctlError(Code.USAGE, "missing argument SOURCE: only --adopt goes without it")
+        raise RdctlError(Code.USAGE, "missing argument SOURCE: optional only with --adopt")
     return site.rapiddisk.caches.create(
         volume, source, policy or "write-through", overrides, name=name, max_age=max_age
     )
@@ -150,12 +149,12 @@ def create(
 @names("cache")
 @overriding
 def remove(site: Site, caches: list[str], overrides: Overrides) -> Report:
-    """Take caches off their disks.
+    """Remove caches from their disks.
 
-    Asks first, since the device below /dev/mapper goes; what uses it has to end before. A
-    writeback cache is written back first, however long it takes, so nothing is lost, and its volume
-    is erased then. Other volumes keep the cached blocks until they are erased. Of caches on top of
-    each other the upper one goes first."""
+    Requires confirmation: the device in /dev/mapper is removed. A cache that is in use is refused.
+    A writeback cache is written back first, however long this takes, so no data are lost; its
+    volume is then erased. Other volumes keep the cached blocks until they are erased. Stacked
+    caches are removed from the top down."""
     return site.rapiddisk.caches.remove(caches, overrides)
 
 
@@ -169,9 +168,9 @@ def remove(site: Site, caches: list[str], overrides: Overrides) -> Report:
 )
 @names("cache")
 def sync(site: Site, caches: list[str]) -> Report:
-    """Write back what writeback caches hold.
+    """Write dirty blocks of writeback caches to disk.
 
-    The caches stay. Blocks that are still not on the disk after that, since the cache is written to
-    at that moment, are an error that says how many. Other caches never hold what their disk does
-    not. Only on the machine itself."""
+    The caches are kept. If blocks are still dirty afterwards, because the cache was written to in
+    the meantime, the command fails and reports their number. Other caches never have dirty blocks.
+    Local only."""
     return site.rapiddisk.caches.sync(caches)

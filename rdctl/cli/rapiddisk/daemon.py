@@ -14,12 +14,12 @@ _HERE = "rdctl.cli.rapiddisk.daemon:"
 
 group = LazyGroup(
     "daemon",
-    help="""The daemon's systemd unit.
+    help="""Manage the systemd unit of rapiddiskd.
 
-    rapiddiskd lets others drive this machine over the network; it takes systemd, and root to
-    change anything.""",
+    rapiddiskd allows remote clients to manage this machine over the network. These commands require
+    systemd; changes require root.""",
     children={
-        "status": (_HERE + "status", "Whether rapiddiskd is installed, enabled and running."),
+        "status": (_HERE + "status", "Show whether rapiddiskd is installed and running."),
         "start": (_HERE + "start", "Start rapiddiskd."),
         "stop": (_HERE + "stop", "Stop rapiddiskd."),
         "enable": (_HERE + "enable", "Start rapiddiskd at boot."),
@@ -36,10 +36,10 @@ group = LazyGroup(
     examples=["rdctl rapiddisk daemon status", "rdctl rapiddisk daemon status --json"],
 )
 def status(site: Site) -> Item:
-    """Whether rapiddiskd is installed, enabled and running.
+    """Show whether rapiddiskd is installed and running.
 
-    As systemd tells on this machine. Whether a daemon answers is what `rapiddisk status` with
-    --rapiddisk-url tells."""
+    As reported by systemd on this machine. To check whether a daemon responds, use
+    `rapiddisk status` with --rapiddisk-url."""
     return site.rapiddisk.daemon.status()
 
 
@@ -51,7 +51,8 @@ def status(site: Site) -> Item:
 def start(site: Site) -> Report:
     """Start rapiddiskd.
 
-    It answers whoever reaches port 9118, with no password at all. Local mode does not need it."""
+    Anyone who can reach port 9118 can manage this machine: rapiddiskd has no authentication. Local
+    mode does not need it."""
     return site.rapiddisk.daemon.act("start")
 
 
@@ -63,8 +64,8 @@ def start(site: Site) -> Report:
 def stop(site: Site) -> Report:
     """Stop rapiddiskd.
 
-    Asks first, since who drives this machine from elsewhere cannot any more. Volumes, caches and
-    exports stay."""
+    Requires confirmation: remote clients can no longer manage this machine. Volumes, caches and
+    exports are kept."""
     return site.rapiddisk.daemon.act("stop")
 
 
@@ -76,7 +77,7 @@ def stop(site: Site) -> Report:
 def enable(site: Site) -> Report:
     """Start rapiddiskd at boot.
 
-    It is not started now: that is `daemon start`."""
+    It is not started now; use `daemon start` for that."""
     return site.rapiddisk.daemon.act("enable")
 
 
@@ -88,5 +89,5 @@ def enable(site: Site) -> Report:
 def disable(site: Site) -> Report:
     """Do not start rapiddiskd at boot.
 
-    It is not stopped now: that is `daemon stop`."""
+    It is not stopped now; use `daemon stop` for that."""
     return site.rapiddisk.daemon.act("disable")

@@ -18,28 +18,29 @@ _HERE = "rdctl.cli.rapiddisk.nvmet:"
 
 group = LazyGroup(
     "nvmet",
-    help="""NVMe-oF targets and ports.
+    help="""Manage NVMe-oF targets and ports.
 
-    A port is an address on which this machine listens; a target is a device that is exported on
-    ports, to named hosts or to any. A rapiddiskd lists them; changing them takes --local.""",
+    A port is an address on which this machine listens. A target is a device that is exported on
+    ports, to specific hosts or to any host. rapiddiskd can only list them; changes require
+    --local.""",
     children={
         "list": (_HERE + "list_targets", "List exported devices."),
-        "export": (_HERE + "export", "Offer a volume or a cache to other machines."),
-        "unexport": (_HERE + "unexport", "Take an export away, or ports and hosts of it."),
-        "revalidate": (_HERE + "revalidate", "Tell clients the new size of a device."),
-        "port": (_HERE + "port", "NVMe-oF ports."),
+        "export": (_HERE + "export", "Export a volume or a cache over NVMe-oF."),
+        "unexport": (_HERE + "unexport", "Remove an export, or some of its ports or hosts."),
+        "revalidate": (_HERE + "revalidate", "Notify clients of the new size of a device."),
+        "port": (_HERE + "port", "Manage NVMe-oF ports."),
     },
 )
 
 port = LazyGroup(
     "port",
-    help="""NVMe-oF ports.
+    help="""Manage NVMe-oF ports.
 
-    The addresses on which devices can be exported, each with a number.""",
+    A port is an address on which devices can be exported, identified by a number.""",
     children={
         "list": (_HERE + "list_ports", "List ports."),
         "add": (_HERE + "add_port", "Add a port."),
-        "remove": (_HERE + "remove_port", "Remove a port on which nothing is exported."),
+        "remove": (_HERE + "remove_port", "Remove an unused port."),
     },
 )
 
@@ -55,16 +56,16 @@ _PORT = click.IntRange(0, 65535)
         "rdctl -c sandbox rapiddisk nvmet list --json --query '[].device'",
     ],
 )
-@click.option("--all", "incomplete", is_flag=True, help="Half-made ones too; only with --local.")
+@click.option("--all", "incomplete", is_flag=True, help="Include incomplete ones (local only).")
 def list_targets(site: Site, incomplete: bool) -> Listing:
     """List exported devices.
 
-    One line a namespace, of all subsystems of that machine, not only of RapidDisk's. HOSTS lists
-    the hosts that may connect: any is every host, none is no host, - is not known. PORTS has the
-    number, transport and address of each port, and on the machine itself its TCP port. With --all
-    also subsystems without a namespace, which a failed export may have left behind: unexport
-    --nqn takes them away. A rapiddiskd 9.2 dies of a device path of more than 30 characters, so it
-    is asked once, never again."""
+    Shows one row per namespace, for all subsystems of the machine, including those not created by
+    RapidDisk. HOSTS lists the hosts that may connect: any (every host), none (no host) or -
+    (unknown). PORTS shows the number, transport and address of each port, and in local mode its TCP
+    port. --all includes subsystems without a namespace, which a failed export may have left behind;
+    remove them with unexport --nqn. Listing exports can crash rapiddiskd 9.2 if a device path is
+    longer than 30 characters, so the request is never retried."""
     return site.rapiddisk.exports.list(incomplete)
 
 
@@ -84,16 +85,16 @@ def list_targets(site: Site, incomplete: bool) -> Listing:
     metavar="ID",
     multiple=True,
     required=True,
-    help="The port to offer it on; repeat as needed.",
+    help="Port to export on (repeatable).",
 )
 @click.option(
     "--host",
     "hosts",
     metavar="NQN",
     multiple=True,
-    help="A host that may connect; repeat as needed.",
+    help="Host that may connect (repeatable).",
 )
-@click.option("--any-host", is_flag=True, help="Let every host connect.")
+@click.option("--any-host", is_flag=True, help="Allow any host to connect.")
 @UNSEEN
 def export(
     site: Site,
@@ -103,13 +104,13 @@ def export(
     any_host: bool,
     unseen: tuple[str, ...],
 ) -> Report:
-    """Offer a volume or a cache to other machines.
+    """Export a volume or a cache over NVMe-oF.
 
-    The hosts are named by their NQN (in their /etc/nvme/hostnqn), or --any-host is said. What is
-    exported already gains the ports and hosts that it lacks. All of it is done, or nothing. A
-    device that is locked or in use is not exported. Only on the machine itself."""
+    Specify the NQN of each host (see its /etc/nvme/hostnqn), or --any-host. If the device is
+    already exported, missing ports and hosts are added. On failure everything is rolled back. A
+    device that is locked or in use is refused. Local only."""
     if bool(hosts) == any_host:
-        raise RdctlError(Code.USAGE, "name the hosts with --host, or say --any-host")
+        raise RdctlError(Code.USAGE, "specify either --host NQN or --any-host")
     from rdctl.rapiddisk.guards import Overrides
 
     return site.rapiddisk.exports.export(device, ports, hosts, any_host, Overrides(unseen=unseen))
@@ -125,17 +126,17 @@ def export(
     ],
 )
 @click.argument("device", required=False)
-@click.option("--nqn", metavar="NQN", help="The subsystem, in place of its device.")
+@click.option("--nqn", metavar="NQN", help="Subsystem, instead of DEVICE.")
 @click.option(
     "--port",
     "ports",
     type=_PORT,
     metavar="ID",
     multiple=True,
-    help="Only on this port; repeat as needed.",
+    help="Remove only this port (repeatable).",
 )
 @click.option(
-    "--host", "hosts", metavar="NQN", multiple=True, help="Only for this host; repeat as needed."
+    "--host", "hosts", metavar="NQN", multiple=True, help="Remove only this host (repeatable)."
 )
 def unexport(
     site: Site,
@@ -144,14 +145,14 @@ def unexport(
     ports: tuple[int, ...],
     hosts: tuple[str, ...],
 ) -> Report:
-    """Take an export away, or ports and hosts of it.
+    """Remove an export, or some of its ports or hosts.
 
-    Asks first, since clients lose the device. Without its last port the export goes wholly;
-    without its last host nobody may connect, until a host is added. --nqn names what has no device
-    any more, or is half made; only what is RapidDisk's or empty is taken away. Only on the machine
-    itself."""
+    Requires confirmation: clients lose access to the device. Removing the last port removes the
+    whole export. After removing the last host, no host can connect until one is added. Use --nqn
+    for a subsystem that is incomplete or has lost its device; one that is not empty and was not
+    created by RapidDisk is refused. Local only."""
     if (device is None) == (nqn is None):
-        raise RdctlError(Code.USAGE, "name the device, or the subsystem with --nqn")
+        raise RdctlError(Code.USAGE, "specify either DEVICE or --nqn NQN")
     return site.rapiddisk.exports.unexport(device, nqn, ports, hosts)
 
 
@@ -165,10 +166,10 @@ def unexport(
 )
 @click.argument("device")
 def revalidate(site: Site, device: str) -> Report:
-    """Tell clients the new size of a device.
+    """Notify clients of the new size of a device.
 
-    `resize` does it by itself; this is for a device that was resized with another tool. Only on
-    the machine itself."""
+    Only needed for a device that was resized with another tool; `resize` does this automatically.
+    Local only."""
     return site.rapiddisk.exports.revalidate(device)
 
 
@@ -184,8 +185,7 @@ def revalidate(site: Site, device: str) -> Report:
 def list_ports(site: Site) -> Listing:
     """List ports.
 
-    Those where nothing is exported as well. SERVICE is the TCP port, which is known only on the
-    machine itself."""
+    Includes ports without exports. SERVICE is the TCP port, which is shown in local mode only."""
     return site.rapiddisk.ports.list()
 
 
@@ -202,15 +202,15 @@ def list_ports(site: Site) -> Listing:
     "--transport",
     type=click.Choice(("tcp", "rdma", "loop")),
     required=True,
-    help="How clients connect.",
+    help="Transport protocol.",
 )
-@click.option("--interface", metavar="IF", help="On this interface's first address.")
-@click.option("--address", metavar="IP", help="On this IPv4 or IPv6 address.")
+@click.option("--interface", metavar="IF", help="Listen on the first address of this interface.")
+@click.option("--address", metavar="IP", help="Listen on this IPv4 or IPv6 address.")
 @click.option(
     "--service",
     metavar="PORT",
     type=click.IntRange(1, 65535),
-    help="The TCP port; 4420 if not set.",
+    help="TCP port (default: 4420).",
 )
 def add_port(
     site: Site,
@@ -222,13 +222,15 @@ def add_port(
 ) -> Report:
     """Add a port.
 
-    tcp and rdma take an address of this machine, by itself or by its interface; loop takes none.
-    Two ports on one address need two --service. It listens when something is exported on it.
-    Only on the machine itself."""
+    tcp and rdma require an address of this machine (--address or --interface); loop takes none. Two
+    ports on the same address need different --service values. The port starts listening when a
+    device is exported on it. Local only."""
     if transport == "loop" and (interface or address or service):
-        raise RdctlError(Code.USAGE, "a loop port has no address and no service")
+        raise RdctlError(Code.USAGE, "--transport loop takes no address and no service")
     if transport != "loop" and (interface is None) == (address is None):
-        raise RdctlError(Code.USAGE, f"a {transport} port takes --interface or --address")
+        raise RdctlError(
+            Code.USAGE, f"--transport {transport}: specify either --interface or --address"
+        )
     return site.rapiddisk.ports.add(number, transport, interface, address, str(service or 4420))
 
 
@@ -242,8 +244,8 @@ def add_port(
 )
 @click.argument("number", metavar="ID", type=_PORT)
 def remove_port(site: Site, number: int) -> Report:
-    """Remove a port on which nothing is exported.
+    """Remove an unused port.
 
-    Asks first, since nothing can be exported on it until it is added again. A port with an export
-    on it is refused. Only on the machine itself."""
+    Requires confirmation: devices can no longer be exported on this port. A port with exports is
+    refused. Local only."""
     return site.rapiddisk.ports.remove(number)

@@ -1,4 +1,4 @@
-"""The options by which an operator goes on where a guard would refuse."""
+"""The options that override guards."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-# As rdctl.rapiddisk.guards.LOOKS, which help does without.
+# The same as rdctl.rapiddisk.guards.LOOKS, which is not imported for help.
 _LOOKS = ("exports", "caches", "locks", "opens")
 
 FORCE = click.option(
@@ -20,17 +20,17 @@ UNSEEN = click.option(
     "--unseen",
     type=click.Choice(_LOOKS),
     multiple=True,
-    help="Go on although these could not be looked at; repeat as needed.",
+    help="Continue although this could not be checked (repeatable).",
 )
 DISCARD = click.option(
     "--discard-contents",
     is_flag=True,
-    help="Lose data that are the only copy, too.",
+    help="Discard data not yet written back (the only copy).",
 )
 
 
 def overriding(function: Callable[..., Any]) -> Any:
-    """--force and --unseen, with --discard-contents where the command has it, as one value."""
+    """Pass --force, --unseen and, if the command has it, --discard-contents as one value."""
 
     @wraps(function)
     def called(

@@ -1,4 +1,4 @@
-"""rdctl rapiddisk: volumes, and the machine that they are on."""
+"""rdctl rapiddisk: volumes, and the machine they are on."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 MIB = parsed("size", parse_mib)
 
 overcommit = click.option(
-    "--overcommit", is_flag=True, help="Go on although volumes could outgrow the memory."
+    "--overcommit", is_flag=True, help="Allow volumes to exceed the available memory."
 )
 
 
@@ -33,11 +33,12 @@ overcommit = click.option(
     examples=["rdctl -c sandbox rapiddisk status", "rdctl -c sandbox rapiddisk status --json"],
 )
 def status(site: Site) -> Item:
-    """The daemon and its version, or the kernel modules here.
+    """Show the daemon version, or the kernel modules.
 
-    Of a remote machine: the daemon's sign of life, which is also OK while the kernel modules are
-    not loaded; a daemon below version 9 is warned of. Of this machine: the version of the kernel
-    module, its limit, and which modules are loaded, with the command that loads the others."""
+    On a remote machine: whether the daemon responds, and its version. It also responds while the
+    kernel modules are not loaded. Versions before 9 cause a warning. On this machine: the version
+    and the limit of the kernel module, which modules are loaded, and the command that loads the
+    others."""
     return site.rapiddisk.status()
 
 
@@ -51,9 +52,9 @@ def status(site: Site) -> Item:
     ],
 )
 def resources(site: Site) -> Item:
-    """Memory, and disks that can be cached.
+    """Show memory, and disks that can be cached.
 
-    A daemon lists disks called sd*, nvme* and pmem* only; others, such as vdb or loop0, can be
+    A daemon only lists disks named sd*, nvme* and pmem*. Others, such as vdb or loop0, can be
     cached as well."""
     return site.rapiddisk.resources()
 
@@ -72,9 +73,9 @@ def resources(site: Site) -> Item:
 def list_volumes(site: Site, volumes: list[str] | None) -> Listing:
     """List volumes.
 
-    All of them, or those that are named: an unknown name is exit 3. USAGE is the memory that one
-    takes by now. UNWRITTEN, where there is any, is what a writeback cache has not written to its
-    disk; root sees it on the machine itself."""
+    Lists all volumes, or only the given ones; an unknown name fails with exit code 3. USAGE is the
+    memory in use by the volume. UNWRITTEN, if any, is the data that a writeback cache has not
+    written to its disk; it is shown to root, in local mode only."""
     return site.rapiddisk.volumes.list(volumes)
 
 
@@ -89,10 +90,10 @@ def list_volumes(site: Site, volumes: list[str] | None) -> Listing:
 )
 @click.argument("volume")
 def show(site: Site, volume: str) -> Item:
-    """Show one volume and everybody who uses it.
+    """Show a volume and its users.
 
-    A remote daemon shows caches and NVMe-oF exports; mounts, swap, loop devices and, by root,
-    open files can be seen on that machine only. users_seen tells which were looked for."""
+    A remote daemon only reports caches and NVMe-oF exports. Mounts, swap, loop devices and (as
+    root) open files are only visible in local mode. users_seen lists what was checked for."""
     return site.rapiddisk.volumes.show(volume, site.warn)
 
 
@@ -105,12 +106,12 @@ def show(site: Site, volume: str) -> Item:
     ],
 )
 @click.argument("size", type=MIB)
-@click.option("--count", type=click.IntRange(1, 1024), metavar="N", help="How many.")
+@click.option("--count", type=click.IntRange(1, 1024), metavar="N", help="Number of volumes.")
 @click.option(
     "--number",
     type=click.IntRange(0, 1048575),
     metavar="N",
-    help="The number in its name; only on the machine itself.",
+    help="Number in the name of the volume (local only).",
 )
 @overcommit
 def create(
@@ -118,11 +119,12 @@ def create(
 ) -> Report:
     """Create volumes.
 
-    SIZE is in whole MiB: 64M, 1GiB, or a bare number of MiB. The name of the new volume is shown;
-    -o name prints nothing else. A volume takes memory only as it is written to: a size that the
-    memory cannot hold beside the other volumes is refused."""
+    SIZE is a whole number of MiB: 64M, 1GiB, or a number without a unit. The name of the new volume
+    is printed; -o name prints only the name. A volume uses memory only as it is written to. A size
+    that would exceed the memory, together with the other volumes, is refused without
+    --overcommit."""
     if count is not None and number is not None:
-        raise RdctlError(Code.USAGE, "--count and --number exclude each other")
+        raise RdctlError(Code.USAGE, "--count and --number are mutually exclusive")
     return site.rapiddisk.volumes.create(size, count or 1, number, overcommit)
 
 
@@ -139,13 +141,12 @@ def create(
 @DISCARD
 @overriding
 def resize(site: Site, volume: str, size: int, overcommit: bool, overrides: Overrides) -> Report:
-    """Change the size of a volume.
+    """Resize a volume.
 
-    Growing keeps all data. Shrinking asks first, since what lies beyond the new end is lost; on
-    this machine itself anything but zeros there is refused without --discard-contents. Below the
-    highest byte ever written the kernel refuses it. A volume that is locked is not resized, nor
-    one that is in use; on this machine itself one that is in use can grow, and NVMe-oF clients are
-    told its new size."""
+    Growing keeps all data. Shrinking requires confirmation: data beyond the new end are lost. In
+    local mode, any nonzero data there are refused without --discard-contents. The kernel refuses a
+    size below the highest byte ever written. A volume that is locked or in use is refused; in local
+    mode, a volume that is in use can grow, and NVMe-oF clients are notified of its new size."""
     return site.rapiddisk.volumes.resize(volume, size, overcommit, overrides)
 
 
@@ -160,12 +161,12 @@ def resize(site: Site, volume: str, size: int, overcommit: bool, overrides: Over
 @DISCARD
 @overriding
 def flush(site: Site, volumes: list[str], overrides: Overrides) -> Report:
-    """ERASE volumes: all their data are lost.
+    """ERASE volumes (all data are lost).
 
-    It is no sync: afterwards a volume reads as zeros, takes no memory, and has its size still.
-    Asks first. A volume that is locked, cached with, exported, or seen to be in use in any other
-    way is not erased, nor one of which that could not be seen (--unseen). What a writeback cache
-    has not written to its disk is kept without --discard-contents."""
+    This is not a sync. An erased volume reads as zeros, uses no memory, and keeps its size.
+    Requires confirmation. A volume that is locked, used by a cache, exported or otherwise in use is
+    refused. So is a volume whose users cannot be checked (see --unseen), and one with data that a
+    writeback cache has not written to its disk (see --discard-contents)."""
     return site.rapiddisk.volumes.flush(volumes, overrides)
 
 
@@ -180,12 +181,12 @@ def flush(site: Site, volumes: list[str], overrides: Overrides) -> Report:
 @DISCARD
 @overriding
 def remove(site: Site, volumes: list[str], overrides: Overrides) -> Report:
-    """Remove volumes with all their data.
+    """Remove volumes and all their data.
 
-    Asks first: the data cannot be brought back. A volume that is locked, cached with, exported, or
-    seen to be in use in any other way is not removed, nor one of which that could not be seen
-    (--unseen). What a writeback cache has not written to its disk is kept without
-    --discard-contents."""
+    Requires confirmation: the data cannot be recovered. A volume that is locked, used by a cache,
+    exported or otherwise in use is refused. So is a volume whose users cannot be checked (see
+    --unseen), and one with data that a writeback cache has not written to its disk (see
+    --discard-contents)."""
     return site.rapiddisk.volumes.remove(volumes, overrides)
 
 
@@ -200,8 +201,9 @@ def remove(site: Site, volumes: list[str], overrides: Overrides) -> Report:
 def lock(site: Site, volumes: list[str]) -> Report:
     """Make volumes read-only.
 
-    Who has a volume open for writing already (a mounted file system, a cache) goes on writing: the
-    kernel does not stop that. rdctl does not remove, erase, resize or map a locked volume."""
+    A process that already has the volume open for writing (a mounted file system, a cache) can
+    still write: the kernel does not prevent that. rdctl refuses to remove, erase, resize or map a
+    locked volume."""
     return site.rapiddisk.volumes.set_lock(volumes, True)
 
 
@@ -216,5 +218,5 @@ def lock(site: Site, volumes: list[str]) -> Report:
 def unlock(site: Site, volumes: list[str]) -> Report:
     """Make volumes writable again.
 
-    A volume that is not locked is left as it is, and that is no error."""
+    A volume that is not locked is left unchanged; this is not an error."""
     return site.rapiddisk.volumes.set_lock(volumes, False)

@@ -243,17 +243,17 @@ CASES = (
     Case(
         "admin drop-cache photos",
         "127.0.0.1:16011  -     -          200  OK\n",
-        asks="photos: every replica closes the base, and requests under way fail",
+        asks="photos: all replicas will close the database; requests in progress will fail",
     ),
     Case(
         f"admin leave photos --service {META2}",
         f"SERVICE          ROLE  MASTER  STATUS  MESSAGE\n{META2}  -     -          200  OK\n",
-        asks=f"photos: {META2} leaves the election",
+        asks=f"photos: {META2} will leave the election",
     ),
     Case(
         "admin leave photos --all",
         "127.0.0.1:16011  -     -          200  OK\n",
-        asks="photos: every replica leaves the election",
+        asks="photos: all replicas will leave the election",
     ),
     Case(
         "admin copy photos --to 127.0.0.1:16011",

@@ -18,40 +18,40 @@ CREATE = "content create photos new --length 10 --content-id AB --chunks"
 SPARE = "content spare photos index.txt --policy SINGLE --body"
 EVERY = (INSERT, UPDATE, DELETE, CREATE, SPARE)
 
-# What is no JSON at all, and what is said of it.
+# Invalid JSON, and the message for it.
 TEXTS = [
-    ("", "no JSON at line 1, column 1: Expecting value"),
-    ("[\n  1,\n  oops]", "no JSON at line 3, column 3: Expecting value"),
-    ('{"a": 1,}', f"no JSON at line 1, column {8 if sys.version_info >= (3, 13) else 9}"),
-    ("[] []", "no JSON at line 1, column 4: Extra data"),
-    ("[NaN]", "NaN is no JSON"),
-    ("[-Infinity]", "-Infinity is no JSON"),
-    ("[" * 100_000, "nested too deep"),
-    ("\ufeff[]", "no JSON at line 1, column 1"),
+    ("", "invalid JSON at line 1, column 1: Expecting value"),
+    ("[\n  1,\n  oops]", "invalid JSON at line 3, column 3: Expecting value"),
+    ('{"a": 1,}', f"invalid JSON at line 1, column {8 if sys.version_info >= (3, 13) else 9}"),
+    ("[] []", "invalid JSON at line 1, column 4: Extra data"),
+    ("[NaN]", "invalid JSON: NaN"),
+    ("[-Infinity]", "invalid JSON: -Infinity"),
+    ("[" * 100_000, "nested too deeply"),
+    ("\ufeff[]", "invalid JSON at line 1, column 1"),
 ]
-CHUNKLIST = "an array of chunks is wanted, with at least one"
-BEANLIST = "an array of beans is wanted, with at least one"
-PAIR = 'an object {"old": [...], "new": [...]} is wanted'
-SPARES = 'an object {"notin": [...], "broken": [...]} is wanted'
+CHUNKLIST = "must be a non-empty array of chunks"
+BEANLIST = "must be a non-empty array of beans"
+PAIR = 'must be an object {"old": [...], "new": [...]}'
+SPARES = 'must be an object {"notin": [...], "broken": [...]}'
 NOTHING: list[Any] = [[], {}, None, 7, "x"]
 HALVES: list[Any] = [*NOTHING, {"old": [ALIAS]}, {"old": 1, "x": 2}]
 ITEMS: list[Any] = [*NOTHING, {"item": 1}, {"item": {}}, {"item": [1]}, {"chunks": []}]
 VALUES: list[tuple[str, Any, str]] = [
     *((words, value, BEANLIST) for words in (INSERT, DELETE) for value in NOTHING),
-    (INSERT, [ALIAS, {"type": "dog"}], "bean 1: its type is none of alias, header, chunk"),
-    (INSERT, [[]], "bean 0: its type is none of"),
+    (INSERT, [ALIAS, {"type": "dog"}], "bean 1: type must be alias, header, chunk or"),
+    (INSERT, [[]], "bean 0: type must be"),
     *((UPDATE, value, PAIR) for value in HALVES),
     (UPDATE, {"old": [ALIAS], "new": []}, BEANLIST),
-    (UPDATE, {"old": [ALIAS], "new": BEANS}, "old and new differ in length"),
+    (UPDATE, {"old": [ALIAS], "new": BEANS}, "old and new must have the same length"),
     *((CREATE, value, CHUNKLIST) for value in ITEMS),
-    (CREATE, [1], "chunk 0 is no object"),
-    (CREATE, [{}], "chunk 0: url is not a text"),
-    (CREATE, [chunk("a"), {**chunk("b"), "pos": 0}], "chunk 1: pos is not a text"),
-    (CREATE, [{**chunk("a"), "size": "5"}], "chunk 0: size is not a whole number"),
-    (CREATE, [{**chunk("a"), "size": True}], "chunk 0: size is not a whole number"),
-    (CREATE, [{**chunk("a"), "hash": None}], "chunk 0: hash is not a text"),
+    (CREATE, [1], "chunk 0: must be an object"),
+    (CREATE, [{}], "chunk 0: url must be a string"),
+    (CREATE, [chunk("a"), {**chunk("b"), "pos": 0}], "chunk 1: pos must be a string"),
+    (CREATE, [{**chunk("a"), "size": "5"}], "chunk 0: size must be an integer"),
+    (CREATE, [{**chunk("a"), "size": True}], "chunk 0: size must be an integer"),
+    (CREATE, [{**chunk("a"), "hash": None}], "chunk 0: hash must be a string"),
     *((SPARE, value, SPARES) for value in (*NOTHING, {"notin": []})),
-    (SPARE, {"notin": {}, "broken": []}, "notin and broken are arrays of chunks"),
+    (SPARE, {"notin": {}, "broken": []}, "notin and broken must be arrays of chunks"),
     (SPARE, {"notin": [], "broken": []}, "notin and broken are both empty"),
 ]
 

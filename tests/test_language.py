@@ -1,0 +1,233 @@
+"""The language of messages and help, as far as it can be checked: words of the field, fixed shapes.
+
+`python -m tests.test_language` lists the faults of each file.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from rdctl.cli.tree import root
+from rdctl.completion.nodes import Node, walk
+
+ROOT = Path(__file__).resolve().parent.parent
+
+# Faults that are still in the tree, by unit. A number may only decrease; a file of CLEAN has none.
+OPEN = {
+    "cli": 17,
+    "completion": 7,
+    "config": 19,
+    "core": 5,
+    "doctor": 14,
+    "net": 1,
+    "oio": 33,
+    "output": 10,
+    "rapiddisk": 38,
+    "sandbox": 18,
+    "sites": 5,
+    "workers": 3,
+}
+CLEAN = (
+    *(f"rdctl/cli/{unit}/*.py" for unit in ("oio", "rapiddisk")),
+    *(
+        f"rdctl/cli/{name}.py"
+        for name in "completion context doctor interval options root sandbox topics".split()
+    ),
+)
+
+BANNED = re.compile(
+    r"\b(told|tells|said|say (?=--)|wanted|by then|no more|any more|once more|somebody|nobody"
+    r"|anybody|half.made|there (is|are) (no|not|none)|is not there|takes? root|lets? go|go on|goes"
+    r"|is none|anew|stands?|(is|are) no (?!longer)|so many|whoever|under way|beside)(?!\w)",
+    re.IGNORECASE,
+)
+# What a message may begin with besides a lower-case letter: names, abbreviations, click's words.
+NAMES = re.compile(r"(Linux|Python|Ctrl|Got|Missing)\b|[A-Z][a-z]*[A-Z]|[A-Z]+\b")
+IMPERATIVES = set(
+    "Abort Add Cache Check Copy Create Deduplicate Delete Deregister Destroy Diagnose Disable Do"
+    " Download ERASE Enable Explain Export Flush Get Insert Link List Lock Make Manage Notify Print"
+    " Re-emit Recompute Register Release Reload Remove Repair Replace Reset Resize Send Serve Set"
+    " Show Start Stop Truncate Unlink Unlock Upload Write".split()
+)
+
+
+class Text(NamedTuple):
+    """A text that users see. A value in it reads {}."""
+
+    kind: str
+    text: str
+    line: int
+
+
+class Fault(NamedTuple):
+    path: str
+    line: int
+    text: str
+    why: str
+
+    def __str__(self) -> str:
+        return f"{self.path}:{self.line}: {self.why}: {self.text}"
+
+
+# --- the texts of a file ------------------------------------------------------------------------
+
+
+def spelled(node: ast.AST | None) -> Iterator[str]:
+    """The strings that an expression may be."""
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield node.value
+    elif isinstance(node, ast.JoinedStr):
+        yield "".join(
+            str(part.value) if isinstance(part, ast.Constant) else "{}" for part in node.values
+        )
+    elif isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+        for left in list(spelled(node.left)) or ["{}"]:
+            yield from (left + right for right in list(spelled(node.right)) or ["{}"])
+    elif isinstance(node, ast.IfExp):
+        yield from spelled(node.body)
+        yield from spelled(node.orelse)
+
+
+def of_call(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
+    """The arguments of a call that have a shape, with their kinds."""
+    for before, arg in zip(node.args, node.args[1:], strict=False):
+        if ast.unparse(before).startswith("Code."):
+            yield "message", arg
+    keywords = {keyword.arg: keyword.value for keyword in node.keywords}
+    if "hint" in keywords:
+        yield "hint", keywords["hint"]
+
+
+def texts(tree: ast.Module) -> Iterator[Text]:
+    """Every string of two words or more, other than docstrings."""
+    done: set[ast.AST] = set()
+    for node in ast.walk(tree):
+        shaped: list[tuple[str, ast.AST]] = []
+        if isinstance(node, ast.Call):
+            shaped = list(of_call(node))
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
+            name = node.targets[0].id
+            shaped = [(name, node.value)] if name in ("message", "hint") else []
+        elif isinstance(node, ast.Expr):  # a docstring
+            done.add(node.value)
+        elif isinstance(node, ast.Constant | ast.JoinedStr | ast.BinOp) and node not in done:
+            shaped = [("text", node)]
+        for kind, value in shaped:
+            done.update(ast.walk(value))
+            for text in spelled(value):
+                if " " in text.strip():
+                    yield Text(kind, text, getattr(value, "lineno", 0))
+
+
+# --- what is wrong with a text ------------------------------------------------------------------
+
+
+def faults(text: Text) -> Iterator[str]:
+    for match in BANNED.finditer(text.text):
+        yield f'banned: "{match[0].strip()}"'
+    first, *_ = text.text.strip().splitlines() or [""]
+    if text.kind == "message":
+        if text.text.endswith(".") and not text.text.endswith("..."):
+            yield "a message ends without a full stop"
+        if first[:1].isupper() and not NAMES.match(first):
+            yield "a message begins with a lower-case letter"
+    elif text.kind == "hint" and first[:1].islower():
+        yield "a hint is a sentence"
+    elif text.kind == "help":
+        if len(first) > 60:
+            yield "a first line has at most 60 characters"
+        if first.split(" ")[0] not in IMPERATIVES or not first.endswith("."):
+            yield "a first line is an imperative with a full stop"
+    if "'{}'" in text.text and not text.text.startswith("Missing"):
+        yield "names stand in double quotes"
+
+
+def found() -> list[Fault]:
+    all_of_them = []
+    for file in sorted((ROOT / "rdctl").rglob("*.py")):
+        path = str(file.relative_to(ROOT))
+        seen = set(texts(ast.parse(file.read_text("utf-8"), path)))
+        all_of_them += [
+            Fault(path, text.line, text.text, why) for text in seen for why in faults(text)
+        ]
+    return sorted(all_of_them)
+
+
+def is_clean(path: str) -> bool:
+    return any(Path(path).match(pattern) for pattern in CLEAN)
+
+
+def unit_of(path: str) -> str:
+    return path.split("/")[1].removesuffix(".py")
+
+
+@pytest.fixture(scope="module")
+def still() -> list[Fault]:
+    return found()
+
+
+def test_what_is_done_stays_clean(still: list[Fault]) -> None:
+    if left := [str(fault) for fault in still if is_clean(fault.path)]:
+        pytest.fail("\n".join(left), pytrace=False)
+
+
+@pytest.mark.parametrize("node", walk(root), ids=lambda node: node.path)
+def test_help(node: Node) -> None:
+    assert list(faults(Text("help", str(node.command.help), 1))) == []
+
+
+def test_no_unit_gets_more_faults(still: list[Fault]) -> None:
+    counts = Counter(unit_of(fault.path) for fault in still if not is_clean(fault.path))
+    grown = {unit for unit, count in counts.items() if count > OPEN.get(unit, 0)}
+    if left := [str(fault) for fault in still if unit_of(fault.path) in grown]:
+        pytest.fail("\n".join(left), pytrace=False)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("message", "Volume rd9 not found"),
+        ("message", "volume rd9 not found."),
+        ("message", "there is no volume rd9"),
+        ("message", "'{}' must be a number"),
+        ("text", "the usage is not known: asking takes root"),
+        ("hint", "see them with: rdctl rapiddisk list"),
+        ("help", "The daemon and its version."),
+        ("help", "Show " + "x" * 60 + "."),
+        ("text", "Go on although nothing can be seen."),
+    ],
+)
+def test_a_fault_is_found(kind: str, text: str) -> None:
+    assert list(faults(Text(kind, text, 1)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"),
+    [
+        ("message", 'volume "rd9" not found'),
+        ("message", "PATH must not be empty"),
+        ("message", "{} is no longer mounted"),
+        ("hint", "List the volumes: rdctl rapiddisk list"),
+        ("help", "Create volumes.\n\nSIZE is a whole number of MiB."),
+        ("text", "Skip confirmation prompts."),
+    ],
+)
+def test_a_good_text_is_none(kind: str, text: str) -> None:
+    assert list(faults(Text(kind, text, 1))) == []
+
+
+if __name__ == "__main__":
+    everything = found()
+    if len(sys.argv) > 1:
+        everything = [fault for fault in everything if fault.path.startswith(sys.argv[1])]
+        print(*everything, sep="\n")
+    for path, count in sorted(Counter(fault.path for fault in everything).items()):
+        print(f"{count:4} {path}")
