@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.config.contexts import LOCAL, SANDBOX, Config
 from rdctl.config.resolve import Settings
-from rdctl.core.environment import World, read_in_time
+from rdctl.core.environment import Environment, read_in_time
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
@@ -53,7 +53,7 @@ class Site:
         effects: Effects,
         limits: Limits,
         config: Config,
-        world: World,
+        environment: Environment,
         *,
         warn: Callable[[str], None],
         workers: Callable[[], Workers],
@@ -64,9 +64,9 @@ class Site:
         self.effects = effects
         self._limits = limits
         self.config = config
-        self._world = world
+        self._environment = environment
         # This machine: where its tree of files is, and its system calls.
-        self.root, self.calls = world.root, world.calls or Syscalls()
+        self.root, self.calls = environment.root, environment.calls or Syscalls()
         self.warn = warn
         self._workers = workers
         # What the services of OpenIO log; one for all requests of a command.
@@ -84,7 +84,7 @@ class Site:
             self.effects,
             Limits(seconds if given is None else min(given, seconds), 0),
             self.config,
-            self._world,
+            self._environment,
             warn=lambda message: None,
             workers=self._workers,
             request_id=self.request_id,
@@ -121,10 +121,12 @@ class Site:
                     f"the context {self.settings.context} names no rapiddisk",
                     hint=f"rdctl context set {self.settings.context} rapiddisk=http://HOST:9118",
                 )
-            from rdctl.rapiddisk.changes import Means
+            from rdctl.rapiddisk.changes import Dependencies
             from rdctl.rapiddisk.machine import RapidDisk
 
-            means = Means(self._backend(url), self.effects, self.settings.aimed, self._workers)
+            means = Dependencies(
+                self._backend(url), self.effects, self.settings.aimed, self._workers
+            )
             self._rapiddisk = RapidDisk(means)
         return self._rapiddisk
 
@@ -137,7 +139,7 @@ class Site:
                 self.calls,
                 self.effects,
                 warn=self.warn,
-                sleep=self._world.sleep,
+                sleep=self._environment.sleep,
                 seconds=self._limits.seconds,
             )
         from rdctl.rapiddisk.rest import Rest
@@ -151,7 +153,7 @@ class Site:
     def oio(self) -> OpenIO:
         """OpenIO SDS here."""
         if self._oio is None:
-            from rdctl.oio.acts import Means
+            from rdctl.oio.acts import OioDependencies
             from rdctl.oio.client import Client
             from rdctl.oio.operations import OpenIO
 
@@ -164,8 +166,8 @@ class Site:
             dialect = None if get("dialect") in (None, "auto") else get("dialect")
             id, unread = self.request_id, self._unread
             proxy = Client(transport, get("namespace"), dialect, self._reach, id, unread)
-            workers, sleep = self._workers(), self._world.sleep
-            means = Means(
+            workers, sleep = self._workers(), self._environment.sleep
+            means = OioDependencies(
                 proxy=proxy,
                 effects=self.effects,
                 account=get("account"),
@@ -220,7 +222,7 @@ class Site:
             deadline=self._deadline,
             retries=self._limits.retries,
             adapter=self._adapter(url, endpoint),
-            sleep=self._world.sleep,
+            sleep=self._environment.sleep,
             **options,
         )
 
@@ -229,7 +231,7 @@ class Site:
         """One for the whole command, whichever servers it talks to."""
         from rdctl.net.deadline import Deadline
 
-        return Deadline(self._limits.seconds, self._world.busy)
+        return Deadline(self._limits.seconds, self._environment.busy)
 
     def _access(self, endpoint: str) -> Access:
         from rdctl.net.messages import Access

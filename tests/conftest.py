@@ -1,4 +1,4 @@
-"""The program in-process: `rdctl("rapiddisk", "list")` runs it in a world of its own."""
+"""The program in-process: `rdctl("rapiddisk", "list")` runs it in an environment of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import pytest
 
 from rdctl.cli.run import run
-from rdctl.core.environment import Messages, Stream, World
+from rdctl.core.environment import Environment, Messages, Stream
 from rdctl.effects.syscalls import Syscalls
 from tests.fakes.kernel import FakeKernel
 
@@ -69,7 +69,7 @@ class Program:
     ) -> Ran:
         """Run one command. `tty` makes all three streams a terminal."""
         out, err = io.BytesIO(), io.BytesIO()
-        world = World(
+        environment = Environment(
             stdin=io.BytesIO(stdin),
             stdout=Stream(out, tty=tty),
             stderr=Messages(err, tty=tty),
@@ -89,7 +89,7 @@ class Program:
             sleep=self.sleep,
             now=self.now,
         )
-        code = run(argv, world)
+        code = run(argv, environment)
         return Ran(code, out.getvalue(), err.getvalue())
 
 

@@ -482,7 +482,7 @@ READS = [
     "site.oio.touch(name)",
     "body.get('key')",
     "class A(HTTPAdapter):\n    def send(self, r):\n        return super().send(r)",
-    "world.stdout.write('text'), world.stdout.write_bytes(b'')",
+    "environment.stdout.write('text'), environment.stdout.write_bytes(b'')",
     "import requests; requests.Session(); requests.exceptions.ConnectionError",
 ]
 
@@ -561,7 +561,7 @@ def test_a_direct_stream_is_caught(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "world.stdout.write('x')",
+        "environment.stdout.write('x')",
         "import sys; sys.argv, sys.exit(0)",
         "from rich.console import Console; Console(file=stream)",
         "import click; click.Command('x'); click.style('x')",

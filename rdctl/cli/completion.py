@@ -17,7 +17,7 @@ from rdctl.effects.places import write_file
 
 if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
 
 
 @verb(
@@ -46,9 +46,11 @@ def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
     text = bash_script(root) if shell == "bash" else zsh_script(root)
     if not install:
         return Text(text)
-    path = _bash_path(on.world) if shell == "bash" else _zsh_path(on.world)
+    path = _bash_path(on.environment) if shell == "bash" else _zsh_path(on.environment)
     report = _written(on, path, text)
-    advice = _bash_advice(on.world, path) if shell == "bash" else _zsh_advice(on.world, path)
+    advice = (
+        _bash_advice(on.environment, path) if shell == "bash" else _zsh_advice(on.environment, path)
+    )
     for line in (advice or "").splitlines():
         on.notice(line)
     return report
@@ -57,7 +59,7 @@ def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
 def _written(on: Invocation, path: str, text: str) -> Report:
     """Write the script, unless it is already installed."""
     try:
-        writing = write_file(path, text, what=f"write {path}", home=on.world.home())
+        writing = write_file(path, text, what=f"write {path}", home=on.environment.home())
         with suppress(FileNotFoundError), open(path, encoding="utf-8", errors="replace") as file:
             if file.read() == text:
                 return Report([Change("install", path, False, True)])
@@ -74,15 +76,17 @@ def _written(on: Invocation, path: str, text: str) -> Report:
 _PACKAGE = "usr/share/bash-completion/bash_completion"
 
 
-def _bash_path(world: World) -> str:
+def _bash_path(environment: Environment) -> str:
     """The user's file of bash-completion."""
-    data = world.environ.get("XDG_DATA_HOME") or os.path.join(world.home(), ".local", "share")
-    folder = world.environ.get("BASH_COMPLETION_USER_DIR") or f"{data}/bash-completion"
+    data = environment.environ.get("XDG_DATA_HOME") or os.path.join(
+        environment.home(), ".local", "share"
+    )
+    folder = environment.environ.get("BASH_COMPLETION_USER_DIR") or f"{data}/bash-completion"
     return f"{folder}/completions/rdctl"
 
 
-def _bash_advice(world: World, path: str) -> str | None:
-    if os.path.exists(os.path.join(world.root, _PACKAGE)):
+def _bash_advice(environment: Environment, path: str) -> str | None:
+    if os.path.exists(os.path.join(environment.root, _PACKAGE)):
         return None
     return (
         "bash-completion is not installed. To load the script, add to ~/.bashrc:"
@@ -96,17 +100,17 @@ def _bash_advice(world: World, path: str) -> str | None:
 _RUNS = re.compile(r"[^#]*(\bcompinit\b|\boh-my-zsh\.sh\b)")
 
 
-def _zsh_folder(world: World) -> str:
-    return world.environ.get("ZDOTDIR") or world.home()
+def _zsh_folder(environment: Environment) -> str:
+    return environment.environ.get("ZDOTDIR") or environment.home()
 
 
-def _zsh_path(world: World) -> str:
-    return os.path.join(_zsh_folder(world), ".zfunc", "_rdctl")
+def _zsh_path(environment: Environment) -> str:
+    return os.path.join(_zsh_folder(environment), ".zfunc", "_rdctl")
 
 
-def _zsh_advice(world: World, path: str) -> str | None:
+def _zsh_advice(environment: Environment, path: str) -> str | None:
     """The lines missing from .zshrc, and where to add them."""
-    file = os.path.join(_zsh_folder(world), ".zshrc")
+    file = os.path.join(_zsh_folder(environment), ".zshrc")
     try:
         with open(file, encoding="utf-8", errors="replace") as zshrc:
             lines = zshrc.read().splitlines()

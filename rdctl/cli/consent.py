@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from rdctl.config.resolve import Settings
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
 
 # Losses that the question lists one by one: whoever is asked should be able to read them.
 MOST_LOSSES = 20
@@ -29,7 +29,7 @@ def ask(
     failed: Mapping[str, RdctlError],
     unchecked: Sequence[str],
     *,
-    world: World,
+    environment: Environment,
     noun: str,
     yes: bool,
 ) -> None:
@@ -44,7 +44,7 @@ def ask(
         lines.append(f"and {len(losses) - MOST_LOSSES} more")
     lines += [f"not in {context}: {error.message}" for context, error in failed.items()]
     lines = [defuse(line) for line in lines]
-    if not world.can_ask:
+    if not environment.can_ask:
         hint = "Say --yes when that is wanted, or --dry-run to see the steps."
         if protected and yes:
             names = ",".join(str(settings.context) for settings in protected)
@@ -54,9 +54,9 @@ def ask(
             f"nothing was done: this would happen{where}, and nobody can be asked:",
             hint=hints(*lines, hint),
         )
-    world.stderr.write(f"This is about to happen{where}:\n")
-    world.stderr.write("".join(f"  {line}\n" for line in lines))
-    if not world.confirm("Go on?"):
+    environment.stderr.write(f"This is about to happen{where}:\n")
+    environment.stderr.write("".join(f"  {line}\n" for line in lines))
+    if not environment.confirm("Go on?"):
         raise RdctlError(Code.DECLINED, "nothing was done")
 
 

@@ -162,12 +162,12 @@ def remove(on: Invocation, name: str) -> Report:
 @contextmanager
 def _editing(on: Invocation) -> Iterator[Config]:
     """The contexts, while no other rdctl process of this user edits them."""
-    home = on.world.home()
+    home = on.environment.home()
     path = on.config.path
     seconds = seconds_of(click.get_current_context()) or _LOCK_SECONDS
     lock = nullcontext() if on.effects.dry_run else alone_with(path, seconds, home)
     with lock:
-        yield Config(on.world.environ, on.world.root, home)
+        yield Config(on.environment.environ, on.environment.root, home)
 
 
 # Time to wait for another rdctl process.

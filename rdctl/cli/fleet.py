@@ -11,7 +11,7 @@ import click
 
 from rdctl.cli.consent import Loss
 from rdctl.config.resolve import Settings, resolve
-from rdctl.core.errors import Code, RdctlError, told
+from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.core.results import Change, Failure, InContext, Item, Listing, Report
 from rdctl.sites import Site
 from rdctl.workers import WAKE_SECONDS, Stopped, not_begun, start_thread
@@ -49,7 +49,7 @@ def result(
         settings = resolve(invocation.config, {**invocation.flags, "context": name})
         invocation.settings_of[name] = settings
         settings = settings._replace(explicit=itself)
-        runs.append(_Run(call, bool(command.shows), invocation, question, settings))
+        runs.append(_ContextRun(call, bool(command.shows), invocation, question, settings))
     if invocation.effects.dry_run:
         invocation.plans = {run.context: run.effects.plan for run in runs}
     for run in runs:
@@ -117,7 +117,7 @@ class _Question:
                 self._changed.notify_all()
 
 
-class _Run:
+class _ContextRun:
     """The command in one context, in a thread of its own."""
 
     def __init__(
@@ -164,7 +164,7 @@ class _Run:
                 self._rows.put(("row", row))
             self._rows.put(("end", None))
         except BaseException as error:
-            failed = told(error)
+            failed = as_error(error)
             self._rows.put(("error", error))
         finally:
             self._question.leave(self.context, failed)
@@ -200,14 +200,14 @@ def _rows_of(found: Result) -> Iterable[Any]:
     raise AssertionError("what is neither rows nor outcomes is not for several contexts")
 
 
-def _failure(action: str, run: _Run, error: BaseException) -> Failure:
+def _failure(action: str, run: _ContextRun, error: BaseException) -> Failure:
     """A context whose command failed as a whole."""
     if isinstance(error, Stopped):
         error = run.stopped()
-    return Failure(action, told(error), run.context, whole=True)
+    return Failure(action, as_error(error), run.context, whole=True)
 
 
-def _listing(action: str, runs: Sequence[_Run]) -> Listing:
+def _listing(action: str, runs: Sequence[_ContextRun]) -> Listing:
     """The rows of every context, one context after the other."""
     listing = Listing(())
     heads = []
@@ -244,7 +244,7 @@ def _listing(action: str, runs: Sequence[_Run]) -> Listing:
 
 
 def _outcomes(
-    action: str, invocation: Invocation, runs: Sequence[_Run]
+    action: str, invocation: Invocation, runs: Sequence[_ContextRun]
 ) -> Iterator[Change | Failure]:
     """The outcomes of every context, one context after the other. A signal lets every context
     finish what it has under way."""

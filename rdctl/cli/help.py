@@ -48,7 +48,7 @@ def show(on: Invocation, topic: str | None) -> Text:
 
     Without TOPIC, lists the topics. For the help of a command, use --help."""
     sections = TOPICS[topic][1]() if topic else _overview()
-    return Text(as_text(sections, min(on.world.width, 100)))
+    return Text(as_text(sections, min(on.environment.width, 100)))
 
 
 def _overview() -> list[Section]:

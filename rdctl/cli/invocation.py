@@ -1,5 +1,5 @@
-"""One run of one command: its world and settings, the doors to the outside, its sites. Loaded when
-a verb is run, not for help."""
+"""One run of one command: its environment and settings, the doors to the outside, its sites.
+Loaded when a verb is run, not for help."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
     import click
 
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
     from rdctl.core.results import Report
     from rdctl.workers import Workers
 
 
 class Invocation:
-    """One run of one command: the world, what was typed, the doors to the outside."""
+    """One run of one command: the environment, what was typed, the doors to the outside."""
 
     def __init__(self, ctx: click.Context) -> None:
-        self.world: World = ctx.obj
+        self.environment: Environment = ctx.obj
         self.flags = flags_of(ctx)
         self.bulk = bulk_of(ctx)
         self.command_path = ctx.command_path
@@ -69,7 +69,7 @@ class Invocation:
 
     @cached_property
     def config(self) -> Config:
-        return Config(self.world.environ, self.world.root, self.world.home())
+        return Config(self.environment.environ, self.environment.root, self.environment.home())
 
     @cached_property
     def contexts(self) -> dict[str, bool] | None:
@@ -89,9 +89,9 @@ class Invocation:
         return Site(
             settings,
             effects,
-            Limits(settings.get("timeout"), _retries(self.flags, self.world)),
+            Limits(settings.get("timeout"), _retries(self.flags, self.environment)),
             self.config,
-            self.world,
+            self.environment,
             warn=self.warn,
             workers=lambda: self.workers,
             request_id=self.flags.get("request_id"),
@@ -100,7 +100,7 @@ class Invocation:
 
     @property
     def sandbox_path(self) -> str:
-        return sandbox_path(self.world.environ, self.world.home())
+        return sandbox_path(self.environment.environ, self.environment.home())
 
     def aim(self, error: RdctlError, context: str | None = None) -> None:
         """Let the commands in a hint reach the place that the error is from."""
@@ -137,10 +137,10 @@ class Invocation:
         from rdctl.cli.progress import Bar
         from rdctl.workers import PARALLEL, Workers
 
-        flags, world = self.flags, self.world
+        flags, environment = self.flags, self.environment
         silent = flags.get("quiet") or flags.get("trace") or "watch" in flags
-        shown = world.stderr.tty and not silent
-        bar = Bar(world, color=use_color(flags, world, True)) if shown else None
+        shown = environment.stderr.tty and not silent
+        bar = Bar(environment, color=use_color(flags, environment, True)) if shown else None
         # Lines that belong together stand together.
         in_turn = flags.get("trace") or flags.get("dry_run")
         parallel = flags.get("parallel") or (1 if in_turn else PARALLEL)
@@ -165,15 +165,15 @@ class Invocation:
         """Tell the operator something, once."""
         if message not in self._told and not self.flags.get("quiet"):
             self._told.add(message)
-            self.world.stderr.write(f"rdctl: warning: {defuse(message)}\n")
+            self.environment.stderr.write(f"rdctl: warning: {defuse(message)}\n")
 
     def notice(self, message: str) -> None:
         """Tell the operator something that is no data."""
         if not self.flags.get("quiet"):
-            self.world.stderr.write(f"{defuse(message)}\n")
+            self.environment.stderr.write(f"{defuse(message)}\n")
 
     def _trace(self, line: str) -> None:
-        self.world.stderr.write(f"{defuse(line)}\n")
+        self.environment.stderr.write(f"{defuse(line)}\n")
 
     def ask(
         self, asked: Sequence[Loss], failed: Mapping[str, RdctlError] = MappingProxyType({})
@@ -183,7 +183,7 @@ class Invocation:
             asked,
             failed,
             list(dict.fromkeys(door.unchecked for door in self.doors if door.unchecked)),
-            world=self.world,
+            environment=self.environment,
             noun=self.noun,
             yes=bool(self.flags.get("yes")),
         )
@@ -192,10 +192,10 @@ class Invocation:
 _MOST_DIGITS = 18
 
 
-def _retries(flags: Mapping[str, Any], world: World) -> int:
+def _retries(flags: Mapping[str, Any], environment: Environment) -> int:
     """How often a read is tried again."""
     typed: int | None = flags.get("retries")
-    text = world.environ.get("RDCTL_RETRIES")
+    text = environment.environ.get("RDCTL_RETRIES")
     if typed is not None or not text:
         return 2 if typed is None else typed
     if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:

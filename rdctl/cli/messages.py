@@ -11,12 +11,12 @@ from rdctl.core.units import defuse, escape
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
     from rdctl.core.errors import RdctlError
     from rdctl.core.results import Failure
 
 
-def show_failures(world: World, failures: Sequence[Failure]) -> None:
+def show_failures(environment: Environment, failures: Sequence[Failure]) -> None:
     """The failures for people; several with the same message are one line."""
 
     def shown(failure: Failure) -> tuple[str | None, str, str]:
@@ -25,10 +25,12 @@ def show_failures(world: World, failures: Sequence[Failure]) -> None:
     for (context, action, _), alike in groupby(failures, shown):
         first, *others = alike
         prefix = f"{context}: {action}" if context else action
-        show_error(world, first.error, prefix, len(others))
+        show_error(environment, first.error, prefix, len(others))
 
 
-def show_error(world: World, error: RdctlError, prefix: str | None = None, others: int = 0) -> None:
+def show_error(
+    environment: Environment, error: RdctlError, prefix: str | None = None, others: int = 0
+) -> None:
     """An error for people, on stderr: what failed and why, then what to do next."""
     target = error.target
     start = f"rdctl: {prefix}" if prefix else "rdctl"
@@ -38,12 +40,12 @@ def show_error(world: World, error: RdctlError, prefix: str | None = None, other
     more = f" and {others} more" if others else ""
     if prefix and target and (more or escape(target) not in message):
         message = f"{escape(target)}{more}: {message}"
-    world.stderr.write(f"{start}: {message}\n")
+    environment.stderr.write(f"{start}: {message}\n")
     for line in error.hint.split("\n") if error.hint else ():
-        world.stderr.write(f"  {defuse(line)}\n")
+        environment.stderr.write(f"  {defuse(line)}\n")
     if error.facts.get("request_id"):
-        world.stderr.write(f"  request id: {error.facts['request_id']}\n")
-    if error.code is Code.INTERNAL and error.__cause__ and world.environ.get("RDCTL_DEBUG"):
+        environment.stderr.write(f"  request id: {error.facts['request_id']}\n")
+    if error.code is Code.INTERNAL and error.__cause__ and environment.environ.get("RDCTL_DEBUG"):
         from traceback import format_exception
 
-        world.stderr.write("".join(format_exception(error.__cause__)))
+        environment.stderr.write("".join(format_exception(error.__cause__)))

@@ -15,7 +15,7 @@ from rdctl.core.units import defuse, escape, quoted, raw_bytes
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
     from rdctl.core.results import Failure, Listing, Report
     from rdctl.effects.door import Effects
     from rdctl.sites import Site
@@ -96,10 +96,14 @@ class Bulk:
         self._shares: dict[str, Bulk] = {}
 
     def names(
-        self, world: World, context: str | None, seconds: float | None, source: str = "-"
+        self,
+        environment: Environment,
+        context: str | None,
+        seconds: float | None,
+        source: str = "-",
     ) -> list[str]:
         """The names on standard input, or in the file `source`, for a run in that context."""
-        self.read(world, seconds, source)
+        self.read(environment, seconds, source)
         self._stay_in((context,))
         return self._names or []
 
@@ -128,17 +132,17 @@ class Bulk:
             name: self.properties[word] for name, word in given.items() if word in self.properties
         }
 
-    def read(self, world: World, seconds: float | None, source: str = "-") -> None:
+    def read(self, environment: Environment, seconds: float | None, source: str = "-") -> None:
         """Take the names from standard input, or the file `source`, within so many seconds, unless
         that was done."""
         if self._names is None:
             if source != "-":
                 self._where = escape(source)
-            self._names = self.targets = self._read(world, source, seconds)
+            self._names = self.targets = self._read(environment, source, seconds)
 
-    def _read(self, world: World, source: str, seconds: float | None) -> list[str]:
+    def _read(self, environment: Environment, source: str, seconds: float | None) -> list[str]:
         try:
-            data = world.read(source, seconds, MOST_NAMES)
+            data = environment.read(source, seconds, MOST_NAMES)
         except OSError as error:
             message = f"{self._where} cannot be read: {error.strerror}"
             raise RdctlError(Code.USAGE, message) from error

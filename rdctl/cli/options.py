@@ -92,9 +92,11 @@ def seconds_of(context: click.Context) -> float | None:
 
     typed: float | None = flags_of(context).get("timeout")
     if typed is None:
-        world = context.obj
+        environment = context.obj
         with suppress(RdctlError):  # which is raised where the site is made
-            settings = resolve(Config(world.environ, world.root, world.home()), flags_of(context))
+            settings = resolve(
+                Config(environment.environ, environment.root, environment.home()), flags_of(context)
+            )
             typed = settings.get("timeout")
     return typed
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from rdctl.cli.messages import show_error, show_failures
 from rdctl.cli.options import seconds_of
 from rdctl.cli.view import view_of
-from rdctl.core.errors import Ended, Exit, RdctlError, told
+from rdctl.core.errors import Ended, Exit, RdctlError, as_error
 from rdctl.core.results import Change, Failure, Listing, Plan, Raw, Report
 from rdctl.core.units import quoted
 from rdctl.output.render import render
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 def carry_out(ctx: click.Context, invocation: Invocation) -> int:
     """Run the verb that was typed; its exit code."""
     command: Command = ctx.command  # type: ignore[assignment]
-    view, params = view_of(invocation.flags, invocation.world), dict(ctx.params)
+    view, params = view_of(invocation.flags, invocation.environment), dict(ctx.params)
     schema = SCHEMAS[command.shows] if command.shows else None
     if command.on_site and invocation.contexts is not None:
         schema = with_context(schema or CHANGE)
@@ -67,7 +67,7 @@ def _asked(ask: Callable[[], Result], command: Command, invocation: Invocation) 
     except (RdctlError, KeyboardInterrupt, Ended) as error:
         invocation.end_progress()
         # Which of the names are done is in the message, if any.
-        _keep_failed([Failure(str(command.name), told(error), whole=True)], invocation)
+        _keep_failed([Failure(str(command.name), as_error(error), whole=True)], invocation)
         raise
 
 
@@ -86,7 +86,7 @@ def _result(
 
         fleet.check(command, invocation)
         if "-" in params.get("words", ()):
-            invocation.bulk.read(invocation.world, seconds_of(ctx))  # before all ask for it
+            invocation.bulk.read(invocation.environment, seconds_of(ctx))  # before all ask for it
         result = fleet.result(command, call, invocation, invocation.contexts)
     if isinstance(result, Report):
         result.pass_through(invocation.aimed)
@@ -102,18 +102,18 @@ def _result(
 
 def _shown(result: Result, schema: Schema | None, view: View, invocation: Invocation) -> int:
     """Show it; the exit code that follows from it."""
-    world, report = invocation.world, result if isinstance(result, Report) else None
+    environment, report = invocation.environment, result if isinstance(result, Report) else None
     invocation.report = report
     _number(result, invocation.bulk, view)
     ended: BaseException | None = None
     # Lines would run through the bar; a document is written when all is known.
-    if report is not None and (world.stderr.tty or invocation.effects.dry_run or view.in_one):
+    if report is not None and (environment.stderr.tty or invocation.effects.dry_run or view.in_one):
         ended = _completed(report)
         invocation.end_progress()
-    if isinstance(result, Listing) and world.stdout.tty:
+    if isinstance(result, Listing) and environment.stdout.tty:
         invocation.leave_out_progress()
     try:
-        render(_planned(result, invocation), schema, view, world.stdout, invocation.notice)
+        render(_planned(result, invocation), schema, view, environment.stdout, invocation.notice)
     except BrokenPipeError:
         if report is not None:  # a change never stops because nobody reads of it
             _completed(report)
@@ -122,7 +122,7 @@ def _shown(result: Result, schema: Schema | None, view: View, invocation: Invoca
         invocation.end_progress()
         if isinstance(result, Report | Listing):
             failures = [one for one in result.so_far if isinstance(one, Failure)]
-            show_failures(world, failures)
+            show_failures(environment, failures)
             _keep_failed(failures, invocation)
     if ended is not None:
         raise ended
@@ -173,7 +173,7 @@ def _planned(result: Result, invocation: Invocation) -> Result:
 def _keep_failed(failures: Sequence[Failure], invocation: Invocation) -> None:
     bulk, effects = invocation.bulk, invocation.effects
     if bulk.failed is not None and not effects.dry_run:
-        bulk.keep_failed(failures, effects, invocation.world.home())
+        bulk.keep_failed(failures, effects, invocation.environment.home())
 
 
 # --- the end ----------------------------------------------------------------------------------
@@ -189,7 +189,7 @@ def _settled(result: Result, invocation: Invocation) -> int:
         _tell_markers(result, invocation)
         return int(result.exit)
     if isinstance(result, Raw) and result.error is not None:
-        show_error(invocation.world, result.error)
+        show_error(invocation.environment, result.error)
         return int(result.error.exit)
     return int(report.exit if report is not None else Exit.OK)
 

@@ -10,7 +10,7 @@ from rdctl.workers import Progress
 if TYPE_CHECKING:
     import rich.progress
 
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
 
 # Work that is done sooner shows nothing.
 PATIENCE_SECONDS = 0.5
@@ -19,8 +19,8 @@ PATIENCE_SECONDS = 0.5
 class Bar(Progress):
     """A bar on stderr, which goes when the work ends. rich is loaded only when it is drawn."""
 
-    def __init__(self, world: World, *, color: bool) -> None:
-        self._world = world
+    def __init__(self, environment: Environment, *, color: bool) -> None:
+        self._environment = environment
         self._color = color
         # A signal may end it in the midst of a step.
         self._lock = threading.RLock()
@@ -33,7 +33,7 @@ class Bar(Progress):
     def begin(self, total: int | None, unit: str) -> None:
         with self._lock:
             if self._since is None:
-                self._total, self._unit, self._since = total, unit, self._world.clock()
+                self._total, self._unit, self._since = total, unit, self._environment.clock()
             elif self._total is not None:
                 self._total = None if total is None else self._total + total
 
@@ -42,7 +42,7 @@ class Bar(Progress):
             if self._since is None:
                 return
             self._done += count
-            if self._drawn is None and self._world.clock() - self._since > PATIENCE_SECONDS:
+            if self._drawn is None and self._environment.clock() - self._since > PATIENCE_SECONDS:
                 self._drawn = self._draw()
             if self._drawn is not None:
                 task = self._drawn.task_ids[0]
@@ -70,10 +70,10 @@ class Bar(Progress):
             *amount,
             progress.TimeRemainingColumn(compact=True),
             console=Console(
-                file=cast("IO[str]", self._world.stderr),
+                file=cast("IO[str]", self._environment.stderr),
                 force_terminal=True,
                 color_system="standard" if self._color else None,
-                width=self._world.width,
+                width=self._environment.width,
             ),
             transient=True,
         )

@@ -1,4 +1,4 @@
-"""run(argv, world) -> exit code: the one place where an error becomes a message and a code."""
+"""run(argv, environment): the one place where an error becomes a message and an exit code."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rdctl.cli.messages import show_error
 from rdctl.cli.tree import NoSuchVerb, typed
 from rdctl.cli.view import wanted_format
 from rdctl.core.environment import OutputError
-from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints, told
+from rdctl.core.errors import Code, Ended, Exit, RdctlError, as_error, hints
 from rdctl.core.units import guess
 from rdctl.effects.signals import ENDING
 from rdctl.output import FORMATS
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from rdctl.cli.invocation import Invocation
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
 
 
 @contextmanager
@@ -46,13 +46,13 @@ def signals() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run(argv: Sequence[str], world: World) -> int:
+def run(argv: Sequence[str], environment: Environment) -> int:
     """Run one command; every way out ends here."""
     invocation: Invocation | None = None
     code = int(Exit.OK)
     try:
         try:
-            context = typed(argv, world)
+            context = typed(argv, environment)
             from rdctl.cli.invocation import Invocation
             from rdctl.cli.pipeline import carry_out
 
@@ -62,27 +62,27 @@ def run(argv: Sequence[str], world: World) -> int:
         except click.exceptions.Exit as exit:
             code = exit.exit_code
         except click.exceptions.NoArgsIsHelpError as error:
-            code = _no_verb(error, argv, world)
+            code = _no_verb(error, argv, environment)
         except click.UsageError as error:
-            code = _failed(_usage(error), argv, world)
+            code = _failed(_usage(error), argv, environment)
         except click.ClickException as error:
-            code = _failed(RdctlError(Code.USAGE, error.format_message()), argv, world)
+            code = _failed(RdctlError(Code.USAGE, error.format_message()), argv, environment)
         except RdctlError as error:
-            code = _failed(_located(error, invocation), argv, world)
+            code = _failed(_located(error, invocation), argv, environment)
         except (KeyboardInterrupt, Ended) as error:
-            code = _failed(_ended(error, invocation), argv, world)
-        world.stdout.flush()
+            code = _failed(_ended(error, invocation), argv, environment)
+        environment.stdout.flush()
     except BrokenPipeError:
         code = code or _reader_left(invocation)
     except OutputError as error:
         message = f"the output cannot be written: {error.strerror}{_done_before(invocation)}"
-        show_error(world, RdctlError(Code.FAILED, message))
+        show_error(environment, RdctlError(Code.FAILED, message))
         code = int(Exit.FAILED)
     except Exception as error:
-        fault = _located(told(error), invocation)
-        if fault.code is Code.INTERNAL and world.environ.get("RDCTL_DEBUG"):
+        fault = _located(as_error(error), invocation)
+        if fault.code is Code.INTERNAL and environment.environ.get("RDCTL_DEBUG"):
             raise
-        code = _internal(fault, argv, world)
+        code = _internal(fault, argv, environment)
     return code
 
 
@@ -94,11 +94,13 @@ def _located(error: RdctlError, invocation: Invocation | None) -> RdctlError:
     return invocation.bulk.located(error)
 
 
-def _no_verb(error: click.exceptions.NoArgsIsHelpError, argv: Sequence[str], world: World) -> int:
+def _no_verb(
+    error: click.exceptions.NoArgsIsHelpError, argv: Sequence[str], environment: Environment
+) -> int:
     """Nothing behind a noun: people get its help."""
-    if wanted_format(argv, world) in ("json", "yaml", "ndjson"):
-        return _failed(_usage(click.UsageError("Missing command.", error.ctx)), argv, world)
-    world.stderr.write(error.format_message().rstrip() + "\n")
+    if wanted_format(argv, environment) in ("json", "yaml", "ndjson"):
+        return _failed(_usage(click.UsageError("Missing command.", error.ctx)), argv, environment)
+    environment.stderr.write(error.format_message().rstrip() + "\n")
     return int(Exit.USAGE)
 
 
@@ -130,19 +132,19 @@ def _meant(error: click.UsageError) -> str:
     return ""
 
 
-def _failed(error: RdctlError, argv: Sequence[str], world: World) -> int:
+def _failed(error: RdctlError, argv: Sequence[str], environment: Environment) -> int:
     """Say the error on stderr, and with --json as the one document on stdout."""
-    started = world.stdout.started
+    started = environment.stdout.started
     with suppress(OSError):  # who does not read has the exit code
         # The rows before the error come first.
-        world.stdout.flush()
-    show_error(world, error)
-    form = wanted_format(argv, world)
+        environment.stdout.flush()
+    show_error(environment, error)
+    form = wanted_format(argv, environment)
     if form in FORMATS and FORMATS[form].errors and not started:
         from rdctl.output.render import render_error
 
         with suppress(OSError):
-            render_error(error, form, world.stdout)
+            render_error(error, form, environment.stdout)
     return int(error.exit)
 
 
@@ -165,7 +167,7 @@ def _of_all(invocation: Invocation, what: str) -> list[str]:
 
 def _ended(error: KeyboardInterrupt | Ended, invocation: Invocation | None) -> RdctlError:
     """An interruption, with what was done before and what is under way."""
-    code = told(error).code
+    code = as_error(error).code
     message = code.word + _done_before(invocation)
     hint = None
     if invocation is not None:
@@ -201,18 +203,18 @@ def _reader_left(invocation: Invocation | None) -> int:
     return int(Exit.PIPE if report is None else report.exit)
 
 
-def _internal(fault: RdctlError, argv: Sequence[str], world: World) -> int:
-    code = _failed(fault, argv, world)
+def _internal(fault: RdctlError, argv: Sequence[str], environment: Environment) -> int:
+    code = _failed(fault, argv, environment)
     with suppress(OSError):
-        world.stdout.flush()
+        environment.stdout.flush()
     return code
 
 
-def main(argv: Sequence[str], world: World) -> None:
+def main(argv: Sequence[str], environment: Environment) -> None:
     """The whole life of the process."""
     try:
         with signals():
-            code = run(argv, world)
+            code = run(argv, environment)
     except Ended as ended:  # a second one, while the first was settled
         code = int(ended.code.exit)
     sys.exit(code)

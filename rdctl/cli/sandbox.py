@@ -78,7 +78,7 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
     ports = {RAPIDDISK_HOST: rapiddisk_port, OIO_HOST: oio_port}
     # The real address of each service that the proxy knows by another one.
     real: dict[str, str] = {}
-    ready_sandbox(on.sandbox_path, on.world.home())
+    ready_sandbox(on.sandbox_path, on.environment.home())
     served = apps(on.sandbox_path, real)
     listeners = [(app, host, ports.get(name, 0)) for name, app in served.items()]
 
@@ -106,7 +106,7 @@ def reset(on: Invocation) -> Report:
 
     loss = f"the sandbox in {on.sandbox_path} will be reset; all changes in it will be lost"
     on.effects.consent([loss])
-    ready_sandbox(on.sandbox_path, on.world.home())
+    ready_sandbox(on.sandbox_path, on.environment.home())
     seconds = seconds_of(click.get_current_context())
     store = Store(on.sandbox_path, lambda: seconds)
     act = Effect("reset the sandbox", f"reset {on.sandbox_path}", store.reset, loss)

@@ -14,7 +14,7 @@ from rdctl.cli.options import WithGlobals, watch_option, written_out
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 # A verb that can be watched on the machine itself, but not through a daemon.
@@ -179,10 +179,10 @@ root = LazyGroup(
 )
 
 
-def typed(argv: Sequence[str], world: World) -> click.Context:
+def typed(argv: Sequence[str], environment: Environment) -> click.Context:
     """The verb that these words name, with its arguments and options."""
     context = root.make_context(
-        "rdctl", list(argv), obj=world, terminal_width=min(world.width, 100)
+        "rdctl", list(argv), obj=environment, terminal_width=min(environment.width, 100)
     )
     with context:
         found: click.Context = root.invoke(context)

@@ -11,16 +11,16 @@ from rdctl.output import FORMATS
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
     from rdctl.output.view import View
 
 
-def view_of(flags: dict[str, Any], world: World) -> View:
+def view_of(flags: dict[str, Any], environment: Environment) -> View:
     """How these options and variables want a result to be shown."""
     from rdctl.output.view import View
 
-    form = output_format(flags, world)
-    terminal = world.stdout.tty and form == "table"
+    form = output_format(flags, environment)
+    terminal = environment.stdout.tty and form == "table"
     columns = flags.get("columns")
     return View(
         format=form,
@@ -31,13 +31,13 @@ def view_of(flags: dict[str, Any], world: World) -> View:
         nul=bool(flags.get("nul")),
         table_style=flags.get("table_style") if form == "table" else None,
         terminal=terminal,
-        color=use_color(flags, world, terminal),
-        width=world.width,
+        color=use_color(flags, environment, terminal),
+        width=environment.width,
         quiet=bool(flags.get("quiet")),
     )
 
 
-def output_format(flags: dict[str, Any], world: World) -> str:
+def output_format(flags: dict[str, Any], environment: Environment) -> str:
     """The format: of the innermost option, else of RDCTL_OUTPUT, else a table."""
     if flags.get("output") or flags.get("json"):
         if flags.get("json") and flags.get("output") not in (None, "json"):
@@ -46,7 +46,7 @@ def output_format(flags: dict[str, Any], world: World) -> str:
     elif flags.get("nul"):
         form = "name"
     else:
-        form = world.environ.get("RDCTL_OUTPUT") or "table"
+        form = environment.environ.get("RDCTL_OUTPUT") or "table"
         if form not in FORMATS:
             raise RdctlError(
                 Code.CONFIG,
@@ -58,9 +58,9 @@ def output_format(flags: dict[str, Any], world: World) -> str:
     return form
 
 
-def use_color(flags: dict[str, Any], world: World, terminal: bool) -> bool:
+def use_color(flags: dict[str, Any], environment: Environment, terminal: bool) -> bool:
     """Colors: by option or variable, else on a terminal that has them, without NO_COLOR."""
-    choice = flags.get("color") or world.environ.get("RDCTL_COLOR") or "auto"
+    choice = flags.get("color") or environment.environ.get("RDCTL_COLOR") or "auto"
     if choice not in ("auto", "always", "never"):
         raise RdctlError(
             Code.CONFIG,
@@ -68,13 +68,13 @@ def use_color(flags: dict[str, Any], world: World, terminal: bool) -> bool:
         )
     if choice != "auto":
         return bool(choice == "always")
-    plain = world.environ.get("NO_COLOR") or world.environ.get("TERM") == "dumb"
+    plain = environment.environ.get("NO_COLOR") or environment.environ.get("TERM") == "dumb"
     return terminal and not plain
 
 
-def wanted_format(argv: Sequence[str], world: World) -> str:
+def wanted_format(argv: Sequence[str], environment: Environment) -> str:
     """The format, found in the bare words, since they may be wrong in every other way."""
-    form = world.environ.get("RDCTL_OUTPUT") or "table"
+    form = environment.environ.get("RDCTL_OUTPUT") or "table"
     for option, value in options_in(argv, "0hqy", ("-o", "--output")):
         if option == "--json":
             return "json"

@@ -27,7 +27,7 @@ from rdctl.output.view import View
 if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation
     from rdctl.cli.tree import Command
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
     from rdctl.output.schemas import Schema
 
 Ask = Callable[[], Any]
@@ -56,13 +56,15 @@ class _Over(Exception):
 def watch(ask: Ask, command: Command, schema: Schema, view: View, invocation: Invocation) -> int:
     """Show samples until Ctrl-C, or until one fails for good; the exit code. `ask` makes a fresh
     one each time."""
-    world, seconds = invocation.world, invocation.flags["watch"]
-    live = view.terminal and world.environ.get("TERM") != "dumb"
+    environment, seconds = invocation.environment, invocation.flags["watch"]
+    live = view.terminal and environment.environ.get("TERM") != "dumb"
     _check(command, view, live, invocation)
-    show = _Screen(ask, schema, view, invocation) if live else _Lines(ask, schema, view, world)
+    show = (
+        _Screen(ask, schema, view, invocation) if live else _Lines(ask, schema, view, environment)
+    )
     try:
         with show.shown(), _heard() as end_if_heard:
-            for due in _due(seconds, world):
+            for due in _due(seconds, environment):
                 show.rest(due)
                 end_if_heard()
                 # Several contexts open doors at each sample; nothing was done through them.
@@ -71,7 +73,7 @@ def watch(ask: Ask, command: Command, schema: Schema, view: View, invocation: In
     except KeyboardInterrupt:
         return int(Exit.INTERRUPTED)
     except _Over as over:
-        show_failures(world, over.listing.failures)
+        show_failures(environment, over.listing.failures)
         return int(over.listing.exit)
     raise AssertionError("a watch has no other end")
 
@@ -96,7 +98,7 @@ def _heard() -> Iterator[Callable[[], None]]:
 
 def _check(command: Command, view: View, live: bool, invocation: Invocation) -> None:
     """Raise what speaks against it, before anything is sent."""
-    flags, world = invocation.flags, invocation.world
+    flags, environment = invocation.flags, invocation.environment
     wrong = None
     if view.format not in ("table", "ndjson"):
         wrong = f"-o {view.format}"
@@ -110,7 +112,7 @@ def _check(command: Command, view: View, live: bool, invocation: Invocation) -> 
             f"{wrong} cannot stand beside --watch",
             hint="A watch is a table on a terminal, and with -o ndjson a line a row for scripts.",
         )
-    if live and flags.get("trace") and world.stderr.tty:
+    if live and flags.get("trace") and environment.stderr.tty:
         raise RdctlError(
             Code.USAGE,
             "--trace would write across the live table",
@@ -134,13 +136,13 @@ def _check_here(invocation: Invocation) -> None:
             )
 
 
-def _due(seconds: float, world: World) -> Iterator[float]:
+def _due(seconds: float, environment: Environment) -> Iterator[float]:
     """When each sample begins: on the clock, so that nothing adds up. One that took longer than
     its time leaves out those that it missed."""
-    start, tick = world.clock(), 0
+    start, tick = environment.clock(), 0
     while True:
         yield start + tick * seconds
-        tick = max(tick + 1, math.ceil((world.clock() - start) / seconds))
+        tick = max(tick + 1, math.ceil((environment.clock() - start) / seconds))
 
 
 def _passing(failures: Sequence[Failure]) -> bool:
@@ -160,22 +162,22 @@ def _failed(result: Listing | Item, first: bool) -> None:
 class _Lines:
     """ndjson: each row with the time of its sample."""
 
-    def __init__(self, ask: Ask, schema: Schema, view: View, world: World) -> None:
+    def __init__(self, ask: Ask, schema: Schema, view: View, environment: Environment) -> None:
         self._ask = ask
         self._schema = schema
         self._view = view
-        self._world = world
+        self._environment = environment
         self._first = True
 
     def shown(self) -> AbstractContextManager[None]:
         return nullcontext()
 
     def rest(self, due: float) -> None:
-        self._world.sleep(max(0.0, due - self._world.clock()))
+        self._environment.sleep(max(0.0, due - self._environment.clock()))
 
     def take(self) -> None:
         """One sample, line by line as it comes; one without rows is a line with its time alone."""
-        moment = _stamp(self._world.now())
+        moment = _stamp(self._environment.now())
         try:
             result, some = self._ask(), False
             for row in rows_of(result, self._schema, self._view):
@@ -192,7 +194,7 @@ class _Lines:
                 self._tell(moment, error)
             if self._first or error.exit not in PASSING:
                 raise
-        self._world.stdout.flush()
+        self._environment.stdout.flush()
         self._first = False
 
     def _tell(self, moment: str, error: RdctlError, context: str | None = None) -> None:
@@ -200,7 +202,7 @@ class _Lines:
         self._write(moment, {**where, "error": error_data(error)})
 
     def _write(self, moment: str, data: Mapping[str, Any]) -> None:
-        self._world.stdout.write(dumps({"time": moment, **data}) + "\n")
+        self._environment.stdout.write(dumps({"time": moment, **data}) + "\n")
 
 
 def _stamp(moment: float) -> str:
@@ -219,7 +221,7 @@ class _Screen:
         self._ask = ask
         self._view = view
         self._invocation = invocation
-        self._world = invocation.world
+        self._environment = invocation.environment
         self._live = Live(schema)
         self._first = True
         self._moment = 0.0
@@ -233,7 +235,7 @@ class _Screen:
     @contextmanager
     def shown(self) -> Iterator[None]:
         """However it ends, the terminal is as it was, and then come the messages that waited."""
-        stderr = self._world.stderr
+        stderr = self._environment.stderr
         held = stderr.held() if stderr.tty else nullcontext(self._messages)
         with held as self._messages, self._stops():
             try:
@@ -242,12 +244,14 @@ class _Screen:
                 if self._entered:
                     with self._invocation.effects.unbroken(), suppress(OSError):
                         self._leave()
-                        self._world.stdout.write("".join(f"{line}\n" for line in self._picture))
-                        self._world.stdout.flush()
+                        self._environment.stdout.write(
+                            "".join(f"{line}\n" for line in self._picture)
+                        )
+                        self._environment.stdout.flush()
 
     def take(self) -> None:
         """One sample; what may pass stands above the table that was there before."""
-        moment = self._world.now()
+        moment = self._environment.now()
         try:
             result = self._ask()
             self._live.take(result, self._view)
@@ -265,17 +269,17 @@ class _Screen:
 
     def rest(self, due: float) -> None:
         """Wait for the next sample; a screen of another size is painted at once."""
-        while (left := due - self._world.clock()) > 0:
-            self._world.sleep(min(left, LOOK_SECONDS))
+        while (left := due - self._environment.clock()) > 0:
+            self._environment.sleep(min(left, LOOK_SECONDS))
             if self._stop_asked:
                 self._stop()
-            if self._entered and self._world.size() != self._size:
+            if self._entered and self._environment.size() != self._size:
                 self._paint()
 
     def _paint(self) -> None:
         """The whole picture in one write, over the one before: nothing flickers. The last column
         stays free, since clearing the rest of a full line would clear its last character."""
-        self._size = width, height = self._world.size()
+        self._size = width, height = self._environment.size()
         view = self._view._replace(width=max(width - 1, 1))
         above = self._above(view)
         lines = above + self._live.lines(view, max(height - len(above), 1))
@@ -283,8 +287,8 @@ class _Screen:
         start = "" if self._entered else _ENTER
         self._entered = True
         lines = [line + _REST_OF_LINE for line in self._picture]
-        self._world.stdout.write(start + _HOME + "\r\n".join(lines) + _REST_OF_SCREEN)
-        self._world.stdout.flush()
+        self._environment.stdout.write(start + _HOME + "\r\n".join(lines) + _REST_OF_SCREEN)
+        self._environment.stdout.flush()
 
     def _above(self, view: View) -> list[str]:
         """What stands above the table: when and what is watched, and what is wrong."""
@@ -301,7 +305,7 @@ class _Screen:
     def _where(self) -> str:
         settings, flags = self._invocation.settings, self._invocation.flags
         if settings is None:  # several contexts
-            return flags.get("context") or self._world.environ.get("RDCTL_CONTEXT", "")
+            return flags.get("context") or self._environment.environ.get("RDCTL_CONTEXT", "")
         noun = self._invocation.noun
         return settings.context or str(settings.get(noun) or "")
 
@@ -310,8 +314,8 @@ class _Screen:
         return f"{_clock(moment)}  {where}{error.code.word}: {_line(error.message)}"
 
     def _leave(self) -> None:
-        self._world.stdout.write(_LEAVE)
-        self._world.stdout.flush()
+        self._environment.stdout.write(_LEAVE)
+        self._environment.stdout.flush()
         self._entered = False  # only now: whoever is interrupted leaves once more
 
     # --- Ctrl-Z -------------------------------------------------------------------------------

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from rdctl.completion.request import SEVERAL, Name, Request
+from rdctl.completion.request import SEVERAL, Candidate, CompletionRequest
 from rdctl.core.units import CONTROL
 from rdctl.sites import Site
 
 if TYPE_CHECKING:
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
 
 # Seconds that an answer is good for.
 FRESH = 5.0
@@ -21,7 +21,7 @@ FRESH = 5.0
 _PREFIX = "names-"
 
 
-class Cache(NamedTuple):
+class AnswerCache(NamedTuple):
     """One answer in a file of its own, in a folder that is ours alone. Who cannot keep one asks
     each time."""
 
@@ -30,12 +30,12 @@ class Cache(NamedTuple):
     now: Callable[[], float]
 
     @classmethod
-    def of(cls, request: Request, site: Site, world: World) -> Cache:
+    def of(cls, request: CompletionRequest, site: Site, environment: Environment) -> AnswerCache:
         import hashlib
 
-        folder = world.environ.get("XDG_CACHE_HOME", "")
+        folder = environment.environ.get("XDG_CACHE_HOME", "")
         if not folder.startswith("/"):
-            folder = os.path.join(world.home(), ".cache")
+            folder = os.path.join(environment.home(), ".cache")
         folder = os.path.join(folder, "rdctl")
         # Other kinds answer with all their names, whatever was typed.
         text = request.text if request.kind in _BY_TEXT else ""
@@ -43,9 +43,9 @@ class Cache(NamedTuple):
         where = site.sandbox_path if site.in_sandbox else None
         key = (site.settings, where, *request._replace(text=text, args=args, dashes=False))
         digest = hashlib.blake2b(repr(key).encode("utf-8", "replace"), digest_size=16)
-        return cls(folder, _PREFIX + digest.hexdigest(), world.now)
+        return cls(folder, _PREFIX + digest.hexdigest(), environment.now)
 
-    def read(self) -> list[Name] | None:
+    def read(self) -> list[Candidate] | None:
         """The names, None when there is no fresh answer that we wrote ourselves."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
@@ -56,11 +56,11 @@ class Cache(NamedTuple):
                 fresh = 0 <= self.now() - status.st_mtime < FRESH
                 if not (fresh and stat.S_ISREG(status.st_mode) and _private(status)):
                     return None
-                return [Name(*line.rstrip("\n").split("\t", 1)) for line in file]
+                return [Candidate(*line.rstrip("\n").split("\t", 1)) for line in file]
         except (OSError, ValueError, TypeError):
             return None
 
-    def write(self, names: Iterable[Name]) -> None:
+    def write(self, names: Iterable[Candidate]) -> None:
         part = f"{self.name}.{os.getpid()}.part"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         with suppress(OSError, ValueError):

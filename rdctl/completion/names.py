@@ -8,7 +8,7 @@ from contextlib import suppress
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
-from rdctl.completion.request import Name, Request
+from rdctl.completion.request import Candidate, CompletionRequest
 from rdctl.config.contexts import Config
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size
@@ -39,9 +39,11 @@ def refuse(losses: Sequence[str]) -> NoReturn:
 # --- the kinds --------------------------------------------------------------------------------
 
 
-def contexts(config: Config) -> list[Name]:
+def contexts(config: Config) -> list[Candidate]:
     return [
-        Name(name, ", ".join(str(context.values[key]) for key in _ABOUT if key in context.values))
+        Candidate(
+            name, ", ".join(str(context.values[key]) for key in _ABOUT if key in context.values)
+        )
         for name, context in sorted(config.contexts.items())
     ]
 
@@ -49,66 +51,68 @@ def contexts(config: Config) -> list[Name]:
 _ABOUT = ("rapiddisk", "oio", "namespace", "account")
 
 
-def _volumes(site: Site, request: Request) -> Iterator[Name]:
+def _volumes(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     for volume in site.rapiddisk.volumes.list(None):
         size = "" if volume.size is None else human_size(volume.size)
-        yield Name(volume.device, f"{size}, locked" if volume.locked else size)
+        yield Candidate(volume.device, f"{size}, locked" if volume.locked else size)
 
 
-def _caches(site: Site, request: Request) -> Iterator[Name]:
+def _caches(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     for cache in site.rapiddisk.caches.list():
-        yield Name(cache.device, f"{cache.volume or '?'} caches {cache.source or '?'}")
+        yield Candidate(cache.device, f"{cache.volume or '?'} caches {cache.source or '?'}")
 
 
-def _devices(site: Site, request: Request) -> Iterator[Name]:
+def _devices(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     yield from _volumes(site, request)
     yield from _caches(site, request)
 
 
-def _ports(site: Site, request: Request) -> Iterator[Name]:
+def _ports(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     for port in site.rapiddisk.ports.list():
         about = (port.transport, port.address, port.service)
-        yield Name(str(port.port), " ".join(filter(None, about)))
+        yield Candidate(str(port.port), " ".join(filter(None, about)))
 
 
-def _sources(site: Site, request: Request) -> Iterator[Name]:
+def _sources(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     """Disks that a volume can cache; also as paths below /dev, if one is being typed."""
     before = "/dev/" if request.text.startswith("/") else ""
     for disk in site.rapiddisk.resources().value.disks:
         size = "" if disk.size is None else human_size(disk.size)
-        yield Name(before + disk.device, " ".join(filter(None, (size, disk.vendor, disk.model))))
+        yield Candidate(
+            before + disk.device, " ".join(filter(None, (size, disk.vendor, disk.model)))
+        )
 
 
 # NVMe-oF targets are looked for on this machine only: the daemon may die of being asked.
 
 
-def _exports(site: Site, request: Request) -> Iterator[Name]:
+def _exports(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     for target in site.rapiddisk.exports.list(False):
         if target.device:
-            yield Name(os.path.basename(target.device), target.nqn)
+            yield Candidate(os.path.basename(target.device), target.nqn)
 
 
-def _subsystems(site: Site, request: Request) -> Iterator[Name]:
+def _subsystems(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     devices: dict[str, list[str]] = {}
     for target in site.rapiddisk.exports.list(True):
         devices.setdefault(target.nqn, []).extend([target.device] if target.device else [])
-    return (Name(nqn, ", ".join(exported)) for nqn, exported in devices.items())
+    return (Candidate(nqn, ", ".join(exported)) for nqn, exported in devices.items())
 
 
-def _hosts(site: Site, request: Request) -> Iterator[Name]:
+def _hosts(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     targets = site.rapiddisk.exports.list(True)
-    return (Name(host) for host in sorted({h for t in targets for h in t.hosts or ()}))
+    return (Candidate(host) for host in sorted({h for t in targets for h in t.hosts or ()}))
 
 
-def _interfaces(site: Site, request: Request) -> Iterator[Name]:
+def _interfaces(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     for interface, address in _addresses_here(site):
-        yield Name(interface, address)
+        yield Candidate(interface, address)
 
 
-def _addresses(site: Site, request: Request) -> Iterator[Name]:
+def _addresses(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     for interface, address in _addresses_here(site):
         if address:
-            yield Name(address, interface)
+            yield Candidate(address, interface)
 
 
 def _addresses_here(site: Site) -> Iterator[tuple[str, str]]:
@@ -124,19 +128,21 @@ def _addresses_here(site: Site) -> Iterator[tuple[str, str]]:
         yield interface, address or ""
 
 
-def _accounts(site: Site, request: Request) -> Iterator[Name]:
-    return (Name(row["account"]) for row in site.oio.accounts.names())
+def _accounts(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    return (Candidate(row["account"]) for row in site.oio.accounts.names())
 
 
-def _containers(site: Site, request: Request) -> Iterator[Name]:
+def _containers(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     def ask(marker: str | None, limit: int) -> Listing:
         return site.oio.accounts.containers(request.text, marker, limit)
 
     for container in _first(ask, request.text):
-        yield Name(container.name, f"{container.objects} objects, {human_size(container.bytes)}")
+        yield Candidate(
+            container.name, f"{container.objects} objects, {human_size(container.bytes)}"
+        )
 
 
-def _contents(site: Site, request: Request) -> Iterator[Name]:
+def _contents(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     container = None if request.options.get("cid") else request.args[0]
     place = site.oio.place(container, request.options.get("cid"))
 
@@ -145,7 +151,7 @@ def _contents(site: Site, request: Request) -> Iterator[Name]:
         return site.oio.containers.entries(place, filters, limit)
 
     for entry in _first(ask, request.text):
-        yield Name(entry.name, "" if entry.size is None else human_size(entry.size))
+        yield Candidate(entry.name, "" if entry.size is None else human_size(entry.size))
 
 
 def _first(ask: Callable[[str | None, int], Listing], prefix: str) -> list[Any]:
@@ -162,42 +168,42 @@ def _first(ask: Callable[[str | None, int], Listing], prefix: str) -> list[Any]:
     return names
 
 
-def _types(site: Site, request: Request) -> Iterator[Name]:
-    return (Name(row["type"]) for row in site.oio.conscience.types())
+def _types(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    return (Candidate(row["type"]) for row in site.oio.conscience.types())
 
 
-def _services(site: Site, request: Request) -> Iterator[Name]:
+def _services(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     """The services of the type that stands before it; of all without one."""
     types = [word for word in request.args if ":" not in word][-1:]
     return _services_of(site, types or None)
 
 
-def _replicas(site: Site, request: Request) -> Iterator[Name]:
+def _replicas(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     """The services that can hold the base of `--type`."""
     return _services_of(site, [request.options.get("type") or "meta2"])
 
 
-def _services_of(site: Site, types: Sequence[str] | None) -> Iterator[Name]:
+def _services_of(site: Site, types: Sequence[str] | None) -> Iterator[Candidate]:
     for service in site.oio.conscience.services(types, False):
-        yield Name(service.address, f"{service.type}, score {service.score}")
+        yield Candidate(service.address, f"{service.type}, score {service.score}")
 
 
-def _policies(site: Site, request: Request) -> Iterator[Name]:
+def _policies(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     policies = site.oio.conscience.namespace().value.storage_policies
-    return (Name(name, str(meaning)) for name, meaning in policies.items())
+    return (Candidate(name, str(meaning)) for name, meaning in policies.items())
 
 
-def _keys(site: Site, request: Request) -> Iterator[Name]:
+def _keys(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     query = {"type": request.options.get("type") or "meta2"} if request.noun == "admin" else {}
     item = site.oio.properties.get(request.noun, _place(site, request), None, query)
-    return (Name(key, value) for key, value in sorted(item.value.properties.items()))
+    return (Candidate(key, value) for key, value in sorted(item.value.properties.items()))
 
 
-def _assignments(site: Site, request: Request) -> Iterator[Name]:
-    return (Name(f"{key}=", value) for key, value in _keys(site, request))
+def _assignments(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    return (Candidate(f"{key}=", value) for key, value in _keys(site, request))
 
 
-def _place(site: Site, request: Request) -> Place:
+def _place(site: Site, request: CompletionRequest) -> Place:
     """What the arguments and options so far name."""
     args, options = iter(request.args), request.options
     container = None if options.get("cid") else next(args)
@@ -208,7 +214,7 @@ def _place(site: Site, request: Request) -> Place:
     return site.oio.place(container, options.get("cid"), path, *ids)
 
 
-_Kinds = dict[str, Callable[[Site, Request], Iterable[Name]]]
+_Kinds = dict[str, Callable[[Site, CompletionRequest], Iterable[Candidate]]]
 # Asked of this machine only.
 HERE: _Kinds = {
     "export": _exports,

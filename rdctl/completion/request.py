@@ -23,14 +23,14 @@ _OPTIONS = {
 }
 
 
-class Name(NamedTuple):
+class Candidate(NamedTuple):
     """A name, and what a shell may show beside it."""
 
     name: str
     about: str = ""
 
 
-class Request(NamedTuple):
+class CompletionRequest(NamedTuple):
     """What is to be completed. `text` is what was typed of the name; `args` are the arguments
     before it; `options` those of `_OPTIONS`; `dashes`: it stands behind `--`."""
 
@@ -52,12 +52,12 @@ class Typed(NamedTuple):
     opened: int
 
 
-def made(kind: str, text: str, args: Sequence[str], words: Sequence[str]) -> Request:
+def made(kind: str, text: str, args: Sequence[str], words: Sequence[str]) -> CompletionRequest:
     """The request; of several contexts in one word the last is being typed."""
     kind, _, noun = kind.partition(":")
     if kind == "contexts":
         text = text.rpartition(",")[2]
-    return Request(kind, noun, text, args, options_of(words), "--" in words)
+    return CompletionRequest(kind, noun, text, args, options_of(words), "--" in words)
 
 
 def options_of(words: Iterable[str]) -> dict[str, Any]:
@@ -84,7 +84,7 @@ SEVERAL = {
 }
 
 
-def usable(names: Iterable[Name], request: Request) -> Iterator[Name]:
+def usable(names: Iterable[Candidate], request: CompletionRequest) -> Iterator[Candidate]:
     """Those that can be typed here: no control characters, nothing that would be an option, none
     that stands there already."""
     before = SEVERAL.get(request.kind)
@@ -92,7 +92,7 @@ def usable(names: Iterable[Name], request: Request) -> Iterator[Name]:
     for name, about in names:
         option = name.startswith("-") and not request.dashes
         if name and not option and name not in taken and not CONTROL.search(name):
-            yield Name(name, CONTROL.sub("?", about))
+            yield Candidate(name, CONTROL.sub("?", about))
 
 
 # --- the words of bash ------------------------------------------------------------------------
@@ -132,7 +132,7 @@ def escaped(text: str, quote: str) -> str:
 
 
 def replacements(
-    names: Iterable[Name], text: str, typed: Typed, option: str, head: str
+    names: Iterable[Candidate], text: str, typed: Typed, option: str, head: str
 ) -> Iterator[str]:
     """What readline puts in place of the part of the word that it replaces: all that follows the
     `head`, or an open quotation mark."""

@@ -141,7 +141,7 @@ def _unblocked(path: str, flags: int) -> int:
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 
-class World:
+class Environment:
     """The outside of one process. Tests make their own."""
 
     def __init__(
@@ -287,11 +287,11 @@ def _patient(stream: TextIO | None) -> Any:
     return io.BufferedWriter(_Patient(stream.fileno(), "wb"))
 
 
-def real() -> World:
-    """The world of this very process."""
+def real() -> Environment:
+    """The environment of this very process."""
     stdin: Any = _Closed() if sys.stdin is None else _patient(sys.stdin)
     stdout, stderr = _patient(sys.stdout), _patient(sys.stderr)
-    return World(
+    return Environment(
         stdin=stdin,
         stdout=Stream(stdout, tty=stdout.isatty()),
         stderr=Messages(stderr, tty=stderr.isatty()),

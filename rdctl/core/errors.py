@@ -129,7 +129,7 @@ def hints(*lines: str | None) -> str | None:
     return "\n".join(line.strip() for line in lines if line) or None
 
 
-def told(error: BaseException) -> RdctlError:
+def as_error(error: BaseException) -> RdctlError:
     """What a user is told of any exception: what rdctl does not know is a fault of its own."""
     if isinstance(error, RdctlError):
         return error

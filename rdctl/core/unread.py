@@ -88,11 +88,11 @@ class Unread:
         return [_counted(count, f"unreadable {noun}") for noun, count in self._rows.items()]
 
 
-class _Current(threading.local):
+class _Collecting(threading.local):
     unread: Unread | None = None
 
 
-_current = _Current()
+_current = _Collecting()
 
 
 def note(noun: str, field: str | None) -> None:

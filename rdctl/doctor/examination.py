@@ -12,7 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rdctl.config.contexts import LOCAL
-from rdctl.core.errors import RdctlError, told
+from rdctl.core.errors import RdctlError, as_error
 from rdctl.doctor import oio, own, rapiddisk
 from rdctl.doctor.findings import (
     ERROR,
@@ -77,7 +77,7 @@ class _Run:
         except RdctlError as error:
             self._found.append(found_by(error))
         except Exception as error:
-            self._found.append(found_by(told(error)))
+            self._found.append(found_by(as_error(error)))
         self._done.set()
 
     def findings(self) -> list[Finding]:

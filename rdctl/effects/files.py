@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect, T
-from rdctl.effects.places import Place, refuse_planted
+from rdctl.effects.places import Location, refuse_planted
 
 
 class Part:
@@ -38,7 +38,7 @@ class Part:
         os.ftruncate(self._descriptor, size)
 
 
-class Target(NamedTuple):
+class Destination(NamedTuple):
     """Where a file is to be made: `folders` lead to it from the folder `root`, and none of them may
     be a symbolic link, which could lead elsewhere. It bears the name `part` until it is whole."""
 
@@ -59,7 +59,7 @@ class Target(NamedTuple):
 
 
 def make_file(
-    target: Target,
+    target: Destination,
     fill: Callable[[Part], T],
     *,
     what: str,
@@ -102,7 +102,7 @@ def make_folder(
     root: str, folders: tuple[str, ...], *, what: str, home: str | None = None
 ) -> Effect[None]:
     """A folder, with those that lead to it; it may be there already."""
-    target = Target(root, folders, "", "")
+    target = Destination(root, folders, "", "")
 
     def perform() -> None:
         _folder(target, home).close()
@@ -110,9 +110,9 @@ def make_folder(
     return Effect(what, f"mkdir -p {shlex.quote(target.path)}", perform)
 
 
-def _folder(target: Target, home: str | None) -> Place:
+def _folder(target: Destination, home: str | None) -> Location:
     """The folder, which is made if it is not there."""
-    place = Place.of(target.root, home, make=0o777, inside=True)
+    place = Location.of(target.root, home, make=0o777, inside=True)
     try:
         for place.name in target.folders:
             place.enter(0o777)
@@ -123,7 +123,7 @@ def _folder(target: Target, home: str | None) -> Place:
     return place
 
 
-def _open_part(place: Place, name: str) -> int:
+def _open_part(place: Location, name: str) -> int:
     """A descriptor of the part, for this process alone. A file of another user in its place is
     removed, or PermissionError."""
     import fcntl
@@ -146,7 +146,7 @@ def _open_part(place: Place, name: str) -> int:
         os.close(descriptor)
 
 
-def _made_or_found(place: Place, name: str) -> int:
+def _made_or_found(place: Location, name: str) -> int:
     """A descriptor of the part, which may be anybody's."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
@@ -172,7 +172,7 @@ def _is_of(user: int, descriptor: int) -> bool:
     return stat.S_ISREG(status.st_mode) and ours and status.st_nlink == 1
 
 
-def _name(place: Place, target: Target, replace: bool) -> None:
+def _name(place: Location, target: Destination, replace: bool) -> None:
     """Give the part its own name."""
     if not replace:
         try:

@@ -27,7 +27,7 @@ def write_file(path: str, text: str, *, what: str, home: str | None = None) -> E
     _refuse_irregular(path)
 
     def perform() -> None:
-        place = Place.of(path, home, make=0o700)
+        place = Location.of(path, home, make=0o700)
         try:
             try:
                 place.replace(raw_bytes(text))
@@ -52,7 +52,7 @@ def lend_file(path: str, home: str) -> None:
     if _owner(home) is None or os.path.lexists(path):
         return
     with suppress(OSError):
-        place = Place.of(path, home, make=0o700)
+        place = Location.of(path, home, make=0o700)
         try:
             os.close(place.create(place.name))
         finally:
@@ -63,7 +63,7 @@ def _refuse_irregular(path: str) -> None:
     """OSError for a device, a pipe, a socket or a folder: what is written to its name would replace
     it; and for a link that is not to be followed."""
     with suppress(FileNotFoundError):
-        place = Place.of(path, None)
+        place = Location.of(path, None)
         try:
             mode = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False).st_mode
         finally:
@@ -87,7 +87,7 @@ _PART_AGE = 3600.0  # seconds after which a part is left from a process that was
 _making = allocate_lock()
 
 
-class Place:
+class Location:
     """A name in a folder that is held by a descriptor: nobody can exchange what leads to it.
 
     `home` is the home directory of another user in which root works, None if that is not so: what
@@ -103,7 +103,7 @@ class Place:
     @classmethod
     def of(
         cls, path: str, home: str | None, *, make: int | None = None, inside: bool = False
-    ) -> Place:
+    ) -> Location:
         """Where a path leads, or with `inside` the folder that it leads to. Folders on the way are
         made with the mode `make`. A link is followed when it is ours or root's: others lead to
         their own ends."""
@@ -302,7 +302,7 @@ class Place:
 def refuse_planted(path: str) -> None:
     """OSError where a link of another user is on the way that a path leads."""
     with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
-        Place.of(path, None).close()
+        Location.of(path, None).close()
 
 
 def _names(path: str) -> list[str]:
@@ -356,7 +356,7 @@ def _lock_file(path: str, home: str) -> int | None:
     """Beside the file that the path leads to, so that each way to it has the same lock; None where
     there can be no such file."""
     try:
-        place = Place.of(path, home, make=0o700)
+        place = Location.of(path, home, make=0o700)
     except OSError:
         return None
     name = f"{place.name}.lock"

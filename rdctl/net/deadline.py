@@ -78,7 +78,7 @@ class _Patience(Deadline):
         return self._seconds if left is None else min(left, self._seconds)
 
 
-class _Current(threading.local):
+class _CurrentRequest(threading.local):
     deadline: Deadline | None = None
     # Whether a byte of the request left: what was never sent was never done.
     sent = False
@@ -86,7 +86,7 @@ class _Current(threading.local):
     check: Callable[[], None] | None = None
 
 
-current = _Current()
+current = _CurrentRequest()
 
 
 def _waiting(sock: socket.socket, act: Callable[[Any], int], data: Any) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from rdctl.core.errors import Code, Ended, RdctlError, told
+from rdctl.core.errors import Code, Ended, RdctlError, as_error
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape
 from rdctl.effects.door import Effects
@@ -39,7 +39,7 @@ ALREADY = Evidence(False, True)
 UNTOLD = Evidence(None, None)
 
 
-class Means(NamedTuple):
+class OioDependencies(NamedTuple):
     """What all families work with.
 
     `account` is that of the settings; `sleep` waits for the conscience; `warn` takes what a person
@@ -57,7 +57,7 @@ class Means(NamedTuple):
 class Acts:
     """How changes go: what all families share."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: OioDependencies) -> None:
         self._proxy = means.proxy
         self._effects = means.effects
         self._account = means.account
@@ -188,10 +188,10 @@ class Acts:
             for entry in names:
                 yield Failure(action, for_target(error, entry))
             return
-        told = {outcome.name: outcome for outcome in outcomes}
-        disputed = {one.name for one in outcomes if one.status != told[one.name].status}
+        as_error = {outcome.name: outcome for outcome in outcomes}
+        disputed = {one.name for one in outcomes if one.status != as_error[one.name].status}
         for place, entry in zip(batch, names, strict=True):
-            outcome = told.get(entry)
+            outcome = as_error.get(entry)
             if outcome is None:
                 unnamed = RdctlError(Code.UNPROVEN, "the reply does not name it", target=entry)
                 yield Failure(action, unnamed)
@@ -270,7 +270,7 @@ class Acts:
                 del begun[number]
                 raise
             except Exception as error:  # the others are done all the same
-                fault = told(error)
+                fault = as_error(error)
                 begun[number] = outcomes = [
                     Failure(action, for_target(fault, name)) for name in batches[number]
                 ]
@@ -284,7 +284,7 @@ class Acts:
                 yield from outcomes
         except (KeyboardInterrupt, Ended, Stopped) as error:
             stopped = isinstance(error, Stopped)
-            code = self._workers.ended_by if stopped else told(error).code
+            code = self._workers.ended_by if stopped else as_error(error).code
             for number in range(taken, len(batches)):
                 unheard = left_under_way if number in begun else not_begun
                 yield from begun.get(number) or [

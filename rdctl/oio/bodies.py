@@ -17,7 +17,7 @@ META = "x-oio-content-meta-"
 _AUTOCREATE = {"x-oio-action-mode": "autocreate"}
 
 
-class Sent(NamedTuple):
+class Payload(NamedTuple):
     body: bytes | None = None
     headers: Mapping[str, str] = {}
 
@@ -60,47 +60,47 @@ def query_string(parameters: Mapping[str, Any]) -> str:
     return "?" + "&".join(words) if words else ""
 
 
-def nothing(arguments: Arguments) -> Sent:
-    return Sent()
+def nothing(arguments: Arguments) -> Payload:
+    return Payload()
 
 
-def given(arguments: Arguments) -> Sent:
+def given(arguments: Arguments) -> Payload:
     """A body that came whole from the operator, already checked."""
-    return Sent(encoded(arguments["body"]))
+    return Payload(encoded(arguments["body"]))
 
 
-def properties(arguments: Arguments) -> Sent:
+def properties(arguments: Arguments) -> Payload:
     """`{"properties": {}, "system": {}}`; what is empty is left out, and all of it if all is."""
     value = {key: arguments[key] for key in ("properties", "system") if arguments.get(key)}
-    return Sent(encoded(value) if value else None)
+    return Payload(encoded(value) if value else None)
 
 
-def flat_properties(arguments: Arguments) -> Sent:
+def flat_properties(arguments: Arguments) -> Payload:
     """As the published reference has it for contents: one flat object."""
-    return Sent(encoded({**arguments.get("properties", {}), **arguments.get("system", {})}))
+    return Payload(encoded({**arguments.get("properties", {}), **arguments.get("system", {})}))
 
 
-def flat_user_properties(arguments: Arguments) -> Sent:
+def flat_user_properties(arguments: Arguments) -> Payload:
     """As the published reference has it for containers: names carry the prefix `user.`."""
     user = {f"user.{key}": value for key, value in arguments.get("properties", {}).items()}
-    return Sent(encoded({**user, **arguments.get("system", {})}))
+    return Payload(encoded({**user, **arguments.get("system", {})}))
 
 
-def keys(arguments: Arguments) -> Sent:
+def keys(arguments: Arguments) -> Payload:
     """Names of properties. Never an empty array, which would mean all of them: ValueError."""
     names = list(arguments["keys"])
     if not names:
         raise ValueError("no names of properties")
-    return Sent(encoded(names))
+    return Payload(encoded(names))
 
 
-def wanted_keys(arguments: Arguments) -> Sent:
+def wanted_keys(arguments: Arguments) -> Payload:
     """Names of properties that are asked for; none at all means all."""
     names = list(arguments.get("keys", ()))
-    return Sent(encoded(names) if names else None)
+    return Payload(encoded(names) if names else None)
 
 
-def containers(arguments: Arguments) -> Sent:
+def containers(arguments: Arguments) -> Payload:
     """`own` has the properties that a name has beside those of all."""
     shared = {key: arguments[key] for key in ("properties", "system") if arguments.get(key)}
     entries = [{"name": name, **shared} for name in arguments["names"]]
@@ -108,44 +108,44 @@ def containers(arguments: Arguments) -> Sent:
         for entry in entries:
             if entry["name"] in own:
                 entry["properties"] = {**shared.get("properties", {}), **own[entry["name"]]}
-    return Sent(encoded({"containers": entries}))
+    return Payload(encoded({"containers": entries}))
 
 
-def properties_autocreate(arguments: Arguments) -> Sent:
+def properties_autocreate(arguments: Arguments) -> Payload:
     """The published reference has a missing account created along with the container."""
     return properties(arguments)._replace(headers=_AUTOCREATE)
 
 
-def containers_autocreate(arguments: Arguments) -> Sent:
+def containers_autocreate(arguments: Arguments) -> Payload:
     return containers(arguments)._replace(headers=_AUTOCREATE)
 
 
-def contents(arguments: Arguments) -> Sent:
-    return Sent(encoded({"contents": [{"name": name} for name in arguments["names"]]}))
+def contents(arguments: Arguments) -> Payload:
+    return Payload(encoded({"contents": [{"name": name} for name in arguments["names"]]}))
 
 
-def service(arguments: Arguments) -> Sent:
+def service(arguments: Arguments) -> Payload:
     value = {"ns": arguments["namespace"], "type": arguments["type"], "addr": arguments["address"]}
     if arguments.get("score") is not None:
         value["score"] = arguments["score"]
     if arguments.get("tags"):
         value["tags"] = dict(arguments["tags"])
-    return Sent(encoded(value))
+    return Payload(encoded(value))
 
 
-def forced_service(arguments: Arguments) -> Sent:
+def forced_service(arguments: Arguments) -> Payload:
     value = {"host": arguments["address"], "type": arguments["type"]}
-    return Sent(encoded({**value, "seq": arguments["seq"], "args": arguments["args"]}))
+    return Payload(encoded({**value, "seq": arguments["seq"], "args": arguments["args"]}))
 
 
-def prepare(arguments: Arguments) -> Sent:
+def prepare(arguments: Arguments) -> Payload:
     value = {"size": arguments["size"]}
     if arguments.get("policy"):
         value["policy"] = arguments["policy"]
-    return Sent(encoded(value), _autocreate(arguments))
+    return Payload(encoded(value), _autocreate(arguments))
 
 
-def prepare_text(arguments: Arguments) -> Sent:
+def prepare_text(arguments: Arguments) -> Payload:
     """The published reference writes the size as a text."""
     return prepare({**arguments, "size": str(arguments["size"])})
 
@@ -154,7 +154,7 @@ def _autocreate(arguments: Arguments) -> Mapping[str, str]:
     return _AUTOCREATE if arguments.get("autocreate") else {}
 
 
-def content(arguments: Arguments) -> Sent:
+def content(arguments: Arguments) -> Payload:
     """The chunks and properties of a content; what describes it travels as headers."""
     headers = {f"{META}length": str(arguments["length"])}
     for key, name in _CONTENT_HEADERS.items():
@@ -162,7 +162,7 @@ def content(arguments: Arguments) -> Sent:
             headers[META + name] = field(name, arguments[key])
     chunks = arguments["chunks"]
     user = arguments.get("properties")
-    return Sent(encoded({"chunks": chunks, "properties": user} if user else chunks), headers)
+    return Payload(encoded({"chunks": chunks, "properties": user} if user else chunks), headers)
 
 
 _CONTENT_HEADERS = {
@@ -175,7 +175,7 @@ _CONTENT_HEADERS = {
 }
 
 
-def reference_content(arguments: Arguments) -> Sent:
+def reference_content(arguments: Arguments) -> Payload:
     """As the published reference has it: an array, and the type in a header of another name."""
     if arguments.get("properties"):
         raise RdctlError(
@@ -187,20 +187,20 @@ def reference_content(arguments: Arguments) -> Sent:
     headers = dict(sent.headers)
     if arguments.get("mime_type") is not None:
         headers["x-oio-content-type"] = field("mime-type", arguments["mime_type"])
-    return Sent(sent.body, headers)
+    return Payload(sent.body, headers)
 
 
-def copy_target(arguments: Arguments) -> Sent:
+def copy_target(arguments: Arguments) -> Payload:
     """The new name in a header, as oio_url_init of 3.3 parses it: NS/ACCOUNT/REFERENCE/TYPE/PATH,
     the type left empty."""
     place = arguments["target"]
     parts = (arguments["namespace"], place.account, place.reference, "", place.path)
-    return Sent(None, {"Destination": "/".join(escaped(part) for part in parts)})
+    return Payload(None, {"Destination": "/".join(escaped(part) for part in parts)})
 
 
-def text_target(arguments: Arguments) -> Sent:
-    return Sent(encoded(arguments["to"]))
+def text_target(arguments: Arguments) -> Payload:
+    return Payload(encoded(arguments["to"]))
 
 
-def object_target(arguments: Arguments) -> Sent:
-    return Sent(encoded({"to": arguments["to"]}))
+def object_target(arguments: Arguments) -> Payload:
+    return Payload(encoded({"to": arguments["to"]}))

@@ -14,7 +14,7 @@ from rdctl.net.deadline import Deadline
 from rdctl.net.messages import Reply
 from rdctl.net.transport import Transport
 from rdctl.oio import suggest
-from rdctl.oio.bodies import Escaped, Sent, escaped, field, query_string
+from rdctl.oio.bodies import Escaped, Payload, escaped, field, query_string
 from rdctl.oio.model import Account, AccountPage, Content, Outcome, Page, Place
 from rdctl.oio.reading import (
     NO_HANDLER,
@@ -102,7 +102,7 @@ class Client:
         _expect(route.effect == READ, f"{name} is no read")
         parameters = {**(place.query() if place else {}), **(query or {})}
 
-        def ask(way: Way, sent: Sent) -> Reply:
+        def ask(way: Way, sent: Payload) -> Reply:
             return self._transport.read(
                 self._path(route, parameters),
                 method=way.method,
@@ -139,7 +139,7 @@ class Client:
         _expect(destroys is not None or not destroying, f"{name} destroys, and nobody was asked")
         assumed = Reply(0, "Assumed", {}, b"")
 
-        def ask(way: Way, sent: Sent) -> Reply:
+        def ask(way: Way, sent: Payload) -> Reply:
             return self._transport.change(
                 self._path(route, parameters),
                 method=way.method,
@@ -178,7 +178,7 @@ class Client:
         ways: Sequence[Way],
         asked: Asked,
         arguments: Mapping[str, Any],
-        ask: Callable[[Way, Sent], Reply],
+        ask: Callable[[Way, Payload], Reply],
         assumed: Reply | None = None,
         *,
         strict: bool = False,

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from rdctl.net.messages import Reply
 from rdctl.oio import bodies
-from rdctl.oio.bodies import Arguments, Sent
+from rdctl.oio.bodies import Arguments, Payload
 from rdctl.oio.replies import (
     admin,
     conscience,
@@ -34,7 +34,7 @@ class Way(NamedTuple):
 
     dialects: tuple[str, ...] = DIALECTS
     method: str = "POST"
-    body: Callable[[Arguments], Sent] = bodies.nothing
+    body: Callable[[Arguments], Payload] = bodies.nothing
     reply: Callable[[Reply], Any] = proofs.nothing
 
 
@@ -63,7 +63,7 @@ def get(reply: Callable[[Reply], Any], *dialects: str) -> tuple[Way, ...]:
 
 def post(
     reply: Callable[[Reply], Any] = proofs.nothing,
-    body: Callable[[Arguments], Sent] = bodies.nothing,
+    body: Callable[[Arguments], Payload] = bodies.nothing,
     *dialects: str,
 ) -> tuple[Way, ...]:
     return (Way(dialects or DIALECTS, "POST", body, reply),)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rdctl.workers import Workers
 
 
-class Means(NamedTuple):
+class Dependencies(NamedTuple):
     """What all nouns work with.
 
     `aimed` makes the commands in a text lead here; `workers` gives those of the whole command,
@@ -34,7 +34,7 @@ class Means(NamedTuple):
 class Changes:
     """How changes go: validate, guard, claim, act, confirm, report."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Dependencies) -> None:
         self._backend = means.backend
         self._effects = means.effects
         self._aimed = means.aimed

@@ -11,7 +11,7 @@ from rdctl.core.results import Change, Listing, Report
 from rdctl.core.units import escape, guess, operand, quoted
 from rdctl.rapiddisk.changes import Changes, export_unproven
 from rdctl.rapiddisk.guards import Facts, Overrides
-from rdctl.rapiddisk.model import Namespace, Subsystem, Target, targets_of
+from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, Target, targets_of
 from rdctl.rapiddisk.names import device_name, host_nqn, is_own_nqn, is_rapiddisk
 
 T = TypeVar("T")
@@ -27,7 +27,7 @@ class Exports(Changes):
         ports = {port.port: port for port in self._backend.ports()}
         targets: list[Target] = []
         for subsystem in self._backend.subsystems():
-            nothing = Namespace(0, None, False)
+            nothing = NvmeNamespace(0, None, False)
             shown = subsystem if subsystem.namespaces else subsystem._replace(namespaces=(nothing,))
             found = targets_of(shown, ports)
             if not subsystem.namespaces:
@@ -150,7 +150,7 @@ class Exports(Changes):
                 nqn=nqn,
                 any_host=any_host,
                 hosts=(),
-                namespaces=(Namespace(1, path, True),),
+                namespaces=(NvmeNamespace(1, path, True),),
                 ports=(),
             )
         elif before.any_host != any_host:

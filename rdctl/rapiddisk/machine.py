@@ -6,7 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rdctl.core.results import Item
-from rdctl.rapiddisk.changes import Means
+from rdctl.rapiddisk.changes import Dependencies
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.caches import Caches
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 class RapidDisk:
     """All that can be asked of it; each noun is loaded when it is used."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: Dependencies) -> None:
         self._means = means
         self._backend = means.backend
 

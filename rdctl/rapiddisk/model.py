@@ -198,7 +198,7 @@ class Target(NamedTuple):
     ports: list[Port]
 
 
-class Namespace(NamedTuple):
+class NvmeNamespace(NamedTuple):
     """Of an NVMe subsystem: `path` is the device that it exports."""
 
     number: int
@@ -213,7 +213,7 @@ class Subsystem(NamedTuple):
     nqn: str
     any_host: bool
     hosts: tuple[str, ...]
-    namespaces: tuple[Namespace, ...]
+    namespaces: tuple[NvmeNamespace, ...]
     ports: tuple[int, ...]
 
 

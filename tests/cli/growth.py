@@ -20,7 +20,7 @@ from pathlib import Path
 
 import rdctl
 from rdctl.cli.run import run
-from rdctl.core.environment import Messages, Stream, World
+from rdctl.core.environment import Environment, Messages, Stream
 
 START = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 # With a sample every 0.1 s.
@@ -65,7 +65,7 @@ def count() -> dict[str, int]:
 def main(kind: str, words: Sequence[str]) -> int:
     tty = kind == "tty"
     watch, errors = Watch(), io.BytesIO()
-    world = World(
+    environment = Environment(
         stdin=io.BytesIO(),
         stdout=Stream(io.BytesIO(), tty=tty),
         stderr=Messages(errors, tty=tty),
@@ -77,7 +77,7 @@ def main(kind: str, words: Sequence[str]) -> int:
         now=watch.now,
     )
     tracemalloc.start()
-    code = run([*words, "--watch", "0.1"], world)
+    code = run([*words, "--watch", "0.1"], environment)
     sys.stderr.write(errors.getvalue().decode())
     print(json.dumps(watch.counts))
     return code

@@ -1,4 +1,4 @@
-"""run(argv, world): every way out ends in an exit code, and in words where something went wrong."""
+"""run(argv, environment): every way out ends in an exit code, and a message where one is due."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ import pytest
 from rdctl.__main__ import start
 from rdctl.cli import run as running
 from rdctl.cli.run import run, signals
-from rdctl.core.environment import Messages, Stream, World
-from rdctl.core.errors import Code, Ended, Exit, RdctlError, told
+from rdctl.core.environment import Environment, Messages, Stream
+from rdctl.core.errors import Code, Ended, Exit, RdctlError, as_error
 from tests.cli.replies import inventory
 from tests.conftest import Program
 from tests.fakes.faults import FaultServer
@@ -51,17 +51,17 @@ class Stdin(io.RawIOBase):
         raise self.error
 
 
-Make = Callable[..., World]
+Make = Callable[..., Environment]
 
 
 @pytest.fixture
-def world(tmp_path: Path) -> Make:
-    """A world in the sandbox, whose streams a test replaces; `err` keeps the messages."""
+def environment(tmp_path: Path) -> Make:
+    """An environment in the sandbox, whose streams a test replaces; `err` keeps the messages."""
 
     def make(
         stdout: Any = None, stderr: Any = None, stdin: Any = None, tty: bool = False, **env: str
-    ) -> World:
-        return World(
+    ) -> Environment:
+        return Environment(
             stdin=stdin or io.BytesIO(),
             stdout=Stream(stdout or io.BytesIO(), tty=tty),
             stderr=Messages(stderr or io.BytesIO(), tty=tty),
@@ -78,12 +78,12 @@ def world(tmp_path: Path) -> Make:
     return make
 
 
-def err(world: World) -> str:
-    return bytes(world.stderr.raw.getvalue()).decode()  # type: ignore[attr-defined]
+def err(environment: Environment) -> str:
+    return bytes(environment.stderr.raw.getvalue()).decode()  # type: ignore[attr-defined]
 
 
-def out(world: World) -> str:
-    return bytes(world.stdout.raw.getvalue()).decode()  # type: ignore[attr-defined]
+def out(environment: Environment) -> str:
+    return bytes(environment.stdout.raw.getvalue()).decode()  # type: ignore[attr-defined]
 
 
 # Streams that fail -------------------------------------------------------------------------------
@@ -105,22 +105,22 @@ def out(world: World) -> str:
         ("rapiddisk show --json", 2),
     ],
 )
-def test_the_reader_left(world: Make, words: str, code: int) -> None:
-    here = world(stdout=Failing(errno.EPIPE))
+def test_the_reader_left(environment: Make, words: str, code: int) -> None:
+    here = environment(stdout=Failing(errno.EPIPE))
     assert run(words.split(), here) == code
     if code in (0, 141):
         assert err(here) in ("", "[sandbox]\n")
 
 
 @pytest.mark.parametrize("words", ["rapiddisk list --json", "rapiddisk list"])
-def test_the_output_cannot_be_written(world: Make, words: str) -> None:
-    here = world(stdout=Failing(errno.ENOSPC))
+def test_the_output_cannot_be_written(environment: Make, words: str) -> None:
+    here = environment(stdout=Failing(errno.ENOSPC))
     assert run(words.split(), here) == 1
     assert err(here) == "rdctl: the output cannot be written: No space left on device\n"
 
 
-def test_it_is_said_that_a_change_was_done_all_the_same(world: Make) -> None:
-    here = world(stdout=Failing(errno.ENOSPC))
+def test_it_is_said_that_a_change_was_done_all_the_same(environment: Make) -> None:
+    here = environment(stdout=Failing(errno.ENOSPC))
     assert run(["rapiddisk", "create", "1M"], here) == 1
     assert "No space left on device; done before: create a volume of 1 MiB\n" in err(here)
 
@@ -137,9 +137,9 @@ def test_it_is_said_that_a_change_was_done_all_the_same(world: Make) -> None:
 )
 @pytest.mark.parametrize("number", [errno.EPIPE, errno.ENOSPC])
 def test_messages_that_nobody_reads_change_nothing(
-    world: Make, words: str, code: int, number: int
+    environment: Make, words: str, code: int, number: int
 ) -> None:
-    here = world(stderr=Failing(number, room=3))
+    here = environment(stderr=Failing(number, room=3))
     assert run(words.split(), here) == code
 
 
@@ -150,8 +150,8 @@ def test_messages_leave_at_once(tmp_path: Path) -> None:
         assert (tmp_path / "err").read_bytes() == b"asking"
 
 
-def test_standard_input_cannot_be_read(world: Make) -> None:
-    here = world(stdin=Stdin(OSError(errno.EIO, "Input/output error")))
+def test_standard_input_cannot_be_read(environment: Make) -> None:
+    here = environment(stdin=Stdin(OSError(errno.EIO, "Input/output error")))
     assert run(["rapiddisk", "list", "-"], here) == 2
     assert err(here).startswith("rdctl: standard input cannot be read: Input/output error")
 
@@ -173,9 +173,9 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
 
 
 @pytest.mark.parametrize("words", [[], ["--json"]])
-def test_a_fault_of_rdctl_is_no_traceback(world: Make, fault: Any, words: list[str]) -> None:
+def test_a_fault_of_rdctl_is_no_traceback(environment: Make, fault: Any, words: list[str]) -> None:
     fault(ZeroDivisionError("by zero"))
-    here = world()
+    here = environment()
     assert run(["rapiddisk", "list", *words], here) == 1
     message = "a fault in rdctl itself: ZeroDivisionError: by zero (answer, line "
     assert f"rdctl: {message}" in err(here)
@@ -184,10 +184,10 @@ def test_a_fault_of_rdctl_is_no_traceback(world: Make, fault: Any, words: list[s
         assert json.loads(out(here))["error"]["code"] == "internal"
 
 
-def test_a_developer_sees_the_traceback(world: Make, fault: Any) -> None:
+def test_a_developer_sees_the_traceback(environment: Make, fault: Any) -> None:
     fault(ZeroDivisionError())
     with pytest.raises(ZeroDivisionError):
-        run(["rapiddisk", "list"], world(RDCTL_DEBUG="1"))
+        run(["rapiddisk", "list"], environment(RDCTL_DEBUG="1"))
 
 
 @pytest.mark.parametrize(
@@ -199,24 +199,24 @@ def test_a_developer_sees_the_traceback(world: Make, fault: Any) -> None:
     ],
 )
 def test_an_interruption_says_what_is_done(
-    world: Make, fault: Any, error: BaseException, code: int, word: str
+    environment: Make, fault: Any, error: BaseException, code: int, word: str
 ) -> None:
     fault(error)
-    here = world()
+    here = environment()
     assert run(["rapiddisk", "list", "--json"], here) == code
     assert err(here) == f"rdctl: {word}; nothing was changed\n"
     assert json.loads(out(here))["error"]["code"] == word
 
 
-def test_ctrl_c_at_the_prompt(world: Make) -> None:
-    assert run(["rapiddisk", "create", "1M"], world()) == 0
-    here = world(stdin=Stdin(KeyboardInterrupt()), tty=True)
+def test_ctrl_c_at_the_prompt(environment: Make) -> None:
+    assert run(["rapiddisk", "create", "1M"], environment()) == 0
+    here = environment(stdin=Stdin(KeyboardInterrupt()), tty=True)
     assert run(["rapiddisk", "remove", "rd1"], here) == 130
     assert err(here).endswith("Go on? [y/N] \nrdctl: interrupted; nothing was changed\n")
-    assert run(["rapiddisk", "show", "rd1"], world()) == 0
+    assert run(["rapiddisk", "show", "rd1"], environment()) == 0
 
 
-def test_time_to_think_is_not_the_commands(world: Make) -> None:
+def test_time_to_think_is_not_the_commands(environment: Make) -> None:
     seconds = 0.0
 
     class Thoughtful(io.BytesIO):
@@ -225,14 +225,14 @@ def test_time_to_think_is_not_the_commands(world: Make) -> None:
             seconds += 60
             return super().readline(size)
 
-    assert run(["rapiddisk", "create", "1M"], world()) == 0
-    here = world(stdin=Thoughtful(b"y\n"), tty=True)
+    assert run(["rapiddisk", "create", "1M"], environment()) == 0
+    here = environment(stdin=Thoughtful(b"y\n"), tty=True)
     here.clock = lambda: seconds
     assert run(["rapiddisk", "remove", "rd1", "--timeout", "5"], here) == 0, err(here)
-    assert run(["rapiddisk", "show", "rd1"], world()) == 3
+    assert run(["rapiddisk", "show", "rd1"], environment()) == 3
 
 
-def test_interrupted_while_a_table_is_drawn(rdctl: Program, world: Make) -> None:
+def test_interrupted_while_a_table_is_drawn(rdctl: Program, environment: Make) -> None:
     """By then the rows are known."""
 
     class Interrupting(Failing):
@@ -240,7 +240,7 @@ def test_interrupted_while_a_table_is_drawn(rdctl: Program, world: Make) -> None
             raise KeyboardInterrupt
 
     with FaultServer([inventory()]) as server:
-        here = world(stdout=Interrupting(0), RDCTL_CONTEXT="")
+        here = environment(stdout=Interrupting(0), RDCTL_CONTEXT="")
         assert run(["rapiddisk", "list", "--rapiddisk-url", server.url], here) == 130
 
 
@@ -266,19 +266,19 @@ def test_an_ignored_hang_up_stays_ignored() -> None:
 
 
 def test_a_second_signal_while_the_first_is_settled(
-    world: Make, monkeypatch: pytest.MonkeyPatch
+    environment: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def twice(*_: Any) -> int:
         raise Ended(Code.TERMINATED)
 
     monkeypatch.setattr(running, "run", twice)
     with pytest.raises(SystemExit) as left:
-        running.main([], world())
+        running.main([], environment())
     assert left.value.code == 143
 
 
 def test_ctrl_c_before_anything_began(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> World:
+    def interrupted() -> Environment:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("rdctl.core.environment.real", interrupted)
@@ -293,14 +293,16 @@ def test_ctrl_c_before_anything_began(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_what_a_user_is_told_of_an_exception() -> None:
     known = RdctlError(Code.LOCKED, "locked")
-    assert told(known) is known
-    assert told(KeyboardInterrupt()).exit is Exit.INTERRUPTED
-    assert told(Ended(Code.HANGUP)).exit is Exit.HANGUP
-    assert told(ValueError("x")).message == "a fault in rdctl itself: ValueError: x"
+    assert as_error(known) is known
+    assert as_error(KeyboardInterrupt()).exit is Exit.INTERRUPTED
+    assert as_error(Ended(Code.HANGUP)).exit is Exit.HANGUP
+    assert as_error(ValueError("x")).message == "a fault in rdctl itself: ValueError: x"
 
 
-def test_the_home_directory_is_not_known(world: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    here = world(HOME="nowhere", RDCTL_CONTEXT="")
+def test_the_home_directory_is_not_known(
+    environment: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = environment(HOME="nowhere", RDCTL_CONTEXT="")
     assert run(["context", "list"], here) == 2
     assert err(here) == "rdctl: the home directory is not known\n  Set HOME.\n"
 

@@ -17,7 +17,7 @@ import pytest
 from rdctl.cli.run import run
 from rdctl.cli.tree import HERE, Command, root
 from rdctl.completion.nodes import walk
-from rdctl.core.environment import Messages, Stream, World
+from rdctl.core.environment import Environment, Messages, Stream
 from rdctl.core.errors import Code, Ended
 from tests.cli import replies
 from tests.cli.processes import SECONDS, Rdctl, process, wait_until
@@ -364,7 +364,7 @@ def test_every_sample_is_out_before_the_next_begins(
     buffered = io.BufferedWriter(raw)
     out = []
     time.at(1, lambda: out.append(raw.getvalue()))
-    world = World(
+    environment = Environment(
         stdin=io.BytesIO(),
         stdout=Stream(buffered, tty=False),
         stderr=Messages(io.BytesIO(), tty=False),
@@ -373,7 +373,7 @@ def test_every_sample_is_out_before_the_next_begins(
         sleep=rdctl.sleep,
         now=rdctl.now,
     )
-    assert run(["-c", "sandbox", *LIST], world) == 130
+    assert run(["-c", "sandbox", *LIST], environment) == 130
     assert out[0].count(b"\n") == 1
     assert raw.getvalue().count(b"\n") == 3
 
@@ -587,7 +587,7 @@ class Seen:
 
     def __call__(self, *argv: str, **environ: str) -> int:
         self._out = io.BytesIO()
-        world = World(
+        environment = Environment(
             stdin=io.BytesIO(),
             stdout=Stream(self._out, tty=True),
             stderr=Messages(self.err, tty=True),
@@ -605,7 +605,7 @@ class Seen:
             sleep=self.rdctl.sleep,
             now=self.rdctl.now,
         )
-        return run(argv, world)
+        return run(argv, environment)
 
 
 def test_a_live_table_marks_what_changed(

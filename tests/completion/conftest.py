@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from rdctl.completion.answer import answer
-from rdctl.completion.request import Name, made, usable
-from rdctl.core.environment import Messages, Stream, World
+from rdctl.completion.request import Candidate, made, usable
+from rdctl.core.environment import Environment, Messages, Stream
 from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
 from rdctl.sandbox.serve import serve
 from tests.conftest import Program
@@ -42,8 +42,8 @@ class Completion:
         return self.rdctl.home / ".cache" / "rdctl"
 
     @property
-    def world(self) -> World:
-        return World(
+    def environment(self) -> Environment:
+        return Environment(
             stdin=io.BytesIO(),
             stdout=Stream(io.BytesIO(), tty=False),
             stderr=Messages(io.BytesIO(), tty=False),
@@ -55,11 +55,11 @@ class Completion:
 
     def about(
         self, kind: str, *args: str, text: str = "", where: tuple[str, ...] = SANDBOX
-    ) -> list[Name]:
+    ) -> list[Candidate]:
         """What is offered, each with what is told of it."""
         request = made(kind, text, args, where)
-        world = self.world
-        return list(usable(answer(request, world, world.clock() + 60), request))
+        environment = self.environment
+        return list(usable(answer(request, environment, environment.clock() + 60), request))
 
     def __call__(self, kind: str, *args: str, **given: Any) -> list[str]:
         return [name for name, _ in self.about(kind, *args, **given)]

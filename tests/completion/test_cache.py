@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rdctl.completion.cache import FRESH
-from rdctl.completion.request import Name
+from rdctl.completion.request import Candidate
 from tests.completion.conftest import SANDBOX, Completion, Served
 from tests.fakes.faults import FaultServer, json
 
@@ -141,7 +141,7 @@ def test_our_own_fresh_cache_is_believed(complete: Completion) -> None:
     complete("volume")
     (path,) = files(complete)
     path.write_text("kept\tthere\n")
-    assert complete.about("volume") == [Name("kept", "there")]
+    assert complete.about("volume") == [Candidate("kept", "there")]
 
 
 def test_root_leaves_nothing_in_the_home_of_another(complete: Completion) -> None:

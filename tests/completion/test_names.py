@@ -10,7 +10,7 @@ import pytest
 
 from rdctl.completion import names
 from rdctl.completion.answer import _site
-from rdctl.completion.request import Name, made
+from rdctl.completion.request import Candidate, made
 from rdctl.config.contexts import Config
 from rdctl.core.errors import RdctlError
 from rdctl.core.results import Failure
@@ -78,10 +78,10 @@ def test_names_in_the_sandbox(
 
 
 def test_what_is_told_beside_them(complete: Completion) -> None:
-    assert complete.about("volume") == [Name("rd0", "32.0 MiB")]
-    assert complete.about("container") == [Name("photos", "5 objects, 733 B")]
-    assert Name("TWOCOPIES", "rawx2:DUPONETWO") in complete.about("policy")
-    assert Name("127.0.0.1:16018", "rdir, score 97") in complete.about("address", "rdir")
+    assert complete.about("volume") == [Candidate("rd0", "32.0 MiB")]
+    assert complete.about("container") == [Candidate("photos", "5 objects, 733 B")]
+    assert Candidate("TWOCOPIES", "rawx2:DUPONETWO") in complete.about("policy")
+    assert Candidate("127.0.0.1:16018", "rdir, score 97") in complete.about("address", "rdir")
 
 
 def test_services_of_all_types_and_of_one(complete: Completion) -> None:
@@ -110,8 +110,8 @@ def test_contexts(complete: Completion) -> None:
         '[contexts.lab]\nrapiddisk = "local"\n[contexts.prod]\noio = "http://h:1"\naccount = "a"\n'
     )
     assert complete.about("context", where=())[:2] == [
-        Name("lab", "local"),
-        Name("prod", "http://h:1, a"),
+        Candidate("lab", "local"),
+        Candidate("prod", "http://h:1, a"),
     ]
     assert complete("contexts", text="lab,pr", where=()) == ["lab", "prod", "sandbox"]
     # Half typed, or wrong: it does not matter here.
@@ -238,9 +238,9 @@ def test_no_kind_changes_anything(
 
 def test_the_door_is_shut(complete: Completion) -> None:
     """Whatever a kind may come to call: no change leaves."""
-    world = complete.world
-    config = Config(world.environ, world.root, world.home())
-    site = _site(made("volume", "", [], SANDBOX), config, world)
+    environment = complete.environment
+    config = Config(environment.environ, environment.root, environment.home())
+    site = _site(made("volume", "", [], SANDBOX), config, environment)
     with pytest.raises(RdctlError, match="completion changes nothing: create a volume of 1 MiB"):
         site.rapiddisk._backend.create(1, None)
     (failure,) = site.rapiddisk.volumes.set_lock(["rd0"], True).outcomes
@@ -261,19 +261,19 @@ def test_this_machine(complete: Completion, kernel: FakeKernel) -> None:
     before = tree(complete.rdctl.root)
     programs = list(kernel.calls)
 
-    def here(kind: str, text: str = "") -> list[Name]:
+    def here(kind: str, text: str = "") -> list[Candidate]:
         return complete.about(kind, text=text, where=("--local",))
 
-    assert here("volume") == [Name("rd0", "64.0 MiB"), Name("rd1", "8.0 MiB")]
-    assert here("cache") == [Name("rc-wt_sdb", "rd1 caches sdb")]
+    assert here("volume") == [Candidate("rd0", "64.0 MiB"), Candidate("rd1", "8.0 MiB")]
+    assert here("cache") == [Candidate("rc-wt_sdb", "rd1 caches sdb")]
     assert [name for name, _ in here("device")] == ["rd0", "rd1", "rc-wt_sdb"]
-    assert Name("sdb", "1.0 GiB") in here("source")
-    assert Name("/dev/sdb", "1.0 GiB") in here("source", "/dev/s")
-    assert here("port") == [Name("3", "tcp 10.0.2.15 4420")]
+    assert Candidate("sdb", "1.0 GiB") in here("source")
+    assert Candidate("/dev/sdb", "1.0 GiB") in here("source", "/dev/s")
+    assert here("port") == [Candidate("3", "tcp 10.0.2.15 4420")]
     ((device, nqn),) = here("export")
     assert device == "rd0"
-    assert here("nqn") == [Name(nqn, "/dev/rd0")]
-    assert here("host") == [Name("nqn.2014-08.h:1")]
+    assert here("nqn") == [Candidate(nqn, "/dev/rd0")]
+    assert here("host") == [Candidate("nqn.2014-08.h:1")]
     assert "lo" in [name for name, _ in here("interface")]
     here("ip")
     assert tree(complete.rdctl.root) == before

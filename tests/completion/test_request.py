@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rdctl.completion.answer import main
-from rdctl.completion.request import Name, escaped, replacements, unquoted
+from rdctl.completion.request import Candidate, escaped, replacements, unquoted
 from rdctl.core.units import CONTROL
 from tests.completion.conftest import Completion
 from tests.completion.test_names import HOSTILE
@@ -58,7 +58,7 @@ def inserted(raw: str, name: str) -> list[str]:
     """The word as it stands after a name was taken for what was typed: readline closes a quotation
     mark, unless the word ends with one."""
     typed = unquoted(raw)
-    words = replacements([Name(name)], typed.text, typed, "", "")
+    words = replacements([Candidate(name)], typed.text, typed, "", "")
     lines = [(raw[: typed.opened] if typed.quote else "") + word for word in words]
     return [line + ("" if line.endswith(typed.quote) else typed.quote) for line in lines]
 
@@ -127,17 +127,17 @@ def test_what_a_word_means_so_far(raw: str, text: str, quote: str) -> None:
 def test_the_part_of_the_word_that_readline_replaces(
     complete: Completion, option: str, head: str, value: str, answer: str | None
 ) -> None:
-    world = complete.world
+    environment = complete.environment
     where = ["-c", '"sandbox"']
-    main(["bash", "address", option, head, value, "1", "r'dir'", *where], world)
-    lines = world.stdout.raw.getvalue().decode().splitlines()  # type: ignore[attr-defined]
+    main(["bash", "address", option, head, value, "1", "r'dir'", *where], environment)
+    lines = environment.stdout.raw.getvalue().decode().splitlines()  # type: ignore[attr-defined]
     assert (lines[0] if lines else None) == answer
 
 
 def test_zsh_is_told_what_names_mean(complete: Completion) -> None:
-    world = complete.world
-    main(["zsh", "volume", "", "", "", "0", "-c", "sandbox"], world)
-    assert world.stdout.raw.getvalue() == b"rd0\t32.0 MiB\n"  # type: ignore[attr-defined]
+    environment = complete.environment
+    main(["zsh", "volume", "", "", "", "0", "-c", "sandbox"], environment)
+    assert environment.stdout.raw.getvalue() == b"rd0\t32.0 MiB\n"  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_zsh_is_told_what_names_mean(complete: Completion) -> None:
     ],
 )
 def test_what_is_wrong_is_not_told(complete: Completion, argv: list[str]) -> None:
-    world = complete.world
-    main(argv, world)
-    assert world.stdout.raw.getvalue() == b""  # type: ignore[attr-defined]
-    assert world.stderr.raw.getvalue() == b""  # type: ignore[attr-defined]
+    environment = complete.environment
+    main(argv, environment)
+    assert environment.stdout.raw.getvalue() == b""  # type: ignore[attr-defined]
+    assert environment.stderr.raw.getvalue() == b""  # type: ignore[attr-defined]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.effects.files import Part, Target, make_file
+from rdctl.effects.files import Destination, Part, make_file
 
 
 def filled(folder: Path, data: bytes = b"new", **options: bool) -> None:
@@ -17,7 +17,7 @@ def filled(folder: Path, data: bytes = b"new", **options: bool) -> None:
         part.cut(0)
         part.write(data, 0)
 
-    target = Target(str(folder), ("a", "b"), "name", ".name.part")
+    target = Destination(str(folder), ("a", "b"), "name", ".name.part")
     given: dict[str, Any] = {"replace": False, "resume": False, **options}
     make_file(target, fill, what="make it", **given).perform()
 
@@ -51,7 +51,7 @@ def test_a_part_is_kept_if_it_is_of_use(tmp_path: Path, keep: bool, data: bytes)
         part.keep = keep
         raise RdctlError(Code.UNREACHABLE, "gone")
 
-    target = Target(str(tmp_path), (), "name", "part")
+    target = Destination(str(tmp_path), (), "name", "part")
     with pytest.raises(RdctlError):
         make_file(target, fill, what="make it", replace=False, resume=True).perform()
     assert os.listdir(tmp_path) == (["part"] if keep and data else [])

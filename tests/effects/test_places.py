@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rdctl.effects.files import Part, Target, make_file
+from rdctl.effects.files import Destination, Part, make_file
 from rdctl.effects.places import write_file
 from tests.cli.processes import Rdctl
 from tests.conftest import Program
@@ -200,7 +200,7 @@ def test_downloads_of_root_in_another_home_belong_to_its_owner(tmp_path: Path) -
 @as_root
 def test_a_download_of_root_in_another_home_goes_on(tmp_path: Path) -> None:
     os.chown(tmp_path, OTHER, OTHER)
-    target = Target(str(tmp_path), (), "name", ".name.part")
+    target = Destination(str(tmp_path), (), "name", ".name.part")
 
     def fill(part: Part) -> int:
         had = part.size
@@ -315,7 +315,7 @@ def test_a_file_system_without_locks(
 
 
 def download(folder: Path) -> None:
-    target = Target(str(folder), (), "name", ".name.part")
+    target = Destination(str(folder), (), "name", ".name.part")
 
     def fill(part: Part) -> None:
         part.write(b"whole", 0)

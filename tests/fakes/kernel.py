@@ -707,7 +707,7 @@ class FakeKernel(Syscalls):
 
     def _opens(self, kernel: str) -> int:
         """As measured on a real kernel: one each, and one for all mounts of a file system
-        (docs/guards.md#opens-that-nobody-shows)."""
+        (docs/guards.md#hidden-opens)."""
         mounted = any(self._kernel_name(device) == kernel for device, _ in self.mounts)
         swaps = [path for path in self.swaps if self._kernel_name(path) == kernel]
         holders = self.path(f"sys/block/{kernel}/holders")

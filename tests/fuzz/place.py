@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from rdctl.cli.run import run
-from rdctl.core.environment import Messages, Stream, World
+from rdctl.core.environment import Environment, Messages, Stream
 from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST
 from tests.conftest import Ran
 from tests.fakes.kernel import MIB, PAGE, FakeKernel
@@ -79,7 +79,7 @@ class Place:
             if looks > LOOKS and "--watch" in " ".join(line.argv):
                 raise KeyboardInterrupt
 
-        world = World(
+        environment = Environment(
             stdin=BytesIO(line.stdin),
             stdout=Stream(out, tty=line.tty),
             stderr=Messages(err, tty=line.tty),
@@ -98,7 +98,7 @@ class Place:
             clock=time.monotonic,
             sleep=sleep,
         )
-        return Ran(run(line.argv, world), out.getvalue(), err.getvalue())
+        return Ran(run(line.argv, environment), out.getvalue(), err.getvalue())
 
     def kept(self) -> Kept:
         """What could be lost, and what it holds."""

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from rdctl.cli.run import main, run
-from rdctl.core.environment import Messages, Stream, World
+from rdctl.core.environment import Environment, Messages, Stream
 from tests.conftest import Ran
 from tests.kernel import machine
 from tests.kernel.log import Faults, Log
@@ -32,9 +32,9 @@ class Program:
     def __init__(self, home: Path) -> None:
         self.home = home
 
-    def world(self, *, tty: bool = False, stderr: io.BytesIO | None = None) -> World:
-        """A world whose kernel is the real one."""
-        return World(
+    def environment(self, *, tty: bool = False, stderr: io.BytesIO | None = None) -> Environment:
+        """An environment whose kernel is the real one."""
+        return Environment(
             stdin=io.BytesIO(),
             stdout=Stream(io.BytesIO(), tty=tty),
             stderr=Messages(stderr or io.BytesIO(), tty=tty),
@@ -48,9 +48,9 @@ class Program:
         )
 
     def __call__(self, *argv: str, options: tuple[str, ...] = ("--json", "--yes")) -> Ran:
-        world = self.world()
-        code = run((*options, "rapiddisk", *argv), world)
-        return _ran(code, world)
+        environment = self.environment()
+        code = run((*options, "rapiddisk", *argv), environment)
+        return _ran(code, environment)
 
     def ok(self, *argv: str, options: tuple[str, ...] = ("--json", "--yes")) -> Any:
         """The JSON of a command that must succeed."""
@@ -93,18 +93,18 @@ class Program:
         shown: before that step. None when the signal killed it."""
 
         def job() -> Ran:
-            world = self.world(stderr=Tripwire(line, signum))
+            environment = self.environment(stderr=Tripwire(line, signum))
             with pytest.raises(SystemExit) as left:
-                main(("--json", "--yes", "--trace", "rapiddisk", *argv), world)
-            return _ran(int(left.value.code or 0), world)
+                main(("--json", "--yes", "--trace", "rapiddisk", *argv), environment)
+            return _ran(int(left.value.code or 0), environment)
 
         ran = Child(job).result()
         assert ran is None or isinstance(ran, Ran)
         return ran
 
 
-def _ran(code: int, world: World) -> Ran:
-    streams = [stream.raw.getvalue() for stream in (world.stdout, world.stderr)]  # type: ignore[attr-defined]
+def _ran(code: int, environment: Environment) -> Ran:
+    streams = [stream.raw.getvalue() for stream in (environment.stdout, environment.stderr)]  # type: ignore[attr-defined]
     return Ran(code, *streams)
 
 

@@ -30,9 +30,9 @@ def findings(program: Program, *severities: str) -> list[dict[str, Any]]:
 
 
 def _all_findings(program: Program, *severities: str) -> list[dict[str, Any]]:
-    world = program.world()
-    code = run(["--json", "--local", "doctor"], world)
-    items = _ran(code, world).json["items"]
+    environment = program.environment()
+    code = run(["--json", "--local", "doctor"], environment)
+    items = _ran(code, environment).json["items"]
     checks = {"modules", "configfs", "devices", "root", "caches", "exports"}
     return [one for one in items if one["check"] in checks and one["severity"] in severities]
 
@@ -98,7 +98,7 @@ main()
 
 def test_a_volume_that_fills_up_is_watched(rdctl: Program, tmp_path: Path) -> None:
     rdctl.ok("create", "16M")
-    world = rdctl.world()
+    environment = rdctl.environment()
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -108,7 +108,7 @@ def test_a_volume_that_fills_up_is_watched(rdctl: Program, tmp_path: Path) -> No
         elif len(slept) == 3:
             raise KeyboardInterrupt
 
-    world.sleep = sleep
-    assert run(["--local", "rapiddisk", "list", "--watch", "1"], world) == 130
-    rows = [json.loads(line) for line in _ran(130, world).out.splitlines()]
+    environment.sleep = sleep
+    assert run(["--local", "rapiddisk", "list", "--watch", "1"], environment) == 130
+    rows = [json.loads(line) for line in _ran(130, environment).out.splitlines()]
     assert [row["usage"] for row in rows] == [0, MIB]

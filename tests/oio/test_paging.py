@@ -13,7 +13,7 @@ from urllib.parse import parse_qsl, quote, unquote_to_bytes
 import pytest
 
 from rdctl.cli.run import run
-from rdctl.core.environment import Messages, Stream, World
+from rdctl.core.environment import Environment, Messages, Stream
 from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.client import Client
 from rdctl.oio.model import Place
@@ -284,7 +284,7 @@ def test_the_first_row_is_out_before_the_second_page_is_asked_for(rdctl: Program
         return page("b") if "marker=a" in sent.target else page("a", marker="a")
 
     with FaultServer([serving(serve)]) as server:
-        world = World(
+        environment = Environment(
             stdin=io.BytesIO(),
             stdout=Stream(out, tty=False),
             stderr=Messages(io.BytesIO(), tty=False),
@@ -292,7 +292,7 @@ def test_the_first_row_is_out_before_the_second_page_is_asked_for(rdctl: Program
             root=str(rdctl.home),
         )
         words = ("--oio-url", server.url, *WHERE, "container", "list", "a b/c", "-o", "ndjson")
-        assert run(words, world) == 0
+        assert run(words, environment) == 0
     assert (seen[0], json.loads(seen[1])["name"]) == ("", "a")
 
 
@@ -344,7 +344,7 @@ def peak(home: Path, pages: int) -> int:
         return body._replace(headers={**truncated, "x-oio-list-marker": str(9 - number)})
 
     with FaultServer([serving(serve)]) as server:
-        world = World(
+        environment = Environment(
             stdin=io.BytesIO(),
             stdout=Stream(Nothing(), tty=False),  # type: ignore[arg-type]
             stderr=Messages(io.BytesIO(), tty=False),
@@ -354,7 +354,7 @@ def peak(home: Path, pages: int) -> int:
         words = ("--oio-url", server.url, *WHERE, "container", "list", "a b/c", "-o", "ndjson")
         server.requests = []
         tracemalloc.start()
-        assert run(words, world) == 0
+        assert run(words, environment) == 0
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     return most

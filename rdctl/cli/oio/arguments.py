@@ -17,7 +17,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse
 
 if TYPE_CHECKING:
-    from rdctl.core.environment import World
+    from rdctl.core.environment import Environment
     from rdctl.oio.model import Place
     from rdctl.sites import Site
 
@@ -278,9 +278,9 @@ MOST_BODY = 256 << 20  # bytes, as the most of a reply
 
 def read_bytes(context: click.Context, path: str) -> bytes:
     """The content of a file, or of standard input for `-`."""
-    world: World = context.obj
+    environment: Environment = context.obj
     try:
-        return world.read(path, seconds_of(context), MOST_BODY)
+        return environment.read(path, seconds_of(context), MOST_BODY)
     except OSError as error:
         raise RdctlError(
             Code.USAGE, f"{path} cannot be read: {error.strerror}", target=path

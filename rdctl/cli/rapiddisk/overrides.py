@@ -14,7 +14,7 @@ _LOOKS = ("exports", "caches", "locks", "opens")
 FORCE = click.option(
     "--force",
     is_flag=True,
-    help="Go on although the daemon (Debian's 9.0.0) does not show whether it is in use.",
+    help="Continue although the daemon (Debian's 9.0.0) cannot show whether it is in use.",
 )
 UNSEEN = click.option(
     "--unseen",

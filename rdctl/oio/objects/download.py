@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Data, Failure, Report
 from rdctl.core.units import escape, quoted
-from rdctl.effects.files import Target, make_file, make_folder, pour
+from rdctl.effects.files import Destination, make_file, make_folder, pour
 from rdctl.oio.acts import ACCEPTED, ALREADY, PAGE, PROVEN
 from rdctl.oio.model import Page, Place
 from rdctl.oio.objects.digests import digest_for, feed, md5, told_of
@@ -235,7 +235,7 @@ class Downloads(Transfers):
         return self._done("get", place.name, evidence, {"size": 0, "file": path}, "received")
 
     def _there_already(
-        self, place: Place, receiving: Receiving, span: Span, target: Target
+        self, place: Place, receiving: Receiving, span: Span, target: Destination
     ) -> Change:
         """A file that is the object already; `exists` for any other one."""
         digest = md5()
@@ -257,7 +257,7 @@ class Downloads(Transfers):
         error: RdctlError,
         filling: Filling,
         place: Place,
-        target: Target,
+        target: Destination,
         wanted: Bytes | None,
     ) -> RdctlError:
         """The error, and how to go on where something was received."""

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape, raw_bytes
-from rdctl.effects.files import Target
+from rdctl.effects.files import Destination
 from rdctl.oio.model import Place
 
 _PART = ".part"
@@ -54,19 +54,19 @@ def identity_of(*words: object) -> str:
     return hashlib.md5(repr(words).encode(), usedforsecurity=False).hexdigest()[:_IDENTITY]
 
 
-def target_of(where: Where, name: str, identity: str = "") -> Target:
+def target_of(where: Where, name: str, identity: str = "") -> Destination:
     """The file that an object becomes; `usage` for a name that would lead elsewhere."""
     if not where.folder:
         root, _, last = where.path.rpartition("/")
         root = root or ("/" if where.path.startswith("/") else ".")
-        return Target(root, (), last, _part_of(last, identity))
+        return Destination(root, (), last, _part_of(last, identity))
     parts = parts_of(where, name)
     if not parts:
         raise RdctlError(
             Code.CONFLICT, f"{escape(name)}: its name leaves none for a file", hint=_ALONE
         )
     *folders, last = parts
-    return Target(where.path, tuple(folders), last, _part_of(last, identity))
+    return Destination(where.path, tuple(folders), last, _part_of(last, identity))
 
 
 def parts_of(where: Where, name: str) -> tuple[str, ...]:
@@ -138,7 +138,7 @@ def _part_of(name: str, identity: str) -> str:
     return f".{stem}.{identity}{_PART}"
 
 
-def refuse_taken(target: Target, *, replaced: bool) -> None:
+def refuse_taken(target: Destination, *, replaced: bool) -> None:
     """Raise where no file may be made."""
     if any(len(os.fsencode(name)) > _NAME_MAX for name in (*target.folders, target.name)):
         error = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
@@ -161,7 +161,7 @@ def refuse_taken(target: Target, *, replaced: bool) -> None:
         )
 
 
-def others_begun(target: Target) -> bool:
+def others_begun(target: Destination) -> bool:
     """Whether parts of something else, which was to become the same file, lie beside it."""
     stem = target.part[: -_IDENTITY - len(_PART)]
     folder = os.path.dirname(target.path) or "."

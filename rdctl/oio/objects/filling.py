@@ -7,7 +7,7 @@ from contextlib import nullcontext
 from functools import partial
 
 from rdctl.core.errors import RdctlError
-from rdctl.effects.files import Part, Target
+from rdctl.effects.files import Destination, Part
 from rdctl.oio.objects.digests import digest_for, feed, md5, told_of
 from rdctl.oio.objects.files import others_begun
 from rdctl.oio.objects.layout import Position, Span
@@ -109,6 +109,6 @@ class Filling:
             position, lambda size, at: part.read(size, at - self._span.first)
         )
 
-    def stale(self, target: Target) -> bool:
+    def stale(self, target: Destination) -> bool:
         """Whether parts of something else lie there, which this was to go on with."""
         return self._resume and not self.had and bool(self.has) and others_begun(target)

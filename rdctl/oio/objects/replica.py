@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from rdctl.core.errors import Code, RdctlError, told
+from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.net.deadline import Deadline
 from rdctl.net.messages import Blocks
 from rdctl.net.transport import READ_SECONDS
@@ -134,7 +134,7 @@ class Replica:
                 error.message = f"{what}: {error.message}"
             self._finish(None, error)
         except BaseException as error:
-            self._finish(None, told(error))
+            self._finish(None, as_error(error))
 
     def _coming(self) -> Iterator[bytes]:
         while True:

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
-from rdctl.core.errors import Code, RdctlError, told
+from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.core.units import escape
 from rdctl.effects.door import Effects
 from rdctl.net.deadline import Deadline
@@ -145,7 +145,7 @@ class Sending:
                 raise
             except Exception as error:  # of any kind: nothing else is to be sent
                 self._stop.set()
-                return told(error)
+                return as_error(error)
 
         whole.start()
         for outcome in self._workers.ordered(attempt, self.positions, self._parallel):

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from rdctl.core.errors import Code, Ended, RdctlError
 from rdctl.core.results import Change, Failure
-from rdctl.oio.acts import Acts, Means, failure
+from rdctl.oio.acts import Acts, OioDependencies, failure
 from rdctl.oio.model import Content, Place
 from rdctl.oio.rawx import Rawx
 from rdctl.workers import Stopped, Turns
@@ -18,7 +18,7 @@ T = TypeVar("T")
 class Transfers(Acts):
     """Whole objects, several at a time."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: OioDependencies) -> None:
         super().__init__(means)
         self._rawx = Rawx(self._proxy.reach)
         self._turns = Turns()

@@ -9,11 +9,11 @@ from contextlib import closing
 from functools import cached_property
 from typing import IO, NamedTuple
 
-from rdctl.core.errors import Code, RdctlError, hints, told
+from rdctl.core.errors import Code, RdctlError, as_error, hints
 from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import escape
 from rdctl.net.deadline import Deadline
-from rdctl.oio.acts import ACCEPTED, PROVEN, Means, for_target
+from rdctl.oio.acts import ACCEPTED, PROVEN, OioDependencies, for_target
 from rdctl.oio.model import Container, Content, Namespace, Place
 from rdctl.oio.objects.files import (
     file_fault,
@@ -59,7 +59,7 @@ class Wish(NamedTuple):
 class Uploads(Transfers):
     """Files that become objects of one container."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: OioDependencies) -> None:
         super().__init__(means)
         self._lock = threading.Lock()
         self._owner: Owner | None = None
@@ -256,7 +256,7 @@ class Uploads(Transfers):
         except Stopped:
             return self._undone(place, sending)
         except Exception as error:  # a chunk that was sent is deleted, whatever it is
-            raise _with_left(told(error), sending.tidy()) from error
+            raise _with_left(as_error(error), sending.tidy()) from error
         finally:
             self._sending.discard(sending)
         self._create(place, source.size, prepared, sent, sending, wish, loss)

@@ -11,7 +11,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Raw
 from rdctl.core.units import escape
 from rdctl.oio import ids
-from rdctl.oio.acts import Acts, Means
+from rdctl.oio.acts import Acts, OioDependencies
 from rdctl.oio.model import CID_DIGITS, Place
 from rdctl.oio.operations.account import Accounts
 from rdctl.oio.operations.admin import Bases
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 class OpenIO(Acts):
     """One namespace."""
 
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: OioDependencies) -> None:
         super().__init__(means)
         self._means = means
         self._proxy.suggests = True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rdctl.core.errors import RdctlError, told
+from rdctl.core.errors import RdctlError, as_error
 from rdctl.core.results import Listing, Plan, Report
 from rdctl.output import documents
 from rdctl.output.documents import dumps, row_data
@@ -29,7 +29,7 @@ class Json(Writer):
                 separator = ",\n"
             end = documents.end_of(listing)
         except BaseException as error:
-            end = {"complete": False, "error": documents.error_data(told(error))}
+            end = {"complete": False, "error": documents.error_data(as_error(error))}
             raise
         finally:
             self.out.write(("" if first is None else "\n") + "], " + dumps(end)[1:] + "\n")

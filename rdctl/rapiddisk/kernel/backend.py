@@ -11,17 +11,17 @@ from rdctl.core.units import escape, natural
 from rdctl.effects.door import Effects
 from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.kernel.blockdev import BlockDevices
-from rdctl.rapiddisk.kernel.caches import Caches
+from rdctl.rapiddisk.kernel.caches import KernelCaches
 from rdctl.rapiddisk.kernel.claims import Claims
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
-from rdctl.rapiddisk.kernel.exports import Exports
-from rdctl.rapiddisk.kernel.means import Means, Patience
+from rdctl.rapiddisk.kernel.exports import KernelExports
+from rdctl.rapiddisk.kernel.means import KernelDependencies, Patience
 from rdctl.rapiddisk.kernel.nvmet import Nvmet
 from rdctl.rapiddisk.kernel.refusals import Refusals, denied
 from rdctl.rapiddisk.kernel.surveys import Surveys
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
-from rdctl.rapiddisk.kernel.volumes import DIALECT, Volumes, dialect
+from rdctl.rapiddisk.kernel.volumes import DIALECT, KernelVolumes, dialect
 from rdctl.rapiddisk.model import Device, Inventory, Module, Resources, Status, Unit
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ class Kernel:
         self._seconds = seconds
         self._sysfs = sysfs = Sysfs(root)
         self._known = known = Devices(sysfs, calls)
-        means = Means(
+        means = KernelDependencies(
             sysfs=sysfs,
             calls=calls,
             effects=effects,
@@ -77,9 +77,9 @@ class Kernel:
         self._surveys = surveys = Surveys(means)
         refusals = Refusals(effects, surveys)
         claims = Claims(means, surveys, refusals)
-        self._volumes = volumes = Volumes(means, claims, refusals)
-        self._caches = caches = Caches(means, claims, refusals, now)
-        self._exports = exports = Exports(means, refusals)
+        self._volumes = volumes = KernelVolumes(means, claims, refusals)
+        self._caches = caches = KernelCaches(means, claims, refusals, now)
+        self._exports = exports = KernelExports(means, refusals)
         # What one of these parts does alone.
         self.survey, self.claim = surveys.of, claims.claim
         self.superblock, self.is_empty_behind = volumes.superblock, volumes.is_empty_behind

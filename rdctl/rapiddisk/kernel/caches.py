@@ -12,7 +12,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import MIB, human_size
 from rdctl.rapiddisk.kernel.blockdev import PAGE
 from rdctl.rapiddisk.kernel.claims import Claims
-from rdctl.rapiddisk.kernel.means import Means
+from rdctl.rapiddisk.kernel.means import KernelDependencies
 from rdctl.rapiddisk.kernel.records import Records
 from rdctl.rapiddisk.kernel.refusals import GONE, Refusals, half_made, missing, volume_gone
 from rdctl.rapiddisk.kernel.sources import Sources
@@ -32,9 +32,13 @@ _WRITECACHE = (
 ).split()
 
 
-class Caches:
+class KernelCaches:
     def __init__(
-        self, means: Means, claims: Claims, refusals: Refusals, now: Callable[[], float]
+        self,
+        means: KernelDependencies,
+        claims: Claims,
+        refusals: Refusals,
+        now: Callable[[], float],
     ) -> None:
         self._sysfs = means.sysfs
         self._calls = means.calls

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect
-from rdctl.rapiddisk.kernel.means import Means
+from rdctl.rapiddisk.kernel.means import KernelDependencies
 from rdctl.rapiddisk.kernel.refusals import GONE, Refusals
 from rdctl.rapiddisk.kernel.surveys import UDEV_SECONDS, Surveys
 
@@ -17,7 +17,7 @@ _LOCK_SECONDS = 30.0
 
 
 class Claims:
-    def __init__(self, means: Means, surveys: Surveys, refusals: Refusals) -> None:
+    def __init__(self, means: KernelDependencies, surveys: Surveys, refusals: Refusals) -> None:
         self._sysfs = means.sysfs
         self._calls = means.calls
         self._effects = means.effects

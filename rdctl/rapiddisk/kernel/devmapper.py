@@ -33,7 +33,7 @@ _PRIMARY_SOURCE = 0x0040 << 16
 _ANSWER = 16 << 10
 
 
-class Status(NamedTuple):
+class MappingStatus(NamedTuple):
     """The one target of a mapping: its type and the text of its status."""
 
     kind: str
@@ -52,11 +52,11 @@ class DeviceMapper:
         """All mappings, also those that have no table yet: sysfs does not show these."""
         return list(_names(self._ask(_LIST, "", "dmsetup ls")))
 
-    def status(self, name: str) -> Status | None:
+    def status(self, name: str) -> MappingStatus | None:
         """None while the mapping has no table."""
         return self._target(self._ask(_STATUS, name, f"dmsetup status {name}"))
 
-    def table(self, name: str) -> Status | None:
+    def table(self, name: str) -> MappingStatus | None:
         """As `status`, with the arguments of the target."""
         return self._target(self._ask(_STATUS, name, f"dmsetup table {name}", _TABLE))
 
@@ -70,12 +70,12 @@ class DeviceMapper:
         return None
 
     @staticmethod
-    def _target(data: bytes) -> Status | None:
+    def _target(data: bytes) -> MappingStatus | None:
         if not data:
             return None
         *_, kind = _TARGET.unpack_from(data)
         text = data[_TARGET.size :].split(b"\0", 1)[0]
-        return Status(_word(kind), text.decode("utf-8", "replace"))
+        return MappingStatus(_word(kind), text.decode("utf-8", "replace"))
 
     def _ask(self, command: int, name: str, line: str, flags: int = 0) -> bytes:
         """The answer, in a buffer that is made larger until it holds all of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
-from rdctl.rapiddisk.kernel.means import Means
+from rdctl.rapiddisk.kernel.means import KernelDependencies
 from rdctl.rapiddisk.kernel.nvmet import NO_CONFIGFS
 from rdctl.rapiddisk.kernel.refusals import Refusals, missing
 from rdctl.rapiddisk.model import Port, Subsystem, Target, nqn_of, targets_of
@@ -13,8 +13,8 @@ from rdctl.rapiddisk.names import export_nqn
 TRANSPORTS = {"tcp": "nvmet-tcp", "rdma": "nvmet-rdma", "loop": "nvme-loop"}
 
 
-class Exports:
-    def __init__(self, means: Means, refusals: Refusals) -> None:
+class KernelExports:
+    def __init__(self, means: KernelDependencies, refusals: Refusals) -> None:
         self._sysfs = means.sysfs
         self._calls = means.calls
         self._effects = means.effects

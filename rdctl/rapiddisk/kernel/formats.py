@@ -17,7 +17,7 @@ _HAS_JOURNAL = 0x4
 _BOOT_SIGNATURE = b"\x55\xaa"
 
 
-class Format(NamedTuple):
+class DiskFormat(NamedTuple):
     """`block` is the smallest number of bytes that it reads or writes by itself, in the words of
     the format `unit` (blocks, sectors); None where that is no smaller than 4 KiB."""
 
@@ -27,23 +27,23 @@ class Format(NamedTuple):
     is_table: bool = False
 
 
-class Contents(NamedTuple):
+class DeviceContents(NamedTuple):
     """`formats` are all that are recognized: an earlier one may have left its signature. Neither
     blank nor of any format is what is not known."""
 
     blank: bool
-    formats: tuple[Format, ...]
+    formats: tuple[DiskFormat, ...]
 
 
-def recognize(read: Read) -> Contents:
+def recognize(read: Read) -> DeviceContents:
     """`read(offset, size)` gives the bytes of a device, fewer at its end."""
     head = read(0, _HEAD)
     blank = not any(head)
     head = head.ljust(_HEAD, b"\0")
-    return Contents(blank, () if blank else tuple(_formats(head)))
+    return DeviceContents(blank, () if blank else tuple(_formats(head)))
 
 
-def _formats(head: bytes) -> Iterator[Format]:
+def _formats(head: bytes) -> Iterator[DiskFormat]:
     for find in (_ext, _xfs, _boot_sector, _swap, _btrfs):
         found = find(head)
         if found is not None:
@@ -59,7 +59,7 @@ def _number(form: str, head: bytes, offset: int) -> int:
     return number
 
 
-def _ext(head: bytes) -> Format | None:
+def _ext(head: bytes) -> DiskFormat | None:
     exponent = _number("<I", head, 1048)
     if head[1080:1082] != b"\x53\xef" or exponent > 6:
         return None
@@ -68,17 +68,17 @@ def _ext(head: bytes) -> Format | None:
         kind = "ext4"
     else:
         kind = "ext3" if compatible & _HAS_JOURNAL else "ext2"
-    return Format(f"{kind} file system", 1024 << exponent, "blocks")
+    return DiskFormat(f"{kind} file system", 1024 << exponent, "blocks")
 
 
-def _xfs(head: bytes) -> Format | None:
+def _xfs(head: bytes) -> DiskFormat | None:
     sector = _number(">H", head, 102)
     if not head.startswith(b"XFSB") or sector not in (*_SECTORS, 8192, 16384, 32768):
         return None
-    return Format("XFS file system", sector)
+    return DiskFormat("XFS file system", sector)
 
 
-def _boot_sector(head: bytes) -> Format | None:
+def _boot_sector(head: bytes) -> DiskFormat | None:
     """FAT, exFAT and NTFS begin with one."""
     sector = _number("<H", head, 11)
     if head[3:11] == b"EXFAT   ":
@@ -90,7 +90,7 @@ def _boot_sector(head: bytes) -> Format | None:
         name = kind.decode() if kind in (b"FAT12", b"FAT16", b"FAT32") else "FAT"
     else:
         return None
-    return Format(f"{name} file system", sector) if sector in _SECTORS else None
+    return DiskFormat(f"{name} file system", sector) if sector in _SECTORS else None
 
 
 def _is_fat(head: bytes) -> bool:
@@ -105,23 +105,23 @@ def _is_fat(head: bytes) -> bool:
     )
 
 
-def _swap(head: bytes) -> Format | None:
-    return Format("swap space") if head[4086:4096] in (b"SWAPSPACE2", b"SWAP-SPACE") else None
+def _swap(head: bytes) -> DiskFormat | None:
+    return DiskFormat("swap space") if head[4086:4096] in (b"SWAPSPACE2", b"SWAP-SPACE") else None
 
 
-def _btrfs(head: bytes) -> Format | None:
-    return Format("btrfs file system") if head[65600:65608] == b"_BHRfS_M" else None
+def _btrfs(head: bytes) -> DiskFormat | None:
+    return DiskFormat("btrfs file system") if head[65600:65608] == b"_BHRfS_M" else None
 
 
-def _gpt(head: bytes) -> Format | None:
+def _gpt(head: bytes) -> DiskFormat | None:
     """Its header is in the second sector, whatever the size of these was when it was made."""
     for sector in (512, 4096):
         if head[sector : sector + 8] == b"EFI PART":
-            return Format("GPT partition table", sector, is_table=True)
+            return DiskFormat("GPT partition table", sector, is_table=True)
     return None
 
 
-def _mbr(head: bytes) -> Format | None:
+def _mbr(head: bytes) -> DiskFormat | None:
     """Many a boot sector has the signature: a table has an entry that is used, and none that cannot
     be."""
     if head[510:512] != _BOOT_SIGNATURE:
@@ -132,4 +132,4 @@ def _mbr(head: bytes) -> Format | None:
         if status not in (0x00, 0x80):
             return None
         used = used or bool(kind and start and count)
-    return Format("MBR partition table", 512, is_table=True) if used else None
+    return DiskFormat("MBR partition table", 512, is_table=True) if used else None

@@ -32,7 +32,7 @@ class Patience:
             yield
 
 
-class Means(NamedTuple):
+class KernelDependencies(NamedTuple):
     """`warn` takes what the operator should know, such as what was not seen. `held` are the
     descriptors of devices that are claimed for the time of an act, by the names of these."""
 

@@ -12,7 +12,7 @@ from typing import Any
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, link, make_dir, remove_dir, unlink, write
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
-from rdctl.rapiddisk.model import Namespace, Port, Subsystem, nqn_of
+from rdctl.rapiddisk.model import NvmeNamespace, Port, Subsystem, nqn_of
 
 ROOT = "sys/kernel/config/nvmet"
 _MODEL = "RapidDisk"
@@ -64,10 +64,10 @@ class Nvmet:
     def _namespace_names(self, nqn: str) -> list[str]:
         return [name for name in self._names(f"subsystems/{nqn}/namespaces") if name.isdigit()]
 
-    def _namespace(self, nqn: str, name: str) -> Namespace:
+    def _namespace(self, nqn: str, name: str) -> NvmeNamespace:
         folder = f"subsystems/{nqn}/namespaces/{name}"
         path = self._value(f"{folder}/device_path")
-        return Namespace(
+        return NvmeNamespace(
             int(name),
             None if path == "(null)" else path,
             self._value(f"{folder}/enable") == "1",

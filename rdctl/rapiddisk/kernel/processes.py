@@ -23,7 +23,7 @@ _LONGEST_COMMAND = 60
 _SECONDS = 10.0
 
 
-class Seen(NamedTuple):
+class Observed(NamedTuple):
     """`descriptors`: process, device and the descriptor's number; `maps`: process and device;
     `apart`: a process of each further mount namespace."""
 
@@ -53,10 +53,10 @@ class Processes:
         except OSError:
             return None
 
-    def look(self, ours: Collection[int], with_maps: bool) -> Seen:
+    def look(self, ours: Collection[int], with_maps: bool) -> Observed:
         """All processes, this one without its descriptors `ours`. OSError where one cannot be
         looked into; what goes meanwhile has nothing open."""
-        seen = Seen([], [], [])
+        seen = Observed([], [], [])
         self.missed = None
         self._open_files = {}
         until = time.monotonic() + _SECONDS

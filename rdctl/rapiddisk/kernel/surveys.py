@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rdctl.rapiddisk.kernel.means import Means
+from rdctl.rapiddisk.kernel.means import KernelDependencies
 from rdctl.rapiddisk.kernel.users import Found, Users
 from rdctl.rapiddisk.model import Survey, User
 
@@ -16,7 +16,7 @@ _AGREE_SECONDS = 1.0
 
 
 class Surveys:
-    def __init__(self, means: Means) -> None:
+    def __init__(self, means: KernelDependencies) -> None:
         self._sysfs = means.sysfs
         self._calls = means.calls
         self._nvmet = means.nvmet

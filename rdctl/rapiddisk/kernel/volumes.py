@@ -9,7 +9,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import MIB, human_size
 from rdctl.effects.syscalls import write
 from rdctl.rapiddisk.kernel.claims import Claims
-from rdctl.rapiddisk.kernel.means import Means
+from rdctl.rapiddisk.kernel.means import KernelDependencies
 from rdctl.rapiddisk.kernel.refusals import Refusals, missing
 from rdctl.rapiddisk.kernel.sysfs import MGMT, Mgmt
 from rdctl.rapiddisk.model import Superblock, Volume
@@ -19,8 +19,8 @@ from rdctl.rapiddisk.names import number_of, numbered
 DIALECT = "9"
 
 
-class Volumes:
-    def __init__(self, means: Means, claims: Claims, refusals: Refusals) -> None:
+class KernelVolumes:
+    def __init__(self, means: KernelDependencies, claims: Claims, refusals: Refusals) -> None:
         self._sysfs = means.sysfs
         self._calls = means.calls
         self._effects = means.effects

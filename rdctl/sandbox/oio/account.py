@@ -10,12 +10,12 @@ from itertools import islice
 from typing import Any
 
 from rdctl.sandbox.oio.state import now
-from rdctl.sandbox.oio.wsgi import Answered, Handler, Reply, Request
+from rdctl.sandbox.oio.wsgi import Answered, Handler, HttpReply, HttpRequest
 
 _LIMIT = 1000
 
 
-def route(request: Request) -> Handler:
+def route(request: HttpRequest) -> Handler:
     handler = _ROUTES.get((request.method, request.path.rstrip("/")))
     if handler is None:
         raise _refusal(
@@ -26,41 +26,41 @@ def route(request: Request) -> Handler:
     return handler
 
 
-def _plain(status: int, text: str = "") -> Reply:
+def _plain(status: int, text: str = "") -> HttpReply:
     return _reply(status, "text/plain", text.encode("utf-8", "surrogateescape"))
 
 
-def _json(value: Any) -> Reply:
+def _json(value: Any) -> HttpReply:
     return _reply(200, "text/json", json.dumps(value).encode())
 
 
-def _reply(status: int, kind: str, body: bytes) -> Reply:
+def _reply(status: int, kind: str, body: bytes) -> HttpReply:
     headers = [("Server", "gunicorn/19.10.0"), ("Content-Type", f"{kind}; charset=utf-8")]
-    return Reply(status, HTTPStatus(status).phrase.upper(), headers, body)
+    return HttpReply(status, HTTPStatus(status).phrase.upper(), headers, body)
 
 
 def _refusal(status: int, text: str) -> Answered:
     return Answered(_plain(status, text))
 
 
-def _id(request: Request) -> str:
+def _id(request: HttpRequest) -> str:
     id = request.query.get("id")
     if not id:
         raise _refusal(400, "Missing Account ID")
     return id.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
-def _status(connection: sqlite3.Connection, request: Request) -> Reply:
+def _status(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     count = connection.execute("SELECT count(*) AS accounts FROM oio_accounts").fetchone()
     return _json({"account_count": count["accounts"]})
 
 
-def _list(connection: sqlite3.Connection, request: Request) -> Reply:
+def _list(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     rows = connection.execute("SELECT name FROM oio_accounts ORDER BY name")
     return _json([row["name"] for row in rows])
 
 
-def _create(connection: sqlite3.Connection, request: Request) -> Reply:
+def _create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     id = _id(request)
     made = connection.execute(
         "INSERT OR IGNORE INTO oio_accounts VALUES (?, ?, '{}')", (id, now() / 1e6)
@@ -68,11 +68,11 @@ def _create(connection: sqlite3.Connection, request: Request) -> Reply:
     return _plain(201, id) if made.rowcount else _plain(202)
 
 
-def _show(connection: sqlite3.Connection, request: Request) -> Reply:
+def _show(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _json(_shown(connection, _id(request)))
 
 
-def _containers(connection: sqlite3.Connection, request: Request) -> Reply:
+def _containers(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     id = _id(request)
     shown = _shown(connection, id)
     limit = request.query.get("limit", str(_LIMIT))
@@ -81,7 +81,7 @@ def _containers(connection: sqlite3.Connection, request: Request) -> Reply:
     return _json(shown | {"listing": _listing(connection, id, request, int(limit))})
 
 
-def _update(connection: sqlite3.Connection, request: Request) -> Reply:
+def _update(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Of an account that is not there: accepted, and nothing is kept."""
     id = _id(request)
     account = _account(connection, id)
@@ -100,7 +100,7 @@ def _update(connection: sqlite3.Connection, request: Request) -> Reply:
     return _plain(204)
 
 
-def _delete(connection: sqlite3.Connection, request: Request) -> Reply:
+def _delete(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     id = _id(request)
     if _account(connection, id) is None:
         raise _refusal(404, "No such account")
@@ -162,7 +162,7 @@ def _counted(connection: sqlite3.Connection, id: str) -> list[tuple[str, int, in
 
 
 def _listing(
-    connection: sqlite3.Connection, id: str, request: Request, limit: int
+    connection: sqlite3.Connection, id: str, request: HttpRequest, limit: int
 ) -> list[list[Any]]:
     """[name, objects, bytes, 0, time] of each container, or [prefix, 0, 0, 1, 0]."""
     query = request.query

@@ -13,7 +13,7 @@ from rdctl.sandbox.oio.replies import (
     CONTAINER_DISABLED,
     CONTAINER_FROZEN,
     CONTAINER_NOT_FOUND,
-    Fault,
+    ApiFault,
     answer,
     argument,
     bad_request,
@@ -24,7 +24,7 @@ from rdctl.sandbox.oio.replies import (
     status_of,
 )
 from rdctl.sandbox.oio.state import CONSCIENCE, NAMESPACE, SETTINGS, setting
-from rdctl.sandbox.oio.wsgi import Reply, Request, dumps, raw
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, dumps, raw
 
 _VERSION = "4.2.10/4.2"
 # Those that speak the protocol of OpenIO's own servers; the others speak HTTP.
@@ -35,38 +35,38 @@ _GRID_REQUESTS = ("REQ_PING", "REQ_STATS", "REQ_VERSION", "DB_USE", "DB_STATUS",
 # forward/
 
 
-def _grid_service(connection: sqlite3.Connection, request: Request) -> None:
+def _grid_service(connection: sqlite3.Connection, request: HttpRequest) -> None:
     """The service `id` must be there, and speak the protocol: Fault 2 or 7."""
     if not request.has("id"):
         raise bad_request("Missing SRVID")
     address = request.query["id"]
     if not conscience.is_address(address):
-        raise Fault(500, "client creation")
+        raise ApiFault(500, "client creation")
     if address == CONSCIENCE:
         return
     for service in conscience.services(connection):
         if service.address == address and service.type in _GRID_TYPES:
             return
         if service.address == address:
-            raise Fault(7, "Timeout")
-    raise Fault(2, _refused(address))
+            raise ApiFault(7, "Timeout")
+    raise ApiFault(2, _refused(address))
 
 
 def _refused(address: str) -> str:
     return f"{address}: [errno=111] Connection refused"
 
 
-def ping(connection: sqlite3.Connection, request: Request) -> Reply:
+def ping(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _grid_service(connection, request)
     return content(b"OK\r\n")
 
 
-def version(connection: sqlite3.Connection, request: Request) -> Reply:
+def version(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _grid_service(connection, request)
     return content(_VERSION.encode())
 
 
-def stats(connection: sqlite3.Connection, request: Request) -> Reply:
+def stats(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _grid_service(connection, request)
     counted = [f"{what}{name}" for name in _GRID_REQUESTS for what in ("req.hits.", "req.time.")]
     lines = [f"counter {name} 0" for name in ("req.hits", "req.time", *counted)]
@@ -74,7 +74,7 @@ def stats(connection: sqlite3.Connection, request: Request) -> Reply:
     return content("".join(f"{line}\n" for line in lines).encode())
 
 
-def info(connection: sqlite3.Connection, request: Request) -> Reply:
+def info(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _grid_service(connection, request)
     return answer(_service_info())
 
@@ -89,33 +89,33 @@ def _service_info() -> dict[str, Any]:
     }
 
 
-def get_service_config(connection: sqlite3.Connection, request: Request) -> Reply:
+def get_service_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _grid_service(connection, request)
     return get_config(connection, request)
 
 
-def set_service_config(connection: sqlite3.Connection, request: Request) -> Reply:
+def set_service_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Accepted, and without effect here."""
     object_argument(request)
     _grid_service(connection, request)
     return empty()
 
 
-def obey(connection: sqlite3.Connection, request: Request) -> Reply:
+def obey(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """lean-glib, lean-sqlx, flush, reload: nothing to see afterwards."""
     _grid_service(connection, request)
     return empty()
 
 
-def kill(connection: sqlite3.Connection, request: Request) -> Reply:
+def kill(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _grid_service(connection, request)
-    raise Fault(403, "abort disabled")
+    raise ApiFault(403, "abort disabled")
 
 
 # The proxy
 
 
-def cache_status(connection: sqlite3.Connection, request: Request) -> Reply:
+def cache_status(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return answer(
         {
             "csm0": {"count": 0, "max": 0, "ttl": 0},
@@ -124,16 +124,16 @@ def cache_status(connection: sqlite3.Connection, request: Request) -> Reply:
     )
 
 
-def done(connection: sqlite3.Connection, request: Request) -> Reply:
+def done(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """For what has nothing to do here: no cache to flush, no pools to reload."""
     return empty()
 
 
-def get_config(connection: sqlite3.Connection, request: Request) -> Reply:
+def get_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return answer({name: setting(connection, name) for name in SETTINGS})
 
 
-def set_config(connection: sqlite3.Connection, request: Request) -> Reply:
+def set_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     for name, value in object_argument(request).items():
         if name in SETTINGS and isinstance(value, str):
             connection.execute(
@@ -152,7 +152,7 @@ _OK: _Verdict = (200, "OK", "")
 class _Base:
     """A base as admin/ names it: `type`, and the services that hold it."""
 
-    def __init__(self, connection: sqlite3.Connection, request: Request) -> None:
+    def __init__(self, connection: sqlite3.Connection, request: HttpRequest) -> None:
         self.connection = connection
         self.type = request.query.get("type", "")
         if not self.type:
@@ -167,7 +167,7 @@ class _Base:
             self.cid = directory.find(connection, request)
             self.hosts = directory.hosts(connection, self.cid, self.type)
         if not self.hosts:
-            raise Fault(CONTAINER_NOT_FOUND, "No service located")
+            raise ApiFault(CONTAINER_NOT_FOUND, "No service located")
 
     @property
     def master(self) -> str:
@@ -186,8 +186,8 @@ class _Base:
 
 
 def _each(
-    connection: sqlite3.Connection, request: Request, ask: Callable[[_Base, str], _Verdict]
-) -> Reply:
+    connection: sqlite3.Connection, request: HttpRequest, ask: Callable[[_Base, str], _Verdict]
+) -> HttpReply:
     """What each service of the base says; only `service_id` when that is given."""
     asked = _Base(connection, request)
     chosen = request.query.get("service_id")
@@ -203,12 +203,12 @@ def _agree(asked: _Base, host: str) -> _Verdict:
     return _OK
 
 
-def agree(connection: sqlite3.Connection, request: Request) -> Reply:
+def agree(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """ping, drop_cache."""
     return _each(connection, request, _agree)
 
 
-def has(connection: sqlite3.Connection, request: Request) -> Reply:
+def has(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _each(connection, request, _has)
 
 
@@ -222,11 +222,11 @@ def _has(asked: _Base, host: str) -> _Verdict:
     return _OK
 
 
-def info_base(connection: sqlite3.Connection, request: Request) -> Reply:
+def info_base(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _each(connection, request, lambda asked, host: (200, "OK", _service_info()))
 
 
-def status(connection: sqlite3.Connection, request: Request) -> Reply:
+def status(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _each(connection, request, _status)
 
 
@@ -234,7 +234,7 @@ def _status(asked: _Base, host: str) -> _Verdict:
     return _OK if host == asked.master else (303, asked.master, "")
 
 
-def sync(connection: sqlite3.Connection, request: Request) -> Reply:
+def sync(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _each(connection, request, _sync)
 
 
@@ -244,7 +244,7 @@ def _sync(asked: _Base, host: str) -> _Verdict:
     return (301, "not SLAVE", "") if host == asked.master else _OK
 
 
-def leave(connection: sqlite3.Connection, request: Request) -> Reply:
+def leave(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Who leaves is no longer the master: the others elect one, if any stays."""
     asked = _Base(connection, request)
     leaving = request.query.get("service_id")
@@ -255,7 +255,7 @@ def leave(connection: sqlite3.Connection, request: Request) -> Reply:
     return _each(connection, request, _agree)
 
 
-def debug(connection: sqlite3.Connection, request: Request) -> Reply:
+def debug(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _each(connection, request, _debug)
 
 
@@ -278,14 +278,14 @@ def _debug(asked: _Base, host: str) -> _Verdict:
     return 200, "OK", body
 
 
-def remove(connection: sqlite3.Connection, request: Request) -> Reply:
+def remove(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Accepted, and without effect here: the services share one copy of the base."""
     if not request.query.get("service_id"):
         raise bad_request("Missing service id")
     return _each(connection, request, _agree)
 
 
-def copy(connection: sqlite3.Connection, request: Request) -> Reply:
+def copy(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Accepted when both ends are there, and without effect here."""
     value = argument(request)
     asked = _Base(connection, request)
@@ -298,43 +298,43 @@ def copy(connection: sqlite3.Connection, request: Request) -> Reply:
     known = {service.address for service in conscience.services(connection)}
     for address in (source, target):
         if address not in known:
-            raise Fault(502, _refused(str(address)))
+            raise ApiFault(502, _refused(str(address)))
     return answer({})
 
 
-def _container(connection: sqlite3.Connection, request: Request) -> str:
+def _container(connection: sqlite3.Connection, request: HttpRequest) -> str:
     """The id of a base of meta2: here no other type has bases."""
     asked = _Base(connection, request)
     if asked.type != "meta2":
-        raise Fault(CONTAINER_NOT_FOUND, "Container not found")
+        raise ApiFault(CONTAINER_NOT_FOUND, "Container not found")
     base.require(connection, asked.cid)
     return asked.cid
 
 
-def get_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def get_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _container(connection, request)
     return container.get_properties(connection, request)
 
 
-def set_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def set_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _container(connection, request)
     return container.set_properties(connection, request)
 
 
-def del_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def del_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _container(connection, request)
     return container.del_properties(connection, request)
 
 
-def freeze(connection: sqlite3.Connection, request: Request) -> Reply:
+def freeze(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _set_status(connection, request, base.FROZEN)
 
 
-def disable(connection: sqlite3.Connection, request: Request) -> Reply:
+def disable(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _set_status(connection, request, base.DISABLED)
 
 
-def enable(connection: sqlite3.Connection, request: Request) -> Reply:
+def enable(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _set_status(connection, request, base.ENABLED)
 
 
@@ -345,24 +345,24 @@ _ALREADY = {
 }
 
 
-def _set_status(connection: sqlite3.Connection, request: Request, wanted: str) -> Reply:
+def _set_status(connection: sqlite3.Connection, request: HttpRequest, wanted: str) -> HttpReply:
     owner = properties.of_base(_container(connection, request))
     found = properties.get(connection, owner).get("sys.status", base.ENABLED)
     # What is frozen cannot be disabled, nor the other way round.
     if found == wanted or base.ENABLED not in (found, wanted):
-        raise Fault(*_ALREADY[found])
+        raise ApiFault(*_ALREADY[found])
     properties.put(connection, owner, {"sys.status": wanted})
     return answer({})
 
 
-def meta0_list(connection: sqlite3.Connection, request: Request) -> Reply:
+def meta0_list(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     directory.meta0(connection)
     holder = directory.meta1_by_prefix(connection)
     prefixes = (f"{number:04X}" for number in range(1 << 16))
     return answer({prefix: [holder(prefix)] for prefix in prefixes})
 
 
-def meta0_force(connection: sqlite3.Connection, request: Request) -> Reply:
+def meta0_force(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Accepted, and without effect here."""
     object_argument(request)
     return empty()

@@ -6,20 +6,20 @@ import re
 import sqlite3
 
 from rdctl.sandbox.oio import base
-from rdctl.sandbox.oio.replies import ALIAS_NOT_FOUND, Fault, bad_request
-from rdctl.sandbox.oio.wsgi import Request, raw
+from rdctl.sandbox.oio.replies import ALIAS_NOT_FOUND, ApiFault, bad_request
+from rdctl.sandbox.oio.wsgi import HttpRequest, raw
 
 PATH_BYTES = 1023
 _NO_PATH = "Missing path and content"
 
 
-def path_of(request: Request) -> bytes:
+def path_of(request: HttpRequest) -> bytes:
     """The name; empty when it is missing or longer than the servers take."""
     path = raw(request.query.get("path", ""))
     return path if len(path) <= PATH_BYTES else b""
 
 
-def _version(request: Request) -> int | None:
+def _version(request: HttpRequest) -> int | None:
     given = request.query.get("version")
     if given is None:
         return None
@@ -28,12 +28,12 @@ def _version(request: Request) -> int | None:
     return int(given)
 
 
-def refuse_nameless(request: Request, complaint: str = _NO_PATH) -> None:
+def refuse_nameless(request: HttpRequest, complaint: str = _NO_PATH) -> None:
     if not path_of(request) and not request.query.get("content"):
         raise bad_request(complaint)
 
 
-def aliases_of(connection: sqlite3.Connection, cid: str, request: Request) -> list[sqlite3.Row]:
+def aliases_of(connection: sqlite3.Connection, cid: str, request: HttpRequest) -> list[sqlite3.Row]:
     """The versions that the request may mean, the latest first; beside a path an id counts for
     nothing."""
     path = path_of(request)
@@ -48,12 +48,12 @@ def aliases_of(connection: sqlite3.Connection, cid: str, request: Request) -> li
     return base.aliases(connection, where, [value for _, value in given]).fetchall()
 
 
-def find_alias(connection: sqlite3.Connection, cid: str, request: Request) -> sqlite3.Row:
+def find_alias(connection: sqlite3.Connection, cid: str, request: HttpRequest) -> sqlite3.Row:
     """The latest version, or the one that was asked for; Fault 420 or 426."""
     found = aliases_of(connection, cid, request)
     if not found:
-        raise Fault(ALIAS_NOT_FOUND, "Alias not found")
+        raise ApiFault(ALIAS_NOT_FOUND, "Alias not found")
     if found[0]["deleted"]:
-        raise Fault(426, "Alias deleted")
+        raise ApiFault(426, "Alias deleted")
     alias: sqlite3.Row = found[0]
     return alias

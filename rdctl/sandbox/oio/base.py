@@ -14,11 +14,11 @@ from rdctl.sandbox.oio.replies import (
     CONTAINER_FROZEN,
     CONTAINER_NOT_FOUND,
     USER_NOT_FOUND,
-    Fault,
+    ApiFault,
     bad_request,
 )
 from rdctl.sandbox.oio.state import NAMESPACE, container_id, new_id, now, setting
-from rdctl.sandbox.oio.wsgi import Request, raw
+from rdctl.sandbox.oio.wsgi import HttpRequest, raw
 
 # The values of sys.status, as it is shown: -1 and -2 in 32 bits.
 ENABLED, FROZEN, DISABLED = "0", "4294967295", "4294967294"
@@ -27,7 +27,7 @@ _MARKER_CONTENT = b"DELETED".hex().upper()
 _TABLES = ("main.admin", "main.aliases", "main.chunks", "main.contents", "main.properties")
 
 
-class Access(IntEnum):
+class BaseAccess(IntEnum):
     """What a route needs of a base. Frozen bases are read only; disabled ones show properties."""
 
     PROPERTIES = 0
@@ -35,23 +35,23 @@ class Access(IntEnum):
     WRITE = 2
 
 
-def locate(connection: sqlite3.Connection, request: Request, access: Access) -> str:
+def locate(connection: sqlite3.Connection, request: HttpRequest, access: BaseAccess) -> str:
     """The id of the container that the request names; Fault 406, 431 or 436."""
     cid = directory.find(connection, request)
     require(connection, cid)
     status = properties.get(connection, properties.of_base(cid)).get("sys.status")
-    if (status == DISABLED and access >= Access.READ) or (
-        status == FROZEN and access is Access.WRITE
+    if (status == DISABLED and access >= BaseAccess.READ) or (
+        status == FROZEN and access is BaseAccess.WRITE
     ):
-        raise Fault(CONTAINER_FROZEN, "Invalid status")
+        raise ApiFault(CONTAINER_FROZEN, "Invalid status")
     return cid
 
 
 def require(connection: sqlite3.Connection, cid: str) -> None:
     if not directory.links(connection, cid, "meta2"):
-        raise Fault(CONTAINER_NOT_FOUND, "No service located")
+        raise ApiFault(CONTAINER_NOT_FOUND, "No service located")
     if not is_there(connection, cid):
-        raise Fault(CONTAINER_NOT_FOUND, "Container not found")
+        raise ApiFault(CONTAINER_NOT_FOUND, "Container not found")
 
 
 def is_there(connection: sqlite3.Connection, cid: str) -> bool:
@@ -68,9 +68,9 @@ def create(
 ) -> bool:
     """Make the container, its reference and its account; False when it is there already."""
     if not directory.fits(account, name):
-        raise Fault(USER_NOT_FOUND, "META1 error: no such user", http=403)
+        raise ApiFault(USER_NOT_FOUND, "META1 error: no such user", http=403)
     if policy(system.get("sys.m2.policy.storage", "SINGLE")) is None:
-        raise Fault(480, "Invalid policy: not found")
+        raise ApiFault(480, "Invalid policy: not found")
     cid = container_id(account, name)
     directory.ensure(connection, account, name)
     if directory.links(connection, cid, "meta2"):
@@ -231,7 +231,7 @@ def drop_chunks(connection: sqlite3.Connection, cid: str, where: str, *values: s
         )
 
 
-def versions_to_keep(connection: sqlite3.Connection, cid: str, request: Request) -> int:
+def versions_to_keep(connection: sqlite3.Connection, cid: str, request: HttpRequest) -> int:
     """`maxvers`, else the container's policy."""
     given = request.query.get("maxvers")
     if given is None:

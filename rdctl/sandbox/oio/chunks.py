@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from rdctl.sandbox.oio import conscience
-from rdctl.sandbox.oio.replies import Fault, bad_request, field
+from rdctl.sandbox.oio.replies import ApiFault, bad_request, field
 from rdctl.sandbox.oio.wsgi import dumps
 
 
@@ -95,4 +95,4 @@ def refuse_taken(connection: sqlite3.Connection, cid: str, chunks: list[Chunk]) 
     taken = "SELECT 1 FROM oio_chunks WHERE cid = ? AND url = ?"
     for chunk in chunks:
         if connection.execute(taken, (cid, chunk.url)).fetchone():
-            raise Fault(19, "Step error: (19) UNIQUE constraint failed: chunks.id")
+            raise ApiFault(19, "Step error: (19) UNIQUE constraint failed: chunks.id")

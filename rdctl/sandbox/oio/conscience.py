@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from rdctl.sandbox.oio.replies import (
     SERVICE_NOT_MANAGED,
     UNSATISFIABLE,
-    Fault,
+    ApiFault,
     answer,
     argument,
     bad_request,
@@ -21,7 +21,7 @@ from rdctl.sandbox.oio.replies import (
     status_of,
 )
 from rdctl.sandbox.oio.state import CHUNK_SIZE, NAMESPACE, setting
-from rdctl.sandbox.oio.wsgi import Reply, Request
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest
 
 TYPES = (
     "account",
@@ -67,7 +67,7 @@ _SECURITIES = {
 _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}:\d{1,5}")
 
 
-class Service(NamedTuple):
+class Registered(NamedTuple):
     """score: 0 when down or locked there, -1 when it was never computed."""
 
     type: str
@@ -90,14 +90,14 @@ def is_address(value: object) -> bool:
     return isinstance(value, str) and _ADDRESS.fullmatch(value) is not None
 
 
-def services(connection: sqlite3.Connection, type: str | None = None) -> list[Service]:
+def services(connection: sqlite3.Connection, type: str | None = None) -> list[Registered]:
     rows = connection.execute(
         "SELECT type, address, coalesce(locked, score) AS score, tags FROM oio_services"
         " WHERE ns = ? AND (? IS NULL OR type = ?) ORDER BY rowid",
         (NAMESPACE, type, type),
     )
     return [
-        Service(
+        Registered(
             type=row["type"],
             address=row["address"],
             score=row["score"],
@@ -149,10 +149,10 @@ def poll(
     pool: str = "",
     avoid: Collection[str] = (),
     known: Collection[str] = (),
-) -> list[Service]:
+) -> list[Registered]:
     """One service for each target that `known` leaves open, no service twice; Fault 481."""
     scored = [service for service in services(connection) if service.score > 0]
-    chosen: list[Service] = []
+    chosen: list[Registered] = []
     for slots in targets[len(known) :]:
         for slot in slots:
             candidates = [
@@ -168,7 +168,7 @@ def poll(
                 break
         else:
             filled = sum(_in_slot(service, slots[0]) for service in scored)
-            raise Fault(
+            raise ApiFault(
                 UNSATISFIABLE,
                 f"found only {len(chosen)} services matching the criteria"
                 + (f" (pool={pool})" if pool else "")
@@ -178,14 +178,14 @@ def poll(
     return chosen
 
 
-def _in_slot(service: Service, slot: str) -> bool:
+def _in_slot(service: Registered, slot: str) -> bool:
     return slot == service.type or slot in str(service.tags.get("tag.slots", "")).split(",")
 
 
 # Routes: conscience/ and local/
 
 
-def info(connection: sqlite3.Connection, request: Request) -> Reply:
+def info(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     if request.query.get("what") == "types":
         return answer(TYPES)
     return answer(
@@ -204,7 +204,7 @@ def info(connection: sqlite3.Connection, request: Request) -> Reply:
     )
 
 
-def list_services(connection: sqlite3.Connection, request: Request) -> Reply:
+def list_services(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     full = request.flag("full")
     return answer(
         [
@@ -222,7 +222,7 @@ def list_services(connection: sqlite3.Connection, request: Request) -> Reply:
     )
 
 
-def register(connection: sqlite3.Connection, request: Request) -> Reply:
+def register(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     for ns, type, address, values in _described(request):
         tags = values.get("tags")
         tags = tags if isinstance(tags, dict) else {}
@@ -235,7 +235,7 @@ def register(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def lock(connection: sqlite3.Connection, request: Request) -> Reply:
+def lock(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     for ns, type, address, values in _described(request):
         score = max(0, min(100, values.get("score", 0)))
         connection.execute(
@@ -246,7 +246,7 @@ def lock(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def unlock(connection: sqlite3.Connection, request: Request) -> Reply:
+def unlock(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     connection.executemany(
         "UPDATE oio_services SET locked = NULL WHERE ns = ? AND type = ? AND address = ?",
         [(ns, type, address) for ns, type, address, _ in _described(request)],
@@ -254,20 +254,20 @@ def unlock(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def deregister(connection: sqlite3.Connection, request: Request) -> Reply:
+def deregister(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Drops every service of the type: to name one in the body is not implemented."""
     if argument(request) is not None:
-        raise Fault(501, "NYI")
+        raise ApiFault(501, "NYI")
     return flush(connection, request)
 
 
-def flush(connection: sqlite3.Connection, request: Request) -> Reply:
+def flush(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     type = _managed_type(request)
     connection.execute("DELETE FROM oio_services WHERE ns = ? AND type = ?", (NAMESPACE, type))
     return answer(status_of(200, "OK"))
 
 
-def resolve(connection: sqlite3.Connection, request: Request) -> Reply:
+def resolve(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     type = _managed_type(request)
     wanted = request.query.get("service_id")
     if not wanted:
@@ -275,10 +275,10 @@ def resolve(connection: sqlite3.Connection, request: Request) -> Reply:
     for service in services(connection, type):
         if wanted in (service.address, service.tags.get("tag.service_id")):
             return answer({"addr": service.address})
-    raise Fault(503, f"Conscience error: Service ID [{wanted}] not found")
+    raise ApiFault(503, f"Conscience error: Service ID [{wanted}] not found")
 
 
-def list_local(connection: sqlite3.Connection, request: Request) -> Reply:
+def list_local(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """What registered through this proxy; scores are unset (-2) there."""
     type = _managed_type(request) if request.has("type") else None
     rows = connection.execute(
@@ -299,16 +299,16 @@ def list_local(connection: sqlite3.Connection, request: Request) -> Reply:
     )
 
 
-def _managed_type(request: Request) -> str:
+def _managed_type(request: HttpRequest) -> str:
     type = request.query.get("type")
     if not type:
         raise bad_request("Missing type")
     if type not in TYPES:
-        raise Fault(SERVICE_NOT_MANAGED, "Unexpected service type")
+        raise ApiFault(SERVICE_NOT_MANAGED, "Unexpected service type")
     return type
 
 
-def _described(request: Request) -> list[tuple[str, str, str, dict[str, Any]]]:
+def _described(request: HttpRequest) -> list[tuple[str, str, str, dict[str, Any]]]:
     """The services in the body, one or an array: namespace, type, address, all fields."""
     value = argument(request)
     described = []
@@ -337,10 +337,10 @@ def _score(tags: dict[str, Any]) -> int:
 # Routes: lb/ and cache/show
 
 
-def choose(connection: sqlite3.Connection, request: Request) -> Reply:
+def choose(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     type = request.query.get("type", "")
     if type not in TYPES:
-        raise Fault(SERVICE_NOT_MANAGED, "Invalid TYPE")
+        raise ApiFault(SERVICE_NOT_MANAGED, "Invalid TYPE")
     size = request.query.get("size", "1")
     if not re.fullmatch("[0-9]{1,4}", size):
         raise bad_request("Invalid size")
@@ -349,12 +349,12 @@ def choose(connection: sqlite3.Connection, request: Request) -> Reply:
     return _chosen(poll(connection, [slots] * int(size)))
 
 
-def poll_pool(connection: sqlite3.Connection, request: Request) -> Reply:
+def poll_pool(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     name, pool = request.query.get("policy"), request.query.get("pool")
     if name:
         storage = policy(name)
         if storage is None:
-            raise Fault(UNSATISFIABLE, f"Invalid storage policy: {name}")
+            raise ApiFault(UNSATISFIABLE, f"Invalid storage policy: {name}")
         targets = targets_for(connection, storage)
     elif pool:
         found = targets_of(connection, pool)
@@ -364,7 +364,7 @@ def poll_pool(connection: sqlite3.Connection, request: Request) -> Reply:
             )
         targets = found
     else:
-        raise Fault(400, "Missing policy or pool parameter", http=404)
+        raise ApiFault(400, "Missing policy or pool parameter", http=404)
     wishes = object_argument(request) if request.body else {}
     avoid, known = (_ids(wishes.get(name)) for name in ("avoid", "known"))
     return _chosen(poll(connection, targets, avoid=avoid, known=known))
@@ -374,12 +374,12 @@ def _ids(value: object) -> list[str]:
     return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
 
 
-def create_pool(connection: sqlite3.Connection, request: Request) -> Reply:
+def create_pool(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     name = request.query.get("name")
     if not name:
         raise bad_request("Missing pool name")
     if targets_of(connection, name) is not None:
-        raise Fault(421, f"A pool named [{name}] already exists")
+        raise ApiFault(421, f"A pool named [{name}] already exists")
     targets = object_argument(request).get("targets")
     if not isinstance(targets, str):
         raise bad_request("Missing field [targets]")
@@ -387,9 +387,9 @@ def create_pool(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty(201)
 
 
-def show_cache(connection: sqlite3.Connection, request: Request) -> Reply:
+def show_cache(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return _chosen(sorted(services(connection)))
 
 
-def _chosen(chosen: Sequence[Service]) -> Reply:
+def _chosen(chosen: Sequence[Registered]) -> HttpReply:
     return answer([{"addr": service.address, "id": service.id} for service in chosen])

@@ -9,12 +9,12 @@ from typing import Any
 from urllib.parse import quote
 
 from rdctl.sandbox.oio import base, directory, properties
-from rdctl.sandbox.oio.base import Access
+from rdctl.sandbox.oio.base import BaseAccess
 from rdctl.sandbox.oio.replies import (
     CONTAINER_DISABLED,
     CONTAINER_FROZEN,
     USER_NOT_FOUND,
-    Fault,
+    ApiFault,
     answer,
     argument,
     bad_request,
@@ -25,12 +25,12 @@ from rdctl.sandbox.oio.replies import (
     strings,
 )
 from rdctl.sandbox.oio.state import NAMESPACE, container_id, setting
-from rdctl.sandbox.oio.wsgi import Reply, Request, is_true, is_utf8, raw, text
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, is_true, is_utf8, raw, text
 
 _PAGE = 1000
 
 
-def create(connection: sqlite3.Connection, request: Request) -> Reply:
+def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     account, name = directory.names_of(request, "Directory error")
     value = argument(request)
     user, system = _described({} if value is None else value)
@@ -43,7 +43,7 @@ def create(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty(201 if base.create(connection, account, name, user, system) else 204)
 
 
-def create_many(connection: sqlite3.Connection, request: Request) -> Reply:
+def create_many(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """What stands before a malformed item is created all the same, and not reported."""
     value = argument(request)
     items = value.get("containers") if isinstance(value, dict) else None
@@ -54,12 +54,12 @@ def create_many(connection: sqlite3.Connection, request: Request) -> Reply:
         raise bad_request("Missing account or namespace")
     most = int(setting(connection, "proxy.bulk.max.create_many"))
     if len(items) > most:
-        raise Fault(413, f"More than {most} requested")
+        raise ApiFault(413, f"More than {most} requested")
     results = []
     for number, item in enumerate(items):
         try:
             name, user, system = _item(number, item)
-        except Fault as fault:
+        except ApiFault as fault:
             return fault.reply
         status, message = _create_one(connection, account, name, user, system)
         results.append({"name": name, **status_of(status, message)})
@@ -73,7 +73,7 @@ def _item(number: int, item: object) -> tuple[str, dict[str, str], dict[str, str
         raise bad_request("Invalid payload")
     try:
         return item["name"], *_described(item)
-    except Fault as fault:
+    except ApiFault as fault:
         raise bad_request(f"Malformed properties at {number}: (400) {fault.message}") from fault
 
 
@@ -92,17 +92,17 @@ def _create_one(
         if base.create(connection, account, name, user, system):
             return 201, "ok"
         return 433, "container already initiated"
-    except Fault as fault:
+    except ApiFault as fault:
         return fault.status, fault.message
 
 
-def show(connection: sqlite3.Connection, request: Request) -> Reply:
+def show(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     values = _values(connection, request)
     headers = base.system_headers(base.system_properties(values))
     return answer({"properties": base.user_properties(values)}, headers)
 
 
-def get_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def get_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     argument(request)  # a filter, ignored
     values = _values(connection, request)
     return answer(
@@ -110,13 +110,13 @@ def get_properties(connection: sqlite3.Connection, request: Request) -> Reply:
     )
 
 
-def set_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def set_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     user, system = _described(object_argument(request))
     if not user and not system:
         raise bad_request("No properties found in JSON object")
     if not all(key.startswith("sys.") for key in system):
         raise bad_request("Invalid property name")
-    cid = base.locate(connection, request, Access.PROPERTIES)
+    cid = base.locate(connection, request, BaseAccess.PROPERTIES)
     owner = properties.of_base(cid)
     if request.flag("flush"):
         old = base.user_properties(properties.get(connection, owner))
@@ -125,72 +125,72 @@ def set_properties(connection: sqlite3.Connection, request: Request) -> Reply:
     return answer({})
 
 
-def del_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def del_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Of no names it removes nothing; system names have no effect."""
     names = argument(request)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise bad_request("Bad names")
-    cid = base.locate(connection, request, Access.PROPERTIES)
+    cid = base.locate(connection, request, BaseAccess.PROPERTIES)
     properties.remove(connection, properties.of_base(cid), _prefixed(dict.fromkeys(names, "")))
     return answer({})
 
 
-def touch(connection: sqlite3.Connection, request: Request) -> Reply:
+def touch(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     argument(request)
     cid = directory.cid_of(request, "Directory error")
     directory.require(connection, cid, "Directory error", http=403)
-    base.locate(connection, request, Access.READ)  # a frozen one as well
+    base.locate(connection, request, BaseAccess.READ)  # a frozen one as well
     return empty()
 
 
-def dedup(connection: sqlite3.Connection, request: Request) -> Reply:
-    base.locate(connection, request, Access.WRITE)
+def dedup(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
+    base.locate(connection, request, BaseAccess.WRITE)
     return empty()
 
 
-def purge(connection: sqlite3.Connection, request: Request) -> Reply:
-    cid = base.locate(connection, request, Access.WRITE)
+def purge(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     base.purge(connection, cid, base.versions_to_keep(connection, cid, request), "1")
     return empty()
 
 
-def flush(connection: sqlite3.Connection, request: Request) -> Reply:
+def flush(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Empties the container, here always at one go."""
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     base.drop_aliases(connection, cid, base.aliases(connection, "a.cid = ?", (cid,)))
     return empty(204, [("x-oio-truncated", "false")])
 
 
-def destroy(connection: sqlite3.Connection, request: Request) -> Reply:
+def destroy(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """The reference stays. `flush` is ignored. A frozen container is refused, and enabled by it."""
     cid = directory.find(connection, request)
     base.require(connection, cid)
     status = properties.get(connection, properties.of_base(cid)).get("sys.status")
     if status == base.DISABLED:
-        raise Fault(CONTAINER_DISABLED, "Container disabled")
+        raise ApiFault(CONTAINER_DISABLED, "Container disabled")
     if status == base.FROZEN:
         properties.put(connection, properties.of_base(cid), {"sys.status": base.ENABLED})
-        return Fault(CONTAINER_FROZEN, "Container frozen").reply
+        return ApiFault(CONTAINER_FROZEN, "Container frozen").reply
     held = connection.execute("SELECT 1 FROM oio_aliases WHERE cid = ?", (cid,)).fetchone()
     if held is not None and not request.flag("force"):
-        raise Fault(438, "Container not empty")
+        raise ApiFault(438, "Container not empty")
     base.drop(connection, cid)
     connection.execute("DELETE FROM oio_links WHERE cid = ? AND type = 'meta2'", (cid,))
     return empty()
 
 
-def snapshot(connection: sqlite3.Connection, request: Request) -> Reply:
+def snapshot(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """A copy of the container as it is now, frozen. The copy shares the chunks."""
     value = object_argument(request)
     account, name = field(value, "account", str), field(value, "container", str)
     try:
-        cid = base.locate(connection, request, Access.READ)
-    except Fault as fault:
+        cid = base.locate(connection, request, BaseAccess.READ)
+    except ApiFault as fault:
         if fault.status == USER_NOT_FOUND:
-            raise Fault(USER_NOT_FOUND, "no such user") from fault
+            raise ApiFault(USER_NOT_FOUND, "no such user") from fault
         raise
     if not base.create(connection, account, name, {}, {}):
-        raise Fault(433, "Container already exists")
+        raise ApiFault(433, "Container already exists")
     copy = container_id(account, name)
     for table in ("oio_aliases", "oio_contents", "oio_chunks"):
         columns = [row["name"] for row in connection.execute(f"PRAGMA table_info({table})")][1:]
@@ -209,8 +209,8 @@ def snapshot(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def _values(connection: sqlite3.Connection, request: Request) -> dict[str, str]:
-    cid = base.locate(connection, request, Access.PROPERTIES)
+def _values(connection: sqlite3.Connection, request: HttpRequest) -> dict[str, str]:
+    cid = base.locate(connection, request, BaseAccess.PROPERTIES)
     return properties.get(connection, properties.of_base(cid))
 
 
@@ -235,9 +235,9 @@ def _prefixed(values: dict[str, str]) -> dict[str, str]:
 # container/list
 
 
-def list_contents(connection: sqlite3.Connection, request: Request) -> Reply:
+def list_contents(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     most = _most(request)
-    cid = base.locate(connection, request, Access.READ)
+    cid = base.locate(connection, request, BaseAccess.READ)
     prefix, delimiter = (
         raw(request.query.get("prefix", "")),
         raw(request.query.get("delimiter", "")),
@@ -275,7 +275,7 @@ def list_contents(connection: sqlite3.Connection, request: Request) -> Reply:
     return answer(body, headers)
 
 
-def _most(request: Request) -> int:
+def _most(request: HttpRequest) -> int:
     given = request.query.get("max", str(_PAGE))
     if not re.fullmatch(r"-?[0-9]{1,18}", given):
         raise bad_request("Invalid max number of items: not a number")
@@ -285,7 +285,7 @@ def _most(request: Request) -> int:
 
 
 def _scan(
-    connection: sqlite3.Connection, cid: str, request: Request, prefix: bytes
+    connection: sqlite3.Connection, cid: str, request: HttpRequest, prefix: bytes
 ) -> Iterator[sqlite3.Row]:
     """The aliases that the filters leave, by name, the latest version of each first."""
     query = request.query
@@ -320,7 +320,7 @@ def _successor(prefix: bytes) -> bytes:
 
 
 def _object(
-    connection: sqlite3.Connection, cid: str, alias: sqlite3.Row, request: Request
+    connection: sqlite3.Connection, cid: str, alias: sqlite3.Row, request: HttpRequest
 ) -> dict[str, Any]:
     described: dict[str, Any] = {
         "name": text(alias["name"]),

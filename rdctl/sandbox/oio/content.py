@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rdctl.sandbox.oio import base, directory, properties
 from rdctl.sandbox.oio.alias import aliases_of, find_alias, path_of, refuse_nameless
-from rdctl.sandbox.oio.base import Access
+from rdctl.sandbox.oio.base import BaseAccess
 from rdctl.sandbox.oio.chunks import (
     Chunk,
     checked_hash,
@@ -24,7 +24,7 @@ from rdctl.sandbox.oio.chunks import (
 from rdctl.sandbox.oio.placement import META, autocreate
 from rdctl.sandbox.oio.replies import (
     ALIAS_NOT_FOUND,
-    Fault,
+    ApiFault,
     answer,
     argument,
     bad_request,
@@ -35,7 +35,7 @@ from rdctl.sandbox.oio.replies import (
     strings,
 )
 from rdctl.sandbox.oio.state import new_id, now, setting
-from rdctl.sandbox.oio.wsgi import Reply, Request, raw, text
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, raw, text
 
 
 def _headers(
@@ -66,22 +66,22 @@ def _headers(
     return headers
 
 
-def show(connection: sqlite3.Connection, request: Request) -> Reply:
+def show(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     refuse_nameless(request)
-    cid = base.locate(connection, request, Access.READ)
+    cid = base.locate(connection, request, BaseAccess.READ)
     alias = find_alias(connection, cid, request)
     if alias["drained"]:
-        raise Fault(427, "The content is drained")
+        raise ApiFault(427, "The content is drained")
     user = request.query.get("properties", "1") not in ("0", "false", "no", "off")
     chunks = chunks_of(connection, cid, alias["content"])
     headers = _headers(connection, cid, alias, user=user)
     return content(shown_chunks(connection, chunks), headers)
 
 
-def get_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def get_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     argument(request)  # a filter, ignored
     refuse_nameless(request)
-    cid = base.locate(connection, request, Access.READ)
+    cid = base.locate(connection, request, BaseAccess.READ)
     alias = find_alias(connection, cid, request)
     owner = properties.of_content(cid, alias["name"], alias["version"])
     headers = _headers(connection, cid, alias, user=False)
@@ -102,7 +102,7 @@ class _Described(NamedTuple):
     properties: dict[str, str]
 
 
-def _described(request: Request) -> _Described:
+def _described(request: HttpRequest) -> _Described:
     meta = {
         name.removeprefix(META): value
         for name, value in request.headers.items()
@@ -149,7 +149,7 @@ def _described_chunks(value: Any) -> tuple[list[Chunk], dict[str, str]]:
     return [chunk_of(item) for item in value], values
 
 
-def create(connection: sqlite3.Connection, request: Request) -> Reply:
+def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     if not request.has("path"):
         raise bad_request("Missing path in query string")
     name = path_of(request)
@@ -157,9 +157,9 @@ def create(connection: sqlite3.Connection, request: Request) -> Reply:
         raise bad_request("Missing fully qualified path")
     new = _described(request)
     if 0 <= new.length != length_of(new.chunks) and not new.method.startswith("ec"):
-        raise Fault(425, "Content broken and irreparable")
+        raise ApiFault(425, "Content broken and irreparable")
     autocreate(connection, request)
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     force = request.flag("force")
     if not new.id and not force:
         raise bad_request("Invalid URL (missing CONTENTID)")
@@ -203,13 +203,15 @@ def _next_version(new: _Described, old: list[sqlite3.Row]) -> int:
     if new.version is None:
         return max(now(), latest + 1)
     if new.version == latest:
-        raise Fault(421, "Alias already saved")
+        raise ApiFault(421, "Alias already saved")
     if new.version < latest:
-        raise Fault(424, "New object version is older than latest version")
+        raise ApiFault(424, "New object version is older than latest version")
     return new.version
 
 
-def _append(connection: sqlite3.Connection, cid: str, alias: sqlite3.Row, new: _Described) -> Reply:
+def _append(
+    connection: sqlite3.Connection, cid: str, alias: sqlite3.Row, new: _Described
+) -> HttpReply:
     """The chunks go behind those that are there; their positions are counted on."""
     there = chunks_of(connection, cid, alias["content"])
     first = 1 + max((position_of(chunk.pos) for chunk in there), default=-1)
@@ -233,16 +235,16 @@ def _grow(connection: sqlite3.Connection, cid: str, alias: sqlite3.Row, size: in
     base.count(connection, cid, size=size)
 
 
-def update(connection: sqlite3.Connection, request: Request) -> Reply:
+def update(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Other chunks in the place of those at the same positions."""
     refuse_nameless(request)
     new = _described(request)
     if not new.id:
         raise bad_request("Invalid URL (missing CONTENTID)")
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     alias = find_alias(connection, cid, request)
     if alias["content"] != new.id:
-        raise Fault(ALIAS_NOT_FOUND, "Alias not found")
+        raise ApiFault(ALIAS_NOT_FOUND, "Alias not found")
     positions = {chunk.pos for chunk in new.chunks}
     old = [c for c in chunks_of(connection, cid, new.id) if c.pos in positions]
     for pos in positions:
@@ -252,12 +254,12 @@ def update(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def truncate(connection: sqlite3.Connection, request: Request) -> Reply:
+def truncate(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     given = request.query.get("size", "(null)")
     if not re.fullmatch(r"[0-9]{1,18}", given):
         raise bad_request(f"Missing/invalid size parameter: {given}")
     refuse_nameless(request)
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     alias = find_alias(connection, cid, request)
     size, kept, boundary = int(given), -1, 0
     sizes = {position_of(c.pos): c.size for c in chunks_of(connection, cid, alias["content"])}
@@ -277,9 +279,9 @@ def truncate(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def delete(connection: sqlite3.Connection, request: Request) -> Reply:
+def delete(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     refuse_nameless(request)
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     _delete(connection, cid, aliases_of(connection, cid, request), exact=request.has("version"))
     return empty()
 
@@ -289,7 +291,7 @@ def _delete(
 ) -> None:
     """Remove one version, or the name: in a container with versions that adds a marker."""
     if not found:
-        raise Fault(ALIAS_NOT_FOUND, "Alias not found")
+        raise ApiFault(ALIAS_NOT_FOUND, "Alias not found")
     values = properties.get(connection, properties.of_base(cid))
     if exact or base.max_versions(values) == 1:
         base.drop_aliases(connection, cid, found)
@@ -298,7 +300,7 @@ def _delete(
     base.count(connection, cid)
 
 
-def delete_many(connection: sqlite3.Connection, request: Request) -> Reply:
+def delete_many(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     value = argument(request)
     items = value.get("contents") if isinstance(value, dict) else None
     if not isinstance(items, list):
@@ -306,7 +308,7 @@ def delete_many(connection: sqlite3.Connection, request: Request) -> Reply:
     if not items:
         raise bad_request("At least one element is needed")
     if len(items) > int(setting(connection, "proxy.bulk.max.delete_many")):
-        raise Fault(413, "Payload Too Large")
+        raise ApiFault(413, "Payload Too Large")
     if not directory.has_names(request):
         raise bad_request("Missing url argument")
     results = []
@@ -319,18 +321,18 @@ def delete_many(connection: sqlite3.Connection, request: Request) -> Reply:
     return answer({"contents": results})
 
 
-def _delete_one(connection: sqlite3.Connection, request: Request, name: str) -> tuple[int, str]:
+def _delete_one(connection: sqlite3.Connection, request: HttpRequest, name: str) -> tuple[int, str]:
     try:
-        cid = base.locate(connection, request, Access.WRITE)
+        cid = base.locate(connection, request, BaseAccess.WRITE)
         wanted = (cid, raw(name))
         found = base.aliases(connection, "a.cid = ? AND a.name = ?", wanted).fetchall()
         _delete(connection, cid, found, exact=False)
-    except Fault as fault:
+    except ApiFault as fault:
         return fault.status, fault.message
     return 204, "ok"
 
 
-def set_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def set_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """No body: nothing is set, yet it counts as a change."""
     if request.has("content"):
         raise bad_request("Content. not allowed in the URL")
@@ -348,7 +350,7 @@ def set_properties(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def del_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def del_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Of no names: every property goes."""
     names = argument(request)
     if not isinstance(names, list):
@@ -366,27 +368,27 @@ def del_properties(connection: sqlite3.Connection, request: Request) -> Reply:
 
 
 def _property_owner(
-    connection: sqlite3.Connection, request: Request
-) -> tuple[str, properties.Owner]:
+    connection: sqlite3.Connection, request: HttpRequest
+) -> tuple[str, properties.PropertyOwner]:
     refuse_nameless(request)
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     alias = find_alias(connection, cid, request)
     return cid, properties.of_content(cid, alias["name"], alias["version"])
 
 
-def touch(connection: sqlite3.Connection, request: Request) -> Reply:
+def touch(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     if not directory.has_names(request):
         raise bad_request("container unspecified")
     refuse_nameless(request, "missing content path of ID")
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     find_alias(connection, cid, request)
     return empty()
 
 
-def drain(connection: sqlite3.Connection, request: Request) -> Reply:
+def drain(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Remove the chunks; the name and what is known of it stay."""
     refuse_nameless(request)
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     alias = find_alias(connection, cid, request)
     base.drop_chunks(connection, cid, "content = ?", alias["content"])
     connection.execute(
@@ -396,9 +398,9 @@ def drain(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def purge(connection: sqlite3.Connection, request: Request) -> Reply:
+def purge(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     refuse_nameless(request)
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     keep = base.versions_to_keep(connection, cid, request)
     base.purge(connection, cid, keep, "a.name = ?", path_of(request))
     base.count(connection, cid)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from rdctl.sandbox.oio import base, proxy, rawx
 from rdctl.sandbox.oio.state import NAMESPACE
-from rdctl.sandbox.oio.wsgi import Reply, Request
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest
 
 ACCOUNT = "sandbox"
 CONTAINER = "photos"
@@ -73,10 +73,10 @@ def _upload(
 
 def _ask(
     connection: sqlite3.Connection, action: str, name: str, headers: dict[str, str], body: object
-) -> Reply:
+) -> HttpReply:
     query = {"acct": ACCOUNT, "ref": CONTAINER, "path": name}
     path = f"/v3.0/{NAMESPACE}/content/{action}"
-    request = Request(
+    request = HttpRequest(
         method="POST", path=path, query=query, headers=headers, body=json.dumps(body).encode()
     )
     return proxy.route(request)(connection, request)
@@ -94,5 +94,5 @@ def _put(
         "x-oio-chunk-meta-chunk-pos": "0",
         "x-oio-chunk-meta-full-path": "/".join(quote(part, safe="") for part in parts),
     }
-    request = Request(method="PUT", path=f"/{id}", query={}, headers=headers, body=data)
+    request = HttpRequest(method="PUT", path=f"/{id}", query={}, headers=headers, body=data)
     rawx.router(address)(request)(connection, request)

@@ -10,7 +10,7 @@ from typing import Any
 from rdctl.sandbox.oio import conscience, properties
 from rdctl.sandbox.oio.replies import (
     USER_NOT_FOUND,
-    Fault,
+    ApiFault,
     answer,
     argument,
     bad_request,
@@ -20,14 +20,14 @@ from rdctl.sandbox.oio.replies import (
     strings,
 )
 from rdctl.sandbox.oio.state import NAMESPACE, container_id, setting
-from rdctl.sandbox.oio.wsgi import Reply, Request, raw
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, raw
 
 REFERENCE_BYTES, ACCOUNT_BYTES = 255, 63
 _META1, _NO_META1 = "META1 error", "No META1"
 _HEX = frozenset("0123456789ABCDEF")
 
 
-def url_text(request: Request) -> str:
+def url_text(request: HttpRequest) -> str:
     """The names as messages show them: namespace/account/reference/type/path, as far as given."""
     parts = [NAMESPACE]
     for name in ("acct", "ref"):
@@ -38,7 +38,7 @@ def url_text(request: Request) -> str:
     return "/".join([*parts, "", *([path] if path else [])])
 
 
-def cid_of(request: Request, complaint: str, *, prefix: bool = False) -> str:
+def cid_of(request: HttpRequest, complaint: str, *, prefix: bool = False) -> str:
     """The id that the request names, by `cid` (an id or a base's name; a `prefix` of up to four
     digits stands for the first id that begins so) or by acct and ref."""
     given = request.query.get("cid", "").upper().split(".")[0]
@@ -49,12 +49,12 @@ def cid_of(request: Request, complaint: str, *, prefix: bool = False) -> str:
     return container_id(*names_of(request, complaint))
 
 
-def has_names(request: Request) -> bool:
+def has_names(request: HttpRequest) -> bool:
     """Some routes want acct and ref, whatever id is given."""
     return bool(request.query.get("acct") and request.query.get("ref"))
 
 
-def names_of(request: Request, complaint: str) -> tuple[str, str]:
+def names_of(request: HttpRequest, complaint: str) -> tuple[str, str]:
     account, name = request.query.get("acct"), request.query.get("ref")
     if not account or not name:
         raise bad_request(f"{complaint}: Incomplete URL [{url_text(request)}]")
@@ -62,7 +62,7 @@ def names_of(request: Request, complaint: str) -> tuple[str, str]:
 
 
 def find(
-    connection: sqlite3.Connection, request: Request, complaint: str = "Directory error"
+    connection: sqlite3.Connection, request: HttpRequest, complaint: str = "Directory error"
 ) -> str:
     """The id of the reference that the request names; Fault 406 when there is none."""
     cid = cid_of(request, complaint)
@@ -75,7 +75,7 @@ def require(
 ) -> None:
     row = connection.execute("SELECT 1 FROM oio_references WHERE cid = ?", (cid,)).fetchone()
     if row is None:
-        raise Fault(USER_NOT_FOUND, f"{complaint}: no such user", http=http)
+        raise ApiFault(USER_NOT_FOUND, f"{complaint}: no such user", http=http)
 
 
 def fits(account: str, name: str) -> bool:
@@ -146,21 +146,21 @@ def meta1_by_prefix(connection: sqlite3.Connection) -> Callable[[str], str]:
     """Which meta1 holds an id: a function of its prefix, the first four digits."""
     addresses = [service.address for service in conscience.services(connection, "meta1")]
     if not addresses:
-        raise Fault(503, "No meta1 answered")
+        raise ApiFault(503, "No meta1 answered")
     return lambda cid: addresses[int(cid[:4], 16) % len(addresses)]
 
 
 def meta0(connection: sqlite3.Connection) -> str:
     services = conscience.services(connection, "meta0")
     if not services:
-        raise Fault(503, "No meta0 answered")
+        raise ApiFault(503, "No meta0 answered")
     return services[0].address
 
 
 # Routes
 
 
-def create(connection: sqlite3.Connection, request: Request) -> Reply:
+def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     account, name = names_of(request, _NO_META1)
     if not fits(account, name):
         raise bad_request(f"{_META1}: Partial URL")
@@ -175,7 +175,7 @@ def create(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty(201)
 
 
-def show(connection: sqlite3.Connection, request: Request) -> Reply:
+def show(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     cid = _existing(connection, request)
     directory = [("meta0", meta0(connection)), ("meta1", meta1_by_prefix(connection)(cid))]
     return answer(
@@ -186,18 +186,18 @@ def show(connection: sqlite3.Connection, request: Request) -> Reply:
     )
 
 
-def destroy(connection: sqlite3.Connection, request: Request) -> Reply:
+def destroy(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     cid = cid_of(request, _NO_META1)
     require(connection, cid, f"{_META1}: Query error")
     if links(connection, cid) and not request.flag("force"):
-        raise Fault(407, f"{_META1}: Query error: User still linked to services")
+        raise ApiFault(407, f"{_META1}: Query error: User still linked to services")
     connection.execute("DELETE FROM oio_links WHERE cid = ?", (cid,))
     connection.execute("DELETE FROM oio_references WHERE cid = ?", (cid,))
     properties.clear(connection, properties.of_reference(cid))
     return empty()
 
 
-def get_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def get_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     names = _property_names(request)
     cid = _existing(connection, request)
     values = properties.get(connection, properties.of_reference(cid))
@@ -205,7 +205,7 @@ def get_properties(connection: sqlite3.Connection, request: Request) -> Reply:
     return answer({"cid": cid, "properties": wanted})
 
 
-def set_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def set_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """`flush` replaces all, whatever its value."""
     value = object_argument(request)
     if not isinstance(value.get("properties"), dict):
@@ -218,7 +218,7 @@ def set_properties(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def del_properties(connection: sqlite3.Connection, request: Request) -> Reply:
+def del_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """No names at all: every property goes."""
     names = _property_names(request)
     owner = properties.of_reference(_existing(connection, request))
@@ -229,7 +229,7 @@ def del_properties(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def link(connection: sqlite3.Connection, request: Request) -> Reply:
+def link(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     type = _service_type(request)
     if request.flag("autocreate"):
         ensure(connection, *names_of(request, _NO_META1))
@@ -239,7 +239,7 @@ def link(connection: sqlite3.Connection, request: Request) -> Reply:
     return answer(_described(type, link_services(connection, cid, type)))
 
 
-def renew(connection: sqlite3.Connection, request: Request) -> Reply:
+def renew(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Linked services stay while one of them is up; else others take their place."""
     type = _service_type(request)
     cid = _existing(connection, request)
@@ -249,7 +249,7 @@ def renew(connection: sqlite3.Connection, request: Request) -> Reply:
     return answer(_described(type, link_services(connection, cid, type)))
 
 
-def force(connection: sqlite3.Connection, request: Request) -> Reply:
+def force(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     value = argument(request)
     if not isinstance(value, dict):
         raise bad_request("Not an object")
@@ -264,7 +264,7 @@ def force(connection: sqlite3.Connection, request: Request) -> Reply:
     if request.flag("replace"):
         _unlink(connection, cid, type)
     elif any(linked["seq"] == seq for linked in links(connection, cid, type)):
-        raise Fault(
+        raise ApiFault(
             455,
             f"{_META1}: (SQLITE_CONSTRAINT) UNIQUE constraint failed:"
             " services.cid, services.srvtype, services.seq",
@@ -273,7 +273,7 @@ def force(connection: sqlite3.Connection, request: Request) -> Reply:
     return empty()
 
 
-def relink(connection: sqlite3.Connection, request: Request) -> Reply:
+def relink(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Other services in place of those `replaced`, beside those `kept`."""
     value = argument(request)
     kept, replaced = (
@@ -295,7 +295,7 @@ def relink(connection: sqlite3.Connection, request: Request) -> Reply:
     return answer(_described(type, hosts(connection, cid, type)))
 
 
-def unlink(connection: sqlite3.Connection, request: Request) -> Reply:
+def unlink(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     type = _service_type(request)
     _unlink(connection, _existing(connection, request), type)
     return empty()
@@ -305,20 +305,20 @@ def _unlink(connection: sqlite3.Connection, cid: str, type: str) -> None:
     connection.execute("DELETE FROM oio_links WHERE cid = ? AND type = ?", (cid, type))
 
 
-def _existing(connection: sqlite3.Connection, request: Request) -> str:
+def _existing(connection: sqlite3.Connection, request: HttpRequest) -> str:
     cid = cid_of(request, _NO_META1)
     require(connection, cid, _META1)
     return cid
 
 
-def _service_type(request: Request) -> str:
+def _service_type(request: HttpRequest) -> str:
     type = request.query.get("type")
     if not type:
         raise bad_request("No service type provided")
     return type
 
 
-def _property_names(request: Request) -> list[str]:
+def _property_names(request: HttpRequest) -> list[str]:
     value = argument(request)
     if value is None:
         return []

@@ -7,24 +7,24 @@ import sqlite3
 
 from rdctl.sandbox.oio import base, conscience, directory, properties
 from rdctl.sandbox.oio.alias import path_of
-from rdctl.sandbox.oio.base import Access
+from rdctl.sandbox.oio.base import BaseAccess
 from rdctl.sandbox.oio.chunks import Chunk, chunk_of, host_of, shown_chunks
 from rdctl.sandbox.oio.replies import (
     CONTAINER_FROZEN,
-    Fault,
+    ApiFault,
     answer,
     argument,
     bad_request,
     content,
 )
 from rdctl.sandbox.oio.state import CHUNK_SIZE, new_id, now
-from rdctl.sandbox.oio.wsgi import Reply, Request, text
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, text
 
 _MOST_POSITIONS = 1 << 16  # of one prepare: 64 GiB, the sandbox's own limit
 META = "x-oio-content-meta-"
 
 
-def prepare(connection: sqlite3.Connection, request: Request) -> Reply:
+def prepare(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Where to put the chunks of a content of that size, policy and name. Nothing is stored."""
     value = argument(request)
     value = value if isinstance(value, dict) else {}
@@ -33,20 +33,20 @@ def prepare(connection: sqlite3.Connection, request: Request) -> Reply:
     if not path:
         raise bad_request("Missing path")
     autocreate(connection, request)
-    cid = base.locate(connection, request, Access.PROPERTIES)
+    cid = base.locate(connection, request, BaseAccess.PROPERTIES)
     values = properties.get(connection, properties.of_base(cid))
     if values.get("sys.status") == base.FROZEN:  # a disabled one still answers
-        raise Fault(CONTAINER_FROZEN, "Invalid status")
+        raise ApiFault(CONTAINER_FROZEN, "Invalid status")
     quota = base.integer(values.get("sys.m2.quota"))
     if 0 < quota <= base.integer(values.get("sys.m2.usage")):
-        raise Fault(445, f"Container's quota reached ({quota} bytes)")
+        raise ApiFault(445, f"Container's quota reached ({quota} bytes)")
     name = str(value.get("policy") or base.storage_policy(connection, values))
     policy = conscience.policy(name)
     if policy is None:
-        raise Fault(480, f"Invalid policy [{name}]")
+        raise ApiFault(480, f"Invalid policy [{name}]")
     positions = max(1, -(-size // CHUNK_SIZE))
     if positions > _MOST_POSITIONS:
-        raise Fault(413, f"More than {_MOST_POSITIONS * CHUNK_SIZE} bytes")
+        raise ApiFault(413, f"More than {_MOST_POSITIONS * CHUNK_SIZE} bytes")
     chunks = [
         Chunk(base.new_chunk_url(address), str(position), CHUNK_SIZE, "0" * 32)
         for position in range(positions)
@@ -84,17 +84,17 @@ def _rawx(connection: sqlite3.Connection, policy: conscience.Policy, position: i
     targets = conscience.targets_for(connection, policy)
     try:
         chosen = conscience.poll(connection, targets, pool=policy.pool)
-    except Fault as fault:
-        raise Fault(fault.status, f"at position {position}: {fault.message}") from fault
+    except ApiFault as fault:
+        raise ApiFault(fault.status, f"at position {position}: {fault.message}") from fault
     return [service.address for service in chosen]
 
 
-def autocreate(connection: sqlite3.Connection, request: Request) -> None:
+def autocreate(connection: sqlite3.Connection, request: HttpRequest) -> None:
     if request.flag("autocreate"):
         base.create(connection, *directory.names_of(request, "Directory error"), {}, {})
 
 
-def spare(connection: sqlite3.Connection, request: Request) -> Reply:
+def spare(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Where to put copies in place of the broken ones, away from those that are `notin`."""
     value = argument(request)
     if not isinstance(value, dict):
@@ -107,12 +107,12 @@ def spare(connection: sqlite3.Connection, request: Request) -> Reply:
     healthy, broken = sets
     if not healthy and not broken:
         raise bad_request("Empty beans sets")
-    cid = base.locate(connection, request, Access.PROPERTIES)
+    cid = base.locate(connection, request, BaseAccess.PROPERTIES)
     values = properties.get(connection, properties.of_base(cid))
     name = request.query.get("stgpol") or base.storage_policy(connection, values)
     policy = conscience.policy(name)
     if policy is None:
-        raise Fault(480, f"Invalid policy [{name}]")
+        raise ApiFault(480, f"Invalid policy [{name}]")
     spares = conscience.poll(
         connection,
         conscience.targets_for(connection, policy),
@@ -128,4 +128,4 @@ def spare(connection: sqlite3.Connection, request: Request) -> Reply:
 
 def _rawx_ids(chunks: list[Chunk]) -> list[str]:
     hosts = (host_of(chunk.url) for chunk in chunks)
-    return [conscience.Service(type="rawx", address=host, score=0, tags={}).id for host in hosts]
+    return [conscience.Registered(type="rawx", address=host, score=0, tags={}).id for host in hosts]

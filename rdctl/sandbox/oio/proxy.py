@@ -7,7 +7,7 @@ import sqlite3
 from rdctl.sandbox.oio import admin, conscience, container, content, directory, placement, rawbeans
 from rdctl.sandbox.oio.replies import bad_request, no_handler
 from rdctl.sandbox.oio.state import NAMESPACE
-from rdctl.sandbox.oio.wsgi import Handler, Reply, Request, is_utf8
+from rdctl.sandbox.oio.wsgi import Handler, HttpReply, HttpRequest, is_utf8
 
 _PREFIX = "/v3.0/"
 _LONGEST_PATH = 2048
@@ -15,7 +15,7 @@ _LONGEST_PATH = 2048
 _NAMES = {"acct": "account", "ref": "user", "path": "path", "type": "type"}
 
 
-def route(request: Request) -> Handler:
+def route(request: HttpRequest) -> Handler:
     path = request.path.removesuffix("/")
     if not path.startswith(_PREFIX) or len(path) > _LONGEST_PATH:
         raise no_handler()
@@ -44,14 +44,14 @@ def _is_timed(action: str) -> bool:
 def _timed(handler: Handler) -> Handler:
     """Adds the header that tells how long the services took, in microseconds."""
 
-    def timed(connection: sqlite3.Connection, request: Request) -> Reply:
+    def timed(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
         reply = handler(connection, request)
         return reply._replace(headers=[*reply.headers, ("x-oio-perfdata", "resolve=575,meta2=522")])
 
     return timed
 
 
-def status(connection: sqlite3.Connection, request: Request) -> Reply:
+def status(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     lines = [
         f"counter req.{what}.{action.replace('/', '_')}_{method} = 0"
         for method, action in (*_GLOBAL, *_ROUTES)
@@ -60,7 +60,7 @@ def status(connection: sqlite3.Connection, request: Request) -> Reply:
     known = len(conscience.services(connection))
     lines += ["gauge thread.active = 0", "gauge down.srv = 0", f"gauge known.srv = {known}"]
     body = "".join(f"{line}\n" for line in lines).encode()
-    return Reply(200, "OK", [("Content-Type", "text/x-java-properties")], body)
+    return HttpReply(200, "OK", [("Content-Type", "text/x-java-properties")], body)
 
 
 _GLOBAL: dict[tuple[str, str], Handler] = {

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rdctl.sandbox.oio import base
-from rdctl.sandbox.oio.base import Access
-from rdctl.sandbox.oio.replies import Fault, argument, bad_request, empty, field
-from rdctl.sandbox.oio.wsgi import Reply, Request, raw
+from rdctl.sandbox.oio.base import BaseAccess
+from rdctl.sandbox.oio.replies import ApiFault, argument, bad_request, empty, field
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, raw
 
 
 class Bean(NamedTuple):
@@ -74,7 +74,7 @@ def _beans(items: list[Any]) -> list[Bean]:
     return beans
 
 
-def _array(request: Request) -> list[Bean]:
+def _array(request: HttpRequest) -> list[Bean]:
     value = argument(request)
     if not isinstance(value, list):
         raise bad_request("Invalid JSON, exepecting array of beans")
@@ -100,23 +100,23 @@ def _remove(connection: sqlite3.Connection, cid: str, bean: Bean) -> bool:
     return removed.rowcount > 0
 
 
-def insert(connection: sqlite3.Connection, request: Request) -> Reply:
+def insert(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     beans = _array(request)
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     for bean in beans:
         _save(connection, cid, bean)
     return empty()
 
 
-def delete(connection: sqlite3.Connection, request: Request) -> Reply:
+def delete(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     beans = _array(request)
-    cid = base.locate(connection, request, Access.WRITE)
+    cid = base.locate(connection, request, BaseAccess.WRITE)
     for bean in beans:
         _remove(connection, cid, bean)
     return empty()
 
 
-def update(connection: sqlite3.Connection, request: Request) -> Reply:
+def update(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """With the parameter `frozen` also in a frozen base."""
     value = argument(request)
     if not isinstance(value, dict):
@@ -124,11 +124,11 @@ def update(connection: sqlite3.Connection, request: Request) -> Reply:
     old, new = (_set(value, name) for name in ("old", "new"))
     if len(old) != len(new):
         raise bad_request("Length mismatch for bean sets")
-    access = Access.READ if request.flag("frozen") else Access.WRITE
+    access = BaseAccess.READ if request.flag("frozen") else BaseAccess.WRITE
     cid = base.locate(connection, request, access)
     for bean in _beans(old):
         if not _remove(connection, cid, bean):
-            raise Fault(420, "Bean not found")
+            raise ApiFault(420, "Bean not found")
     for bean in _beans(new):
         _save(connection, cid, bean)
     return empty()

@@ -12,7 +12,7 @@ from email.utils import formatdate
 from urllib.parse import quote, unquote
 
 from rdctl.sandbox.oio.state import NAMESPACE, container_id, new_id
-from rdctl.sandbox.oio.wsgi import Answered, Handler, Reply, Request, Router
+from rdctl.sandbox.oio.wsgi import Answered, Handler, HttpReply, HttpRequest, Router
 
 _REASONS = {
     200: "OK",
@@ -46,7 +46,7 @@ _CHUNK_ID = re.compile("/([0-9A-Fa-f]{64})")
 def router(address: str) -> Router:
     """The routes of the service that is known as `address`, an IP:PORT."""
 
-    def route(request: Request) -> Handler:
+    def route(request: HttpRequest) -> Handler:
         if request.method == "GET" and request.path in _TEXTS:
             return lambda connection, request: _reply(200, [], _TEXTS[request.path].encode())
         handler = _ROUTES.get(request.method)
@@ -64,7 +64,7 @@ def router(address: str) -> Router:
 _Key = tuple[str, str]  # the service's address, the chunk's id
 
 
-def _put(connection: sqlite3.Connection, request: Request, key: _Key) -> Reply:
+def _put(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
     meta = {
         name.removeprefix(_META): value
         for name, value in request.headers.items()
@@ -105,7 +105,7 @@ def _put(connection: sqlite3.Connection, request: Request, key: _Key) -> Reply:
     return _page(201, text, headers, head="<html>\n<head>", charset="ISO-8859-1")
 
 
-def _get(connection: sqlite3.Connection, request: Request, key: _Key) -> Reply:
+def _get(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
     row = connection.execute(
         "SELECT headers, mtime, data FROM oio_rawx WHERE address = ? AND id = ?", key
     ).fetchone()
@@ -134,14 +134,14 @@ def _get(connection: sqlite3.Connection, request: Request, key: _Key) -> Reply:
     return _reply(206, headers, _multipart(parts, boundary))
 
 
-def _delete(connection: sqlite3.Connection, request: Request, key: _Key) -> Reply:
+def _delete(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
     gone = connection.execute("DELETE FROM oio_rawx WHERE address = ? AND id = ?", key)
     if not gone.rowcount:
         raise _refusal(404)
     return _reply(204, [])
 
 
-_ROUTES: dict[str, Callable[[sqlite3.Connection, Request, _Key], Reply]] = {
+_ROUTES: dict[str, Callable[[sqlite3.Connection, HttpRequest, _Key], HttpReply]] = {
     "PUT": _put,
     "GET": _get,
     "HEAD": _get,
@@ -193,8 +193,8 @@ def _shown(stored: dict[str, str]) -> list[tuple[str, str]]:
     return [(f"X-oio-chunk-meta-{name}", value) for name, value in stored.items()]
 
 
-def _reply(status: int, headers: list[tuple[str, str]], body: bytes = b"") -> Reply:
-    return Reply(status, _REASONS[status], [("Server", "Apache"), *headers], body)
+def _reply(status: int, headers: list[tuple[str, str]], body: bytes = b"") -> HttpReply:
+    return HttpReply(status, _REASONS[status], [("Server", "Apache"), *headers], body)
 
 
 def _refusal(status: int) -> Answered:
@@ -208,7 +208,7 @@ def _page(
     *,
     head: str = "<html><head>",
     charset: str = "iso-8859-1",
-) -> Reply:
+) -> HttpReply:
     reason = _REASONS[status]
     page = (
         '<!DOCTYPE HTML PUBLIC "-//W3C//DTD HTML 4.01//EN" "http://www.w3.org/TR/html4/strict.dtd">'

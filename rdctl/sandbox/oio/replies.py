@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rdctl.sandbox.oio.wsgi import Answered, Reply, Request, dumps, loads
+from rdctl.sandbox.oio.wsgi import Answered, HttpReply, HttpRequest, dumps, loads
 
 _REASONS = {
     200: "OK",
@@ -57,7 +57,7 @@ UNSATISFIABLE = 481
 UNAVAILABLE = 503
 
 
-class Fault(Answered):
+class ApiFault(Answered):
     """A refusal; `http` where its HTTP status is not the usual one of its number."""
 
     def __init__(
@@ -70,35 +70,35 @@ class Fault(Answered):
         if status in (CONTAINER_FROZEN, UNAVAILABLE):
             headers.append(("Retry-After", "1"))
         body = dumps(status_of(status, message))
-        super().__init__(Reply(http, reason or _REASONS[http], headers, body))
+        super().__init__(HttpReply(http, reason or _REASONS[http], headers, body))
 
 
-def bad_request(message: str) -> Fault:
-    return Fault(400, message)
+def bad_request(message: str) -> ApiFault:
+    return ApiFault(400, message)
 
 
-def no_handler() -> Fault:
-    return Fault(404, "No handler found", reason="No handler found")
+def no_handler() -> ApiFault:
+    return ApiFault(404, "No handler found", reason="No handler found")
 
 
 def status_of(status: int, message: str) -> dict[str, Any]:
     return {"status": status, "message": message}
 
 
-def empty(status: int = 204, headers: list[tuple[str, str]] | None = None) -> Reply:
-    return Reply(status, _REASONS[status], headers or [])
+def empty(status: int = 204, headers: list[tuple[str, str]] | None = None) -> HttpReply:
+    return HttpReply(status, _REASONS[status], headers or [])
 
 
-def answer(value: Any, headers: list[tuple[str, str]] | None = None) -> Reply:
+def answer(value: Any, headers: list[tuple[str, str]] | None = None) -> HttpReply:
     return content(dumps(value), headers)
 
 
-def content(body: bytes, headers: list[tuple[str, str]] | None = None) -> Reply:
+def content(body: bytes, headers: list[tuple[str, str]] | None = None) -> HttpReply:
     """A body that is JSON by its Content-Type, as all bodies of the proxy are, text included."""
-    return Reply(200, "OK", [("Content-Type", "application/json"), *(headers or [])], body)
+    return HttpReply(200, "OK", [("Content-Type", "application/json"), *(headers or [])], body)
 
 
-def argument(request: Request) -> Any:
+def argument(request: HttpRequest) -> Any:
     """The JSON body, None when there is none; one that came in chunks is not seen."""
     if "transfer-encoding" in request.headers:
         return None
@@ -108,7 +108,7 @@ def argument(request: Request) -> Any:
         raise bad_request("Invalid JSON") from error
 
 
-def object_argument(request: Request) -> dict[str, Any]:
+def object_argument(request: HttpRequest) -> dict[str, Any]:
     value = argument(request)
     if not isinstance(value, dict):
         raise bad_request("Object argument expected")

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _CODEC = ("utf-8", "surrogateescape")
 
 
-class Request(NamedTuple):
+class HttpRequest(NamedTuple):
     """What was asked: `path` decoded, of each parameter the first, header names in lower case."""
 
     method: str
@@ -36,21 +36,21 @@ class Request(NamedTuple):
         return is_true(self.query.get(name, "")) or name in (mode.strip() for mode in modes)
 
 
-class Reply(NamedTuple):
+class HttpReply(NamedTuple):
     status: int
     reason: str
     headers: list[tuple[str, str]]
     body: bytes = b""
 
 
-Handler = Callable[[sqlite3.Connection, Request], Reply]
-Router = Callable[[Request], Handler]
+Handler = Callable[[sqlite3.Connection, HttpRequest], HttpReply]
+Router = Callable[[HttpRequest], Handler]
 
 
 class Answered(Exception):
     """Ends a request, and undoes what it changed: `reply` is the answer."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: HttpReply) -> None:
         super().__init__(reply)
         self.reply = reply
 
@@ -84,8 +84,8 @@ def application(
     return app
 
 
-def _request(environ: WSGIEnvironment) -> Request:
-    return Request(
+def _request(environ: WSGIEnvironment) -> HttpRequest:
+    return HttpRequest(
         method=environ["REQUEST_METHOD"].upper(),
         path=environ["PATH_INFO"],
         query=_query(environ.get("QUERY_STRING", "").encode("latin-1")),
@@ -120,7 +120,7 @@ def _body(environ: WSGIEnvironment) -> bytes:
     return b""
 
 
-def _translated(request: Request, pairs: Mapping[str, str]) -> Request:
+def _translated(request: HttpRequest, pairs: Mapping[str, str]) -> HttpRequest:
     query = {name: text(_replaced(raw(value), pairs)) for name, value in request.query.items()}
     return request._replace(query=query, body=_replaced(request.body, pairs))
 

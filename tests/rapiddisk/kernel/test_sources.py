@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rdctl.rapiddisk.kernel.formats import Contents, recognize
+from rdctl.rapiddisk.kernel.formats import DeviceContents, recognize
 from tests.conftest import Ran
 from tests.fakes import formats
 from tests.fakes.kernel import MIB, PAGE, FakeKernel
@@ -335,7 +335,7 @@ def test_any_bytes_are_looked_at(data: st.DataObject) -> None:
         return bytes(disk[:size][offset : offset + count])
 
     contents = recognize(read)
-    assert isinstance(contents, Contents)
+    assert isinstance(contents, DeviceContents)
     assert contents.blank is not any(disk[:size])
     for found in contents.formats:
         assert re.fullmatch(r"[A-Za-z0-9 ]+", found.name)
