@@ -199,6 +199,48 @@ def test_right_imports_pass() -> None:
     assert floor_faults([Source.parse(path, text) for path, text in files.items()]) == []
 
 
+# Size and circles --------------------------------------------------------------------------------
+
+MOST_LINES = 500
+TABLES = {"rdctl/output/schemas.py"}
+
+
+def test_no_file_is_too_long(house: list[Source]) -> None:
+    lines = {
+        source.path: (ROOT / source.path).read_text("utf-8").count("\n")
+        for source in house
+        if source.path not in TABLES
+    }
+    report([f"{path}: {count} lines" for path, count in lines.items() if count > MOST_LINES])
+
+
+def circle(sources: list[Source]) -> list[str]:
+    """Modules that import each other in a circle, at the top or within functions."""
+    modules = {source.module for source in sources}
+    imports: dict[str, set[str]] = {}
+    for source in sources:
+        for _, name in imported(source, modules):
+            if name in modules and name != source.module:
+                imports.setdefault(source.module, set()).add(name)
+    try:
+        graphlib.TopologicalSorter(imports).prepare()
+    except graphlib.CycleError as error:
+        return [" -> ".join(error.args[1])]
+    return []
+
+
+def test_no_modules_import_in_a_circle(house: list[Source]) -> None:
+    report(circle(house))
+
+
+def test_a_circle_is_found() -> None:
+    files = {
+        "rdctl/net/a.py": "import rdctl.net.b",
+        "rdctl/net/b.py": "def f():\n    from rdctl.net import a",
+    }
+    assert circle([Source.parse(path, text) for path, text in files.items()])
+
+
 # The one door ------------------------------------------------------------------------------------
 
 DOOR = "rdctl/effects/"
