@@ -17,6 +17,10 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 SECONDS = 120.0
 
 
+# What pytest-xdist says to its own processes.
+_OF_THE_TESTS = ("COLUMNS", "LINES")
+
+
 class Rdctl:
     """`argv` and `env` of a process; what Python itself takes from the environment is not passed
     on, since it would hide what users meet (PYTHONUNBUFFERED)."""
@@ -29,7 +33,7 @@ class Rdctl:
             **{
                 key: value
                 for key, value in os.environ.items()
-                if key[:6] not in ("PYTHON", "RDCTL_")
+                if key[:6] not in ("PYTHON", "RDCTL_") and key not in _OF_THE_TESTS
             },
             "HOME": str(home),
             "RDCTL_CONFIG": str(home / "config.toml"),
