@@ -167,7 +167,7 @@ def test_a_name_that_is_not_utf_8_reaches_the_check(sandbox: Sandbox) -> None:
     ran = sandbox("rapiddisk", "remove", "-", "--yes", "--json", stdin=b"caf\xe9\n")
     assert ran.code == 2
     assert ran.json["error"]["target"] == "caf\udce9"
-    assert "xe9' is not the name of a volume" in ran.err
+    assert 'invalid volume name "caf\\xe9"' in ran.err
 
 
 # Consent -----------------------------------------------------------------------------------------

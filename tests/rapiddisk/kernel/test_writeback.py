@@ -400,7 +400,7 @@ def test_a_disk_that_comes_back_under_another_name(kernel: FakeKernel, volumes: 
     for words in (("cache", "remove", "rc-wb_sda"), ("cache", "sync", "rc-wb_sda")):
         ran = volumes("rapiddisk", *words, "--yes", "--json")
         assert (ran.code, problem(ran)["code"]) == (4, "conflict")
-        assert "its source sda is gone; rd0 still holds what was not written back" in ran.err
+        assert "its source sda is gone; rd0 still holds unwritten blocks" in ran.err
         assert "--policy writeback --adopt" in ran.err
         assert "dmsetup remove" not in ran.err
     kernel.reattach("sda", "sdf", "8:80")
