@@ -26,12 +26,10 @@ OPEN = {
     "completion": 7,
     "config": 19,
     "core": 5,
-    "doctor": 14,
     "net": 1,
     "oio": 33,
     "output": 10,
-    "rapiddisk": 38,
-    "sandbox": 18,
+    "sandbox": 8,
     "sites": 5,
     "workers": 3,
 }

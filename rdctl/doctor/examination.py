@@ -1,6 +1,6 @@
-"""What works, what does not, why, and the command that mends it: a list of checks, each of which
-looks at a site and says what it found. Nothing is changed, and nothing takes longer than --timeout
-says, or SECONDS.
+"""What works, what does not, why, and the command that fixes it: a list of checks, each of which
+examines a site and reports what it found. Nothing is changed, and nothing takes longer than
+--timeout, or SECONDS.
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ from rdctl.workers import start_thread
 if TYPE_CHECKING:
     from rdctl.sites import Site
 
-# What a check asks ends a little before the check, and can still say what it waited for.
+# The requests of a check end a little before it does, so that it can report what it waited for.
 _SHARE = 0.9
 
 
 def reaches(findings: Iterable[Finding], severity: str) -> bool:
-    """Whether any is as severe."""
+    """Whether any is at least as severe."""
     failing = (ERROR,) if severity == ERROR else (WARNING, ERROR)
     return any(finding.severity in failing for finding in findings)
 
@@ -42,7 +42,7 @@ def reaches(findings: Iterable[Finding], severity: str) -> bool:
 def examine(site: Site, deep: bool) -> list[Finding]:
     """The findings of all checks that apply, which run side by side, in the order of the list."""
     if any(site.settings.get(key) not in (None, LOCAL) for key in ("rapiddisk", "oio")):
-        # Once, and not at the cost of whichever check comes first.
+        # Once, and not in the time of the check that comes first.
         import_module("rdctl.net.transport")
     checks = [*own.CHECKS, *rapiddisk.checks(site), *oio.checks(site)]
     runs = [_Run(check, site, deep) for check in checks]
@@ -50,7 +50,7 @@ def examine(site: Site, deep: bool) -> list[Finding]:
 
 
 class _Run:
-    """A check under way in a thread of its own, which is left behind when it takes too long."""
+    """A check that runs in a thread of its own, which is abandoned when it takes too long."""
 
     def __init__(self, check: Check, site: Site, deep: bool) -> None:
         self._check = check
@@ -84,22 +84,22 @@ class _Run:
         found = self._found
         if not self._done.wait(max(0.0, self._end - time.monotonic())):
             late = f"{_LATE} ({self._seconds:g} s)"
-            found = [*found, Finding.warning(late, why="A longer --timeout may help.")]
+            found = [*found, Finding.warning(late, why="Try a longer --timeout.")]
         return [finding._replace(check=self._check.name) for finding in found]
 
 
-_LATE = "not looked at in time"
+_LATE = "check timed out"
 
 
 def _once(findings: Iterable[Finding]) -> list[Finding]:
-    """One cause is one finding: a check that meets it again only names the check before."""
+    """One cause is one finding: a check that finds it again only names the first check."""
     seen: dict[str, str] = {}
     shown = []
     for finding in findings:
         if finding.severity != OK and not finding.message.startswith(_LATE):
             before = seen.setdefault(finding.message, finding.check)
             if before != finding.check:
-                message = f"not looked at, see {before}"
+                message = f"skipped: see {before}"
                 finding = Finding.skipped(message)._replace(check=finding.check)
         shown.append(finding)
     return shown

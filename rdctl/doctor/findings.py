@@ -1,4 +1,4 @@
-"""What checks are made of: a finding, a check, and what several of them say and ask alike."""
+"""What checks are made of: a finding, a check, and what several of them share."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
 
 OK, SKIPPED, WARNING, ERROR = "ok", "skipped", "warning", "error"
-# For each check, unless --timeout says another time.
+# For each check, unless --timeout is given.
 SECONDS = 2.0
-# Servers tell the time in whole seconds.
+# Servers report the time in whole seconds.
 _CLOCK_SECONDS = 2.0
 
 
 class Finding(NamedTuple):
-    """`severity` is ok, skipped, warning or error; `mend` the command that mends it."""
+    """`severity` is ok, skipped, warning or error; `mend` is the command that fixes it."""
 
     severity: str
     check: str
@@ -61,7 +61,7 @@ class Finding(NamedTuple):
 
 
 class Check(NamedTuple):
-    """`run` looks at a site; `only_deep` says why it is not done without being asked for."""
+    """`run` examines a site; `only_deep` is the reason why it runs with --deep only."""
 
     name: str
     run: Callable[[Site], Iterable[Finding]]
@@ -71,9 +71,9 @@ class Check(NamedTuple):
 def found_by(error: RdctlError) -> Finding:
     """The error that ended a check."""
     if error.code is Code.TIMEOUT:
-        # Whatever it was asked: one cause is reported once.
+        # Whatever the request was: one cause is reported once.
         server = error.facts.get("server")
-        late = f"{server} gave no complete answer in time" if server else error.message
+        late = f"{server} timed out" if server else error.message
         return Finding.error(late, subject=error.target)
     severity = SKIPPED if error.code is Code.UNSUPPORTED else ERROR
     return Finding.of(severity, error.message, subject=error.target, why=error.hint)
@@ -99,22 +99,22 @@ def count(things: Sequence[object], noun: str) -> str:
 
 
 def rdctl_again(site: Site, words: str) -> str:
-    """A command of ours as it has to be typed to reach the same place."""
+    """An rdctl command with the options that lead to the same place."""
     return site.settings.again(words)
 
 
 def as_root(site: Site, command: str) -> str:
-    """A command that takes root, on this machine."""
+    """A command that requires root, on this machine."""
     return command if site.is_root else f"sudo {command}"
 
 
 def on_this_machine(site: Site, words: str) -> str:
-    """A command of ours that changes this machine."""
+    """An rdctl command that changes this machine."""
     return as_root(site, rdctl_again(site, words))
 
 
 def is_here(url: str) -> bool:
-    """Whether an address is this very machine, and nobody in between hears it."""
+    """Whether an address is on this machine, so that no traffic leaves it."""
     import ipaddress
 
     host = urlsplit(url).hostname or ""
@@ -125,7 +125,7 @@ def is_here(url: str) -> bool:
 
 
 def numbers(version: str) -> tuple[int, ...]:
-    """A version, to be compared; empty where it has no numbers."""
+    """A version as numbers, for comparisons; empty if it has none."""
     return tuple(int(digits) for digits in re.findall(r"[0-9]+", version.partition("+")[0])[:3])
 
 
@@ -133,31 +133,31 @@ def numbers(version: str) -> tuple[int, ...]:
 
 
 def after(site: Site, begun: float) -> str:
-    """How long a server took; the sandbox is none."""
+    """How long a server took; nothing for the sandbox, which is not a server."""
     return "" if site.in_sandbox else f" in {(time.perf_counter() - begun) * 1000:.0f} ms"
 
 
 def in_the_clear(url: str) -> Finding:
     return Finding.warning(
-        f"the token for {url} travels unencrypted",
+        f"the token for {url} is sent unencrypted",
         subject=url,
-        why="Who hears it can do what you can; with https:// nobody does.",
+        why="Anyone who intercepts it has your permissions. Use https:// to encrypt it.",
     )
 
 
 def compared(tell: Callable[[], float | None], whose: str) -> Finding:
-    """The two clocks, as far as a time in whole seconds and the way there allow."""
+    """The two clocks, as far as whole seconds and the network's delay allow."""
     before = time.time()
     theirs = tell()
     now = time.time()
     if theirs is None:
-        return Finding.skipped("the server does not tell its time")
+        return Finding.skipped("the server does not report its time")
     ahead, behind = theirs - now, before - (theirs + 1)
     off = max(ahead, behind)
     if off <= _CLOCK_SECONDS:
         return Finding.ok(f"the same as {whose}")
     return Finding.warning(
         f"{off:.0f} s {'behind' if ahead > 0 else 'ahead of'} {whose}",
-        why="Dates and logs of the two do not fit together. On the machine whose clock is wrong:",
+        why="Dates and logs of the two do not match. On the machine whose clock is wrong:",
         mend="timedatectl set-ntp true",
     )

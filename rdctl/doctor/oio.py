@@ -1,4 +1,4 @@
-"""OpenIO SDS: the proxy, and what it tells of the services behind it."""
+"""OpenIO SDS: the proxy, and what it reports about the services behind it."""
 
 from __future__ import annotations
 
@@ -24,22 +24,21 @@ if TYPE_CHECKING:
     from rdctl.oio.model import Service
     from rdctl.sites import Site
 
-# Containers whose masters are asked for with --deep.
+# Containers whose masters are checked with --deep.
 _CONTAINERS = 20
 # Types without which a namespace stores nothing.
 _ESSENTIAL = ("meta0", "meta1", "meta2", "rawx")
-# Those that hold bases, for which they elect masters.
+# Types that hold bases, for which they elect masters.
 _ELECTING = ("meta0", "meta1", "meta2", "sqlx")
 
 
 def _no_oio(site: Site) -> Iterator[Finding]:
     name = site.settings.context
-    # No variable fills a context that is named.
+    # Variables do not apply to a context that is named.
     other = "" if name else "--oio-url, OIO_PROXYD_URL, or "
     yield Finding.skipped(
-        "no oio-proxy is named",
-        why=f"To name one: {other}rdctl context set {name or 'NAME'}"
-        " oio=http://HOST:6002 namespace=NS",
+        "no oio-proxy is configured",
+        why=f"Set one: {other}rdctl context set {name or 'NAME'} oio=http://HOST:6002 namespace=NS",
     )
 
 
@@ -55,7 +54,7 @@ def _proxy(site: Site) -> Iterator[Finding]:
 
 
 def _services(site: Site) -> Iterator[Finding]:
-    """Those whose score is 0, and types without one that is up."""
+    """Services whose score is 0, and types without a service that is up."""
     services: list[Service] = list(site.oio.conscience.services(None, True))
     up = [service for service in services if service.state == "up"]
     known = dict.fromkeys(service.type for service in services)
@@ -64,7 +63,7 @@ def _services(site: Site) -> Iterator[Finding]:
             yield Finding.error(
                 f"no {type} service is known",
                 subject=type,
-                why="A namespace without any stores nothing.",
+                why="A namespace without one stores nothing.",
             )
     for type in known:
         of_type = [service for service in services if service.type == type]
@@ -76,7 +75,7 @@ def _services(site: Site) -> Iterator[Finding]:
                 name = f"{type} {service.address}"
                 message = f"{name} has score {service.score}: it is down, or locked"
                 if service.score is None:
-                    message = f"{name} has a score that cannot be read"
+                    message = f"{name} has an unreadable score"
                 elif service.score < 0:
                     message = f"{name} was never scored"
                 yield _down(site, [service], message, Finding.warning)
@@ -93,13 +92,13 @@ def _down(
     return severity(
         message,
         subject=" ".join((type, *addresses)),
-        why="What is down has to be started on its machine; what is locked is let go with:",
+        why="If it is down, start it on its host; if it is locked, unlock it:",
         mend=rdctl_again(site, f"oio conscience unlock {words}"),
     )
 
 
 def _elections(site: Site) -> Iterator[Finding]:
-    """What the services themselves count: a proxy 4.2 hands it on, a 3.3 does not."""
+    """The services' own counts of elections: a proxy 4.2 reports them, a 3.3 does not."""
     services: list[Service] = list(site.oio.conscience.services(None, True))
 
     def found() -> Iterator[Finding]:
@@ -113,7 +112,7 @@ def _elections(site: Site) -> Iterator[Finding]:
                 if error.code is Code.UNSUPPORTED:
                     asked = rdctl_again(site, "doctor --deep")
                     yield Finding.skipped(
-                        "this oio-proxy does not tell; the containers do", mend=asked
+                        "not reported by this oio-proxy; check the containers:", mend=asked
                     )
                     return
                 yield Finding.error(f"{name} does not answer", subject=name, why=error.message)
@@ -123,16 +122,16 @@ def _elections(site: Site) -> Iterator[Finding]:
             failed, pending = counts.get("failed", 0), counts.get("pending", 0)
             if failed:
                 yield Finding.error(
-                    f"{name} is without a master for {count(range(failed), 'base')}",
+                    f"{name} has no master for {count(range(failed), 'base')}",
                     subject=name,
-                    why="Neither reading nor writing works there. Which containers those are:",
+                    why="They can be neither read nor written. To find their containers:",
                     mend=rdctl_again(site, "doctor --deep"),
                 )
             elif pending:
                 yield Finding.warning(
-                    f"{name} still elects a master for {count(range(pending), 'base')}",
+                    f"{name} is still electing a master for {count(range(pending), 'base')}",
                     subject=name,
-                    why="That takes a moment; if it stays so, the replicas cannot agree.",
+                    why="This takes a moment. If it persists, the replicas cannot agree.",
                     mend=rdctl_again(site, "doctor --deep"),
                 )
 
@@ -140,7 +139,7 @@ def _elections(site: Site) -> Iterator[Finding]:
 
 
 def _counts(info: Any) -> dict[str, int]:
-    """The elections of a service by their state."""
+    """The number of elections of a service by their state."""
     elections = info.get("elections") if isinstance(info, dict) else None
     pairs = elections.items() if isinstance(elections, dict) else ()
     return {state: count for state, count in pairs if isinstance(count, int)}
@@ -153,7 +152,7 @@ def _masters(site: Site) -> Iterator[Finding]:
         return
     listing = site.oio.accounts.containers(None, None, _CONTAINERS)
     names = [container.name for container in listing]
-    more = ", the first of more" if listing.marker is not None else ""
+    more = " (more exist)" if listing.marker is not None else ""
 
     def found() -> Iterator[Finding]:
         for name in names:
@@ -163,14 +162,14 @@ def _masters(site: Site) -> Iterator[Finding]:
                 if error.code is not Code.TIMEOUT:
                     raise
                 yield Finding.error(
-                    f"the container {escape(name)} does not tell its master in time",
+                    f"the container {escape(name)} did not report its master in time",
                     subject=name,
-                    why="Replicas that cannot agree on one take a minute to say so.",
+                    why="Replicas that cannot agree on a master take a minute to report that.",
                     mend=rdctl_again(site, f"oio admin debug {quoted(name)}"),
                 )
-                return  # none is left for the others
+                return  # no time is left for the others
 
-    fine = f"{count(names, 'container')}{more}: each has its master"
+    fine = f"{count(names, 'container')}{more}: each has a master"
     yield from unless_any(found(), fine if names else "no containers")
 
 
@@ -184,14 +183,14 @@ def _master(site: Site, name: str) -> Iterator[Finding]:
         why = "; ".join(f"{replica['service']}: {replica['message']}" for replica in replicas)
     except RdctlError as error:
         if error.code is Code.NOT_FOUND:
-            return  # destroyed meanwhile: the account hears of it later
+            return  # destroyed meanwhile: the account is updated later
         if error.code is not Code.UNAVAILABLE:
             raise
         why = error.message
     yield Finding.error(
         f"the container {place.shown} has no master",
         subject=name,
-        why=f"{why}. Once its services are up, this makes them elect one:",
+        why=f"{why}. Once its services are up, make them elect one:",
         mend=rdctl_again(site, f"oio admin ping {place.words}"),
     )
 
@@ -207,7 +206,7 @@ def _accounts(site: Site) -> Iterator[Finding]:
         if error.code is not Code.NOT_FOUND or error.target != name:
             raise
         yield Finding.ok(
-            f"there is no account {name} yet; its first container makes it", subject=name
+            f"account {name} does not exist yet; its first container creates it", subject=name
         )
         return
     yield Finding.ok(f"{name} has {count(range(account.containers), 'container')}", subject=name)
@@ -215,7 +214,7 @@ def _accounts(site: Site) -> Iterator[Finding]:
 
 def _no_account() -> Finding:
     return Finding.skipped(
-        "no account is named", why="--account, OIO_ACCOUNT or the context's key account names it."
+        "no account is configured", why="Set it with --account, OIO_ACCOUNT or in the context."
     )
 
 
@@ -223,7 +222,7 @@ def _oio_clock(site: Site) -> Iterator[Finding]:
     yield compared(site.oio.server_time, "the account service's")
 
 
-_MANY = "every replica has to be asked; --deep asks"
+_MANY = "skipped: every replica has to be queried (use --deep)"
 _CHECKS = (
     Check("proxy", _proxy),
     Check("services", _services),

@@ -1,4 +1,4 @@
-"""rdctl itself: what it runs on, its configuration, where it goes."""
+"""rdctl itself: what it runs on, its configuration, where its commands go."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def _python(site: Site) -> Iterator[Finding]:
     except PackageNotFoundError:
         needed = ""
     if numbers(version) < numbers(needed):
-        yield Finding.error(f"Python {version}, and rdctl needs {needed}", why=sys.executable)
+        yield Finding.error(f"Python {version}, but rdctl requires {needed}", why=sys.executable)
     else:
         yield Finding.ok(f"Python {version}")
 
@@ -37,7 +37,7 @@ def _libraries(site: Site) -> Iterator[Finding]:
     try:
         needed = [line for line in requires("rdctl") or [] if ";" not in line]
     except PackageNotFoundError:
-        yield Finding.skipped("what rdctl needs is not known: it is no installed package")
+        yield Finding.skipped("requirements unknown: rdctl is not an installed package")
         return
     there = []
     for line in needed:
@@ -57,7 +57,7 @@ def _libraries(site: Site) -> Iterator[Finding]:
 
 
 def _config(site: Site) -> Iterator[Finding]:
-    """The file, and the files that its contexts name: there, readable, and nobody else's."""
+    """The file, and the files that its contexts name: present, readable, and private."""
     config = site.config
     used = [file for file in config.files if os.path.exists(file)]
     for file in used:
@@ -69,36 +69,36 @@ def _config(site: Site) -> Iterator[Finding]:
                 yield from _named_file(context.name, key, config.expanded(path))
         if not context.values.keys() & {"rapiddisk", "oio"}:
             yield Finding.warning(
-                f"the context {context.name} names neither a rapiddiskd nor an oio-proxy",
+                f"the context {context.name} has neither a rapiddiskd nor an oio-proxy",
                 subject=context.name,
                 mend=f"rdctl context remove {context.name}",
             )
     if config.current is not None and config.current not in config.contexts:
         yield Finding.warning(
-            f"the current context {config.current!r} does not exist",
+            f'the current context "{config.current}" does not exist',
             subject=config.current,
-            why="Every command that names no other is refused.",
+            why="Commands without --context are refused.",
             mend=f"rdctl context use {site.settings.context}",
         )
     if used:
         yield Finding.ok(", ".join(used))
     else:
-        yield Finding.ok("there is none yet, and none is needed", subject=config.path)
+        yield Finding.ok("no file yet, and none is needed", subject=config.path)
 
 
 def _exposed(file: str, own: str) -> Iterator[Finding]:
-    """A file of the machine may be read by everybody; nobody may write to either."""
+    """A system-wide file may be readable by all users; neither file may be writable by others."""
     mode = os.stat(file).st_mode
     if mode & 0o022:
         yield Finding.error(
-            f"{file} can be written by others",
+            f"{file} is writable by other users",
             subject=file,
-            why="Who writes it decides where commands and tokens go.",
+            why="Anyone who can write it can redirect commands and tokens.",
             mend=f"chmod go-w {quoted(file)}",
         )
     elif mode & 0o077 and file == own:
         yield Finding.warning(
-            f"{file} can be read by others", subject=file, mend=f"chmod 600 {quoted(file)}"
+            f"{file} is readable by other users", subject=file, mend=f"chmod 600 {quoted(file)}"
         )
 
 
@@ -111,20 +111,20 @@ def _named_file(context: str, key: str, path: str) -> Iterator[Finding]:
         yield Finding.error(
             f"{key} of the context {context}: {path} cannot be read: {error.strerror}",
             subject=subject,
-            why=f"To do without it: rdctl context set {context} {key}=",
+            why=f"To remove the setting: rdctl context set {context} {key}=",
         )
         return
     if key in ("token_file", "key") and mode & 0o077:
         yield Finding.warning(
-            f"{key} of the context {context}: {path} is not for its owner's eyes only",
+            f"{key} of the context {context}: {path} is readable by other users",
             subject=subject,
-            why="Who reads it can do what you can.",
+            why="Anyone who can read it has your permissions.",
             mend=f"chmod 600 {quoted(path)}",
         )
 
 
 def _context(site: Site) -> Iterator[Finding]:
-    """Where commands go, and what of the environment is not listened to."""
+    """Where commands go, and which variables of the environment are ignored."""
     settings = site.settings
     for endpoint in ("rapiddisk", "oio"):
         setting = settings.values.get(endpoint)
@@ -135,8 +135,8 @@ def _context(site: Site) -> Iterator[Finding]:
                 yield Finding.warning(
                     f"{key} of {settings.values[key].origin} is not sent to {setting.value}",
                     subject=endpoint,
-                    why=f"It goes only where its own source sends it; {endpoint} is from"
-                    f" {setting.origin}.",
+                    why="It is sent only to an endpoint from the same source;"
+                    f" {endpoint} is from {setting.origin}.",
                 )
         protected = ", protected" if settings.get("protected") else ""
         origin = "the default" if setting.origin == "default" else setting.origin
@@ -146,19 +146,19 @@ def _context(site: Site) -> Iterator[Finding]:
 
 
 def _unheard(site: Site) -> Iterator[Finding]:
-    """Variables that a context hides; what an option overrides was meant so."""
+    """Variables that a context hides; one that an option overrides is hidden on purpose."""
     for key, variables in VARIABLES.items():
         held = site.settings.values.get(key)
         for variable in variables:
             text = site.config.environ.get(variable)
             if not text or (held is not None and held.source in ("flags", "variables")):
                 continue
-            where = "no setting" if held is None else f"{key} is from {held.origin}"
+            where = f"{key} is not set" if held is None else f"{key} is from {held.origin}"
             if held is None or str(held.value) != text:
                 yield Finding.warning(
-                    f"{variable} is set, and not used: {where}",
+                    f"{variable} is set, but not used: {where}",
                     subject=variable,
-                    why="A context that is named is taken whole.",
+                    why="A context that is named replaces all variables.",
                     mend=f"unset {variable}",
                 )
 

@@ -1,4 +1,4 @@
-"""RapidDisk: of this machine, or what a daemon tells of another."""
+"""RapidDisk: of this machine, or of another as its daemon reports it."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 # Loaded by the kernel itself when they are first needed.
 _ON_DEMAND = ("dm-writecache", "nvmet-tcp", "nvmet-rdma", "nvme-loop")
 _BLOCK = 4096
-# Its copy_to_rdsk() takes a mutex with preemption disabled; seen in 9.0.0, and mended in 9.2.0.
+# Its copy_to_rdsk() takes a mutex with preemption disabled; seen in 9.0.0, fixed in 9.2.0.
 _WAITS_WHILE_ATOMIC = "9.0.0"
 _EVERYWHERE = ("0.0.0.0", "::")
 
@@ -42,8 +42,8 @@ _EVERYWHERE = ("0.0.0.0", "::")
 def _no_rapiddisk(site: Site) -> Iterator[Finding]:
     name = site.settings.context
     yield Finding.skipped(
-        f"the context {name} names no rapiddisk",
-        why=f"To name it: rdctl context set {name} rapiddisk=http://HOST:9118, or =local",
+        f"the context {name} has no rapiddiskd",
+        why=f"Set it: rdctl context set {name} rapiddisk=http://HOST:9118, or =local",
     )
 
 
@@ -60,8 +60,9 @@ def _modules(site: Site) -> Iterator[Finding]:
     if lacking:
         yield Finding.skipped(
             f"this kernel has no {', '.join(lacking)}",
-            why="; ".join(modules[name].needed_for.partition(";")[0] for name in lacking)
-            + ": there are none here.",
+            why="Not supported: "
+            + "; ".join(modules[name].needed_for.partition(";")[0] for name in lacking)
+            + ".",
         )
     if status.status == "unsupported version":
         try:
@@ -70,12 +71,12 @@ def _modules(site: Site) -> Iterator[Finding]:
             yield found_by(error)._replace(severity=ERROR)
     if modules["rapiddisk"].version == _WAITS_WHILE_ATOMIC:
         yield Finding.warning(
-            f"the kernel module rapiddisk {_WAITS_WHILE_ATOMIC} can end programs that write at the"
-            " same time",
+            f"the kernel module rapiddisk {_WAITS_WHILE_ATOMIC} can crash programs that write at"
+            " the same time",
             subject="rapiddisk",
-            why="Two that write to volumes can make it wait where the kernel must not: the log says"
-            " 'BUG: scheduling while atomic', a program may get a segmentation fault, and removing"
-            " a volume may never end. 9.2.0 does not do it; Debian 13 has that as rapiddisk-dkms.",
+            why="Concurrent writes to volumes can make it sleep in atomic context: the log shows"
+            ' "BUG: scheduling while atomic", a program may get a segmentation fault, and removing'
+            " a volume may hang. Fixed in 9.2.0, which Debian 13 has as rapiddisk-dkms.",
         )
     if here:
         yield Finding.ok(", ".join(here))
@@ -85,17 +86,18 @@ def _unloaded(site: Site, name: str, load: str | None) -> Finding:
     message = f"the kernel module {name} is not loaded"
     if load is not None:
         mend = as_root(site, load)
-        why = "Debian has it in the package rapiddisk-dkms."
+        why = "On Debian it is in the package rapiddisk-dkms."
     else:
         mend = as_root(site, "apt-get install rapiddisk-dkms")
-        why = "This kernel does not have it: it is not installed."
+        why = "It is not installed for this kernel."
     if name == "rapiddisk":
         return Finding.error(message, subject=name, why=why, mend=mend)
     if name == "rapiddisk-cache":
-        why = f"Write-through and write-around caches take it. {why}"
+        why = f"Write-through and write-around caches require it. {why}"
         return Finding.warning(message, subject=name, why=why, mend=mend)
     if load is None:
-        return Finding.skipped(f"this kernel has no {name}: nothing can be exported", subject=name)
+        message = f"this kernel has no {name}: exports are not supported"
+        return Finding.skipped(message, subject=name)
     return Finding.skipped(f"{message}: nothing is exported", subject=name, mend=mend)
 
 
@@ -104,32 +106,32 @@ def _configfs(site: Site) -> Iterator[Finding]:
     if site.rapiddisk.surroundings().configfs:
         yield Finding.ok("mounted on /sys/kernel/config")
     elif not nvmet.loaded:
-        yield Finding.skipped("not mounted, nor needed without the kernel module nvmet")
+        yield Finding.skipped("not mounted; not needed without the kernel module nvmet")
     else:
         yield Finding.error(
-            "the kernel's configuration file system is not mounted",
-            why="Exports are neither seen nor made.",
+            "configfs is not mounted",
+            why="Exports can be neither listed nor created.",
             mend=as_root(site, "mount -t configfs none /sys/kernel/config"),
         )
 
 
 def _devices(site: Site) -> Iterator[Finding]:
-    """What makes the nodes of caches."""
+    """What creates the device nodes of caches."""
     here = site.rapiddisk.surroundings()
     if not here.device_mapper:
         yield Finding.warning(
-            "there is no /dev/mapper/control",
-            why="Without device-mapper there are no caches.",
+            "/dev/mapper/control not found",
+            why="Caches require device-mapper.",
             mend=as_root(site, "modprobe dm-mod"),
         )
     if not here.udev:
         yield Finding.warning(
-            "udev does not run",
-            why="A cache gets no name below /dev/mapper, and a rapiddiskd 9.1 or later lists none.",
+            "udev is not running",
+            why="Caches get no name in /dev/mapper, and a rapiddiskd 9.1 or later lists none.",
             mend=as_root(site, "systemctl start systemd-udevd"),
         )
     if here.device_mapper and here.udev:
-        yield Finding.ok("device-mapper is there, udev runs")
+        yield Finding.ok("device-mapper is available, udev is running")
 
 
 def _root(site: Site) -> Iterator[Finding]:
@@ -137,7 +139,7 @@ def _root(site: Site) -> Iterator[Finding]:
         yield Finding.ok("root")
     else:
         yield Finding.skipped(
-            "not root: what waits in caches is not seen, and nothing can be changed",
+            "not root: unwritten data in caches are not visible, and changes are denied",
             mend=f"sudo {rdctl_again(site, 'doctor')}",
         )
 
@@ -146,13 +148,13 @@ def _userland(site: Site) -> Iterator[Finding]:
     """Debian's 9.0.0: its hardening breaks every value that it reads from sysfs."""
     version = site.rapiddisk.surroundings().package
     if version is None:
-        yield Finding.ok("Debian's package rapiddisk is not installed, nor needed")
+        yield Finding.ok("Debian's package rapiddisk is not installed, and not needed")
     elif version.partition("-")[0] == "9.0.0":
         yield Finding.warning(
             f"Debian's package rapiddisk {version} is broken",
             subject=version,
-            why="It shows every size as 0, and removes a volume under the cache that is made of"
-            " it. rdctl does without it; the kernel modules are a package of their own.",
+            why="It shows every size as 0, and removes volumes that are in use by a cache. rdctl"
+            " does not need it; the kernel modules are in a separate package.",
             mend=as_root(site, "apt-get remove rapiddisk"),
         )
     else:
@@ -162,9 +164,9 @@ def _userland(site: Site) -> Iterator[Finding]:
 def _unit(site: Site) -> Iterator[Finding]:
     unit = site.rapiddisk.daemon.status().value
     if not unit.installed:
-        yield Finding.ok("rapiddiskd is not installed; local mode does without it")
+        yield Finding.ok("rapiddiskd is not installed; local mode does not need it")
     elif unit.state == "failed":
-        yield Finding.warning("rapiddiskd has failed", why="See why: journalctl -u rapiddiskd")
+        yield Finding.warning("rapiddiskd has failed", why="See its log: journalctl -u rapiddiskd")
     else:
         boot = "started at boot" if unit.enabled else "not started at boot"
         yield Finding.ok(f"rapiddiskd is {unit.state}, {boot}")
@@ -178,14 +180,14 @@ def _listeners(site: Site) -> Iterator[Finding]:
     if wide:
         yield Finding.warning(
             f"port {DAEMON_PORT} is open to other machines, on {', '.join(wide)}",
-            why="rapiddiskd asks nobody who he is: who reaches the port can remove every volume."
-            " Where it is needed, let a firewall choose who does.",
+            why="rapiddiskd does not authenticate clients: any host that can reach the port can"
+            " remove every volume. If it is needed, restrict access with a firewall.",
             mend=on_this_machine(site, "rapiddisk daemon stop"),
         )
     elif found:
         yield Finding.ok(f"port {DAEMON_PORT} is open to this machine only")
     else:
-        yield Finding.ok(f"nobody listens on port {DAEMON_PORT}")
+        yield Finding.ok(f"nothing listens on port {DAEMON_PORT}")
 
 
 def _url(address: str) -> str:
@@ -193,7 +195,7 @@ def _url(address: str) -> str:
 
 
 def _daemon(site: Site) -> Iterator[Finding]:
-    """A remote one. Debian's 9.0.0 is known by what it lacks."""
+    """A remote daemon. Debian's 9.0.0 is recognized by what it lacks."""
     url = site.settings.get("rapiddisk")
     begun = time.perf_counter()
     try:
@@ -210,28 +212,28 @@ def _daemon(site: Site) -> Iterator[Finding]:
         return
     answered = f"rapiddiskd {status.version} answers{after(site, begun)}"
     if status.status != "OK":
-        yield Finding.error(f"rapiddiskd says of itself: {status.status}", subject=url)
+        yield Finding.error(f"rapiddiskd reports its status as {status.status}", subject=url)
     version = numbers(status.version)
     if wrong := misread(site.rapiddisk.volumes.list(None)):
         yield Finding.error(
             f"{', '.join(wrong)} of 0 bytes: {OLDER_DAEMON}",
             subject=url,
-            why="It sends a size where that module takes the number of a volume.",
+            why="It sends a size where that module expects the number of a volume.",
             mend=rdctl_again(site, f"rapiddisk remove {' '.join(wrong)}"),
         )
     if version and version < (9,):
         yield Finding.warning(
-            f"rapiddiskd {status.version} hands what it is sent to a root shell",
+            f"rapiddiskd {status.version} passes requests to a root shell",
             subject=url,
-            why="Who reaches its port is root there. It knows no lock and no usage either; 9.1 or"
-            " later does.",
+            why="Any host that can reach its port can become root there. It supports neither locks"
+            " nor usage. Upgrade to 9.1 or later.",
         )
     elif _is_debian(site):
         yield Finding.warning(
             f"rapiddiskd {status.version} is Debian's, which is broken",
             subject=url,
-            why="It shows every size as 0, and removes a volume under the cache that is made of"
-            " it. 9.1 or later on the same kernel modules does not.",
+            why="It shows every size as 0, and removes volumes that are in use by a cache. Fixed in"
+            " 9.1 or later, with the same kernel modules.",
         )
     else:
         yield Finding.ok(answered, subject=url)
@@ -243,18 +245,19 @@ def _is_debian(site: Site) -> bool:
 
 
 def _exposure(site: Site) -> Iterator[Finding]:
-    """Of a remote daemon: what the address itself tells."""
+    """Of a remote daemon: what its address shows."""
     url = site.settings.get("rapiddisk")
     if site.settings.in_sandbox("rapiddisk"):
         yield Finding.skipped("the sandbox has no port")
     elif is_here(url):
-        yield Finding.ok("reached on this machine itself")
+        yield Finding.ok("on this machine")
     elif site.settings.credential("token_file", "rapiddisk") is None:
         yield Finding.warning(
-            f"{url} asks for no token",
+            f"{url} is used without a token",
             subject=url,
-            why="rapiddiskd itself asks nobody who he is: who reaches its port can remove every"
-            " volume. Let a firewall choose who does, or a gateway with TLS and a token.",
+            why="rapiddiskd does not authenticate clients: any host that can reach its port can"
+            " remove every volume. Restrict access with a firewall, or a gateway with TLS and a"
+            " token.",
         )
     elif url.startswith("http:"):
         yield in_the_clear(url)
@@ -273,7 +276,7 @@ def _caches(site: Site) -> Iterator[Finding]:
         for cache in caches:
             if cache.volume is None and here:
                 yield Finding.error(
-                    f"{cache.device} is only half made",
+                    f"{cache.device} is incomplete",
                     subject=cache.device,
                     mend=on_this_machine(site, f"rapiddisk cache remove {operand(cache.device)}"),
                 )
@@ -297,13 +300,13 @@ def _torn(site: Site, cache: Cache, here: bool) -> Finding:
     return Finding.error(
         f"{cache.device}: its volume {cache.volume} is gone",
         subject=cache.device,
-        why=f"What was not written back to {cache.source} is lost." if lost else None,
+        why=f"Data not written back to {cache.source} are lost." if lost else None,
         mend=mend,
     )
 
 
 def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
-    """A write-back cache that holds blocks; which of them are dirty nobody tells."""
+    """A write-back cache that holds blocks; how many of them are dirty is not reported."""
     keys = ["errors", "num_blocks", "num_free_blocks"]
     try:
         (counters,) = site.rapiddisk.caches.stats([cache.device], keys)
@@ -311,7 +314,7 @@ def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
         if error.code is not Code.DENIED or not here:
             raise
         yield Finding.skipped(
-            f"what waits in {cache.device} is seen by root only",
+            f"{cache.device}: only root can see its unwritten data",
             subject=cache.device,
             mend=f"sudo {rdctl_again(site, 'doctor')}",
         )
@@ -323,10 +326,10 @@ def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
     if blocks > 0:
         sync = f"rapiddisk cache sync {operand(cache.device)}"
         yield Finding.warning(
-            f"{cache.device} holds {human_size(blocks * _BLOCK)}, not all of it on"
-            f" {cache.source or 'its source'} by now",
+            f"{cache.device} holds {human_size(blocks * _BLOCK)}, not all of it written back to"
+            f" {cache.source or 'its source'}",
             subject=cache.device,
-            why="A power failure or a crash loses what is not written back."
+            why="A power failure or a crash loses data that are not written back."
             + ("" if here else f" On that machine: rdctl --local {sync}"),
             mend=on_this_machine(site, sync) if here else None,
         )
@@ -350,7 +353,7 @@ def _exports(site: Site) -> Iterator[Finding]:
         for port in site.rapiddisk.ports.list() if here else ():
             if port.transport is None:
                 yield Finding.warning(
-                    f"port {port.port} is only half made",
+                    f"port {port.port} is incomplete",
                     subject=str(port.port),
                     mend=on_this_machine(site, f"rapiddisk nvmet port remove {port.port}"),
                 )
@@ -369,30 +372,30 @@ def _export(site: Site, target: Target, names: set[str], here: bool) -> Iterator
         yield Finding.error(
             f"{target.nqn} exports {target.device}, which is gone",
             subject=target.nqn,
-            why=there or "Its clients see a disk that fails, even when a new volume has the name.",
+            why=there or "Its clients see a failed disk, even if a new volume gets the same name.",
             mend=mend,
         )
     elif ours or target.namespace is None or is_own_nqn(target.nqn):
         fault = _fault(target)
         if fault is not None:
-            message = f"{target.nqn} is only half made: {fault}"
+            message = f"{target.nqn} is incomplete: {fault}"
             yield Finding.warning(message, subject=target.nqn, why=there, mend=mend)
         elif target.any_host and any(port.address in _EVERYWHERE for port in target.ports):
             yield Finding.warning(
                 f"{target.nqn} is open to every host on every address",
                 subject=target.nqn,
-                why="To name its hosts, unexport it, and export it with --host.",
+                why="To restrict it, unexport it, then export it with --host.",
                 mend=mend,
             )
 
 
 def _fault(target: Target) -> str | None:
-    """What an export lacks; None where nothing is seen to be missing."""
+    """What an export lacks; None where nothing is known to be missing."""
     if target.namespace is None:
-        return "it has no namespace"
+        return "no namespace"
     if target.enabled is False:
-        return "it is not enabled"
-    return None if target.ports else "it is on no port"
+        return "not enabled"
+    return None if target.ports else "no port"
 
 
 def _clock(site: Site) -> Iterator[Finding]:
@@ -410,7 +413,7 @@ _LOCALLY = (
     Check("caches", _caches),
     Check("exports", _exports),
 )
-_FRAGILE = "asking can kill a rapiddiskd 9.2; --deep asks"
+_FRAGILE = "skipped: listing exports can crash rapiddiskd 9.2 (use --deep)"
 _REMOTELY = (
     Check("daemon", _daemon),
     Check("exposure", _exposure),

@@ -1,4 +1,4 @@
-"""What every backend of RapidDisk gives: facts, and single acts. Policy is above it."""
+"""The interface of every RapidDisk backend: facts and single acts. Policy is in the layer above."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 
 
 class Backend(Protocol):
-    """Facts raise RdctlError when they cannot be had; an act raises it when it was refused.
+    """A fact that cannot be read raises RdctlError, and so does an act that was refused.
 
-    An act that returns was accepted, which proves nothing: `changes` looks again.
+    An act that returns was accepted, which proves nothing: `changes` reads the state again.
     """
 
-    # Whether listings always say of what a cache is made and what is exported.
+    # Whether listings always report the devices of a cache and what is exported.
     tells_all: bool
     # Whether a volume in use can grow, and its users be notified.
     grows_in_use: bool
@@ -48,16 +48,16 @@ class Backend(Protocol):
     def resources(self) -> Resources: ...
 
     def inventory(self, strict: bool = True) -> Inventory:
-        """All volumes and caches. Not `strict`, for those who only look: what cannot be read is
-        null."""
+        """All volumes and caches. Without `strict`, for read-only commands, values that cannot be
+        read are null."""
 
     def counters(self, cache: str) -> CacheCounters: ...
 
     def targets(self) -> list[Target]: ...
 
     def guarded_targets(self) -> list[Target] | None:
-        """The targets for a guard: none where there can be none, None where this backend never
-        shows them. Raises when they could not be looked at."""
+        """The targets for a guard: [] where none are possible, None where this backend never
+        lists them. Raises when they could not be listed."""
 
     def is_path_of(self, path: str | None, device: str) -> bool:
         """Whether the path of a target leads to the device."""
@@ -74,28 +74,28 @@ class Backend(Protocol):
         """What a former write-back cache left in the volume; None also where it cannot be read."""
 
     def is_empty_behind(self, volume: str, size: int) -> bool | None:
-        """Whether the volume holds nothing but zeros behind so many bytes."""
+        """Whether the volume holds only zeros beyond `size` bytes."""
 
     def survey(self, devices: Sequence[str]) -> Survey:
-        """Who uses which device, beyond what the listings show; of `devices` also whether the
+        """The users of each device, beyond what the listings show; of `devices` also whether the
         kernel itself holds them."""
 
     def source(self, text: str) -> Device:
-        """A block device to be cached as this backend takes it, or a usage error."""
+        """The block device to cache, as this backend names it, or a usage error."""
 
     def led_by_contents(self, text: str) -> bool:
-        """Whether a path names a device by the file system on it, so that it may lead to a cache
-        in place of its source."""
+        """Whether a path identifies a device by the file system on it, so that it may resolve to a
+        cache instead of its source."""
 
     def permit(self) -> None:
         """Raise when nothing can be changed here: no root, no module."""
 
     def check_cache(self, volume: Volume, source: Device, policy: str) -> None:
-        """Raise what is known to make a cache impossible."""
+        """Raise when a cache is known to be impossible."""
 
     def claim(self, devices: Sequence[str]) -> AbstractContextManager[bool]:
-        """Keep others away from the devices until the acts are done. True when nobody else can
-        come between any more, so that it is worth looking once more."""
+        """Keep other users away from the devices until the acts are done. True when nothing can
+        intervene from then on, so that it is worth checking again."""
 
     def create(self, mib: int, number: int | None) -> str | None:
         """The new volume's name, where the backend learns it."""
@@ -126,12 +126,12 @@ class Backend(Protocol):
     def unmap(self, cache: str, destroys: str) -> None: ...
 
     def sync(self, cache: str) -> int | None:
-        """The blocks that are not written back after that; None in a dry run."""
+        """The number of blocks that are still not written back; None in a dry run."""
 
     def here(self, what: str) -> None:
-        """Raise `unsupported` unless this is the machine itself; `what` is done there only."""
+        """Raise `unsupported` unless this is the machine itself; `what` is possible only there."""
 
-    # What only this machine itself can do.
+    # Only on the machine itself.
 
     def surroundings(self) -> Surroundings: ...
 
@@ -147,10 +147,10 @@ class Backend(Protocol):
         """Why a write-back cache cannot write back, and where its blocks are; None when it can."""
 
     def drop(self, cache: Cache, destroys: str | None) -> None:
-        """Remove a mapping that cannot write back any more; its volume keeps its blocks."""
+        """Remove a mapping that can no longer write back; its volume keeps its blocks."""
 
     def source_noted(self, volume: str) -> str | None:
-        """The source for which the write-back cache in a volume was made, where that is known."""
+        """The recorded source of the write-back cache in a volume, if known."""
 
     def is_source_of(self, volume: str, source: Device) -> bool:
         """Whether it is known that the device is that source."""
@@ -159,13 +159,13 @@ class Backend(Protocol):
         """Raise when what is left in the volume cannot be written to the source."""
 
     def nqn_of(self, device: str) -> str:
-        """The NQN that RapidDisk gives the export of a device."""
+        """The NQN that RapidDisk uses for the export of a device."""
 
     def permit_exports(self) -> None:
         """Raise when no export can be changed here."""
 
     def check_transport(self, transport: str) -> None:
-        """Raise when the kernel cannot serve ports of it."""
+        """Raise when the kernel cannot serve ports of this transport."""
 
     def address_of(self, interface: str) -> str: ...
 
@@ -174,10 +174,10 @@ class Backend(Protocol):
     def change_export(
         self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
-        """Make one of the other: wholly or not at all."""
+        """Change `before` into `after`: all or nothing."""
 
     def revalidate(self, nqn: str, namespace: int) -> None:
-        """Tell the clients the device's size."""
+        """Notify the clients of the device's size."""
 
     def add_port(self, port: Port) -> None: ...
 
@@ -194,8 +194,8 @@ class Backend(Protocol):
 def here_only(what: str) -> NoReturn:
     raise RdctlError(
         Code.UNSUPPORTED,
-        f"{what} on the machine itself only: rapiddiskd has no request for it",
-        hint="It takes a machine with RapidDisk: run rdctl there, with --local.",
+        f"{what} requires --local: rapiddiskd has no request for it",
+        hint="Run rdctl on the RapidDisk machine itself, with --local.",
     )
 
 
@@ -207,30 +207,30 @@ def _unsupported(what: str) -> Callable[..., NoReturn]:
 
 
 class LocalOnly:
-    """For a backend that is not this machine: all of this is `unsupported` there."""
+    """For a backend of another machine, where all of this is `unsupported`."""
 
     def here(self, what: str) -> None:
         here_only(what)
 
-    sync = _unsupported("a cache is written back")
-    surroundings = _unsupported("the machine's own state is seen")
-    subsystems = _unsupported("exports are made and unmade")
-    device_of = _unsupported("exports are made and unmade")
-    path_of = _unsupported("exports are made and unmade")
-    failure = _unsupported("a cache is adopted")
-    drop = _unsupported("a cache is adopted")
-    source_noted = _unsupported("a cache is adopted")
-    is_source_of = _unsupported("a cache is adopted")
-    check_adoption = _unsupported("a cache is adopted")
-    nqn_of = _unsupported("exports are made and unmade")
-    permit_exports = _unsupported("exports and ports are made and unmade")
-    check_transport = _unsupported("ports are added")
-    address_of = _unsupported("ports are added")
-    is_address_here = _unsupported("ports are added")
-    change_export = _unsupported("exports are made and unmade")
-    revalidate = _unsupported("sizes are revalidated")
-    add_port = _unsupported("ports are added")
-    remove_port = _unsupported("ports are removed")
-    permit_daemon = _unsupported("the daemon is started and stopped")
-    daemon = _unsupported("the daemon's unit is seen")
-    daemon_act = _unsupported("the daemon is started and stopped")
+    sync = _unsupported("writing back a cache")
+    surroundings = _unsupported("inspecting the machine")
+    subsystems = _unsupported("changing exports")
+    device_of = _unsupported("changing exports")
+    path_of = _unsupported("changing exports")
+    failure = _unsupported("adopting a cache")
+    drop = _unsupported("adopting a cache")
+    source_noted = _unsupported("adopting a cache")
+    is_source_of = _unsupported("adopting a cache")
+    check_adoption = _unsupported("adopting a cache")
+    nqn_of = _unsupported("changing exports")
+    permit_exports = _unsupported("changing exports and ports")
+    check_transport = _unsupported("adding ports")
+    address_of = _unsupported("adding ports")
+    is_address_here = _unsupported("adding ports")
+    change_export = _unsupported("changing exports")
+    revalidate = _unsupported("revalidating sizes")
+    add_port = _unsupported("adding ports")
+    remove_port = _unsupported("removing ports")
+    permit_daemon = _unsupported("managing the daemon")
+    daemon = _unsupported("reading the daemon's unit")
+    daemon_act = _unsupported("managing the daemon")

@@ -23,7 +23,7 @@ from rdctl.rapiddisk.names import PREFIXES, cache_name, is_cache_name, volume_na
 
 # Seconds after which a write-back cache writes a block back, where the kernel can do that.
 _MAX_AGE = 300
-# One row for both kinds of statistics; writecache's words for what both count.
+# One row for both kinds of statistics: writecache's names of the counters that both have.
 _COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes": "num_write_req"}
 
 
@@ -36,12 +36,12 @@ class Caches(Changes):
         return Listing(caches, also=("dirty", "writeback_seconds") if known else ())
 
     def stats(self, names: Sequence[str] | None, keys: Sequence[str]) -> Listing:
-        """The counters of all caches, or of those of these names, as rows with these keys. One that
-        goes meanwhile is left out, unless it was named."""
+        """The counters of all caches, or of those with these names, as rows with these keys. One
+        that disappears meanwhile is left out, unless it was named."""
         named = distinct(cache_name(name) for name in names or ())
         caches = self._backend.inventory(strict=False).caches
         if names is None:
-            # Any mapping called rc... is listed; what is no cache's name is not sent.
+            # Any mapping called rc... is listed; an invalid cache name is never sent.
             caches = [cache for cache in caches if is_cache_name(cache.device)]
         else:
             caches = [find(caches, name, "cache") for name in named]
@@ -72,7 +72,7 @@ class Caches(Changes):
         name: str | None = None,
         max_age: int | None = None,
     ) -> Report:
-        """Let a volume cache a source; `max_age` is in seconds, of a write-back cache."""
+        """Cache a source with a volume; `max_age` is in seconds, for write-back caches."""
         volume_text = volume_name(volume_text)
         self._backend.permit()
         source = self._backend.source(source_text)
@@ -84,7 +84,7 @@ class Caches(Changes):
         if already is not None:
             return Report([Change("create", already, False, True)])
         _guard_itself(volume, source)
-        # Who is seen is named before what is not.
+        # Known users are reported before unknown ones.
         facts.guard_users(source.kernel, source.name)
         facts.guard(volume)
         facts.guard_source(source)
@@ -94,8 +94,8 @@ class Caches(Changes):
         losses = list(contents)
         if policy == "writeback":
             losses.append(
-                f"{source.name}: what is written to it stays in RAM until it is written back;"
-                " a crash or a power failure loses that"
+                f"{source.name}: new writes stay in RAM until they are written back;"
+                " a crash or a power failure loses them"
             )
         self._consent(losses, facts)
         loss = "; ".join(losses) or None
@@ -108,7 +108,7 @@ class Caches(Changes):
                 raise RdctlError(
                     Code.CONFLICT,
                     f"the contents of {now.device} changed meanwhile; nothing was done",
-                    hint="Look again: rdctl rapiddisk list",
+                    hint="Check the volume, then try again: rdctl rapiddisk list",
                     target=now.device,
                 )
 
@@ -125,24 +125,24 @@ class Caches(Changes):
         return self._map(volume.device, source, device, overrides, again, act)
 
     def _name_of(self, name: str | None, policy: str, source: Device) -> str:
-        """The name of the new cache: the given one, which has to fit, or that of its source."""
+        """The name of the new cache: the given one, which must be valid, or that of its source."""
         if name is None:
             return cache_name(PREFIXES[policy] + source.name.rsplit("/", 1)[-1])
-        self._backend.here("a cache's name is chosen")
+        self._backend.here("choosing a cache's name")
         cache_name(name)
         if not name.startswith(PREFIXES[policy]):
             raise RdctlError(
                 Code.USAGE,
-                f"invalid name '{name}' for a {policy} cache: it begins with {PREFIXES[policy]}",
+                f'invalid name "{name}" for a {policy} cache: must begin with {PREFIXES[policy]}',
                 target=name,
             )
         return name
 
     def _age(self, policy: str, seconds: int | None) -> int | None:
-        """When blocks are written back at the latest, where the kernel can do that."""
+        """When blocks are written back at the latest, if the kernel supports that."""
         if policy != "writeback":
             if seconds is not None:
-                raise RdctlError(Code.USAGE, "--max-age is for writeback caches only")
+                raise RdctlError(Code.USAGE, "--max-age requires --policy writeback")
             return None
         if self._backend.ages:
             return _MAX_AGE if seconds is None else seconds
@@ -162,8 +162,8 @@ class Caches(Changes):
         name: str | None,
         typed: str,
     ) -> str | None:
-        """The cache that is asked for, where it exists. A link to a file system leads to the cache
-        itself as soon as that shows it; what it led to before is meant."""
+        """The requested cache, if it exists. A link to a file system resolves to the cache itself
+        as soon as the cache shows that file system; its former device is meant."""
         by_contents = self._backend.led_by_contents(typed)
         for cache in facts.inventory.caches:
             itself = by_contents and cache.key == source.kernel
@@ -174,8 +174,8 @@ class Caches(Changes):
                 raise RdctlError(
                     Code.CONFLICT,
                     f"{typed} leads to the cache {cache.device} itself",
-                    hint=f"To cache the cache: {quoted(f'/dev/mapper/{cache.device}')};"
-                    " to cache its source in another way:"
+                    hint=f"To cache the cache, use {quoted(f'/dev/mapper/{cache.device}')};"
+                    " to cache its source differently, remove the cache first:"
                     f" rdctl rapiddisk cache remove {operand(cache.device)}",
                     target=typed,
                 )
@@ -184,7 +184,7 @@ class Caches(Changes):
     def _losses_of_contents(
         self, facts: Facts, volume: Volume, overrides: Overrides
     ) -> Sequence[str]:
-        """What goes of a volume that becomes a cache; raises without consent to that."""
+        """What is lost of a volume that becomes a cache; raises without consent to that."""
         name = volume.device
         facts.guard_contents(volume)
         if volume.usage is None and not (overrides.discard or overrides.force):
@@ -203,7 +203,7 @@ class Caches(Changes):
                     target=name,
                 )
         lost = facts.only_copies([volume])
-        return [*lost, f"{name}: its contents are erased, it becomes a cache"]
+        return [*lost, f"{name}: its contents will be erased; it becomes a cache"]
 
     def _map(
         self,
@@ -215,15 +215,15 @@ class Caches(Changes):
         act: Callable[[], None],
         first: Callable[[], None] | None = None,
     ) -> Report:
-        """Look `again` when nobody else can come between, `act`, and see whether the cache is
-        there. What keeps the devices from being claimed is done `first`."""
+        """Check `again` when nothing can intervene, `act`, and verify that the cache exists. What
+        keeps the devices from being claimed is done `first`."""
         with self._backend.claim([]) as alone:
             if alone:
                 again(self._facts([volume, source.kernel], overrides))
             try:
                 if first is not None:
                     first()
-                # In a dry run what is done first still keeps them.
+                # In a dry run nothing was done first, so the devices are still in use.
                 held = first is None or not self._effects.dry_run
                 with self._backend.claim([volume, source.kernel] if held else []):
                     act()
@@ -235,7 +235,7 @@ class Caches(Changes):
             caches = self._backend.inventory().caches
             return any(c.device == device and c.volume in (volume, None) for c in caches)
 
-        missing = unproven(device, "it is not in the list of caches")
+        missing = unproven(device, "it is not listed")
         try:
             return self._proven("create", device, is_there, missing)
         except RdctlError as error:
@@ -250,10 +250,10 @@ class Caches(Changes):
         name: str | None = None,
         max_age: int | None = None,
     ) -> Report:
-        """Map a former write-back cache over its source again, without formatting it: what it has
-        not written back is written back then."""
+        """Map a former write-back cache over its source again, without formatting it: its unwritten
+        blocks are then written back."""
         volume_text = volume_name(volume_text)
-        self._backend.here("a cache is adopted")
+        self._backend.here("adopting a cache")
         self._backend.permit()
         find(self._backend.inventory().volumes, volume_text, "volume")
         left = self._backend.superblock(volume_text)
@@ -271,14 +271,14 @@ class Caches(Changes):
         left = _to_adopt(volume.device, left)
         self._guard_adoption(facts, volume, source, left, failed)
         _guard_name([cache for cache in facts.inventory.caches if cache is not failed], device)
-        loss = f"{source.name}: {blocks(left)} of {volume.device} are written over it"
+        loss = f"{source.name}: {blocks(left)} of {volume.device} will be written to it"
         if not self._backend.is_source_of(volume.device, source):
             loss = (
-                f"writes {blocks(left)} over {source.name}; rdctl cannot verify that they are its"
-                " own"
+                f"{source.name}: {blocks(left)} of {volume.device} will be written to it; rdctl"
+                " cannot verify that they belong there"
             )
             noted = self._backend.source_noted(volume.device)
-            loss += f": they are of {noted}" if noted else ""
+            loss += f": the recorded source is {noted}" if noted else ""
         self._consent([loss], facts)
 
         def again(facts: Facts) -> None:
@@ -298,13 +298,13 @@ class Caches(Changes):
         )
 
     def _noted(self, volume: str) -> str:
-        """The source that was noted when the cache was made."""
+        """The source that was recorded when the cache was created."""
         noted = self._backend.source_noted(volume)
         if noted is None:
             raise RdctlError(
                 Code.USAGE,
                 f"missing argument SOURCE: no source is recorded for {volume}",
-                hint=f"Name it: rdctl rapiddisk cache create {volume} SOURCE --adopt",
+                hint=f"Specify it: rdctl rapiddisk cache create {volume} SOURCE --adopt",
                 target=volume,
             )
         return noted
@@ -326,8 +326,8 @@ class Caches(Changes):
     # --- removing, writing back ---------------------------------------------------------------
 
     def remove(self, names: Sequence[str], overrides: Overrides) -> Report:
-        """Take caches off their sources, upper ones first; a write-back cache is written back
-        before."""
+        """Remove caches from their sources, stacked ones first; a write-back cache is written back
+        before that."""
         names = distinct(map(cache_name, names))
         self._backend.permit()
         facts = self._facts([], overrides)
@@ -359,8 +359,8 @@ class Caches(Changes):
             return self._in_turn("remove", list(losses), act, judged, outcomes, names)
 
     def sync(self, names: Sequence[str]) -> Report:
-        """Write back what write-back caches hold; they stay."""
-        self._backend.here("a cache is written back")
+        """Write back the blocks of write-back caches, which stay in place."""
+        self._backend.here("writing back a cache")
         names = distinct(map(cache_name, names))
         self._backend.permit()
         caches, outcomes = found(self._backend.inventory().caches, names, "cache", "sync")
@@ -372,7 +372,7 @@ class Caches(Changes):
         return self._in_turn("sync", list(todo), act, None, outcomes, names)
 
     def _synced(self, cache: Cache) -> Change:
-        """Only a write-back cache ever holds what its source does not."""
+        """Only a write-back cache ever holds data that its source lacks."""
         if cache.policy != "writeback":
             return Change("sync", cache.device, False, True)
         left = self._backend.sync(cache.device)
@@ -383,7 +383,8 @@ class Caches(Changes):
                 Code.FAILED,
                 f"{cache.device}: {left} {'block is' if left == 1 else 'blocks are'} still not"
                 " written back",
-                hint="Is it written to at the moment? Try again.",
+                hint="Something may be writing to it. Try again:"
+                f" rdctl rapiddisk cache sync {operand(cache.device)}",
                 target=cache.device,
                 dirty=left,
             )
@@ -391,7 +392,7 @@ class Caches(Changes):
 
 
 def _stats_row(stats: CacheCounters, policy: str | None, keys: Sequence[str]) -> dict[str, object]:
-    """The counters as a row with these keys, null where this kind of cache has none."""
+    """The counters as a row with these keys; null where this kind of cache lacks a counter."""
     counters = stats.counters
     row: dict[str, object] = {key: counters.get(key) for key in keys}
     for key, other in _COMMON.items():
@@ -411,14 +412,14 @@ def _guard_itself(volume: Volume, source: Device) -> None:
 
 
 def _guard_name(caches: Sequence[Cache], device: str) -> None:
-    """Raise when another cache bears the name: that of another source of the same name, too."""
+    """Raise when another cache has the name, such as one over another source of the same name."""
     for cache in caches:
         if cache.device == device:
             over = f", over {cache.source}" if cache.source else ""
             raise RdctlError(
                 Code.EXISTS,
                 f"{device} already exists{over}",
-                hint=f"Give another name: --name {device}-2; or remove it first: rdctl rapiddisk"
+                hint=f"Choose another name: --name {device}-2; or remove it first: rdctl rapiddisk"
                 f" cache remove {device}",
                 target=device,
             )
@@ -428,15 +429,15 @@ def _to_adopt(volume: str, left: Superblock | None) -> Superblock:
     if left is None or not left.blocks:
         raise RdctlError(
             Code.CONFLICT,
-            f"{volume} holds no unwritten blocks that could be adopted",
-            hint="See what volumes hold: rdctl rapiddisk list",
+            f"{volume} holds no unwritten blocks to adopt",
+            hint="List the volumes: rdctl rapiddisk list",
             target=volume,
         )
     return left
 
 
 def _upper_first(caches: Sequence[Cache]) -> list[Cache]:
-    """Each before those that it is made of."""
+    """Each before the caches below it."""
     left, ordered = list(caches), list[Cache]()
     while left:
         tops = [cache for cache in left if not any(is_over(other, cache.key) for other in left)]
@@ -448,5 +449,5 @@ def _upper_first(caches: Sequence[Cache]) -> list[Cache]:
 def _removal_loss(cache: Cache) -> str:
     source = cache.source or "its source"
     if cache.policy == "writeback":
-        return f"{cache.device} goes: {source} is without its cache, once all was written back"
-    return f"{cache.device} goes: {source} is without its cache"
+        return f"cache {cache.device} will be written back and removed; {source} will be uncached"
+    return f"cache {cache.device} will be removed; {source} will be uncached"

@@ -1,4 +1,4 @@
-"""How changes go: what all nouns share."""
+"""How changes are made: what all nouns share."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class Dependencies(NamedTuple):
     """What all nouns work with.
 
-    `aimed` makes the commands in a text lead here; `workers` gives those of the whole command,
-    which who only looks does without.
+    `aimed` adds the options that lead here to the commands in a text; `workers` returns those of
+    the whole command, which read-only commands do not need.
     """
 
     backend: Backend
@@ -32,7 +32,7 @@ class Dependencies(NamedTuple):
 
 
 class Changes:
-    """How changes go: validate, guard, claim, act, confirm, report."""
+    """How changes are made: validate, guard, claim, act, confirm, report."""
 
     def __init__(self, means: Dependencies) -> None:
         self._backend = means.backend
@@ -44,7 +44,7 @@ class Changes:
         return Facts.of(self._backend, devices, overrides)
 
     def _consent(self, losses: Sequence[str], facts: Facts) -> None:
-        """Ask for all that will be lost, and say what was not looked at."""
+        """Ask for consent to all that will be lost, and name what was not checked."""
         if losses:
             self._effects.consent(losses, facts.never_shown)
 
@@ -58,12 +58,11 @@ class Changes:
         names: Sequence[str],
         facts: Mapping[str, Any] | None = None,
     ) -> Report:
-        """Act on one device after the other, then look once: `judged` tells what became of those
-        of which the act itself does not. All outcomes, with those of `before`, in the order of the
-        names.
+        """Act on one device after the other, then list once: `judged` decides the outcomes that the
+        act itself does not report. All outcomes, with those of `before`, in the order of the names.
 
-        When the daemon is away, the rest is not tried. A signal leaves those that were not begun,
-        and is raised behind the last outcome; a single act is not waited for.
+        When the daemon is away, the rest is skipped. A signal skips the devices that were not
+        begun, and is raised after the last outcome; a single act is not waited for.
         """
         outcomes = list(before)
         acted = []
@@ -91,11 +90,11 @@ class Changes:
     def _acts(
         self, action: str, devices: Sequence[str], act: Callable[[str], Change | None]
     ) -> Iterator[tuple[str, Change | Failure | None]]:
-        """Each device with the outcome of its act, None where that is still to be seen."""
+        """Each device with the outcome of its act; None where that is still to be verified."""
         from rdctl.workers import Stopped, Turns, ends_the_rest, not_begun
 
         workers = self._workers()
-        # There is one daemon: who says that it is away says so of all.
+        # All devices share one daemon: when it is away for one, it is away for all.
         turns = Turns(lambda error: ends_the_rest(error) or error.code is Code.UNAVAILABLE)
 
         def one(device: str) -> Change | None:
@@ -112,7 +111,7 @@ class Changes:
                 yield device, Failure(action, error)
 
     def _look_again(self) -> Inventory | RdctlError:
-        """What is there after the acts, or why that cannot be seen: what was done stays done."""
+        """The inventory after the acts, or why it cannot be read: what was done stays done."""
         try:
             return self._backend.inventory()
         except RdctlError as error:
@@ -126,7 +125,7 @@ class Changes:
         otherwise: RdctlError,
         facts: Mapping[str, Any] | None = None,
     ) -> Report:
-        """What a look shows of one change that was accepted; a dry run does not look."""
+        """The verified outcome of a change that was accepted; a dry run does not verify."""
         if self._effects.dry_run:
             return Report([Change(action, target, None, None, facts or {})])
         if not is_so():
@@ -139,7 +138,7 @@ def distinct(names: Iterable[str]) -> list[str]:
 
 
 def find(things: Sequence[Any], name: str, kind: str) -> Any:
-    """The thing of that name, or `not-found` with what there is."""
+    """The thing of that name, or `not-found` with the existing names."""
     for thing in things:
         if thing.device == name:
             return thing
@@ -149,13 +148,13 @@ def find(things: Sequence[Any], name: str, kind: str) -> Any:
     else:
         shown = ", ".join(map(escape, names[:8])) + (", ..." if len(names) > 8 else "")
         hint = hints(f"Existing {kind}s: {shown}.", guess(name, names))
-    raise RdctlError(Code.NOT_FOUND, f"{kind} {name} does not exist", hint=hint, target=name)
+    raise RdctlError(Code.NOT_FOUND, f"{kind} {name} not found", hint=hint, target=name)
 
 
 def found(
     things: Sequence[Any], names: Sequence[str], kind: str, action: str
 ) -> tuple[list[Any], list[Change | Failure]]:
-    """What is there of these names, and a failure for each of the others."""
+    """The things of these names that exist, and a failure for each of the others."""
     there: list[Any] = []
     failures: list[Change | Failure] = []
     for name in names:
@@ -182,7 +181,7 @@ def _in_order(
 def with_signal(
     outcomes: Iterable[Change | Failure], raise_signal: Callable[[], None]
 ) -> Iterator[Change | Failure]:
-    """The outcomes; the signal that was held meanwhile is raised behind the last."""
+    """The outcomes; the signal that was held meanwhile is raised after the last."""
     yield from outcomes
     raise_signal()
 
@@ -191,17 +190,17 @@ def unproven(target: str | None, why: str) -> RdctlError:
     return RdctlError(
         Code.UNPROVEN,
         f"{target or 'a volume'}: reported as done, but {why}",
-        hint="The log on that machine tells why: dmesg",
+        hint="See the kernel log on that machine: dmesg",
         target=target,
     )
 
 
 def unseen(target: str | None, error: RdctlError) -> RdctlError:
-    """The daemon took the change, and then could not be asked what came of it."""
+    """The daemon accepted the change, and then its result could not be read."""
     return RdctlError(
         Code.UNKNOWN,
-        f"{target or 'a volume'}: reported as done, but not seen: {error.message}",
-        hint="See what became of it with: rdctl rapiddisk list, rdctl rapiddisk cache list",
+        f"{target or 'a volume'}: reported as done, but not verified: {error.message}",
+        hint="Check the result: rdctl rapiddisk list, rdctl rapiddisk cache list",
         target=target,
         **error.facts,
     )
@@ -210,7 +209,7 @@ def unseen(target: str | None, error: RdctlError) -> RdctlError:
 def export_unproven(target: str) -> RdctlError:
     return RdctlError(
         Code.UNPROVEN,
-        f"{target}: the kernel took it, but it is not seen afterwards",
-        hint="Does another tool change exports? See: rdctl rapiddisk nvmet list --all",
+        f"{target}: accepted by the kernel, but not visible afterwards",
+        hint="Check whether another tool changes exports: rdctl rapiddisk nvmet list --all",
         target=target,
     )

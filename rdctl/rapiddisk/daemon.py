@@ -6,7 +6,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Item, Report
 from rdctl.rapiddisk.changes import Changes, unproven
 
-# What a unit is after the act: which of its facts, and how that is then.
+# The state of a unit after each act: a field and its value.
 _STATES = {
     "start": ("active", True),
     "stop": ("active", False),
@@ -27,8 +27,8 @@ class Daemon(Changes):
         if not unit.installed:
             raise RdctlError(
                 Code.NOT_FOUND,
-                f"there is no unit {unit.unit} on this machine",
-                hint="Debian has it in the package rapiddisk.",
+                f"unit {unit.unit} not found on this machine",
+                hint="On Debian it is in the package rapiddisk.",
                 target=unit.unit,
             )
         key, wanted = _STATES[verb]
@@ -36,12 +36,12 @@ class Daemon(Changes):
             return Report([Change(verb, unit.unit, False, True)])
         loss = None
         if verb == "stop":
-            loss = f"{unit.unit} stops: who drives this machine from elsewhere cannot any more"
+            loss = f"{unit.unit} will be stopped: remote clients can no longer manage this machine"
             self._effects.consent([loss])
         self._backend.daemon_act(verb, loss)
         return self._proven(
             verb,
             unit.unit,
             lambda: getattr(self._backend.daemon(), key) == wanted,
-            unproven(unit.unit, "its state is not so"),
+            unproven(unit.unit, "its state did not change"),
         )

@@ -1,5 +1,5 @@
-"""Exports: volumes and caches that are offered to other machines as NVMe-oF targets. A rapiddiskd
-lists them; only the machine itself changes them."""
+"""Exports: volumes and caches that other machines can use as NVMe-oF targets. A rapiddiskd lists
+them; only the machine itself changes them."""
 
 from __future__ import annotations
 
@@ -45,8 +45,8 @@ class Exports(Changes):
         any_host: bool,
         overrides: Overrides,
     ) -> Report:
-        """Offer a volume or a cache on these ports to these hosts; what is exported already gains
-        the ports and hosts that it lacks."""
+        """Export a volume or a cache on these ports to these hosts; an existing export gains the
+        ports and hosts that it lacks."""
         device = device_name(device)
         for host in hosts:
             host_nqn(host)
@@ -63,7 +63,7 @@ class Exports(Changes):
             return self._confirmed("export", device, after)
 
     def _exported(self, device: str) -> Subsystem | None:
-        """The one export of a device that can be added to; None when there is none."""
+        """The one export of a device, to be extended; None if it is not exported."""
         found = self._exports_of(device)
         if not found:
             return None
@@ -71,9 +71,9 @@ class Exports(Changes):
         if len(found) > 1 or len(subsystem.namespaces) > 1:
             raise RdctlError(
                 Code.CONFLICT,
-                f"{device} is exported by {', '.join(s.nqn for s in found)}, with more than rdctl"
-                " made",
-                hint="Its maker has to change that, or: nvmetcli",
+                f"{device} is exported by {', '.join(s.nqn for s in found)}, which was not created"
+                " by rdctl",
+                hint="Change it with the tool that created it, or with: nvmetcli",
                 target=device,
             )
         if not subsystem.namespaces[0].enabled:
@@ -102,9 +102,9 @@ class Exports(Changes):
             if not caches:
                 raise RdctlError(
                     Code.NOT_FOUND,
-                    f"{device} does not exist",
+                    f"{device} not found",
                     hint=hints(
-                        "See: rdctl rapiddisk list, rdctl rapiddisk cache list.",
+                        "List the devices: rdctl rapiddisk list, rdctl rapiddisk cache list.",
                         guess(device, facts.devices),
                     ),
                     target=device,
@@ -115,11 +115,11 @@ class Exports(Changes):
         there = {port.port: port for port in self._backend.ports()}
         for number in ports:
             if number not in there:
-                shown = ", ".join(map(str, there)) or "none yet"
+                shown = ", ".join(map(str, there)) or "none"
                 raise RdctlError(
                     Code.NOT_FOUND,
-                    f"port {number} does not exist",
-                    hint=f"There is {shown}. Add it: rdctl rapiddisk nvmet port add {number}"
+                    f"port {number} not found",
+                    hint=f"Existing ports: {shown}. Add it: rdctl rapiddisk nvmet port add {number}"
                     " --transport tcp --address IP",
                     target=str(number),
                 )
@@ -127,7 +127,7 @@ class Exports(Changes):
             if transport is None:
                 raise RdctlError(
                     Code.CONFLICT,
-                    f"port {number} is only half made",
+                    f"port {number} is incomplete",
                     hint=f"Remove it: rdctl rapiddisk nvmet port remove {number}",
                     target=str(number),
                 )
@@ -157,7 +157,8 @@ class Exports(Changes):
             who = "any host" if before.any_host else "named hosts only"
             raise RdctlError(
                 Code.CONFLICT,
-                f"{device} is exported to {who} already, and the kernel knows no way in between",
+                f"{device} is already exported to {who}, and the kernel cannot mix any-host and"
+                " named hosts",
                 hint=f"Unexport it first: rdctl rapiddisk nvmet unexport {operand(device)}",
                 target=device,
             )
@@ -166,7 +167,7 @@ class Exports(Changes):
     def _change(
         self, device: str, before: Subsystem | None, after: Subsystem | None, loss: str | None
     ) -> None:
-        """While it is made nobody else can mount, map or swap to a device that nobody uses."""
+        """Meanwhile, an unused device cannot be mounted, mapped or used as swap by others."""
         with self._backend.claim([device] if before is None else []):
             self._backend.change_export(before, after, loss)
 
@@ -181,8 +182,8 @@ class Exports(Changes):
     def unexport(
         self, device: str | None, nqn: str | None, ports: Sequence[int], hosts: Sequence[str]
     ) -> Report:
-        """Take an export away, or only these ports and hosts of it. Without its last port it goes
-        wholly; without its last host nobody may connect."""
+        """Remove an export, or only these ports and hosts of it. Removing its last port removes
+        all of it; without its last host, no host may connect."""
         device = None if device is None else device_name(device)
         target = device or nqn or ""
         self._backend.permit_exports()
@@ -196,8 +197,8 @@ class Exports(Changes):
             if alone and self._to_unexport(device, nqn) != before:
                 raise RdctlError(
                     Code.CONFLICT,
-                    f"{target} was changed by somebody meanwhile; nothing was done",
-                    hint="Look again: rdctl rapiddisk nvmet list --all",
+                    f"{target} was changed meanwhile; nothing was done",
+                    hint="Check it, then try again: rdctl rapiddisk nvmet list --all",
                     target=target,
                 )
             self._backend.change_export(before, after, loss)
@@ -221,34 +222,34 @@ class Exports(Changes):
             raise RdctlError(
                 Code.NOT_FOUND,
                 f"{escape(name)} is not exported",
-                hint=hints(f"See: {shows}", guess(name, known)),
+                hint=hints(f"List the exports: {shows}", guess(name, known)),
                 target=name,
             )
         if len(found) > 1:
             raise RdctlError(
                 Code.CONFLICT,
                 f"{name} is exported more than once: {', '.join(s.nqn for s in found)}",
-                hint="Name one of them with --nqn.",
+                hint="Select one of them with --nqn.",
                 target=name,
             )
         self._guard_foreign(found[0])
         return found[0]
 
     def _guard_foreign(self, subsystem: Subsystem) -> None:
-        """Only what is empty or RapidDisk's is taken away."""
+        """Only empty exports and those of RapidDisk are removed."""
         devices = [self._backend.device_of(n.path) for n in subsystem.namespaces]
         if all(device is None or is_rapiddisk(device) for device in devices):
             if any(devices) or not subsystem.namespaces or is_own_nqn(subsystem.nqn):
                 return
         raise RdctlError(
             Code.CONFLICT,
-            f"{subsystem.nqn} exports other devices than RapidDisk's, and is left to its maker",
-            hint="Its own tool, or nvmetcli, removes it.",
+            f"{subsystem.nqn} exports devices that are not managed by RapidDisk",
+            hint="Remove it with the tool that created it, or with: nvmetcli",
             target=subsystem.nqn,
         )
 
     def revalidate(self, device: str) -> Report:
-        """Tell the clients of an export the device's size, after it was resized."""
+        """Notify the clients of an export of the device's new size."""
         device = device_name(device)
         self._backend.permit_exports()
         found = self._exports_of(device)
@@ -256,7 +257,7 @@ class Exports(Changes):
             raise RdctlError(
                 Code.NOT_FOUND,
                 f"{device} is not exported",
-                hint="See: rdctl rapiddisk nvmet list",
+                hint="List the exports: rdctl rapiddisk nvmet list",
                 target=device,
             )
         with self._backend.claim([]):
@@ -271,8 +272,8 @@ class Exports(Changes):
 def _half_made(nqn: str) -> RdctlError:
     return RdctlError(
         Code.EXISTS,
-        f"{nqn} is there already, half made or for another device",
-        hint=f"Look at it with: rdctl rapiddisk nvmet list --all; remove it with:"
+        f"{nqn} already exists, incomplete or for another device",
+        hint=f"Show it: rdctl rapiddisk nvmet list --all; remove it:"
         f" rdctl rapiddisk nvmet unexport --nqn {quoted(nqn)}",
         target=nqn,
     )
@@ -295,21 +296,21 @@ def _without(before: Subsystem, ports: Sequence[int], hosts: Sequence[str]) -> S
 
 def _unexport_loss(before: Subsystem, after: Subsystem | None) -> str:
     if after is None:
-        return "its clients lose it"
+        return "its clients will lose it"
     ports = [str(port) for port in before.ports if port not in after.ports]
     hosts = [host for host in before.hosts if host not in after.hosts]
     words = []
     if ports:
-        words.append(f"clients on port {', '.join(ports)} lose it")
+        words.append(f"clients on port {', '.join(ports)} will lose it")
     if hosts:
-        words.append(f"{', '.join(hosts)} may connect no more")
+        words.append(f"{', '.join(hosts)} may no longer connect")
     if not after.hosts and not after.any_host:
-        words.append("nobody is left who may")
+        words.append("no host may connect")
     return "; ".join(words)
 
 
 def _essence(subsystem: Subsystem) -> tuple[object, ...]:
-    """What was asked for, without what the kernel chooses and the order."""
+    """What was requested, without the order and what the kernel chooses."""
     namespaces = {(n.number, n.path, n.enabled) for n in subsystem.namespaces}
     return subsystem.nqn, subsystem.any_host, set(subsystem.hosts), set(subsystem.ports), namespaces
 

@@ -1,9 +1,9 @@
-"""What has to be seen before something is destroyed. Neither the daemon nor the kernel protects a
-device that is in use.
+"""What has to be checked before something is destroyed. Neither the daemon nor the kernel protects
+a device that is in use.
 
-A guard has three answers: free, in use, cannot tell. `Cannot tell` is a look that the
-backend can make, and that failed, was cut off or was denied: it refuses. What a backend never shows
-does not refuse; `Facts.seen` and the question before a change say what was looked for.
+A guard has three answers: free, in use, unknown. `Unknown` is a check that the backend can make,
+but that failed, was cut off or was denied: it refuses. What a backend never shows does not refuse;
+`Facts.seen` and the question before a change name what was checked.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.model import Cache, Device, Inventory, Superblock, Survey, Target, User, Volume
 from rdctl.rapiddisk.names import source_in
 
-# What can be looked at, and go unseen.
+# The checks that can fail.
 LOOKS = ("exports", "caches", "locks", "opens")
 _DOUBTS = {
     "exports": "cannot tell whether it is exported",
@@ -25,7 +25,7 @@ _DOUBTS = {
     "locks": "cannot tell whether it is locked",
     "opens": "cannot tell whether it is open",
 }
-# How the kinds of user are called where they were not looked for.
+# The names of the kinds of user that were not checked.
 _NEVER_SHOWN = {
     "export": "exports",
     "mount": "mounts",
@@ -36,8 +36,8 @@ _NEVER_SHOWN = {
 
 
 class Overrides(NamedTuple):
-    """What an operator goes on without: `force` what a daemon does not report, `unseen` the LOOKS
-    that failed, `discard` what a volume holds."""
+    """What an operator accepts: `force` that a daemon does not report something, `unseen` the LOOKS
+    that failed, `discard` that the contents of a volume are lost."""
 
     force: bool = False
     unseen: Collection[str] = ()
@@ -59,7 +59,7 @@ class Facts:
         overrides: Overrides,
         lost: RdctlError | None,
     ) -> None:
-        # Why the exports are not seen, where that went wrong.
+        # Why the exports could not be listed.
         self.lost = lost
         self.inventory = inventory
         self._targets = targets or []
@@ -70,7 +70,7 @@ class Facts:
 
     @classmethod
     def of(cls, backend: Backend, devices: Sequence[str], overrides: Overrides) -> Facts:
-        """Read now. Of `devices` it is asked, too, whether the kernel itself holds them."""
+        """Read now; of `devices` also whether the kernel itself holds them."""
         inventory = backend.inventory()
         survey = backend.survey(devices)
         targets, unseen, lost = None, dict(survey.unseen), None
@@ -89,22 +89,22 @@ class Facts:
 
     @property
     def never_shown(self) -> str | None:
-        """What was not looked for, since it is not shown here, in words; None when nothing."""
+        """What was not checked because the backend never shows it, in words; None if nothing."""
         missing = [words for kind, words in _NEVER_SHOWN.items() if kind not in self.seen]
         if not missing:
             return None
-        where = "" if self._backend.tells_all else ": only the machine itself shows them"
+        where = "" if self._backend.tells_all else " (only with --local)"
         return f"not checked: {', '.join(missing)}{where}"
 
     # --- users ----------------------------------------------------------------------------------
 
     def users(self, device: str) -> list[User]:
-        """Who uses a volume, a source or a cache, each by its key; last those who just have it
-        open."""
+        """The users of a volume, a source or a cache, each by its key; processes that have it open
+        come last."""
         users = list(self._survey.users.get(device, ()))
         users += [_cache_user(cache) for cache in self.inventory.caches if is_over(cache, device)]
         users += [User("export", target.nqn, None) for target in self.exports_of(device)]
-        # The same one may be seen in two ways; the first knows more.
+        # The same user may be found in two ways; the first has more details.
         found: dict[tuple[str, str], User] = {}
         for user in users:
             found.setdefault((user.kind, user.name), user)
@@ -118,8 +118,8 @@ class Facts:
     def guard(
         self, volume: Volume, *, free: bool = True, but: Collection[tuple[str, str]] = ()
     ) -> None:
-        """Raise unless nobody `but` those uses the volume, where it has to be free, and it is not
-        locked."""
+        """Raise when the volume is locked or, where it has to be `free`, has users other than
+        `but`."""
         name = volume.device
         if free:
             self.guard_users(name, name, but)
@@ -130,7 +130,7 @@ class Facts:
                 hint=f"Unlock it first: rdctl rapiddisk unlock {operand(name)}",
                 target=name,
             )
-        # A daemon below 9 has no lock, and no usage either.
+        # A daemon below 9 reports neither locks nor usage.
         if volume.locked is None and volume.usage is not None and not self._waived("locks"):
             raise self._unlooked(name, "locks")
         self._guard_untold(name)
@@ -138,8 +138,7 @@ class Facts:
             self._guard_unseen(name, LOOKS)
 
     def guard_source(self, source: Device, but: Collection[tuple[str, str]] = ()) -> None:
-        """Raise unless nobody `but` those uses the device that is to be cached; it may be a volume
-        too."""
+        """Raise when the device to be cached, which may be a volume, has users other than `but`."""
         for volume in self.inventory.volumes:
             if volume.device == source.kernel:
                 self.guard(volume, but=but)
@@ -148,39 +147,39 @@ class Facts:
         self._guard_unseen(source.name, ("exports", "caches"))
 
     def guard_cache(self, cache: Cache, but: Collection[str] = ()) -> None:
-        """Raise unless nobody uses the cache, apart from the caches `but`, which go before it."""
+        """Raise when the cache has users other than the caches `but`, which are removed first."""
         self.guard_users(cache.key, cache.device, {("cache", name) for name in but})
         self._guard_untold(cache.device, caches=False)
         self._guard_unseen(cache.device, ("exports", "caches"))
 
     def guard_users(self, device: str, name: str, but: Collection[tuple[str, str]] = ()) -> None:
-        """Raise when anybody uses the device, but those of this kind and name."""
+        """Raise when the device has users other than those of this kind and name."""
         users = [user for user in self.users(device) if (user.kind, user.name) not in but]
         if not users:
             return
         user = users[0]
-        more = f" ({len(users) - 1} more use it)" if len(users) > 1 else ""
+        more = f" (and {len(users) - 1} more)" if len(users) > 1 else ""
         raise RdctlError(
             Code.IN_USE, f"{name} is in use: {user.deed}{more}", hint=user.advice, target=name
         )
 
     def guard_exported(self, device: str, key: str, but: str | None) -> None:
-        """Raise unless the device can be exported: nobody uses it but the export of this NQN."""
+        """Raise when the device cannot be exported: it has users other than the export `but`."""
         self.guard_users(key, device, {("export", str(but))})
         self._guard_unseen(device, ("caches", "opens") if but is None else ("caches",))
 
     def guard_contents(self, volume: Volume, *, may_go: bool = True) -> None:
-        """Raise when the volume holds what a write-back cache has not written to its source: the
-        only copy. Where it `may_go`, --discard-contents says so."""
+        """Raise when the volume holds the only copy of blocks that a write-back cache has not
+        written to its source. Where it `may_go`, --discard-contents allows that."""
         if self._overrides.discard and may_go:
             return
         name, mapped = volume.device, self._is_mapped(volume)
         if volume.unwritten is None and self._backend.tells_all and not mapped:
             raise RdctlError(
                 Code.UNGUARDED,
-                f"{name}: cannot tell whether it holds the only copy of what a write-back cache did"
-                " not write: it cannot be read",
-                hint="If nothing of it is needed: --discard-contents",
+                f"{name}: cannot tell whether it holds unwritten blocks of a write-back cache: it"
+                " cannot be read",
+                hint="If its contents are not needed: --discard-contents",
                 target=name,
             )
         left = self.unwritten(volume)
@@ -191,7 +190,7 @@ class Facts:
             f"{name} holds {blocks(left)} of a write-back cache, the only copy",
             hint="Write them to their source: rdctl rapiddisk cache create"
             f" {name} SOURCE --policy writeback --adopt"
-            + ("; to lose them: --discard-contents" if may_go else ""),
+            + ("; to discard them: --discard-contents" if may_go else ""),
             target=name,
         )
 
@@ -205,7 +204,7 @@ class Facts:
     def only_copies(self, volumes: Sequence[Volume]) -> list[str]:
         """What is lost of write-back caches with these volumes."""
         return [
-            f"{volume.device}: {blocks(left)} of a write-back cache, the only copy, are lost"
+            f"{volume.device}: {blocks(left)} of a write-back cache, the only copy, will be lost"
             for volume in volumes
             if (left := self.unwritten(volume)) is not None
         ]
@@ -214,7 +213,7 @@ class Facts:
         return any(cache.volume == volume.device for cache in self.inventory.caches)
 
     def _unlooked(self, device: str, look: str) -> RdctlError:
-        """What is null in a listing that should tell it: not reported by an old daemon, not
+        """The error for a value that a listing lacks: not reported by an old daemon, or not
         readable on this machine."""
         if not self._backend.tells_all:
             return _untold(device, "whether it is locked", look)
@@ -229,7 +228,7 @@ class Facts:
         return self._overrides.force or look in self._overrides.unseen
 
     def _guard_untold(self, device: str, caches: bool = True) -> None:
-        """Debian's 9.0.0 lists mappings and exports without saying of what."""
+        """Debian's 9.0.0 lists mappings and exports without their devices."""
         if self._backend.tells_all:
             return
         reported = [cache.volume is not None for cache in self.inventory.caches]
@@ -246,13 +245,13 @@ class Facts:
                 raise RdctlError(
                     Code.UNGUARDED,
                     f"{device}: {_DOUBTS[look]}: {reason}",
-                    hint=f"If you are sure that nothing uses it: --unseen {look}",
+                    hint=f"If you are sure that it is not in use: --unseen {look}",
                     target=device,
                 )
 
     @property
     def doubts(self) -> list[str]:
-        """What could not be looked at, and why."""
+        """What could not be checked, and why."""
         return [f"{_DOUBTS[look]}: {reason}" for look, reason in self._survey.unseen.items()]
 
 
@@ -263,8 +262,8 @@ def blocks(left: Superblock) -> str:
 
 
 def is_over(cache: Cache, device: str) -> bool:
-    """Whether the cache is made of the device. A daemon calls a cache below another `dm-N`, which
-    only the upper one's name links to it."""
+    """Whether the cache uses the device. A daemon reports a cache below another as `dm-N`, which
+    only the name of the upper one links to it."""
     if cache.of(device):
         return True
     below = cache.source or ""
@@ -276,11 +275,11 @@ def _cache_user(cache: Cache) -> User:
 
 
 def untold(device: str, what: str) -> RdctlError:
-    """What an old daemon does not report, and only --force goes on without."""
+    """The error for what an old daemon does not report; only --force overrides it."""
     return RdctlError(
         Code.UNGUARDED,
         f"{device}: this rapiddiskd does not report {what}",
-        hint="Look on that machine itself; if you are sure that nothing is lost: --force",
+        hint="Check on that machine itself; if you are sure that nothing is lost: --force",
         target=device,
     )
 

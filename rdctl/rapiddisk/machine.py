@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class RapidDisk:
-    """All that can be asked of it; each noun is loaded when it is used."""
+    """All its commands; each noun is loaded when it is used."""
 
     def __init__(self, means: Dependencies) -> None:
         self._means = means

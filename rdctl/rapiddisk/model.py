@@ -1,5 +1,5 @@
-"""What RapidDisk consists of: plain data, the same from every backend. Sizes are bytes; None is
-what the backend cannot tell."""
+"""What RapidDisk consists of: plain data, the same from every backend. Sizes are bytes; None means
+that the backend does not report it."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ DAEMON_PORT = 9118
 
 
 class Device(NamedTuple):
-    """A block device. `kernel` (such as dm-3) and `number` (MAJOR:MINOR) tell which one it is;
-    `name` is for people only, since a mapping may bear the name of another device. A daemon tells
-    names and no more: `kernel` is that name there, and `number` None."""
+    """A block device. `kernel` (such as dm-3) and `number` (MAJOR:MINOR) identify it; `name` is for
+    display only, since a mapping may have the name of another device. A daemon reports only names:
+    `kernel` is then that name, and `number` None."""
 
     kernel: str
     number: str | None
@@ -23,7 +23,7 @@ class Device(NamedTuple):
 
 
 class Volume(NamedTuple):
-    """A RAM disk. `usage` is the memory that it takes; `unwritten` the bytes in it that a
+    """A RAM disk. `usage` is the memory that it uses; `unwritten` the bytes in it that a
     write-back cache has not written to its source."""
 
     device: str
@@ -36,9 +36,10 @@ class Volume(NamedTuple):
 class Cache(NamedTuple):
     """A mapping in which a volume caches a source.
 
-    `dirty`: bytes that are not on the source yet, which it takes about `writeback_seconds` to write
-    there. `flush_on_suspend`: when rdctl last had the kernel write back before the mapping
-    goes. `kernel` and `source_kernel` are the kernel's names, None where a daemon tells none.
+    `dirty`: bytes that are not on the source yet; writing them back takes about
+    `writeback_seconds`. `flush_on_suspend`: when rdctl last set the kernel to write back before the
+    mapping is removed. `kernel` and `source_kernel` are the kernel's names, None from a daemon,
+    which does not report them.
     """
 
     device: str
@@ -53,11 +54,11 @@ class Cache(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What users of the cache are known by."""
+        """The key of the cache in a survey of users."""
         return self.kernel or self.device
 
     def of(self, device: str) -> bool:
-        """Whether it is made of this device."""
+        """Whether this device is its volume or its source."""
         return device in (self.volume, self.source_kernel or self.source)
 
 
@@ -80,9 +81,9 @@ _DEEDS = {
     "mount": "it is mounted on {}",
     "swap": "it is swap space ({})",
     "loop": "{} is set up on it",
-    "mapping": "the mapping {} is made of it",
-    "raid": "the array {} is made of it",
-    "other": "{} is made of it",
+    "mapping": "the mapping {} uses it",
+    "raid": "the array {} uses it",
+    "other": "{} uses it",
     "held": "it is held exclusively by {}",
     "open": "process {} has it open",
 }
@@ -90,7 +91,7 @@ _DEEDS = {
 
 _FREED = {
     "export": "unexport it on that machine",
-    "held": "see what mounts or maps it: lsblk, findmnt, dmsetup ls --tree",
+    "held": "find out what mounts or maps it: lsblk, findmnt, dmsetup ls --tree",
 }
 
 
@@ -100,7 +101,7 @@ _KIB, _MOST_VOLUMES = 1024, 1024
 
 
 def misread(volumes: Iterable[Volume]) -> list[str]:
-    """The volumes that a daemon below 9 makes on a module of 9 or later: it sends a size in KiB,
+    """The volumes that a daemon below 9 creates on a module of 9 or later: it sends a size in KiB,
     which is taken for the number of a volume of 0 bytes."""
     return [volume.device for volume in volumes if volume.size == 0 and _is_size(volume.device)]
 
@@ -111,7 +112,7 @@ def _is_size(device: str) -> bool:
 
 
 class User(NamedTuple):
-    """Who uses a device: the kind, its name, what frees the device from it."""
+    """A user of a device: its kind, its name, the command that frees the device from it."""
 
     kind: str
     name: str
@@ -119,30 +120,30 @@ class User(NamedTuple):
 
     @property
     def deed(self) -> str:
-        """What it does with the device, as in `it is mounted on /mnt`."""
+        """How it uses the device, as in `it is mounted on /mnt`."""
         return _DEEDS[self.kind].format(self.name)
 
     @property
     def advice(self) -> str:
-        """What to do about it, as a hint."""
+        """How to free the device, as a hint."""
         if self.freed_by is not None:
             return f"Free it first: {self.freed_by}"
         if self.kind == "open":
-            return f"Let it close the device first; to look at it: ps -fp {self.name.split()[0]}"
-        return f"Free it first: {_FREED.get(self.kind, 'what uses it has to end')}"
+            return f"It has to close the device first; show it: ps -fp {self.name.split()[0]}"
+        return f"Free it first: {_FREED.get(self.kind, 'stop what uses it')}"
 
 
 class Survey(NamedTuple):
-    """Who uses which device, by the kernel's name; and what could not be looked at, by the kind
-    of look (see guards.LOOKS): why."""
+    """The users of each device, by the kernel's name; and the checks that failed (see
+    guards.LOOKS), with the reasons."""
 
     users: Mapping[str, list[User]]
     unseen: Mapping[str, str]
 
 
 class Superblock(NamedTuple):
-    """What a write-back cache left at the beginning of its volume: so many `blocks` of
-    `block_size` bytes are not on its source, of which the last ends at byte `end` there."""
+    """What a write-back cache left at the beginning of its volume: `blocks` blocks of `block_size`
+    bytes are not on its source; the last of them ends at byte `end` there."""
 
     block_size: int
     blocks: int
@@ -155,9 +156,8 @@ class Superblock(NamedTuple):
 
 
 class Writeback(NamedTuple):
-    """How a write-back cache is mapped: blocks of so many bytes, which are written back after
-    `max_age` seconds at the latest, None: when the volume fills up. Without `adopt` it is
-    formatted."""
+    """How a write-back cache is mapped: blocks of `block_size` bytes, which are written back after
+    at most `max_age` seconds; None: when the volume fills up. Without `adopt` it is formatted."""
 
     block_size: int = 4096
     max_age: int | None = None
@@ -165,7 +165,7 @@ class Writeback(NamedTuple):
 
 
 class VolumeDetail(NamedTuple):
-    """`users_seen` names the kinds of user that the backend can see."""
+    """`users_seen` names the kinds of user that the backend can detect."""
 
     device: str
     size: int | None
@@ -199,7 +199,7 @@ class Target(NamedTuple):
 
 
 class NvmeNamespace(NamedTuple):
-    """Of an NVMe subsystem: `path` is the device that it exports."""
+    """A namespace of an NVMe subsystem: `path` is the device that it exports."""
 
     number: int
     path: str | None
@@ -208,7 +208,7 @@ class NvmeNamespace(NamedTuple):
 
 
 class Subsystem(NamedTuple):
-    """All of an NVMe subsystem, however complete: what a Target is a part of."""
+    """All of an NVMe subsystem, complete or not; each Target is a part of one."""
 
     nqn: str
     any_host: bool
@@ -218,7 +218,7 @@ class Subsystem(NamedTuple):
 
 
 def nqn_of(before: Subsystem | None, after: Subsystem | None) -> str:
-    """The name of a subsystem that is made, changed or removed."""
+    """The name of a subsystem that is created, changed or removed."""
     for subsystem in (after, before):
         if subsystem is not None:
             return subsystem.nqn
@@ -250,7 +250,7 @@ class Module(NamedTuple):
 
 
 class Status(NamedTuple):
-    """Of the daemon, or locally of the kernel modules: these only then."""
+    """The status of the daemon or, in local mode, of the kernel modules, which only that has."""
 
     status: str
     version: str | None

@@ -1,4 +1,4 @@
-"""How volumes, caches and exports are called."""
+"""The names of volumes, caches and exports."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 
-# A cache is called by its policy and its source.
+# A cache is named after its policy and its source.
 PREFIXES = {"write-through": "rc-wt_", "write-around": "rc-wa_", "writeback": "rc-wb_"}
 POLICIES = tuple(PREFIXES)
 _POLICY_OF = {prefix: policy for policy, prefix in PREFIXES.items()}
@@ -16,7 +16,7 @@ _PREFIX = len("rc-wt_")
 # Compiled when they are needed.
 _VOLUME = r"rd[0-9]+"
 _CACHE = r"rc-w[tab]_.+"
-# Longer or stranger names kill a rapiddiskd 9, and reach a root shell in 7 and 8.
+# Other names crash a rapiddiskd 9, and reach a root shell in 7 and 8.
 _SENT_VOLUME = r"rd[0-9]{1,7}"
 _SENT_CACHE = r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}"
 # The kernel's limit is a name of 223 bytes.
@@ -43,23 +43,23 @@ def number_of(volume: str) -> int:
 
 
 def policy_of(mapping: str) -> str | None:
-    """The policy that the name of a cache tells; None: it is no cache's."""
+    """The policy in the name of a cache; None if it is not the name of a cache."""
     return _POLICY_OF.get(mapping[:_PREFIX])
 
 
 def source_in(cache: str) -> str:
-    """The source that the name of a cache tells."""
+    """The source in the name of a cache."""
     return cache[_PREFIX:]
 
 
 def at_path(path: str | None) -> str | None:
-    """The volume or cache that a path below /dev names; None: another device."""
+    """The volume or cache at a path below /dev; None if it is another device."""
     found = re.fullmatch(r"/dev/(?:mapper/)?(.+)", path or "")
     return found[1] if found and is_rapiddisk(found[1]) else None
 
 
 def export_nqn(host: str, device: str) -> str:
-    """The NQN that RapidDisk gives the export of a device."""
+    """The NQN that RapidDisk uses for the export of a device."""
     return f"{_OWN_NQN}{host}-{device}"
 
 
@@ -67,7 +67,7 @@ def is_own_nqn(nqn: str) -> bool:
     return nqn.startswith(_OWN_NQN)
 
 
-# What an operator types; anything else is a usage error.
+# Names as an operator types them; anything else is a usage error.
 
 
 def volume_name(text: str) -> str:
@@ -76,8 +76,8 @@ def volume_name(text: str) -> str:
     if not re.fullmatch(_SENT_VOLUME, name):
         raise RdctlError(
             Code.USAGE,
-            f"'{escape(text)}' is not the name of a volume",
-            hint="Volumes are called rd0, rd1, ...; see: rdctl rapiddisk list",
+            f'invalid volume name "{escape(text)}"',
+            hint="Volume names are rd0, rd1, ... List them: rdctl rapiddisk list",
             target=text,
         )
     return name
@@ -93,9 +93,9 @@ def cache_name(text: str) -> str:
     if not is_cache_name(name):
         raise RdctlError(
             Code.USAGE,
-            f"'{escape(text)}' is not the name of a cache",
-            hint="Caches are called rc-wt_SOURCE, rc-wa_SOURCE or rc-wb_SOURCE;"
-            " see: rdctl rapiddisk cache list",
+            f'invalid cache name "{escape(text)}"',
+            hint="Cache names are rc-wt_SOURCE, rc-wa_SOURCE or rc-wb_SOURCE."
+            " List them: rdctl rapiddisk cache list",
             target=text,
         )
     return name
@@ -112,9 +112,9 @@ def host_nqn(text: str) -> str:
     if not re.fullmatch(_HOST, text):
         raise RdctlError(
             Code.USAGE,
-            f"'{escape(text)}' is not the NQN of a host",
-            hint="It begins with nqn. and has no slash, 223 bytes at most; on the host it is in"
-            " /etc/nvme/hostnqn.",
+            f'invalid host NQN "{escape(text)}"',
+            hint="It begins with nqn., has no slash and at most 223 bytes. Show it on the host:"
+            " cat /etc/nvme/hostnqn",
             target=text,
         )
     return text

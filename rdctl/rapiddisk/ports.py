@@ -39,7 +39,7 @@ class Ports(Changes):
             )
 
     def _here(self, address: str) -> str:
-        """The address in its usual form; the kernel takes any, and fails at the first export."""
+        """The address in its usual form; the kernel accepts any, and fails at the first export."""
         import ipaddress
 
         try:
@@ -47,15 +47,15 @@ class Ports(Changes):
         except ValueError as error:
             raise RdctlError(
                 Code.USAGE,
-                f"'{escape(address)}' is no IPv4 or IPv6 address",
-                hint="An interface is named with --interface.",
+                f'invalid IP address "{escape(address)}"',
+                hint="Use --interface to specify a network interface.",
                 target=address,
             ) from error
         if not self._backend.is_address_here(usual):
             raise RdctlError(
                 Code.CONFLICT,
                 f"{usual} is not an address of this machine",
-                hint="See: ip address",
+                hint="List the addresses: ip address",
                 target=usual,
             )
         return usual
@@ -65,8 +65,8 @@ class Ports(Changes):
             if other.port == port.port:
                 raise RdctlError(
                     Code.EXISTS,
-                    f"port {port.port} exists: {_port_words(other)}",
-                    hint=f"Choose another number, or: rdctl rapiddisk nvmet port remove"
+                    f"port {port.port} already exists: {_port_words(other)}",
+                    hint=f"Choose another number, or remove it: rdctl rapiddisk nvmet port remove"
                     f" {port.port}",
                     target=str(port.port),
                 )
@@ -74,7 +74,7 @@ class Ports(Changes):
             if same and port.address is not None and other.transport == port.transport:
                 raise RdctlError(
                     Code.CONFLICT,
-                    f"port {other.port} is on {_port_words(other)} already: only one could listen",
+                    f"port {other.port} already uses {_port_words(other)}",
                     hint="Export on that port, or choose another --service.",
                     target=str(port.port),
                 )
@@ -84,7 +84,7 @@ class Ports(Changes):
         self._backend.permit_exports()
         target = str(number)
         self._guard_removal(number)
-        loss = f"port {number}: nothing can be exported on it any more"
+        loss = f"port {number} will be removed; it has no exports"
         self._effects.consent([loss])
         with self._backend.claim([]):
             self._backend.remove_port(number, loss)
@@ -99,8 +99,8 @@ class Ports(Changes):
         if number not in there:
             raise RdctlError(
                 Code.NOT_FOUND,
-                f"port {number} does not exist",
-                hint=f"There is {', '.join(map(str, there)) or 'none'}.",
+                f"port {number} not found",
+                hint=f"Existing ports: {', '.join(map(str, there)) or 'none'}.",
                 target=str(number),
             )
         for subsystem in self._backend.subsystems():
@@ -116,4 +116,4 @@ class Ports(Changes):
 
 def _port_words(port: Port) -> str:
     words = (port.transport, port.address, port.service)
-    return " ".join(word for word in words if word) or "half made"
+    return " ".join(word for word in words if word) or "incomplete"

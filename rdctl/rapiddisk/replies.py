@@ -24,16 +24,16 @@ from rdctl.rapiddisk.model import (
     Volume,
 )
 
-# What a daemon's words mean, in the order in which they are looked for.
+# What a daemon's messages mean, in the order in which they are matched.
 _REFUSALS: tuple[tuple[str, Code, str | None], ...] = (
     ("Unsupported", Code.UNSUPPORTED, None),
     ("does not exist", Code.NOT_FOUND, None),
     ("Can't get device status", Code.NOT_FOUND, None),
-    ("cache_device_map: open: No such file", Code.NOT_FOUND, "Is the source's name right?"),
+    ("cache_device_map: open: No such file", Code.NOT_FOUND, "Check the name of the source."),
     ("is currently mounted", Code.IN_USE, "Unmount it on that machine first."),
-    ("currently mapped", Code.IN_USE, "See: rdctl rapiddisk cache list"),
-    ("Device or resource busy", Code.IN_USE, "Somebody on that machine has it open."),
-    ("Unable to unmap", Code.IN_USE, "Is it open, exported, or below another mapping?"),
+    ("currently mapped", Code.IN_USE, "List the caches: rdctl rapiddisk cache list"),
+    ("Device or resource busy", Code.IN_USE, "A process on that machine has it open."),
+    ("Unable to unmap", Code.IN_USE, "It may be open, exported, or below another mapping."),
     ("Size is currently set", Code.CONFLICT, None),
     ("specify a size larger", Code.CONFLICT, "Data were written up to there."),
     (
@@ -49,7 +49,7 @@ _REFUSALS: tuple[tuple[str, Code, str | None], ...] = (
     (
         "search_cache_targets",
         Code.FAILED,
-        "The daemon cannot list its mappings; is udev running on that machine?",
+        "The daemon cannot list its mappings. Check that udev is running on that machine.",
     ),
 )
 
@@ -62,7 +62,7 @@ def verdict(body: dict[str, Any]) -> Any:
 
 
 def object_of(reply: Reply) -> dict[str, Any]:
-    """The object of a reply; nothing where it is none."""
+    """The object of a reply; {} if its body is not an object."""
     try:
         body = reply.json()
     except ValueError:
@@ -71,25 +71,25 @@ def object_of(reply: Reply) -> dict[str, Any]:
 
 
 def did(reply: Reply) -> bool:
-    """Whether a change was done: a No may come with 200, and an empty 200 proves nothing, so it
-    passes."""
+    """Whether a change was done: a refusal may come with 200, and an empty 200 proves nothing, so
+    it passes."""
     if not reply.text.strip():
         return reply.status == 200
     return bool(verdict(object_of(reply)) == "Success")
 
 
 def refused(message: str, reply: Reply) -> RdctlError:
-    """The daemon's No, in its own words where it has some."""
+    """The daemon's refusal, in its own words if it sent any."""
     message = escape(message.strip())
     code, hint = next(
         ((code, hint) for words, code, hint in _REFUSALS if words in message),
         (Code.FAILED, None),
     )
     if code is Code.UNSUPPORTED:
-        message = "this rapiddiskd does not know the request"
+        message = "this rapiddiskd does not support the request"
     elif message in ("", "Failed"):
         message = "the daemon refused and gave no reason"
-        hint = "Its log on that machine may tell: journalctl -u rapiddiskd"
+        hint = "See its log on that machine: journalctl -u rapiddiskd"
     return RdctlError(code, message.removeprefix("Error. "), hint=hint, http_status=reply.status)
 
 
@@ -103,7 +103,7 @@ def major(version: str) -> int:
 
 
 def status(body: dict[str, Any]) -> tuple[str, str]:
-    """The version of the daemon, and what it says of itself."""
+    """The version and the status that the daemon reports."""
     return _text(body["version"]), _text(body["status"])
 
 
@@ -176,12 +176,12 @@ def _text(value: Any) -> str:
 
 
 def _known(value: Any) -> str | None:
-    """A text, None where the daemon has only a word for nothing."""
+    """A string; None where the daemon sends a placeholder."""
     return None if _text(value) in ("", "UNDEFINED", "UNAVAILABLE", "(null)") else value
 
 
 def _miss(entries: Any, noun: str, *keys: str) -> None:
-    """Note what entries lack that a guard looks at."""
+    """Note the keys that entries lack and a guard needs."""
     for entry in _list(entries):
         for key in keys:
             if isinstance(entry, dict) and key not in entry:
@@ -223,13 +223,13 @@ def _counters(counters: dict[str, Any]) -> dict[str, int]:
 def _disk(entry: dict[str, Any]) -> Disk:
     vendor, model = entry.get("vendor", ""), entry.get("model", "")
     size = _optional(entry, "size")
-    # Debian's 9.0.0 reads nothing from sysfs: its zero is no size.
+    # Debian's 9.0.0 reads nothing from sysfs: its zero is not a size.
     unread = size == 0 and vendor == "" and model == ""
     return Disk(_text(entry["device"]), None if unread else size, _known(vendor), _known(model))
 
 
 def _port(entry: dict[str, Any]) -> Port:
-    """The wire has no service."""
+    """The daemon does not report the service."""
     number = _integer(entry["port"])
     transport, address = _known(entry.get("protocol", "")), _known(entry.get("address", ""))
     return Port(number, transport, address, None)

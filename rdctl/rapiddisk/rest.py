@@ -34,7 +34,7 @@ from rdctl.rapiddisk.model import (
 from rdctl.rapiddisk.names import policy_of
 
 _SOURCE = r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}"
-# It was seen to attach `rd-1`, which no kernel does.
+# It was observed to attach `rd-1`, which no kernel does.
 _ATTACHED = r"Attached device (rd-?[0-9]+) of size"
 _ASSUMED = Reply(200, "OK", {}, b'{"status": "Success"}')
 _ALL = "rdctl rapiddisk list"
@@ -72,8 +72,8 @@ class Rest(LocalOnly):
             self._version = version
             if replies.major(version) < 9:
                 self._warn(
-                    f"rapiddiskd {escape(version)} hands what it is sent to a root shell, and"
-                    " knows no lock and no usage; 9.1 or later is advised"
+                    f"rapiddiskd {escape(version)} passes requests to a root shell, and supports"
+                    " neither locks nor usage; upgrade to 9.1 or later"
                 )
         return Status(status=status, version=version, mode="remote", endpoint=self._transport.url)
 
@@ -104,15 +104,14 @@ class Rest(LocalOnly):
             return replies.counters(body)
 
     def targets(self, strict: bool = False) -> list[Target]:
-        """GET /v1/listAllNVMeTargets: fragile, 9.2.0 dies of a long device path; sent once."""
+        """GET /v1/listAllNVMeTargets: fragile, a long device path crashes 9.2.0; sent once."""
         body = self._read("/v1/listAllNVMeTargets", repeatable=False)
         with self._shape(strict):
             targets = replies.targets(body, strict)
         return sorted(targets, key=lambda target: (natural(target.nqn), target.namespace))
 
     def guarded_targets(self) -> list[Target] | None:
-        """None from a daemon that has no such request, or says that its machine exports nothing
-        that it could see."""
+        """None from a daemon that has no such request, or reports that it cannot list exports."""
         try:
             return self.targets(strict=True)
         except RdctlError as error:
@@ -168,8 +167,8 @@ class Rest(LocalOnly):
         if not re.fullmatch(_SOURCE, name):
             raise RdctlError(
                 Code.USAGE,
-                f"'{escape(text)}' cannot be named to a rapiddiskd as a source",
-                hint="It takes names right below /dev, such as sdb or dm-0.",
+                f'invalid source "{escape(text)}": rapiddiskd accepts only names below /dev',
+                hint="Use a name directly below /dev, such as sdb or dm-0.",
                 target=text,
             )
         return Device(name, None, name)
@@ -177,21 +176,21 @@ class Rest(LocalOnly):
     # --- acts ---------------------------------------------------------------------------------
 
     def permit(self) -> None:
-        """The daemon itself tells."""
+        """Nothing: the daemon itself refuses."""
 
     def check_cache(self, volume: Volume, source: Device, policy: str) -> None:
-        """The daemon itself tells the rest, but only after the volume is erased."""
+        """The daemon itself refuses the rest, but only after the volume is erased."""
         if policy == "writeback":
             self._writeback_word()
 
     def claim(self, devices: Sequence[str]) -> AbstractContextManager[bool]:
-        """Nothing: the daemon has one thread, and the wire has no lock."""
+        """Nothing: the daemon has one thread, and its API has no lock."""
         return nullcontext(False)
 
     def create(self, mib: int, number: int | None) -> str | None:
         """POST /v1/createRapidDisk/@size"""
         if number is not None:
-            here_only("a volume's number is chosen")
+            here_only("choosing a volume's number")
         message = self._act(f"createRapidDisk/{mib}", f"create a volume of {mib} MiB")
         found = re.match(_ATTACHED, message or "")
         return found[1] if found else None
@@ -248,17 +247,17 @@ class Rest(LocalOnly):
     # --- the wire -----------------------------------------------------------------------------
 
     def _read(self, path: str, *, repeatable: bool = True, nothing: str | None = None) -> Any:
-        """The JSON object of a read. An empty reply to a question about one thing (`nothing`) is
-        how 7.x and 8.x say that it does not exist."""
+        """The JSON object of a read. An empty reply to a request for one thing (`nothing`) is how
+        7.x and 8.x report that it does not exist."""
         reply = self._transport.read(path, repeatable=repeatable)
         if not reply.body.strip() and reply.status == 200 and nothing is not None:
-            raise RdctlError(Code.NOT_FOUND, f"{nothing} does not exist", target=nothing)
+            raise RdctlError(Code.NOT_FOUND, f"{nothing} not found", target=nothing)
         if not reply.body and reply.status == 200:
             raise replies.refused("Unsupported.", reply)
         body = self._object(reply)
         if replies.verdict(body) in ("Failed", "Unsupported"):
             raise replies.refused(str(body.get("message") or replies.verdict(body)), reply)
-        # Only daemons below 9 end their lines: they are asked who they are, so that one is warned.
+        # Only daemons below 9 end their lines: asking for their version gives the warning.
         if reply.body.endswith(b"\n") and self._version is None and "version" not in body:
             self.status()
         return body
@@ -291,9 +290,9 @@ class Rest(LocalOnly):
             body = self._object(reply)
             verdict = replies.verdict(body)
             if verdict not in ("Failed", "Unsupported"):
-                raise self._strange(f"its verdict is '{defuse(str(verdict)[:60])}'", reply)
+                raise self._strange(f'its status is "{defuse(str(verdict)[:60])}"', reply)
         except RdctlError as strange:
-            # HTTP's own No is one; what else cannot be read may have been a Yes.
+            # An HTTP error is a refusal; any other unreadable reply may mean success.
             if no:
                 raise
             raise self._transport.fate_unknown(what, shows, strange) from strange
@@ -306,30 +305,30 @@ class Rest(LocalOnly):
             raise self._strange(str(error), reply) from None
         except ValueError:
             start = defuse(reply.text[:60]).strip() or "nothing"
-            raise self._strange(f"no JSON but '{start}'", reply) from None
+            raise self._strange(f'not JSON: "{start}"', reply) from None
         if not isinstance(body, dict):
-            raise self._strange("JSON, but no object", reply)
+            raise self._strange("not a JSON object", reply)
         return body
 
     def _strange(self, what: str, reply: Reply | None = None) -> RdctlError:
         facts: dict[str, Any] = {} if reply is None else {"http_status": reply.status}
         return RdctlError(
             Code.BAD_REPLY,
-            f"{self._transport.url} does not answer as a rapiddiskd does: {what}",
-            hint="Is this the port of rapiddiskd (9118)?",
+            f"unexpected reply from {self._transport.url}: {what}",
+            hint="Check that this is the port of rapiddiskd (9118).",
             **facts,
         )
 
     @contextmanager
     def _shape(self, strict: bool = False) -> Iterator[None]:
-        """What is read within must be a reply of its request; `strict`: every value of it, since a
-        guard looks at it."""
+        """What is read within must have the shape of the reply; `strict`: every value of it, since
+        a guard uses them."""
         unread = Unread()
         try:
             with unread.collecting():
                 yield
         except MISSHAPEN as error:
-            lacks = f"its JSON lacks what it should hold ({escape(str(error)[:60])})"
+            lacks = f"incomplete or malformed JSON ({escape(str(error)[:60])})"
             raise self._strange(lacks) from error
         if strict and unread.names:
             url = self._transport.url
@@ -338,7 +337,7 @@ class Rest(LocalOnly):
         self._unread.take(unread)
 
     def _is_debian(self) -> bool:
-        """Whether this is Debian's 9.0.0, whose listings hold nothing that is read from sysfs."""
+        """Whether this is Debian's 9.0.0, whose listings lack everything that comes from sysfs."""
         if self._version is None:
             self.status()
         return self._version == "9.0.0"
@@ -350,7 +349,7 @@ class Rest(LocalOnly):
         if major < 8:
             raise RdctlError(
                 Code.UNSUPPORTED,
-                f"rapiddiskd {self._version} has no write-back caches",
+                f"rapiddiskd {self._version} does not support write-back caches",
                 hint="Use --policy write-through or write-around.",
             )
         return "write-back" if major >= 9 else "writeback"

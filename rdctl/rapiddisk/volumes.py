@@ -1,4 +1,4 @@
-"""Volumes: RAM disks. Neither the daemon nor the kernel protects one that is in use; this does."""
+"""Volumes: RAM disks. Neither the daemon nor the kernel protects those in use; this module does."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rdctl.rapiddisk.guards import NO_OVERRIDES, Overrides
 from rdctl.rapiddisk.model import OLDER_DAEMON, Inventory, Target, Volume, VolumeDetail, misread
 from rdctl.rapiddisk.names import numbered, volume_name
 
-# Memory that is left to the machine when volumes may fill up.
+# The share of memory that volumes must leave free, should they fill up.
 _RESERVE = 0.05
 
 
@@ -29,7 +29,7 @@ class Volumes(Changes):
         return Listing(volumes, also=("unwritten",) if any(v.unwritten for v in volumes) else ())
 
     def show(self, name: str, warn: Callable[[str], None]) -> Item:
-        """One volume with everybody who uses it; `warn` takes what could not be looked at."""
+        """One volume with all its users; `warn` takes what could not be checked."""
         name = volume_name(name)
         facts = self._facts([name])
         if facts.lost is not None and facts.lost.code is not Code.MODULE_MISSING:
@@ -57,11 +57,11 @@ class Volumes(Changes):
     # --- changing -----------------------------------------------------------------------------
 
     def create(self, mib: int, count: int, number: int | None, overcommit: bool) -> Report:
-        """`count` new volumes of `mib` MiB each, or the one of this number; what the backend says
-        is checked against what is there afterwards."""
+        """`count` new volumes of `mib` MiB each, or the one of this number; what the backend
+        reports is verified in a listing afterwards."""
         self._backend.permit()
         if number is not None:
-            self._backend.here("a volume's number is chosen")
+            self._backend.here("choosing a volume's number")
         with self._backend.claim([]):
             return self._create(mib, count, number, overcommit)
 
@@ -82,7 +82,7 @@ class Volumes(Changes):
     def _claims(
         self, mib: int, count: int, number: int | None
     ) -> tuple[Sequence[str | None], Sequence[Failure]]:
-        """What the backend reports as made, and why it is less than was asked for."""
+        """What the backend reports as created, and why it is less than was requested."""
         from rdctl.workers import Stopped
 
         workers = self._workers()
@@ -96,12 +96,12 @@ class Volumes(Changes):
                 workers.progress.advance()
         except Stopped:
             untried = count - len(claims)
-            error = RdctlError(workers.ended_by, f"{workers.ended_by.word}; {untried} not begun")
+            error = RdctlError(workers.ended_by, f"{workers.ended_by.word}; {untried} not started")
             return claims, [Failure("create", error)]
         except RdctlError as error:
             untried = count - len(claims) - 1
             if untried:
-                error.message += f"; {untried} more not tried"
+                error.message += f"; {untried} more skipped"
             return claims, [Failure("create", error)]
         return claims, []
 
@@ -125,8 +125,8 @@ class Volumes(Changes):
         return _matched(claims, new, facts)
 
     def resize(self, name: str, mib: int, overcommit: bool, overrides: Overrides) -> Report:
-        """A new size; shrinking asks, since what lies beyond is cut off. Users of a
-        volume that grows are notified, where the backend can do that."""
+        """Change the size; shrinking asks for consent, since data beyond the new end are lost.
+        Users of a volume that grows are notified, if the backend supports that."""
         name, size = volume_name(name), mib * MIB
         self._backend.permit()
         facts = self._facts([name], overrides)
@@ -144,7 +144,7 @@ class Volumes(Changes):
             self._guard_cut(name, size, overrides)
             was = _size_of(volume)
             losses.append(
-                f"{name}: cut from {was} to {human_size(size)}; data beyond that end are lost"
+                f"{name} will shrink from {was} to {human_size(size)}; data beyond that are lost"
             )
         self._consent(losses, facts)
         loss = "; ".join(losses) or None
@@ -169,22 +169,21 @@ class Volumes(Changes):
         )
 
     def _guard_cut(self, name: str, size: int, overrides: Overrides) -> None:
-        """Raise when something lies behind the new end. The kernel's counters are no proof that
-        nothing does: a refused erase sets them to 0."""
+        """Raise when there are data beyond the new end. The kernel's counters do not prove that
+        there are none: a refused erase sets them to 0."""
         end = self._backend.high_water(name)
         if end is not None and size <= end:
             raise RdctlError(
                 Code.CONFLICT,
-                f"{name} was written to up to {human_size(end)}, and cannot be cut to"
-                f" {human_size(size)}",
-                hint=f"Erased, it can be: rdctl rapiddisk flush {operand(name)}",
+                f"{name} has data up to {human_size(end)}, and cannot shrink to {human_size(size)}",
+                hint=f"Erase it first: rdctl rapiddisk flush {operand(name)}",
                 target=name,
             )
         if not overrides.discard and self._backend.is_empty_behind(name, size) is False:
             raise RdctlError(
                 Code.NOT_EMPTY,
-                f"{name} holds data beyond {human_size(size)}, which would be cut off",
-                hint="To lose them: --discard-contents",
+                f"{name} holds data beyond {human_size(size)}, which would be lost",
+                hint="To discard them: --discard-contents",
                 target=name,
             )
 
@@ -192,11 +191,11 @@ class Volumes(Changes):
         try:
             self._backend.revalidate(target.nqn, target.namespace or 0)
         except RdctlError as error:
-            error.message = f"it has its new size, but its clients were not told: {error.message}"
+            error.message = f"resized, but its clients were not notified: {error.message}"
             raise
 
     def flush(self, names: Sequence[str], overrides: Overrides) -> Report:
-        """Erase volumes: all their data are gone, their sizes stay."""
+        """Erase volumes: all their data are lost, their sizes stay."""
         return self._destroy(
             "flush", names, overrides, "ERASED", self._backend.erase, _shown("usage", 0)
         )
@@ -259,7 +258,7 @@ class Volumes(Changes):
                 todo.append(volume)
             except RdctlError as error:
                 outcomes.append(Failure(action, error))
-        losses = {v.device: f"{v.device} ({_size_of(v)}{_use_of(v)}) is {fate}" for v in todo}
+        losses = {v.device: f"{v.device} ({_size_of(v)}{_use_of(v)}) will be {fate}" for v in todo}
         self._consent([*facts.only_copies(todo), *losses.values()], facts)
         return self._each(
             action,
@@ -284,13 +283,13 @@ class Volumes(Changes):
         before: Sequence[Change | Failure] = (),
         names: Sequence[str] = (),
     ) -> Report:
-        """Act on each volume, then look once and say what became of each. A volume that has to be
-        `free` is claimed for its act, and looked at once more."""
+        """Act on each volume, then list once and report the outcome of each. A volume that has to
+        be `free` is claimed for its act, and checked again."""
 
         def judged(device: str, after: Inventory) -> Change | Failure:
             verified = confirmed(next((v for v in after.volumes if v.device == device), None))
             if verified is False:
-                error = unproven(device, "the list afterwards does not show it")
+                error = unproven(device, "the listing afterwards does not show it")
                 return Failure(action, error)
             return Change(action, device, True, verified, facts or {})
 
@@ -310,7 +309,8 @@ class Volumes(Changes):
             return self._in_turn(action, devices, one, judged, before, names, facts)
 
     def _guard_memory(self, volumes: Sequence[Volume], size: int, instead_of: int) -> None:
-        """Volumes are thin and nothing else checks: one that fills up kills other processes."""
+        """Volumes are thin, and nothing else checks the memory: when one fills up, the kernel kills
+        other processes."""
         resources = self._backend.resources()
         promised = sum(volume.size or 0 for volume in volumes)
         room = resources.mem_available
@@ -328,18 +328,18 @@ class Volumes(Changes):
             raise RdctlError(
                 Code.CONFLICT,
                 f"with {human_size(size - instead_of)} more, volumes could grow to"
-                f" {human_size(wanted)}, and the machine has {human_size(room)} of memory for them",
-                hint="When volumes fill up, the kernel kills processes. Take a smaller size, or"
-                " say --overcommit.",
+                f" {human_size(wanted)}, but only {human_size(room)} of memory is available",
+                hint="When volumes fill up, the kernel kills processes. Choose a smaller size, or"
+                " use --overcommit.",
             )
 
 
 def _made_instead(name: str) -> RdctlError:
     return RdctlError(
         Code.UNPROVEN,
-        f"{name} of 0 bytes was made instead: {OLDER_DAEMON}",
-        hint=f"Remove it: rdctl rapiddisk remove {name}; then install a rapiddiskd of the module's"
-        " version there.",
+        f"{name} of 0 bytes was created instead: {OLDER_DAEMON}",
+        hint=f"Remove it: rdctl rapiddisk remove {name}; then install the rapiddiskd of the"
+        " module's version there.",
         target=name,
     )
 
@@ -347,11 +347,11 @@ def _made_instead(name: str) -> RdctlError:
 def _matched(
     claims: Sequence[str | None], new: Sequence[Volume], facts: Mapping[str, Any]
 ) -> list[Change | Failure]:
-    """Which new volume came of which creation. A name that the daemon claims counts when it is
-    there and was not claimed before; claims without a name take what is left, in order."""
+    """The outcome of each creation. A name that the daemon claims counts when the volume exists and
+    was not claimed before; claims without a name take what is left, in order."""
     left = {volume.device for volume in new}
     rest = sorted(left.difference(claim for claim in claims if claim), key=natural)
-    # More than were asked for: another client creates as well, so whose is whose is not known.
+    # More than were requested: another client creates too, so their owners are not known.
     doubtful = len(rest) > claims.count(None)
     outcomes: list[Change | Failure] = []
     for claim in claims:
@@ -359,18 +359,18 @@ def _matched(
             left.remove(claim)
             outcomes.append(Change("create", claim, True, True, facts))
         elif claim is not None:
-            outcomes.append(Failure("create", unproven(None, f"there is no new {claim}")))
+            outcomes.append(Failure("create", unproven(None, f"{claim} was not created")))
         elif doubtful:
             outcomes.append(Change("create", None, True, None, facts))
         elif rest:
             outcomes.append(Change("create", rest.pop(0), True, True, facts))
         else:
-            outcomes.append(Failure("create", unproven(None, "there is no new one")))
+            outcomes.append(Failure("create", unproven(None, "none was created")))
     return outcomes
 
 
 def _shown(fact: str, value: object) -> Callable[[Volume | None], bool | None]:
-    """Whether a volume shows this value; None where it does not show any."""
+    """Whether a volume has this value; None where it has none."""
 
     def confirmed(after: Volume | None) -> bool | None:
         there = getattr(after, fact, None)
@@ -380,7 +380,7 @@ def _shown(fact: str, value: object) -> Callable[[Volume | None], bool | None]:
 
 
 def _size_of(volume: Volume) -> str:
-    return "size not known" if volume.size is None else human_size(volume.size)
+    return "size unknown" if volume.size is None else human_size(volume.size)
 
 
 def _use_of(volume: Volume) -> str:

@@ -1,4 +1,4 @@
-"""An adapter for requests that answers from a WSGI app in this process: no socket is opened."""
+"""An adapter for requests that calls a WSGI app in this process: no socket is opened."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class WsgiAdapter(BaseAdapter):
     """Mount it on a session for one host: `session.mount("http://rapiddisk.sandbox", ...)`.
 
-    The app sees what `serve` would show it, with the request target as it was sent in
-    `REQUEST_URI`; `Date` and `Connection: close` are added as a server does. What the app raises
+    The app gets the same environment as from `serve`, with the request target as it was sent in
+    `REQUEST_URI`; `Date` and `Connection: close` are added as by a server. What the app raises
     reaches the caller.
     """
 
@@ -74,7 +74,7 @@ def _environ(request: PreparedRequest) -> WSGIEnvironment:
         "wsgi.url_scheme": parts.scheme,
         "wsgi.input": body,
         "wsgi.input_terminated": True,
-        "wsgi.errors": StringIO(),  # what the app raises says enough
+        "wsgi.errors": StringIO(),  # what the app raises is enough
         "wsgi.multithread": True,
         "wsgi.multiprocess": True,
         "wsgi.run_once": False,

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 _MOST_BODY = 64 << 20  # bytes
-_MAX_LINE = 128 * 1024  # bytes of a request line; the apps refuse long ones in their own way
+_MAX_LINE = 128 * 1024  # bytes of a request line; the apps refuse long ones themselves
 
 
 def serve(
@@ -35,8 +35,8 @@ def serve(
     """Serve each (app, host, port) until `stop` is set or Ctrl-C, then close every socket.
 
     Port 0 takes a free one. `ready` is called once, with the URLs in the order of the listeners,
-    when all of them listen. Ctrl-C is the normal end and is not passed on. An address that cannot
-    be had is an RdctlError, and then nothing is left open.
+    when all of them listen. Ctrl-C is the normal end and is not passed on. An address that is not
+    available is an RdctlError, and then nothing is left open.
     """
     stop = stop or Event()
     with ExitStack() as stack, suppress(KeyboardInterrupt):
@@ -51,7 +51,7 @@ def serve(
 
 
 class _Handler(WSGIRequestHandler):
-    """One request a connection, as both real servers are asked."""
+    """One request per connection, as with both real servers."""
 
     protocol_version = "HTTP/1.1"
     wbufsize = -1  # head and body leave in one segment
@@ -84,8 +84,8 @@ class _Handler(WSGIRequestHandler):
             self._drain()
 
     def _body(self) -> bytes:
-        """All of the body: what is cut short is not acted on. A length beyond all bounds is refused
-        before anything is read or stored."""
+        """All of the body: a truncated one is not acted on. An excessive length is refused before
+        anything is read or stored."""
         self._refuse_ambiguous()
         length = self.headers.get("Content-Length")
         if length is not None:
@@ -98,7 +98,7 @@ class _Handler(WSGIRequestHandler):
         return b"".join(self._chunks()) if chunked else b""
 
     def _refuse_ambiguous(self) -> None:
-        """What another server could read in another way (RFC 9112, 5.1 and 6) is not acted on."""
+        """Refuse what servers may interpret differently (RFC 9112, 5.1 and 6)."""
         lengths = set(self.headers.get_all("Content-Length", []))
         coding = ",".join(self.headers.get_all("Transfer-Encoding", []))
         # As in `Content-Length : 1`: the headers from there on are not read.
@@ -138,13 +138,13 @@ class _Handler(WSGIRequestHandler):
         return environ
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What is not HTTP gets no reply: the connection is closed."""
+        """Send no reply to what is not HTTP: the connection is closed."""
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet."""
 
     def _drain(self) -> None:
-        """Take the body that no app read: to close over it would reset the client's connection."""
+        """Read the rest of the body: closing before that would reset the client's connection."""
         with suppress(OSError):
             self.wfile.flush()
             self.connection.shutdown(socket.SHUT_WR)
@@ -154,7 +154,7 @@ class _Handler(WSGIRequestHandler):
 
 
 class _Incoming(RawIOBase):
-    """What a connection sends, all of it in so many seconds: TimeoutError for who drips."""
+    """What a connection sends, all of it within `seconds`: TimeoutError for slow clients."""
 
     def __init__(self, connection: socket.socket, seconds: float) -> None:
         self._connection = connection
@@ -168,7 +168,7 @@ class _Incoming(RawIOBase):
         return self._connection.recv_into(buffer)
 
     def receive(self, size: int) -> bytes:
-        """What is left of a body that nobody reads; silence ends it soon."""
+        """What is left of an unread body; silence ends it soon."""
         self._wait_at_most(min(1.0, self._end - time.monotonic()))
         return self._connection.recv(size)
 
@@ -179,7 +179,7 @@ class _Incoming(RawIOBase):
 
 
 class _Refused(Exception):
-    """A request that no app gets to see; the status with which it is answered."""
+    """A request that is answered with this status before it reaches an app."""
 
 
 class _Gateway(SimpleHandler):
@@ -194,7 +194,7 @@ class _Gateway(SimpleHandler):
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
-    allow_reuse_port = False  # or a second server would share the port in silence
+    allow_reuse_port = False  # or a second server would share the port silently
     request_queue_size = 128
 
     def server_bind(self) -> None:
@@ -203,7 +203,7 @@ class _Server(ThreadingMixIn, WSGIServer):
         self.setup_environ()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        if not isinstance(sys.exc_info()[1], OSError):  # a client that went away is no news
+        if not isinstance(sys.exc_info()[1], OSError):  # a client that disconnected is not an error
             super().handle_error(request, client_address)
 
 
@@ -225,15 +225,15 @@ def _cannot_listen(host: str, port: int, error: Exception) -> RdctlError:
     number = getattr(error, "errno", None)
     hint = None
     if number == errno.EADDRINUSE:
-        code, reason = Code.CONFLICT, "the port is in use"
-        hint = "choose another port, or 0 for a free one"
+        code, reason = Code.CONFLICT, "port in use"
+        hint = "Choose another port, or 0 for a free one."
     elif number == errno.EACCES:
-        code, reason = Code.DENIED, "the port needs root"
-        hint = "choose a port above 1023"
+        code, reason = Code.DENIED, "port requires root"
+        hint = "Choose a port above 1023."
     else:
         code, reason = Code.USAGE, getattr(error, "strerror", None) or str(error)
     address = _address(host, port)
-    return RdctlError(code, f"Cannot listen on {address}: {reason}.", hint=hint, target=address)
+    return RdctlError(code, f"cannot listen on {address}: {reason}", hint=hint, target=address)
 
 
 def _url(server: _Server) -> str:

@@ -17,22 +17,22 @@ from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 
-# The simulated systems: modules beside this one, each with `SCHEMA: str` (a script of SQL) and
+# The simulated systems: modules next to this one, each with `SCHEMA: str` (a script of SQL) and
 # `seed(connection) -> None`.
 SYSTEMS = ("rapiddisk", "oio")
 
-# Raised with every change of a SCHEMA: a store of another version is refused until it is reset.
+# Increased with every change of a SCHEMA: a store of another version is refused until it is reset.
 VERSION = 1
 
 _OURS = 0x7264_6374  # PRAGMA application_id: "rdct"
 _PATIENCE = 10.0  # seconds that a transaction waits for those before it, if nothing else is given
 _MOST_PATIENCE = 86_400.0  # SQLite counts milliseconds, in 31 bits
 _MOST_LOG = 1 << 20  # bytes that the log keeps once it is written into the file
-_RESET = "rdctl sandbox reset"
+_RESET = "Reset it: rdctl sandbox reset"
 
 
 class _Fault(NamedTuple):
-    """What goes wrong with the file rather than in our SQL, in words for the user; `hint` may name
+    """A problem with the file rather than with our SQL, in words for the user; `hint` may contain
     the {file} and its {folder}."""
 
     code: Code
@@ -40,20 +40,22 @@ class _Fault(NamedTuple):
 
 
 _BUSY = _Fault(
-    Code.TIMEOUT, "another rdctl is changing the sandbox; try again, or with a longer --timeout"
+    Code.TIMEOUT,
+    hint="Another rdctl is changing the sandbox. Try again, or with a longer --timeout.",
 )
-_DAMAGED = _Fault(Code.CONFIG, _RESET)
-_DENIED = _Fault(Code.DENIED, "Name a file that can be written: RDCTL_SANDBOX=PATH")
-_DISK = _Fault(Code.FAILED, "Nothing of this was kept. See what the kernel says of the disk: dmesg")
-_FULL = _Fault(Code.FAILED, "Nothing of this was kept. Make room in {folder}, then try again.")
+_DAMAGED = _Fault(Code.CONFIG, hint=_RESET)
+_DENIED = _Fault(Code.DENIED, hint="Choose a writable file: RDCTL_SANDBOX=PATH")
+_DISK = _Fault(Code.FAILED, hint="Nothing was saved. See the kernel log for disk errors: dmesg")
+_FULL = _Fault(Code.FAILED, hint="Nothing was saved. Free space in {folder}, then try again.")
 # SQLite has one code for a quota, a limit on the size of files and a broken disk.
 _UNWRITTEN = _Fault(
-    Code.FAILED, f"{_FULL.hint}\nWhere there is room, see what the kernel says of the disk: dmesg"
+    Code.FAILED,
+    hint=f"{_FULL.hint}\nIf there is enough space, see the kernel log for disk errors: dmesg",
 )
-_UNFIT = _Fault(Code.CONFIG, "Name another file: RDCTL_SANDBOX=PATH")
+_UNFIT = _Fault(Code.CONFIG, hint="Choose another file: RDCTL_SANDBOX=PATH")
 _FOREIGN = _Fault(
     Code.CONFIG,
-    "Name another file with RDCTL_SANDBOX, or move that one away: mv -n {file} {file}.old",
+    hint="Choose another file with RDCTL_SANDBOX, or move this one: mv -n {file} {file}.old",
 )
 
 # By the code of the error, else by its lowest byte.
@@ -81,10 +83,10 @@ _SYSTEM_FAULTS = {
 
 
 class Store:
-    """A SQLite file in WAL mode, made and seeded by whoever uses it first.
+    """A SQLite file in WAL mode, created and seeded by its first user.
 
     Threads may share a Store, and processes the file. Faults of the file itself are an RdctlError.
-    `left`: seconds that are left to wait for others who change it, None for those usual.
+    `left`: seconds that are left to wait for other writers, None for the default.
     """
 
     def __init__(
@@ -93,18 +95,18 @@ class Store:
         self._idle: list[sqlite3.Connection] = []
         self._left = left
         self.path = os.fspath(path)
-        # When nobody holds the store any more, at the latest at the end of the process.
+        # When the store is no longer referenced, at the latest at the end of the process.
         weakref.finalize(self, _close, self._idle)
 
     @contextmanager
     def look(self) -> Iterator[sqlite3.Connection]:
-        """Read one consistent state, whatever others change meanwhile."""
+        """Read one consistent state, whatever others write meanwhile."""
         with self._transaction("BEGIN") as connection:
             yield connection
 
     @contextmanager
     def change(self) -> Iterator[sqlite3.Connection]:
-        """Change the state alone: all of it is kept at the end, or nothing after an exception."""
+        """Change the state exclusively: committed at the end, rolled back after an exception."""
         with self._transaction("BEGIN IMMEDIATE") as connection:
             yield connection
 
@@ -127,7 +129,7 @@ class Store:
             new.backup(connection, progress=wait, sleep=0.01)
 
     def close(self) -> None:
-        """Close the connections that nobody uses now; the store opens new ones when asked again."""
+        """Close the connections that are not in use; the store opens new ones when needed."""
         _close(self._idle)
 
     @contextmanager
@@ -167,7 +169,7 @@ class Store:
         connection = self._connect()
         try:
             self._refuse_foreign(connection)
-            # Before the first table: a file that was made without it grows for ever.
+            # Before the first table: a file that was created without it grows forever.
             connection.execute("PRAGMA auto_vacuum = FULL")
             _use_wal(connection, self._patience())
             connection.execute(f"PRAGMA journal_size_limit = {_MOST_LOG}")
@@ -203,32 +205,32 @@ class Store:
         if stat.S_ISDIR(mode):
             raise self._error(_UNFIT, os.strerror(errno.EISDIR))
         if not stat.S_ISREG(mode):
-            # SQLite puts files beside a device, and loses what it writes to that.
+            # SQLite puts files next to a device, and loses what it writes to the device.
             raise self._error(_UNFIT, "not a regular file")
 
     def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Make the store if it is new; refuse one that is not of this version."""
+        """Create the store if it is new; refuse one of another version."""
         if _pragma(connection, "user_version") == VERSION:
             return
         with _transaction(connection, "BEGIN IMMEDIATE"):
             found = _pragma(connection, "user_version")
-            if found == VERSION:  # another process made it while this one waited
+            if found == VERSION:  # another process created it while this one waited
                 return
             if found != 0 or _objects(connection):
                 raise RdctlError(
                     Code.CONFIG,
-                    f"The sandbox {self.path} was made by another version of rdctl"
-                    f" (its format is {found}, this rdctl's is {VERSION}).",
+                    f"sandbox {self.path} was created by another version of rdctl"
+                    f" (format {found}, expected {VERSION})",
                     hint=_RESET,
                     target=self.path,
                 )
             _create(connection)
 
     def _refuse_foreign(self, connection: sqlite3.Connection) -> None:
-        # The mark first: that can be read in a store of ours whose tables are damaged. And last: in
-        # between another one may have made the store.
+        # The mark first: it can be read in a store of ours whose tables are damaged. And last:
+        # another process may have created the store in between.
         if not _is_marked(connection) and _objects(connection) and not _is_marked(connection):
-            raise self._refusal(_FOREIGN, f"{self.path} is a database, but not a sandbox of rdctl.")
+            raise self._refusal(_FOREIGN, f"{self.path} is a database, but not an rdctl sandbox")
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -249,8 +251,8 @@ class Store:
         return _SQLITE_FAULTS.get(code) or _SQLITE_FAULTS.get(kind)
 
     def _is_ours(self) -> bool:
-        """Whether a damaged file bears our mark. SQLite is asked, which alone knows when it may
-        close the file: see `_make_file`."""
+        """Whether a damaged file has our mark. Read through SQLite, since only SQLite knows when it
+        may close the file: see `_make_file`."""
         try:
             with closing(self._connect()) as connection:
                 _bear_damage(connection)
@@ -263,7 +265,7 @@ class Store:
         return os.path.dirname(os.path.realpath(self.path))
 
     def _error(self, fault: _Fault, reason: str) -> RdctlError:
-        return self._refusal(fault, f"The sandbox {self.path} cannot be used: {reason}.")
+        return self._refusal(fault, f"cannot use sandbox {self.path}: {reason}")
 
     def _refusal(self, fault: _Fault, message: str) -> RdctlError:
         hint = fault.hint.format(file=shlex.quote(self.path), folder=self._folder)
@@ -271,25 +273,25 @@ class Store:
 
 
 def _unopened(path: str, folder: str) -> _Fault:
-    """Why SQLite cannot open the file, or those that it needs beside it."""
+    """Why SQLite cannot open the file, or those that it needs next to it."""
     if not (os.access(path, os.R_OK | os.W_OK) and os.access(folder, os.W_OK)):
         return _DENIED
     room = os.statvfs(folder)
     return _FULL if room.f_files and not room.f_favail else _UNFIT
 
 
-# Of the threads one makes the file, and has closed it before another one uses it.
+# One thread creates the file, and has closed it before another one uses it.
 _making = threading.Lock()
 
 
 def _made(path: str) -> int:
-    """The mode of the file, which is made if it is not there."""
+    """The mode of the file, which is created if it does not exist."""
     while True:
         try:
             return os.stat(path).st_mode
         except FileNotFoundError:
             os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-        with suppress(FileExistsError):  # another process made it in between
+        with suppress(FileExistsError):  # another process created it in between
             os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
 
 
@@ -311,12 +313,12 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
 
 
 def _bear_damage(connection: sqlite3.Connection) -> None:
-    """Have SQLite open a store that is cut short, or whose tables it cannot read."""
+    """Have SQLite open a store that is truncated, or whose tables it cannot read."""
     connection.execute("PRAGMA writable_schema = ON")
 
 
 def _use_wal(connection: sqlite3.Connection, seconds: float) -> None:
-    """Turn WAL on. SQLite does not wait for others who turn it on just now, so this does."""
+    """Turn WAL on. SQLite does not wait for others that are doing the same, so this does."""
     deadline = time.monotonic() + seconds
     while True:
         try:
@@ -331,7 +333,7 @@ def _use_wal(connection: sqlite3.Connection, seconds: float) -> None:
 
 
 def _new() -> sqlite3.Connection:
-    """A store in memory, as it begins."""
+    """A new store in memory."""
     connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.row_factory = sqlite3.Row
     connection.execute("PRAGMA auto_vacuum = FULL")

@@ -623,9 +623,9 @@ def test_who_says_yes_knows_where_it_failed(rdctl: Program, daemons: Daemons) ->
     ran = rdctl(*argv, tty=True, stdin=b"y\n")
     question, _, rest = ran.err.partition("Go on?")
     assert "in the context a" in question
-    assert "  rd0 (64.0 MiB, empty) is removed\n" in question
+    assert "  rd0 (64.0 MiB, empty) will be removed\n" in question
     assert "  not in b: no connection to" in question
-    assert "  not in c: volume rd0 does not exist\n" in question
+    assert "  not in c: volume rd0 not found\n" in question
     assert (ran.code, ran.out) == (8, "a: rd0 removed\n")
     assert "rdctl: b: remove: no connection to" in rest
 

@@ -75,7 +75,7 @@ def test_reset_asks(
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"no database at all, by far", "cannot be used"), (None, "is a directory")],
+    [(b"no database at all, by far", "cannot use sandbox"), (None, "is a directory")],
 )
 def test_a_file_that_is_no_sandbox(
     rdctl: Program, sandbox: Sandbox, content: bytes | None, message: str
@@ -122,7 +122,7 @@ def test_a_damaged_sandbox_is_reset(rdctl: Program, sandbox: Sandbox) -> None:
     sandbox("rapiddisk", "create", "1M")
     os.truncate(rdctl.sandbox, 5000)
     ran = sandbox("rapiddisk", "list", "--json")
-    assert (ran.code, ran.json["error"]["hint"]) == (2, "rdctl sandbox reset")
+    assert (ran.code, ran.json["error"]["hint"]) == (2, "Reset it: rdctl sandbox reset")
     assert rdctl("sandbox", "reset", "--yes").code == 0
     assert names(sandbox) == ["rd0"]
 
@@ -208,7 +208,7 @@ def test_a_port_in_use(process: Rdctl) -> None:
         words = ("--rapiddisk-port", port, "--oio-port", "0", "--json")
         code, out, err = process("sandbox", "serve", *words)
     assert code == 4
-    assert "the port is in use" in err
+    assert "port in use" in err
     assert json.loads(out)["error"]["target"] == f"127.0.0.1:{port}"
 
 
@@ -216,7 +216,7 @@ def test_a_port_in_use(process: Rdctl) -> None:
     ("words", "message"),
     [
         (["--rapiddisk-port", "65536"], "65536 is not in the range"),
-        (["--host", "192.0.2.1"], "Cannot listen on 192.0.2.1:0"),
+        (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:0"),
     ],
 )
 def test_an_address_that_cannot_be_had(rdctl: Program, words: list[str], message: str) -> None:

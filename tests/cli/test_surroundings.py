@@ -166,7 +166,7 @@ def stuck_systemd(kernel: FakeKernel, tmp_path: Path, monkeypatch: pytest.Monkey
 def test_a_systemd_that_does_not_answer(local: Callable[..., Ran], stuck_systemd: Path) -> None:
     ran = local("rapiddisk", "daemon", "start", "--json", "--timeout", "1")
     assert ran.code == Exit.UNKNOWN
-    assert "systemd may still carry it out" in ran.json["error"]["message"]
+    assert "systemd may still complete the job" in ran.json["error"]["message"]
     stuck_systemd.touch()
     ran = local("rapiddisk", "daemon", "status", "--json", "--timeout", "1")
     assert ran.code == Exit.TIMEOUT

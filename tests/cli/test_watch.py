@@ -387,7 +387,7 @@ def test_what_is_removed_ends_the_watch(
     time.at(3, lambda: sandbox("rapiddisk", "remove", "rd1", "--yes"))
     ran = sandbox(*LIST, "rd1", *form)
     assert ran.code == 3
-    assert "volume rd1 does not exist" in ran.err
+    assert "volume rd1 not found" in ran.err
     *shown, last = rows(ran)
     assert [row["device"] for row in shown] == ["rd1", "rd1"]
     assert (last["error"]["code"], last["error"]["target"]) == ("not-found", "rd1")
@@ -836,7 +836,7 @@ def test_an_error_that_ends_it_is_told_below_the_last_table(
     assert seen("-c", "sandbox", *LIST, "rd1") == 3
     assert seen.terminal().as_it_was
     assert seen.terminal().lines[-1].startswith("rd1 ")
-    assert b"volume rd1 does not exist" in seen.err.getvalue()
+    assert b"volume rd1 not found" in seen.err.getvalue()
 
 
 def test_nothing_is_told_across_the_picture(
@@ -850,7 +850,7 @@ def test_nothing_is_told_across_the_picture(
     with Daemon("8.2.0", volumes={"rd0": Volume(64)}) as daemon:
         assert seen("--rapiddisk-url", daemon.url, *LIST) == 130
     assert told == [b""]
-    assert seen.pictures[0].lines[1].startswith("rdctl: warning: rapiddiskd 8.2.0 hands what")
+    assert seen.pictures[0].lines[1].startswith("rdctl: warning: rapiddiskd 8.2.0 passes what")
     assert seen.err.getvalue().count(b"rdctl: warning: rapiddiskd 8.2.0") == 1
 
 

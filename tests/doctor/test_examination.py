@@ -59,7 +59,7 @@ def test_a_machine_with_nothing(rdctl: Program) -> None:
     assert module["mend"].removeprefix("sudo ") == "modprobe rapiddisk"
     assert "rapiddisk-dkms" in module["why"]
     (caches,) = of(rows, "caches")
-    assert (caches["severity"], caches["message"]) == ("skipped", "not looked at, see modules")
+    assert (caches["severity"], caches["message"]) == ("skipped", "skipped: see modules")
 
 
 def test_a_context_without_rapiddisk(rdctl: Program) -> None:
@@ -177,14 +177,14 @@ def test_a_check_that_does_not_end(stuck: Run) -> None:
     rows = examined(stuck, code=0)
     assert watch.quiet < SECONDS + 1
     (row,) = [row for row in rows if row["severity"] == "warning"]
-    assert (row["check"], row["message"]) == ("exposure", "not looked at in time (2 s)")
+    assert (row["check"], row["message"]) == ("exposure", "check timed out (2 s)")
 
 
 def test_a_check_has_the_time_of_the_command(stuck: Run) -> None:
     watch = Stopwatch()
     (row,) = [row for row in examined(stuck, "--timeout", "0.5") if row["severity"] == "warning"]
     assert watch.quiet < SECONDS
-    assert (row["check"], row["message"]) == ("exposure", "not looked at in time (0.5 s)")
+    assert (row["check"], row["message"]) == ("exposure", "check timed out (0.5 s)")
 
 
 def test_the_findings_are_data(sandbox: Run) -> None:

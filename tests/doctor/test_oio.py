@@ -69,7 +69,7 @@ def test_an_account_that_is_not_there(rdctl: Program, sandbox: Run) -> None:
     rows = examined(at(sandbox, "--account", "nobody"), code=0)
     (row,) = of(rows, "accounts")
     assert (row["severity"], row["subject"]) == ("ok", "nobody")
-    assert row["message"].startswith("there is no account nobody yet")
+    assert row["message"].startswith("account nobody does not exist yet")
     sandbox("oio", "conscience", "lock", "account", "127.0.0.1:16017", "--yes")
     rows = examined(sandbox, code=1)
     assert wrong(rows, "services")["message"] == "no account service is up"
@@ -93,7 +93,7 @@ def test_no_more_containers_than_some_are_asked(sandbox: Run) -> None:
     names = [f"c{number}" for number in range(30)]
     sandbox("oio", "container", "create", *names)
     (row,) = of(examined(sandbox, "--deep", code=0), "masters")
-    assert row["message"] == "20 containers, the first of more: each has its master"
+    assert row["message"] == "20 containers (more exist): each has a master"
 
 
 def test_a_server_cannot_make_commands(rdctl: Program) -> None:
@@ -164,7 +164,7 @@ def test_elections_that_failed(rdctl: Program) -> None:
     with proxy.server:
         rows = of(examined(through(rdctl, proxy), code=1), "elections")
     assert [row["severity"] for row in rows] == ["error"] * 3
-    assert rows[2]["message"] == "meta2 127.0.0.1:6009 is without a master for 2 bases"
+    assert rows[2]["message"] == "meta2 127.0.0.1:6009 has no master for 2 bases"
     mend = shlex.split(rows[2]["mend"])
     assert mend[-2:] == ["doctor", "--deep"]
     assert mend[1:3] == ["--oio-url", proxy.server.url]
@@ -175,7 +175,7 @@ def test_elections_under_way(rdctl: Program) -> None:
     with proxy.server:
         rows = of(examined(through(rdctl, proxy)), "elections")
     assert [row["severity"] for row in rows] == ["warning"] * 3
-    assert rows[0]["message"] == "meta0 127.0.0.1:6006 still elects a master for 1 base"
+    assert rows[0]["message"] == "meta0 127.0.0.1:6006 is still electing a master for 1 base"
 
 
 @pytest.mark.parametrize("info", [elections(), {}, {"elections": None}])
@@ -259,7 +259,7 @@ def test_replicas_that_cannot_agree(rdctl: Program, hangs: bool) -> None:
     with accounts, proxy.server:
         row = wrong(examined(through(rdctl, proxy), "--deep", code=1), "masters")
     if hangs:
-        assert row["message"] == "the container photos does not tell its master in time"
+        assert row["message"] == "the container photos did not report its master in time"
     else:
         assert row["message"] == "the container photos has no master"
         assert "Election failed" in row["why"]

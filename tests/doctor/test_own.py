@@ -53,7 +53,7 @@ def test_what_it_runs_on(sandbox: Run, installed: Callable[..., None]) -> None:
 def test_a_python_that_is_too_old(sandbox: Run, installed: Callable[..., None]) -> None:
     installed("rdctl", "99", ">=4.0")
     (row,) = of(examined(sandbox, code=1), "python")
-    assert row["message"].endswith("and rdctl needs >=4.0")
+    assert row["message"].endswith("but rdctl requires >=4.0")
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_without_configfs(rdctl: Program) -> None:
     try:
         machine.attach(0)
         message = rdctl.refused("remove", "rd0", code="unguarded")
-        assert "configuration file system is not mounted" in message
+        assert "configfs is not mounted" in message
         rdctl.ok("remove", "rd0", "--unseen", "exports")
         ran = rdctl("nvmet", "list")
         assert ran.code == 6, ran

@@ -69,13 +69,13 @@ def test_configfs_that_is_not_mounted(rdctl: Program, words: tuple[str, ...]) ->
 
     ran = in_namespace_of_mounts(unseen())
     assert (ran.code, code_of(ran)) == (4, "unguarded"), ran
-    assert "configuration file system is not mounted" in ran.err
+    assert "configfs is not mounted" in ran.err
     assert "--unseen exports" in ran.err
     assert in_namespace_of_mounts(unseen("--force")).code == 4
     # The open of the namespace is in the count, which another word goes on without.
     ran = in_namespace_of_mounts(unseen("--unseen", "exports"))
     assert (ran.code, code_of(ran)) == (4, "unguarded"), ran
-    assert "1 open of some RapidDisk volume unaccounted for" in ran.err
+    assert "1 open of RapidDisk volumes unaccounted for" in ran.err
     assert machine.names() == ["rd0"]
 
 
@@ -90,7 +90,7 @@ def test_a_descriptor_on_its_way_over_a_socket(rdctl: Program) -> None:
         for words in (("remove", "rd0"), ("flush", "rd1"), ("resize", "rd0", "8M")):
             ran = rdctl(*words)
             assert (ran.code, code_of(ran)) == (4, "unguarded"), ran
-            assert "1 open of some RapidDisk volume unaccounted for" in ran.err
+            assert "1 open of RapidDisk volumes unaccounted for" in ran.err
         assert "unaccounted for" in rdctl("show", "rd0").err
         rdctl.ok("remove", "rd0", "--unseen", "opens")
     rdctl.ok("remove", "rd1")

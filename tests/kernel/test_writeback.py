@@ -98,7 +98,7 @@ def test_adopting_over_what_cannot_be_the_source(rdctl: Program, disk: str) -> N
     message = rdctl.refused(
         "cache", "create", "rd0", "/dev/mapper/small", "--adopt", code="conflict"
     )
-    assert "beyond the end of small (8.0 MiB)" in message
+    assert "beyond its end (8.0 MiB)" in message
     assert unwritten(rdctl) == MIB
 
 

@@ -450,7 +450,7 @@ def test_an_old_daemon_over_a_newer_module(rdctl: Program) -> None:
         assert outcome(ran) == (9, [], ["rd16384"], ["unproven"])
         (error,) = ran.json["errors"]
         cause = "this rapiddiskd is older than the kernel module of its machine"
-        assert error["message"] == f"rd16384 of 0 bytes was made instead: {cause}"
+        assert error["message"] == f"rd16384 of 0 bytes was created instead: {cause}"
         listed = ask(rdctl, daemon, "list")
         assert f"rdctl: warning: rd16384 of 0 bytes: {cause}\n" in listed.err
         examined = rdctl("--rapiddisk-url", daemon.url, "doctor", "--json")
@@ -478,22 +478,22 @@ def test_creation_stops_where_it_fails(
         assert (ran.code, [r["target"] for r in ran.json["results"]]) == (code, done)
         assert len(daemon.changes) == len(done) + 1
         (error,) = ran.json["errors"]
-        assert error["message"].endswith(f"; {2 - len(done)} more not tried")
+        assert error["message"].endswith(f"; {2 - len(done)} more skipped")
 
 
 # --- consent -----------------------------------------------------------------------------------
 
 ASKS: list[tuple[tuple[str, ...], str]] = [
-    (("flush", "rd4"), "rd4 (64.0 MiB, 4.0 KiB in use) is ERASED"),
-    (("flush", "rd0"), "rd0 (64.0 MiB, empty) is ERASED"),
-    (("remove", "rd0", "rd4"), "rd4 (64.0 MiB, 4.0 KiB in use) is removed"),
-    (("resize", "rd4", "32M"), "rd4: cut from 64.0 MiB to 32.0 MiB"),
-    (("cache", "create", "rd4", "sda", "--discard-contents"), "rd4: its contents are erased"),
+    (("flush", "rd4"), "rd4 (64.0 MiB, 4.0 KiB in use) will be ERASED"),
+    (("flush", "rd0"), "rd0 (64.0 MiB, empty) will be ERASED"),
+    (("remove", "rd0", "rd4"), "rd4 (64.0 MiB, 4.0 KiB in use) will be removed"),
+    (("resize", "rd4", "32M"), "rd4 will shrink from 64.0 MiB to 32.0 MiB"),
+    (("cache", "create", "rd4", "sda", "--discard-contents"), "rd4: its contents will be erased"),
     (
         ("cache", "create", "rd0", "sda", "--policy", "writeback"),
-        "sda: what is written to it stays",
+        "sda: new writes stay in RAM",
     ),
-    (("cache", "remove", "rc-wt_sdb"), "rc-wt_sdb goes: sdb is without its cache"),
+    (("cache", "remove", "rc-wt_sdb"), "cache rc-wt_sdb will be removed; sdb will be uncached"),
 ]
 DOES_NOT_ASK: list[tuple[str, ...]] = [
     ("create", "64M"),
@@ -540,7 +540,7 @@ def test_before_a_writeback_cache_goes_it_is_written_back(rdctl: Program) -> Non
     with Daemon(volumes={"rd0": Volume(64)}, caches={"rc-wb_sda": Cache("rd0", "sda")}) as daemon:
         ran = ask(rdctl, daemon, "cache", "remove", "rc-wb_sda")
     assert (ran.code, daemon.changes) == (2, [])
-    assert "sda is without its cache, once all was written back" in ran.err
+    assert "will be written back and removed; sda will be uncached" in ran.err
 
 
 def test_one_question_for_all_targets(rdctl: Program, daemon: Daemon) -> None:
@@ -635,7 +635,7 @@ def test_a_volume_is_shown_with_everybody_who_uses_it(rdctl: Program, daemon: Da
         ("export", "nqn.a"),
     ]
     error = problem(ask(rdctl, daemon, "remove", "rd1", "--yes", "--json"))
-    assert "(1 more use it)" in error["message"]
+    assert "(and 1 more)" in error["message"]
 
 
 def test_named_volumes_are_listed_in_the_order_of_their_names(

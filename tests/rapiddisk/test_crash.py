@@ -82,7 +82,7 @@ def test_an_interrupt_at_a_step(rdctl: Program, name: str, step: int) -> None:
         errors, left = ran.json["errors"], ACTS[name].steps - step
         assert len(ran.json["results"]) == step
         if name == "create three":  # they have no name yet, and are counted
-            told = [f"interrupted; {left} not begun"] if left else []
+            told = [f"interrupted; {left} not started"] if left else []
             assert [error["message"] for error in errors] == told
         else:
             assert len(errors) == left

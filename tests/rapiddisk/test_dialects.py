@@ -146,7 +146,7 @@ def test_below_9_is_warned_of_once_on_stderr_only(
     ran = ask(rdctl, daemon, *argv, "--json")
     assert ran.code == 0
     assert ran.err.count("rdctl: warning: ") == int(below_9(daemon))
-    assert ran.err.count(f"rapiddiskd {daemon.version} hands") == int(below_9(daemon))
+    assert ran.err.count(f"rapiddiskd {daemon.version} passes") == int(below_9(daemon))
     json.loads(ran.out)
     assert ask(rdctl, daemon, "list", "-q").err == ""
 
@@ -257,7 +257,7 @@ def test_a_size_that_is_not_known_may_be_cut_and_may_outgrow_the_memory(rdctl: P
     with Daemon("9.0.0-deb", volumes={"rd0": Volume(64)}, memory=1 << 30) as daemon:
         ran = ask(rdctl, daemon, "resize", "rd0", "64M")
         assert (ran.code, daemon.changes) == (2, [])
-        assert "size not known" in ran.err
+        assert "size unknown" in ran.err
         assert ask(rdctl, daemon, "resize", "rd0", "2G", "--yes").code == 4
         assert ask(rdctl, daemon, "resize", "rd0", "2G", "--yes", "--overcommit").code == 0
 

@@ -265,7 +265,7 @@ def failed(message: str) -> Behaviour:
 VERDICTS: list[tuple[Behaviour, Code, str]] = [
     (json({"status": "Failed"}), Code.FAILED, "gave no reason"),
     (json({"return_status": "Failed"}), Code.FAILED, "gave no reason"),
-    (json({"status": "Unsupported"}, 400), Code.UNSUPPORTED, "does not know the request"),
+    (json({"status": "Unsupported"}, 400), Code.UNSUPPORTED, "does not support the request"),
     (failed("Error. Device rd9 does not exist."), Code.NOT_FOUND, "Device rd9 does not exist."),
     (failed('rd0 is currently mounted. Please "umount"'), Code.IN_USE, "currently mounted"),
     (failed("x: ioctl: Device or resource busy"), Code.IN_USE, "Device or resource busy"),
@@ -274,19 +274,19 @@ VERDICTS: list[tuple[Behaviour, Code, str]] = [
     (json({"status": "Failed", "message": ["x"]}), Code.FAILED, "['x']"),
     (reply(200, b"Error. Invalid argument(s) or values entered.\n"), Code.FAILED, "Invalid"),
     (reply(400, b""), Code.FAILED, "gave no reason"),
-    (reply(404, b"<html>"), Code.BAD_REPLY, "no JSON but '<html>'"),
+    (reply(404, b"<html>"), Code.BAD_REPLY, 'not JSON: "<html>"'),
     # It may have been done, so nobody is told that it was not.
-    (json({}), Code.UNKNOWN, "its verdict is 'None'"),
-    (json({"status": "Great"}), Code.UNKNOWN, "its verdict is 'Great'"),
-    (json({"status": ["Success"]}), Code.UNKNOWN, "its verdict is"),
-    (json({"status": "x" * 9999}), Code.UNKNOWN, "its verdict is"),
-    (json(["Success"]), Code.UNKNOWN, "no object"),
-    (reply(200, b"Success"), Code.UNKNOWN, "no JSON but 'Success'"),
-    (reply(200, b"\x00\xff\x1b"), Code.UNKNOWN, "no JSON but"),
-    (reply(500, b"<html>"), Code.UNKNOWN, "no JSON but"),
-    (reply(500, b""), Code.UNKNOWN, "no JSON but 'nothing'"),
-    (reply(204), Code.UNKNOWN, "no JSON but 'nothing'"),
-    (faults.deep_json(), Code.UNKNOWN, "no JSON but"),
+    (json({}), Code.UNKNOWN, 'its status is "None"'),
+    (json({"status": "Great"}), Code.UNKNOWN, 'its status is "Great"'),
+    (json({"status": ["Success"]}), Code.UNKNOWN, "its status is"),
+    (json({"status": "x" * 9999}), Code.UNKNOWN, "its status is"),
+    (json(["Success"]), Code.UNKNOWN, "not a JSON object"),
+    (reply(200, b"Success"), Code.UNKNOWN, 'not JSON: "Success"'),
+    (reply(200, b"\x00\xff\x1b"), Code.UNKNOWN, "not JSON:"),
+    (reply(500, b"<html>"), Code.UNKNOWN, "not JSON:"),
+    (reply(500, b""), Code.UNKNOWN, 'not JSON: "nothing"'),
+    (reply(204), Code.UNKNOWN, 'not JSON: "nothing"'),
+    (faults.deep_json(), Code.UNKNOWN, "not JSON:"),
 ]
 
 
@@ -579,7 +579,7 @@ def test_a_listing_lost_after_the_change_leaves_its_fate_open(
         daemon.instead["listRapidDiskVolumes"] = steps
         ran = ask(rdctl, daemon, *argv, "--json")
         assert (ran.code, ran.json["results"]) == (10, [])
-        assert "reported as done, but not seen" in ran.json["errors"][0]["message"]
+        assert "reported as done, but not verified" in ran.json["errors"][0]["message"]
         assert shows in ran.json["errors"][0]["hint"]
         assert [change.split("/")[0] for change in daemon.changes] == [route]
 

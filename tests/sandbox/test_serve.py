@@ -222,7 +222,7 @@ def test_a_port_in_use() -> None:
 
 @pytest.mark.parametrize(("host", "port"), [("192.0.2.1", 0), (LOCAL, 70000), ("no.such.", 0)])
 def test_an_address_that_cannot_be_had(host: str, port: int) -> None:
-    with pytest.raises(RdctlError, match=f"Cannot listen on {host}:{port}") as caught:
+    with pytest.raises(RdctlError, match=f"cannot listen on {host}:{port}") as caught:
         serve([(hello, host, port)], print)
     assert caught.value.code is Code.USAGE
 

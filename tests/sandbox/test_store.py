@@ -224,7 +224,7 @@ def test_a_store_of_another_version_is_refused_until_reset(store: Store, version
     with pytest.raises(RdctlError) as caught, store.look():
         pass
     assert caught.value.code is Code.CONFIG
-    assert caught.value.hint == "rdctl sandbox reset"
+    assert caught.value.hint == "Reset it: rdctl sandbox reset"
     store.reset()
     assert names(store) == SEEDED
     with store.look() as connection:
@@ -240,7 +240,7 @@ def test_somebody_elses_database_is_left_alone(store: Store) -> None:
     connection.close()
     content = Path(store.path).read_bytes()
     for attempt in (lambda: names(store), store.reset):
-        with pytest.raises(RdctlError, match="not a sandbox") as caught:
+        with pytest.raises(RdctlError, match="not an rdctl sandbox") as caught:
             attempt()
         assert caught.value.code is Code.CONFIG
     assert Path(store.path).read_bytes() == content
@@ -308,7 +308,7 @@ def test_a_damaged_store_is_refused_until_reset(
     with pytest.raises(RdctlError, match="malformed") as caught:
         names(store)
     assert caught.value.code is Code.CONFIG
-    assert caught.value.hint == "rdctl sandbox reset"
+    assert caught.value.hint == "Reset it: rdctl sandbox reset"
     store.reset()
     assert names(store) == SEEDED
     with store.look() as connection:
@@ -347,32 +347,35 @@ def test_a_damaged_database_without_our_mark_is_left_alone(
 @pytest.mark.parametrize(
     ("number", "code", "hint"),
     [
-        (sqlite3.SQLITE_FULL, Code.FAILED, "Make room"),
-        (sqlite3.SQLITE_IOERR_WRITE, Code.FAILED, "Make room"),
-        (sqlite3.SQLITE_IOERR_SHMSIZE, Code.FAILED, "Make room"),
+        (sqlite3.SQLITE_FULL, Code.FAILED, "Free space"),
+        (sqlite3.SQLITE_IOERR_WRITE, Code.FAILED, "Free space"),
+        (sqlite3.SQLITE_IOERR_SHMSIZE, Code.FAILED, "Free space"),
         (sqlite3.SQLITE_IOERR_READ, Code.FAILED, "dmesg"),
         (sqlite3.SQLITE_IOERR_FSYNC, Code.FAILED, "dmesg"),
-        (sqlite3.SQLITE_PROTOCOL, Code.TIMEOUT, "try again"),
+        (sqlite3.SQLITE_PROTOCOL, Code.TIMEOUT, "Try again"),
         (sqlite3.SQLITE_READONLY_DIRECTORY, Code.DENIED, "RDCTL_SANDBOX="),
     ],
 )
 def test_what_sqlite_says_of_the_file(store: Store, number: int, code: Code, hint: str) -> None:
     fault = sqlite3.OperationalError("it is so")
     fault.sqlite_errorcode = number
-    with pytest.raises(RdctlError, match="cannot be used: it is so") as caught, store.change():
+    with (
+        pytest.raises(RdctlError, match=r"cannot use sandbox .*: it is so") as caught,
+        store.change(),
+    ):
         raise fault
     assert caught.value.code is code
     assert hint in (caught.value.hint or "")
-    assert ("Make room" in (caught.value.hint or "")) == (hint == "Make room")
+    assert ("Free space" in (caught.value.hint or "")) == (hint == "Free space")
     assert names(store) == SEEDED
 
 
 @pytest.mark.parametrize(
     ("may_write", "inodes", "code", "hint"),
     [
-        (False, 9, Code.DENIED, "Name a file that can be written"),
-        (True, 0, Code.FAILED, "Make room"),
-        (True, 9, Code.CONFIG, "Name another file"),
+        (False, 9, Code.DENIED, "Choose a writable file"),
+        (True, 0, Code.FAILED, "Free space"),
+        (True, 9, Code.CONFIG, "Choose another file"),
     ],
 )
 def test_why_sqlite_cannot_open_it(
@@ -398,8 +401,8 @@ def test_why_sqlite_cannot_open_it(
 @pytest.mark.parametrize(
     ("number", "code", "hint"),
     [
-        (errno.ENOSPC, Code.FAILED, "Make room in"),
-        (errno.EDQUOT, Code.FAILED, "Make room in"),
+        (errno.ENOSPC, Code.FAILED, "Free space in"),
+        (errno.EDQUOT, Code.FAILED, "Free space in"),
         (errno.EROFS, Code.DENIED, "RDCTL_SANDBOX="),
         (errno.EACCES, Code.DENIED, "RDCTL_SANDBOX="),
         (errno.EIO, Code.FAILED, "dmesg"),
@@ -438,7 +441,7 @@ def test_a_path_that_is_a_pipe(tmp_path: Path) -> None:
 
 def test_a_path_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(RdctlError, match="cannot be used") as caught:
+    with pytest.raises(RdctlError, match="cannot use sandbox") as caught:
         names(Store(tmp_path / "file" / "folder" / "sandbox.db"))
     assert caught.value.code is Code.CONFIG
 
@@ -498,6 +501,6 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
     code, _, err = rdctl("-c", "sandbox", "rapiddisk", "create", "1M", preexec_fn=limit)
     assert code == 1
-    assert f"rdctl: The sandbox {tmp_path / 'sandbox.db'} cannot be used: " in err
-    assert f"Make room in {tmp_path}, then try again." in err
+    assert f"rdctl: cannot use sandbox {tmp_path / 'sandbox.db'}: " in err
+    assert f"Free space in {tmp_path}, then try again." in err
     assert rdctl("-c", "sandbox", "rapiddisk", "create", "1M")[0] == 0

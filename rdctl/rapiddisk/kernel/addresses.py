@@ -18,7 +18,7 @@ def address_of(interface: str, sysfs: Sysfs, calls: Syscalls, effects: Effects) 
     """The interface's first IPv4 address, else its first IPv6 address that is not link-local; None
     when it has none. OSError (ENODEV) when the interface does not exist."""
     if len(interface.encode()) >= _NAME_SIZE:
-        raise OSError(errno.ENODEV, "no such interface", interface)
+        raise OSError(errno.ENODEV, "network interface not found", interface)
     request = bytearray(interface.encode().ljust(40, b"\0"))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         asking = ioctl(
@@ -26,7 +26,7 @@ def address_of(interface: str, sysfs: Sysfs, calls: Syscalls, effects: Effects) 
             asked.fileno(),
             _GET_ADDRESS,
             request,
-            what=f"ask for the address of {interface}",
+            what=f"query the address of {interface}",
             line=f"# ip address show {interface}",
         )
         try:

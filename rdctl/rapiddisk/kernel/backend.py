@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 _MODULES = (
     ("rapiddisk", "everything"),
     ("rapiddisk-cache", "write-through and write-around caches"),
-    ("dm-writecache", "writeback caches; loaded when one is made"),
+    ("dm-writecache", "writeback caches; loaded when one is created"),
     ("nvmet", "NVMe-oF exports"),
     ("nvmet-tcp", "ports of transport tcp; loaded with their first export"),
     ("nvmet-rdma", "ports of transport rdma; loaded with their first export"),
@@ -39,8 +39,8 @@ _MODULES = (
 
 
 class Kernel:
-    """`warn` takes what the operator should know, such as what was not seen; nothing is waited
-    for longer than `seconds`."""
+    """`warn` takes what the operator should know, such as what could not be read; no wait is longer
+    than `seconds`."""
 
     tells_all = True
     grows_in_use = True
@@ -80,7 +80,7 @@ class Kernel:
         self._volumes = volumes = KernelVolumes(means, claims, refusals)
         self._caches = caches = KernelCaches(means, claims, refusals, now)
         self._exports = exports = KernelExports(means, refusals)
-        # What one of these parts does alone.
+        # The methods that are implemented by one part alone.
         self.survey, self.claim = surveys.of, claims.claim
         self.superblock, self.is_empty_behind = volumes.superblock, volumes.is_empty_behind
         self.high_water, self.set_lock = volumes.high_water, volumes.set_lock
@@ -134,7 +134,7 @@ class Kernel:
         loaded, version = self._sysfs.module(name)
         missing = not loaded and self._sysfs.can_load(name) is False
         load = None if loaded or missing else f"modprobe {name}"
-        purpose += "; this kernel does not have it" if missing else ""
+        purpose += "; not available in this kernel" if missing else ""
         return Module(module=name, loaded=loaded, version=version, needed_for=purpose, load=load)
 
     def resources(self) -> Resources:
@@ -181,8 +181,8 @@ class Kernel:
             there = self._known.exists(text)
             raise RdctlError(
                 Code.USAGE if there else Code.NOT_FOUND,
-                f"'{escape(text)}' {'is not a block device' if there else 'does not exist'}",
-                hint="See what can be cached: rdctl rapiddisk resources",
+                f'"{escape(text)}" {"is not a block device" if there else "not found"}',
+                hint="List the disks that can be cached: rdctl rapiddisk resources",
                 target=text,
             )
         return device
@@ -196,7 +196,7 @@ class Kernel:
     # --- what changes need --------------------------------------------------------------------
 
     def here(self, what: str) -> None:
-        """It is."""
+        """Nothing: this is the machine itself."""
 
     def permit(self) -> None:
         self._volumes.ready()

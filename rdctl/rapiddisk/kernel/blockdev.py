@@ -23,7 +23,7 @@ _PIECE = 1 << 20
 
 
 class BlockDevices:
-    """Asks and changes single devices by the kernel's name. Raises OSError."""
+    """Queries and changes single devices by the kernel's name. Raises OSError."""
 
     def __init__(self, sysfs: Sysfs, calls: Syscalls, effects: Effects, devices: Devices) -> None:
         self._sysfs = sysfs
@@ -32,7 +32,7 @@ class BlockDevices:
         self._effects = effects
 
     def usage(self, volume: str) -> int:
-        """Bytes of memory that the volume takes."""
+        """Bytes of memory that the volume uses."""
         return self._ask(volume, _USAGE, "pages in use") * PAGE
 
     def high_water(self, volume: str) -> int:
@@ -43,12 +43,12 @@ class BlockDevices:
         path, answer = self._path(volume), bytearray(8)
         line = f"# ioctl {path} {request:#06x}: {what}"
         self._effects.look(
-            ioctl(self._calls, path, request, answer, what=f"ask {volume}", line=line)
+            ioctl(self._calls, path, request, answer, what=f"query {volume}", line=line)
         )
         return int.from_bytes(answer, "little")
 
     def is_empty_behind(self, volume: str, start: int, end: int) -> bool:
-        """Whether a volume holds nothing but zeros between two bytes. Its counters are no sign: a
+        """Whether a volume holds only zeros between two offsets. Its counters do not show that: a
         refused erase sets them to 0 and keeps the data."""
         zeros = bytes(_PIECE)
         with self._opened(volume) as descriptor:
@@ -62,14 +62,14 @@ class BlockDevices:
 
     @contextmanager
     def reading(self, device: str) -> Iterator[Callable[[int, int], bytes]]:
-        """What reads from the open device, by offset and size."""
+        """A function that reads from the open device, by offset and size."""
         with self._opened(device) as descriptor:
             yield lambda offset, size: os.pread(descriptor, size, offset)
 
     @contextmanager
     def _opened(self, device: str) -> Iterator[int]:
-        """A descriptor for reading. What an earlier reader left in the page cache is dropped: a
-        mapping writes past it."""
+        """A descriptor for reading. The page cache is dropped first: a mapping writes without
+        updating it."""
         descriptor = self._calls.open_device(self._path(device))
         try:
             os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -92,9 +92,9 @@ class BlockDevices:
         )
 
     def erase(self, volume: str, descriptor: int | None, destroys: str | None) -> Effect[None]:
-        """Free all memory of the volume. The descriptor has to be the only open one, and without
-        one the volume is claimed for it: even where the kernel refuses, it sets usage and
-        high-water mark to 0 and keeps the data."""
+        """Free all memory of the volume. The descriptor has to be the only open one; without one,
+        the volume is claimed first: even when the kernel refuses, it sets usage and high-water mark
+        to 0 and keeps the data."""
         path = self._path(volume)
         return ioctl(
             self._calls,

@@ -57,7 +57,7 @@ class KernelCaches:
     # --- what they are ------------------------------------------------------------------------
 
     def all(self) -> list[Cache]:
-        """Those that have a table, each with what is in it."""
+        """The caches that have a table, each with its contents."""
         return [self._measured(cache) for cache in self._mapped()]
 
     def _mapped(self) -> list[Cache]:
@@ -76,7 +76,7 @@ class KernelCaches:
         return None
 
     def unfinished(self) -> list[Cache]:
-        """Caches that were left without a table: only device-mapper itself shows them."""
+        """Caches that have no table: only device-mapper itself shows them."""
         if not self._calls.privileged:
             return []
         shown = {mapping.name for mapping in self._sysfs.mappings()}
@@ -115,7 +115,7 @@ class KernelCaches:
         return size or PAGE
 
     def _speed(self, kernel: str) -> int:
-        """Bytes a second that a disk moved while it was busy, 0 when it never was. It is an
+        """Bytes per second that a disk moved while it was busy, 0 if it never was. It is an
         estimate: /sys/class/block/NAME/stat"""
         numbers = (self._sysfs.text(f"sys/class/block/{kernel}/stat") or "").split()
         if len(numbers) < 10 or not all(number.isdigit() for number in numbers):
@@ -125,7 +125,7 @@ class KernelCaches:
         return moved * SECTOR * 1000 // milliseconds if milliseconds else 0
 
     def counters(self, cache: str) -> CacheCounters:
-        """The status of the mapping's target; takes root."""
+        """The status of the mapping's target; requires root."""
         with self._refusals.worded(f"the counters of {cache} cannot be read", cache):
             status = self._mapper.status(cache)
         if status is None:
@@ -139,7 +139,7 @@ class KernelCaches:
         )
 
     def _dirty(self, cache: str) -> int:
-        """Blocks that are not on the disk; raises when they cannot be written there now."""
+        """Blocks that are not on the disk; raises when they cannot currently be written there."""
         kernel = self._sysfs.kernel_of(cache)
         if self._sysfs.number(f"sys/block/{kernel}/dm/suspended"):
             raise RdctlError(
@@ -167,12 +167,12 @@ class KernelCaches:
         return self._source_failed(cache, "returned an I/O error" if there else "is gone")
 
     def _source_failed(self, cache: Cache, why: str) -> RdctlError:
-        """The volume holds the only copy of what was not written back."""
+        """The error for a failed source: the volume holds the only copy of its dirty blocks."""
         volume = str(cache.volume)
-        # Not the superblock: what is not committed yet is behind it while the cache is mapped.
+        # Not the superblock: while the cache is mapped, it lacks what is not committed yet.
         dirty = self._measured(cache).dirty
         size = f" ({human_size(dirty)})" if dirty is not None else ""
-        held = f"what was not written back{size}"
+        held = f"unwritten blocks{size}"
         return RdctlError(
             Code.CONFLICT,
             f"{cache.device} has failed: its source {cache.source} {why}; {volume} still holds"
@@ -184,7 +184,7 @@ class KernelCaches:
 
     @property
     def ages(self) -> bool:
-        """Whether write-back caches take a `max_age`: Linux 5.8"""
+        """Whether write-back caches support `max_age`: Linux 5.8"""
         release = self._sysfs.text("proc/sys/kernel/osrelease") or ""
         found = re.match(r"([0-9]+)\.([0-9]+)", release)
         return found is not None and (int(found[1]), int(found[2])) >= (5, 8)
@@ -200,15 +200,15 @@ class KernelCaches:
     # --- what the kernel is known to refuse ---------------------------------------------------
 
     def check(self, volume: Volume, source: Device, policy: str) -> None:
-        """Raise what the kernel is known to refuse, before anything is asked or done."""
+        """Raise for what the kernel is known to refuse, before the question and the change."""
         if policy != "writeback":
             if not self._sysfs.module("rapiddisk-cache")[0]:
                 raise missing("rapiddisk-cache")
             if volume.size is not None and volume.size < _SMALLEST_CACHE:
                 raise RdctlError(
                     Code.CONFLICT,
-                    f"{volume.device} has {human_size(volume.size)}, and a {policy} cache takes"
-                    f" {human_size(_SMALLEST_CACHE)} at least",
+                    f"{volume.device} has {human_size(volume.size)}, but a {policy} cache requires"
+                    f" at least {human_size(_SMALLEST_CACHE)}",
                     target=volume.device,
                 )
         if not self._sysfs.size(source.kernel):
@@ -220,15 +220,15 @@ class KernelCaches:
         if size % left.block_size:
             raise RdctlError(
                 Code.CONFLICT,
-                f"{source.name} has {size} bytes, which is not a multiple of the cache's blocks of"
-                f" {left.block_size}: it is not its source",
+                f"{source.name} is not the source of the cache: its size, {size} bytes, is not a"
+                f" multiple of the block size, {left.block_size} bytes",
                 target=source.name,
             )
         if left.end > size:
             raise RdctlError(
                 Code.CONFLICT,
-                f"{volume.device} holds a block for byte {left.end}, which is beyond the end of"
-                f" {source.name} ({human_size(size)}): it is not its source",
+                f"{source.name} is not the source of the cache: {volume.device} holds a block for"
+                f" byte {left.end}, which is beyond its end ({human_size(size)})",
                 target=source.name,
             )
         self._sources.check_writable(source)
@@ -244,16 +244,16 @@ class KernelCaches:
         writeback: Writeback,
         destroys: str | None,
     ) -> None:
-        """The mapping, whole or not at all; the kernel then holds both devices itself."""
-        with self._refusals.worded(f"{name} was not made", name):
+        """Create the mapping, all or nothing; the kernel then holds both devices itself."""
+        with self._refusals.worded(f"{name} was not created", name):
             kind, arguments = self._table(volume, source, policy, writeback)
         sectors = (self._sysfs.size(source.kernel) or 0) // SECTOR
-        # Device-mapper claims them for itself, which our claim would keep it from.
+        # Device-mapper claims them itself, which our claim would prevent.
         self._claims.release([volume, source.kernel])
-        # What a table writes to its volume would be taken for contents.
+        # What the table wrote to the volume would be mistaken for contents.
         again = None if writeback.adopt else self._devices.erase(volume, None, None)
         made = self._effects.transaction(f"map {volume} over {source.name}")
-        with self._refusals.worded(f"{name} was not made", name), made:
+        with self._refusals.worded(f"{name} was not created", name), made:
             self._mapper.create(name)
             self._mapper.load(name, sectors, kind, arguments, destroys, again)
             self._mapper.resume(name)
@@ -269,7 +269,7 @@ class KernelCaches:
     ) -> tuple[str, str]:
         """Type and arguments of the target. Both paths lead to the devices that were checked."""
         if self._sysfs.dev(source.kernel) != source.number:
-            raise OSError(errno.ENODEV, f"{source.name} is another device by now", source.name)
+            raise OSError(errno.ENODEV, f"{source.name} is now another device", source.name)
         below, cache = self._known.node(source.kernel), self._known.node(volume)
         if policy != "writeback":
             size = (self._sysfs.size(volume) or 0) // SECTOR
@@ -281,21 +281,21 @@ class KernelCaches:
         return "writecache", f"s {below} {cache} {writeback.block_size} {options}"
 
     def _write_back_before_it_goes(self, cache: str) -> None:
-        """What takes the mapping away past rdctl then loses nothing: `dmsetup remove`, or systemd
-        at shutdown. The kernel obeys once, and does not show whether it will."""
+        """Nothing is then lost when something else removes the mapping: `dmsetup remove`, or
+        systemd at shutdown. The kernel does it once, and does not show whether it is set."""
         self._mapper.message(cache, "flush_on_suspend")
 
     def _note_source(self, volume: str, cache: str, source: Device) -> None:
         try:
             self._records.keep(volume, cache, source, self._now())
         except OSError as error:
-            self._warn(f"the source of {cache} could not be noted: {error.strerror}")
+            self._warn(f"the source of {cache} could not be recorded: {error.strerror}")
 
     def _now(self) -> str:
         return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
 
     def _await_node(self, name: str) -> None:
-        """udev makes /dev/mapper/NAME a moment later."""
+        """udev creates /dev/mapper/NAME a moment later."""
         node = f"dev/mapper/{name}"
         for _ in self._patience.attempts(_NODE_SECONDS):
             if self._sysfs.exists(node):
@@ -304,10 +304,10 @@ class KernelCaches:
         self._warn(f"/{node} did not appear; is udev running? The device is /dev/{kernel}")
 
     def drop(self, cache: Cache, destroys: str | None) -> None:
-        """Remove a mapping that cannot write back any more. Its volume keeps its blocks.
+        """Remove a mapping that can no longer write back. Its volume keeps its blocks.
 
-        One that has to write back before it goes, over a source that fails in parts, hangs in
-        the kernel for ever: seen on Linux 6.1, and not where the source is gone."""
+        One that has to write back first, over a source that fails in parts, hangs in the kernel
+        forever: seen on Linux 6.1, but not where the source is gone."""
         record = self._records.of(cache.volume or "")
         source = cache.source_kernel
         if record and record.sent and self._sysfs.leads_somewhere(f"sys/class/block/{source}"):
@@ -332,8 +332,8 @@ class KernelCaches:
         if left:
             raise RdctlError(
                 Code.IN_USE,
-                f"{cache}: {left} blocks are still not written back; it was not removed",
-                hint="Does somebody write to it? Try again.",
+                f"{cache} was not removed: {left} blocks are still not written back",
+                hint="Something may be writing to it. Try again.",
                 target=cache,
             )
         with self._effects.unbroken():
@@ -352,20 +352,20 @@ class KernelCaches:
                 return
             raise RdctlError(
                 Code.IN_USE,
-                f"its cache is removed, but {volume} still holds old blocks, which it would write"
+                f"its cache was removed, but {volume} still holds old blocks, which it would write"
                 f" to the next disk that it caches: {error.strerror}",
                 hint=f"Erase it: rdctl rapiddisk flush {volume}",
                 target=volume,
             ) from error
 
     def sync(self, cache: str) -> int | None:
-        """Write all back, however long it takes; the blocks that are dirty after that, None in a
-        dry run."""
+        """Write all blocks back, however long it takes; the number of blocks that are still dirty,
+        None in a dry run."""
         self._dirty(cache)
         try:
             self._mapper.message(cache, "flush")
         except OSError as error:
-            self._dirty(cache)  # knows more, where the source or the volume failed
+            self._dirty(cache)  # has the reason, if the source or the volume failed
             with self._refusals.worded(f"{cache} was not written back", cache):
                 raise error
         return None if self._effects.dry_run else self._dirty(cache)

@@ -1,4 +1,4 @@
-"""Keeping others away while something is decided and done."""
+"""Keep other users away between a check and an act."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Claims:
 
     @contextmanager
     def claim(self, devices: Sequence[str]) -> Iterator[bool]:
-        """One rdctl at a time; and nobody can mount, map or swap to the devices meanwhile."""
+        """One rdctl at a time; meanwhile the devices cannot be mounted, mapped or used as swap."""
         with self._alone():
             claimed = []
             try:
@@ -49,7 +49,7 @@ class Claims:
             self._held[device] = self._calls.open_device(path, exclusive=True)
         except OSError as error:
             if error.errno in GONE:
-                return  # it has gone, or has no node: the act itself will tell
+                return  # it is gone, or has no node: the act itself will fail
             with self._refusals.worded(f"{device} cannot be claimed", device):
                 raise
 
@@ -61,17 +61,17 @@ class Claims:
 
     @contextmanager
     def _alone(self) -> Iterator[None]:
-        """Around list, decide and act. A dry run changes nothing and makes no lock file."""
+        """Around list, decide and act. A dry run changes nothing and creates no lock file."""
         if self._locked or self._effects.dry_run:
             yield
             return
         path = self._sysfs.path(_LOCK)
-        with self._refusals.worded(f"the lock {path} cannot be made"):
+        with self._refusals.worded(f"the lock {path} cannot be created"):
             for _ in self._patience.attempts(_LOCK_SECONDS):
                 descriptor = self._calls.lock(path)
                 if descriptor is not None:
                     break
-                self._warn(f"waiting for another rdctl, process {self._sysfs.text(_LOCK)}")
+                self._warn(f"waiting for another rdctl (process {self._sysfs.text(_LOCK)})")
         if descriptor is None:
             raise RdctlError(
                 Code.IN_USE,
@@ -87,8 +87,8 @@ class Claims:
             self._calls.close(descriptor)
 
     def do_alone(self, effect: Effect[None], device: str) -> None:
-        """Do what the kernel refuses while anybody else has the device open. udev opens it at any
-        moment, for an instant, so one refusal says nothing while no other user is seen."""
+        """Do what the kernel refuses while the device is open elsewhere. udev opens it at any
+        moment, for an instant, so a single refusal is retried while no other user is found."""
         for _ in self._patience.attempts(UDEV_SECONDS):
             try:
                 return self._effects.do(effect, None)

@@ -1,4 +1,4 @@
-"""Which block device is meant: resolved once to the kernel's name and number, and every path to it
+"""Identify a block device: resolved once to the kernel's name and number, and every path to it
 is checked against that number."""
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import Device
 from rdctl.rapiddisk.names import is_volume
 
-# Names of mappings. Any other link may be one of a file system, which leads to whichever device
-# shows that at the moment: to a cache in place of its source.
+# Names of mappings. Any other link may be that of a file system, which leads to whichever device
+# shows it at the moment: to a cache instead of its source.
 _EXPLICIT = re.compile(r"/dev/(mapper/[^/]+|dm-[0-9]+|disk/by-id/dm-(name|uuid)-[^/]+)")
 # Links that name the hardware itself, not its place, its contents or a mapping.
 _HARDWARE = re.compile(r"(wwn|eui|nvme|ata|scsi|virtio|usb|mmc|dm-uuid)[-.]")
@@ -64,8 +64,8 @@ class Devices:
         return self._sysfs.numbered(number) if number else None
 
     def node(self, kernel: str) -> str:
-        """The device's node below /dev, as tables name it. Raises OSError when there is none, or
-        when it is another device's by now."""
+        """The device's node below /dev, as tables name it. Raises OSError when it does not exist,
+        or is now that of another device."""
         number = self._sysfs.dev(kernel)
         mapped = self._sysfs.text(f"sys/class/block/{kernel}/dm/name")
         paths = [f"/dev/{kernel.replace('!', '/')}"]
@@ -86,7 +86,7 @@ class Devices:
             return None
 
     def stable_name(self, number: str) -> str | None:
-        """A path that still leads to the device when it has another kernel name; None: none."""
+        """A path that still leads to the device when its kernel name changes; None if none does."""
         folder = "dev/disk/by-id"
         for name in self._sysfs.names(folder):
             if _HARDWARE.match(name) and self._number_at(f"/{folder}/{name}") == number:
@@ -94,6 +94,6 @@ class Devices:
         return None
 
     def by_contents(self, text: str) -> bool:
-        """Whether the path may name a device by what lies on it."""
+        """Whether the path may identify a device by its contents."""
         path = "/" + os.path.normpath(self._typed(text)).lstrip("/")
         return not _EXPLICIT.fullmatch(path)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import NamedTuple
 
+from rdctl.core.units import quoted
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, ioctl
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
@@ -25,7 +26,7 @@ _NAME = struct.Struct("=Q I")
 _FIRST = 0xC138FD00
 _LIST, _CREATE, _REMOVE, _RESUME, _LOAD, _STATUS, _MESSAGE = 2, 3, 4, 6, 9, 12, 14
 _BUFFER_FULL = 1 << 8
-# The arguments of the targets in place of their status.
+# The arguments of the targets instead of their status.
 _TABLE = 1 << 4
 # For udev, in the high half of event_nr: the event comes from who made the device, so its rules
 # make /dev/mapper/NAME and keep it at later events.
@@ -49,7 +50,7 @@ class DeviceMapper:
     # --- looking ------------------------------------------------------------------------------
 
     def names(self) -> list[str]:
-        """All mappings, also those that have no table yet: sysfs does not show these."""
+        """All mappings, including those that have no table yet, which sysfs does not show."""
         return list(_names(self._ask(_LIST, "", "dmsetup ls")))
 
     def status(self, name: str) -> MappingStatus | None:
@@ -61,7 +62,7 @@ class DeviceMapper:
         return self._target(self._ask(_STATUS, name, f"dmsetup table {name}", _TABLE))
 
     def kind(self, name: str) -> str | None:
-        """The type of the mapping's target; None where it cannot be asked."""
+        """The type of the mapping's target; None where it cannot be read."""
         if not self._calls.privileged:
             return None
         with suppress(OSError):
@@ -95,7 +96,7 @@ class DeviceMapper:
 
     def create(self, name: str) -> None:
         """An empty device, which a failed transaction removes again."""
-        effect = self._effect(_CREATE, _request(name), f"make {name}")
+        effect = self._effect(_CREATE, _request(name), f"create {name}")
         self._effects.do(
             effect._replace(line=f"dmsetup create {name} --notable"), None, [self.removal(name)]
         )
@@ -109,7 +110,7 @@ class DeviceMapper:
         destroys: str | None,
         then: Effect[None] | None,
     ) -> None:
-        """The table of one target, which is not in use before `resume`. `then` follows when the
+        """Load the table of one target, which is not in use before `resume`. `then` runs when the
         mapping has to be removed again."""
         text = arguments.encode() + b"\0"
         text += bytes(-len(text) % 8)
@@ -119,19 +120,19 @@ class DeviceMapper:
             _LOAD,
             _request(name, target, targets=1),
             f"load the table of {name}",
-            f"dmsetup load {name} --table '{table}'",
+            f"dmsetup load {name} --table {quoted(table)}",
         )
         undo = [self.removal(name)] if then is None else [then, self.removal(name)]
         self._effects.do(effect._replace(destroys=destroys), None, undo)
 
     def resume(self, name: str) -> None:
-        """The loaded table comes into use."""
+        """Put the loaded table into use."""
         request = _request(name, event=_PRIMARY_SOURCE)
         line = f"dmsetup resume {name}"
         self._effects.do(self._effect(_RESUME, request, f"resume {name}", line), None)
 
     def message(self, name: str, text: str) -> None:
-        """To sector 0; returns when it was obeyed."""
+        """Send a message to sector 0; returns when it has been processed."""
         message = struct.pack("=Q", 0) + text.encode() + b"\0"
         effect = self._effect(
             _MESSAGE,

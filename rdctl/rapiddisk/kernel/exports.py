@@ -53,7 +53,7 @@ class KernelExports:
             return self._known.node(self._sysfs.kernel_of(device))
 
     def nqn_of(self, device: str) -> str:
-        """The NQN that RapidDisk gives the export of a device."""
+        """The NQN that RapidDisk uses for the export of a device."""
         host = self._sysfs.text("proc/sys/kernel/hostname") or "localhost"
         return export_nqn(host, device)
 
@@ -76,8 +76,9 @@ class KernelExports:
         if not self._sysfs.module(module)[0] and self._sysfs.can_load(module) is False:
             raise RdctlError(
                 Code.MODULE_MISSING,
-                f"this kernel has no module {module}, which ports of transport {transport} take",
-                hint=f"Where it is installed later: modprobe {module}",
+                f"ports of transport {transport} require the module {module}, which this kernel"
+                " does not have",
+                hint=f"Once it is installed, load it: modprobe {module}",
             )
 
     def address_of(self, interface: str) -> str:
@@ -88,13 +89,14 @@ class KernelExports:
         except OSError as error:
             raise RdctlError(
                 Code.NOT_FOUND,
-                f"there is no network interface '{escape(interface)}'",
-                hint=f"There is {', '.join(self._sysfs.names('sys/class/net')) or 'none'}.",
+                f'network interface "{escape(interface)}" not found',
+                hint="Existing interfaces:"
+                f" {', '.join(self._sysfs.names('sys/class/net')) or 'none'}.",
                 target=interface,
             ) from error
         if address is None:
             raise RdctlError(
-                Code.CONFLICT, f"the interface {interface} has no address", target=interface
+                Code.CONFLICT, f"network interface {interface} has no address", target=interface
             )
         return address
 
@@ -107,14 +109,14 @@ class KernelExports:
         self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
         nqn = nqn_of(before, after)
-        with self._refusals.worded(f"{nqn} stays as it was", nqn):
+        with self._refusals.worded(f"{nqn} was not changed", nqn):
             self._nvmet.change(before, after, destroys)
 
     def revalidate(self, nqn: str, namespace: int) -> None:
         if not self._nvmet.can_revalidate(nqn, namespace):
             raise RdctlError(
                 Code.UNSUPPORTED,
-                "this kernel cannot tell clients a new size; they see it when they connect again",
+                "this kernel cannot notify clients of a new size; they see it when they reconnect",
                 target=nqn,
             )
         with self._refusals.worded(f"the size of {nqn} was not revalidated", nqn):

@@ -18,8 +18,8 @@ _BOOT_SIGNATURE = b"\x55\xaa"
 
 
 class DiskFormat(NamedTuple):
-    """`block` is the smallest number of bytes that it reads or writes by itself, in the words of
-    the format `unit` (blocks, sectors); None where that is no smaller than 4 KiB."""
+    """`block` is the smallest number of bytes that it reads or writes at a time, which the format
+    calls `unit` (blocks, sectors); None if that is at least 4 KiB."""
 
     name: str
     block: int | None = None
@@ -28,15 +28,15 @@ class DiskFormat(NamedTuple):
 
 
 class DeviceContents(NamedTuple):
-    """`formats` are all that are recognized: an earlier one may have left its signature. Neither
-    blank nor of any format is what is not known."""
+    """`formats` are all that are recognized: an earlier one may have left its signature. Contents
+    that are neither blank nor of any format are unknown."""
 
     blank: bool
     formats: tuple[DiskFormat, ...]
 
 
 def recognize(read: Read) -> DeviceContents:
-    """`read(offset, size)` gives the bytes of a device, fewer at its end."""
+    """`read(offset, size)` returns the bytes of a device, fewer at its end."""
     head = read(0, _HEAD)
     blank = not any(head)
     head = head.ljust(_HEAD, b"\0")
@@ -94,7 +94,7 @@ def _boot_sector(head: bytes) -> DiskFormat | None:
 
 
 def _is_fat(head: bytes) -> bool:
-    """What the kernel, too, looks at; FAT has no signature of its own."""
+    """The fields that the kernel checks, too; FAT has no signature of its own."""
     cluster, reserved, tables = struct.unpack_from("<BHB", head, 13)
     return (
         head[0] in (0xEB, 0xE9)
@@ -114,7 +114,7 @@ def _btrfs(head: bytes) -> DiskFormat | None:
 
 
 def _gpt(head: bytes) -> DiskFormat | None:
-    """Its header is in the second sector, whatever the size of these was when it was made."""
+    """Its header is in the second sector, whatever the sector size was when it was created."""
     for sector in (512, 4096):
         if head[sector : sector + 8] == b"EFI PART":
             return DiskFormat("GPT partition table", sector, is_table=True)
@@ -122,8 +122,7 @@ def _gpt(head: bytes) -> DiskFormat | None:
 
 
 def _mbr(head: bytes) -> DiskFormat | None:
-    """Many a boot sector has the signature: a table has an entry that is used, and none that cannot
-    be."""
+    """Many boot sectors have the signature: a table also has a used entry, and no invalid one."""
     if head[510:512] != _BOOT_SIGNATURE:
         return None
     used = False

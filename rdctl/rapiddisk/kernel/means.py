@@ -17,14 +17,14 @@ _PAUSE = 0.05
 
 
 class Patience:
-    """Nothing is waited for longer than `seconds`."""
+    """No wait is longer than `seconds`."""
 
     def __init__(self, sleep: Callable[[float], None], seconds: float | None) -> None:
         self._sleep = sleep
         self._seconds = seconds
 
     def attempts(self, seconds: float) -> Iterator[None]:
-        """One at once, then more of them for so long."""
+        """One attempt immediately, then more for `seconds`."""
         yield
         patience = seconds if self._seconds is None else min(seconds, self._seconds)
         for _ in range(round(patience / _PAUSE)):
@@ -33,8 +33,8 @@ class Patience:
 
 
 class KernelDependencies(NamedTuple):
-    """`warn` takes what the operator should know, such as what was not seen. `held` are the
-    descriptors of devices that are claimed for the time of an act, by the names of these."""
+    """`warn` takes what the operator should know, such as what could not be read. `held` are the
+    descriptors of the devices that are claimed during an act, by device name."""
 
     sysfs: Sysfs
     calls: Syscalls

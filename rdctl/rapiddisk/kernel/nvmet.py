@@ -16,12 +16,12 @@ from rdctl.rapiddisk.model import NvmeNamespace, Port, Subsystem, nqn_of
 
 ROOT = "sys/kernel/config/nvmet"
 _MODEL = "RapidDisk"
-NO_CONFIGFS = "the kernel's configuration file system is not mounted"
+NO_CONFIGFS = "configfs is not mounted"
 
 
 class Nvmet:
-    """Reads give what is there, and raise OSError where that cannot be seen; changes raise it too,
-    and are undone as a whole."""
+    """Reads raise OSError where the configuration cannot be read; changes raise it too, and are
+    undone as a whole."""
 
     def __init__(self, sysfs: Sysfs, calls: Syscalls, effects: Effects) -> None:
         self._sysfs = sysfs
@@ -34,13 +34,13 @@ class Nvmet:
 
     @property
     def is_there(self) -> bool:
-        """Whether anything can be exported, be it seen or not."""
+        """Whether anything can be exported, whether or not it can be read."""
         return self.loaded or self._sysfs.has_module("nvmet")
 
     # --- what is there ------------------------------------------------------------------------
 
     def subsystems(self) -> list[Subsystem]:
-        """All, whoever made them, however complete."""
+        """All, including incomplete ones and those of other tools."""
         links = {number: self._names(f"ports/{number}/subsystems") for number in self._numbers()}
         return [
             Subsystem(
@@ -54,7 +54,7 @@ class Nvmet:
         ]
 
     def guarded(self) -> list[Subsystem]:
-        """As `subsystems`; OSError where there may be some that cannot be seen."""
+        """As `subsystems`; OSError where some may exist that cannot be read."""
         if not self.is_there:
             return []
         if not self.loaded:
@@ -92,7 +92,7 @@ class Nvmet:
         return self._sysfs.listed(f"{ROOT}/{below}")
 
     def _value(self, below: str) -> str | None:
-        """An attribute; an empty one says nothing."""
+        """An attribute; None if it is empty."""
         return self._sysfs.read(f"{ROOT}/{below}") or None
 
     def can_revalidate(self, nqn: str, number: int) -> bool:
@@ -103,7 +103,7 @@ class Nvmet:
     def change(
         self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
-        """Make one subsystem of another: all of it, or on any failure nothing."""
+        """Change one subsystem into another: all of it, or on any failure nothing."""
         nqn = nqn_of(before, after)
         with self._effects.transaction(f"{'export' if after else 'unexport'} {nqn}"):
             if before is not None:
@@ -112,7 +112,7 @@ class Nvmet:
                 self._grow(before, after)
 
     def _grow(self, before: Subsystem | None, after: Subsystem) -> None:
-        """What `after` has more: reachable on a port only when all else is set."""
+        """Add what only `after` has; the ports come last, when all else is set."""
         folder = f"subsystems/{after.nqn}"
         if before is None:
             self._make_dir(folder)
@@ -132,7 +132,7 @@ class Nvmet:
             self._link(folder, f"ports/{port}/subsystems/{after.nqn}")
 
     def _shrink(self, before: Subsystem, after: Subsystem | None, destroys: str | None) -> None:
-        """What `before` has more: first it is taken off the ports."""
+        """Remove what only `before` has; the ports come first."""
         folder = f"subsystems/{before.nqn}"
         for port in _more(before.ports, after.ports if after else ()):
             self._unlink(folder, f"ports/{port}/subsystems/{before.nqn}", destroys)
@@ -155,7 +155,7 @@ class Nvmet:
         self._remove_dir(folder, self._identity(folder))
 
     def _identity(self, folder: str) -> list[Effect[None]]:
-        """What gives a subsystem of the same name the attributes that this one has."""
+        """The effects that restore the attributes of this subsystem."""
         names = ("attr_model", "attr_serial", "attr_allow_any_host")
         values = {name: self._value(f"{folder}/{name}") for name in names}
         return [self._writing(f"{folder}/{name}", text) for name, text in values.items() if text]
@@ -184,7 +184,7 @@ class Nvmet:
         self._remove_dir(f"ports/{number}", destroys=destroys)
 
     def revalidate(self, nqn: str, number: int) -> None:
-        """Tell the clients the device's new size."""
+        """Notify the clients of the device's new size."""
         self._write(f"subsystems/{nqn}/namespaces/{number}/revalidate_size", "1")
 
     # --- single steps -------------------------------------------------------------------------
@@ -217,7 +217,7 @@ class Nvmet:
     def _remove_dir(
         self, below: str, again: Sequence[Effect[Any]] = (), destroys: str | None = None
     ) -> None:
-        """`again` fills the directory once more when it has to come back."""
+        """`again` refills the directory when it has to be restored."""
         path = self._path(below)
         undo = [*reversed(again), make_dir(self._calls, path)]
         effect = remove_dir(self._calls, path)._replace(destroys=destroys)

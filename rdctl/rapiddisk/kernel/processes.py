@@ -13,9 +13,9 @@ from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import User
 
-# It looks at every new device, and at each that was written to, for an instant.
+# udev opens every new device, and each that was written to, for an instant.
 _UDEV = ("systemd-udevd", "(udev-worker)", "udevd", "systemd-udev")
-# In /proc/PID/stat, behind the program's name, in which anything may stand.
+# In /proc/PID/stat, after the program's name, which may contain anything.
 _PARENT = re.compile(r"(?s).*\) \S+ ([0-9]+)")
 # The inode of the first namespace of processes, which sees all of them.
 _FIRST_NAMESPACE = "pid:[4026531836]"
@@ -38,7 +38,7 @@ class Processes:
     def __init__(self, sysfs: Sysfs, calls: Syscalls) -> None:
         self._sysfs = sysfs
         self._calls = calls
-        # Why the last look is not a whole one.
+        # Why the last look was incomplete.
         self.missed: str | None = None
         self._open_files: dict[str, list[tuple[int, int]]] = {}
 
@@ -55,20 +55,20 @@ class Processes:
 
     def look(self, ours: Collection[int], with_maps: bool) -> Observed:
         """All processes, this one without its descriptors `ours`. OSError where one cannot be
-        looked into; what goes meanwhile has nothing open."""
+        inspected; one that ends meanwhile has nothing open."""
         seen = Observed([], [], [])
         self.missed = None
         self._open_files = {}
         until = time.monotonic() + _SECONDS
         spaces = {self._sysfs.led_to("proc/self/ns/mnt")}
-        # What a map is of, by the file's device and inode: programs share most of theirs.
+        # The device of a map, by the file's device and inode: programs share most of theirs.
         mapped: dict[tuple[str, str], str | None] = {}
         own = str(os.getpid())
         for process in self._sysfs.listed("proc"):
             if not process.isdigit():
                 continue
             if time.monotonic() > until:
-                self.missed = f"not all processes were looked at within {_SECONDS:g} s"
+                self.missed = f"not all processes could be checked within {_SECONDS:g} s"
                 break
             space = self._sysfs.led_to(f"proc/{process}/ns/mnt")
             if space is not None and space not in spaces:
@@ -89,7 +89,7 @@ class Processes:
                 yield int(name), kernel
 
     def _is_path(self, process: str, descriptor: str) -> bool:
-        """Whether the descriptor only names the device (O_PATH), which it has not open."""
+        """Whether the descriptor only names the device (O_PATH), without opening it."""
         text = self._sysfs.read(f"proc/{process}/fdinfo/{descriptor}") or ""
         found = re.search(r"^flags:\s*([0-7]+)$", text, re.M)
         return found is not None and bool(int(found[1], 8) & os.O_PATH)
@@ -111,12 +111,12 @@ class Processes:
         try:
             number = self._calls.peek(self._sysfs.path(below))
         except (FileNotFoundError, ProcessLookupError, NotADirectoryError):
-            return None  # it is closed by now
+            return None  # it was closed meanwhile
         return self._sysfs.numbered(number) if number else None
 
     def is_new(self, process: str, descriptor: int, kernel: str) -> bool:
-        """Whether this descriptor is an open file that was not seen before. Where the kernel does
-        not compare, only the first is known to be one."""
+        """Whether this descriptor is an open file that was not seen before. Where the kernel cannot
+        compare, only the first is known to be one."""
         before = self._open_files.setdefault(kernel, [])
         this = int(process), descriptor
         try:
@@ -137,7 +137,7 @@ class Processes:
         return User("open", f"{process} ({self._command(process)})", freed_by)
 
     def _command(self, process: str) -> str:
-        """Its command line; of what has none (the kernel's own) its name."""
+        """Its command line; its name if it has none (the kernel's own)."""
         line = (self._sysfs.text(f"proc/{process}/cmdline") or "").rstrip("\0")
         if not line:
             return self._program(process) or "?"
@@ -145,13 +145,13 @@ class Processes:
         return words if len(words) <= _LONGEST_COMMAND else words[: _LONGEST_COMMAND - 1] + "…"
 
     def _unit(self, process: str) -> str | None:
-        """The service of systemd that it belongs to."""
+        """The systemd service that it belongs to."""
         groups = self._sysfs.text(f"proc/{process}/cgroup") or ""
         found = re.search(r"/system\.slice/(?:\S*/)?([^/\s]+\.service)(?:/|$)", groups, re.M)
         return found[1] if found else None
 
     def _is_udev(self, process: str) -> bool:
-        """Whether it is udev, or what udev has started: lvm, mdadm, blkid."""
+        """Whether it is udev, or was started by udev: lvm, mdadm, blkid."""
         parent = _PARENT.match(self._sysfs.text(f"proc/{process}/stat") or "")
         family = [process, parent[1]] if parent else [process]
         return any(self._program(one) in _UDEV for one in family)

@@ -1,7 +1,7 @@
-"""For which source a write-back cache was made: its superblock does not name it.
+"""The source for which a write-back cache was created: its superblock does not name it.
 
-One file a volume in /run/rdctl, which goes with the volumes at a reboot. It holds for the volume of
-that boot and that `diskseq` only: a volume that was removed and created again is another one.
+One file per volume in /run/rdctl, which a reboot clears with the volumes. It is valid for the
+volume of that boot and that `diskseq` only: a volume that is created again is another one.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Records:
         )
         path = self._sysfs.path(self._path(volume))
         text = json.dumps(record._asdict()) + "\n"
-        what = f"note the source of {cache}"
+        what = f"record the source of {cache}"
         self._effects.do(write_file(path, text, what=what)._replace(step=True), None)
 
     def forget(self, volume: str) -> None:
@@ -82,8 +82,8 @@ class Records:
             self._effects.do(remove_file(path)._replace(step=True), None)
 
     def matches(self, record: Record, source: Device) -> bool:
-        """Whether the device is the source that the record is of: by its stable name, else as long
-        as it was not taken away and attached again."""
+        """Whether the device is the source in the record: by its stable name, else as long as it
+        was not detached and attached again."""
         if self._sysfs.size(source.kernel) != record.size:
             return False
         if record.stable:

@@ -12,39 +12,39 @@ from rdctl.core.units import operand
 from rdctl.effects.door import Effects
 from rdctl.rapiddisk.kernel.surveys import Surveys
 
-_LOG = "The kernel's log tells why: dmesg | tail"
+_LOG = "See the kernel log: dmesg | tail"
 GONE = (errno.ENOENT, errno.ENXIO, errno.ENODEV)
 _ROOT_HINT = "Try again with sudo."
 _REASONS: dict[int, tuple[Code, str, str]] = {
     errno.EACCES: (Code.DENIED, "requires root", _ROOT_HINT),
     errno.EPERM: (Code.DENIED, "requires root", _ROOT_HINT),
-    errno.EROFS: (Code.DENIED, "the file system is read-only here", "Is this a container?"),
-    errno.ENOENT: (Code.NOT_FOUND, "it is not there", "It has gone meanwhile; look again."),
-    errno.ENXIO: (Code.NOT_FOUND, "it is not there", "It has gone meanwhile; look again."),
-    errno.EEXIST: (Code.EXISTS, "it exists already", "Somebody made it meanwhile; look again."),
+    errno.EROFS: (Code.DENIED, "read-only file system", "This may be a container."),
+    errno.ENOENT: (Code.NOT_FOUND, "not found", "It was removed meanwhile. List again."),
+    errno.ENXIO: (Code.NOT_FOUND, "not found", "It was removed meanwhile. List again."),
+    errno.EEXIST: (Code.EXISTS, "already exists", "It was created meanwhile. List again."),
     errno.EBUSY: (
         Code.IN_USE,
         "in use",
-        "A mount in a container or an open descriptor may be seen with: lsof",
+        "Find open descriptors and mounts in containers: lsof",
     ),
-    errno.ENOMEM: (Code.FAILED, "the kernel has no memory for it", _LOG),
+    errno.ENOMEM: (Code.FAILED, "the kernel is out of memory", _LOG),
     errno.EADDRNOTAVAIL: (
         Code.CONFLICT,
         "the port's address is not on this machine",
-        "See: rdctl rapiddisk nvmet port list, ip address",
+        "Compare the addresses: rdctl rapiddisk nvmet port list, ip address",
     ),
     errno.EADDRINUSE: (
         Code.CONFLICT,
-        "the port's service is taken",
-        "Another program listens there; see: ss -ltnp",
+        "the port's service is in use",
+        "Find the program that listens there: ss -ltnp",
     ),
-    errno.ENODEV: (Code.FAILED, "the device that it takes is not there", _LOG),
+    errno.ENODEV: (Code.FAILED, "device not found", _LOG),
     errno.ENOTBLK: (
         Code.CONFLICT,
         "its node in /dev leads to another device",
-        "Is udev running? See: ls -l /dev /dev/mapper",
+        "Check that udev is running: ls -l /dev /dev/mapper",
     ),
-    errno.EINVAL: (Code.FAILED, "the kernel refuses it", _LOG),
+    errno.EINVAL: (Code.FAILED, "refused by the kernel", _LOG),
 }
 
 
@@ -55,7 +55,7 @@ class Refusals:
 
     @contextmanager
     def worded(self, what: str, target: str | None = None) -> Iterator[None]:
-        """An OSError in words, and what of it could not be undone."""
+        """Explain an OSError in words, and name what could not be undone."""
         before = len(self._effects.left)
         try:
             yield
@@ -68,7 +68,7 @@ class Refusals:
                 why, hint = users[0].deed, users[0].advice
             left = self._effects.left[before:]
             if left:
-                hint = f"Left behind, it could not be undone: {', '.join(left)}. {hint}"
+                hint = f"Left behind, could not be undone: {', '.join(left)}. {hint}"
             raise RdctlError(code, f"{what}: {why}", hint=hint, target=target) from error
 
 
@@ -76,15 +76,15 @@ def missing(module: str) -> RdctlError:
     return RdctlError(
         Code.MODULE_MISSING,
         f"the kernel module {module} is not loaded",
-        hint=f"Load it: sudo modprobe {module}; or try without a kernel: -c sandbox",
+        hint=f"Load it: sudo modprobe {module}; or use the sandbox: -c sandbox",
     )
 
 
 def volume_gone(cache: str, volume: str) -> RdctlError:
     return RdctlError(
         Code.CONFLICT,
-        f"{cache} has failed: its volume {volume} is gone, and with it what was not written back",
-        hint=f"Only this removes it: dmsetup remove {cache}",
+        f"{cache} has failed: its volume {volume} is gone, and its unwritten blocks are lost",
+        hint=f"Remove it: dmsetup remove {cache}",
         target=cache,
     )
 
@@ -96,7 +96,7 @@ def denied(what: str) -> RdctlError:
 def half_made(cache: str) -> RdctlError:
     return RdctlError(
         Code.CONFLICT,
-        f"{cache} is only half made",
+        f"{cache} is incomplete",
         hint=f"Remove it: rdctl rapiddisk cache remove {operand(cache)}",
         target=cache,
     )

@@ -1,5 +1,5 @@
-"""What a cache of some policy cannot do to its source. The kernel refuses some of it without a
-reason, and lets the rest pass until the source is used."""
+"""Sources that a cache of some policy does not support. The kernel refuses some of them without a
+reason, and accepts the rest until the source is used."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _OTHER_POLICIES = "Use --policy write-through or --policy write-around"
 
 
 class Sources:
-    """`warn` takes what does not keep a source from being cached."""
+    """`warn` takes what does not prevent a source from being cached."""
 
     def __init__(
         self,
@@ -32,16 +32,16 @@ class Sources:
         self._warn = warn
 
     def check(self, source: Device, policy: str, volume: str) -> None:
-        """Raise what keeps a volume from caching a source."""
+        """Raise what prevents a volume from caching a source."""
         self.check_writable(source)
         block = self._logical_block(source.kernel)
         if policy != "writeback":
-            # The module declares blocks of 512 bytes, whatever those of the source are.
+            # The module declares blocks of 512 bytes, whatever the source has.
             if block not in (None, SECTOR):
                 raise _refusal(
                     source,
                     policy,
-                    f"its logical blocks have {block} bytes, and the kernel module rapiddisk-cache"
+                    f"its logical blocks have {block} bytes, but the kernel module rapiddisk-cache"
                     f" supports only {SECTOR}",
                     hint="Use a writeback cache: rdctl rapiddisk cache create"
                     f" {volume} {quoted(source.name)} --policy writeback",
@@ -84,12 +84,12 @@ class Sources:
         return self._sysfs.number(f"sys/class/block/{kernel}/ro") == 1
 
     def _logical_block(self, kernel: str) -> int | None:
-        """Bytes. A partition has no queue: what holds is that of its disk."""
+        """Bytes. A partition has no queue of its own: that of its disk applies."""
         disk = self._sysfs.whole(kernel) or kernel
         return self._sysfs.number(f"sys/class/block/{disk}/queue/logical_block_size")
 
     def _check_contents(self, source: Device, policy: str) -> None:
-        """The cache takes only whole blocks of 4 KiB, where the source itself takes less."""
+        """The cache supports only whole blocks of 4 KiB, even if the source supports smaller."""
         try:
             with self._devices.reading(source.kernel) as read:
                 contents = recognize(read)
@@ -97,7 +97,7 @@ class Sources:
             self._warn(f"the contents of {source.name} cannot be read: {error.strerror}")
             return
         is_partition = self._sysfs.whole(source.kernel) is not None
-        # Nobody but a virtual machine looks for a table within a partition.
+        # Only a virtual machine reads a table within a partition.
         formats = [found for found in contents.formats if not (found.is_table and is_partition)]
         for found in formats:
             if found.block is not None and found.block < PAGE:
@@ -112,7 +112,7 @@ class Sources:
         if not (formats or contents.blank):
             self._warn(
                 f"the contents of {source.name} are not recognized: a writeback cache has blocks of"
-                " 4 KiB, and what was made for smaller ones may not be readable through it"
+                " 4 KiB, and contents with smaller blocks may not be readable through it"
             )
 
 

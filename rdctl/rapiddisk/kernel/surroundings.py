@@ -1,4 +1,4 @@
-"""What RapidDisk depends on beside its modules, on this machine."""
+"""What RapidDisk depends on besides its modules, on this machine."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LISTENING = "0A"
 
 
 class Surroundings:
-    """Each is looked at when it is asked for."""
+    """Each property is read when it is used."""
 
     def __init__(self, sysfs: Sysfs) -> None:
         self._sysfs = sysfs
@@ -58,7 +58,7 @@ class Surroundings:
 
 
 def _address(digits: str) -> str:
-    """An address as the kernel writes it: words of 32 bits, each in the machine's own order."""
+    """An address as the kernel writes it: words of 32 bits, each in the machine's byte order."""
     import ipaddress
 
     words = [int(digits[at : at + 8], 16) for at in range(0, len(digits), 8)]

@@ -1,4 +1,4 @@
-"""Looks at who uses devices, again until they can be believed."""
+"""Survey the users of devices, repeatedly until the result is stable."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from rdctl.rapiddisk.model import Survey, User
 
 # As long as `dmsetup remove --retry`.
 UDEV_SECONDS = 5.0
-# Readings of a count that have to agree, within so many seconds.
+# The number of readings that have to agree, and the seconds within which.
 _AGREE = 3
 _AGREE_SECONDS = 1.0
 
@@ -26,11 +26,11 @@ class Surveys:
 
     @property
     def seen(self) -> Sequence[str]:
-        """The kinds of user that can be found."""
+        """The kinds of user that can be detected."""
         return self._users.seen
 
     def of(self, devices: Sequence[str]) -> Survey:
-        """Waits while udev looks at a new device. The processes, which are many, are looked into
+        """Waits while udev examines a new device. The processes, which are many, are examined only
         where they can matter."""
         if not devices:
             return self._users.survey(*self._look(devices, "files"))
@@ -52,9 +52,9 @@ class Surveys:
         return found, unseen
 
     def _accounted(self, devices: Sequence[str]) -> tuple[list[Found], dict[str, str], str | None]:
-        """Who is found, and what is left of the opens of all volumes when three readings agree: a
-        daemon opens each volume for an instant at each listing. Where the kernel's own users have
-        all opens of volumes, no process has one."""
+        """The users found, and the unexplained opens of all volumes when three readings agree: a
+        daemon opens each volume for an instant at each listing. Where the kernel's own users
+        account for all opens of volumes, no process has one."""
         known = {volume.device for volume in self._sysfs.volumes()}
         processes = "none" if known.issuperset(devices) else "all"
         readings: list[int] = []
@@ -76,11 +76,11 @@ class Surveys:
             readings.append(left)
             if len(readings) >= _AGREE and len(set(readings[-_AGREE:])) == 1:
                 opens = f"{left} opens" if left > 1 else "1 open"
-                return found, unseen, f"{opens} of some RapidDisk volume unaccounted for"
+                return found, unseen, f"{opens} of RapidDisk volumes unaccounted for"
         return found, unseen, "the number of opens of RapidDisk volumes keeps changing"
 
     def _left(self, found: list[Found]) -> int:
-        """Opens of volumes that are nobody's."""
+        """The number of opens of volumes without a known user."""
         return self._users.unaccounted(found, self._users.references(), self._ours())
 
     def users_of(self, device: str) -> list[User]:
@@ -88,5 +88,5 @@ class Surveys:
         return self._users.survey(found, unseen).users.get(self._sysfs.kernel_of(device), [])
 
     def _ours(self) -> dict[str, int]:
-        """What is held for the time of an act, by the kernel's name."""
+        """The devices that are held during an act, by the kernel's name."""
         return {self._sysfs.kernel_of(device): held for device, held in self._held.items()}

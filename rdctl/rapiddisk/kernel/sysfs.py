@@ -1,4 +1,4 @@
-"""What the kernel tells in files: the modules, the volumes, all block devices, the memory.
+"""What the kernel reports in files: the modules, the volumes, all block devices, the memory.
 
 A device is known by the kernel's name (`dm-0`). The one it is shown by (`rc-wt_vdb`, below
 /dev/mapper) differs for device-mapper only, and may be the kernel's name of another device.
@@ -18,22 +18,22 @@ from rdctl.rapiddisk.names import is_volume, policy_of, source_in
 
 MGMT = "sys/kernel/rapiddisk/mgmt"
 SECTOR = 512
-# A read of `devices` ends after a page, wherever in the list that is.
+# A read of `devices` ends after a page, anywhere in the list.
 _NEARLY_A_PAGE = 4000
-# A process or a device that goes while it is looked at.
+# A process or a device that disappears while it is read.
 _VANISHED = (errno.ENOENT, errno.ESRCH, errno.ENOTDIR, errno.ENXIO, errno.ENODEV)
 _PSEUDO = re.compile(r"(rd|ram|loop|zram|dm-|sr|fd)[0-9]")
 
 
 class Mgmt(NamedTuple):
-    """What the module says of itself. `version` is such as 9.0.0."""
+    """What the module reports about itself. `version` is such as 9.0.0."""
 
     version: str
     max_volumes: int | None
 
 
 class Mapping(NamedTuple):
-    """A device of device-mapper. `slaves` are kernel names; `live`: it has a table."""
+    """A device-mapper device. `slaves` are kernel names; `live`: it has a table."""
 
     kernel: str
     name: str
@@ -42,7 +42,7 @@ class Mapping(NamedTuple):
 
 
 class Sysfs:
-    """Reads below `root`; None and [] are what cannot be read."""
+    """Reads below `root`; None or [] if it cannot be read."""
 
     def __init__(self, root: str) -> None:
         self._root = root.rstrip("/")
@@ -73,10 +73,10 @@ class Sysfs:
         return os.path.lexists(self.path(below))
 
     def leads_somewhere(self, below: str) -> bool:
-        """Whether it exists and, where it is a link, what it leads to does."""
+        """Whether it exists and, if it is a link, so does its target."""
         return os.path.exists(self.path(below))
 
-    # For guards: what is not there is nothing, but what cannot be read raises OSError.
+    # For guards: what does not exist is None or [], but what cannot be read raises OSError.
 
     def read(self, below: str) -> str | None:
         """A file's text without the line's end; None when it does not exist."""
@@ -89,7 +89,7 @@ class Sysfs:
             raise
 
     def listed(self, below: str) -> list[str]:
-        """The names in a directory, in natural order; none when it does not exist."""
+        """The names in a directory, in natural order; [] when it does not exist."""
         try:
             return sorted(os.listdir(self.path(below)), key=natural)
         except OSError as error:
@@ -98,7 +98,7 @@ class Sysfs:
             raise
 
     def led_to(self, below: str) -> str | None:
-        """What a link says; None when there is none."""
+        """The target of a link; None when it does not exist."""
         try:
             return os.readlink(self.path(below))
         except OSError as error:
@@ -109,7 +109,7 @@ class Sysfs:
     # --- the modules --------------------------------------------------------------------------
 
     def mgmt(self) -> Mgmt | None:
-        """The first line tells the version, None when the module is not loaded."""
+        """The first line has the version; None when the module is not loaded."""
         text = self.text(MGMT)
         if text is None:
             return None
@@ -131,7 +131,7 @@ class Sysfs:
         return re.search(rf"/{re.escape(name)}\.ko$", parts, re.M) is not None
 
     def can_load(self, name: str) -> bool | None:
-        """Whether the module is there to be loaded; None where that cannot be read."""
+        """Whether the module is available to be loaded; None where that cannot be read."""
         release = self.text("proc/sys/kernel/osrelease")
         known = self.text(f"lib/modules/{release}/modules.dep")
         if known is None:
@@ -165,13 +165,14 @@ class Sysfs:
         ]
 
     def caches(self, source_of: Callable[[str], str | None]) -> list[Cache]:
-        """`source_of` tells the source of a mapping by its table, None where it cannot be read."""
+        """`source_of` reads the source of a mapping from its table; None where it cannot be
+        read."""
         found = (self._cache(mapping, source_of) for mapping in self.mappings())
         return [cache for cache in found if cache is not None]
 
     def _cache(self, mapping: Mapping, source_of: Callable[[str], str | None]) -> Cache | None:
-        """Volume and source are None while the mapping is incomplete; None is what has a
-        cache's name and is none."""
+        """The cache, or None if the mapping is not a cache despite its name. Volume and source are
+        None while it is incomplete."""
         policy = policy_of(mapping.name)
         if policy is None:
             return None
@@ -179,7 +180,7 @@ class Sysfs:
             return Cache(
                 device=mapping.name, volume=None, source=None, policy=policy, kernel=mapping.kernel
             )
-        # The link to a volume stays when the volume is torn out.
+        # The link to a volume stays when the volume is removed by force.
         parts = list(mapping.slaves)
         volumes = [part for part in parts if is_volume(part)]
         if len(parts) != 2 or not volumes:
@@ -187,7 +188,7 @@ class Sysfs:
         if len(volumes) == 1:
             volume = volumes[0]
         else:
-            # A volume that is the source: the table tells, and else most names do.
+            # The source is a volume, too: the table names it, else most cache names do.
             source = source_of(mapping.name)
             if source not in parts:
                 base = source_in(mapping.name)
@@ -223,8 +224,8 @@ class Sysfs:
         return None if sectors is None else sectors * SECTOR
 
     def shown(self, kernel: str) -> str:
-        """The name that a device is shown by: of a mapping its own, with `mapper/` before it where
-        another device bears that name."""
+        """The name that a device is shown by: of a mapping its own, with the prefix `mapper/` if
+        another device has that name."""
         mapped = self.text(f"sys/class/block/{kernel}/dm/name")
         if mapped is None:
             return kernel.replace("!", "/")
@@ -232,7 +233,7 @@ class Sysfs:
         return f"mapper/{mapped}" if taken else mapped
 
     def base(self, kernel: str) -> str:
-        """What a cache of the device is called after."""
+        """What a cache of the device is named after."""
         return self.shown(kernel).rsplit("/", 1)[-1]
 
     def dev(self, kernel: str) -> str | None:
@@ -264,22 +265,22 @@ class Sysfs:
         ]
 
     def whole(self, kernel: str) -> str | None:
-        """The disk that a partition is on; None for what is no partition."""
+        """The disk that a partition is on; None if it is not a partition."""
         folder = self.path(f"sys/class/block/{kernel}")
         if not os.path.exists(f"{folder}/partition"):
             return None
         return os.path.basename(os.path.dirname(os.path.realpath(folder)))
 
     def disks(self) -> list[Disk]:
-        """What could be cached; RAM disks, loop devices, mappings and optical drives are left
-        out."""
+        """The disks that can be cached; RAM disks, loop devices, mappings and optical drives are
+        left out."""
         disks = []
         for kernel in self.names("sys/block"):
             size = None if _PSEUDO.match(kernel) else self.size(kernel)
             if size:
                 vendor = self.text(f"sys/block/{kernel}/device/vendor") or ""
                 model = self.text(f"sys/block/{kernel}/device/model") or ""
-                # A PCI or virtio number is no name.
+                # A PCI or virtio number is not a name.
                 vendor = "" if vendor.startswith("0x") else vendor.strip()
                 name = kernel.replace("!", "/")
                 disks.append(Disk(name, size, vendor or None, model.strip() or None))

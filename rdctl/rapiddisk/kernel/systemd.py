@@ -23,7 +23,7 @@ class Systemd:
 
     def unit(self) -> Unit:
         argv = ["systemctl", "show", UNIT, f"--property={_PROPERTIES}"]
-        asking = call(self._calls, argv, self._seconds, what=f"look at {UNIT}")
+        asking = call(self._calls, argv, self._seconds, what=f"query {UNIT}")
         asking = asking._replace(line=f"# {asking.line}")
         code, text = self._run(lambda: self._effects.look(asking), Code.TIMEOUT)
         if code:
@@ -48,19 +48,19 @@ class Systemd:
             raise self._failed(text)
 
     def _run(self, run: Callable[[], tuple[int, str]], late: Code) -> tuple[int, str]:
-        """`late` is what it is when systemctl does not end in time."""
+        """`late` is the code when systemctl times out."""
         try:
             return run()
         except TimeoutError as error:
-            message = f"{UNIT}: systemctl did not end in time"
-            hint = "systemd may not be answering; see: systemctl list-jobs"
+            message = f"{UNIT}: systemctl timed out"
+            hint = "Check that systemd is responding: systemctl list-jobs"
             if late is Code.UNKNOWN:
-                message += "; systemd may still carry it out"
-                hint = "See what became of it: rdctl rapiddisk daemon status"
+                message += "; systemd may still complete the job"
+                hint = "Check the result: rdctl rapiddisk daemon status"
             raise RdctlError(late, message, hint=hint, target=UNIT) from error
         except FileNotFoundError as error:
             raise RdctlError(
-                Code.UNSUPPORTED, "there is no systemctl here: this machine has no systemd"
+                Code.UNSUPPORTED, "systemctl not found: this machine has no systemd"
             ) from error
         except OSError as error:
             code = Code.DENIED if isinstance(error, PermissionError) else Code.FAILED
@@ -72,6 +72,8 @@ class Systemd:
         if "not been booted with systemd" in text:
             return RdctlError(Code.UNSUPPORTED, "this machine does not run systemd")
         if "uthentication" in text or "ermission denied" in text:
-            hint = "It requires root: try again with sudo."
+            hint = "Requires root: try again with sudo."
             return RdctlError(Code.DENIED, message, hint=hint, target=UNIT)
-        return RdctlError(Code.FAILED, message, hint=f"See why: journalctl -u {UNIT}", target=UNIT)
+        return RdctlError(
+            Code.FAILED, message, hint=f"See its log: journalctl -u {UNIT}", target=UNIT
+        )

@@ -2,8 +2,8 @@
 targets, open descriptors and memory maps. Devices are known by number; a path may lead
 elsewhere here than where it was opened.
 
-What nobody shows is asked of the kernel: an exclusive open, and the count of all opens of the
-module's volumes (`Users.unaccounted`).
+Other users are found by asking the kernel: by an exclusive open, and by the count of all opens of
+the module's volumes (`Users.unaccounted`).
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ SEEN_BY_ROOT = (*SEEN, "held")
 SEEN_IN_PROCESSES = (*SEEN_BY_ROOT, "open")
 REFERENCES = "sys/module/rapiddisk/refcnt"
 _TARGETS = "sys/kernel/config/target/core"
-# Never stacked on anything.
+# Never stacked on another device.
 _SIMPLE = re.compile(r"(rd|ram|loop|sd|vd|nvme|sr)[0-9a-z]")
 _OCTAL = re.compile(r"\\([0-7]{3})")
 _FILE = re.compile(r"\bFile: (\S+)")
@@ -40,9 +40,9 @@ _LOOP_STATUS = 0x4C05
 # where it is a device. All of it has 232 bytes.
 _LOOP_INFO = struct.Struct("=QQQ")
 _LOOP_INFO_SIZE = 232
-# What keeps others from an exclusive open. Whichever of these has a device opens it once.
+# The kinds of user that prevent an exclusive open. Each opens the device once.
 _EXCLUSIVE = ("mount", "swap", "cache", "mapping", "raid", "other", "target", "held")
-# Opens of a device by one user of it, where they are not one: measured, see docs/guards.md.
+# Opens of a device by one user, if not one: measured, see docs/guards.md.
 _SWAP_OPENS, _ZRAM_OPENS = 2, 2
 # File systems with a number of their own; their source is the device.
 _NUMBERED_APART = ("btrfs", "bcachefs")
@@ -50,7 +50,7 @@ _FILE_SYSTEMS = ("ext4", "xfs", "f2fs", "erofs", "bcachefs", "nilfs2")
 
 
 class Found(NamedTuple):
-    """A user of a device, and how many opens of the device are certainly his."""
+    """A user of a device, and how many opens of the device are certainly its own."""
 
     kernel: str
     user: User
@@ -78,7 +78,7 @@ class Users:
 
     @property
     def seen(self) -> Sequence[str]:
-        """The kinds of user that can be found from here."""
+        """The kinds of user that can be detected from here."""
         if not self._calls.privileged:
             return SEEN
         return SEEN_IN_PROCESSES if self._processes.all_seen else SEEN_BY_ROOT
@@ -90,10 +90,10 @@ class Users:
         ours: Mapping[str, int],
         processes: str,
     ) -> tuple[list[Found], dict[str, str]]:
-        """Everybody who can be seen, and what could not be looked at, by kind, with the reason.
+        """All users that can be found, and the checks that failed, by kind, with the reason.
         `probed` are devices of which an exclusive open is tried; `ours` are those that this process
-        holds, with its descriptors, which count as nobody's. `processes`: of these nothing
-        (`none`), the open files (`files`), or the memory maps too (`all`)."""
+        holds, with its descriptors, which do not count as users. `processes`: check none of them
+        (`none`), their open files (`files`), or their memory maps too (`all`)."""
         looks: list[tuple[str, str, Callable[[], Iterable[Found]]]] = [
             ("caches", "the mappings", self._stacked),
             ("exports", "the NVMe exports", lambda: self._namespaces(subsystems())),
@@ -117,8 +117,7 @@ class Users:
         return found, unseen
 
     def survey(self, found: Sequence[Found], unseen: Mapping[str, str]) -> Survey:
-        """What was found, by device. What uses a partition uses the disk, and the other way
-        round."""
+        """What was found, by device. A user of a partition uses the disk, and vice versa."""
         direct: dict[str, list[User]] = {}
         for kernel, user, _ in found:
             there = direct.setdefault(kernel, [])
@@ -132,10 +131,10 @@ class Users:
         return Survey(users, unseen)
 
     def passing(self, found: Iterable[Found]) -> bool:
-        """Whether udev is among these, whose look is over in a moment."""
+        """Whether udev, which closes the device in a moment, is among these."""
         return any(one.user.freed_by == Processes.SETTLED for one in found)
 
-    # --- opens that nobody shows ----------------------------------------------------------------
+    # --- opens without a known user -------------------------------------------------------------
 
     def references(self) -> int:
         """The opens of all volumes, as the module counts them: /sys/module/rapiddisk/refcnt.
@@ -143,8 +142,8 @@ class Users:
         return self._calls.references(self._sysfs.path(REFERENCES))
 
     def unaccounted(self, found: list[Found], references: int, ours: Collection[str]) -> int:
-        """How many opens of volumes belong to nobody who was found. Each kind of holder counts as
-        measured (docs/guards.md), and as little as it may: what is in doubt is not accounted for.
+        """How many opens of volumes have no user that was found. Each kind of holder counts as
+        measured (docs/guards.md), at its minimum: what is in doubt is not accounted for.
         `ours` are the devices that this process holds."""
         volumes = {volume.device for volume in self._sysfs.volumes()}
         left = references - len(volumes.intersection(ours)) - _opens(found, volumes)
@@ -157,10 +156,10 @@ class Users:
         return left
 
     def _held(self, kernels: Iterable[str], found: Sequence[Found]) -> Iterator[Found]:
-        """Devices that are held exclusively by none of those who were found."""
+        """Devices that are held exclusively by other users than those found."""
         known = {one.kernel for one in found if _holds(one.user) or one.user.kind == "open"}
         for kernel in kernels:
-            # Who holds a partition keeps others from the disk, and the other way round.
+            # A holder of a partition blocks the disk, and vice versa.
             whole = self._sysfs.whole(kernel)
             related = [kernel, *([whole] if whole else self._sysfs.partitions(kernel))]
             if not known.isdisjoint(related) or self._sysfs.dev(kernel) is None:
@@ -175,7 +174,7 @@ class Users:
                 yield Found(kernel, owner, _ZRAM_OPENS if owner.name.startswith("zram") else 1)
 
     def _owner(self, kernel: str) -> User:
-        """Who holds a device in the kernel, where /sys or /proc names him."""
+        """The owner of a device in the kernel, if /sys or /proc names it."""
         sysfs = self._sysfs
         for zram in sysfs.names("sys/block"):
             if zram.startswith("zram"):
@@ -195,7 +194,7 @@ class Users:
         return User("held", "the kernel", None)
 
     def _btrfs(self, uuid: str) -> User:
-        """The mount of a file system on several devices, of which it shows one."""
+        """The mount of a file system on several devices, of which mountinfo shows one."""
         parts = self._sysfs.names(f"sys/fs/btrfs/{uuid}/devices")
         for found in self._mounts("self"):
             if found.kernel in parts:
@@ -223,7 +222,7 @@ class Users:
         return User("mapping", name, self._unmapped_by(kernel))
 
     def _unmapped_by(self, kernel: str) -> str:
-        """What takes a mapping away and loses nothing, by who made it."""
+        """The command that removes a mapping without loss, by the tool that created it."""
         name = self._sysfs.text(f"sys/block/{kernel}/dm/name") or kernel
         maker = (self._sysfs.text(f"sys/block/{kernel}/dm/uuid") or "").partition("-")[0]
         word = shlex.quote(name)
@@ -242,8 +241,8 @@ class Users:
     # --- exports --------------------------------------------------------------------------------
 
     def _namespaces(self, subsystems: Iterable[Subsystem]) -> Iterator[Found]:
-        """An export by a link counts as no open: the link may have led elsewhere when it was
-        enabled."""
+        """An export by a link does not count as an open: the link may have led elsewhere when it
+        was enabled."""
         lost = None
         for subsystem in subsystems:
             for namespace in subsystem.namespaces:
@@ -259,11 +258,11 @@ class Users:
             raise OSError(errno.ENOENT, lost)
 
     def _scsi_targets(self) -> Iterator[Found]:
-        """LIO: a block device (iblock) or a file that is one (fileio)."""
+        """LIO: a block device (iblock) or a file that is a device (fileio)."""
         if not self._sysfs.exists("sys/module/target_core_mod"):
             return
         if not self._sysfs.exists(_TARGETS):
-            raise OSError(errno.ENOENT, "the kernel's configuration file system is not mounted")
+            raise OSError(errno.ENOENT, "configfs is not mounted")
         lost = None
         for host in self._sysfs.listed(_TARGETS):
             for name in self._sysfs.listed(f"{_TARGETS}/{host}"):
@@ -284,7 +283,7 @@ class Users:
             raise OSError(errno.ENOENT, lost)
 
     def _behind(self, info: str) -> str | None:
-        """The device that a target tells of."""
+        """The device that a target reports."""
         number = re.search(r"\bMajor: ([0-9]+) +Minor: ([0-9]+)", info)
         if number:
             return self._sysfs.numbered(f"{number[1]}:{number[2]}")
@@ -348,11 +347,11 @@ class Users:
         line = f"# ioctl {node} {_LOOP_STATUS:#06x}: what it is set up on"
         try:
             self._effects.look(
-                ioctl(self._calls, node, _LOOP_STATUS, answer, what=f"ask {loop}", line=line)
+                ioctl(self._calls, node, _LOOP_STATUS, answer, what=f"query {loop}", line=line)
             )
         except OSError as error:
             if error.errno == errno.ENXIO:
-                return None, 0  # on nothing any more
+                return None, 0  # no longer set up
             raise
         below, _, itself = _LOOP_INFO.unpack_from(answer)
         device = itself or below
@@ -375,7 +374,7 @@ class Users:
             counted[kernel] += 1
             yield Found(kernel, self._processes.user(process), opens)
         for process, kernel in seen.maps:
-            # One open file may be behind a map and a descriptor, or behind several maps.
+            # One open file may have a map and a descriptor, or several maps.
             yield Found(kernel, self._processes.user(process), int(not counted[kernel]))
             counted[kernel] += 1
 
@@ -387,7 +386,7 @@ def _try(
     found: list[Found],
     unseen: dict[str, str],
 ) -> None:
-    """Take what a look finds, and where it fails, why."""
+    """Record what a look finds or, if it fails, why."""
     try:
         for one in look():
             found.append(one)
@@ -402,7 +401,7 @@ def _holds(user: User) -> bool:
 
 
 def _opens(found: Iterable[Found], volumes: Collection[str]) -> int:
-    """How many opens of volumes these have. A file system has its device open once, however many
+    """How many opens of volumes these have. A file system opens its device once, however many
     mounts it has."""
     of_volumes = [one for one in found if one.kernel in volumes]
     mounted = {one.kernel for one in of_volumes if one.user.kind == "mount" and not one.opens}

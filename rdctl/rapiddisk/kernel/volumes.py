@@ -29,13 +29,13 @@ class KernelVolumes:
         self._held = means.held
         self._claims = claims
         self._refusals = refusals
-        # Those that this dry run would have made.
+        # The volumes that this dry run would have created.
         self._assumed: set[int] = set()
 
     # --- what they are ------------------------------------------------------------------------
 
     def read_by_root(self, volume: Volume) -> Volume:
-        """With what only an open volume shows."""
+        """The volume with the values that require opening it."""
         if not self._calls.privileged:
             return volume
         with suppress(OSError):
@@ -63,7 +63,7 @@ class KernelVolumes:
         if not self._calls.privileged:
             self._warn("only root can see the high-water mark and open handles")
             return None
-        with self._refusals.worded(f"{volume} cannot be asked", volume):
+        with self._refusals.worded(f"{volume} cannot be queried", volume):
             return self._devices.high_water(volume)
 
     def ready(self) -> Mgmt:
@@ -73,10 +73,10 @@ class KernelVolumes:
         if dialect(mgmt) != DIALECT:
             raise RdctlError(
                 Code.UNSUPPORTED,
-                f"the kernel module rapiddisk is {mgmt.version or 'of an unknown version'}, and"
-                f" rdctl speaks to {DIALECT}.x only: others take other commands",
-                hint="Install the module in version 9, or drive this one with its own daemon and"
-                " --rapiddisk-url.",
+                f"the kernel module rapiddisk is {mgmt.version or 'of an unknown version'}: rdctl"
+                f" supports {DIALECT}.x only",
+                hint="Install version 9 of the module, or manage this one through its own daemon,"
+                " with --rapiddisk-url.",
             )
         return mgmt
 
@@ -87,15 +87,15 @@ class KernelVolumes:
         self._effects.do(write(self._calls, path, line, what=what, destroys=destroys), None)
 
     def create(self, mib: int, number: int | None) -> str | None:
-        """The lowest free number, or this one. A number that another tool takes at that moment is
-        lost, and the next one tried."""
+        """Create a volume with this number, or the lowest free one. When another tool takes that
+        number meanwhile, the next one is tried."""
         while True:
             taken = self._numbers() | self._assumed
             chosen = number if number is not None else _lowest_free(taken)
             name = numbered(chosen)
             try:
                 if chosen in taken:
-                    raise OSError(errno.EINVAL, "the number is taken")
+                    raise OSError(errno.EINVAL, "the number is in use")
                 self._command(f"rapiddisk attach {chosen} {mib * MIB}", f"create {name}")
             except OSError as error:
                 if error.errno == errno.EINVAL and chosen in self._numbers():
@@ -104,7 +104,7 @@ class KernelVolumes:
                     raise RdctlError(
                         Code.EXISTS,
                         f"{name} already exists",
-                        hint="Without --number the lowest free one is taken.",
+                        hint="Omit --number to use the lowest free number.",
                         target=name,
                     ) from error
                 self._not_created(name, error)
@@ -120,8 +120,8 @@ class KernelVolumes:
         if error.errno == errno.EINVAL and limit is not None and len(self._numbers()) >= limit:
             raise RdctlError(
                 Code.CONFLICT,
-                f"there are {limit} volumes, which is all that the module allows",
-                hint="Its parameter rd_max_nr is set when it is loaded.",
+                f"the module's limit of {limit} volumes is reached",
+                hint="Increase its parameter rd_max_nr, which is set when it is loaded.",
                 target=name,
             ) from error
         with self._refusals.worded(f"{name} was not created", name):

@@ -1,4 +1,4 @@
-"""What dm-writecache leaves in a volume: a superblock at byte 0, and one entry a block.
+"""What dm-writecache leaves in a volume: a superblock at byte 0, and one entry per block.
 
 The layout is that of drivers/md/dm-writecache.c: magic, version, block size, padding (32 bits
 each), number of blocks, sequence number (64 bits each), zeros up to byte 64; then the entries, each
@@ -26,8 +26,8 @@ _PIECE = 1 << 20
 
 
 def superblock(read: Callable[[int, int], bytes], size: int) -> Superblock | None:
-    """What a volume of `size` bytes holds for its source, by `read(offset, size)`; None when no
-    write-back cache began in it."""
+    """What a volume of `size` bytes holds for its source, by `read(offset, size)`; None when it
+    does not begin with a write-back cache."""
     header = read(0, _HEADER.size)
     if len(header) < _HEADER.size:
         return None

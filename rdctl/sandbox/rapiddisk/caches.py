@@ -1,4 +1,4 @@
-"""Caches: mapped, unmapped, looked at."""
+"""Caches: map, unmap, show."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def unmap(connection: Connection, name: str) -> Reply:
 
 
 def show_stats(connection: Connection, name: str) -> Reply:
-    """The counters; then some more work is done on the cache, so that the next look shows it."""
+    """The counters; then some more work is done on the cache, for the next call to show."""
     cache = caches_of(connection).get(name)
     if cache is None:
         raise Refusal("Can't get device status.", bad_request=True)
@@ -88,13 +88,13 @@ def show_stats(connection: Connection, name: str) -> Reply:
 
 
 def _use_volume(connection: Connection, name: str, device: str, counters: Counters) -> None:
-    """Let the blocks of a cache take their room in its volume."""
+    """Account for the blocks of a cache in its volume."""
     size = volumes_of(connection)[name]["size"] % WORD
     if device.startswith("rc-wb"):
         held = counters["num_blocks"] - counters["num_free_blocks"]
         usage = written = writeback_head(counters["num_blocks"]) + held * PAGE
     else:
-        usage, written = counters["disk_reads"] * PAGE, size  # blocks are strewn over the volume
+        usage, written = counters["disk_reads"] * PAGE, size  # blocks are scattered over the volume
     connection.execute(
         "UPDATE rd_volumes SET usage = max(usage, ?), high_water = max(high_water, ?)"
         " WHERE name = ?",

@@ -41,7 +41,7 @@ Counters = dict[str, int]
 
 
 def fresh_counters(device: str, size: int) -> Counters:
-    """The counters of a new mapping over a volume of `size` bytes: udev has just probed it."""
+    """The counters of a new mapping over a volume of `size` bytes, just probed by udev."""
     if device.startswith("rc-wb"):
         blocks = _writeback_blocks(size % WORD)
         known = {"num_blocks": blocks, "num_free_blocks": blocks, "num_read_req": _PROBED}
@@ -63,9 +63,9 @@ def writeback_head(blocks: int) -> int:
 
 
 def work_on(device: str, counters: Counters, blocks: int) -> None:
-    """What an application does between two looks: 128 reads and 32 writes, evenly over its data.
+    """Simulate an application between two calls: 128 reads and 32 writes, evenly over its data.
 
-    What the cache does not hold yet is missed and then held, so the share of hits grows.
+    Blocks that the cache lacks are misses and then cached, so the hit rate grows.
     """
     reads, writes = 128, 32
     if device.startswith("rc-wb"):

@@ -80,12 +80,12 @@ class _Route(NamedTuple):
     method: str
     path: str
     answer: Callable[..., Reply]
-    arguments: int | None = None  # None: they are not looked at
+    arguments: int | None = None  # None: they are ignored
     exact: bool = False
     changes: bool = False
 
 
-# A path is matched by how it begins, so longer ones come first.
+# Paths are matched by prefix, so longer ones come first.
 _ROUTES = (
     _Route("GET", "/v1/checkServiceStatus", listings.check_service_status, exact=True),
     _Route("GET", "/v1/listAllResources", listings.list_all_resources, exact=True),

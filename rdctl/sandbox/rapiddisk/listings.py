@@ -1,4 +1,4 @@
-"""What there is, as the daemon lists it."""
+"""Listings, as the daemon sends them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the daemon says, and how it refuses."""
+"""The daemon's replies and refusals."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ Reply = dict[str, Any]
 
 
 class Refusal(Exception):
-    """The daemon does nothing and says `Failed`: within a 200 unless it is a bad request."""
+    """The daemon does nothing and replies `Failed`: with 200 unless it is a bad request."""
 
     def __init__(self, message: str | None, *, bad_request: bool = False) -> None:
         super().__init__(message)

@@ -1,4 +1,4 @@
-"""Sizes, as the daemon reckons them: in 64 bits."""
+"""Sizes, as the daemon computes them: in 64 bits."""
 
 from __future__ import annotations
 
@@ -24,6 +24,6 @@ def mib_of(text: str) -> int:
 
 
 def signed(size: int) -> int:
-    """A size as signed 64 bits, after the wrap that the daemon's arithmetic makes."""
+    """A size as signed 64 bits, wrapped as in the daemon's arithmetic."""
     size %= WORD
     return size - WORD if size >= WORD // 2 else size

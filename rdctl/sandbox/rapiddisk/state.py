@@ -1,4 +1,4 @@
-"""What the daemon knows: volumes, caches, exports; a new sandbox's, and any other."""
+"""The daemon's state: volumes, caches, exports; that of a new sandbox, and any other."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ def seed(connection: Connection) -> None:
 
 
 def load_state(connection: Connection, state: dict[str, Any]) -> None:
-    """Replace everything that is simulated by `state`; what it does not name does not exist.
+    """Replace everything that is simulated with `state`; what it does not name does not exist.
 
     Lists of dicts: `volumes` (device, size; usage, high_water, locked), `caches` (device, cache,
     source; counters), `ports` (port, address, protocol), `targets` (nqn, device; namespace,
@@ -108,7 +108,7 @@ def load_state(connection: Connection, state: dict[str, Any]) -> None:
 
 
 def in_directory_order(names: Iterable[str]) -> list[str]:
-    """Names in the order of a directory, which is none: clients have to sort.
+    """Names in the order of a directory, which is arbitrary: clients have to sort.
 
     The number is one that gives the recorded listings in their recorded order.
     """
@@ -136,7 +136,7 @@ def volume_of(connection: Connection, name: str) -> Row:
 
 
 def slaves_of(cache: Row) -> tuple[str, str]:
-    """(cache, source) as the daemon lists them: it takes for the cache whatever is called rd..."""
+    """(cache, source) as the daemon lists them: it takes any device called rd... for the cache."""
     volume = source = ""
     for name in in_directory_order({cache["volume"], cache["source"]}):
         if name.startswith("rd"):

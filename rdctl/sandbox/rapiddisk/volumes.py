@@ -1,4 +1,4 @@
-"""Volumes: made, removed, resized, erased, locked."""
+"""Volumes: create, remove, resize, erase, lock."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def create(connection: Connection, size: str) -> Reply:
     mib = mib_of(size)
     volumes = volumes_of(connection)
     number = _free_number(volumes)
-    # The daemon does not look at the kernel's answer, so what the kernel refuses is Success too.
+    # The daemon ignores the kernel's answer, so what the kernel refuses is Success too.
     if number >= 0 and len(volumes) < _MAX_VOLUMES:
         connection.execute(
             "INSERT INTO rd_volumes VALUES (?, ?, 0, 0, FALSE)",

@@ -144,7 +144,7 @@ def test_contents_whose_counter_reads_0(kernel: FakeKernel, volumes: Local, poli
 def test_writeback_asks(kernel: FakeKernel, volumes: Local) -> None:
     ran = volumes("rapiddisk", "cache", "create", "rd0", "vdb", "--policy", "writeback")
     assert (ran.code, kernel.steps) == (2, 0)
-    assert "a crash or a power failure loses that" in ran.err
+    assert "a crash or a power failure loses them" in ran.err
 
 
 @pytest.mark.parametrize("policy", ["write-through", "write-around"])
@@ -155,7 +155,7 @@ def test_a_volume_too_small_for_a_set_of_blocks(
     kernel.add_volume(5, MIB)
     ran = volumes("rapiddisk", "cache", "create", "rd5", "vdb", "--policy", policy)
     assert (ran.code, kernel.steps) == (4, 0)
-    assert "takes 2.0 MiB at least" in ran.err
+    assert "requires at least 2.0 MiB" in ran.err
     words = ("cache", "create", "rd5", "vdb", "--policy", "writeback", "--yes")
     assert volumes("rapiddisk", *words).code == 0
 
@@ -173,10 +173,10 @@ def test_no_module_for_caches(kernel: FakeKernel, volumes: Local) -> None:
 @pytest.mark.parametrize(
     ("number", "told"),
     [
-        (errno.EINVAL, "rc-wt_vdb was not made: the kernel refuses it"),
-        (errno.ENOMEM, "rc-wt_vdb was not made: the kernel has no memory for it"),
-        (errno.EBUSY, "rc-wt_vdb was not made: in use"),
-        (errno.ENODEV, "rc-wt_vdb was not made: the device that it takes is not there"),
+        (errno.EINVAL, "rc-wt_vdb was not created: refused by the kernel"),
+        (errno.ENOMEM, "rc-wt_vdb was not created: the kernel is out of memory"),
+        (errno.EBUSY, "rc-wt_vdb was not created: in use"),
+        (errno.ENODEV, "rc-wt_vdb was not created: device not found"),
     ],
 )
 def test_a_table_that_the_kernel_refuses_leaves_nothing(
@@ -195,7 +195,7 @@ def test_what_cannot_be_undone_is_named(kernel: FakeKernel, volumes: Local) -> N
     kernel.fail_at(2, errno.EINVAL)
     kernel.fail_at(3, errno.EBUSY)
     ran = volumes("rapiddisk", "cache", "create", "rd0", "vdb")
-    assert "Left behind, it could not be undone: dmsetup remove rc-wt_vdb" in ran.err
+    assert "Left behind, could not be undone: dmsetup remove rc-wt_vdb" in ran.err
     assert caches(volumes) == [("rc-wt_vdb", None, None, "write-through")]
 
 
@@ -242,7 +242,7 @@ def test_a_half_made_cache_is_named_and_removed(
     assert f"rdctl --local rapiddisk cache remove {name}" in ran.err
     ran = volumes("rapiddisk", "cache", "stats", name)
     assert ran.code == 4
-    assert "half made" in ran.err
+    assert "incomplete" in ran.err
     assert volumes("rapiddisk", "cache", "remove", name, "--yes").code == 0
     assert kernel.maps == {}
     # A writeback table has formatted the volume: it holds nothing that was not written back.
@@ -258,11 +258,11 @@ def test_what_only_has_the_name_of_a_cache(kernel: FakeKernel, volumes: Local) -
 
 
 def test_a_name_that_somebody_else_has_taken(kernel: FakeKernel, volumes: Local) -> None:
-    """It stays theirs: what was not made is not undone."""
+    """It stays theirs: what was not created is not undone."""
     kernel.map_linear("rc-wt_vdb", "vdc")
     ran = volumes("rapiddisk", "cache", "create", "rd0", "vdb")
     assert ran.code == 4
-    assert "rc-wt_vdb was not made" in ran.err
+    assert "rc-wt_vdb was not created" in ran.err
     assert kernel.maps["rc-wt_vdb"].slaves == ["vdc"]
 
 
@@ -406,7 +406,7 @@ def test_a_volume_that_cannot_be_wiped_is_told(kernel: FakeKernel, volumes: Loca
         kernel.fail_at(step, errno.EBUSY)
     ran = volumes("rapiddisk", "cache", "remove", "rc-wb_sda", "--yes")
     assert ran.code == 4
-    assert "its cache is removed, but rd0 still holds old blocks" in ran.err
+    assert "its cache was removed, but rd0 still holds old blocks" in ran.err
     assert "rdctl --local rapiddisk flush rd0" in ran.err
 
 

@@ -65,7 +65,7 @@ USES = {
     ),
     "array": Use(lambda k, d: k.raid("md0", d), "the array md0", "mdadm --stop /dev/md0", "raid"),
     "bcache": Use(
-        lambda k, d: k.raid("bcache0", d), "bcache0 is made of it", "has to end", "other"
+        lambda k, d: k.raid("bcache0", d), "bcache0 uses it", "stop what uses it", "other"
     ),
     "cache": Use(
         lambda k, d: k.map_cache("rc-wt_vdb", d, "vdb"),
@@ -200,7 +200,7 @@ def test_nobody_can_mount_between_the_check_and_the_act(kernel: FakeKernel, volu
 
 
 def test_a_busy_erase_is_never_tried(kernel: FakeKernel, volumes: Local) -> None:
-    """Even where the kernel refuses it, it sets the counters to 0
+    """Even where refused by the kernel, it sets the counters to 0
     (docs/wire/rapiddisk-local.md#27-erase)."""
     kernel.write_data("rd0", b"x" * 8192, 1 * MIB)
     kernel.open_by(5, "qemu", "/dev/rd0")
@@ -247,7 +247,7 @@ def test_udev_that_stays_hides_nobody(kernel: FakeKernel, volumes: Local, kind: 
     ran = volumes("rapiddisk", "remove", "rd0", "--yes")
     first = ran.err.splitlines()[0]
     assert USES[kind].named.format("rd0") in first
-    assert "(1 more use it)" in first
+    assert "(and 1 more)" in first
 
 
 @pytest.mark.parametrize(
@@ -286,7 +286,7 @@ def test_who_opens_it_after_all_was_checked_is_named(
     assert ran.code == 4
     assert (
         "rc-wt_vdb was not removed: process 5 (dd) has it open\n"
-        "  Let it close the device first; to look at it: ps -fp 5\n" in ran.err
+        "  It has to close the device first; show it: ps -fp 5\n" in ran.err
     )
     assert kernel.snapshot()["dm"] == "rc-wt_vdb"
     assert rdctl.slept == []

@@ -113,7 +113,7 @@ def test_a_disk_of_large_blocks(kernel: FakeKernel, volumes: Local, policy: str)
     kernel.add_disk("sdc", 512 * MIB, "8:32", block=4096)
     message, hint = refused(kernel, volumes, "sdc", policy)
     assert message == (
-        f"cannot cache sdc with policy {policy}: its logical blocks have 4096 bytes, and the kernel"
+        f"cannot cache sdc with policy {policy}: its logical blocks have 4096 bytes, but the kernel"
         " module rapiddisk-cache supports only 512"
     )
     assert hint == (

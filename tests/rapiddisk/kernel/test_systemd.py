@@ -57,7 +57,7 @@ def test_stopping_asks(kernel: FakeKernel, local: Local) -> None:
     kernel.unit.update(ActiveState="active")
     ran = local("rapiddisk", "daemon", "stop")
     assert (ran.code, kernel.steps) == (2, 0)
-    assert "rapiddiskd stops" in ran.err
+    assert "rapiddiskd will be stopped" in ran.err
     ran = local("rapiddisk", "daemon", "stop", tty=True, stdin=b"n\n")
     assert (ran.code, kernel.unit["ActiveState"]) == (1, "active")
 

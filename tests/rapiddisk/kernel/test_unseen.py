@@ -80,7 +80,7 @@ def without_count(kernel: FakeKernel) -> None:
 
 
 UNSEEN = {
-    "no configfs": (without_configfs, "exports", "configuration file system is not mounted"),
+    "no configfs": (without_configfs, "exports", "configfs is not mounted"),
     "configfs denied": (without_rights, "exports", "the NVMe exports cannot be read"),
     "targets hidden": (without_targets, "exports", "the SCSI targets cannot be read"),
     "no /proc": (without_proc, "opens", "/proc is not mounted"),
@@ -185,7 +185,7 @@ def test_contents_that_cannot_be_read(kernel: FakeKernel, volumes: Local) -> Non
 
     kernel.open_device = open_device  # type: ignore[method-assign]
     words = ("remove", "rd0", "--yes", "--json")
-    assert "cannot tell whether it holds the only copy" in refused(volumes("rapiddisk", *words))
+    assert "cannot tell whether it holds unwritten blocks" in refused(volumes("rapiddisk", *words))
     assert volumes("rapiddisk", *words, "--discard-contents").code == 0
 
 
@@ -282,8 +282,8 @@ USES = {
     ),
     "iblock": Use(scsi_block, "target", "the SCSI target block/lun0 exports it"),
     "fileio": Use(scsi_file, "target", "the SCSI target fileio/lun1 exports it"),
-    "zram": Use(zram, "other", "zram0 is made of it"),
-    "bcache": Use(bcache, "other", "bcache is made of it"),
+    "zram": Use(zram, "other", "zram0 uses it"),
+    "bcache": Use(bcache, "other", "bcache uses it"),
     "a journal": Use(
         journal, "held", "held exclusively by the kernel, as the journal of an ext4 file system"
     ),
@@ -351,7 +351,7 @@ def test_an_open_that_nobody_shows(
     """A descriptor on its way over a socket, or of a process in another PID namespace."""
     kernel.hidden = 2
     ran = volumes("rapiddisk", *act, "--json")
-    assert "2 opens of some RapidDisk volume unaccounted for" in refused(ran)
+    assert "2 opens of RapidDisk volumes unaccounted for" in refused(ran)
     assert kernel.steps == 0
     assert volumes("rapiddisk", *act, "--unseen", "opens").code == 0
 
@@ -376,7 +376,7 @@ def test_holders_of_other_volumes_are_accounted_for(kernel: FakeKernel, volumes:
     kernel.hidden = 1
     kernel.add_volume(0)
     message = refused(volumes("rapiddisk", "remove", "rd0", "--yes", "--json"))
-    assert "1 open of some RapidDisk volume unaccounted for" in message
+    assert "1 open of RapidDisk volumes unaccounted for" in message
 
 
 def test_a_descriptor_that_only_names_the_device(kernel: FakeKernel, volumes: Local) -> None:

@@ -203,7 +203,7 @@ def test_the_limit_of_the_module(rdctl: Program) -> None:
     ran = rdctl("--local", "rapiddisk", "create", "8M", "--count", "4", "--json")
     assert ran.code == 8
     assert [result["target"] for result in ran.json["results"]] == ["rd0", "rd1"]
-    assert "there are 2 volumes, which is all that the module allows; 1 more not tried" in ran.err
+    assert "the module's limit of 2 volumes is reached; 1 more skipped" in ran.err
 
 
 def test_a_refusal_for_no_reason_that_is_seen(kernel: FakeKernel, local: Local) -> None:
@@ -229,7 +229,7 @@ def test_two_of_us_never_collide(kernel: FakeKernel, local: Local, rdctl: Progra
     rdctl.sleep = sleep
     ran = local("rapiddisk", "create", "8M", "--json")
     assert ran.json["results"][0]["target"] == "rd1"
-    assert "waiting for another rdctl, process " in ran.err
+    assert "waiting for another rdctl (process " in ran.err
     assert kernel.steps == 1
 
 
@@ -278,7 +278,7 @@ def test_shrinking_asks(kernel: FakeKernel, local: Local) -> None:
     kernel.add_volume(0)
     ran = local("rapiddisk", "resize", "rd0", "16M")
     assert (ran.code, kernel.steps) == (2, 0)
-    assert "cut from 64.0 MiB to 16.0 MiB" in ran.err
+    assert "will shrink from 64.0 MiB to 16.0 MiB" in ran.err
 
 
 def test_shrinking_below_what_was_written_is_refused_before_it_is_asked(
@@ -407,7 +407,7 @@ def test_status_says_what_is_missing(rdctl: Program) -> None:
     assert modules["rapiddisk"]["load"] == "modprobe rapiddisk"
     assert modules["nvmet"]["loaded"] is False
     assert modules["nvme-loop"]["load"] is None
-    assert "does not have it" in modules["nvme-loop"]["needed_for"]
+    assert "not available in this kernel" in modules["nvme-loop"]["needed_for"]
     other = FakeKernel(rdctl.home / "other", version="8.2.0")
     rdctl.root, rdctl.calls = other.root, other
     item = rdctl("--local", "rapiddisk", "status", "--json").json["item"]

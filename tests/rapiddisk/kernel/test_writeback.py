@@ -176,7 +176,10 @@ def test_it_is_lost_when_that_is_said_and_agreed_to(
     words = (*act, "--discard-contents")
     assert volumes("rapiddisk", *words).code == 2
     no = volumes("rapiddisk", *words, tty=True, stdin=b"n\n")
-    assert "12 unwritten blocks (48.0 KiB) of a write-back cache, the only copy, are lost" in no.err
+    assert (
+        "12 unwritten blocks (48.0 KiB) of a write-back cache, the only copy, will be lost"
+        in no.err
+    )
     assert (no.code, kernel.steps) == (1, 0)
     assert volumes("rapiddisk", *words, tty=True, stdin=b"y\n").code == 0
     kernel.harm.clear()
@@ -299,7 +302,7 @@ def test_adopting_with_a_record(kernel: FakeKernel, volumes: Local) -> None:
     kernel.unmap_unsafely("rc-wb_vdb")
     steps = kernel.steps
     no = volumes("rapiddisk", "cache", "create", "rd0", "--adopt", tty=True, stdin=b"n\n")
-    assert "vdb: 12 unwritten blocks (48.0 KiB) of rd0 are written over it" in no.err
+    assert "vdb: 12 unwritten blocks (48.0 KiB) of rd0 will be written to it" in no.err
     assert "cannot verify" not in no.err
     assert kernel.steps == steps
     assert volumes("rapiddisk", "cache", "create", "rd0", "--adopt", "--yes").code == 0
@@ -316,7 +319,8 @@ def test_adopting_without_a_record(kernel: FakeKernel, volumes: Local) -> None:
     nameless = volumes("rapiddisk", "cache", "create", "rd0", "--adopt", "--yes")
     assert (nameless.code, "no source is recorded for rd0" in nameless.err) == (2, True)
     words = (
-        "writes 12 unwritten blocks (48.0 KiB) over vdb; rdctl cannot verify that they are its own"
+        "vdb: 12 unwritten blocks (48.0 KiB) of rd0 will be written to it; rdctl cannot verify that"
+        " they belong there"
     )
     missing = volumes("rapiddisk", *ADOPT)
     assert (missing.code, words in missing.err) == (2, True)
@@ -357,7 +361,10 @@ def test_a_source_that_the_record_names_otherwise(kernel: FakeKernel, volumes: L
     kernel.maps["rc-wb_vdb"].dirty, kernel.maps["rc-wb_vdb"].armed = 12, False
     kernel.unmap_unsafely("rc-wb_vdb")
     ran = volumes("rapiddisk", "cache", "create", "rd0", "vdc", "--adopt")
-    assert (ran.code, "cannot verify that they are its own: they are of /dev/vdb" in ran.err) == (
+    assert (
+        ran.code,
+        "cannot verify that they belong there: the recorded source is /dev/vdb" in ran.err,
+    ) == (
         2,
         True,
     )
@@ -393,7 +400,7 @@ def test_a_disk_that_comes_back_under_another_name(kernel: FakeKernel, volumes: 
     for words in (("cache", "remove", "rc-wb_sda"), ("cache", "sync", "rc-wb_sda")):
         ran = volumes("rapiddisk", *words, "--yes", "--json")
         assert (ran.code, problem(ran)["code"]) == (4, "conflict")
-        assert "its source sda is gone; rd0 still holds what was not written back" in ran.err
+        assert "its source sda is gone; rd0 still holds unwritten blocks" in ran.err
         assert "--policy writeback --adopt" in ran.err
         assert "dmsetup remove" not in ran.err
     kernel.reattach("sda", "sdf", "8:80")
@@ -454,7 +461,7 @@ def test_what_cannot_be_adopted(kernel: FakeKernel, volumes: Local) -> None:
     small = ("cache", "create", "rd0", "sdg", "--adopt", "--yes")
     ran = volumes("rapiddisk", *small, "--json")
     assert (ran.code, problem(ran)["code"]) == (4, "conflict")
-    assert "beyond the end of sdg (32.0 KiB): it is not its source" in ran.err
+    assert "beyond its end (32.0 KiB)" in ran.err
     kernel.put("sys/block/vdb/ro", "1\n")
     assert volumes("rapiddisk", *ADOPT, "--yes").code == 4
     kernel.put("sys/block/vdb/ro", "0\n")
