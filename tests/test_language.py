@@ -28,8 +28,6 @@ OPEN = {
     "core": 5,
     "doctor": 14,
     "net": 1,
-    "oio": 33,
-    "output": 10,
     "rapiddisk": 38,
     "sandbox": 18,
     "sites": 5,

@@ -73,8 +73,8 @@ class Acts:
             return name or str(self._account)
         raise RdctlError(
             Code.USAGE,
-            "no account is named",
-            hint="Say --account NAME, set OIO_ACCOUNT, or set it in a context.",
+            "no account specified",
+            hint="Use --account NAME, set OIO_ACCOUNT, or set it in a context.",
         )
 
     def touch(self, family: str, places: Sequence[Place]) -> Report:
@@ -145,8 +145,8 @@ class Acts:
             keys = escape(", ".join([*user, *own]))
             raise RdctlError(
                 Code.EXISTS,
-                f"{place.shown} already exists, without these properties ({keys})",
-                hint=f"Set them with: {setting(family, place, user, own)}",
+                f"{place.shown}: already exists without these properties ({keys})",
+                hint=f"Set them: {setting(family, place, user, own)}",
             )
 
         failed = self._try("create", place.name, compare) if properties or system else None
@@ -193,10 +193,10 @@ class Acts:
         for place, entry in zip(batch, names, strict=True):
             outcome = as_error.get(entry)
             if outcome is None:
-                unnamed = RdctlError(Code.UNPROVEN, "the reply does not name it", target=entry)
+                unnamed = RdctlError(Code.UNPROVEN, "missing from the reply", target=entry)
                 yield Failure(action, unnamed)
             elif entry in disputed:
-                message = "the reply names it more than once, and not with one status"
+                message = "listed more than once in the reply, with different statuses"
                 yield Failure(action, RdctlError(Code.UNPROVEN, message, target=entry))
             elif outcome.status in OK:
                 yield self._done(action, entry, PROVEN)

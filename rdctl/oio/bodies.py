@@ -39,8 +39,8 @@ def field(name: str, value: Any) -> str:
     if not text or not text.isascii() or not text.isprintable():
         raise RdctlError(
             Code.USAGE,
-            f"{name}: '{defuse(text)}' cannot be sent as a header",
-            hint="Only printable ASCII can, and not nothing.",
+            f'{name}: invalid header value "{defuse(text)}"',
+            hint="A header takes printable ASCII, one character at least.",
         )
     return text
 
@@ -180,7 +180,7 @@ def reference_content(arguments: Arguments) -> Payload:
     if arguments.get("properties"):
         raise RdctlError(
             Code.UNSUPPORTED,
-            "the published reference creates contents without properties",
+            "the published reference API cannot create contents with properties",
             hint="Set them afterwards, or use another dialect.",
         )
     sent = content({**arguments, "mime_type": None})

@@ -99,7 +99,7 @@ class Client:
         while it is waited for, and may raise. `strict`: what is not among its rows is taken for
         absent, so all of them must be readable."""
         route = ROUTES[name]
-        _expect(route.effect == READ, f"{name} is no read")
+        _expect(route.effect == READ, f"{name} is not a read")
         parameters = {**(place.query() if place else {}), **(query or {})}
 
         def ask(way: Way, sent: Payload) -> Reply:
@@ -136,7 +136,9 @@ class Client:
         parameters = {**(place.query() if place else {}), **(query or {})}
         raised = any(parameters.get(flag) or arguments.get(flag) for flag in route.raised_by)
         destroying = route.effect == DESTROY or raised
-        _expect(destroys is not None or not destroying, f"{name} destroys, and nobody was asked")
+        _expect(
+            destroys is not None or not destroying, f"{name} is destructive, but was not confirmed"
+        )
         assumed = Reply(0, "Assumed", {}, b"")
 
         def ask(way: Way, sent: Payload) -> Reply:
@@ -195,7 +197,7 @@ class Client:
             return self._reading.value(reply, self._reader(route, way), strict=strict)
         raise RdctlError(
             Code.UNSUPPORTED,
-            f"this oio-proxy ({self._dialect}) has no {route.path.lstrip('/')}",
+            f"this oio-proxy ({self._dialect}) does not support {route.path.lstrip('/')}",
             request_id=self._request_id,
         )
 
@@ -349,7 +351,7 @@ class Client:
     ) -> RdctlError:
         """The error of one item, or one replica, that a change did not prove to be done."""
         if outcome.status is None:
-            message = f"{escape(target)}: the status in the reply cannot be read"
+            message = f"{escape(target)}: unreadable status in the reply"
             return RdctlError(Code.UNPROVEN, message, target=target, request_id=self._request_id)
         error = self.error(outcome.status, outcome.message, asked, target=target)
         if leaves_open(error, direct=asked.route.startswith("admin.")):
@@ -382,7 +384,7 @@ class Client:
             # One that went back would lead in circles.
             before, reached = reached, unquote_to_bytes(page.marker)
             if before is not None and reached <= before:
-                message = f"the listing of {place.shown} does not go on after {page.marker}"
+                message = f'{place.shown}: the listing does not advance past "{page.marker}"'
                 raise RdctlError(Code.BAD_REPLY, message, request_id=self._request_id)
             following = {"marker": Escaped(page.marker)}
 

@@ -61,10 +61,10 @@ def check_user(family: str, verb: str, place: Place, properties: Mapping[str, st
         if is_system(key):
             raise _is_system(family, verb, place, key, value)
         if not value and not noun.empty:
-            hint = "Leave it out."
+            hint = "Omit it."
             if verb == SET:
                 words = f"{place.words} {quoted(key)}"
-                hint = f"Delete it with: rdctl oio {family} {DELETE} {words}"
+                hint = f"Delete it: rdctl oio {family} {DELETE} {words}"
             message = f"{escape(key)}: a {noun.name} does not keep empty values"
             raise RdctlError(Code.USAGE, message, hint=hint, target=place.name)
 
@@ -81,12 +81,12 @@ def _is_system(family: str, verb: str, place: Place, key: str, value: str) -> Rd
         hint = "Only the server sets it."
     elif not _NOUNS[family].system:
         words = f"{_with_system('container', SET, system)} {place.holder.words}"
-        hint = f"Only a container has these: {words}"
+        hint = f"Only containers have it: {words}"
     elif value:
         hint = f"Use --system: {_with_system(family, verb, system)} {place.words}"
     else:
-        hint = f"Unset it with: {_with_system(family, SET, system)} {place.words}"
-    message = f"{escape(key)} is a system property"
+        hint = f"Unset it: {_with_system(family, SET, system)} {place.words}"
+    message = f"{escape(key)}: is a system property"
     return RdctlError(Code.USAGE, message, hint=hint, target=place.name)
 
 
@@ -102,9 +102,9 @@ def system_values(system: Mapping[str, str], *, new: bool) -> dict[str, str]:
 def _understood(key: str, value: str, new: bool) -> str:
     if not key.startswith("sys."):
         hint = "System properties begin with sys.; give user properties without --system."
-        raise RdctlError(Code.USAGE, f"{escape(key)} is not a system property", hint=hint)
+        raise RdctlError(Code.USAGE, f"{escape(key)}: not a system property", hint=hint)
     if not value and new:
-        raise RdctlError(Code.USAGE, f"{escape(key)}: empty value", hint="Leave it out.")
+        raise RdctlError(Code.USAGE, f"{escape(key)}: empty value", hint="Omit it.")
     reader = _READERS.get(key)
     return reader(key, value) if reader is not None and value else value
 
@@ -140,7 +140,7 @@ def _count(key: str, value: str) -> str:
 
 
 def _invalid(key: str, value: str, hint: str) -> RdctlError:
-    return RdctlError(Code.USAGE, f"{key}: invalid value '{escape(value)}'", hint=hint)
+    return RdctlError(Code.USAGE, f'{key}: invalid value "{escape(value)}"', hint=hint)
 
 
 _READERS = {

@@ -25,15 +25,15 @@ _HOST = r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^][:/?#@\x00-\x20\x7f]+)"
 _URL = re.compile(rf"http://({_HOST}(?::(\d{{1,5}}))?)/([^/?#\x00-\x1f\x7f]+)", re.A)
 _MD5 = re.compile("[0-9A-F]{32}")
 _REFUSED = {
-    404: (Code.NOT_FOUND, "the chunk is not there"),
-    409: (Code.EXISTS, "a chunk of that id is there already"),
-    416: (Code.BAD_REPLY, "the chunk is shorter than the proxy says"),
-    422: (Code.BAD_REPLY, "other bytes arrived than were sent"),
-    507: (Code.UNAVAILABLE, "no space is left there"),
+    404: (Code.NOT_FOUND, "chunk not found"),
+    409: (Code.EXISTS, "a chunk with that id already exists"),
+    416: (Code.BAD_REPLY, "the chunk is shorter than the proxy reports"),
+    422: (Code.BAD_REPLY, "data corrupted in transit"),
+    507: (Code.UNAVAILABLE, "no space left on the service"),
 }
 _HINTS = {
-    400: "The rawx may be of a version that expects other headers; its log says which.",
-    500: "Its log says why.",
+    400: "The rawx may be of a version that expects other headers; see its log.",
+    500: "See its log.",
     507: "See which services have space: rdctl oio conscience list rawx --full",
 }
 
@@ -78,7 +78,7 @@ def copy_of(chunk: Mapping[str, object]) -> Copy:
     url = str(chunk["url"])
     match = _URL.fullmatch(str(chunk.get("real_url") or url))
     if match is None or "/" not in url or int(match[2] or 80) not in range(1, 65536):
-        raise RdctlError(Code.BAD_REPLY, f"the proxy names a chunk by no address: {url!r}")
+        raise RdctlError(Code.BAD_REPLY, f"invalid chunk URL from the proxy: {url!r}")
     return Copy(url, match[1], f"/{match[3]}")
 
 
@@ -146,7 +146,7 @@ class Rawx:
         )
         _refused(reply, copy)
         if reply.status != 201:
-            raise _fault(copy, Code.BAD_REPLY, "not stored: a rawx answers 201", reply.status)
+            raise _fault(copy, Code.BAD_REPLY, "not stored: unexpected status", reply.status)
         return _held(reply, reply.headers.get(f"{META}chunk-size"))
 
     def head(self, copy: Copy, *, seconds: float, check: Callable[[], None]) -> Held:
@@ -178,9 +178,9 @@ class Rawx:
         )
         _refused(reply, copy)
         if reply.status != 206 and first:
-            raise _fault(copy, Code.BAD_REPLY, "it knows no ranges", reply.status)
+            raise _fault(copy, Code.BAD_REPLY, "range requests not supported", reply.status)
         if reply.filled != len(into):
-            message = f"it sent {reply.filled} bytes where {len(into)} were asked for"
+            message = f"received {reply.filled} of {len(into)} bytes"
             raise _fault(copy, Code.BAD_REPLY, message, reply.status)
 
     def delete(self, copy: Copy, seconds: float) -> bool:
@@ -228,7 +228,7 @@ def _held(reply: Reply, size: str | None) -> Held:
 
 def _refused(reply: Reply, copy: Copy) -> None:
     if reply.status >= 300:
-        code, words = _REFUSED.get(reply.status, (Code.FAILED, "it refuses the request"))
+        code, words = _REFUSED.get(reply.status, (Code.FAILED, "request refused"))
         raise _fault(copy, code, words, reply.status)
 
 

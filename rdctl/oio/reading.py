@@ -51,7 +51,7 @@ class Reading:
         except TooMuch as error:
             raise RdctlError(
                 Code.BAD_REPLY,
-                f"the reply of {url or self._url} is too large: {error}",
+                f"{url or self._url}: the reply is too large: {error}",
                 request_id=self._request_id,
             ) from error
         except MISSHAPEN as error:
@@ -65,7 +65,7 @@ class Reading:
         start = defuse(reply.text[:60]).strip() or "nothing"
         return RdctlError(
             Code.BAD_REPLY,
-            f"{url or self._url} does not answer as {kind} does: '{start}'",
+            f'{url or self._url} does not answer like {kind}: "{start}"',
             hint=None if url else "Is this the port of the oio-proxy (6002 or 6000)?",
             http_status=reply.status,
             request_id=self._request_id,

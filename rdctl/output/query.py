@@ -19,15 +19,15 @@ def compile(query: str) -> Any:
         _check_calls(expression.parsed)
     except (ValueError, RecursionError) as error:
         if isinstance(error, RecursionError):
-            reason = "nested too deep"
+            reason = "nested too deeply"
         elif isinstance(error, jmespath.exceptions.JMESPathError):
             reason = _first_line(error)
         else:  # Python reads no longer ones
-            reason = "a number has too many digits"
+            reason = "number has too many digits"
         raise RdctlError(
             Code.USAGE,
             f"--query: {reason}",
-            hint="An expression looks like: [?size > `1000`].device",
+            hint="Example of an expression: [?size > `1000`].device",
         ) from error
     return expression
 
@@ -65,7 +65,7 @@ def search(query: str, data: Any) -> Any:
     except jmespath.exceptions.JMESPathError as error:
         raise RdctlError(Code.USAGE, f"--query: {_first_line(error)}") from error
     except RecursionError as error:
-        raise RdctlError(Code.USAGE, "--query: nested too deep") from error
+        raise RdctlError(Code.USAGE, "--query: nested too deeply") from error
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         # The library does not check all that it computes with.
         raise RdctlError(Code.USAGE, f"--query: cannot be evaluated: {error}") from error

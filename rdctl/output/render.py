@@ -112,7 +112,7 @@ def _data(data: Data, out: Stream) -> None:
         if out.tty and _NO_TEXT.search(block):
             raise RdctlError(
                 Code.USAGE,
-                "that is no text, and a terminal might take it for commands",
-                hint="Write it to a file with --to FILE, or hand it to another program.",
+                "binary data is not written to a terminal",
+                hint="Write it to a file with --to FILE, or pipe it to another program.",
             )
         out.write_bytes(block)

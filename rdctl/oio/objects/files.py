@@ -20,7 +20,7 @@ _NAME_MAX = 255  # bytes, in any file system of Linux
 # Bytes of a name that its part has too: with the rest it must not be longer than a name may be.
 _STEM = 200
 _IDENTITY = 16  # digits
-_ALONE = "One object alone goes into any file with: --to FILE"
+_ALONE = "Use --to FILE to download a single object under any name."
 _FILE_FAULTS = {
     errno.ENOENT: Code.NOT_FOUND,
     errno.EEXIST: Code.EXISTS,
@@ -62,9 +62,7 @@ def target_of(where: Where, name: str, identity: str = "") -> Destination:
         return Destination(root, (), last, _part_of(last, identity))
     parts = parts_of(where, name)
     if not parts:
-        raise RdctlError(
-            Code.CONFLICT, f"{escape(name)}: its name leaves none for a file", hint=_ALONE
-        )
+        raise RdctlError(Code.CONFLICT, f"{escape(name)}: no file name is left of it", hint=_ALONE)
     *folders, last = parts
     return Destination(where.path, tuple(folders), last, _part_of(last, identity))
 
@@ -77,10 +75,10 @@ def parts_of(where: Where, name: str) -> tuple[str, ...]:
     parts = tuple(part for part in relative.split("/") if part)
     for part in parts:
         if part in (".", "..") or "\0" in part:
-            kind = "a NUL" if "\0" in part else f"the part '{escape(part)}'"
+            kind = "a NUL byte" if "\0" in part else f'the component "{escape(part)}"'
             raise RdctlError(
                 Code.USAGE,
-                f"{escape(name)}: its name has {kind}, and so is no path below a folder",
+                f"{escape(name)}: not a valid path below a folder: it contains {kind}",
                 hint=_ALONE,
                 target=name,
             )
@@ -124,9 +122,9 @@ class Files:
         other = self._files.setdefault(parts, place)
         reason = None
         if other != place:
-            reason = f"{other.shown} becomes the same file"
+            reason = f'object "{other.shown}" has the same path'
         elif name.endswith("/") and parts in self._folders:
-            reason = "it is not empty, and other objects lie below it"
+            reason = "it is not empty, and other objects are below it"
         if reason:
             raise RdctlError(
                 Code.CONFLICT, f"{escape(name)}: skipped: {reason}", hint=_ALONE, target=name
@@ -148,16 +146,20 @@ def refuse_taken(target: Destination, *, replaced: bool) -> None:
     except OSError:
         return  # if it cannot be made, making it tells why
     if stat.S_ISDIR(status.st_mode):
-        message = f"{escape(target.path)}: there is a folder where the file should be"
+        message = f"{escape(target.path)}: is a folder"
         raise RdctlError(Code.CONFLICT, message)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-        message = f"{escape(target.path)} is not a regular file"
-        raise RdctlError(Code.CONFLICT, message, hint="As the only target it is written to.")
+        message = f"{escape(target.path)}: not a regular file"
+        raise RdctlError(
+            Code.CONFLICT,
+            message,
+            hint="Use --to FILE with a single object to write to a device or pipe.",
+        )
     if not replaced:
         raise RdctlError(
             Code.EXISTS,
-            f"{escape(target.path)} exists already",
-            hint="--overwrite replaces it; --continue goes on where a get was broken off.",
+            f"{escape(target.path)}: already exists",
+            hint="--overwrite replaces it; --continue resumes an interrupted download.",
         )
 
 
@@ -236,7 +238,7 @@ def files_below(
                         found.append(path)
                     else:
                         kind = "symbolic link" if entry.is_symlink() else "special file"
-                        warn(f"{os.path.join(folder, path)} is a {kind}, and left out")
+                        warn(f"{os.path.join(folder, path)}: skipped: {kind}")
         except OSError as error:
             unread[inner] = file_fault(error, os.path.join(folder, inner))
     return sorted(found, key=os.fsencode), unread
@@ -246,9 +248,9 @@ def file_fault(error: OSError, path: str) -> RdctlError:
     code = _FILE_FAULTS.get(error.errno or 0, Code.FAILED)
     reason, hint = error.strerror or str(error), None
     if code is Code.IN_USE:
-        reason = "another process receives it just now"
+        reason = "another process is downloading it"
     elif error.errno in (errno.ELOOP, errno.ENOTDIR):
-        reason = "a part of the path is no folder; a symbolic link is not followed"
+        reason = "a component of the path is not a directory (symbolic links are not followed)"
     elif code is Code.EXISTS:
-        reason, hint = "it exists already", "--overwrite replaces it."
+        reason, hint = "already exists", "--overwrite replaces it."
     return RdctlError(code, f"{escape(path)}: {reason}", hint=hint)

@@ -14,7 +14,7 @@ from rdctl.oio.rawx import Copy, copy_of, md5_told
 
 # What is asked of a rawx at a time.
 PIECE = 2 << 20
-RAWX_HINT = "Which rawx services are up? See: rdctl oio conscience list rawx"
+RAWX_HINT = "See which rawx services are up: rdctl oio conscience list rawx"
 
 
 class Position(NamedTuple):
@@ -38,9 +38,9 @@ def only_plain(content: Content) -> None:
     if not method.startswith("plain"):
         raise RdctlError(
             Code.UNSUPPORTED,
-            f"{escape(content.path)}: its chunks are made as {escape(method)}, and rdctl knows only"
-            " plain ones and replicas",
-            hint="OpenIO's own client can do it: openio object save, openio object create.",
+            f'{escape(content.path)}: chunk method "{escape(method)}" not supported: only plain'
+            " copies are",
+            hint="Use OpenIO's own client: openio object save, openio object create",
         )
 
 
@@ -51,7 +51,7 @@ def copies_of(method: str | None) -> int:
         return 1
     match = re.search(r"\bnb_copy=(\d{1,4})\b", method or "", re.ASCII)
     if match is None:
-        message = f"the number of copies cannot be read: '{escape(str(method))}'"
+        message = f'invalid number of copies in chunk method "{escape(str(method))}"'
         raise RdctlError(Code.BAD_REPLY, message)
     return int(match[1])
 
@@ -64,7 +64,8 @@ def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -
     for number, (pos, group) in enumerate(groupby(chunks, key=_number)):
         copies = sorted(group, key=_score, reverse=True)
         if pos != number:
-            raise RdctlError(Code.BAD_REPLY, f"{content.path}: no chunk is told of part {number}")
+            message = f"{content.path}: the proxy lists no chunk for position {number}"
+            raise RdctlError(Code.BAD_REPLY, message)
         length = size(number, copies[0])
         found.append(
             Position(
@@ -81,7 +82,8 @@ def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -
 
 def _number(chunk: Mapping[str, Any]) -> int:
     if not str(chunk["pos"]).isdecimal():
-        raise RdctlError(Code.BAD_REPLY, f"a plain chunk has the position {chunk['pos']!r}")
+        message = f"invalid position of a plain chunk: {chunk['pos']!r}"
+        raise RdctlError(Code.BAD_REPLY, message)
     return int(chunk["pos"])
 
 
@@ -130,7 +132,7 @@ class Bytes(NamedTuple):
         else:
             first, end = self.first, size if self.last is None else min(self.last + 1, size)
         if first >= end:
-            message = f"{escape(name)}: it has {size} bytes, and none of them is in that range"
+            message = f"{escape(name)}: range not satisfiable: it has {size} bytes"
             raise RdctlError(Code.USAGE, message, target=name)
         return Span(first, end)
 

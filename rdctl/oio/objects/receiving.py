@@ -74,7 +74,7 @@ class Receiving:
                 unread.append(f"{key} of a chunk")
             else:
                 whole.append(chunk)
-        message = f"{self.shown}: its chunks do not add up to its {self.size} bytes"
+        message = f"{self.shown}: the sizes of its chunks do not add up to {self.size} bytes"
         try:
             found = positions(
                 content._replace(chunks=whole), lambda number, chunk: int(chunk["size"])
@@ -150,7 +150,7 @@ class Receiving:
                 if error.code in (Code.UNREACHABLE, Code.TIMEOUT):
                     self._away.add(copy.address)
                 if number < len(copies):
-                    self._warn(f"{self.shown}: {error.message}; another replica is read")
+                    self._warn(f"{self.shown}: {error.message}; trying another replica")
         raise self._lost(position, faults)
 
     def _is_bad(self, copy: Copy) -> bool:
@@ -187,18 +187,18 @@ class Receiving:
                 faults.append(error)
         raise self._lost(position, faults)
 
-    def wrong(self, what: str = "it") -> RdctlError:
+    def wrong(self, what: str = "its MD5") -> RdctlError:
         """The error of bytes that are not those that were stored."""
         return RdctlError(
             Code.BAD_REPLY,
-            f"{self.shown}: {what} has not the MD5 that the proxy tells; the bytes are wrong",
-            hint="See its chunks with: rdctl oio content show",
+            f"{self.shown}: {what} does not match the proxy's: the data is corrupt",
+            hint="See its chunks with rdctl oio content show.",
         )
 
     @staticmethod
     def _compare(copy: Copy, found: str, hash: str) -> None:
         if found != hash:
-            message = f"{copy.url}: its bytes are wrong (MD5 {found} where {hash} is told)"
+            message = f"{copy.url}: MD5 mismatch: expected {hash}, got {found}"
             raise RdctlError(Code.BAD_REPLY, message)
 
     def _lost(self, position: Position, faults: Sequence[RdctlError]) -> RdctlError:
@@ -206,7 +206,9 @@ class Receiving:
         first = faults[0]
         message = f"{self.shown}: {first.message}"
         if len(faults) > 1:
-            message = f"{self.shown}: none of {len(faults)} replicas of part {position.number} can"
+            message = (
+                f"{self.shown}: none of {len(faults)} replicas of position {position.number} can"
+            )
             message += f" be read: {first.message}"
         # The object is there, its bytes are not.
         code = Code.FAILED if first.code is Code.NOT_FOUND else first.code

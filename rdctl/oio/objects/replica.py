@@ -92,7 +92,9 @@ class Replica:
         if self.held is None:
             return RdctlError(Code.INTERNAL, f"store chunk {self.copy.url}: ended without a result")
         if self.held.md5 not in (None, hash):
-            words = f"{self.copy.url}: it holds other bytes than were sent (MD5 {self.held.md5})"
+            words = (
+                f"{self.copy.url}: the stored data differs from what was sent (MD5 {self.held.md5})"
+            )
             return RdctlError(Code.BAD_REPLY, words)
         return None
 
@@ -128,7 +130,7 @@ class Replica:
         try:
             self._finish(self.deliver(self._coming() if blocks is None else blocks), None)
         except (GivenUp, Stopped):
-            self._finish(None, RdctlError(Code.FAILED, f"{what}: it was ended"))
+            self._finish(None, RdctlError(Code.FAILED, f"{what}: aborted"))
         except RdctlError as error:
             if error.code is Code.TIMEOUT:
                 error.message = f"{what}: {error.message}"
@@ -204,13 +206,15 @@ class Replica:
             # Also one that comes byte by byte.
             self._answer = self._answer or Deadline(READ_SECONDS)
             if self._answer.over:
-                raise RdctlError(Code.TIMEOUT, f"{self.copy.url}: no complete answer")
+                raise RdctlError(
+                    Code.TIMEOUT, f"{self.copy.url}: timed out waiting for a complete reply"
+                )
         self._delivery.begun[self.copy] = None
 
 
 def _fits(held: Held, copy: Copy, size: int) -> None:
     if held.size not in (None, size):
-        message = f"{copy.url}: it holds {held.size} bytes where {size} were sent"
+        message = f"{copy.url}: {held.size} bytes stored, but {size} sent"
         raise RdctlError(Code.BAD_REPLY, message)
 
 

@@ -87,25 +87,27 @@ class Sending:
         self.positions = positions(prepared, size)
         self._refuse_twice()
         if not self.positions or sum(position.size for position in self.positions) != source.size:
-            message = f"{place.shown}: the proxy names too few chunks for {source.size} bytes"
+            message = f"{place.shown}: the proxy lists too few chunks for {source.size} bytes"
             raise RdctlError(Code.BAD_REPLY, message)
         self._wanted = copies_of(prepared.chunk_method)
         if self._wanted < 1:
             method = escape(prepared.chunk_method or "")
-            raise RdctlError(Code.BAD_REPLY, f"{place.shown}: {method} keeps no copy")
+            raise RdctlError(
+                Code.BAD_REPLY, f'{place.shown}: chunk method "{method}" keeps no copy'
+            )
         self._needed = max((self._wanted + 1) // 2, min_copies or 0)
         if self._needed > self._wanted:
             raise RdctlError(
                 Code.USAGE,
-                f"--min-copies {self._needed}: the policy {escape(prepared.policy or '')} makes"
-                f" only {self._wanted}",
+                f"--min-copies {self._needed}: policy {escape(prepared.policy or '')} keeps only"
+                f" {self._wanted}",
             )
         fewest = min(len(position.copies) for position in self.positions)
         if fewest < self._needed:
             raise RdctlError(
                 Code.UNAVAILABLE,
-                f"{place.shown}: the proxy names {fewest} services where {self._needed} of"
-                f" {self._wanted} copies are wanted at least",
+                f"{place.shown}: the proxy lists {fewest} services, but {self._needed} of"
+                f" {self._wanted} copies are required",
                 hint=RAWX_HINT,
             )
         self._failed: list[tuple[Copy, RdctlError]] = []
@@ -120,7 +122,7 @@ class Sending:
         places: set[tuple[str, str]] = set()
         for copy in (copy for position in self.positions for copy in position.copies):
             if (copy.address, copy.path) in places:
-                raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {copy.url} is named twice")
+                raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {copy.url} is listed twice")
             places.add((copy.address, copy.path))
 
     def run(self) -> Sent:
@@ -173,7 +175,7 @@ class Sending:
 
     def _sent(self, parts: Sequence[_Stored], whole: str) -> Sent:
         if len(parts) != len(self.positions):
-            raise RdctlError(Code.INTERNAL, f"{self._shown}: not every part was sent")
+            raise RdctlError(Code.INTERNAL, f"{self._shown}: not all chunks were sent")
         return Sent(
             chunks=[chunk for part in parts for chunk in part.chunks],
             hash=whole,
@@ -321,8 +323,8 @@ class Sending:
         wanted = max(self._wanted, tried)
         if wanted > 1:
             message = (
-                f"{self._shown}: {good} of {wanted} copies of part {position.number} could be"
-                f" written, and {self._needed} are wanted: {message}"
+                f"{self._shown}: {good} of {wanted} copies of position {position.number} stored,"
+                f" {self._needed} required: {message}"
             )
         code = Code.FAILED if first.code in (Code.NOT_FOUND, Code.EXISTS) else first.code
         # Its fate does not matter: it is deleted.
@@ -333,11 +335,11 @@ class Sending:
         """Raise what ends this; `waiting` are those that are waited for."""
         self._check_stop()
         if self._sending.over:
-            step = f"store chunk {waiting[0].copy.url}" if waiting else "chunks were being stored"
+            step = f"store chunk {waiting[0].copy.url}" if waiting else "storing chunks"
             raise RdctlError(
                 Code.TIMEOUT,
                 f"{self._shown}: timed out: {step}",
-                hint="A longer --timeout may help.",
+                hint="Try again with a longer --timeout.",
             )
 
     def _check_stop(self) -> None:

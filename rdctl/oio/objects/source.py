@@ -65,11 +65,11 @@ class Source:
         try:
             return os.pread(self._descriptor, size, at)
         except OSError as error:
-            message = f"{escape(self.name)} cannot be read: {error.strerror}"
+            message = f"{escape(self.name)}: cannot be read: {error.strerror}"
             raise RdctlError(Code.FAILED, message) from error
 
     def _changed(self) -> RdctlError:
-        return RdctlError(Code.CONFLICT, f"{escape(self.name)} was changed while it was read")
+        return RdctlError(Code.CONFLICT, f"{escape(self.name)}: changed while it was being read")
 
 
 def source_of(

@@ -55,7 +55,7 @@ class Transfers(Acts):
         """Raise where the other end of a stream is not waited for any longer."""
         self._workers.check()
         if self._proxy.deadline.over:
-            raise RdctlError(Code.TIMEOUT, "timed out while the other end was waited for")
+            raise RdctlError(Code.TIMEOUT, "timed out waiting for the other end of the stream")
 
     def _show(self, place: Place) -> Content:
         check = self._workers.check

@@ -109,7 +109,9 @@ class Uploads(Transfers):
                     refused[name] = _exists(file.place)
                 elif found is not None and not self._keeps_versions:
                     holder_shown = file.place.holder.shown
-                    losses[name] = f"{file.place.shown} in {holder_shown} is replaced"
+                    losses[name] = (
+                        f'"{file.place.shown}" in container "{holder_shown}" will be replaced'
+                    )
         self._effects.consent(list(losses.values()))
         self._workers.progress.begin(sum(size_of(file.path) for file in files), "bytes")
 
@@ -141,15 +143,15 @@ class Uploads(Transfers):
                 name = path or names.get(given) or prefix + os.path.basename(given)
                 if path is None and (given == STDIN or not may_be_regular(given)):
                     shown = "standard input" if given == STDIN else escape(given)
-                    message = f"{shown} has no name of its own: say --path P"
+                    message = f"{shown} needs a name: give --path P"
                     raise RdctlError(Code.USAGE, message, target=names.get(given))
                 found.append((given, name, None))
                 continue
             if not recursive:
-                message = f"{escape(given)} is a folder"
-                hint = "--recursive takes what is below it."
+                message = f"{escape(given)}: is a folder"
+                hint = "--recursive uploads the files below it."
                 if names:
-                    hint = "A list names files: find -type f prints no folders."
+                    hint = "A list must name files; find -type f prints only files."
                 raise RdctlError(Code.USAGE, message, hint=hint, target=names.get(given))
             inside, unread = files_below(given, self._warn)
             found += [(os.path.join(given, inner), prefix + inner, given) for inner in inside]
@@ -157,12 +159,12 @@ class Uploads(Transfers):
                 found.append((os.path.join(given, inner), prefix + inner + "/", None))
                 refused[prefix + inner + "/"] = error
         if path is not None and len(found) != 1:
-            raise RdctlError(Code.USAGE, "--path names one content, and here are several files")
+            raise RdctlError(Code.USAGE, "--path cannot be used with several files")
         files = [File(given, holder._replace(path=name), below) for given, name, below in found]
         made = [file.place.name for file in files]
         if len(set(made)) < len(made):
             twice = next(name for name in made if made.count(name) > 1)
-            raise RdctlError(Code.USAGE, f"several files would become {escape(twice)}")
+            raise RdctlError(Code.USAGE, f'several files would become object "{escape(twice)}"')
         return files, refused
 
     def _found(self, holder: Place, wish: Wish) -> Owner | None:
@@ -174,7 +176,7 @@ class Uploads(Transfers):
                 raise
             if wish.autocreate:
                 return None
-            error.hint = hints(error.hint, "--autocreate makes it.")
+            error.hint = hints(error.hint, "--autocreate creates it.")
             raise
         self._keeps_versions = container.keeps_versions
         self._policy = container.policy
@@ -269,7 +271,7 @@ class Uploads(Transfers):
             "failed_copies": self._tell_failed(place, sent, sending),
         }
         evidence = PROVEN if sent.proven else ACCEPTED
-        return self._done("put", place.name, evidence, facts, past="stored")
+        return self._done("put", place.name, evidence, facts, past="uploaded")
 
     def _still_free(self, place: Place) -> None:
         """Raise `exists` when somebody else made the object meanwhile. Between this look and the
@@ -321,8 +323,8 @@ class Uploads(Transfers):
             urls = [chunk["url"] for chunk in sent.chunks]
             raise RdctlError(
                 Code.UNKNOWN,
-                f"{error.message}; its {len(urls)} chunks are left where they are",
-                hint=f"See what became of it with: rdctl oio content show {place.words}",
+                f"{error.message}; its {len(urls)} chunks were not deleted",
+                hint=f"See whether it exists: rdctl oio content show {place.words}",
                 target=place.name,
                 **{**error.facts, "chunks": urls},
             ) from error
@@ -350,7 +352,7 @@ class Uploads(Transfers):
         left = sending.tidy()
         if not left:
             self._effects.undone.append(f"put {place.shown}")
-        said = "interrupted; nothing of it is kept"
+        said = "interrupted" if left else "interrupted (partial data removed)"
         error = RdctlError(Code.INTERRUPTED, said, target=place.name)
         return Failure("put", _with_left(error, left))
 
@@ -360,8 +362,8 @@ class Uploads(Transfers):
             return None
         (_, fault), *_ = sent.failed
         self._warn(
-            f"{place.shown}: of {sent.wanted} copies only {sent.copies} could be written in"
-            f" places: {fault.message}"
+            f"{place.shown}: only {sent.copies} of {sent.wanted} copies of some chunks were stored:"
+            f" {fault.message}"
         )
         failed = [copy for copy, _ in sent.failed]
         for _ in sending.delete([copy for copy in failed if copy in sending.delivery.begun]):
@@ -434,7 +436,7 @@ def _check_names(prepared: Content, place: Place) -> None:
     for what, value in named.items():
         text = "" if value is None else str(value)
         if not (text.isascii() and text.isprintable()) or (what == "id" and not text):
-            message = f"{place.shown}: the proxy gives it an unusable {what}: '{escape(text)}'"
+            message = f'{place.shown}: invalid {what} from the proxy: "{escape(text)}"'
             raise RdctlError(Code.BAD_REPLY, message, target=place.name)
 
 
@@ -454,7 +456,7 @@ def _opened(file: File) -> IO[bytes]:
 def _exists(place: Place) -> RdctlError:
     return RdctlError(
         Code.EXISTS,
-        f"there is {place.shown} in {place.holder.shown} already",
+        f'object "{place.shown}" already exists in container "{place.holder.shown}"',
         hint="--overwrite replaces it.",
         target=place.name,
     )

@@ -36,7 +36,7 @@ class Accounts(Acts):
                 if names and after is not None and names[-1] <= raw_bytes(after):
                     raise RdctlError(
                         Code.BAD_REPLY,
-                        f"the account service does not go on after {escape(after)}",
+                        f'the account service does not advance past "{escape(after)}"',
                     )
                 taken = page.rows[:left]
                 yield from taken

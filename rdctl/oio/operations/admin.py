@@ -73,8 +73,8 @@ class Bases(Acts):
     def set_state(self, action: str, place: Place, query: Mapping[str, Any]) -> Report:
         """freeze, enable, disable: what is so already is no error."""
         losses = {
-            "freeze": f"{place.shown}: nobody can write to it until it is enabled",
-            "disable": f"{place.shown}: nobody can use it until it is enabled",
+            "freeze": f"{place.shown}: will be read-only until it is enabled",
+            "disable": f"{place.shown}: will be unusable until it is enabled",
         }
         loss = losses.get(action)
         if loss:
@@ -98,7 +98,7 @@ class Bases(Acts):
     def copy(self, place: Place, to: str, query: Mapping[str, Any]) -> Report:
         """Copy a base to another service. Where servers tell of each replica, all must have done
         it."""
-        loss = f"{to}: its copy of the base {place.shown} is overwritten"
+        loss = f'{to}: its copy of base "{place.shown}" will be overwritten'
         self._effects.consent([loss])
         outcomes = self._change(
             "admin.copy",

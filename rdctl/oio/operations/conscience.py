@@ -89,7 +89,7 @@ class Conscience(Acts):
             else:
                 outcomes.append(Failure(action, _no_service(type, address, known)))
         if locked and todo:
-            pinned = f"score pinned to {score}" + _out(score)
+            pinned = f"score will be pinned to {score}" + _out(score)
             self._effects.consent([f"{type} {service.address}: {pinned}" for service in todo])
         outcomes += self._pin(type, todo, score if locked else None, _SEEN_SECONDS)
         return Report(outcomes)
@@ -148,7 +148,7 @@ class Conscience(Acts):
         if not services:
             return Report([self._done(action, type, ALREADY, dropped, past)])
         self._effects.consent(
-            [f"{type} {a} is dropped from the conscience" for a in dropped["services"]]
+            [f"{type} {a} will be removed from the conscience" for a in dropped["services"]]
         )
         self._change(
             f"conscience.{action}",
@@ -211,11 +211,13 @@ def _in_order(services: Iterable[Service]) -> list[Service]:
 def _no_service(type: str, address: str, known: Mapping[str, Any]) -> RdctlError:
     return RdctlError(
         Code.NOT_FOUND,
-        f"the conscience knows no {type} service {address}",
-        hint=hints(f"It knows: {', '.join(map(escape, known)) or 'none'}.", guess(address, known)),
+        f"{type} service {address} not found in the conscience",
+        hint=hints(
+            f"Known services: {', '.join(map(escape, known)) or 'none'}.", guess(address, known)
+        ),
         target=address,
     )
 
 
 def _out(score: int) -> str:
-    return "; nothing is sent to it any more" if score == 0 else ""
+    return "; it will get no new requests" if score == 0 else ""

@@ -50,7 +50,7 @@ class Containers(Acts):
         if system:
             keys = escape(", ".join(sorted(system)))
             self._effects.consent(
-                [f"{p.shown} is made with system properties {keys}" for p in places]
+                [f"{p.shown}: will be created with system properties {keys}" for p in places]
             )
 
         def create(batch: Sequence[Place]) -> Iterator[Change | Failure]:
@@ -142,9 +142,9 @@ class Containers(Acts):
         places = distinct(places)
         losses = {}
         for place in places:
-            loss = f"the container {place.shown} is destroyed"
-            loss += ", and all its contents are deleted before" if flush else ""
-            loss += ", whatever is still in it; its chunks stay behind as orphans" if force else ""
+            loss = f'container "{place.shown}" will be destroyed'
+            loss += " after all its contents are deleted" if flush else ""
+            loss += " even if it is not empty; its chunks will be left as orphans" if force else ""
             losses[place] = loss
         self._effects.consent(list(losses.values()))
 
@@ -164,15 +164,15 @@ class Containers(Acts):
                 )
             except RdctlError as error:
                 if flush and error.code in _NOTHING_DONE:
-                    said = f"the contents of {place.shown} are deleted already"
+                    said = f"{place.shown}: its contents are already deleted"
                     raise _partly(error, said, place) from error
                 if flush:
-                    error.message += "; its contents were deleted by then"
+                    error.message += "; its contents are already deleted"
                 if error.code is Code.NOT_EMPTY:
                     error.message += "" if flush else _held(shown)
                     error.hint = (
-                        f"See: rdctl oio container list {place.words}; --flush deletes its contents"
-                        " first, --force drops it and leaves their chunks behind."
+                        f"See its contents: rdctl oio container list {place.words}\n"
+                        "--flush deletes them first; --force leaves their chunks behind."
                     )
                 raise
             return PROVEN
@@ -182,7 +182,7 @@ class Containers(Acts):
     def flush(self, place: Place) -> Report:
         evidence = ALREADY
         if not self._is_empty(place):
-            loss = f"all contents of {place.shown} are deleted"
+            loss = f'all contents of container "{place.shown}" will be deleted'
             self._effects.consent([loss])
             self._flush(place, loss)
             evidence = ACCEPTED
@@ -206,11 +206,11 @@ class Containers(Acts):
                 before, first = first, self._first(place)
                 idle = idle + 1 if first == before else 0
                 if idle == _IDLE_ROUNDS:
-                    message = f"the proxy does not get on with emptying {place.shown}"
+                    message = f"{place.shown}: flush makes no progress"
                     raise RdctlError(Code.BAD_REPLY, message)
         except RdctlError as error:
             raise _partly(
-                error, f"{place.shown}: some of its contents are deleted already", place
+                error, f"{place.shown}: some of its contents are already deleted", place
             ) from error
 
     def _flush_some(self, place: Place, loss: str) -> bool:
@@ -238,13 +238,13 @@ class Containers(Acts):
         if self._is_empty(place):
             return Report([self._done("purge", place.name, ALREADY)])
         kept = f"the latest {versions}" if versions is not None else "those that its policy keeps"
-        loss = f"{place.shown}: all versions but {kept} are deleted"
+        loss = f"{place.shown}: all versions but {kept} will be deleted"
         query = {"maxvers": versions}
         return self._destroy("container.purge", "purge", place, loss, UNTOLD, query=query)
 
     def raw(self, action: str, place: Place, body: Any, flags: Mapping[str, bool]) -> Report:
         """Beans straight into, within or out of a container's base."""
-        loss = f"{place.shown}: beans of its base are changed by hand (raw {action})"
+        loss = f"{place.shown}: beans of its base will be edited directly (raw {action})"
         # Beans that are there are inserted again, and absent ones deleted, without a word; only an
         # update needs the old ones.
         proven = action == "update" and body["old"] != body["new"]
@@ -266,14 +266,14 @@ def _refuse_frozen(place: Place, status: str | None) -> None:
     if status == UNREADABLE:
         raise RdctlError(
             Code.UNGUARDED,
-            f"{place.shown}: whether it is frozen cannot be seen: its sys.status cannot be read",
-            hint=f"If it is to be used, say so first: rdctl oio admin enable {place.words}",
+            f"{place.shown}: unknown status: sys.status cannot be read",
+            hint=f"If it may be used, enable it first: rdctl oio admin enable {place.words}",
             target=place.name,
         )
     if status in ("frozen", "disabled"):
         raise RdctlError(
             Code.FROZEN,
-            f"{place.shown} is {status}",
+            f'container "{place.shown}" is {status}',
             hint=f"Enable it first: rdctl oio admin enable {place.words}",
             target=place.name,
         )
@@ -284,7 +284,7 @@ def _partly(error: RdctlError, done: str, place: Place) -> RdctlError:
     return RdctlError(
         Code.UNKNOWN,
         f"{done}; then: {error.message}",
-        hint=f"See what is left with: rdctl oio container list {place.words}",
+        hint=f"See what is left: rdctl oio container list {place.words}",
         target=place.name,
         **error.facts,
     )

@@ -30,7 +30,10 @@ class Contents(Acts):
     def delete(self, places: Sequence[Place]) -> Report:
         """Delete contents, many at a time where the server can."""
         places = distinct(places)
-        losses = {place: f"{place.shown} in {place.holder.shown} is deleted" for place in places}
+        losses = {
+            place: f'"{place.shown}" in container "{place.holder.shown}" will be deleted'
+            for place in places
+        }
         self._effects.consent(list(losses.values()))
         many = self._proxy.offers("content.delete_many") and all(
             place.path and not place.version for place in places
@@ -85,7 +88,7 @@ class Contents(Acts):
         except RdctlError as error:
             if "CONTENTID" in error.message:
                 error.hint = (
-                    "Say --content-id, or give --chunks what content prepare --json printed."
+                    "Use --content-id, or --chunks with the output of content prepare --json."
                 )
             raise
         facts = {"size": description["length"]}
@@ -106,14 +109,18 @@ class Contents(Acts):
             self._proxy.suggests = suggests
         container: Container = self._proxy.read("container.show", place.holder)
         kept = container.keeps_versions
-        return None if kept else f"{place.shown} in {place.holder.shown} is replaced"
+        return (
+            None
+            if kept
+            else f'"{place.shown}" in container "{place.holder.shown}" will be replaced'
+        )
 
     def spare(self, place: Place, policy: str, body: Any) -> Listing:
         chunks = self._change(
             "content.spare",
             place,
             {"stgpol": policy},
-            what=f"ask for spare chunks for {place.shown}",
+            what=f"get spare chunks for {place.shown}",
             shows=f"rdctl oio content show {place.words}",
             assume=[],
             body=body,
@@ -137,11 +144,13 @@ class Contents(Acts):
     def truncate(self, place: Place, size: int) -> Report:
         shown = self._proxy.content(place)
         if shown.size is None:
-            message = f"{place.shown}: its length in the reply cannot be read"
+            message = f"{place.shown}: unreadable length in the reply"
             raise RdctlError(Code.BAD_REPLY, message, target=place.name)
         if shown.size == size:
             return Report([self._done("truncate", place.name, ALREADY)])
-        loss = f"{place.shown} in {place.holder.shown} is cut to {human_size(size)}"
+        loss = (
+            f'"{place.shown}" in container "{place.holder.shown}" will be cut to {human_size(size)}'
+        )
         query = {"size": size}
         evidence = UNTOLD if shown.size is None else ACCEPTED
         return self._destroy("content.truncate", "truncate", place, loss, evidence, query=query)

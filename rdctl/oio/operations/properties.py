@@ -59,7 +59,7 @@ class PropertiesOf(Acts):
             return done(ALREADY, names)
         losses = []
         if replace:
-            losses.append(f"{place.shown}: all its other properties are dropped")
+            losses.append(f"{place.shown}: all its other properties will be deleted")
         if system:
             losses.append(
                 f"{place.shown}: set system properties {escape(', '.join(sorted(system)))}"
@@ -102,7 +102,7 @@ class PropertiesOf(Acts):
             return done(ALREADY)
         loss = None
         if keys is None:
-            loss = f"{place.shown}: all its properties are dropped: {escape(', '.join(there))}"
+            loss = f"{place.shown}: all its properties will be deleted: {escape(', '.join(there))}"
             self._effects.consent([loss])
         self._change(
             f"{family}.del_properties",

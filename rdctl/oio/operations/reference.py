@@ -18,7 +18,7 @@ class References(Acts):
         new = self._change(
             "reference.create",
             place,
-            what=f"create the reference {place.shown}",
+            what=f"create reference {place.shown}",
             shows=f"rdctl oio reference show {place.words}",
             properties=properties,
         )
@@ -29,9 +29,9 @@ class References(Acts):
         return Item(Reference(place.container, services, directory))
 
     def destroy(self, place: Place, force: bool) -> Report:
-        loss = f"the reference {place.shown} is destroyed"
+        loss = f'reference "{place.shown}" will be destroyed'
         if force:
-            loss += ", and its links to services are dropped"
+            loss += " and its services unlinked"
         query = {"force": force}
         return self._destroy("reference.destroy", "destroy", place, loss, PROVEN, query=query)
 
@@ -64,7 +64,7 @@ class References(Acts):
     def unlink(self, place: Place, type: str) -> Report:
         if not self._links(place, type):
             return Report([self._done("unlink", place.name, ALREADY)])
-        loss = f"{place.shown}: its links to {type} services are dropped"
+        loss = f"{place.shown}: its {type} services will be unlinked"
         query = {"type": type}
         return self._destroy("reference.unlink", "unlink", place, loss, ACCEPTED, query=query)
 
@@ -76,7 +76,7 @@ class References(Acts):
             if self._links(place, type) == [Link(seq, type, address, args)]:
                 return Report([self._done("force", place.name, ALREADY)])
             evidence = ACCEPTED
-            loss = f"{place.shown}: {address} takes the place of its {type} service"
+            loss = f"{place.shown}: {address} will replace its {type} service"
             self._effects.consent([loss])
         self._change(
             "reference.force",

@@ -98,7 +98,7 @@ class Services(Acts):
     def tell(self, action: str, address: str) -> Report:
         """Make one service do something."""
         self._check(action, address)
-        loss = f"{address} is aborted" if action == "kill" else None
+        loss = f"{address} will be aborted" if action == "kill" else None
         if loss:
             self._effects.consent([loss])
         self._change(
@@ -109,7 +109,7 @@ class Services(Acts):
             shows=f"rdctl oio service ping {operand(address)}",
             destroys=loss,
         )
-        past = "told to forget its caches" if action == "flush" else None
+        past = "flushed" if action == "flush" else None
         return Report([self._done(action, address, UNTOLD, past=past)])
 
     def _check(self, action: str, address: str) -> None:

@@ -44,6 +44,6 @@ class Name(Writer):
         if unprintable:
             raise RdctlError(
                 Code.UNPRINTABLE,
-                "not printed, since they do not fit on one line: " + ", ".join(unprintable),
-                hint="With -0 names are written as they are, each ended by NUL.",
+                "not printed, since they contain control characters: " + ", ".join(unprintable),
+                hint="Use -0 to print names unchanged, each terminated by NUL.",
             )
