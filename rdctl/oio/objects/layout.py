@@ -1,4 +1,4 @@
-"""Whole objects as they lie in chunks: parts, replicas, and the bytes of a range."""
+"""The layout of objects in chunks: parts, replicas, and the bytes of a range."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rdctl.core.units import escape
 from rdctl.oio.model import Content
 from rdctl.oio.rawx import Copy, copy_of, md5_told
 
-# What is asked of a rawx at a time.
+# The maximum requested from a rawx at a time.
 PIECE = 2 << 20
 RAWX_HINT = "See which rawx services are up: rdctl oio conscience list rawx"
 
 
 class Position(NamedTuple):
     """A part of an object, and its replicas. `offset` is that of its first byte; `hash` is its MD5
-    in upper case, None where it is not told, or by another method."""
+    in upper case, None if it is not reported, or uses another algorithm."""
 
     number: int
     offset: int
@@ -45,8 +45,8 @@ def only_plain(content: Content) -> None:
 
 
 def copies_of(method: str | None) -> int:
-    """How many replicas a chunk method asks for: 3 for `plain/nb_copy=3`. `bad-reply` where that
-    cannot be read: one would pass for enough."""
+    """How many replicas a chunk method asks for: 3 for `plain/nb_copy=3`. `bad-reply` if that
+    cannot be read: a single copy would otherwise be accepted."""
     if "nb_copy" not in (method or ""):
         return 1
     match = re.search(r"\bnb_copy=(\d{1,4})\b", method or "", re.ASCII)
@@ -88,7 +88,7 @@ def _number(chunk: Mapping[str, Any]) -> int:
 
 
 def lacking(chunk: Mapping[str, Any]) -> str | None:
-    """The value for want of which a chunk cannot be received, if any."""
+    """The missing value that makes a chunk unreadable, if any."""
     for key in ("url", "pos", "size", "hash"):
         if chunk.get(key) is None:
             return key
@@ -119,8 +119,8 @@ class Span(NamedTuple):
 
 
 class Bytes(NamedTuple):
-    """What was asked for of an object: `first` to `last`, each counted from 0; without `first` the
-    last so many; without `last` up to the end."""
+    """The requested range of an object: `first` to `last`, each counted from 0; without `first` the
+    last `last` bytes; without `last` up to the end."""
 
     first: int | None
     last: int | None
@@ -138,7 +138,7 @@ class Bytes(NamedTuple):
 
     @property
     def words(self) -> str:
-        """As it is typed."""
+        """As typed."""
         return "-".join("" if end is None else str(end) for end in self)
 
 

@@ -23,7 +23,7 @@ ANSWER_SECONDS = 3.0
 
 
 class GivenUp(Exception):
-    """This upload is to be no more: nothing else is sent."""
+    """This upload was given up: nothing more is sent."""
 
 
 class Delivery:
@@ -63,7 +63,7 @@ class Replica:
         self._position = position
         self.copy = copy
         self.held: Held | None = None
-        # Whether it takes no more blocks, and nothing more is to come of it.
+        # Whether it accepts no further blocks and its result is final.
         self.over = False
         self._fault: RdctlError | None = None
         self._group = group
@@ -106,7 +106,7 @@ class Replica:
                 self._group.notify_all()
 
     def abort(self) -> None:
-        """What was sent is to have no end, so that it is no chunk."""
+        """End the upload without its last bytes, so that no chunk results."""
         with self._group:
             self._aborted = True
             self._group.notify_all()
@@ -117,7 +117,7 @@ class Replica:
         self.abort()
 
     def _finish(self, held: Held | None, fault: RdctlError | None) -> None:
-        """The first end is the one that counts."""
+        """Only the first result counts."""
         with self._group:
             if not self.over:
                 self.held, self._fault, self.over = held, fault, True
@@ -151,7 +151,7 @@ class Replica:
             yield block
 
     def deliver(self, blocks: Iterable[bytes]) -> Held:
-        """What the rawx says that it holds of these blocks."""
+        """What the rawx reports to hold of these blocks."""
         delivery, position, copy = self._delivery, self._position, self.copy
         headers = {
             **delivery.headers,
@@ -167,8 +167,8 @@ class Replica:
             )
         except RdctlError as error:
             if error.code is Code.EXISTS:
-                delivery.begun.pop(copy, None)  # what is there is of somebody else
-            # Where neither an answer came nor the end, it may still be stored.
+                delivery.begun.pop(copy, None)  # the existing chunk belongs to another upload
+            # Without a reply or a closed connection, it may still be stored.
             if "http_status" in error.facts or error.code is Code.UNREACHABLE:
                 delivery.unanswered.discard(copy)
             raise
@@ -219,5 +219,5 @@ def _fits(held: Held, copy: Copy, size: int) -> None:
 
 
 def described(copy: Copy, position: Position, hash: str) -> dict[str, Any]:
-    """A chunk as content/create wants it."""
+    """A chunk as content/create expects it."""
     return {"url": copy.url, "pos": str(position.number), "size": position.size, "hash": hash}

@@ -1,4 +1,4 @@
-"""Files as objects: what is refused, what is asked, what is cleaned up."""
+"""Upload of files: checks, confirmation, clean-up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class File(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """How objects are to be made; None leaves it to the server."""
+    """How to create objects; None: the server decides."""
 
     overwrite: bool = False
     autocreate: bool = False
@@ -168,7 +168,7 @@ class Uploads(Transfers):
         return files, refused
 
     def _found(self, holder: Place, wish: Wish) -> Owner | None:
-        """The container; None: there is none, and it may be made."""
+        """The container; None: it does not exist, and may be created."""
         try:
             container: Container = self._proxy.read("container.show", holder)
         except RdctlError as error:
@@ -185,7 +185,7 @@ class Uploads(Transfers):
         return Owner(account, container.container, container.cid or "")
 
     def _taken(self, files: Sequence[File]) -> Iterator[Content | RdctlError | None]:
-        """What stands under each name, if anything does; or why that is not known."""
+        """The existing content of each name, if any; or why it is unknown."""
 
         def look(file: File) -> Content | RdctlError | None:
             try:
@@ -224,7 +224,7 @@ class Uploads(Transfers):
                 place,
                 what=f"prepare {place.shown}",
                 shows=f"rdctl oio container show {place.holder.words}",
-                # It may make a container, and nothing else.
+                # It may create a container, and nothing else.
                 step=not making,
                 assume=None,
                 size=source.size,
@@ -274,8 +274,8 @@ class Uploads(Transfers):
         return self._done("put", place.name, evidence, facts, past="uploaded")
 
     def _still_free(self, place: Place) -> None:
-        """Raise `exists` when somebody else made the object meanwhile. Between this look and the
-        creation that can still happen: then the later one replaces the earlier."""
+        """Raise `exists` if the object was created by another client meanwhile. This can still
+        happen between this check and the creation: then the later one replaces the earlier."""
         try:
             self._show(place)
         except RdctlError as error:
@@ -294,8 +294,8 @@ class Uploads(Transfers):
         wish: Wish,
         loss: str | None,
     ) -> None:
-        """Make the object that the chunks belong to. They are deleted only when it is certain that
-        there is none."""
+        """Create the object from the chunks. They are deleted only if it certainly does not
+        exist."""
 
         def create() -> None:
             self._change(
@@ -318,7 +318,7 @@ class Uploads(Transfers):
         try:
             self._asked(lambda: self._until_taken(create))
         except RdctlError as error:
-            if error.code is not Code.UNKNOWN:  # nothing was made
+            if error.code is not Code.UNKNOWN:  # nothing was created
                 raise _with_left(error, sending.tidy()) from error
             urls = [chunk["url"] for chunk in sent.chunks]
             raise RdctlError(
@@ -330,7 +330,7 @@ class Uploads(Transfers):
             ) from error
 
     def _until_taken(self, ask: Callable[[], None]) -> None:
-        """What is refused a connection was never sent: it is tried again for a while."""
+        """A request whose connection was refused was never sent: it is retried for a while."""
         left = self._proxy.deadline.left()
         end = Deadline(CREATE_SECONDS if left is None else min(CREATE_SECONDS, left / 2))
         pause = 0.1
@@ -357,7 +357,7 @@ class Uploads(Transfers):
         return Failure("put", _with_left(error, left))
 
     def _tell_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
-        """Warn of replicas that are missing; their urls. What may be half there is deleted."""
+        """Warn of replicas that are missing; their urls. Incomplete ones are deleted."""
         if not sent.failed:
             return None
         (_, fault), *_ = sent.failed
@@ -371,7 +371,7 @@ class Uploads(Transfers):
         return [copy.url for copy in failed]
 
     def _owner_of(self, place: Place) -> Owner:
-        """The container by all its names; one that was made just now is asked for them, once."""
+        """The container by all its names; a container just created is queried for them, once."""
         with self._lock:
             if self._owner is None and self._effects.dry_run:
                 self._owner = Owner(str(place.account), place.container, "<container id>")
@@ -426,7 +426,7 @@ class Uploads(Transfers):
 
 
 def _check_names(prepared: Content, place: Place) -> None:
-    """What the proxy names goes into headers, of each chunk and of the object at last."""
+    """Values from the proxy are used in headers of each chunk and of the object."""
     named = {
         "id": prepared.content_id,
         "policy": prepared.policy,
@@ -447,7 +447,7 @@ def _again(file: IO[bytes]) -> IO[bytes]:
 
 def _opened(file: File) -> IO[bytes]:
     if file.below is None:
-        # Of a pipe the other end may never be opened: its bytes are waited for, not that.
+        # Of a pipe the other end may never be opened: wait for its bytes instead.
         descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         return open(descriptor, "rb", buffering=0)
     return open_below(file.below, os.path.relpath(file.path, file.below))
