@@ -1,5 +1,5 @@
-"""Properties as servers read them: which names are the servers' own, and which values they take for
-something else. What would not be read as it is meant is refused before anything is sent."""
+"""Properties as servers read them: which names are reserved, and which values they misinterpret.
+What servers would misinterpret is refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape, parse_bytes, quoted
 from rdctl.oio.model import Place
 
-# The verbs, as they are typed.
+# The verbs, as typed.
 CREATE, SET, DELETE = "create", "set-properties", "del-properties"
 _MOST = (1 << 63) - 1
 # As sys.status is stored: enabled, frozen and disabled, with a sign and in 32 bits without.
@@ -19,8 +19,8 @@ _STATUSES = ("0", "-1", "-2", "4294967295", "4294967294")
 
 
 class Noun(NamedTuple):
-    """`system`: it has system properties that can be set; `empty`: it keeps empty values, where
-    others take them for a deletion."""
+    """`system`: it has system properties that can be set; `empty`: it keeps empty values; for
+    others they mean deletion."""
 
     name: str
     system: bool
@@ -36,7 +36,7 @@ _NOUNS = {
 
 
 def is_system(key: str) -> bool:
-    """Whether a property of that name is the server's own."""
+    """Whether the name is reserved for the server."""
     return key.startswith(("sys.", "version:")) or key == "schema_version"
 
 
@@ -54,8 +54,8 @@ def _with_system(family: str, verb: str, system: Mapping[str, str]) -> str:
 
 
 def check_user(family: str, verb: str, place: Place, properties: Mapping[str, str]) -> None:
-    """Refuse user properties that the server would not keep: those that bear a name of its own, and
-    those without a value."""
+    """Refuse user properties that the server would not keep: those with a reserved name, and those
+    without a value."""
     noun = _NOUNS[family]
     for key, value in properties.items():
         if is_system(key):

@@ -1,7 +1,7 @@
 """Chunks, one at a time, at the rawx services that hold them.
 
-A rawx keeps connections alive, and needs no token. A chunk is known by its url; where a `real_url`
-is told, that is where it is reached.
+A rawx keeps connections alive, and needs no token. A chunk is known by its url; if a `real_url` is
+given, it is reached there.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ class Copy(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a rawx says that it holds of a chunk: bytes, hash in upper case, id; None is what it
-    does not say. A hash that is no MD5 is by another algorithm, and cannot be compared."""
+    """What a rawx reports about a chunk: bytes, hash in upper case, id; None: not reported. A hash
+    that is not an MD5 uses another algorithm, and cannot be compared."""
 
     size: int | None
     hash: str | None
@@ -63,12 +63,12 @@ class Held(NamedTuple):
         return md5_told(self.hash)
 
     def is_conclusive(self, size: int) -> bool:
-        """Whether it tells, without another question, that a chunk of that size is there."""
+        """Whether it proves, without another request, that a chunk of that size exists."""
         return self.md5 is not None or (self.hash is not None and self.size == size)
 
 
 def md5_told(value: object) -> str | None:
-    """An MD5 in upper case; None for what is none."""
+    """An MD5 in upper case; None for anything else."""
     text = str(value or "").upper()
     return text if _MD5.fullmatch(text) else None
 
@@ -82,12 +82,12 @@ def copy_of(chunk: Mapping[str, object]) -> Copy:
     return Copy(url, match[1], f"/{match[3]}")
 
 
-# Bytes of a reply that is no chunk: it has hardly any, and there are many at a time.
+# Limit for replies that are not chunks: they are small, and many arrive at a time.
 _MOST_REPLY = 1 << 20
 
 
 class Owner(NamedTuple):
-    """The container that an object goes to, by all its names."""
+    """The container of an object, by all its names."""
 
     account: str
     container: str
@@ -95,7 +95,7 @@ class Owner(NamedTuple):
 
 
 def chunk_headers(content: Content, place: Place, owner: Owner) -> dict[str, str]:
-    """What a rawx is told of the object that a chunk belongs to, but for the chunk itself."""
+    """The headers about the object of a chunk, without those about the chunk itself."""
     path = place.path or content.path
     version, content_id = str(content.version or ""), content.content_id or ""
     parts = (owner.account, owner.container, path, version, content_id)
@@ -130,8 +130,8 @@ class Rawx:
         seconds: float,
         check: Callable[[], None],
     ) -> Held:
-        """PUT /ID: store a chunk. 201 alone says that it was stored; anything else is an error.
-        `seconds` bounds each wait. What `check` raises ends it."""
+        """PUT /ID: store a chunk. Only 201 means that it was stored; anything else is an error.
+        `seconds` bounds each wait. An exception from `check` ends it."""
         reply = self._to(copy).change(
             copy.path,
             method="PUT",
@@ -150,7 +150,7 @@ class Rawx:
         return _held(reply, reply.headers.get(f"{META}chunk-size"))
 
     def head(self, copy: Copy, *, seconds: float, check: Callable[[], None]) -> Held:
-        """HEAD /ID: what is there."""
+        """HEAD /ID: what the rawx holds."""
         reply = self._to(copy).read(
             copy.path, method="HEAD", headers=_KEEP_ALIVE, seconds=seconds, check=check
         )
@@ -167,8 +167,8 @@ class Rawx:
         check: Callable[[], None],
         repeatable: bool,
     ) -> None:
-        """GET /ID: fill the buffer with the chunk's bytes from `first` on. What `check` raises ends
-        it."""
+        """GET /ID: fill the buffer with the chunk's bytes from `first` on. An exception from
+        `check` ends it."""
         reply = self._to(copy).read(
             copy.path,
             headers={**_KEEP_ALIVE, "Range": f"bytes={first}-{first + len(into) - 1}"},
@@ -184,8 +184,8 @@ class Rawx:
             raise _fault(copy, Code.BAD_REPLY, message, reply.status)
 
     def delete(self, copy: Copy, seconds: float) -> bool:
-        """DELETE /ID: a chunk of an upload that failed; whether it was there. It has `seconds` of
-        its own, however late it is."""
+        """DELETE /ID: a chunk of an upload that failed; returns whether it existed. It has its own
+        `seconds`, even after the deadline."""
         reply = (
             self._to(copy)
             .afterwards(seconds)

@@ -1,5 +1,5 @@
-"""What the numbers in the bodies of errors mean, and what to do next, which depends on what was
-asked."""
+"""The meaning of the status numbers in error bodies, and what to do next, depending on the
+request."""
 
 from __future__ import annotations
 
@@ -139,10 +139,10 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
 _LONGEST = {"acct": 63, "ref": 255, "path": 1023}
 
 
-# Numbers outside 3xx and 4xx with which a service refuses: a constraint of its database, a route
-# that it has not, too much to do. All others are of one that was away, or failed amid its work.
+# Numbers outside 3xx and 4xx that mean a refusal: a database constraint, an unknown route,
+# overload. All others mean unavailable, or failed while working.
 _REFUSALS = (19, 501, 509)
-# What such a service says where it did not even begin.
+# Messages of such a service if it did not start.
 _NOT_BEGUN = re.compile(
     r"(\w+ error: )?(The current META0 service is not ready yet|Election failed"
     r"|Too many pending events|client creation|Replication not configured)"
@@ -151,7 +151,7 @@ _NOT_CONNECTED = "Connection refused"
 
 
 class Asked(NamedTuple):
-    """What was asked: the name of the route, whom it is about, and the type of a service."""
+    """The request: the name of the route, its target, and the type of a service."""
 
     route: str = ""
     place: Place | None = None
@@ -159,7 +159,7 @@ class Asked(NamedTuple):
 
 
 def refusal(status: int | None, message: str, asked: Asked, target: str | None) -> RdctlError:
-    """The error that a number of the server means; None is one that cannot be read."""
+    """The error of a status number of the server; None: unreadable."""
     unread = "unreadable status"
     said = escape(message or (unread if status is None else ""))
     place = asked.place
@@ -174,12 +174,12 @@ def refusal(status: int | None, message: str, asked: Asked, target: str | None) 
 
 
 def leaves_open(error: RdctlError, *, direct: bool = False) -> bool:
-    """Whether a change that met this error may have been done all the same. It was not where the
-    request never left, or where the service that decides said no; what is said of a service that
-    is away, or failed, and what a gateway says in its place, proves nothing. `direct`: the proxy
-    asked one service, once."""
+    """Whether the outcome of a change is unknown after this error. It is known if the request was
+    never sent, or if the responsible service refused it. Errors about an unavailable or failed
+    service, and errors of a gateway, prove nothing. `direct`: the proxy queried one service,
+    once."""
     if error.code is Code.UNKNOWN:
-        return False  # it is said already
+        return False  # already reported
     status = error.facts.get("remote_status")
     if status is None:
         return not 300 <= error.facts.get("http_status", 400) < 500
@@ -202,7 +202,7 @@ def _hint(status: int, asked: Asked) -> str | None:
 
 
 def _words(asked: Asked) -> dict[str, str]:
-    """What stands for the names in a hint, as far as it is known."""
+    """The values of the names in a hint, as far as known."""
     words, place, type = {}, asked.place, asked.type
     if type:
         words["type"] = quoted(type)
@@ -220,7 +220,7 @@ def _words(asked: Asked) -> dict[str, str]:
 
 
 def _told(status: int | None, said: str, asked: Asked, name: str | None) -> str:
-    """What the server said, in the operator's words where its own tell too little."""
+    """The server's message, reworded if it is too vague."""
     place = asked.place
     if place is not None:
         holder = place.holder.shown
@@ -259,6 +259,6 @@ def _long(place: Place) -> str | None:
 
 
 def is_direct(route: str) -> bool:
-    """Whether a single service is asked, once: one that refuses the connection was sent nothing. A
-    base is copied from one service to one other."""
+    """Whether a single service is queried, once: if it refuses the connection, nothing was sent. A
+    base is copied from one service to another."""
     return route.startswith("service.") or route == "admin.copy"

@@ -1,4 +1,4 @@
-"""The table of the oio-proxy's routes: wire facts, and who builds and reads what.
+"""The table of the oio-proxy's routes: paths, and the builders and readers of bodies.
 
 A route lies below /v3.0/NAMESPACE/, or below /v3.0/ when its path begins with a slash. Facts are
 from recordings of 3.3.1 and 4.2.10, and from the published reference.
@@ -30,7 +30,7 @@ SECONDS, ADMIN_SECONDS = 35.0, 90.0
 
 
 class Way(NamedTuple):
-    """How a route is asked in some dialects."""
+    """How to call a route in some dialects."""
 
     dialects: tuple[str, ...] = DIALECTS
     method: str = "POST"
@@ -69,7 +69,7 @@ def post(
     return (Way(dialects or DIALECTS, "POST", body, reply),)
 
 
-# The reference writes properties as one flat object, real servers take them nested.
+# The reference writes properties as one flat object, real servers expect them nested.
 _SET_CONTAINER = (
     Way(REAL, body=bodies.properties, reply=proofs.done),
     Way(WRITTEN, body=bodies.flat_user_properties, reply=proofs.done),
@@ -85,7 +85,7 @@ def _service(action: str, doc: str, ways: tuple[Way, ...], effect: str = CHANGE)
 
 
 def _base(action: str, doc: str, ways: tuple[Way, ...], effect: str = READ) -> Route:
-    """A route about one base, which asks each of its replicas in turn."""
+    """A route about one base, which queries each of its replicas in turn."""
     return Route(
         f"admin.{action}", f"admin/{action}", doc, ways, effect=effect, seconds=ADMIN_SECONDS
     )
@@ -264,7 +264,7 @@ _TABLE = (
         "container.get_properties",
         "container/get_properties",
         "A container's properties.",
-        # A filter is ignored by real servers, so all are asked for.
+        # Real servers ignore a filter, so all are requested.
         post(properties.shown),
     ),
     Route(

@@ -28,7 +28,7 @@ class Accounts(Acts):
         def found() -> Iterator[Any]:
             left, after = limit, marker
             while True:
-                # One more than wanted tells whether more follow.
+                # One more than requested shows whether more follow.
                 size = PAGE if left is None else min(PAGE, left + 1)
                 query = {"prefix": prefix, "marker": after, "limit": size}
                 page = self._proxy.account_containers(name, query)

@@ -23,9 +23,9 @@ from rdctl.oio.acts import (
 from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
 from rdctl.oio.properties import CREATE, check_user, system_values
 
-# So many requests to empty a container that leave its listing as it was are the last.
+# Give up flushing a container after this many requests that leave its listing unchanged.
 _IDLE_ROUNDS = 5
-# Codes that promise that nothing was changed.
+# Codes that guarantee that nothing was changed.
 _NOTHING_DONE = (Code.UNREACHABLE, Code.UNAVAILABLE, Code.TIMEOUT)
 
 
@@ -39,8 +39,8 @@ class Containers(Acts):
         system: Mapping[str, str],
         own: Mapping[str, Mapping[str, str]],
     ) -> Report:
-        """Containers with the same properties, and by their names with those of their own; those
-        that exist stay as they are."""
+        """Create containers with shared properties, and own ones by name; existing containers are
+        not changed."""
         places = distinct(places)
         for place in places[:1]:
             check_user("container", CREATE, place, properties)
@@ -85,7 +85,7 @@ class Containers(Acts):
         system: Mapping[str, str],
         own: Mapping[str, Mapping[str, str]],
     ) -> Iterator[Change | Failure]:
-        """create_many: each item with its own status; 433 says that it exists."""
+        """create_many: each item with its own status; 433: it exists."""
         by_name = {place.name: place for place in batch}
 
         def done(outcome: Outcome) -> Change | Failure | None:
@@ -106,7 +106,7 @@ class Containers(Acts):
         )
 
     def show(self, places: Sequence[Place]) -> Listing:
-        """What containers are, each; those that cannot be shown are told of at the end."""
+        """Show each container; those that cannot be shown are reported at the end."""
         return self._shown(places, lambda place: self._proxy.read("container.show", place))
 
     def entries(self, place: Place, filters: Mapping[str, Any], limit: int | None) -> Listing:
@@ -138,7 +138,7 @@ class Containers(Acts):
         return listing
 
     def destroy(self, places: Sequence[Place], flush: bool, force: bool) -> Report:
-        """Destroy containers; what is in the way is named with the option that removes it."""
+        """Destroy containers; the error about what prevents it names the option that removes it."""
         places = distinct(places)
         losses = {}
         for place in places:
@@ -190,14 +190,14 @@ class Containers(Acts):
 
     def _is_empty(self, place: Place) -> bool:
         """Whether it holds no version of anything, nor a delete marker: the counters of a container
-        may be wrong, its listing is not. One that is frozen is to stay as it is."""
+        may be wrong, its listing is not. A frozen one must not be changed."""
         page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
         _refuse_frozen(place, page.status)
         return not page.entries
 
     def _flush(self, place: Place, loss: str) -> None:
         """Delete all contents: a large container takes several requests, and once the first was
-        accepted some are gone, whatever becomes of the next."""
+        accepted some are deleted, whatever happens to the next."""
         if self._flush_some(place, loss):
             return
         idle, first = 0, None
@@ -214,7 +214,7 @@ class Containers(Acts):
             ) from error
 
     def _flush_some(self, place: Place, loss: str) -> bool:
-        """One request; whether nothing is left."""
+        """One request; returns whether nothing is left."""
         done: bool = self._change(
             "container.flush",
             place,
@@ -226,7 +226,7 @@ class Containers(Acts):
         return done
 
     def _first(self, place: Place) -> Entry | None:
-        """What a listing of it begins with."""
+        """The first entry of its listing."""
         page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
         return page.entries[0] if page.entries else None
 
@@ -243,10 +243,10 @@ class Containers(Acts):
         return self._destroy("container.purge", "purge", place, loss, UNTOLD, query=query)
 
     def raw(self, action: str, place: Place, body: Any, flags: Mapping[str, bool]) -> Report:
-        """Beans straight into, within or out of a container's base."""
+        """Insert, update or delete beans directly in a container's base."""
         loss = f"{place.shown}: beans of its base will be edited directly (raw {action})"
-        # Beans that are there are inserted again, and absent ones deleted, without a word; only an
-        # update needs the old ones.
+        # Inserting existing beans or deleting absent ones is not an error; only an update needs the
+        # old ones.
         proven = action == "update" and body["old"] != body["new"]
         evidence = PROVEN if proven else UNTOLD
         return self._destroy(
@@ -261,8 +261,8 @@ class Containers(Acts):
 
 
 def _refuse_frozen(place: Place, status: str | None) -> None:
-    """Leave a frozen or disabled container alone: a server that refuses to destroy a frozen one
-    enables it as it does so."""
+    """Refuse a frozen or disabled container: a server that refuses to destroy a frozen one also
+    enables it."""
     if status == UNREADABLE:
         raise RdctlError(
             Code.UNGUARDED,
@@ -280,7 +280,7 @@ def _refuse_frozen(place: Place, status: str | None) -> None:
 
 
 def _partly(error: RdctlError, done: str, place: Place) -> RdctlError:
-    """The error of a change of which a part is done."""
+    """The error of a partly done change."""
     return RdctlError(
         Code.UNKNOWN,
         f"{done}; then: {error.message}",
@@ -291,9 +291,9 @@ def _partly(error: RdctlError, done: str, place: Place) -> RdctlError:
 
 
 def _held(shown: Container) -> str:
-    """What is in the way of destroying, as far as it was seen."""
+    """What prevents destroying, as far as known."""
     if not shown.objects:
-        return ""  # raw-insert leaves the counters as they are
+        return ""  # raw-insert does not update the counters
     return f": {shown.objects} contents, {human_size(shown.usage or 0)}"
 
 
@@ -304,5 +304,5 @@ def _with_properties(entry: Entry) -> Entry:
 
 
 def _after(entry: Entry) -> str:
-    """The marker behind an entry: behind a prefix, behind all names that begin so."""
+    """The marker after an entry; after a prefix, it is after all names with that prefix."""
     return entry.name + "\U0010ffff" if entry.kind == "prefix" else entry.name

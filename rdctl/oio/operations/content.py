@@ -17,8 +17,8 @@ class Contents(Acts):
     """Contents: objects by their names, and the chunks that hold them."""
 
     def show(self, places: Sequence[Place]) -> Listing:
-        """What contents are, each, with its chunks; user properties are asked for apart, since in
-        headers they may hide or break."""
+        """Show each content with its chunks; user properties are requested separately, as headers
+        may hide or break them."""
 
         def show(place: Place) -> Any:
             content = self._proxy.content(place)
@@ -28,7 +28,7 @@ class Contents(Acts):
         return self._shown(places, show)
 
     def delete(self, places: Sequence[Place]) -> Report:
-        """Delete contents, many at a time where the server can."""
+        """Delete contents, in batches if the server supports it."""
         places = distinct(places)
         losses = {
             place: f'"{place.shown}" in container "{place.holder.shown}" will be deleted'
@@ -95,9 +95,9 @@ class Contents(Acts):
         return Report([self._done("create", place.name, PROVEN, facts)])
 
     def _replaced(self, place: Place) -> str | None:
-        """What is lost when a content of that name is made: one that is there, unless the container
-        keeps versions of it."""
-        # That there is none is what is hoped for: no near name is looked for.
+        """The loss when a content of that name is created: the existing one, unless the container
+        keeps versions."""
+        # It is expected not to exist: do not search for similar names.
         suggests, self._proxy.suggests = self._proxy.suggests, False
         try:
             self._proxy.content(place)
@@ -157,8 +157,7 @@ class Contents(Acts):
 
 
 def _about(place: Place, content: Content) -> Content:
-    """The content by the names under which it was asked for, its chunks with the same keys
-    whichever server tells of them."""
+    """The content under the requested names, its chunks with the same keys for all servers."""
     return content._replace(
         container=place.container,
         path=content.path or place.path or "",

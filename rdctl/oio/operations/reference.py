@@ -36,7 +36,7 @@ class References(Acts):
         return self._destroy("reference.destroy", "destroy", place, loss, PROVEN, query=query)
 
     def link(self, place: Place, type: str, renew: bool) -> Report:
-        """Link a service of the type, or replace the linked one if it is away."""
+        """Link a service of the type, or replace the linked one if it is unavailable."""
         action = "renew" if renew else "link"
         before = self._links(place, type)
 
@@ -57,7 +57,7 @@ class References(Acts):
         return done(ALREADY if links == before else PROVEN, links or [])
 
     def _links(self, place: Place, type: str) -> list[Link]:
-        """The links to services of the type, all of them: what is not among them is none."""
+        """The links to services of the type, all of them: a missing one does not exist."""
         services, _ = self._proxy.read("reference.show", place, {"type": type}, strict=True)
         return [link for link in services if link.type == type]
 
@@ -71,7 +71,7 @@ class References(Acts):
     def force(
         self, place: Place, type: str, address: str, seq: int, args: str, replace: bool
     ) -> Report:
-        loss, evidence = None, PROVEN  # without --replace a link that is there is refused
+        loss, evidence = None, PROVEN  # without --replace an existing link is refused
         if replace:
             if self._links(place, type) == [Link(seq, type, address, args)]:
                 return Report([self._done("force", place.name, ALREADY)])

@@ -1,4 +1,4 @@
-"""What services tell of themselves."""
+"""What services report about themselves."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def gauges(reply: Reply) -> list[Counter]:
 
 
 def rawx_info(reply: Reply) -> str | None:
-    """/info of a rawx: `NAME VALUE` by line; the version, where there is one."""
+    """/info of a rawx: `NAME VALUE` by line; the version, if any."""
     facts = {name: value.strip() for name, _, value in (li.partition(" ") for li in lines(reply))}
     facts["namespace"]
     return facts.get("version") or None
