@@ -10,7 +10,7 @@ from rdctl.core.errors import Code, RdctlError
 
 
 def compile(query: str) -> Any:
-    """The expression, or a usage error that says what is wrong with it."""
+    """The expression, or a usage error that explains what is wrong."""
     import jmespath
     import jmespath.exceptions
 
@@ -22,7 +22,7 @@ def compile(query: str) -> Any:
             reason = "nested too deeply"
         elif isinstance(error, jmespath.exceptions.JMESPathError):
             reason = _first_line(error)
-        else:  # Python reads no longer ones
+        else:  # Python rejects longer ones
             reason = "number has too many digits"
         raise RdctlError(
             Code.USAGE,
@@ -33,12 +33,12 @@ def compile(query: str) -> Any:
 
 
 def _first_line(error: Exception) -> str:
-    """Below it the expression stands again, with a mark under it."""
+    """The following lines repeat the expression, with a mark under it."""
     return str(error).partition("\n")[0].rstrip(":")
 
 
 def _check_calls(node: Mapping[str, Any]) -> None:
-    """Raise what jmespath itself would only raise while it searches."""
+    """Raise early what jmespath would raise only while searching."""
     from jmespath.exceptions import ArityError, UnknownFunctionError
     from jmespath.functions import Functions
 
@@ -56,7 +56,7 @@ def _check_calls(node: Mapping[str, Any]) -> None:
 
 
 def search(query: str, data: Any) -> Any:
-    """The value of the expression, which has a JSON."""
+    """The value of the expression, which can be written as JSON."""
     import jmespath.exceptions
 
     try:
@@ -73,7 +73,7 @@ def search(query: str, data: Any) -> Any:
 
 
 def _check_value(value: Any) -> None:
-    """Raise where a value has no JSON: `&name`, NaN, Infinity."""
+    """Raise if a value cannot be written as JSON: `&name`, NaN, Infinity."""
     if isinstance(value, Mapping | list):
         for part in value.values() if isinstance(value, Mapping) else value:
             _check_value(part)

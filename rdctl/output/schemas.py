@@ -12,9 +12,9 @@ from rdctl.output import cells
 
 class Column(NamedTuple):
     """A key of the data and how a table shows it; `doc` is its line in `rdctl help output`. `since`
-    tells what was added from one row to a later one, where that can be counted. `below`: too long
-    for a column, so it stands below the last one, where it says anything. `of_row` makes
-    what a table shows of the whole row, where its own key is not enough."""
+    formats the difference to an earlier row, if countable. `below`: too long for a column, so it is
+    shown below the last one, if it has a value. `of_row` computes what a table shows from the whole
+    row, if its own key is not enough."""
 
     key: str
     heading: str
@@ -27,14 +27,15 @@ class Column(NamedTuple):
     of_row: Callable[[Mapping[str, Any]], Any] | None = None
 
     def value(self, row: Mapping[str, Any]) -> Any:
-        """What a table shows of a row."""
+        """The value that a table shows."""
         return self.of_row(row) if self.of_row and row else row.get(self.key)
 
 
 class Schema(NamedTuple):
-    """A kind of item. `name` carries the version: it rises when a key goes or changes meaning.
+    """A kind of item. `name` carries the version: it increases when a key is removed or changes its
+    meaning.
 
-    `noun` is the plural for people; `named_by` the key that `-o name` prints.
+    `noun` is the plural for messages; `named_by` the key that `-o name` prints.
     """
 
     name: str

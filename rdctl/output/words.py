@@ -1,4 +1,4 @@
-"""A change in words, as people read of it."""
+"""Changes as sentences."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _UNCHANGED = {
     "properties updated": "properties are up to date",
     "properties deleted": "no properties deleted",
 }
-# Of facts that are not known by their keys.
+# Labels of facts other than their keys.
 _LABELS = {"properties": "", "not_set": "not set: "}
 
 

@@ -21,7 +21,7 @@ def replicas_of(body: Any, *, texts: bool = False) -> list[Outcome]:
     """`texts`: the reference has any string in place of `"OK"`."""
     found = [_replica(address, value, texts) for address, value in sorted(body.items())]
     if found and all(outcome.status is None for outcome in found):
-        raise ValueError("not one replica can be read")
+        raise ValueError("no readable replica")
     return found
 
 

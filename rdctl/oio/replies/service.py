@@ -29,7 +29,7 @@ def gauges(reply: Reply) -> list[Counter]:
         for name, value in told.items()
     ]
     if found and all(counter.value is None for counter in found):
-        raise ValueError("not one counter can be read")
+        raise ValueError("no readable counter")
     return found
 
 

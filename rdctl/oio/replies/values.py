@@ -54,7 +54,7 @@ def date(value: Any) -> str | None:
 
 def as_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("a text was expected")
+        raise TypeError("a string was expected")
     return value
 
 
