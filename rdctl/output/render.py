@@ -82,7 +82,7 @@ def _queried_report(report: Report, query: str, writer: Writer) -> None:
     try:
         _queried([change.data() for change in report.changes], query, writer)
     except RdctlError as error:
-        hint = "What was to be changed is changed; only the query failed."
+        hint = "The change is done; only the query failed."
         raise RdctlError(Code.FAILED, error.message, hint=hint) from error
 
 
