@@ -27,9 +27,6 @@ OPEN = {
     "config": 19,
     "core": 5,
     "net": 1,
-    "oio": 33,
-    "output": 10,
-    "sandbox": 8,
     "sites": 5,
     "workers": 3,
 }

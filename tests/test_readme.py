@@ -66,7 +66,7 @@ def test_many_at_a_time_works(rdctl: Program) -> None:
     (rdctl.home / "holiday" / "a file").write_text("hello")
     done = run_in_shell(rdctl, block("sh"))
     assert done.returncode == 0, done.stderr
-    assert "\nholiday/a file stored" in done.stdout
+    assert "\nholiday/a file uploaded" in done.stdout
     assert "a file deleted" in done.stdout
     assert (rdctl.home / "rest").read_bytes() == b""
 

@@ -1,4 +1,4 @@
-"""How changes go: what all families share."""
+"""What all families of changes share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rdctl.oio.properties import setting
 from rdctl.oio.refusals import Asked
 from rdctl.workers import Stopped, Turns, Workers, left_under_way, not_begun
 
-# What create_many and delete_many take at most; what a page of a listing holds.
+# Maximum items of create_many and delete_many; size of a page of a listing.
 BATCH = 100
 PAGE = 1000
 OK = range(200, 300)
@@ -23,27 +23,27 @@ _TOO_MANY = 413
 
 
 class Evidence(NamedTuple):
-    """What is known of a change, and only that: `changed` and `verified` as in `Change`."""
+    """What is known about a change: `changed` and `verified` as in `Change`."""
 
     changed: bool | None
     verified: bool | None
 
 
-# The reply tells that it was not so before, and is so now.
+# The reply proves that the state was different before, and is as requested now.
 PROVEN = Evidence(True, True)
-# It was seen to be otherwise before. The server accepted the change; nobody looked afterwards.
+# The state was different before. The server accepted the change; the result was not checked.
 ACCEPTED = Evidence(True, None)
-# It was seen to be so, or the reply tells it: nothing changed.
+# The state was already as requested: nothing changed.
 ALREADY = Evidence(False, True)
-# The server accepted it, and does not tell whether that made a difference.
+# The server accepted the change, and does not report whether it made a difference.
 UNTOLD = Evidence(None, None)
 
 
 class OioDependencies(NamedTuple):
-    """What all families work with.
+    """The dependencies of all families.
 
-    `account` is that of the settings; `sleep` waits for the conscience; `warn` takes what a person
-    is told meanwhile.
+    `account` is that of the settings; `sleep` waits for the conscience; `warn` shows warnings to
+    the user.
     """
 
     proxy: Client
@@ -55,7 +55,7 @@ class OioDependencies(NamedTuple):
 
 
 class Acts:
-    """How changes go: what all families share."""
+    """What all families of changes share."""
 
     def __init__(self, means: OioDependencies) -> None:
         self._proxy = means.proxy
@@ -64,7 +64,7 @@ class Acts:
         self._sleep = means.sleep
         self._workers = means.workers
         self._warn = means.warn
-        # How many names the server takes at a time, as far as it was asked.
+        # How many names the server accepts per request, as far as is known.
         self._most = BATCH
 
     def account_name(self, name: str | None) -> str:
@@ -73,8 +73,8 @@ class Acts:
             return name or str(self._account)
         raise RdctlError(
             Code.USAGE,
-            "no account is named",
-            hint="Say --account NAME, set OIO_ACCOUNT, or set it in a context.",
+            "no account specified",
+            hint="Use --account NAME, set OIO_ACCOUNT, or set it in a context.",
         )
 
     def touch(self, family: str, places: Sequence[Place]) -> Report:
@@ -90,7 +90,7 @@ class Acts:
         return self._proxy.change(*args, **kwargs)
 
     def _simple(self, name: str, place: Place, verb: str, destroys: str | None = None) -> None:
-        """A change without anything but its target."""
+        """A change that needs only its target."""
         self._change(
             name,
             place,
@@ -110,7 +110,7 @@ class Acts:
         query: Mapping[str, Any] | None = None,
         **arguments: Any,
     ) -> Report:
-        """One change of one target that asks first."""
+        """One change of one target, after confirmation."""
         self._effects.consent([loss])
         self._change(
             name,
@@ -131,8 +131,8 @@ class Acts:
         properties: Mapping[str, str],
         system: Mapping[str, str],
     ) -> Change | Failure:
-        """The outcome of a creation, `new` as the reply has it (None: in a dry run). Servers ignore
-        the properties that are given for one that exists; so it must have them all already."""
+        """The outcome of a creation; `new` is from the reply (None: in a dry run). Servers ignore
+        given properties if the target already exists, so it must already have them all."""
         if new is not False:
             return self._done("create", place.name, PROVEN)
 
@@ -145,8 +145,8 @@ class Acts:
             keys = escape(", ".join([*user, *own]))
             raise RdctlError(
                 Code.EXISTS,
-                f"{place.shown} already exists, without these properties ({keys})",
-                hint=f"Set them with: {setting(family, place, user, own)}",
+                f"{place.shown}: already exists without these properties ({keys})",
+                hint=f"Set them: {setting(family, place, user, own)}",
             )
 
         failed = self._try("create", place.name, compare) if properties or system else None
@@ -161,8 +161,9 @@ class Acts:
         done: Callable[[Outcome], Change | Failure | None],
         **arguments: Any,
     ) -> Iterator[Change | Failure]:
-        """One request for many targets: an outcome a name, also when the whole request failed. A
-        server that takes fewer at a time has done nothing, and is asked again in halves."""
+        """One request for many targets, with an outcome per name, even if the whole request failed.
+        If the server accepts fewer names per request, nothing was done; the batch is split in half
+        and sent again."""
         if len(batch) > self._most:
             for part in batches(batch, self._most):
                 yield from self._batch(action, name, part, query, done, **arguments)
@@ -193,10 +194,10 @@ class Acts:
         for place, entry in zip(batch, names, strict=True):
             outcome = as_error.get(entry)
             if outcome is None:
-                unnamed = RdctlError(Code.UNPROVEN, "the reply does not name it", target=entry)
+                unnamed = RdctlError(Code.UNPROVEN, "missing from the reply", target=entry)
                 yield Failure(action, unnamed)
             elif entry in disputed:
-                message = "the reply names it more than once, and not with one status"
+                message = "listed more than once in the reply, with different statuses"
                 yield Failure(action, RdctlError(Code.UNPROVEN, message, target=entry))
             elif outcome.status in OK:
                 yield self._done(action, entry, PROVEN)
@@ -213,7 +214,7 @@ class Acts:
     def _each(
         self, action: str, places: Sequence[Place], act: Callable[[Place], Evidence]
     ) -> Report:
-        """The same act on each place; it returns what is known of it."""
+        """Apply `act` to each place; it returns the evidence."""
 
         def one(batch: Sequence[Place]) -> Iterator[Change | Failure]:
             for place in batch:
@@ -230,7 +231,8 @@ class Acts:
         batches: Iterable[Sequence[Place]],
         act: Callable[[Sequence[Place]], Iterable[Change | Failure]],
     ) -> Report:
-        """All batches, several at a time, whatever fails; only what ends the rest does so."""
+        """Process all batches in parallel. Failures do not stop the others, except those that
+        affect all."""
         turns = Turns()
 
         def attempt(batch: Sequence[Place]) -> list[Change | Failure]:
@@ -258,18 +260,18 @@ class Acts:
         parallel: int | None = None,
     ) -> Iterator[Change | Failure]:
         """`attempt(number)` for each batch of names, several at a time; the outcomes in the order
-        of the batches. A signal leaves those that were not begun, and is raised at the end."""
-        # Of the batches that were begun, by their numbers; None while one is under way.
+        of the batches. After a signal no more are started; it is raised at the end."""
+        # The outcomes of the batches started, by number; None while one is in progress.
         begun: dict[int, list[Change | Failure] | None] = {}
 
         def one(number: int) -> list[Change | Failure]:
             begun[number] = None
             try:
                 begun[number] = outcomes = attempt(number)
-            except Stopped:  # it has left nothing
+            except Stopped:  # nothing is left of it
                 del begun[number]
                 raise
-            except Exception as error:  # the others are done all the same
+            except Exception as error:  # the others continue
                 fault = as_error(error)
                 begun[number] = outcomes = [
                     Failure(action, for_target(fault, name)) for name in batches[number]
@@ -307,14 +309,14 @@ class Acts:
         facts: Mapping[str, Any] | None = None,
         past: str | None = None,
     ) -> Change:
-        """What became of a target, as far as the evidence goes. A dry run has none of what it only
-        assumes."""
+        """The outcome for a target, according to the evidence. A dry run has no evidence for what
+        it assumes."""
         if self._effects.dry_run and evidence != ALREADY:
             evidence = UNTOLD
         return Change(action, target, *evidence, facts or {}, past)
 
     def _shown(self, places: Sequence[Place], show: Callable[[Place], Any]) -> Listing:
-        """Each place shown; a failure does not end the others."""
+        """Show each place; a failure does not stop the others."""
         listing = Listing((), vertical=True)
 
         def one(place: Place) -> Any:
@@ -348,7 +350,7 @@ def batches(places: Sequence[Place], size: int = BATCH) -> Iterator[Sequence[Pla
 
 
 def different(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
-    """Of the wanted properties those that are not so by now."""
+    """The requested properties that differ from the current ones."""
     return {key: value for key, value in wanted.items() if found.get(key) != value}
 
 

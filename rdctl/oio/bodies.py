@@ -23,30 +23,30 @@ class Payload(NamedTuple):
 
 
 def encoded(value: Any) -> bytes:
-    """JSON in which a name keeps its very bytes."""
+    """JSON that preserves the exact bytes of names."""
     return raw_bytes(json.dumps(value, ensure_ascii=False))
 
 
 def escaped(name: str) -> str:
-    """A name in a query or a header: every byte that is no letter or digit is escaped."""
+    """A name in a query or a header: every byte other than a letter or digit is escaped."""
     return quote(raw_bytes(name), safe="")
 
 
 def field(name: str, value: Any) -> str:
-    """A header's value. The proxy closes the connection over an empty one, and takes no others
-    than ASCII."""
+    """A header's value. The proxy closes the connection on an empty value, and accepts only
+    ASCII."""
     text = str(value)
     if not text or not text.isascii() or not text.isprintable():
         raise RdctlError(
             Code.USAGE,
-            f"{name}: '{defuse(text)}' cannot be sent as a header",
-            hint="Only printable ASCII can, and not nothing.",
+            f'{name}: invalid header value "{defuse(text)}"',
+            hint="A header takes printable ASCII, one character at least.",
         )
     return text
 
 
 class Escaped(str):
-    """A parameter that is escaped already, as listings give their markers."""
+    """A parameter that is already escaped, like the markers of listings."""
 
 
 def query_string(parameters: Mapping[str, Any]) -> str:
@@ -65,7 +65,7 @@ def nothing(arguments: Arguments) -> Payload:
 
 
 def given(arguments: Arguments) -> Payload:
-    """A body that came whole from the operator, already checked."""
+    """A complete body given by the user, already checked."""
     return Payload(encoded(arguments["body"]))
 
 
@@ -95,13 +95,13 @@ def keys(arguments: Arguments) -> Payload:
 
 
 def wanted_keys(arguments: Arguments) -> Payload:
-    """Names of properties that are asked for; none at all means all."""
+    """Names of the requested properties; an empty list means all."""
     names = list(arguments.get("keys", ()))
     return Payload(encoded(names) if names else None)
 
 
 def containers(arguments: Arguments) -> Payload:
-    """`own` has the properties that a name has beside those of all."""
+    """`own` maps names to additional properties."""
     shared = {key: arguments[key] for key in ("properties", "system") if arguments.get(key)}
     entries = [{"name": name, **shared} for name in arguments["names"]]
     if own := arguments.get("own"):
@@ -146,7 +146,7 @@ def prepare(arguments: Arguments) -> Payload:
 
 
 def prepare_text(arguments: Arguments) -> Payload:
-    """The published reference writes the size as a text."""
+    """The published reference sends the size as a string."""
     return prepare({**arguments, "size": str(arguments["size"])})
 
 
@@ -180,7 +180,7 @@ def reference_content(arguments: Arguments) -> Payload:
     if arguments.get("properties"):
         raise RdctlError(
             Code.UNSUPPORTED,
-            "the published reference creates contents without properties",
+            "the published reference API cannot create contents with properties",
             hint="Set them afterwards, or use another dialect.",
         )
     sent = content({**arguments, "mime_type": None})

@@ -30,7 +30,7 @@ from rdctl.oio.replies import account, plain
 from rdctl.oio.replies.values import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
 
-# What HTTP says at services that speak it themselves.
+# The meaning of HTTP statuses of services that use HTTP themselves.
 _OWN_ERRORS = {
     404: Code.NOT_FOUND,
     502: Code.UNAVAILABLE,
@@ -40,10 +40,10 @@ _OWN_ERRORS = {
 
 
 class Client:
-    """One oio-proxy. `dialect` None means that it is learnt from the replies.
+    """One oio-proxy. `dialect` None: it is detected from the replies.
 
-    `reach` makes a transport to the address (IP:PORT) of another service; `unread` takes the values
-    that cannot be read.
+    `reach` makes a transport to the address (IP:PORT) of another service; `unread` collects the
+    values that cannot be read.
     """
 
     def __init__(
@@ -62,11 +62,11 @@ class Client:
         self._request_id = field("--request-id", request_id)
         self._reading = Reading(transport.url, self._request_id, unread or Unread())
         self._account_service: Transport | None = None
-        # Whether a name that is not there is worth a look for near ones.
+        # Whether to suggest similar names if a name is not found.
         self.suggests = False
 
     def brief(self, seconds: float) -> Client:
-        """The same one, which is asked once and not waited for longer than that."""
+        """The same client, without retries and with a short timeout."""
         quick = copy(self)
         quick.suggests = False
         quick._transport = self._transport.brief(seconds)
@@ -80,7 +80,7 @@ class Client:
 
     @property
     def dialect(self) -> str | None:
-        """None until it is learnt."""
+        """None until it is detected."""
         return self._dialect
 
     # --- calls --------------------------------------------------------------------------------
@@ -95,11 +95,11 @@ class Client:
         strict: bool = False,
         **arguments: Any,
     ) -> Any:
-        """Ask a route that changes nothing; the value that its reader makes. `check` is called
-        while it is waited for, and may raise. `strict`: what is not among its rows is taken for
-        absent, so all of them must be readable."""
+        """Call a route that changes nothing, and return the value from its reader. `check` is
+        called while waiting, and may raise. `strict`: a missing row is taken as absent, so all rows
+        must be readable."""
         route = ROUTES[name]
-        _expect(route.effect == READ, f"{name} is no read")
+        _expect(route.effect == READ, f"{name} is not a read")
         parameters = {**(place.query() if place else {}), **(query or {})}
 
         def ask(way: Way, sent: Payload) -> Reply:
@@ -129,14 +129,16 @@ class Client:
         step: bool = False,
         **arguments: Any,
     ) -> Any:
-        """Call a route that changes something: sent once. In a dry run `assume` is the value.
-        `step`: as in Effect."""
+        """Call a route that changes something. The request is sent once. In a dry run `assume` is
+        the value. `step`: as in Effect."""
         route = ROUTES[name]
         _expect(route.effect != READ, f"{name} changes nothing")
         parameters = {**(place.query() if place else {}), **(query or {})}
         raised = any(parameters.get(flag) or arguments.get(flag) for flag in route.raised_by)
         destroying = route.effect == DESTROY or raised
-        _expect(destroys is not None or not destroying, f"{name} destroys, and nobody was asked")
+        _expect(
+            destroys is not None or not destroying, f"{name} is destructive, but was not confirmed"
+        )
         assumed = Reply(0, "Assumed", {}, b"")
 
         def ask(way: Way, sent: Payload) -> Reply:
@@ -158,15 +160,15 @@ class Client:
         try:
             value = self._call(route, ways, asked, arguments, ask, assumed)
         except RdctlError as error:
-            # What a step belongs to knows what becomes of it.
+            # The caller of a step handles its outcome.
             if not step and leaves_open(error, direct=is_direct(name)):
                 raise self._fate_unknown(what, shows, error) from error
             raise
         return assume if value is assumed else value
 
     def _fate_unknown(self, what: str, shows: str, fault: RdctlError) -> RdctlError:
-        """The error of a change that may have been done, whatever `fault` says; what to do about a
-        service that is away stays said."""
+        """The error of a change whose outcome is unknown, whatever `fault` says; its hint about an
+        unavailable service is kept."""
         unknown = self._transport.fate_unknown(what, shows, fault)
         if "remote_status" in fault.facts:
             unknown.hint = hints(unknown.hint, fault.hint)
@@ -195,7 +197,7 @@ class Client:
             return self._reading.value(reply, self._reader(route, way), strict=strict)
         raise RdctlError(
             Code.UNSUPPORTED,
-            f"this oio-proxy ({self._dialect}) has no {route.path.lstrip('/')}",
+            f"this oio-proxy ({self._dialect}) does not support {route.path.lstrip('/')}",
             request_id=self._request_id,
         )
 
@@ -214,12 +216,12 @@ class Client:
         return list(of_method.values())
 
     def offers(self, name: str) -> bool:
-        """Whether the dialect, as far as it is known, has the route."""
+        """Whether the dialect, if known, has the route."""
         ways = ROUTES[name].ways
         return self._dialect is None or any(self._dialect in way.dialects for way in ways)
 
     def _reader(self, route: Route, way: Way) -> Callable[[Reply], Any]:
-        """The reader of the dialect by now: it may have been learnt from the reply itself."""
+        """The reader of the current dialect, which may have been detected from the reply itself."""
         for other in route.ways:
             if self._dialect in other.dialects:
                 return other.reply
@@ -260,8 +262,8 @@ class Client:
         route: Route | None,
         loss: str | None,
     ) -> tuple[Reply, RdctlError | None]:
-        """One request as it is given, and what its reply means, if no good; a change when `loss`
-        says what it does."""
+        """Send one request as given; return the reply and its error, if any. It is a change if
+        `loss` describes one."""
         if not path.startswith("/"):
             path = f"/v3.0/{escaped(self.namespace)}/{path}"
         address = quote(raw_bytes(path), safe="/%") + query_string(parameters)
@@ -301,7 +303,7 @@ class Client:
         return reply, fault
 
     def _fault_of(self, reply: Reply, asked: Asked) -> RdctlError | None:
-        """What an error reply means, None for a good one."""
+        """The error of a reply, or None."""
         try:
             if is_unknown_route(reply):
                 message = f"this oio-proxy has no such route ({NO_HANDLER})"
@@ -315,7 +317,7 @@ class Client:
     # --- errors -------------------------------------------------------------------------------
 
     def _refused(self, reply: Reply, asked: Asked) -> None:
-        """Raise what an error body says, whatever HTTP says beside it."""
+        """Raise the error in the body, whatever the HTTP status is."""
         if reply.status < 300 and not is_error(reply):
             return
         try:
@@ -349,7 +351,7 @@ class Client:
     ) -> RdctlError:
         """The error of one item, or one replica, that a change did not prove to be done."""
         if outcome.status is None:
-            message = f"{escape(target)}: the status in the reply cannot be read"
+            message = f"{escape(target)}: unreadable status in the reply"
             return RdctlError(Code.UNPROVEN, message, target=target, request_id=self._request_id)
         error = self.error(outcome.status, outcome.message, asked, target=target)
         if leaves_open(error, direct=asked.route.startswith("admin.")):
@@ -365,24 +367,25 @@ class Client:
         return value
 
     def pages(self, place: Place, query: Mapping[str, Any]) -> Iterator[Page]:
-        """The pages of a container's listing, each asked for when the one before was taken."""
+        """The pages of a container's listing, each requested after the previous one was
+        consumed."""
         following: dict[str, Any] = {}
         given = query.get("marker")
         reached = raw_bytes(given) if given else None
         last = None
         while True:
             page: Page = self.read("container.list", place, {**query, **following})
-            # A marker may lie within a prefix, which then comes again.
+            # A marker may be inside a prefix, which is then listed again.
             if page.entries and page.entries[0] == last:
                 page = page._replace(entries=page.entries[1:])
             last = page.entries[-1] if page.entries else last
             yield page
             if page.marker is None:
                 return
-            # One that went back would lead in circles.
+            # A marker that does not advance would loop forever.
             before, reached = reached, unquote_to_bytes(page.marker)
             if before is not None and reached <= before:
-                message = f"the listing of {place.shown} does not go on after {page.marker}"
+                message = f'{place.shown}: the listing does not advance past "{page.marker}"'
                 raise RdctlError(Code.BAD_REPLY, message, request_id=self._request_id)
             following = {"marker": Escaped(page.marker)}
 
@@ -406,8 +409,8 @@ class Client:
         return value
 
     def server_time(self) -> float | None:
-        """GET /status of the account service: seconds since 1970 by its clock, as the proxy tells
-        no time; None where that does not either."""
+        """GET /status of the account service: seconds since 1970 by its clock, as the proxy reports
+        no time; None if it reports none either."""
         return self._account_transport().read("/status").date
 
     def _account_transport(self) -> Transport:
@@ -431,7 +434,7 @@ class Client:
     # --- services that speak HTTP themselves --------------------------------------------------
 
     def own(self, address: str, path: str, reader: Callable[[Reply], Any], type: str) -> Any:
-        """Ask a service of such a type by its own HTTP."""
+        """Query a service of this type over its own HTTP interface."""
         return self._own(self.reach(address), path, reader, f"the {type} service")
 
     def _own(
@@ -464,7 +467,7 @@ class Client:
 
 
 def _place_of(parameters: Mapping[str, str]) -> Place | None:
-    """Whom a request is about, by its query."""
+    """The target of a request, from its query."""
     given = parameters.get
     place = Place(
         account=given("acct"),
@@ -485,6 +488,6 @@ def _shows(place: Place | None) -> str:
 
 
 def _expect(sound: bool, fault: str) -> None:
-    """A fault of ours ends the command before anything is sent; `assert` may be turned off."""
+    """A bug in rdctl ends the command before anything is sent; `assert` may be disabled."""
     if not sound:
         raise RdctlError(Code.INTERNAL, fault)

@@ -32,8 +32,8 @@ def by_id(proxy: Client, place: Place) -> Place:
 
 
 def by_version(proxy: Client, place: Place) -> Place:
-    """The same, with its version where it is not the latest: a server that is not told that puts
-    a delete marker below the latest, where it changes nothing."""
+    """The same, with its version where it is not the latest: without it a server puts the delete
+    marker below the latest version, where it has no effect."""
     shown = _unless_drained(proxy, place)
     if shown is None:
         return place
@@ -47,7 +47,7 @@ def by_path(proxy: Client, place: Place) -> Place:
     return place._replace(path=shown.path, content_id=None, version=version)
 
 
-# How a content of which the id was typed is sent where it is changed.
+# How a content given by its id is sent in a change.
 SENT_BY = {"id": by_id, "version": by_version, "path": by_path}
 
 

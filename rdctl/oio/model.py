@@ -1,5 +1,5 @@
-"""What OpenIO SDS consists of: plain data. Sizes are bytes, dates are texts in UTC; None is what
-the server does not tell."""
+"""What OpenIO SDS consists of: plain data. Sizes are bytes, dates are strings in UTC; None: not
+reported by the server."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from rdctl.core.units import escape, quoted
 
 # Of the id of a container.
 CID_DIGITS = 64
-# A status that is told, and cannot be read.
+# A status that is reported but cannot be read.
 UNREADABLE = "unreadable"
 
 
 class Place(NamedTuple):
     """What a command is about: a reference or container, or a content in one.
 
-    `cid` stands in place of account and reference, and once they are known beside them: names are
-    sent and shown, the id still stands in commands to paste, as it holds in any account. A content
-    with a `content_id` is sent by that; a `path` beside it is shown.
+    `cid` replaces account and reference. Once these are known too, names are sent and shown, but
+    commands to paste keep the id, which is valid in any account. A content with a `content_id` is
+    sent by that; a `path` beside it is shown.
     """
 
     account: str | None = None
@@ -31,12 +31,12 @@ class Place(NamedTuple):
 
     @property
     def container(self) -> str:
-        """The name of the container as people say it."""
+        """The name of the container, for users."""
         return self.reference or self.cid or ""
 
     @property
     def name(self) -> str:
-        """The name of the target as people say it."""
+        """The name of the target, for users."""
         return self.path or self.content_id or self.reference or self.cid or ""
 
     @property
@@ -46,7 +46,7 @@ class Place(NamedTuple):
 
     @property
     def words(self) -> str:
-        """What names the target on a command line."""
+        """The words for the target on a command line."""
         options, names = [], []
         for option, value in (
             ("--cid", self.cid),
@@ -125,7 +125,7 @@ class Reference(NamedTuple):
 
 
 class Properties(NamedTuple):
-    """Texts by their keys; None is one, or all of the system's, that cannot be read."""
+    """Strings by key; None: one value, or all system values, cannot be read."""
 
     target: str
     properties: dict[str, Any]
@@ -133,14 +133,14 @@ class Properties(NamedTuple):
 
     @property
     def known_system(self) -> dict[str, Any]:
-        """Those of the system, for who decides by them."""
+        """The system properties, for decisions."""
         if self.system is None:
             raise RdctlError(Code.BAD_REPLY, "the system properties in the reply cannot be read")
         return self.system
 
 
 class Container(NamedTuple):
-    """A container. `quota` None: not told, 0: none."""
+    """A container. `quota` None: not reported, 0: none."""
 
     container: str
     account: str | None
@@ -157,7 +157,8 @@ class Container(NamedTuple):
 
     @property
     def keeps_versions(self) -> bool:
-        """Whether what is replaced stays as an older version. 1: off; N: so many; -1: all."""
+        """Whether what is replaced stays as an older version. 1: off; N: number of versions; -1:
+        all."""
         return self.versioning not in (None, 0, 1)
 
 
@@ -179,9 +180,9 @@ class Entry(NamedTuple):
 
 
 class Page(NamedTuple):
-    """One page of a listing. `marker` is what the next request wants, as received: it is escaped
-    already. `status` is that of the container, as in `Container`, None where it is not told, or
-    UNREADABLE; `skipped` counts the rows that cannot be read."""
+    """One page of a listing. `marker` is for the next request, as received: it is already escaped.
+    `status` is that of the container, as in `Container`, None if it is not reported, or UNREADABLE;
+    `skipped` counts the rows that cannot be read."""
 
     entries: list[Entry]
     marker: str | None
@@ -197,8 +198,8 @@ class AccountPage(NamedTuple):
 
 
 class Content(NamedTuple):
-    """An object: what its name stands for, and the chunks that hold it as the server lists them
-    (`url`, `pos`, `size`, `hash`, ...)."""
+    """An object: its metadata, and the chunks that hold it as the server lists them (`url`, `pos`,
+    `size`, `hash`, ...)."""
 
     container: str
     path: str

@@ -1,5 +1,5 @@
-"""Properties as servers read them: which names are the servers' own, and which values they take for
-something else. What would not be read as it is meant is refused before anything is sent."""
+"""Properties as servers read them: which names are reserved, and which values they misinterpret.
+What servers would misinterpret is refused before anything is sent."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape, parse_bytes, quoted
 from rdctl.oio.model import Place
 
-# The verbs, as they are typed.
+# The verbs, as typed.
 CREATE, SET, DELETE = "create", "set-properties", "del-properties"
 _MOST = (1 << 63) - 1
 # As sys.status is stored: enabled, frozen and disabled, with a sign and in 32 bits without.
@@ -19,8 +19,8 @@ _STATUSES = ("0", "-1", "-2", "4294967295", "4294967294")
 
 
 class Noun(NamedTuple):
-    """`system`: it has system properties that can be set; `empty`: it keeps empty values, where
-    others take them for a deletion."""
+    """`system`: it has system properties that can be set; `empty`: it keeps empty values; for
+    others they mean deletion."""
 
     name: str
     system: bool
@@ -36,7 +36,7 @@ _NOUNS = {
 
 
 def is_system(key: str) -> bool:
-    """Whether a property of that name is the server's own."""
+    """Whether the name is reserved for the server."""
     return key.startswith(("sys.", "version:")) or key == "schema_version"
 
 
@@ -54,17 +54,17 @@ def _with_system(family: str, verb: str, system: Mapping[str, str]) -> str:
 
 
 def check_user(family: str, verb: str, place: Place, properties: Mapping[str, str]) -> None:
-    """Refuse user properties that the server would not keep: those that bear a name of its own, and
-    those without a value."""
+    """Refuse user properties that the server would not keep: those with a reserved name, and those
+    without a value."""
     noun = _NOUNS[family]
     for key, value in properties.items():
         if is_system(key):
             raise _is_system(family, verb, place, key, value)
         if not value and not noun.empty:
-            hint = "Leave it out."
+            hint = "Omit it."
             if verb == SET:
                 words = f"{place.words} {quoted(key)}"
-                hint = f"Delete it with: rdctl oio {family} {DELETE} {words}"
+                hint = f"Delete it: rdctl oio {family} {DELETE} {words}"
             message = f"{escape(key)}: a {noun.name} does not keep empty values"
             raise RdctlError(Code.USAGE, message, hint=hint, target=place.name)
 
@@ -81,12 +81,12 @@ def _is_system(family: str, verb: str, place: Place, key: str, value: str) -> Rd
         hint = "Only the server sets it."
     elif not _NOUNS[family].system:
         words = f"{_with_system('container', SET, system)} {place.holder.words}"
-        hint = f"Only a container has these: {words}"
+        hint = f"Only containers have it: {words}"
     elif value:
         hint = f"Use --system: {_with_system(family, verb, system)} {place.words}"
     else:
-        hint = f"Unset it with: {_with_system(family, SET, system)} {place.words}"
-    message = f"{escape(key)} is a system property"
+        hint = f"Unset it: {_with_system(family, SET, system)} {place.words}"
+    message = f"{escape(key)}: is a system property"
     return RdctlError(Code.USAGE, message, hint=hint, target=place.name)
 
 
@@ -102,9 +102,9 @@ def system_values(system: Mapping[str, str], *, new: bool) -> dict[str, str]:
 def _understood(key: str, value: str, new: bool) -> str:
     if not key.startswith("sys."):
         hint = "System properties begin with sys.; give user properties without --system."
-        raise RdctlError(Code.USAGE, f"{escape(key)} is not a system property", hint=hint)
+        raise RdctlError(Code.USAGE, f"{escape(key)}: not a system property", hint=hint)
     if not value and new:
-        raise RdctlError(Code.USAGE, f"{escape(key)}: empty value", hint="Leave it out.")
+        raise RdctlError(Code.USAGE, f"{escape(key)}: empty value", hint="Omit it.")
     reader = _READERS.get(key)
     return reader(key, value) if reader is not None and value else value
 
@@ -140,7 +140,7 @@ def _count(key: str, value: str) -> str:
 
 
 def _invalid(key: str, value: str, hint: str) -> RdctlError:
-    return RdctlError(Code.USAGE, f"{key}: invalid value '{escape(value)}'", hint=hint)
+    return RdctlError(Code.USAGE, f'{key}: invalid value "{escape(value)}"', hint=hint)
 
 
 _READERS = {

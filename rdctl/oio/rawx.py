@@ -1,7 +1,7 @@
 """Chunks, one at a time, at the rawx services that hold them.
 
-A rawx keeps connections alive, and needs no token. A chunk is known by its url; where a `real_url`
-is told, that is where it is reached.
+A rawx keeps connections alive, and needs no token. A chunk is known by its url; if a `real_url` is
+given, it is reached there.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _HOST = r"(?:\[[0-9A-Fa-f:.]+(?:%\w+)?\]|[^][:/?#@\x00-\x20\x7f]+)"
 _URL = re.compile(rf"http://({_HOST}(?::(\d{{1,5}}))?)/([^/?#\x00-\x1f\x7f]+)", re.A)
 _MD5 = re.compile("[0-9A-F]{32}")
 _REFUSED = {
-    404: (Code.NOT_FOUND, "the chunk is not there"),
-    409: (Code.EXISTS, "a chunk of that id is there already"),
-    416: (Code.BAD_REPLY, "the chunk is shorter than the proxy says"),
-    422: (Code.BAD_REPLY, "other bytes arrived than were sent"),
-    507: (Code.UNAVAILABLE, "no space is left there"),
+    404: (Code.NOT_FOUND, "chunk not found"),
+    409: (Code.EXISTS, "a chunk with that id already exists"),
+    416: (Code.BAD_REPLY, "the chunk is shorter than the proxy reports"),
+    422: (Code.BAD_REPLY, "data corrupted in transit"),
+    507: (Code.UNAVAILABLE, "no space left on the service"),
 }
 _HINTS = {
-    400: "The rawx may be of a version that expects other headers; its log says which.",
-    500: "Its log says why.",
+    400: "The rawx may be of a version that expects other headers; see its log.",
+    500: "See its log.",
     507: "See which services have space: rdctl oio conscience list rawx --full",
 }
 
@@ -51,8 +51,8 @@ class Copy(NamedTuple):
 
 
 class Held(NamedTuple):
-    """What a rawx says that it holds of a chunk: bytes, hash in upper case, id; None is what it
-    does not say. A hash that is no MD5 is by another algorithm, and cannot be compared."""
+    """What a rawx reports about a chunk: bytes, hash in upper case, id; None: not reported. A hash
+    that is not an MD5 uses another algorithm, and cannot be compared."""
 
     size: int | None
     hash: str | None
@@ -63,12 +63,12 @@ class Held(NamedTuple):
         return md5_told(self.hash)
 
     def is_conclusive(self, size: int) -> bool:
-        """Whether it tells, without another question, that a chunk of that size is there."""
+        """Whether it proves, without another request, that a chunk of that size exists."""
         return self.md5 is not None or (self.hash is not None and self.size == size)
 
 
 def md5_told(value: object) -> str | None:
-    """An MD5 in upper case; None for what is none."""
+    """An MD5 in upper case; None for anything else."""
     text = str(value or "").upper()
     return text if _MD5.fullmatch(text) else None
 
@@ -78,16 +78,16 @@ def copy_of(chunk: Mapping[str, object]) -> Copy:
     url = str(chunk["url"])
     match = _URL.fullmatch(str(chunk.get("real_url") or url))
     if match is None or "/" not in url or int(match[2] or 80) not in range(1, 65536):
-        raise RdctlError(Code.BAD_REPLY, f"the proxy names a chunk by no address: {url!r}")
+        raise RdctlError(Code.BAD_REPLY, f"invalid chunk URL from the proxy: {url!r}")
     return Copy(url, match[1], f"/{match[3]}")
 
 
-# Bytes of a reply that is no chunk: it has hardly any, and there are many at a time.
+# Limit for replies that are not chunks: they are small, and many arrive at a time.
 _MOST_REPLY = 1 << 20
 
 
 class Owner(NamedTuple):
-    """The container that an object goes to, by all its names."""
+    """The container of an object, by all its names."""
 
     account: str
     container: str
@@ -95,7 +95,7 @@ class Owner(NamedTuple):
 
 
 def chunk_headers(content: Content, place: Place, owner: Owner) -> dict[str, str]:
-    """What a rawx is told of the object that a chunk belongs to, but for the chunk itself."""
+    """The headers about the object of a chunk, without those about the chunk itself."""
     path = place.path or content.path
     version, content_id = str(content.version or ""), content.content_id or ""
     parts = (owner.account, owner.container, path, version, content_id)
@@ -130,8 +130,8 @@ class Rawx:
         seconds: float,
         check: Callable[[], None],
     ) -> Held:
-        """PUT /ID: store a chunk. 201 alone says that it was stored; anything else is an error.
-        `seconds` bounds each wait. What `check` raises ends it."""
+        """PUT /ID: store a chunk. Only 201 means that it was stored; anything else is an error.
+        `seconds` bounds each wait. An exception from `check` ends it."""
         reply = self._to(copy).change(
             copy.path,
             method="PUT",
@@ -146,11 +146,11 @@ class Rawx:
         )
         _refused(reply, copy)
         if reply.status != 201:
-            raise _fault(copy, Code.BAD_REPLY, "not stored: a rawx answers 201", reply.status)
+            raise _fault(copy, Code.BAD_REPLY, "not stored: unexpected status", reply.status)
         return _held(reply, reply.headers.get(f"{META}chunk-size"))
 
     def head(self, copy: Copy, *, seconds: float, check: Callable[[], None]) -> Held:
-        """HEAD /ID: what is there."""
+        """HEAD /ID: what the rawx holds."""
         reply = self._to(copy).read(
             copy.path, method="HEAD", headers=_KEEP_ALIVE, seconds=seconds, check=check
         )
@@ -167,8 +167,8 @@ class Rawx:
         check: Callable[[], None],
         repeatable: bool,
     ) -> None:
-        """GET /ID: fill the buffer with the chunk's bytes from `first` on. What `check` raises ends
-        it."""
+        """GET /ID: fill the buffer with the chunk's bytes from `first` on. An exception from
+        `check` ends it."""
         reply = self._to(copy).read(
             copy.path,
             headers={**_KEEP_ALIVE, "Range": f"bytes={first}-{first + len(into) - 1}"},
@@ -178,14 +178,14 @@ class Rawx:
         )
         _refused(reply, copy)
         if reply.status != 206 and first:
-            raise _fault(copy, Code.BAD_REPLY, "it knows no ranges", reply.status)
+            raise _fault(copy, Code.BAD_REPLY, "range requests not supported", reply.status)
         if reply.filled != len(into):
-            message = f"it sent {reply.filled} bytes where {len(into)} were asked for"
+            message = f"received {reply.filled} of {len(into)} bytes"
             raise _fault(copy, Code.BAD_REPLY, message, reply.status)
 
     def delete(self, copy: Copy, seconds: float) -> bool:
-        """DELETE /ID: a chunk of an upload that failed; whether it was there. It has `seconds` of
-        its own, however late it is."""
+        """DELETE /ID: a chunk of an upload that failed; returns whether it existed. It has its own
+        `seconds`, even after the deadline."""
         reply = (
             self._to(copy)
             .afterwards(seconds)
@@ -228,7 +228,7 @@ def _held(reply: Reply, size: str | None) -> Held:
 
 def _refused(reply: Reply, copy: Copy) -> None:
     if reply.status >= 300:
-        code, words = _REFUSED.get(reply.status, (Code.FAILED, "it refuses the request"))
+        code, words = _REFUSED.get(reply.status, (Code.FAILED, "request refused"))
         raise _fault(copy, code, words, reply.status)
 
 

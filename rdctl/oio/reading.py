@@ -1,5 +1,4 @@
-"""What a reply is: the value that its route answers with, an error, or nothing that a server of
-OpenIO says."""
+"""Interpret a reply: the value of its route, an error, or not a reply of an OpenIO server."""
 
 from __future__ import annotations
 
@@ -12,13 +11,13 @@ from rdctl.core.unread import MISSHAPEN, Misread, Unread
 from rdctl.net.messages import Reply, TooMuch
 
 NO_HANDLER = "No handler found"
-# Bytes; whatever is longer is an answer.
+# Bytes; anything longer is not an error.
 _LONGEST_ERROR = 1 << 16
 
 
 class Reading:
     """The values of good replies: those of the proxy at `url`, unless another is named. `unread`
-    takes what of them cannot be read."""
+    collects the values that cannot be read."""
 
     def __init__(self, url: str, request_id: str, unread: Unread) -> None:
         self._url = url
@@ -34,7 +33,7 @@ class Reading:
         *,
         strict: bool = False,
     ) -> Any:
-        """What the reader makes of a good reply."""
+        """The value of a good reply, from the reader."""
         unread = Unread()
         try:
             with unread.collecting():
@@ -51,7 +50,7 @@ class Reading:
         except TooMuch as error:
             raise RdctlError(
                 Code.BAD_REPLY,
-                f"the reply of {url or self._url} is too large: {error}",
+                f"{url or self._url}: the reply is too large: {error}",
                 request_id=self._request_id,
             ) from error
         except MISSHAPEN as error:
@@ -65,7 +64,7 @@ class Reading:
         start = defuse(reply.text[:60]).strip() or "nothing"
         return RdctlError(
             Code.BAD_REPLY,
-            f"{url or self._url} does not answer as {kind} does: '{start}'",
+            f'{url or self._url} does not answer like {kind}: "{start}"',
             hint=None if url else "Is this the port of the oio-proxy (6002 or 6000)?",
             http_status=reply.status,
             request_id=self._request_id,
@@ -73,7 +72,7 @@ class Reading:
 
 
 def no_page(reply: Reply) -> Reply:
-    """The reply; ValueError for a page of a web server, which no route answers with."""
+    """The reply; ValueError for an HTML page, which no route returns."""
     if is_page(reply):
         raise ValueError("a page")
     return reply
@@ -93,7 +92,7 @@ def is_unknown_route(reply: Reply) -> bool:
 
 
 def is_error(reply: Reply) -> bool:
-    """Whether a body tells of an error although HTTP tells of none."""
+    """Whether the body is an error although the HTTP status is not."""
     if len(reply.body) > _LONGEST_ERROR or b'"status"' not in reply.body:
         return False
     try:
@@ -102,13 +101,13 @@ def is_error(reply: Reply) -> bool:
         return False
     if not isinstance(body, dict) or not body.keys() <= {"status", "message"}:
         return False
-    # A property of that name is a text.
+    # A property of that name is a string.
     status = body.get("status")
     return type(status) is int and status not in range(200, 300)
 
 
 def come_again(reply: Reply) -> bool:
-    """503 in the body is a service that is away for a moment; an election that fails stays so."""
+    """503 in the body means temporarily unavailable; a failed election does not recover soon."""
     if reply.status < 500:
         return False
     try:

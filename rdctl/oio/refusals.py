@@ -1,5 +1,5 @@
-"""What the numbers in the bodies of errors mean, and what to do next, which depends on what was
-asked."""
+"""The meaning of the status numbers in error bodies, and what to do next, depending on the
+request."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ CODES: dict[int, Code] = {
 
 _SERVICES = "See which services are up: rdctl oio conscience list"
 _VERSIONS = "See its versions: rdctl oio container list {name} --prefix {path} --all-versions"
-_ENABLE = "Lift that with: rdctl oio admin enable {base}"
+_ENABLE = "Enable it: rdctl oio admin enable {base}"
 _TYPES = "See the types: rdctl oio conscience types"
 _REFERENCE = "Its reference may exist: rdctl oio reference show {name}"
 
@@ -70,25 +70,30 @@ _REFERENCE = "Its reference may exist: rdctl oio reference show {name}"
 HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
     2: (("", _SERVICES),),
     7: (
-        ("service.", "Is this the address of an OpenIO service? See: rdctl oio conscience list"),
+        ("service.", "See the addresses of the services: rdctl oio conscience list"),
         ("", "A service behind the proxy may be stuck. " + _SERVICES),
     ),
     19: (
         ("content.", "A chunk with that id is already in use."),
         ("container.raw_insert", "A bean with that key already exists; --force replaces it."),
     ),
-    403: (("service.kill", "A service accepts it only when that is enabled in its settings."),),
+    403: (("service.kill", "Enable it in the settings of the service."),),
     407: (
         (
             "reference.destroy",
             "Unlink its services first: rdctl oio reference unlink {name} TYPE\n"
-            "To drop its links with it: rdctl oio reference destroy --force {name}",
+            "Or drop its links too: rdctl oio reference destroy --force {name}",
         ),
-        ("reference.", "See what it is linked to: rdctl oio reference show {name}"),
+        ("reference.", "See its links: rdctl oio reference show {name}"),
     ),
     418: (("", "The proxy serves another namespace; see --namespace."),),
     420: (("content.", "{versions}"),),
-    421: (("content.create", "See what has that id or version: rdctl oio content show {content}"),),
+    421: (
+        (
+            "content.create",
+            "See the content with that id or version: rdctl oio content show {content}",
+        ),
+    ),
     424: (("content.", _VERSIONS),),
     425: (("content.", "The sizes of the chunks do not add up to the length."),),
     426: (
@@ -99,7 +104,7 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
     ),
     427: (("content.", "Its data were drained; only its name and properties are left."),),
     431: (
-        ("admin.", "See what it is linked to: rdctl oio reference show {name}"),
+        ("admin.", "See its links: rdctl oio reference show {name}"),
         ("", _REFERENCE),
     ),
     436: (("", _ENABLE),),
@@ -108,19 +113,19 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
         (
             "",
             "The container's quota is reached; see sys.m2.quota.\n"
-            "Raise it with: rdctl oio container set-properties {name} --system sys.m2.quota=BYTES",
+            "Raise it: rdctl oio container set-properties {name} --system sys.m2.quota=BYTES",
         ),
     ),
     453: (("", _TYPES),),
     455: (
         ("reference.force", "To replace the linked service, add --replace."),
-        ("reference.", "See what it is linked to: rdctl oio reference show {name}"),
+        ("reference.", "See its links: rdctl oio reference show {name}"),
     ),
     480: (("", "See the storage policies: rdctl oio conscience info"),),
     481: (
-        ("content.", "Too few rawx services are up. See: rdctl oio conscience list rawx"),
-        ("container.", "Too few meta2 services are up. See: rdctl oio conscience list meta2"),
-        ("", "Too few {type} services are up. See: rdctl oio conscience list {type}"),
+        ("content.", "Too few rawx services are up: rdctl oio conscience list rawx"),
+        ("container.", "Too few meta2 services are up: rdctl oio conscience list meta2"),
+        ("", "Too few {type} services are up: rdctl oio conscience list {type}"),
     ),
     502: (("", _SERVICES),),
     503: (
@@ -134,10 +139,10 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
 _LONGEST = {"acct": 63, "ref": 255, "path": 1023}
 
 
-# Numbers outside 3xx and 4xx with which a service refuses: a constraint of its database, a route
-# that it has not, too much to do. All others are of one that was away, or failed amid its work.
+# Numbers outside 3xx and 4xx that mean a refusal: a database constraint, an unknown route,
+# overload. All others mean unavailable, or failed while working.
 _REFUSALS = (19, 501, 509)
-# What such a service says where it did not even begin.
+# Messages of such a service if it did not start.
 _NOT_BEGUN = re.compile(
     r"(\w+ error: )?(The current META0 service is not ready yet|Election failed"
     r"|Too many pending events|client creation|Replication not configured)"
@@ -146,7 +151,7 @@ _NOT_CONNECTED = "Connection refused"
 
 
 class Asked(NamedTuple):
-    """What was asked: the name of the route, whom it is about, and the type of a service."""
+    """The request: the name of the route, its target, and the type of a service."""
 
     route: str = ""
     place: Place | None = None
@@ -154,8 +159,8 @@ class Asked(NamedTuple):
 
 
 def refusal(status: int | None, message: str, asked: Asked, target: str | None) -> RdctlError:
-    """The error that a number of the server means; None is one that cannot be read."""
-    unread = "its status cannot be read"
+    """The error of a status number of the server; None: unreadable."""
+    unread = "unreadable status"
     said = escape(message or (unread if status is None else ""))
     place = asked.place
     name = target or (place.name if place else None)
@@ -169,12 +174,12 @@ def refusal(status: int | None, message: str, asked: Asked, target: str | None) 
 
 
 def leaves_open(error: RdctlError, *, direct: bool = False) -> bool:
-    """Whether a change that met this error may have been done all the same. It was not where the
-    request never left, or where the service that decides said no; what is said of a service that
-    is away, or failed, and what a gateway says in its place, proves nothing. `direct`: the proxy
-    asked one service, once."""
+    """Whether the outcome of a change is unknown after this error. It is known if the request was
+    never sent, or if the responsible service refused it. Errors about an unavailable or failed
+    service, and errors of a gateway, prove nothing. `direct`: the proxy queried one service,
+    once."""
     if error.code is Code.UNKNOWN:
-        return False  # it is said already
+        return False  # already reported
     status = error.facts.get("remote_status")
     if status is None:
         return not 300 <= error.facts.get("http_status", 400) < 500
@@ -197,7 +202,7 @@ def _hint(status: int, asked: Asked) -> str | None:
 
 
 def _words(asked: Asked) -> dict[str, str]:
-    """What stands for the names in a hint, as far as it is known."""
+    """The values of the names in a hint, as far as known."""
     words, place, type = {}, asked.place, asked.type
     if type:
         words["type"] = quoted(type)
@@ -215,26 +220,29 @@ def _words(asked: Asked) -> dict[str, str]:
 
 
 def _told(status: int | None, said: str, asked: Asked, name: str | None) -> str:
-    """What the server said, in the operator's words where its own tell too little."""
+    """The server's message, reworded if it is too vague."""
     place = asked.place
     if place is not None:
         holder = place.holder.shown
-        account = f" in the account {escape(place.account)}" if place.account else ""
+        account = f' in account "{escape(place.account)}"' if place.account else ""
         if status == 431 and asked.route.startswith("admin."):
             return f"{holder} has no database of type {escape(asked.type or 'meta2')} ({said})"
         if status in (406, 431) and place.reference is None:
-            return f"container with id {holder} not found ({said})"
+            return f'container with id "{holder}" not found ({said})'
         if status in (406, 431):
-            return f"there is no {holder}{account} ({said})"
+            noun = "reference" if asked.route.startswith("reference.") else "container"
+            return f'{noun} "{holder}" not found{account} ({said})'
         if status == 420 and place.content_id and not place.path:
-            return f"content with id {place.shown} not found in {holder} ({said})"
+            return f'object with id "{place.shown}" not found in container "{holder}" ({said})'
         if status == 420 and place.version:
             version = escape(place.version)
-            return f"version {version} of {place.shown} not found in {holder} ({said})"
+            return (
+                f'version {version} of "{place.shown}" not found in container "{holder}" ({said})'
+            )
         if status in (420, 426) and place != place.holder:
-            return f"there is no {place.shown} in {holder} ({said})"
+            return f'object "{place.shown}" not found in container "{holder}" ({said})'
         if status in (436, 437):
-            return f"{holder} is {'disabled' if status == 437 else 'frozen or disabled'} ({said})"
+            return f"{holder}: {'disabled' if status == 437 else 'frozen or disabled'} ({said})"
     if asked.route == "lb.choose" and status in (481, 503):
         return f"no {escape(asked.type or '')} service available ({said})"
     if name is None or said.startswith(escape(name)):
@@ -246,11 +254,11 @@ def _long(place: Place) -> str | None:
     for key, value in place.query().items():
         most = _LONGEST.get(key)
         if most is not None and len(raw_bytes(value)) > most:
-            return f"A {key} of more than {most} bytes is not taken by a proxy 4.2."
+            return f"An oio-proxy 4.2 accepts at most {most} bytes for {key}."
     return None
 
 
 def is_direct(route: str) -> bool:
-    """Whether a single service is asked, once: one that refuses the connection was sent nothing. A
-    base is copied from one service to one other."""
+    """Whether a single service is queried, once: if it refuses the connection, nothing was sent. A
+    base is copied from one service to another."""
     return route.startswith("service.") or route == "admin.copy"

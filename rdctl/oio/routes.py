@@ -1,4 +1,4 @@
-"""The table of the oio-proxy's routes: wire facts, and who builds and reads what.
+"""The table of the oio-proxy's routes: paths, and the builders and readers of bodies.
 
 A route lies below /v3.0/NAMESPACE/, or below /v3.0/ when its path begins with a slash. Facts are
 from recordings of 3.3.1 and 4.2.10, and from the published reference.
@@ -30,7 +30,7 @@ SECONDS, ADMIN_SECONDS = 35.0, 90.0
 
 
 class Way(NamedTuple):
-    """How a route is asked in some dialects."""
+    """How to call a route in some dialects."""
 
     dialects: tuple[str, ...] = DIALECTS
     method: str = "POST"
@@ -69,7 +69,7 @@ def post(
     return (Way(dialects or DIALECTS, "POST", body, reply),)
 
 
-# The reference writes properties as one flat object, real servers take them nested.
+# The reference writes properties as one flat object, real servers expect them nested.
 _SET_CONTAINER = (
     Way(REAL, body=bodies.properties, reply=proofs.done),
     Way(WRITTEN, body=bodies.flat_user_properties, reply=proofs.done),
@@ -85,7 +85,7 @@ def _service(action: str, doc: str, ways: tuple[Way, ...], effect: str = CHANGE)
 
 
 def _base(action: str, doc: str, ways: tuple[Way, ...], effect: str = READ) -> Route:
-    """A route about one base, which asks each of its replicas in turn."""
+    """A route about one base, which queries each of its replicas in turn."""
     return Route(
         f"admin.{action}", f"admin/{action}", doc, ways, effect=effect, seconds=ADMIN_SECONDS
     )
@@ -102,14 +102,14 @@ _TABLE = (
         post(plain.json, bodies.given, *NEW),
         effect=CHANGE,
     ),
-    Route("cache.show", "/cache/show", "What the proxy remembers.", get(plain.json, *NEW)),
+    Route("cache.show", "/cache/show", "The proxy's caches.", get(plain.json, *NEW)),
     Route("cache.status", "/cache/status", "How full the caches are.", get(plain.json)),
     *(
         Route(f"cache.flush-{which}", f"/cache/flush/{which}", doc, post(), effect=CHANGE)
         for which, doc in (
-            ("local", "Forget the services of this host."),
-            ("high", "Forget which meta1 holds what."),
-            ("low", "Forget which services a reference has."),
+            ("local", "Drop the cached services of this host."),
+            ("high", "Drop the cached locations of prefixes."),
+            ("low", "Drop the cached services of references."),
         )
     ),
     # Conscience.
@@ -134,7 +134,7 @@ _TABLE = (
         for action, doc, effect in (
             ("register", "Register a service.", CHANGE),
             ("lock", "Lock a service's score.", DESTROY),
-            ("unlock", "Give a service its score back.", CHANGE),
+            ("unlock", "Unlock a service's score.", CHANGE),
         )
     ),
     *(
@@ -156,7 +156,7 @@ _TABLE = (
     Route(
         "lb.choose",
         "lb/choose",
-        "Services that the load balancer would take.",
+        "Services that the load balancer would choose.",
         get(conscience.addresses),
     ),
     Route("lb.poll", "lb/poll", "Services for a policy or a pool.", post(plain.json, bodies.given)),
@@ -214,7 +214,7 @@ _TABLE = (
     Route(
         "reference.force",
         "reference/force",
-        "Link one service by hand.",
+        "Link a given service.",
         post(proofs.nothing, bodies.forced_service),
         effect=CHANGE,
         raised_by=("replace",),
@@ -222,7 +222,7 @@ _TABLE = (
     Route(
         "reference.relink",
         "reference/relink",
-        "Replace services by hand.",
+        "Replace linked services by given ones.",
         post(plain.json, bodies.given, *NEW),
         effect=DESTROY,
     ),
@@ -264,7 +264,7 @@ _TABLE = (
         "container.get_properties",
         "container/get_properties",
         "A container's properties.",
-        # A filter is ignored by real servers, so all are asked for.
+        # Real servers ignore a filter, so all are requested.
         post(properties.shown),
     ),
     Route(
@@ -284,7 +284,7 @@ _TABLE = (
         raised_by=("all",),
     ),
     Route("container.touch", "container/touch", "Refresh counters.", post(), effect=CHANGE),
-    Route("container.dedup", "container/dedup", "Share equal contents.", post(), effect=CHANGE),
+    Route("container.dedup", "container/dedup", "Deduplicate contents.", post(), effect=CHANGE),
     Route("container.purge", "container/purge", "Delete surplus versions.", post(), effect=DESTROY),
     Route(
         "container.snapshot",
@@ -375,21 +375,21 @@ _TABLE = (
     Route(
         "content.copy",
         "content/copy",
-        "Give a content a second name.",
+        "Copy (link) a content within its container.",
         post(proofs.nothing, bodies.copy_target, *OLD),
         effect=CHANGE,
     ),
     Route(
         "content.link",
         "content/link",
-        "Give a content another name, by its id.",
+        "Link a content to another name, by its id.",
         post(proofs.nothing, bodies.given, "3.3"),
         effect=CHANGE,
     ),
     Route(
         "content.truncate",
         "content/truncate",
-        "Cut a content at a chunk's end.",
+        "Truncate a content at a chunk boundary.",
         post(),
         effect=DESTROY,
     ),
@@ -424,22 +424,27 @@ _TABLE = (
         (Way(NEW, "GET", reply=plain.text), Way(OLD, "POST", reply=plain.text)),
         READ,
     ),
-    _service("handlers", "What a service can do.", post(plain.lines, bodies.nothing, *OLD), READ),
+    _service(
+        "handlers",
+        "Requests that a service handles.",
+        post(plain.lines, bodies.nothing, *OLD),
+        READ,
+    ),
     _service("info", "A service's information.", get(plain.json, *NEW), READ),
-    _service("lean-glib", "Make a service give memory back.", post()),
-    _service("lean-sqlx", "Make a service give SQLite's memory back.", post()),
-    _service("flush", "Make a service forget its caches.", post()),
-    _service("reload", "Make a service read its caches anew.", post()),
+    _service("lean-glib", "Release a service's unused memory.", post()),
+    _service("lean-sqlx", "Release a service's SQLite memory.", post()),
+    _service("flush", "Flush a service's caches.", post()),
+    _service("reload", "Reload a service's caches.", post()),
     _service("kill", "Abort a service.", post(), DESTROY),
     # Databases and elections.
     _base("ping", "Make every replica join its election.", post(admin.replicas), CHANGE),
     _base("has", "Which replicas have the base.", post(admin.replicas, bodies.nothing, *NEW)),
-    _base("info", "What each replica knows of SQLite.", post(admin.sqlite)),
-    _base("status", "Whom each replica takes for the master.", post(admin.replicas)),
+    _base("info", "SQLite information of each replica.", post(admin.sqlite)),
+    _base("status", "The master according to each replica.", post(admin.replicas)),
     _base("drop_cache", "Make every replica close the base.", post(admin.replicas), DESTROY),
-    _base("sync", "Make the slaves fetch the base anew.", post(admin.replicas), CHANGE),
+    _base("sync", "Resynchronize the slaves of the base.", post(admin.replicas), CHANGE),
     _base("leave", "Make replicas leave the election.", post(admin.replicas), DESTROY),
-    _base("debug", "What each replica knows of the election.", post(admin.elections)),
+    _base("debug", "Election status of each replica.", post(admin.elections)),
     _base(
         "copy",
         "Copy the base to another service.",
@@ -463,9 +468,9 @@ _TABLE = (
     _base(
         "del_properties", "Delete properties of the base.", post(proofs.done, bodies.keys), CHANGE
     )._replace(raised_by=("all",)),
-    _base("freeze", "Let nobody write to the base.", post(proofs.done), DESTROY),
-    _base("enable", "Let everybody use the base.", post(proofs.done), CHANGE),
-    _base("disable", "Let nobody use the base.", post(proofs.done), DESTROY),
+    _base("freeze", "Freeze the base (reject writes).", post(proofs.done), DESTROY),
+    _base("enable", "Enable the base.", post(proofs.done), CHANGE),
+    _base("disable", "Disable the base.", post(proofs.done), DESTROY),
     Route("meta0.list", "admin/meta0_list", "Which meta1 holds which prefix.", get(plain.json)),
     Route(
         "meta0.force",

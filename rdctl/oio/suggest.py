@@ -1,4 +1,4 @@
-"""Names near one that is not there: a look that is worth a moment, and no error of its own."""
+"""Suggest similar names for one that is not found: quick, and never an error itself."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from rdctl.core.units import guess
 if TYPE_CHECKING:
     from rdctl.oio.model import AccountPage, Page, Place
 
-# For all of a look together.
+# For the whole search.
 SECONDS = 2.0
-# Only so many are looked at.
+# The maximum number of names.
 _PAGE = 1000
 _NO_CONTAINER = (406, 431)
 _NO_CONTENT = 420
 
 
 def near(word: str, names: Callable[[], Iterable[str]]) -> str:
-    """` Did you mean NAME?` of the names that are asked for; nothing where that fails."""
+    """` Did you mean NAME?` from the names requested; empty if that fails."""
     try:
-        # The name itself may be there: it is something else of it that is not.
+        # The name itself may exist: something else of it does not.
         return guess(word, [name for name in names() if name != word])
     except RdctlError:
         return ""
@@ -34,8 +34,8 @@ def near_place(
     containers: Callable[[str, Mapping[str, Any]], AccountPage],
     contents: Callable[[Place, Mapping[str, Any]], Iterator[Page]],
 ) -> str:
-    """The same for a container that its account does not have, by the first of those that it has,
-    and for a content, by what stands beside it; the two functions ask the server."""
+    """The same for a container not found in its account, from the first ones in it, and for a
+    content, from those at the same level; the two functions query the server."""
     account, container, path = place.account, place.reference, place.path
     if status in _NO_CONTAINER and account and container:
         query = {"limit": _PAGE}

@@ -4,9 +4,8 @@ from typing import NamedTuple
 
 
 class Format(NamedTuple):
-    """A word of -o. `writer`: the class in `rdctl.output.formats` that writes it, imported when it
-    is used; `whole`: all must be known before any of it is written; `errors`: an error is written
-    too."""
+    """A format of -o. `writer`: its class in `rdctl.output.formats`, imported when used; `whole`:
+    the whole result must be known before anything is written; `errors`: errors are written too."""
 
     writer: str
     whole: bool = False

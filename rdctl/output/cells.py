@@ -31,12 +31,12 @@ def text(value: Any) -> str:
 
 
 def size(value: int | None) -> str:
-    """Bytes as they are; only a table on a terminal says `64.0 MiB`."""
+    """Bytes as they are; only a table on a terminal shows `64.0 MiB`."""
     return NOTHING if value is None else str(value)
 
 
 def human(value: int | None) -> str:
-    """What stands in place of `size` on a terminal."""
+    """The replacement of `size` on a terminal."""
     return NOTHING if value is None else human_size(value)
 
 
@@ -49,17 +49,17 @@ def mark(value: bool | None) -> str:
 
 
 def state(value: str | None) -> str:
-    """A word of few: a table on a terminal may color it."""
+    """One of a few words: a table on a terminal may color it."""
     return text(value)
 
 
 def command(value: str | None) -> str:
-    """What can be typed, marked as no prose."""
+    """A command, marked as such."""
     return NOTHING if value is None else f"$ {text(value)}"
 
 
 def tags(value: Any) -> str:
-    """Tags of a service without what is the same in all of them."""
+    """Tags of a service without those that all services share."""
     shown = {k.removeprefix("tag."): v for k, v in (value or {}).items() if k != "tag.up"}
     return text(shown)
 
@@ -89,7 +89,7 @@ def _port(port: Mapping[str, Any]) -> str:
 
 
 def hosts_of(row: Mapping[str, Any]) -> Any:
-    """The hosts that may connect; `any` or `none` where a list of none would not say which."""
+    """The hosts that may connect; `any` or `none` if an empty list would be ambiguous."""
     hosts = row["hosts"]
     if row["any_host"]:
         return "any"
@@ -100,7 +100,7 @@ def hosts_of(row: Mapping[str, Any]) -> Any:
 
 
 def count_since(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> str:
-    """`+12`, `+1.25M`; nothing where nothing changed or one of them is not known."""
+    """`+12`, `+1.25M`; empty if nothing changed or a value is not known."""
     change = _change(before, row, key)
     if abs(change) < 100_000:
         return f"{change:+d}" if change else ""
@@ -115,8 +115,7 @@ def bytes_since(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> 
 
 
 def hit_rate_since(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> str:
-    """`97.5%`: the rate of what was read since; nothing where nothing was, or the counters began
-    anew."""
+    """`97.5%`: the rate of the reads since; empty without reads, or if the counters were reset."""
     reads, hits = (_change(before, row, counter) for counter in ("reads", "cache_hits"))
     return percent(hits / reads) if reads > 0 and 0 <= hits <= reads else ""
 
@@ -143,8 +142,8 @@ def texts(row: Mapping[str, Any], columns: Sequence[Column], terminal: bool) -> 
 
 
 class Seen(NamedTuple):
-    """A cell that is held against an earlier one: the value, what was added since, and whether it
-    changed in another way."""
+    """A cell compared with an earlier one: the value, what was added since, and whether it changed
+    in another way."""
 
     text: str
     since: str = ""
@@ -152,7 +151,7 @@ class Seen(NamedTuple):
 
 
 def seen(row: Mapping[str, Any], was: Mapping[str, Any], column: Column, terminal: bool) -> Seen:
-    """A row in that column, held against what it was before."""
+    """A row in that column, compared with the earlier row."""
     since = column.since(was, row, column.key) if column.since else ""
     changed = not since and column.value(row) != column.value(was)
     return Seen(of(row, column, terminal), since, changed)

@@ -1,4 +1,4 @@
-"""One thing at length: a line a key, and what is a list of things as a table below its key."""
+"""One thing in detail: one line per key; a list of things is a table below its key."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rdctl.output.view import View
 def write(
     row: Row, columns: Sequence[Column], view: View, out: Stream, was: Row | None = None
 ) -> None:
-    """The thing, with marks where it is not as it `was`."""
+    """The thing, with marks where it differs from `was`."""
     if "context" in row and all(column.key != "context" for column in columns):
         out.write(f"Context: {cells.text(row['context'])}\n")
     was = row if was is None else was
@@ -26,7 +26,7 @@ def write(
         value, label = column.value(row), _label(column.heading)
         below = _below(value, view)
         if below:
-            # What stands below is marked as a whole.
+            # The lines below are marked as a whole.
             same = value == column.value(was)
             out.write((painted(label, bold) if same else marked(label, view.color)) + "\n")
             sizes = widths(below)
@@ -54,7 +54,7 @@ def _below(value: Any, view: View) -> list[list[str]]:
 
 
 def _nested(rows: Sequence[Mapping[str, Any]], view: View) -> list[list[str]]:
-    """The inner things' keys are their headings; what is null in all of them is left out."""
+    """The inner things' keys are their headings; keys that are null in all of them are omitted."""
     keys = [key for key in rows[0] if any(row.get(key) is not None for row in rows)]
 
     def shown(row: Mapping[str, Any], key: str) -> str:

@@ -1,4 +1,4 @@
-"""What scripts get, as JSON and YAML have it: rows, reports, plans, errors."""
+"""The documents of JSON and YAML: rows, reports, plans, errors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rdctl.output.rows import Row, narrow
 from rdctl.output.schemas import CHANGE, Schema
 from rdctl.output.view import View
 
-# One encoder: json.dumps would make one for every row.
+# One encoder: json.dumps would create one for every row.
 _encoded = json.JSONEncoder(ensure_ascii=False).encode
 
 
@@ -30,16 +30,16 @@ def code_point(match: re.Match[str]) -> str:
 
 
 def scalar(value: Any) -> str:
-    """A value alone: text as it is, nothing for null, all else as JSON."""
+    """A single value: strings unchanged, nothing for null, all else as JSON."""
     if value is None:
         return ""
-    if isinstance(value, bool):  # most that is no text
+    if isinstance(value, bool):  # most values that are not strings
         return "true" if value else "false"
     return value if isinstance(value, str) else dumps(value)
 
 
 def row_data(row: Row, schema: Schema, view: View) -> Row:
-    """A row with what was asked for, and `name_hex` beside a name that is not UTF-8."""
+    """A row with the requested keys, and `name_hex` for a name that is not UTF-8."""
     row = narrow(row, view)
     name = row.get(schema.named_by)
     if isinstance(name, str) and not name.isascii():
@@ -51,7 +51,7 @@ def row_data(row: Row, schema: Schema, view: View) -> Row:
 
 
 def end_of(listing: Listing) -> Row:
-    """How a listing ended, which is known when its items were taken."""
+    """How a listing ended, known once its items were consumed."""
     partial = listing.failures or listing.cut or listing.skipped
     end: Row = {"complete": not partial and listing.marker is None}
     if listing.marker is not None:
@@ -64,7 +64,7 @@ def end_of(listing: Listing) -> Row:
 
 
 def error_data(error: RdctlError) -> Row:
-    """An error as scripts get it."""
+    """An error as data."""
     data: Row = {"code": error.code.word, "message": error.message}
     data |= {"hint": error.hint, "target": error.target}
     return data | error.facts

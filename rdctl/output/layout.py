@@ -10,7 +10,7 @@ _STYLE = re.compile("(\x1b\\[[0-9;]*m)")
 
 
 def width(shown: str) -> int:
-    """The columns of a terminal that a text takes."""
+    """The width of a text on a terminal."""
     if shown.isascii():
         return len(shown)
     from unicodedata import category, east_asian_width
@@ -22,7 +22,7 @@ def width(shown: str) -> int:
 
 
 def widths(lines: Iterable[Sequence[str]]) -> list[int]:
-    """How wide the columns are that hold these lines of texts."""
+    """The widths of the columns for these lines of texts."""
     return [max(map(width, column)) for column in zip(*lines, strict=True)]
 
 
@@ -43,13 +43,13 @@ def padded(text: str, columns: int, right: bool = False, style: str = "") -> str
 
 
 def line(texts: Sequence[str], widths: Sequence[int], rights: Sequence[bool] = ()) -> str:
-    """Texts in columns of these widths; in which of them they stand to the right."""
+    """Texts in columns of these widths; `rights`: which are right-aligned."""
     sides = rights or [False] * len(texts)
     return "  ".join(map(padded, texts, widths, sides)).rstrip()
 
 
 def cut(line: str, columns: int) -> str:
-    """As much of a line, with its styles, as so many columns of a terminal hold."""
+    """A line, with its styles, cut to that many columns of a terminal."""
     if width(_STYLE.sub("", line)) <= columns:
         return line
     kept, room = "", max(columns - 1, 0)

@@ -1,4 +1,4 @@
-"""A result that is looked at again and again, as lines of a screen on which changes are marked."""
+"""A result sampled repeatedly, as lines of a screen with changes marked."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
 
 # More rows than any screen has are only counted.
 MOST_ROWS = 1000
-# What a text keeps when others in a table need the room.
+# The minimum width of a text when others in a table need space.
 LEAST_TEXT = 4
 
 Key = tuple[Any, ...]
 
 
 class Live:
-    """The latest sample, held against the one before it."""
+    """The latest sample, compared with the one before it."""
 
     def __init__(self, schema: Schema) -> None:
         self._schema = schema
@@ -43,15 +43,15 @@ class Live:
         self._also: Sequence[str] = ()
 
     def take(self, result: Listing | Item, view: View) -> None:
-        """Take a sample, all of it. Raises what taking it raises; then all stays as it was."""
+        """Take a complete sample. If that raises, nothing changes."""
         named = None if isinstance(result, Item) else self._schema.named_by
         coming = rows_of(result, self._schema, view)
         rows = _keyed(islice(coming, MOST_ROWS), named)
         more = sum(1 for _ in coming)
         if isinstance(result, Listing) and not rows and result.exit not in (Exit.OK, Exit.PARTIAL):
-            return  # what was seen last says more than nothing
+            return  # the last sample is better than nothing
         before = self._rows
-        # Unless they are only further down, or could not be asked for.
+        # Unless they are only further down, or could not be queried.
         whole = not (more or self._more or (isinstance(result, Listing) and result.failures))
         gone = (before or {}).keys() - rows.keys() if whole else ()
         self._gone = sorted((str(name) for _, name, _ in gone), key=natural)
@@ -63,7 +63,7 @@ class Live:
             self._vertical = True
 
     def lines(self, view: View, height: int) -> list[str]:
-        """As many lines as there is room for; the last one counts what has none."""
+        """As many lines as fit; the last one counts the rest."""
         rows = self._rows or {}
         before = rows if self._before is None else self._before
         pairs = [(row, before.get(key, {})) for key, row in rows.items()]
@@ -101,8 +101,8 @@ class Live:
 
 
 def _keyed(rows: Iterable[Row], named: str | None) -> dict[Key, Row]:
-    """Rows by what they are the rows of: context, name, and where names repeat (versions of a
-    content, namespaces of a target) their number. None: it is the only one, whatever it says."""
+    """Rows by their identity: context, name, and a number if names repeat (versions of a content,
+    namespaces of a target). None: the only row, whatever its values."""
     seen: Counter[Key] = Counter()
     keyed = {}
     for row in rows:
@@ -113,8 +113,8 @@ def _keyed(rows: Iterable[Row], named: str | None) -> dict[Key, Row]:
 
 
 class _Table:
-    """A table that is painted again and again. Columns never get narrower, so that nothing jumps;
-    texts that are too long for the screen are cut."""
+    """A table that is drawn repeatedly. Columns never get narrower, so that nothing jumps; texts
+    that are too long for the screen are cut."""
 
     def __init__(self) -> None:
         self._widths: dict[tuple[str, str], int] = {}
@@ -122,7 +122,8 @@ class _Table:
     def lines(
         self, rows: Sequence[tuple[Row, Row]], columns: Sequence[Column], view: View
     ) -> list[str]:
-        """The headings and a line a row, each given with what it was before: {} if it is new."""
+        """The headings and one line per row; each row comes with its earlier state: {} if it is
+        new."""
         head = [[_heading(column, view) for column in columns]] if view.headers else []
         lines = head + [[_cell(row, was, column, view) for column in columns] for row, was in rows]
         values = self._grown("value", columns, [[cell.text for cell in line] for line in lines])
@@ -150,13 +151,13 @@ class _Cell(NamedTuple):
 
 
 def _heading(column: Column, view: View) -> _Cell:
-    # A rate does not tell by itself of which time it is.
+    # A rate alone does not show its time span.
     since = "NOW" if column.since is cells.hit_rate_since else ""
     return _Cell(column.heading, since, BOLD if view.color else "")
 
 
 def _cell(row: Row, was: Row, column: Column, view: View) -> _Cell:
-    """A difference tells of a change by itself; anything else that changed is marked."""
+    """A difference shows a change by itself; any other change is marked."""
     seen = cells.seen(row, was, column, view.terminal)
     if not view.color:
         return _Cell(f"{seen.text}*" if seen.changed else seen.text, seen.since, "")
@@ -166,7 +167,8 @@ def _cell(row: Row, was: Row, column: Column, view: View) -> _Cell:
 def _fitting(
     columns: Sequence[Column], values: Sequence[int], since: Sequence[int], room: int
 ) -> list[int]:
-    """The widths of the values: from the last on, texts give way to the other columns."""
+    """The widths of the values: starting with the last, texts are narrowed for the other
+    columns."""
     fitting = list(values)
     over = sum(values) + sum(width + 1 for width in since if width) + 2 * (len(columns) - 1) - room
     for number in reversed(range(len(columns))):

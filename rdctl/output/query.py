@@ -10,7 +10,7 @@ from rdctl.core.errors import Code, RdctlError
 
 
 def compile(query: str) -> Any:
-    """The expression, or a usage error that says what is wrong with it."""
+    """The expression, or a usage error that explains what is wrong."""
     import jmespath
     import jmespath.exceptions
 
@@ -19,26 +19,26 @@ def compile(query: str) -> Any:
         _check_calls(expression.parsed)
     except (ValueError, RecursionError) as error:
         if isinstance(error, RecursionError):
-            reason = "nested too deep"
+            reason = "nested too deeply"
         elif isinstance(error, jmespath.exceptions.JMESPathError):
             reason = _first_line(error)
-        else:  # Python reads no longer ones
-            reason = "a number has too many digits"
+        else:  # Python rejects longer ones
+            reason = "number has too many digits"
         raise RdctlError(
             Code.USAGE,
             f"--query: {reason}",
-            hint="An expression looks like: [?size > `1000`].device",
+            hint="Example of an expression: [?size > `1000`].device",
         ) from error
     return expression
 
 
 def _first_line(error: Exception) -> str:
-    """Below it the expression stands again, with a mark under it."""
+    """The following lines repeat the expression, with a mark under it."""
     return str(error).partition("\n")[0].rstrip(":")
 
 
 def _check_calls(node: Mapping[str, Any]) -> None:
-    """Raise what jmespath itself would only raise while it searches."""
+    """Raise early what jmespath would raise only while searching."""
     from jmespath.exceptions import ArityError, UnknownFunctionError
     from jmespath.functions import Functions
 
@@ -56,7 +56,7 @@ def _check_calls(node: Mapping[str, Any]) -> None:
 
 
 def search(query: str, data: Any) -> Any:
-    """The value of the expression, which has a JSON."""
+    """The value of the expression, which can be written as JSON."""
     import jmespath.exceptions
 
     try:
@@ -65,7 +65,7 @@ def search(query: str, data: Any) -> Any:
     except jmespath.exceptions.JMESPathError as error:
         raise RdctlError(Code.USAGE, f"--query: {_first_line(error)}") from error
     except RecursionError as error:
-        raise RdctlError(Code.USAGE, "--query: nested too deep") from error
+        raise RdctlError(Code.USAGE, "--query: nested too deeply") from error
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:
         # The library does not check all that it computes with.
         raise RdctlError(Code.USAGE, f"--query: cannot be evaluated: {error}") from error
@@ -73,7 +73,7 @@ def search(query: str, data: Any) -> Any:
 
 
 def _check_value(value: Any) -> None:
-    """Raise where a value has no JSON: `&name`, NaN, Infinity."""
+    """Raise if a value cannot be written as JSON: `&name`, NaN, Infinity."""
     if isinstance(value, Mapping | list):
         for part in value.values() if isinstance(value, Mapping) else value:
             _check_value(part)

@@ -1,4 +1,4 @@
-"""From a result to bytes on stdout, in the format that was asked for."""
+"""Write results to stdout, in the requested format."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def render(
     out: Stream,
     notice: Callable[[str], None],
 ) -> None:
-    """Write the result. `notice` takes what people read beside the data."""
+    """Write the result. `notice` shows messages to the user, apart from the data."""
     if isinstance(result, Raw):
         _raw(result, out)
     elif isinstance(result, Data):
@@ -44,7 +44,7 @@ def render_error(error: RdctlError, format: str, out: Stream) -> None:
 
 
 def _writer(view: View, out: Stream, notice: Callable[[str], None]) -> Writer:
-    """What writes the format that was asked for; its module is imported here."""
+    """The writer of the requested format; its module is imported here."""
     styled = view.format == "table" and view.table_style
     module, name = ("styled.Styled" if styled else FORMATS[view.format].writer).split(".")
     writer: type[Writer] = getattr(import_module(f"rdctl.output.formats.{module}"), name)
@@ -82,7 +82,7 @@ def _queried_report(report: Report, query: str, writer: Writer) -> None:
     try:
         _queried([change.data() for change in report.changes], query, writer)
     except RdctlError as error:
-        hint = "What was to be changed is changed; only the query failed."
+        hint = "The change is done; only the query failed."
         raise RdctlError(Code.FAILED, error.message, hint=hint) from error
 
 
@@ -96,12 +96,12 @@ def _raw(raw: Raw, out: Stream) -> None:
 
 
 def _harmless(data: bytes) -> bytes:
-    """Text that no terminal takes for commands."""
+    """Text without control sequences for a terminal."""
     text = data.decode("utf-8", "surrogateescape").replace("\r\n", "\n")
     return raw_bytes(defuse_lines(text))
 
 
-# What a terminal takes for more than text.
+# What a terminal interprets as control sequences.
 _NO_TEXT = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]|\xc2[\x80-\x9f]")
 
 
@@ -112,7 +112,7 @@ def _data(data: Data, out: Stream) -> None:
         if out.tty and _NO_TEXT.search(block):
             raise RdctlError(
                 Code.USAGE,
-                "that is no text, and a terminal might take it for commands",
-                hint="Write it to a file with --to FILE, or hand it to another program.",
+                "binary data is not written to a terminal",
+                hint="Write it to a file with --to FILE, or pipe it to another program.",
             )
         out.write_bytes(block)

@@ -22,7 +22,7 @@ def as_data(value: Any) -> Any:
     if isinstance(value, InContext):
         return {"context": value.context, **as_data(value.value)}
     if hasattr(value, "_fields"):
-        # Most of a long listing is what it is already, and needs no call to be found so.
+        # Most values of a long listing need no conversion, and so no call.
         return {
             key: entry if type(entry) in _PLAIN else as_data(entry)
             for key, entry in zip(value._fields, value, strict=True)
@@ -35,7 +35,7 @@ def as_data(value: Any) -> Any:
 
 
 def rows_of(result: Listing | Item, schema: Schema, view: View) -> Iterator[Row]:
-    """The rows of a listing in the order that was asked for, or the one of a thing."""
+    """The rows of a listing in the requested order, or the single row of an item."""
     if isinstance(result, Item):
         return iter([as_data(result.value)])
     rows = (as_data(item) for item in result)
@@ -47,7 +47,7 @@ def rows_of(result: Listing | Item, schema: Schema, view: View) -> Iterator[Row]
 
 
 def _sorted(rows: Iterator[Row], key: str, view: View) -> list[Row]:
-    """By that key; what has no value comes last, whichever way the rest is sorted."""
+    """Sort by that key; rows without a value come last in either order."""
 
     def order(row: Row) -> tuple[Any, ...]:
         value = row.get(key)
@@ -64,13 +64,13 @@ def _sorted(rows: Iterator[Row], key: str, view: View) -> list[Row]:
 
 
 def begun(rows: Iterator[Row]) -> tuple[Row | None, Iterator[Row]]:
-    """The first of the rows, None where none come, and all of them."""
+    """The first row (None without rows), and all rows."""
     first = next(rows, None)
     return first, rows if first is None else chain([first], rows)
 
 
 def outcome_row(outcome: Change | Failure) -> Row:
-    """What a report has of one target, as a row."""
+    """The outcome for one target, as a row."""
     if isinstance(outcome, Change):
         return {**outcome.data(), "error": None}
     error = outcome.error
@@ -80,13 +80,13 @@ def outcome_row(outcome: Change | Failure) -> Row:
 
 
 def all_columns(schema: Schema, view: View) -> Sequence[Column]:
-    """The columns that are asked for, else all."""
+    """The requested columns, else all."""
     chosen = select(schema, view.columns)
     return schema.columns if chosen is None else chosen
 
 
 def table_columns(schema: Schema, view: View, also: Sequence[str] = ()) -> Sequence[Column]:
-    """The columns that are asked for, else those that a table shows, with these keys as well."""
+    """The requested columns, else those that a table shows, and those with these keys."""
     chosen = select(schema, view.columns)
     if chosen is not None:
         return chosen

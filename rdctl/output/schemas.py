@@ -12,9 +12,9 @@ from rdctl.output import cells
 
 class Column(NamedTuple):
     """A key of the data and how a table shows it; `doc` is its line in `rdctl help output`. `since`
-    tells what was added from one row to a later one, where that can be counted. `below`: too long
-    for a column, so it stands below the last one, where it says anything. `of_row` makes
-    what a table shows of the whole row, where its own key is not enough."""
+    formats the difference to an earlier row, if countable. `below`: too long for a column, so it is
+    shown below the last one, if it has a value. `of_row` computes what a table shows from the whole
+    row, if its own key is not enough."""
 
     key: str
     heading: str
@@ -27,14 +27,15 @@ class Column(NamedTuple):
     of_row: Callable[[Mapping[str, Any]], Any] | None = None
 
     def value(self, row: Mapping[str, Any]) -> Any:
-        """What a table shows of a row."""
+        """The value that a table shows."""
         return self.of_row(row) if self.of_row and row else row.get(self.key)
 
 
 class Schema(NamedTuple):
-    """A kind of item. `name` carries the version: it rises when a key goes or changes meaning.
+    """A kind of item. `name` carries the version: it increases when a key is removed or changes its
+    meaning.
 
-    `noun` is the plural for people; `named_by` the key that `-o name` prints.
+    `noun` is the plural for messages; `named_by` the key that `-o name` prints.
     """
 
     name: str
@@ -73,13 +74,13 @@ _RAPIDDISK = (
         _size(
             "usage",
             "USAGE",
-            "bytes of memory in use; null: rapiddiskd below 9, or locally without root where"
-            " the kernel's list ends too early",
+            "bytes of memory in use; null: rapiddiskd before 9, or locally without root where"
+            " the kernel's list is truncated",
         ),
         Column(
             "locked",
             "LOCKED",
-            "read-only; null: rapiddiskd below 9, or the device could not be asked",
+            "read-only; null: rapiddiskd before 9, or the device could not be queried",
             cells.yes_no,
         ),
         _size(
@@ -101,13 +102,13 @@ _RAPIDDISK = (
             "HIGH WATER",
             "bytes: end of the highest write, which limits shrinking; null: remote, no root",
         ),
-        Column("locked", "LOCKED", "read-only; null: rapiddiskd below 9", cells.yes_no),
+        Column("locked", "LOCKED", "read-only; null: rapiddiskd before 9", cells.yes_no),
         _size("unwritten", "UNWRITTEN", "as in the listing; null: remote, no root"),
         Column("users", "USERS", "who uses it: kind, name, and the command that frees it"),
         Column(
             "users_seen",
             "USERS SEEN",
-            "the kinds of user that can be seen from here; others may exist",
+            "the kinds of user checked for; others may exist",
             cells.words,
         ),
     ),
@@ -116,13 +117,13 @@ _RAPIDDISK = (
         "caches",
         "device",
         Column("device", "DEVICE", "name below /dev/mapper, such as rc-wt_sdb"),
-        Column("volume", "VOLUME", "the volume that caches; null: Debian's 9.0.0, half made"),
+        Column("volume", "VOLUME", "the volume that caches; null: Debian's 9.0.0, incomplete"),
         Column("source", "SOURCE", "the device that is cached; null: as the volume"),
         Column("policy", "POLICY", "write-through, write-around or writeback"),
         _size(
             "dirty",
             "DIRTY",
-            "bytes that are not on the source yet; null: remote, no root, other policies",
+            "bytes not yet written to the source; null: remote, no root, other policies",
             shown=False,
         ),
         Column(
@@ -187,18 +188,18 @@ _RAPIDDISK = (
         "nqn",
         Column("nqn", "NQN", "name of the subsystem"),
         _number("namespace", "NS", "number of the namespace; null: has none (--all)", True),
-        Column("device", "DEVICE", "path of the device; null: not set, or not told"),
+        Column("device", "DEVICE", "path of the device; null: not set or not reported"),
         Column("enabled", "ENABLED", "null: Debian's 9.0.0", cells.yes_no),
         _hidden(
             "any_host",
             "ANY HOST",
-            "null: remote, when no host is listed: any host or nobody yet",
+            "null: remote, if no host is listed: any host or none",
             cells.yes_no,
         ),
         Column(
             "hosts",
             "HOSTS",
-            "allowed hosts; null: rapiddiskd below 9.1. Tables show any, none or the hosts",
+            "allowed hosts; null: rapiddiskd before 9.1. Tables show any, none or the hosts",
             of_row=cells.hosts_of,
         ),
         Column(
@@ -234,17 +235,17 @@ _RAPIDDISK = (
         Column(
             "version",
             "VERSION",
-            "remote: of the daemon; local: of the kernel module; null: it is not loaded",
+            "remote: of the daemon; local: of the kernel module; null: not loaded",
         ),
         Column("mode", "MODE", "remote or local"),
-        Column("endpoint", "ENDPOINT", "where it is; null: local"),
+        Column("endpoint", "ENDPOINT", "address; null: local"),
         Column(
             "dialect",
             "DIALECT",
-            "major version whose commands the kernel module takes; null: remote, not known",
+            "major version whose commands the kernel module accepts; null: remote, not known",
         ),
-        _count("volumes", "VOLUMES", "how many; null: remote", True),
-        _count("max_volumes", "MAX VOLUMES", "how many there can be; null: remote", True),
+        _count("volumes", "VOLUMES", "number of volumes; null: remote", True),
+        _count("max_volumes", "MAX VOLUMES", "maximum number; null: remote", True),
         Column(
             "modules",
             "MODULES",
@@ -257,11 +258,11 @@ _RAPIDDISK = (
         "units",
         "unit",
         Column("unit", "UNIT", "name of the systemd unit"),
-        Column("installed", "INSTALLED", "systemd knows it", cells.yes_no),
-        Column("active", "ACTIVE", "it runs", cells.yes_no),
-        Column("enabled", "ENABLED", "it starts at boot", cells.yes_no),
+        Column("installed", "INSTALLED", "known to systemd", cells.yes_no),
+        Column("active", "ACTIVE", "running", cells.yes_no),
+        Column("enabled", "ENABLED", "started at boot", cells.yes_no),
         Column("state", "STATE", "in systemd's words", cells.state),
-        Column("pid", "PID", "of its process; null: it does not run"),
+        Column("pid", "PID", "of its process; null: not running"),
     ),
 )
 
@@ -291,7 +292,7 @@ _OIO = (
         Column("address", "ADDRESS", "IP:PORT"),
         _count("score", "SCORE", "0 to 100; -1 never scored, -2 not set", True),
         Column("state", "STATE", "up, down-or-locked, unscored or unset", cells.state),
-        Column("tags", "TAGS", "what the service says of itself", cells.tags),
+        Column("tags", "TAGS", "tags that the service reports", cells.tags),
     ),
     _schema(
         "rdctl.oio.reference/1",
@@ -338,7 +339,7 @@ _OIO = (
         Column("mime_type", "MIME TYPE", "null: not set, prefix, delete marker"),
         _hidden("content_id", "CONTENT ID", "32 hex digits; null: prefix"),
         _number("version", "VERSION", "microseconds since 1970 (3.3: maybe seconds); null: prefix"),
-        _hidden("deleted", "DELETED", "it is a delete marker; null: prefix", cells.yes_no),
+        _hidden("deleted", "DELETED", "is a delete marker; null: prefix", cells.yes_no),
         Column("created", "CREATED", "date in UTC; null: prefix"),
         _hidden("modified", "MODIFIED", "date in UTC; null: prefix, proxy 3.3"),
         _hidden("properties", "PROPERTIES", "key to value; null without --properties, prefix"),
@@ -356,15 +357,15 @@ _OIO = (
         Column("policy", "POLICY", "storage policy"),
         Column("mime_type", "MIME TYPE", "null: not set"),
         Column("chunk_method", "CHUNK METHOD", "such as plain/nb_copy=3"),
-        _size("chunk_size", "CHUNK SIZE", "bytes a position; null but in content prepare"),
+        _size("chunk_size", "CHUNK SIZE", "bytes per position; null except in content prepare"),
         Column("created", "CREATED", "date in UTC"),
         Column("modified", "MODIFIED", "date in UTC; null: proxy 3.3"),
-        Column("deleted", "DELETED", "it is a delete marker", cells.yes_no),
+        Column("deleted", "DELETED", "is a delete marker", cells.yes_no),
         Column("properties", "PROPERTIES", "key to value; null in content prepare"),
         Column(
             "chunks",
             "CHUNKS",
-            "pos, size, hash, score of the service, url; real_url: null where url is no other",
+            "pos, size, hash, score of the service, url; real_url: null if the same as url",
         ),
     ),
     _schema(
@@ -384,8 +385,8 @@ _OIO = (
         "accounts",
         "account",
         Column("account", "ACCOUNT", "name of the account"),
-        _count("containers", "CONTAINERS", "how many", True),
-        _count("objects", "OBJECTS", "how many", True),
+        _count("containers", "CONTAINERS", "number of containers", True),
+        _count("objects", "OBJECTS", "number of objects", True),
         _size("bytes", "BYTES", "in all its containers"),
         Column("created", "CREATED", "date in UTC"),
         Column("metadata", "METADATA", "key to value"),
@@ -396,7 +397,7 @@ _OIO = (
         "name",
         Column("name", "NAME", "of the container"),
         _hidden("kind", "KIND", "container or prefix"),
-        _count("objects", "OBJECTS", "how many", True),
+        _count("objects", "OBJECTS", "number of objects", True),
         _size("bytes", "BYTES", "in the container"),
         Column("modified", "MODIFIED", "date in UTC"),
     ),
@@ -409,7 +410,7 @@ _OIO = (
         Column(
             "value",
             "VALUE",
-            "a number; a text where the service says one",
+            "a number, or a string if the service reports one",
             right=True,
             since=cells.count_since,
         ),
@@ -426,33 +427,33 @@ _OIO = (
         "rdctl.oio.handler/1",
         "handlers",
         "handler",
-        Column("handler", "HANDLER", "a request that the service understands"),
+        Column("handler", "HANDLER", "a request that the service handles"),
     ),
     _schema(
         "rdctl.oio.replica/1",
         "replicas",
         "service",
         Column("service", "SERVICE", "IP:PORT of the replica"),
-        Column("role", "ROLE", "master or slave; null: neither said so", cells.state),
-        Column("master", "MASTER", "whom it takes for the master; null: not said"),
-        _number("status", "STATUS", "200 fine, 303 slave, 301 no slave, else a fault", True),
+        Column("role", "ROLE", "master or slave; null: not reported", cells.state),
+        Column("master", "MASTER", "the master according to it; null: not reported"),
+        _number("status", "STATUS", "200 OK, 303 slave, 301 not a slave, else an error", True),
         Column("message", "MESSAGE", "the status in words"),
-        _hidden("body", "BODY", "what else the replica said; null: nothing"),
+        _hidden("body", "BODY", "the rest of its reply; null: nothing"),
     ),
     _schema(
         "rdctl.oio.election/1",
         "replicas",
         "service",
         Column("service", "SERVICE", "IP:PORT of the replica"),
-        _number("status", "STATUS", "200 fine, else a fault", True),
+        _number("status", "STATUS", "200 OK, else an error", True),
         Column("message", "MESSAGE", "the status in words"),
-        Column("state", "STATE", "of its election; null: there is none", cells.state),
-        Column("master", "MASTER", "whom it takes for the master; null: not said"),
-        Column("peers", "PEERS", "the other replicas; null: not said", cells.words),
+        Column("state", "STATE", "of its election; null: no election", cells.state),
+        Column("master", "MASTER", "the master according to it; null: not reported"),
+        Column("peers", "PEERS", "the other replicas; null: not reported", cells.words),
         Column(
             "log",
             "STEPS",
-            "its latest: time (or null), state before, event, state after; null: not said",
+            "its latest: time (or null), state before, event, state after; null: not reported",
         ),
     ),
 )
@@ -463,14 +464,14 @@ _RDCTL = (
         "findings",
         "check",
         Column("severity", "SEVERITY", "ok, skipped, warning or error", cells.state),
-        Column("check", "CHECK", "what was looked at"),
-        _hidden("subject", "SUBJECT", "which of them; null: the one thing"),
+        Column("check", "CHECK", "what was checked"),
+        _hidden("subject", "SUBJECT", "which of them; null: only one exists"),
         Column("message", "FINDING", "what was found"),
-        Column("why", "WHY", "what that means; null: it needs no word", below=True),
+        Column("why", "WHY", "what that means; null: self-explanatory", below=True),
         Column(
             "mend",
             "MEND",
-            "the command that mends it; null: nothing is to be done, or no one command does it",
+            "the command that fixes it; null: nothing to do, or no single command fixes it",
             cells.command,
             below=True,
         ),
@@ -485,8 +486,8 @@ _RDCTL = (
         Column("oio", "OIO", "address of an oio-proxy; null: not set"),
         _hidden("namespace", "NAMESPACE", "of OpenIO SDS; null: not set"),
         _hidden("account", "ACCOUNT", "of OpenIO SDS; null: not set"),
-        Column("protected", "PROTECTED", "--yes does not suffice", cells.mark),
-        _hidden("file", "FILE", "where it is written; null: built in"),
+        Column("protected", "PROTECTED", "--yes is not enough", cells.mark),
+        _hidden("file", "FILE", "file that defines it; null: built in"),
     ),
     _schema(
         "rdctl.setting/1",
@@ -494,13 +495,13 @@ _RDCTL = (
         "key",
         Column("key", "SETTING", "name of the setting"),
         Column("value", "VALUE", "null: not set"),
-        Column("origin", "ORIGIN", "flag, variable or context that it comes from; null: none"),
+        Column("origin", "ORIGIN", "flag, variable or context that sets it; null: none"),
     ),
     _schema(
         "rdctl.sandbox/1",
         "sandbox",
         "path",
-        Column("path", "PATH", "the file that holds the sandbox's state"),
+        Column("path", "PATH", "file that holds the sandbox's state"),
     ),
 )
 
@@ -510,18 +511,20 @@ CHANGE = _schema(
     "changes",
     "target",
     Column("action", "ACTION", "the verb"),
-    Column("target", "TARGET", "what it was done to; null in a dry run, before it has a name"),
-    Column("changed", "CHANGED", "false: it was so already; null: not known", cells.yes_no),
-    Column("verified", "VERIFIED", "proven by the reply or a look; null: not", cells.yes_no),
-    Column("error", "ERROR", "the error's code; null: done"),
-    Column("line", "LINE", "of the name on standard input, from 1; null: not from there"),
+    Column("target", "TARGET", "what was changed; null in a dry run, before it has a name"),
+    Column("changed", "CHANGED", "false: was already so; null: not known", cells.yes_no),
+    Column(
+        "verified", "VERIFIED", "proven by the reply or by a check; null: not proven", cells.yes_no
+    ),
+    Column("error", "ERROR", "the error's code; null: no error"),
+    Column("line", "LINE", "line of the name on standard input, from 1; null: not from there"),
 )
 
 SCHEMAS = {schema.name: schema for schema in (*_RAPIDDISK, *_OIO, *_RDCTL)}
 
 
 # Of every row, where a command runs in several contexts.
-CONTEXT = Column("context", "CONTEXT", "where it is; only when there are several")
+CONTEXT = Column("context", "CONTEXT", "name of the context; only with several contexts")
 
 
 def with_context(schema: Schema) -> Schema:
@@ -550,6 +553,6 @@ def known(kind: str, word: str, words: Sequence[str]) -> str:
         return word
     raise RdctlError(
         Code.USAGE,
-        f"no {kind} {word!r}",
-        hint=f"The {kind}s are: {', '.join(words)}.{guess(word, words)}",
+        f'unknown {kind} "{word}"',
+        hint=f"Available {kind}s: {', '.join(words)}.{guess(word, words)}",
     )

@@ -1,4 +1,4 @@
-"""How a result was asked for."""
+"""How to show a result."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from rdctl.output.schemas import CHANGE, Schema, check_key, known, select
 
 
 class View(NamedTuple):
-    """How the result was asked for. `terminal` says that a person sees a table; `limit` is how
-    many are shown of a listing that is sorted."""
+    """How to show the result. `terminal`: a table goes to a terminal; `limit`: the maximum number
+    of rows of a sorted listing."""
 
     format: str = "table"
     columns: Sequence[str] | None = None
@@ -28,7 +28,7 @@ class View(NamedTuple):
 
     @property
     def in_one(self) -> bool:
-        """Whether all that is shown must be known before any of it is written."""
+        """Whether the whole result must be known before anything is written."""
         return FORMATS[self.format].whole or bool(self.query or self.table_style)
 
     @property
@@ -38,7 +38,7 @@ class View(NamedTuple):
 
 
 def check(view: View, schema: Schema | None) -> None:
-    """Raise a usage error for a column or a query that cannot be, before anything is done."""
+    """Raise a usage error for an invalid column or query, before anything is done."""
     schema = schema or CHANGE
     select(schema, view.columns)
     if view.sort_by:

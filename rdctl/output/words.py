@@ -1,4 +1,4 @@
-"""A change in words, as people read of it."""
+"""Changes as sentences."""
 
 from __future__ import annotations
 
@@ -14,9 +14,26 @@ _PAST = {
     "freeze": "frozen",
     "reset": "reset",
     "set": "set",
-    "use": "in use now",
 }
-# Of facts that are not known by their keys.
+# Of a change that was not necessary, by `past` or the action; else `is already PAST`.
+_UNCHANGED = {
+    "add": "already exists",
+    "create": "already exists",
+    "deregister": "has no services",
+    "emptied": "is already empty",
+    "flushed": "has no services",
+    "purge": "has nothing to purge",
+    "remove": "is already removed",
+    "renew": "is up to date",
+    "resize": "is already that size",
+    "set": "is up to date",
+    "truncate": "is already that size",
+    "unexport": "is not exported",
+    "unlink": "is not linked",
+    "properties updated": "properties are up to date",
+    "properties deleted": "no properties deleted",
+}
+# Labels of facts other than their keys.
 _LABELS = {"properties": "", "not_set": "not set: "}
 
 
@@ -24,9 +41,15 @@ def sentence(change: Change, terminal: bool) -> str:
     """`rd1 created (64.0 MiB)`, `photos: raw-insert done`."""
     action, target = change.action, cells.text(change.target)
     past = change.past or _PAST.get(action) or action.rstrip("e") + "ed"
-    words = f"{target}: {change.past or f'{action} done'}" if "-" in action else f"{target} {past}"
+    colon = ":" if "-" in action else ""
     if change.changed is False:
-        words += " already, nothing to do"
+        said = _UNCHANGED.get(change.past or action, f"is already {past}")
+    else:
+        said = change.past or f"{action} done" if colon else past
+    words = f"{target}{colon} {said}"
+    if action == "use":
+        words = f'Already using context "{target}".'
+        words = words if change.changed is False else f'Switched to context "{target}".'
     if change.context:
         words = f"{change.context}: {words}"
     facts = (_fact(key, value, terminal) for key, value in change.facts.items())

@@ -137,7 +137,7 @@ def test_what_is_so_already_is_not_written(lab: Program) -> None:
 
 
 def test_use(lab: Program) -> None:
-    assert lab("context", "use", "sandbox").out == "sandbox in use now\n"
+    assert lab("context", "use", "sandbox").out == 'Switched to context "sandbox".\n'
     assert settings(lab)["rapiddisk"] == (
         "http://rapiddisk.sandbox",
         "context sandbox (current)",

@@ -480,7 +480,7 @@ def test_what_is_lost_is_asked_of_each_as_its_rows_say(
     assert ran.code == 2
     assert (
         "in the contexts a, b, and nobody can be asked:\n"
-        "  a: the container x is destroyed\n  b: the container y is destroyed\n"
+        '  a: container "x" will be destroyed\n  b: container "y" will be destroyed\n'
     ) in ran.err
 
 

@@ -173,19 +173,19 @@ WRONG: list[tuple[list[str], str]] = [
     (["rapiddisk", "list", "-0", "--json"], "-0 writes names; it cannot stand beside -o json"),
     (["rapiddisk", "list", "--local", "--rapiddisk-url", "http://a"], "exclude each other"),
     (["rapiddisk", "list", "--rapiddisk-url", "ftp://a"], "must begin with http:// or https://"),
-    (["rapiddisk", "list", "--columns", "device,sise"], "no column 'sise'"),
-    (["rapiddisk", "list", "--sort-by", "sise"], "no column 'sise'"),
+    (["rapiddisk", "list", "--columns", "device,sise"], 'unknown column "sise"'),
+    (["rapiddisk", "list", "--sort-by", "sise"], 'unknown column "sise"'),
     (["rapiddisk", "list", "--query", "[?"], "--query: "),
     (["rapiddisk", "list", "--color", "yes"], "'yes' is not one of"),
     (["rapiddisk", "create", "1M", "--query", "foo(@)"], "--query: Unknown function: foo()"),
-    (["rapiddisk", "create", "1M", "--columns", "size"], "no column 'size'"),
+    (["rapiddisk", "create", "1M", "--columns", "size"], 'unknown column "size"'),
 ]
 
 
 # With --json these would mean something else.
 WRONG_IN_TABLES: list[tuple[list[str], str]] = [
     (["rapiddisk", "list", "-o"], "Option '-o' requires an argument"),
-    (["rapiddisk", "list", "--table-style", "gird"], "no table style 'gird'"),
+    (["rapiddisk", "list", "--table-style", "gird"], 'unknown table style "gird"'),
 ]
 
 

@@ -649,9 +649,9 @@ def refused(name: str, case: Case) -> None:
     server = Answering([])
     asking = proxy_to(server, agreed=False)
     assert tried(lambda: call(asking, name, case)) is Code.INTERNAL
-    with pytest.raises(RdctlError, match="nobody was asked"):
+    with pytest.raises(RdctlError, match="was not confirmed"):
         call(asking, name, case, destroys=None)
-    with pytest.raises(RdctlError, match="is no read"):
+    with pytest.raises(RdctlError, match="is not a read"):
         asking.read(name, case.place, case.query, **case.arguments)
     assert [sent for sent in server.sent if sent.target != "/v3.0/status"] == []
 

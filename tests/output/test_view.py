@@ -17,11 +17,11 @@ from tests.output.showing import (
 @pytest.mark.parametrize(
     ("view", "message"),
     [
-        ({"columns": ["device", "sise"]}, "no column 'sise'"),
-        ({"columns": [""]}, "no column ''"),
-        ({"sort_by": "-uasge"}, "no column 'uasge'"),
-        ({"sort_by": "--size"}, "no column '-size'"),
-        ({"table_style": "gitub"}, "no table style 'gitub'"),
+        ({"columns": ["device", "sise"]}, 'unknown column "sise"'),
+        ({"columns": [""]}, 'unknown column ""'),
+        ({"sort_by": "-uasge"}, 'unknown column "uasge"'),
+        ({"sort_by": "--size"}, 'unknown column "-size"'),
+        ({"table_style": "gitub"}, 'unknown table style "gitub"'),
         ({"query": "[?"}, "--query: "),
         ({"query": ""}, "--query: "),
         ({"query": "[].lenght(@)"}, "--query: Unknown function: lenght()"),

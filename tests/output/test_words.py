@@ -15,8 +15,8 @@ from tests.output.showing import (
     [
         (Change("remove", "rd1", True, True), "rd1 removed"),
         (Change("flush", "rd1", True, True), "rd1 erased"),
-        (Change("lock", "rd1", False, True), "rd1 locked already, nothing to do"),
-        (Change("use", "lab", True, True), "lab in use now"),
+        (Change("lock", "rd1", False, True), "rd1 is already locked"),
+        (Change("use", "lab", True, True), 'Switched to context "lab".'),
         (Change("set", "lab", True, True), "lab set"),
         (
             Change("unlock", "rd1", True, None),

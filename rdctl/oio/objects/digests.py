@@ -1,4 +1,4 @@
-"""MD5s, as OpenIO tells them."""
+"""MD5s, as OpenIO writes them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rdctl.oio.objects.layout import Position
 from rdctl.oio.objects.source import BLOCK, Source
 from rdctl.workers import WAKE_SECONDS, start_thread
 
-# Blocks that wait for the thread that works out an MD5.
+# Blocks queued for the thread that computes an MD5.
 WAITING = 2
 
 
@@ -22,7 +22,7 @@ def md5() -> Any:
 
 
 def told_of(digest: Any) -> str:
-    """An MD5 as OpenIO tells it: 32 hex digits, upper case."""
+    """An MD5 as OpenIO writes it: 32 hex digits, upper case."""
     return str(digest.hexdigest()).upper()
 
 
@@ -31,9 +31,9 @@ def md5_of(data: memoryview | bytes) -> str:
 
 
 class Digest:
-    """An MD5 that is worked out in a thread of its own, while its user goes on.
+    """An MD5 computed in its own thread, while the caller continues.
 
-    It is to be left, by `with`, when its user is done. What ends the thread is raised to the user.
+    Use it with `with`. What ends the thread is raised in the caller.
     """
 
     def __init__(self) -> None:
@@ -56,7 +56,7 @@ class Digest:
             raise self._fault
 
     def hexdigest(self) -> str:
-        """Of all blocks, in upper case; no more can follow."""
+        """Of all blocks, in upper case; no blocks can follow."""
         self._put(None)
         if self._thread is not None:
             self._thread.join()
@@ -79,8 +79,8 @@ class Digest:
 
 
 class DigestBeside:
-    """The MD5 of a whole file, worked out beside its parts, and neither far before nor far behind
-    them: so its bytes are still in memory, and no part is sent while only it is left to do."""
+    """The MD5 of a whole file, computed in parallel with its parts and close to them: so the bytes
+    are still cached, and it is finished when the last part is."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ class DigestBeside:
         apart: int,
         check: Callable[[], None],
     ) -> None:
-        """At most `apart` parts lie between; what `check` raises ends it."""
+        """At most `apart` parts are between them; an exception from `check` ends it."""
         self._source = source
         self._positions = positions
         self._apart = apart
@@ -101,7 +101,7 @@ class DigestBeside:
         self._thread: threading.Thread | None = None
 
     def begin(self) -> None:
-        """One more part is begun, when that may be; raises what ended this."""
+        """Start one more part, as soon as allowed; raises what ended this."""
         self._advance(begun=1, when=lambda: self._begun < self._done + self._apart)
         if self._fault is not None:
             raise self._fault
@@ -141,15 +141,15 @@ class DigestBeside:
 
 
 def digest_for(size: int) -> Any:
-    """What works out an MD5 of so many bytes: in a thread of its own where they are many."""
+    """A digest for `size` bytes, in its own thread if there are many."""
     return Digest() if size > BLOCK else nullcontext(md5())
 
 
 def feed(
     digest: Any, read: Callable[[int, int], bytes], first: int, size: int, check: Callable[[], None]
 ) -> None:
-    """Give a digest what `read(size, at)` reads, `size` bytes from `first` on or as many as there
-    are; what `check` raises ends it."""
+    """Feed a digest from `read(size, at)`: up to `size` bytes starting at `first`. An exception
+    from `check` ends it."""
     at, end = first, first + size
     while at < end and (block := read(min(BLOCK, end - at), at)):
         check()

@@ -37,8 +37,8 @@ from rdctl.workers import Stopped
 
 
 class Below(NamedTuple):
-    """The objects of a container whose names begin alike, and their bytes; `missing`: some that its
-    listing does not name."""
+    """The objects of a container with a common prefix, and their total size; `missing`: the error
+    about objects whose names cannot be read."""
 
     places: list[Place]
     total: int
@@ -48,15 +48,15 @@ class Below(NamedTuple):
 class Downloads(Transfers):
     """Objects that become files."""
 
-    # Whether the bytes of all are told to the bar at once.
+    # Whether the progress bar knows the total of all objects.
     _total_told = False
 
     def read(
         self, places: Sequence[Place], wanted: Bytes | None, below: Below | None = None
     ) -> Data:
-        """The bytes of objects, one after the other, and none where one is missing. Those of a
-        chunk are held against its MD5 before they are handed on where that is no larger than
-        `layout.PIECE`, else at its end."""
+        """The bytes of objects, one after the other; nothing if one is missing. A chunk of at most
+        `layout.PIECE` is checked against its MD5 before it is passed on, a larger one at its
+        end."""
         if below and below.missing:
             raise below.missing
         return Data(self._blocks(places, wanted))
@@ -78,15 +78,15 @@ class Downloads(Transfers):
         return receiving, span
 
     def _checked(self, receiving: Receiving, span: Span) -> Iterator[memoryview]:
-        """Bytes that cannot be taken back: wrong ones end it."""
+        """Bytes that cannot be taken back: corrupt data ends it."""
 
         def wrong(position: Position) -> None:
-            raise receiving.wrong(f"part {position.number}")
+            raise receiving.wrong(f"the MD5 of position {position.number}")
 
         whole = receiving.hash if span == Span(0, receiving.size) else None
         if receiving.proven_by_parts:
             whole = None
-        # The MD5 of an only part is that of the whole, and worked out once.
+        # The MD5 of an only part is that of the whole, and computed once.
         alone = len(receiving.positions) == 1 and receiving.positions[0].hash == whole
         by_parts = not alone or span.size <= PIECE
         apart = whole and not (alone and by_parts)
@@ -103,7 +103,7 @@ class Downloads(Transfers):
 
     def _tell_unproven(self, receiving: Receiving) -> None:
         known = receiving.hash or any(part.hash for part in receiving.positions)
-        reason = "checksums cover whole chunks only" if known else "the proxy names no checksum"
+        reason = "checksums cover whole chunks only" if known else "the proxy reports no checksum"
         self._warn(f"{receiving.shown}: the bytes could not be verified: {reason}")
 
     def get(
@@ -116,7 +116,8 @@ class Downloads(Transfers):
         resume: bool,
         below: Below | None = None,
     ) -> Report:
-        """Objects into files, each with an outcome; `below`: where they were found."""
+        """Download objects into files, with an outcome each; `below`: the listing they come
+        from."""
         places = list(dict.fromkeys(places))
         total = below.total if below else None
         files = Files(where, places)
@@ -135,8 +136,7 @@ class Downloads(Transfers):
         return Report(chain(outcomes, missing))
 
     def below(self, holder: Place, prefix: str | None) -> Below:
-        """All objects of a container whose names begin so; `not-found` when there is none that
-        does."""
+        """All objects of a container with that prefix; `not-found` if none exists."""
         query = {"max": PAGE, "prefix": prefix}
         pages: Iterator[Page] = self._proxy.pages(holder, query)
         places, total, skipped = [], 0, 0
@@ -146,7 +146,7 @@ class Downloads(Transfers):
             skipped += page.skipped
         self._proxy.suggests = False
         if prefix and not places:
-            message = f"nothing in {holder.shown} begins with {escape(prefix)}"
+            message = f'no objects with prefix "{escape(prefix)}" in container "{holder.shown}"'
             raise RdctlError(Code.NOT_FOUND, message, target=prefix)
         return Below(places, total, _nameless(holder, skipped) if skipped else None)
 
@@ -167,7 +167,7 @@ class Downloads(Transfers):
             raise file_fault(error, path) from error
         facts = {"size": span.size, "file": path}
         evidence = PROVEN if receiving.proves(span) else ACCEPTED
-        return self._done("get", place.name, evidence, facts, past="received")
+        return self._done("get", place.name, evidence, facts, past="downloaded")
 
     def _get(
         self,
@@ -212,7 +212,9 @@ class Downloads(Transfers):
         except RdctlError as error:
             raise self._to_be_resumed(error, filling, place, target, wanted) from error
         if filling.stale(target):
-            self._warn(f"{place.shown}: it is not what was begun before; it was received anew")
+            self._warn(
+                f"{place.shown}: changed since the partial download; downloaded from the start"
+            )
         facts = {"size": span.size, "file": target.path}
         if resume:
             facts["resumed_at"] = filling.had
@@ -220,7 +222,7 @@ class Downloads(Transfers):
         if not proven:
             self._tell_unproven(receiving)
         evidence = PROVEN if proven else ACCEPTED
-        return self._done("get", place.name, evidence, facts, past="received")
+        return self._done("get", place.name, evidence, facts, past="downloaded")
 
     def _get_folder(self, place: Place, where: Where, name: str) -> Change:
         """An empty object that stands for a folder."""
@@ -232,7 +234,7 @@ class Downloads(Transfers):
             self._effects.do(made, None)
         except OSError as error:
             raise file_fault(error, path) from error
-        return self._done("get", place.name, evidence, {"size": 0, "file": path}, "received")
+        return self._done("get", place.name, evidence, {"size": 0, "file": path}, "downloaded")
 
     def _there_already(
         self, place: Place, receiving: Receiving, span: Span, target: Destination
@@ -250,7 +252,7 @@ class Downloads(Transfers):
             refuse_taken(target, replaced=False)
         self._workers.progress.advance(span.size)
         facts = {"size": span.size, "file": target.path}
-        return self._done("get", place.name, ALREADY, facts, past="received")
+        return self._done("get", place.name, ALREADY, facts, past="downloaded")
 
     def _to_be_resumed(
         self,
@@ -260,19 +262,19 @@ class Downloads(Transfers):
         target: Destination,
         wanted: Bytes | None,
     ) -> RdctlError:
-        """The error, and how to go on where something was received."""
+        """The error, with a hint on how to resume if something was received."""
         if filling.has and filling.keep:
             options = f" --range {wanted.words}" if wanted else ""
             words = f"rdctl oio content get {place.words} --to {quoted(target.path)}{options}"
-            error.hint = hints(error.hint, f"Go on with: {words} --continue")
+            error.hint = hints(error.hint, f"Resume: {words} --continue")
             error.facts["received"] = filling.has
         return error
 
 
 def _nameless(holder: Place, count: int) -> RdctlError:
-    """The error of objects that could not be received, since their names cannot be read."""
+    """The error of objects not downloaded because their names cannot be read."""
     objects = f"{count} object" + ("s" if count > 1 else "")
-    message = f"{objects} of {holder.shown} not received: the listing cannot be read there"
+    message = f"{holder.shown}: {objects} not downloaded: unreadable name in the listing"
     return RdctlError(Code.BAD_REPLY, message, target=holder.name)
 
 

@@ -20,7 +20,7 @@ _NAME_MAX = 255  # bytes, in any file system of Linux
 # Bytes of a name that its part has too: with the rest it must not be longer than a name may be.
 _STEM = 200
 _IDENTITY = 16  # digits
-_ALONE = "One object alone goes into any file with: --to FILE"
+_ALONE = "Use --to FILE to download a single object under any name."
 _FILE_FAULTS = {
     errno.ENOENT: Code.NOT_FOUND,
     errno.EEXIST: Code.EXISTS,
@@ -50,7 +50,7 @@ class Where(NamedTuple):
 
 
 def identity_of(*words: object) -> str:
-    """What tells an object, its version and the bytes of it from all others."""
+    """A hash that identifies an object, its version and the range of bytes."""
     return hashlib.md5(repr(words).encode(), usedforsecurity=False).hexdigest()[:_IDENTITY]
 
 
@@ -62,25 +62,23 @@ def target_of(where: Where, name: str, identity: str = "") -> Destination:
         return Destination(root, (), last, _part_of(last, identity))
     parts = parts_of(where, name)
     if not parts:
-        raise RdctlError(
-            Code.CONFLICT, f"{escape(name)}: its name leaves none for a file", hint=_ALONE
-        )
+        raise RdctlError(Code.CONFLICT, f"{escape(name)}: no file name is left of it", hint=_ALONE)
     *folders, last = parts
     return Destination(where.path, tuple(folders), last, _part_of(last, identity))
 
 
 def parts_of(where: Where, name: str) -> tuple[str, ...]:
-    """The path of an object below the folder. Empty parts (`//`, a leading `/`) count for nothing,
-    as in any path; what would lead elsewhere is `usage`."""
+    """The path of an object below the folder. Empty parts (`//`, a leading `/`) are ignored, as in
+    any path; what would lead elsewhere is `usage`."""
     # A name may hold half a surrogate pair, which is no byte.
     relative = os.fsdecode(raw_bytes(name.removeprefix(where.strip)))
     parts = tuple(part for part in relative.split("/") if part)
     for part in parts:
         if part in (".", "..") or "\0" in part:
-            kind = "a NUL" if "\0" in part else f"the part '{escape(part)}'"
+            kind = "a NUL byte" if "\0" in part else f'the component "{escape(part)}"'
             raise RdctlError(
                 Code.USAGE,
-                f"{escape(name)}: its name has {kind}, and so is no path below a folder",
+                f"{escape(name)}: not a valid path below a folder: it contains {kind}",
                 hint=_ALONE,
                 target=name,
             )
@@ -88,7 +86,7 @@ def parts_of(where: Where, name: str) -> tuple[str, ...]:
 
 
 def is_marker(where: Where, name: str) -> bool:
-    """Whether the name is one that stands for a folder, if the object is empty."""
+    """Whether the name means a folder, if the object is empty."""
     return where.folder and name.endswith("/")
 
 
@@ -102,7 +100,7 @@ class Files:
         if not where.folder:
             return
         for place in places:
-            with suppress(RdctlError):  # told when it is its turn
+            with suppress(RdctlError):  # reported when it is processed
                 self._add(place, place.path or "")
 
     def _add(self, place: Place, name: str) -> None:
@@ -110,23 +108,23 @@ class Files:
         self._folders.update(parts[:count] for count in range(1, len(parts)))
         if name.endswith("/") or not parts:
             return
-        # The one whose name is that path has it before those that only become it.
+        # The object with exactly this path takes precedence over those that only map to it.
         if "/".join(parts) == os.fsdecode(raw_bytes(name.removeprefix(self._where.strip))):
             self._files[parts] = place
         else:
             self._files.setdefault(parts, place)
 
     def guard(self, place: Place, name: str) -> None:
-        """Raise where another object becomes the same file, or a folder in its place."""
+        """Raise if another object maps to the same file, or to a folder at its path."""
         if not self._where.folder:
             return
         parts = parts_of(self._where, name)
         other = self._files.setdefault(parts, place)
         reason = None
         if other != place:
-            reason = f"{other.shown} becomes the same file"
+            reason = f'object "{other.shown}" has the same path'
         elif name.endswith("/") and parts in self._folders:
-            reason = "it is not empty, and other objects lie below it"
+            reason = "it is not empty, and other objects are below it"
         if reason:
             raise RdctlError(
                 Code.CONFLICT, f"{escape(name)}: skipped: {reason}", hint=_ALONE, target=name
@@ -139,30 +137,34 @@ def _part_of(name: str, identity: str) -> str:
 
 
 def refuse_taken(target: Destination, *, replaced: bool) -> None:
-    """Raise where no file may be made."""
+    """Raise if the file cannot be created."""
     if any(len(os.fsencode(name)) > _NAME_MAX for name in (*target.folders, target.name)):
         error = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         raise file_fault(error, target.path)
     try:
         status = os.lstat(target.path)
     except OSError:
-        return  # if it cannot be made, making it tells why
+        return  # if it cannot be created, creating it reports why
     if stat.S_ISDIR(status.st_mode):
-        message = f"{escape(target.path)}: there is a folder where the file should be"
+        message = f"{escape(target.path)}: is a folder"
         raise RdctlError(Code.CONFLICT, message)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
-        message = f"{escape(target.path)} is not a regular file"
-        raise RdctlError(Code.CONFLICT, message, hint="As the only target it is written to.")
+        message = f"{escape(target.path)}: not a regular file"
+        raise RdctlError(
+            Code.CONFLICT,
+            message,
+            hint="Use --to FILE with a single object to write to a device or pipe.",
+        )
     if not replaced:
         raise RdctlError(
             Code.EXISTS,
-            f"{escape(target.path)} exists already",
-            hint="--overwrite replaces it; --continue goes on where a get was broken off.",
+            f"{escape(target.path)}: already exists",
+            hint="--overwrite replaces it; --continue resumes an interrupted download.",
         )
 
 
 def others_begun(target: Destination) -> bool:
-    """Whether parts of something else, which was to become the same file, lie beside it."""
+    """Whether partial data of another download to the same file exists next to it."""
     stem = target.part[: -_IDENTITY - len(_PART)]
     folder = os.path.dirname(target.path) or "."
     with suppress(OSError):
@@ -181,11 +183,11 @@ def is_regular(file: str | IO[bytes]) -> bool:
     try:
         return stat.S_ISREG(os.stat(file if isinstance(file, str) else file.fileno()).st_mode)
     except (OSError, ValueError):
-        return False  # it is no file of the system at all
+        return False  # not a file of the operating system
 
 
 def may_be_regular(path: str) -> bool:
-    """Whether it is no device or pipe; what is not there is told of when it is opened."""
+    """Whether it is not a device or pipe; a missing file is reported when it is opened."""
     return is_regular(path) or not os.path.exists(path)
 
 
@@ -205,7 +207,7 @@ def open_below(folder: str, path: str) -> IO[bytes]:
             os.close(at)
         at = below
     try:
-        # Of a pipe nobody may ever open the other end.
+        # The other end of a pipe may never be opened.
         descriptor = os.open(last, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW, dir_fd=at)
     finally:
         os.close(at)
@@ -220,7 +222,7 @@ def files_below(
     folder: str, warn: Callable[[str], None]
 ) -> tuple[list[str], dict[str, RdctlError]]:
     """The regular files below a folder, by their paths in it, sorted, and the folders that cannot
-    be read. What is neither is told of; symbolic links are not followed."""
+    be read. A warning names everything else; symbolic links are not followed."""
     pending = [""]
     found: list[str] = []
     unread: dict[str, RdctlError] = {}
@@ -236,7 +238,7 @@ def files_below(
                         found.append(path)
                     else:
                         kind = "symbolic link" if entry.is_symlink() else "special file"
-                        warn(f"{os.path.join(folder, path)} is a {kind}, and left out")
+                        warn(f"{os.path.join(folder, path)}: skipped: {kind}")
         except OSError as error:
             unread[inner] = file_fault(error, os.path.join(folder, inner))
     return sorted(found, key=os.fsencode), unread
@@ -246,9 +248,9 @@ def file_fault(error: OSError, path: str) -> RdctlError:
     code = _FILE_FAULTS.get(error.errno or 0, Code.FAILED)
     reason, hint = error.strerror or str(error), None
     if code is Code.IN_USE:
-        reason = "another process receives it just now"
+        reason = "another process is downloading it"
     elif error.errno in (errno.ELOOP, errno.ENOTDIR):
-        reason = "a part of the path is no folder; a symbolic link is not followed"
+        reason = "a component of the path is not a directory (symbolic links are not followed)"
     elif code is Code.EXISTS:
-        reason, hint = "it exists already", "--overwrite replaces it."
+        reason, hint = "already exists", "--overwrite replaces it."
     return RdctlError(code, f"{escape(path)}: {reason}", hint=hint)

@@ -16,8 +16,8 @@ from rdctl.workers import Workers
 
 
 class Filling:
-    """One object on its way into a file. `had` bytes were there before, `has` are there now, `keep`
-    says whether they are of use."""
+    """The download of one object into a file. `had` bytes existed before, `has` exist now, `keep`:
+    whether they are usable."""
 
     def __init__(self, receiving: Receiving, span: Span, workers: Workers, resume: bool) -> None:
         self._receiving = receiving
@@ -87,7 +87,7 @@ class Filling:
         return bad
 
     def _mend(self, part: Part, bad: Sequence[Position]) -> None:
-        """Receive wrong parts anew, from replicas whose bytes are right."""
+        """Download corrupt parts again, from replicas with correct data."""
         try:
             for position in bad:
                 self._receiving.mend(position, partial(self._rewrite, part))
@@ -110,5 +110,5 @@ class Filling:
         )
 
     def stale(self, target: Destination) -> bool:
-        """Whether parts of something else lie there, which this was to go on with."""
+        """Whether partial data of another version exists, which could not be resumed."""
         return self._resume and not self.had and bool(self.has) and others_begun(target)

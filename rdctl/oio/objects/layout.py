@@ -1,4 +1,4 @@
-"""Whole objects as they lie in chunks: parts, replicas, and the bytes of a range."""
+"""The layout of objects in chunks: parts, replicas, and the bytes of a range."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from rdctl.core.units import escape
 from rdctl.oio.model import Content
 from rdctl.oio.rawx import Copy, copy_of, md5_told
 
-# What is asked of a rawx at a time.
+# The maximum requested from a rawx at a time.
 PIECE = 2 << 20
-RAWX_HINT = "Which rawx services are up? See: rdctl oio conscience list rawx"
+RAWX_HINT = "See which rawx services are up: rdctl oio conscience list rawx"
 
 
 class Position(NamedTuple):
     """A part of an object, and its replicas. `offset` is that of its first byte; `hash` is its MD5
-    in upper case, None where it is not told, or by another method."""
+    in upper case, None if it is not reported, or uses another algorithm."""
 
     number: int
     offset: int
@@ -38,20 +38,20 @@ def only_plain(content: Content) -> None:
     if not method.startswith("plain"):
         raise RdctlError(
             Code.UNSUPPORTED,
-            f"{escape(content.path)}: its chunks are made as {escape(method)}, and rdctl knows only"
-            " plain ones and replicas",
-            hint="OpenIO's own client can do it: openio object save, openio object create.",
+            f'{escape(content.path)}: chunk method "{escape(method)}" not supported: only plain'
+            " copies are",
+            hint="Use OpenIO's own client: openio object save, openio object create",
         )
 
 
 def copies_of(method: str | None) -> int:
-    """How many replicas a chunk method asks for: 3 for `plain/nb_copy=3`. `bad-reply` where that
-    cannot be read: one would pass for enough."""
+    """How many replicas a chunk method asks for: 3 for `plain/nb_copy=3`. `bad-reply` if that
+    cannot be read: a single copy would otherwise be accepted."""
     if "nb_copy" not in (method or ""):
         return 1
     match = re.search(r"\bnb_copy=(\d{1,4})\b", method or "", re.ASCII)
     if match is None:
-        message = f"the number of copies cannot be read: '{escape(str(method))}'"
+        message = f'invalid number of copies in chunk method "{escape(str(method))}"'
         raise RdctlError(Code.BAD_REPLY, message)
     return int(match[1])
 
@@ -64,7 +64,8 @@ def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -
     for number, (pos, group) in enumerate(groupby(chunks, key=_number)):
         copies = sorted(group, key=_score, reverse=True)
         if pos != number:
-            raise RdctlError(Code.BAD_REPLY, f"{content.path}: no chunk is told of part {number}")
+            message = f"{content.path}: the proxy lists no chunk for position {number}"
+            raise RdctlError(Code.BAD_REPLY, message)
         length = size(number, copies[0])
         found.append(
             Position(
@@ -81,12 +82,13 @@ def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -
 
 def _number(chunk: Mapping[str, Any]) -> int:
     if not str(chunk["pos"]).isdecimal():
-        raise RdctlError(Code.BAD_REPLY, f"a plain chunk has the position {chunk['pos']!r}")
+        message = f"invalid position of a plain chunk: {chunk['pos']!r}"
+        raise RdctlError(Code.BAD_REPLY, message)
     return int(chunk["pos"])
 
 
 def lacking(chunk: Mapping[str, Any]) -> str | None:
-    """The value for want of which a chunk cannot be received, if any."""
+    """The missing value that makes a chunk unreadable, if any."""
     for key in ("url", "pos", "size", "hash"):
         if chunk.get(key) is None:
             return key
@@ -117,8 +119,8 @@ class Span(NamedTuple):
 
 
 class Bytes(NamedTuple):
-    """What was asked for of an object: `first` to `last`, each counted from 0; without `first` the
-    last so many; without `last` up to the end."""
+    """The requested range of an object: `first` to `last`, each counted from 0; without `first` the
+    last `last` bytes; without `last` up to the end."""
 
     first: int | None
     last: int | None
@@ -130,13 +132,13 @@ class Bytes(NamedTuple):
         else:
             first, end = self.first, size if self.last is None else min(self.last + 1, size)
         if first >= end:
-            message = f"{escape(name)}: it has {size} bytes, and none of them is in that range"
+            message = f"{escape(name)}: range not satisfiable: it has {size} bytes"
             raise RdctlError(Code.USAGE, message, target=name)
         return Span(first, end)
 
     @property
     def words(self) -> str:
-        """As it is typed."""
+        """As typed."""
         return "-".join("" if end is None else str(end) for end in self)
 
 

@@ -33,7 +33,7 @@ MOST_PIECES = 4
 class Receiving:
     """The bytes of one object on their way from the rawx services.
 
-    `warn` takes what a person is told of a replica that was passed over.
+    `warn` shows warnings about skipped replicas.
     """
 
     def __init__(
@@ -52,21 +52,21 @@ class Receiving:
         self.shown = escape(content.path)
         self.size = content.size or 0
         self.hash = md5_told(content.hash)
-        # What tells this object, in this version, from all others.
+        # What identifies this object in this version.
         self.identity = (content.content_id, content.version, content.hash, self.size)
         self.path = content.path
         self.positions = self._parts(content)
-        # Every part has an MD5 and comes in one piece: they prove the whole, and are worked out
-        # side by side, where that of the whole would be one after the other.
+        # Every part has an MD5 and comes in one piece: they prove the whole, and are computed in
+        # parallel, unlike that of the whole.
         self.proven_by_parts = len(self.positions) > 1 and all(
             part.hash is not None and part.size <= PIECE for part in self.positions
         )
-        # Replicas that failed, and services that do not answer: they are asked last.
+        # Replicas that failed, and services that do not answer: they are tried last.
         self._bad: set[Copy] = set()
         self._away: set[str] = set()
 
     def _parts(self, content: Content) -> list[Position]:
-        """Its positions with the replicas that are told of in full; they must add up."""
+        """Its positions with the replicas listed completely; their sizes must add up."""
         unread = [] if content.size is not None else ["length"]
         whole = []
         for chunk in content.chunks:
@@ -74,7 +74,7 @@ class Receiving:
                 unread.append(f"{key} of a chunk")
             else:
                 whole.append(chunk)
-        message = f"{self.shown}: its chunks do not add up to its {self.size} bytes"
+        message = f"{self.shown}: the sizes of its chunks do not add up to {self.size} bytes"
         try:
             found = positions(
                 content._replace(chunks=whole), lambda number, chunk: int(chunk["size"])
@@ -105,8 +105,8 @@ class Receiving:
         """The bytes of the span in their order, a block at a time.
 
         `checked`: every part that is received whole is held against its MD5: one that comes in a
-        single piece before it is handed on, from another replica if need be; of a longer one
-        `wrong` is told at its end.
+        single piece before it is handed on, from another replica if need be; for a longer one
+        `wrong` is called at its end.
         """
         digest: Any = None
         for piece, data in self._pieces(span, checked):
@@ -150,7 +150,7 @@ class Receiving:
                 if error.code in (Code.UNREACHABLE, Code.TIMEOUT):
                     self._away.add(copy.address)
                 if number < len(copies):
-                    self._warn(f"{self.shown}: {error.message}; another replica is read")
+                    self._warn(f"{self.shown}: {error.message}; trying another replica")
         raise self._lost(position, faults)
 
     def _is_bad(self, copy: Copy) -> bool:
@@ -161,8 +161,8 @@ class Receiving:
         self._rawx.get(copy, first, into, check=self._workers.check, repeatable=repeatable)
 
     def is_good(self, position: Position, read: Callable[[int, int], bytes]) -> bool:
-        """Whether a part that was received is what it should be; `read(size, at)` gives it, `at`
-        counted in the object."""
+        """Whether a received part is correct; `read(size, at)` gives it, `at` counted in the
+        object."""
         if position.hash is None:
             return True
         digest = md5()
@@ -170,7 +170,7 @@ class Receiving:
         return told_of(digest) == position.hash
 
     def mend(self, position: Position, write: Callable[[memoryview, int], None]) -> None:
-        """Receive a part once more, from a replica whose bytes are right; `bad-reply`."""
+        """Download a part again, from a replica with correct data; `bad-reply`."""
         faults: list[RdctlError] = []
         for number, copy in enumerate(position.copies, 1):
             digest = md5()
@@ -187,18 +187,18 @@ class Receiving:
                 faults.append(error)
         raise self._lost(position, faults)
 
-    def wrong(self, what: str = "it") -> RdctlError:
-        """The error of bytes that are not those that were stored."""
+    def wrong(self, what: str = "its MD5") -> RdctlError:
+        """The error for corrupt data."""
         return RdctlError(
             Code.BAD_REPLY,
-            f"{self.shown}: {what} has not the MD5 that the proxy tells; the bytes are wrong",
-            hint="See its chunks with: rdctl oio content show",
+            f"{self.shown}: {what} does not match the proxy's: the data is corrupt",
+            hint="See its chunks with rdctl oio content show.",
         )
 
     @staticmethod
     def _compare(copy: Copy, found: str, hash: str) -> None:
         if found != hash:
-            message = f"{copy.url}: its bytes are wrong (MD5 {found} where {hash} is told)"
+            message = f"{copy.url}: MD5 mismatch: expected {hash}, got {found}"
             raise RdctlError(Code.BAD_REPLY, message)
 
     def _lost(self, position: Position, faults: Sequence[RdctlError]) -> RdctlError:
@@ -206,7 +206,9 @@ class Receiving:
         first = faults[0]
         message = f"{self.shown}: {first.message}"
         if len(faults) > 1:
-            message = f"{self.shown}: none of {len(faults)} replicas of part {position.number} can"
+            message = (
+                f"{self.shown}: none of {len(faults)} replicas of position {position.number} can"
+            )
             message += f" be read: {first.message}"
         # The object is there, its bytes are not.
         code = Code.FAILED if first.code is Code.NOT_FOUND else first.code

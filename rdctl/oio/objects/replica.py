@@ -23,7 +23,7 @@ ANSWER_SECONDS = 3.0
 
 
 class GivenUp(Exception):
-    """This upload is to be no more: nothing else is sent."""
+    """This upload was given up: nothing more is sent."""
 
 
 class Delivery:
@@ -63,7 +63,7 @@ class Replica:
         self._position = position
         self.copy = copy
         self.held: Held | None = None
-        # Whether it takes no more blocks, and nothing more is to come of it.
+        # Whether it accepts no further blocks and its result is final.
         self.over = False
         self._fault: RdctlError | None = None
         self._group = group
@@ -92,7 +92,9 @@ class Replica:
         if self.held is None:
             return RdctlError(Code.INTERNAL, f"store chunk {self.copy.url}: ended without a result")
         if self.held.md5 not in (None, hash):
-            words = f"{self.copy.url}: it holds other bytes than were sent (MD5 {self.held.md5})"
+            words = (
+                f"{self.copy.url}: the stored data differs from what was sent (MD5 {self.held.md5})"
+            )
             return RdctlError(Code.BAD_REPLY, words)
         return None
 
@@ -104,7 +106,7 @@ class Replica:
                 self._group.notify_all()
 
     def abort(self) -> None:
-        """What was sent is to have no end, so that it is no chunk."""
+        """End the upload without its last bytes, so that no chunk results."""
         with self._group:
             self._aborted = True
             self._group.notify_all()
@@ -115,7 +117,7 @@ class Replica:
         self.abort()
 
     def _finish(self, held: Held | None, fault: RdctlError | None) -> None:
-        """The first end is the one that counts."""
+        """Only the first result counts."""
         with self._group:
             if not self.over:
                 self.held, self._fault, self.over = held, fault, True
@@ -128,7 +130,7 @@ class Replica:
         try:
             self._finish(self.deliver(self._coming() if blocks is None else blocks), None)
         except (GivenUp, Stopped):
-            self._finish(None, RdctlError(Code.FAILED, f"{what}: it was ended"))
+            self._finish(None, RdctlError(Code.FAILED, f"{what}: aborted"))
         except RdctlError as error:
             if error.code is Code.TIMEOUT:
                 error.message = f"{what}: {error.message}"
@@ -149,7 +151,7 @@ class Replica:
             yield block
 
     def deliver(self, blocks: Iterable[bytes]) -> Held:
-        """What the rawx says that it holds of these blocks."""
+        """What the rawx reports to hold of these blocks."""
         delivery, position, copy = self._delivery, self._position, self.copy
         headers = {
             **delivery.headers,
@@ -165,8 +167,8 @@ class Replica:
             )
         except RdctlError as error:
             if error.code is Code.EXISTS:
-                delivery.begun.pop(copy, None)  # what is there is of somebody else
-            # Where neither an answer came nor the end, it may still be stored.
+                delivery.begun.pop(copy, None)  # the existing chunk belongs to another upload
+            # Without a reply or a closed connection, it may still be stored.
             if "http_status" in error.facts or error.code is Code.UNREACHABLE:
                 delivery.unanswered.discard(copy)
             raise
@@ -204,16 +206,18 @@ class Replica:
             # Also one that comes byte by byte.
             self._answer = self._answer or Deadline(READ_SECONDS)
             if self._answer.over:
-                raise RdctlError(Code.TIMEOUT, f"{self.copy.url}: no complete answer")
+                raise RdctlError(
+                    Code.TIMEOUT, f"{self.copy.url}: timed out waiting for a complete reply"
+                )
         self._delivery.begun[self.copy] = None
 
 
 def _fits(held: Held, copy: Copy, size: int) -> None:
     if held.size not in (None, size):
-        message = f"{copy.url}: it holds {held.size} bytes where {size} were sent"
+        message = f"{copy.url}: {held.size} bytes stored, but {size} sent"
         raise RdctlError(Code.BAD_REPLY, message)
 
 
 def described(copy: Copy, position: Position, hash: str) -> dict[str, Any]:
-    """A chunk as content/create wants it."""
+    """A chunk as content/create expects it."""
     return {"url": copy.url, "pos": str(position.number), "size": position.size, "hash": hash}

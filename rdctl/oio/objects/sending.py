@@ -1,7 +1,7 @@
-"""A whole object on its way to the rawx services: cut into chunks, each sent to every replica.
+"""The upload of an object to the rawx services: cut into chunks, each sent to every replica.
 
-Nothing counts as stored unless its rawx said so in a way that proves it. All is streamed: what is
-held in memory depends on how much is done at a time, not on sizes.
+Data counts as stored only if the reply of its rawx proves it. All is streamed: what is held in
+memory depends on how much is done at a time, not on sizes.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rdctl.oio.objects.source import BLOCK, Source
 from rdctl.oio.rawx import Copy, Owner, Rawx, chunk_headers
 from rdctl.workers import WAKE_SECONDS, Stopped, Workers, start_thread
 
-# How much longer than the others a replica may take, where it can be done without.
+# How much longer than the others a dispensable replica may take.
 LAG_SECONDS = 10.0
 # In all, for the chunks of an upload that failed. A quarter of --timeout is kept for it.
 TIDY_SECONDS = 15.0
@@ -34,7 +34,7 @@ ABORT_SECONDS = 1.0
 
 
 class Sent(NamedTuple):
-    """What was sent: the chunks as content/create wants them, the MD5 of the whole (upper case),
+    """What was sent: the chunks as content/create expects them, the MD5 of the whole (upper case),
     the fewest copies of a part, how many there were to be, what failed on the way, and whether
     every chunk was proven by its MD5 (else by its size alone: its hash is by another method)."""
 
@@ -49,7 +49,7 @@ class Sent(NamedTuple):
 class Sending:
     """The chunks of one object on their way to the rawx services.
 
-    `min_copies`: so many of each part have to be stored, where the policy would do with fewer.
+    `min_copies`: required copies of each part, if more than the policy requires.
     """
 
     def __init__(
@@ -72,7 +72,7 @@ class Sending:
         self._parallel = parallel
         self._deadline = deadline
         left = deadline.left()
-        # What is to be done after it, be it the object or the cleaning up, has its time too.
+        # Some time is reserved for creating the object or for cleaning up.
         self._sending = Deadline(None if left is None else left - min(TIDY_SECONDS, left / 4))
         self.delivery = Delivery(
             rawx, source, chunk_headers(prepared, place, owner), self._patience, self._check
@@ -87,29 +87,31 @@ class Sending:
         self.positions = positions(prepared, size)
         self._refuse_twice()
         if not self.positions or sum(position.size for position in self.positions) != source.size:
-            message = f"{place.shown}: the proxy names too few chunks for {source.size} bytes"
+            message = f"{place.shown}: the proxy lists too few chunks for {source.size} bytes"
             raise RdctlError(Code.BAD_REPLY, message)
         self._wanted = copies_of(prepared.chunk_method)
         if self._wanted < 1:
             method = escape(prepared.chunk_method or "")
-            raise RdctlError(Code.BAD_REPLY, f"{place.shown}: {method} keeps no copy")
+            raise RdctlError(
+                Code.BAD_REPLY, f'{place.shown}: chunk method "{method}" keeps no copy'
+            )
         self._needed = max((self._wanted + 1) // 2, min_copies or 0)
         if self._needed > self._wanted:
             raise RdctlError(
                 Code.USAGE,
-                f"--min-copies {self._needed}: the policy {escape(prepared.policy or '')} makes"
-                f" only {self._wanted}",
+                f"--min-copies {self._needed}: policy {escape(prepared.policy or '')} keeps only"
+                f" {self._wanted}",
             )
         fewest = min(len(position.copies) for position in self.positions)
         if fewest < self._needed:
             raise RdctlError(
                 Code.UNAVAILABLE,
-                f"{place.shown}: the proxy names {fewest} services where {self._needed} of"
-                f" {self._wanted} copies are wanted at least",
+                f"{place.shown}: the proxy lists {fewest} services, but {self._needed} of"
+                f" {self._wanted} copies are required",
                 hint=RAWX_HINT,
             )
         self._failed: list[tuple[Copy, RdctlError]] = []
-        # Services that gave no answer, and why: other chunks do without them where they can.
+        # Services that gave no answer, and why: other chunks avoid them if possible.
         self._away: dict[str, RdctlError] = {}
         self._stop = threading.Event()
         self._busy = threading.Condition()
@@ -120,11 +122,11 @@ class Sending:
         places: set[tuple[str, str]] = set()
         for copy in (copy for position in self.positions for copy in position.copies):
             if (copy.address, copy.path) in places:
-                raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {copy.url} is named twice")
+                raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {copy.url} is listed twice")
             places.add((copy.address, copy.path))
 
     def run(self) -> Sent:
-        """Send all. Whatever is raised, `tidy` is to follow."""
+        """Send everything. If it raises, call `tidy`."""
         if self._effects.dry_run:
             return self._planned()
         if len(self.positions) == 1:
@@ -143,7 +145,7 @@ class Sending:
                 return None
             except Stopped:
                 raise
-            except Exception as error:  # of any kind: nothing else is to be sent
+            except Exception as error:  # any kind: nothing else may be sent
                 self._stop.set()
                 return as_error(error)
 
@@ -173,7 +175,7 @@ class Sending:
 
     def _sent(self, parts: Sequence[_Stored], whole: str) -> Sent:
         if len(parts) != len(self.positions):
-            raise RdctlError(Code.INTERNAL, f"{self._shown}: not every part was sent")
+            raise RdctlError(Code.INTERNAL, f"{self._shown}: not all chunks were sent")
         return Sent(
             chunks=[chunk for part in parts for chunk in part.chunks],
             hash=whole,
@@ -221,7 +223,7 @@ class Sending:
         return self._judged(position, replicas, hash)
 
     def _leave_out(self, replicas: Sequence[Replica]) -> None:
-        """Do without services that did not answer before, where enough others are left."""
+        """Skip services that did not answer before, if enough others are left."""
         spare = len(replicas) - self._needed
         for replica in replicas:
             fault = self._away.get(replica.copy.address)
@@ -321,23 +323,23 @@ class Sending:
         wanted = max(self._wanted, tried)
         if wanted > 1:
             message = (
-                f"{self._shown}: {good} of {wanted} copies of part {position.number} could be"
-                f" written, and {self._needed} are wanted: {message}"
+                f"{self._shown}: {good} of {wanted} copies of position {position.number} stored,"
+                f" {self._needed} required: {message}"
             )
         code = Code.FAILED if first.code in (Code.NOT_FOUND, Code.EXISTS) else first.code
-        # Its fate does not matter: it is deleted.
+        # Its outcome does not matter: it is deleted.
         code = Code.UNAVAILABLE if code is Code.UNKNOWN else code
         return RdctlError(code, message, hint=RAWX_HINT, **first.facts)
 
     def _check(self, waiting: Sequence[Replica] = ()) -> None:
-        """Raise what ends this; `waiting` are those that are waited for."""
+        """Raise if this must end; `waiting`: the replicas it waits for."""
         self._check_stop()
         if self._sending.over:
-            step = f"store chunk {waiting[0].copy.url}" if waiting else "chunks were being stored"
+            step = f"store chunk {waiting[0].copy.url}" if waiting else "storing chunks"
             raise RdctlError(
                 Code.TIMEOUT,
                 f"{self._shown}: timed out: {step}",
-                hint="A longer --timeout may help.",
+                hint="Try again with a longer --timeout.",
             )
 
     def _check_stop(self) -> None:
@@ -354,8 +356,7 @@ class Sending:
 
     def tidy(self) -> list[str]:
         """Delete the chunks that were begun, in bounded time: the urls of those that could not be.
-        They stand in `effects.left` too, where they are while it is tried: who is killed meanwhile
-        has named them."""
+        They are in `effects.left` meanwhile, so that they are reported if rdctl is interrupted."""
         self._stop.set()
         end = Deadline(self._tidy_seconds())
         with self._busy:
@@ -374,7 +375,7 @@ class Sending:
         return TIDY_SECONDS if left is None else min(TIDY_SECONDS, max(left, ABORT_SECONDS))
 
     def delete(self, copies: Sequence[Copy], end: Deadline | None = None) -> Iterator[str]:
-        """Delete chunks that were begun: the urls of those that are gone, as they go."""
+        """Delete chunks that were begun: the urls of those that are gone, as they are deleted."""
         away: set[str] = set()
         end = end or Deadline(self._tidy_seconds())
 
@@ -396,7 +397,7 @@ class Sending:
 
 
 class _Stored(NamedTuple):
-    """A part that enough replicas hold: its chunks as content/create wants them, its MD5, and
+    """A part that enough replicas hold: its chunks as content/create expects them, its MD5, and
     whether all of them proved that."""
 
     chunks: list[dict[str, Any]]

@@ -24,14 +24,14 @@ class Transfers(Acts):
         self._turns = Turns()
 
     def _asked(self, act: Callable[[], T]) -> T:
-        """Ask the proxy; after what ends the rest it is not asked again."""
+        """Ask the proxy; after a failure that affects all it is not asked again."""
         return self._turns.take(act)
 
     def _each_of(
         self, action: str, names: Sequence[str], act: Callable[[int, int], Change | Failure]
     ) -> Iterator[Change | Failure]:
         """`act(number, parallel)` for each name, several at a time, each with its share of what may
-        be done at a time; a signal leaves those that were not begun."""
+        be done at a time; after a signal no more are started."""
         at_once = min(max(1, len(names)), self._workers.parallel)
         share = max(1, self._workers.parallel // at_once)
 
@@ -48,14 +48,14 @@ class Transfers(Acts):
             raise
 
     def _unfinished(self) -> list[str]:
-        """What is left of those that are still under way: who does not wait for them is told."""
+        """What is left of transfers in progress, for those that do not wait for them."""
         return []
 
     def _in_time(self) -> None:
-        """Raise where the other end of a stream is not waited for any longer."""
+        """Raise if waiting for the other end of a stream takes too long."""
         self._workers.check()
         if self._proxy.deadline.over:
-            raise RdctlError(Code.TIMEOUT, "timed out while the other end was waited for")
+            raise RdctlError(Code.TIMEOUT, "timed out waiting for the other end of the stream")
 
     def _show(self, place: Place) -> Content:
         check = self._workers.check

@@ -1,4 +1,4 @@
-"""Files as objects: what is refused, what is asked, what is cleaned up."""
+"""Upload of files: checks, confirmation, clean-up."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class File(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """How objects are to be made; None leaves it to the server."""
+    """How to create objects; None: the server decides."""
 
     overwrite: bool = False
     autocreate: bool = False
@@ -109,7 +109,9 @@ class Uploads(Transfers):
                     refused[name] = _exists(file.place)
                 elif found is not None and not self._keeps_versions:
                     holder_shown = file.place.holder.shown
-                    losses[name] = f"{file.place.shown} in {holder_shown} is replaced"
+                    losses[name] = (
+                        f'"{file.place.shown}" in container "{holder_shown}" will be replaced'
+                    )
         self._effects.consent(list(losses.values()))
         self._workers.progress.begin(sum(size_of(file.path) for file in files), "bytes")
 
@@ -141,15 +143,15 @@ class Uploads(Transfers):
                 name = path or names.get(given) or prefix + os.path.basename(given)
                 if path is None and (given == STDIN or not may_be_regular(given)):
                     shown = "standard input" if given == STDIN else escape(given)
-                    message = f"{shown} has no name of its own: say --path P"
+                    message = f"{shown} needs a name: give --path P"
                     raise RdctlError(Code.USAGE, message, target=names.get(given))
                 found.append((given, name, None))
                 continue
             if not recursive:
-                message = f"{escape(given)} is a folder"
-                hint = "--recursive takes what is below it."
+                message = f"{escape(given)}: is a folder"
+                hint = "--recursive uploads the files below it."
                 if names:
-                    hint = "A list names files: find -type f prints no folders."
+                    hint = "A list must name files; find -type f prints only files."
                 raise RdctlError(Code.USAGE, message, hint=hint, target=names.get(given))
             inside, unread = files_below(given, self._warn)
             found += [(os.path.join(given, inner), prefix + inner, given) for inner in inside]
@@ -157,16 +159,16 @@ class Uploads(Transfers):
                 found.append((os.path.join(given, inner), prefix + inner + "/", None))
                 refused[prefix + inner + "/"] = error
         if path is not None and len(found) != 1:
-            raise RdctlError(Code.USAGE, "--path names one content, and here are several files")
+            raise RdctlError(Code.USAGE, "--path cannot be used with several files")
         files = [File(given, holder._replace(path=name), below) for given, name, below in found]
         made = [file.place.name for file in files]
         if len(set(made)) < len(made):
             twice = next(name for name in made if made.count(name) > 1)
-            raise RdctlError(Code.USAGE, f"several files would become {escape(twice)}")
+            raise RdctlError(Code.USAGE, f'several files would become object "{escape(twice)}"')
         return files, refused
 
     def _found(self, holder: Place, wish: Wish) -> Owner | None:
-        """The container; None: there is none, and it may be made."""
+        """The container; None: it does not exist, and may be created."""
         try:
             container: Container = self._proxy.read("container.show", holder)
         except RdctlError as error:
@@ -174,7 +176,7 @@ class Uploads(Transfers):
                 raise
             if wish.autocreate:
                 return None
-            error.hint = hints(error.hint, "--autocreate makes it.")
+            error.hint = hints(error.hint, "--autocreate creates it.")
             raise
         self._keeps_versions = container.keeps_versions
         self._policy = container.policy
@@ -183,7 +185,7 @@ class Uploads(Transfers):
         return Owner(account, container.container, container.cid or "")
 
     def _taken(self, files: Sequence[File]) -> Iterator[Content | RdctlError | None]:
-        """What stands under each name, if anything does; or why that is not known."""
+        """The existing content of each name, if any; or why it is unknown."""
 
         def look(file: File) -> Content | RdctlError | None:
             try:
@@ -222,7 +224,7 @@ class Uploads(Transfers):
                 place,
                 what=f"prepare {place.shown}",
                 shows=f"rdctl oio container show {place.holder.words}",
-                # It may make a container, and nothing else.
+                # It may create a container, and nothing else.
                 step=not making,
                 assume=None,
                 size=source.size,
@@ -269,11 +271,11 @@ class Uploads(Transfers):
             "failed_copies": self._tell_failed(place, sent, sending),
         }
         evidence = PROVEN if sent.proven else ACCEPTED
-        return self._done("put", place.name, evidence, facts, past="stored")
+        return self._done("put", place.name, evidence, facts, past="uploaded")
 
     def _still_free(self, place: Place) -> None:
-        """Raise `exists` when somebody else made the object meanwhile. Between this look and the
-        creation that can still happen: then the later one replaces the earlier."""
+        """Raise `exists` if the object was created by another client meanwhile. This can still
+        happen between this check and the creation: then the later one replaces the earlier."""
         try:
             self._show(place)
         except RdctlError as error:
@@ -292,8 +294,8 @@ class Uploads(Transfers):
         wish: Wish,
         loss: str | None,
     ) -> None:
-        """Make the object that the chunks belong to. They are deleted only when it is certain that
-        there is none."""
+        """Create the object from the chunks. They are deleted only if it certainly does not
+        exist."""
 
         def create() -> None:
             self._change(
@@ -316,19 +318,19 @@ class Uploads(Transfers):
         try:
             self._asked(lambda: self._until_taken(create))
         except RdctlError as error:
-            if error.code is not Code.UNKNOWN:  # nothing was made
+            if error.code is not Code.UNKNOWN:  # nothing was created
                 raise _with_left(error, sending.tidy()) from error
             urls = [chunk["url"] for chunk in sent.chunks]
             raise RdctlError(
                 Code.UNKNOWN,
-                f"{error.message}; its {len(urls)} chunks are left where they are",
-                hint=f"See what became of it with: rdctl oio content show {place.words}",
+                f"{error.message}; its {len(urls)} chunks were not deleted",
+                hint=f"See whether it exists: rdctl oio content show {place.words}",
                 target=place.name,
                 **{**error.facts, "chunks": urls},
             ) from error
 
     def _until_taken(self, ask: Callable[[], None]) -> None:
-        """What is refused a connection was never sent: it is tried again for a while."""
+        """A request whose connection was refused was never sent: it is retried for a while."""
         left = self._proxy.deadline.left()
         end = Deadline(CREATE_SECONDS if left is None else min(CREATE_SECONDS, left / 2))
         pause = 0.1
@@ -350,18 +352,18 @@ class Uploads(Transfers):
         left = sending.tidy()
         if not left:
             self._effects.undone.append(f"put {place.shown}")
-        said = "interrupted; nothing of it is kept"
+        said = "interrupted" if left else "interrupted (partial data removed)"
         error = RdctlError(Code.INTERRUPTED, said, target=place.name)
         return Failure("put", _with_left(error, left))
 
     def _tell_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
-        """Warn of replicas that are missing; their urls. What may be half there is deleted."""
+        """Warn of replicas that are missing; their urls. Incomplete ones are deleted."""
         if not sent.failed:
             return None
         (_, fault), *_ = sent.failed
         self._warn(
-            f"{place.shown}: of {sent.wanted} copies only {sent.copies} could be written in"
-            f" places: {fault.message}"
+            f"{place.shown}: only {sent.copies} of {sent.wanted} copies of some chunks were stored:"
+            f" {fault.message}"
         )
         failed = [copy for copy, _ in sent.failed]
         for _ in sending.delete([copy for copy in failed if copy in sending.delivery.begun]):
@@ -369,7 +371,7 @@ class Uploads(Transfers):
         return [copy.url for copy in failed]
 
     def _owner_of(self, place: Place) -> Owner:
-        """The container by all its names; one that was made just now is asked for them, once."""
+        """The container by all its names; a container just created is queried for them, once."""
         with self._lock:
             if self._owner is None and self._effects.dry_run:
                 self._owner = Owner(str(place.account), place.container, "<container id>")
@@ -424,7 +426,7 @@ class Uploads(Transfers):
 
 
 def _check_names(prepared: Content, place: Place) -> None:
-    """What the proxy names goes into headers, of each chunk and of the object at last."""
+    """Values from the proxy are used in headers of each chunk and of the object."""
     named = {
         "id": prepared.content_id,
         "policy": prepared.policy,
@@ -434,7 +436,7 @@ def _check_names(prepared: Content, place: Place) -> None:
     for what, value in named.items():
         text = "" if value is None else str(value)
         if not (text.isascii() and text.isprintable()) or (what == "id" and not text):
-            message = f"{place.shown}: the proxy gives it an unusable {what}: '{escape(text)}'"
+            message = f'{place.shown}: invalid {what} from the proxy: "{escape(text)}"'
             raise RdctlError(Code.BAD_REPLY, message, target=place.name)
 
 
@@ -445,7 +447,7 @@ def _again(file: IO[bytes]) -> IO[bytes]:
 
 def _opened(file: File) -> IO[bytes]:
     if file.below is None:
-        # Of a pipe the other end may never be opened: its bytes are waited for, not that.
+        # Of a pipe the other end may never be opened: wait for its bytes instead.
         descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         return open(descriptor, "rb", buffering=0)
     return open_below(file.below, os.path.relpath(file.path, file.below))
@@ -454,7 +456,7 @@ def _opened(file: File) -> IO[bytes]:
 def _exists(place: Place) -> RdctlError:
     return RdctlError(
         Code.EXISTS,
-        f"there is {place.shown} in {place.holder.shown} already",
+        f'object "{place.shown}" already exists in container "{place.holder.shown}"',
         hint="--overwrite replaces it.",
         target=place.name,
     )

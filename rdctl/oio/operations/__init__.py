@@ -1,5 +1,5 @@
-"""What can be asked of OpenIO SDS, once for every command: validate, say what is lost, act,
-confirm, report. A module a noun, as in `cli/oio`; the wire is in `client` and `routes`."""
+"""The operations on OpenIO SDS, one per command: validate, describe the loss, act, verify, report.
+One module per noun, as in `cli/oio`; the wire is in `client` and `routes`."""
 
 from __future__ import annotations
 
@@ -46,21 +46,20 @@ class OpenIO(Acts):
 
     @property
     def dialect(self) -> str | None:
-        """That of the proxy, as far as it is learnt by now."""
+        """The dialect of the proxy, if known."""
         return self._proxy.dialect
 
     def server_time(self) -> float | None:
-        """Seconds since 1970 by the clock of the account service; None where it is not told."""
+        """Seconds since 1970 by the clock of the account service; None if it is not reported."""
         return self._proxy.server_time()
 
     def about(self, places: Sequence[Place]) -> None:
-        """What a command is about: only when it is one name, and that is not there, a near one is
-        looked for."""
+        """The targets of a command. Similar names are suggested only for a single target."""
         self._proxy.suggests = len(places) == 1
 
     @cached_property
     def uploads(self) -> Uploads:
-        """Whole objects, from files; loaded when it is used, as few commands do."""
+        """Whole objects, from files; loaded only when needed."""
         from rdctl.oio.objects.upload import Uploads
 
         return Uploads(self._means)
@@ -99,8 +98,8 @@ class OpenIO(Acts):
     def named(
         self, places: Sequence[Place], *, sent_by: str = "id", needed: bool = True
     ) -> list[Place]:
-        """These places with names beside their ids; those with a `cid` are all of that one.
-        `sent_by`: as in `ids`. Not `needed`: what has no container is left with its id."""
+        """These places with their names added to the ids; those with a `cid` are all in that
+        container. `sent_by`: as in `ids`. Not `needed`: without a container only the id is kept."""
         cid = places[0].cid if places else None
         if cid is not None and len(cid) == CID_DIGITS:  # not the prefix of a base
             places = self._owned(places, needed)
@@ -127,7 +126,7 @@ class OpenIO(Acts):
         include: bool,
         untouched: bool,
     ) -> Raw:
-        """Any request. What is neither a GET nor known to read only asks first."""
+        """Any request. All but GET and known read-only routes require confirmation."""
         route = self._proxy.route_of(method, path)
         reads = method == "GET" or (route is not None and route.effect == READ)
         loss = None

@@ -28,7 +28,7 @@ class Accounts(Acts):
         def found() -> Iterator[Any]:
             left, after = limit, marker
             while True:
-                # One more than wanted tells whether more follow.
+                # One more than requested shows whether more follow.
                 size = PAGE if left is None else min(PAGE, left + 1)
                 query = {"prefix": prefix, "marker": after, "limit": size}
                 page = self._proxy.account_containers(name, query)
@@ -36,7 +36,7 @@ class Accounts(Acts):
                 if names and after is not None and names[-1] <= raw_bytes(after):
                     raise RdctlError(
                         Code.BAD_REPLY,
-                        f"the account service does not go on after {escape(after)}",
+                        f'the account service does not advance past "{escape(after)}"',
                     )
                 taken = page.rows[:left]
                 yield from taken

@@ -12,7 +12,7 @@ from rdctl.oio.model import Outcome, Place
 from rdctl.oio.refusals import Asked
 from rdctl.oio.routes import READ, ROUTES
 
-# Answers of single replicas that are no faults: a slave names its master, a master is no slave.
+# Replies of single replicas that are not errors: a slave names its master, a master is not a slave.
 _NO_FAULT = (301, 303)
 
 
@@ -22,7 +22,8 @@ class Bases(Acts):
     def replicas(
         self, action: str, place: Place, query: Mapping[str, Any], loss: str | None = None
     ) -> Listing:
-        """Ask each replica of a base: a row a service. A replica that failed fails the command."""
+        """Query each replica of a base: one row per service. If a replica fails, the command
+        fails."""
         name = f"admin.{action}"
         if action in ("ping", "sync", "drop_cache", "leave"):
             if loss:
@@ -71,10 +72,10 @@ class Bases(Acts):
         ]
 
     def set_state(self, action: str, place: Place, query: Mapping[str, Any]) -> Report:
-        """freeze, enable, disable: what is so already is no error."""
+        """freeze, enable, disable: if the state is already as requested, that is not an error."""
         losses = {
-            "freeze": f"{place.shown}: nobody can write to it until it is enabled",
-            "disable": f"{place.shown}: nobody can use it until it is enabled",
+            "freeze": f"{place.shown}: will be read-only until it is enabled",
+            "disable": f"{place.shown}: will be unusable until it is enabled",
         }
         loss = losses.get(action)
         if loss:
@@ -96,9 +97,9 @@ class Bases(Acts):
         return Report([self._done(action, place.name, PROVEN)])
 
     def copy(self, place: Place, to: str, query: Mapping[str, Any]) -> Report:
-        """Copy a base to another service. Where servers tell of each replica, all must have done
-        it."""
-        loss = f"{to}: its copy of the base {place.shown} is overwritten"
+        """Copy a base to another service. If servers report on each replica, all must have
+        succeeded."""
+        loss = f'{to}: its copy of base "{place.shown}" will be overwritten'
         self._effects.consent([loss])
         outcomes = self._change(
             "admin.copy",
@@ -116,7 +117,7 @@ class Bases(Acts):
 
 
 def _replica(action: str, outcome: Outcome) -> dict[str, Any]:
-    """What a replica answered. Only `status` is answered with 200 by the master alone."""
+    """The reply of a replica. Only for `status` does 200 mean the master."""
     role = {200: "master", 303: "slave"}.get(outcome.status or 0) if action == "status" else None
     master = {"master": outcome.name, "slave": outcome.message}.get(role or "")
     return {
@@ -130,8 +131,8 @@ def _replica(action: str, outcome: Outcome) -> dict[str, Any]:
 
 
 def _election(outcome: Outcome) -> dict[str, Any]:
-    """What a replica knows of its election: an object in 4.2 (empty where there is but one), a text
-    in the reference, of which the first word is the state."""
+    """The election as a replica sees it: an object in 4.2 (empty with a single replica), a string
+    in the reference, whose first word is the state."""
     row = {"service": outcome.name, "status": outcome.status, "message": outcome.message}
     if isinstance(outcome.body, str):
         return {**row, **_election_in_words(outcome.body)}
@@ -158,7 +159,7 @@ def _election_in_words(text: str) -> dict[str, Any]:
 
 
 def _step(line: str) -> dict[str, str | None]:
-    """`[TIME:]STATE:EVENT:STATE`; the time is as the replica says it."""
+    """`[TIME:]STATE:EVENT:STATE`; the time is as the replica reports it."""
     parts = line.rsplit(":", 3)
     if len(parts) < 3:
         return {"time": None, "before": None, "event": line, "after": None}

@@ -1,4 +1,4 @@
-"""The conscience: which services there are, and their scores."""
+"""The conscience: the services and their scores."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from rdctl.oio.client import Client
 from rdctl.oio.model import Service
 from rdctl.oio.suggest import SECONDS, near
 
-# Of the server: it knows no such type of service.
+# From the server: unknown type of service.
 _NO_TYPE = 453
-# A change shows in the conscience after a second or two at most.
+# A change is visible in the conscience after two seconds at most.
 _SEEN_SECONDS = (0.0, 0.2, 0.5, 1.0, 1.0)
 
 
 class Conscience(Acts):
-    """The conscience: which services there are, and their scores."""
+    """The conscience: the services and their scores."""
 
     def namespace(self) -> Item:
         return Item(self._proxy.read("conscience.info"))
@@ -42,7 +42,7 @@ class Conscience(Acts):
         return Listing(found())
 
     def _all(self, type: str) -> list[Service]:
-        """Those of a type, before one of them is changed: one that is not among them is none."""
+        """The services of a type, before one is changed: a missing one does not exist."""
         return self._services(type, True, strict=True)
 
     def _services(self, type: str, full: bool, strict: bool = False) -> list[Service]:
@@ -63,7 +63,7 @@ class Conscience(Acts):
         return Listing(_in_order(self._proxy.read("local.list")))
 
     def register(self, type: str, address: str, tags: Mapping[str, Any]) -> Report:
-        """Make a service known to the conscience; one that is known gets these tags."""
+        """Register a service in the conscience; an existing one gets these tags."""
         known = [service.address for service in self._all(type)]
         self._change(
             "conscience.register",
@@ -78,7 +78,7 @@ class Conscience(Acts):
         return Report([self._seen("register", address, seen.get(address), changed, bool(seen))])
 
     def set_lock(self, type: str, addresses: Sequence[str], locked: bool, score: int) -> Report:
-        """Pin the scores of services, or let them go; addresses must be known."""
+        """Lock or unlock the scores of services, which must be registered."""
         action = "lock" if locked else "unlock"
         known = {service.address: service for service in self._all(type)}
         outcomes: list[Change | Failure] = []
@@ -89,13 +89,13 @@ class Conscience(Acts):
             else:
                 outcomes.append(Failure(action, _no_service(type, address, known)))
         if locked and todo:
-            pinned = f"score pinned to {score}" + _out(score)
+            pinned = f"score will be pinned to {score}" + _out(score)
             self._effects.consent([f"{type} {service.address}: {pinned}" for service in todo])
         outcomes += self._pin(type, todo, score if locked else None, _SEEN_SECONDS)
         return Report(outcomes)
 
     def unlock_all(self, type: str | None) -> Report:
-        """Let the score of every service go, of one type or of all."""
+        """Unlock the scores of all services, of one type or of all types."""
         found = {name: self._all(name) for name in ([type] if type else self._types(strict=True))}
         outcomes: list[Change | Failure] = []
         for name, services in found.items():
@@ -105,8 +105,8 @@ class Conscience(Acts):
     def _pin(
         self, type: str, before: Sequence[Service], score: int | None, waits: Sequence[float]
     ) -> list[Change | Failure]:
-        """Pin scores, or let them go (None). That a service is locked does not show: where its
-        score stays what it was, whether anything changed is not known."""
+        """Lock scores, or unlock them (None). Whether a service is locked is not reported: if its
+        score stays the same, it is unknown whether anything changed."""
         action = "unlock" if score is None else "lock"
         scores = {service.address: service.score for service in before}
         failures: dict[str, Failure] = {}
@@ -148,7 +148,7 @@ class Conscience(Acts):
         if not services:
             return Report([self._done(action, type, ALREADY, dropped, past)])
         self._effects.consent(
-            [f"{type} {a} is dropped from the conscience" for a in dropped["services"]]
+            [f"{type} {a} will be removed from the conscience" for a in dropped["services"]]
         )
         self._change(
             f"conscience.{action}",
@@ -171,8 +171,8 @@ class Conscience(Acts):
         wanted: Callable[[Service], bool],
         waits: Sequence[float] = _SEEN_SECONDS,
     ) -> dict[str, Service]:
-        """The services as soon as all are as wanted, or as they are in the end: the conscience
-        shows a change a moment later."""
+        """The services as soon as all are as requested, or as they are at the end: the conscience
+        shows a change with a delay."""
         seen: dict[str, Service] = {}
         if self._effects.dry_run or not addresses:
             return seen
@@ -181,7 +181,7 @@ class Conscience(Acts):
             try:
                 services = self._services(type, True)
             except RdctlError:
-                break  # what was done is done
+                break  # the change itself is done
             seen = {
                 service.address: service for service in services if service.address in addresses
             }
@@ -192,7 +192,7 @@ class Conscience(Acts):
     def _seen(
         self, action: str, address: str, service: Service | None, changed: bool | None, done: bool
     ) -> Change:
-        """A change with the state as it became."""
+        """A change with the resulting state."""
         if self._effects.dry_run:
             return Change(action, address, None, None)
         facts = {"score": service.score, "state": service.state} if service else {}
@@ -211,11 +211,13 @@ def _in_order(services: Iterable[Service]) -> list[Service]:
 def _no_service(type: str, address: str, known: Mapping[str, Any]) -> RdctlError:
     return RdctlError(
         Code.NOT_FOUND,
-        f"the conscience knows no {type} service {address}",
-        hint=hints(f"It knows: {', '.join(map(escape, known)) or 'none'}.", guess(address, known)),
+        f"{type} service {address} not found in the conscience",
+        hint=hints(
+            f"Known services: {', '.join(map(escape, known)) or 'none'}.", guess(address, known)
+        ),
         target=address,
     )
 
 
 def _out(score: int) -> str:
-    return "; nothing is sent to it any more" if score == 0 else ""
+    return "; it will get no new requests" if score == 0 else ""

@@ -23,9 +23,9 @@ from rdctl.oio.acts import (
 from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
 from rdctl.oio.properties import CREATE, check_user, system_values
 
-# So many requests to empty a container that leave its listing as it was are the last.
+# Give up flushing a container after this many requests that leave its listing unchanged.
 _IDLE_ROUNDS = 5
-# Codes that promise that nothing was changed.
+# Codes that guarantee that nothing was changed.
 _NOTHING_DONE = (Code.UNREACHABLE, Code.UNAVAILABLE, Code.TIMEOUT)
 
 
@@ -39,8 +39,8 @@ class Containers(Acts):
         system: Mapping[str, str],
         own: Mapping[str, Mapping[str, str]],
     ) -> Report:
-        """Containers with the same properties, and by their names with those of their own; those
-        that exist stay as they are."""
+        """Create containers with shared properties, and own ones by name; existing containers are
+        not changed."""
         places = distinct(places)
         for place in places[:1]:
             check_user("container", CREATE, place, properties)
@@ -50,7 +50,7 @@ class Containers(Acts):
         if system:
             keys = escape(", ".join(sorted(system)))
             self._effects.consent(
-                [f"{p.shown} is made with system properties {keys}" for p in places]
+                [f"{p.shown}: will be created with system properties {keys}" for p in places]
             )
 
         def create(batch: Sequence[Place]) -> Iterator[Change | Failure]:
@@ -85,7 +85,7 @@ class Containers(Acts):
         system: Mapping[str, str],
         own: Mapping[str, Mapping[str, str]],
     ) -> Iterator[Change | Failure]:
-        """create_many: each item with its own status; 433 says that it exists."""
+        """create_many: each item with its own status; 433: it exists."""
         by_name = {place.name: place for place in batch}
 
         def done(outcome: Outcome) -> Change | Failure | None:
@@ -106,7 +106,7 @@ class Containers(Acts):
         )
 
     def show(self, places: Sequence[Place]) -> Listing:
-        """What containers are, each; those that cannot be shown are told of at the end."""
+        """Show each container; those that cannot be shown are reported at the end."""
         return self._shown(places, lambda place: self._proxy.read("container.show", place))
 
     def entries(self, place: Place, filters: Mapping[str, Any], limit: int | None) -> Listing:
@@ -138,13 +138,13 @@ class Containers(Acts):
         return listing
 
     def destroy(self, places: Sequence[Place], flush: bool, force: bool) -> Report:
-        """Destroy containers; what is in the way is named with the option that removes it."""
+        """Destroy containers; the error about what prevents it names the option that removes it."""
         places = distinct(places)
         losses = {}
         for place in places:
-            loss = f"the container {place.shown} is destroyed"
-            loss += ", and all its contents are deleted before" if flush else ""
-            loss += ", whatever is still in it; its chunks stay behind as orphans" if force else ""
+            loss = f'container "{place.shown}" will be destroyed'
+            loss += " after all its contents are deleted" if flush else ""
+            loss += " even if it is not empty; its chunks will be left as orphans" if force else ""
             losses[place] = loss
         self._effects.consent(list(losses.values()))
 
@@ -164,15 +164,15 @@ class Containers(Acts):
                 )
             except RdctlError as error:
                 if flush and error.code in _NOTHING_DONE:
-                    said = f"the contents of {place.shown} are deleted already"
+                    said = f"{place.shown}: its contents are already deleted"
                     raise _partly(error, said, place) from error
                 if flush:
-                    error.message += "; its contents were deleted by then"
+                    error.message += "; its contents are already deleted"
                 if error.code is Code.NOT_EMPTY:
                     error.message += "" if flush else _held(shown)
                     error.hint = (
-                        f"See: rdctl oio container list {place.words}; --flush deletes its contents"
-                        " first, --force drops it and leaves their chunks behind."
+                        f"See its contents: rdctl oio container list {place.words}\n"
+                        "--flush deletes them first; --force leaves their chunks behind."
                     )
                 raise
             return PROVEN
@@ -182,7 +182,7 @@ class Containers(Acts):
     def flush(self, place: Place) -> Report:
         evidence = ALREADY
         if not self._is_empty(place):
-            loss = f"all contents of {place.shown} are deleted"
+            loss = f'all contents of container "{place.shown}" will be deleted'
             self._effects.consent([loss])
             self._flush(place, loss)
             evidence = ACCEPTED
@@ -190,14 +190,14 @@ class Containers(Acts):
 
     def _is_empty(self, place: Place) -> bool:
         """Whether it holds no version of anything, nor a delete marker: the counters of a container
-        may be wrong, its listing is not. One that is frozen is to stay as it is."""
+        may be wrong, its listing is not. A frozen one must not be changed."""
         page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
         _refuse_frozen(place, page.status)
         return not page.entries
 
     def _flush(self, place: Place, loss: str) -> None:
         """Delete all contents: a large container takes several requests, and once the first was
-        accepted some are gone, whatever becomes of the next."""
+        accepted some are deleted, whatever happens to the next."""
         if self._flush_some(place, loss):
             return
         idle, first = 0, None
@@ -206,15 +206,15 @@ class Containers(Acts):
                 before, first = first, self._first(place)
                 idle = idle + 1 if first == before else 0
                 if idle == _IDLE_ROUNDS:
-                    message = f"the proxy does not get on with emptying {place.shown}"
+                    message = f"{place.shown}: flush makes no progress"
                     raise RdctlError(Code.BAD_REPLY, message)
         except RdctlError as error:
             raise _partly(
-                error, f"{place.shown}: some of its contents are deleted already", place
+                error, f"{place.shown}: some of its contents are already deleted", place
             ) from error
 
     def _flush_some(self, place: Place, loss: str) -> bool:
-        """One request; whether nothing is left."""
+        """One request; returns whether nothing is left."""
         done: bool = self._change(
             "container.flush",
             place,
@@ -226,7 +226,7 @@ class Containers(Acts):
         return done
 
     def _first(self, place: Place) -> Entry | None:
-        """What a listing of it begins with."""
+        """The first entry of its listing."""
         page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
         return page.entries[0] if page.entries else None
 
@@ -238,15 +238,15 @@ class Containers(Acts):
         if self._is_empty(place):
             return Report([self._done("purge", place.name, ALREADY)])
         kept = f"the latest {versions}" if versions is not None else "those that its policy keeps"
-        loss = f"{place.shown}: all versions but {kept} are deleted"
+        loss = f"{place.shown}: all versions but {kept} will be deleted"
         query = {"maxvers": versions}
         return self._destroy("container.purge", "purge", place, loss, UNTOLD, query=query)
 
     def raw(self, action: str, place: Place, body: Any, flags: Mapping[str, bool]) -> Report:
-        """Beans straight into, within or out of a container's base."""
-        loss = f"{place.shown}: beans of its base are changed by hand (raw {action})"
-        # Beans that are there are inserted again, and absent ones deleted, without a word; only an
-        # update needs the old ones.
+        """Insert, update or delete beans directly in a container's base."""
+        loss = f"{place.shown}: beans of its base will be edited directly (raw {action})"
+        # Inserting existing beans or deleting absent ones is not an error; only an update needs the
+        # old ones.
         proven = action == "update" and body["old"] != body["new"]
         evidence = PROVEN if proven else UNTOLD
         return self._destroy(
@@ -261,39 +261,39 @@ class Containers(Acts):
 
 
 def _refuse_frozen(place: Place, status: str | None) -> None:
-    """Leave a frozen or disabled container alone: a server that refuses to destroy a frozen one
-    enables it as it does so."""
+    """Refuse a frozen or disabled container: a server that refuses to destroy a frozen one also
+    enables it."""
     if status == UNREADABLE:
         raise RdctlError(
             Code.UNGUARDED,
-            f"{place.shown}: whether it is frozen cannot be seen: its sys.status cannot be read",
-            hint=f"If it is to be used, say so first: rdctl oio admin enable {place.words}",
+            f"{place.shown}: unknown status: sys.status cannot be read",
+            hint=f"If it may be used, enable it first: rdctl oio admin enable {place.words}",
             target=place.name,
         )
     if status in ("frozen", "disabled"):
         raise RdctlError(
             Code.FROZEN,
-            f"{place.shown} is {status}",
+            f'container "{place.shown}" is {status}',
             hint=f"Enable it first: rdctl oio admin enable {place.words}",
             target=place.name,
         )
 
 
 def _partly(error: RdctlError, done: str, place: Place) -> RdctlError:
-    """The error of a change of which a part is done."""
+    """The error of a partly done change."""
     return RdctlError(
         Code.UNKNOWN,
         f"{done}; then: {error.message}",
-        hint=f"See what is left with: rdctl oio container list {place.words}",
+        hint=f"See what is left: rdctl oio container list {place.words}",
         target=place.name,
         **error.facts,
     )
 
 
 def _held(shown: Container) -> str:
-    """What is in the way of destroying, as far as it was seen."""
+    """What prevents destroying, as far as known."""
     if not shown.objects:
-        return ""  # raw-insert leaves the counters as they are
+        return ""  # raw-insert does not update the counters
     return f": {shown.objects} contents, {human_size(shown.usage or 0)}"
 
 
@@ -304,5 +304,5 @@ def _with_properties(entry: Entry) -> Entry:
 
 
 def _after(entry: Entry) -> str:
-    """The marker behind an entry: behind a prefix, behind all names that begin so."""
+    """The marker after an entry; after a prefix, it is after all names with that prefix."""
     return entry.name + "\U0010ffff" if entry.kind == "prefix" else entry.name

@@ -17,8 +17,8 @@ class Contents(Acts):
     """Contents: objects by their names, and the chunks that hold them."""
 
     def show(self, places: Sequence[Place]) -> Listing:
-        """What contents are, each, with its chunks; user properties are asked for apart, since in
-        headers they may hide or break."""
+        """Show each content with its chunks; user properties are requested separately, as headers
+        may hide or break them."""
 
         def show(place: Place) -> Any:
             content = self._proxy.content(place)
@@ -28,9 +28,12 @@ class Contents(Acts):
         return self._shown(places, show)
 
     def delete(self, places: Sequence[Place]) -> Report:
-        """Delete contents, many at a time where the server can."""
+        """Delete contents, in batches if the server supports it."""
         places = distinct(places)
-        losses = {place: f"{place.shown} in {place.holder.shown} is deleted" for place in places}
+        losses = {
+            place: f'"{place.shown}" in container "{place.holder.shown}" will be deleted'
+            for place in places
+        }
         self._effects.consent(list(losses.values()))
         many = self._proxy.offers("content.delete_many") and all(
             place.path and not place.version for place in places
@@ -85,16 +88,16 @@ class Contents(Acts):
         except RdctlError as error:
             if "CONTENTID" in error.message:
                 error.hint = (
-                    "Say --content-id, or give --chunks what content prepare --json printed."
+                    "Use --content-id, or --chunks with the output of content prepare --json."
                 )
             raise
         facts = {"size": description["length"]}
         return Report([self._done("create", place.name, PROVEN, facts)])
 
     def _replaced(self, place: Place) -> str | None:
-        """What is lost when a content of that name is made: one that is there, unless the container
-        keeps versions of it."""
-        # That there is none is what is hoped for: no near name is looked for.
+        """The loss when a content of that name is created: the existing one, unless the container
+        keeps versions."""
+        # It is expected not to exist: do not search for similar names.
         suggests, self._proxy.suggests = self._proxy.suggests, False
         try:
             self._proxy.content(place)
@@ -106,14 +109,18 @@ class Contents(Acts):
             self._proxy.suggests = suggests
         container: Container = self._proxy.read("container.show", place.holder)
         kept = container.keeps_versions
-        return None if kept else f"{place.shown} in {place.holder.shown} is replaced"
+        return (
+            None
+            if kept
+            else f'"{place.shown}" in container "{place.holder.shown}" will be replaced'
+        )
 
     def spare(self, place: Place, policy: str, body: Any) -> Listing:
         chunks = self._change(
             "content.spare",
             place,
             {"stgpol": policy},
-            what=f"ask for spare chunks for {place.shown}",
+            what=f"get spare chunks for {place.shown}",
             shows=f"rdctl oio content show {place.words}",
             assume=[],
             body=body,
@@ -137,19 +144,20 @@ class Contents(Acts):
     def truncate(self, place: Place, size: int) -> Report:
         shown = self._proxy.content(place)
         if shown.size is None:
-            message = f"{place.shown}: its length in the reply cannot be read"
+            message = f"{place.shown}: unreadable length in the reply"
             raise RdctlError(Code.BAD_REPLY, message, target=place.name)
         if shown.size == size:
             return Report([self._done("truncate", place.name, ALREADY)])
-        loss = f"{place.shown} in {place.holder.shown} is cut to {human_size(size)}"
+        loss = (
+            f'"{place.shown}" in container "{place.holder.shown}" will be cut to {human_size(size)}'
+        )
         query = {"size": size}
         evidence = UNTOLD if shown.size is None else ACCEPTED
         return self._destroy("content.truncate", "truncate", place, loss, evidence, query=query)
 
 
 def _about(place: Place, content: Content) -> Content:
-    """The content by the names under which it was asked for, its chunks with the same keys
-    whichever server tells of them."""
+    """The content under the requested names, its chunks with the same keys for all servers."""
     return content._replace(
         container=place.container,
         path=content.path or place.path or "",

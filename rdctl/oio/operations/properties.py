@@ -18,7 +18,8 @@ class PropertiesOf(Acts):
     def get(
         self, family: str, place: Place, keys: Sequence[str] | None, query: Mapping[str, Any]
     ) -> Item:
-        """All properties, or those of these names: a filter that servers ignore is applied here."""
+        """All properties, or those with these names: the filter is applied here, as servers ignore
+        it."""
         wanted: dict[str, Any] = {"keys": keys} if keys else {}
         found = self._proxy.read(f"{family}.get_properties", place, query, **wanted)
         if keys is not None:
@@ -36,7 +37,7 @@ class PropertiesOf(Acts):
         replace: bool,
         query: Mapping[str, Any],
     ) -> Report:
-        """Set properties; `replace` drops all others. What is so already is not sent."""
+        """Set properties; `replace` deletes all others. Unchanged ones are not sent."""
         check_user(family, SET, place, properties)
         system = system_values(system, new=False)
         names = [*properties, *system]
@@ -48,7 +49,7 @@ class PropertiesOf(Acts):
         if not names:
             return done(ALREADY, names)
         found = self._proxy.read(f"{family}.get_properties", place, query)
-        # One that is not set is as good as empty.
+        # One that is not set equals an empty one.
         if system:
             system = different(system, {**dict.fromkeys(system, ""), **found.known_system})
         if not replace:
@@ -59,7 +60,7 @@ class PropertiesOf(Acts):
             return done(ALREADY, names)
         losses = []
         if replace:
-            losses.append(f"{place.shown}: all its other properties are dropped")
+            losses.append(f"{place.shown}: all its other properties will be deleted")
         if system:
             losses.append(
                 f"{place.shown}: set system properties {escape(', '.join(sorted(system)))}"
@@ -86,7 +87,7 @@ class PropertiesOf(Acts):
         query: Mapping[str, Any],
     ) -> Report:
         """Delete those of the named properties that are set. An empty list means all of them to
-        some servers and none to others, so it is never sent; None are all that there are."""
+        some servers and none to others, so it is never sent; None means all existing ones."""
         read = f"{family}.get_properties"
         found = {} if keys == [] else self._proxy.read(read, place, query).properties
         wanted = sorted(found) if keys is None else list(dict.fromkeys(keys))
@@ -102,7 +103,7 @@ class PropertiesOf(Acts):
             return done(ALREADY)
         loss = None
         if keys is None:
-            loss = f"{place.shown}: all its properties are dropped: {escape(', '.join(there))}"
+            loss = f"{place.shown}: all its properties will be deleted: {escape(', '.join(there))}"
             self._effects.consent([loss])
         self._change(
             f"{family}.del_properties",

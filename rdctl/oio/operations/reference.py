@@ -18,7 +18,7 @@ class References(Acts):
         new = self._change(
             "reference.create",
             place,
-            what=f"create the reference {place.shown}",
+            what=f"create reference {place.shown}",
             shows=f"rdctl oio reference show {place.words}",
             properties=properties,
         )
@@ -29,14 +29,14 @@ class References(Acts):
         return Item(Reference(place.container, services, directory))
 
     def destroy(self, place: Place, force: bool) -> Report:
-        loss = f"the reference {place.shown} is destroyed"
+        loss = f'reference "{place.shown}" will be destroyed'
         if force:
-            loss += ", and its links to services are dropped"
+            loss += " and its services unlinked"
         query = {"force": force}
         return self._destroy("reference.destroy", "destroy", place, loss, PROVEN, query=query)
 
     def link(self, place: Place, type: str, renew: bool) -> Report:
-        """Link a service of the type, or replace the linked one if it is away."""
+        """Link a service of the type, or replace the linked one if it is unavailable."""
         action = "renew" if renew else "link"
         before = self._links(place, type)
 
@@ -57,26 +57,26 @@ class References(Acts):
         return done(ALREADY if links == before else PROVEN, links or [])
 
     def _links(self, place: Place, type: str) -> list[Link]:
-        """The links to services of the type, all of them: what is not among them is none."""
+        """The links to services of the type, all of them: a missing one does not exist."""
         services, _ = self._proxy.read("reference.show", place, {"type": type}, strict=True)
         return [link for link in services if link.type == type]
 
     def unlink(self, place: Place, type: str) -> Report:
         if not self._links(place, type):
             return Report([self._done("unlink", place.name, ALREADY)])
-        loss = f"{place.shown}: its links to {type} services are dropped"
+        loss = f"{place.shown}: its {type} services will be unlinked"
         query = {"type": type}
         return self._destroy("reference.unlink", "unlink", place, loss, ACCEPTED, query=query)
 
     def force(
         self, place: Place, type: str, address: str, seq: int, args: str, replace: bool
     ) -> Report:
-        loss, evidence = None, PROVEN  # without --replace a link that is there is refused
+        loss, evidence = None, PROVEN  # without --replace an existing link is refused
         if replace:
             if self._links(place, type) == [Link(seq, type, address, args)]:
                 return Report([self._done("force", place.name, ALREADY)])
             evidence = ACCEPTED
-            loss = f"{place.shown}: {address} takes the place of its {type} service"
+            loss = f"{place.shown}: {address} will replace its {type} service"
             self._effects.consent([loss])
         self._change(
             "reference.force",

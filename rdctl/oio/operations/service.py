@@ -15,7 +15,7 @@ from rdctl.oio.replies import service
 
 
 class _Http(NamedTuple):
-    """How services of a type are asked: where, and who reads their version and their counters."""
+    """How to query services of a type: the paths, and the readers of version and counters."""
 
     type: str
     about: str
@@ -61,7 +61,7 @@ class Services(Acts):
     """Single services."""
 
     def ask(self, action: str, address: str) -> Any:
-        """Ask one service through the proxy, as the reader gives it."""
+        """Query one service through the proxy; returns what the reader does."""
         return self._proxy.read(f"service.{action}", None, {"id": address})
 
     def ping(self, address: str, type: str | None) -> Item:
@@ -74,7 +74,7 @@ class Services(Acts):
         return Item({"service": address, "status": "OK", "version": version})
 
     def _about(self, action: str, address: str, type: str | None) -> str | None:
-        """What it says of itself."""
+        """What the service reports about itself."""
         found: str | None
         if http := self._http(address, type):
             found = self._proxy.own(address, http.about, http.version, http.type)
@@ -96,9 +96,9 @@ class Services(Acts):
         return Listing({"handler": line} for line in self.ask("handlers", address))
 
     def tell(self, action: str, address: str) -> Report:
-        """Make one service do something."""
+        """Send a command to one service."""
         self._check(action, address)
-        loss = f"{address} is aborted" if action == "kill" else None
+        loss = f"{address} will be aborted" if action == "kill" else None
         if loss:
             self._effects.consent([loss])
         self._change(
@@ -109,18 +109,18 @@ class Services(Acts):
             shows=f"rdctl oio service ping {operand(address)}",
             destroys=loss,
         )
-        past = "told to forget its caches" if action == "flush" else None
+        past = "flushed" if action == "flush" else None
         return Report([self._done(action, address, UNTOLD, past=past)])
 
     def _check(self, action: str, address: str) -> None:
-        """Raise where the service would not understand the proxy."""
+        """Raise if the service does not support the proxy's protocol."""
         if http := self._http(address, None):
             message = f"{address}: a {http.type} service does not support {action}"
             raise RdctlError(Code.UNSUPPORTED, message, target=address)
 
     def _http(self, address: str, type: str | None) -> _Http | None:
-        """How a service of that type is asked, or of the type that the conscience knows it by;
-        None: through the proxy."""
+        """How to query a service of that type, or of its type in the conscience; None: through the
+        proxy."""
         if type is not None:
             return _HTTP.get(type)
         return next((http for http in _HTTP.values() if self._knows(http.type, address)), None)

@@ -37,7 +37,7 @@ _LISTED = ("name", "objects", "bytes", "is_prefix", "mtime")
 
 
 def _listed(row: Any) -> Any:
-    """A row by the names of its columns; what is no row as it is."""
+    """A row by the names of its columns; anything else unchanged."""
     sound = isinstance(row, list) and len(row) == len(_LISTED)
     return dict(zip(_LISTED, row, strict=True)) if sound else row
 

@@ -1,4 +1,4 @@
-"""Databases: an outcome a replica."""
+"""Databases: one outcome per replica."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from rdctl.oio.replies.values import ADDRESS, as_array, as_object, as_text, text
 
 
 def replicas(reply: Reply) -> list[Outcome]:
-    """admin/*: one outcome a service, from 4.2's and 3.3's `{"status": {...}, "body": ...}` and
-    from the reference's `"OK"` or `{"code": .., "msg": ..}`. An empty object means that there was
-    nothing to say."""
+    """admin/*: one outcome per service, from 4.2's and 3.3's `{"status": {...}, "body": ...}` and
+    from the reference's `"OK"` or `{"code": .., "msg": ..}`. An empty object means that there is
+    nothing to report."""
     return replicas_of(reply.json())
 
 
 def replicas_of(body: Any, *, texts: bool = False) -> list[Outcome]:
-    """`texts`: the reference has a text of any kind in place of `"OK"`."""
+    """`texts`: the reference has any string in place of `"OK"`."""
     found = [_replica(address, value, texts) for address, value in sorted(body.items())]
     if found and all(outcome.status is None for outcome in found):
-        raise ValueError("not one replica can be read")
+        raise ValueError("no readable replica")
     return found
 
 
@@ -51,7 +51,7 @@ def _status(told: Any) -> tuple[int, str]:
 
 
 def sqlite(reply: Reply) -> list[Outcome]:
-    """admin/info, in whose JSON 3.3 puts bare text: the whole of it then."""
+    """admin/info, where 3.3 puts plain text into the JSON: then all of it."""
     try:
         body = reply.json()
     except ValueError:
@@ -62,13 +62,13 @@ def sqlite(reply: Reply) -> list[Outcome]:
 
 
 def elections(reply: Reply) -> list[Outcome]:
-    """admin/debug: what a replica tells of its election is an object in 4.2, a text of many lines
-    in the reference."""
+    """admin/debug: the election of a replica is an object in 4.2, a string of many lines in the
+    reference."""
     return [_election(outcome) for outcome in replicas_of(reply.json(strict=False), texts=True)]
 
 
 def _election(outcome: Outcome) -> Outcome:
-    """The outcome, without a body that tells of no election."""
+    """The outcome, without a body if there is no election."""
     body = outcome.body
     try:
         if not isinstance(body, str):

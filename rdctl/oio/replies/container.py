@@ -30,7 +30,7 @@ _STATUS = {
     "-1": "frozen",
     "-2": "disabled",
 }
-# What may stand in a query as it is.
+# What may be in a query unescaped.
 _ESCAPED = re.compile(r"[!\"$%'-~]+")
 
 
@@ -67,8 +67,8 @@ def _container(system: dict[str, Any]) -> Container:
 
 
 def _status_of(value: Any) -> str | None:
-    """What `sys.status` says; where there is none, it was never set. None cannot be read, and never
-    means that a container may be written to."""
+    """What `sys.status` says; if absent, it was never set. None: unreadable, which never means that
+    a container is writable."""
     found = _STATUS.get("0" if value in (None, "") else str(value))
     if found is None:
         note("container", "sys.status")

@@ -31,8 +31,8 @@ _DESCRIBED = (
 
 
 def shown(reply: Reply) -> Content:
-    """content/show: chunks in the body, the rest in headers. Who receives data looks for himself
-    whether the length is known, and which chunks are whole."""
+    """content/show: chunks in the body, the rest in headers. Downloads check themselves whether the
+    length is known, and which chunks are complete."""
     length = reply.headers[_CONTENT + "length"]
     chunks = rows(_chunk, as_array(reply.json()), "chunk")
     if chunks and not any(chunk["url"] for chunk in chunks):
@@ -70,8 +70,8 @@ def _content(told: dict[str, Any]) -> Content:
 
 
 def prepared(reply: Reply) -> Content:
-    """content/prepare: the same, of a content whose chunks will bear its version. Data will go to
-    each of them."""
+    """content/prepare: the same, of a content whose chunks will have its version. Data will be sent
+    to each of them."""
     needed("version", whole_or_none, header(reply, f"{_CONTENT}version"))
     length = needed("length", whole, reply.headers[_CONTENT + "length"])
     told = as_array(reply.json())
@@ -82,7 +82,7 @@ def prepared(reply: Reply) -> Content:
 
 
 def _chunk(chunk: Any) -> dict[str, Any]:
-    """A chunk as the server has it, but for what cannot be read."""
+    """A chunk from the server, without what cannot be read."""
     if not isinstance(chunk, dict):
         raise TypeError("a chunk was expected")
     found = dict(chunk)

@@ -1,4 +1,4 @@
-"""Replies that are taken as they are."""
+"""Replies that are used unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replies that have nothing to say but that a change was done."""
+"""Replies that only confirm a change."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from rdctl.net.messages import Reply
 from rdctl.oio.replies.admin import replicas_of
 from rdctl.oio.replies.values import as_address
 
-# What 3.3 tells of a service, and what is in a body that tells a status.
+# The keys of a service in 3.3, and of a body with a status.
 _OF_SERVICE = {"ns", "type", "addr", "score", "tags"}
 _STATUS_ONLY = {"status", "message"}
 
 
 def nothing(reply: Reply) -> None:
-    """A change that was done, of which 204 is the proof (201 of what is new): no other 2xx is."""
+    """A change that was done: proven by 204 (201 if new), by no other 2xx."""
     if _of_empty(reply) not in (201, 204):
         raise ValueError("204 was expected")
 
@@ -24,8 +24,8 @@ def stored(reply: Reply) -> None:
 
 
 def done(reply: Reply) -> None:
-    """The same where servers also answer 200, with nothing in an object (`admin` and properties),
-    or an OK of each replica (the reference)."""
+    """The same if servers also return 200, with an empty object (`admin` and properties), or an OK
+    of each replica (the reference)."""
     if reply.status != 200:
         nothing(reply)
     elif any(outcome.status != 200 for outcome in replicas_of(reply.json())):
@@ -33,7 +33,7 @@ def done(reply: Reply) -> None:
 
 
 def registered(reply: Reply) -> None:
-    """The same where 3.3 answers 200 and the service as it is known now."""
+    """The same if 3.3 returns 200 and the service as now registered."""
     if reply.status != 200:
         nothing(reply)
         return
@@ -44,7 +44,7 @@ def registered(reply: Reply) -> None:
 
 
 def flushed_type(reply: Reply) -> None:
-    """The same where servers answer 200 and that number once more."""
+    """The same if servers return 200 and that number in the body as well."""
     if reply.status != 200:
         nothing(reply)
         return
@@ -60,7 +60,7 @@ def pong(reply: Reply) -> None:
 
 
 def created_by_201(reply: Reply) -> bool:
-    """True when it is new, False when it was there."""
+    """True if it is new, False if it existed."""
     return {201: True, 204: False}[_of_empty(reply)]
 
 
@@ -74,7 +74,7 @@ def accepted(reply: Reply) -> bool:
 
 
 def _of_empty(reply: Reply) -> int:
-    """The status of a reply that has nothing else to say."""
+    """The status of an otherwise empty reply."""
     if reply.body.strip():
         raise ValueError("an empty reply was expected")
     return reply.status

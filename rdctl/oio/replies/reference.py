@@ -11,7 +11,7 @@ from rdctl.oio.replies.values import as_array, as_text, or_null, text_or_none, w
 
 
 def links(reply: Reply) -> list[Link]:
-    """reference/link and renew: the services that it is linked to by now, one at least."""
+    """reference/link and renew: the services that it is now linked to, at least one."""
     found = _links(reply.json())
     if not found:
         raise ValueError("a link was expected")

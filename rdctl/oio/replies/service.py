@@ -1,4 +1,4 @@
-"""What services tell of themselves."""
+"""What services report about themselves."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ def gauges(reply: Reply) -> list[Counter]:
         for name, value in told.items()
     ]
     if found and all(counter.value is None for counter in found):
-        raise ValueError("not one counter can be read")
+        raise ValueError("no readable counter")
     return found
 
 
 def rawx_info(reply: Reply) -> str | None:
-    """/info of a rawx: `NAME VALUE` by line; the version, where there is one."""
+    """/info of a rawx: `NAME VALUE` by line; the version, if any."""
     facts = {name: value.strip() for name, _, value in (li.partition(" ") for li in lines(reply))}
     facts["namespace"]
     return facts.get("version") or None

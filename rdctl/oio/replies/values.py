@@ -1,4 +1,4 @@
-"""The parts of a reply: one that is not of its kind raises one of `MISSHAPEN`."""
+"""The parts of a reply: one of the wrong kind raises one of `MISSHAPEN`."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _LARGEST = 1 << 64
 
 
 def header(reply: Reply, name: str) -> str | None:
-    """A header's value, unescaped to its very bytes."""
+    """A header's value, unescaped to its exact bytes."""
     value = reply.headers.get(name)
     if value is None:
         return None
@@ -54,7 +54,7 @@ def date(value: Any) -> str | None:
 
 def as_text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError("a text was expected")
+        raise TypeError("a string was expected")
     return value
 
 
@@ -67,7 +67,7 @@ def text_or_none(value: Any) -> str | None:
 
 
 def whole(value: Any) -> int:
-    """A whole number, which some servers write as a text."""
+    """A whole number, which some servers write as a string."""
     if isinstance(value, str):
         if not _WHOLE.fullmatch(value):
             raise ValueError("a whole number was expected")
@@ -100,7 +100,7 @@ def as_texts(value: Any) -> dict[str, str]:
 
 
 def as_properties(value: Any) -> dict[str, Any]:
-    """Texts by their keys; one that is no text is null."""
+    """Strings by key; anything else is null."""
     found = as_object(value)
     odd = [key for key, entry in found.items() if not isinstance(entry, str)]
     for key in odd:
@@ -109,7 +109,7 @@ def as_properties(value: Any) -> dict[str, Any]:
 
 
 def as_address(entry: Any) -> str:
-    """IP:PORT, to which requests go."""
+    """IP:PORT, where requests are sent."""
     address = as_text(entry["addr"])
     if not ADDRESS.fullmatch(address):
         raise ValueError("IP:PORT was expected")
@@ -117,7 +117,7 @@ def as_address(entry: Any) -> str:
 
 
 def or_null(read: Callable[[Any], T], value: Any, noun: str, key: str) -> T | None:
-    """`read(value)`; null, and noted, where that fails."""
+    """`read(value)`; null, and noted, if that fails."""
     try:
         return read(value)
     except MISSHAPEN:

@@ -1,4 +1,4 @@
-"""A line of keys, then a line a row: csv and tsv."""
+"""A line of keys, then one line per row: csv and tsv."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Tsv(RowWriter):
 
 class Csv(Tsv):
     separator = ","
-    # A line with nothing on it is no row for a reader of CSV.
+    # CSV readers do not read an empty line as a row.
     nothing = '""'
 
     def quoted(self, text: str) -> str:

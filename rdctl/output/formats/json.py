@@ -1,4 +1,4 @@
-"""One JSON document; a listing has a line a row, written as it comes."""
+"""One JSON document; a listing has one line per row, written as it arrives."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Json(Writer):
         self.out.write(dumps(document) + "\n")
 
     def listing(self, listing: Listing, schema: Schema) -> None:
-        """A valid document, whatever ends it; an error closes it."""
+        """Always a valid document; an error completes it."""
         first, rows = begun(rows_of(listing, schema, self.view))
         self.out.write(f'{{"schema": {dumps(schema.name)}, "items": [')
         separator = "\n"

@@ -1,4 +1,4 @@
-"""Names alone, one a line, or each ended by NUL."""
+"""Names only, one per line, or each terminated by NUL."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Name(Writer):
         self._names((None, entry) for entry in entries(value))
 
     def _names(self, names: Iterable[tuple[str | None, Any]]) -> None:
-        """Names; each behind its context and a tab, where there are several."""
+        """Names, each after its context and a tab if there are several contexts."""
         unprintable = []
         for context, value in names:
             name = scalar(value)
@@ -44,6 +44,6 @@ class Name(Writer):
         if unprintable:
             raise RdctlError(
                 Code.UNPRINTABLE,
-                "not printed, since they do not fit on one line: " + ", ".join(unprintable),
-                hint="With -0 names are written as they are, each ended by NUL.",
+                "not printed, since they contain control characters: " + ", ".join(unprintable),
+                hint="Use -0 to print names unchanged, each terminated by NUL.",
             )

@@ -1,4 +1,4 @@
-"""One JSON object a line, without an envelope."""
+"""One JSON object per line, without an envelope."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from rdctl.output.schemas import Column, Schema
 
 # rich lays out all rows at once: 9 s for 20,000.
 MOST_DRAWN = 200
-# Longer ones are continued on the next line, which is not parted again on a terminal of 80.
+# Longer ones are continued on the next line, which then fits a terminal of 80 columns.
 LONGEST_COMMAND = 59
 # A column that has less, its gap included, is not drawn at all.
 LEAST_WIDTH = 3
@@ -58,7 +58,7 @@ class Table(RowWriter):
             for row in islice(rows, MOST_DRAWN + 1):
                 page.append(row)
         except BaseException:
-            # What came before is shown all the same.
+            # Rows before the error are still shown.
             rows = iter(())
             raise
         finally:
@@ -69,7 +69,7 @@ class Table(RowWriter):
                 self._plain(page, rows, columns)
 
     def _at_length(self, rows: Iterator[Row], schema: Schema) -> None:
-        """Each row at length, with an empty line between two."""
+        """Each row in detail, with an empty line in between."""
         from rdctl.output import detail
 
         columns = table_columns(schema, self.view)
@@ -127,8 +127,8 @@ class Table(RowWriter):
             self.out.write(drawn.rstrip() + "\n")
 
     def _parted(self, columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
-        """The columns side by side, and those below the last of them; what was asked for by name
-        stands side by side."""
+        """The columns side by side, and those below the last of them; columns requested by name are
+        side by side."""
         if self.view.columns is not None:
             return list(columns), []
         return [c for c in columns if not c.below], [c for c in columns if c.below]
@@ -143,7 +143,7 @@ class Table(RowWriter):
 
 
 def _continued(command: str) -> list[str]:
-    """A long command on several lines, which a shell takes for one."""
+    """A long command on several lines, which a shell reads as one."""
     if len(command) <= LONGEST_COMMAND or any(char in command for char in "'\"\\"):
         return [command]
     import textwrap

@@ -17,7 +17,7 @@ from rdctl.output.view import View
 
 
 class Writer(ABC):
-    """Writes results in one format. `notice` takes what people read beside the data."""
+    """Writes results in one format. `notice` shows messages to the user, apart from the data."""
 
     def __init__(self, view: View, out: Stream, notice: Callable[[str], None]) -> None:
         self.view = view
@@ -41,7 +41,7 @@ class Writer(ABC):
         """The value of a query."""
 
     def plan(self, plan: Plan) -> None:
-        """What a dry run found: in lines, for people."""
+        """The plan of a dry run, in lines."""
         for context, lines in (plan.contexts or {"": plan.lines}).items():
             if context:
                 self.out.write(f"# {context}\n")
@@ -49,12 +49,12 @@ class Writer(ABC):
                 self.out.write(escape(line).replace("\\\\", "\\") + "\n")
 
     def none(self, listing: Listing, schema: Schema) -> None:
-        """Say to people that a listing is empty, unless they read why."""
+        """Report that a listing is empty, unless errors explain it."""
         if not listing.failures:
             self.notice(f"No {schema.noun}.")
 
     def error(self, error: RdctlError) -> None:
-        """An error, in the formats that write it; people read of it on stderr."""
+        """An error, in the formats that write it; otherwise it is only on stderr."""
         raise AssertionError(f"{type(self).__name__} writes no errors")
 
 
@@ -74,7 +74,7 @@ class RowWriter(Writer):
         self.rows(map(outcome_row, report), all_columns(schema, self.view))
 
     def value(self, value: Any) -> None:
-        """Things as rows, anything else a line an entry."""
+        """Mappings as rows, anything else as one line per entry."""
         found = entries(value)
         if found and all(isinstance(entry, Mapping) for entry in found):
             keys = dict.fromkeys(key for entry in found for key in entry)
@@ -90,5 +90,5 @@ class RowWriter(Writer):
 
 
 def entries(value: Any) -> list[Any]:
-    """What stands on a line each."""
+    """The entries, one per line."""
     return value if isinstance(value, list) else [] if value is None else [value]

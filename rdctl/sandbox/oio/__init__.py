@@ -1,7 +1,7 @@
 """OpenIO SDS as its servers of 4.2.10 answer: the proxy, the account service, rawx and rdir.
 
-The services behind the proxy (conscience, directory, meta2) are played by it, over the store. What
-exists of the directory and of a base is what the routes show; elections, events and counters take
+The services behind the proxy (conscience, directory, meta2) are simulated by it, over the store. Of
+the directory and of a base only what the routes show exists; elections, events and counters take
 effect at once.
 """
 
@@ -31,7 +31,7 @@ def apps(
 ) -> dict[str, WSGIApplication]:
     """The servers: the proxy by `host`, the others by the address (IP:PORT) they are known by.
 
-    `advertise` maps those that listen elsewhere to where they do.
+    `advertise` maps those that listen elsewhere to their actual addresses.
     """
     return {
         host: application(store, proxy.route, advertise),

@@ -82,7 +82,7 @@ def _containers(connection: sqlite3.Connection, request: HttpRequest) -> HttpRep
 
 
 def _update(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Of an account that is not there: accepted, and nothing is kept."""
+    """For a missing account: accepted, without effect."""
     id = _id(request)
     account = _account(connection, id)
     try:

@@ -36,7 +36,7 @@ _GRID_REQUESTS = ("REQ_PING", "REQ_STATS", "REQ_VERSION", "DB_USE", "DB_STATUS",
 
 
 def _grid_service(connection: sqlite3.Connection, request: HttpRequest) -> None:
-    """The service `id` must be there, and speak the protocol: Fault 2 or 7."""
+    """The service `id` must exist, and speak the protocol: Fault 2 or 7."""
     if not request.has("id"):
         raise bad_request("Missing SRVID")
     address = request.query["id"]
@@ -125,7 +125,7 @@ def cache_status(connection: sqlite3.Connection, request: HttpRequest) -> HttpRe
 
 
 def done(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """For what has nothing to do here: no cache to flush, no pools to reload."""
+    """For requests without effect here: no cache to flush, no pools to reload."""
     return empty()
 
 
@@ -144,7 +144,7 @@ def set_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpRepl
 
 # admin/
 
-# Of a service that was asked about a base: status, message, body.
+# The reply of a service about a base: status, message, body.
 _Verdict = tuple[int, str, Any]
 _OK: _Verdict = (200, "OK", "")
 
@@ -188,7 +188,7 @@ class _Base:
 def _each(
     connection: sqlite3.Connection, request: HttpRequest, ask: Callable[[_Base, str], _Verdict]
 ) -> HttpReply:
-    """What each service of the base says; only `service_id` when that is given."""
+    """The reply of each service of the base; only of `service_id` if given."""
     asked = _Base(connection, request)
     chosen = request.query.get("service_id")
     known = {service.address for service in conscience.services(connection)}
@@ -245,7 +245,7 @@ def _sync(asked: _Base, host: str) -> _Verdict:
 
 
 def leave(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Who leaves is no longer the master: the others elect one, if any stays."""
+    """A service that leaves is no longer the master: the others elect one, if any are left."""
     asked = _Base(connection, request)
     leaving = request.query.get("service_id")
     others = [host for host in asked.hosts if host != leaving] or asked.hosts
@@ -286,7 +286,7 @@ def remove(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def copy(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Accepted when both ends are there, and without effect here."""
+    """Accepted if both ends exist, without effect here."""
     value = argument(request)
     asked = _Base(connection, request)
     if not isinstance(value, dict):
@@ -348,7 +348,7 @@ _ALREADY = {
 def _set_status(connection: sqlite3.Connection, request: HttpRequest, wanted: str) -> HttpReply:
     owner = properties.of_base(_container(connection, request))
     found = properties.get(connection, owner).get("sys.status", base.ENABLED)
-    # What is frozen cannot be disabled, nor the other way round.
+    # A frozen base cannot be disabled, nor vice versa.
     if found == wanted or base.ENABLED not in (found, wanted):
         raise ApiFault(*_ALREADY[found])
     properties.put(connection, owner, {"sys.status": wanted})

@@ -34,8 +34,8 @@ def refuse_nameless(request: HttpRequest, complaint: str = _NO_PATH) -> None:
 
 
 def aliases_of(connection: sqlite3.Connection, cid: str, request: HttpRequest) -> list[sqlite3.Row]:
-    """The versions that the request may mean, the latest first; beside a path an id counts for
-    nothing."""
+    """The versions that the request may mean, the latest first; an id is ignored if there is a
+    path."""
     path = path_of(request)
     conditions: list[tuple[str, object]] = [
         ("a.cid = ?", cid),
@@ -49,7 +49,7 @@ def aliases_of(connection: sqlite3.Connection, cid: str, request: HttpRequest) -
 
 
 def find_alias(connection: sqlite3.Connection, cid: str, request: HttpRequest) -> sqlite3.Row:
-    """The latest version, or the one that was asked for; Fault 420 or 426."""
+    """The latest version, or the requested one; Fault 420 or 426."""
     found = aliases_of(connection, cid, request)
     if not found:
         raise ApiFault(ALIAS_NOT_FOUND, "Alias not found")

@@ -20,7 +20,7 @@ from rdctl.sandbox.oio.replies import (
 from rdctl.sandbox.oio.state import NAMESPACE, container_id, new_id, now, setting
 from rdctl.sandbox.oio.wsgi import HttpRequest, raw
 
-# The values of sys.status, as it is shown: -1 and -2 in 32 bits.
+# The values of sys.status, as shown: -1 and -2 in 32 bits.
 ENABLED, FROZEN, DISABLED = "0", "4294967295", "4294967294"
 
 _MARKER_CONTENT = b"DELETED".hex().upper()
@@ -28,7 +28,8 @@ _TABLES = ("main.admin", "main.aliases", "main.chunks", "main.contents", "main.p
 
 
 class BaseAccess(IntEnum):
-    """What a route needs of a base. Frozen bases are read only; disabled ones show properties."""
+    """What a route requires of a base. Frozen bases are read only; disabled ones show
+    properties."""
 
     PROPERTIES = 0
     READ = 1
@@ -66,7 +67,7 @@ def create(
     user: Mapping[str, str],
     system: Mapping[str, str],
 ) -> bool:
-    """Make the container, its reference and its account; False when it is there already."""
+    """Create the container, its reference and its account; False if it exists."""
     if not directory.fits(account, name):
         raise ApiFault(USER_NOT_FOUND, "META1 error: no such user", http=403)
     if policy(system.get("sys.m2.policy.storage", "SINGLE")) is None:
@@ -77,7 +78,7 @@ def create(
         if is_there(connection, cid):
             return False
     else:
-        drop(connection, cid)  # what an unlinked container left behind
+        drop(connection, cid)  # left behind by an unlinked container
     linked = directory.link_services(connection, cid, "meta2")
     connection.execute("INSERT INTO oio_bases VALUES (?, ?)", (cid, linked[0]))
     connection.execute(
@@ -141,7 +142,7 @@ def escaped(value: str) -> str:
 
 
 def header_name(key: str) -> str:
-    """A property's name as part of a header's: as it is, save what would end the name there."""
+    """A property's name as part of a header's: unchanged, except what would end the name there."""
     return re.sub(
         r"[\x00-\x1f\x7f:]", lambda match: f"%{ord(match[0]):02X}", raw(key).decode("latin-1")
     )
@@ -218,7 +219,7 @@ def drop_aliases(connection: sqlite3.Connection, cid: str, dropped: Iterable[sql
 
 
 def drop_chunks(connection: sqlite3.Connection, cid: str, where: str, *values: str) -> None:
-    """Forget chunks, and remove their bytes from the rawx (here at once; there, by an event)."""
+    """Remove chunks, and their bytes from the rawx (here at once; in OpenIO by an event)."""
     chosen = f"FROM oio_chunks WHERE cid = ? AND {where}"
     urls = [row["url"] for row in connection.execute(f"SELECT url {chosen}", (cid, *values))]
     connection.execute(f"DELETE {chosen}", (cid, *values))
@@ -242,7 +243,7 @@ def versions_to_keep(connection: sqlite3.Connection, cid: str, request: HttpRequ
 
 
 def purge(connection: sqlite3.Connection, cid: str, keep: int, where: str, *values: object) -> None:
-    """Of each name leave `keep` versions, the latest ones; all of them when `keep` is negative."""
+    """For each name keep `keep` versions, the latest ones; all of them when `keep` is negative."""
     if keep < 0:
         return
     seen: dict[bytes, int] = {}

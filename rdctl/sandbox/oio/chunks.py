@@ -1,4 +1,4 @@
-"""Chunks, as they are stored, told and shown."""
+"""Chunks: stored, parsed and shown."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def length_of(chunks: Iterable[Chunk]) -> int:
 
 
 def shown_chunks(connection: sqlite3.Connection, chunks: Iterable[Chunk]) -> bytes:
-    """The array as the proxy writes it, in no order: a line a chunk, slashes as they are."""
+    """The array as the proxy writes it, in no order: one line per chunk, slashes unescaped."""
     scores = {service.address: service.score for service in conscience.services(connection)}
     shown = [
         dumps(

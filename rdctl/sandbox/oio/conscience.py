@@ -68,7 +68,7 @@ _ADDRESS = re.compile(r"\d{1,3}(\.\d{1,3}){3}:\d{1,5}")
 
 
 class Registered(NamedTuple):
-    """score: 0 when down or locked there, -1 when it was never computed."""
+    """score: 0 when down or locked there, -1 if it was never computed."""
 
     type: str
     address: str
@@ -328,7 +328,7 @@ def _described(request: HttpRequest) -> list[tuple[str, str, str, dict[str, Any]
 
 
 def _score(tags: dict[str, Any]) -> int:
-    """What the conscience's expressions come to here: the scarcest resource, in percent."""
+    """The result of the conscience's expressions here: the scarcest resource, in percent."""
     stats = [tags.get(f"stat.{name}") for name in ("cpu", "io", "space")]
     known = [stat for stat in stats if isinstance(stat, (int, float))]
     return max(0, min(100, int(min(known)))) if known else -1

@@ -44,7 +44,7 @@ def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def create_many(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """What stands before a malformed item is created all the same, and not reported."""
+    """Items before a malformed one are created nevertheless, and not reported."""
     value = argument(request)
     items = value.get("containers") if isinstance(value, dict) else None
     if not isinstance(items, list):
@@ -126,7 +126,7 @@ def set_properties(connection: sqlite3.Connection, request: HttpRequest) -> Http
 
 
 def del_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Of no names it removes nothing; system names have no effect."""
+    """Without names it removes nothing; system names have no effect."""
     names = argument(request)
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise bad_request("Bad names")
@@ -155,7 +155,7 @@ def purge(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def flush(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Empties the container, here always at one go."""
+    """Empties the container, here always in one request."""
     cid = base.locate(connection, request, BaseAccess.WRITE)
     base.drop_aliases(connection, cid, base.aliases(connection, "a.cid = ?", (cid,)))
     return empty(204, [("x-oio-truncated", "false")])

@@ -1,4 +1,4 @@
-"""Contents (content/): what the names of a container stand for, version by version."""
+"""Contents (content/): the objects of a container, version by version."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def get_properties(connection: sqlite3.Connection, request: HttpRequest) -> Http
 
 
 class _Described(NamedTuple):
-    """What content/create and content/update are told."""
+    """The parameters of content/create and content/update."""
 
     id: str
     version: int | None
@@ -182,7 +182,7 @@ def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 def _store(
     connection: sqlite3.Connection, cid: str, name: bytes, version: int, new: _Described
 ) -> None:
-    """Save all beans of a content. A chunk that another content has changes hands."""
+    """Save all beans of a content. A chunk of another content is moved to this one."""
     id = new.id or new_id(32)
     seconds = now() // 1_000_000
     connection.execute(
@@ -212,7 +212,7 @@ def _next_version(new: _Described, old: list[sqlite3.Row]) -> int:
 def _append(
     connection: sqlite3.Connection, cid: str, alias: sqlite3.Row, new: _Described
 ) -> HttpReply:
-    """The chunks go behind those that are there; their positions are counted on."""
+    """The chunks are appended to the existing ones; their positions continue."""
     there = chunks_of(connection, cid, alias["content"])
     first = 1 + max((position_of(chunk.pos) for chunk in there), default=-1)
     moved = [chunk._replace(pos=_moved(chunk.pos, first)) for chunk in new.chunks]
@@ -236,7 +236,7 @@ def _grow(connection: sqlite3.Connection, cid: str, alias: sqlite3.Row, size: in
 
 
 def update(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Other chunks in the place of those at the same positions."""
+    """Replace the chunks at the same positions."""
     refuse_nameless(request)
     new = _described(request)
     if not new.id:
@@ -351,7 +351,7 @@ def set_properties(connection: sqlite3.Connection, request: HttpRequest) -> Http
 
 
 def del_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Of no names: every property goes."""
+    """Without names every property is removed."""
     names = argument(request)
     if not isinstance(names, list):
         raise bad_request("Array argument expected")
@@ -386,7 +386,7 @@ def touch(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def drain(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Remove the chunks; the name and what is known of it stay."""
+    """Remove the chunks; keep the name and its metadata."""
     refuse_nameless(request)
     cid = base.locate(connection, request, BaseAccess.WRITE)
     alias = find_alias(connection, cid, request)

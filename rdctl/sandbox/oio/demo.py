@@ -1,4 +1,4 @@
-"""What a new namespace holds: one container of an account, made as a client makes it."""
+"""What a new namespace holds: one container of an account, created as by a client."""
 
 from __future__ import annotations
 

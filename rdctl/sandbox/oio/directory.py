@@ -39,8 +39,8 @@ def url_text(request: HttpRequest) -> str:
 
 
 def cid_of(request: HttpRequest, complaint: str, *, prefix: bool = False) -> str:
-    """The id that the request names, by `cid` (an id or a base's name; a `prefix` of up to four
-    digits stands for the first id that begins so) or by acct and ref."""
+    """The id in the request, by `cid` (an id or a base's name; a `prefix` of up to four digits
+    stands for the first id that begins so) or by acct and ref."""
     given = request.query.get("cid", "").upper().split(".")[0]
     if prefix and 0 < len(given) <= 4:
         given = given.ljust(64, "0")
@@ -50,7 +50,7 @@ def cid_of(request: HttpRequest, complaint: str, *, prefix: bool = False) -> str
 
 
 def has_names(request: HttpRequest) -> bool:
-    """Some routes want acct and ref, whatever id is given."""
+    """Some routes require acct and ref, even if an id is given."""
     return bool(request.query.get("acct") and request.query.get("ref"))
 
 
@@ -83,7 +83,7 @@ def fits(account: str, name: str) -> bool:
 
 
 def ensure(connection: sqlite3.Connection, account: str, name: str) -> bool:
-    """Make the reference; False when it is there already."""
+    """Create the reference; False if it exists."""
     made = connection.execute(
         "INSERT OR IGNORE INTO oio_references VALUES (?, ?, ?)",
         (container_id(account, name), account, name),
@@ -219,7 +219,7 @@ def set_properties(connection: sqlite3.Connection, request: HttpRequest) -> Http
 
 
 def del_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """No names at all: every property goes."""
+    """Without names every property is removed."""
     names = _property_names(request)
     owner = properties.of_reference(_existing(connection, request))
     if names:
@@ -240,7 +240,7 @@ def link(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def renew(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Linked services stay while one of them is up; else others take their place."""
+    """Linked services are kept while one of them is up; otherwise they are replaced."""
     type = _service_type(request)
     cid = _existing(connection, request)
     up = {service.address for service in conscience.services(connection) if service.score > 0}

@@ -35,7 +35,7 @@ def prepare(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     autocreate(connection, request)
     cid = base.locate(connection, request, BaseAccess.PROPERTIES)
     values = properties.get(connection, properties.of_base(cid))
-    if values.get("sys.status") == base.FROZEN:  # a disabled one still answers
+    if values.get("sys.status") == base.FROZEN:  # a disabled one still replies
         raise ApiFault(CONTAINER_FROZEN, "Invalid status")
     quota = base.integer(values.get("sys.m2.quota"))
     if 0 < quota <= base.integer(values.get("sys.m2.usage")):

@@ -1,4 +1,4 @@
-"""The proxy's table of routes, and what is the same for all of them."""
+"""The proxy's table of routes, and what they have in common."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from rdctl.sandbox.oio.wsgi import Handler, HttpReply, HttpRequest, is_utf8
 
 _PREFIX = "/v3.0/"
 _LONGEST_PATH = 2048
-# Names must be UTF-8; what the message calls them.
+# Names must be UTF-8; their names in the message.
 _NAMES = {"acct": "account", "ref": "user", "path": "path", "type": "type"}
 
 
@@ -42,7 +42,7 @@ def _is_timed(action: str) -> bool:
 
 
 def _timed(handler: Handler) -> Handler:
-    """Adds the header that tells how long the services took, in microseconds."""
+    """Adds the header with the time that the services took, in microseconds."""
 
     def timed(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
         reply = handler(connection, request)

@@ -91,7 +91,7 @@ def _save(connection: sqlite3.Connection, cid: str, bean: Bean) -> None:
 
 
 def _remove(connection: sqlite3.Connection, cid: str, bean: Bean) -> bool:
-    """Remove the row; False when it is not there."""
+    """Remove the row; False if it does not exist."""
     matching = " AND ".join(f"{column} = ?" for column in ("cid", *bean.key))
     removed = connection.execute(
         f"DELETE FROM {bean.table} WHERE {matching}",

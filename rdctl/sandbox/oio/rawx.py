@@ -1,4 +1,4 @@
-"""A rawx service: chunks by id, with what is known of them in x-oio-chunk-meta- headers."""
+"""A rawx service: chunks by id, with their metadata in x-oio-chunk-meta- headers."""
 
 from __future__ import annotations
 

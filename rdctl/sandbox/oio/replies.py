@@ -99,7 +99,7 @@ def content(body: bytes, headers: list[tuple[str, str]] | None = None) -> HttpRe
 
 
 def argument(request: HttpRequest) -> Any:
-    """The JSON body, None when there is none; one that came in chunks is not seen."""
+    """The JSON body, None if there is none; a chunked one is ignored."""
     if "transfer-encoding" in request.headers:
         return None
     try:
@@ -123,7 +123,7 @@ def strings(values: dict[str, Any]) -> dict[str, str]:
 
 
 def field(values: dict[str, Any], name: str, kind: type) -> Any:
-    """A field that must be there; `true` is no integer, nor is what needs more than 64 bits."""
+    """A required field; `true` is not an integer, nor is a value of more than 64 bits."""
     if name not in values:
         raise bad_request(f"Missing field [{name}]")
     value = values[name]

@@ -1,4 +1,4 @@
-"""What the simulated namespace is made of: its tables, its services, its first content."""
+"""The simulated namespace: its tables, its services, its first content."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ ACCOUNT_ADDRESS = "127.0.0.1:16017"
 RAWX_ADDRESSES = tuple(f"127.0.0.1:{port}" for type, port, *_ in _SERVICES if type == "rawx")
 RDIR_ADDRESSES = tuple(f"127.0.0.1:{port}" for type, port, *_ in _SERVICES if type == "rdir")
 
-# What the proxy's `config` shows; what is changed there is kept in oio_settings.
+# The proxy's `config`; changes are stored in oio_settings.
 SETTINGS = {
     "core.sds.autocreate": "off",
     "core.sds.noshuffle": "off",

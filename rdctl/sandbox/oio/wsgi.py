@@ -1,4 +1,4 @@
-"""Requests and replies as plain values, and the one place where a fault becomes a reply."""
+"""Requests and replies as plain values, and the only place where a fault becomes a reply."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _CODEC = ("utf-8", "surrogateescape")
 
 
 class HttpRequest(NamedTuple):
-    """What was asked: `path` decoded, of each parameter the first, header names in lower case."""
+    """A request: `path` decoded, of each parameter the first, header names in lower case."""
 
     method: str
     path: str
@@ -60,8 +60,8 @@ def application(
 ) -> WSGIApplication:
     """A server over the store. GET and HEAD read it; each other request is one transaction.
 
-    `advertise`: what clients see, and send, in place of the addresses that the store holds; looked
-    at anew for each request.
+    `advertise`: what clients see, and send, in place of the addresses that the store holds; read
+    again for each request.
     """
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
@@ -99,7 +99,7 @@ def _request(environ: WSGIEnvironment) -> HttpRequest:
 
 
 def _query(raw: bytes) -> dict[str, str]:
-    """The parameters; one whose value holds a NUL is as good as absent."""
+    """The parameters; one whose value contains a NUL is ignored."""
     query: dict[str, str] = {}
     for field in raw.split(b"&"):
         name, _, value = field.partition(b"=")
@@ -162,7 +162,7 @@ _DECODER = json.JSONDecoder(strict=False)
 def loads(body: bytes) -> Any:
     """A JSON object, array or string; None without a body; ValueError.
 
-    Strings may stand in single quotes and end at a `\\u0000`; what follows the value is ignored.
+    Strings may be in single quotes and end at a `\\u0000`; what follows the value is ignored.
     """
     if not body:
         return None

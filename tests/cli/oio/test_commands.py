@@ -58,8 +58,9 @@ SHOWN = {
     "admin get-properties photos": "properties",
 }
 # What is refused: exit code, error code, part of the message, part of the hint.
-NO_PHOTOS = "there is no nope in the account sandbox"
-NO_OBJECT = "there is no nope in photos"
+NO_PHOTOS = 'container "nope" not found in account "sandbox"'
+NO_USER = 'reference "nope" not found in account "sandbox"'
+NO_OBJECT = 'object "nope" not found in container "photos"'
 TYPES = "rdctl -c sandbox oio conscience types"
 AWAY = "127.0.0.1:7: [errno=111] Connection refused"
 REFUSED: dict[str, tuple[int, str, str, str]] = {
@@ -68,23 +69,33 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "conscience list nope": (3, "not-found", "Unexpected service type", TYPES),
     "conscience register nope 127.0.0.1:7": (3, "not-found", "Unexpected service type", TYPES),
     "conscience register rawx here": (2, "usage", 'invalid service address "here"', ""),
-    "conscience lock rawx 127.0.0.1:7": (3, "not-found", "knows no rawx service", RAWX),
-    "conscience unlock rawx 127.0.0.1:7": (3, "not-found", "knows no rawx service", RAWX),
+    "conscience lock rawx 127.0.0.1:7": (
+        3,
+        "not-found",
+        "rawx service 127.0.0.1:7 not found",
+        RAWX,
+    ),
+    "conscience unlock rawx 127.0.0.1:7": (
+        3,
+        "not-found",
+        "rawx service 127.0.0.1:7 not found",
+        RAWX,
+    ),
     "conscience unlock rawx": (2, "usage", "specify either TYPE ADDRESS... or --all", ""),
     "conscience flush nope": (3, "not-found", "Unexpected service type", TYPES),
     "conscience deregister nope": (3, "not-found", "Unexpected service type", TYPES),
     "reference create ''": (2, "usage", "'REFERENCE': must not be empty", ""),
-    "reference show nope": (3, "not-found", NO_PHOTOS, ""),
-    "reference destroy nope": (3, "not-found", NO_PHOTOS, ""),
+    "reference show nope": (3, "not-found", NO_USER, ""),
+    "reference destroy nope": (3, "not-found", NO_USER, ""),
     "reference destroy photos": (4, "in-use", "still linked to services", "--force"),
-    "reference link nope rawx": (3, "not-found", NO_PHOTOS, ""),
+    "reference link nope rawx": (3, "not-found", NO_USER, ""),
     "reference link photos nope": (2, "usage", "pool [nope] not found", ""),
-    "reference unlink nope rawx": (3, "not-found", NO_PHOTOS, ""),
-    "reference renew nope rawx": (3, "not-found", NO_PHOTOS, ""),
+    "reference unlink nope rawx": (3, "not-found", NO_USER, ""),
+    "reference renew nope rawx": (3, "not-found", NO_USER, ""),
     f"reference force photos meta2 {META2}": (4, "exists", "photos: ", "--replace"),
     "reference force photos meta2 here": (2, "usage", 'invalid service address "here"', ""),
-    "reference get-properties nope": (3, "not-found", NO_PHOTOS, ""),
-    "reference set-properties nope a=b": (3, "not-found", NO_PHOTOS, ""),
+    "reference get-properties nope": (3, "not-found", NO_USER, ""),
+    "reference set-properties nope a=b": (3, "not-found", NO_USER, ""),
     "reference set-properties photos": (2, "usage", "Missing argument 'KEY=VALUE...'", "--help"),
     "reference set-properties photos a": (
         2,
@@ -94,9 +105,9 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     ),
     "reference set-properties photos a=b a=c": (2, "usage", 'key "a" is given twice', ""),
     "reference del-properties photos": (2, "usage", "or --all", "get-properties photos"),
-    "reference del-properties nope a": (3, "not-found", NO_PHOTOS, ""),
+    "reference del-properties nope a": (3, "not-found", NO_USER, ""),
     "container create --cid AB": (2, "usage", click.NoSuchOption("--cid").message, ""),
-    f"container create {'x' * 256}": (3, "not-found", "no such user", "more than 255 bytes"),
+    f"container create {'x' * 256}": (3, "not-found", "no such user", "at most 255 bytes"),
     "container show nope": (3, "not-found", NO_PHOTOS, ""),
     "container list nope": (3, "not-found", NO_PHOTOS, ""),
     "container list photos --delimiter ab": (2, "usage", "a single byte", ""),
@@ -109,7 +120,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "container purge nope": (3, "not-found", NO_PHOTOS, ""),
     "container get-properties nope": (3, "not-found", NO_PHOTOS, ""),
     "container set-properties nope a=b": (3, "not-found", NO_PHOTOS, ""),
-    "container set-properties photos --system a=b": (2, "usage", "a is not a system", "sys."),
+    "container set-properties photos --system a=b": (2, "usage", "a: not a system", "sys."),
     "container del-properties nope --all": (3, "not-found", NO_PHOTOS, ""),
     "container raw-insert nope --body -": (3, "not-found", NO_PHOTOS, ""),
     "container raw-delete nope --body -": (3, "not-found", NO_PHOTOS, ""),
@@ -127,7 +138,12 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "content prepare photos a --size 1.5": (2, "usage", "1.5", ""),
     "content create photos a --chunks - --length 1": (2, "usage", "chunk 0: url", ""),
     "content spare photos a --policy SINGLE --body -": (2, "usage", '{"notin"', ""),
-    "content copy photos index.txt other": (11, "unsupported", "(4.2) has no content/copy", ""),
+    "content copy photos index.txt other": (
+        11,
+        "unsupported",
+        "(4.2) does not support content/copy",
+        "",
+    ),
     "content truncate photos nope --size 0": (3, "not-found", NO_OBJECT, ""),
     "content truncate photos index.txt --size 5B": (2, "usage", "nearest metachunk boundary", ""),
     "content get-properties photos nope": (3, "not-found", NO_OBJECT, ""),
@@ -139,11 +155,11 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "service stats 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
     "service stats here": (2, "usage", 'invalid service address "here"', ""),
     "service ping 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
-    f"service ping {RAWX} --type meta2": (7, "timeout", "Timeout", "an OpenIO service"),
+    f"service ping {RAWX} --type meta2": (7, "timeout", "Timeout", "addresses of the services"),
     f"service lean-glib {RAWX}": (11, "unsupported", "a rawx service does not support", ""),
     f"service handlers {RAWX}": (11, "unsupported", "a rawx service does not support", ""),
     "service version 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
-    f"service handlers {META2}": (11, "unsupported", "(4.2) has no forward/handlers", ""),
+    f"service handlers {META2}": (11, "unsupported", "(4.2) does not support forward/handlers", ""),
     "service lean-glib 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
     "service lean-sqlx 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
     "service flush 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),

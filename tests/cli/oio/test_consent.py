@@ -98,7 +98,7 @@ def test_many_losses_are_counted(wire: Oio) -> None:
     names = [f"c{number}" for number in range(150)]
     ran = wire("container", "destroy", *names)
     assert ran.code == 2
-    assert "\n  the container c19 is destroyed\n  and 130 more\n" in ran.err
+    assert '\n  container "c19" will be destroyed\n  and 130 more\n' in ran.err
     assert (len(ran.err.splitlines()), wire.changes) == (23, [])
 
 

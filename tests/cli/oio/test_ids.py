@@ -280,7 +280,7 @@ def test_a_container_that_is_not_there(wire: Oio, case: By) -> None:
     words = shlex.split(case.words.format(cid=NOWHERE, id="AB"))
     ran = wire(*words, "--yes", "--json", body=case.body)
     assert ran.code == 3, ran.err
-    assert f"container with id {NOWHERE} not found" in ran.err
+    assert f'container with id "{NOWHERE}" not found' in ran.err
     assert [one for one in wire.changes if "container/show" not in one.route] == wire.changes
     if words[0] in ("container", "content"):
         assert wire.changes == []
@@ -295,8 +295,8 @@ def test_a_content_that_is_not_there(wire: Oio, ids: dict[str, str], case: By) -
     assert ran.code == 3, ran.err
     where = "photos" if "photos" in words or case.target or case.body or case.code else ids["cid"]
     if words[1] != "get" and "show" not in words[1] and "get-" not in words[1]:
-        assert f"content with id ABCD not found in {where}" in ran.err
-    assert "content with id ABCD not found in " in ran.err
+        assert f'object with id "ABCD" not found in container "{where}"' in ran.err
+    assert 'object with id "ABCD" not found in container ' in ran.err
     assert wire.changes == []
 
 

@@ -154,15 +154,15 @@ def test_a_name_in_a_hint_can_be_pasted(shell: str) -> None:
     [
         (
             ["container", "destroy", "my docs"],
-            "rdctl -c sandbox oio container list 'my docs'; --flush",
+            "rdctl -c sandbox oio container list 'my docs'\n",
         ),
         (
             ["container", "destroy", "--", "-d"],
-            "rdctl -c sandbox oio container list -- -d; --flush",
+            "rdctl -c sandbox oio container list -- -d\n",
         ),
         (
             ["container", "destroy", "two\nlines"],
-            r"rdctl -c sandbox oio container list $'two\nlines'; --flush",
+            "rdctl -c sandbox oio container list $'two\\nlines'\n",
         ),
         (
             ["container", "dedup", "frozen it's"],
@@ -196,7 +196,7 @@ def test_a_name_by_id(oio: Oio) -> None:
     assert shown == {**content, "container": cid}
     ran = oio("container", "destroy", "--cid", cid, "--yes")
     assert ran.code == 4
-    assert f"rdctl -c sandbox oio container list --cid {cid};" in ran.err
+    assert f"rdctl -c sandbox oio container list --cid {cid}\n" in ran.err
     assert oio("container", "show", "--cid", "xyz").code == 2
     assert oio("container", "show", "--cid", cid, "photos").code == 2
     lost = Oio(oio.rdctl, "--oio-url", "http://127.0.0.1:1", "--namespace", "NS", "--retries", "0")
@@ -217,7 +217,7 @@ def test_names_that_the_server_does_not_take(oio: Oio) -> None:
     assert oio("container", "create", "nul\0").code == 2
     ran = oio("content", "show", "photos", "x" * 1024)
     assert ran.code == 2
-    assert "A path of more than 1023 bytes is not taken by a proxy 4.2." in ran.err
+    assert "An oio-proxy 4.2 accepts at most 1023 bytes for path." in ran.err
 
 
 def test_one_of_several_that_the_server_does_not_take(oio: Oio) -> None:

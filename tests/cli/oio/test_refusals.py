@@ -14,19 +14,19 @@ from tests.cli.oio.conftest import Oio, Server
 CID = "AB" * 32
 UP = "See which services are up: rdctl oio conscience list"
 VERSIONS = "See its versions: rdctl oio container list photos --prefix index.txt --all-versions"
-ENABLE = "Lift that with: rdctl oio admin enable photos"
-RAWX = "Too few rawx services are up. See: rdctl oio conscience list rawx"
-META2 = "Too few meta2 services are up. See: rdctl oio conscience list meta2"
+ENABLE = "Enable it: rdctl oio admin enable photos"
+RAWX = "Too few rawx services are up: rdctl oio conscience list rawx"
+META2 = "Too few meta2 services are up: rdctl oio conscience list meta2"
 TYPES = "See the types: rdctl oio conscience types"
-LINKED = "See what it is linked to: rdctl oio reference show photos"
+LINKED = "See its links: rdctl oio reference show photos"
 UNLINK = (
     "Unlink its services first: rdctl oio reference unlink photos TYPE",
-    "To drop its links with it: rdctl oio reference destroy --force photos",
+    "Or drop its links too: rdctl oio reference destroy --force photos",
 )
 POLICIES = "See the storage policies: rdctl oio conscience info"
 QUOTA = (
     "The container's quota is reached; see sys.m2.quota.",
-    "Raise it with: rdctl oio container set-properties photos --system sys.m2.quota=BYTES",
+    "Raise it: rdctl oio container set-properties photos --system sys.m2.quota=BYTES",
 )
 CONSCIENCE = "Is the conscience running? It cannot be asked through the proxy."
 STUCK = "A service behind the proxy may be stuck. " + UP
@@ -45,7 +45,7 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         "forward/stats",
         "service stats 127.0.0.1:16010",
         7,
-        ("Is this the address of an OpenIO service? See: rdctl oio conscience list",),
+        ("See the addresses of the services: rdctl oio conscience list",),
     ),
     (19, "content/create", CREATE, 4, ("A chunk with that id is already in use.",)),
     (
@@ -62,7 +62,7 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         "forward/kill",
         "service kill 127.0.0.1:16010",
         5,
-        ("A service accepts it only when that is enabled in its settings.",),
+        ("Enable it in the settings of the service.",),
     ),
     (403, "container/touch", "container touch photos", 5, ()),
     (406, "container/show", "container show photos", 3, ()),
@@ -88,7 +88,7 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         "content/create",
         CREATE,
         4,
-        ("See what has that id or version: rdctl oio content show photos new",),
+        ("See the content with that id or version: rdctl oio content show photos new",),
     ),
     (424, "content/create", CREATE, 4, (VERSIONS.replace("index.txt", "new"),)),
     (425, "content/create", CREATE, 4, ("The sizes of the chunks do not add up to the length.",)),
@@ -148,14 +148,14 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         "reference/link",
         "reference link photos sqlx",
         6,
-        ("Too few sqlx services are up. See: rdctl oio conscience list sqlx",),
+        ("Too few sqlx services are up: rdctl oio conscience list sqlx",),
     ),
     (
         481,
         "lb/choose",
         "account list",
         6,
-        ("Too few account services are up. See: rdctl oio conscience list account",),
+        ("Too few account services are up: rdctl oio conscience list account",),
     ),
     (500, "container/purge", "container purge photos", 10, ()),
     (501, "container/touch", "container touch photos", 11, ()),
@@ -218,12 +218,12 @@ def test_every_number_with_a_hint_is_tried() -> None:
 
 def test_a_version_that_is_not_there_is_named(wire: Oio) -> None:
     ran = wire("content", "show", "photos", "index.txt", "--content-version", "5")
-    assert "version 5 of index.txt not found in photos" in ran.err
+    assert 'version 5 of "index.txt" not found in container "photos"' in ran.err
 
 
 def test_a_raw_request_is_told_the_same(wire: Oio, server: Server) -> None:
     refusing(server, "container/touch", 436)
     ran = wire("api", "POST", "container/touch", "--param", "ref=photos", "--yes")
     assert ran.code == 4
-    assert "Lift that with: rdctl " in ran.err
+    assert "Enable it: rdctl " in ran.err
     assert "oio admin enable photos" in ran.err

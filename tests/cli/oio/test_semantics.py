@@ -41,10 +41,8 @@ def test_what_is_in_the_way_of_destroying(oio: Oio) -> None:
     ran = oio("container", "destroy", "photos", "--yes")
     assert ran.code == 4
     assert "photos: Container not empty: 5 contents, 733 B\n" in ran.err
-    assert (
-        "See: rdctl -c sandbox oio container list photos; --flush deletes its contents" in ran.err
-    )
-    assert "--force drops it and leaves their chunks behind" in ran.err
+    assert "See its contents: rdctl -c sandbox oio container list photos\n" in ran.err
+    assert "--force leaves their chunks behind" in ran.err
     assert len(oio.ok("container", "list", "photos", "-0").stdout.split(b"\0")) == 6
     oio.ok("container", "destroy", "photos", "--flush", "--yes")
     ran = oio("container", "show", "photos")
@@ -64,20 +62,20 @@ def test_contents_that_went_before_destroying_failed_are_told_of(rdctl: Program)
     wanted = ["container/show", "container/flush", "container/destroy"]
     assert routes == [f"/v3.0/OPENIO/{route}" for route in wanted]
     assert ran.code == 10
-    assert "its contents were deleted by then" in ran.err
+    assert "its contents are already deleted" in ran.err
 
 
 @pytest.mark.parametrize("noun", ["container", "reference"])
 def test_creating_what_exists_changes_nothing(oio: Oio, noun: str) -> None:
     assert changed(oio.ok(noun, "create", "docs", "--json")) is True
     before = oio.state
-    assert oio.ok(noun, "create", "docs").out == "docs created already, nothing to do\n"
+    assert oio.ok(noun, "create", "docs").out == "docs already exists\n"
     ran = oio(noun, "create", "docs", "-p", "a=b c", "-p", "d=e", "--json")
     (error,) = ran.json["errors"]
     assert (ran.code, error["code"]) == (4, "exists")
-    assert error["message"] == "docs already exists, without these properties (a, d)"
+    assert error["message"] == "docs: already exists without these properties (a, d)"
     wanted = f"rdctl -c sandbox oio {noun} set-properties docs 'a=b c' d=e"
-    assert error["hint"] == f"Set them with: {wanted}"
+    assert error["hint"] == f"Set them: {wanted}"
     assert oio.state == before
     oio.ok(*shlex.split(wanted)[4:])
     assert changed(oio.ok(noun, "create", "docs", "-p", "d=e", "--json")) is False
@@ -113,7 +111,11 @@ def test_what_is_frozen_is_not_destroyed_and_stays_frozen(wire: Oio) -> None:
     ran = wire("container", "destroy", "one", "two", "three", "--yes", "--json")
     assert ran.code == 8
     (error,) = ran.json["errors"]
-    assert (error["target"], error["code"], error["message"]) == ("two", "frozen", "two is frozen")
+    assert (error["target"], error["code"], error["message"]) == (
+        "two",
+        "frozen",
+        'container "two" is frozen',
+    )
     assert "oio admin enable two" in error["hint"]
     assert sorted(sent.query for sent in wire.changes) == [
         "acct=sandbox&ref=one",
@@ -183,7 +185,10 @@ def test_what_is_frozen_says_how_to_thaw_it(oio: Oio, state: str, words: str) ->
     ran = oio(*words.split(), "--yes", "--json")
     error = ran.json["error"] if "error" in ran.json else ran.json["errors"][0]
     assert (ran.code, error["code"]) == (4, "frozen")
-    assert re.match(rf"{name} is (frozen|disabled|frozen or disabled)( \(|$)", error["message"])
+    assert re.match(
+        rf'(container "{name}" is|{name}:) (frozen|disabled|frozen or disabled)( \(|$)',
+        error["message"],
+    )
     assert error["hint"].endswith(f": rdctl -c sandbox oio admin enable {name}")
     assert oio.state == before
 
@@ -327,7 +332,7 @@ def test_what_prepare_prints_is_what_create_takes(oio: Oio) -> None:
     bare = ("content", "create", "photos", "other", "--chunks", "-", "--length")
     ran = oio(*bare, "10B", body=CHUNKS)
     assert ran.code == 2
-    assert "Say --content-id, or give --chunks what content prepare --json printed." in ran.err
+    assert "Use --content-id, or --chunks with the output of content prepare --json." in ran.err
     ran = oio(*bare, "11B", "--content-id", "AB", body=CHUNKS)
     assert ran.code == 4
     assert "The sizes of the chunks do not add up to the length." in ran.err
@@ -375,7 +380,7 @@ def test_unknown_addresses_are_refused_before_anything_is_sent(wire: Oio) -> Non
     for verb in ("lock", "unlock"):
         ran = wire("conscience", verb, "rawx", "127.0.0.1:16031", "--yes")
         assert ran.code == 3
-        assert f"It knows: {RAWX}, 127.0.0.1:16014, " in ran.err
+        assert f"Known services: {RAWX}, 127.0.0.1:16014, " in ran.err
     assert wire.changes == []
     assert wire("conscience", "lock", "rawx", META2, "--yes").code == 3  # it is a meta2
 
@@ -427,7 +432,7 @@ def test_dropping_a_type_names_its_services(wire: Oio) -> None:
     ran = wire("conscience", "deregister", "rawx")
     assert ran.code == 2
     for port in (16013, 16014, 16015, 16016):
-        assert f"\n  rawx 127.0.0.1:{port} is dropped from the conscience" in ran.err
+        assert f"\n  rawx 127.0.0.1:{port} will be removed from the conscience" in ran.err
     ran = wire("conscience", "flush", "rawx", "--yes", "--json")
     addresses = [f"127.0.0.1:{port}" for port in (16013, 16014, 16015, 16016)]
     assert results(ran)[0]["services"] == addresses
@@ -531,7 +536,7 @@ def test_a_dialect_without_batches_deletes_one_by_one(rdctl: Program) -> None:
         ("--oio-url http://h:1", "no namespace is named", "--namespace NS, set OIO_NS"),
         (
             "--oio-url http://h:1 --namespace NS",
-            "no account is named",
+            "no account specified",
             "--account NAME, set OIO_ACCOUNT",
         ),
         ("--oio-url ftp://h:1 --namespace NS --account A", "ftp://h:1", "http"),

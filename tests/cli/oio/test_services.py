@@ -70,7 +70,7 @@ def test_who_is_not_that_service(oio: Oio) -> None:
             for action in ("ping", "version", "stats"):
                 ran = at("service", action, address, "--type", type)
                 assert ran.code == 9
-                assert f"does not answer as the {type} service does" in ran.err
+                assert f"does not answer like the {type} service" in ran.err
     ran = at("service", "ping", address, "--type", "rawx", "--retries", "0")
     assert (ran.code, "See: rdctl" in ran.err) == (6, True)
 

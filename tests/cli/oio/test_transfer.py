@@ -390,7 +390,7 @@ def test_in_the_sandbox(oio: Oio, tmp_path: Path) -> None:
         oio("content", "put", "photos", str(tmp_path / "a"), "--path", "x", "--policy", "NO").code
         == 2
     )
-    assert ran.out.count("received") == 2
+    assert ran.out.count("downloaded") == 2
 
 
 def test_in_the_sandbox_over_http(oio: Oio, tmp_path: Path) -> None:
