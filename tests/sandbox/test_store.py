@@ -498,6 +498,6 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
     code, _, err = rdctl("-c", "sandbox", "rapiddisk", "create", "1M", preexec_fn=limit)
     assert code == 1
-    assert f"rdctl: The sandbox {tmp_path / 'sandbox.db'} cannot be used: " in err
+    assert f"rdctl: error: The sandbox {tmp_path / 'sandbox.db'} cannot be used: " in err
     assert f"Make room in {tmp_path}, then try again." in err
     assert rdctl("-c", "sandbox", "rapiddisk", "create", "1M")[0] == 0
