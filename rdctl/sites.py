@@ -1,4 +1,4 @@
-"""A site: one context with its settings, and what can be done there."""
+"""A site: one context with its settings, and the systems behind it."""
 
 from __future__ import annotations
 
@@ -33,18 +33,17 @@ if TYPE_CHECKING:
 
 
 class Limits(NamedTuple):
-    """How long and how often a command tries."""
+    """The time limit and the number of retries of a command."""
 
     seconds: float | None
     retries: int
 
 
 class Site:
-    """One context; what stands behind it is built when it is first used.
+    """One context; its systems are created when first used.
 
-    `config` is all that is configured, beside the `settings` that hold. `warn` takes a message for
-    the operator, `unread` the values that could not be read; `workers` gives those of the whole
-    command.
+    `config` is the whole configuration, `settings` those in effect. `warn` prints a warning,
+    `unread` collects unreadable values; `workers` returns the workers of the whole command.
     """
 
     def __init__(
@@ -65,19 +64,18 @@ class Site:
         self._limits = limits
         self.config = config
         self._environment = environment
-        # This machine: where its tree of files is, and its system calls.
+        # This machine: the root of its file system, and its system calls.
         self.root, self.calls = environment.root, environment.calls or Syscalls()
         self.warn = warn
         self._workers = workers
-        # What the services of OpenIO log; one for all requests of a command.
+        # Logged by the services of OpenIO; the same for all requests of a command.
         self.request_id = request_id or os.urandom(16).hex().upper()
         self._unread = unread or Unread()
         self._rapiddisk: RapidDisk | None = None
         self._oio: OpenIO | None = None
 
     def within(self, seconds: float) -> Site:
-        """The same place, to be asked anew: each thing once, all of it in so many seconds, and
-        without warnings."""
+        """The same site without cached results, retries and warnings, and with this time limit."""
         given = self._limits.seconds
         return Site(
             self.settings,
@@ -92,34 +90,34 @@ class Site:
 
     @property
     def sandbox_path(self) -> str:
-        """The file that holds the sandbox's state."""
+        """The file with the state of the sandbox."""
         return sandbox_path(self.config.environ, self.config.home)
 
     @property
     def seconds(self) -> float | None:
-        """How long the whole command may take."""
+        """The time limit of the whole command."""
         return self._limits.seconds
 
     @property
     def is_root(self) -> bool:
-        """Whether this process may do everything on this machine."""
+        """Whether this process has root privileges on this machine."""
         return self.calls.privileged
 
     @property
     def in_sandbox(self) -> bool:
-        """Whether all of it is."""
+        """Whether both systems are in the sandbox."""
         return self.settings.context == SANDBOX
 
     @property
     def rapiddisk(self) -> RapidDisk:
-        """RapidDisk here, local or remote."""
+        """RapidDisk of this site, local or remote."""
         if self._rapiddisk is None:
             url = self.settings.get("rapiddisk")
             if url is None:
                 raise RdctlError(
                     Code.CONFIG,
-                    f"the context {self.settings.context} names no rapiddisk",
-                    hint=f"rdctl context set {self.settings.context} rapiddisk=http://HOST:9118",
+                    f'context "{self.settings.context}" has no RapidDisk endpoint',
+                    hint=f"Set it: rdctl context set {self.settings.context} rapiddisk=http://HOST:9118",
                 )
             from rdctl.rapiddisk.changes import Dependencies
             from rdctl.rapiddisk.machine import RapidDisk
@@ -151,7 +149,7 @@ class Site:
 
     @property
     def oio(self) -> OpenIO:
-        """OpenIO SDS here."""
+        """OpenIO SDS of this site."""
         if self._oio is None:
             from rdctl.oio.acts import OioDependencies
             from rdctl.oio.client import Client
@@ -179,26 +177,26 @@ class Site:
         return self._oio
 
     def _missing_of_oio(self) -> RdctlError | None:
-        """What is to be set before anything can be asked."""
+        """The error about a missing setting, if any."""
         context = self.settings.context
         if self.settings.get("oio") is None and context:
             words = "oio=http://HOST:6002 namespace=NS account=ACCOUNT"
             return RdctlError(
                 Code.CONFIG,
-                f"the context {context} names no oio-proxy",
-                hint=f"rdctl context set {context} {words}",
+                f'context "{context}" has no oio-proxy endpoint',
+                hint=f"Set it: rdctl context set {context} {words}",
             )
         if self.settings.get("oio") is None:
             return RdctlError(
                 Code.CONFIG,
-                "no oio-proxy is named",
-                hint="Say --oio-url http://HOST:6002, set OIO_PROXYD_URL, or try -c sandbox.",
+                "no oio-proxy configured",
+                hint="Use --oio-url http://HOST:6002, set OIO_PROXYD_URL, or try -c sandbox.",
             )
         if self.settings.get("namespace") is None:
             return RdctlError(
                 Code.CONFIG,
-                "no namespace is named",
-                hint="Say --namespace NS, set OIO_NS, or set it in the context.",
+                "no namespace configured",
+                hint="Use --namespace NS, set OIO_NS, or set it in the context.",
             )
         return None
 
@@ -207,13 +205,13 @@ class Site:
         return {"X-oio-req-id": self.request_id}
 
     def _reach(self, address: str) -> Transport:
-        """A transport to another service of the namespace; the proxy's token is not for it."""
-        away = "Is that service running? See: rdctl oio conscience list"
+        """A transport to another service of the namespace, without the token of the proxy."""
+        away = "Check that the service is running: rdctl oio conscience list"
         headers = self._request_headers
         return self._transport(f"http://{address}", "oio", headers=headers, away=away)
 
     def _transport(self, url: str, endpoint: str, **options: Any) -> Transport:
-        """A transport to that endpoint, or to a service behind it."""
+        """A transport to this endpoint, or to a service behind it."""
         from rdctl.net.transport import Transport
 
         return Transport(
@@ -228,7 +226,7 @@ class Site:
 
     @cached_property
     def _deadline(self) -> Deadline:
-        """One for the whole command, whichever servers it talks to."""
+        """The deadline of the whole command, for all servers."""
         from rdctl.net.deadline import Deadline
 
         return Deadline(self._limits.seconds, self._environment.busy)
@@ -246,7 +244,7 @@ class Site:
         )
 
     def _adapter(self, url: str, endpoint: str) -> requests.adapters.BaseAdapter | None:
-        """In the sandbox no socket is ever opened."""
+        """The adapter of the sandbox, which never opens a socket."""
         if not self.settings.in_sandbox(endpoint):
             return None
         from rdctl.sandbox import RAPIDDISK_HOST, rapiddisk_app
@@ -256,7 +254,7 @@ class Site:
         host = url.split("//", 1)[1]
         if host == RAPIDDISK_HOST:
             return WsgiAdapter(rapiddisk_app(self.sandbox_path, self._deadline.left))
-        return WsgiAdapter(self._sandbox_apps.get(host) or _nobody(host))
+        return WsgiAdapter(self._sandbox_apps.get(host) or _no_service(host))
 
     @cached_property
     def _sandbox_apps(self) -> dict[str, WSGIApplication]:
@@ -265,32 +263,32 @@ class Site:
         return apps(self.sandbox_path, left=self._deadline.left)
 
 
-def _nobody(host: str) -> WSGIApplication:
-    """What answers where the sandbox has no service."""
+def _no_service(host: str) -> WSGIApplication:
+    """Refuses connections to addresses without a service in the sandbox."""
 
     def app(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
-        raise RdctlError(Code.UNREACHABLE, f"nobody listens at {host} in the sandbox")
+        raise RdctlError(Code.UNREACHABLE, f"no service at {host} in the sandbox")
 
     return app
 
 
 def ready_sandbox(path: str, home: str) -> None:
-    """The sandbox's file is looked at before it is used: root makes it for the owner of the home
-    directory, and nobody follows the link of another user. Raises `denied`."""
+    """Check the file of the sandbox before use: root creates it for the owner of the home
+    directory, and links of other users are not followed. Raises `denied`."""
     try:
         refuse_planted(path)
     except OSError as error:
         raise RdctlError(
             Code.DENIED,
             f"the sandbox {path} cannot be used: {error.strerror}",
-            hint="Name another file: RDCTL_SANDBOX=PATH",
+            hint="Use another file: RDCTL_SANDBOX=PATH",
             target=path,
         ) from error
     lend_file(path, home)
 
 
 def sandbox_path(environ: Mapping[str, str], home: str) -> str:
-    """The file that holds the sandbox's state."""
+    """The file with the state of the sandbox."""
     folder = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
     return environ.get("RDCTL_SANDBOX") or os.path.join(folder, "rdctl", "sandbox.db")
 
@@ -304,14 +302,14 @@ def _token(path: str, seconds: float | None) -> str:
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable("token_file", path, error) from error
     if not token or not token.isascii() or not token.isprintable() or " " in token:
-        raise RdctlError(Code.CONFIG, f"token_file: {path} holds no token on one line")
+        raise RdctlError(Code.CONFIG, f"token_file: {path} must contain a token on a single line")
     return token
 
 
 def _readable(path: str | None, key: str) -> str | None:
     if path is not None:
         try:
-            # The TLS library reads it by name, and would wait for ever for who writes to a pipe.
+            # The TLS library opens it by name, and would wait forever on a pipe.
             descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
             try:
                 if not stat.S_ISREG(os.fstat(descriptor).st_mode):
@@ -324,9 +322,9 @@ def _readable(path: str | None, key: str) -> str | None:
 
 
 def _unreadable(key: str, path: str, error: Exception) -> RdctlError:
-    reason = getattr(error, "strerror", None) or "not a text"
+    reason = getattr(error, "strerror", None) or "not valid UTF-8"
     return RdctlError(
         Code.CONFIG,
         f"{key}: {path} cannot be read: {reason}",
-        hint="See where the setting comes from: rdctl context show",
+        hint="Show the source of the setting: rdctl context show",
     )

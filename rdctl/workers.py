@@ -1,5 +1,4 @@
-"""Many things at a time: parallel work whose results come in order, and that a signal ends
-cleanly."""
+"""Parallel work with ordered results, which a signal ends cleanly."""
 
 from __future__ import annotations
 
@@ -23,26 +22,25 @@ R = TypeVar("R")
 
 # Chosen by measurement: see docs/benchmarks.md.
 PARALLEL = 8
-# A signal that comes just before a wait does not end it: Python hears of it when it wakes.
+# A signal just before a wait does not end it: Python handles it only after waking up.
 WAKE_SECONDS = 0.5
 
 
 class Progress:
-    """What long work tells meanwhile; this one keeps silent."""
+    """The progress of long-running work; this class shows nothing."""
 
     def begin(self, total: int | None, unit: str) -> None:
-        """So many more are to come, None when that is not known; the unit is `bytes`, or what is
-        counted, in the plural."""
+        """Expect so many more, None if unknown; the unit is `bytes`, or a plural noun."""
 
     def advance(self, count: int = 1) -> None:
-        """So many more are done. Called by any thread."""
+        """Report so many more as done. Called by any thread."""
 
     def end(self) -> None:
-        """What was begun is over."""
+        """The work has ended."""
 
 
 class Stopped(Exception):
-    """This work was not begun, or was left, because the process is ending."""
+    """This work was not started, or was abandoned, because the process is ending."""
 
 
 class _Task(NamedTuple):
@@ -51,12 +49,11 @@ class _Task(NamedTuple):
 
 
 class Workers:
-    """How many things are done at a time, and whether that is to end.
+    """The number of parallel operations, and whether to stop.
 
-    `stopping` is set by the first signal that ends the process: nothing more is begun, what is
-    under way is finished, and long work looks at it and raises `Stopped`. A second signal waits
-    for nothing, nor does the first one unless it is `patient`. `tell` takes what a person is told
-    meanwhile.
+    The first signal that ends the process sets `stopping`: nothing more is started, operations in
+    progress are finished, and long-running ones check it and raise `Stopped`. A second signal ends
+    the process at once; so does the first one unless `patient`. `tell` prints a message.
     """
 
     def __init__(
@@ -70,25 +67,25 @@ class Workers:
         self.parallel = parallel
         self.progress = progress or Progress()
         self.stopping = threading.Event()
-        # By which signal, where that is known.
+        # The signal that ended it, if known.
         self.ended_by = Code.INTERRUPTED
         self._tell = tell
         self._patient = patient
 
     def check(self) -> None:
-        """Raise Stopped when the process is ending."""
+        """Raise Stopped if the process is ending."""
         if self.stopping.is_set():
             raise Stopped
 
     def ordered(
         self, work: Callable[[T], R], items: Iterable[T], parallel: int | None = None
     ) -> Generator[R, None, None]:
-        """`work(item)` of each, several at a time, in the order of the items, which are taken only
-        a little ahead. An exception of the work, or of the items, is raised in its turn, and
-        nothing more is begun.
+        """`work(item)` for each item, in parallel, with the results in the order of the items,
+        which are taken only slightly ahead. An exception of the work or of the items is raised in
+        order, and nothing more is started.
 
-        A signal ends it so: what was begun is finished and yielded, then the signal's own exception
-        is raised; in a thread other than the main one it is Stopped.
+        After a signal, operations in progress are finished and yielded, then the exception of the
+        signal is raised; in a thread other than the main one, Stopped.
         """
         from concurrent.futures import Future, wait
 
@@ -139,7 +136,7 @@ class Workers:
     def _one_more(
         self, some: bool, tasks: queue.SimpleQueue[_Task | None], one_takes: threading.Lock
     ) -> list[threading.Thread]:
-        """One more thread; none where the system has none left, if there are `some`."""
+        """Start another thread; none if the system refuses it and there are `some`."""
         try:
             return [start_thread(self._run, tasks, one_takes)]
         except RdctlError:
@@ -148,9 +145,9 @@ class Workers:
             return []
 
     def _run(self, tasks: queue.SimpleQueue[_Task | None], one_takes: threading.Lock) -> None:
-        """One thread: task after task."""
+        """Run tasks in one thread."""
         while True:
-            # Taken and begun in one: a task behind one that was stopped is stopped too.
+            # Taken and started atomically: tasks after a stopped one are stopped too.
             with one_takes:
                 task = tasks.get()
                 if task is None:
@@ -167,8 +164,8 @@ class Workers:
 
     @contextmanager
     def held_signals(self, several: bool = True) -> Iterator[Callable[[], None]]:
-        """The first signal only sets `stopping`; gives what raises it then. Who does not do
-        `several` things is not waited for."""
+        """The first signal only sets `stopping`; yields a function that raises it later. Without
+        `several` operations, signals are not held."""
         heard: list[Callable[[], object]] = []
 
         def hear(number: int, usual: Callable[[], object]) -> None:
@@ -179,7 +176,9 @@ class Workers:
             self.stopping.set()
             self.progress.end()
             if self._tell is not None:
-                self._tell("ending: what is under way is finished first; once more waits no longer")
+                self._tell(
+                    "Interrupted: finishing operations in progress. Press Ctrl-C again to stop now."
+                )
 
         def raise_signal() -> None:
             if heard:
@@ -190,7 +189,7 @@ class Workers:
 
 
 def start_thread(work: Callable[..., object], *args: Any) -> threading.Thread:
-    """A thread that does not outlive the process; `failed` where the system has none left."""
+    """Start a daemon thread; raises `failed` if the system refuses it."""
     thread = threading.Thread(target=work, args=args, daemon=True)
     try:
         thread.start()
@@ -200,41 +199,40 @@ def start_thread(work: Callable[..., object], *args: Any) -> threading.Thread:
 
 
 def not_begun(code: Code, target: str) -> RdctlError:
-    """The error of a thing to which a run did not come."""
-    return RdctlError(code, f"{code.word} before its turn; nothing was done", target=target)
+    """The error of a target that was not started."""
+    return RdctlError(code, f"not started ({code.word})", target=target)
 
 
-# What a server that is away, or gave no answer, leaves of one thing.
+# Exit codes of a server that is down or did not reply.
 _SILENT = (Exit.UNREACHABLE, Exit.TIMEOUT, Exit.UNKNOWN)
 
 
 def ends_the_rest(error: RdctlError) -> bool:
-    """Whether nothing more is sent to that server: it is away, or an answer of it was lost, maybe
-    by a gateway, so that its state is not known. One that answered, with whatever refusal, is asked
-    for the next."""
+    """Whether nothing more is sent to the server: it is down, or a reply was lost, maybe by a
+    gateway, so that its state is unknown. After any reply of its own, the next request is sent."""
     facts = error.facts
     by_gateway = facts.get("http_status") in GATEWAY and "remote_status" not in facts
     return error.exit in _SILENT and ("http_status" not in facts or by_gateway)
 
 
 def untried(target: str | None, cause: RdctlError) -> RdctlError:
-    """The error of a thing that was not tried, since one before it `ends_the_rest`."""
-    if cause.exit is Exit.UNREACHABLE:  # which is true of this one as well
+    """The error of a target that was skipped, because an earlier error `ends_the_rest`."""
+    if cause.exit is Exit.UNREACHABLE:  # which applies to this one as well
         return RdctlError(cause.code, cause.message, hint=cause.hint, target=target)
     code = Code.TIMEOUT if cause.exit is Exit.TIMEOUT else Code.UNREACHABLE
-    return RdctlError(code, "not tried, since there was no answer before", target=target)
+    return RdctlError(code, "skipped: no reply to an earlier request", target=target)
 
 
 class Turns:
-    """Many things of one server. One that fails does not keep the next from its turn, unless it
-    `ends` the rest: that is untried."""
+    """Many operations on one server. A failure does not stop the next one, unless it `ends` the
+    rest, which is then skipped."""
 
     def __init__(self, ends: Callable[[RdctlError], bool] = ends_the_rest) -> None:
         self._ends = ends
         self._lost: RdctlError | None = None
 
     def take(self, act: Callable[[], R], target: str | None = None) -> R:
-        """Do one thing, unless the rest is untried."""
+        """Run one operation, unless the rest is skipped."""
         if self._lost is not None:
             raise untried(target, self._lost)
         try:
@@ -246,7 +244,7 @@ class Turns:
     def outcomes(
         self, action: str, targets: Iterable[str], act: Callable[[], Iterable[Change | Failure]]
     ) -> list[Change | Failure]:
-        """Do what has an outcome for each of these targets."""
+        """Run an operation with an outcome for each of these targets."""
         if self._lost is not None:
             return [Failure(action, untried(target, self._lost)) for target in targets]
         outcomes = list(act())
@@ -261,6 +259,6 @@ class Turns:
 
 
 def left_under_way(code: Code, target: str) -> RdctlError:
-    """The error of a thing that a run did not wait for."""
-    message = f"{code.word} while it was under way; it may have been done or not"
+    """The error of a target that was still in progress."""
+    message = f"{code.word} while in progress; the outcome is unknown"
     return RdctlError(Code.UNKNOWN, message, target=target)

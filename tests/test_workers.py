@@ -245,7 +245,9 @@ def test_the_first_signal_lets_finish_what_is_under_way(number: int, parallel: i
     assert results == sorted(begun) == sorted(finished)
     assert 10 in results
     assert len(results) <= 11 + parallel
-    assert told == ["ending: what is under way is finished first; once more waits no longer"]
+    assert told == [
+        "Interrupted: finishing operations in progress. Press Ctrl-C again to stop now."
+    ]
     with pytest.raises(Stopped):
         workers.check()
 
@@ -381,7 +383,7 @@ def test_nothing_has_a_turn_after_what_ends_the_rest(by_outcome: bool) -> None:
     else:
         with pytest.raises(RdctlError, match="no answer"):
             turns.take(lambda: _refuse(Code.UNKNOWN, "no answer"))
-    with pytest.raises(RdctlError, match="not tried") as raised:
+    with pytest.raises(RdctlError, match="skipped: no reply") as raised:
         turns.take(lambda: pytest.fail("it was tried"), "rd1")
     assert raised.value.target == "rd1"
     rest = turns.outcomes("remove", ["rd2", "rd3"], lambda: pytest.fail("they were tried"))
@@ -394,7 +396,7 @@ def test_what_ends_the_rest_may_be_more() -> None:
     assert turns.outcomes("lock", ["rd0"], lambda: [done]) == [done]
     with pytest.raises(RdctlError):
         turns.take(lambda: _refuse(Code.CONFLICT))
-    with pytest.raises(RdctlError, match="not tried"):
+    with pytest.raises(RdctlError, match="skipped: no reply"):
         turns.take(lambda: 1)
 
 

@@ -1,4 +1,4 @@
-"""The question before something is lost: what is asked, and what holds where nobody can be."""
+"""The confirmation prompt before data are lost, and the refusal without a terminal."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ if TYPE_CHECKING:
     from rdctl.config.resolve import Settings
     from rdctl.core.environment import Environment
 
-# Losses that the question lists one by one: whoever is asked should be able to read them.
+# Number of losses that the prompt lists, so that it stays readable.
 MOST_LOSSES = 20
 
 
 class Loss(NamedTuple):
-    """What is about to be lost in one place; `settings` lead there."""
+    """What will be lost in one place; `settings` identify it."""
 
     settings: Settings | None
     losses: Sequence[str]
@@ -33,8 +33,8 @@ def ask(
     noun: str,
     yes: bool,
 ) -> None:
-    """Return when the losses are agreed to, by --yes or by who sits there; the question also lists
-    what is `unchecked`, and the contexts in which it has `failed`."""
+    """Return if the losses are confirmed, by --yes or at the prompt. The prompt also lists what is
+    `unchecked`, and the contexts in which the command has already `failed`."""
     protected = [of for of, _ in asked if of and of.get("protected") and not of.says_where(noun)]
     if yes and not protected:
         return
@@ -42,32 +42,33 @@ def ask(
     lines = [*unchecked, *losses[:MOST_LOSSES]]
     if len(losses) > MOST_LOSSES:
         lines.append(f"and {len(losses) - MOST_LOSSES} more")
-    lines += [f"not in {context}: {error.message}" for context, error in failed.items()]
+    lines += [f"not on {context}: {error.message}" for context, error in failed.items()]
     lines = [defuse(line) for line in lines]
     if not environment.can_ask:
-        hint = "Say --yes when that is wanted, or --dry-run to see the steps."
+        hint = "Use --yes to confirm, or --dry-run to preview."
         if protected and yes:
             names = ",".join(str(settings.context) for settings in protected)
-            hint = f"The context is protected: name it with -c {names}."
+            hint = f"The context is protected: select it with -c {names}"
+        stream = "stderr" if environment.stdin_tty else "stdin"
         raise RdctlError(
             Code.CONSENT,
-            f"nothing was done: this would happen{where}, and nobody can be asked:",
+            f"confirmation required, and {stream} is not a terminal; this would happen{where}:",
             hint=hints(*lines, hint),
         )
-    environment.stderr.write(f"This is about to happen{where}:\n")
+    environment.stderr.write(f"The following will happen{where}:\n")
     environment.stderr.write("".join(f"  {line}\n" for line in lines))
-    if not environment.confirm("Go on?"):
-        raise RdctlError(Code.DECLINED, "nothing was done")
+    if not environment.confirm("Continue?"):
+        raise RdctlError(Code.DECLINED, "aborted")
 
 
 def _where(asked: Sequence[Loss], noun: str) -> tuple[str, Sequence[str]]:
-    """Where it would happen, in words, and what."""
+    """Where it would happen, as text, and the losses."""
     if len(asked) == 1:
         ((settings, losses),) = asked
         if settings and not settings.context and settings.get(noun):
             return f" on {settings.get(noun)}", losses
-        named = f" in the context {settings.context}" if settings and settings.context else ""
+        named = f" on context {settings.context}" if settings and settings.context else ""
         return named, losses
     names = ", ".join(str(of.context) for of, _ in asked if of)
     lines = [f"{of.context}: {loss}" for of, losses in asked if of for loss in losses]
-    return f" in the contexts {names}", lines
+    return f" on contexts {names}", lines

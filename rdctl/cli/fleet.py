@@ -1,4 +1,4 @@
-"""One command in several contexts at a time: asked once for all, every row with its context."""
+"""One command in several contexts at once: confirmed once, every row with its context."""
 
 from __future__ import annotations
 
@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 Call = Callable[[Site], "Result"]
 
-# Rows of one context that wait for those of the contexts before it.
+# Maximum number of buffered rows of a context, until the contexts before it are shown.
 MOST_WAITING = 2000
 
 
 def check(command: Command, invocation: Invocation) -> None:
-    """Raise where the verb works in one context at a time."""
+    """Refuse a verb that does not support several contexts."""
     if not command.fleet:
         raise RdctlError(
             Code.USAGE,
-            f"{invocation.command_path} works in one context at a time",
-            hint=f"Name one of: {', '.join(invocation.contexts or ())}.",
+            f"{invocation.command_path} does not support several contexts",
+            hint=f"Select one with -c: {', '.join(invocation.contexts or ())}",
         )
 
 
 def result(
     command: Command, call: Call, invocation: Invocation, contexts: Mapping[str, bool]
 ) -> Listing | Report:
-    """`call` the verb with the site of each of these contexts; their value says whether it was
-    named itself."""
+    """`call` the verb with the site of each of these contexts; the values are true for those named
+    explicitly, not by a pattern."""
     invocation.bulk.share(contexts)
     question = _Question(invocation)
     runs = []
@@ -61,10 +61,10 @@ def result(
 
 
 class _Question:
-    """What every context is about to lose, asked in one question.
+    """One confirmation prompt for the losses of all contexts.
 
-    A context asks and waits, or leaves without; when all have done either, the main thread asks
-    the person, and each gets the answer.
+    A context asks and waits, or leaves without asking. When all have done either, the main thread
+    shows the prompt, and each context gets the answer.
     """
 
     def __init__(self, invocation: Invocation) -> None:
@@ -80,7 +80,7 @@ class _Question:
         self._out.add(str(settings.context))
 
     def ask(self, settings: Settings, losses: Sequence[str]) -> None:
-        """Return when the losses are agreed to, raise when they are not."""
+        """Return if the losses are confirmed, else raise."""
         with self._changed:
             if self._answered and self._refusal is None:
                 self._invocation.ask([Loss(settings, losses)])  # a further question of one context
@@ -93,7 +93,7 @@ class _Question:
                 raise Stopped
 
     def leave(self, context: str, failed: RdctlError | None = None) -> None:
-        """Nothing is to be asked of this context any more: it is done, or it failed."""
+        """This context no longer needs a confirmation: it is done, or it failed."""
         with self._changed:
             if failed is not None and context in self._out:
                 self._failed[context] = failed
@@ -101,7 +101,7 @@ class _Question:
             self._changed.notify_all()
 
     def settle(self, contexts: Iterable[str]) -> None:
-        """Wait for every context, and ask of them in this order."""
+        """Wait for every context, then show the prompt with the contexts in this order."""
         with self._changed:
             try:
                 while not self._changed.wait_for(lambda: not self._out, WAKE_SECONDS):
@@ -118,7 +118,7 @@ class _Question:
 
 
 class _ContextRun:
-    """The command in one context, in a thread of its own."""
+    """The command in one context, in its own thread."""
 
     def __init__(
         self,
@@ -139,7 +139,7 @@ class _ContextRun:
         self._workers = invocation.workers
         self._question = question
         question.enter(settings)
-        # Outcomes never wait: the question does, for whoever is to ask it.
+        # Outcomes are never blocked: the prompt waits for all contexts.
         self._rows: queue.Queue[tuple[str, Any]] = queue.Queue(MOST_WAITING if shows else 0)
 
     def start(self) -> None:
@@ -175,11 +175,11 @@ class _ContextRun:
         done = ", ".join(self.effects.done)
         if not done:
             return not_begun(code, self.context)
-        return RdctlError(code, f"{code.word}; done before: {done}", target=self.context)
+        return RdctlError(code, f"{code.word}; completed: {done}", target=self.context)
 
     def taken(self) -> Iterator[tuple[str, Any]]:
-        """`result`, each `row`, then `end` or `error`. Raises what is wrong with the words: it is
-        so in every context, and nothing was done in any."""
+        """`result`, each `row`, then `end` or `error`. Raises usage errors: they are the same in
+        every context, and no context did anything."""
         while True:
             try:
                 kind, value = self._rows.get(timeout=WAKE_SECONDS)
@@ -197,7 +197,7 @@ def _rows_of(found: Result) -> Iterable[Any]:
         return [found.value]
     if isinstance(found, Listing | Report):
         return found
-    raise AssertionError("what is neither rows nor outcomes is not for several contexts")
+    raise AssertionError("only rows and outcomes are supported in several contexts")
 
 
 def _failure(action: str, run: _ContextRun, error: BaseException) -> Failure:

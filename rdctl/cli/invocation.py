@@ -1,5 +1,5 @@
-"""One run of one command: its environment and settings, the doors to the outside, its sites.
-Loaded when a verb is run, not for help."""
+"""One run of one command: its environment, settings, doors to the outside, and sites.
+Loaded only when a verb is run, not for help."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 class Invocation:
-    """One run of one command: the environment, what was typed, the doors to the outside."""
+    """One run of one command: the environment, the options, the doors to the outside."""
 
     def __init__(self, ctx: click.Context) -> None:
         self.environment: Environment = ctx.obj
@@ -40,14 +40,14 @@ class Invocation:
         self.bulk = bulk_of(ctx)
         self.command_path = ctx.command_path
         self.noun = ctx.command_path.split()[1]
-        # Of one system, and of several contexts those of each.
+        # Settings of one context, and those of each of several contexts.
         self.settings: Settings | None = None
         self.settings_of: dict[str, Settings] = {}
         self.report: Report | None = None
-        # The doors to the outside: one, or of several contexts one each.
+        # The doors to the outside: one, or one for each of several contexts.
         self.doors: list[Effects] = []
         self.effects = self.door(lambda losses: self.ask([Loss(self.settings, losses)]))
-        # Of a dry run on several contexts: the plan of each.
+        # In a dry run on several contexts: the plan of each.
         self.plans: dict[str, list[str]] | None = None
         self.in_sandbox = False
         self.unread = Unread()
@@ -55,7 +55,7 @@ class Invocation:
         self._workers: Workers | None = None
 
     def door(self, ask: Callable[[Sequence[str]], None], **options: Any) -> Effects:
-        """One more door to the outside."""
+        """Create another door to the outside."""
         flags = self.flags
         effects = Effects(
             ask=ask,
@@ -73,18 +73,18 @@ class Invocation:
 
     @cached_property
     def contexts(self) -> dict[str, bool] | None:
-        """The contexts where several are named, each with whether it stands there itself."""
+        """The contexts if several are selected; true for those not named by a pattern."""
         return several(self.config, self.flags)
 
     # --- sites --------------------------------------------------------------------------------
 
     def site(self) -> Site:
-        """The site that the settings name."""
+        """The site of the settings in effect."""
         self.settings = resolve(self.config, self.flags)
         return self.site_of(self.settings, self.effects)
 
     def site_of(self, settings: Settings, effects: Effects) -> Site:
-        """The site of these settings, behind that door."""
+        """The site of these settings, with this door."""
         self.in_sandbox |= settings.in_sandbox(self.noun)
         return Site(
             settings,
@@ -103,20 +103,20 @@ class Invocation:
         return sandbox_path(self.environment.environ, self.environment.home())
 
     def aim(self, error: RdctlError, context: str | None = None) -> None:
-        """Let the commands in a hint reach the place that the error is from."""
+        """Make the commands in a hint address the place that the error is from."""
         settings = self.settings_of.get(context) if context else self.settings
         if settings is not None:
             settings.aim(error)
 
     def aimed(self, outcome: Change | Failure) -> Change | Failure:
-        """The outcome, with a hint that leads to its own place."""
+        """The outcome, with a hint that addresses its own place."""
         if isinstance(outcome, Failure):
             self.aim(outcome.error, outcome.context)
         return outcome
 
     def aiming(self, listing: Listing, items: Iterable[Any]) -> Iterator[Any]:
-        """The items; at their end the hints of the failures lead to their places, and it is known
-        whether any could not be read."""
+        """The items. At their end the hints of the failures address their places, and it is known
+        whether any items were unreadable."""
         try:
             yield from items
         finally:
@@ -124,11 +124,11 @@ class Invocation:
             for failure in listing.failures:
                 self.aimed(failure)
 
-    # --- work that takes long -----------------------------------------------------------------
+    # --- long-running work -----------------------------------------------------------------
 
     @property
     def workers(self) -> Workers:
-        """Those who do several things at a time, for whichever systems."""
+        """The workers for parallel operations on any system."""
         if self._workers is None:
             self._workers = self._new_workers()
         return self._workers
@@ -141,34 +141,34 @@ class Invocation:
         silent = flags.get("quiet") or flags.get("trace") or "watch" in flags
         shown = environment.stderr.tty and not silent
         bar = Bar(environment, color=use_color(flags, environment, True)) if shown else None
-        # Lines that belong together stand together.
+        # Lines that belong together stay together.
         in_turn = flags.get("trace") or flags.get("dry_run")
         parallel = flags.get("parallel") or (1 if in_turn else PARALLEL)
         return Workers(parallel, bar, self.notice, patient="watch" not in flags)
 
     def end_progress(self) -> None:
-        """No bar is left on the terminal."""
+        """Remove the progress bar from the terminal."""
         if self._workers is not None:
             self._workers.progress.end()
 
     def leave_out_progress(self) -> None:
-        """Rows on a terminal tell how far it is, and would run through a bar."""
+        """Show no progress bar: rows on a terminal show the progress, and would break a bar."""
         if self._workers is not None:
             from rdctl.workers import Progress
 
             self.end_progress()
             self._workers.progress = Progress()
 
-    # --- words to the operator ----------------------------------------------------------------
+    # --- messages to the user ----------------------------------------------------------------
 
     def warn(self, message: str) -> None:
-        """Tell the operator something, once."""
+        """Print a warning, once."""
         if message not in self._told and not self.flags.get("quiet"):
             self._told.add(message)
             self.environment.stderr.write(f"rdctl: warning: {defuse(message)}\n")
 
     def notice(self, message: str) -> None:
-        """Tell the operator something that is no data."""
+        """Print an informational message."""
         if not self.flags.get("quiet"):
             self.environment.stderr.write(f"{defuse(message)}\n")
 
@@ -178,7 +178,7 @@ class Invocation:
     def ask(
         self, asked: Sequence[Loss], failed: Mapping[str, RdctlError] = MappingProxyType({})
     ) -> None:
-        """Consent to the losses in each context; `failed` are those where it failed before."""
+        """Get confirmation for the losses; `failed` are the contexts that failed before."""
         consent.ask(
             asked,
             failed,
@@ -193,13 +193,13 @@ _MOST_DIGITS = 18
 
 
 def _retries(flags: Mapping[str, Any], environment: Environment) -> int:
-    """How often a read is tried again."""
+    """The number of retries for reads."""
     typed: int | None = flags.get("retries")
     text = environment.environ.get("RDCTL_RETRIES")
     if typed is not None or not text:
         return 2 if typed is None else typed
     if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
         raise RdctlError(
-            Code.CONFIG, f"the variable RDCTL_RETRIES is not a number: '{defuse(text)}'"
+            Code.CONFIG, f'invalid RDCTL_RETRIES "{defuse(text)}": must be a whole number'
         )
     return int(text)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def show_failures(environment: Environment, failures: Sequence[Failure]) -> None:
-    """The failures for people; several with the same message are one line."""
+    """Show failures on stderr; those with the same message share a line."""
 
     def shown(failure: Failure) -> tuple[str | None, str, str]:
         return failure.context, failure.action, failure.error.message
@@ -31,9 +31,14 @@ def show_failures(environment: Environment, failures: Sequence[Failure]) -> None
 def show_error(
     environment: Environment, error: RdctlError, prefix: str | None = None, others: int = 0
 ) -> None:
-    """An error for people, on stderr: what failed and why, then what to do next."""
+    """An error for people, on stderr: what failed and why, then the hints, one a line.
+
+    If confirmation is missing, the lines before the last hint are the losses."""
     target = error.target
-    start = f"rdctl: {prefix}" if prefix else "rdctl"
+    if error.code is Code.DECLINED:
+        environment.stderr.write("Aborted.\n")
+        return
+    start = f"rdctl: error: {prefix}" if prefix else "rdctl: error"
     if prefix and error.facts.get("line"):
         start += f": line {error.facts['line']}"
     message = defuse(error.message)
@@ -41,8 +46,11 @@ def show_error(
     if prefix and target and (more or escape(target) not in message):
         message = f"{escape(target)}{more}: {message}"
     environment.stderr.write(f"{start}: {message}\n")
-    for line in error.hint.split("\n") if error.hint else ():
-        environment.stderr.write(f"  {defuse(line)}\n")
+    lines = error.hint.split("\n") if error.hint else []
+    losses = len(lines) - 1 if error.code is Code.CONSENT else 0
+    for number, line in enumerate(lines):
+        start = "  " if number < losses else "hint: "
+        environment.stderr.write(f"{start}{defuse(line)}\n")
     if error.facts.get("request_id"):
         environment.stderr.write(f"  request id: {error.facts['request_id']}\n")
     if error.code is Code.INTERNAL and error.__cause__ and environment.environ.get("RDCTL_DEBUG"):

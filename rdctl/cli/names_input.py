@@ -1,4 +1,4 @@
-"""The names of a run: typed, or from a file or standard input; and where those go that failed."""
+"""The names of a run: typed, or read from a file or standard input; names that failed are saved."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
     from rdctl.effects.door import Effects
     from rdctl.sites import Site
 
-# Where click's context keeps what is known of the names.
+# Key of the names in click's context.
 _KEPT = "rdctl.names"
-# More than this from standard input is no list of names.
+# Maximum number of bytes of a list of names.
 MOST_NAMES = 64 << 20
 
 
 def names(
     kind: str, *, required: bool = True, check: Callable[[str], object] | None = None
 ) -> Callable[[Any], Any]:
-    """The argument `KIND...`, each name of which has to pass `check`; `-` stands for names on
-    standard input. They come behind the site; None when nothing was typed. With none on standard
-    input there is nothing to do, and nobody is asked."""
+    """Add the argument `KIND...`; each name must pass `check`, and `-` reads names from standard
+    input. The function gets the site, then the names, or None if none were typed. If standard input
+    is empty, the function is not called."""
     metavar = f"{kind.upper()}..." if required else f"[{kind.upper()}...]"
 
     def decorate(function: Any) -> Any:
@@ -53,7 +53,7 @@ def names(
 
 
 def _nothing(context: click.Context) -> Listing | Report:
-    """What a verb returns that was given no names."""
+    """The result of a verb without any names."""
     from rdctl.core.results import Listing, Report
 
     return Listing(()) if getattr(context.command, "shows", None) else Report(())
@@ -63,7 +63,7 @@ def _nothing(context: click.Context) -> Listing | Report:
 
 
 class _Row(NamedTuple):
-    """A line of JSON: a name, its properties, and the context that it is of; None: of any."""
+    """A line of JSON: a name, its properties, and its context; None: any context."""
 
     line: int
     name: str
@@ -72,11 +72,10 @@ class _Row(NamedTuple):
 
 
 class Bulk:
-    """What is known of the names of a run beyond the names themselves.
+    """What is known about the names of a run.
 
-    `lines` has the line of each name on standard input or in a list, from 1 and of the first that
-    has it; `properties` those of the names that are given with some; `targets` all names, as far
-    as they are known, also those that were typed.
+    `lines` maps names to their first lines in the input, counted from 1; `properties` maps names to
+    the properties given with them; `targets` are all names known so far, including those typed.
     """
 
     def __init__(self) -> None:
@@ -91,7 +90,7 @@ class Bulk:
         self._names: list[str] | None = None
         self._given: dict[str, str] = {}
         self._where = "standard input"
-        # Of a run in several contexts: which one this is for, and those for each of them.
+        # In a run on several contexts: the context of this object, and one object for each.
         self._context: str | None = None
         self._shares: dict[str, Bulk] = {}
 
@@ -102,14 +101,14 @@ class Bulk:
         seconds: float | None,
         source: str = "-",
     ) -> list[str]:
-        """The names on standard input, or in the file `source`, for a run in that context."""
+        """The names on standard input or in the file `source`, for a run on that context."""
         self.read(environment, seconds, source)
         self._stay_in((context,))
         return self._names or []
 
     def share(self, contexts: Collection[str]) -> None:
-        """The names that were read are for a run in these contexts: each gets the rows that are of
-        it, and those that say no context."""
+        """Share the rows that were read among these contexts: each gets its own rows, and those
+        without a context."""
         self._stay_in(contexts)
         if not self.ndjson:
             return
@@ -120,12 +119,11 @@ class Bulk:
             share.targets = share._names
 
     def of(self, context: str | None) -> Bulk:
-        """What is for that context."""
+        """The share of that context."""
         return self._shares.get(context or "", self)
 
     def call(self, given: dict[str, str]) -> None:
-        """The targets of this run have other names than those that were read: `given` has the one
-        that was read for each."""
+        """Rename the targets of this run: `given` maps each target to the name that was read."""
         self._given, self.targets = given, list(given)
         self.lines = {name: self.lines[word] for name, word in given.items()}
         self.properties = {
@@ -133,8 +131,8 @@ class Bulk:
         }
 
     def read(self, environment: Environment, seconds: float | None, source: str = "-") -> None:
-        """Take the names from standard input, or the file `source`, within so many seconds, unless
-        that was done."""
+        """Read the names from standard input or the file `source` within so many seconds, unless
+        already read."""
         if self._names is None:
             if source != "-":
                 self._where = escape(source)
@@ -160,7 +158,7 @@ class Bulk:
         return names
 
     def _taken(self, rows: Iterable[_Row]) -> list[str]:
-        """The names of these rows; the properties of the first of a name hold."""
+        """The names of these rows; the first row of a name defines its properties."""
         names = []
         for row in rows:
             if row.name not in self.lines:
@@ -171,34 +169,33 @@ class Bulk:
         return names
 
     def _stay_in(self, contexts: Collection[str | None]) -> None:
-        """Raise where a row is of another context than these: it would be taken for what has the
-        same name there."""
+        """Refuse rows of other contexts: their names would be taken for those of other things."""
         for row in self._rows:
             if row.context is not None and row.context not in contexts:
-                message = f"{escape(row.name)} is of the context {escape(row.context)} alone"
+                message = f'{escape(row.name)} belongs to context "{escape(row.context)}"'
                 named = dict.fromkeys(one.context for one in self._rows if one.context)
                 raise RdctlError(
                     Code.USAGE,
                     f"{self._where}, line {row.line}: {message}",
-                    hint=f"A run for all contexts of the rows: -c {quoted(','.join(named))}",
+                    hint=f"Select all contexts of the rows: -c {quoted(','.join(named))}",
                     target=row.name,
                     line=row.line,
                 )
 
     def numbering(self, listing: Listing, items: Iterable[Any]) -> Iterator[Any]:
-        """The items; at their end the failures have their lines."""
+        """The items; at their end the failures get their input lines."""
         yield from items
         listing.failures = [self.numbered(failure) for failure in listing.failures]
 
     def numbered(self, failure: Failure) -> Failure:
-        """The failure, with the line that its name came from."""
+        """The failure, with the input line of its name."""
         line = self.of(failure.context).lines.get(failure.error.target or "")
         if line is None:
             return failure
         return failure._replace(error=failure.error.with_facts(line=line))
 
     def located(self, error: RdctlError) -> RdctlError:
-        """What refuses all names, with the line of the one that it is about."""
+        """An error about one of the names, with its input line."""
         line = self.lines.get(error.target or "")
         if line is None or "line" in error.facts:
             return error
@@ -206,14 +203,14 @@ class Bulk:
         return error.with_facts(line=line)
 
     def keep_failed(self, failures: Sequence[Failure], effects: Effects, home: str) -> None:
-        """Write the names that failed, each once, as they were given."""
+        """Write the names that failed, each once, unchanged."""
         from rdctl.effects.places import write_file
 
         lines = dict.fromkeys(
             line for failure in failures for line in self.of(failure.context)._lines_of(failure)
         )
         if not lines and failures:
-            return  # what failed as a whole is not known by names
+            return  # the failed names are not known
         separator = b"\0" if any(b"\n" in line for line in lines) else self._separator
         path = str(self.failed)
         text = b"".join(line + separator for line in lines)
@@ -227,11 +224,11 @@ class Bulk:
             raise RdctlError(Code.FAILED, message, target=path) from error
 
     def _lines_of(self, failure: Failure) -> Iterator[bytes]:
-        """What failed, as it was given; all, where that is everything."""
+        """The input lines of the failed target, or of all targets."""
         return map(self._line, self.targets if failure.whole else [failure.error.target or ""])
 
     def _line(self, target: str) -> bytes:
-        """A name as it was given; one that was typed, as it would have been."""
+        """The input line of a name; for a typed one, the equivalent line."""
         if not self.ndjson:
             return raw_bytes(self._given.get(target, target))
         import json
@@ -246,7 +243,7 @@ class Bulk:
 
 
 def bulk_of(context: click.Context) -> Bulk:
-    """That of this run."""
+    """The Bulk of this run."""
     bulk: Bulk = context.meta.setdefault(_KEPT, Bulk())
     return bulk
 
@@ -255,19 +252,19 @@ def _name(raw: bytes) -> str:
     return raw.decode("utf-8", "surrogateescape")
 
 
-# Where a line of JSON has its name: as written by hand, and as rdctl's own listings have it.
+# Keys of the name in a line of JSON: as written by hand, and as in rdctl's listings.
 _NAMED_BY = ("name", "path", "container", "reference", "device", "address", "type", "target")
 
 
 def _row(raw: bytes, line: int, where: str) -> _Row:
-    """What a line of JSON says."""
+    """Parse a line of JSON."""
     import json
 
     where = f"{where}, line {line}"
     try:
         value = json.loads(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
-        raise RdctlError(Code.USAGE, f"{where}: no JSON: {error}") from error
+        raise RdctlError(Code.USAGE, f"{where}: invalid JSON: {error}") from error
     found = value if isinstance(value, dict) else {}
     name = next((found[key] for key in _NAMED_BY if isinstance(found.get(key), str)), None)
     if isinstance(found.get("name_hex"), str):
@@ -278,18 +275,18 @@ def _row(raw: bytes, line: int, where: str) -> _Row:
     if not name:
         raise RdctlError(
             Code.USAGE,
-            f"{where}: no object with a name",
-            hint='A line looks like {"name": "photos", "properties": {"team": "red"}}.',
+            f"{where}: must be an object with a name",
+            hint='Example: {"name": "photos", "properties": {"team": "red"}}',
         )
     properties = found.get("properties")
     properties = {} if properties is None else properties
     if not isinstance(properties, dict) or not all(
         isinstance(entry, str) for entry in properties.values()
     ):
-        raise RdctlError(Code.USAGE, f"{where}: properties are texts by their names")
+        raise RdctlError(Code.USAGE, f"{where}: properties must map names to strings")
     context = found.get("context")
     if not isinstance(context, str | None):
-        raise RdctlError(Code.USAGE, f"{where}: the context is no text")
+        raise RdctlError(Code.USAGE, f"{where}: context must be a string")
     return _Row(line, name, properties, context)
 
 
@@ -299,7 +296,7 @@ def _keep(context: click.Context, param: click.Parameter, value: Any) -> None:
 
 
 def _keep_file(context: click.Context, param: click.Parameter, value: str | None) -> None:
-    """What cannot be written is known before anything is done. A device would be replaced."""
+    """Check that the file is writable before anything is done. A device would be replaced."""
     if value is None:
         return
     from rdctl.effects.places import refuse_planted
@@ -311,7 +308,7 @@ def _keep_file(context: click.Context, param: click.Parameter, value: str | None
         raise RdctlError(Code.USAGE, message, target=value) from error
     if not _can_be_written(value):
         raise RdctlError(
-            Code.USAGE, f"--failed: {defuse(value)} is no file that can be written", target=value
+            Code.USAGE, f"--failed: {defuse(value)} is not a writable file", target=value
         )
     _keep(context, param, value)
 
@@ -329,27 +326,27 @@ def _can_be_written(file: str) -> bool:
 
 
 def bulk_options(function: Any) -> Any:
-    """How names come from standard input, and where those go that failed."""
+    """Add the options --ndjson and --failed."""
     ndjson = click.option(
         "--ndjson",
         is_flag=True,
         expose_value=False,
         is_eager=True,
         callback=_keep,
-        help='Names on standard input are objects, one a line: {"name": ...}.',
+        help='Read names from stdin as JSON objects, one per line: {"name": ...}.',
     )
     failed = click.option(
         "--failed",
         metavar="FILE",
         expose_value=False,
         callback=_keep_file,
-        help="Write the names that failed to FILE, as they were given: input for the next run.",
+        help="Write the names that failed to FILE, unchanged, for another run.",
     )
     return ndjson(failed(function))
 
 
 def expanded(context: click.Context, site: Site, words: Iterable[str]) -> list[str]:
-    """The words, with the names on standard input in place of a `-`."""
+    """The arguments, with `-` replaced by the names on standard input."""
     where = site.settings.context
     bulk = bulk_of(context).of(where)
     given: list[str] = []

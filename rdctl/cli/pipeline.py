@@ -1,5 +1,4 @@
-"""The steps of one command: how it is to be shown, its sites, the verb itself, what it returns, the
-exit code."""
+"""The steps of one command: its view, its sites, the verb itself, its result, the exit code."""
 
 from __future__ import annotations
 
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def carry_out(ctx: click.Context, invocation: Invocation) -> int:
-    """Run the verb that was typed; its exit code."""
+    """Run the verb and return its exit code."""
     command: Command = ctx.command  # type: ignore[assignment]
     view, params = view_of(invocation.flags, invocation.environment), dict(ctx.params)
     schema = SCHEMAS[command.shows] if command.shows else None
@@ -38,11 +37,11 @@ def carry_out(ctx: click.Context, invocation: Invocation) -> int:
         schema = with_context(schema or CHANGE)
     check(view, schema)
     if view.sort_by and params.get("limit"):
-        # The first of them are known when all are.
+        # The first rows are known only when all rows are.
         view = view._replace(limit=params["limit"])
         params["limit"] = None
     if not gc.isenabled():
-        # `__main__` turned it off for the start, of which all stays.
+        # `__main__` disabled it during startup, whose objects all stay alive.
         gc.freeze()
         gc.enable()
     ask = partial(_result, command, ctx, params, invocation)
@@ -61,12 +60,12 @@ def carry_out(ctx: click.Context, invocation: Invocation) -> int:
 
 
 def _asked(ask: Callable[[], Result], command: Command, invocation: Invocation) -> Result:
-    """What the verb returns; where it fails as a whole, that is noted for all of its names."""
+    """The result of the verb; if it fails as a whole, all its names are kept as failed."""
     try:
         return ask()
     except (RdctlError, KeyboardInterrupt, Ended) as error:
         invocation.end_progress()
-        # Which of the names are done is in the message, if any.
+        # The message lists the names that are done, if any.
         _keep_failed([Failure(str(command.name), as_error(error), whole=True)], invocation)
         raise
 
@@ -74,7 +73,7 @@ def _asked(ask: Callable[[], Result], command: Command, invocation: Invocation) 
 def _result(
     command: Command, ctx: click.Context, params: dict[str, Any], invocation: Invocation
 ) -> Result:
-    """What the verb returns, of one site or several; the hints in it lead to where it is from."""
+    """The result of the verb on one site or several; its hints address the site they are from."""
     call = partial(ctx.invoke, command.work, **params)
     result: Result
     if not command.on_site:
@@ -86,7 +85,7 @@ def _result(
 
         fleet.check(command, invocation)
         if "-" in params.get("words", ()):
-            invocation.bulk.read(invocation.environment, seconds_of(ctx))  # before all ask for it
+            invocation.bulk.read(invocation.environment, seconds_of(ctx))  # once for all
         result = fleet.result(command, call, invocation, invocation.contexts)
     if isinstance(result, Report):
         result.pass_through(invocation.aimed)
@@ -101,12 +100,12 @@ def _result(
 
 
 def _shown(result: Result, schema: Schema | None, view: View, invocation: Invocation) -> int:
-    """Show it; the exit code that follows from it."""
+    """Show the result and return its exit code."""
     environment, report = invocation.environment, result if isinstance(result, Report) else None
     invocation.report = report
     _number(result, invocation.bulk, view)
     ended: BaseException | None = None
-    # Lines would run through the bar; a document is written when all is known.
+    # Lines would break the progress bar; a document is written when it is complete.
     if report is not None and (environment.stderr.tty or invocation.effects.dry_run or view.in_one):
         ended = _completed(report)
         invocation.end_progress()
@@ -115,7 +114,7 @@ def _shown(result: Result, schema: Schema | None, view: View, invocation: Invoca
     try:
         render(_planned(result, invocation), schema, view, environment.stdout, invocation.notice)
     except BrokenPipeError:
-        if report is not None:  # a change never stops because nobody reads of it
+        if report is not None:  # a change continues without a reader
             _completed(report)
         raise
     finally:
@@ -130,7 +129,7 @@ def _shown(result: Result, schema: Schema | None, view: View, invocation: Invoca
 
 
 def _number(result: Result, bulk: Bulk, view: View) -> None:
-    """Let failures and outcomes have the lines that their names came from."""
+    """Add to failures and outcomes the input lines of their names."""
     if bulk.lines and isinstance(result, Report):
         result.pass_through(_numbering(bulk, view))
     elif bulk.lines and isinstance(result, Listing):
@@ -138,7 +137,7 @@ def _number(result: Result, bulk: Bulk, view: View) -> None:
 
 
 def _numbering(bulk: Bulk, view: View) -> Callable[[Change | Failure], Change | Failure]:
-    """What gives outcomes the lines that their names came from; a sentence has no place for it."""
+    """A function that adds input lines to outcomes; sentences do not show them."""
 
     def numbered(outcome: Change | Failure) -> Change | Failure:
         if isinstance(outcome, Failure):
@@ -152,7 +151,7 @@ def _numbering(bulk: Bulk, view: View) -> Callable[[Change | Failure], Change | 
 
 
 def _completed(report: Report) -> BaseException | None:
-    """All that is to be done is done; the signal that ended it before."""
+    """Complete the report; the signal that ended it early, if any."""
     try:
         for _ in report:
             pass
@@ -162,7 +161,7 @@ def _completed(report: Report) -> BaseException | None:
 
 
 def _planned(result: Result, invocation: Invocation) -> Result:
-    """In a dry run, the plan: what would be done, and the outcomes as far as they are known."""
+    """In a dry run, the plan: the steps, and the outcomes as far as they are known."""
     plan = [line for door in invocation.doors for line in door.plan]
     report = result if isinstance(result, Report) else None
     if invocation.effects.dry_run and (report is not None or plan):
@@ -180,7 +179,7 @@ def _keep_failed(failures: Sequence[Failure], invocation: Invocation) -> None:
 
 
 def _settled(result: Result, invocation: Invocation) -> int:
-    """Notices for the end, when all was shown; the exit code."""
+    """Print the final notices and return the exit code."""
     report, effects = invocation.report, invocation.effects
     if invocation.in_sandbox and not effects.dry_run:
         if report.changes if report is not None else effects.done:
@@ -195,9 +194,9 @@ def _settled(result: Result, invocation: Invocation) -> int:
 
 
 def _tell_markers(listing: Listing, invocation: Invocation) -> None:
-    """Where to go on is known when all was taken."""
+    """Print how to get more results; known when all were taken."""
     if listing.marker is not None:
-        invocation.notice(f"More follow; go on with: --marker {quoted(listing.marker)}")
+        invocation.notice(f"More results: --marker {quoted(listing.marker)}")
     for context, marker in listing.markers.items():
         words = f"-c {context} --marker {quoted(marker)}"
-        invocation.notice(f"More follow in {context}; go on with: {words}")
+        invocation.notice(f"More results: {words}")

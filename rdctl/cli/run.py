@@ -1,4 +1,4 @@
-"""run(argv, environment): the one place where an error becomes a message and an exit code."""
+"""run(argv, environment): the only place where an error becomes a message and an exit code."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
 
 @contextmanager
 def signals() -> Iterator[None]:
-    """SIGTERM and SIGHUP unwind like Ctrl-C does."""
+    """Make SIGTERM and SIGHUP unwind the stack as Ctrl-C does."""
 
     def end(number: int, frame: FrameType | None) -> None:
         raise Ended(ENDING[signal.Signals(number)])
 
     before = {}
     for number in (signal.SIGTERM, signal.SIGHUP):
-        # Ignored by the caller (nohup): it stays so.
+        # A signal ignored by the caller (nohup) stays ignored.
         if signal.getsignal(number) is not signal.SIG_IGN:
             before[number] = signal.signal(number, end)
     try:
@@ -47,7 +47,7 @@ def signals() -> Iterator[None]:
 
 
 def run(argv: Sequence[str], environment: Environment) -> int:
-    """Run one command; every way out ends here."""
+    """Run one command and return its exit code; every exception ends here."""
     invocation: Invocation | None = None
     code = int(Exit.OK)
     try:
@@ -87,7 +87,7 @@ def run(argv: Sequence[str], environment: Environment) -> int:
 
 
 def _located(error: RdctlError, invocation: Invocation | None) -> RdctlError:
-    """The error, with where its target stands on standard input, if it came from there."""
+    """The error, with the line of its target on standard input, if it was read from there."""
     if invocation is None:
         return error
     invocation.aim(error)
@@ -97,7 +97,7 @@ def _located(error: RdctlError, invocation: Invocation | None) -> RdctlError:
 def _no_verb(
     error: click.exceptions.NoArgsIsHelpError, argv: Sequence[str], environment: Environment
 ) -> int:
-    """Nothing behind a noun: people get its help."""
+    """A noun without a verb: show its help, or an error in a machine-readable format."""
     if wanted_format(argv, environment) in ("json", "yaml", "ndjson"):
         return _failed(_usage(click.UsageError("Missing command.", error.ctx)), argv, environment)
     environment.stderr.write(error.format_message().rstrip() + "\n")
@@ -105,7 +105,7 @@ def _no_verb(
 
 
 def _usage(error: click.UsageError) -> RdctlError:
-    # click's own guesses stand in its message, ours in the hint.
+    # click adds its suggestions to the message; rdctl's belong in the hint.
     message = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
     for kind, name in _NUMBERS.items():
         message = message.replace(f" is not a valid {kind}.", f" is not {name}.")
@@ -115,12 +115,12 @@ def _usage(error: click.UsageError) -> RdctlError:
     return RdctlError(Code.USAGE, message, hint=hint)
 
 
-# What click calls them, and what people do.
+# click's names of types, and those shown to users.
 _NUMBERS = {"integer range": "a whole number", "integer": "a whole number", "float": "a number"}
 
 
 def _meant(error: click.UsageError) -> str:
-    """What was probably meant by a word that click does not know."""
+    """A suggestion for a word that click does not know."""
     if isinstance(error, NoSuchVerb):
         return guess(error.word, error.known)
     if isinstance(error, click.NoSuchOption):
@@ -133,10 +133,10 @@ def _meant(error: click.UsageError) -> str:
 
 
 def _failed(error: RdctlError, argv: Sequence[str], environment: Environment) -> int:
-    """Say the error on stderr, and with --json as the one document on stdout."""
+    """Show the error on stderr, and with --json also as the only document on stdout."""
     started = environment.stdout.started
-    with suppress(OSError):  # who does not read has the exit code
-        # The rows before the error come first.
+    with suppress(OSError):  # a closed reader still gets the exit code
+        # The rows before the error are written first.
         environment.stdout.flush()
     show_error(environment, error)
     form = wanted_format(argv, environment)
@@ -148,7 +148,7 @@ def _failed(error: RdctlError, argv: Sequence[str], environment: Environment) ->
     return int(error.exit)
 
 
-# Acts that a message lists one by one.
+# Number of operations that a message lists.
 MOST_LISTED = 5
 
 
@@ -157,39 +157,39 @@ def _done_before(invocation: Invocation | None) -> str:
     acts = ", ".join(done[:MOST_LISTED])
     if len(done) > MOST_LISTED:
         acts += f" and {len(done) - MOST_LISTED} more"
-    return f"; done before: {acts}" if done else ""
+    return f"; completed: {acts}" if done else ""
 
 
 def _of_all(invocation: Invocation, what: str) -> list[str]:
-    """What all doors of a run tell of one kind: done, under_way, left or undone."""
+    """One list of all doors of a run together: done, under_way, left or undone."""
     return [one for door in invocation.doors for one in getattr(door, what)]
 
 
 def _ended(error: KeyboardInterrupt | Ended, invocation: Invocation | None) -> RdctlError:
-    """An interruption, with what was done before and what is under way."""
+    """An interruption, with what was completed and what is in progress."""
     code = as_error(error).code
     message = code.word + _done_before(invocation)
     hint = None
     if invocation is not None:
         lost = _of_unknown_fate(invocation)
         fates = {
-            "under way, its fate is not known": _of_all(invocation, "under_way"),
-            "its fate is not known": lost,
-            "left behind, it could not be undone": _of_all(invocation, "left"),
-            "begun and undone": _of_all(invocation, "undone"),
+            "in progress, outcome unknown": _of_all(invocation, "under_way"),
+            "outcome unknown": lost,
+            "could not be rolled back": _of_all(invocation, "left"),
+            "rolled back": _of_all(invocation, "undone"),
         }
         for what, acts in fates.items():
             if acts:
                 message += f"; {what}: {', '.join(acts)}"
         if lost or _of_all(invocation, "under_way"):
-            hint = "Look what became of it before you do it again."
+            hint = "Check the outcome before repeating the command."
         elif not any(fates.values()) and not _of_all(invocation, "done"):
             message += "; nothing was changed"
     return RdctlError(code, message, hint=hint)
 
 
 def _of_unknown_fate(invocation: Invocation) -> list[str]:
-    """The changes so far whose replies were lost."""
+    """The changes so far whose outcome is unknown."""
     from rdctl.core.results import Failure
 
     outcomes = invocation.report.so_far if invocation.report else ()
@@ -198,7 +198,7 @@ def _of_unknown_fate(invocation: Invocation) -> list[str]:
 
 
 def _reader_left(invocation: Invocation | None) -> int:
-    """The reader of the output has gone. Who only looked is done; a change was done before."""
+    """The reader of the output has exited. A change was completed before; a listing ends here."""
     report = invocation.report if invocation is not None else None
     return int(Exit.PIPE if report is None else report.exit)
 
@@ -211,10 +211,10 @@ def _internal(fault: RdctlError, argv: Sequence[str], environment: Environment) 
 
 
 def main(argv: Sequence[str], environment: Environment) -> None:
-    """The whole life of the process."""
+    """Run one command and exit the process."""
     try:
         with signals():
             code = run(argv, environment)
-    except Ended as ended:  # a second one, while the first was settled
+    except Ended as ended:  # a second signal, while the first was handled
         code = int(ended.code.exit)
     sys.exit(code)

@@ -1,5 +1,5 @@
-"""The tree of commands. A noun imports a child only when it is used: start-up is a feature. The
-verbs themselves only call one operation and return its result; all around that is `pipeline`."""
+"""The tree of commands. A noun imports a child only when it is used, for a fast start. A verb only
+calls one operation and returns its result; `pipeline` does the rest."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rdctl.core.environment import Environment
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-# A verb that can be watched on the machine itself, but not through a daemon.
+# A verb that supports --watch on the machine itself, but not through a daemon.
 HERE = "here"
 
 
@@ -25,10 +25,10 @@ HERE = "here"
 
 
 class NoSuchVerb(click.UsageError):
-    """A word behind a noun that is none of its nouns and verbs."""
+    """An unknown word after a noun."""
 
     def __init__(self, word: str, known: Iterable[str], ctx: click.Context) -> None:
-        super().__init__(f"There is no {ctx.command_path} {word}.", ctx)
+        super().__init__(f'unknown command "{word}" for "{ctx.command_path}"', ctx)
         self.word = word
         self.known = list(known)
 
@@ -68,10 +68,10 @@ class LazyGroup(WithGlobals, click.Group):
 
 
 class Command(WithGlobals):
-    """A verb. `shows` names the schema of what it lists or shows; a verb without one changes
-    something, and reports. `local_only`: it is for RapidDisk on this very machine. `watch`: it only
-    reads, so it takes --watch; HERE: but not of a daemon, which its question may bring down.
-    `fleet`: it can work in several contexts at a time."""
+    """A verb. `shows` is the schema of its output; a verb without one makes changes and reports
+    them. `local_only`: it works only for RapidDisk on this machine. `watch`: it only reads, so it
+    supports --watch; HERE: not through a daemon, which it could crash. `fleet`: it supports several
+    contexts."""
 
     def __init__(
         self,
@@ -97,9 +97,9 @@ class Command(WithGlobals):
 
     @property
     def work(self) -> Callable[..., Any]:
-        """What the verb does."""
+        """The function of the verb."""
         if self.callback is None:
-            raise TypeError(f"{self.name} does nothing")
+            raise TypeError(f"{self.name} has no callback")
         return self.callback
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
@@ -116,14 +116,14 @@ class Command(WithGlobals):
             formatter.write("\nGlobal options: rdctl --help\n")
 
     def invoke(self, ctx: click.Context) -> click.Context:
-        """Nothing yet: what was typed is for `pipeline` to carry out."""
+        """Only return the context: `pipeline` runs the verb."""
         return ctx
 
 
 def verb(name: str, **options: Any) -> Callable[[Callable[..., Any]], Command]:
     """Make a function a command with these options of `Command`. The first line of its docstring is
-    its line in the group's help; its first argument is the Site, or the Invocation of a command
-    that needs none."""
+    its line in the group's help; its first argument is the Site, or the Invocation if the command
+    needs no site."""
     return click.command(name, cls=Command, **options)
 
 

@@ -1,4 +1,4 @@
-"""How a result is to be shown: the format, the colors, and the rest that options say of it."""
+"""How a result is shown: the format, the colors, and other display options."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def view_of(flags: dict[str, Any], environment: Environment) -> View:
-    """How these options and variables want a result to be shown."""
+    """The view that these options and variables select."""
     from rdctl.output.view import View
 
     form = output_format(flags, environment)
@@ -38,10 +38,10 @@ def view_of(flags: dict[str, Any], environment: Environment) -> View:
 
 
 def output_format(flags: dict[str, Any], environment: Environment) -> str:
-    """The format: of the innermost option, else of RDCTL_OUTPUT, else a table."""
+    """The format from the innermost option, else from RDCTL_OUTPUT, else table."""
     if flags.get("output") or flags.get("json"):
         if flags.get("json") and flags.get("output") not in (None, "json"):
-            raise RdctlError(Code.USAGE, f"--json and -o {flags['output']} exclude each other")
+            raise RdctlError(Code.USAGE, f"--json and -o {flags['output']} are mutually exclusive")
         form: str = flags.get("output") or "json"
     elif flags.get("nul"):
         form = "name"
@@ -50,21 +50,21 @@ def output_format(flags: dict[str, Any], environment: Environment) -> str:
         if form not in FORMATS:
             raise RdctlError(
                 Code.CONFIG,
-                f"the variable RDCTL_OUTPUT: no format '{defuse(form)}'",
-                hint=f"The formats are: {', '.join(FORMATS)}.",
+                f'invalid RDCTL_OUTPUT "{defuse(form)}": unknown format',
+                hint=f"Existing formats: {', '.join(FORMATS)}.",
             )
     if flags.get("nul") and form != "name":
-        raise RdctlError(Code.USAGE, f"-0 writes names; it cannot stand beside -o {form}")
+        raise RdctlError(Code.USAGE, f"-0 cannot be used with -o {form}")
     return form
 
 
 def use_color(flags: dict[str, Any], environment: Environment, terminal: bool) -> bool:
-    """Colors: by option or variable, else on a terminal that has them, without NO_COLOR."""
+    """Whether to use colors: by option or variable, else on a capable terminal without NO_COLOR."""
     choice = flags.get("color") or environment.environ.get("RDCTL_COLOR") or "auto"
     if choice not in ("auto", "always", "never"):
         raise RdctlError(
             Code.CONFIG,
-            f"the variable RDCTL_COLOR: '{defuse(choice)}' is not auto, always or never",
+            f'invalid RDCTL_COLOR "{defuse(choice)}": must be auto, always or never',
         )
     if choice != "auto":
         return bool(choice == "always")
@@ -73,7 +73,7 @@ def use_color(flags: dict[str, Any], environment: Environment, terminal: bool) -
 
 
 def wanted_format(argv: Sequence[str], environment: Environment) -> str:
-    """The format, found in the bare words, since they may be wrong in every other way."""
+    """The format, found in the unparsed arguments, which may be wrong otherwise."""
     form = environment.environ.get("RDCTL_OUTPUT") or "table"
     for option, value in options_in(argv, "0hqy", ("-o", "--output")):
         if option == "--json":

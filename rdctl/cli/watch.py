@@ -1,4 +1,4 @@
-"""--watch: the same question again and again; a live table on a terminal, ndjson anywhere else."""
+"""--watch: repeat a query; a live table on a terminal, ndjson anywhere else."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ if TYPE_CHECKING:
 
 Ask = Callable[[], Any]
 
-# What may be over at the next sample.
+# Errors that may be gone at the next sample.
 PASSING = (Exit.UNREACHABLE, Exit.TIMEOUT, Exit.BAD_REPLY)
-# How often a waiting screen looks whether it has another size; no signal handler is needed.
+# How often a waiting screen checks its size, instead of a signal handler.
 LOOK_SECONDS = 0.2
 MOST_TROUBLES = 3
 MOST_MESSAGES = 2
 
-# Another screen, no cursor, no wrapping; and back in reverse.
+# Alternate screen, no cursor, no wrapping; and back in reverse.
 _ENTER = "\x1b[?1049h\x1b[?25l\x1b[?7l"
 _LEAVE = "\x1b[?7h\x1b[?25h\x1b[?1049l"
 _HOME, _REST_OF_LINE, _REST_OF_SCREEN = "\x1b[H", "\x1b[K", "\x1b[J"
 
 
 class _Over(Exception):
-    """Nothing of a listing could be shown, and the next will be no better."""
+    """Nothing of a listing could be shown, and repeating it will not help."""
 
     def __init__(self, listing: Listing) -> None:
         super().__init__()
@@ -54,8 +54,8 @@ class _Over(Exception):
 
 
 def watch(ask: Ask, command: Command, schema: Schema, view: View, invocation: Invocation) -> int:
-    """Show samples until Ctrl-C, or until one fails for good; the exit code. `ask` makes a fresh
-    one each time."""
+    """Show samples until Ctrl-C or a permanent failure; returns the exit code. `ask` takes a new
+    sample."""
     environment, seconds = invocation.environment, invocation.flags["watch"]
     live = view.terminal and environment.environ.get("TERM") != "dumb"
     _check(command, view, live, invocation)
@@ -67,7 +67,7 @@ def watch(ask: Ask, command: Command, schema: Schema, view: View, invocation: In
             for due in _due(seconds, environment):
                 show.rest(due)
                 end_if_heard()
-                # Several contexts open doors at each sample; nothing was done through them.
+                # Several contexts open new doors for each sample; these changed nothing.
                 del invocation.doors[1:]
                 show.take()
     except KeyboardInterrupt:
@@ -75,13 +75,13 @@ def watch(ask: Ask, command: Command, schema: Schema, view: View, invocation: In
     except _Over as over:
         show_failures(environment, over.listing.failures)
         return int(over.listing.exit)
-    raise AssertionError("a watch has no other end")
+    raise AssertionError("unreachable")
 
 
 @contextmanager
 def _heard() -> Iterator[Callable[[], None]]:
-    """Gives what ends a watch by a signal whose own exception was lost: Python lets none out of a
-    finalizer, and every sample leaves some to be run."""
+    """A function that ends the watch after a signal whose exception was lost: Python discards
+    exceptions in finalizers, and every sample leaves some to be run."""
     heard: list[Callable[[], object]] = []
 
     def hear(number: int, usual: Callable[[], object]) -> None:
@@ -97,48 +97,48 @@ def _heard() -> Iterator[Callable[[], None]]:
 
 
 def _check(command: Command, view: View, live: bool, invocation: Invocation) -> None:
-    """Raise what speaks against it, before anything is sent."""
+    """Refuse unsupported combinations of options before anything is sent."""
     flags, environment = invocation.flags, invocation.environment
     wrong = None
     if view.format not in ("table", "ndjson"):
         wrong = f"-o {view.format}"
     elif flags.get("output") == "table" and not live:
-        wrong = "-o table, where there is no terminal to paint on,"
+        wrong = "-o table without a terminal"
     for name, option in (("query", "--query"), ("table_style", "--table-style")):
         wrong = option if flags.get(name) else wrong
     if wrong:
         raise RdctlError(
             Code.USAGE,
-            f"{wrong} cannot stand beside --watch",
-            hint="A watch is a table on a terminal, and with -o ndjson a line a row for scripts.",
+            f"{wrong} cannot be used with --watch",
+            hint="Use a terminal for a live table, or -o ndjson for scripts.",
         )
     if live and flags.get("trace") and environment.stderr.tty:
         raise RdctlError(
             Code.USAGE,
-            "--trace would write across the live table",
-            hint="Watch with -o ndjson, or send the trace elsewhere: 2>FILE",
+            "--trace would overwrite the live table",
+            hint="Use -o ndjson, or redirect the trace: 2>FILE",
         )
     if command.watch == HERE:
         _check_here(invocation)
 
 
 def _check_here(invocation: Invocation) -> None:
-    """Refuse a daemon that may die of the question."""
+    """Refuse daemons that the query may crash."""
     config, flags = invocation.config, invocation.flags
     names = several(config, flags) or [flags.get("context")]
     for settings in (resolve(config, {**flags, "context": name}) for name in names):
         if settings.get("rapiddisk") not in (LOCAL, None):
             raise RdctlError(
                 Code.UNSUPPORTED,
-                f"{invocation.command_path} cannot be watched through a daemon: rapiddiskd 9.2 dies"
-                " of listing NVMe targets with long device paths",
-                hint="Watch it on the machine itself, with --local.",
+                f"{invocation.command_path} --watch is not supported through a daemon: listing NVMe"
+                " targets with long device paths can crash rapiddiskd 9.2",
+                hint="Run it on the machine itself, with --local.",
             )
 
 
 def _due(seconds: float, environment: Environment) -> Iterator[float]:
-    """When each sample begins: on the clock, so that nothing adds up. One that took longer than
-    its time leaves out those that it missed."""
+    """The start time of each sample, on a fixed schedule, so that delays do not add up. Samples
+    missed by a slow one are skipped."""
     start, tick = environment.clock(), 0
     while True:
         yield start + tick * seconds
@@ -150,7 +150,7 @@ def _passing(failures: Sequence[Failure]) -> bool:
 
 
 def _failed(result: Listing | Item, first: bool) -> None:
-    """Raise _Over when nothing could be shown, but for reasons that may pass."""
+    """Raise _Over if nothing could be shown, unless the reasons may pass."""
     if isinstance(result, Listing) and result.exit not in (Exit.OK, Exit.PARTIAL):
         if first or not _passing(result.failures):
             raise _Over(result)
@@ -176,7 +176,7 @@ class _Lines:
         self._environment.sleep(max(0.0, due - self._environment.clock()))
 
     def take(self) -> None:
-        """One sample, line by line as it comes; one without rows is a line with its time alone."""
+        """Write one sample row by row; without rows, a line with only its time."""
         moment = _stamp(self._environment.now())
         try:
             result, some = self._ask(), False
@@ -215,7 +215,7 @@ def _stamp(moment: float) -> str:
 
 
 class _Screen:
-    """A live table on a screen of its own; the last picture stays on the usual one."""
+    """A live table on the alternate screen; the last picture stays on the normal one."""
 
     def __init__(self, ask: Ask, schema: Schema, view: View, invocation: Invocation) -> None:
         self._ask = ask
@@ -234,7 +234,7 @@ class _Screen:
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """However it ends, the terminal is as it was, and then come the messages that waited."""
+        """Restore the terminal in any case, then print the messages that were held back."""
         stderr = self._environment.stderr
         held = stderr.held() if stderr.tty else nullcontext(self._messages)
         with held as self._messages, self._stops():
@@ -250,7 +250,7 @@ class _Screen:
                         self._environment.stdout.flush()
 
     def take(self) -> None:
-        """One sample; what may pass stands above the table that was there before."""
+        """Take one sample; a passing error is shown above the previous table."""
         moment = self._environment.now()
         try:
             result = self._ask()
@@ -268,7 +268,7 @@ class _Screen:
         self._paint()
 
     def rest(self, due: float) -> None:
-        """Wait for the next sample; a screen of another size is painted at once."""
+        """Wait for the next sample; repaint at once if the screen is resized."""
         while (left := due - self._environment.clock()) > 0:
             self._environment.sleep(min(left, LOOK_SECONDS))
             if self._stop_asked:
@@ -277,8 +277,8 @@ class _Screen:
                 self._paint()
 
     def _paint(self) -> None:
-        """The whole picture in one write, over the one before: nothing flickers. The last column
-        stays free, since clearing the rest of a full line would clear its last character."""
+        """Write the whole picture at once over the previous one, without flicker. The last column
+        stays empty: clearing the rest of a full line would clear its last character."""
         self._size = width, height = self._environment.size()
         view = self._view._replace(width=max(width - 1, 1))
         above = self._above(view)
@@ -291,7 +291,7 @@ class _Screen:
         self._environment.stdout.flush()
 
     def _above(self, view: View) -> list[str]:
-        """What stands above the table: when and what is watched, and what is wrong."""
+        """The lines above the table: time and command, messages and errors."""
         messages = list(map(_line, b"".join(self._messages).decode().splitlines()))[-MOST_MESSAGES:]
         wrong = [painted(line, BOLD if view.color else "") for line in self._troubles]
         if len(wrong) > MOST_TROUBLES:
@@ -316,15 +316,15 @@ class _Screen:
     def _leave(self) -> None:
         self._environment.stdout.write(_LEAVE)
         self._environment.stdout.flush()
-        self._entered = False  # only now: whoever is interrupted leaves once more
+        self._entered = False  # only now: after an interruption it is left again
 
     # --- Ctrl-Z -------------------------------------------------------------------------------
 
     @contextmanager
     def _stops(self) -> Iterator[None]:
-        """Ctrl-Z stops between two samples, with the terminal as it was."""
+        """Ctrl-Z stops between two samples, with the terminal restored."""
         if signal.getsignal(signal.SIGTSTP) is not signal.SIG_DFL:
-            yield  # ignored by the caller: it stays so
+            yield  # a signal ignored by the caller stays ignored
             return
         signal.signal(signal.SIGTSTP, self._ask_stop)
         try:
@@ -339,7 +339,7 @@ class _Screen:
         self._stop_asked = False
         self._leave()
         signal.signal(signal.SIGTSTP, signal.SIG_DFL)
-        signal.raise_signal(signal.SIGTSTP)  # returns when it goes on
+        signal.raise_signal(signal.SIGTSTP)  # returns when the process is continued
         signal.signal(signal.SIGTSTP, self._ask_stop)
         self._paint()
 

@@ -1,7 +1,7 @@
 """Live names for completion: `rdctl __complete ...`, which only the scripts for the shells call.
 
-Answered without click, within a time that nobody notices, from a cache of a few seconds; it changes
-nothing, and says nothing when something is wrong.
+Answered without click, within an unnoticeable time, from a cache of a few seconds. Nothing is
+changed, and errors are not shown.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ if TYPE_CHECKING:
     from rdctl.workers import Workers
 
 
-# Seconds from the start of this to the answer: 0.3, less what Python takes to get here. A server
-# gets what is left of them, and not less than LEAST: a slow start is no reason not to ask.
+# Seconds for an answer: 0.3, minus the start of Python. A server gets the rest, but at least LEAST,
+# even after a slow start.
 BUDGET = 0.28
 LEAST = 0.1
 
 
 def main(argv: Sequence[str], environment: Environment) -> None:
-    """`SHELL KIND OPTION HEAD VALUE N ARG... WORD...`: what is before VALUE in the same word
-    (`--cid=`), the start of that word which the shell does not replace, N arguments, and all words
-    before this one. For bash the words are as they were typed, and the answer is what takes the
-    place of the rest of the word, a line each; for zsh they are without quotes, and the answer is
-    NAME, a tab, and what stands beside it."""
+    """`SHELL KIND OPTION HEAD VALUE N ARG... WORD...`: OPTION is the text before VALUE in the same
+    word (`--cid=`), HEAD the start of that word that the shell does not replace; then N arguments,
+    and all previous words. For bash the words are quoted as typed, and each line of the answer
+    replaces the rest of the word; for zsh they are unquoted, and each line is NAME, a tab, and its
+    description."""
     started = environment.clock()
     with suppress(Exception):
         shell, kind, option, head, value, count, *words = argv
@@ -62,8 +62,7 @@ def main(argv: Sequence[str], environment: Environment) -> None:
 
 
 def answer(request: CompletionRequest, environment: Environment, started: float) -> list[Candidate]:
-    """The names, from the cache, or from whoever knows them; empty when they cannot be had in
-    time, which is kept as well."""
+    """The names, from the cache or the site; empty after a timeout, which is cached as well."""
     config = Config(environment.environ, environment.root, environment.home(), LEAST)
     if request.kind in ("context", "contexts"):
         return contexts(config)
@@ -73,11 +72,11 @@ def answer(request: CompletionRequest, environment: Environment, started: float)
         return []
     if site.in_sandbox and not _is_there(site.sandbox_path):
         return []
-    # This machine itself is quick to ask.
+    # Querying this machine is fast.
     cache = None if here else AnswerCache.of(request, site, environment)
     names = cache.read() if cache else None
     if names is None:
-        # All that is imported for it, before the time of the server begins.
+        # Import everything before the time of the server starts.
         _ = site.oio if request.kind in OPENIO else site.rapiddisk
         with _alarm(max(BUDGET - (environment.clock() - started), LEAST), cache):
             names = _found(site, request)
@@ -87,7 +86,7 @@ def answer(request: CompletionRequest, environment: Environment, started: float)
 
 
 def _found(site: Site, request: CompletionRequest) -> list[Candidate]:
-    """The names of this kind, as the site tells them now; none when something is wrong."""
+    """The current names of this kind; none after an error."""
     with suppress(Exception):
         return list(KINDS[request.kind](site, request))
     return []
@@ -95,8 +94,8 @@ def _found(site: Site, request: CompletionRequest) -> list[Candidate]:
 
 @contextmanager
 def _alarm(seconds: float, cache: AnswerCache | None) -> Iterator[None]:
-    """What takes longer than that ends here and now: a deadline of requests would not bound the
-    resolver of host names."""
+    """Exit after so many seconds: a deadline of requests would not limit the resolver of host
+    names."""
 
     def give_up() -> None:
         if cache:
@@ -113,12 +112,12 @@ def _alarm(seconds: float, cache: AnswerCache | None) -> Iterator[None]:
 
 
 def _is_there(path: str) -> bool:
-    """Whether the sandbox was made: it would be by asking it."""
+    """Whether the sandbox exists: a query would create it."""
     return os.path.exists(path) and os.path.getsize(path) > 0
 
 
 def _site(request: CompletionRequest, config: Config, environment: Environment) -> Site:
-    """The site that the settings name; of several the first."""
+    """The site of the settings in effect; of several contexts the first."""
     options = request.options
     if contexts := several(config, options):
         options = {**options, "context": next(iter(contexts))}

@@ -1,4 +1,4 @@
-"""Answers that are kept for a few seconds, each in a file of its own."""
+"""A cache of answers for a few seconds, each in its own file."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rdctl.sites import Site
 if TYPE_CHECKING:
     from rdctl.core.environment import Environment
 
-# Seconds that an answer is good for.
+# Lifetime of an answer in seconds.
 FRESH = 5.0
 
 _PREFIX = "names-"
 
 
 class AnswerCache(NamedTuple):
-    """One answer in a file of its own, in a folder that is ours alone. Who cannot keep one asks
-    each time."""
+    """One answer in its own file, in a private folder. If it cannot be written, every completion
+    queries the site."""
 
     folder: str
     name: str
@@ -37,7 +37,7 @@ class AnswerCache(NamedTuple):
         if not folder.startswith("/"):
             folder = os.path.join(environment.home(), ".cache")
         folder = os.path.join(folder, "rdctl")
-        # Other kinds answer with all their names, whatever was typed.
+        # Answers of other kinds do not depend on the typed text.
         text = request.text if request.kind in _BY_TEXT else ""
         args = request.args if SEVERAL.get(request.kind) else ()
         where = site.sandbox_path if site.in_sandbox else None
@@ -46,7 +46,7 @@ class AnswerCache(NamedTuple):
         return cls(folder, _PREFIX + digest.hexdigest(), environment.now)
 
     def read(self) -> list[Candidate] | None:
-        """The names, None when there is no fresh answer that we wrote ourselves."""
+        """The names, or None without a fresh answer written by this user."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         try:
             with self._opened() as folder:
@@ -76,7 +76,7 @@ class AnswerCache(NamedTuple):
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
-        """The folder, held so that nobody can exchange it; OSError when it is not ours alone."""
+        """The open folder, which cannot be exchanged; raises OSError if it is not private."""
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(self.folder, flags)
         try:
@@ -87,8 +87,8 @@ class AnswerCache(NamedTuple):
             os.close(descriptor)
 
     def _make_folder(self) -> None:
-        """In a place that is ours: who became root with the home of another leaves nothing there
-        that its owner cannot remove."""
+        """Create the folder only in a folder of this user: root must not leave files in the home
+        directory of another user."""
         above = os.path.dirname(self.folder)
         while not os.path.lexists(above):
             above = os.path.dirname(above)
@@ -96,7 +96,7 @@ class AnswerCache(NamedTuple):
             os.makedirs(self.folder, mode=0o700, exist_ok=True)
 
     def _sweep(self, folder: int) -> None:
-        """Remove the answers that are too old for anybody."""
+        """Remove expired answers."""
         for name in os.listdir(folder):
             if name.startswith(_PREFIX):
                 status = os.stat(name, dir_fd=folder, follow_symlinks=False)
@@ -105,7 +105,7 @@ class AnswerCache(NamedTuple):
 
 
 def _private(status: os.stat_result) -> bool:
-    """Whether nobody else can write there."""
+    """Whether no other user can write there."""
     return status.st_uid == os.geteuid() and not status.st_mode & 0o022
 
 

@@ -1,4 +1,4 @@
-"""What completes the value of an option or an argument: one table for the whole tree."""
+"""The completions of option values and arguments: one table for the whole tree."""
 
 from __future__ import annotations
 
@@ -7,15 +7,14 @@ from collections.abc import Sequence
 from rdctl.config.contexts import KEYS
 from rdctl.oio.routes import ROUTES
 
-# Files complete as the shell completes them; keys of the command's own schema in a list with
-# commas, or one with a - before it.
+# Files, completed by the shell; keys of the command's schema, as a list or one after an optional -.
 FILE = "file"
 KEY_LIST = "keys"
 SORT_KEY = "sort-key"
 
-# A kind of live name (see `names`), words that are known beforehand, or None for what nobody can
-# know. It is looked up by `PATH --option` or `PATH WORD`, then by `--option`, then by the WORD of
-# the metavar alone; `{noun}` is the noun of the command.
+# A kind of live name (see `names`), fixed words, or None without completions. Looked up by
+# `PATH --option` or `PATH WORD`, then by `--option`, then by the WORD of the metavar alone;
+# `{noun}` is the noun of the command.
 VALUES: dict[str, str | tuple[str, ...] | None] = {
     # RapidDisk
     "VOLUME": "volume",
@@ -62,14 +61,14 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
         " pretty psql rounded_grid rst simple textile".split()
     ),
     "FILE": FILE,
-    # Numbers, texts and ids that are the operator's own.
+    # Numbers, texts and IDs chosen by the user.
     **dict.fromkeys("SIZE N S SECONDS PORT R D P M V HEX MD5 K=V NS URL TEXT JMESPATH".split()),
 }
 
 
 def value_of(path: str, word: str, spellings: Sequence[str] = ()) -> str | tuple[str, ...] | None:
-    """What completes the value that a metavar calls `word`, of the command at `path`, of the
-    option with these spellings. KeyError when the table says nothing."""
+    """The completions of the value with the metavar `word`, of the command at `path`, of the
+    option with these spellings. Raises KeyError if it is not in the table."""
     names = (*spellings, word)
     for key in (*(f"{path} {name}" for name in names), *names):
         if key in VALUES:

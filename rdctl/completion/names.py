@@ -1,4 +1,4 @@
-"""The names of each kind, as a site knows them now; reads only."""
+"""The current names of each kind at a site; reads only."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# Names that are asked for at most.
+# Maximum number of queried names.
 MOST = 200
 
 
@@ -33,7 +33,7 @@ class NoEffects(Effects):
 
 
 def refuse(losses: Sequence[str]) -> NoReturn:
-    raise RdctlError(Code.INTERNAL, f"completion changes nothing: {', '.join(losses)}")
+    raise RdctlError(Code.INTERNAL, f"completion must not change anything: {', '.join(losses)}")
 
 
 # --- the kinds --------------------------------------------------------------------------------
@@ -83,7 +83,7 @@ def _sources(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
         )
 
 
-# NVMe-oF targets are looked for on this machine only: the daemon may die of being asked.
+# NVMe-oF targets are listed only on this machine: listing them can crash a daemon.
 
 
 def _exports(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
@@ -155,12 +155,12 @@ def _contents(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
 
 
 def _first(ask: Callable[[str | None, int], Listing], prefix: str) -> list[Any]:
-    """The first names that begin so. Where more follow, one of those that share least with them is
-    among the answer: the shell types what all have in common."""
+    """The first names with this prefix. If there are more, the answer includes one that shares the
+    shortest prefix with them: the shell inserts the common prefix."""
     listing = ask(None, MOST)
     names = list(listing)
     if listing.marker is not None:
-        # In order: what the first and the last begin with, all begin with.
+        # Sorted: the common prefix of the first and the last is that of all.
         ends = zip(names[0].name, names[-1].name, strict=False)
         common = "".join(a for a, _ in takewhile(lambda pair: pair[0] == pair[1], ends))
         if common != prefix:
@@ -173,13 +173,13 @@ def _types(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
 
 
 def _services(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
-    """The services of the type that stands before it; of all without one."""
+    """The services of the preceding type, or of all types."""
     types = [word for word in request.args if ":" not in word][-1:]
     return _services_of(site, types or None)
 
 
 def _replicas(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
-    """The services that can hold the base of `--type`."""
+    """The services that can hold a database of `--type`."""
     return _services_of(site, [request.options.get("type") or "meta2"])
 
 
@@ -204,7 +204,7 @@ def _assignments(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
 
 
 def _place(site: Site, request: CompletionRequest) -> Place:
-    """What the arguments and options so far name."""
+    """The place named by the arguments and options so far."""
     args, options = iter(request.args), request.options
     container = None if options.get("cid") else next(args)
     path = None
@@ -215,7 +215,7 @@ def _place(site: Site, request: CompletionRequest) -> Place:
 
 
 _Kinds = dict[str, Callable[[Site, CompletionRequest], Iterable[Candidate]]]
-# Asked of this machine only.
+# Queried on this machine only.
 HERE: _Kinds = {
     "export": _exports,
     "nqn": _subsystems,

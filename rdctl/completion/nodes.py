@@ -1,5 +1,5 @@
-"""The tree of commands as a script for a shell needs it: each command at its place, with its
-options and the values that they take."""
+"""The tree of commands for completion scripts: each command with its path, its options and their
+values."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rdctl.completion.kinds import value_of
 
 
 class Node(NamedTuple):
-    """A command at its place in the tree; `path` is what is typed: `rdctl rapiddisk list`."""
+    """A command in the tree; `path` is the typed command: `rdctl rapiddisk list`."""
 
     path: str
     command: click.Command
@@ -37,7 +37,7 @@ class Node(NamedTuple):
 
     @property
     def options(self) -> list[click.Option]:
-        """Its own, which its help shows; of the root, also those that stand anywhere."""
+        """Its own options, as shown in its help; for the root, also those accepted anywhere."""
         params = self.command.get_params(self.context)
         return [param for param in params if isinstance(param, click.Option) and not param.hidden]
 
@@ -48,7 +48,7 @@ class Node(NamedTuple):
 
     @property
     def keys(self) -> list[str]:
-        """The keys of what it lists or shows, or reports."""
+        """The keys of its output."""
         from rdctl.output.schemas import CHANGE, SCHEMAS
 
         if isinstance(self.command, click.Group):
@@ -76,20 +76,20 @@ def _walk(node: Node) -> Iterator[Node]:
 
 
 def choices(param: click.Parameter) -> list[str]:
-    """The words that a value is one of; none when it is not one of a few."""
+    """The choices of a value, if any."""
     return [str(choice) for choice in getattr(param.type, "choices", ())]
 
 
 def label(param: click.Parameter) -> str:
-    """What a value is called: `SIZE`."""
+    """The name of a value: `SIZE`."""
     by_type = isinstance(param, click.Option) and not choices(param)
     name = param.type.name if by_type else str(param.name).removeprefix("global_")
     return param.metavar or name.upper()
 
 
 class Slot(NamedTuple):
-    """One value on the command line: what it is called, and what completes it: words, or a kind of
-    `kinds`, or nothing. `repeated`: any number of them."""
+    """One value on the command line: its label and its completions: words, a kind of `kinds`, or
+    none. `repeated`: any number of values."""
 
     label: str
     words: tuple[str, ...]
@@ -98,7 +98,7 @@ class Slot(NamedTuple):
 
 
 def slots(path: str, param: click.Parameter) -> list[Slot]:
-    """The values of an option, or of an argument, which may stand for several: `CONTAINER PATH`."""
+    """The values of an option or an argument, which may be several: `CONTAINER PATH`."""
     if words := choices(param):
         return [Slot(label(param), tuple(words), "", param.nargs == -1)]
     spellings = param.opts if isinstance(param, click.Option) else ()
@@ -115,12 +115,12 @@ def _slot(path: str, text: str, spellings: Sequence[str]) -> Slot:
 
 
 def may_lack_value(option: click.Option) -> bool:
-    """Whether it may stand alone: `--watch [SECONDS]`."""
+    """Whether its value is optional: `--watch [SECONDS]`."""
     return bool(re.fullmatch(r"\[[A-Z]+\]", label(option)))
 
 
 def parted(root: click.Command) -> tuple[list[click.Option], dict[Node, list[click.Option]]]:
-    """The options that stand anywhere, and the nodes, each with the other options of its own."""
+    """The options accepted anywhere, and the nodes, each with its other options."""
     top, *rest = walk(root)
     below = {option.name for option in rest[0].command.get_params(rest[0].context)}
     anywhere = [option for option in top.options if option.name in below]

@@ -1,4 +1,4 @@
-"""What a script for a shell asks for, and how bash writes it."""
+"""Requests of completion scripts, and the quoting of bash."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from rdctl.core.units import CONTROL, options_in
 
-# The options that say where names are looked for.
+# The options that affect the query for names.
 _OPTIONS = {
     "-c": "context",
     "--context": "context",
@@ -24,15 +24,15 @@ _OPTIONS = {
 
 
 class Candidate(NamedTuple):
-    """A name, and what a shell may show beside it."""
+    """A name and its description."""
 
     name: str
     about: str = ""
 
 
 class CompletionRequest(NamedTuple):
-    """What is to be completed. `text` is what was typed of the name; `args` are the arguments
-    before it; `options` those of `_OPTIONS`; `dashes`: it stands behind `--`."""
+    """A request for completions. `text` is the typed part of the name; `args` are the arguments
+    before it; `options` those of `_OPTIONS`; `dashes`: it follows `--`."""
 
     kind: str
     noun: str
@@ -43,8 +43,8 @@ class CompletionRequest(NamedTuple):
 
 
 class Typed(NamedTuple):
-    """A word of a command line of bash as far as it was typed: `text` is what it means, `raw` what
-    may stay of it, `quote` the quotation mark that is open, and `opened` the place behind that."""
+    """The typed part of a word in bash: `text` is its unquoted text, `raw` the part that can be
+    kept, `quote` the open quotation mark, and `opened` the position after it."""
 
     text: str
     raw: str
@@ -53,7 +53,7 @@ class Typed(NamedTuple):
 
 
 def made(kind: str, text: str, args: Sequence[str], words: Sequence[str]) -> CompletionRequest:
-    """The request; of several contexts in one word the last is being typed."""
+    """Create the request; of several contexts in one word the last is being typed."""
     kind, _, noun = kind.partition(":")
     if kind == "contexts":
         text = text.rpartition(",")[2]
@@ -61,7 +61,7 @@ def made(kind: str, text: str, args: Sequence[str], words: Sequence[str]) -> Com
 
 
 def options_of(words: Iterable[str]) -> dict[str, Any]:
-    """The options that matter here, in all their spellings."""
+    """The relevant options, in all their spellings."""
     found: dict[str, Any] = {}
     for option, value in options_in(words, "0hiqy", _OPTIONS):
         if option == "--local":
@@ -71,7 +71,7 @@ def options_of(words: Iterable[str]) -> dict[str, Any]:
     return found
 
 
-# Kinds of which there may be several arguments, and how many others stand before them.
+# Kinds with repeatable arguments, and the number of other arguments before them.
 SEVERAL = {
     "volume": 0,
     "cache": 0,
@@ -85,8 +85,8 @@ SEVERAL = {
 
 
 def usable(names: Iterable[Candidate], request: CompletionRequest) -> Iterator[Candidate]:
-    """Those that can be typed here: no control characters, nothing that would be an option, none
-    that stands there already."""
+    """The names that can be used here: without control characters, not options, not already on
+    the command line."""
     before = SEVERAL.get(request.kind)
     taken = () if before is None else request.args[before:]
     for name, about in names:
@@ -101,7 +101,7 @@ _SPECIAL = re.compile(r"[ !\"#$&'()*;<>?\[\\\]^`{|}~]")
 
 
 def unquoted(word: str) -> Typed:
-    """What a word means, whose quotes may be open still; nothing is expanded."""
+    """The unquoted word, whose quotes may still be open; nothing is expanded."""
     text, quote, opened, at = "", "", 0, 0
     while at < len(word):
         char = word[at]
@@ -122,11 +122,11 @@ def unquoted(word: str) -> Typed:
 
 
 def escaped(text: str, quote: str) -> str:
-    """The text as it stands between such quotation marks, or without any."""
+    """The text escaped for such quotation marks, or for none."""
     if quote == "'":
         return text.replace("'", "'\\''")
     if quote:
-        # History is expanded between these as well, where a backslash would stay.
+        # History is expanded in double quotes too, where a backslash would be kept.
         return re.sub(r'["$`\\]', r"\\\g<0>", text).replace("!", "\"'!'\"")
     return _SPECIAL.sub(r"\\\g<0>", text)
 
@@ -134,8 +134,8 @@ def escaped(text: str, quote: str) -> str:
 def replacements(
     names: Iterable[Candidate], text: str, typed: Typed, option: str, head: str
 ) -> Iterator[str]:
-    """What readline puts in place of the part of the word that it replaces: all that follows the
-    `head`, or an open quotation mark."""
+    """The replacements for the part of the word that readline replaces: the part after the `head`,
+    or after an open quotation mark."""
     start = len(option) + typed.opened if typed.quote else len(head)
     for name, _ in names:
         if name.startswith(text):

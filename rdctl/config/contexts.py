@@ -1,4 +1,4 @@
-"""The contexts, and the files that hold them."""
+"""The contexts, and the files that define them."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ DIALECTS = ("auto", "4.2", "3.3", "reference")
 
 # The keys of a context: their type, and what they mean.
 KEYS: dict[str, tuple[type, str]] = {
-    "rapiddisk": (str, "`local`, or the address of a rapiddiskd: http://HOST:9118"),
-    "oio": (str, "address of an oio-proxy: http://HOST:6002"),
-    "namespace": (str, "namespace of OpenIO SDS"),
-    "account": (str, "account of OpenIO SDS"),
-    "protected": (bool, "--yes suffices only with -c, --local or a URL on the command line"),
-    "timeout": (float, "seconds that a whole command may take"),
-    "token_file": (str, "file that holds a bearer token"),
-    "ca": (str, "file with the authority's certificate"),
-    "cert": (str, "file with the client's certificate"),
-    "key": (str, "file with the key of the client's certificate"),
-    "http_proxy": (str, "address of an HTTP proxy"),
-    "dialect": (str, "of the oio-proxy: auto, 4.2, 3.3 or reference"),
+    "rapiddisk": (str, "`local`, or the URL of rapiddiskd: http://HOST:9118"),
+    "oio": (str, "URL of the oio-proxy: http://HOST:6002"),
+    "namespace": (str, "OpenIO SDS namespace"),
+    "account": (str, "OpenIO SDS account"),
+    "protected": (bool, "if true, --yes requires -c, --local or a URL on the command line"),
+    "timeout": (float, "time limit for a whole command, in seconds"),
+    "token_file": (str, "file with a bearer token"),
+    "ca": (str, "file with the CA certificate"),
+    "cert": (str, "file with the client certificate"),
+    "key": (str, "file with the private key of the client certificate"),
+    "http_proxy": (str, "URL of an HTTP proxy"),
+    "dialect": (str, "dialect of the oio-proxy: auto, 4.2, 3.3 or reference"),
 }
-# Whoever could read these is somebody: they go only where their own source sends them.
+# Credentials: sent only to endpoints from the same source.
 CREDENTIALS = ("token_file", "cert", "key")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
 class Context(NamedTuple):
-    """A named set of settings; `file` is None for the one that is built in."""
+    """A named set of settings; `file` is None for the built-in one."""
 
     name: str
     values: dict[str, Any]
@@ -47,8 +47,8 @@ class Context(NamedTuple):
 
 
 class Config:
-    """The contexts of this user, over those of the machine. A file that is a pipe has so many
-    `seconds`: it is read before its own timeout is known."""
+    """The contexts of this user, merged over the system-wide ones. `seconds` limits the reading of
+    a file that is a pipe: the timeout in it is not known yet."""
 
     def __init__(
         self, environ: Mapping[str, str], root: str, home: str, seconds: float = 10.0
@@ -59,7 +59,7 @@ class Config:
         self.home = home
         self.current: str | None = None
         self.contexts: dict[str, Context] = {}
-        # The machine's, and the user's own, whether they are there or not.
+        # The system-wide file and the user's own, whether they exist or not.
         self.files = (os.path.join(root, SYSTEM_FILE), self.path)
         for path in self.files:
             self._read(path, seconds)
@@ -79,24 +79,24 @@ class Config:
         return os.path.join(self.home, path[2:]) if path.startswith("~/") else path
 
     def context(self, name: str) -> Context:
-        """The context of that name; `not-found` with a suggestion when there is none."""
+        """The context of that name; raises `not-found` with a suggestion."""
         if name in self.contexts:
             return self.contexts[name]
         near = guess(name, self.contexts)
-        raise self._not_there(f"there is no context '{defuse(name)}'", name, near)
+        raise self._not_there(f'context "{defuse(name)}" not found', name, near)
 
     def matching(self, pattern: str) -> list[str]:
-        """The contexts that a pattern matches; `not-found` when it is none. The sandbox is no
-        system: it is meant only by its name."""
+        """The contexts that match a pattern; raises `not-found` if none do. The sandbox never
+        matches."""
         from fnmatch import fnmatchcase
 
         matches = {name for name in self.contexts if fnmatchcase(name, pattern)} - {SANDBOX}
         if not matches:
-            raise self._not_there(f"no context matches '{defuse(pattern)}'", pattern)
+            raise self._not_there(f'no context matches "{defuse(pattern)}"', pattern)
         return sorted(matches, key=natural)
 
     def _not_there(self, message: str, name: str, near: str = "") -> RdctlError:
-        hint = f"The contexts are: {', '.join(sorted(self.contexts))}.{near}"
+        hint = f"Existing contexts: {', '.join(sorted(self.contexts))}.{near}"
         return RdctlError(Code.NOT_FOUND, message, hint=hint, target=name)
 
     def _read(self, path: str, seconds: float) -> None:
@@ -113,23 +113,23 @@ _MOST = 16 << 20  # bytes
 
 
 def read_file(path: str, seconds: float) -> str | None:
-    """The text of a config file, None when there is none. Raises `config`, `timeout`."""
+    """The text of a config file, or None if it does not exist. Raises `config`, `timeout`."""
     try:
         return read_in_time(path, seconds, _MOST).decode()
     except (FileNotFoundError, NotADirectoryError):
         return None
     except UnicodeDecodeError as error:
-        raise RdctlError(Code.CONFIG, f"{path} is not a text in UTF-8") from error
+        raise RdctlError(Code.CONFIG, f"{path} is not valid UTF-8") from error
     except OSError as error:
         raise RdctlError(
             Code.CONFIG,
             f"{path} cannot be read: {error.strerror}",
-            hint="RDCTL_CONFIG names another file.",
+            hint="Use another file: RDCTL_CONFIG=PATH",
         ) from error
 
 
 def parse(text: str, path: str) -> dict[str, Any]:
-    """A config file's content, checked; every fault names file and line."""
+    """The validated content of a config file; errors name file and line."""
     data = _loaded(text, path)
 
     def at(*keys: str) -> str:
@@ -145,7 +145,7 @@ def parse(text: str, path: str) -> dict[str, Any]:
             raise bad_name(name, at("contexts", name))
         if not isinstance(values, dict):
             where = at("contexts", name)
-            raise RdctlError(Code.CONFIG, f"{where}: contexts.{name} is not a table of settings")
+            raise RdctlError(Code.CONFIG, f"{where}: contexts.{name} must be a table")
         for key, value in values.items():
             if key not in KEYS:
                 raise _wrong(at("contexts", name, key), key, KEYS, value)
@@ -164,7 +164,7 @@ def _loaded(text: str, path: str) -> dict[str, Any]:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
         raise RdctlError(Code.CONFIG, f"{path}: {error}") from error
-    except ValueError as error:  # Python reads no longer numbers
+    except ValueError as error:  # longer than Python converts
         long = re.search("[0-9_]{4000}", text)
         line = text.count("\n", 0, long.start()) + 1 if long else 1
         message = f"{path}, line {line}: a number has too many digits"
@@ -178,28 +178,28 @@ def bad_name(name: str, where: str | None = None) -> RdctlError:
     if name == SANDBOX:
         return RdctlError(
             code,
-            f"{start}the context {SANDBOX!r} is built in and cannot be set",
+            f'{start}cannot change context "{SANDBOX}": it is built in',
             hint="Choose another name.",
         )
     return RdctlError(
         code,
-        f"{start}'{defuse(name)}' cannot be the name of a context",
-        hint="Letters, digits, dots, dashes and underscores, 64 at most, begin with a letter"
-        " or a digit.",
+        f'{start}invalid context name "{defuse(name)}"',
+        hint="Use up to 64 letters, digits, dots, dashes and underscores; begin with a letter or a"
+        " digit.",
     )
 
 
 def _wrong(where: str, key: str, known: Any, value: Any) -> RdctlError:
     if key in known:
-        message = f"{key} cannot be {json.dumps(value, default=str)}"
+        message = f"invalid value of {key}: {json.dumps(value, default=str)}"
         return RdctlError(Code.CONFIG, f"{where}: {message}")
-    hint = guess(key, known).lstrip() or f"The keys are: {', '.join(known)}."
-    return RdctlError(Code.CONFIG, f"{where}: unknown key '{defuse(key)}'", hint=hint)
+    hint = guess(key, known).lstrip() or f"Known keys: {', '.join(known)}."
+    return RdctlError(Code.CONFIG, f'{where}: unknown key "{defuse(key)}"', hint=hint)
 
 
 def _line_of(text: str, keys: Sequence[str]) -> int:
-    """The line on which the value of these keys ends, however the file is laid out: the first up
-    to which the text is valid and holds it."""
+    """The line on which the value of these keys ends, in any layout: the end of the shortest valid
+    beginning of the text that contains it."""
     import tomllib
 
     lines = text.split("\n")
@@ -214,44 +214,52 @@ def _line_of(text: str, keys: Sequence[str]) -> int:
     return len(lines)
 
 
+def as_number(text: str) -> float | str:
+    """The number that the text spells; the text itself, which `checked` refuses, if none."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def checked(key: str, value: Any) -> Any:
-    """The value in its right type; ValueError says what it should be."""
+    """The value converted to its type; raises ValueError with what it must be."""
     kind = KEYS[key][0]
     if kind is bool and not isinstance(value, bool):
-        raise ValueError("true or false is wanted")
+        raise ValueError("must be true or false")
     if kind is float:
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e9:
-            raise ValueError("a number of seconds above 0 is wanted")
+            raise ValueError("must be a positive number of seconds")
         return float(value)
     if kind is str and not isinstance(value, str):
-        raise ValueError("a text is wanted")
+        raise ValueError("must be a string")
     if key in ENDPOINTS and not (key == "rapiddisk" and value == LOCAL):
         fault = unusable_url(value)
         if fault:
-            raise ValueError(f"'{defuse(without_password(value))}' is no endpoint: {fault}")
+            raise ValueError(f'invalid URL "{defuse(without_password(value))}": {fault}')
     if key == "http_proxy":
-        # What stands before the @ may be a password, so the value is not shown.
+        # The part before the @ may be a password, so the value is not shown.
         fault = unusable_url(re.sub(r"//[^/@]*@", "//", value))
         if fault:
-            raise ValueError(f"no address of a proxy: {fault}")
+            raise ValueError(f"invalid URL: {fault}")
     if key == "dialect" and value not in DIALECTS:
-        raise ValueError(f"one of {', '.join(DIALECTS)} is wanted")
+        raise ValueError(f"must be one of {', '.join(DIALECTS)}")
     return value
 
 
 def unusable_url(url: str) -> str | None:
-    """Why this cannot be an endpoint, or None when it can."""
+    """Why this is not a valid endpoint, or None if it is."""
     from urllib.parse import urlsplit
 
     try:
         parts = urlsplit(url)
         port = parts.port
     except ValueError:
-        return "its host or its port is none"  # urllib's own words show what may be a password
+        return "invalid host or port"  # urllib's message may show a password
     if parts.scheme not in ("http", "https"):
-        return "it must begin with http:// or https://"
+        return "must begin with http:// or https://"
     if not parts.hostname or not url.isprintable() or " " in url:
-        return "it names no host"
+        return "host missing or invalid"
     if port == 0 or parts.query or parts.fragment or parts.username is not None:
-        return "it may hold a host, a port and a path, nothing else"
+        return "must contain only a host, a port and a path"
     return None

@@ -1,4 +1,4 @@
-"""Changes to the file of the contexts, as a person would make them."""
+"""Edit the configuration file as a person would: comments and layout are kept."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import json
 import re
 from typing import Any
 
-from rdctl.config.contexts import _NAME, KEYS, SANDBOX, bad_name, checked, parse
+from rdctl.config.contexts import _NAME, KEYS, SANDBOX, as_number, bad_name, checked, parse
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse, guess
 
@@ -14,26 +14,26 @@ from rdctl.core.units import defuse, guess
 
 
 def parse_assignment(text: str) -> tuple[str, Any]:
-    """`KEY=VALUE` as typed; an empty value means that the key goes."""
+    """Parse `KEY=VALUE`; an empty value removes the key."""
     key, equals, value = text.partition("=")
     if not equals or key not in KEYS:
         raise RdctlError(
             Code.USAGE,
-            f"'{defuse(text)}' is not KEY=VALUE with a key of a context",
-            hint=f"The keys are: {', '.join(KEYS)}.{guess(key, KEYS)}",
+            f'invalid argument "{defuse(text)}": must be KEY=VALUE with a known key',
+            hint=f"Known keys: {', '.join(KEYS)}.{guess(key, KEYS)}",
         )
     if not value:
         return key, None
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise RdctlError(Code.USAGE, f"{key}: a text in UTF-8 is wanted") from error
+        raise RdctlError(Code.USAGE, f"{key}: must be valid UTF-8") from error
     kind = KEYS[key][0]
     parsed: Any = value
     if kind is bool:
         parsed = {"true": True, "yes": True, "false": False, "no": False}.get(value.lower(), value)
     try:
-        return key, checked(key, float(value) if kind is float else parsed)
+        return key, checked(key, as_number(value) if kind is float else parsed)
     except ValueError as error:
         raise RdctlError(Code.USAGE, f"{key}: {error}") from error
 
@@ -41,8 +41,8 @@ def parse_assignment(text: str) -> tuple[str, Any]:
 def edited(
     text: str, path: str, *, current: str | None = None, name: str = "", values: Any = ()
 ) -> str:
-    """The file's text with `current` and the values of one context set; comments stay. A value of
-    None goes. The result is parsed again: what cannot be edited so is an error, nothing is lost."""
+    """The file's text with `current` and the values of one context set; comments are kept. A value
+    of None removes its key. The result is parsed again: an unsupported layout is an error."""
     if name and (name == SANDBOX or not re.fullmatch(_NAME, name)):
         raise bad_name(name)
     wanted = parse(text, path)
@@ -63,7 +63,7 @@ def edited(
 
 
 def without(text: str, path: str, name: str) -> str:
-    """The file's text without one context; `current` goes too if it names it."""
+    """The file's text without one context; also without `current` if that names it."""
     wanted = parse(text, path)
     wanted["contexts"].pop(name)
     lines = text.split("\n")
@@ -85,14 +85,14 @@ def _proved(lines: list[str], wanted: dict[str, Any], path: str) -> str:
     if {"contexts": {}, **found} != wanted:
         raise RdctlError(
             Code.CONFIG,
-            f"{path} is written in a way that rdctl does not edit; nothing was changed",
-            hint="Edit it by hand, or write each context as a table [contexts.NAME].",
+            f"cannot edit {path}: unsupported layout; nothing was changed",
+            hint="Edit it manually, or write each context as a table [contexts.NAME].",
         )
     return result
 
 
 def _table_at(lines: list[str], name: str) -> int:
-    """The line after the header of the context's table, which is added when it is not there."""
+    """The line after the header of the context's table, which is added if missing."""
     while lines and not lines[-1].strip():
         lines.pop()
     header = re.compile(
@@ -109,8 +109,8 @@ def _table_at(lines: list[str], name: str) -> int:
 
 
 def _end_of(lines: list[str], start: int) -> int:
-    """Where the table that holds line `start` ends: at the next header, or at the comment right
-    above that, which belongs to it."""
+    """The end of the table that contains line `start`: the next header, or the comment directly
+    above it, which belongs to that header."""
     end = start
     while end < len(lines) and not lines[end].lstrip().startswith("["):
         end += 1
@@ -135,14 +135,14 @@ def _set_line(lines: list[str], start: int, end: int, key: str, value: Any) -> N
 
 
 def _comment_of(line: str) -> str:
-    """The comment behind an assignment, with the blanks before it: without it the line is valid."""
+    """The comment after an assignment, with the blanks before it."""
     import tomllib
 
     for found in re.finditer("#", line):
         assignment = line[: found.start()].rstrip()
         try:
             tomllib.loads(assignment)
-        except tomllib.TOMLDecodeError:  # within a text
+        except tomllib.TOMLDecodeError:  # a # within a string
             continue
         return line[len(assignment) :]
     return ""

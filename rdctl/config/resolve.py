@@ -1,4 +1,4 @@
-"""Which setting holds, and where each value comes from."""
+"""The settings in effect, and the source of each."""
 
 from __future__ import annotations
 
@@ -6,7 +6,16 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
-from rdctl.config.contexts import ENDPOINTS, KEYS, LOCAL, SANDBOX, Config, Context, checked
+from rdctl.config.contexts import (
+    ENDPOINTS,
+    KEYS,
+    LOCAL,
+    SANDBOX,
+    Config,
+    Context,
+    as_number,
+    checked,
+)
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse, quoted
 
@@ -33,7 +42,7 @@ VARIABLES = {
 
 
 class Setting(NamedTuple):
-    """A value, the words that say where it is from, and the source itself (for the token rule)."""
+    """A value, its source as text, and the source itself (which decides on credentials)."""
 
     value: Any
     origin: str
@@ -41,7 +50,7 @@ class Setting(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """What holds for one command. `explicit`: the command line itself names the context."""
+    """The settings of one command. `explicit`: the command line itself names the context."""
 
     context: str | None
     values: dict[str, Setting]
@@ -52,7 +61,7 @@ class Settings(NamedTuple):
         return None if setting is None else setting.value
 
     def says_where(self, endpoint: str) -> bool:
-        """Whether the command line itself says where it goes, if it goes to that endpoint."""
+        """Whether the command line itself selects this endpoint."""
         setting = self.values.get(endpoint)
         return self.explicit or (setting is not None and setting.source == "flags")
 
@@ -61,14 +70,14 @@ class Settings(NamedTuple):
         return setting is not None and setting.source == f"context {SANDBOX}"
 
     def credential(self, key: str, endpoint: str) -> str | None:
-        """A credential, if it comes from the same source as the endpoint, else None."""
+        """A credential if it comes from the same source as the endpoint, else None."""
         setting, of = self.values.get(key), self.values.get(endpoint)
         if setting is None or of is None or setting.source != of.source:
             return None
         return str(setting.value)
 
     def again(self, words: str) -> str:
-        """A command of ours as it has to be typed to reach the same place."""
+        """An rdctl command with the options that address the same place."""
         current = any(setting.origin.endswith("(current)") for setting in self.values.values())
         where = [f"-c {self.context}"] if self.context and not current else []
         for key in ("rapiddisk", "oio", "namespace", "account"):
@@ -79,17 +88,17 @@ class Settings(NamedTuple):
         return " ".join(["rdctl", *where, words])
 
     def aimed(self, text: str) -> str:
-        """The text; our commands in it as they have to be typed to reach the same place."""
+        """The text, with the options that address the same place added to rdctl commands."""
         return _OURS.sub(lambda _: self.again(""), text)
 
     def aim(self, error: RdctlError) -> RdctlError:
-        """The error with its hint aimed."""
+        """The error, with such options added to the commands in its hint."""
         if error.hint is not None:
             error.hint = self.aimed(error.hint)
         return error
 
 
-# A command that goes to a system or shows the way there, up to its noun.
+# A command that addresses a system or shows its settings, up to its noun.
 _OURS = re.compile(r"\brdctl (?=(?:rapiddisk|oio|context show)\b)")
 
 
@@ -97,8 +106,8 @@ _OURS = re.compile(r"\brdctl (?=(?:rapiddisk|oio|context show)\b)")
 
 
 def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
-    """The settings that hold, each from the first of: the flag; the context that was named, taken
-    whole; variables; the current context; the default."""
+    """The settings in effect, each from the first of: the option; the selected context as a whole;
+    variables; the current context; the default."""
     environ = config.environ
     named = flags.get("context") or environ.get("RDCTL_CONTEXT") or None
     how = "-c" if flags.get("context") else "RDCTL_CONTEXT"
@@ -109,8 +118,8 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
     if not named and current == SANDBOX:
         current = None
         if goes_elsewhere:
-            # What was typed is another system; the other endpoint stays in the sandbox, with all
-            # that belongs to it.
+            # The option selects another system; the other endpoint remains the sandbox, with all
+            # its settings.
             origin = "context sandbox (current)"
             inside = _context_settings(config, config.context(SANDBOX), origin)
             away = _OF_OIO if "oio" in typed else ("rapiddisk",)
@@ -124,8 +133,8 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
         if named == SANDBOX and goes_elsewhere:
             raise RdctlError(
                 Code.USAGE,
-                "the sandbox has its own endpoints: --local and URLs cannot stand beside it",
-                hint="Leave out -c sandbox, or the endpoint.",
+                "--local and URLs cannot be used with the sandbox: it has its own endpoints",
+                hint="Omit -c sandbox, or the endpoint.",
             )
     else:
         layers.append(_variable_settings(environ, VARIABLES))
@@ -133,8 +142,9 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
             if current not in config.contexts:
                 raise RdctlError(
                     Code.CONFIG,
-                    f"the current context '{defuse(current)}' does not exist",
-                    hint=f"Use another: rdctl context use {' | '.join(sorted(config.contexts))}",
+                    f'current context "{defuse(current)}" not found',
+                    hint=f"Existing contexts: {', '.join(sorted(config.contexts))}."
+                    "\nSwitch to one: rdctl context use NAME",
                 )
             context = config.contexts[current]
             layers.append(_context_settings(config, context, f"context {current} (current)"))
@@ -151,8 +161,8 @@ _OF_OIO = ("oio", "namespace", "account", "dialect")
 
 
 def several(config: Config, flags: Mapping[str, Any]) -> dict[str, bool] | None:
-    """The contexts that -c or RDCTL_CONTEXT names where it names several, with commas or as a
-    pattern (`rack1-*`), each with whether it stands there itself. None when it names one or none.
+    """The contexts if -c or RDCTL_CONTEXT selects several, with commas or a pattern (`rack1-*`).
+    The values are true for those named by -c, not by a pattern. None if it names at most one.
     """
     named: str = flags.get("context") or config.environ.get("RDCTL_CONTEXT") or ""
     if not any(char in named for char in ",*?["):
@@ -165,19 +175,19 @@ def several(config: Config, flags: Mapping[str, Any]) -> dict[str, bool] | None:
         else:
             found[config.context(word).name] = bool(flags.get("context"))
     if not found:
-        raise RdctlError(Code.USAGE, f"'{defuse(named)}' names no context")
+        raise RdctlError(Code.USAGE, f'no context selected by "{defuse(named)}"')
     if flags.get("local") or any(flags.get(name) for name in ENDPOINTS.values()):
         raise RdctlError(
             Code.USAGE,
-            "each of several contexts has its own endpoints: --local and URLs cannot stand beside",
-            hint="Name one context, or leave out the endpoint.",
+            "--local and URLs cannot be used with several contexts",
+            hint="Select one context, or omit the endpoint.",
         )
     return found
 
 
 def _flag_settings(flags: Mapping[str, Any]) -> dict[str, Setting]:
     if flags.get("local") and flags.get("rapiddisk_url"):
-        raise RdctlError(Code.USAGE, "--local and --rapiddisk-url exclude each other")
+        raise RdctlError(Code.USAGE, "--local and --rapiddisk-url are mutually exclusive")
     settings = {}
     for key, name in _FLAG_NAMES.items():
         value = flags.get(ENDPOINTS.get(key, key))
@@ -199,10 +209,10 @@ def _variable_settings(environ: Mapping[str, str], keys: Iterable[str]) -> dict[
             if not text:
                 continue
             try:
-                value: Any = float(text) if KEYS[key][0] is float else text
+                value: Any = as_number(text) if KEYS[key][0] is float else text
                 value = checked(key, value)
             except ValueError as error:
-                raise RdctlError(Code.CONFIG, f"the variable {variable}: {error}") from error
+                raise RdctlError(Code.CONFIG, f"{variable}: {error}") from error
             settings[key] = Setting(value, variable, "variables")
             break
     return settings

@@ -1,1 +1,1 @@
-"""What every part of the house uses: errors, results, units, and what the process has."""
+"""Used by all parts: errors, results, units, and the environment of the process."""

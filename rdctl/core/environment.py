@@ -1,4 +1,4 @@
-"""What the process has: streams, terminal, environment, clock, a person to ask."""
+"""The environment of the process: streams, terminal, variables, clock, prompts."""
 
 from __future__ import annotations
 
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 
 class OutputError(OSError):
-    """What rdctl says itself cannot be written."""
+    """The output of rdctl cannot be written."""
 
 
 class Stream:
-    """A stream of bytes out of the process; text goes out as UTF-8 whatever the locale.
+    """An output stream of the process; text is written as UTF-8 in any locale.
 
-    Raises BrokenPipeError when the reader has gone and OutputError when the bytes cannot be written
-    for another reason; after that they go nowhere. `closed`: it was closed
-    by the caller, and all goes nowhere.
+    Raises BrokenPipeError if the reader has exited, and OutputError if a write fails for another
+    reason; after that all output is discarded. `closed`: the caller closed it, and all output is
+    discarded.
     """
 
     def __init__(self, raw: BinaryIO, *, tty: bool) -> None:
@@ -54,8 +54,8 @@ class Stream:
             raise self._given_up(error) from error
 
     def _given_up(self, error: OSError) -> OSError:
-        """The error to raise. What is still buffered would fail again at exit, with Python's own
-        noise and exit code."""
+        """The error to raise. Data still buffered would fail again at exit, with a message and an
+        exit code of Python."""
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), self.raw.fileno())
         kind = BrokenPipeError if isinstance(error, BrokenPipeError) else OutputError
@@ -63,13 +63,13 @@ class Stream:
 
 
 class Messages(Stream):
-    """What people are told: it leaves at once, and a reader who is gone stops nothing."""
+    """Messages for people: flushed at once; errors of writing are ignored."""
 
     _held: list[bytes] | None = None
 
     @contextmanager
     def held(self) -> Iterator[list[bytes]]:
-        """What is told meanwhile is told at the end, since the screen is a picture until then."""
+        """Hold messages back until the end, while the screen is in use."""
         self._held = held = list[bytes]()
         try:
             yield held
@@ -92,8 +92,8 @@ _BLOCK = 1 << 20
 def read_in_time(
     path: str, seconds: float | None, most: int, clock: Callable[[], float] = time.monotonic
 ) -> bytes:
-    """A file of `most` bytes at most. Nobody may ever open the other end of a pipe, so all of it
-    has to come within so many seconds. Raises OSError, `timeout`."""
+    """Read a file of at most `most` bytes within so many seconds: it may be a pipe that is never
+    written to. Raises OSError, `timeout`."""
     with open(path, "rb", buffering=0, opener=_unblocked) as file:
         return _read(file, path, seconds, most, clock)
 
@@ -104,7 +104,7 @@ def _read(
     try:
         descriptor = file.fileno()
     except (OSError, ValueError):
-        return _bounded(file.read(most + 1), most)  # no file of the system
+        return _bounded(file.read(most + 1), most)  # not a file of the system
     import select
 
     waiting = select.poll()
@@ -118,8 +118,8 @@ def _read(
         ):
             raise RdctlError(
                 Code.TIMEOUT,
-                f"{escape(name)} did not end in time",
-                hint="Is what writes to it still running? A longer --timeout may help.",
+                f"timed out reading {escape(name)}",
+                hint="Check that its writer is still running, or use a longer --timeout.",
             )
         try:
             block = os.read(descriptor, _BLOCK)
@@ -133,7 +133,7 @@ def _read(
 
 def _bounded(data: bytes | bytearray, most: int) -> bytes:
     if len(data) > most:
-        raise OSError(errno.EFBIG, f"it is larger than {human_size(most)}")
+        raise OSError(errno.EFBIG, f"larger than {human_size(most)}")
     return bytes(data)
 
 
@@ -142,7 +142,7 @@ def _unblocked(path: str, flags: int) -> int:
 
 
 class Environment:
-    """The outside of one process. Tests make their own."""
+    """The environment of one process. Tests create their own."""
 
     def __init__(
         self,
@@ -160,8 +160,8 @@ class Environment:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
     ) -> None:
-        """`size` tells columns and lines of the terminal as they are at that moment; `clock` only
-        ever goes forward, `now` is the time of day, both in seconds."""
+        """`size` returns the current columns and lines of the terminal; `clock` is monotonic, `now`
+        is the time of day, both in seconds."""
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
@@ -170,7 +170,7 @@ class Environment:
         self.width = width
         self.size = size or (lambda: (width, 24))
         self.root = root
-        # Those of a simulated machine, None on the real one.
+        # System calls of a simulated machine, None on the real one.
         self.calls = calls
         self.clock = clock
         self.sleep = sleep
@@ -178,16 +178,16 @@ class Environment:
         self._thought = 0.0
 
     def busy(self) -> float:
-        """`clock`, without the time that somebody took to answer."""
+        """`clock`, without the time spent waiting at prompts."""
         return self.clock() - self._thought
 
     @property
     def can_ask(self) -> bool:
-        """Whether somebody sits there: both where we ask and where the answer comes from."""
+        """Whether a prompt is possible: stdin and stderr are terminals."""
         return self.stdin_tty and self.stderr.tty
 
     def confirm(self, question: str) -> bool:
-        """Ask on stderr; anything but a clear yes is No."""
+        """Ask on stderr; any answer other than y or yes is No."""
         self.stderr.write(f"{question} [y/N] ")
         answer, asked = b"", self.clock()
         try:
@@ -199,9 +199,8 @@ class Environment:
         return answer.strip().lower() in (b"y", b"yes")
 
     def read(self, source: str, seconds: float | None, most: int) -> bytes:
-        """What the file `source` holds, `-` for standard input: `most` bytes at most. All of it has
-        to come within so many seconds, but for a person, who takes time. Raises OSError,
-        `timeout`."""
+        """Read at most `most` bytes from the file `source`, or from standard input for `-`, within
+        so many seconds; without a limit if a person types them. Raises OSError, `timeout`."""
         if source != "-":
             return read_in_time(source, seconds, most, self.clock)
         patience = None if self.stdin_tty else seconds
@@ -211,13 +210,13 @@ class Environment:
         """The user's home directory."""
         home = self.environ.get("HOME") or os.path.expanduser("~")
         if not home.startswith("/"):
-            raise RdctlError(Code.CONFIG, "the home directory is not known", hint="Set HOME.")
+            raise RdctlError(Code.CONFIG, "home directory not found", hint="Set HOME.")
         return home
 
 
 class _Patient(io.FileIO):
-    """A stream of the process that is waited for also where whoever shares it made it non-blocking,
-    which may happen at any time (a shell's other jobs, Node.js, ssh)."""
+    """A stream of the process that blocks even if another process made it non-blocking, which may
+    happen at any time (a shell's other jobs, Node.js, ssh)."""
 
     def __init__(self, descriptor: int, mode: str) -> None:
         super().__init__(descriptor, mode, closefd=False)
@@ -247,7 +246,7 @@ class _Patient(io.FileIO):
 
 
 class _Nothing:
-    """In place of an output that the caller closed (`>&-`)."""
+    """Replaces an output that the caller closed (`>&-`)."""
 
     def write(self, data: bytes) -> int:
         return len(data)
@@ -260,7 +259,7 @@ class _Nothing:
 
 
 class _Closed:
-    """In place of an input that the caller closed (`<&-`): not an empty one."""
+    """Replaces an input that the caller closed (`<&-`); it is not treated as empty."""
 
     def read(self, size: int = -1) -> bytes:
         raise RdctlError(Code.USAGE, "standard input is closed")
@@ -278,8 +277,8 @@ class _Closed:
 
 
 def _patient(stream: TextIO | None) -> Any:
-    """The bytes of a standard stream. Where Python is told not to buffer they are all the same:
-    every row would be a system call."""
+    """The bytes of a standard stream, buffered even with PYTHONUNBUFFERED: otherwise every row
+    would be a system call."""
     if stream is None:
         return _Nothing()
     if stream.readable():
@@ -288,7 +287,7 @@ def _patient(stream: TextIO | None) -> Any:
 
 
 def real() -> Environment:
-    """The environment of this very process."""
+    """The environment of this process."""
     stdin: Any = _Closed() if sys.stdin is None else _patient(sys.stdin)
     stdout, stderr = _patient(sys.stdout), _patient(sys.stderr)
     return Environment(
@@ -303,10 +302,10 @@ def real() -> Environment:
 
 
 def _terminal_size() -> tuple[int, int]:
-    """Columns and lines; COLUMNS overrides what the terminal says."""
+    """Columns and lines; COLUMNS overrides the terminal."""
     try:
-        told = int(os.environ.get("COLUMNS") or 0)
+        override = int(os.environ.get("COLUMNS") or 0)
         columns, lines = os.get_terminal_size(1)
     except (OSError, ValueError):
         return 80, 24
-    return max(told, 0) or columns or 80, lines or 24
+    return max(override, 0) or columns or 80, lines or 24

@@ -1,4 +1,4 @@
-"""What can go wrong, and the exit code that tells it: the contract with scripts."""
+"""Errors and their exit codes: the contract with scripts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 
 class Exit(IntEnum):
-    """Exit codes, each with what it means. They are a promise: see `rdctl help exit-codes`."""
+    """Exit codes with their meanings. They never change: see `rdctl help exit-codes`."""
 
     meaning: str
 
@@ -42,45 +42,45 @@ class Exit(IntEnum):
 
 
 class Code(Enum):
-    """`error.code` words, each with its exit code and what it means."""
+    """`error.code` words, each with its exit code and meaning."""
 
     def __init__(self, word: str, exit: Exit, meaning: str) -> None:
         self.word = word
         self.exit = exit
         self.meaning = meaning
 
-    FAILED = "failed", Exit.FAILED, "refused or failed, and no finer word fits"
-    DECLINED = "declined", Exit.FAILED, "the question was answered with No"
-    INTERNAL = "internal", Exit.FAILED, "a fault in rdctl itself"
-    USAGE = "usage", Exit.USAGE, "wrong arguments"
-    CONFIG = "config", Exit.USAGE, "the configuration cannot be used"
-    CONSENT = "consent-missing", Exit.USAGE, "something would be lost and nobody could be asked"
-    NOT_FOUND = "not-found", Exit.NOT_FOUND, "it does not exist"
-    EXISTS = "exists", Exit.CONFLICT, "it exists already, and is not the same"
-    NOT_EMPTY = "not-empty", Exit.CONFLICT, "it still holds something"
-    IN_USE = "in-use", Exit.CONFLICT, "somebody uses it"
-    LOCKED = "locked", Exit.CONFLICT, "it is locked"
-    FROZEN = "frozen", Exit.CONFLICT, "it is frozen or disabled"
-    CONFLICT = "conflict", Exit.CONFLICT, "its state does not allow this"
-    UNGUARDED = "unguarded", Exit.CONFLICT, "whether it is in use cannot be seen"
-    DENIED = "denied", Exit.DENIED, "credentials or permissions do not suffice"
+    FAILED = "failed", Exit.FAILED, "failed or refused, for a reason without its own word"
+    DECLINED = "declined", Exit.FAILED, "confirmation declined"
+    INTERNAL = "internal", Exit.FAILED, "internal error in rdctl"
+    USAGE = "usage", Exit.USAGE, "invalid arguments"
+    CONFIG = "config", Exit.USAGE, "invalid configuration"
+    CONSENT = "consent-missing", Exit.USAGE, "confirmation required, but no terminal"
+    NOT_FOUND = "not-found", Exit.NOT_FOUND, "not found"
+    EXISTS = "exists", Exit.CONFLICT, "already exists, and differs"
+    NOT_EMPTY = "not-empty", Exit.CONFLICT, "not empty"
+    IN_USE = "in-use", Exit.CONFLICT, "in use"
+    LOCKED = "locked", Exit.CONFLICT, "locked"
+    FROZEN = "frozen", Exit.CONFLICT, "frozen or disabled"
+    CONFLICT = "conflict", Exit.CONFLICT, "not possible in its current state"
+    UNGUARDED = "unguarded", Exit.CONFLICT, "cannot check whether it is in use"
+    DENIED = "denied", Exit.DENIED, "permission denied, or credentials rejected"
     UNREACHABLE = "unreachable", Exit.UNREACHABLE, "no connection to the server"
-    UNAVAILABLE = "unavailable", Exit.UNREACHABLE, "the service behind the server is away"
-    MODULE_MISSING = "module-missing", Exit.UNREACHABLE, "a kernel module is not loaded"
-    TIMEOUT = "timeout", Exit.TIMEOUT, "no answer in time; nothing was changed"
-    PARTIAL = "partial", Exit.PARTIAL, "some targets are done, some are not"
-    BAD_REPLY = "bad-reply", Exit.BAD_REPLY, "the reply is not what the API promises"
-    UNPROVEN = "unproven", Exit.BAD_REPLY, "reported as done, but it cannot be seen"
+    UNAVAILABLE = "unavailable", Exit.UNREACHABLE, "the service behind the server is down"
+    MODULE_MISSING = "module-missing", Exit.UNREACHABLE, "kernel module not loaded"
+    TIMEOUT = "timeout", Exit.TIMEOUT, "timed out; nothing was changed"
+    PARTIAL = "partial", Exit.PARTIAL, "some targets succeeded, some did not"
+    BAD_REPLY = "bad-reply", Exit.BAD_REPLY, "invalid or unexpected reply"
+    UNPROVEN = "unproven", Exit.BAD_REPLY, "reported as done, but not visible afterwards"
     UNPRINTABLE = "unprintable", Exit.BAD_REPLY, "a name does not fit on one line; use -0"
-    UNKNOWN = "unknown", Exit.UNKNOWN, "a change was sent and its fate is not known"
-    UNSUPPORTED = "unsupported", Exit.UNSUPPORTED, "not possible in this mode or on this server"
-    HANGUP = "hang-up", Exit.HANGUP, "ended by SIGHUP"
-    INTERRUPTED = "interrupted", Exit.INTERRUPTED, "ended by Ctrl-C"
-    TERMINATED = "terminated", Exit.TERMINATED, "ended by SIGTERM"
+    UNKNOWN = "unknown", Exit.UNKNOWN, "a change was sent, but its outcome is unknown"
+    UNSUPPORTED = "unsupported", Exit.UNSUPPORTED, "not supported in this mode or by this server"
+    HANGUP = "hang-up", Exit.HANGUP, "terminated by SIGHUP"
+    INTERRUPTED = "interrupted", Exit.INTERRUPTED, "interrupted by Ctrl-C"
+    TERMINATED = "terminated", Exit.TERMINATED, "terminated by SIGTERM"
 
 
 class Ended(BaseException):
-    """A signal that ends the process, after what it interrupts was settled."""
+    """A signal that ends the process, raised where it can unwind."""
 
     def __init__(self, code: Code) -> None:
         super().__init__(code.word)
@@ -88,9 +88,9 @@ class Ended(BaseException):
 
 
 class RdctlError(Exception):
-    """An error that a user is told: what failed, why, and what to do next.
+    """An error for the user: what failed, why, and what to do next.
 
-    `facts` holds what is known beyond that: `http_status`, `remote_status`, `request_id`, ...
+    `facts` holds further details: `http_status`, `remote_status`, `request_id`, ...
     """
 
     def __init__(
@@ -114,23 +114,23 @@ class RdctlError(Exception):
         return self.code.exit
 
     def with_facts(self, **facts: Any) -> RdctlError:
-        """The same error, of which more is known."""
+        """The same error with more facts."""
         return RdctlError(
             self.code, self.message, hint=self.hint, target=self.target, **{**self.facts, **facts}
         )
 
 
-# The HTTP statuses by which a gateway says that it has no answer of the server behind it.
+# HTTP statuses of a gateway that got no reply from the server behind it.
 GATEWAY = (502, 503, 504)
 
 
 def hints(*lines: str | None) -> str | None:
-    """Several hints, each on a line of its own."""
+    """Several hints, each on its own line."""
     return "\n".join(line.strip() for line in lines if line) or None
 
 
 def as_error(error: BaseException) -> RdctlError:
-    """What a user is told of any exception: what rdctl does not know is a fault of its own."""
+    """The error to show for any exception; an unknown one is an internal error."""
     if isinstance(error, RdctlError):
         return error
     if isinstance(error, KeyboardInterrupt | Ended):
@@ -141,7 +141,7 @@ def as_error(error: BaseException) -> RdctlError:
     if isinstance(error, RuntimeError) and "start new thread" in str(error):
         return no_thread()
     if isinstance(error, RecursionError):
-        # What is typed is looked at before; a server may send anything.
+        # Typed input is checked before; a server may send anything.
         return RdctlError(Code.BAD_REPLY, "a value in the reply is nested too deep")
     if isinstance(error, OSError) and error.strerror:
         return _of_the_system(error)
@@ -151,8 +151,8 @@ def as_error(error: BaseException) -> RdctlError:
     place = f" ({where.tb_frame.f_code.co_name}, line {where.tb_lineno})" if where else ""
     fault = RdctlError(
         Code.INTERNAL,
-        f"a fault in rdctl itself: {type(error).__name__}: {error}{place}",
-        hint="RDCTL_DEBUG=1 shows the traceback; please report it.",
+        f"internal error: {type(error).__name__}: {error}{place}",
+        hint="Please report this. Show the traceback with: RDCTL_DEBUG=1",
     )
     fault.__cause__ = error
     return fault
@@ -161,8 +161,8 @@ def as_error(error: BaseException) -> RdctlError:
 def no_thread() -> RdctlError:
     return RdctlError(
         Code.FAILED,
-        "cannot start a thread: the limit of processes is reached",
-        hint="See the limit with: ulimit -u",
+        "cannot start a thread: process limit reached",
+        hint="Show the limit: ulimit -u",
     )
 
 
@@ -171,21 +171,21 @@ _FULL = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def unwritten(error: OSError) -> Code:
-    """Why a file of our own cannot be written: `denied`, or `failed` when the disk is full."""
+    """The code for a file that cannot be written: `denied`, or `failed` if the disk is full."""
     return Code.FAILED if error.errno in _FULL else Code.DENIED
 
 
 def _of_the_system(error: OSError) -> RdctlError:
-    """What the system refused, where nobody foresaw it."""
+    """An unexpected error of the system."""
     code = Code.DENIED if error.errno in _DENIED else Code.FAILED
     reason = str(error.strerror)
     if error.filename is not None:
         name = os.fsdecode(error.filename)
         return RdctlError(code, f"{name if name.isprintable() else repr(name)}: {reason}")
     if error.errno == errno.ENOENT and not _has_folder():
-        hint = "Go to one that exists: cd"
-        return RdctlError(code, "the working directory does not exist any more", hint=hint)
-    return RdctlError(code, f"the system refused something: {reason}")
+        hint = "Change to an existing directory: cd"
+        return RdctlError(code, "the working directory no longer exists", hint=hint)
+    return RdctlError(code, f"system error: {reason}")
 
 
 def _has_folder() -> bool:

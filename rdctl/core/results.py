@@ -1,4 +1,4 @@
-"""What a command gives back: plain data. How it looks is decided in `rdctl.output`."""
+"""The results of commands: plain data. `rdctl.output` formats them."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rdctl.core.errors import Code, Exit, RdctlError
 
 
 class Item(NamedTuple):
-    """One thing of the kind that the command shows."""
+    """One item of the kind that the command shows."""
 
     value: Any
 
 
 class Plan(NamedTuple):
-    """What a dry run found: the lines of the effects, and the outcomes as far as known; `contexts`
-    has the lines of each when there are several."""
+    """The result of a dry run: the lines of the effects, and the outcomes as far as known;
+    `contexts` has the lines of each of several contexts."""
 
     lines: list[str]
     report: Report | None
@@ -25,21 +25,21 @@ class Plan(NamedTuple):
 
 
 class InContext(NamedTuple):
-    """A thing of one of several contexts."""
+    """An item of one of several contexts."""
 
     context: str
     value: Any
 
 
 class Text(NamedTuple):
-    """Prose that was asked for (a help topic, a completion script); the same in every format."""
+    """Requested text (a help topic, a completion script), the same in every format."""
 
     text: str
 
 
 class Raw(NamedTuple):
-    """Bytes as they came, the same in every format; `error` tells what they mean, if no good. On a
-    terminal they are made harmless, unless `untouched`."""
+    """Bytes as received, the same in every format; `error` is the error that they report, if any.
+    On a terminal control characters are escaped, unless `untouched`."""
 
     data: bytes
     error: RdctlError | None
@@ -47,16 +47,16 @@ class Raw(NamedTuple):
 
 
 class Data(NamedTuple):
-    """Bytes that come block by block, the same in every format."""
+    """Bytes in blocks, the same in every format."""
 
     blocks: Iterable[bytes | memoryview]
 
 
 class Change(NamedTuple):
-    """One target of a change that was done, or was so already.
+    """One target that was changed, or needed no change.
 
-    `changed` is None when it is not known; `verified` says whether the reply or a look proves it,
-    None where neither does. `past` says what was done where the action alone does not.
+    `changed` is None if unknown; `verified` says whether the reply or a check proves it, None if
+    neither does. `past` is the past participle, if not derived from the action.
     """
 
     action: str
@@ -68,9 +68,9 @@ class Change(NamedTuple):
     context: str | None = None
 
     def with_line(self, line: int) -> Change:
-        """The change, with the line that its target came from."""
+        """The change, with the input line of its target."""
         facts = {**self.facts, "line": line}
-        # Half of what `_replace` takes.
+        # Twice as fast as `_replace`.
         return Change(
             self.action, self.target, self.changed, self.verified, facts, self.past, self.context
         )
@@ -90,8 +90,8 @@ _UNKNOWN_FATE = (Code.UNKNOWN, Code.UNPROVEN, Code.INTERNAL)
 
 
 class Failure(NamedTuple):
-    """One target of a change that was not done, or whose fate is not known; `whole`: not one, but
-    all of them in that context."""
+    """One target whose change failed, or has an unknown outcome; `whole`: all targets in that
+    context."""
 
     action: str
     error: RdctlError
@@ -105,13 +105,12 @@ class Failure(NamedTuple):
 
 
 class Listing:
-    """Many things of the kind that the command shows; `items` may be an iterator that is still
-    being filled.
+    """Items of the kind that the command shows; `items` may be an iterator of items still to come.
 
-    `failures` (things that could not be shown) and `marker` (where a limit ended the listing) hold
-    when the items were taken. `failed` counts the items that stand for failures themselves.
-    `vertical`: each thing is shown at length, not on one line. `also` names keys that matter in
-    this listing, and so stand in its table, where most tables leave them out.
+    `failures` (items that could not be shown) and `marker` (where a limit ended the listing) are
+    valid after all items were taken. `failed` counts the items that represent failures. `vertical`:
+    each item is shown as key-value lines. `also` names keys that the table of this listing shows
+    although most tables omit them.
     """
 
     def __init__(
@@ -123,14 +122,14 @@ class Listing:
         self.failures: list[Failure] = []
         self.failed = 0
         self.marker: str | None = None
-        # Whether what was sorted is not shown to its end.
+        # Whether a limit cut a sorted listing.
         self.cut = False
-        # Whether rows were left out because they could not be read; known at the end.
+        # Whether unreadable rows were skipped; known at the end.
         self.skipped = False
-        # Of several contexts: the markers by context, and whether one of them answered wholly.
+        # With several contexts: the markers by context, and whether one of them succeeded.
         self.markers: dict[str, str] = {}
         self.answered = False
-        # What the things shown mean by themselves, where that is no success.
+        # The exit code that the items themselves imply.
         self.verdict = Exit.OK
         self.count = 0
 
@@ -141,7 +140,7 @@ class Listing:
 
     @property
     def so_far(self) -> Sequence[Failure]:
-        """The failures that have come."""
+        """The failures so far."""
         return self.failures
 
     @property
@@ -150,10 +149,10 @@ class Listing:
 
 
 class Report:
-    """The outcomes of a change, one a target; status and exit code follow from them.
+    """The outcomes of a change, one per target; they determine status and exit code.
 
-    Outcomes that are still to come are acts that are still to be done: who takes the next one does
-    them, and whatever asks for all of them does all.
+    Pending outcomes are pending operations: taking the next outcome runs its operation, and
+    `outcomes` runs all of them.
     """
 
     def __init__(self, outcomes: Iterable[Change | Failure]) -> None:
@@ -161,19 +160,19 @@ class Report:
         self._come: list[Change | Failure] = []
 
     def __iter__(self) -> Iterator[Change | Failure]:
-        """Those that have come, then those that come: to be taken once while some are to come."""
+        """The outcomes so far, then the pending ones; iterate only once while some are pending."""
         yield from list(self._come)
         for outcome in self._coming:
             self._come.append(outcome)
             yield outcome
 
     def pass_through(self, change: Callable[[Change | Failure], Change | Failure]) -> None:
-        """Let those that are to come be what `change` makes of them."""
+        """Apply `change` to all pending outcomes."""
         self._coming = map(change, self._coming)
 
     @property
     def so_far(self) -> Sequence[Change | Failure]:
-        """Those that have come."""
+        """The outcomes so far."""
         return self._come
 
     @property
@@ -206,8 +205,8 @@ Result = Listing | Item | Report | Plan | Text | Raw | Data
 
 
 def _exit_of(failures: Sequence[Failure], some_done: bool) -> Exit:
-    """0, the failures' common code, 1 where they differ, 8 where some were done. A fate that is
-    not known outweighs other failures: who tries again must look first."""
+    """0, the common code of the failures, 1 if they differ, 8 if some targets succeeded. An
+    unknown outcome outweighs other failures: it must be checked before a retry."""
     exits = {failure.error.exit for failure in failures}
     if not exits:
         return Exit.OK

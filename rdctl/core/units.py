@@ -1,4 +1,4 @@
-"""Sizes, natural order, printable text, words: small pure functions without a home of their own."""
+"""Sizes, natural order, printable text, suggestions: small pure functions."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 
 MIB = 1 << 20
-# A bare number means MiB, as in the RapidDisk tools; above this, bytes were surely meant.
+# A bare number means MiB, as in the RapidDisk tools; larger ones were surely meant as bytes.
 MOST_BARE = 1 << 20
 # Beyond 2^63 bytes the daemon and the kernel wrap around.
 MOST_MIB = (1 << 43) - 1
@@ -28,25 +28,24 @@ def parse_size(text: str) -> int:
 
     match = re.fullmatch(_SIZE, text.strip())
     if not match:
-        raise _size_error(text, "is not a size", "Sizes are written 64M, 1GiB, 64MB or 67108864B.")
+        raise _invalid_size(text, None, "Examples: 64M, 1GiB, 64MB, 67108864B.")
     number, unit, suffix = Fraction(match[1]), match[2].lower(), match[3].lower()
     if not unit and not suffix:
         if number > MOST_BARE:
-            raise _size_error(
-                text,
-                "means MiB, and that many are hardly wanted",
-                f"Were bytes meant? Then write {text}B.",
+            meant = human_size(int(number) * MIB)
+            raise RdctlError(
+                Code.USAGE, f"{text} is read as MiB ({meant})", hint=f"For bytes write {text}B."
             )
         factor = MIB
     elif not unit and suffix == "ib":
-        raise _size_error(text, "is not a size", "Sizes are written 64M, 1GiB, 64MB or 67108864B.")
+        raise _invalid_size(text, None, "Examples: 64M, 1GiB, 64MB, 67108864B.")
     elif unit and suffix == "b":
         factor = _DECIMAL[unit]
     else:
         factor = _BINARY[unit]
     size = number * factor
     if size.denominator != 1:
-        raise _size_error(text, "is not a whole number of bytes", None)
+        raise _invalid_size(text, "must be a whole number of bytes")
     return int(size)
 
 
@@ -61,20 +60,21 @@ def parse_mib(text: str) -> int:
     mib, rest = divmod(size, MIB)
     if rest:
         below = f"{mib}M or " if mib else ""
-        raise _size_error(
+        raise _invalid_size(
             text,
-            "is not a whole number of MiB, which is what RapidDisk works in",
-            f"The nearest sizes are {below}{mib + 1}M.",
+            "must be a whole number of MiB",
+            f"Nearest: {below}{mib + 1}M.",
         )
     if mib == 0:
-        raise _size_error(text, "is no size for a volume", "The smallest volume has 1M.")
+        raise _invalid_size(text, "minimum is 1M")
     if mib > MOST_MIB:
-        raise _size_error(text, "is beyond what RapidDisk can count", f"The most is {MOST_MIB}M.")
+        raise _invalid_size(text, f"maximum is {MOST_MIB}M")
     return mib
 
 
-def _size_error(text: str, what: str, hint: str | None) -> RdctlError:
-    return RdctlError(Code.USAGE, f"'{escape(text)}' {what}", hint=hint)
+def _invalid_size(text: str, why: str | None, hint: str | None = None) -> RdctlError:
+    reason = f": {why}" if why else ""
+    return RdctlError(Code.USAGE, f'invalid size "{escape(text)}"{reason}', hint=hint)
 
 
 def human_size(size: int) -> str:
@@ -91,7 +91,7 @@ _DIGITS = r"([0-9]+)"
 
 
 def natural(text: str) -> tuple[Any, ...]:
-    """Sort key under which rd2 stands before rd10."""
+    """Sort key that sorts rd2 before rd10."""
     parts: list[Any] = re.split(_DIGITS, text)
     # Longer is larger: int() refuses numbers of some thousand digits.
     numbers = [part.lstrip("0") for part in parts[1::2]]
@@ -99,8 +99,8 @@ def natural(text: str) -> tuple[Any, ...]:
     return tuple(parts), text
 
 
-# What may not reach a terminal as it is: C0, DEL, C1, line separators, text direction marks, and
-# the surrogates that stand for bytes that are not UTF-8.
+# Characters unsafe for a terminal: C0, DEL, C1, line separators, text direction marks, and the
+# surrogates that represent bytes that are not UTF-8.
 CONTROL = re.compile(
     "[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -119,7 +119,7 @@ def _escape_one(match: re.Match[str]) -> str:
 
 
 def escape(text: str) -> str:
-    """The text on one line and harmless to a terminal; `\\` itself is doubled, so it is
+    """The text on one line and safe for a terminal; `\\` itself is doubled, so the result is
     unambiguous."""
     if text.isprintable() and "\\" not in text:
         return text
@@ -127,7 +127,7 @@ def escape(text: str) -> str:
 
 
 def quoted(text: str) -> str:
-    """The text as a word for a shell; what is not printable is escaped as bash and zsh have it."""
+    """The text as a word for a shell; unprintable characters are escaped as in bash and zsh."""
     if text.isprintable():
         return shlex.quote(text)
     harmless = escape(text).replace("'", "\\'")
@@ -141,8 +141,8 @@ def operand(name: str) -> str:
 
 
 def raw_bytes(text: str) -> bytes:
-    """The bytes that a name stands for, also one that is not UTF-8. A server may send JSON with
-    half a surrogate pair, which stands for no byte: it becomes what UTF-8 would make of it."""
+    """The bytes of a name, which may be invalid UTF-8. A server may send JSON with half a
+    surrogate pair, which represents no byte: it is encoded as UTF-8 would."""
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
@@ -155,19 +155,18 @@ def defuse(text: str) -> str:
 
 
 def defuse_lines(text: str) -> str:
-    """A text of several lines: their ends and tabs are left too."""
+    """A text of several lines: line ends and tabs are kept too."""
     return CONTROL.sub(lambda m: m[0] if m[0] in "\n\t" else _escape_one(m), text)
 
 
 def without_password(url: str) -> str:
-    """An address in which nobody can read a password."""
+    """A URL with its password masked."""
     return re.sub(r"^((?:\w+://|(?!\w+://))[^:@/]*):.*@", r"\1:***@", url)
 
 
 def guess(word: str, words: Iterable[str]) -> str:
-    """` Did you mean WORD?`, to be put behind a hint, or nothing: the nearest of the words where
-    one is nearer than all others, else the only one that begins so. That both are options makes
-    them no nearer."""
+    """` Did you mean WORD?`, to append to a hint, or nothing: the closest of the words if one is
+    closer than all others, else the only one with this prefix. Leading dashes are ignored."""
     from difflib import SequenceMatcher, get_close_matches
 
     known = {candidate.lower().lstrip("-"): candidate for candidate in words}
@@ -184,8 +183,8 @@ def guess(word: str, words: Iterable[str]) -> str:
 def options_in(
     words: Iterable[str], flags: str, valued: Collection[str]
 ) -> Iterator[tuple[str, str | None]]:
-    """The options among these words, each with its value, as far as they can be known without the
-    command: those that are `valued` have one; the letters in `flags` may share a word."""
+    """The options among these words with their values, as far as known without the command:
+    `valued` options have a value; the letters in `flags` may share a word."""
     letters = "".join(option[1] for option in valued if len(option) == 2)
     short = re.compile(f"(?s)-([{flags}]*)(?:([{letters}])(.*))?")
     rest = iter(words)

@@ -1,8 +1,7 @@
-"""Values in a reply that cannot be read. Such a value becomes null, and the rest of the reply is
-used.
+"""Unreadable values in a reply. Such a value becomes null, and the rest of the reply is used.
 
-Readers use `spared` and `rows`; who calls a reader collects what they left out, for one warning a
-command. What a decision about data hangs on is read with `needed`, and never guessed.
+Readers use `spared` and `rows`; their callers collect what was skipped, for one warning a command.
+Values that decide about data are read with `needed`, and never guessed.
 """
 
 from __future__ import annotations
@@ -17,16 +16,16 @@ from rdctl.core.units import escape
 
 T = TypeVar("T")
 
-# What a reader raises about a value that is missing or of another shape.
+# Exceptions of a reader for a missing or malformed value.
 MISSHAPEN = (LookupError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 class Misread(ValueError):
-    """A value that is needed cannot be read; the text names it."""
+    """A required value is unreadable; the text names it."""
 
 
 class Unread:
-    """What was left out in one command, by any of its threads."""
+    """The values skipped in one command, by any of its threads."""
 
     def __init__(self) -> None:
         self._values: Counter[tuple[str, str]] = Counter()
@@ -34,7 +33,7 @@ class Unread:
         self._lock = threading.Lock()
 
     def add(self, noun: str, field: str | None) -> None:
-        """A field of such a thing; None: all of it."""
+        """Count a field of such a thing; None: the whole thing."""
         with self._lock:
             if field is None:
                 self._rows[noun] += 1
@@ -42,14 +41,14 @@ class Unread:
                 self._values[noun, field] += 1
 
     def take(self, other: Unread) -> None:
-        """Count what another one has as well."""
+        """Add the counts of another one."""
         with self._lock:
             self._values += other._values
             self._rows += other._rows
 
     @contextmanager
     def collecting(self) -> Iterator[None]:
-        """What this thread notes within belongs here."""
+        """Collect here what this thread notes within."""
         before, _current.unread = _current.unread, self
         try:
             yield
@@ -59,16 +58,16 @@ class Unread:
     @property
     def words(self) -> str | None:
         """`unreadable values shown as null: size (3 objects); skipped: 1 object`; None: nothing."""
-        said = []
+        parts = []
         if self._values:
-            said.append(f"unreadable values shown as null: {', '.join(self._fields)}")
+            parts.append(f"unreadable values shown as null: {', '.join(self._fields)}")
         if self._rows:
-            said.append(f"skipped: {self.skipped}")
-        return "; ".join(said) or None
+            parts.append(f"skipped: {self.skipped}")
+        return "; ".join(parts) or None
 
     @property
     def skipped(self) -> str:
-        """`1 unreadable object`; empty: no thing was left out."""
+        """`1 unreadable object`; empty: nothing was skipped."""
         return ", ".join(self._things)
 
     @property
@@ -96,13 +95,13 @@ _current = _Collecting()
 
 
 def note(noun: str, field: str | None) -> None:
-    """A field of such a thing is shown as null; None: the thing is skipped."""
+    """Note a field of such a thing that is shown as null; None: the thing is skipped."""
     if _current.unread is not None:
         _current.unread.add(noun, field)
 
 
 def needed(name: str, read: Callable[[Any], T], value: Any) -> T:
-    """`read(value)`; Misread, with its name, where that fails."""
+    """`read(value)`; raises Misread with the name if that fails."""
     try:
         return read(value)
     except MISSHAPEN as error:
@@ -110,9 +109,9 @@ def needed(name: str, read: Callable[[Any], T], value: Any) -> T:
 
 
 def spared(read: Callable[[Any], T], raw: Any, noun: str, *needs: str) -> T:
-    """`read(raw)`, without each value of an object that makes it fail.
+    """`read(raw)`, without the values of an object that make it fail.
 
-    `needs` are the keys of values without which it is nothing: raises when they cannot be read.
+    `needs` are the keys of required values: raises if they are unreadable.
     """
     try:
         with counted_if_read():
@@ -130,8 +129,8 @@ def spared(read: Callable[[Any], T], raw: Any, noun: str, *needs: str) -> T:
 
 
 def rows(read: Callable[[Any], T], entries: Sequence[Any], noun: str, *needs: str) -> list[T]:
-    """Each entry of a listing, as `spared` reads it; those that lack what they need are skipped.
-    ValueError when all of them do: this is another kind of listing."""
+    """Each entry of a listing, read with `spared`; entries without required values are skipped.
+    Raises ValueError if all of them are: this is another kind of listing."""
     with suppress(*MISSHAPEN), counted_if_read():
         return [read(entry) for entry in entries]
     found = []
@@ -141,13 +140,13 @@ def rows(read: Callable[[Any], T], entries: Sequence[Any], noun: str, *needs: st
         except MISSHAPEN:
             note(noun, None)
     if not found:
-        raise ValueError(f"not one {noun} can be read")
+        raise ValueError(f"no readable {noun}")
     return found
 
 
 @contextmanager
 def counted_if_read() -> Iterator[None]:
-    """What is noted within counts only where nothing is raised."""
+    """Count what is noted within only if nothing is raised."""
     tried = Unread()
     with tried.collecting():
         yield

@@ -1,7 +1,7 @@
-"""The one door: nothing outside the process is changed but through here.
+"""The only door: every change outside the process goes through here.
 
-So a dry run, the trace, consent and the account of what was done hold for every command. A test
-forbids writing, `ioctl`, `mkdir`, `symlink` and `session.send` outside this package.
+So dry run, trace, confirmation and the record of changes work for every command. A test forbids
+writing, `ioctl`, `mkdir`, `symlink` and `session.send` outside this package.
 """
 
 from __future__ import annotations
@@ -23,13 +23,12 @@ T = TypeVar("T")
 
 
 class Effect(NamedTuple, Generic[T]):
-    """One act on the outside.
+    """One change or query outside the process.
 
     `what` names it for people ("remove rd1"), `line` is its line in a dry run and in the trace,
-    `destroys` says what is lost by it, None when nothing is. Signals wait until a `brief` one is
-    over, so that its fate is always known. A `step` belongs to something larger, which accounts for
-    it: there may be any number of them. `did` says of the result whether the act was done, since
-    a refusal may be a result too.
+    `destroys` says what is lost, or is None. Signals wait until a `brief` effect has ended, so that
+    its outcome is always known. A `step` is part of a larger operation, which is recorded instead.
+    `did` tells from the result whether the change was made: a refusal may be a result too.
     """
 
     what: str
@@ -51,7 +50,7 @@ def send(
     line: str,
     destroys: str | None = None,
 ) -> Effect[T]:
-    """A request that leaves this process; `receive` reads the reply, which belongs to the act."""
+    """Send a request; `receive` reads the reply as part of the effect."""
 
     def perform() -> T:
         return receive(session.send(request, **settings))
@@ -59,16 +58,16 @@ def send(
     return Effect(what, line, perform, destroys)
 
 
-# What an undo meets where its step had not been done.
+# Errors of an undo whose step was not done.
 _WAS_NOT_DONE = (errno.ENOENT, errno.EEXIST, errno.ENXIO, errno.ENODEV)
 
 
 class Effects:
     """Performs effects, or in a dry run only lists them.
 
-    `trace` takes a line of text; `ask` takes the losses and returns when somebody agreed to them,
-    else raises; `tell` takes what a person is told meanwhile. `asks_always`: also for a change that
-    destroys nothing. `check` raises what forbids one more change.
+    `trace` prints a line; `ask` returns if the losses are confirmed, else raises; `tell` prints a
+    message. `asks_always`: also for a change that destroys nothing. `check` raises if no further
+    change is allowed.
     """
 
     def __init__(
@@ -84,9 +83,9 @@ class Effects:
         self.dry_run = dry_run
         self.plan: list[str] = []
         self.done: list[str] = []
-        # What several threads do at this moment.
+        # Effects in progress, of several threads.
         self.under_way: list[str] = []
-        # Transactions that failed: what was taken back, and the steps that could not be.
+        # Failed transactions: those rolled back, and the steps that could not be.
         self.undone: list[str] = []
         self.left: list[str] = []
         self._ask = ask
@@ -96,38 +95,38 @@ class Effects:
         self._asks_always = asks_always
         self._check = check
         self._agreed = False
-        # What the question says of looks that this backend cannot take.
+        # A line of the prompt about checks that this backend cannot make.
         self.unchecked: str | None = None
         self._undo: list[Effect[Any]] | None = None
 
     def consent(self, losses: Sequence[str], unchecked: str | None = None) -> None:
-        """Ask once for all that an operation is about to destroy, before its first effect;
-        `unchecked` tells what could not be looked at before."""
+        """Ask once for confirmation of all losses of an operation, before its first effect;
+        `unchecked` says what could not be checked."""
         self.unchecked = unchecked
         if not losses and self._asks_always:
-            return  # should something be done all the same, it is asked for then
+            return  # if there is a change, `do` asks
         if losses and not self.dry_run:
             self._ask(losses)
         self._agreed = True
 
     def foretell(self, acts: Iterable[str]) -> None:
-        """Where every change asks: all that is to come, as one question."""
+        """If every change needs confirmation: ask for all of them in one prompt."""
         if self._asks_always and not self._agreed and (losses := list(acts)):
             self.consent(losses)
 
     def look(self, effect: Effect[T]) -> T:
-        """Perform what only reads: also in a dry run."""
+        """Perform a query, also in a dry run."""
         self.note(effect.line)
         return effect.perform()
 
     def do(self, effect: Effect[T], assume: T, undo: Sequence[Effect[Any]] = ()) -> T:
-        """Perform a change, or in a dry run note it and return what is assumed. `undo` takes it
-        back, last one first, when the transaction that it belongs to fails."""
+        """Perform a change, or in a dry run record it and return `assume`. If its transaction
+        fails, `undo` reverts it, the last effect first."""
         if self._asks_always and not self._agreed:
             self.consent([effect.what])
         if effect.destroys and not self._agreed:
             raise RdctlError(
-                Code.INTERNAL, f"{effect.what} would destroy {effect.destroys}, and was not asked"
+                Code.INTERNAL, f"{effect.what} would destroy {effect.destroys} without confirmation"
             )
         if self.dry_run:
             self.plan.append(effect.line)
@@ -150,20 +149,20 @@ class Effects:
         return result
 
     def _account(self, effect: Effect[Any], noted: int, *, did: bool) -> None:
-        """An act is over, whose undo was noted behind the first `noted`."""
+        """Record the end of an effect; its undo follows the first `noted` ones."""
         if did:
             self.done.append(effect.what)
         elif self._undo is not None:
-            # It was refused: what stands there is not of our making.
+            # It was refused: the existing thing was not made by rdctl.
             del self._undo[noted:]
         self.under_way.remove(effect.what)
 
     @contextmanager
     def transaction(self, what: str) -> Iterator[None]:
-        """All effects within are done, or on any failure and any signal none: they are undone in
-        reverse, and what cannot be undone is named."""
+        """All effects within are done, or after any failure or signal none: they are rolled back in
+        reverse order, and steps that cannot be rolled back are recorded."""
         if self._undo is not None:
-            yield  # the outer one answers for it
+            yield  # part of the outer transaction
             return
         before = len(self.done)
         self._undo = undo = list[Effect[Any]]()
@@ -184,12 +183,12 @@ class Effects:
 
     @contextmanager
     def unbroken(self) -> Iterator[None]:
-        """Effects that no signal may part."""
+        """Hold signals until all effects within are done."""
         with signals_held():
             yield
 
     def _take_back(self, undo: list[Effect[Any]]) -> list[str]:
-        """Undo, last one first; what could not be undone."""
+        """Roll back, the last effect first; returns the steps that could not be."""
         left = []
         while undo:
             effect = undo[-1]
@@ -204,8 +203,8 @@ class Effects:
 
     @contextmanager
     def _one_interruption(self, undo: Sequence[Effect[Any]]) -> Iterator[None]:
-        """The first signal ends what is under way; who sends more while that is undone is told how
-        much is left."""
+        """The first signal ends the operation; further signals during its rollback only print how
+        many steps are left."""
         heard = False
 
         def hear(number: int, usual: Callable[[], object]) -> None:
@@ -214,14 +213,14 @@ class Effects:
                 heard = True
                 usual()
             elif self._tell is not None:
-                self._tell(f"undoing what was begun: {len(undo)} steps left")
+                self._tell(f"rolling back: {len(undo)} steps left")
 
         with signals_to(hear):
             yield
 
     def note(self, line: str, about: str = "") -> None:
-        """A line in the trace; `about` tells which one it belongs to, where another thread's
-        stands between."""
+        """Print a line in the trace; `about` names its request if a line of another thread is in
+        between."""
         if self._trace is not None:
             thread = get_ident()
             parted, self._tracing = thread != self._tracing, thread

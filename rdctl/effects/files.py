@@ -16,8 +16,8 @@ from rdctl.effects.places import Location, refuse_planted
 
 
 class Part:
-    """A file in the making. `size` is what it held when it was opened; `keep` says whether it is
-    left for another attempt when it does not become whole. All raise OSError."""
+    """An incomplete file. `size` is its size when opened; `keep` says whether it is kept for
+    another attempt if it stays incomplete. All methods raise OSError."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor = descriptor
@@ -31,7 +31,7 @@ class Part:
             rest, at = rest[count:], at + count
 
     def read(self, size: int, at: int) -> bytes:
-        """Fewer bytes only at the end."""
+        """Read bytes; fewer than `size` only at the end."""
         return os.pread(self._descriptor, size, at)
 
     def cut(self, size: int) -> None:
@@ -39,8 +39,8 @@ class Part:
 
 
 class Destination(NamedTuple):
-    """Where a file is to be made: `folders` lead to it from the folder `root`, and none of them may
-    be a symbolic link, which could lead elsewhere. It bears the name `part` until it is whole."""
+    """The place of a new file: `folders` are the path from the folder `root`; none of them may be a
+    symbolic link. The file is named `part` until it is complete."""
 
     root: str
     folders: tuple[str, ...]
@@ -67,11 +67,11 @@ def make_file(
     resume: bool,
     home: str | None = None,
 ) -> Effect[T]:
-    """A file that is filled under another name and then gets its own; folders are made as needed.
+    """Write a file under a temporary name, then rename it; folders are created as needed.
 
-    Without `replace` a file of that name is FileExistsError, with `resume` a part that an earlier
-    attempt left is gone on with. A part that another process fills is BlockingIOError. Below `home`
-    what is new belongs to whom that does.
+    Without `replace` an existing file raises FileExistsError; with `resume` the part of an earlier
+    attempt is continued. A part in use by another process raises BlockingIOError. New files and
+    folders below `home` belong to its owner.
     """
 
     def perform() -> T:
@@ -101,7 +101,7 @@ def make_file(
 def make_folder(
     root: str, folders: tuple[str, ...], *, what: str, home: str | None = None
 ) -> Effect[None]:
-    """A folder, with those that lead to it; it may be there already."""
+    """Create a folder and its parents; it may already exist."""
     target = Destination(root, folders, "", "")
 
     def perform() -> None:
@@ -111,7 +111,7 @@ def make_folder(
 
 
 def _folder(target: Destination, home: str | None) -> Location:
-    """The folder, which is made if it is not there."""
+    """The folder, created if missing."""
     place = Location.of(target.root, home, make=0o777, inside=True)
     try:
         for place.name in target.folders:
@@ -124,8 +124,8 @@ def _folder(target: Destination, home: str | None) -> Location:
 
 
 def _open_part(place: Location, name: str) -> int:
-    """A descriptor of the part, for this process alone. A file of another user in its place is
-    removed, or PermissionError."""
+    """A locked descriptor of the part. A file of another user in its place is removed, or raises
+    PermissionError."""
     import fcntl
 
     while True:
@@ -142,12 +142,12 @@ def _open_part(place: Location, name: str) -> int:
         except BaseException:
             os.close(descriptor)
             raise
-        # Another process ended it between the two: that file has its own name now.
+        # Another process completed and renamed it in the meantime.
         os.close(descriptor)
 
 
 def _made_or_found(place: Location, name: str) -> int:
-    """A descriptor of the part, which may be anybody's."""
+    """A descriptor of the part, which may belong to any user."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
         with suppress(FileExistsError):
@@ -166,21 +166,21 @@ def _made_or_found(place: Location, name: str) -> int:
 
 
 def _is_of(user: int, descriptor: int) -> bool:
-    """Whether it is a file of this user or of our own, which has no other name."""
+    """Whether it is a file of this user or of this process, without other links."""
     status = os.fstat(descriptor)
     ours = status.st_uid in (user, os.geteuid())
     return stat.S_ISREG(status.st_mode) and ours and status.st_nlink == 1
 
 
 def _name(place: Location, target: Destination, replace: bool) -> None:
-    """Give the part its own name."""
+    """Rename the part to its final name."""
     if not replace:
         try:
             os.link(target.part, target.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
         except FileExistsError:
             raise
         except OSError:
-            # A file system without hard links, and so without a way to look and act at once.
+            # A file system without hard links cannot check and rename atomically.
             if not place.is_free:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         else:
@@ -196,8 +196,8 @@ def pour(
     what: str,
     check: Callable[[], None],
 ) -> Effect[T]:
-    """Bytes into what is no regular file: a device, a pipe. `fill` gets what writes them. `check`
-    is called while nobody takes them, and may raise."""
+    """Write to a device or a pipe. `fill` gets the function that writes. `check` is called while
+    the reader is slow, and may raise."""
 
     def perform() -> T:
         import select
@@ -226,7 +226,7 @@ _LOOK_SECONDS = 0.5
 
 
 def _open_for_pouring(path: str, check: Callable[[], None]) -> int:
-    """A descriptor; a pipe is opened once it has a reader."""
+    """A descriptor; a pipe is opened as soon as it has a reader."""
     import time
 
     refuse_planted(path)
@@ -248,17 +248,17 @@ def spool(
     *,
     of: str,
 ) -> Effect[IO[bytes]]:
-    """What comes from a stream, taken in blocks of `size` into a file without a name, which goes
-    when it is closed. Raises `conflict` beyond `most` bytes, `failed` when its folder is full:
-    _SPARE bytes are left there for others. `of` names the stream for people."""
+    """Buffer a stream in blocks of `size` in an unnamed temporary file, which is removed when
+    closed. Raises `conflict` beyond `most` bytes, and `failed` if its folder is full: _SPARE bytes
+    stay free there. `of` names the stream for people."""
 
     def perform() -> IO[bytes]:
         import tempfile
 
-        folder = "the temporary folder"
+        folder = "the temporary directory"
         try:
             folder = tempfile.gettempdir()
-            file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - its user closes it
+            file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - the caller closes it
         except OSError as error:
             raise _not_kept(of, folder, error.strerror or str(error)) from error
         kept = 0
@@ -276,10 +276,10 @@ def spool(
             raise
         return file
 
-    return Effect("keep standard input", "# standard input is kept in a temporary file", perform)
+    return Effect("buffer standard input", "# buffer standard input in a temporary file", perform)
 
 
-# Bytes that a spooled stream leaves free; of a small file system a sixteenth.
+# Bytes that a buffered stream leaves free; a sixteenth of a small file system.
 _SPARE = 64 << 20
 
 
@@ -301,5 +301,5 @@ def _not_kept(of: str, folder: str, reason: str) -> RdctlError:
     return RdctlError(
         Code.FAILED,
         f"{of}: cannot be buffered in {folder}: {reason}",
-        hint="Its size must be known before it is sent. Set TMPDIR to a folder with more space.",
+        hint="The upload needs its size in advance. Set TMPDIR to a directory with more space.",
     )

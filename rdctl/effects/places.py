@@ -1,5 +1,5 @@
-"""Where files are written, and for whom: what leads there is walked by descriptor, and rdctl's own
-small files are replaced as a whole."""
+"""Safe writing of files: paths are walked by descriptors, and rdctl's own small files are replaced
+atomically."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from rdctl.effects.door import Effect
 
 
 def write_file(path: str, text: str, *, what: str, home: str | None = None) -> Effect[None]:
-    """A private file that is replaced as a whole or not at all. OSError at once where what has that
-    name is no file: a dry run fails as well, and nothing is replaced.
+    """Replace a private file atomically. Raises OSError at once, even in a dry run, if the path is
+    not a regular file.
 
-    A new one is 0600, and one that is replaced keeps its owner and its mode. Below `home` a new one
-    belongs to whom that does, also when root writes it. A file that is mounted by itself, or in a
-    folder that cannot be written to, is written in place.
+    A new file has mode 0600; a replaced one keeps its owner and mode. New files below `home` belong
+    to its owner, even if root writes them. A file that is a mount point, or in a read-only folder,
+    is written in place.
     """
     _refuse_irregular(path)
 
@@ -41,14 +41,14 @@ def write_file(path: str, text: str, *, what: str, home: str | None = None) -> E
     return Effect(what, f"write {path}", perform)
 
 
-# A mount point; a folder that cannot be written to. EPERM is a file of another user in a folder
-# like /tmp: it would stay theirs.
+# A mount point, or a read-only folder. EPERM, a file of another user in a folder like /tmp, is not
+# included: it would keep its owner.
 _NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EROFS)
 
 
 def lend_file(path: str, home: str) -> None:
-    """Make a private file for the owner of `home`, where that is not who runs this. What hinders
-    it is left to who opens the file."""
+    """As root, create a private file for the owner of `home`. Errors are left to the opening of the
+    file."""
     if _owner(home) is None or os.path.lexists(path):
         return
     with suppress(OSError):
@@ -60,8 +60,8 @@ def lend_file(path: str, home: str) -> None:
 
 
 def _refuse_irregular(path: str) -> None:
-    """OSError for a device, a pipe, a socket or a folder: what is written to its name would replace
-    it; and for a link that is not to be followed."""
+    """Raise OSError for a device, pipe, socket or folder, which would be replaced, and for links
+    that must not be followed."""
     with suppress(FileNotFoundError):
         place = Location.of(path, None)
         try:
@@ -81,17 +81,17 @@ def _irregular(path: str) -> OSError:
 _MOST_LINKS = 40  # as the kernel's
 _FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _ACL = "system.posix_acl_access"
-_PART_AGE = 3600.0  # seconds after which a part is left from a process that was killed
+_PART_AGE = 3600.0  # seconds after which a part is considered left over from a killed process
 
 
 _making = allocate_lock()
 
 
 class Location:
-    """A name in a folder that is held by a descriptor: nobody can exchange what leads to it.
+    """A name in a folder that is held by a descriptor, so that its path cannot be exchanged.
 
-    `home` is the home directory of another user in which root works, None if that is not so: what
-    is new in their folders belongs to them.
+    `home` is the home directory of another user in which root works, else None: new files in the
+    user's folders belong to the user.
     """
 
     def __init__(self, folder: int, home: os.stat_result | None) -> None:
@@ -104,9 +104,8 @@ class Location:
     def of(
         cls, path: str, home: str | None, *, make: int | None = None, inside: bool = False
     ) -> Location:
-        """Where a path leads, or with `inside` the folder that it leads to. Folders on the way are
-        made with the mode `make`. A link is followed when it is ours or root's: others lead to
-        their own ends."""
+        """The location of a path, or with `inside` the folder at the path. Missing folders are
+        created with the mode `make`. Only links of this user and of root are followed."""
         place = cls(os.open("/" if path.startswith("/") else ".", _FOLDER), _owner(home))
         left = _names(path)
         links = 0
@@ -136,8 +135,8 @@ class Location:
         os.close(self.folder)
 
     def enter(self, make: int | None) -> None:
-        """Go on in the folder of this name, which is not a link."""
-        # Nobody is to see a folder that another thread makes before it is its owner's.
+        """Enter the folder of this name, which is not a link."""
+        # Other threads must not see a new folder before it belongs to its owner.
         with nullcontext() if make is None else _making:
             try:
                 inner = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder)
@@ -166,12 +165,12 @@ class Location:
 
     @property
     def owner(self) -> int:
-        """The number of the user whom new files here belong to."""
+        """The ID of the user to whom new files here belong."""
         theirs = self._theirs()
         return os.geteuid() if theirs is None else theirs.st_uid
 
     def create(self, name: str, mode: int = 0o600) -> int:
-        """A descriptor of a new file. FileExistsError."""
+        """A descriptor of a new file. Raises FileExistsError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         descriptor = os.open(name, flags, mode, dir_fd=self.folder)
         self._give(descriptor)
@@ -186,7 +185,7 @@ class Location:
                 os.fchmod(descriptor, 0o600)
                 file.write(data)
                 file.flush()
-                self._let_who_could(descriptor)
+                self._keep_permissions(descriptor)
                 os.fsync(descriptor)
             os.rename(part, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
         except BaseException:
@@ -195,7 +194,7 @@ class Location:
             raise
 
     def rewrite(self, data: bytes) -> None:
-        """In place: the space is reserved first, and the rest of the old text is cut off last."""
+        """Write in place: reserve the space first, truncate the rest of the old text last."""
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         descriptor = os.open(self.name, flags, dir_fd=self.folder)
         with open(descriptor, "wb") as file:
@@ -228,9 +227,9 @@ class Location:
             finally:
                 os.close(folder)
 
-    def _let_who_could(self, descriptor: int) -> None:
-        """Give a new file the owner and the mode of the one it replaces. In a folder like /tmp
-        others may have put that there: nothing of it is kept."""
+    def _keep_permissions(self, descriptor: int) -> None:
+        """Give a new file the owner and mode of the one it replaces. In a folder like /tmp that may
+        be a file of others, so nothing of it is kept."""
         if not self.holds_a_file or os.fstat(self.folder).st_mode & stat.S_IWOTH:
             return
         old = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
@@ -240,15 +239,15 @@ class Location:
             if old.st_gid != new.st_gid or keeps_owner:
                 os.fchown(descriptor, old.st_uid if keeps_owner else -1, old.st_gid)
         except PermissionError:
-            os.fchmod(descriptor, old.st_mode & 0o707)  # what that group may do is not for ours
+            os.fchmod(descriptor, old.st_mode & 0o707)  # its group cannot be kept
             return
         os.fchmod(descriptor, old.st_mode & 0o777)
-        with suppress(OSError):  # without one, or on a file system that has none
+        with suppress(OSError):  # no ACL, or not supported by the file system
             path = f"/proc/self/fd/{self.folder}/{self.name}"
             os.setxattr(descriptor, _ACL, os.getxattr(path, _ACL, follow_symlinks=False))
 
     def _link(self) -> str | None:
-        """What the name leads to, if it is a link."""
+        """The target of the name, if it is a link."""
         flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
             descriptor = os.open(self.name, flags, dir_fd=self.folder)
@@ -259,7 +258,7 @@ class Location:
             if not stat.S_ISLNK(status.st_mode):
                 return None
             if status.st_uid not in (0, os.geteuid()):
-                why = "a symbolic link of another user, which is not followed"
+                why = "symbolic link of another user, which is not followed"
                 raise OSError(errno.ELOOP, why, self.name)
             return os.readlink("", dir_fd=descriptor)
         finally:
@@ -272,7 +271,7 @@ class Location:
             made = True
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
         inner = os.open(self.name, flags, dir_fd=self.folder)
-        # One that somebody moved here meanwhile is not ours to give.
+        # A folder that was moved here in the meantime keeps its owner.
         if made and not os.listdir(inner):
             self._give(inner)
         return inner
@@ -288,7 +287,7 @@ class Location:
         return self._home is not None and os.path.samestat(os.fstat(self.folder), self._home)
 
     def _theirs(self) -> os.stat_result | None:
-        """The home directory, where this folder belongs to its owner too."""
+        """The home directory, if this folder belongs to its owner too."""
         if self._home is None or not self._in_home:
             return None
         return self._home if os.fstat(self.folder).st_uid == self._home.st_uid else None
@@ -300,18 +299,18 @@ class Location:
 
 
 def refuse_planted(path: str) -> None:
-    """OSError where a link of another user is on the way that a path leads."""
+    """Raise OSError if a path contains a link of another user."""
     with suppress(FileNotFoundError, IsADirectoryError, NotADirectoryError):
         Location.of(path, None).close()
 
 
 def _names(path: str) -> list[str]:
-    """The names in a path, the first one last."""
+    """The names in a path, in reverse order."""
     return [name for name in reversed(path.split("/")) if name not in ("", ".")]
 
 
 def _owner(home: str | None) -> os.stat_result | None:
-    """The home directory, when root works in that of another user."""
+    """The home directory, if root works in that of another user."""
     if home is None or os.geteuid() != 0:
         return None
     try:
@@ -322,7 +321,7 @@ def _owner(home: str | None) -> os.stat_result | None:
 
 
 def remove_file(path: str) -> Effect[None]:
-    """A file of rdctl's own; it may be gone already."""
+    """Remove a file of rdctl, if it exists."""
 
     def perform() -> None:
         with suppress(FileNotFoundError):
@@ -333,8 +332,8 @@ def remove_file(path: str) -> Effect[None]:
 
 @contextmanager
 def alone_with(path: str, seconds: float, home: str) -> Iterator[None]:
-    """Keep others who use this on the same file out, and wait for them so long at most: `timeout`
-    after that. Where the lock file beside it cannot be made, nobody is kept out."""
+    """Lock a file against other users of this function; raises `timeout` after so many seconds.
+    Without a lock file next to it, nothing is locked."""
     descriptor = _lock_file(path, home)
     if descriptor is None:
         yield
@@ -344,7 +343,7 @@ def alone_with(path: str, seconds: float, home: str) -> Iterator[None]:
             raise RdctlError(
                 Code.TIMEOUT,
                 f"{path} is being changed by another process: {path}.lock is locked",
-                hint=f"To see who holds it: fuser -v {quoted(f'{path}.lock')}",
+                hint=f"Show the process: fuser -v {quoted(f'{path}.lock')}",
                 target=path,
             )
         yield
@@ -353,8 +352,8 @@ def alone_with(path: str, seconds: float, home: str) -> Iterator[None]:
 
 
 def _lock_file(path: str, home: str) -> int | None:
-    """Beside the file that the path leads to, so that each way to it has the same lock; None where
-    there can be no such file."""
+    """Open the lock file next to the target of the path, so that all paths to it share a lock; None
+    if that is not possible."""
     try:
         place = Location.of(path, home, make=0o700)
     except OSError:

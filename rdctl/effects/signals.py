@@ -19,8 +19,8 @@ ENDING = {
 
 @contextmanager
 def signals_to(hear: Callable[[int, Callable[[], object]], object]) -> Iterator[None]:
-    """Signals that end the process go to `hear(number, usual)`; `usual()` does what they did
-    before. Only in the main thread, whose they are."""
+    """Handle signals that end the process with `hear(number, usual)`; `usual()` calls the previous
+    handler. Only in the main thread."""
     before: dict[int, Callable[[int, FrameType | None], Any]] = {}
 
     def heard(number: int, frame: FrameType | None) -> None:
@@ -43,8 +43,8 @@ def signals_to(hear: Callable[[int, Callable[[], object]], object]) -> Iterator[
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Signals that end the process arrive at the end of this. The mask keeps them from a system
-    call; it is this thread's alone, so another thread's signal is kept by the handlers."""
+    """Delay signals that end the process until the end. The mask protects system calls of this
+    thread; signals received by other threads are delayed by the handlers."""
     heard: list[int] = []
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
     try:

@@ -1,4 +1,4 @@
-"""The system calls that change a machine, and the effects that make them."""
+"""The system calls that change a machine, and the effects that perform them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import ctypes
 
 
-# struct statx: its mode, and the device's number at the end of its times.
+# struct statx: its mode, and the device number after its times.
 _STATX = struct.Struct("=28x H 98x I I 120x")
 _STATX_SIZE = _STATX.size
 _STATX_TYPE = 0x1
@@ -28,20 +28,20 @@ _KCMP = {True: 312, False: 272}
 
 
 class Syscalls:
-    """The system calls that change a machine or ask its devices. Tests put a simulated kernel in
-    their place. All raise OSError."""
+    """The system calls that change a machine or query its devices. Tests use a simulated kernel
+    instead. All raise OSError."""
 
     @property
     def privileged(self) -> bool:
         return os.geteuid() == 0
 
     def write(self, path: str, text: str) -> None:
-        """One write(2) to a file that exists, whose own result counts."""
+        """One write(2) to an existing file."""
         data = text.encode()
         descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
         try:
             if os.write(descriptor, data) != len(data):
-                raise OSError(errno.EIO, "only a part was taken", path)
+                raise OSError(errno.EIO, "short write", path)
         finally:
             os.close(descriptor)
 
@@ -58,8 +58,8 @@ class Syscalls:
         os.unlink(path)
 
     def open_device(self, path: str, *, exclusive: bool = False) -> int:
-        """A descriptor for reading; an exclusive one of a block device is refused (EBUSY) while
-        the device is mounted, mapped or swapped to, and keeps others from that."""
+        """A descriptor for reading. An exclusive one of a block device is refused (EBUSY) while the
+        device is mounted, mapped or used as swap, and prevents that while it is open."""
         flags = os.O_EXCL if exclusive else 0
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
 
@@ -73,7 +73,7 @@ class Syscalls:
         fcntl.ioctl(descriptor, request, argument)
 
     def lock(self, path: str) -> int | None:
-        """A descriptor that holds the lock file until it is closed; None: another process does."""
+        """A descriptor that locks the file until closed; None if another process holds the lock."""
         import fcntl
 
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
@@ -87,8 +87,8 @@ class Syscalls:
         return descriptor
 
     def run(self, argv: Sequence[str], seconds: float | None = None) -> tuple[int, str]:
-        """Run a program to its end, or for so many seconds and then TimeoutError; its exit code and
-        its output."""
+        """Run a program and return its exit code and output; raises TimeoutError after so many
+        seconds."""
         import subprocess
 
         try:
@@ -102,11 +102,11 @@ class Syscalls:
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise TimeoutError(errno.ETIMEDOUT, "did not end in time") from error
+            raise TimeoutError(errno.ETIMEDOUT, "timed out") from error
         return done.returncode, done.stdout.decode("utf-8", "replace")
 
     def can_bind(self, address: str) -> bool:
-        """Whether a server could listen on this IPv4 or IPv6 address."""
+        """Whether a server can listen on this IPv4 or IPv6 address."""
         import socket
 
         family, kind, protocol, _, place = socket.getaddrinfo(
@@ -120,7 +120,7 @@ class Syscalls:
         return True
 
     def device_number(self, path: str) -> str | None:
-        """`MAJOR:MINOR` of a block device's node; None for anything else."""
+        """`MAJOR:MINOR` of a block device; None for anything else."""
 
         status = os.stat(path)
         if not stat.S_ISBLK(status.st_mode):
@@ -128,8 +128,8 @@ class Syscalls:
         return f"{os.major(status.st_rdev)}:{os.minor(status.st_rdev)}"
 
     def peek(self, path: str) -> str | None:
-        """As device_number, of a file that another process uses: nothing is asked of a server that
-        it may lie on, which could be away, and nothing is mounted for it."""
+        """As device_number, for a file in use by another process: does not query a network file
+        system, whose server could be down, and does not trigger automounts."""
         import ctypes
 
         answer = bytearray(_STATX_SIZE)
@@ -141,12 +141,12 @@ class Syscalls:
         return f"{major}:{minor}" if stat.S_ISBLK(mode) else None
 
     def references(self, path: str) -> int:
-        """The number in a file of the kernel that counts uses of a module."""
+        """The reference count in a file of the kernel."""
         with open(path, encoding="ascii") as file:
             return int(file.read())
 
     def same_file(self, one: tuple[int, int], other: tuple[int, int]) -> bool:
-        """Whether two descriptors, each a process and its number there, are one open file: by
+        """Whether two descriptors, each a process and its number there, share one open file, by
         fork, dup or inheritance."""
         import ctypes
 
@@ -169,7 +169,7 @@ class Syscalls:
 def write(
     calls: Syscalls, path: str, text: str, *, what: str, destroys: str | None = None
 ) -> Effect[None]:
-    """A line to a file of the kernel."""
+    """Write a line to a file of the kernel."""
     line = f"echo {shlex.quote(text)} > {shlex.quote(path)}"
     return Effect(what, line, lambda: calls.write(path, text), destroys, brief=True)
 
@@ -205,7 +205,7 @@ def ioctl(
     destroys: str | None = None,
     exclusive: bool = False,
 ) -> Effect[None]:
-    """An ioctl of a device, which is opened for it unless an open descriptor is given."""
+    """An ioctl on a device, which is opened for it unless a descriptor is given."""
 
     def perform() -> None:
         if isinstance(device, int):
@@ -228,7 +228,7 @@ def call(
     what: str,
     destroys: str | None = None,
 ) -> Effect[tuple[int, str]]:
-    """A program that is run to its end, for so many seconds at most."""
+    """Run a program for at most so many seconds."""
     line = shlex.join(argv)
     return Effect(
         what, line, lambda: calls.run(argv, seconds), destroys, did=lambda ran: ran[0] == 0

@@ -1,4 +1,4 @@
-"""A request as a line for a shell."""
+"""A request as a shell command."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping
 from rdctl.core.units import without_password
 from rdctl.net.messages import HEADERS, Access, Blocks
 
-# Longer words are refused by the kernel when a program is started (128 KiB); longer lines are for
-# nobody to read.
+# The kernel refuses arguments of more than 128 KiB; longer lines are unreadable.
 _LONGEST_WORD = 100_000
 _LONGEST_BODY = 1 << 20
 _SECRET = "(?i)authorization|cookie|credential|key|password|secret|token"
@@ -23,12 +22,12 @@ def curl(
     body: bytes | Blocks | None,
     access: Access | None = None,
 ) -> str:
-    """The request as a line for any shell, without secrets; a body that cannot be typed is written
-    by printf. `Expect:` keeps curl from waiting for an interim reply that these servers never
+    """The request as a command for any shell, without secrets; an unprintable body is written by
+    printf. `Expect:` prevents curl from waiting for an interim reply that these servers never
     send."""
     words = ["curl", "-sS", "-X", method, "-H", "Expect:"]
     for name, value in headers.items():
-        # What no server needs is left out. Without a body curl would not say that it has length 0.
+        # Unneeded headers are omitted. Without a body curl would not send Content-Length: 0.
         if HEADERS.get(name) != value and not (body and name == "Content-Length"):
             words += ["-H", f"{name}: {_masked(value) if re.search(_SECRET, name) else value}"]
     for option, value in _access_words(access or Access()):
@@ -39,22 +38,22 @@ def curl(
         words.append("--globoff")
     if not body:
         return shlex.join([*words, url])
-    # curl would call it a form.
+    # curl would declare it as a form.
     words += ["-H", "Content-Type:"]
     if isinstance(body, Blocks):
         return f"{body.shell} | {shlex.join([*words, '--data-binary', '@-', url])}"
     if len(body) > _LONGEST_BODY:
         words += ["--data-binary", "@-", url]
-        return f"{shlex.join(words)}  # {len(body)} bytes on its input"
+        return f"{shlex.join(words)}  # {len(body)} bytes on stdin"
     text = body.decode("utf-8", "replace")
     if text.isprintable() and "\ufffd" not in text and len(body) <= _LONGEST_WORD:
-        # --data-binary would take an @ for the name of a file.
+        # --data-binary would treat a leading @ as a file name.
         return shlex.join([*words, "--data-raw", text, url])
     return f"printf {_printf_format(body)} | {shlex.join([*words, '--data-binary', '@-', url])}"
 
 
 def _masked(value: str) -> str:
-    """`Bearer ***`: the kind of a credential is no secret."""
+    """`Bearer ***`: the kind of a credential is not secret."""
     kind, blank, _ = value.partition(" ")
     return f"{kind} ***" if blank else "***"
 
@@ -67,14 +66,14 @@ def _access_words(access: Access) -> Iterator[tuple[str, str]]:
             yield option, value
 
 
-_SAID_OTHERWISE = rb"[^ -~]|['\\%]|^-"
+_TO_ESCAPE = rb"[^ -~]|['\\%]|^-"
 
 
 def _printf_format(data: bytes) -> str:
-    """Bytes as the format of any shell's printf, in quotes."""
-    said = {b"%": b"%%", b"\\": b"\\\\"}
+    """Bytes as a quoted printf format for any shell."""
+    special = {b"%": b"%%", b"\\": b"\\\\"}
 
-    def say(match: re.Match[bytes]) -> bytes:
-        return said.get(match[0]) or b"\\%03o" % ord(match[0])
+    def escape(match: re.Match[bytes]) -> bytes:
+        return special.get(match[0]) or b"\\%03o" % ord(match[0])
 
-    return f"'{re.sub(_SAID_OTHERWISE, say, data).decode()}'"
+    return f"'{re.sub(_TO_ESCAPE, escape, data).decode()}'"

@@ -1,8 +1,8 @@
 """A deadline for whole requests.
 
-A socket's timeout bounds the silence between two bytes, so a server that drips keeps a client for
-ever. Here every receive gets only what is left. The connections look the deadline up in `current`,
-because neither requests nor urllib3 carries one down to them.
+A socket's timeout limits only the wait for the next byte, so a slow server could hold a client
+forever. Here every receive gets only the time left. The connections look up the deadline in
+`current`, because neither requests nor urllib3 passes one to them.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ import urllib3.exceptions
 from rdctl.net.lean_requests import requests
 
 _TCP = socket.SOCK_STREAM
-# How often a request is looked after that may be ended from elsewhere.
+# How often a request checks whether it was canceled.
 CHECK_SECONDS = 0.5
-# Bytes of a reply's head, however many lines it has.
+# Maximum size of all headers of a reply, in bytes.
 MOST_HEAD = 16 << 20
 
 
 class Deadline:
-    """A moment after which waiting ends; `seconds` None means never."""
+    """A time limit for waiting; `seconds` None means none."""
 
     def __init__(self, seconds: float | None, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -38,7 +38,7 @@ class Deadline:
         self._longest = 0.0, ""
 
     def left(self) -> float | None:
-        """Seconds left, never below 0; None when there is no end."""
+        """Seconds left, at least 0; None without a limit."""
         return None if self._end is None else max(0.0, self._end - self._clock())
 
     @property
@@ -46,12 +46,12 @@ class Deadline:
         return self.left() == 0.0
 
     def spent(self, seconds: float, what: str) -> None:
-        """So long was waited for that."""
+        """Record a wait of so many seconds."""
         self._longest = max(self._longest, (seconds, what))
 
     @property
     def longest(self) -> tuple[float, str]:
-        """The longest wait until now: seconds, and what it was for."""
+        """The longest wait so far: its seconds and its purpose."""
         return self._longest
 
     def within(self, seconds: float | None) -> Deadline:
@@ -62,12 +62,12 @@ class Deadline:
         return Deadline(seconds, self._clock)
 
     def each(self, seconds: float | None) -> Deadline:
-        """This one for the whole, and `seconds` for every single wait."""
+        """This deadline for the whole, and `seconds` for each wait."""
         return self if seconds is None else _Patience(self, seconds)
 
 
 class _Patience(Deadline):
-    """What is left for the next wait: only silence uses it up, not what goes on."""
+    """A limit for each wait: only silence counts, not progress."""
 
     def __init__(self, whole: Deadline, seconds: float) -> None:
         self._whole = whole
@@ -80,9 +80,9 @@ class _Patience(Deadline):
 
 class _CurrentRequest(threading.local):
     deadline: Deadline | None = None
-    # Whether a byte of the request left: what was never sent was never done.
+    # Whether any byte of the request was sent: without one it had no effect.
     sent = False
-    # Called before each wait, and now and then in it; what it raises ends the request.
+    # Called before and during each wait; an exception ends the request.
     check: Callable[[], None] | None = None
 
 
@@ -90,11 +90,11 @@ current = _CurrentRequest()
 
 
 def _waiting(sock: socket.socket, act: Callable[[Any], int], data: Any) -> int:
-    """`act(data)` on the socket, within what is left of the deadline."""
+    """`act(data)` on the socket, within the rest of the deadline."""
     deadline, check = current.deadline, current.check
     if deadline is None:
         return act(data)
-    # What a deadline leaves for this wait: one for each wait begins anew whenever it is asked.
+    # Fixed for this wait: `left` of a limit for each wait restarts with every call.
     until = Deadline(deadline.left())
     while True:
         if check is not None:
@@ -113,7 +113,7 @@ def _waiting(sock: socket.socket, act: Callable[[Any], int], data: Any) -> int:
 class _Receiver(io.RawIOBase):
     def __init__(self, sock: socket.socket) -> None:
         self._sock = sock
-        # So that the socket lives until the reply was read.
+        # Keeps the socket open until the reply was read.
         self._file = sock.makefile("rb", buffering=0)
 
     def readable(self) -> bool:
@@ -151,11 +151,11 @@ class _Socket:
 
 
 class _BadHead(http.client.HTTPException):
-    """Headers that the standard library would take: without an end, or beyond all bounds."""
+    """Headers that the standard library would accept: unterminated or too large."""
 
 
 class _Watched(io.BufferedReader):
-    """Bounds the head, and remembers whether the last line that was read had no end."""
+    """Limits the size of the headers, and records whether the last line was cut."""
 
     cut = False
     head: int | None = 0
@@ -177,7 +177,7 @@ class _Response(http.client.HTTPResponse):
         source.head = None
         if source.cut:
             self.close()
-            raise _BadHead("its headers have no end")
+            raise _BadHead("unterminated headers")
 
 
 class _Connecting(urllib3.connection.HTTPConnection):
@@ -191,8 +191,8 @@ class _Connecting(urllib3.connection.HTTPConnection):
         super().putheader(header, *values)
 
     def _new_conn(self) -> socket.socket:
-        """Connect to the first address that answers. urllib3 gives each address of a host all the
-        time that there is for connecting; here they share it."""
+        """Connect to the first address that responds. All addresses of a host share the timeout;
+        urllib3 would give the whole of it to each."""
         name, whole = self._dns_host, Deadline(self.timeout)
         addresses = self._addresses(_with_zone(name))
         try:
@@ -208,18 +208,17 @@ class _Connecting(urllib3.connection.HTTPConnection):
             self._dns_host = name
 
     def _addresses(self, name: str) -> list[str]:
-        """The addresses of a host. The system may take any time to tell them, so that is left to a
-        thread, and asked once."""
+        """The addresses of a host. Their lookup may take any time, so it runs once, in a thread."""
         with contextlib.suppress(OSError, UnicodeError):
-            return _told_by(name, self.port, socket.AI_NUMERICHOST)
+            return _resolved(name, self.port, socket.AI_NUMERICHOST)
         key = name, self.port
         if key not in _known:
             _known[key] = _Looking(*key)
         found = _known[key].wait(current.deadline or Deadline(None), current.check)
         if found is None:
-            raise Unresolved(self, f"the address of {name} was not found in time")
+            raise Unresolved(self, f"resolving {name} timed out")
         if isinstance(found, OSError):
-            del _known[key]  # it may be there the next time
+            del _known[key]  # the next lookup may succeed
             if isinstance(found, socket.gaierror):
                 raise urllib3.exceptions.NameResolutionError(name, self, found) from found
             raise urllib3.exceptions.NewConnectionError(self, str(found)) from found
@@ -227,11 +226,11 @@ class _Connecting(urllib3.connection.HTTPConnection):
 
 
 class Unresolved(urllib3.exceptions.NewConnectionError):
-    """The name service did not answer in time."""
+    """The name resolution timed out."""
 
 
 class _Looking:
-    """A question for the addresses of a host, in a thread that may be left behind."""
+    """A lookup of the addresses of a host, in a thread that may be abandoned."""
 
     def __init__(self, name: str, port: int) -> None:
         self._found: list[str] | OSError | None = None
@@ -243,7 +242,7 @@ class _Looking:
 
     def _look(self, name: str, port: int) -> None:
         try:
-            self._found = _told_by(name, port)
+            self._found = _resolved(name, port)
         except OSError as error:
             self._found = error
         except UnicodeError as error:
@@ -253,7 +252,7 @@ class _Looking:
     def wait(
         self, deadline: Deadline, check: Callable[[], None] | None
     ) -> list[str] | OSError | None:
-        """None: it is not known in time."""
+        """The addresses or the error; None: timed out."""
         while not self._ended.wait(min(CHECK_SECONDS, deadline.left() or CHECK_SECONDS)):
             if check is not None:
                 check()
@@ -262,9 +261,9 @@ class _Looking:
         return self._found
 
 
-def _told_by(name: str, port: int, flags: int = 0) -> list[str]:
+def _resolved(name: str, port: int, flags: int = 0) -> list[str]:
     found = socket.getaddrinfo(name, port, type=_TCP, flags=flags)
-    # The zone of an address of one link is a number beside it.
+    # The zone of a link-local address is a separate number.
     return [f"{at[0]}%{at[3]}" if len(at) == 4 and at[3] else str(at[0]) for *_, at in found]
 
 
@@ -283,8 +282,8 @@ class _HTTPConnection(_Connecting):
 
 
 class _HTTPSConnection(_Connecting, urllib3.connection.HTTPSConnection):
-    """Before the server is spoken to, a proxy and TLS are: each byte of theirs would have the
-    socket's timeout for itself."""
+    """A connection through a proxy or TLS. While these are set up, each byte would have the whole
+    timeout of the socket, so a timer ends the connection."""
 
     _raw: socket.socket | None = None
 
@@ -316,8 +315,8 @@ class _HTTPSConnection(_Connecting, urllib3.connection.HTTPSConnection):
 
 
 class _Pool(urllib3.HTTPConnectionPool):
-    """Gives no connection to another request that the server was asked to close: it may leave that
-    out of its headers, and close all the same. What is sent there next would be lost."""
+    """Does not reuse connections that the server was asked to close: it may close them without
+    saying so in its headers, and the next request would be lost."""
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None and conn.last:
@@ -334,10 +333,10 @@ class _HTTPSPool(_Pool, urllib3.HTTPSConnectionPool):
 
 
 class DeadlineAdapter(requests.adapters.HTTPAdapter):
-    """The adapter whose connections keep the current deadline; it never retries by itself."""
+    """An adapter whose connections respect the current deadline; it never retries."""
 
     def __init__(self) -> None:
-        # A rawx keeps connections alive: as many are kept as may be in use at a time.
+        # A rawx keeps connections alive; all connections in use at a time are kept.
         super().__init__(max_retries=0, pool_maxsize=64)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:

@@ -1,4 +1,4 @@
-"""What can go wrong on the way of a request."""
+"""Faults of requests on the network."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from rdctl.net.deadline import Unresolved
 
 
 class Cut(Exception):
-    """A body beyond all bounds."""
+    """A body that is too large."""
 
 
 class Stumbled(http.client.HTTPException):
-    """A reply over which the libraries stumble."""
+    """A reply that makes the libraries fail."""
 
 
-# What goes wrong on the way, by whatever name.
+# All exceptions of network faults.
 FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, Cut)
-# What the libraries raise beside, about a reply that they believe (a chunk of -5 bytes).
+# Other exceptions of the libraries for invalid replies (a chunk of -5 bytes).
 STUMBLES = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
     *(RuntimeError, TypeError, ValueError),
@@ -30,7 +30,7 @@ STUMBLES = (
 
 
 def causes_of(error: BaseException) -> Iterator[BaseException]:
-    """The exception and all that it wraps, by any of the ways that the libraries use."""
+    """The exception and all that it wraps, in any of the ways that the libraries use."""
     seen: list[BaseException] = []
     queue = [error]
     while queue:
@@ -45,7 +45,7 @@ def causes_of(error: BaseException) -> Iterator[BaseException]:
 
 
 def reason_of(causes: list[BaseException]) -> str:
-    """The innermost words: `Connection refused`, not four lines of wrapping."""
+    """The innermost message: `Connection refused`, not four lines of wrapping."""
     for cause in reversed(causes):
         if isinstance(cause, OSError) and cause.strerror:
             return str(cause.strerror)
@@ -53,7 +53,7 @@ def reason_of(causes: list[BaseException]) -> str:
 
 
 def brief(text: str) -> str:
-    """On one line, and not more than one: it may come from the server."""
+    """The text on one line, and shortened: it may come from the server."""
     words = " ".join(text.split())
     return words if len(words) <= 200 else words[:199] + "…"
 
@@ -62,8 +62,8 @@ CONNECT_SECONDS = 5.0
 
 
 class Fault(NamedTuple):
-    """What it is called: `message` may name the {url}, the {server} with its proxy, and the
-    {reason}. Without a `hint` nobody answers there."""
+    """A kind of fault: `message` may contain the {url}, the {server} with its proxy, and the
+    {reason}. With `hint` None the server is not reachable."""
 
     code: Code
     message: str
@@ -71,41 +71,41 @@ class Fault(NamedTuple):
 
 
 LATE = Fault(Code.TIMEOUT, "")
-_DIED = "Did the server die? Its own log tells."
+_DIED = "The server may have crashed: see its log."
 _AWAY = Fault(Code.UNREACHABLE, "no connection to {server}: {reason}", None)
-_CUT = Fault(Code.BAD_REPLY, "{url} sent what it should not: {reason}")
+_CUT = Fault(Code.BAD_REPLY, "{url} sent an invalid reply: {reason}")
 _UNRESOLVED = Fault(
     Code.TIMEOUT,
-    "the address of {server} was not found in time",
-    "Does the name service answer? See /etc/resolv.conf, or use an IP address.",
+    "resolving {server} timed out",
+    "Check /etc/resolv.conf, or use an IP address.",
 )
 _SILENT = Fault(
     Code.UNREACHABLE,
-    f"{{server}} does not accept a connection within {CONNECT_SECONDS:g} s",
-    "Is the address right, and does a firewall let it through?",
+    f"{{server}} did not accept a connection within {CONNECT_SECONDS:g} s",
+    "Check the address, and whether a firewall blocks it.",
 )
 _UNTRUSTED = Fault(
     Code.UNREACHABLE,
-    "{url}: no trusted connection: {reason}",
-    "Name the authority's certificate with the context's key `ca`.",
+    "{url}: TLS connection failed: {reason}",
+    "Set the CA certificate: rdctl context set NAME ca=FILE",
 )
 _NO_HTTP = Fault(
     Code.BAD_REPLY,
-    "{url} does not speak HTTP as it should: {reason}",
-    "Is this the port of the API?",
+    "{url} sent an invalid HTTP reply: {reason}",
+    "Check that this is the port of the API.",
 )
 _of = urllib3.exceptions
-# By what stands among the causes; the first that fits.
+# Faults by their causes; the first match is used.
 _BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], Fault], ...] = (
     ((TimeoutError, _of.ReadTimeoutError), LATE),
     ((_of.SSLError,), _UNTRUSTED),
     (
         (_of.IncompleteRead, http.client.IncompleteRead),
-        Fault(Code.BAD_REPLY, "{url} sent less than it announced"),
+        Fault(Code.BAD_REPLY, "{url} sent an incomplete reply"),
     ),
     (
         (http.client.RemoteDisconnected,),
-        Fault(Code.UNREACHABLE, "{url} closed the connection without an answer", _DIED),
+        Fault(Code.UNREACHABLE, "{url} closed the connection without a reply", _DIED),
     ),
     ((MemoryError,), Fault(Code.FAILED, "not enough memory for the reply of {server}")),
     (
@@ -114,13 +114,13 @@ _BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], Fault], ...] = (
     ),
     (
         (ConnectionResetError, BrokenPipeError),
-        Fault(Code.UNREACHABLE, "{url} broke the connection: {reason}", _DIED),
+        Fault(Code.UNREACHABLE, "{url} closed the connection: {reason}", _DIED),
     ),
 )
 
 
 def fault_of(causes: list[BaseException], late: bool) -> Fault:
-    """What went wrong; `late`: the time is over."""
+    """The kind of fault; `late`: the deadline has passed."""
 
     def caused_by(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)

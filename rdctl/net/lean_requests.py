@@ -1,8 +1,8 @@
-"""requests, without what nobody here needs of it.
+"""requests, without dependencies that rdctl does not need.
 
-On its way it loads a library that guesses in which encoding a text is, one that spells hosts in
-other scripts, which it loads again when there is one, and one that looks up versions of packages:
-together a tenth of all that a remote command costs. It finds something in their place.
+requests loads libraries for guessing encodings, for internationalized host names, which it loads
+again when a name needs it, and for versions of packages: together a tenth of the time of a remote
+command. Stubs replace them.
 """
 
 import sys

@@ -1,4 +1,4 @@
-"""What is sent and what comes back."""
+"""Requests and replies."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 from rdctl import __version__
 from rdctl.core.unread import note
 
-# Bytes that its values may take, once they are read; and a size that cannot become as much.
+# Maximum memory of the values of a reply; smaller bodies than _HARMLESS cannot exceed it.
 MOST_VALUES = 1 << 30
 _HARMLESS = 1 << 20
 _MOST_DIGITS = 1000
 
-# Of every request.
+# Headers of every request.
 HEADERS = {
     "User-Agent": f"rdctl/{__version__}",
     "Accept": "application/json, */*",
@@ -25,12 +25,12 @@ HEADERS = {
 
 
 class TooMuch(ValueError):
-    """JSON that nothing is made of, since that would take all memory."""
+    """JSON that is not parsed, because its values would take too much memory."""
 
 
 class Reply(NamedTuple):
-    """A reply as received. `headers` are case-insensitive, `body` is bounded bytes, `filled` says
-    how many went into the buffer of a read that had one."""
+    """A reply as received. `headers` are case-insensitive, the size of `body` is limited, `filled`
+    is the number of bytes read into the caller's buffer."""
 
     status: int
     reason: str
@@ -44,7 +44,7 @@ class Reply(NamedTuple):
 
     @property
     def date(self) -> float | None:
-        """When it was sent by the server's clock, in whole seconds since 1970; None: not told."""
+        """The time of sending by the server's clock, in whole seconds since 1970, or None."""
         from email.utils import parsedate_to_datetime
 
         try:
@@ -53,10 +53,10 @@ class Reply(NamedTuple):
             return None
 
     def json(self, *, strict: bool = True) -> Any:
-        """The body's JSON value. Raises ValueError when it is none. Not `strict`: texts may hold
-        line ends as they are. What is no number to JSON (NaN, 1e999) is null."""
+        """The JSON value of the body. Raises ValueError if invalid. Not `strict`: strings may
+        contain line ends. Invalid numbers (NaN, 1e999) become null."""
         if _becomes(self.body) > MOST_VALUES:
-            raise TooMuch(f"its values would take more than {MOST_VALUES >> 20} MiB")
+            raise TooMuch(f"its values would exceed {MOST_VALUES >> 20} MiB")
         text = self.text
         options: dict[str, Any] = {
             "strict": strict,
@@ -74,8 +74,8 @@ class Reply(NamedTuple):
 
 
 def _becomes(body: bytes) -> int:
-    """About how many bytes the values of a JSON text take, from above: an empty list takes two in
-    the text, and 64 with its place in another one."""
+    """An upper estimate of the memory of the values of a JSON text: an empty list takes two bytes
+    in the text, and 64 with its place in another list."""
     if len(body) < _HARMLESS:
         return len(body)
     text = len(body) if body.isascii() else 4 * len(body)
@@ -102,13 +102,13 @@ def _integer(text: str) -> int | None:
 
 
 def succeeded(reply: Reply) -> bool:
-    """Whether HTTP says Yes."""
+    """Whether the HTTP status reports success."""
     return reply.status < 300
 
 
 class Blocks(NamedTuple):
-    """A body of `size` bytes that is sent block by block; `shell` writes the same bytes, in the
-    words of a shell."""
+    """A body of `size` bytes that is sent in blocks; `shell` is a shell command that writes the
+    same bytes."""
 
     blocks: Iterable[bytes | memoryview]
     size: int
@@ -116,7 +116,7 @@ class Blocks(NamedTuple):
 
 
 class Access(NamedTuple):
-    """Credentials and trust of one endpoint, as the configuration has them."""
+    """Configured credentials and trust of one endpoint."""
 
     token: str | None = None
     ca: str | None = None
@@ -126,7 +126,7 @@ class Access(NamedTuple):
 
 
 def busy(reply: Reply) -> bool:
-    """A gateway, or a limit on the way, that asks to come again."""
+    """Whether a gateway or a rate limit asks for a retry."""
     if reply.status == 429:
         return True
     return reply.status in (502, 503, 504) and reply.body.lstrip()[:1] != b"{"

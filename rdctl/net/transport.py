@@ -1,6 +1,6 @@
 """Requests over HTTP: deadlines, retries, TLS, tokens, request ids, the trace.
 
-What a reply means is the business of the domain; here only what HTTP itself says is judged.
+Only the HTTP status is checked here; the callers interpret the replies.
 """
 
 from __future__ import annotations
@@ -36,25 +36,25 @@ from rdctl.net.messages import HEADERS, Access, Blocks, Reply, busy, succeeded
 READ_SECONDS = 35.0
 MOST_BODY = 256 << 20
 
-# User properties travel as headers: the standard library's 100 are too few, and its 64 KiB for one
-# too little. The connection bounds all of them together.
+# User properties are sent as headers: the standard library's limits of 100 headers and 64 KiB each
+# are too low. The connection limits their total size.
 http.client._MAXHEADERS = 10_000  # type: ignore[attr-defined]
 http.client._MAXLINE = MOST_HEAD  # type: ignore[attr-defined]
 
 
 class _Session(requests.Session):
-    """Sends what it is given, and nothing by itself."""
+    """A session that sends only the given requests."""
 
     def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: requests prepares the next request even where it is not to follow, and stumbles
-        over an address that it cannot read."""
+        """None: requests prepares the next request even if it must not follow it, and fails on an
+        invalid address."""
 
 
 class Transport:
     """Requests to one server.
 
     Raises RdctlError: `unreachable`, `timeout`, `bad-reply`, `denied`, `unavailable`; for a change
-    whose reply was lost `unknown`, with `shows` (the command that tells its fate) as the hint.
+    whose reply was lost `unknown`, with `shows` (the command that shows its outcome) as the hint.
     """
 
     def __init__(
@@ -67,18 +67,18 @@ class Transport:
         headers: Mapping[str, str] | None = None,
         access: Access | None = None,
         one_at_a_time: bool = False,
-        away: str = "Is the server running, and is the address right? See: rdctl context show",
+        away: str = "Check that the server is running, and its address: rdctl context show",
         adapter: requests.adapters.BaseAdapter | None = None,
         sleep: Callable[[float], None] = time.sleep,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self.url = url.rstrip("/")
-        # Bytes that a reply may have.
+        # Maximum size of a reply, in bytes.
         self.most = MOST_BODY
         self._effects = effects
         self._deadline = deadline or Deadline(None)
         self._retries = retries
-        # What to do when nobody answers.
+        # The hint if the server is not reachable.
         self._away = away
         self._sleep = sleep
         self._jitter = jitter
@@ -93,18 +93,18 @@ class Transport:
 
     @property
     def deadline(self) -> Deadline:
-        """That of all requests, to whichever server."""
+        """The deadline of all requests to any server."""
         return self._deadline
 
     def brief(self, seconds: float) -> Transport:
-        """The same server, asked once and not waited for longer than that."""
+        """The same server, without retries and with this time limit."""
         quick = copy(self)
         quick._deadline = self._deadline.within(seconds)
         quick._retries = 0
         return quick
 
     def afterwards(self, seconds: float) -> Transport:
-        """The same server, asked once, in time of its own: to tidy up when all else is over."""
+        """The same server, without retries and with its own time limit: for cleaning up."""
         quick = self.brief(seconds)
         quick._deadline = Deadline(seconds)
         return quick
@@ -122,11 +122,11 @@ class Transport:
         into: memoryview | None = None,
         check: Callable[[], None] | None = None,
     ) -> Reply:
-        """Ask something; repeated after a failed connection or where `again` says so, if
-        `repeatable`.
+        """Send a read request; if `repeatable`, retried after a failed connection or if `again` is
+        true for the reply.
 
-        A good reply's body goes `into` a buffer, as far as that takes it; `seconds` bounds each
-        wait then, not the whole. `check` is called meanwhile, and may raise.
+        The body of a successful reply is read `into` a buffer, up to its size; `seconds` then
+        limits each wait, not the whole. `check` is called during waits, and may raise.
         """
         attempts = 1 + (self._retries if repeatable else 0)
         patience = self._deadline.within(seconds) if into is None else self._deadline.each(seconds)
@@ -172,9 +172,9 @@ class Transport:
         did: Callable[[Reply], bool] = succeeded,
         check: Callable[[], None] | None = None,
     ) -> Reply:
-        """Change something: sent once. `what` names it for people, `shows` is the command that
-        tells its fate when the reply is lost; `step` and `did`: as in Effect. For a body of Blocks
-        `seconds` bounds each wait, not the whole; `check` is called meanwhile, and may raise."""
+        """Send a change, only once. `what` names it for people, `shows` is the command that shows
+        its outcome if the reply is lost; `step` and `did`: as in Effect. For a body of Blocks
+        `seconds` limits each wait, not the whole; `check` is called during waits, and may raise."""
         streamed = isinstance(body, Blocks)
         patience = self._deadline.each(seconds) if streamed else self._deadline.within(seconds)
         effect = self._effect(
@@ -185,24 +185,24 @@ class Transport:
                 reply = self._effects.do(effect, assume or Reply(204, "Assumed", {}, b""))
         except FAULTS as error:
             fault = self._fault(error, f"{method} {self.url}{path}")
-            # What a step belongs to knows what becomes of it.
+            # The operation of a step handles its outcome.
             if step or not current.sent:
                 raise fault from error
             raise self.fate_unknown(what, shows, fault) from error
         try:
             return self._judged(reply)
         except RdctlError as fault:
-            # A gateway that lost the one behind it, which may have had the request by then.
+            # A gateway without a reply; the server behind it may have received the request.
             if reply.status in GATEWAY:
                 raise self.fate_unknown(what, shows, fault) from fault
             raise
 
     def fate_unknown(self, what: str, shows: str, fault: RdctlError) -> RdctlError:
-        """The error of a change that was sent, and whose reply (`fault` tells) proves nothing."""
+        """The error of a change that was sent, with an unknown outcome because of `fault`."""
         return RdctlError(
             Code.UNKNOWN,
-            f"{what}: it was sent, but {fault.message}; whether it was done is not known",
-            hint=f"It is not sent again. See what became of it with: {shows}",
+            f"{what}: sent, but {fault.message}; the outcome is unknown",
+            hint=f"It is not retried. Check the outcome: {shows}",
             **fault.facts,
         )
 
@@ -220,7 +220,7 @@ class Transport:
     ) -> Effect[Reply]:
         request = requests.PreparedRequest()
         request.method = method
-        # Set directly: prepare_url would quote again and drop dots.
+        # Set directly: prepare_url would quote again and remove dots.
         request.url = self.url + path
         request.headers = fields = requests.structures.CaseInsensitiveDict(self._headers)
         if self._access.token:
@@ -313,7 +313,7 @@ class Transport:
                 current.deadline = current.check = None
 
     def _pause(self, attempt: int, reply: Reply | None) -> bool:
-        """Wait before the next attempt; False when the deadline leaves no room for one."""
+        """Wait before the next attempt; False if the deadline does not allow one."""
         seconds = 0.1 * 2**attempt * (0.5 + self._jitter())
         asked = reply.headers.get("Retry-After", "") if reply is not None else ""
         if asked.isascii() and asked.isdigit():
@@ -321,12 +321,12 @@ class Transport:
         left = self._deadline.left()
         if left is not None and left <= seconds:
             return False
-        self._effects.note(f"# again in {seconds:.1f} s")
+        self._effects.note(f"# retrying in {seconds:.1f} s")
         self._sleep(seconds)
         return True
 
     def _judged(self, reply: Reply) -> Reply:
-        """The reply, unless HTTP itself says that it did not come from the API."""
+        """The reply, unless its HTTP status shows that it is not from the API."""
         status = reply.status
         if status < 300 or (status not in (401, 407, 429) and reply.body.lstrip()[:1] == b"{"):
             return reply
@@ -335,22 +335,22 @@ class Transport:
         if status in (401, 403, 407):
             raise RdctlError(
                 Code.DENIED,
-                f"{at}: access refused",
-                hint="Is the right token set for this endpoint? See: rdctl context show",
+                f"{at}: permission denied",
+                hint="Check the token of this endpoint: rdctl context show",
                 **facts,
             )
         if 300 <= status < 400:
             where = brief(reply.headers.get("Location", "elsewhere"))
             raise RdctlError(
                 Code.BAD_REPLY,
-                f"{at}: it points to {where}, and redirects are not followed",
+                f"{at}: redirect to {where} not followed",
                 hint="Set the endpoint to the final address.",
                 **facts,
             )
         if status in (429, 502, 503, 504):
             raise RdctlError(
                 Code.UNAVAILABLE,
-                f"{at}: the service behind it does not answer",
+                f"{at}: the service behind it is down",
                 hint="Try again in a moment.",
                 **facts,
             )
@@ -361,24 +361,26 @@ class Transport:
         return {"request_id": request_id} if request_id else {}
 
     def _late(self, about: str, asked: bool = True) -> RdctlError:
-        """`about` is the request; what took the most of the time is named, where it is another."""
+        """The timeout of the request `about`; also names the longest request, if another."""
         step = about.partition("?")[0].replace(self.url, "")
-        message = f"{self.url} gave no complete answer in time to {step}"
+        message = f"{self.url}: {step} timed out"
         if not asked:
-            message = f"{self.url} was not asked to {step}: timed out before"
+            message = f"{self.url}: {step} not sent: timed out before"
         seconds, what = self._deadline.longest
         if self._deadline.over and what not in ("", about):
             message += f"; {what.partition('?')[0]} took {seconds:.1f} s"
         return RdctlError(
             Code.TIMEOUT,
             message,
-            hint="A longer --timeout may help." if self._deadline.over else "Is it busy, or stuck?",
+            hint="Use a longer --timeout."
+            if self._deadline.over
+            else "The server may be busy or hung.",
             server=self.url,
             **self._facts(),
         )
 
     def _fault(self, error: BaseException, about: str) -> RdctlError:
-        """What went wrong on the way, for a request that changed nothing."""
+        """The error of a network fault, for a request that changed nothing."""
         causes = list(causes_of(error))
         fault = fault_of(causes, self._deadline.over)
         if fault is LATE:
@@ -393,8 +395,8 @@ class Transport:
 
 
 def _fill(into: memoryview, raw: Any) -> int:
-    """Read a body into a buffer; how much that was. The connection is kept if that was all."""
-    # urllib3's own readinto would make a copy.
+    """Read a body into a buffer; returns its size. The connection is kept if it was complete."""
+    # urllib3's readinto would make a copy.
     source = getattr(raw, "_original_response", None) or raw
     filled = 0
     while filled < len(into) and (count := source.readinto(into[filled:])):
@@ -405,8 +407,8 @@ def _fill(into: memoryview, raw: Any) -> int:
 
 
 def _headers(response: requests.Response) -> Mapping[str, str]:
-    """The headers, also those behind one that is none, at which the standard library stops: an
-    oio-proxy makes headers of what users call their properties, blanks and all."""
+    """The headers, including those after an invalid one, at which the standard library stops: an
+    oio-proxy makes headers of the names of properties, even of those with blanks."""
     original = getattr(response.raw, "_original_response", None)
     rest = original.msg.get_payload() if original is not None else None
     if isinstance(rest, str):

@@ -50,7 +50,7 @@ def test_in_lines_the_rows_stop(rdctl: Program, format: str) -> None:
     assert ran.code == 6
     assert CACHES[0] in ran.out.splitlines()[-1]
     assert CACHES[1] not in ran.out
-    assert ran.err.startswith("rdctl: http://127.0.0.1")
+    assert ran.err.startswith("rdctl: error: http://127.0.0.1")
 
 
 @pytest.mark.parametrize("format", FORMATS)
@@ -67,7 +67,10 @@ def test_an_error_in_every_format(sandbox: Sandbox, format: str) -> None:
     ran = sandbox("rapiddisk", "show", "rd1", "-o", format)
     assert ran.code == 3
     message = "volume rd1 not found"
-    assert ran.err == f"rdctl: {message}\n  Existing volumes: rd0.\n  Did you mean rd0?\n"
+    assert (
+        ran.err
+        == f"rdctl: error: {message}\nhint: Existing volumes: rd0.\nhint: Did you mean rd0?\n"
+    )
     if format in ("json", "ndjson", "yaml"):
         document = yaml.safe_load(ran.out)
         assert document["error"] == {
@@ -143,7 +146,7 @@ def test_the_exit_code_of_several(sandbox: Sandbox, names: str, code: int, statu
     told = [outcome["target"] for outcome in ran.json["results"] + ran.json["errors"]]
     assert sorted(told) == sorted(names.split())
     for failure in ran.json["errors"]:
-        assert f"rdctl: remove: {failure['message']}" in ran.err
+        assert f"rdctl: error: remove: {failure['message']}" in ran.err
 
 
 @pytest.mark.parametrize("text", [b"rd1\nrd2\n", b"rd1\0rd2\0", b"rd1\n\nrd2"])
@@ -189,7 +192,7 @@ def test_where_nobody_can_be_asked_nothing_is_done(lab: Sandbox) -> None:
     ran = lab(*REMOVE, "--json")
     assert ran.code == 2
     assert ran.json["error"]["code"] == "consent-missing"
-    assert "in the context sandbox" in ran.err
+    assert "on context sandbox" in ran.err
     assert "rd1 (64.0 MiB, empty) will be removed" in ran.err
     assert is_there(lab)
 
@@ -199,11 +202,11 @@ def test_anything_but_yes_is_no(lab: Sandbox, answer: bytes) -> None:
     ran = lab(*REMOVE, tty=True, stdin=answer)
     assert (ran.code, ran.out) == (1, "")
     head, unchecked, loss = ran.err.splitlines()[:3]
-    assert head == "This is about to happen in the context sandbox:"
+    assert head == "The following will happen on context sandbox:"
     assert unchecked.startswith("  not checked: mounts, swap, loop devices, open files")
     assert loss.startswith("  rd1 (64.0 MiB")
-    assert "Go on? [y/N] " in ran.err
-    assert ran.err.endswith("rdctl: nothing was done\n")
+    assert "Continue? [y/N] " in ran.err
+    assert ran.err.endswith("Aborted.\n")
     assert is_there(lab)
 
 
@@ -229,7 +232,7 @@ def test_the_question_names_where(rdctl: Program) -> None:
     with FaultServer([inventory(["rd1"]), targets()]) as server:
         ran = rdctl("--rapiddisk-url", server.url, *REMOVE)
     assert ran.code == 2
-    assert f"this would happen on {server.url}, and nobody can be asked" in ran.err
+    assert f"this would happen on {server.url}:" in ran.err
 
 
 def test_a_question_can_be_read(rdctl: Program) -> None:
@@ -278,7 +281,7 @@ def test_a_protected_context_wants_to_be_named(rdctl: Program, words: list[str],
         sent = [request.method for request in server.requests]
     assert ("POST" in sent) == (code == 0)
     if "--yes" in words and code:
-        assert "The context is protected: name it with -c lab." in ran.err
+        assert "The context is protected: select it with -c lab" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -302,7 +302,7 @@ def test_markers(rdctl: Program) -> None:
     assert [(row["context"], row["name"]) for row in ran.json["items"]] == [("a", "x"), ("b", "x")]
     assert (ran.code, ran.json["complete"]) == (0, False)
     assert ran.json["markers"] == {"a": "x", "b": "x"}
-    assert "More follow in a; go on with: -c a --marker x\n" in ran.err
+    assert "More results: -c a --marker x\n" in ran.err
 
 
 def test_what_the_doctor_finds_anywhere_counts(rdctl: Program) -> None:
@@ -325,7 +325,7 @@ def test_one_is_down(rdctl: Program, daemons: Daemons) -> None:
     ]
     (error,) = ran.json["errors"]
     assert (error["context"], error["code"]) == ("b", "unreachable")
-    assert ran.err.startswith("rdctl: b: list: no connection to ")
+    assert ran.err.startswith("rdctl: error: b: list: no connection to ")
     lines = rdctl("-c", "a,b,c", *LIST, "-o", "name", "--retries", "0")
     assert (lines.code, lines.out) == (8, "a\trd1\nc\trd3\n")
 
@@ -393,9 +393,9 @@ def test_a_change_names_all_contexts(rdctl: Program, crowds: dict[str, Crowd]) -
     ran = rdctl("-c", "c,a", *TOUCH, tty=True, stdin=b"n\n")
     assert (ran.code, ran.out) == (1, "")
     assert ran.err == (
-        "This is about to happen in the contexts c, a:\n"
+        "The following will happen on contexts c, a:\n"
         "  c: touch x\n  c: touch y\n  a: touch x\n  a: touch y\n"
-        "Go on? [y/N] rdctl: nothing was done\n"
+        "Continue? [y/N] Aborted.\n"
     )
     assert [one.requests for one in crowds.values()] == [[], [], []]
     ran = rdctl("-c", "c,a", *TOUCH, tty=True, stdin=b"y\n")
@@ -403,7 +403,7 @@ def test_a_change_names_all_contexts(rdctl: Program, crowds: dict[str, Crowd]) -
         0,
         "c: x touched\nc: y touched\na: x touched\na: y touched\n",
     )
-    assert ran.err.count("Go on?") == 1
+    assert ran.err.count("Continue?") == 1
     assert [sorted(one.names) for one in crowds.values()] == [["x", "y"], [], ["x", "y"]]
 
 
@@ -479,7 +479,7 @@ def test_what_is_lost_is_asked_of_each_as_its_rows_say(
     ran = rdctl("-c", "a,b,c", *"oio container destroy - --ndjson".split(), stdin=OF_TWO)
     assert ran.code == 2
     assert (
-        "in the contexts a, b, and nobody can be asked:\n"
+        "stdin is not a terminal; this would happen on contexts a, b:\n"
         '  a: container "x" will be destroyed\n  b: container "y" will be destroyed\n'
     ) in ran.err
 
@@ -541,7 +541,7 @@ def test_a_change_of_volumes_is_told_as_a_whole(
     servers = daemons(a=script, b=script)
     ran = rdctl("-c", "a,b", "rapiddisk", *words.split(), tty=True, stdin=b"\n")
     assert ran.code == 1
-    assert f"in the contexts a, b:\n{asked}Go on?" in ran.err
+    assert f"on contexts a, b:\n{asked}Continue?" in ran.err
     for server in servers.values():
         assert {request.method for request in server.requests} == {"GET"}
 
@@ -549,7 +549,7 @@ def test_a_change_of_volumes_is_told_as_a_whole(
 def test_nobody_to_ask(rdctl: Program, crowds: dict[str, Crowd]) -> None:
     ran = rdctl("-c", "a,b", *TOUCH, "--json")
     assert (ran.code, ran.json["error"]["code"]) == (2, "consent-missing")
-    assert "in the contexts a, b" in ran.json["error"]["message"]
+    assert "on contexts a, b" in ran.json["error"]["message"]
     assert crowds["a"].requests == crowds["b"].requests == []
 
 
@@ -593,7 +593,7 @@ def test_a_protected_context_is_named_itself(
     assert (crowds["b"].requests != []) == done
     if not done:
         assert crowds["a"].requests == []
-        assert "name it with -c prod" in ran.json["error"]["hint"]
+        assert "select it with -c prod" in ran.json["error"]["hint"]
 
 
 def test_a_protected_context_of_a_variable(rdctl: Program, crowds: dict[str, Crowd]) -> None:
@@ -621,13 +621,13 @@ def test_who_says_yes_knows_where_it_failed(rdctl: Program, daemons: Daemons) ->
     daemons({"b": {"rapiddisk": gone()}}, a=script, c=[inventory(["rd1"]), targets()])
     argv = ("-c", "a,b,c", "rapiddisk", "remove", "rd0", "--retries", "0")
     ran = rdctl(*argv, tty=True, stdin=b"y\n")
-    question, _, rest = ran.err.partition("Go on?")
-    assert "in the context a" in question
+    question, _, rest = ran.err.partition("Continue?")
+    assert "on context a" in question
     assert "  rd0 (64.0 MiB, empty) will be removed\n" in question
-    assert "  not in b: no connection to" in question
-    assert "  not in c: volume rd0 not found\n" in question
+    assert "  not on b: no connection to" in question
+    assert "  not on c: volume rd0 not found\n" in question
     assert (ran.code, ran.out) == (8, "a: rd0 removed\n")
-    assert "rdctl: b: remove: no connection to" in rest
+    assert "rdctl: error: b: remove: no connection to" in rest
 
 
 def test_a_name_that_failed_in_one_context(
@@ -704,7 +704,7 @@ def test_formats_of_a_change(rdctl: Program, crowds: dict[str, Crowd]) -> None:
     assert [line.get("error", line)["context"] for line in lines] == ["a", "a", "b", "b"]
     ran = rdctl(*argv)
     assert (ran.code, ran.out) == (8, "a: x touched\na: y touched\nb: x touched\n")
-    assert ran.err.startswith("rdctl: b: touch: y: No\n")
+    assert ran.err.startswith("rdctl: error: b: touch: y: No\n")
 
 
 # A machine among them ----------------------------------------------------------------------------
@@ -785,7 +785,7 @@ def test_every_command(rdctl: Program) -> None:
         alone = rdctl(*words, "-y")
         words[words.index("sandbox")] = "sandbox,"
         together = rdctl(*words, "-y")
-        assert "a fault in rdctl itself" not in together.err, example
+        assert "internal error" not in together.err, example
         if together.code != alone.code:
             different.append((command.name, together.code))
     assert set(different) == {("api", 2), ("get", 2), ("put", 2)}
@@ -807,7 +807,7 @@ def test_any_words_of_every_command(rdctl: Program, words: str) -> None:
         more = [*words.split(), "-y", *([] if command.shows else ["--dry-run"])]
         alone = rdctl("-c", "sandbox", *path, *more)
         together = rdctl("-c", "sandbox,", *path, *more)
-        assert "a fault in rdctl itself" not in alone.err + together.err, path
+        assert "internal error" not in alone.err + together.err, path
         assert (together.code, path) == (alone.code, path), alone.err + together.err
 
 
@@ -861,7 +861,7 @@ def test_a_signal_in_the_middle(
         assert 7 <= len(done) <= 9
         assert done + [row["target"] for row in rest] == names
         assert {(row["code"], row["fate"]) for row in rest} == {(word, "not done")}
-    assert f"rdctl: {word}; done before: ".encode() in err
+    assert f"rdctl: error: {word}; completed: ".encode() in err
     kept = left.read_text().split()
     assert set(kept) == {row["target"] for row in document["errors"]}
     assert len(kept) == len(set(kept))
@@ -902,8 +902,8 @@ def test_a_signal_stops_every_machine(process: Rdctl) -> None:
     errors = [one for one in document["errors"] if one["context"] == "a"]
     assert [error["target"] for error in errors] == devices[1:]
     told = {(error["code"], error["message"]) for error in errors}
-    assert told == {("interrupted", "interrupted before its turn; nothing was done")}
-    assert b"rdctl: interrupted; done before: remove rd0" in err
+    assert told == {("interrupted", "not started (interrupted)")}
+    assert b"rdctl: error: interrupted; completed: remove rd0" in err
 
 
 def test_a_context_that_is_done_when_the_signal_comes(process: Rdctl) -> None:

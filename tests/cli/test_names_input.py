@@ -231,7 +231,7 @@ def test_some_are_refused(call: Call, crowd: Crowd, words: str, refused: list[st
     assert [row["target"] for row in ran.json["results"]] == [n for n in names if n not in refused]
     for name in refused:
         verb = words.split()[1]
-        assert f"rdctl: {verb}: line {names.index(name) + 1}: {name}: Not yours\n" in ran.err
+        assert f"rdctl: error: {verb}: line {names.index(name) + 1}: {name}: Not yours\n" in ran.err
 
 
 @pytest.mark.parametrize("format", ["ndjson", "csv"])
@@ -256,7 +256,7 @@ def test_what_could_not_be_shown_has_its_line(call: Call, crowd: Crowd) -> None:
     ran = call("container show x - --json", stdin=b"a\nb\n")
     assert (ran.code, [row["container"] for row in ran.json["items"]]) == (8, ["x", "a"])
     assert [(row["target"], row["line"]) for row in ran.json["errors"]] == [("b", 2)]
-    assert ran.err.startswith("rdctl: show: line 2: ")
+    assert ran.err.startswith("rdctl: error: show: line 2: ")
 
 
 def test_typed_names_have_no_line(call: Call, crowd: Crowd) -> None:
@@ -295,7 +295,7 @@ def test_a_server_that_dies(call: Call, crowd: Crowd) -> None:
     ]
     assert set(list(found.values())[11:]) == {"unreachable, not done"}
     assert len(crowd.requests) == 11
-    assert ran.err.count("not tried, since there was no answer before") == 1
+    assert ran.err.count("skipped: no reply to an earlier request") == 1
 
 
 def test_one_batch_is_lost(call: Call, crowd: Crowd, tmp_path: Path) -> None:
@@ -581,7 +581,7 @@ def test_a_signal_in_the_middle(
     assert {name for name in names if found[name] == "done"} == sent
     assert {found[name] for name in names if name not in sent} == {f"{word}, not done"}
     assert run.failed.read_bytes() == lines([name for name in names if name not in sent])
-    assert f"rdctl: {word}; done before: " in err
+    assert f"rdctl: error: {word}; completed: " in err
     assert "Traceback" not in err
 
 
@@ -621,7 +621,7 @@ def test_a_second_signal_waits_no_longer(
     rest = [name for name in MANY if name not in crowd.names]
     assert {found[name] for name in rest} == {f"{word}, not done"}
     assert set(run.failed.read_bytes().decode().split()) == {*rest, *run.waiting}
-    assert "under way, its fate is not known: touch " in err
+    assert "in progress, outcome unknown: touch " in err
 
 
 def test_a_signal_in_the_middle_of_showing(begin: Begin, crowd: Crowd) -> None:
@@ -712,8 +712,8 @@ def test_volumes_that_a_signal_left(process: Rdctl, number: int, code: int, word
         "rd3": f"{word}, not done",
     }
     assert run.failed.read_bytes() == lines(["rd0", "rd3"])
-    assert "rdctl: remove: line 1: " in err
-    assert f"rdctl: {word}; done before: remove rd1, remove rd2\n" in err
+    assert "rdctl: error: remove: line 1: " in err
+    assert f"rdctl: error: {word}; completed: remove rd1, remove rd2\n" in err
 
 
 def test_volumes_that_a_second_signal_left(process: Rdctl) -> None:
@@ -724,7 +724,7 @@ def test_volumes_that_a_second_signal_left(process: Rdctl) -> None:
         run.running.send_signal(signal.SIGINT)
         done, _, err = run.rest()
     assert (done, run.failed.read_bytes()) == (130, lines(run.names))
-    assert "done before: remove rd1; under way, its fate is not known: remove rd2\n" in err
+    assert "completed: remove rd1; in progress, outcome unknown: remove rd2\n" in err
 
 
 def test_what_was_refused_was_not_done(begin: Begin, crowd: Crowd) -> None:
@@ -733,7 +733,7 @@ def test_what_was_refused_was_not_done(begin: Begin, crowd: Crowd) -> None:
     run.end(signal.SIGINT)
     run.gate.set()
     _, _, err = run.rest()
-    assert f"rdctl: interrupted; done before: touch {MANY[0]}\n" in err
+    assert f"rdctl: error: interrupted; completed: touch {MANY[0]}\n" in err
 
 
 # Who reads, and who watches ----------------------------------------------------------------------
@@ -943,5 +943,7 @@ def test_a_signal_takes_the_bar_away(process: Rdctl, crowd: Crowd) -> None:
     assert (running.returncode, out.decode().split()) == (130, MANY[:11])
     assert BAR in screen
     shown = [line for line in drawn(screen) if line]
-    assert shown[0] == "ending: what is under way is finished first; once more waits no longer"
+    assert (
+        shown[0] == "Interrupted: finishing operations in progress. Press Ctrl-C again to stop now."
+    )
     assert BAR.decode() not in "".join(shown)

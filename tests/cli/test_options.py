@@ -154,9 +154,9 @@ def test_an_option_of_a_command_wins_a_clash() -> None:
 # What cannot be ---------------------------------------------------------------------------------
 
 WRONG: list[tuple[list[str], str]] = [
-    (["rapidisk", "list"], "Did you mean rapiddisk?\n  See: rdctl --help"),
-    (["rapiddisk", "lst"], "There is no rdctl rapiddisk lst.\n  Did you mean list?"),
-    (["rapiddisk", "xyz"], "There is no rdctl rapiddisk xyz.\n"),
+    (["rapidisk", "list"], "Did you mean rapiddisk?\nhint: See: rdctl --help"),
+    (["rapiddisk", "lst"], 'unknown command "lst" for "rdctl rapiddisk"\nhint: Did you mean list?'),
+    (["rapiddisk", "xyz"], 'unknown command "xyz" for "rdctl rapiddisk"\n'),
     (["rapiddisk", "list", "--jsn"], click.NoSuchOption("--jsn").message),
     (["rapiddisk", "list", "--colums", "x"], "Did you mean --columns?"),
     (["rapiddisk", "list", "-o", "jsn"], "'jsn' is not one of"),
@@ -165,13 +165,13 @@ WRONG: list[tuple[list[str], str]] = [
     (["rapiddisk", "create", "1", "2"], "unexpected extra argument"),
     (["rapiddisk", "remove"], "Missing argument 'VOLUME...'"),
     (["rapiddisk", "list", "--timeout", "x"], "'x' is not a number"),
-    (["rapiddisk", "list", "--timeout", "0"], "--timeout: a number of seconds above 0"),
-    (["rapiddisk", "list", "--timeout", "nan"], "--timeout: a number of seconds above 0"),
+    (["rapiddisk", "list", "--timeout", "0"], "--timeout: must be a positive number of seconds"),
+    (["rapiddisk", "list", "--timeout", "nan"], "--timeout: must be a positive number of seconds"),
     (["rapiddisk", "list", "--retries", "-1"], "'--retries': -1 is not in the range"),
-    (["rapiddisk", "list", "--json", "-o", "csv"], "--json and -o csv exclude each other"),
-    (["--json", "rapiddisk", "list", "-o", "csv"], "--json and -o csv exclude each other"),
-    (["rapiddisk", "list", "-0", "--json"], "-0 writes names; it cannot stand beside -o json"),
-    (["rapiddisk", "list", "--local", "--rapiddisk-url", "http://a"], "exclude each other"),
+    (["rapiddisk", "list", "--json", "-o", "csv"], "--json and -o csv are mutually exclusive"),
+    (["--json", "rapiddisk", "list", "-o", "csv"], "--json and -o csv are mutually exclusive"),
+    (["rapiddisk", "list", "-0", "--json"], "-0 cannot be used with -o json"),
+    (["rapiddisk", "list", "--local", "--rapiddisk-url", "http://a"], "are mutually exclusive"),
     (["rapiddisk", "list", "--rapiddisk-url", "ftp://a"], "must begin with http:// or https://"),
     (["rapiddisk", "list", "--columns", "device,sise"], 'unknown column "sise"'),
     (["rapiddisk", "list", "--sort-by", "sise"], 'unknown column "sise"'),
@@ -272,10 +272,10 @@ def test_the_format_of_a_variable(
 @pytest.mark.parametrize(
     ("env", "message"),
     [
-        ({"RDCTL_OUTPUT": "jsn"}, "the variable RDCTL_OUTPUT: no format 'jsn'"),
-        ({"RDCTL_COLOR": "pink"}, "the variable RDCTL_COLOR: 'pink' is not"),
-        ({"RDCTL_RETRIES": "-1"}, "the variable RDCTL_RETRIES is not a number"),
-        ({"RDCTL_TIMEOUT": "soon"}, "the variable RDCTL_TIMEOUT: "),
+        ({"RDCTL_OUTPUT": "jsn"}, 'invalid RDCTL_OUTPUT "jsn"'),
+        ({"RDCTL_COLOR": "pink"}, 'invalid RDCTL_COLOR "pink"'),
+        ({"RDCTL_RETRIES": "-1"}, 'invalid RDCTL_RETRIES "-1"'),
+        ({"RDCTL_TIMEOUT": "soon"}, "RDCTL_TIMEOUT: must be a positive number of seconds"),
     ],
 )
 def test_a_variable_that_cannot_be(sandbox: Sandbox, env: dict[str, str], message: str) -> None:

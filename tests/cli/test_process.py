@@ -171,7 +171,7 @@ def test_a_full_disk(process: Rdctl, words: Sequence[str]) -> None:
     assert err == (
         ""
         if words == ("--version",)
-        else "rdctl: the output cannot be written: No space left on device\n"
+        else "rdctl: error: the output cannot be written: No space left on device\n"
     )
 
 
@@ -285,7 +285,7 @@ every_signal = pytest.mark.parametrize(("number", "code", "word"), ENDS)
 @every_signal
 def test_while_a_server_is_silent(process: Rdctl, number: int, code: int, word: str) -> None:
     done, out, err = stopped(process, [silent()], number, "list", "--json")
-    assert (done, err) == (code, f"rdctl: {word}; nothing was changed\n")
+    assert (done, err) == (code, f"rdctl: error: {word}; nothing was changed\n")
     assert json.loads(out)["error"]["code"] == word
 
 
@@ -306,8 +306,8 @@ def test_in_the_middle_of_a_change(process: Rdctl) -> None:
     done, out, err = stopped(process, script, signal.SIGINT, "remove", "rd0", "--yes")
     assert (done, out) == (130, "")
     assert err == (
-        "rdctl: interrupted; under way, its fate is not known: remove rd0\n"
-        "  Look what became of it before you do it again.\n"
+        "rdctl: error: interrupted; in progress, outcome unknown: remove rd0\n"
+        "hint: Check the outcome before repeating the command.\n"
     )
 
 
@@ -320,10 +320,10 @@ def test_in_the_middle_of_several_changes(
     words = ("lock", "rd0", "rd1", "--timeout", "3")
     done, _, err = stopped(process, script, number, *words)
     assert done == code
-    assert "lock rd0: it was sent, but" in err
+    assert "lock rd0: sent, but" in err
     assert err.splitlines()[-2:] == [
-        f"rdctl: {word}; its fate is not known: lock rd0",
-        "  Look what became of it before you do it again.",
+        f"rdctl: error: {word}; outcome unknown: lock rd0",
+        "hint: Check the outcome before repeating the command.",
     ]
 
 
@@ -371,7 +371,7 @@ def test_nohup(process: Rdctl) -> None:
         running.send_signal(signal.SIGINT)
         _, err = running.communicate(timeout=SECONDS)
     assert running.returncode == 130
-    assert err.startswith(b"rdctl: interrupted")
+    assert err.startswith(b"rdctl: error: interrupted")
 
 
 def test_a_change_goes_on_when_its_reader_left(process: Rdctl) -> None:
@@ -418,9 +418,9 @@ def ended(child: pexpect.spawn[str]) -> tuple[int, str]:
     ("answer", "code", "shown"),
     [
         ("y\r", 0, "rd1 removed"),
-        ("\r", 1, "rdctl: nothing was done"),
-        ("\x04", 1, "rdctl: nothing was done"),
-        ("\x03", 130, "rdctl: interrupted; nothing was changed"),
+        ("\r", 1, "Aborted."),
+        ("\x04", 1, "Aborted."),
+        ("\x03", 130, "rdctl: error: interrupted; nothing was changed"),
     ],
 )
 def test_the_prompt(
@@ -428,7 +428,7 @@ def test_the_prompt(
 ) -> None:
     process("-c", "sandbox", "rapiddisk", "create", "1M")
     child = at_terminal("rapiddisk", "remove", "rd1")
-    child.expect_exact("Go on? [y/N] ")
+    child.expect_exact("Continue? [y/N] ")
     child.send(answer)
     done, rest = ended(child)
     assert done == code
@@ -448,7 +448,7 @@ def test_no_prompt_where_standard_input_is_no_terminal(
     )
     code, shown = ended(child)
     assert code == 2
-    assert "nobody can be asked" in shown
+    assert "is not a terminal" in shown
 
 
 @pytest.mark.parametrize(

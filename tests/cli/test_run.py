@@ -116,13 +116,13 @@ def test_the_reader_left(environment: Make, words: str, code: int) -> None:
 def test_the_output_cannot_be_written(environment: Make, words: str) -> None:
     here = environment(stdout=Failing(errno.ENOSPC))
     assert run(words.split(), here) == 1
-    assert err(here) == "rdctl: the output cannot be written: No space left on device\n"
+    assert err(here) == "rdctl: error: the output cannot be written: No space left on device\n"
 
 
 def test_it_is_said_that_a_change_was_done_all_the_same(environment: Make) -> None:
     here = environment(stdout=Failing(errno.ENOSPC))
     assert run(["rapiddisk", "create", "1M"], here) == 1
-    assert "No space left on device; done before: create a volume of 1 MiB\n" in err(here)
+    assert "No space left on device; completed: create a volume of 1 MiB\n" in err(here)
 
 
 @pytest.mark.parametrize(
@@ -153,7 +153,7 @@ def test_messages_leave_at_once(tmp_path: Path) -> None:
 def test_standard_input_cannot_be_read(environment: Make) -> None:
     here = environment(stdin=Stdin(OSError(errno.EIO, "Input/output error")))
     assert run(["rapiddisk", "list", "-"], here) == 2
-    assert err(here).startswith("rdctl: standard input cannot be read: Input/output error")
+    assert err(here).startswith("rdctl: error: standard input cannot be read: Input/output error")
 
 
 # Faults and interruptions ------------------------------------------------------------------------
@@ -177,8 +177,8 @@ def test_a_fault_of_rdctl_is_no_traceback(environment: Make, fault: Any, words: 
     fault(ZeroDivisionError("by zero"))
     here = environment()
     assert run(["rapiddisk", "list", *words], here) == 1
-    message = "a fault in rdctl itself: ZeroDivisionError: by zero (answer, line "
-    assert f"rdctl: {message}" in err(here)
+    message = "internal error: ZeroDivisionError: by zero (answer, line "
+    assert f"rdctl: error: {message}" in err(here)
     assert "RDCTL_DEBUG=1" in err(here)
     if words:
         assert json.loads(out(here))["error"]["code"] == "internal"
@@ -204,7 +204,7 @@ def test_an_interruption_says_what_is_done(
     fault(error)
     here = environment()
     assert run(["rapiddisk", "list", "--json"], here) == code
-    assert err(here) == f"rdctl: {word}; nothing was changed\n"
+    assert err(here) == f"rdctl: error: {word}; nothing was changed\n"
     assert json.loads(out(here))["error"]["code"] == word
 
 
@@ -212,7 +212,7 @@ def test_ctrl_c_at_the_prompt(environment: Make) -> None:
     assert run(["rapiddisk", "create", "1M"], environment()) == 0
     here = environment(stdin=Stdin(KeyboardInterrupt()), tty=True)
     assert run(["rapiddisk", "remove", "rd1"], here) == 130
-    assert err(here).endswith("Go on? [y/N] \nrdctl: interrupted; nothing was changed\n")
+    assert err(here).endswith("Continue? [y/N] \nrdctl: error: interrupted; nothing was changed\n")
     assert run(["rapiddisk", "show", "rd1"], environment()) == 0
 
 
@@ -296,7 +296,7 @@ def test_what_a_user_is_told_of_an_exception() -> None:
     assert as_error(known) is known
     assert as_error(KeyboardInterrupt()).exit is Exit.INTERRUPTED
     assert as_error(Ended(Code.HANGUP)).exit is Exit.HANGUP
-    assert as_error(ValueError("x")).message == "a fault in rdctl itself: ValueError: x"
+    assert as_error(ValueError("x")).message == "internal error: ValueError: x"
 
 
 def test_the_home_directory_is_not_known(
@@ -304,7 +304,7 @@ def test_the_home_directory_is_not_known(
 ) -> None:
     here = environment(HOME="nowhere", RDCTL_CONTEXT="")
     assert run(["context", "list"], here) == 2
-    assert err(here) == "rdctl: the home directory is not known\n  Set HOME.\n"
+    assert err(here) == "rdctl: error: home directory not found\nhint: Set HOME.\n"
 
 
 @pytest.mark.parametrize(
@@ -314,7 +314,7 @@ def test_the_home_directory_is_not_known(
         ("-c sandbox rapiddisk remove x --yes --json", "rdctl -c sandbox rapiddisk list"),
         ("--local rapiddisk show x", "rdctl --local rapiddisk list"),
         ("--rapiddisk-url http://h:1 rapiddisk show x", "rdctl --rapiddisk-url http://h:1 rapid"),
-        ("-c lab rapiddisk list --retries 0", "See: rdctl -c lab context show"),
+        ("-c lab rapiddisk list --retries 0", "its address: rdctl -c lab context show"),
         ("rapiddisk show x", "see: rdctl rapiddisk list"),
     ],
 )
@@ -337,5 +337,5 @@ def test_a_number_is_called_one(rdctl: Program, words: str, message: str) -> Non
 def test_a_context_without_a_proxy_is_told_how_it_gets_one(rdctl: Program) -> None:
     rdctl.config.write_text('[contexts.lab]\nrapiddisk = "local"\n')
     ran = rdctl("-c", "lab", "oio", "container", "list", "photos")
-    assert "the context lab names no oio-proxy" in ran.err
+    assert 'context "lab" has no oio-proxy endpoint' in ran.err
     assert "rdctl context set lab oio=http://HOST:6002" in ran.err

@@ -179,8 +179,8 @@ def served(process: Rdctl) -> Iterator[Callable[..., Served]]:
     ("number", "code", "message"),
     [
         (signal.SIGINT, 0, b""),
-        (signal.SIGTERM, 143, b"rdctl: terminated\n"),
-        (signal.SIGHUP, 129, b"rdctl: hang-up\n"),
+        (signal.SIGTERM, 143, b"rdctl: error: terminated\n"),
+        (signal.SIGHUP, 129, b"rdctl: error: hang-up\n"),
     ],
 )
 def test_serve(

@@ -108,7 +108,7 @@ def test_an_input_that_says_nothing(tmp_path: Path, silent: int, words: str) -> 
     argv = ("-c", "sandbox", *words.split(), "--json", "--timeout", "0.5")
     code, out, err = Rdctl(tmp_path)(*argv, stdin=silent)
     assert code == Exit.TIMEOUT, err
-    assert json.loads(out)["error"]["message"] == "standard input did not end in time"
+    assert json.loads(out)["error"]["message"] == "timed out reading standard input"
 
 
 def test_a_list_that_nobody_writes(rdctl: Program) -> None:
@@ -116,13 +116,13 @@ def test_a_list_that_nobody_writes(rdctl: Program) -> None:
     words = ("oio", "content", "put", "photos", "--files-from", str(rdctl.home / "names"))
     ran = rdctl("-c", "sandbox", *words, "--timeout", "0.2")
     assert ran.code == Exit.TIMEOUT
-    assert "names did not end in time" in ran.err
+    assert "timed out reading " in ran.err
 
 
 @pytest.mark.parametrize(
     ("key", "code", "words"),
     [
-        ("token_file", Exit.TIMEOUT, "pipe did not end in time"),
+        ("token_file", Exit.TIMEOUT, "timed out reading "),
         ("ca", Exit.USAGE, "pipe cannot be read: not a regular file"),
         ("cert", Exit.USAGE, "pipe cannot be read: not a regular file"),
         ("key", Exit.USAGE, "pipe cannot be read: not a regular file"),
@@ -144,7 +144,7 @@ def test_a_file_of_the_context_that_nobody_writes(
 def test_a_config_that_comes_through_a_pipe(tmp_path: Path) -> None:
     script = 'RDCTL_CONFIG=<(echo "[contexts.lab]"; sleep 0.2; echo "account = 1") "$@"'
     code, _, err = Rdctl(tmp_path).shell(script, "context", "list")
-    assert (code, "account must" in err or "a text is wanted" in err) == (Exit.USAGE, True), err
+    assert (code, "account must" in err or "must be a string" in err) == (Exit.USAGE, True), err
 
 
 @pytest.fixture
@@ -256,7 +256,7 @@ def test_an_nqn_in_a_hint_is_quoted(local: Callable[..., Ran], kernel: FakeKerne
 @pytest.mark.parametrize("output", ["json", "table", "ndjson"])
 def test_a_query_that_has_no_value(rdctl: Program, query: str, output: str) -> None:
     ran = rdctl("-c", "sandbox", "rapiddisk", "list", "-o", output, "--query", query)
-    assert "fault in rdctl" not in ran.err
+    assert "internal error" not in ran.err
     assert not re.search("NaN|(nan|[Ii]nf[a-z]*)(?! is not JSON)", ran.out)
     assert ran.code in (0, Exit.USAGE)
 
@@ -280,11 +280,11 @@ def test_no_thread_can_be_started(
             ran = rdctl(*words.split(), "--json")
         finally:
             monkeypatch.undo()
-    assert "fault in rdctl" not in ran.err
+    assert "internal error" not in ran.err
     assert ran.json
     if "a," in words or words == "doctor":
         assert ran.code == 1
-        assert "the limit of processes is reached" in ran.out
+        assert "process limit reached" in ran.out
         assert daemon.changes == []
 
 
@@ -294,12 +294,12 @@ def test_a_file_without_end(rdctl: Program, tmp_path: Path) -> None:
         f'[contexts.lab]\nrapiddisk = "http://127.0.0.1:9"\ntoken_file = "{tmp_path}/zero"\n'
     )
     ran = rdctl("-c", "lab", "rapiddisk", "list")
-    assert (ran.code, "zero cannot be read: it is larger than 64.0 KiB" in ran.err) == (2, True)
+    assert (ran.code, "zero cannot be read: larger than 64.0 KiB" in ran.err) == (2, True)
     ran = rdctl("context", "list", env={"RDCTL_CONFIG": str(tmp_path / "zero")})
-    assert (ran.code, "zero cannot be read: it is larger than 16.0 MiB" in ran.err) == (2, True)
+    assert (ran.code, "zero cannot be read: larger than 16.0 MiB" in ran.err) == (2, True)
     put = ("-c", "sandbox", "oio", "api", "PUT", "x", "--body", str(tmp_path / "zero"))
     ran = rdctl(*put, "--yes")
-    assert (ran.code, "zero cannot be read: it is larger than 256.0 MiB" in ran.err) == (2, True)
+    assert (ran.code, "zero cannot be read: larger than 256.0 MiB" in ran.err) == (2, True)
 
 
 @pytest.mark.parametrize("query", ["9" * 5000, "[" + "9" * 5000 + "]", "[0:" + "9" * 5000 + "]"])

@@ -292,7 +292,7 @@ def test_a_request_without_a_reply_is_told_of(tmp_path: Path) -> None:
         ran = rdctl(*where, "rapiddisk", "list", "--trace", "--retries", "1")
     curl, failed, again, curl_again, failed_again, *_ = ran.err.splitlines()
     assert curl == curl_again == f"curl -sS -X GET -H Expect: {server.url}/v1/listRapidDiskVolumes"
-    assert again.startswith("# again in ")
+    assert again.startswith("# retrying in ")
     for line in (failed, failed_again):
         assert re.fullmatch(r"# failed: [A-Z][a-z ]+, \d+\.\d ms", line)
     ran = rdctl(*where, "rapiddisk", "list", "--trace", "--retries", "0")

@@ -243,7 +243,7 @@ def test_what_cannot_stand_beside_it(
         ran = rdctl("--rapiddisk-url", server.url, *LIST, *words, tty=tty)
         assert server.requests == []
     assert ran.code == 2
-    assert "cannot stand beside --watch\n  A watch is a table on a terminal" in ran.err
+    assert "cannot be used with --watch\nhint: Use a terminal for a live table" in ran.err
     assert "-o ndjson" in ran.err
 
 
@@ -404,8 +404,8 @@ def test_of_several_the_last_ends_it(
     time.at(3, lambda: sandbox("oio", "container", "destroy", "b", "--yes"))
     ran = sandbox("oio", "container", "show", "a", "b", "--watch", tty=tty)
     assert ran.code == 3
-    assert 'rdctl: show: container "a" not found in ' in ran.err
-    assert 'rdctl: show: container "b" not found in ' in ran.err
+    assert 'rdctl: error: show: container "a" not found in ' in ran.err
+    assert 'rdctl: error: show: container "b" not found in ' in ran.err
     # The hint leads to the system that was watched.
     assert "rdctl -c sandbox oio reference show b" in ran.err
     if not tty:
@@ -807,8 +807,8 @@ def test_another_size_is_painted_at_once(
     ("end", "code", "told"),
     [
         (KeyboardInterrupt(), 130, ""),
-        (Ended(Code.TERMINATED), 143, "rdctl: terminated; nothing was changed\n"),
-        (Ended(Code.HANGUP), 129, "rdctl: hang-up; nothing was changed\n"),
+        (Ended(Code.TERMINATED), 143, "rdctl: error: terminated; nothing was changed\n"),
+        (Ended(Code.HANGUP), 129, "rdctl: error: hang-up; nothing was changed\n"),
     ],
 )
 def test_every_way_out_leaves_the_terminal_as_it_was(
@@ -1002,7 +1002,7 @@ class Screen:
     [
         (None, 130, []),
         (signal.SIGINT, 130, []),
-        (signal.SIGTERM, 143, ["rdctl: terminated; nothing was changed"]),
+        (signal.SIGTERM, 143, ["rdctl: error: terminated; nothing was changed"]),
     ],
 )
 def test_in_a_terminal(
@@ -1101,7 +1101,9 @@ def test_a_signal_waits_for_no_answer(process: Rdctl, contexts: str, number: int
         running.send_signal(number)
         out, err = running.communicate(timeout=SECONDS)
     assert running.returncode == 128 + number
-    assert err == (b"" if number == signal.SIGINT else b"rdctl: terminated; nothing was changed\n")
+    assert err == (
+        b"" if number == signal.SIGINT else b"rdctl: error: terminated; nothing was changed\n"
+    )
     assert out.count(b"\n") == 2
 
 

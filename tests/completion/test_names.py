@@ -241,11 +241,13 @@ def test_the_door_is_shut(complete: Completion) -> None:
     environment = complete.environment
     config = Config(environment.environ, environment.root, environment.home())
     site = _site(made("volume", "", [], SANDBOX), config, environment)
-    with pytest.raises(RdctlError, match="completion changes nothing: create a volume of 1 MiB"):
+    with pytest.raises(
+        RdctlError, match="completion must not change anything: create a volume of 1 MiB"
+    ):
         site.rapiddisk._backend.create(1, None)
     (failure,) = site.rapiddisk.volumes.set_lock(["rd0"], True).outcomes
     assert isinstance(failure, Failure)
-    assert "completion changes nothing" in failure.error.message
+    assert "completion must not change anything" in failure.error.message
     assert complete("volume") == ["rd0"]
 
 

@@ -79,9 +79,9 @@ def test_a_binary_size_is_its_number_times_its_unit(
 ) -> None:
     text = f"{number}{unit.upper() if upper else unit}{suffix if unit else ''}"
     if not unit and number > MOST_BARE:
-        with pytest.raises(RdctlError, match="means MiB") as caught:
+        with pytest.raises(RdctlError, match="is read as MiB") as caught:
             parse_size(text)
-        assert caught.value.hint == f"Were bytes meant? Then write {number}B."
+        assert caught.value.hint == f"For bytes write {number}B."
     else:
         assert parse_size(text) == number * BINARY[unit]
 
@@ -96,7 +96,7 @@ def test_bytes_are_taken_in_whole_mib_and_the_nearest_are_named(size: int) -> No
     with pytest.raises(RdctlError) as caught:
         parse_mib(f"{size}B")
     assert caught.value.code is Code.USAGE
-    named = [int(n) for n in re.findall(r"([0-9]+)M\b", caught.value.hint or "")]
+    named = [int(n) for n in re.findall(r"([0-9]+)M\b", caught.value.hint or caught.value.message)]
     if rest:
         assert named == [n for n in (mib, mib + 1) if n]
         assert all(parse_mib(f"{n}M") == n for n in named if n <= MOST_MIB)

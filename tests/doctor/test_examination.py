@@ -159,7 +159,7 @@ def test_what_nobody_foresaw_is_a_finding(healthy: Run, kernel: FakeKernel) -> N
     ran = healthy("doctor", "--json")
     assert (ran.code, ran.err) == (1, "")
     row = wrong(ran.json["items"], "exposure")
-    assert row["message"].startswith("a fault in rdctl itself: IndexError")
+    assert row["message"].startswith("internal error: IndexError")
     assert checks(ran.json["items"]) == [*OWN, *LOCALLY, "oio"]
 
 

@@ -280,5 +280,5 @@ def test_no_namespace_is_named(rdctl: Program, kernel: FakeKernel) -> None:
     with proxy.server:
         where = ("--oio-url", proxy.server.url)
         rows = examined(at(rdctl, *where), code=1)
-    assert wrong(rows, "proxy")["message"] == "no namespace is named"
+    assert wrong(rows, "proxy")["message"] == "no namespace configured"
     assert {row["severity"] for check in OIO[1:] for row in of(rows, check)} == {"skipped"}

@@ -54,7 +54,7 @@ def test_a_planted_link_is_not_followed(rdctl: Program, shared: Path, below: str
     file = shared / below / "failed"
     ran = rdctl("-c", "sandbox", "rapiddisk", "lock", "rd7", "--failed", str(file))
     assert ran.code == 2
-    assert "a symbolic link of another user, which is not followed" in ran.err
+    assert "symbolic link of another user, which is not followed" in ran.err
     assert precious.read_text() == "precious"
     with pytest.raises(OSError, match="another user"):
         write(file)
@@ -72,7 +72,7 @@ def test_a_sandbox_behind_a_planted_link_is_not_made(
     plant(shared / "sandbox.db", shared.parent / "victim" / "db")
     ran = rdctl("-c", "sandbox", *words.split(), env={"RDCTL_SANDBOX": str(shared / "sandbox.db")})
     assert ran.code == 5
-    assert "a symbolic link of another user, which is not followed" in ran.err
+    assert "symbolic link of another user, which is not followed" in ran.err
     assert list((shared.parent / "victim").iterdir()) == []
 
 

@@ -186,8 +186,8 @@ def test_one_signal_is_heard_and_more_are_answered(tmp_path: Path) -> None:
         two()
     assert list(tmp_path.iterdir()) == []
     assert door.told == [
-        "undoing what was begun: 2 steps left",
-        "undoing what was begun: 1 steps left",
+        "rolling back: 2 steps left",
+        "rolling back: 1 steps left",
     ]
     assert signal.getsignal(signal.SIGINT) is before
 

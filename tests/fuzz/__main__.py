@@ -122,7 +122,7 @@ class Worker:
         except Hang as hang:
             return Ran(-1, b"", b""), f"no end after {SECONDS} s: {hang}"
         except BaseException:
-            return Ran(-1, b"", b""), f"a fault in rdctl: {traceback.format_exc()[-1500:]}"
+            return Ran(-1, b"", b""), f"a internal error: {traceback.format_exc()[-1500:]}"
         finally:
             signal.alarm(0)
             faulthandler.cancel_dump_traceback_later()

@@ -13,7 +13,7 @@ from tests.fuzz.lines import Line
 from tests.fuzz.place import Kept
 
 CODES = frozenset(Exit)
-FAULT = "fault in rdctl"
+FAULT = "internal error"
 # What rdctl itself sends to a terminal: colors, and what moves the cursor in a live picture.
 OWN = re.compile(rb"\x1b\[[0-9;?]*[mABCDGHJKhl]")
 CONTROL = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
@@ -34,7 +34,7 @@ def of_the_exit(ran: Ran) -> Iterator[str]:
     if ran.code not in CODES:
         yield f"exit {ran.code} means nothing"
     if FAULT in ran.err or '"internal"' in ran.out:
-        yield "a fault in rdctl"
+        yield "an internal error"
     if ran.code and not ran.err + ran.out and ran.code not in (Exit.PIPE, Exit.INTERRUPTED):
         yield f"exit {ran.code} without a word"
 

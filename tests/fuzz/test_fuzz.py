@@ -52,11 +52,11 @@ def test_a_sound_run() -> None:
 @pytest.mark.parametrize(
     ("ran", "fault"),
     [
-        (Ran(77, b"", b"rdctl: no\n"), "exit 77 means nothing"),
+        (Ran(77, b"", b"rdctl: error: no\n"), "exit 77 means nothing"),
         (Ran(1, b"", b""), "exit 1 without a word"),
-        (Ran(1, b"", b"rdctl: a fault in rdctl itself\n"), "a fault in rdctl"),
-        (Ran(1, b'{"error": {"code": "internal"}}', b"rdctl: no\n"), "a fault in rdctl"),
-        (Ran(1, b"", f"rdctl: {HOSTILE}\n".encode()), "'\\x1b' on stderr"),
+        (Ran(1, b"", b"rdctl: error: internal error\n"), "an internal error"),
+        (Ran(1, b'{"error": {"code": "internal"}}', b"rdctl: error: no\n"), "an internal error"),
+        (Ran(1, b"", f"rdctl: error: {HOSTILE}\n".encode()), "'\\x1b' on stderr"),
     ],
 )
 def test_what_no_run_may_do(ran: Ran, fault: str) -> None:

@@ -251,7 +251,7 @@ def test_limit_tells_where_to_go_on(rdctl: Program, limit: int, delimiter: tuple
         while True:
             more = ("--limit", str(limit), *delimiter, *marker)
             ran = list_at(rdctl, server, *more, "--json")
-            assert (ran.code, ran.err.startswith("More follow")) == (0, "marker" in ran.json)
+            assert (ran.code, ran.err.startswith("More results")) == (0, "marker" in ran.json)
             seen += [item["name"] for item in ran.json["items"]]
             assert ran.json["complete"] is ("marker" not in ran.json)
             if ran.json["complete"]:

@@ -356,7 +356,7 @@ def test_some_done_some_not_is_exit_8(rdctl: Program, daemon: Daemon) -> None:
     assert ran.json["status"] == "partial"
     assert daemon.changes == ["removeRapidDisk/rd5", "removeRapidDisk/rd0"]
     lines = [line for line in ran.err.splitlines() if line.startswith("rdctl: ")]
-    assert [line.split()[2].rstrip(":") for line in lines] == ["rd3", "rd1", "volume"]
+    assert [line.split()[3].rstrip(":") for line in lines] == ["rd3", "rd1", "volume"]
 
 
 @pytest.mark.parametrize(
@@ -533,7 +533,7 @@ def test_what_destroys_nothing_does_not_ask(
 ) -> None:
     ran = ask(rdctl, daemon, *argv, tty=True)
     assert (ran.code, len(daemon.changes)) == (0, 1)
-    assert "Go on?" not in ran.err
+    assert "Continue?" not in ran.err
 
 
 def test_before_a_writeback_cache_goes_it_is_written_back(rdctl: Program) -> None:
@@ -545,7 +545,7 @@ def test_before_a_writeback_cache_goes_it_is_written_back(rdctl: Program) -> Non
 
 def test_one_question_for_all_targets(rdctl: Program, daemon: Daemon) -> None:
     ran = ask(rdctl, daemon, "remove", "rd0", "rd3", "rd5", tty=True, stdin=b"yes\n")
-    assert ran.err.count("Go on?") == 1
+    assert ran.err.count("Continue?") == 1
     assert "rd3 (" not in ran.err  # it is refused, so it is not among the losses
     assert (ran.code, daemon.changes) == (8, ["removeRapidDisk/rd0", "removeRapidDisk/rd5"])
 
@@ -569,7 +569,7 @@ def test_in_a_protected_context_yes_is_not_enough(
     assert ran.code == code
     assert bool(daemon.changes) == (code == 0)
     if argv == ("--yes",):
-        assert "name it with -c lab" in ran.err
+        assert "select it with -c lab" in ran.err
 
 
 def test_a_person_may_say_yes_in_a_protected_context(rdctl: Program, daemon: Daemon) -> None:
@@ -578,7 +578,7 @@ def test_a_person_may_say_yes_in_a_protected_context(rdctl: Program, daemon: Dae
     )
     ran = rdctl("rapiddisk", "remove", "rd0", "--yes", tty=True, stdin=b"y\n")
     assert ran.code == 0
-    assert "in the context lab" in ran.err
+    assert "on context lab" in ran.err
 
 
 # --- dry run -----------------------------------------------------------------------------------

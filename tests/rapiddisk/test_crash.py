@@ -93,14 +93,14 @@ def test_an_interrupt_at_a_step(rdctl: Program, name: str, step: int) -> None:
     if name in WHOLE_ONLY:
         assert kernel.snapshot() == before
         assert "begun and undone: " in ran.err
-        assert "done before: " not in ran.err
+        assert "completed: " not in ran.err
     else:
-        assert "done before: " in ran.err
+        assert "completed: " in ran.err
     # Taking a write-back cache off and wiping its volume are one.
     last = step == ACTS[name].steps or (name == "cache remove writeback" and step == 2)
     if last and name not in (*WHOLE_ONLY, "cache create over data"):
         assert kernel.snapshot() == whole
-    assert "its fate is not known" not in ran.err
+    assert "outcome unknown" not in ran.err
     assert half_made(rdctl) == []
 
 
@@ -122,7 +122,7 @@ def test_a_second_signal_is_told_how_much_is_left(rdctl: Program) -> None:
     kernel.interrupt_at(9, signal.SIGTERM)
     ran = run(rdctl, ACTS["export"].words)
     assert ran.code == 130
-    assert "undoing what was begun: 2 steps left" in ran.err
+    assert "rolling back: 2 steps left" in ran.err
     assert kernel.snapshot() == before
 
 
@@ -244,4 +244,4 @@ def test_a_second_signal_waits_for_no_cache(rdctl: Program) -> None:
     ran = run(rdctl, REMOVE_TWO)
     assert (ran.code, kernel.harm) == (143, [])
     assert kernel.snapshot()["dm"] == "rc-wb_vdb rc-wt_vdc"
-    assert "rdctl: terminated; done before: " in ran.err
+    assert "rdctl: error: terminated; completed: " in ran.err

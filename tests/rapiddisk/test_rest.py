@@ -482,7 +482,7 @@ def is_one_clear_message(ran: Ran) -> None:
     what, *todo = ran.err.splitlines()
     assert what.startswith("rdctl: ")
     assert len(todo) <= 1
-    assert all(line.startswith("  ") for line in todo)
+    assert all(line.startswith("hint: ") for line in todo)
     assert "Traceback" not in ran.err
     assert len(ran.err) < 800
 

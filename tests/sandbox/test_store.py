@@ -501,6 +501,6 @@ def test_a_full_disk(tmp_path: Path) -> None:
 
     code, _, err = rdctl("-c", "sandbox", "rapiddisk", "create", "1M", preexec_fn=limit)
     assert code == 1
-    assert f"rdctl: cannot use sandbox {tmp_path / 'sandbox.db'}: " in err
+    assert f"rdctl: error: cannot use sandbox {tmp_path / 'sandbox.db'}: " in err
     assert f"Free space in {tmp_path}, then try again." in err
     assert rdctl("-c", "sandbox", "rapiddisk", "create", "1M")[0] == 0

@@ -73,7 +73,7 @@ def test_what_is_no_json(wire: Oio, words: str, text: str, message: str) -> None
 def test_what_has_another_shape(wire: Oio, words: str, value: Any, message: str) -> None:
     ran = wire(*words.split(), "-", "--yes", body=value, stdin=json.dumps(value).encode())
     assert (ran.code, wire.sent) == (2, [])
-    assert f"rdctl: standard input: {message}" in ran.err
+    assert f"rdctl: error: standard input: {message}" in ran.err
 
 
 @pytest.mark.parametrize("words", EVERY)

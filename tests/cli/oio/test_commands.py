@@ -309,7 +309,7 @@ def test_what_is_refused_says_why(oio: Oio, words: str) -> None:
     assert message in error["message"]
     assert hint in (error["hint"] or "")
     assert error["message"] in ran.err
-    assert all(f"  {line}\n" in ran.err for line in (error["hint"] or "").split("\n") if line)
+    assert all(f"hint: {line}\n" in ran.err for line in (error["hint"] or "").split("\n") if line)
     if "remote_status" in error:
         assert len(error["request_id"]) == 32
         assert f"request id: {error['request_id']}" in ran.err

@@ -61,12 +61,12 @@ def test_a_person_is_asked(wire: Oio, case: Case) -> None:
         ran = wire(*case.argv, tty=True, stdin=answer)
         assert ran.code == 1
         assert f"\n  {case.asks}" in ran.err
-        assert ran.err.count("Go on? [y/N]") == 1
-        assert "nothing was done" in ran.err
+        assert ran.err.count("Continue? [y/N]") == 1
+        assert ran.err.endswith("Aborted.\n")
     assert (wire.changes, wire.state) == ([], before)
     ran = wire(*case.argv, tty=True, stdin=b"y\n")
     assert ran.code == case.code, ran.err
-    assert ran.err.count("Go on? [y/N]") == 1
+    assert ran.err.count("Continue? [y/N]") == 1
     assert wire.changes
 
 
@@ -88,8 +88,8 @@ def test_a_protected_context_wants_more_than_yes(wire: Oio) -> None:
     words = ("oio", "container", "destroy", "photos", "--flush", "--yes")
     ran = wire.rdctl(*words)
     assert (ran.code, wire.changes) == (2, [])
-    assert "in the context live" in ran.err
-    assert "name it with -c live" in ran.err
+    assert "on context live" in ran.err
+    assert "select it with -c live" in ran.err
     assert wire.rdctl("-c", "live", *words).code == 0
     assert [sent.route for sent in wire.changes] == ["container/flush", "container/destroy"]
 

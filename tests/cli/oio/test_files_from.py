@@ -105,7 +105,7 @@ def test_ctrl_c_amid_a_list(near: Callable[..., Client]) -> None:
         (b"a\n", "--files-from - a", "cannot be used with FILE"),
         (b"a\n", "--files-from - --path x", "cannot be used with FILE"),
         (b"a\n", "--files-from - --recursive", "cannot be used with FILE"),
-        (b"a\n", "--files-from - --ndjson", "standard input, line 1: no JSON"),
+        (b"a\n", "--files-from - --ndjson", "standard input, line 1: invalid JSON"),
         (b"a\n", "--files-from nowhere", "nowhere cannot be read: No such file"),
         (b"a\n", "a --failed rest", "require --files-from"),
         (b"a\n", "a --ndjson", "require --files-from"),

@@ -78,10 +78,10 @@ MISREAD = {
         f"container {verb} --system {key}={value}": (f"{key}: ", hint)
         for verb in ("create docs", "set-properties photos")
         for key, value, hint in (
-            (QUOTA, "ten", "Sizes are written"),
-            (QUOTA, "-1", "Sizes are written"),
+            (QUOTA, "ten", "Examples: 64M"),
+            (QUOTA, "-1", "Examples: 64M"),
             (QUOTA, "1.5", ""),
-            (QUOTA, "8Ei", "Sizes are written"),
+            (QUOTA, "8Ei", "Examples: 64M"),
             (QUOTA, "8388608T", "The maximum is 8 EiB"),
             ("sys.m2.policy.version", "1.5", "Use 1 (no versioning)"),
             ("sys.m2.policy.version", "ten", "Use 1 (no versioning)"),

@@ -63,7 +63,10 @@ def test_a_container_of_any_name(oio: Oio, name: str) -> None:
     for words in (["show"], ["destroy", "--yes"], ["destroy", "--yes"]):
         ran = oio("container", *words, "--", name, tty=True, env={"NO_COLOR": "1"})
         assert plain(ran)
-        assert all(line.startswith(("rdctl: ", "  ", "[sandbox]")) for line in ran.err.splitlines())
+        assert all(
+            line.startswith(("rdctl: ", "hint: ", "  ", "[sandbox]"))
+            for line in ran.err.splitlines()
+        )
     assert ran.code == 3
 
 
@@ -238,5 +241,5 @@ def test_bytes_that_are_no_text_are_no_fault_of_rdctl(oio: Oio) -> None:
         "conscience list \udcff",
     ):
         ran = oio(*words.split())
-        assert "fault in rdctl" not in ran.err
+        assert "internal error" not in ran.err
         assert "Traceback" not in ran.err

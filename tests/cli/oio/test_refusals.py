@@ -206,10 +206,10 @@ def test_hints_follow_the_noun_and_the_step(
     told = tuple(line.replace("rdctl oio", where) for line in hints)
     lines = (error["hint"] or "").splitlines()
     if exit == 10:
-        assert lines.pop(0).startswith("It is not sent again. See what became of it with: rdctl ")
+        assert lines.pop(0).startswith("It is not retried. Check the outcome: rdctl ")
     assert tuple(lines) == told
     # Each on a line of its own, as it can be pasted.
-    assert [f"  {line}" in ran.err.splitlines() for line in told] == [True] * len(told)
+    assert [f"hint: {line}" in ran.err.splitlines() for line in told] == [True] * len(told)
 
 
 def test_every_number_with_a_hint_is_tried() -> None:

@@ -497,7 +497,7 @@ def test_replicas_that_are_away(rdctl: Program, replicas: tuple[str, ...], code:
     assert ran.code == code
     assert [row["service"][-2:] for row in ran.json["items"]] == list(replicas)
     if code:
-        assert "rdctl: status: 127.0.0.1:6011: refused\n" in ran.err
+        assert "rdctl: error: status: 127.0.0.1:6011: refused\n" in ran.err
         assert ran.json["errors"][0]["code"] == "unavailable"
 
 
@@ -532,8 +532,8 @@ def test_a_dialect_without_batches_deletes_one_by_one(rdctl: Program) -> None:
 @pytest.mark.parametrize(
     ("options", "message", "hint"),
     [
-        ("", "no oio-proxy is named", "--oio-url http://HOST:6002, set OIO_PROXYD_URL"),
-        ("--oio-url http://h:1", "no namespace is named", "--namespace NS, set OIO_NS"),
+        ("", "no oio-proxy configured", "--oio-url http://HOST:6002, set OIO_PROXYD_URL"),
+        ("--oio-url http://h:1", "no namespace configured", "--namespace NS, set OIO_NS"),
         (
             "--oio-url http://h:1 --namespace NS",
             "no account specified",
@@ -558,4 +558,4 @@ def test_a_value_nested_too_deep_is_no_fault_of_rdctl(rdctl: Program, form: str)
     with FaultServer([reply(200, service)]) as server:
         ran = at(rdctl, server, "conscience", "list", "rawx", "-o", form)
     assert (ran.code, "nested too deep" in ran.err) in ((0, False), (9, True))
-    assert "fault in rdctl" not in ran.err
+    assert "internal error" not in ran.err

@@ -95,7 +95,7 @@ def test_the_word_that_was_meant(lab: Program, line: str) -> None:
     assert ran.code == document.code in (2, 3)
     error = document.json.get("error") or document.json["errors"][0]
     said = f"Did you mean {MEANT[line]}?"
-    shown = [text.strip() for text in ran.err.splitlines()[1:] if text.startswith("  ")]
+    shown = [text[6:] for text in ran.err.splitlines()[1:] if text.startswith("hint: ")]
     if MEANT[line] is None:
         assert "Did you mean" not in ran.err + (error["hint"] or "")
         return
@@ -106,7 +106,7 @@ def test_the_word_that_was_meant(lab: Program, line: str) -> None:
 
 
 def test_the_nearest_is_only_said_where_one_is_nearer_than_the_others(rdctl: Program) -> None:
-    assert "Existing volumes: rd0.\n  Did you mean rd0?" in run(rdctl, "rapiddisk show rd7").err
+    assert "Existing volumes: rd0.\nhint: Did you mean rd0?" in run(rdctl, "rapiddisk show rd7").err
     assert run(rdctl, "rapiddisk create 1M").code == 0
     assert "Existing volumes: rd0, rd1.\n" in run(rdctl, "rapiddisk show rd7").err
 

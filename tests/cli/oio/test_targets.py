@@ -142,7 +142,7 @@ def test_some_done_some_not(
     for error in ran.json["errors"]:
         assert error["target"] in words.split()
         assert error["fate"] == "not done"
-        assert f"rdctl: {words.split()[1]}: " in ran.err
+        assert f"rdctl: error: {words.split()[1]}: " in ran.err
 
 
 @pytest.mark.parametrize("noun", ["container show {}", "content show photos {}"])
@@ -249,7 +249,7 @@ def test_what_became_of_each_is_told(
     assert [error["target"] for error in ran.json["errors"]] == (["b"] if done else ["a", "b"])
     if code == 10:
         where = f"--oio-url {server.url} --namespace NS --account me"
-        assert f"See what became of it with: rdctl {where} oio container show a" in ran.err
+        assert f"Check the outcome: rdctl {where} oio container show a" in ran.err
 
 
 # Listings ----------------------------------------------------------------------------------------
@@ -271,6 +271,6 @@ def test_a_limit_says_where_to_go_on(oio: Oio, words: str, limit: int) -> None:
         found += names
         if ran.json["complete"]:
             break
-        assert f"go on with: --marker {quoted(ran.json['marker'])}\n" in ran.err
+        assert f"More results: --marker {quoted(ran.json['marker'])}\n" in ran.err
         marker = ("--marker", ran.json["marker"])
     assert found == whole

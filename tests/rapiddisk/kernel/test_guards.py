@@ -186,7 +186,7 @@ def test_who_mounts_after_the_guard_is_seen(kernel: FakeKernel, volumes: Local) 
     kernel.when_locked = lambda: kernel.mount("/dev/rd0", "/mnt/late")
     ran = volumes("rapiddisk", "remove", "rd0", tty=True, stdin=b"y\n")
     assert ran.code == 4
-    assert "Go on?" in ran.err
+    assert "Continue?" in ran.err
     assert "mounted on /mnt/late" in ran.err
     assert 0 in kernel.volumes
 

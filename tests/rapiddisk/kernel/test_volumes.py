@@ -288,7 +288,7 @@ def test_shrinking_below_what_was_written_is_refused_before_it_is_asked(
     kernel.write_data("rd0", b"x" * PAGE, 16 * MIB - PAGE)
     ran = local("rapiddisk", "resize", "rd0", "16M", tty=True, stdin=b"y\n")
     assert (ran.code, kernel.steps) == (4, 0)
-    assert "Go on?" not in ran.err
+    assert "Continue?" not in ran.err
     assert "rdctl --local rapiddisk flush rd0" in ran.err
     assert local("rapiddisk", "resize", "rd0", "17M", "--yes").code == 0
 
