@@ -129,4 +129,4 @@ def test_a_query_that_fails_on_a_report_hides_no_change() -> None:
     with pytest.raises(RdctlError) as raised:
         show(report, None, query="abs(@)")
     assert raised.value.code is Code.FAILED
-    assert "is changed" in str(raised.value.hint)
+    assert "The change is done" in str(raised.value.hint)
