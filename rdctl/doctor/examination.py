@@ -99,7 +99,7 @@ def _once(findings: Iterable[Finding]) -> list[Finding]:
         if finding.severity != OK and not finding.message.startswith(_LATE):
             before = seen.setdefault(finding.message, finding.check)
             if before != finding.check:
-                message = f"skipped: see {before}"
+                message = f"not checked: see {before}"
                 finding = Finding.skipped(message)._replace(check=finding.check)
         shown.append(finding)
     return shown

@@ -315,7 +315,7 @@ def test_the_home_directory_is_not_known(
         ("--local rapiddisk show x", "rdctl --local rapiddisk list"),
         ("--rapiddisk-url http://h:1 rapiddisk show x", "rdctl --rapiddisk-url http://h:1 rapid"),
         ("-c lab rapiddisk list --retries 0", "its address: rdctl -c lab context show"),
-        ("rapiddisk show x", "see: rdctl rapiddisk list"),
+        ("rapiddisk show x", "List them: rdctl rapiddisk list"),
     ],
 )
 def test_a_command_in_a_hint_reaches_the_same_place(rdctl: Program, words: str, again: str) -> None:

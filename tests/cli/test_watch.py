@@ -850,7 +850,7 @@ def test_nothing_is_told_across_the_picture(
     with Daemon("8.2.0", volumes={"rd0": Volume(64)}) as daemon:
         assert seen("--rapiddisk-url", daemon.url, *LIST) == 130
     assert told == [b""]
-    assert seen.pictures[0].lines[1].startswith("rdctl: warning: rapiddiskd 8.2.0 passes what")
+    assert seen.pictures[0].lines[1].startswith("rdctl: warning: rapiddiskd 8.2.0 passes requests")
     assert seen.err.getvalue().count(b"rdctl: warning: rapiddiskd 8.2.0") == 1
 
 

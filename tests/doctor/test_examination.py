@@ -59,7 +59,7 @@ def test_a_machine_with_nothing(rdctl: Program) -> None:
     assert module["mend"].removeprefix("sudo ") == "modprobe rapiddisk"
     assert "rapiddisk-dkms" in module["why"]
     (caches,) = of(rows, "caches")
-    assert (caches["severity"], caches["message"]) == ("skipped", "skipped: see modules")
+    assert (caches["severity"], caches["message"]) == ("skipped", "not checked: see modules")
 
 
 def test_a_context_without_rapiddisk(rdctl: Program) -> None:

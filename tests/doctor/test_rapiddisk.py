@@ -84,8 +84,8 @@ def test_a_version_that_is_not_known(rdctl: Program) -> None:
     assert row["severity"] == "error"
     assert "8.2.0" in row["message"]
     assert row["mend"] is None
-    assert of(rows, "caches")[0]["message"] == "skipped: see modules"
-    assert of(rows, "exports")[0]["message"] == "skipped: see modules"
+    assert of(rows, "caches")[0]["message"] == "not checked: see modules"
+    assert of(rows, "exports")[0]["message"] == "not checked: see modules"
     kernel.close_all()
 
 
@@ -98,7 +98,7 @@ def test_configfs_is_not_mounted(healthy: Run, kernel: FakeKernel) -> None:
         "mount -t configfs none /sys/kernel/config",
     )
     (exports,) = of(rows, "exports")
-    assert (exports["severity"], exports["message"]) == ("skipped", "skipped: see configfs")
+    assert (exports["severity"], exports["message"]) == ("skipped", "not checked: see configfs")
 
 
 def test_what_makes_nodes(healthy: Run, kernel: FakeKernel) -> None:
@@ -339,7 +339,7 @@ def test_a_daemon_that_is_not_there(rdctl: Program) -> None:
         (skipped,) = of(rows, check)
         assert (skipped["severity"], skipped["message"]) == (
             "skipped",
-            "skipped: see daemon",
+            "not checked: see daemon",
         )
 
 
