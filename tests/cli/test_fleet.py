@@ -176,7 +176,7 @@ def test_what_needs_no_context(rdctl: Program, two: dict[str, FaultServer], word
 def test_what_is_for_one_context(rdctl: Program, crowds: dict[str, Crowd]) -> None:
     ran = rdctl("-c", "a,b", "oio", "api", "GET", "container/show", "--json")
     assert (ran.code, ran.json["error"]["code"]) == (2, "usage")
-    assert "one context at a time" in ran.json["error"]["message"]
+    assert "does not support several contexts" in ran.json["error"]["message"]
     assert [one.requests for one in crowds.values()] == [[], [], []]
 
 
