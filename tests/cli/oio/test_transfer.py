@@ -191,7 +191,7 @@ def test_a_second_ctrl_c_waits_for_nothing_and_names_what_is_left(
         watch = Stopwatch()
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert b"once more waits no longer" in process.stderr.readline()
+        assert b"Press Ctrl-C again to stop now" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=SECONDS)
     assert watch.quiet < 5
