@@ -158,7 +158,7 @@ def test_ctrl_c_while_sending_leaves_nothing(near: Callable[..., Client]) -> Non
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, err
-    assert b"begun and undone: put a" in err
+    assert b"rolled back: put a" in err
     assert (client.sds.objects, client.sds.chunks) == ({}, {})
     assert "content/create" not in client.sds.routes()
 
