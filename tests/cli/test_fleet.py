@@ -176,7 +176,7 @@ def test_what_needs_no_context(rdctl: Program, two: dict[str, FaultServer], word
 def test_what_is_for_one_context(rdctl: Program, crowds: dict[str, Crowd]) -> None:
     ran = rdctl("-c", "a,b", "oio", "api", "GET", "container/show", "--json")
     assert (ran.code, ran.json["error"]["code"]) == (2, "usage")
-    assert "one context at a time" in ran.json["error"]["message"]
+    assert "does not support several contexts" in ran.json["error"]["message"]
     assert [one.requests for one in crowds.values()] == [[], [], []]
 
 
@@ -849,7 +849,7 @@ def test_a_signal_in_the_middle(
         assert arrived.acquire(timeout=SECONDS)
     running.send_signal(number)
     assert running.stderr is not None
-    assert b"once more waits no longer" in running.stderr.readline()
+    assert b"Press Ctrl-C again to stop now" in running.stderr.readline()
     gate.set()
     out, err = running.communicate(timeout=SECONDS)
     document = json.loads(out)
@@ -891,7 +891,7 @@ def test_a_signal_stops_every_machine(process: Rdctl) -> None:
         assert first.wait(SECONDS)
         running.send_signal(signal.SIGINT)
         assert running.stderr is not None
-        assert b"once more waits no longer" in running.stderr.readline()
+        assert b"Press Ctrl-C again to stop now" in running.stderr.readline()
         gate.set()
         out, err = running.communicate(timeout=SECONDS)
         sent = [request.method for request in a.requests]
@@ -922,7 +922,7 @@ def test_a_context_that_is_done_when_the_signal_comes(process: Rdctl) -> None:
         wait_until(lambda: len(b.requests) == 4 and len(a.requests) >= 2)
         running.send_signal(signal.SIGINT)
         assert running.stderr is not None
-        assert b"once more waits no longer" in running.stderr.readline()
+        assert b"Press Ctrl-C again to stop now" in running.stderr.readline()
         gate.set()
         out, _ = running.communicate(timeout=SECONDS)
     assert running.returncode == 130

@@ -532,7 +532,7 @@ class Stopped:
         for at, number in enumerate(numbers):
             self.running.send_signal(number)
             if at == 0:
-                assert b"once more waits no longer" in self.running.stderr.readline()
+                assert b"Press Ctrl-C again to stop now" in self.running.stderr.readline()
 
     def rest(self) -> tuple[int, str, str]:
         out, err = self.running.communicate(timeout=SECONDS)
@@ -600,7 +600,7 @@ def test_a_signal_in_the_middle_of_lines(begin: Begin, crowd: Crowd, format: str
     elif format == "csv":
         rows = [row["target"] for row in csv.DictReader(rows) if not row["error"]]
     assert [row.split()[0] for row in rows] == sent
-    assert f"{left[0]} and {len(left) - 1} more: interrupted before its turn" in err
+    assert f"{left[0]} and {len(left) - 1} more: not started (interrupted)" in err
 
 
 @every_signal
@@ -646,7 +646,7 @@ def test_a_single_batch_is_finished(
     wait_until(lambda: run.waiting)
     run.running.send_signal(number)
     assert run.running.stderr is not None
-    assert b"once more waits no longer" in run.running.stderr.readline()
+    assert b"Press Ctrl-C again to stop now" in run.running.stderr.readline()
     run.gate.set()
     done, out, _ = run.rest()
     assert (done, outcomes(json.loads(out))) == (code, dict.fromkeys(MANY[:50], "done"))
@@ -700,7 +700,7 @@ def test_volumes_that_a_signal_left(process: Rdctl, number: int, code: int, word
     with Volumes(process, "remove", "-", "-y", "--json") as run:
         run.running.send_signal(number)
         assert run.running.stderr is not None
-        assert b"once more waits no longer" in run.running.stderr.readline()
+        assert b"Press Ctrl-C again to stop now" in run.running.stderr.readline()
         run.gate.set()
         done, out, err = run.rest()
     found = outcomes(json.loads(out))
@@ -720,7 +720,7 @@ def test_volumes_that_a_second_signal_left(process: Rdctl) -> None:
     with Volumes(process, "remove", "-", "-y") as run:
         run.running.send_signal(signal.SIGINT)
         assert run.running.stderr is not None
-        assert b"once more waits no longer" in run.running.stderr.readline()
+        assert b"Press Ctrl-C again to stop now" in run.running.stderr.readline()
         run.running.send_signal(signal.SIGINT)
         done, _, err = run.rest()
     assert (done, run.failed.read_bytes()) == (130, lines(run.names))

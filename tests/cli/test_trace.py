@@ -117,7 +117,7 @@ def test_a_body_beyond_all_reading_is_not_in_the_line() -> None:
         client = Transport(server.url, Effects(ask=lambda losses: None, trace=trace.append))
         client.change("/x", body=b"x" * 3_000_000, what="do it", shows="rdctl")
     assert len(trace[0]) < 300
-    assert trace[0].endswith(f"--data-binary @- {server.url}/x  # 3000000 bytes on its input")
+    assert trace[0].endswith(f"--data-binary @- {server.url}/x  # 3000000 bytes on stdin")
     assert trace[1].startswith("# 200 OK, 3000000 bytes sent, 16 received, ")
 
 

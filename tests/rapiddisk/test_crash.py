@@ -92,7 +92,7 @@ def test_an_interrupt_at_a_step(rdctl: Program, name: str, step: int) -> None:
     assert kernel.harm == []
     if name in WHOLE_ONLY:
         assert kernel.snapshot() == before
-        assert "begun and undone: " in ran.err
+        assert "rolled back: " in ran.err
         assert "completed: " not in ran.err
     else:
         assert "completed: " in ran.err
@@ -132,7 +132,7 @@ def test_what_an_interrupt_could_not_undo_is_named(rdctl: Program) -> None:
     kernel.fail_at(3, errno.EBUSY)
     ran = run(rdctl, ACTS["export"].words)
     assert ran.code == 130
-    assert "left behind, it could not be undone: rmdir " in ran.err
+    assert "could not be rolled back: rmdir " in ran.err
     assert NQN in ran.err
 
 
@@ -230,7 +230,7 @@ def test_a_signal_leaves_what_comes_later(rdctl: Program, step: int) -> None:
         "interrupted",
         "not done",
     )
-    assert "once more waits no longer" in ran.err
+    assert "Press Ctrl-C again to stop now" in ran.err
 
 
 def test_a_second_signal_waits_for_no_cache(rdctl: Program) -> None:

@@ -158,7 +158,7 @@ def test_ctrl_c_while_sending_leaves_nothing(near: Callable[..., Client]) -> Non
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130, err
-    assert b"begun and undone: put a" in err
+    assert b"rolled back: put a" in err
     assert (client.sds.objects, client.sds.chunks) == ({}, {})
     assert "content/create" not in client.sds.routes()
 
@@ -175,7 +175,7 @@ def test_ctrl_c_and_what_cannot_be_deleted(near: Callable[..., Client]) -> None:
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=SECONDS)
     assert process.returncode == 130
-    assert b"left behind" in err
+    assert b"could not be rolled back: " in err
     assert client.sds.chunks
     assert all(id.encode() in err for id in client.sds.chunks)
 
@@ -191,7 +191,7 @@ def test_a_second_ctrl_c_waits_for_nothing_and_names_what_is_left(
         watch = Stopwatch()
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert b"once more waits no longer" in process.stderr.readline()
+        assert b"Press Ctrl-C again to stop now" in process.stderr.readline()
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=SECONDS)
     assert watch.quiet < 5
