@@ -941,4 +941,4 @@ def test_a_command_in_a_hint_reaches_the_same_context(
     ran = rdctl("-c", "a,b", "rapiddisk", "remove", "nothing", "--yes", "--json")
     hints = {one["context"]: one["hint"] for one in ran.json["errors"]}
     assert "List them: rdctl -c a rapiddisk list" in hints["a"]
-    assert "see: rdctl -c b rapiddisk list" in hints["b"]
+    assert "List them: rdctl -c b rapiddisk list" in hints["b"]
