@@ -156,7 +156,13 @@ def remove(on: Invocation, name: str) -> Report:
                 hint="An administrator can remove it from that file.",
                 target=name,
             )
-        return _write(on, config, "remove", name, lambda text, path: without(text, path, name))
+        report = _write(on, config, "remove", name, lambda text, path: without(text, path, name))
+        if config.current == name and not on.effects.dry_run:
+            on.warn(
+                f'"{name}" was the current context: without another one, commands use RapidDisk on'
+                " this machine"
+            )
+        return report
 
 
 @contextmanager

@@ -107,6 +107,7 @@ def _no_verb(
 def _usage(error: click.UsageError) -> RdctlError:
     # click adds its suggestions to the message; rdctl's belong in the hint.
     message = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
+    message = " ".join(message.split())
     for kind, name in _NUMBERS.items():
         message = message.replace(f" is not a valid {kind}.", f" is not {name}.")
     hint = None
@@ -122,7 +123,8 @@ _NUMBERS = {"integer range": "a whole number", "integer": "a whole number", "flo
 def _meant(error: click.UsageError) -> str:
     """A suggestion for a word that click does not know."""
     if isinstance(error, NoSuchVerb):
-        return guess(error.word, error.known)
+        # Nobody is led to a repair by hand.
+        return guess(error.word, [verb for verb in error.known if not verb.startswith("raw-")])
     if isinstance(error, click.NoSuchOption):
         return guess(error.option_name, error.possibilities or ())
     if isinstance(error, click.BadParameter) and error.param is not None:

@@ -28,7 +28,7 @@ def parse_size(text: str) -> int:
 
     match = re.fullmatch(_SIZE, text.strip())
     if not match:
-        raise _invalid_size(text, None, "Examples: 64M, 1GiB, 64MB, 67108864B.")
+        raise _invalid_size(text, None, "Examples: 64M, 1GiB, 67108864B.")
     number, unit, suffix = Fraction(match[1]), match[2].lower(), match[3].lower()
     if not unit and not suffix:
         if number > MOST_BARE:
@@ -38,7 +38,7 @@ def parse_size(text: str) -> int:
             )
         factor = MIB
     elif not unit and suffix == "ib":
-        raise _invalid_size(text, None, "Examples: 64M, 1GiB, 64MB, 67108864B.")
+        raise _invalid_size(text, None, "Examples: 64M, 1GiB, 67108864B.")
     elif unit and suffix == "b":
         factor = _DECIMAL[unit]
     else:
