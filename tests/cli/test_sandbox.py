@@ -97,7 +97,7 @@ def test_a_file_that_is_no_sandbox(
 def test_the_sandbox_has_its_own_endpoints(sandbox: Sandbox, words: list[str]) -> None:
     ran = sandbox("rapiddisk", "list", *words)
     assert ran.code == 2
-    assert "the sandbox has its own endpoints" in ran.err
+    assert "it has its own endpoints" in ran.err
 
 
 def test_changes_are_marked(sandbox: Sandbox) -> None:

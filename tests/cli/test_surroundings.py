@@ -306,4 +306,4 @@ def test_a_file_without_end(rdctl: Program, tmp_path: Path) -> None:
 def test_a_query_with_more_digits_than_python_reads(rdctl: Program, query: str) -> None:
     ran = rdctl("-c", "sandbox", "rapiddisk", "list", "--json", "--query", query)
     assert ran.code == Exit.USAGE
-    assert ran.json["error"]["message"] == "--query: a number has too many digits"
+    assert ran.json["error"]["message"] == "--query: number has too many digits"

@@ -358,7 +358,7 @@ def test_a_pipe_behind_a_planted_link_gets_nothing(rdctl: Program, shared: Path)
     words = ("oio", "content", "get", "photos", "index.txt", "--to", str(shared / "out"))
     ran = rdctl("-c", "sandbox", *words)
     assert ran.code != 0
-    assert "a symbolic link is not followed" in ran.err
+    assert "symbolic links are not followed" in ran.err
     assert os.read(reader, 1) == b""
     os.close(reader)
 

@@ -131,7 +131,7 @@ def test_a_reply_that_is_too_large_is_named(
     with FaultServer([faults.json({"objects": [[]] * 700_000})]) as server:
         ran = ask(server, "container", "list", "c", "--json")
     assert ran.code == 9
-    assert "its values would take more than 1 MiB" in ran.json["error"]["message"]
+    assert "its values would exceed 1 MiB" in ran.json["error"]["message"]
 
 
 def test_items_of_a_batch_have_errors_of_their_own(ask: Callable[..., Ran]) -> None:

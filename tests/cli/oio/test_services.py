@@ -72,7 +72,7 @@ def test_who_is_not_that_service(oio: Oio) -> None:
                 assert ran.code == 9
                 assert f"does not answer like the {type} service" in ran.err
     ran = at("service", "ping", address, "--type", "rawx", "--retries", "0")
-    assert (ran.code, "See: rdctl" in ran.err) == (6, True)
+    assert (ran.code, "rdctl --oio-url" in ran.err) == (6, True)
 
 
 def test_nothing_that_only_the_proxys_protocol_knows_is_sent_to_others(oio: Oio) -> None:

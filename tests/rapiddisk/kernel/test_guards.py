@@ -286,7 +286,7 @@ def test_who_opens_it_after_all_was_checked_is_named(
     assert ran.code == 4
     assert (
         "rc-wt_vdb was not removed: process 5 (dd) has it open\n"
-        "  It has to close the device first; show it: ps -fp 5\n" in ran.err
+        "hint: It has to close the device first; show it: ps -fp 5\n" in ran.err
     )
     assert kernel.snapshot()["dm"] == "rc-wt_vdb"
     assert rdctl.slept == []
