@@ -82,7 +82,8 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
         (
             "reference.destroy",
             "Unlink its services first: rdctl oio reference unlink {name} TYPE\n"
-            "Or drop its links too: rdctl oio reference destroy --force {name}",
+            "To drop its links too, which leaves their data unreachable:"
+            " rdctl oio reference destroy --force {name}",
         ),
         ("reference.", "See its links: rdctl oio reference show {name}"),
     ),

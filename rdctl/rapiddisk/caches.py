@@ -80,10 +80,10 @@ class Caches(Changes):
         writeback = Writeback(max_age=self._age(policy, max_age))
         facts = self._facts([volume_text, source.kernel], overrides)
         volume = find(facts.inventory.volumes, volume_text, "volume")
+        _guard_itself(volume, source)
         already = self._already(facts, volume.device, source, policy, name, source_text)
         if already is not None:
             return Report([Change("create", already, False, True)])
-        _guard_itself(volume, source)
         # Known users are reported before unknown ones.
         facts.guard_users(source.kernel, source.name)
         facts.guard(volume)

@@ -90,7 +90,7 @@ _DEEDS = {
 
 
 _FREED = {
-    "export": "unexport it on that machine",
+    "export": "unexport it on the RapidDisk machine",
     "held": "find out what mounts or maps it: lsblk, findmnt, dmsetup ls --tree",
 }
 

@@ -137,6 +137,8 @@ REFUSED = {
     "show sda": (2, "usage", 'invalid volume name "sda"'),
     "show rd12345678": (2, "usage", "invalid volume name"),
     "cache stats rd0": (2, "usage", 'invalid cache name "rd0"'),
+    # It caches sdb already: that is not what was asked for.
+    "cache create rd1 rd1": (4, "conflict", "rd1 cannot cache itself"),
     "cache stats rc-wt_sda": (3, "not-found", "cache rc-wt_sda not found"),
     "cache remove rc-wa_sdb": (3, "not-found", "Did you mean rc-wt_sdb?"),
     "create 1000B": (2, "usage", "Nearest: 1M."),

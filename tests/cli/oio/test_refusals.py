@@ -21,7 +21,8 @@ TYPES = "See the types: rdctl oio conscience types"
 LINKED = "See its links: rdctl oio reference show photos"
 UNLINK = (
     "Unlink its services first: rdctl oio reference unlink photos TYPE",
-    "Or drop its links too: rdctl oio reference destroy --force photos",
+    "To drop its links too, which leaves their data unreachable:"
+    " rdctl oio reference destroy --force photos",
 )
 POLICIES = "See the storage policies: rdctl oio conscience info"
 QUOTA = (
