@@ -8,7 +8,8 @@ but that failed, was cut off or was denied: it refuses. What a backend never sho
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
@@ -120,6 +121,10 @@ class Facts:
     ) -> None:
         """Raise when the volume is locked or, where it has to be `free`, has users other than
         `but`."""
+        with self._unless_gone("volume", volume.device):
+            self._guard(volume, free, but)
+
+    def _guard(self, volume: Volume, free: bool, but: Collection[tuple[str, str]]) -> None:
         name = volume.device
         if free:
             self.guard_users(name, name, but)
@@ -149,8 +154,9 @@ class Facts:
     def guard_cache(self, cache: Cache, but: Collection[str] = ()) -> None:
         """Raise when the cache has users other than the caches `but`, which are removed first."""
         self.guard_users(cache.key, cache.device, {("cache", name) for name in but})
-        self._guard_untold(cache.device, caches=False)
-        self._guard_unseen(cache.device, ("exports", "caches"))
+        with self._unless_gone("cache", cache.device):
+            self._guard_untold(cache.device, caches=False)
+            self._guard_unseen(cache.device, ("exports", "caches"))
 
     def guard_users(self, device: str, name: str, but: Collection[tuple[str, str]] = ()) -> None:
         """Raise when the device has users other than those of this kind and name."""
@@ -162,6 +168,26 @@ class Facts:
         raise RdctlError(
             Code.IN_USE, f"{name} is in use: {user.deed}{more}", hint=user.advice, target=name
         )
+
+    @contextmanager
+    def _unless_gone(self, kind: str, name: str) -> Iterator[None]:
+        """A volume or cache that cannot be checked because it was removed meanwhile is not
+        found."""
+        try:
+            yield
+        except RdctlError as error:
+            if error.code is Code.UNGUARDED and self._is_gone(name):
+                message = f"{kind} {name} not found: it was removed meanwhile"
+                raise RdctlError(Code.NOT_FOUND, message, target=name) from error
+            raise
+
+    def _is_gone(self, name: str) -> bool:
+        """Only where a listing is free of charge: on the machine itself."""
+        if not self._backend.tells_all:
+            return False
+        now = self._backend.inventory(strict=False)
+        volumes = {volume.device for volume in now.volumes}
+        return name not in volumes | {cache.device for cache in now.caches}
 
     def guard_exported(self, device: str, key: str, but: str | None) -> None:
         """Raise when the device cannot be exported: it has users other than the export `but`."""
@@ -175,13 +201,14 @@ class Facts:
             return
         name, mapped = volume.device, self._is_mapped(volume)
         if volume.unwritten is None and self._backend.tells_all and not mapped:
-            raise RdctlError(
-                Code.UNGUARDED,
-                f"{name}: cannot tell whether it holds unwritten blocks of a write-back cache: it"
-                " cannot be read",
-                hint="If its contents are not needed: --discard-contents",
-                target=name,
-            )
+            with self._unless_gone("volume", name):
+                raise RdctlError(
+                    Code.UNGUARDED,
+                    f"{name}: cannot tell whether it holds unwritten blocks of a write-back cache:"
+                    " it cannot be read",
+                    hint="If its contents are not needed: --discard-contents",
+                    target=name,
+                )
         left = self.unwritten(volume)
         if left is None:
             return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -444,3 +445,41 @@ def test_refused_by_the_kernel_as_root_too(kernel: FakeKernel, volumes: Local) -
     kernel.fail_at(1, errno.EPERM)
     ran = volumes("rapiddisk", "create", "8M", "--json")
     assert (ran.code, ran.json["errors"][0]["code"]) == (5, "denied")
+
+
+@pytest.mark.parametrize("number", [errno.ENXIO, errno.ENOENT], ids=errno.errorcode.get)
+@pytest.mark.parametrize("verb", ["remove rd0 --yes", "flush rd0 --yes", "resize rd0 32M --yes"])
+def test_a_volume_that_is_removed_while_it_is_checked(
+    kernel: FakeKernel, local: Local, verb: str, number: int
+) -> None:
+    """What cannot be seen because it is gone is not in doubt: it is not found."""
+    kernel.add_volume(0)
+    kernel.add_volume(1)
+    real = kernel.open_device
+
+    def removed(path: str, *, exclusive: bool = False) -> int:
+        if path.endswith("/rd0"):
+            if kernel.path("sys/block/rd0").exists():
+                kernel.remove_volume(0)
+            raise OSError(number, os.strerror(number), path)
+        return real(path, exclusive=exclusive)
+
+    kernel.open_device = removed  # type: ignore[method-assign]
+    ran = local("rapiddisk", *verb.split(), "--json")
+    assert ran.code == 3, ran.err
+    assert "volume rd0 not found" in ran.err
+    assert kernel.steps == 0
+
+
+def test_a_volume_that_cannot_be_checked_but_is_there_is_refused(
+    kernel: FakeKernel, local: Local
+) -> None:
+    kernel.add_volume(0)
+
+    def refused(path: str, *, exclusive: bool = False) -> int:
+        raise OSError(errno.ENXIO, os.strerror(errno.ENXIO), path)
+
+    kernel.open_device = refused  # type: ignore[method-assign]
+    ran = local("rapiddisk", "remove", "rd0", "--yes", "--json")
+    assert (ran.code, ran.json["errors"][0]["code"]) == (4, "unguarded")
+    assert kernel.steps == 0
