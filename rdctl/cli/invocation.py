@@ -51,7 +51,7 @@ class Invocation:
         self.plans: dict[str, list[str]] | None = None
         self.in_sandbox = False
         self.unread = Unread()
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
         self._workers: Workers | None = None
 
     def door(self, ask: Callable[[Sequence[str]], None], **options: Any) -> Effects:
@@ -163,8 +163,8 @@ class Invocation:
 
     def warn(self, message: str) -> None:
         """Print a warning, once."""
-        if message not in self._told and not self.flags.get("quiet"):
-            self._told.add(message)
+        if message not in self._warned and not self.flags.get("quiet"):
+            self._warned.add(message)
             self.environment.stderr.write(f"rdctl: warning: {defuse(message)}\n")
 
     def notice(self, message: str) -> None:

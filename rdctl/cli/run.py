@@ -123,7 +123,7 @@ _NUMBERS = {"integer range": "a whole number", "integer": "a whole number", "flo
 def _meant(error: click.UsageError) -> str:
     """A suggestion for a word that click does not know."""
     if isinstance(error, NoSuchVerb):
-        # Nobody is led to a repair by hand.
+        # raw-* verbs are for manual repair only.
         return guess(error.word, [verb for verb in error.known if not verb.startswith("raw-")])
     if isinstance(error, click.NoSuchOption):
         return guess(error.option_name, error.possibilities or ())

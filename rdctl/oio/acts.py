@@ -260,7 +260,7 @@ class Acts:
         parallel: int | None = None,
     ) -> Iterator[Change | Failure]:
         """`attempt(number)` for each batch of names, several at a time; the outcomes in the order
-        of the batches. After a signal no more are started; it is raised at the end."""
+        of the batches. A signal stops new batches and is raised at the end."""
         # The outcomes of the batches started, by number; None while one is in progress.
         begun: dict[int, list[Change | Failure] | None] = {}
 

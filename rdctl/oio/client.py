@@ -325,12 +325,12 @@ class Client:
             status, message = whole(body["status"]), str(body.get("message", ""))
         except MISSHAPEN as error:
             raise self._reading.strange(reply) from error
-        told = self.error(status, message, asked, http_status=reply.status)
+        refusal = self.error(status, message, asked, http_status=reply.status)
         if self.suggests and asked.place is not None:
             quick = self.brief(suggest.SECONDS)
             near = suggest.near_place(status, asked.place, quick.account_containers, quick.pages)
-            told.hint = hints(near, told.hint)
-        raise told
+            refusal.hint = hints(near, refusal.hint)
+        raise refusal
 
     def error(
         self,

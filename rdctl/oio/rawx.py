@@ -60,14 +60,14 @@ class Held(NamedTuple):
 
     @property
     def md5(self) -> str | None:
-        return md5_told(self.hash)
+        return reported_md5(self.hash)
 
     def is_conclusive(self, size: int) -> bool:
         """Whether it proves, without another request, that a chunk of that size exists."""
         return self.md5 is not None or (self.hash is not None and self.size == size)
 
 
-def md5_told(value: object) -> str | None:
+def reported_md5(value: object) -> str | None:
     """An MD5 in upper case; None for anything else."""
     text = str(value or "").upper()
     return text if _MD5.fullmatch(text) else None

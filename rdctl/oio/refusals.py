@@ -166,7 +166,7 @@ def refusal(status: int | None, message: str, asked: Asked, target: str | None) 
     place = asked.place
     name = target or (place.name if place else None)
     code = Code.BAD_REPLY if status is None else CODES.get(status, Code.FAILED)
-    words, advice = _told(status, said, asked, name), _hint(status or 0, asked)
+    words, advice = _message(status, said, asked, name), _hint(status or 0, asked)
     if place is not None and advice is None and (long := _long(place)):
         words, advice = f"{escape(str(name))}: {said}", long
     if "'namespace'" in said:
@@ -220,7 +220,7 @@ def _words(asked: Asked) -> dict[str, str]:
     return words
 
 
-def _told(status: int | None, said: str, asked: Asked, name: str | None) -> str:
+def _message(status: int | None, said: str, asked: Asked, name: str | None) -> str:
     """The server's message, reworded if it is too vague."""
     place = asked.place
     if place is not None:

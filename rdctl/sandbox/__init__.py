@@ -22,7 +22,7 @@ def apps(
     """The simulated servers by host, all over the store at `path`.
 
     The hosts with a port are services of OpenIO, by the addresses that its proxy tells clients. Who
-    serves them elsewhere says so in `advertise` (told: real), which is read at each request.
+    serves them elsewhere says so in `advertise` (simulated: real), which is read at each request.
     `left`: see `Store`.
     """
     from rdctl.sandbox import oio

@@ -21,13 +21,13 @@ def md5() -> Any:
     return hashlib.md5(usedforsecurity=False)
 
 
-def told_of(digest: Any) -> str:
+def hex_md5(digest: Any) -> str:
     """An MD5 as OpenIO writes it: 32 hex digits, upper case."""
     return str(digest.hexdigest()).upper()
 
 
 def md5_of(data: memoryview | bytes) -> str:
-    return told_of(hashlib.md5(data, usedforsecurity=False))
+    return hex_md5(hashlib.md5(data, usedforsecurity=False))
 
 
 class Digest:
@@ -62,7 +62,7 @@ class Digest:
             self._thread.join()
         if self._fault is not None:
             raise self._fault
-        return told_of(self._digest)
+        return hex_md5(self._digest)
 
     def _put(self, block: memoryview | bytes | None) -> None:
         while self._fault is None:
@@ -112,7 +112,7 @@ class DigestBeside:
             self._thread.join()
         if self._fault is not None:
             raise self._fault
-        return told_of(self._digest)
+        return hex_md5(self._digest)
 
     def start(self) -> None:
         self._thread = start_thread(self._run)

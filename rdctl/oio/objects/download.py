@@ -17,7 +17,7 @@ from rdctl.core.units import escape, quoted
 from rdctl.effects.files import Destination, make_file, make_folder, pour
 from rdctl.oio.acts import ACCEPTED, ALREADY, PAGE, PROVEN
 from rdctl.oio.model import Page, Place
-from rdctl.oio.objects.digests import digest_for, feed, md5, told_of
+from rdctl.oio.objects.digests import digest_for, feed, hex_md5, md5
 from rdctl.oio.objects.files import (
     Files,
     Where,
@@ -96,7 +96,7 @@ class Downloads(Transfers):
                 self._workers.progress.advance(len(block))
                 if digest is not None:
                     digest.update(block)
-            if digest is not None and told_of(digest) != whole:
+            if digest is not None and hex_md5(digest) != whole:
                 raise receiving.wrong()
         if not receiving.proves(span):
             self._tell_unproven(receiving)
@@ -248,7 +248,7 @@ class Downloads(Transfers):
                     feed(digest, partial(_read_at, file), 0, span.size, self._workers.check)
         except OSError as error:
             raise file_fault(error, target.path) from error
-        if not same or receiving.hash != told_of(digest):
+        if not same or receiving.hash != hex_md5(digest):
             refuse_taken(target, replaced=False)
         self._workers.progress.advance(span.size)
         facts = {"size": span.size, "file": target.path}

@@ -8,7 +8,7 @@ from functools import partial
 
 from rdctl.core.errors import RdctlError
 from rdctl.effects.files import Destination, Part
-from rdctl.oio.objects.digests import digest_for, feed, md5, told_of
+from rdctl.oio.objects.digests import digest_for, feed, hex_md5, md5
 from rdctl.oio.objects.files import others_begun
 from rdctl.oio.objects.layout import Position, Span
 from rdctl.oio.objects.receiving import Receiving
@@ -75,7 +75,7 @@ class Filling:
                 self._workers.progress.advance(len(block))
                 if digest is not None:
                     digest.update(block)
-            if digest is not None and told_of(digest) != self._hash:
+            if digest is not None and hex_md5(digest) != self._hash:
                 bad = [
                     position
                     for position in receiving.positions
@@ -95,7 +95,7 @@ class Filling:
                 digest = md5()
                 self.had = self.has
                 feed(digest, part.read, 0, self.had, self._workers.check)
-                if told_of(digest) != self._hash:
+                if hex_md5(digest) != self._hash:
                     raise self._receiving.wrong()
         except RdctlError:
             self.keep = False

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 from rdctl.oio.model import Content
-from rdctl.oio.rawx import Copy, copy_of, md5_told
+from rdctl.oio.rawx import Copy, copy_of, reported_md5
 
 # The maximum requested from a rawx at a time.
 PIECE = 2 << 20
@@ -72,7 +72,7 @@ def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -
                 number=number,
                 offset=offset,
                 size=length,
-                hash=md5_told(copies[0].get("hash")),
+                hash=reported_md5(copies[0].get("hash")),
                 copies=tuple(copy_of(chunk) for chunk in copies),
             )
         )
@@ -126,7 +126,7 @@ class Bytes(NamedTuple):
     last: int | None
 
     def of(self, size: int, name: str) -> Span:
-        """The part of an object of that size; `usage` where there is none."""
+        """The part of an object of that size; `usage` if it is empty."""
         if self.first is None:
             first, end = max(0, size - (self.last or 0)), size
         else:

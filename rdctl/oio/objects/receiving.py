@@ -11,7 +11,7 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 from rdctl.oio.model import Content
-from rdctl.oio.objects.digests import feed, md5, md5_of, told_of
+from rdctl.oio.objects.digests import feed, hex_md5, md5, md5_of
 from rdctl.oio.objects.layout import (
     PIECE,
     RAWX_HINT,
@@ -23,7 +23,7 @@ from rdctl.oio.objects.layout import (
     pieces_of,
     positions,
 )
-from rdctl.oio.rawx import Copy, Rawx, md5_told
+from rdctl.oio.rawx import Copy, Rawx, reported_md5
 from rdctl.workers import Workers
 
 # Pieces of one object under way at a time: more would only take memory.
@@ -51,7 +51,7 @@ class Receiving:
         self._parallel = min(parallel, MOST_PIECES)
         self.shown = escape(content.path)
         self.size = content.size or 0
-        self.hash = md5_told(content.hash)
+        self.hash = reported_md5(content.hash)
         # What identifies this object in this version.
         self.identity = (content.content_id, content.version, content.hash, self.size)
         self.path = content.path
@@ -118,7 +118,7 @@ class Receiving:
             if digest is not None:
                 digest.update(data)
                 if piece.first + piece.size == piece.position.size:
-                    if told_of(digest) != piece.position.hash:
+                    if hex_md5(digest) != piece.position.hash:
                         wrong(piece.position)
                     digest = None
 
@@ -167,7 +167,7 @@ class Receiving:
             return True
         digest = md5()
         feed(digest, read, position.offset, position.size, self._workers.check)
-        return told_of(digest) == position.hash
+        return hex_md5(digest) == position.hash
 
     def mend(self, position: Position, write: Callable[[memoryview, int], None]) -> None:
         """Download a part again, from a replica with correct data; `bad-reply`."""
@@ -181,7 +181,7 @@ class Receiving:
                     self._get(copy, piece.first, data, repeatable=last)
                     digest.update(data)
                     write(data, position.offset + piece.first)
-                self._compare(copy, told_of(digest), str(position.hash))
+                self._compare(copy, hex_md5(digest), str(position.hash))
                 return
             except RdctlError as error:
                 faults.append(error)

@@ -53,7 +53,7 @@ class Replica:
     """One replica of one part: its blocks come from the thread that reads the file.
 
     It holds the part only when `held` says so; until then, and whatever became of the thread that
-    sends it, it does not. `group` is told of every change.
+    sends it, it does not. `group` is notified of every change.
     """
 
     def __init__(

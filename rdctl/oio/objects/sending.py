@@ -18,7 +18,7 @@ from rdctl.effects.door import Effects
 from rdctl.net.deadline import Deadline
 from rdctl.net.transport import READ_SECONDS
 from rdctl.oio.model import Content, Place
-from rdctl.oio.objects.digests import Digest, DigestBeside, md5, md5_of, told_of
+from rdctl.oio.objects.digests import Digest, DigestBeside, hex_md5, md5, md5_of
 from rdctl.oio.objects.layout import RAWX_HINT, Position, copies_of, positions
 from rdctl.oio.objects.replica import Delivery, GivenUp, Replica, described
 from rdctl.oio.objects.source import BLOCK, Source
@@ -248,7 +248,7 @@ class Sending:
                 self._workers.progress.advance(len(block))
             for replica in replicas:
                 replica.give(None)
-            return told_of(digest)
+            return hex_md5(digest)
 
     def _make_room(self, replicas: Sequence[Replica], group: threading.Condition) -> None:
         """Wait until each replica takes one more block; for one that others can do without, not

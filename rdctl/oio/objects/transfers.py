@@ -31,7 +31,7 @@ class Transfers(Acts):
         self, action: str, names: Sequence[str], act: Callable[[int, int], Change | Failure]
     ) -> Iterator[Change | Failure]:
         """`act(number, parallel)` for each name, several at a time, each with its share of what may
-        be done at a time; after a signal no more are started."""
+        be done at a time; a signal stops new ones."""
         at_once = min(max(1, len(names)), self._workers.parallel)
         share = max(1, self._workers.parallel // at_once)
 

@@ -13,7 +13,7 @@ from rdctl.oio.replies.values import as_array, as_properties, as_text, date, who
 def shown(reply: Reply) -> Account:
     body = reply.json()
     found = spared(_account, body, "account", "id")
-    metadata = spared(lambda told: as_properties(told.get("metadata")), body, "account")
+    metadata = spared(lambda fields: as_properties(fields.get("metadata")), body, "account")
     return found._replace(metadata=metadata)
 
 

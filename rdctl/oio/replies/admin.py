@@ -46,8 +46,8 @@ def _answer(address: str, value: Any, texts: bool) -> Outcome:
     return Outcome(address, status, message, value.get("body") or None)
 
 
-def _status(told: Any) -> tuple[int, str]:
-    return whole(told["status"]), text_or_none(told.get("message")) or ""
+def _status(body: Any) -> tuple[int, str]:
+    return whole(body["status"]), text_or_none(body.get("message")) or ""
 
 
 def sqlite(reply: Reply) -> list[Outcome]:
@@ -68,7 +68,7 @@ def elections(reply: Reply) -> list[Outcome]:
 
 
 def _election(outcome: Outcome) -> Outcome:
-    """The outcome, without a body if there is no election."""
+    """The outcome; the body is null without an election."""
     body = outcome.body
     try:
         if not isinstance(body, str):

@@ -82,8 +82,8 @@ def page(reply: Reply) -> Page:
     entries = rows(_entry, objects, "object", "name") + rows(_prefix, prefixes, "prefix")
     skipped = len(objects) + len(prefixes) - len(entries)
     entries.sort(key=lambda entry: raw_bytes(entry.name))
-    told = reply.headers["x-oio-list-truncated"]
-    if not needed("x-oio-list-truncated", true_or_false, told):
+    truncated = reply.headers["x-oio-list-truncated"]
+    if not needed("x-oio-list-truncated", true_or_false, truncated):
         return Page(entries, None, _page_status(body), skipped)
     marker = reply.headers.get("x-oio-list-marker")
     following = needed("x-oio-list-marker", _marker, marker)

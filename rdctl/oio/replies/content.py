@@ -41,28 +41,28 @@ def shown(reply: Reply) -> Content:
 
 
 def _described(reply: Reply, chunks: list[dict[str, Any]]) -> Content:
-    told = {name: header(reply, _CONTENT + name) for name in _DESCRIBED}
-    told["chunk-size"] = header(reply, "x-oio-ns-chunk-size")
+    headers = {name: header(reply, _CONTENT + name) for name in _DESCRIBED}
+    headers["chunk-size"] = header(reply, "x-oio-ns-chunk-size")
     # Positions come in any order, and replicas too.
     chunks.sort(key=lambda chunk: (_position(chunk["pos"] or "0"), chunk["url"] or ""))
-    return spared(_content, told, "object")._replace(chunks=chunks)
+    return spared(_content, headers, "object")._replace(chunks=chunks)
 
 
-def _content(told: dict[str, Any]) -> Content:
-    deleted = told.get("deleted")
+def _content(headers: dict[str, Any]) -> Content:
+    deleted = headers.get("deleted")
     return Content(
         container="",
-        path=told.get("name") or "",
-        content_id=told.get("id"),
-        version=whole_or_none(told.get("version")),
+        path=headers.get("name") or "",
+        content_id=headers.get("id"),
+        version=whole_or_none(headers.get("version")),
         size=None,
-        hash=told.get("hash") or None,
-        policy=told.get("policy"),
-        mime_type=told.get("mime-type"),
-        chunk_method=told.get("chunk-method"),
-        chunk_size=whole_or_none(told.get("chunk-size")),
-        created=date(told.get("ctime")),
-        modified=date(told.get("mtime")),
+        hash=headers.get("hash") or None,
+        policy=headers.get("policy"),
+        mime_type=headers.get("mime-type"),
+        chunk_method=headers.get("chunk-method"),
+        chunk_size=whole_or_none(headers.get("chunk-size")),
+        created=date(headers.get("ctime")),
+        modified=date(headers.get("mtime")),
         deleted=None if deleted is None else true_or_false(deleted),
         properties=None,
         chunks=[],
@@ -74,11 +74,11 @@ def prepared(reply: Reply) -> Content:
     to each of them."""
     needed("version", whole_or_none, header(reply, f"{_CONTENT}version"))
     length = needed("length", whole, reply.headers[_CONTENT + "length"])
-    told = as_array(reply.json())
-    for chunk in told:
+    listed = as_array(reply.json())
+    for chunk in listed:
         for key, read in _CHUNK.items():
             needed(f"{key} of a chunk", read, as_object(chunk).get(key))
-    return _described(reply, [_chunk(chunk) for chunk in told])._replace(size=length)
+    return _described(reply, [_chunk(chunk) for chunk in listed])._replace(size=length)
 
 
 def _chunk(chunk: Any) -> dict[str, Any]:

@@ -23,10 +23,10 @@ def counters(reply: Reply) -> list[Counter]:
 
 def gauges(reply: Reply) -> list[Counter]:
     """/status of an account service or a rdir: numbers by their names."""
-    told = reply.json()
+    counters = reply.json()
     found = [
         Counter(name, "gauge", or_null(whole, value, "counter", name))
-        for name, value in told.items()
+        for name, value in counters.items()
     ]
     if found and all(counter.value is None for counter in found):
         raise ValueError("no readable counter")
