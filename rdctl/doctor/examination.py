@@ -74,8 +74,6 @@ class _Run:
         try:
             for finding in self._check.run(self._site.within(self._seconds * _SHARE)):
                 self._found.append(finding)
-        except RdctlError as error:
-            self._found.append(found_by(error))
         except Exception as error:
             self._found.append(found_by(as_error(error)))
         self._done.set()
