@@ -289,8 +289,8 @@ def ready_sandbox(path: str, home: str) -> None:
 
 def sandbox_path(environ: Mapping[str, str], home: str) -> str:
     """The file with the state of the sandbox."""
-    folder = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
-    return environ.get("RDCTL_SANDBOX") or os.path.join(folder, "rdctl", "sandbox.db")
+    directory = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
+    return environ.get("RDCTL_SANDBOX") or os.path.join(directory, "rdctl", "sandbox.db")
 
 
 _MOST_TOKEN = 64 << 10  # bytes

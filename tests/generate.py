@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # When the wording of the manual was last looked through; a constant, so that the pages are the
 # same on any day.
 DATE = "2026-11-21"
-FOLDERS = ("completions", "man")
+DIRECTORIES = ("completions", "man")
 
 Options = Sequence[click.Option]
 
@@ -53,7 +53,11 @@ def files() -> dict[str, str]:
 def faults(top: Path) -> list[str]:
     """What in a tree is not as it would be made now."""
     made = files()
-    there = {f"{folder}/{path.name}" for folder in FOLDERS for path in (top / folder).glob("*")}
+    there = {
+        f"{directory}/{path.name}"
+        for directory in DIRECTORIES
+        for path in (top / directory).glob("*")
+    }
     found = [f"{name}: nothing generates it" for name in sorted(there - made.keys())]
     for name, text in made.items():
         if name not in there:
@@ -66,10 +70,10 @@ def faults(top: Path) -> list[str]:
 def write(top: Path) -> None:
     """Make a tree's files, and remove those that nothing makes any more."""
     made = files()
-    for folder in FOLDERS:
-        (top / folder).mkdir(exist_ok=True)
-        for path in (top / folder).glob("*"):
-            if f"{folder}/{path.name}" not in made:
+    for directory in DIRECTORIES:
+        (top / directory).mkdir(exist_ok=True)
+        for path in (top / directory).glob("*"):
+            if f"{directory}/{path.name}" not in made:
                 path.unlink()
     for name, text in made.items():
         (top / name).write_text(text, "utf-8")

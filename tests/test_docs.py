@@ -16,7 +16,7 @@ DOCUMENTS = ("README.md", "CONTRIBUTING.md", "docs/**/*.md")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _CITATION = re.compile(r"docs/[\w/-]+\.md(?:#[\w-]+)?")
 _PATH = re.compile(r"`((?:rdctl|tests|docs)/[\w./-]+)`")
-_FOLDER = re.compile(r"\*\*`(rdctl/[\w/]*/)`\*\*")
+_DIRECTORY = re.compile(r"\*\*`(rdctl/[\w/]*/)`\*\*")
 _BELOW = re.compile(r"`(\w+(?:\.py|/))`")
 
 
@@ -71,11 +71,11 @@ def test_links_lead_somewhere(document: Path) -> None:
     assert [fault for fault in found if fault] == []
 
 
-@pytest.mark.parametrize("folder", ["rdctl", "tests"])
-def test_citations_lead_somewhere(folder: str) -> None:
+@pytest.mark.parametrize("directory", ["rdctl", "tests"])
+def test_citations_lead_somewhere(directory: str) -> None:
     faults = [
         f"{source.relative_to(ROOT)}: {fault}"
-        for source in sorted((ROOT / folder).rglob("*.py"))
+        for source in sorted((ROOT / directory).rglob("*.py"))
         if source != Path(__file__).resolve()
         for target in _CITATION.findall(source.read_text("utf-8"))
         if (fault := fault_of(target, README))
@@ -84,12 +84,12 @@ def test_citations_lead_somewhere(folder: str) -> None:
 
 
 def paths(text: str) -> Iterator[str]:
-    """The paths that a text names, also those that a paragraph names below its **`folder/`**."""
+    """The paths that a text names, also those that a paragraph names below its **`directory/`**."""
     yield from _PATH.findall(text)
     for paragraph in text.split("\n\n"):
-        _, *parts = _FOLDER.split(paragraph)
-        for folder, about in zip(parts[::2], parts[1::2], strict=True):
-            yield from (folder + name for name in _BELOW.findall(about))
+        _, *parts = _DIRECTORY.split(paragraph)
+        for directory, about in zip(parts[::2], parts[1::2], strict=True):
+            yield from (directory + name for name in _BELOW.findall(about))
 
 
 @pytest.mark.parametrize("document", files(*GUIDES), ids=str)
@@ -99,9 +99,9 @@ def test_named_paths_exist(document: Path) -> None:
 
 
 def test_every_decision_and_wire_page_is_in_its_index() -> None:
-    for folder in ("docs/decisions", "docs/wire"):
-        index = set(links((ROOT / folder / "README.md").read_text("utf-8")))
-        pages = {path.name for path in (ROOT / folder).glob("*.md")} - {"README.md"}
+    for directory in ("docs/decisions", "docs/wire"):
+        index = set(links((ROOT / directory / "README.md").read_text("utf-8")))
+        pages = {path.name for path in (ROOT / directory).glob("*.md")} - {"README.md"}
         assert pages - index == set()
 
 

@@ -66,8 +66,8 @@ def test_many_at_a_time_works(rdctl: Program) -> None:
     (rdctl.home / "holiday" / "a file").write_text("hello")
     done = run_in_shell(rdctl, block("sh"))
     assert done.returncode == 0, done.stderr
-    assert "\nholiday/a file uploaded" in done.stdout
-    assert "a file deleted" in done.stdout
+    assert "\nuploaded holiday/a file" in done.stdout
+    assert "deleted a file" in done.stdout
     assert (rdctl.home / "rest").read_bytes() == b""
 
 
@@ -78,7 +78,7 @@ def test_rows_of_several_machines_go_back_to_them(rdctl: Program) -> None:
             assert rdctl("context", "set", f"rack1-{name}", f"rapiddisk={url}").code == 0
         assert rdctl("-c", "rack1-b", "rapiddisk", "lock", "rd0").code == 0
         done = run_in_shell(rdctl, block("shell"))
-    assert (done.returncode, done.stdout) == (0, "rack1-b: rd0 unlocked\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "rack1-b: unlocked rd0\n"), done.stderr
     assert (rdctl.home / "rest").read_bytes() == b""
 
 

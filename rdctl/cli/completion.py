@@ -81,8 +81,8 @@ def _bash_path(environment: Environment) -> str:
     data = environment.environ.get("XDG_DATA_HOME") or os.path.join(
         environment.home(), ".local", "share"
     )
-    folder = environment.environ.get("BASH_COMPLETION_USER_DIR") or f"{data}/bash-completion"
-    return f"{folder}/completions/rdctl"
+    directory = environment.environ.get("BASH_COMPLETION_USER_DIR") or f"{data}/bash-completion"
+    return f"{directory}/completions/rdctl"
 
 
 def _bash_advice(environment: Environment, path: str) -> str | None:
@@ -100,17 +100,17 @@ def _bash_advice(environment: Environment, path: str) -> str | None:
 _RUNS = re.compile(r"[^#]*(\bcompinit\b|\boh-my-zsh\.sh\b)")
 
 
-def _zsh_folder(environment: Environment) -> str:
+def _zsh_directory(environment: Environment) -> str:
     return environment.environ.get("ZDOTDIR") or environment.home()
 
 
 def _zsh_path(environment: Environment) -> str:
-    return os.path.join(_zsh_folder(environment), ".zfunc", "_rdctl")
+    return os.path.join(_zsh_directory(environment), ".zfunc", "_rdctl")
 
 
 def _zsh_advice(environment: Environment, path: str) -> str | None:
     """The lines missing from .zshrc, and where to add them."""
-    file = os.path.join(_zsh_folder(environment), ".zshrc")
+    file = os.path.join(_zsh_directory(environment), ".zshrc")
     try:
         with open(file, encoding="utf-8", errors="replace") as zshrc:
             lines = zshrc.read().splitlines()

@@ -186,7 +186,7 @@ def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) ->
     before = read_file(path, _LOCK_SECONDS) or ""
     after = edit(before, path)
     if after == before:
-        return Report([Change(action, name, False, True)])
+        return Report([Change(action, name, False, True, past=_UNCHANGED[action])])
     try:
         on.effects.do(
             write_file(path, after, what=f"{action} context {name}", home=config.home), None
@@ -196,4 +196,17 @@ def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) ->
             unwritten(error), f"{path} cannot be written: {error.strerror}", target=name
         ) from error
     done = None if on.effects.dry_run else True
-    return Report([Change(action, name, done, done)])
+    created = action == "set" and name not in config.contexts
+    past = 'Context "{}" created.' if created else _CHANGED[action]
+    return Report([Change(action, name, done, done, past=past)])
+
+
+_CHANGED = {
+    "use": 'Switched to context "{}".',
+    "set": 'Context "{}" updated.',
+    "remove": 'Context "{}" removed.',
+}
+_UNCHANGED = {
+    "use": 'Already using context "{}".',
+    "set": 'Context "{}" is up to date.',
+}

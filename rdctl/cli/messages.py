@@ -22,30 +22,28 @@ def show_failures(environment: Environment, failures: Sequence[Failure]) -> None
     def shown(failure: Failure) -> tuple[str | None, str, str]:
         return failure.context, failure.action, failure.error.message
 
-    for (context, action, _), alike in groupby(failures, shown):
+    for (context, *_), alike in groupby(failures, shown):
         first, *others = alike
-        prefix = f"{context}: {action}" if context else action
-        show_error(environment, first.error, prefix, len(others))
+        where = _place(first.error, f" and {len(others)} more" if others else "")
+        show_error(environment, first.error, f"{context}: {where}" if context else where)
 
 
-def show_error(
-    environment: Environment, error: RdctlError, prefix: str | None = None, others: int = 0
-) -> None:
+def _place(error: RdctlError, more: str) -> str:
+    """`line 3: rd1 and 2 more: `; nothing if the message names the target."""
+    line, target = error.facts.get("line"), escape(error.target or "")
+    place = f"line {line}: " if line else ""
+    named = not more and target in defuse(error.message)
+    return place if named or not target else f"{place}{target}{more}: "
+
+
+def show_error(environment: Environment, error: RdctlError, where: str = "") -> None:
     """An error for people, on stderr: what failed and why, then the hints, one a line.
 
     If confirmation is missing, the lines before the last hint are the losses."""
-    target = error.target
     if error.code is Code.DECLINED:
         environment.stderr.write("Aborted.\n")
         return
-    start = f"rdctl: error: {prefix}" if prefix else "rdctl: error"
-    if prefix and error.facts.get("line"):
-        start += f": line {error.facts['line']}"
-    message = defuse(error.message)
-    more = f" and {others} more" if others else ""
-    if prefix and target and (more or escape(target) not in message):
-        message = f"{escape(target)}{more}: {message}"
-    environment.stderr.write(f"{start}: {message}\n")
+    environment.stderr.write(f"rdctl: error: {where}{defuse(error.message)}\n")
     lines = error.hint.split("\n") if error.hint else []
     losses = len(lines) - 1 if error.code is Code.CONSENT else 0
     for number, line in enumerate(lines):

@@ -318,11 +318,11 @@ def _can_be_written(file: str) -> bool:
         path = os.path.realpath(file)
     except (OSError, ValueError):  # the working directory was removed
         return False
-    folder = os.path.dirname(path)
-    while not os.path.lexists(folder):
-        folder = os.path.dirname(folder)
+    directory = os.path.dirname(path)
+    while not os.path.lexists(directory):
+        directory = os.path.dirname(directory)
     there = os.path.isfile(path) or not os.path.lexists(path)
-    return there and os.path.isdir(folder) and os.access(folder, os.W_OK | os.X_OK)
+    return there and os.path.isdir(directory) and os.access(directory, os.W_OK | os.X_OK)
 
 
 def bulk_options(function: Any) -> Any:

@@ -54,8 +54,8 @@ class Config:
         self, environ: Mapping[str, str], root: str, home: str, seconds: float = 10.0
     ) -> None:
         self.environ = environ
-        folder = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
-        self.path = environ.get("RDCTL_CONFIG") or os.path.join(folder, "rdctl", "config.toml")
+        directory = environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
+        self.path = environ.get("RDCTL_CONFIG") or os.path.join(directory, "rdctl", "config.toml")
         self.home = home
         self.current: str | None = None
         self.contexts: dict[str, Context] = {}

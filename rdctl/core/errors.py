@@ -182,13 +182,13 @@ def _of_the_system(error: OSError) -> RdctlError:
     if error.filename is not None:
         name = os.fsdecode(error.filename)
         return RdctlError(code, f"{name if name.isprintable() else repr(name)}: {reason}")
-    if error.errno == errno.ENOENT and not _has_folder():
+    if error.errno == errno.ENOENT and not _has_directory():
         hint = "Change to an existing directory: cd"
         return RdctlError(code, "the working directory no longer exists", hint=hint)
     return RdctlError(code, f"system error: {reason}")
 
 
-def _has_folder() -> bool:
+def _has_directory() -> bool:
     try:
         os.getcwd()
     except FileNotFoundError:

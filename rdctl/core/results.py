@@ -56,7 +56,8 @@ class Change(NamedTuple):
     """One target that was changed, or needed no change.
 
     `changed` is None if unknown; `verified` says whether the reply or a check proves it, None if
-    neither does. `past` is the past participle, if not derived from the action.
+    neither does. `past` is the past participle, if not derived from the action; with `{}`, which
+    stands for the target, it is the whole sentence.
     """
 
     action: str

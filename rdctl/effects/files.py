@@ -39,17 +39,17 @@ class Part:
 
 
 class Destination(NamedTuple):
-    """The place of a new file: `folders` are the path from the folder `root`; none of them may be a
-    symbolic link. The file is named `part` until it is complete."""
+    """The place of a new file: `directories` are the path from the directory `root`; none of them
+    may be a symbolic link. The file is named `part` until it is complete."""
 
     root: str
-    folders: tuple[str, ...]
+    directories: tuple[str, ...]
     name: str
     part: str
 
     @property
     def path(self) -> str:
-        below = os.path.join(*self.folders, self.name)
+        below = os.path.join(*self.directories, self.name)
         plain = self.root == "." and not below.startswith("-")
         return below if plain else os.path.join(self.root, below)
 
@@ -67,15 +67,15 @@ def make_file(
     resume: bool,
     home: str | None = None,
 ) -> Effect[T]:
-    """Write a file under a temporary name, then rename it; folders are created as needed.
+    """Write a file under a temporary name, then rename it; directories are created as needed.
 
     Without `replace` an existing file raises FileExistsError; with `resume` the part of an earlier
     attempt is continued. A part in use by another process raises BlockingIOError. New files and
-    folders below `home` belong to its owner.
+    directories below `home` belong to its owner.
     """
 
     def perform() -> T:
-        place = _folder(target, home)
+        place = _directory(target, home)
         try:
             descriptor = _open_part(place, target.part)
             try:
@@ -87,7 +87,7 @@ def make_file(
                     _name(place, target, replace)
                 except BaseException:
                     if not part.keep or not os.fstat(descriptor).st_size:
-                        os.unlink(target.part, dir_fd=place.folder)
+                        os.unlink(target.part, dir_fd=place.directory)
                     raise
             finally:
                 os.close(descriptor)
@@ -98,23 +98,23 @@ def make_file(
     return Effect(what, f"write {shlex.quote(target.path)}", perform)
 
 
-def make_folder(
-    root: str, folders: tuple[str, ...], *, what: str, home: str | None = None
+def make_directory(
+    root: str, directories: tuple[str, ...], *, what: str, home: str | None = None
 ) -> Effect[None]:
-    """Create a folder and its parents; it may already exist."""
-    target = Destination(root, folders, "", "")
+    """Create a directory and its parents; it may already exist."""
+    target = Destination(root, directories, "", "")
 
     def perform() -> None:
-        _folder(target, home).close()
+        _directory(target, home).close()
 
     return Effect(what, f"mkdir -p {shlex.quote(target.path)}", perform)
 
 
-def _folder(target: Destination, home: str | None) -> Location:
-    """The folder, created if missing."""
+def _directory(target: Destination, home: str | None) -> Location:
+    """The directory, created if missing."""
     place = Location.of(target.root, home, make=0o777, inside=True)
     try:
-        for place.name in target.folders:
+        for place.name in target.directories:
             place.enter(0o777)
     except BaseException:
         place.close()
@@ -132,12 +132,12 @@ def _open_part(place: Location, name: str) -> int:
         descriptor = _made_or_found(place, name)
         try:
             if not _is_of(place.owner, descriptor):
-                os.unlink(name, dir_fd=place.folder)
+                os.unlink(name, dir_fd=place.directory)
                 os.close(descriptor)
                 continue
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             with suppress(FileNotFoundError):
-                if os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=place.folder)):
+                if os.path.samestat(os.fstat(descriptor), os.stat(name, dir_fd=place.directory)):
                     return descriptor
         except BaseException:
             os.close(descriptor)
@@ -153,16 +153,16 @@ def _made_or_found(place: Location, name: str) -> int:
         with suppress(FileExistsError):
             return place.create(name, 0o666)
         try:
-            return os.open(name, flags, dir_fd=place.folder)
+            return os.open(name, flags, dir_fd=place.directory)
         except FileNotFoundError:
             continue
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENXIO, errno.EACCES):
                 raise
-            status = os.stat(name, dir_fd=place.folder, follow_symlinks=False)
+            status = os.stat(name, dir_fd=place.directory, follow_symlinks=False)
             if status.st_uid == os.geteuid():
                 raise
-            os.unlink(name, dir_fd=place.folder)
+            os.unlink(name, dir_fd=place.directory)
 
 
 def _is_of(user: int, descriptor: int) -> bool:
@@ -176,7 +176,9 @@ def _name(place: Location, target: Destination, replace: bool) -> None:
     """Rename the part to its final name."""
     if not replace:
         try:
-            os.link(target.part, target.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
+            os.link(
+                target.part, target.name, src_dir_fd=place.directory, dst_dir_fd=place.directory
+            )
         except FileExistsError:
             raise
         except OSError:
@@ -184,9 +186,9 @@ def _name(place: Location, target: Destination, replace: bool) -> None:
             if not place.is_free:
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST)) from None
         else:
-            os.unlink(target.part, dir_fd=place.folder)
+            os.unlink(target.part, dir_fd=place.directory)
             return
-    os.rename(target.part, target.name, src_dir_fd=place.folder, dst_dir_fd=place.folder)
+    os.rename(target.part, target.name, src_dir_fd=place.directory, dst_dir_fd=place.directory)
 
 
 def pour(
@@ -249,18 +251,18 @@ def spool(
     of: str,
 ) -> Effect[IO[bytes]]:
     """Buffer a stream in blocks of `size` in an unnamed temporary file, which is removed when
-    closed. Raises `conflict` beyond `most` bytes, and `failed` if its folder is full: _SPARE bytes
-    stay free there. `of` names the stream for people."""
+    closed. Raises `conflict` beyond `most` bytes, and `failed` if its directory is full: _SPARE
+    bytes stay free there. `of` names the stream for people."""
 
     def perform() -> IO[bytes]:
         import tempfile
 
-        folder = "the temporary directory"
+        directory = "the temporary directory"
         try:
-            folder = tempfile.gettempdir()
-            file = tempfile.TemporaryFile(buffering=0, dir=folder)  # noqa: SIM115 - the caller closes it
+            directory = tempfile.gettempdir()
+            file = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115 - the caller closes it
         except OSError as error:
-            raise _not_kept(of, folder, error.strerror or str(error)) from error
+            raise _not_kept(of, directory, error.strerror or str(error)) from error
         kept = 0
         try:
             while block := read(size):
@@ -270,7 +272,7 @@ def spool(
                     raise RdctlError(
                         Code.CONFLICT, f"{of}: larger than the container's quota ({most} bytes)"
                     )
-                _keep(file, block, of, folder)
+                _keep(file, block, of, directory)
         except BaseException:
             file.close()
             raise
@@ -283,7 +285,7 @@ def spool(
 _SPARE = 64 << 20
 
 
-def _keep(file: IO[bytes], block: bytes, of: str, folder: str) -> None:
+def _keep(file: IO[bytes], block: bytes, of: str, directory: str) -> None:
     """Write a block to the end of a spool."""
     try:
         room = os.fstatvfs(file.fileno())
@@ -294,12 +296,12 @@ def _keep(file: IO[bytes], block: bytes, of: str, folder: str) -> None:
         while rest:
             rest = rest[file.write(rest) :]
     except OSError as error:
-        raise _not_kept(of, folder, error.strerror or str(error)) from error
+        raise _not_kept(of, directory, error.strerror or str(error)) from error
 
 
-def _not_kept(of: str, folder: str, reason: str) -> RdctlError:
+def _not_kept(of: str, directory: str, reason: str) -> RdctlError:
     return RdctlError(
         Code.FAILED,
-        f"{of}: cannot be buffered in {folder}: {reason}",
+        f"{of}: cannot be buffered in {directory}: {reason}",
         hint="The upload needs its size in advance. Set TMPDIR to a directory with more space.",
     )

@@ -21,8 +21,8 @@ def write_file(path: str, text: str, *, what: str, home: str | None = None) -> E
     not a regular file.
 
     A new file has mode 0600; a replaced one keeps its owner and mode. New files below `home` belong
-    to its owner, even if root writes them. A file that is a mount point, or in a read-only folder,
-    is written in place.
+    to its owner, even if root writes them. A file that is a mount point, or in a read-only
+    directory, is written in place.
     """
     _refuse_irregular(path)
 
@@ -41,8 +41,8 @@ def write_file(path: str, text: str, *, what: str, home: str | None = None) -> E
     return Effect(what, f"write {path}", perform)
 
 
-# A mount point, or a read-only folder. EPERM, a file of another user in a folder like /tmp, is not
-# included: it would keep its owner.
+# A mount point, or a read-only directory. EPERM, a file of another user in a directory like /tmp,
+# is not included: it would keep its owner.
 _NOT_REPLACEABLE = (errno.EBUSY, errno.EXDEV, errno.EACCES, errno.EROFS)
 
 
@@ -60,12 +60,12 @@ def lend_file(path: str, home: str) -> None:
 
 
 def _refuse_irregular(path: str) -> None:
-    """Raise OSError for a device, pipe, socket or folder, which would be replaced, and for links
+    """Raise OSError for a device, pipe, socket or directory, which would be replaced, and for links
     that must not be followed."""
     with suppress(FileNotFoundError):
         place = Location.of(path, None)
         try:
-            mode = os.stat(place.name, dir_fd=place.folder, follow_symlinks=False).st_mode
+            mode = os.stat(place.name, dir_fd=place.directory, follow_symlinks=False).st_mode
         finally:
             place.close()
         if stat.S_ISDIR(mode):
@@ -79,7 +79,7 @@ def _irregular(path: str) -> OSError:
 
 
 _MOST_LINKS = 40  # as the kernel's
-_FOLDER = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_DIRECTORY = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _ACL = "system.posix_acl_access"
 _PART_AGE = 3600.0  # seconds after which a part is considered left over from a killed process
 
@@ -88,14 +88,14 @@ _making = allocate_lock()
 
 
 class Location:
-    """A name in a folder that is held by a descriptor, so that its path cannot be exchanged.
+    """A name in a directory that is held by a descriptor, so that its path cannot be exchanged.
 
     `home` is the home directory of another user in which root works, else None: new files in the
-    user's folders belong to the user.
+    user's directories belong to the user.
     """
 
-    def __init__(self, folder: int, home: os.stat_result | None) -> None:
-        self.folder = folder
+    def __init__(self, directory: int, home: os.stat_result | None) -> None:
+        self.directory = directory
         self.name = ""
         self._home = home
         self._in_home = False
@@ -104,9 +104,9 @@ class Location:
     def of(
         cls, path: str, home: str | None, *, make: int | None = None, inside: bool = False
     ) -> Location:
-        """The location of a path, or with `inside` the folder at the path. Missing folders are
-        created with the mode `make`. Only links of this user and of root are followed."""
-        place = cls(os.open("/" if path.startswith("/") else ".", _FOLDER), _owner(home))
+        """The location of a path, or with `inside` the directory at the path. Missing directories
+        are created with the mode `make`. Only links of this user and of root are followed."""
+        place = cls(os.open("/" if path.startswith("/") else ".", _DIRECTORY), _owner(home))
         left = _names(path)
         links = 0
         try:
@@ -123,7 +123,7 @@ class Location:
                 left += _names(target)
                 if target.startswith("/"):
                     place._in_home = False
-                    place._go(os.open("/", _FOLDER))
+                    place._go(os.open("/", _DIRECTORY))
             if not inside and place.name in ("", ".."):
                 raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
         except BaseException:
@@ -132,18 +132,18 @@ class Location:
         return place
 
     def close(self) -> None:
-        os.close(self.folder)
+        os.close(self.directory)
 
     def enter(self, make: int | None) -> None:
-        """Enter the folder of this name, which is not a link."""
-        # Other threads must not see a new folder before it belongs to its owner.
+        """Enter the directory of this name, which is not a link."""
+        # Other threads must not see a new directory before it belongs to its owner.
         with nullcontext() if make is None else _making:
             try:
-                inner = os.open(self.name, _FOLDER | os.O_NOFOLLOW, dir_fd=self.folder)
+                inner = os.open(self.name, _DIRECTORY | os.O_NOFOLLOW, dir_fd=self.directory)
             except FileNotFoundError:
                 if make is None:
                     raise
-                inner = self._make_folder(make)
+                inner = self._make_directory(make)
         if self.name == ".." and self._is_home():
             self._in_home = False
         self._go(inner)
@@ -151,14 +151,14 @@ class Location:
     @property
     def holds_a_file(self) -> bool:
         with suppress(OSError):
-            mode = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False).st_mode
+            mode = os.stat(self.name, dir_fd=self.directory, follow_symlinks=False).st_mode
             return stat.S_ISREG(mode)
         return False
 
     @property
     def is_free(self) -> bool:
         try:
-            os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+            os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
         except FileNotFoundError:
             return True
         return False
@@ -172,7 +172,7 @@ class Location:
     def create(self, name: str, mode: int = 0o600) -> int:
         """A descriptor of a new file. Raises FileExistsError."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        descriptor = os.open(name, flags, mode, dir_fd=self.folder)
+        descriptor = os.open(name, flags, mode, dir_fd=self.directory)
         self._give(descriptor)
         return descriptor
 
@@ -187,16 +187,16 @@ class Location:
                 file.flush()
                 self._keep_permissions(descriptor)
                 os.fsync(descriptor)
-            os.rename(part, self.name, src_dir_fd=self.folder, dst_dir_fd=self.folder)
+            os.rename(part, self.name, src_dir_fd=self.directory, dst_dir_fd=self.directory)
         except BaseException:
             with suppress(FileNotFoundError):
-                os.unlink(part, dir_fd=self.folder)
+                os.unlink(part, dir_fd=self.directory)
             raise
 
     def rewrite(self, data: bytes) -> None:
         """Write in place: reserve the space first, truncate the rest of the old text last."""
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        descriptor = os.open(self.name, flags, dir_fd=self.folder)
+        descriptor = os.open(self.name, flags, dir_fd=self.directory)
         with open(descriptor, "wb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 raise _irregular(self.name)
@@ -217,22 +217,24 @@ class Location:
 
         pattern = re.compile(re.escape(self._stem) + "[0-9a-f]{16}[.]part")
         with suppress(OSError):
-            folder = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.folder)
+            directory = os.open(
+                ".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self.directory
+            )
             try:
-                for name in filter(pattern.fullmatch, os.listdir(folder)):
-                    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+                for name in filter(pattern.fullmatch, os.listdir(directory)):
+                    status = os.stat(name, dir_fd=directory, follow_symlinks=False)
                     ours = status.st_uid in (os.geteuid(), self.owner)
                     if ours and time.time() - status.st_mtime > _PART_AGE:
-                        os.unlink(name, dir_fd=folder)
+                        os.unlink(name, dir_fd=directory)
             finally:
-                os.close(folder)
+                os.close(directory)
 
     def _keep_permissions(self, descriptor: int) -> None:
-        """Give a new file the owner and mode of the one it replaces. In a folder like /tmp that may
-        be a file of others, so nothing of it is kept."""
-        if not self.holds_a_file or os.fstat(self.folder).st_mode & stat.S_IWOTH:
+        """Give a new file the owner and mode of the one it replaces. In a directory like /tmp that
+        may be a file of others, so nothing of it is kept."""
+        if not self.holds_a_file or os.fstat(self.directory).st_mode & stat.S_IWOTH:
             return
-        old = os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
+        old = os.stat(self.name, dir_fd=self.directory, follow_symlinks=False)
         new = os.fstat(descriptor)
         keeps_owner = os.geteuid() == 0 and self._theirs() is None
         try:
@@ -243,14 +245,14 @@ class Location:
             return
         os.fchmod(descriptor, old.st_mode & 0o777)
         with suppress(OSError):  # no ACL, or not supported by the file system
-            path = f"/proc/self/fd/{self.folder}/{self.name}"
+            path = f"/proc/self/fd/{self.directory}/{self.name}"
             os.setxattr(descriptor, _ACL, os.getxattr(path, _ACL, follow_symlinks=False))
 
     def _link(self) -> str | None:
         """The target of the name, if it is a link."""
         flags = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            descriptor = os.open(self.name, flags, dir_fd=self.folder)
+            descriptor = os.open(self.name, flags, dir_fd=self.directory)
         except FileNotFoundError:
             return None
         try:
@@ -264,33 +266,33 @@ class Location:
         finally:
             os.close(descriptor)
 
-    def _make_folder(self, mode: int) -> int:
+    def _make_directory(self, mode: int) -> int:
         made = False
         with suppress(FileExistsError):
-            os.mkdir(self.name, mode, dir_fd=self.folder)
+            os.mkdir(self.name, mode, dir_fd=self.directory)
             made = True
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-        inner = os.open(self.name, flags, dir_fd=self.folder)
-        # A folder that was moved here in the meantime keeps its owner.
+        inner = os.open(self.name, flags, dir_fd=self.directory)
+        # A directory that was moved here in the meantime keeps its owner.
         if made and not os.listdir(inner):
             self._give(inner)
         return inner
 
-    def _go(self, folder: int) -> None:
-        os.close(self.folder)
-        self.folder = folder
+    def _go(self, directory: int) -> None:
+        os.close(self.directory)
+        self.directory = directory
         self.name = ""
         if self._is_home():
             self._in_home = True
 
     def _is_home(self) -> bool:
-        return self._home is not None and os.path.samestat(os.fstat(self.folder), self._home)
+        return self._home is not None and os.path.samestat(os.fstat(self.directory), self._home)
 
     def _theirs(self) -> os.stat_result | None:
-        """The home directory, if this folder belongs to its owner too."""
+        """The home directory, if this directory belongs to its owner too."""
         if self._home is None or not self._in_home:
             return None
-        return self._home if os.fstat(self.folder).st_uid == self._home.st_uid else None
+        return self._home if os.fstat(self.directory).st_uid == self._home.st_uid else None
 
     def _give(self, descriptor: int) -> None:
         theirs = self._theirs()
@@ -367,7 +369,7 @@ def _lock_file(path: str, home: str) -> int | None:
                 return place.create(name)
             flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
             with suppress(FileNotFoundError):
-                return os.open(name, flags, dir_fd=place.folder)
+                return os.open(name, flags, dir_fd=place.directory)
     except OSError:
         return None
     finally:

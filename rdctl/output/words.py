@@ -38,18 +38,8 @@ _LABELS = {"properties": "", "not_set": "not set: "}
 
 
 def sentence(change: Change, terminal: bool) -> str:
-    """`rd1 created (64.0 MiB)`, `photos: raw-insert done`."""
-    action, target = change.action, cells.text(change.target)
-    past = change.past or _PAST.get(action) or action.rstrip("e") + "ed"
-    colon = ":" if "-" in action else ""
-    if change.changed is False:
-        said = _UNCHANGED.get(change.past or action, f"is already {past}")
-    else:
-        said = change.past or f"{action} done" if colon else past
-    words = f"{target}{colon} {said}"
-    if action == "use":
-        words = f'Already using context "{target}".'
-        words = words if change.changed is False else f'Switched to context "{target}".'
+    """`created rd1 (64.0 MiB)`, `rd1 is already locked`, `photos: raw-insert done`."""
+    words = _words(change, cells.text(change.target))
     if change.context:
         words = f"{change.context}: {words}"
     facts = (_fact(key, value, terminal) for key, value in change.facts.items())
@@ -58,6 +48,18 @@ def sentence(change: Change, terminal: bool) -> str:
     if change.changed and change.verified is None:
         words += " (reported, not verified)"
     return words
+
+
+def _words(change: Change, target: str) -> str:
+    action, past = change.action, change.past
+    if past and "{}" in past:
+        return past.format(target)
+    colon = ":" if "-" in action else ""
+    past = past or (f"{action} done" if colon else _PAST.get(action, action.rstrip("e") + "ed"))
+    if change.changed is False:
+        unchanged = _UNCHANGED.get(change.past or action, f"is already {past}")
+        return f"{target}{colon} {unchanged}"
+    return f"{target}: {past}" if colon else f"{past} {target}"
 
 
 def _fact(key: str, value: Any, terminal: bool) -> str:

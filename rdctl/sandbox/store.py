@@ -33,7 +33,7 @@ _RESET = "Reset it: rdctl sandbox reset"
 
 class _Fault(NamedTuple):
     """A problem with the file rather than with our SQL, in words for the user; `hint` may contain
-    the {file} and its {folder}."""
+    the {file} and its {directory}."""
 
     code: Code
     hint: str
@@ -46,7 +46,7 @@ _BUSY = _Fault(
 _DAMAGED = _Fault(Code.CONFIG, hint=_RESET)
 _DENIED = _Fault(Code.DENIED, hint="Choose a writable file: RDCTL_SANDBOX=PATH")
 _DISK = _Fault(Code.FAILED, hint="Nothing was saved. See the kernel log for disk errors: dmesg")
-_FULL = _Fault(Code.FAILED, hint="Nothing was saved. Free space in {folder}, then try again.")
+_FULL = _Fault(Code.FAILED, hint="Nothing was saved. Free space in {directory}, then try again.")
 # SQLite has one code for a quota, a limit on the size of files and a broken disk.
 _UNWRITTEN = _Fault(
     Code.FAILED,
@@ -247,7 +247,7 @@ class Store:
         if kind == sqlite3.SQLITE_CORRUPT and self._is_ours():
             return _DAMAGED
         if kind == sqlite3.SQLITE_CANTOPEN:
-            return _unopened(self.path, self._folder)
+            return _unopened(self.path, self._directory)
         return _SQLITE_FAULTS.get(code) or _SQLITE_FAULTS.get(kind)
 
     def _is_ours(self) -> bool:
@@ -261,22 +261,22 @@ class Store:
             return False
 
     @property
-    def _folder(self) -> str:
+    def _directory(self) -> str:
         return os.path.dirname(os.path.realpath(self.path))
 
     def _error(self, fault: _Fault, reason: str) -> RdctlError:
         return self._refusal(fault, f"cannot use sandbox {self.path}: {reason}")
 
     def _refusal(self, fault: _Fault, message: str) -> RdctlError:
-        hint = fault.hint.format(file=shlex.quote(self.path), folder=self._folder)
+        hint = fault.hint.format(file=shlex.quote(self.path), directory=self._directory)
         return RdctlError(fault.code, message, hint=hint, target=self.path)
 
 
-def _unopened(path: str, folder: str) -> _Fault:
+def _unopened(path: str, directory: str) -> _Fault:
     """Why SQLite cannot open the file, or those that it needs next to it."""
-    if not (os.access(path, os.R_OK | os.W_OK) and os.access(folder, os.W_OK)):
+    if not (os.access(path, os.R_OK | os.W_OK) and os.access(directory, os.W_OK)):
         return _DENIED
-    room = os.statvfs(folder)
+    room = os.statvfs(directory)
     return _FULL if room.f_files and not room.f_favail else _UNFIT
 
 

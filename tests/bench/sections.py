@@ -68,9 +68,9 @@ class Bench(NamedTuple):
                 file.write(data(size % len(BLOCK)))
         return path
 
-    def folder(self, count: int, size: int) -> Path:
-        """A folder of small objects."""
-        path = self.home / f"folder-{count}"
+    def directory(self, count: int, size: int) -> Path:
+        """A directory of small objects."""
+        path = self.home / f"directory-{count}"
         path.mkdir(exist_ok=True)
         for number in range(count):
             (path / f"object-{number:05}").write_bytes(data(size))
@@ -489,15 +489,15 @@ def large(bench: Bench) -> Section:
 
 
 def small(bench: Bench) -> Section:
-    """Many objects of 4 KiB: a folder up, a container down."""
+    """Many objects of 4 KiB: a directory up, a container down."""
     rows = []
     for count in (50, bench.few(500, 100)):
-        folder, target = bench.folder(count, 4096), bench.home / f"down-{count}"
+        directory, target = bench.directory(count, 4096), bench.home / f"down-{count}"
         target.mkdir(exist_ok=True)
         place = f"small{count}"
         for parallel in (1, 8):
             at = ("--parallel", str(parallel))
-            put = ("oio", "content", "put", place, str(folder), "--recursive", *PUT)
+            put = ("oio", "content", "put", place, str(directory), "--recursive", *PUT)
             get = ("oio", "content", "get", place, "--recursive", "--to", str(target))
             rows += [
                 Row(
@@ -524,8 +524,8 @@ def small(bench: Bench) -> Section:
 def upstream(bench: Bench) -> Section:
     """What OpenIO's own client was seen to take."""
     path, target = bench.object(256 * MIB), bench.home / "got"
-    folder = bench.folder(50, 4096)
-    put = ("oio", "content", "put", "fifty", str(folder), "--recursive", *PUT)
+    directory = bench.directory(50, 4096)
+    put = ("oio", "content", "put", "fifty", str(directory), "--recursive", *PUT)
     rows = [
         Row("start: `rdctl --help`", bench.rdctl("--help"), seconds=0.12),
         Row(

@@ -114,7 +114,7 @@ def test_the_contexts_of_the_machine_lie_below_those_of_the_user(lab: Program) -
 
 def test_a_file_is_made_for_its_owner_alone(rdctl: Program) -> None:
     ran = rdctl("context", "set", "lab", "rapiddisk=http://127.0.0.1:9118", "protected=true")
-    assert (ran.code, ran.out) == (0, "lab set\n")
+    assert (ran.code, ran.out) == (0, 'Context "lab" created.\n')
     assert stat.S_IMODE(rdctl.config.stat().st_mode) == 0o600
     assert tomllib.loads(rdctl.config.read_text()) == {
         "contexts": {"lab": {"rapiddisk": "http://127.0.0.1:9118", "protected": True}}
@@ -146,7 +146,7 @@ def test_use(lab: Program) -> None:
 
 
 def test_remove(lab: Program) -> None:
-    assert lab("context", "remove", "lab").out == "lab removed\n"
+    assert lab("context", "remove", "lab").out == 'Context "lab" removed.\n'
     assert lab.config.read_text() == "# The lab, second floor.\n"
     assert settings(lab)["rapiddisk"] == ("local", "default")
     assert lab("context", "remove", "lab").code == 3
@@ -179,12 +179,12 @@ def test_one_edit_at_a_time(process: Rdctl) -> None:
         files = Path(f"/proc/{running.pid}/fd")
         return lock in [str(file.resolve()) for file in files.iterdir()]
 
-    folder = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
-    fcntl.flock(folder, fcntl.LOCK_EX)
+    directory = os.open(lock, os.O_RDWR | os.O_CREAT, 0o600)
+    fcntl.flock(directory, fcntl.LOCK_EX)
     with process.start("context", "set", "b", "account=me") as one:
         wait_until(lambda: waits(one))
         path.write_text(FILE.replace("[contexts.lab]", "[contexts.other]"))
-        os.close(folder)
+        os.close(directory)
         assert one.communicate(timeout=SECONDS)[1] == b""
     assert list(tomllib.loads(path.read_text())["contexts"]) == ["other", "b"]
 
@@ -207,7 +207,7 @@ def test_who_never_unlocks_is_not_waited_for(rdctl: Program) -> None:
 
 
 def test_the_first_edits_of_several(process: Rdctl) -> None:
-    """Whoever comes first makes the folders."""
+    """Whoever comes first makes the directories."""
     env = {"RDCTL_CONFIG": str(process.home / "a/b/config.toml")}
     runs = [process.start("context", "set", f"c{n}", "account=me", env=env) for n in range(6)]
     assert [run.communicate(timeout=SECONDS)[1] for run in runs] == [b""] * 6

@@ -146,7 +146,7 @@ def test_the_exit_code_of_several(sandbox: Sandbox, names: str, code: int, statu
     told = [outcome["target"] for outcome in ran.json["results"] + ran.json["errors"]]
     assert sorted(told) == sorted(names.split())
     for failure in ran.json["errors"]:
-        assert f"rdctl: error: remove: {failure['message']}" in ran.err
+        assert f"rdctl: error: {failure['message']}" in ran.err
 
 
 @pytest.mark.parametrize("text", [b"rd1\nrd2\n", b"rd1\0rd2\0", b"rd1\n\nrd2"])
@@ -213,7 +213,7 @@ def test_anything_but_yes_is_no(lab: Sandbox, answer: bytes) -> None:
 @pytest.mark.parametrize("answer", [b"y\n", b"Y\n", b"yes\n", b" YES \n", b"y"])
 def test_yes(lab: Sandbox, answer: bytes) -> None:
     ran = lab(*REMOVE, tty=True, stdin=answer)
-    assert (ran.code, ran.out) == (0, "rd1 removed\n")
+    assert (ran.code, ran.out) == (0, "removed rd1\n")
     assert not is_there(lab)
 
 

@@ -117,7 +117,7 @@ CONFIGURATION: dict[str, tuple[str, ...]] = {
     "sandbox reset": RD1,
     "completion bash --install": (),
 }
-# Whole objects: FILES lie in the folder, and what is received goes there.
+# Whole objects: FILES lie in the directory, and what is received goes there.
 FILES = {"note.txt": b"hello\n", "empty": b"", "tree/a": b"a", "tree/b c": b"@b"}
 OBJECTS: dict[str, tuple[str, ...]] = {
     "oio content put photos note.txt": (),

@@ -124,7 +124,7 @@ ASSUMED = {
     r"force user1 sqlx .*--replace": "oio reference link user1 sqlx",
     r"(?<!create )\bdocs\b": "oio container create docs",
 }
-# and these files were in the folder.
+# and these files were in the directory.
 CHUNK = {"url": "http://127.0.0.1:16201/" + "A" * 64, "pos": "0", "size": 11, "hash": "0" * 32}
 FILES: dict[str, tuple[str, object]] = {
     r"raw-(insert|delete) .*beans\.json": ("beans.json", [{"type": "chunk"}]),
@@ -156,13 +156,13 @@ def as_printed(rdctl: Program, example: str, **options: bool | bytes) -> Ran:
         program, *argv = shlex.split(example)
         assert program == "rdctl"
         return rdctl(*argv, **options)  # type: ignore[arg-type]
-    folder = rdctl.home / "bin"
-    folder.mkdir()
-    wrapper = folder / "rdctl"
+    directory = rdctl.home / "bin"
+    directory.mkdir()
+    wrapper = directory / "rdctl"
     wrapper.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m rdctl "$@"\n')
     wrapper.chmod(0o700)
     environ = {
-        "PATH": f"{folder}:{os.environ['PATH']}",
+        "PATH": f"{directory}:{os.environ['PATH']}",
         "PYTHONPATH": str(ROOT),
         "HOME": str(rdctl.home),
         "RDCTL_CONFIG": str(rdctl.config),

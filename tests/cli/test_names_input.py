@@ -230,8 +230,7 @@ def test_some_are_refused(call: Call, crowd: Crowd, words: str, refused: list[st
     ]
     assert [row["target"] for row in ran.json["results"]] == [n for n in names if n not in refused]
     for name in refused:
-        verb = words.split()[1]
-        assert f"rdctl: error: {verb}: line {names.index(name) + 1}: {name}: Not yours\n" in ran.err
+        assert f"rdctl: error: line {names.index(name) + 1}: {name}: Not yours\n" in ran.err
 
 
 @pytest.mark.parametrize("format", ["ndjson", "csv"])
@@ -256,7 +255,7 @@ def test_what_could_not_be_shown_has_its_line(call: Call, crowd: Crowd) -> None:
     ran = call("container show x - --json", stdin=b"a\nb\n")
     assert (ran.code, [row["container"] for row in ran.json["items"]]) == (8, ["x", "a"])
     assert [(row["target"], row["line"]) for row in ran.json["errors"]] == [("b", 2)]
-    assert ran.err.startswith("rdctl: error: show: line 2: ")
+    assert ran.err.startswith("rdctl: error: line 2: ")
 
 
 def test_typed_names_have_no_line(call: Call, crowd: Crowd) -> None:
@@ -599,7 +598,7 @@ def test_a_signal_in_the_middle_of_lines(begin: Begin, crowd: Crowd, format: str
         rows = [row["target"] for row in map(json.loads, rows) if "target" in row]
     elif format == "csv":
         rows = [row["target"] for row in csv.DictReader(rows) if not row["error"]]
-    assert [row.split()[0] for row in rows] == sent
+    assert [row.split()[-1] for row in rows] == sent
     assert f"{left[0]} and {len(left) - 1} more: not started (interrupted)" in err
 
 
@@ -712,7 +711,7 @@ def test_volumes_that_a_signal_left(process: Rdctl, number: int, code: int, word
         "rd3": f"{word}, not done",
     }
     assert run.failed.read_bytes() == lines(["rd0", "rd3"])
-    assert "rdctl: error: remove: line 1: " in err
+    assert "rdctl: error: line 1: " in err
     assert f"rdctl: error: {word}; completed: remove rd1, remove rd2\n" in err
 
 
@@ -809,7 +808,7 @@ def test_a_bar_on_a_terminal(process: Rdctl, slow: Crowd) -> None:
     assert screen.code == 0
     assert BAR in screen.shown
     assert b"30/30" in screen.shown
-    assert screen.out == b"".join(b"%s touched\n" % name.encode() for name in MANY[:30])
+    assert screen.out == b"".join(b"touched %s\n" % name.encode() for name in MANY[:30])
     # What is drawn is taken back: nothing stays behind the last erasure.
     assert BAR not in screen.shown.rpartition(b"\x1b[2K")[2]
 
@@ -830,7 +829,7 @@ def test_a_bar_over_volumes(process: Rdctl) -> None:
     assert b"4/4" in screen.shown
     assert b"devices" in screen.shown
     assert BAR not in screen.shown.rpartition(b"\x1b[2K")[2]
-    assert screen.out == b"".join(b"%s removed\n" % name.encode() for name in volumes)
+    assert screen.out == b"".join(b"removed %s\n" % name.encode() for name in volumes)
 
 
 @pytest.mark.parametrize("flag", ["-q", "--trace", "--dry-run"])
@@ -844,7 +843,7 @@ def test_no_bar_in_a_pipe(process: Rdctl, slow: Crowd) -> None:
     script = '"$@" 2>&1'
     (process.home / "names").write_bytes(lines(MANY[:30]))
     code, out, _ = process.shell(f"{script} <{process.home}/names", *slow.where, *TOUCH)
-    assert (code, out) == (0, "".join(f"{name} touched\n" for name in MANY[:30]))
+    assert (code, out) == (0, "".join(f"touched {name}\n" for name in MANY[:30]))
 
 
 @pytest.mark.parametrize(("seconds", "drawn"), [(0.5, False), (0.6, True)])

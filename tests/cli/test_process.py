@@ -208,10 +208,10 @@ def test_names_in_any_locale(process: Rdctl, locale: str) -> None:
 @pytest.fixture(scope="session")
 def latin(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """A locale of 8 bits, in which Python takes every byte for a character of its own."""
-    folder = tmp_path_factory.mktemp("locales")
+    directory = tmp_path_factory.mktemp("locales")
     name = "de_DE.ISO-8859-1"
-    made = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(folder / name)]
-    env = {"LOCPATH": str(folder), "LC_ALL": name}
+    made = ["localedef", "-i", "de_DE", "-f", "ISO-8859-1", str(directory / name)]
+    env = {"LOCPATH": str(directory), "LC_ALL": name}
     ask = [sys.executable, "-c", "import sys; print(sys.getfilesystemencoding())"]
     if shutil.which("localedef") is not None:
         subprocess.run(made, capture_output=True, check=False)
@@ -242,7 +242,7 @@ def test_names_are_their_bytes_in_a_locale_of_8_bits(
         put = (*where, "put", "docs", str(tmp_path / "tree"), "--recursive")
         code, out, err = process(*put, env=latin)
         assert (code, err) == (0, "")
-        assert out.startswith("größe\\xff.txt uploaded (4, ")
+        assert out.startswith("uploaded größe\\xff.txt (4, ")
         assert list(sds.objects) == [name]
         get = (*where, "get", "docs", os.fsencode(name), "--to", "-")
         assert process(*get, env=latin) == (0, "data", "")
@@ -417,7 +417,7 @@ def ended(child: pexpect.spawn[str]) -> tuple[int, str]:
 @pytest.mark.parametrize(
     ("answer", "code", "shown"),
     [
-        ("y\r", 0, "rd1 removed"),
+        ("y\r", 0, "removed rd1"),
         ("\r", 1, "Aborted."),
         ("\x04", 1, "Aborted."),
         ("\x03", 130, "rdctl: error: interrupted; nothing was changed"),

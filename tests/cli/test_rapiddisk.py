@@ -91,21 +91,21 @@ def test_what_is_shown(lab: Callable[[str], Ran], words: str) -> None:
 # Changing ----------------------------------------------------------------------------------------
 
 DONE = {
-    "create 16": "rd5 created (16777216)\n",
+    "create 16": "created rd5 (16777216)\n",
     "create 16M --count 2 -o name": "rd5\nrd6\n",
     "create 1GiB --overcommit -o name": "rd5\n",
-    "resize rd4 16M": "rd4 resized (16777216)\n",
-    "resize rd4 4M --yes": "rd4 resized (4194304)\n",
+    "resize rd4 16M": "resized rd4 (16777216)\n",
+    "resize rd4 4M --yes": "resized rd4 (4194304)\n",
     "resize rd4 8M": "rd4 is already that size (8388608)\n",
-    "flush rd4 --yes": "rd4 erased\n",
-    "remove rd4 --yes": "rd4 removed\n",
-    "lock rd4 rd3": "rd4 locked\nrd3 is already locked\n",
-    "unlock rd4 rd3": "rd4 is already unlocked\nrd3 unlocked\n",
-    "cache create rd4 sda": "rc-wt_sda created\n",
-    "cache create /dev/rd4 /dev/vdc --policy write-around": "rc-wa_vdc created\n",
-    "cache create rd4 sda --policy writeback --yes": "rc-wb_sda created\n",
+    "flush rd4 --yes": "erased rd4\n",
+    "remove rd4 --yes": "removed rd4\n",
+    "lock rd4 rd3": "locked rd4\nrd3 is already locked\n",
+    "unlock rd4 rd3": "rd4 is already unlocked\nunlocked rd3\n",
+    "cache create rd4 sda": "created rc-wt_sda\n",
+    "cache create /dev/rd4 /dev/vdc --policy write-around": "created rc-wa_vdc\n",
+    "cache create rd4 sda --policy writeback --yes": "created rc-wb_sda\n",
     "cache create rd1 sdb": "rc-wt_sdb already exists\n",
-    "cache remove rc-wt_sdb rc-wb_vdb --yes": "rc-wt_sdb removed\nrc-wb_vdb removed\n",
+    "cache remove rc-wt_sdb rc-wb_vdb --yes": "removed rc-wt_sdb\nremoved rc-wb_vdb\n",
 }
 
 

@@ -225,7 +225,9 @@ def test_an_address_that_cannot_be_had(rdctl: Program, words: list[str], message
     assert message in ran.err
 
 
-def test_the_folder_of_the_state_is_made(rdctl: Program, sandbox: Sandbox, tmp_path: Path) -> None:
+def test_the_directory_of_the_state_is_made(
+    rdctl: Program, sandbox: Sandbox, tmp_path: Path
+) -> None:
     path = tmp_path / "a/b/sandbox.db"
     assert sandbox("rapiddisk", "list", env={"RDCTL_SANDBOX": str(path)}).code == 0
     assert path.exists()

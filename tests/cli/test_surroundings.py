@@ -1,5 +1,5 @@
-"""What a command finds around it: a folder that is gone, an input that says nothing, a system that
-refuses; and what it says about it."""
+"""What a command finds around it: a directory that is gone, an input that says nothing, a system
+that refuses; and what it says about it."""
 
 from __future__ import annotations
 
@@ -43,24 +43,24 @@ def typed(node: Node) -> list[str]:
 
 @pytest.fixture
 def nowhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The working folder was removed."""
-    folder = tmp_path / "gone"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    folder.rmdir()
+    """The working directory was removed."""
+    directory = tmp_path / "gone"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    directory.rmdir()
 
 
 @pytest.mark.parametrize(
     "node", [node for node in VERBS if not node.path.startswith(OTHERS)], ids=lambda node: node.path
 )
-def test_there_is_a_document_without_a_folder(rdctl: Program, nowhere: None, node: Node) -> None:
+def test_there_is_a_document_without_a_directory(rdctl: Program, nowhere: None, node: Node) -> None:
     ran = rdctl("-c", "sandbox", *typed(node), "--json")
     assert ran.code in set(Exit), ran.err
     assert json.loads(ran.out), ran.err
     assert "cannot be written" not in ran.err
 
 
-def test_names_that_failed_in_a_folder_that_is_gone(rdctl: Program, nowhere: None) -> None:
+def test_names_that_failed_in_a_directory_that_is_gone(rdctl: Program, nowhere: None) -> None:
     ran = rdctl("--json", "-c", "sandbox", "rapiddisk", "lock", "rd99", "--failed", "ff")
     assert ran.code == Exit.USAGE
     assert "--failed: ff" in ran.json["error"]["message"]

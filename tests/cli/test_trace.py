@@ -388,7 +388,7 @@ PASTED = ("export", "export to any host", "port add", "port add loop")
 
 
 def tree(root: Path) -> dict[str, str]:
-    """What lies below NVMe-oF's part of the kernel: files with their texts, folders, links."""
+    """What lies below NVMe-oF's part of the kernel: files with their texts, directories, links."""
     found = {}
     for path in sorted((root / "sys/kernel/config/nvmet").rglob("*")):
         if path.is_symlink():
@@ -396,7 +396,7 @@ def tree(root: Path) -> dict[str, str]:
         elif path.is_file():
             found[str(path.relative_to(root))] = path.read_text().strip()
         else:
-            found[str(path.relative_to(root))] = "folder"
+            found[str(path.relative_to(root))] = "directory"
     return found
 
 
@@ -413,7 +413,7 @@ def test_the_lines_of_a_kernel_can_be_pasted(rdctl: Program, name: str, shell: s
     for line in ran.err.replace(str(kernel.root), str(copy)).splitlines():
         if line.startswith("#"):
             continue  # what was asked
-        # configfs makes folders within a new folder; elsewhere they have to be made.
+        # configfs makes directories within a new directory; elsewhere they have to be made.
         os.makedirs(os.path.dirname(shlex.split(line)[-1]), exist_ok=True)
         paste(line, shell)
     done, pasted = tree(kernel.root), tree(copy)

@@ -404,8 +404,8 @@ def test_of_several_the_last_ends_it(
     time.at(3, lambda: sandbox("oio", "container", "destroy", "b", "--yes"))
     ran = sandbox("oio", "container", "show", "a", "b", "--watch", tty=tty)
     assert ran.code == 3
-    assert 'rdctl: error: show: container "a" not found in ' in ran.err
-    assert 'rdctl: error: show: container "b" not found in ' in ran.err
+    assert 'rdctl: error: container "a" not found in ' in ran.err
+    assert 'rdctl: error: container "b" not found in ' in ran.err
     # The hint leads to the system that was watched.
     assert "rdctl -c sandbox oio reference show b" in ran.err
     if not tty:

@@ -23,8 +23,8 @@ SCRIPTS = {"bash": bash_script, "zsh": zsh_script}
 class Bash:
     """One bash that has sourced the script."""
 
-    def __init__(self, folder: Path) -> None:
-        script = folder / "rdctl.bash"
+    def __init__(self, directory: Path) -> None:
+        script = directory / "rdctl.bash"
         script.write_text(bash_script(root))
         setup = f"source {script}; PATH=; set -u\n" + _OFFER
         self.process = subprocess.Popen(

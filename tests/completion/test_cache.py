@@ -78,11 +78,11 @@ def spoil_owner(path: Path) -> None:
     os.chown(path, 12345, -1)
 
 
-def spoil_folder_mode(path: Path) -> None:
+def spoil_directory_mode(path: Path) -> None:
     path.parent.chmod(0o770)
 
 
-def spoil_folder_owner(path: Path) -> None:
+def spoil_directory_owner(path: Path) -> None:
     os.chown(path.parent, 12345, -1)
 
 
@@ -91,7 +91,7 @@ def spoil_by_link(path: Path) -> None:
     path.symlink_to("elsewhere")
 
 
-def spoil_folder_by_link(path: Path) -> None:
+def spoil_directory_by_link(path: Path) -> None:
     path.parent.rename(path.parent.with_name("elsewhere"))
     path.parent.symlink_to("elsewhere")
 
@@ -115,10 +115,10 @@ def spoil_text(path: Path) -> None:
     [
         spoil_mode,
         spoil_owner,
-        spoil_folder_mode,
-        spoil_folder_owner,
+        spoil_directory_mode,
+        spoil_directory_owner,
         spoil_by_link,
-        spoil_folder_by_link,
+        spoil_directory_by_link,
         spoil_kind,
         spoil_future,
         spoil_text,

@@ -75,7 +75,7 @@ def test_it_goes_where_the_shell_looks(
 def test_without_bash_completion_it_is_to_be_sourced(rdctl: Program) -> None:
     done = rdctl("completion", "bash", "--install")
     path = rdctl.home / ".local/share/bash-completion/completions/rdctl"
-    assert done.out == f"{path} installed\n"
+    assert done.out == f"installed {path}\n"
     assert done.err.endswith(f"add to ~/.bashrc:\n  source {path}\n")
     assert rdctl("completion", "bash", "--install", "-q").err == ""
     installed_package(rdctl)

@@ -37,30 +37,30 @@ account = "a"
 class Home:
     """A home with a sandbox that holds what is hard to type, and rdctl on the PATH."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.program = Program(folder)
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.program = Program(directory)
         self.program.config.write_text(CONFIG)
         names = ["my photos", "my plans", 'it\'s "x"', "a:b:c", "a:b:d e", "d$HOME", "-dash"]
         names += ["bang!bang", "umläut", "#hash", "new\nline", "back\\slash", "k=v"]
         assert self.program(*CREATE, *names).code == 0
         self.environ = {
-            "PATH": f"{folder}/bin:{os.environ['PATH']}",
-            "HOME": str(folder),
+            "PATH": f"{directory}/bin:{os.environ['PATH']}",
+            "HOME": str(directory),
             "RDCTL_CONFIG": str(self.program.config),
             "RDCTL_SANDBOX": str(self.program.sandbox),
             "LC_ALL": "C.UTF-8",
         }
         command = shlex.join(["env", f"PYTHONPATH={ROOT}", *MODULE])
-        program = folder / "bin" / "rdctl"
+        program = directory / "bin" / "rdctl"
         program.parent.mkdir()
-        program.write_text(f'#!/bin/sh\necho >> {folder}/runs\nexec {command} "$@"\n')
+        program.write_text(f'#!/bin/sh\necho >> {directory}/runs\nexec {command} "$@"\n')
         program.chmod(0o755)
 
     @property
     def runs(self) -> int:
         """How often rdctl was started."""
-        runs = self.folder / "runs"
+        runs = self.directory / "runs"
         return len(runs.read_text().splitlines()) if runs.exists() else 0
 
 
@@ -73,7 +73,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
 def prompt(request: pytest.FixtureRequest, home: Home) -> Iterator[Prompt]:
     if shutil.which(request.param) is None:
         pytest.skip(f"no {request.param}")
-    shell = prompt_of(request.param, home.folder, home.environ)
+    shell = prompt_of(request.param, home.directory, home.environ)
     yield shell
     shell.close()
 
@@ -167,7 +167,7 @@ def test_the_cursor_may_stand_within_a_line(prompt: Prompt) -> None:
 
 
 def test_names_in_bash_whatever_parts_its_words(home: Home) -> None:
-    prompt = prompt_of("bash", home.folder, home.environ)
+    prompt = prompt_of("bash", home.directory, home.environ)
     try:
         # Between these quotes a backslash would not keep history from being looked up.
         completed(prompt, SHOW + '"bang', SHOW + '"bang"\'!\'"bang" ')
@@ -184,7 +184,7 @@ def test_names_in_bash_whatever_parts_its_words(home: Home) -> None:
 def test_zsh_may_source_the_script_and_tells_more(home: Home) -> None:
     if shutil.which("zsh") is None:
         pytest.skip("no zsh")
-    prompt = prompt_of("zsh", home.folder, home.environ, sourced=True)
+    prompt = prompt_of("zsh", home.directory, home.environ, sourced=True)
     try:
         completed(prompt, SHOW + "my\\ ph", SHOW + "my\\ photos ")
         shown = prompt("rdctl -c ", tabs=2)[1]
@@ -284,7 +284,7 @@ def test_a_server_that_is_away_costs_little_and_prints_nothing(
         argv = [*MODULE, "__complete", "bash", kind, "", "", "", "0", *where]
 
         def costs() -> float:
-            shutil.rmtree(home.folder / ".cache", ignore_errors=True)
+            shutil.rmtree(home.directory / ".cache", ignore_errors=True)
             watch = Stopwatch()
             done = run(home, argv)
             assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
@@ -292,7 +292,7 @@ def test_a_server_that_is_away_costs_little_and_prints_nothing(
 
         # What holds on a quiet machine; the least of some stands for that.
         assert any(costs() < 0.5 for _ in range(5))
-        assert list((home.folder / ".cache" / "rdctl").glob("names-*"))
+        assert list((home.directory / ".cache" / "rdctl").glob("names-*"))
 
 
 def run(home: Home, argv: list[str]) -> subprocess.CompletedProcess[bytes]:

@@ -28,15 +28,15 @@ timeout = 60
 class House:
     """A machine with a configuration of its own, one of its user, and variables."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.user = folder / "home" / ".config" / "rdctl" / "config.toml"
-        self.system = folder / "root" / "etc" / "rdctl" / "config.toml"
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.user = directory / "home" / ".config" / "rdctl" / "config.toml"
+        self.system = directory / "root" / "etc" / "rdctl" / "config.toml"
         for path in (self.user, self.system):
             path.parent.mkdir(parents=True)
 
     def config(self, env: Mapping[str, str] | None = None) -> Config:
-        return Config(env or {}, str(self.folder / "root"), str(self.folder / "home"))
+        return Config(env or {}, str(self.directory / "root"), str(self.directory / "home"))
 
     def resolve(self, env: Mapping[str, str] | None = None, **flags: Any) -> Settings:
         return resolve(self.config(env), flags)
@@ -256,7 +256,7 @@ def test_files_below_the_home_directory(house: House) -> None:
     files = 'token_file = "~/token"\nca = "/etc/ca"\nkey = "~x/key"\naccount = "~/me"\n'
     house.user.write_text(LAB + files)
     found = house.resolve(context="lab")
-    assert found.get("token_file") == str(house.folder / "home" / "token")
+    assert found.get("token_file") == str(house.directory / "home" / "token")
     assert (found.get("ca"), found.get("key")) == ("/etc/ca", "~x/key")
     assert found.get("account") == "~/me"
 
@@ -324,9 +324,9 @@ def test_what_is_no_toml_is_told(house: House, text: str) -> None:
     assert "line" in error.message or "end of document" in error.message
 
 
-@pytest.mark.parametrize("spoil", ["folder", "bytes", "loop"])
+@pytest.mark.parametrize("spoil", ["directory", "bytes", "loop"])
 def test_a_file_that_cannot_be_read_is_told(house: House, spoil: str) -> None:
-    if spoil == "folder":
+    if spoil == "directory":
         house.user.mkdir()
     elif spoil == "bytes":
         house.user.write_bytes(b"\xff\xfe")
@@ -687,7 +687,7 @@ def test_a_context_of_the_machine_is_not_the_users_to_remove(rdctl: Program) -> 
     assert system.read_text() == LAB
 
 
-def test_a_folder_that_is_a_file_is_told(rdctl: Program) -> None:
+def test_a_directory_that_is_a_file_is_told(rdctl: Program) -> None:
     (rdctl.home / "file").write_text("")
     path = str(rdctl.home / "file" / "config.toml")
     ran = rdctl("context", "set", "lab", "account=x", env={"RDCTL_CONFIG": path})

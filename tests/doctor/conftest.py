@@ -108,5 +108,5 @@ def healthy(kernel: FakeKernel, local: Run) -> Run:
     kernel.foreign_subsystem(NQN, "/dev/rd0")
     kernel.offer(NQN, 1)
     for module in ("nvmet_tcp", "nvmet_rdma", "nvme_loop", "dm_writecache"):
-        kernel.make_folder(f"sys/module/{module}")
+        kernel.make_directory(f"sys/module/{module}")
     return local

@@ -28,11 +28,11 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
     monkeypatch.syspath_prepend(str(site))
 
     def install(name: str, version: str, python: str = ">=3.11", *needs: str) -> None:
-        folder = site / f"{name}-{version}.dist-info"
-        folder.mkdir(parents=True)
+        directory = site / f"{name}-{version}.dist-info"
+        directory.mkdir(parents=True)
         lines = ["Metadata-Version: 2.1", f"Name: {name}", f"Version: {version}"]
         lines += [f"Requires-Python: {python}", *(f"Requires-Dist: {line}" for line in needs)]
-        (folder / "METADATA").write_text("\n".join(lines) + "\n")
+        (directory / "METADATA").write_text("\n".join(lines) + "\n")
 
     return install
 

@@ -266,7 +266,7 @@ def test_what_others_export_is_their_matter(healthy: Run, kernel: FakeKernel) ->
 
 
 def test_a_port_that_is_half_made(healthy: Run, rdctl: Program, kernel: FakeKernel) -> None:
-    kernel.make_folder(f"{NVMET}/ports/7")
+    kernel.make_directory(f"{NVMET}/ports/7")
     row = wrong(examined(healthy, code=0), "exports")
     assert row["mend"] == "rdctl --local rapiddisk nvmet port remove 7"
     heal(rdctl, row["mend"])

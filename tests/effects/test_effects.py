@@ -198,7 +198,7 @@ def mode(path: Path) -> int:
     return stat.S_IMODE(path.stat().st_mode)
 
 
-def test_a_file_is_private_and_so_is_its_new_folder(tmp_path: Path) -> None:
+def test_a_file_is_private_and_so_is_its_new_directory(tmp_path: Path) -> None:
     path = tmp_path / "rdctl" / "config.toml"
     before = os.umask(0)
     try:

@@ -12,12 +12,12 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.files import Destination, Part, make_file
 
 
-def filled(folder: Path, data: bytes = b"new", **options: bool) -> None:
+def filled(directory: Path, data: bytes = b"new", **options: bool) -> None:
     def fill(part: Part) -> None:
         part.cut(0)
         part.write(data, 0)
 
-    target = Destination(str(folder), ("a", "b"), "name", ".name.part")
+    target = Destination(str(directory), ("a", "b"), "name", ".name.part")
     given: dict[str, Any] = {"replace": False, "resume": False, **options}
     make_file(target, fill, what="make it", **given).perform()
 
@@ -57,7 +57,7 @@ def test_a_part_is_kept_if_it_is_of_use(tmp_path: Path, keep: bool, data: bytes)
     assert os.listdir(tmp_path) == (["part"] if keep and data else [])
 
 
-def test_no_folder_on_the_way_is_a_link(tmp_path: Path) -> None:
+def test_no_directory_on_the_way_is_a_link(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "in").mkdir()
     os.symlink("../out", tmp_path / "in/a")

@@ -30,11 +30,11 @@ def write(path: Path, text: str = "new\n") -> None:
 
 @pytest.fixture
 def shared(tmp_path: Path) -> Path:
-    """A folder like /tmp, that everybody can write to."""
-    folder = tmp_path / "shared"
-    folder.mkdir()
-    folder.chmod(0o1777)
-    return folder
+    """A directory like /tmp, that everybody can write to."""
+    directory = tmp_path / "shared"
+    directory.mkdir()
+    directory.chmod(0o1777)
+    return directory
 
 
 def plant(link: Path, target: Path) -> None:
@@ -44,7 +44,7 @@ def plant(link: Path, target: Path) -> None:
 
 
 @as_root
-@pytest.mark.parametrize("below", ["", "folder"], ids=["the file", "a folder"])
+@pytest.mark.parametrize("below", ["", "directory"], ids=["the file", "a directory"])
 def test_a_planted_link_is_not_followed(rdctl: Program, shared: Path, below: str) -> None:
     victim = shared.parent / "victim"
     (victim if below else shared.parent).mkdir(exist_ok=True)
@@ -156,7 +156,7 @@ def test_what_root_makes_in_another_home_belongs_to_its_owner(tmp_path: Path) ->
     assert {path.lstat().st_uid for path in made} == {OTHER}
 
 
-def test_a_folder_in_the_place_of_a_part_is_named(rdctl: Program, tmp_path: Path) -> None:
+def test_a_directory_in_the_place_of_a_part_is_named(rdctl: Program, tmp_path: Path) -> None:
     get = ("-c", "sandbox", "oio", "content", "get", "photos", "index.txt", "--to", f"{tmp_path}/a")
     rdctl(*get)
     (tmp_path / "a").unlink()
@@ -222,7 +222,7 @@ def test_a_download_of_root_in_another_home_goes_on(tmp_path: Path) -> None:
 
 
 @as_root
-def test_a_folder_that_was_moved_there_is_not_given_away(
+def test_a_directory_that_was_moved_there_is_not_given_away(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     home = tmp_path / "home"
@@ -314,8 +314,8 @@ def test_a_file_system_without_locks(
 # --- parts of downloads ---------------------------------------------------------------------------
 
 
-def download(folder: Path) -> None:
-    target = Destination(str(folder), (), "name", ".name.part")
+def download(directory: Path) -> None:
+    target = Destination(str(directory), (), "name", ".name.part")
 
     def fill(part: Part) -> None:
         part.write(b"whole", 0)
@@ -364,7 +364,7 @@ def test_a_pipe_behind_a_planted_link_gets_nothing(rdctl: Program, shared: Path)
 
 
 @as_root
-def test_no_folder_is_made_behind_a_planted_link(rdctl: Program, shared: Path) -> None:
+def test_no_directory_is_made_behind_a_planted_link(rdctl: Program, shared: Path) -> None:
     victim = shared.parent / "victim"
     victim.mkdir()
     plant(shared / "out", victim)
@@ -386,7 +386,7 @@ def test_a_pipe_of_ones_own_is_written_to(rdctl: Program, tmp_path: Path) -> Non
 
 @as_root
 def test_a_file_of_another_user_is_not_written_in_place(shared: Path) -> None:
-    """In a folder like /tmp it cannot be replaced by others than root, and stays theirs."""
+    """In a directory like /tmp it cannot be replaced by others than root, and stays theirs."""
     path = shared / "failed"
     path.write_text("theirs")
     os.chown(path, OTHER, OTHER)

@@ -36,10 +36,14 @@ class Door(Effects):
         raise AssertionError(losses)
 
 
-def build(door: Effects, folder: Path) -> None:
+def build(door: Effects, directory: Path) -> None:
     """A directory with a file's text and a link, each step with its undo."""
-    (folder / "file").write_text("before")
-    inner, file, symlink = str(folder / "inner"), str(folder / "file"), str(folder / "link")
+    (directory / "file").write_text("before")
+    inner, file, symlink = (
+        str(directory / "inner"),
+        str(directory / "file"),
+        str(directory / "link"),
+    )
     door.do(make_dir(CALLS, inner), None, [remove_dir(CALLS, inner)])
     again = write(CALLS, file, "before", what="write")
     door.do(write(CALLS, file, "during", what="write"), None, [again])
@@ -48,12 +52,12 @@ def build(door: Effects, folder: Path) -> None:
 
 def failing(
     door: Effects,
-    folder: Path,
+    directory: Path,
     error: BaseException | None = None,
     meanwhile: Callable[[], None] = lambda: None,
 ) -> None:
     with door.transaction("build"):
-        build(door, folder)
+        build(door, directory)
         meanwhile()
         raise error or ValueError
 
@@ -274,10 +278,10 @@ def test_the_number_of_a_device(tmp_path: Path) -> None:
     assert CALLS.device_number(str(tmp_path)) is None
     with pytest.raises(FileNotFoundError):
         CALLS.device_number("/dev/nosuch")
-    for folder in Path("/sys/class/block").glob("*"):
-        node = Path("/dev", folder.name)
+    for directory in Path("/sys/class/block").glob("*"):
+        node = Path("/dev", directory.name)
         if node.is_block_device():
-            assert CALLS.device_number(str(node)) == (folder / "dev").read_text().strip()
+            assert CALLS.device_number(str(node)) == (directory / "dev").read_text().strip()
 
 
 @pytest.mark.parametrize(

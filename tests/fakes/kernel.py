@@ -1,5 +1,5 @@
-"""A simulated kernel: a tree of /sys, /proc and /dev in a folder, and the system calls that change
-it, which react as rapiddisk 9.0.0 on Linux 6.1 was seen to (docs/wire/rapiddisk-local.md).
+"""A simulated kernel: a tree of /sys, /proc and /dev in a directory, and the system calls that
+change it, which react as rapiddisk 9.0.0 on Linux 6.1 was seen to (docs/wire/rapiddisk-local.md).
 
 Like the real one it protects almost nothing. What destroys something that is in use is done, and
 written down in `harm`, which a test then finds not empty.
@@ -138,7 +138,7 @@ class FakeKernel(Syscalls):
         self.after: dict[int, Callable[[], None]] = {}
         self.dead = False
         real = os.path.realpath(root)
-        self._folders = (f"{real}/dev", f"{real}/dev/mapper")
+        self._directories = (f"{real}/dev", f"{real}/dev/mapper")
         self._lay_out(nvmet, available)
 
     # --- the tree -----------------------------------------------------------------------------
@@ -155,8 +155,8 @@ class FakeKernel(Syscalls):
         return self.path(below).read_text().rstrip("\n")
 
     def _lay_out(self, nvmet: bool, available: int) -> None:
-        for folder in ("dev/mapper", "sys/block", "sys/class/block", "sys/dev/block", "run"):
-            self.path(folder).mkdir(parents=True)
+        for directory in ("dev/mapper", "sys/block", "sys/class/block", "sys/dev/block", "run"):
+            self.path(directory).mkdir(parents=True)
         self.put("dev/mapper/control", "")
         self.put("run/udev/control", "")
         self.put("proc/sys/kernel/hostname", "rdvm\n")
@@ -185,8 +185,8 @@ class FakeKernel(Syscalls):
             self.load_module("rapiddisk")
             self.load_module("rapiddisk_cache")
         if nvmet:
-            for folder in ("subsystems", "ports", "hosts"):
-                self.path(f"{NVMET}/{folder}").mkdir(parents=True)
+            for directory in ("subsystems", "ports", "hosts"):
+                self.path(f"{NVMET}/{directory}").mkdir(parents=True)
         for interface in self.interfaces:
             self.path(f"sys/class/net/{interface}").mkdir(parents=True)
         self.put(
@@ -225,26 +225,26 @@ class FakeKernel(Syscalls):
         self._show_block(name, number, size, block)
 
     def add_partition(self, disk: str, name: str, number: str) -> None:
-        folder = f"sys/block/{disk}/{name}"
-        self.put(f"{folder}/partition", "1\n")
-        self.put(f"{folder}/dev", f"{number}\n")
-        self.put(f"{folder}/size", "2048\n")
-        self.put(f"{folder}/ro", "0\n")
+        directory = f"sys/block/{disk}/{name}"
+        self.put(f"{directory}/partition", "1\n")
+        self.put(f"{directory}/dev", f"{number}\n")
+        self.put(f"{directory}/size", "2048\n")
+        self.put(f"{directory}/ro", "0\n")
         self._link(f"sys/class/block/{name}", f"../../block/{disk}/{name}")
         self._link(f"sys/dev/block/{number}", f"../../block/{disk}/{name}")
         self.put(f"dev/{name}", "")
         self.disks[name] = Disk(MIB, number)
 
     def _show_block(self, name: str, number: str, size: int, block: int = SECTOR) -> None:
-        folder = f"sys/block/{name}"
-        self.put(f"{folder}/dev", f"{number}\n")
-        self.put(f"{folder}/size", f"{size // SECTOR}\n")
-        self.put(f"{folder}/ro", "0\n")
+        directory = f"sys/block/{name}"
+        self.put(f"{directory}/dev", f"{number}\n")
+        self.put(f"{directory}/size", f"{size // SECTOR}\n")
+        self.put(f"{directory}/ro", "0\n")
         self.disk_sequence += 1
-        self.put(f"{folder}/diskseq", f"{self.disk_sequence}\n")
+        self.put(f"{directory}/diskseq", f"{self.disk_sequence}\n")
         for below in ("holders", "slaves"):
-            self.path(f"{folder}/{below}").mkdir(exist_ok=True)
-        self.put(f"{folder}/queue/logical_block_size", f"{block}\n")
+            self.path(f"{directory}/{below}").mkdir(exist_ok=True)
+        self.put(f"{directory}/queue/logical_block_size", f"{block}\n")
         self._link(f"sys/class/block/{name}", f"../../block/{name}")
         self._link(f"sys/dev/block/{number}", f"../../block/{name}")
         self.put(f"dev/{name}", "")
@@ -452,7 +452,7 @@ class FakeKernel(Syscalls):
         """Put a subsystem on a port."""
         self._link(f"{NVMET}/ports/{port}/subsystems/{nqn}", f"../../../../nvmet/subsystems/{nqn}")
 
-    def make_folder(self, below: str) -> None:
+    def make_directory(self, below: str) -> None:
         """Some other tool begins a port or a subsystem; or a module is loaded."""
         path = str(self.path(below))
         if NVMET in below:
@@ -468,7 +468,7 @@ class FakeKernel(Syscalls):
     def allow_transport(self, name: str) -> None:
         """The kernel has the module."""
         self.transports.add(name)
-        self.make_folder(f"sys/module/nvme_{name}")
+        self.make_directory(f"sys/module/nvme_{name}")
 
     def link_node(self, below: str, target: str) -> None:
         """Another path to a device."""
@@ -476,8 +476,8 @@ class FakeKernel(Syscalls):
 
     def foreign_subsystem(self, nqn: str, device: str | None, *, enabled: bool = True) -> None:
         """Some other tool exports a device; None: it makes no namespace."""
-        folder = self.path(f"{NVMET}/subsystems/{nqn}")
-        self._mkdir(str(folder))
+        directory = self.path(f"{NVMET}/subsystems/{nqn}")
+        self._mkdir(str(directory))
         if device is not None:
             self.foreign_namespace(nqn, 1, device, enabled=enabled)
 
@@ -489,11 +489,11 @@ class FakeKernel(Syscalls):
 
     def add_port(self, number: int, address: str = "10.0.2.15", service: str = "4420") -> None:
         """Some other tool makes a TCP port."""
-        folder = self.path(f"{NVMET}/ports/{number}")
-        self._mkdir(str(folder))
+        directory = self.path(f"{NVMET}/ports/{number}")
+        self._mkdir(str(directory))
         values = {"trtype": "tcp", "adrfam": "ipv4", "traddr": address, "trsvcid": service}
         for name, value in values.items():
-            (folder / f"addr_{name}").write_text(f"{value}\n")
+            (directory / f"addr_{name}").write_text(f"{value}\n")
 
     def begin_mapping(self, name: str) -> None:
         """Some other tool makes a mapping, and has given it no table yet."""
@@ -722,11 +722,11 @@ class FakeKernel(Syscalls):
     def _namespaces_of(self, kernel: str) -> list[str]:
         """Enabled ones."""
         found = []
-        for folder in self.path(f"{NVMET}/subsystems").glob("*/namespaces/*"):
-            path = (folder / "device_path").read_text().strip()
-            enabled = (folder / "enable").read_text().strip() == "1"
+        for directory in self.path(f"{NVMET}/subsystems").glob("*/namespaces/*"):
+            path = (directory / "device_path").read_text().strip()
+            enabled = (directory / "enable").read_text().strip() == "1"
             if enabled and path.startswith("/dev/") and self._kernel_name(path) == kernel:
-                found.append(folder.parent.parent.name)
+                found.append(directory.parent.parent.name)
         return found
 
     # --- block devices ------------------------------------------------------------------------
@@ -739,8 +739,8 @@ class FakeKernel(Syscalls):
             return path[5:]
         real = os.path.realpath(self.path(path) if path.startswith("/dev/") else path)
         # A link in /proc leads to the /dev of the machine that the tests run on.
-        folder = os.path.dirname(real)
-        return os.path.basename(real) if folder in ("/dev", *self._folders) else real
+        directory = os.path.dirname(real)
+        return os.path.basename(real) if directory in ("/dev", *self._directories) else real
 
     def _size(self, kernel: str) -> int:
         if kernel.startswith("rd"):
@@ -752,17 +752,17 @@ class FakeKernel(Syscalls):
 
     def _block(self, kernel: str) -> int:
         """Of the whole disk, also for a partition, which has no queue of its own."""
-        folder = self.path(f"sys/class/block/{kernel}").resolve()
-        disk = folder.parent if (folder / "partition").exists() else folder
+        directory = self.path(f"sys/class/block/{kernel}").resolve()
+        disk = directory.parent if (directory / "partition").exists() else directory
         return int((disk / "queue/logical_block_size").read_text())
 
     def _claimed(self, kernel: str) -> str | None:
         """Who keeps an exclusive open away: from a disk also who has a partition, and the other way
         round."""
-        folder = self.path(f"sys/class/block/{kernel}").resolve()
-        disk = folder.parent if (folder / "partition").exists() else folder
+        directory = self.path(f"sys/class/block/{kernel}").resolve()
+        disk = directory.parent if (directory / "partition").exists() else directory
         parts = [path.parent.name for path in disk.glob("*/partition")]
-        related = [disk.name] if disk != folder else parts
+        related = [disk.name] if disk != directory else parts
         return next(filter(None, map(self._claimed_itself, [kernel, *related])), None)
 
     def _claimed_itself(self, kernel: str) -> str | None:
@@ -1145,29 +1145,29 @@ class FakeKernel(Syscalls):
                 fail(errno.EINVAL, path)
             attributes = dict.fromkeys(("addr_adrfam", "addr_traddr", "addr_trsvcid"), "")
             attributes |= {"addr_trtype": "", "addr_treq": "not specified"}
-            folders = ["subsystems", "referrals", "ana_groups/1"]
+            directories = ["subsystems", "referrals", "ana_groups/1"]
         elif below[0] == "subsystems" and len(below) == 2:
             if below[1] == DISCOVERY:
                 fail(errno.EINVAL, path)
             attributes = {"attr_allow_any_host": "0", "attr_model": "Linux", "attr_version": "1.3"}
             attributes |= {"attr_serial": f"{self.serials:020x}"}
             self.serials += 1
-            folders = ["namespaces", "allowed_hosts"]
+            directories = ["namespaces", "allowed_hosts"]
         elif below[0] == "subsystems" and below[2:3] == ["namespaces"] and len(below) == 4:
             if not below[3].isdigit() or below[3] == "0":
                 fail(errno.EINVAL, path)
             attributes = {"device_path": "(null)", "enable": "0", "revalidate_size": ""}
             attributes |= {"device_uuid": f"uuid-{self.steps}"}
-            folders = []
+            directories = []
         elif below[0] == "hosts" and len(below) == 2:
-            attributes, folders = {}, []
+            attributes, directories = {}, []
         else:
             fail(errno.EPERM, path)
         os.mkdir(path)
         for name, value in attributes.items():
             Path(path, name).write_text(f"{value}\n")
-        for folder in folders:
-            Path(path, folder).mkdir(parents=True)
+        for directory in directories:
+            Path(path, directory).mkdir(parents=True)
 
     def _rmdir(self, path: str) -> None:
         below = self._below(path)
@@ -1204,11 +1204,12 @@ class FakeKernel(Syscalls):
 
     def _listen(self, port: str) -> None:
         """The first subsystem on a port starts its listener."""
-        folder = f"{NVMET}/ports/{port}"
-        if os.listdir(self.path(f"{folder}/subsystems")):
+        directory = f"{NVMET}/ports/{port}"
+        if os.listdir(self.path(f"{directory}/subsystems")):
             return
         kind, address, service = (
-            self.text(f"{folder}/{name}") for name in ("addr_trtype", "addr_traddr", "addr_trsvcid")
+            self.text(f"{directory}/{name}")
+            for name in ("addr_trtype", "addr_traddr", "addr_trsvcid")
         )
         if kind not in self.transports:
             fail(errno.EINVAL)
@@ -1239,25 +1240,25 @@ class FakeKernel(Syscalls):
 
     def _attribute(self, path: Path, text: str) -> None:
         below = self._below(str(path))
-        name, folder = below[-1], path.parent
+        name, directory = below[-1], path.parent
         if name.startswith("addr_"):
-            if os.listdir(folder / "subsystems"):
+            if os.listdir(directory / "subsystems"):
                 fail(errno.EACCES, str(path))
             words = {"addr_trtype": ("tcp", "rdma", "loop", "fc"), "addr_adrfam": ("ipv4", "ipv6")}
             if text not in words.get(name, (text,)):
                 fail(errno.EINVAL, str(path))
         elif name == "attr_allow_any_host":
-            if text == "1" and os.listdir(folder / "allowed_hosts"):
+            if text == "1" and os.listdir(directory / "allowed_hosts"):
                 fail(errno.EINVAL, str(path))
         elif name == "device_path":
-            if (folder / "enable").read_text().strip() == "1":
+            if (directory / "enable").read_text().strip() == "1":
                 fail(errno.EBUSY, str(path))
             if not text:
                 fail(errno.EFAULT, str(path))
         elif name == "enable":
-            self._enable(below, folder, text)
+            self._enable(below, directory, text)
         elif name == "revalidate_size":
-            device = self._kernel_name((folder / "device_path").read_text().strip())
+            device = self._kernel_name((directory / "device_path").read_text().strip())
             self.namespace_sizes[below[1], int(below[3])] = self._size(device)
             return
         elif name == "attr_model":
@@ -1266,12 +1267,12 @@ class FakeKernel(Syscalls):
             raise AssertionError(f"nobody writes to {path}")
         path.write_text(f"{text}\n")
 
-    def _enable(self, below: list[str], folder: Path, text: str) -> None:
+    def _enable(self, below: list[str], directory: Path, text: str) -> None:
         if text not in ("0", "1"):
             fail(errno.EINVAL)
-        if text == "0" or (folder / "enable").read_text().strip() == "1":
+        if text == "0" or (directory / "enable").read_text().strip() == "1":
             return
-        device = (folder / "device_path").read_text().strip()
+        device = (directory / "device_path").read_text().strip()
         if device == "(null)":
             fail(errno.EINVAL)
         if not self.path(device).exists():
@@ -1312,9 +1313,9 @@ class FakeKernel(Syscalls):
         return found
 
     def _walk(self, top: Path) -> Iterator[Path]:
-        for folder, folders, files in os.walk(top):
-            for name in (*folders, *files):
-                yield Path(folder, name)
+        for directory, directories, files in os.walk(top):
+            for name in (*directories, *files):
+                yield Path(directory, name)
 
 
 def _escaped(path: str) -> str:

@@ -60,7 +60,7 @@ def _hang(number: int, frame: Any) -> None:
 
 
 class Worker:
-    def __init__(self, seed: int, folder: str) -> None:
+    def __init__(self, seed: int, directory: str) -> None:
         self._seed = seed
         self._fresh = seeded()
         self._servers = Servers()
@@ -68,7 +68,7 @@ class Worker:
         threading.excepthook = lambda what: self._stray.append(repr(what.exc_value))
         sys.unraisablehook = lambda what: self._stray.append(f"unraisable {what.exc_value!r}")
         signal.signal(signal.SIGALRM, _hang)
-        fence.put_up(folder)
+        fence.put_up(directory)
 
     def group(self, name: str, *, show: bool = False) -> Told:
         kind = name.partition(":")[0]
@@ -149,23 +149,23 @@ class _Spoiler:
 _worker: list[Worker] = []
 
 
-def _begin(seed: int, folder: str) -> None:
-    tempfile.tempdir = folder
-    os.environ["TMPDIR"] = folder
-    _worker[:] = [Worker(seed, folder)]
+def _begin(seed: int, directory: str) -> None:
+    tempfile.tempdir = directory
+    os.environ["TMPDIR"] = directory
+    _worker[:] = [Worker(seed, directory)]
 
 
 def _group(name: str, show: bool = False) -> Told:
     return _worker[0].group(name, show=show)
 
 
-def fuzz(seed: int, lines: int, replies: int, jobs: int, folder: str) -> list[Found]:
+def fuzz(seed: int, lines: int, replies: int, jobs: int, directory: str) -> list[Found]:
     found: list[Found] = []
     codes: dict[int, int] = {}
     runs = spoiled_replies = 0
     began = time.monotonic()
     context = multiprocessing.get_context("fork")
-    with context.Pool(jobs, _begin, (seed, folder)) as pool:
+    with context.Pool(jobs, _begin, (seed, directory)) as pool:
 
         def take(told: Told) -> None:
             nonlocal runs
@@ -206,16 +206,16 @@ def main() -> int:
     parser.add_argument("--only", metavar="GROUP")
     options = parser.parse_args()
     print(f"seed {options.seed}", flush=True)
-    with tempfile.TemporaryDirectory(prefix="rdctl-fuzz-", ignore_cleanup_errors=True) as folder:
+    with tempfile.TemporaryDirectory(prefix="rdctl-fuzz-", ignore_cleanup_errors=True) as directory:
         if options.only:
             with multiprocessing.get_context("fork").Pool(
-                1, _begin, (options.seed, folder)
+                1, _begin, (options.seed, directory)
             ) as pool:
                 found = pool.apply(_group, (options.only, True)).found
             for one in found:
                 print(f"\n{one.line}\n  {one.fault}\n  {one.said}")
         else:
-            found = fuzz(options.seed, options.lines, options.replies, options.jobs, folder)
+            found = fuzz(options.seed, options.lines, options.replies, options.jobs, directory)
     return 1 if found else 0
 
 

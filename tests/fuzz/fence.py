@@ -1,5 +1,5 @@
 """Keeps a random command line from the machine that it is tried on: nothing is written outside one
-folder, no program is run, nobody but this machine is asked. What is kept out gets an OSError, as
+directory, no program is run, nobody but this machine is asked. What is kept out gets an OSError, as
 from a kernel that forbids it."""
 
 from __future__ import annotations
@@ -15,21 +15,21 @@ WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND
 LOOPBACK = ("127.", "::1", "localhost")
 
 
-def put_up(folder: str) -> None:
+def put_up(directory: str) -> None:
     """For good: Python does not take a hook of this kind away again."""
-    inside = f"{os.path.realpath(folder)}/"
+    inside = f"{os.path.realpath(directory)}/"
 
-    def within(path: Any, folder: int = -1) -> None:
+    def within(path: Any, directory: int = -1) -> None:
         if isinstance(path, int) or path == os.devnull:
             return
         path = os.fsdecode(path)
-        base = os.getcwd() if folder < 0 else os.readlink(f"/proc/self/fd/{folder}")
+        base = os.getcwd() if directory < 0 else os.readlink(f"/proc/self/fd/{directory}")
         parent = os.path.dirname(os.path.join(base, path.rstrip("/")))
         if not f"{os.path.realpath(parent)}/".startswith(inside):
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), path)
 
     def opened(path: Any, mode: str | None, flags: int) -> None:
-        # By a folder's descriptor anything below it can be written.
+        # By a directory's descriptor anything below it can be written.
         if flags & (WRITES | os.O_DIRECTORY):
             within(path)
 
@@ -53,14 +53,14 @@ def put_up(folder: str) -> None:
 
     hooks: dict[str, Callable[..., None]] = {
         "open": opened,
-        "os.mkdir": lambda path, mode, folder: within(path, folder),
+        "os.mkdir": lambda path, mode, directory: within(path, directory),
         "os.remove": within,
         "os.rmdir": within,
         "os.truncate": lambda path, size: within(path),
-        "os.chmod": lambda path, mode, folder: within(path, folder),
-        "os.chown": lambda path, user, group, folder: within(path, folder),
-        "os.utime": lambda path, times, ns, folder: within(path, folder),
-        "os.symlink": lambda source, path, folder: within(path, folder),
+        "os.chmod": lambda path, mode, directory: within(path, directory),
+        "os.chown": lambda path, user, group, directory: within(path, directory),
+        "os.utime": lambda path, times, ns, directory: within(path, directory),
+        "os.symlink": lambda source, path, directory: within(path, directory),
         "os.link": lambda source, path, one, other: within(path, other),
         "os.rename": renamed,
         "sqlite3.connect": within,

@@ -37,8 +37,10 @@ Kept = dict[tuple[str, str], Any]
 
 class Place:
     def __init__(self, servers: Servers, seed: bytes) -> None:
-        self._folder = tempfile.TemporaryDirectory(prefix="rdctl-fuzz-", ignore_cleanup_errors=True)
-        self.home = Path(self._folder.name)
+        self._directory = tempfile.TemporaryDirectory(
+            prefix="rdctl-fuzz-", ignore_cleanup_errors=True
+        )
+        self.home = Path(self._directory.name)
         # Deep, so that a few `..` stay within.
         self.work = self.home / "a/b/c/d/e/work"
         self.work.mkdir(parents=True)
@@ -121,16 +123,16 @@ class Place:
     def end(self) -> None:
         os.chdir("/")
         self.kernel.close_all()
-        self._folder.cleanup()
+        self._directory.cleanup()
 
 
 def seeded() -> bytes:
     """A new sandbox's file, to be copied."""
     from rdctl.sandbox.store import Store
 
-    folder = tempfile.mkdtemp()
+    directory = tempfile.mkdtemp()
     try:
-        path = f"{folder}/sandbox.db"
+        path = f"{directory}/sandbox.db"
         store = Store(path)
         with store.change() as connection:
             connection.execute(
@@ -141,4 +143,4 @@ def seeded() -> bytes:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         return Path(path).read_bytes()
     finally:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)

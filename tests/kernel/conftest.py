@@ -74,7 +74,7 @@ class Program:
         return items
 
     def as_nobody(self, *argv: str) -> Ran:
-        """Run by an ordinary user, who can look into no folder of root's."""
+        """Run by an ordinary user, who can look into no directory of root's."""
 
         def job() -> Ran:
             nobody()
@@ -156,15 +156,16 @@ def disk() -> str:
 
 @pytest.fixture
 def mounted(tmp_path: Path) -> Callable[..., Path]:
-    """Mounts a device on a fresh folder, with a fresh file system unless told to keep its own."""
+    """Mounts a device on a fresh directory, with a fresh file system unless told to keep its
+    own."""
 
     def mount(device: str, name: str = "mnt", make: bool = True) -> Path:
-        folder = tmp_path / name
-        folder.mkdir()
+        directory = tmp_path / name
+        directory.mkdir()
         if make:
             machine.tool("mke2fs", "-q", "-F", device)
-        machine.tool("mount", device, folder)
-        return folder
+        machine.tool("mount", device, directory)
+        return directory
 
     return mount
 

@@ -171,10 +171,12 @@ def test_the_node_stays_when_udev_looks_again(rdctl: Program, disk: str) -> None
     assert not node.exists()
 
 
-@pytest.mark.parametrize("folder", ["by-path", "by-diskseq"])
-def test_a_source_by_any_of_its_names(rdctl: Program, disk: str, folder: str) -> None:
+@pytest.mark.parametrize("directory", ["by-path", "by-diskseq"])
+def test_a_source_by_any_of_its_names(rdctl: Program, disk: str, directory: str) -> None:
     link = next(
-        path for path in Path("/dev/disk", folder).iterdir() if path.resolve() == Path("/dev", disk)
+        path
+        for path in Path("/dev/disk", directory).iterdir()
+        if path.resolve() == Path("/dev", disk)
     )
     machine.attach(0)
     report = rdctl.ok("cache", "create", "rd0", str(link))

@@ -36,8 +36,8 @@ def users(mounted: Callable[..., Path], loop: Callable[..., str]) -> Iterator[di
     with ExitStack() as stack:
 
         def mount(path: str) -> Use:
-            folder = str(mounted(path))
-            return Use("mount", folder, f"umount {folder}")
+            directory = str(mounted(path))
+            return Use("mount", directory, f"umount {directory}")
 
         def swap(path: str) -> Use:
             machine.tool("mkswap", path)
@@ -187,12 +187,12 @@ def test_a_partition_in_use_is_a_disk_in_use(
     machine.tool("sh", "-c", f"echo 2048,40960 | sfdisk -q /dev/{disk}")
     machine.until(Path(f"/dev/{disk}1").exists, "the partition")
     machine.attach(0)
-    folder = mounted(f"/dev/{disk}1")
+    directory = mounted(f"/dev/{disk}1")
     named(
         rdctl.refused("cache", "create", "rd0", disk, code="in-use"),
-        Use("mount", str(folder), f"umount {folder}"),
+        Use("mount", str(directory), f"umount {directory}"),
     )
-    machine.tool("umount", folder)
+    machine.tool("umount", directory)
     rdctl.ok("cache", "create", "rd0", f"{disk}1")
     machine.attach(1)
     rdctl.refused("cache", "create", "rd1", disk, code="in-use")
@@ -211,7 +211,7 @@ def test_a_volume_does_not_cache_itself(rdctl: Program) -> None:
 def test_names_that_only_look_alike(
     rdctl: Program, mounted: Callable[..., Path], loop: Callable[..., str], disk: str
 ) -> None:
-    """rd1 is not rd10, and a folder may be called like a volume."""
+    """rd1 is not rd10, and a directory may be called like a volume."""
     for number in (0, 1, 10):
         machine.attach(number, 1)
     mounted("/dev/rd10", "rd0-backup")
@@ -260,12 +260,12 @@ def test_a_user_in_another_mount_namespace(rdctl: Program, tmp_path: Path) -> No
 def test_growing_a_volume_in_use(rdctl: Program, mounted: Callable[..., Path]) -> None:
     """Nobody is harmed by more room."""
     machine.attach(0)
-    folder = mounted("/dev/rd0")
-    (folder / "file").write_bytes(b"kept")
+    directory = mounted("/dev/rd0")
+    (directory / "file").write_bytes(b"kept")
     rdctl.ok("resize", "rd0", "32M")
     machine.tool("resize2fs", "/dev/rd0")
-    assert os.statvfs(folder).f_blocks * os.statvfs(folder).f_frsize > 16 * MIB
-    assert (folder / "file").read_bytes() == b"kept"
+    assert os.statvfs(directory).f_blocks * os.statvfs(directory).f_frsize > 16 * MIB
+    assert (directory / "file").read_bytes() == b"kept"
 
 
 def test_one_in_use_among_several(rdctl: Program, mounted: Callable[..., Path]) -> None:

@@ -300,11 +300,11 @@ def test_a_device_in_use_is_not_exported(
     machine.attach(0)
     machine.attach(1)
     add_port(rdctl)
-    folder = mounted("/dev/rd0")
+    directory = mounted("/dev/rd0")
     cache = machine.map_cache(f"rc-wt_{disk}", disk, "rd1")
     before = machine.nvmet()
     export = ("--port", "1", "--any-host")
-    assert str(folder) in rdctl.refused("nvmet", "export", "rd0", *export, code="in-use")
+    assert str(directory) in rdctl.refused("nvmet", "export", "rd0", *export, code="in-use")
     assert cache in rdctl.refused("nvmet", "export", "rd1", *export, code="in-use")
     assert machine.nvmet() == before
 

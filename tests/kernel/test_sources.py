@@ -171,20 +171,20 @@ MAKERS: dict[str, Callable[[str, int], tuple[str, ...]]] = {
 }
 
 
-def mounts(path: str, folder: Path) -> bool:
-    folder.mkdir(exist_ok=True)
-    machine.tool("mount", path, folder, check=False)
-    return os.path.ismount(folder)
+def mounts(path: str, directory: Path) -> bool:
+    directory.mkdir(exist_ok=True)
+    machine.tool("mount", path, directory, check=False)
+    return os.path.ismount(directory)
 
 
-def holds_files(path: str, folder: Path) -> None:
+def holds_files(path: str, directory: Path) -> None:
     """A file system that is mounted and written to."""
-    assert mounts(path, folder)
-    (folder / "file").write_bytes(b"written" * PAGE)
-    machine.tool("umount", folder)
-    assert mounts(path, folder)
-    assert (folder / "file").read_bytes() == b"written" * PAGE
-    machine.tool("umount", folder)
+    assert mounts(path, directory)
+    (directory / "file").write_bytes(b"written" * PAGE)
+    machine.tool("umount", directory)
+    assert mounts(path, directory)
+    assert (directory / "file").read_bytes() == b"written" * PAGE
+    machine.tool("umount", directory)
 
 
 @pytest.mark.parametrize("kind", MAKERS)

@@ -196,10 +196,10 @@ def others(tmp_path: Path, loop: Callable[..., str]) -> Iterator[dict[str, Begin
             mount("/dev/vdc")
 
         def mount(path: str, *options: str) -> Path:
-            folder = tmp_path / "mount"
-            folder.mkdir(exist_ok=True)
-            machine.tool("mount", *options, path, folder)
-            return folder
+            directory = tmp_path / "mount"
+            directory.mkdir(exist_ok=True)
+            machine.tool("mount", *options, path, directory)
+            return directory
 
         def second_of_btrfs(path: str) -> None:
             machine.tool("modprobe", "btrfs")
@@ -218,16 +218,16 @@ def others(tmp_path: Path, loop: Callable[..., str]) -> Iterator[dict[str, Begin
         def pinned(path: str) -> None:
             """A mount namespace without a process, kept by a file."""
             machine.tool("mke2fs", "-q", "-F", path)
-            folder = tmp_path / "pins"
-            folder.mkdir()
-            machine.tool("mount", "-t", "tmpfs", "none", folder)
-            machine.tool("mount", "--make-private", folder)
-            (folder / "ns").touch()
-            machine.tool("unshare", f"--mount={folder}/ns", "mount", path, "/mnt")
+            directory = tmp_path / "pins"
+            directory.mkdir()
+            machine.tool("mount", "-t", "tmpfs", "none", directory)
+            machine.tool("mount", "--make-private", directory)
+            (directory / "ns").touch()
+            machine.tool("unshare", f"--mount={directory}/ns", "mount", path, "/mnt")
 
             def unpin() -> None:
-                machine.tool("umount", folder / "ns")
-                machine.tool("umount", folder)
+                machine.tool("umount", directory / "ns")
+                machine.tool("umount", directory)
 
             stack.callback(unpin)
 
@@ -242,10 +242,10 @@ def others(tmp_path: Path, loop: Callable[..., str]) -> Iterator[dict[str, Begin
 
         def file_on_it(path: str) -> None:
             machine.tool("mke2fs", "-q", "-F", path)
-            folder = mount(path)
-            (folder / "image").write_bytes(bytes(MIB))
-            loop(0, folder / "image")
-            machine.tool("umount", "--lazy", folder)
+            directory = mount(path)
+            (directory / "image").write_bytes(bytes(MIB))
+            loop(0, directory / "image")
+            machine.tool("umount", "--lazy", directory)
 
         def swap(path: str) -> None:
             machine.tool("mkswap", path)

@@ -13,14 +13,13 @@ from tests.output.showing import (
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (Change("remove", "rd1", True, True), "rd1 removed"),
-        (Change("flush", "rd1", True, True), "rd1 erased"),
+        (Change("remove", "rd1", True, True), "removed rd1"),
+        (Change("flush", "rd1", True, True), "erased rd1"),
         (Change("lock", "rd1", False, True), "rd1 is already locked"),
-        (Change("use", "lab", True, True), 'Switched to context "lab".'),
-        (Change("set", "lab", True, True), "lab set"),
+        (Change("set", "lab", True, True, past='Context "{}" set.'), 'Context "lab" set.'),
         (
             Change("unlock", "rd1", True, None),
-            "rd1 unlocked (reported, not verified)",
+            "unlocked rd1 (reported, not verified)",
         ),
     ],
 )

@@ -1,4 +1,4 @@
-"""The pictures in docs/, of real runs on a terminal: `python -m tests.pictures [FOLDER]`."""
+"""The pictures in docs/, of real runs on a terminal: `python -m tests.pictures [DIRECTORY]`."""
 
 from __future__ import annotations
 
@@ -101,10 +101,10 @@ def svg(name: str, screen: Text) -> str:
     return "\n".join(line.rstrip() for line in text.splitlines()) + "\n"
 
 
-def main(folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
+def main(directory: Path) -> None:
+    directory.mkdir(exist_ok=True)
     for name, commands in PICTURES.items():
-        (folder / f"{name}.svg").write_text(svg(name, play(*commands)), "utf-8")
+        (directory / f"{name}.svg").write_text(svg(name, play(*commands)), "utf-8")
 
 
 if __name__ == "__main__":

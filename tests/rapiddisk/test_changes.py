@@ -356,7 +356,7 @@ def test_some_done_some_not_is_exit_8(rdctl: Program, daemon: Daemon) -> None:
     assert ran.json["status"] == "partial"
     assert daemon.changes == ["removeRapidDisk/rd5", "removeRapidDisk/rd0"]
     lines = [line for line in ran.err.splitlines() if line.startswith("rdctl: ")]
-    assert [line.split()[3].rstrip(":") for line in lines] == ["rd3", "rd1", "volume"]
+    assert [line.split()[2].rstrip(":") for line in lines] == ["rd3", "rd1", "volume"]
 
 
 @pytest.mark.parametrize(

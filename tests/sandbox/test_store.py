@@ -62,7 +62,7 @@ def test_the_mode_does_not_hang_on_the_umask(store: Store) -> None:
     assert mode(store.path) == 0o600
 
 
-def test_a_path_without_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_path_without_a_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     store = Store("sandbox.db")
     assert names(store) == SEEDED
@@ -423,7 +423,7 @@ def test_what_the_system_says_of_a_file_to_be_made(
     assert hint in (caught.value.hint or "")
 
 
-def test_a_path_that_is_a_folder(tmp_path: Path) -> None:
+def test_a_path_that_is_a_directory(tmp_path: Path) -> None:
     with pytest.raises(RdctlError, match="directory") as caught:
         names(Store(tmp_path))
     assert caught.value.code is Code.CONFIG
@@ -442,12 +442,12 @@ def test_a_path_that_is_a_pipe(tmp_path: Path) -> None:
 def test_a_path_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(RdctlError, match="cannot use sandbox") as caught:
-        names(Store(tmp_path / "file" / "folder" / "sandbox.db"))
+        names(Store(tmp_path / "file" / "directory" / "sandbox.db"))
     assert caught.value.code is Code.CONFIG
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written(tmp_path: Path) -> None:
+def test_a_directory_that_may_not_be_written(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(RdctlError, match="Permission denied") as caught:
         names(Store(tmp_path / "sandbox.db"))

@@ -241,10 +241,12 @@ def _where(to: str | None, several: bool, strip: str) -> Where:
     try:
         kind = stat.S_IFMT(os.stat(path).st_mode)
     except OSError:
-        folder = several or path.endswith("/")
-        return Where(path=path.rstrip("/") or "/" if folder else path, folder=folder, strip=strip)
+        directory = several or path.endswith("/")
+        return Where(
+            path=path.rstrip("/") or "/" if directory else path, directory=directory, strip=strip
+        )
     if kind == stat.S_IFDIR:
-        return Where(path=path.rstrip("/") or "/", folder=True, strip=strip)
+        return Where(path=path.rstrip("/") or "/", directory=True, strip=strip)
     if several or path.endswith("/"):
         raise RdctlError(Code.CONFLICT, f"{escape(path)}: not a directory", target=path)
-    return Where(path=path, folder=False, special=kind != stat.S_IFREG)
+    return Where(path=path, directory=False, special=kind != stat.S_IFREG)

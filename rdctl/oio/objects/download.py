@@ -14,7 +14,7 @@ from typing import IO, NamedTuple
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Data, Failure, Report
 from rdctl.core.units import escape, quoted
-from rdctl.effects.files import Destination, make_file, make_folder, pour
+from rdctl.effects.files import Destination, make_directory, make_file, pour
 from rdctl.oio.acts import ACCEPTED, ALREADY, PAGE, PROVEN
 from rdctl.oio.model import Page, Place
 from rdctl.oio.objects.digests import digest_for, feed, hex_md5, md5
@@ -187,7 +187,7 @@ class Downloads(Transfers):
         name = named or receiving.path
         if is_marker(where, name):
             if receiving.size == 0:
-                return self._get_folder(place, where, name)
+                return self._get_directory(place, where, name)
             files.guard(place, name)
         target = target_of(where, name, identity_of(*receiving.identity, *span))
         if resume and not overwrite and is_regular(target.path):
@@ -224,13 +224,15 @@ class Downloads(Transfers):
         evidence = PROVEN if proven else ACCEPTED
         return self._done("get", place.name, evidence, facts, past="downloaded")
 
-    def _get_folder(self, place: Place, where: Where, name: str) -> Change:
-        """An empty object that stands for a folder."""
-        folders = parts_of(where, name)
-        path = os.path.join(where.path, *folders, "")
+    def _get_directory(self, place: Place, where: Where, name: str) -> Change:
+        """An empty object that stands for a directory."""
+        directories = parts_of(where, name)
+        path = os.path.join(where.path, *directories, "")
         evidence = ALREADY if os.path.isdir(path) else PROVEN
         try:
-            made = make_folder(where.path, folders, what=f"get {place.shown}", home=where.home)
+            made = make_directory(
+                where.path, directories, what=f"get {place.shown}", home=where.home
+            )
             self._effects.do(made, None)
         except OSError as error:
             raise file_fault(error, path) from error

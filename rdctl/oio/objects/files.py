@@ -35,12 +35,12 @@ _FILE_FAULTS = {
 
 
 class Where(NamedTuple):
-    """Where objects go: into the file `path`, or below the folder `path`, by their names without
+    """Where objects go: into the file `path`, or below the directory `path`, by their names without
     `strip`. `special`: it is a device or a pipe. `home` is the home directory: what is new below it
     belongs to its owner."""
 
     path: str
-    folder: bool
+    directory: bool
     special: bool = False
     strip: str = ""
     home: str | None = None
@@ -56,20 +56,20 @@ def identity_of(*words: object) -> str:
 
 def target_of(where: Where, name: str, identity: str = "") -> Destination:
     """The file that an object becomes; `usage` for a name that would lead elsewhere."""
-    if not where.folder:
+    if not where.directory:
         root, _, last = where.path.rpartition("/")
         root = root or ("/" if where.path.startswith("/") else ".")
         return Destination(root, (), last, _part_of(last, identity))
     parts = parts_of(where, name)
     if not parts:
         raise RdctlError(Code.CONFLICT, f"{escape(name)}: no file name is left of it", hint=_ALONE)
-    *folders, last = parts
-    return Destination(where.path, tuple(folders), last, _part_of(last, identity))
+    *directories, last = parts
+    return Destination(where.path, tuple(directories), last, _part_of(last, identity))
 
 
 def parts_of(where: Where, name: str) -> tuple[str, ...]:
-    """The path of an object below the folder. Empty parts (`//`, a leading `/`) are ignored, as in
-    any path; what would lead elsewhere is `usage`."""
+    """The path of an object below the directory. Empty parts (`//`, a leading `/`) are ignored, as
+    in any path; what would lead elsewhere is `usage`."""
     # A name may hold half a surrogate pair, which is no byte.
     relative = os.fsdecode(raw_bytes(name.removeprefix(where.strip)))
     parts = tuple(part for part in relative.split("/") if part)
@@ -78,7 +78,7 @@ def parts_of(where: Where, name: str) -> tuple[str, ...]:
             kind = "a NUL byte" if "\0" in part else f'the component "{escape(part)}"'
             raise RdctlError(
                 Code.USAGE,
-                f"{escape(name)}: not a valid path below a folder: it contains {kind}",
+                f"{escape(name)}: not a valid path below a directory: it contains {kind}",
                 hint=_ALONE,
                 target=name,
             )
@@ -86,18 +86,18 @@ def parts_of(where: Where, name: str) -> tuple[str, ...]:
 
 
 def is_marker(where: Where, name: str) -> bool:
-    """Whether the name means a folder, if the object is empty."""
-    return where.folder and name.endswith("/")
+    """Whether the name means a directory, if the object is empty."""
+    return where.directory and name.endswith("/")
 
 
 class Files:
-    """Which objects of a command become which files below the folder."""
+    """Which objects of a command become which files below the directory."""
 
     def __init__(self, where: Where, places: Sequence[Place]) -> None:
         self._where = where
         self._files: dict[tuple[str, ...], Place] = {}
-        self._folders: set[tuple[str, ...]] = set()
-        if not where.folder:
+        self._directories: set[tuple[str, ...]] = set()
+        if not where.directory:
             return
         for place in places:
             with suppress(RdctlError):  # reported when it is processed
@@ -105,7 +105,7 @@ class Files:
 
     def _add(self, place: Place, name: str) -> None:
         parts = parts_of(self._where, name)
-        self._folders.update(parts[:count] for count in range(1, len(parts)))
+        self._directories.update(parts[:count] for count in range(1, len(parts)))
         if name.endswith("/") or not parts:
             return
         # The object with exactly this path takes precedence over those that only map to it.
@@ -115,15 +115,15 @@ class Files:
             self._files.setdefault(parts, place)
 
     def guard(self, place: Place, name: str) -> None:
-        """Raise if another object maps to the same file, or to a folder at its path."""
-        if not self._where.folder:
+        """Raise if another object maps to the same file, or to a directory at its path."""
+        if not self._where.directory:
             return
         parts = parts_of(self._where, name)
         other = self._files.setdefault(parts, place)
         reason = None
         if other != place:
             reason = f'object "{other.shown}" has the same path'
-        elif name.endswith("/") and parts in self._folders:
+        elif name.endswith("/") and parts in self._directories:
             reason = "it is not empty, and other objects are below it"
         if reason:
             raise RdctlError(
@@ -138,7 +138,7 @@ def _part_of(name: str, identity: str) -> str:
 
 def refuse_taken(target: Destination, *, replaced: bool) -> None:
     """Raise if the file cannot be created."""
-    if any(len(os.fsencode(name)) > _NAME_MAX for name in (*target.folders, target.name)):
+    if any(len(os.fsencode(name)) > _NAME_MAX for name in (*target.directories, target.name)):
         error = OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG))
         raise file_fault(error, target.path)
     try:
@@ -146,7 +146,7 @@ def refuse_taken(target: Destination, *, replaced: bool) -> None:
     except OSError:
         return  # if it cannot be created, creating it reports why
     if stat.S_ISDIR(status.st_mode):
-        message = f"{escape(target.path)}: is a folder"
+        message = f"{escape(target.path)}: is a directory"
         raise RdctlError(Code.CONFLICT, message)
     if not (stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)):
         message = f"{escape(target.path)}: not a regular file"
@@ -166,11 +166,11 @@ def refuse_taken(target: Destination, *, replaced: bool) -> None:
 def others_begun(target: Destination) -> bool:
     """Whether partial data of another download to the same file exists next to it."""
     stem = target.part[: -_IDENTITY - len(_PART)]
-    folder = os.path.dirname(target.path) or "."
+    directory = os.path.dirname(target.path) or "."
     with suppress(OSError):
         return any(
             name != target.part and name.startswith(stem) and name.endswith(_PART)
-            for name in os.listdir(folder)
+            for name in os.listdir(directory)
         )
     return False
 
@@ -195,11 +195,11 @@ def size_of(path: str) -> int:
     return os.stat(path).st_size if is_regular(path) else 0
 
 
-def open_below(folder: str, path: str) -> IO[bytes]:
-    """A regular file below a folder, open for reading; no link is followed on the way there, as
-    one could have been put in its place since the folder was listed. Raises OSError."""
+def open_below(directory: str, path: str) -> IO[bytes]:
+    """A regular file below a directory, open for reading; no link is followed on the way there, as
+    one could have been put in its place since the directory was listed. Raises OSError."""
     *inner, last = path.split("/")
-    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    at = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     for name in inner:
         try:
             below = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=at)
@@ -219,17 +219,17 @@ def open_below(folder: str, path: str) -> IO[bytes]:
 
 
 def files_below(
-    folder: str, warn: Callable[[str], None]
+    directory: str, warn: Callable[[str], None]
 ) -> tuple[list[str], dict[str, RdctlError]]:
-    """The regular files below a folder, by their paths in it, sorted, and the folders that cannot
-    be read. A warning names everything else; symbolic links are not followed."""
+    """The regular files below a directory, by their paths in it, sorted, and the directories that
+    cannot be read. A warning names everything else; symbolic links are not followed."""
     pending = [""]
     found: list[str] = []
     unread: dict[str, RdctlError] = {}
     while pending:
         inner = pending.pop()
         try:
-            with os.scandir(os.path.join(folder, inner)) as entries:
+            with os.scandir(os.path.join(directory, inner)) as entries:
                 for entry in entries:
                     path = os.path.join(inner, entry.name)
                     if entry.is_dir(follow_symlinks=False):
@@ -238,9 +238,9 @@ def files_below(
                         found.append(path)
                     else:
                         kind = "symbolic link" if entry.is_symlink() else "special file"
-                        warn(f"{os.path.join(folder, path)}: skipped: {kind}")
+                        warn(f"{os.path.join(directory, path)}: skipped: {kind}")
         except OSError as error:
-            unread[inner] = file_fault(error, os.path.join(folder, inner))
+            unread[inner] = file_fault(error, os.path.join(directory, inner))
     return sorted(found, key=os.fsencode), unread
 
 

@@ -38,7 +38,7 @@ CREATE_SECONDS = 10.0
 
 class File(NamedTuple):
     """A file to be sent (`-`: standard input), and the object that it becomes; `below`: it was
-    found in that folder."""
+    found in that directory."""
 
     path: str
     place: Place
@@ -84,12 +84,12 @@ class Uploads(Transfers):
         own: Mapping[str, Mapping[str, str]],
         stdin: IO[bytes],
     ) -> Report:
-        """Files, and with `recursive` what is below folders, as objects of one container, each with
-        an outcome. What has a name that is taken is refused before anything is sent.
+        """Files, and with `recursive` what is below directories, as objects of one container, each
+        with an outcome. What has a name that is taken is refused before anything is sent.
 
         `names` has those of the objects by path. Where it has none, `path` names a single one;
-        `prefix` stands before each name, which is that of the file, or its path below the folder.
-        `own` has the properties of single objects."""
+        `prefix` stands before each name, which is that of the file, or its path below the
+        directory. `own` has the properties of single objects."""
         files, refused = self._files(holder, paths, names, path, prefix, recursive)
         self._proxy.suggests = not wish.autocreate
         try:
@@ -148,7 +148,7 @@ class Uploads(Transfers):
                 found.append((given, name, None))
                 continue
             if not recursive:
-                message = f"{escape(given)}: is a folder"
+                message = f"{escape(given)}: is a directory"
                 hint = "--recursive uploads the files below it."
                 if names:
                     hint = "A list must name files; find -type f prints only files."

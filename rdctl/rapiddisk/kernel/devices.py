@@ -87,10 +87,10 @@ class Devices:
 
     def stable_name(self, number: str) -> str | None:
         """A path that still leads to the device when its kernel name changes; None if none does."""
-        folder = "dev/disk/by-id"
-        for name in self._sysfs.names(folder):
-            if _HARDWARE.match(name) and self._number_at(f"/{folder}/{name}") == number:
-                return f"/{folder}/{name}"
+        directory = "dev/disk/by-id"
+        for name in self._sysfs.names(directory):
+            if _HARDWARE.match(name) and self._number_at(f"/{directory}/{name}") == number:
+                return f"/{directory}/{name}"
         return None
 
     def by_contents(self, text: str) -> bool:

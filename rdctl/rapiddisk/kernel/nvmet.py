@@ -65,13 +65,13 @@ class Nvmet:
         return [name for name in self._names(f"subsystems/{nqn}/namespaces") if name.isdigit()]
 
     def _namespace(self, nqn: str, name: str) -> NvmeNamespace:
-        folder = f"subsystems/{nqn}/namespaces/{name}"
-        path = self._value(f"{folder}/device_path")
+        directory = f"subsystems/{nqn}/namespaces/{name}"
+        path = self._value(f"{directory}/device_path")
         return NvmeNamespace(
             int(name),
             None if path == "(null)" else path,
-            self._value(f"{folder}/enable") == "1",
-            self._value(f"{folder}/device_uuid"),
+            self._value(f"{directory}/enable") == "1",
+            self._value(f"{directory}/device_uuid"),
         )
 
     def ports(self) -> list[Port]:
@@ -113,37 +113,37 @@ class Nvmet:
 
     def _grow(self, before: Subsystem | None, after: Subsystem) -> None:
         """Add what only `after` has; the ports come last, when all else is set."""
-        folder = f"subsystems/{after.nqn}"
+        directory = f"subsystems/{after.nqn}"
         if before is None:
-            self._make_dir(folder)
-            self._write_if_there(f"{folder}/attr_model", _MODEL)
+            self._make_dir(directory)
+            self._write_if_there(f"{directory}/attr_model", _MODEL)
         if after.any_host and not (before and before.any_host):
-            self._write(f"{folder}/attr_allow_any_host", "1", was="0")
+            self._write(f"{directory}/attr_allow_any_host", "1", was="0")
         for host in _more(after.hosts, before.hosts if before else ()):
             if not self._sysfs.exists(f"{ROOT}/hosts/{host}"):
                 self._make_dir(f"hosts/{host}")
-            self._link(f"hosts/{host}", f"{folder}/allowed_hosts/{host}")
+            self._link(f"hosts/{host}", f"{directory}/allowed_hosts/{host}")
         for namespace in after.namespaces if before is None else ():
-            place = f"{folder}/namespaces/{namespace.number}"
+            place = f"{directory}/namespaces/{namespace.number}"
             self._make_dir(place)
             self._write(f"{place}/device_path", namespace.path or "")
             self._write(f"{place}/enable", "1", was="0")
         for port in _more(after.ports, before.ports if before else ()):
-            self._link(folder, f"ports/{port}/subsystems/{after.nqn}")
+            self._link(directory, f"ports/{port}/subsystems/{after.nqn}")
 
     def _shrink(self, before: Subsystem, after: Subsystem | None, destroys: str | None) -> None:
         """Remove what only `before` has; the ports come first."""
-        folder = f"subsystems/{before.nqn}"
+        directory = f"subsystems/{before.nqn}"
         for port in _more(before.ports, after.ports if after else ()):
-            self._unlink(folder, f"ports/{port}/subsystems/{before.nqn}", destroys)
+            self._unlink(directory, f"ports/{port}/subsystems/{before.nqn}", destroys)
         for host in _more(before.hosts, after.hosts if after else ()):
-            self._unlink(f"hosts/{host}", f"{folder}/allowed_hosts/{host}", destroys)
+            self._unlink(f"hosts/{host}", f"{directory}/allowed_hosts/{host}", destroys)
             if not self._allowed_elsewhere(host, before.nqn):
                 self._remove_dir(f"hosts/{host}")
         if after is not None:
             return
         for namespace in before.namespaces:
-            place = f"{folder}/namespaces/{namespace.number}"
+            place = f"{directory}/namespaces/{namespace.number}"
             again = []
             if namespace.path:
                 again = [self._writing(f"{place}/device_path", namespace.path)]
@@ -152,13 +152,13 @@ class Nvmet:
             if namespace.enabled:
                 self._write(f"{place}/enable", "0", was="1", destroys=destroys)
             self._remove_dir(place, again)
-        self._remove_dir(folder, self._identity(folder))
+        self._remove_dir(directory, self._identity(directory))
 
-    def _identity(self, folder: str) -> list[Effect[None]]:
+    def _identity(self, directory: str) -> list[Effect[None]]:
         """The effects that restore the attributes of this subsystem."""
         names = ("attr_model", "attr_serial", "attr_allow_any_host")
-        values = {name: self._value(f"{folder}/{name}") for name in names}
-        return [self._writing(f"{folder}/{name}", text) for name, text in values.items() if text]
+        values = {name: self._value(f"{directory}/{name}") for name in names}
+        return [self._writing(f"{directory}/{name}", text) for name, text in values.items() if text]
 
     def _allowed_elsewhere(self, host: str, nqn: str) -> bool:
         return any(
@@ -169,16 +169,16 @@ class Nvmet:
 
     def add_port(self, port: Port) -> None:
         """Nothing listens before the first subsystem is linked to it."""
-        folder = f"ports/{port.port}"
+        directory = f"ports/{port.port}"
         with self._effects.transaction(f"add port {port.port}"):
-            self._make_dir(folder)
+            self._make_dir(directory)
             if port.address is not None:
                 family = "ipv6" if ":" in port.address else "ipv4"
-                self._write(f"{folder}/addr_trsvcid", port.service or "")
-                self._write(f"{folder}/addr_adrfam", family)
-            self._write(f"{folder}/addr_trtype", port.transport or "")
+                self._write(f"{directory}/addr_trsvcid", port.service or "")
+                self._write(f"{directory}/addr_adrfam", family)
+            self._write(f"{directory}/addr_trtype", port.transport or "")
             if port.address is not None:
-                self._write(f"{folder}/addr_traddr", port.address)
+                self._write(f"{directory}/addr_traddr", port.address)
 
     def remove_port(self, number: int, destroys: str) -> None:
         self._remove_dir(f"ports/{number}", destroys=destroys)

@@ -82,9 +82,9 @@ class Processes:
         return seen
 
     def _descriptors(self, process: str) -> Iterator[tuple[int, str]]:
-        folder = f"proc/{process}/fd"
-        for name in self._sysfs.listed(folder):
-            kernel = self._device_at(f"{folder}/{name}")
+        directory = f"proc/{process}/fd"
+        for name in self._sysfs.listed(directory):
+            kernel = self._device_at(f"{directory}/{name}")
             if kernel is not None and not self._is_path(process, name):
                 yield int(name), kernel
 

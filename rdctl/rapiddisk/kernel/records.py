@@ -15,7 +15,7 @@ from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import Device
 
-FOLDER = "run/rdctl"
+DIRECTORY = "run/rdctl"
 
 
 class Record(NamedTuple):
@@ -102,4 +102,4 @@ class Records:
         return self._sysfs.text(f"sys/class/block/{whole}/diskseq")
 
     def _path(self, volume: str) -> str:
-        return f"{FOLDER}/{volume}.json"
+        return f"{DIRECTORY}/{volume}.json"

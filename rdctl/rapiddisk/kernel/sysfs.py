@@ -119,8 +119,8 @@ class Sysfs:
 
     def module(self, name: str) -> tuple[bool, str | None]:
         """Whether it is loaded, and its version where it has one."""
-        folder = f"sys/module/{name.replace('-', '_')}"
-        return self.exists(folder), self.text(f"{folder}/version")
+        directory = f"sys/module/{name.replace('-', '_')}"
+        return self.exists(directory), self.text(f"{directory}/version")
 
     def has_module(self, name: str) -> bool:
         """Whether it is loaded, or a part of the kernel."""
@@ -257,19 +257,19 @@ class Sysfs:
             return None
 
     def partitions(self, kernel: str) -> list[str]:
-        folder = f"sys/class/block/{kernel}"
+        directory = f"sys/class/block/{kernel}"
         return [
             name
-            for name in self.names(folder)
-            if name.startswith(kernel) and self.exists(f"{folder}/{name}/partition")
+            for name in self.names(directory)
+            if name.startswith(kernel) and self.exists(f"{directory}/{name}/partition")
         ]
 
     def whole(self, kernel: str) -> str | None:
         """The disk that a partition is on; None if it is not a partition."""
-        folder = self.path(f"sys/class/block/{kernel}")
-        if not os.path.exists(f"{folder}/partition"):
+        directory = self.path(f"sys/class/block/{kernel}")
+        if not os.path.exists(f"{directory}/partition"):
             return None
-        return os.path.basename(os.path.dirname(os.path.realpath(folder)))
+        return os.path.basename(os.path.dirname(os.path.realpath(directory)))
 
     def disks(self) -> list[Disk]:
         """The disks that can be cached; RAM disks, loop devices, mappings and optical drives are

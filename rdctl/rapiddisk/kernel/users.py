@@ -266,15 +266,15 @@ class Users:
         lost = None
         for host in self._sysfs.listed(_TARGETS):
             for name in self._sysfs.listed(f"{_TARGETS}/{host}"):
-                folder = f"{_TARGETS}/{host}/{name}"
-                info = self._sysfs.read(f"{folder}/info") or ""
+                directory = f"{_TARGETS}/{host}/{name}"
+                info = self._sysfs.read(f"{directory}/info") or ""
                 kernel = self._behind(info) or self._devices.at(
-                    self._sysfs.text(f"{folder}/udev_path")
+                    self._sysfs.text(f"{directory}/udev_path")
                 )
                 if kernel is not None:
                     kind = "block" if host.startswith("iblock") else "fileio"
                     freed_by = f"targetcli /backstores/{kind} delete {shlex.quote(name)}"
-                    enabled = self._sysfs.read(f"{folder}/enable") == "1"
+                    enabled = self._sysfs.read(f"{directory}/enable") == "1"
                     user = User("target", f"{kind}/{name}", freed_by)
                     yield Found(kernel, user, int(enabled))
                 elif (file := _FILE.search(info)) and not self._sysfs.leads_somewhere(file[1]):

@@ -84,53 +84,53 @@ FROZEN = ("admin freeze photos",)
 CASES = (
     Case(
         "conscience register echo 127.0.0.1:7999 --tag tag.x=1",
-        "127.0.0.1:7999 registered (score -1, state unscored)",
+        "registered 127.0.0.1:7999 (score -1, state unscored)",
     ),
     Case(
         f"conscience lock rawx {RAWX}",
-        f"{RAWX} locked (score 0, state down-or-locked)",
+        f"locked {RAWX} (score 0, state down-or-locked)",
         asks=f"rawx {RAWX}: score will be pinned to 0; it will get no new requests",
     ),
     Case(
         f"conscience lock rawx {RAWX} 127.0.0.1:16014 --score 40",
-        f"{RAWX} locked (score 40, state up)\n127.0.0.1:16014 locked (score 40, state up)",
+        f"locked {RAWX} (score 40, state up)\nlocked 127.0.0.1:16014 (score 40, state up)",
         asks="rawx 127.0.0.1:16014: score will be pinned to 40",
     ),
     Case(
         f"conscience unlock rawx {RAWX}",
-        f"{RAWX} unlocked (score 93, state up)",
+        f"unlocked {RAWX} (score 93, state up)",
         setup=(f"conscience lock rawx {RAWX}",),
     ),
     Case(
         "conscience unlock rdir --all",
-        "127.0.0.1:16018 unlocked (score 97, state up)\n"
-        "127.0.0.1:16019 unlocked (score 96, state up)",
+        "unlocked 127.0.0.1:16018 (score 97, state up)\n"
+        "unlocked 127.0.0.1:16019 (score 96, state up)",
     ),
     Case(
         "conscience flush echo",
-        "echo flushed (services 127.0.0.1:7999)",
+        "flushed echo (services 127.0.0.1:7999)",
         setup=ECHO,
         asks="echo 127.0.0.1:7999 will be removed from the conscience",
     ),
     Case(
         "conscience deregister meta1",
-        "meta1 deregistered (services 127.0.0.1:16007 127.0.0.1:16008)",
+        "deregistered meta1 (services 127.0.0.1:16007 127.0.0.1:16008)",
         asks="meta1 127.0.0.1:16008 will be removed from the conscience",
     ),
-    Case("reference create user1 -p color=blue", "user1 created"),
+    Case("reference create user1 -p color=blue", "created user1"),
     Case(
         "reference destroy user1",
-        "user1 destroyed",
+        "destroyed user1",
         setup=REFERENCE,
         asks='reference "user1" will be destroyed',
     ),
     Case(
         "reference destroy user1 --force",
-        "user1 destroyed",
+        "destroyed user1",
         setup=LINKED,
         asks='reference "user1" will be destroyed and its services unlinked',
     ),
-    Case("reference link user1 sqlx", "user1 linked (services 127.0.0.1:16012)", setup=REFERENCE),
+    Case("reference link user1 sqlx", "linked user1 (services 127.0.0.1:16012)", setup=REFERENCE),
     Case(
         "reference renew user1 sqlx",
         "user1 is up to date (services 127.0.0.1:16012)",
@@ -138,53 +138,53 @@ CASES = (
     ),
     Case(
         "reference unlink user1 sqlx",
-        "user1 unlinked",
+        "unlinked user1",
         setup=LINKED,
         asks="user1: its sqlx services will be unlinked",
     ),
-    Case("reference force user1 sqlx 127.0.0.1:16012", "user1 linked", setup=REFERENCE),
+    Case("reference force user1 sqlx 127.0.0.1:16012", "linked user1", setup=REFERENCE),
     Case(
         "reference force user1 sqlx 127.0.0.1:7000 --replace --seq 2",
-        "user1 linked",
+        "linked user1",
         setup=LINKED,
         asks="user1: 127.0.0.1:7000 will replace its sqlx service",
     ),
-    Case("container create docs -p team=red", "docs created"),
+    Case("container create docs -p team=red", "created docs"),
     Case(
         "container create a b photos",
-        "a created\nb created\nphotos already exists",
+        "created a\ncreated b\nphotos already exists",
     ),
     Case(
         "container create docs --system sys.m2.quota=5",
-        "docs created",
+        "created docs",
         asks="docs: will be created with system properties sys.m2.quota",
     ),
     Case(
         "container destroy docs",
-        "docs destroyed",
+        "destroyed docs",
         setup=DOCS,
         asks='container "docs" will be destroyed',
     ),
     Case(
         "container destroy photos --flush",
-        "photos destroyed",
+        "destroyed photos",
         asks='container "photos" will be destroyed after all its contents are deleted',
     ),
     Case(
         "container destroy photos --force",
-        "photos destroyed",
+        "destroyed photos",
         asks='container "photos" will be destroyed even if it is not empty; its chunks will',
     ),
     Case(
         "container flush photos",
-        "photos emptied",
+        "emptied photos",
         asks='all contents of container "photos" will be deleted',
     ),
-    Case("container touch photos", "photos touched"),
-    Case("container dedup photos", "photos deduped"),
+    Case("container touch photos", "touched photos"),
+    Case("container dedup photos", "deduped photos"),
     Case(
         "container purge photos --max-versions 2",
-        "photos purged",
+        "purged photos",
         asks="photos: all versions but the latest 2 will be deleted",
     ),
     Case(
@@ -209,25 +209,25 @@ CASES = (
     ),
     Case(
         "content delete photos index.txt",
-        "index.txt deleted",
+        "deleted index.txt",
         asks='"index.txt" in container "photos" will be deleted',
     ),
     Case(
         "content delete photos index.txt sea/storm.svg",
-        "index.txt deleted\nsea/storm.svg deleted",
+        "deleted index.txt\ndeleted sea/storm.svg",
         asks='"sea/storm.svg" in container "photos" will be deleted',
     ),
-    Case("content touch photos index.txt", "index.txt touched"),
+    Case("content touch photos index.txt", "touched index.txt"),
     Case("content prepare photos new --size 10", "Container     photos\nPath          new\n"),
     Case("content prepare docs new --size 0 --autocreate", "Container     docs\n"),
     Case(
         "content create photos new --chunks - --length 10B --content-id AB -p k=v",
-        "new created (10)",
+        "created new (10)",
         body=CHUNKS,
     ),
     Case(
         "content create photos index.txt --chunks - --length 10B --content-id AB",
-        "index.txt created (10)",
+        "created index.txt (10)",
         body=CHUNKS,
         asks='"index.txt" in container "photos" will be replaced',
     ),
@@ -238,7 +238,7 @@ CASES = (
     ),
     Case(
         "content truncate photos long --size 5B",
-        "long truncated",
+        "truncated long",
         setup=LONG,
         asks='"long" in container "photos" will be cut to 5 B',
     ),
@@ -261,20 +261,20 @@ CASES = (
     ),
     Case(
         "admin copy photos --to 127.0.0.1:16011",
-        "photos copied",
+        "copied photos",
         asks='127.0.0.1:16011: its copy of base "photos" will be overwritten',
     ),
     Case(
         "admin freeze photos",
-        "photos frozen",
+        "frozen photos",
         asks="photos: will be read-only until it is enabled",
     ),
     Case(
         "admin disable photos",
-        "photos disabled",
+        "disabled photos",
         asks="photos: will be unusable until it is enabled",
     ),
-    Case("admin enable photos", "photos enabled", setup=FROZEN),
+    Case("admin enable photos", "enabled photos", setup=FROZEN),
     *(
         case
         for target, setup in (
@@ -321,8 +321,8 @@ CASES = (
         Case(f"service {action} {META2}", f"{META2}: {action} done")
         for action in ("lean-glib", "lean-sqlx")
     ),
-    Case(f"service flush {META2}", f"{META2} flushed"),
-    Case(f"service reload {META2}", f"{META2} reloaded"),
+    Case(f"service flush {META2}", f"flushed {META2}"),
+    Case(f"service reload {META2}", f"reloaded {META2}"),
     Case(f"service kill {META2}", "", asks=f"{META2} will be aborted", code=5),
     Case(
         "api POST container/touch --param acct=sandbox --param ref=photos",

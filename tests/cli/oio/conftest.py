@@ -148,16 +148,16 @@ def near(
     rdctl: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Callable[..., Client]]:
     """`near(chunk_size=..., copies=...)`: a client and its namespace."""
-    folder = tmp_path / "here"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
     opened: list[Sds] = []
 
     def make(**options: Any) -> Client:
         sds = Sds(**options)
         sds.__enter__()
         opened.append(sds)
-        return Client(rdctl, sds, folder)
+        return Client(rdctl, sds, directory)
 
     yield make
     for sds in opened:

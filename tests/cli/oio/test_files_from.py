@@ -24,7 +24,7 @@ from tests.fakes.sds import on
 def test_the_files_of_a_list(near: Callable[..., Client], separator: str) -> None:
     """They keep their paths, which a list of `find` has."""
     client = near()
-    given = ["./sub/b", "a b", str(client.folder / "c"), "sub//../sub/deep/\udcff", "-"]
+    given = ["./sub/b", "a b", str(client.directory / "c"), "sub//../sub/deep/\udcff", "-"]
     names = ["sub/b", "a b", given[2][1:], "sub/deep/\udcff", "-"]
     for word in (*given, "not listed"):
         client.file(word, os.fsencode(word))
@@ -90,14 +90,14 @@ def test_ctrl_c_amid_a_list(near: Callable[..., Client]) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=SECONDS)
     assert process.returncode == 130
-    assert (client.folder / "rest").read_bytes() == b"./f0\n./f1\n./f2\n./f3\n"
+    assert (client.directory / "rest").read_bytes() == b"./f0\n./f1\n./f2\n./f3\n"
     assert client.sds.objects == {}
 
 
 @pytest.mark.parametrize(
     ("listed", "words", "said"),
     [
-        (b"a\nfolder\n", "--files-from -", "standard input, line 2: folder: is a folder"),
+        (b"a\ndirectory\n", "--files-from -", "standard input, line 2: directory: is a directory"),
         (b"a\n\n../a\n", "--files-from -", 'line 3: invalid path "../a": cannot be an object name'),
         (b'{"name": "a\\u0000b"}\n', "--files-from - --ndjson", 'line 1: invalid path "a\\x00b"'),
         (b"a\n./a\n", "--files-from -", 'line 1: duplicate object name "a": a and ./a'),
@@ -116,7 +116,7 @@ def test_lists_that_cannot_be(
 ) -> None:
     client = near()
     client.file("a", b"x")
-    client.file("folder/a", b"x")
+    client.file("directory/a", b"x")
     os.mkfifo("pipe")
     ran = client("put", "docs", *words.split(), stdin=listed)
     assert (ran.code, ran.out) == (2, "")

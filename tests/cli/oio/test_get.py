@@ -31,11 +31,11 @@ def test_another_replica_is_read(near: Callable[..., Client], fault: Any, hashes
     client.sds.faults.append(on("GET", fault, who=1))
     assert client.ok("get", "docs", "a", "--to", "-").stdout == data
     client.ok("get", "docs", "a", "--to", "b")
-    assert (client.folder / "b").read_bytes() == data
+    assert (client.directory / "b").read_bytes() == data
     assert (
         client.ok("get", "docs", "a", "--to", "-", "--range", "500-4999").stdout == data[500:5000]
     )
-    assert os.listdir(client.folder) == ["b"]
+    assert os.listdir(client.directory) == ["b"]
 
 
 def test_a_dead_rawx_is_passed_over(near: Callable[..., Client]) -> None:
@@ -43,7 +43,7 @@ def test_a_dead_rawx_is_passed_over(near: Callable[..., Client]) -> None:
     client.sds.put("a", data)
     client.sds.stop(0)
     ran = client.ok("get", "docs", "a", "--to", "b")
-    assert (client.folder / "b").read_bytes() == data
+    assert (client.directory / "b").read_bytes() == data
     assert "trying another replica" in ran.err
 
 
@@ -69,12 +69,12 @@ def test_an_only_replica_that_fails(near: Callable[..., Client], fault: Any) -> 
     assert len(ran.stdout) <= 3000
     ran = client("get", "docs", "a", "--to", "b", "--json")
     assert ran.code in (1, 6, 9)
-    assert not (client.folder / "b").exists()
+    assert not (client.directory / "b").exists()
     (error,) = errors_of(ran)
     assert (error["code"] == "bad-reply") >= (fault is flipped)
     # What is kept was proven part by part.
     assert "--to b --continue" in error["hint"]
-    (part,) = client.folder.iterdir()
+    (part,) = client.directory.iterdir()
     assert data.startswith(part.read_bytes())
 
 
@@ -86,9 +86,9 @@ def test_wrong_bytes_of_a_long_chunk(near: Callable[..., Client]) -> None:
     assert ran.code == 9
     assert "the MD5 of position 1 does not match" in ran.err
     client.ok("get", "docs", "a", "--to", "b")
-    assert (client.folder / "b").read_bytes() == data
+    assert (client.directory / "b").read_bytes() == data
     client.ok("get", "docs", "a", "--to", "c", "--range", "1-")
-    assert (client.folder / "c").read_bytes() == data[1:]
+    assert (client.directory / "c").read_bytes() == data[1:]
 
 
 def test_an_object_whose_own_hash_is_wrong(near: Callable[..., Client]) -> None:
@@ -98,7 +98,7 @@ def test_an_object_whose_own_hash_is_wrong(near: Callable[..., Client]) -> None:
     assert client("get", "docs", "a", "--to", "-").code == 9
     ran = client("get", "docs", "a")
     assert ran.code == 9
-    assert os.listdir(client.folder) == []
+    assert os.listdir(client.directory) == []
 
 
 def test_parts_with_an_md5_each_prove_the_whole(near: Callable[..., Client]) -> None:
@@ -108,7 +108,7 @@ def test_parts_with_an_md5_each_prove_the_whole(near: Callable[..., Client]) -> 
     client.sds.objects["a"][0]["meta"]["hash"] = "0" * 32
     (change,) = client.ok("get", "docs", "a", "--json").json["results"]
     assert change["verified"] is True
-    assert (client.folder / "a").read_bytes() == data
+    assert (client.directory / "a").read_bytes() == data
 
 
 @pytest.mark.parametrize(
@@ -159,12 +159,12 @@ def test_whatever_fails_no_wrong_bytes_are_taken_for_good(
         ran = client("get", "docs", "a", "--to", "b", "--continue", *words)
         if ran.code == 0:
             break
-        assert not (client.folder / "b").exists()
+        assert not (client.directory / "b").exists()
     client.sds.faults = []
     if ran.code:
         client.ok("get", "docs", "a", "--to", "b", "--continue", *words)
-    assert (client.folder / "b").read_bytes() == data[first:]
-    assert os.listdir(client.folder) == ["b"]
+    assert (client.directory / "b").read_bytes() == data[first:]
+    assert os.listdir(client.directory) == ["b"]
 
 
 # Ranges -------------------------------------------------------------------------------------------
@@ -190,7 +190,7 @@ def test_ranges(near: Callable[..., Client], wanted: str, start: int, end: int) 
     client.sds.put("a", data)
     assert client.ok("get", "docs", "a", "--to", "-", "--range", wanted).stdout == data[start:end]
     ran = client.ok("get", "docs", "a", "--to", "b", "--range", wanted, "--json")
-    assert (client.folder / "b").read_bytes() == data[start:end]
+    assert (client.directory / "b").read_bytes() == data[start:end]
     assert ran.json["results"][0]["size"] == end - start
 
 
@@ -216,7 +216,7 @@ def test_a_name_that_is_too_long_is_refused_before_a_byte_comes(
     ran = client("get", "docs", name, "--to", "new/")
     assert (ran.code, "File name too long" in ran.err) == (1, True)
     assert client.sds.asked("GET") == []
-    assert not (client.folder / "new").exists()
+    assert not (client.directory / "new").exists()
 
 
 def test_a_file_that_exists_is_not_touched(near: Callable[..., Client]) -> None:
@@ -227,10 +227,10 @@ def test_a_file_that_exists_is_not_touched(near: Callable[..., Client]) -> None:
     ran = client("get", "docs", "a", "b", "--json")
     assert ran.code == 8
     assert [one["code"] for one in errors_of(ran)] == ["exists"]
-    assert (client.folder / "a").read_bytes() == b"old"
-    assert (client.folder / "b").read_bytes() == b"new"
+    assert (client.directory / "a").read_bytes() == b"old"
+    assert (client.directory / "b").read_bytes() == b"new"
     client.ok("get", "docs", "a", "--overwrite")
-    assert (client.folder / "a").read_bytes() == b"new"
+    assert (client.directory / "a").read_bytes() == b"new"
 
 
 def test_permissions_are_as_the_umask_says(near: Callable[..., Client]) -> None:
@@ -241,8 +241,8 @@ def test_permissions_are_as_the_umask_says(near: Callable[..., Client]) -> None:
         client.ok("get", "docs", "d/a")
     finally:
         os.umask(before)
-    assert (client.folder / "d/a").stat().st_mode & 0o777 == 0o640
-    assert (client.folder / "d").stat().st_mode & 0o777 == 0o750
+    assert (client.directory / "d/a").stat().st_mode & 0o777 == 0o640
+    assert (client.directory / "d").stat().st_mode & 0o777 == 0o750
 
 
 HOSTILE = (
@@ -262,8 +262,8 @@ HOSTILE = (
 )
 
 
-def test_names_that_stand_for_folders(near: Callable[..., Client]) -> None:
-    """As aws and rclone have it: an empty object whose name ends with a slash is a folder, and
+def test_names_that_stand_for_directories(near: Callable[..., Client]) -> None:
+    """As aws and rclone have it: an empty object whose name ends with a slash is a directory, and
     empty parts count for nothing."""
     client = near()
     empty = ("dir/", "empty/", "deep/er/", "//", "sl//ash/")
@@ -275,19 +275,19 @@ def test_names_that_stand_for_folders(near: Callable[..., Client]) -> None:
         client.sds.put(name, name.encode())
     ran = client.ok("get", "docs", "--recursive", "--to", "out", "--json")
     for name, path in full.items():
-        assert (client.folder / "out" / path).read_bytes() == name.encode()
+        assert (client.directory / "out" / path).read_bytes() == name.encode()
     for name in empty:
-        assert (client.folder / "out" / name.strip("/")).is_dir()
+        assert (client.directory / "out" / name.strip("/")).is_dir()
     assert {one["target"] for one in ran.json["results"]} == {*empty, *full}
-    assert sorted(os.listdir(client.folder)) == ["out"]
+    assert sorted(os.listdir(client.directory)) == ["out"]
     # One alone, and what is there already.
     client.ok("get", "docs", "dir/", "--to", "alone/")
-    assert os.listdir(client.folder / "alone") == ["dir"]
+    assert os.listdir(client.directory / "alone") == ["dir"]
     again = client.ok("get", "docs", "dir/", "--to", "alone", "--json")
     assert [one["changed"] for one in again.json["results"]] == [False]
     client.ok("get", "docs", "dir/", "--to", "alone", "--recursive", "--dry-run")
     client.ok("get", "docs", "dir/", "--to", "stripped", "--recursive")
-    assert os.listdir(client.folder / "stripped") == ["a"]
+    assert os.listdir(client.directory / "stripped") == ["a"]
 
 
 @pytest.mark.parametrize(
@@ -315,28 +315,28 @@ def test_what_cannot_be_a_file_of_its_own_is_told(
     assert [one["target"] for one in errors_of(ran)] == skipped.split()
     assert {one["code"] for one in errors_of(ran)} == {"conflict"}
     assert all("skipped: " in one["message"] for one in errors_of(ran))
-    assert (client.folder / "out" / kept).read_bytes() == kept.encode()
+    assert (client.directory / "out" / kept).read_bytes() == kept.encode()
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_never_leads_out_of_the_folder(near: Callable[..., Client], name: str) -> None:
+def test_a_name_never_leads_out_of_the_directory(near: Callable[..., Client], name: str) -> None:
     client = near()
     client.sds.put(name, b"" if name.endswith("/") else b"evil")
     client.sds.put("good", b"good")
-    outside = client.folder.parent / "outside"
+    outside = client.directory.parent / "outside"
     outside.mkdir()
-    (client.folder / "to/inner").mkdir(parents=True)
+    (client.directory / "to/inner").mkdir(parents=True)
     for link in ("to/link", "to/inner/link"):
-        os.symlink(outside, client.folder / link)
+        os.symlink(outside, client.directory / link)
     ran = client("get", "docs", "--recursive", "--to", "to", "--json")
     assert ran.code == 8
     assert [one["target"] for one in errors_of(ran)] == [name]
-    assert (client.folder / "to/good").read_bytes() == b"good"
-    assert not (client.folder.parent / "out").exists()
+    assert (client.directory / "to/good").read_bytes() == b"good"
+    assert not (client.directory.parent / "out").exists()
     assert os.listdir(outside) == []
     # Into a file that is named itself any object may go.
     client.ok("get", "docs", "--to", "file", "--", name)
-    assert (client.folder / "file").read_bytes() == (b"" if name.endswith("/") else b"evil")
+    assert (client.directory / "file").read_bytes() == (b"" if name.endswith("/") else b"evil")
 
 
 def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(
@@ -344,13 +344,13 @@ def test_a_link_in_place_of_the_file_is_replaced_and_not_followed(
 ) -> None:
     client = near()
     client.sds.put("a", b"new")
-    outside = client.folder.parent / "outside"
+    outside = client.directory.parent / "outside"
     outside.write_bytes(b"old")
-    os.symlink(outside, client.folder / "a")
+    os.symlink(outside, client.directory / "a")
     assert client("get", "docs", "a").code == 4
     client.ok("get", "docs", "a", "--overwrite")
     assert outside.read_bytes() == b"old"
-    assert (client.folder / "a").read_bytes() == b"new"
+    assert (client.directory / "a").read_bytes() == b"new"
 
 
 @pytest.mark.parametrize(
@@ -361,19 +361,19 @@ def test_names_of_any_bytes(near: Callable[..., Client], name: str) -> None:
     client.file("a", b"x" * 1500)
     client.ok("put", "docs", "--path", name, "--", "a")
     client.ok("get", "docs", "--to", "to", "--recursive")
-    assert os.listdir(os.fsencode(client.folder / "to")) == [os.fsencode(name)]
+    assert os.listdir(os.fsencode(client.directory / "to")) == [os.fsencode(name)]
     assert b"\x1b" not in client.ok("get", "docs", "--to", "t2/", "--", name).stdout
 
 
-def test_a_folder_stands_where_the_file_should(near: Callable[..., Client]) -> None:
+def test_a_directory_stands_where_the_file_should(near: Callable[..., Client]) -> None:
     client = near()
     client.sds.put("a", b"x")
     client.sds.put("b/c", b"x")
-    (client.folder / "a").mkdir()
+    (client.directory / "a").mkdir()
     client.file("b", b"file")
     ran = client("get", "docs", "a", "b/c", "--overwrite", "--json")
     assert [one["code"] for one in errors_of(ran)] == ["conflict", "conflict"]
-    assert (client.folder / "b").read_bytes() == b"file"
+    assert (client.directory / "b").read_bytes() == b"file"
 
 
 def test_nothing_below_a_prefix(near: Callable[..., Client]) -> None:
@@ -389,9 +389,9 @@ def test_a_device_is_written_to_and_not_replaced(near: Callable[..., Client]) ->
     client.sds.put("a", data)
     client.ok("get", "docs", "a", "--to", "/dev/null")
     assert Path("/dev/null").is_char_device()
-    os.mkfifo(client.folder / "pipe")
+    os.mkfifo(client.directory / "pipe")
     with client.start("get", "docs", "a", "--to", "pipe") as process:
-        assert (client.folder / "pipe").read_bytes() == data
+        assert (client.directory / "pipe").read_bytes() == data
         assert process.wait(SECONDS) == 0
 
 
@@ -399,14 +399,14 @@ def test_a_pipe_among_the_files_is_not_replaced(near: Callable[..., Client]) -> 
     client = near()
     for name in ("a", "b"):
         client.sds.put(name, b"data")
-    os.mkfifo(client.folder / "a")
+    os.mkfifo(client.directory / "a")
     for words in (["a", "b"], ["--recursive"]):
         ran = client("get", "docs", *words, "--overwrite")
         assert ran.code == 8
         assert "a: not a regular file" in ran.err
-        assert (client.folder / "a").is_fifo()
+        assert (client.directory / "a").is_fifo()
     ran = client("get", "docs", "a", "--to", "./", "--continue")
-    assert (ran.code, (client.folder / "a").is_fifo()) == (4, True)
+    assert (ran.code, (client.directory / "a").is_fifo()) == (4, True)
 
 
 def test_a_terminal_gets_text_only(near: Callable[..., Client]) -> None:

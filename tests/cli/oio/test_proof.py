@@ -242,13 +242,13 @@ hashlib.md5 = Dies
 
 def dying(client: Client, death: str, method: str, *words: str) -> subprocess.CompletedProcess[str]:
     """The program, in which something dies; ended when it hangs."""
-    folder = client.folder / "dies"
-    folder.mkdir(exist_ok=True)
-    (folder / "sitecustomize.py").write_text(DEATHS[death].replace("METHOD", method))
+    directory = client.directory / "dies"
+    directory.mkdir(exist_ok=True)
+    (directory / "sitecustomize.py").write_text(DEATHS[death].replace("METHOD", method))
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(client.rdctl.home),
-        "PYTHONPATH": f"{folder}:{ROOT}",
+        "PYTHONPATH": f"{directory}:{ROOT}",
     }
     argv = [sys.executable, "-m", "rdctl", *client.where, "oio", *words]
     return subprocess.run(
@@ -287,10 +287,10 @@ def test_what_dies_receives_nothing(near: Callable[..., Client], death: str, has
     client, data = near(chunk_size=3 << 20, hashes=hashes), bytes_of(7 << 20)
     client.sds.put("a", data)
     ran = dying(
-        client, death, "GET", "content", "get", "docs", "a", "--to", str(client.folder / "back")
+        client, death, "GET", "content", "get", "docs", "a", "--to", str(client.directory / "back")
     )
-    assert ran.returncode != 0 or (client.folder / "back").read_bytes() == data
-    assert ran.returncode == 0 or not (client.folder / "back").exists()
+    assert ran.returncode != 0 or (client.directory / "back").read_bytes() == data
+    assert ran.returncode == 0 or not (client.directory / "back").exists()
     assert "Traceback" not in ran.stderr
 
 
@@ -562,7 +562,7 @@ def test_files_that_the_kernel_makes_up(client: Client) -> None:
 
 def test_an_empty_file_and_one_of_holes(client: Client) -> None:
     client.file("empty", b"")
-    with open(client.folder / "holes", "wb") as file:
+    with open(client.directory / "holes", "wb") as file:
         file.truncate(1500)
     client.ok("put", "docs", "empty", "holes")
     assert client.sds.content("empty") == b""
@@ -570,7 +570,7 @@ def test_an_empty_file_and_one_of_holes(client: Client) -> None:
 
 
 def test_a_file_that_grows_is_not_taken_for_whole(client: Client) -> None:
-    path = client.folder / "a"
+    path = client.directory / "a"
 
     def grow(call: Call) -> bool:
         if call.route == "content/prepare":
@@ -659,19 +659,19 @@ def test_a_terminal_as_input_can_be_interrupted(client: Client) -> None:
 
 
 @pytest.fixture
-def small_folder(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(folder)]
+def small_directory(tmp_path: Path) -> Iterator[Path]:
+    directory = tmp_path / "small"
+    directory.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(directory)]
     if subprocess.run(mount, check=False, capture_output=True).returncode:
         pytest.skip("cannot mount here")
-    yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    yield directory
+    subprocess.run(["umount", str(directory)], check=True)
 
 
-def test_a_full_temporary_folder_is_named(client: Client, small_folder: Path) -> None:
+def test_a_full_temporary_directory_is_named(client: Client, small_directory: Path) -> None:
     argv = [sys.executable, "-m", "rdctl", *client.where, "oio", "content", "put", "docs", "-"]
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(small_folder)}
+    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "TMPDIR": str(small_directory)}
     environ["HOME"] = str(client.rdctl.home)
     ran = subprocess.run(
         [*argv, "--path", "p"],
@@ -681,7 +681,9 @@ def test_a_full_temporary_folder_is_named(client: Client, small_folder: Path) ->
         capture_output=True,
     )
     assert ran.returncode == 1
-    assert f"cannot be buffered in {small_folder}: No space left on device" in ran.stderr.decode()
+    assert (
+        f"cannot be buffered in {small_directory}: No space left on device" in ran.stderr.decode()
+    )
     assert b"TMPDIR" in ran.stderr
     assert (client.sds.objects, client.sds.asked("PUT")) == ({}, [])
 
@@ -705,9 +707,9 @@ def test_an_endless_input_ends_at_the_quota(client: Client) -> None:
 
 
 def test_a_link_put_in_place_of_a_file_is_not_followed(client: Client) -> None:
-    """It is put there between the listing of the folder and the opening of the file."""
+    """It is put there between the listing of the directory and the opening of the file."""
     client.file("secret", b"secret")
-    inner = client.folder / "d" / "e"
+    inner = client.directory / "d" / "e"
     inner.mkdir(parents=True)
     for name in ("x", "y", "z"):
         (inner / name).write_bytes(b"plain")
@@ -715,7 +717,7 @@ def test_a_link_put_in_place_of_a_file_is_not_followed(client: Client) -> None:
     def swap(call: Call) -> bool:
         if call.route == "container/show":
             (inner / "y").unlink()
-            (inner / "y").symlink_to(client.folder / "secret")
+            (inner / "y").symlink_to(client.directory / "secret")
             (inner / "z").unlink()
             os.mkfifo(inner / "z")
         return False
@@ -752,7 +754,7 @@ def test_a_range_says_whether_it_was_verified(
     assert (said in ran.err) is (verified is None)
     ran = client.ok("get", "docs", "a", "--range", wanted, "--to", "-")
     assert (said in ran.err) is (verified is None)
-    assert ran.stdout == (client.folder / "back").read_bytes()
+    assert ran.stdout == (client.directory / "back").read_bytes()
 
 
 @pytest.mark.parametrize("to", ["-", "back"])
@@ -762,7 +764,7 @@ def test_a_damaged_chunk_within_a_range_is_seen(client: Client, to: str) -> None
     client.sds.chunks[chunk] = bytes(1000)
     ran = client("get", "docs", "a", "--range", "1000-2499", "--to", to)
     assert ran.code == 9
-    assert not (client.folder / "back").exists()
+    assert not (client.directory / "back").exists()
     client.ok("get", "docs", "a", "--range", "0-999", "--to", to)
 
 
@@ -860,7 +862,7 @@ def test_an_answer_that_drips_is_not_waited_for_without_end(
 
 def test_a_pipe_without_another_end_is_not_waited_for_beyond_the_deadline(client: Client) -> None:
     client.sds.put("o", DATA)
-    os.mkfifo(client.folder / "pipe")
+    os.mkfifo(client.directory / "pipe")
     for words in (["put", "docs", "pipe", "--path", "p"], ["get", "docs", "o", "--to", "pipe"]):
         watch = Stopwatch()
         ran = client(*words, "--timeout", "1")
@@ -870,14 +872,14 @@ def test_a_pipe_without_another_end_is_not_waited_for_beyond_the_deadline(client
 
 
 def test_pipes_with_another_end(client: Client) -> None:
-    os.mkfifo(client.folder / "pipe")
+    os.mkfifo(client.directory / "pipe")
     data = bytes_of(200_000)
     with client.start("put", "docs", "pipe", "--path", "p") as process:
-        with open(client.folder / "pipe", "wb") as pipe:
+        with open(client.directory / "pipe", "wb") as pipe:
             pipe.write(data)
         assert process.wait(SECONDS) == 0
     assert client.sds.content("p") == data
     with client.start("get", "docs", "p", "--to", "pipe") as process:
-        with open(client.folder / "pipe", "rb") as pipe:
+        with open(client.directory / "pipe", "rb") as pipe:
             assert pipe.read() == data
         assert process.wait(SECONDS) == 0

@@ -97,17 +97,17 @@ def test_what_is_not_plain_is_unsupported(near: Callable[..., Client], method: s
     ):
         assert client(*words).code == 11
     assert client.sds.asked("PUT") + client.sds.asked("GET") == []
-    assert os.listdir(client.folder) == ["a"]
+    assert os.listdir(client.directory) == ["a"]
 
 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
         ("put docs nothing", "No such file"),
-        ("put docs folder", "--recursive"),
+        ("put docs directory", "--recursive"),
         ("put docs - ", "--path"),
         ("put docs a b --path x", "several files"),
-        ("put docs a folder/a --recursive", 'several files would become object "a"'),
+        ("put docs a directory/a --recursive", 'several files would become object "a"'),
         ("put docs a --path x --prefix y", "mutually exclusive"),
         ("put docs", "Missing argument 'FILE...'"),
         ("get docs", "Missing argument 'PATH'"),
@@ -123,7 +123,7 @@ def test_what_cannot_be_meant(near: Callable[..., Client], words: str, said: str
     client = near()
     client.file("a", b"x")
     client.file("b", b"x")
-    client.file("folder/a", b"x")
+    client.file("directory/a", b"x")
     ran = client(*words.split())
     assert ran.code in (2, 3, 4), ran.err
     assert said in ran.err
@@ -352,7 +352,7 @@ def test_a_lost_create_ends_the_rest(near: Callable[..., Client], parallel: int)
     assert left == set(client.sds.chunks)
 
 
-# Standard input and folders -----------------------------------------------------------------------
+# Standard input and directories -------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("size", [0, 10, 5000])
@@ -371,14 +371,14 @@ def test_standard_input(near: Callable[..., Client], size: int) -> None:
     assert client.sds.content("c") == data
 
 
-def test_a_folder_with_all_below_it(near: Callable[..., Client]) -> None:
+def test_a_directory_with_all_below_it(near: Callable[..., Client]) -> None:
     client = near()
     names = [".hidden", "a", "sub/b", "sub/deep/c d", "z"]
     for name in names:
         client.file(f"tree/{name}", name.encode())
-    os.symlink("a", client.folder / "tree" / "link")
-    os.symlink("sub", client.folder / "tree" / "linked")
-    os.mkfifo(client.folder / "tree" / "pipe")
+    os.symlink("a", client.directory / "tree" / "link")
+    os.symlink("sub", client.directory / "tree" / "linked")
+    os.mkfifo(client.directory / "tree" / "pipe")
     ran = client.ok("put", "docs", "tree/", "--recursive", "--prefix", "backup/", "--json")
     assert [one["target"] for one in ran.json["results"]] == [f"backup/{name}" for name in names]
     assert "tree/link: skipped: symbolic link" in ran.err
@@ -386,9 +386,9 @@ def test_a_folder_with_all_below_it(near: Callable[..., Client]) -> None:
     assert "tree/pipe: skipped: special file" in ran.err
     client.ok("get", "docs", "backup/", "--recursive", "--to", "back")
     for name in names:
-        assert (client.folder / "back" / name).read_text() == name
+        assert (client.directory / "back" / name).read_text() == name
     client.ok("get", "docs", "--recursive", "--to", "all")
-    assert (client.folder / "all/backup/sub/deep/c d").read_text() == "sub/deep/c d"
+    assert (client.directory / "all/backup/sub/deep/c d").read_text() == "sub/deep/c d"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")

@@ -32,10 +32,10 @@ def test_a_broken_download_is_gone_on_with(near: Callable[..., Client], hashes: 
     client.sds.calls.clear()
     words = error["hint"].split(" oio content ")[1].split()
     ran = client.ok(*words, "--json")
-    assert (client.folder / "a").read_bytes() == data
+    assert (client.directory / "a").read_bytes() == data
     assert ran.json["results"][0]["resumed_at"] == 3000
     assert {call.pos for call in client.sds.asked("GET")} == {3, 4, 5}
-    assert os.listdir(client.folder) == ["a"]
+    assert os.listdir(client.directory) == ["a"]
 
 
 @pytest.mark.parametrize(("wanted", "first"), [("500-5200", 500), ("1000-4999", 1000)])
@@ -50,9 +50,9 @@ def test_a_broken_range_is_gone_on_with(
     client.sds.faults = []
     words = error["hint"].split(" oio content ")[1].split()
     ran = client.ok(*words, "--json")
-    assert (client.folder / "a").read_bytes() == data[first : int(wanted[-4:]) + 1]
+    assert (client.directory / "a").read_bytes() == data[first : int(wanted[-4:]) + 1]
     assert ran.json["results"][0]["resumed_at"] == 3000 - first
-    assert os.listdir(client.folder) == ["a"]
+    assert os.listdir(client.directory) == ["a"]
 
 
 def test_a_part_of_something_else_is_not_gone_on_with(near: Callable[..., Client]) -> None:
@@ -64,7 +64,7 @@ def test_a_part_of_something_else_is_not_gone_on_with(near: Callable[..., Client
     data = bytes_of(4000, 2)
     client.sds.put("a", data)
     ran = client.ok("get", "docs", "a", "--continue")
-    assert (client.folder / "a").read_bytes() == data
+    assert (client.directory / "a").read_bytes() == data
     assert "changed since the partial download" in ran.err
 
 
@@ -79,7 +79,7 @@ def test_a_part_that_was_spoilt_is_mended(near: Callable[..., Client]) -> None:
             file.seek(1500)
             file.write(b"spoilt")
         client.ok("get", "docs", "a", "--to", f"f{hashes}", "--continue")
-        assert (client.folder / f"f{hashes}").read_bytes() == data
+        assert (client.directory / f"f{hashes}").read_bytes() == data
 
 
 def test_what_is_complete_is_left_as_it_is(near: Callable[..., Client]) -> None:
@@ -107,4 +107,4 @@ def test_two_at_once_do_not_spoil_one_part(near: Callable[..., Client]) -> None:
         ran = client("get", "docs", "a", "--json")
         assert [one["code"] for one in errors_of(ran)] == ["in-use"]
         assert process.wait(SECONDS) == 0
-    assert (client.folder / "a").read_bytes() == data
+    assert (client.directory / "a").read_bytes() == data

@@ -137,8 +137,8 @@ def test_an_object_without_a_name_was_not_received(near: Any) -> None:
         return True
 
     client.sds.faults.append(nameless)
-    folder = str(client.folder / "back")
-    ran = client("get", "docs", "d/", "--recursive", "--to", folder, "--json")
+    directory = str(client.directory / "back")
+    ran = client("get", "docs", "d/", "--recursive", "--to", directory, "--json")
     assert ran.code == 8, ran.err
     assert [row["target"] for row in ran.json["results"]] == ["d/a"]
     (error,) = ran.json["errors"]

@@ -270,7 +270,7 @@ def test_versions(oio: Oio) -> None:
     assert oio.ok(*older).json["items"][0]["size"] == 5
 
     deleted = oio.ok("content", "delete", "photos", "v", "--yes")
-    assert deleted.out == "v deleted\n"
+    assert deleted.out == "deleted v\n"
     assert listed(oio) == []
     ((_, marker),) = listed(oio, "--deleted")
     assert marker is True
@@ -497,7 +497,7 @@ def test_replicas_that_are_away(rdctl: Program, replicas: tuple[str, ...], code:
     assert ran.code == code
     assert [row["service"][-2:] for row in ran.json["items"]] == list(replicas)
     if code:
-        assert "rdctl: error: status: 127.0.0.1:6011: refused\n" in ran.err
+        assert "rdctl: error: 127.0.0.1:6011: refused\n" in ran.err
         assert ran.json["errors"][0]["code"] == "unavailable"
 
 
@@ -511,7 +511,7 @@ def test_what_only_an_old_proxy_can_do(rdctl: Program) -> None:
     assert (ran.code, ran.out) == (0, "REQ_PING\nREQ_STATS\n")
     with FaultServer([reply(204, headers=OLD)]) as server:
         ran = at(rdctl, server, "content", "copy", "c", "from", "to here")
-    assert (ran.code, ran.out) == (0, "from copied (to to here)\n")
+    assert (ran.code, ran.out) == (0, "copied from (to to here)\n")
     assert server.requests[-1].headers["Destination"] == "OPENIO/me/c//to%20here"
 
 

@@ -142,7 +142,7 @@ def test_some_done_some_not(
     for error in ran.json["errors"]:
         assert error["target"] in words.split()
         assert error["fate"] == "not done"
-        assert f"rdctl: error: {words.split()[1]}: " in ran.err
+        assert f"{error['message']}\n" in ran.err
 
 
 @pytest.mark.parametrize("noun", ["container show {}", "content show photos {}"])

@@ -69,12 +69,12 @@ def test_an_object_comes_back_as_it_went(
     looks = ["container/show", "content/show"]
     assert sds.routes() == [*looks, "content/prepare", "content/show", "content/create"]
     ran = client.ok("get", "docs", "a", "--to", "back", "--json")
-    assert (client.folder / "back").read_bytes() == data
+    assert (client.directory / "back").read_bytes() == data
     ((result),) = ran.json["results"]
     assert (result["target"], result["file"], result["size"]) == ("a", "back", size)
     assert result["verified"] is True
     assert client.ok("get", "docs", "a", "--to", "-").stdout == data
-    assert sorted(os.listdir(client.folder)) == ["a", "back"]
+    assert sorted(os.listdir(client.directory)) == ["a", "back"]
 
 
 def test_long_chunks_go_in_pieces(near: Callable[..., Client]) -> None:
@@ -84,7 +84,7 @@ def test_long_chunks_go_in_pieces(near: Callable[..., Client]) -> None:
     assert client.sds.content("a") == data
     assert client.ok("get", "docs", "a", "--to", "-").stdout == data
     client.ok("get", "docs", "a", "--to", "b")
-    assert (client.folder / "b").read_bytes() == data
+    assert (client.directory / "b").read_bytes() == data
     assert len(client.sds.asked("GET")) == 2 * (4 + 4 + 1)
 
 
@@ -261,13 +261,13 @@ def test_ended_while_receiving_and_gone_on_with(
         _, err = process.communicate(timeout=SECONDS)
     codes = {signal.SIGINT: 130, signal.SIGTERM: 143, signal.SIGKILL: -9}
     assert process.returncode == codes[ending], err
-    assert not (client.folder / "a").exists()
+    assert not (client.directory / "a").exists()
     assert part_of(client).stat().st_size == 4000
     assert ending == signal.SIGKILL or b"--to a --continue" in err
     client.sds.faults = []
     client.sds.calls.clear()
     client.ok("get", "docs", "a", "--continue")
-    assert (client.folder / "a").read_bytes() == data
+    assert (client.directory / "a").read_bytes() == data
     assert {call.pos for call in client.sds.asked("GET")} <= {4, 5}
 
 
@@ -337,7 +337,7 @@ def test_a_dry_run_of_get_shows_the_files(near: Callable[..., Client]) -> None:
     client.sds.put("c/d", b"x")
     plan = client.ok("get", "docs", "--recursive", "--to", "to", "--dry-run", "--json").json["plan"]
     assert plan == ["write 'to/a b'", "write to/c/d"]
-    assert os.listdir(client.folder) == []
+    assert os.listdir(client.directory) == []
     trace = client.ok("get", "docs", "--recursive", "--to", "to", "--trace").err.splitlines()
     assert [line for line in trace if line.startswith("write")] == plan
     assert client("get", "docs", "nothing", "--dry-run").code == 3
@@ -441,7 +441,7 @@ finally:
 def test_memory_does_not_grow_with_the_object(near: Callable[..., Client]) -> None:
     client = near(chunk_size=64 << 20, copies=2)
     block = bytes_of(1 << 20)
-    path = client.folder / "big"
+    path = client.directory / "big"
     with path.open("wb") as file:
         for _ in range(150):
             file.write(block)
@@ -451,7 +451,7 @@ def test_memory_does_not_grow_with_the_object(near: Callable[..., Client]) -> No
         done = subprocess.run(
             [*argv, *words],
             env=environ,
-            cwd=client.folder,
+            cwd=client.directory,
             capture_output=True,
             check=False,
             timeout=60,

@@ -24,10 +24,10 @@ def bytes_of(size: int, seed: int = 1) -> bytes:
 
 
 class Client:
-    """rdctl in a folder of its own, talking to a small namespace."""
+    """rdctl in a directory of its own, talking to a small namespace."""
 
-    def __init__(self, rdctl: Program, sds: Sds, folder: Path) -> None:
-        self.rdctl, self.sds, self.folder = rdctl, sds, folder
+    def __init__(self, rdctl: Program, sds: Sds, directory: Path) -> None:
+        self.rdctl, self.sds, self.directory = rdctl, sds, directory
         self.where = ["--oio-url", sds.url, "--namespace", "OPENIO", "--account", "ACCT"]
 
     def __call__(self, *words: str, **options: Any) -> Ran:
@@ -41,7 +41,7 @@ class Client:
         return ran
 
     def file(self, name: str, data: bytes) -> str:
-        path = self.folder / name
+        path = self.directory / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
         return str(path)
@@ -58,7 +58,7 @@ class Client:
         argv = [sys.executable, "-m", "rdctl", *self.where, "oio", "content", *words]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.PIPE}
         given = {**streams, **options}
-        with subprocess.Popen(argv, env=environ, cwd=self.folder, **given) as process:
+        with subprocess.Popen(argv, env=environ, cwd=self.directory, **given) as process:
             yield process
 
 
@@ -190,7 +190,7 @@ READ_FAULTS = (flipped, short, die_amid, not_found, out_of_range, whole_page)
 
 
 def part_of(client: Client) -> Path:
-    (part,) = client.folder.rglob(".*.part")
+    (part,) = client.directory.rglob(".*.part")
     return part
 
 

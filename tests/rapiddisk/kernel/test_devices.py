@@ -238,8 +238,8 @@ def test_an_export_of_a_mapping_that_is_gone(kernel: FakeKernel, volumes: Local)
 def test_a_working_directory_that_is_gone(
     volumes: Local, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    folder = tmp_path / "gone"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    folder.rmdir()
+    directory = tmp_path / "gone"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    directory.rmdir()
     assert volumes("rapiddisk", "cache", "create", "rd0", "./vdb").code == 3

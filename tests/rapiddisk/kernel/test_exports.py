@@ -84,10 +84,10 @@ def test_export_to_a_named_host(kernel: FakeKernel, ports: Local) -> None:
             "ports": [{"port": 1, "transport": "tcp", "address": "10.0.2.15", "service": "4420"}],
         }
     ]
-    folder = f"{NVMET}/subsystems/{NQN}"
-    assert kernel.text(f"{folder}/attr_model") == "RapidDisk"
-    assert kernel.text(f"{folder}/attr_allow_any_host") == "0"
-    assert kernel.text(f"{folder}/namespaces/1/enable") == "1"
+    directory = f"{NVMET}/subsystems/{NQN}"
+    assert kernel.text(f"{directory}/attr_model") == "RapidDisk"
+    assert kernel.text(f"{directory}/attr_allow_any_host") == "0"
+    assert kernel.text(f"{directory}/namespaces/1/enable") == "1"
 
 
 def test_it_is_reachable_only_when_all_else_is_set(ports: Local) -> None:
@@ -313,7 +313,7 @@ def test_data_formats_keep_hosts_exact(ports: Local) -> None:
 def test_the_service_of_each_port(kernel: FakeKernel, ports: Local) -> None:
     """Two ports on one address differ by nothing else."""
     kernel.add_port(3, "fd00::2", "4422")
-    kernel.make_folder(f"{NVMET}/ports/4")
+    kernel.make_directory(f"{NVMET}/ports/4")
     kernel.foreign_subsystem(NQN, "/dev/rd0")
     for number in (1, 2, 3, 4):
         kernel.offer(NQN, number)
@@ -581,7 +581,7 @@ def test_a_port_that_fails_leaves_nothing(kernel: FakeKernel, local: Local, step
 
 
 def test_a_half_made_port_is_shown_and_removed(kernel: FakeKernel, ports: Local) -> None:
-    kernel.make_folder(f"{NVMET}/ports/5")
+    kernel.make_directory(f"{NVMET}/ports/5")
     assert listed(ports)[2] == (5, None, None, None)
     ran = export(ports, "rd0", "--port", "5", "--any-host")
     assert ran.code == 4
@@ -624,7 +624,7 @@ def test_no_nvmet(rdctl: Program, words: tuple[str, ...]) -> None:
     assert "modprobe nvmet" in ran.err
     # Where the kernel has no NVMe target nothing is exported.
     assert rdctl("--local", "rapiddisk", "resize", "rd0", "8M", "--yes").code == 0
-    kernel.make_folder("sys/module/nvmet")
+    kernel.make_directory("sys/module/nvmet")
     ran = rdctl("--local", "rapiddisk", *words)
     assert ran.code == 6
     assert "mount -t configfs none /sys/kernel/config" in ran.err

@@ -33,12 +33,12 @@ def build(sample: Path, root: Path) -> None:
     """The tree that the sample shows, as far as it shows it."""
     for head, text in sections(sample).items():
         file = re.fullmatch(r"(/\S+) \([-rwx]{10} .*\)", head)
-        folder = re.fullmatch(r"(/\S+)/ : (.*)", head)
+        directory = re.fullmatch(r"(/\S+)/ : (.*)", head)
         if file:
             put(root / file[1][1:], text)
-        elif folder:
-            for name in folder[2].split():
-                put(root / folder[1][1:] / name, "")
+        elif directory:
+            for name in directory[2].split():
+                put(root / directory[1][1:] / name, "")
         elif head.startswith("/proc/devices: "):
             put(root / "proc/devices", f"Block devices:\n{head[15:]}\n")
         elif head.startswith("find "):

@@ -48,14 +48,14 @@ def without_configfs(kernel: FakeKernel) -> None:
 
 def without_rights(kernel: FakeKernel) -> None:
     """A directory that cannot be listed, as a file stands in for it."""
-    folder = kernel.path(f"{NVMET}/subsystems")
-    folder.rmdir()
-    folder.symlink_to("subsystems")
+    directory = kernel.path(f"{NVMET}/subsystems")
+    directory.rmdir()
+    directory.symlink_to("subsystems")
 
 
 def without_targets(kernel: FakeKernel) -> None:
     """SCSI targets are served, and configfs shows none of them."""
-    kernel.make_folder("sys/module/target_core_mod")
+    kernel.make_directory("sys/module/target_core_mod")
 
 
 def without_proc(kernel: FakeKernel) -> None:
@@ -147,17 +147,17 @@ def test_other_acts_look_too(kernel: FakeKernel, volumes: Local, words: str, loo
     if look == "opens":
         kernel.hidden = 1
     else:
-        folder = kernel.path("sys/block/dm-1/slaves")
-        (folder / "vdc").unlink()
-        folder.rmdir()
-        folder.symlink_to("slaves")
+        directory = kernel.path("sys/block/dm-1/slaves")
+        (directory / "vdc").unlink()
+        directory.rmdir()
+        directory.symlink_to("slaves")
     ran = volumes("rapiddisk", *words.split(), "--yes", "--json")
     refused(ran)
     assert kernel.steps == 0
 
 
 def test_a_part_of_the_kernel_counts_as_loaded(kernel: FakeKernel, volumes: Local) -> None:
-    """A kernel may have its NVMe target built in, and so no folder for the module."""
+    """A kernel may have its NVMe target built in, and so no directory for the module."""
     kernel.unmount_configfs()
     kernel.path("sys/module/nvmet").rmdir()
     assert volumes("rapiddisk", "flush", "rd0", "--yes").code == 0
@@ -219,7 +219,7 @@ def in_a_service(kernel: FakeKernel) -> None:
 
 
 def scsi_block(kernel: FakeKernel) -> None:
-    kernel.make_folder("sys/module/target_core_mod")
+    kernel.make_directory("sys/module/target_core_mod")
     info = "iBlock device: rd0  UDEV PATH: /gone\n        Major: 251 Minor: 0  CLAIMED: IBLOCK\n"
     kernel.put("sys/kernel/config/target/core/iblock_0/lun0/info", info)
     kernel.put("sys/kernel/config/target/core/iblock_0/lun0/enable", "1\n")
@@ -227,7 +227,7 @@ def scsi_block(kernel: FakeKernel) -> None:
 
 
 def scsi_file(kernel: FakeKernel) -> None:
-    kernel.make_folder("sys/module/target_core_mod")
+    kernel.make_directory("sys/module/target_core_mod")
     info = "TCM FILEIO ID: 0        File: /dev/rd0  Size: 67108864  Mode: Buffered\n"
     kernel.put("sys/kernel/config/target/core/fileio_0/lun1/info", info)
     kernel.put("sys/kernel/config/target/core/fileio_0/lun1/enable", "1\n")
