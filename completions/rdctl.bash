@@ -134,8 +134,8 @@ _rdctl_node() {
         'rdctl completion') options='--install' keys='action target changed verified error line' ;;
         'rdctl help') keys='action target changed verified error line' ;;
     esac
-    options+=' -h --help -c --context --local --rapiddisk-url --oio-url --namespace --account -o --output --json --columns --sort-by --no-headers -0 --query --table-style -y --yes --dry-run --timeout --retries --parallel --request-id --trace -q --quiet --color'
-    valued+=' -c --context --rapiddisk-url --oio-url --namespace --account -o --output --columns --sort-by --query --table-style --timeout --retries --parallel --request-id --color'
+    options+=' -h --help -c --context --local --rapiddisk-url --oio-url --namespace --account -o --output --json --columns --sort-by --no-headers -0 --query --table-style --units -y --yes --dry-run --timeout --retries --parallel --request-id --trace -q --quiet --color'
+    valued+=' -c --context --rapiddisk-url --oio-url --namespace --account -o --output --columns --sort-by --query --table-style --units --timeout --retries --parallel --request-id --color'
 }
 
 # The completions of an option value, or of an argument by number: words, or a kind of name.
@@ -371,6 +371,7 @@ _rdctl_values() {
         *' --columns') kind='keys' ;;
         *' --sort-by') kind='sort-key' ;;
         *' --table-style') choices='fancy_grid github grid heavy_grid html jira latex mediawiki orgtbl pipe plain presto pretty psql rounded_grid rst simple textile' ;;
+        *' --units') choices='auto human bytes K M G' ;;
         *' --color') choices='auto always never' ;;
     esac
 }

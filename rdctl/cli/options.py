@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import defuse
+from rdctl.core.units import UNITS, defuse
 from rdctl.output import FORMATS
 
 if TYPE_CHECKING:
@@ -58,6 +58,13 @@ GLOBALS = (
     Global("query", ("--query",), "JMESPATH", "Filter the items with a JMESPath expression."),
     Global(
         "table_style", ("--table-style",), "STYLE", "Table style of tabulate: github, grid, ..."
+    ),
+    Global(
+        "units",
+        ("--units",),
+        ("auto", *UNITS),
+        "Units of sizes in table, csv and tsv: human, bytes, or KiB, MiB, GiB;"
+        " auto: human on a terminal, else bytes.",
     ),
     Global("yes", ("-y", "--yes"), None, "Skip confirmation prompts."),
     Global("dry_run", ("--dry-run",), None, "Show what would be done, without doing it."),

@@ -34,7 +34,14 @@ def view_of(flags: dict[str, Any], environment: Environment) -> View:
         color=use_color(flags, environment, terminal),
         width=environment.width,
         quiet=bool(flags.get("quiet")),
+        units=_units(flags, terminal),
     )
+
+
+def _units(flags: dict[str, Any], terminal: bool) -> str:
+    """How sizes are shown: as requested, else for people on a terminal and in bytes elsewhere."""
+    units: str = flags.get("units") or "auto"
+    return ("human" if terminal else "bytes") if units == "auto" else units
 
 
 def output_format(flags: dict[str, Any], environment: Environment) -> str:

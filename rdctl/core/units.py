@@ -18,12 +18,12 @@ MOST_MIB = (1 << 43) - 1
 _BINARY = {"": 1, "k": 1 << 10, "m": MIB, "g": 1 << 30, "t": 1 << 40, "p": 1 << 50}
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 # Compiled when they are needed: most commands need neither.
-_SIZE = r"(?ai)([0-9]{1,30}(?:\.[0-9]{1,9})?)([kmgtp]?)(ib|b|)"
+_SIZE = r"(?ai)([0-9]{1,30}(?:\.[0-9]{1,9})?) ?([kmgtp]?)(ib?|b|)"
 
 
 def parse_size(text: str) -> int:
-    """Bytes meant by `64M`, `1GiB`, `2g` (powers of 1024), `64MB` (of 1000), `512B`, or a bare
-    number of MiB."""
+    """Bytes meant by `64M`, `1GiB`, `64 MiB`, `2Gi` (powers of 1024), `64MB` (of 1000), `512B`, or
+    a bare number of MiB."""
     from fractions import Fraction
 
     match = re.fullmatch(_SIZE, text.strip())
@@ -37,7 +37,7 @@ def parse_size(text: str) -> int:
                 Code.USAGE, f"{text} is read as MiB ({meant})", hint=f"For bytes write {text}B."
             )
         factor = MIB
-    elif not unit and suffix == "ib":
+    elif not unit and suffix != "b":
         raise _invalid_size(text, None, "Examples: 64M, 1GiB, 67108864B.")
     elif unit and suffix == "b":
         factor = _DECIMAL[unit]
@@ -72,9 +72,28 @@ def parse_mib(text: str) -> int:
     return mib
 
 
+def parse_growth(text: str) -> tuple[int, bool]:
+    """A size in whole MiB as `parse_mib` reads it, and whether it is to be added: `+64M`."""
+    added = text.strip().startswith("+")
+    return parse_mib(text.strip().removeprefix("+")), added
+
+
 def _invalid_size(text: str, why: str | None, hint: str | None = None) -> RdctlError:
     reason = f": {why}" if why else ""
     return RdctlError(Code.USAGE, f'invalid size "{escape(text)}"{reason}', hint=hint)
+
+
+# The units of --units that are not `auto`: how people and scripts read a size.
+UNITS = ("human", "bytes", "K", "M", "G")
+
+
+def size_in(unit: str, size: int) -> str:
+    """The size in one of UNITS: `64.0 MiB`, `67108864`, `65536.00 KiB`."""
+    if unit == "bytes":
+        return str(size)
+    if unit == "human":
+        return human_size(size)
+    return f"{size / _BINARY[unit.lower()]:.2f} {unit}iB"
 
 
 def human_size(size: int) -> str:

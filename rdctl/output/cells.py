@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rdctl.core.units import escape, human_size
+from rdctl.core.units import escape, size_in
 
 if TYPE_CHECKING:
     from rdctl.output.schemas import Column
@@ -30,14 +30,9 @@ def text(value: Any) -> str:
     return escape(str(value))
 
 
-def size(value: int | None) -> str:
-    """Bytes as they are; only a table on a terminal shows `64.0 MiB`."""
-    return NOTHING if value is None else str(value)
-
-
-def human(value: int | None) -> str:
-    """The replacement of `size` on a terminal."""
-    return NOTHING if value is None else human_size(value)
+def size(value: int | None, units: str = "bytes") -> str:
+    """A number of bytes, in one of `units.UNITS`."""
+    return NOTHING if value is None else size_in(units, value)
 
 
 def yes_no(value: bool | None) -> str:
@@ -108,10 +103,12 @@ def count_since(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> 
     return f"{change / 1000**power:+.3g}{' kMGTPE'[min(power, 6)]}"
 
 
-def bytes_since(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> str:
+def bytes_since(
+    before: Mapping[str, Any], row: Mapping[str, Any], key: str, units: str = "human"
+) -> str:
     """`+16.0 KiB`"""
     change = _change(before, row, key)
-    return f"{'+' if change > 0 else '-'}{human_size(abs(change))}" if change else ""
+    return f"{'+' if change > 0 else '-'}{size_in(units, abs(change))}" if change else ""
 
 
 def hit_rate_since(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> str:
@@ -130,15 +127,15 @@ def _change(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> int:
 # --- of a row -----------------------------------------------------------------------------------
 
 
-def of(row: Mapping[str, Any], column: Column, terminal: bool) -> str:
+def of(row: Mapping[str, Any], column: Column, units: str) -> str:
     """The text of a row in that column."""
-    shown = human if terminal and column.cell is size else column.cell
-    return shown(column.value(row))
+    value = column.value(row)
+    return size(value, units) if column.cell is size else column.cell(value)
 
 
-def texts(row: Mapping[str, Any], columns: Sequence[Column], terminal: bool) -> list[str]:
+def texts(row: Mapping[str, Any], columns: Sequence[Column], units: str) -> list[str]:
     """The texts of a row."""
-    return [of(row, column, terminal) for column in columns]
+    return [of(row, column, units) for column in columns]
 
 
 class Seen(NamedTuple):
@@ -150,8 +147,11 @@ class Seen(NamedTuple):
     changed: bool = False
 
 
-def seen(row: Mapping[str, Any], was: Mapping[str, Any], column: Column, terminal: bool) -> Seen:
+def seen(row: Mapping[str, Any], was: Mapping[str, Any], column: Column, units: str) -> Seen:
     """A row in that column, compared with the earlier row."""
-    since = column.since(was, row, column.key) if column.since else ""
+    if column.since is bytes_since:
+        since = bytes_since(was, row, column.key, units)
+    else:
+        since = column.since(was, row, column.key) if column.since else ""
     changed = not since and column.value(row) != column.value(was)
-    return Seen(of(row, column, terminal), since, changed)
+    return Seen(of(row, column, units), since, changed)

@@ -33,7 +33,7 @@ def write(
             for texts in below:
                 out.write(f"  {line(texts, sizes)}\n")
         else:
-            seen = cells.seen(row, was, column, view.terminal)
+            seen = cells.seen(row, was, column, view.units)
             shown = marked(seen.text, view.color) if seen.changed else seen.text
             since = f" {painted(seen.since, bold)}" if seen.since else ""
             out.write(f"{padded(label, labels, style=bold)}{shown}{since}\n")
@@ -59,7 +59,7 @@ def _nested(rows: Sequence[Mapping[str, Any]], view: View) -> list[list[str]]:
 
     def shown(row: Mapping[str, Any], key: str) -> str:
         value = row.get(key)
-        return cells.human(value) if key == "size" and view.terminal else cells.text(value)
+        return cells.size(value, view.units) if key == "size" else cells.text(value)
 
     head = [[cells.text(key.upper().replace("_", " ")) for key in keys]] if view.headers else []
     return head + [[shown(row, key) for key in keys] for row in rows]

@@ -158,7 +158,7 @@ def _heading(column: Column, view: View) -> _Cell:
 
 def _cell(row: Row, was: Row, column: Column, view: View) -> _Cell:
     """A difference shows a change by itself; any other change is marked."""
-    seen = cells.seen(row, was, column, view.terminal)
+    seen = cells.seen(row, was, column, view.units)
     if not view.color:
         return _Cell(f"{seen.text}*" if seen.changed else seen.text, seen.since, "")
     return _Cell(seen.text, seen.since, REVERSE if seen.changed else "")

@@ -11,7 +11,7 @@ from rdctl.output.schemas import CHANGE, Schema, check_key, known, select
 
 class View(NamedTuple):
     """How to show the result. `terminal`: a table goes to a terminal; `limit`: the maximum number
-    of rows of a sorted listing."""
+    of rows of a sorted listing; `units`: how sizes are shown, one of `core.units.UNITS`."""
 
     format: str = "table"
     columns: Sequence[str] | None = None
@@ -25,6 +25,7 @@ class View(NamedTuple):
     color: bool = False
     width: int = 80
     quiet: bool = False
+    units: str = "bytes"
 
     @property
     def in_one(self) -> bool:

@@ -37,12 +37,12 @@ _UNCHANGED = {
 _LABELS = {"properties": "", "not_set": "not set: "}
 
 
-def sentence(change: Change, terminal: bool) -> str:
+def sentence(change: Change, units: str) -> str:
     """`created rd1 (64.0 MiB)`, `rd1 is already locked`, `photos: raw-insert done`."""
     words = _words(change, cells.text(change.target))
     if change.context:
         words = f"{change.context}: {words}"
-    facts = (_fact(key, value, terminal) for key, value in change.facts.items())
+    facts = (_fact(key, value, units) for key, value in change.facts.items())
     if shown := ", ".join(fact for fact in facts if fact):
         words += f" ({shown})"
     if change.changed and change.verified is None:
@@ -62,9 +62,9 @@ def _words(change: Change, target: str) -> str:
     return f"{target}: {past}" if colon else f"{past} {target}"
 
 
-def _fact(key: str, value: Any, terminal: bool) -> str:
+def _fact(key: str, value: Any, units: str) -> str:
     """`64.0 MiB`, `score 0`, `services 127.0.0.1:6013 127.0.0.1:6014`; nothing of no value."""
     if key == "size" and isinstance(value, int):
-        return cells.human(value) if terminal else cells.size(value)
+        return cells.size(value, units)
     shown = cells.text(value)
     return "" if shown == cells.NOTHING else _LABELS.get(key, f"{key} ") + shown

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import MIB, human_size, natural, operand
 from rdctl.rapiddisk.changes import Changes, distinct, find, found, unproven, unseen, with_signal
@@ -124,13 +124,18 @@ class Volumes(Changes):
         new = [volume for volume in new if volume.size in (None, mib * MIB)]
         return _matched(claims, new, facts)
 
-    def resize(self, name: str, mib: int, overcommit: bool, overrides: Overrides) -> Report:
-        """Change the size; shrinking asks for consent, since data beyond the new end are lost.
-        Users of a volume that grows are notified, if the backend supports that."""
-        name, size = volume_name(name), mib * MIB
+    def resize(
+        self, name: str, mib: int, added: bool, overcommit: bool, overrides: Overrides
+    ) -> Report:
+        """Change the size to `mib`, or if `added` by it; shrinking asks for consent, since data
+        beyond the new end are lost. Users of a volume that grows are notified, if the backend
+        supports that."""
+        name = volume_name(name)
         self._backend.permit()
         facts = self._facts([name], overrides)
         volume = find(facts.inventory.volumes, name, "volume")
+        mib += _whole_mib(volume) if added else 0
+        size = mib * MIB
         if volume.size == size:
             return Report([Change("resize", name, False, True, {"size": size})])
         shrinks = volume.size is None or size < volume.size
@@ -153,7 +158,14 @@ class Volumes(Changes):
         def act(name: str) -> None:
             if shrinks:
                 self._guard_cut(name, size, overrides)
-            self._backend.resize(name, mib, loss)
+            try:
+                self._backend.resize(name, mib, loss)
+            except RdctlError as error:
+                if added and error.code is Code.UNKNOWN:
+                    # A repeated +64M could grow it twice.
+                    again = f"rdctl rapiddisk resize {operand(name)} {mib}M"
+                    error.hint = hints(error.hint, f"If it was not resized: {again}")
+                raise
             for target in exports:
                 self._revalidate(target)
 
@@ -377,6 +389,21 @@ def _shown(fact: str, value: object) -> Callable[[Volume | None], bool | None]:
         return None if there is None else there == value
 
     return confirmed
+
+
+def _whole_mib(volume: Volume) -> int:
+    """The size to which a growth is added."""
+    mib, rest = divmod(volume.size or 0, MIB)
+    if rest or not mib:
+        known = f"{volume.size} bytes are not a whole number of MiB"
+        raise RdctlError(
+            Code.USAGE,
+            f"{volume.device} cannot grow by a size:"
+            f" {known if volume.size else 'its size is not known'}",
+            hint="Specify its new size, such as 128M.",
+            target=volume.device,
+        )
+    return mib
 
 
 def _size_of(volume: Volume) -> str:

@@ -95,6 +95,7 @@ DONE = {
     "create 16M --count 2 -o name": "rd5\nrd6\n",
     "create 1GiB --overcommit -o name": "rd5\n",
     "resize rd4 16M": "resized rd4 (16777216)\n",
+    "resize rd4 +16M": "resized rd4 (25165824)\n",
     "resize rd4 4M --yes": "resized rd4 (4194304)\n",
     "resize rd4 8M": "rd4 is already that size (8388608)\n",
     "flush rd4 --yes": "erased rd4\n",
@@ -114,6 +115,14 @@ def test_what_is_done(lab: Callable[[str], Ran], words: str) -> None:
     ran = lab(words)
     assert (ran.code, ran.out) == (0, DONE[words])
     assert ran.err in ("[sandbox]\n", "")
+
+
+def test_a_growth_is_shown_as_the_resulting_size(lab: Callable[[str], Ran]) -> None:
+    """So that the line that is shown can be repeated without growing the volume twice."""
+    for words in ("--dry-run", "--trace"):
+        ran = lab(f"resize rd4 +4Mi {words}")
+        assert "resizeRapidDisk/rd4/12\n" in ran.out + ran.err, ran
+    assert lab("resize rd4 12M").out == "rd4 is already that size (12582912)\n"
 
 
 def test_a_used_volume_becomes_a_cache_only_when_its_contents_may_go(
@@ -147,6 +156,9 @@ REFUSED = {
     "create big": (2, "usage", 'invalid size "big"'),
     "create 8G": (4, "conflict", "use --overcommit"),
     "resize rd4 8G": (4, "conflict", "use --overcommit"),
+    "resize rd4 +0M": (2, "usage", "minimum is 1M"),
+    "resize rd4 -1M": (2, "usage", "-1"),
+    "resize rd4 ++1M": (2, "usage", "invalid size"),
     "resize rd9 8M": (3, "not-found", "volume rd9 not found"),
     "resize rd3 128M": (4, "locked", "rdctl -c sandbox rapiddisk unlock rd3"),
     "resize rd1 32M": (4, "in-use", "rdctl -c sandbox rapiddisk cache remove rc-wt_sdb"),

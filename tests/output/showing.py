@@ -29,12 +29,17 @@ NAMES = Schema("rdctl.test/1", "things", "name", (Column("name", "NAME", ""),))
 Result = Listing | Item | Report | Plan | Raw | Text
 
 
+def view_of(format: str, view: dict[str, Any]) -> View:
+    """The view, with sizes for people on a terminal, as --units=auto."""
+    return View(**{"format": format, "units": "human" if view.get("terminal") else "bytes", **view})
+
+
 def show_bytes(
     result: Result, schema: Schema | None = VOLUME, format: str = "table", **view: Any
 ) -> bytes:
     """The bytes on stdout; the view is checked first, as a command does."""
     out = io.BytesIO()
-    asked = View(format=format, **view)
+    asked = view_of(format, view)
     check(asked, schema)
     render(result, schema, asked, Stream(out, tty=asked.terminal), lambda message: None)
     return out.getvalue()
@@ -48,7 +53,7 @@ def show(result: Result, schema: Schema | None = VOLUME, format: str = "table", 
 def shown_before_error(result: Result, schema: Schema | None, format: str, **view: Any) -> str:
     """The text on stdout of a result that ends in an error, and the name of that."""
     out = io.BytesIO()
-    asked = View(format=format, **view)
+    asked = view_of(format, view)
     try:
         render(result, schema, asked, Stream(out, tty=asked.terminal), lambda message: None)
     except BaseException as error:

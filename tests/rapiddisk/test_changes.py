@@ -434,6 +434,24 @@ def test_nothing_more_is_sent_after_a_lost_reply(
     assert daemon.changes == [f"{verb}RapidDisk/rd0"]
 
 
+def test_a_lost_growth_is_repeated_by_its_resulting_size(rdctl: Program, daemon: Daemon) -> None:
+    """The typed line would grow the volume twice if the first growth was done."""
+    daemon.instead["resizeRapidDisk"] = [After(faults.close())]
+    ran = ask(rdctl, daemon, "resize", "rd0", "+8M")
+    size = daemon.volumes["rd0"].size
+    assert (ran.code, daemon.changes) == (10, [f"resizeRapidDisk/rd0/{size}"])
+    assert f" resize rd0 {size}M\n" in ran.err
+    again = ask(rdctl, daemon, "resize", "rd0", f"{size}M")
+    assert again.out == f"rd0 is already that size ({size << 20})\n"
+
+
+def test_a_volume_of_unknown_size_does_not_grow_by_one(rdctl: Program) -> None:
+    with Daemon("9.0.0-deb", volumes={"rd0": Volume(64)}) as daemon:
+        ran = ask(rdctl, daemon, "resize", "rd0", "+8M")
+        assert (ran.code, daemon.changes) == (2, [])
+        assert "rd0 cannot grow by a size: its size is not known" in ran.err
+
+
 def test_nothing_more_is_sent_when_the_time_is_over(rdctl: Program, daemon: Daemon) -> None:
     daemon.instead["removeRapidDisk"] = [faults.silent(), None]
     words = ("remove", "rd0", "rd4", "rd5", "--yes", "--json", "--timeout", "1")

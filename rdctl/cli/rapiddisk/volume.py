@@ -11,7 +11,7 @@ from rdctl.cli.options import parsed
 from rdctl.cli.rapiddisk.overrides import DISCARD, overriding
 from rdctl.cli.tree import HERE, verb
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import parse_mib
+from rdctl.core.units import parse_growth, parse_mib
 
 if TYPE_CHECKING:
     from rdctl.core.results import Item, Listing, Report
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # A size in whole MiB.
 MIB = parsed("size", parse_mib)
+GROWTH = parsed("size", parse_growth)
 
 overcommit = click.option(
     "--overcommit", is_flag=True, help="Allow volumes to exceed the available memory."
@@ -132,22 +133,25 @@ def create(
     "resize",
     examples=[
         "rdctl -c sandbox rapiddisk resize rd1 128M",
-        "rdctl -c sandbox rapiddisk resize rd1 256M --dry-run",
+        "rdctl -c sandbox rapiddisk resize rd1 +64M --dry-run",
     ],
 )
 @click.argument("volume")
-@click.argument("size", type=MIB)
+@click.argument("size", type=GROWTH)
 @overcommit
 @DISCARD
 @overriding
-def resize(site: Site, volume: str, size: int, overcommit: bool, overrides: Overrides) -> Report:
+def resize(
+    site: Site, volume: str, size: tuple[int, bool], overcommit: bool, overrides: Overrides
+) -> Report:
     """Resize a volume.
 
-    Growing keeps all data. Shrinking requires confirmation: data beyond the new end are lost. In
-    local mode, any nonzero data there are refused without --discard-contents. The kernel refuses a
-    size below the highest byte ever written. A volume that is locked or in use is refused; in local
+    With a plus sign (+64M) the volume grows by that size; messages show the resulting size. Growing
+    keeps all data. Shrinking requires confirmation: data beyond the new end are lost. In local
+    mode, any nonzero data there are refused without --discard-contents. The kernel refuses a size
+    below the highest byte ever written. A volume that is locked or in use is refused; in local
     mode, a volume that is in use can grow, and NVMe-oF clients are notified of its new size."""
-    return site.rapiddisk.volumes.resize(volume, size, overcommit, overrides)
+    return site.rapiddisk.volumes.resize(volume, *size, overcommit, overrides)
 
 
 @verb(

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 
 from rdctl.core.results import Listing
 from rdctl.core.units import escape
+from rdctl.output import cells
 from rdctl.output.documents import scalar
 from rdctl.output.formats.writer import RowWriter
 from rdctl.output.rows import Row, all_columns, begun, rows_of
@@ -25,7 +26,12 @@ class Tsv(RowWriter):
         keys = [column.key for column in columns]
         if self.view.headers:
             write(join(map(quoted, keys)) + "\n")
+        units = self.view.units
+        sizes = [column.key for column in columns if column.cell is cells.size]
         for row in rows:
+            if units != "bytes":
+                known = (key for key in sizes if row.get(key) is not None)
+                row = {**row, **{key: cells.size(row[key], units) for key in known}}
             line = join([quoted(scalar(row.get(key))) for key in keys])
             write((line or self.nothing) + "\n")
 

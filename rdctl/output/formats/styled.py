@@ -24,7 +24,7 @@ class Styled(RowWriter):
 
         view = self.view
         table = tabulate.tabulate(
-            [cells.texts(row, columns, view.terminal) for row in rows],
+            [cells.texts(row, columns, view.units) for row in rows],
             headers=[column.heading for column in columns] if view.headers else (),
             tablefmt=view.table_style or "simple",
             colalign=["right" if column.right else "left" for column in columns] or None,

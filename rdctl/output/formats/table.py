@@ -49,7 +49,7 @@ class Table(RowWriter):
 
         for outcome in report:
             if isinstance(outcome, Change) and not self.view.quiet:
-                self.out.write(sentence(outcome, self.view.terminal) + "\n")
+                self.out.write(sentence(outcome, self.view.units) + "\n")
 
     def rows(self, rows: Iterator[Row], columns: Sequence[Column]) -> None:
         view = self.view
@@ -80,16 +80,16 @@ class Table(RowWriter):
 
     def _plain(self, page: list[Row], rest: Iterator[Row], columns: Sequence[Column]) -> None:
         """Columns as wide as the first page needs; nothing is ever cut."""
-        terminal, out = self.view.terminal, self.out
+        units, out = self.view.units, self.out
         columns, below = self._parted(columns)
         rights = [column.right for column in columns]
         head = [[column.heading for column in columns]] if self.view.headers else []
-        sizes = widths([*head, *(cells.texts(row, columns, terminal) for row in page)])
+        sizes = widths([*head, *(cells.texts(row, columns, units) for row in page)])
         indent = " " * sum(size + 2 for size in sizes[:-1])
         for texts in head:
             out.write(line(texts, sizes, rights) + "\n")
         for row in chain(page, rest):
-            out.write(line(cells.texts(row, columns, terminal), sizes, rights) + "\n")
+            out.write(line(cells.texts(row, columns, units), sizes, rights) + "\n")
             for _, text in self._below(row, below):
                 out.write(f"{indent}{text}\n")
 
@@ -109,7 +109,7 @@ class Table(RowWriter):
                 Text(column.heading), justify="right" if column.right else "left", overflow="fold"
             )
         for row in page:
-            texts = zip(columns, cells.texts(row, columns, view.terminal), strict=True)
+            texts = zip(columns, cells.texts(row, columns, view.units), strict=True)
             shown = [Text(text, style=_style(column, text)) for column, text in texts]
             for column, text in self._below(row, below):
                 shown[-1].append(f"\n{text}", "bold" if column.cell is cells.command else "dim")
@@ -136,7 +136,7 @@ class Table(RowWriter):
     def _below(self, row: Row, columns: Sequence[Column]) -> Iterator[tuple[Column, str]]:
         """The lines below a row."""
         for column in columns:
-            text = cells.of(row, column, self.view.terminal)
+            text = cells.of(row, column, self.view.units)
             if text != cells.NOTHING:
                 lines = _continued(text) if column.cell is cells.command else [text]
                 yield from ((column, line) for line in lines)

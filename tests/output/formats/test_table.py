@@ -49,6 +49,33 @@ def test_a_table_on_a_terminal_is_for_people() -> None:
     assert show(result_of(EXAMPLES[VOLUME.name]), terminal=True) == TERMINAL
 
 
+@pytest.mark.parametrize(
+    ("units", "size", "usage"),
+    [
+        ("human", "64.0 MiB", "4.0 KiB"),
+        ("bytes", "67108864", "4096"),
+        ("K", "65536.00 KiB", "4.00 KiB"),
+        ("M", "64.00 MiB", "0.00 MiB"),
+        ("G", "0.06 GiB", "0.00 GiB"),
+    ],
+)
+def test_sizes_in_requested_units(units: str, size: str, usage: str) -> None:
+    """In a table, also in a pipe, in csv and in tsv; json has whole numbers always."""
+    listing = EXAMPLES[VOLUME.name]
+    for terminal in (False, True):
+        row = show(result_of(listing), units=units, terminal=terminal).splitlines()[1]
+        assert row.split() == ["rd0", *size.split(), *usage.split(), "no"]
+    for format, separator in (("csv", ","), ("tsv", "\t")):
+        line = show(result_of(listing), format=format, units=units).splitlines()[1]
+        assert line.split(separator)[:3] == ["rd0", size, usage]
+        empty = show(result_of(listing), format=format, units=units).splitlines()[3]
+        assert empty.split(separator)[:3] == ["rd2", "", ""]
+    for format in ("json", "ndjson", "yaml", "name"):
+        assert show(result_of(listing), format=format, units=units) == show(
+            result_of(listing), format=format
+        )
+
+
 @every_listing
 @pytest.mark.parametrize("width", [1, 20, 40, 80, 200])
 def test_a_table_keeps_to_the_terminal_and_loses_nothing(name: str, width: int) -> None:
