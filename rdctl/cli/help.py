@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rdctl.cli.invocation import Invocation
 
 
-class _Topic(click.Choice[str]):
+class _Topic(click.Choice):  # type: ignore[type-arg]
     """A topic; an unknown word gets a suggestion."""
 
     def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:

@@ -276,6 +276,13 @@ class WithGlobals(click.Command):
             )
         return self._all_params
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        try:
+            return super().parse_args(ctx, args)
+        except click.UsageError as error:  # click leaves the command out of some
+            error.ctx = error.ctx or ctx
+            raise
+
     def get_help_option_names(self, ctx: click.Context) -> list[str]:
         # Their order is random in click 8.2.
         return sorted(super().get_help_option_names(ctx), key=len)

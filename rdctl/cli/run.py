@@ -11,11 +11,10 @@ import click
 import click.exceptions
 
 from rdctl.cli.messages import show_error
-from rdctl.cli.tree import NoSuchVerb, typed
-from rdctl.cli.view import wanted_format
+from rdctl.cli.tree import typed
+from rdctl.cli.view import requested_format
 from rdctl.core.environment import OutputError
-from rdctl.core.errors import Code, Ended, Exit, RdctlError, as_error, hints
-from rdctl.core.units import guess
+from rdctl.core.errors import Code, Ended, Exit, RdctlError, as_error
 from rdctl.effects.signals import ENDING
 from rdctl.output import FORMATS
 
@@ -64,9 +63,7 @@ def run(argv: Sequence[str], environment: Environment) -> int:
         except click.exceptions.NoArgsIsHelpError as error:
             code = _no_verb(error, argv, environment)
         except click.UsageError as error:
-            code = _failed(_usage(error), argv, environment)
-        except click.ClickException as error:
-            code = _failed(RdctlError(Code.USAGE, error.format_message()), argv, environment)
+            code = _misused(error, argv, environment)
         except RdctlError as error:
             code = _failed(_located(error, invocation), argv, environment)
         except (KeyboardInterrupt, Ended) as error:
@@ -98,40 +95,16 @@ def _no_verb(
     error: click.exceptions.NoArgsIsHelpError, argv: Sequence[str], environment: Environment
 ) -> int:
     """A noun without a verb: show its help, or an error in a machine-readable format."""
-    if wanted_format(argv, environment) in ("json", "yaml", "ndjson"):
-        return _failed(_usage(click.UsageError("Missing command.", error.ctx)), argv, environment)
+    if requested_format(argv, environment) in ("json", "yaml", "ndjson"):
+        return _misused(click.UsageError("Missing command.", error.ctx), argv, environment)
     environment.stderr.write(error.format_message().rstrip() + "\n")
     return int(Exit.USAGE)
 
 
-def _usage(error: click.UsageError) -> RdctlError:
-    # click adds its suggestions to the message; rdctl's belong in the hint.
-    message = error.message if isinstance(error, click.NoSuchOption) else error.format_message()
-    message = " ".join(message.split())
-    for kind, name in _NUMBERS.items():
-        message = message.replace(f" is not a valid {kind}.", f" is not {name}.")
-    hint = None
-    if error.ctx is not None:
-        hint = hints(_meant(error), f"See: {error.ctx.command_path} --help")
-    return RdctlError(Code.USAGE, message, hint=hint)
+def _misused(error: click.UsageError, argv: Sequence[str], environment: Environment) -> int:
+    from rdctl.cli.usage_errors import usage_error
 
-
-# click's names of types, and those shown to users.
-_NUMBERS = {"integer range": "a whole number", "integer": "a whole number", "float": "a number"}
-
-
-def _meant(error: click.UsageError) -> str:
-    """A suggestion for a word that click does not know."""
-    if isinstance(error, NoSuchVerb):
-        # raw-* verbs are for manual repair only.
-        return guess(error.word, [verb for verb in error.known if not verb.startswith("raw-")])
-    if isinstance(error, click.NoSuchOption):
-        return guess(error.option_name, error.possibilities or ())
-    if isinstance(error, click.BadParameter) and error.param is not None:
-        word, none_of, _ = error.message.partition("' is not one of ")
-        if none_of:
-            return guess(word.removeprefix("'"), getattr(error.param.type, "choices", ()))
-    return ""
+    return _failed(usage_error(error), argv, environment)
 
 
 def _failed(error: RdctlError, argv: Sequence[str], environment: Environment) -> int:
@@ -141,7 +114,7 @@ def _failed(error: RdctlError, argv: Sequence[str], environment: Environment) ->
         # The rows before the error are written first.
         environment.stdout.flush()
     show_error(environment, error)
-    form = wanted_format(argv, environment)
+    form = requested_format(argv, environment)
     if form in FORMATS and FORMATS[form].errors and not started:
         from rdctl.output.render import render_error
 

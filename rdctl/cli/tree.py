@@ -29,6 +29,7 @@ class NoSuchVerb(click.UsageError):
 
     def __init__(self, word: str, known: Iterable[str], ctx: click.Context) -> None:
         super().__init__(f'unknown command "{word}" for "{ctx.command_path}"', ctx)
+        self.noun = ctx.command_path
         self.word = word
         self.known = list(known)
 
@@ -58,9 +59,8 @@ class LazyGroup(WithGlobals, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        name = args[0]
-        if name not in self.children and not name.startswith("-"):
-            raise NoSuchVerb(name, self.children, ctx)
+        if args[0] not in self.children:
+            raise NoSuchVerb(args[0], self.children, ctx)
         return super().resolve_command(ctx, args)
 
 

@@ -79,7 +79,7 @@ def use_color(flags: dict[str, Any], environment: Environment, terminal: bool) -
     return terminal and not plain
 
 
-def wanted_format(argv: Sequence[str], environment: Environment) -> str:
+def requested_format(argv: Sequence[str], environment: Environment) -> str:
     """The format, found in the unparsed arguments, which may be wrong otherwise."""
     form = environment.environ.get("RDCTL_OUTPUT") or "table"
     for option, value in options_in(argv, "0hqy", ("-o", "--output")):

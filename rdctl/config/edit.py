@@ -45,13 +45,13 @@ def edited(
     of None removes its key. The result is parsed again: an unsupported layout is an error."""
     if name and (name == SANDBOX or not re.fullmatch(_NAME, name)):
         raise bad_name(name)
-    wanted = parse(text, path)
+    expected = parse(text, path)
     lines = text.split("\n")
     if current is not None:
-        wanted["current"] = current
+        expected["current"] = current
         _set_line(lines, 0, _end_of(lines, 0), "current", current)
     if name:
-        table = wanted.setdefault("contexts", {}).setdefault(name, {})
+        table = expected.setdefault("contexts", {}).setdefault(name, {})
         start = _table_at(lines, name)
         for key, value in values:
             _set_line(lines, start, _end_of(lines, start), key, value)
@@ -59,30 +59,30 @@ def edited(
                 table.pop(key, None)
             else:
                 table[key] = value
-    return _proved(lines, wanted, path)
+    return _proved(lines, expected, path)
 
 
 def without(text: str, path: str, name: str) -> str:
     """The file's text without one context; also without `current` if that names it."""
-    wanted = parse(text, path)
-    wanted["contexts"].pop(name)
+    expected = parse(text, path)
+    expected["contexts"].pop(name)
     lines = text.split("\n")
     start = _table_at(lines, name)
     del lines[start - 1 : _end_of(lines, start)]
-    if wanted.get("current") == name:
-        del wanted["current"]
+    if expected.get("current") == name:
+        del expected["current"]
         _set_line(lines, 0, _end_of(lines, 0), "current", None)
-    return _proved(lines, wanted, path)
+    return _proved(lines, expected, path)
 
 
-def _proved(lines: list[str], wanted: dict[str, Any], path: str) -> str:
+def _proved(lines: list[str], expected: dict[str, Any], path: str) -> str:
     result = "\n".join(lines).strip("\n") + "\n"
     try:
         found = parse(result, path)
     except RdctlError:
         found = {}
-    wanted.setdefault("contexts", {})
-    if {"contexts": {}, **found} != wanted:
+    expected.setdefault("contexts", {})
+    if {"contexts": {}, **found} != expected:
         raise RdctlError(
             Code.CONFIG,
             f"cannot edit {path}: unsupported layout; nothing was changed",

@@ -183,20 +183,31 @@ def without_password(url: str) -> str:
     return re.sub(r"^((?:\w+://|(?!\w+://))[^:@/]*):.*@", r"\1:***@", url)
 
 
-def guess(word: str, words: Iterable[str]) -> str:
-    """` Did you mean WORD?`, to append to a hint, or nothing: the closest of the words if one is
-    closer than all others, else the only one with this prefix. Leading dashes are ignored."""
+def nearest(word: str, words: Iterable[str], cutoff: float = 0.6) -> str:
+    """The closest of the words if one is closer than all others, else the only one with this
+    prefix, or nothing. Leading dashes are ignored."""
     from difflib import SequenceMatcher, get_close_matches
 
     known = {candidate.lower().lstrip("-"): candidate for candidate in words}
     typed = word.lower().lstrip("-")
-    close = get_close_matches(typed, known, 2)
+    close = get_close_matches(typed, known, 2, cutoff)
     if len(close) == 2:
         first, second = (SequenceMatcher(None, one, typed).ratio() for one in close)
         close = close[:1] if first > second else []
     elif not close and typed:
         close = [candidate for candidate in known if candidate.startswith(typed)]
-    return f" Did you mean {quoted(known[close[0]])}?" if len(close) == 1 else ""
+    return known[close[0]] if len(close) == 1 else ""
+
+
+def guess(word: str, words: Iterable[str]) -> str:
+    """` Did you mean WORD?`, to append to a hint, or nothing."""
+    near = nearest(word, words)
+    return f" Did you mean {quoted(near)}?" if near else ""
+
+
+def did_you_mean(word: str) -> str:
+    """`; did you mean "WORD"?`, to append to a message, or nothing."""
+    return f'; did you mean "{word}"?' if word else ""
 
 
 def options_in(

@@ -240,7 +240,7 @@ def test_what_was_removed_meanwhile(process: Rdctl) -> None:
         ("remove sandbox", 2, 'cannot remove context "sandbox": it is built in'),
         ("set sandbox timeout=5", 2, 'cannot change context "sandbox": it is built in'),
         ("set -- -x timeout=5", 2, 'invalid context name "-x"'),
-        ("set lab", 2, "Missing argument 'KEY=VALUE...'"),
+        ("set lab", 2, "missing argument KEY=VALUE"),
         ("set lab timeout", 2, 'invalid argument "timeout": must be KEY=VALUE'),
         ("set lab timout=5", 2, "Did you mean timeout?"),
         ("set lab timeout=soon", 2, "timeout: "),

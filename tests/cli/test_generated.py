@@ -76,7 +76,7 @@ def test_the_program_prints_the_scripts_that_travel(rdctl: Program) -> None:
     assert rdctl("completion", "zsh", "--json").out == FILES["completions/_rdctl"]
     wrong = rdctl("completion", "fish")
     assert wrong.code == 2
-    assert "'fish' is not one of 'bash', 'zsh'" in wrong.err
+    assert 'invalid value "fish" for SHELL: must be bash or zsh' in wrong.err
 
 
 def plain(page: str) -> str:

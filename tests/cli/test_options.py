@@ -154,20 +154,23 @@ def test_an_option_of_a_command_wins_a_clash() -> None:
 # What cannot be ---------------------------------------------------------------------------------
 
 WRONG: list[tuple[list[str], str]] = [
-    (["rapidisk", "list"], "Did you mean rapiddisk?\nhint: See: rdctl --help"),
-    (["rapiddisk", "lst"], 'unknown command "lst" for "rdctl rapiddisk"\nhint: Did you mean list?'),
+    (["rapidisk", "list"], 'did you mean "rapiddisk"?\nhint: Run: rdctl --help'),
+    (["rapiddisk", "lst"], 'unknown command "lst" for "rdctl rapiddisk"; did you mean "list"?'),
     (["rapiddisk", "xyz"], 'unknown command "xyz" for "rdctl rapiddisk"\n'),
-    (["rapiddisk", "list", "--jsn"], click.NoSuchOption("--jsn").message),
-    (["rapiddisk", "list", "--colums", "x"], "Did you mean --columns?"),
-    (["rapiddisk", "list", "-o", "jsn"], "'jsn' is not one of"),
-    (["rapiddisk", "create", "1M", "--count", "0"], "'--count': 0 is not in the range"),
-    (["rapiddisk", "create"], "Missing argument 'SIZE'"),
-    (["rapiddisk", "create", "1", "2"], "unexpected extra argument"),
-    (["rapiddisk", "remove"], "Missing argument 'VOLUME...'"),
-    (["rapiddisk", "list", "--timeout", "x"], "'x' is not a number"),
+    (["rapiddisk", "list", "--jsn"], 'unknown option "--jsn"; did you mean "--json"?'),
+    (
+        ["rapiddisk", "list", "--colums", "x"],
+        'unknown option "--colums"; did you mean "--columns"?',
+    ),
+    (["rapiddisk", "list", "-o", "jsn"], 'invalid value "jsn" for --output; did you mean "json"?'),
+    (["rapiddisk", "create", "1M", "--count", "0"], '"0" for --count: must be a whole number'),
+    (["rapiddisk", "create"], "missing argument SIZE"),
+    (["rapiddisk", "create", "1", "2"], 'unexpected argument "2"'),
+    (["rapiddisk", "remove"], "missing argument VOLUME\nhint: Run:"),
+    (["rapiddisk", "list", "--timeout", "x"], 'invalid value "x" for --timeout: must be a number'),
     (["rapiddisk", "list", "--timeout", "0"], "--timeout: must be a positive number of seconds"),
     (["rapiddisk", "list", "--timeout", "nan"], "--timeout: must be a positive number of seconds"),
-    (["rapiddisk", "list", "--retries", "-1"], "'--retries': -1 is not in the range"),
+    (["rapiddisk", "list", "--retries", "-1"], '"-1" for --retries: must be a whole number from 0'),
     (["rapiddisk", "list", "--json", "-o", "csv"], "--json and -o csv are mutually exclusive"),
     (["--json", "rapiddisk", "list", "-o", "csv"], "--json and -o csv are mutually exclusive"),
     (["rapiddisk", "list", "-0", "--json"], "-0 cannot be used with -o json"),
@@ -176,7 +179,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["rapiddisk", "list", "--columns", "device,sise"], 'unknown column "sise"'),
     (["rapiddisk", "list", "--sort-by", "sise"], 'unknown column "sise"'),
     (["rapiddisk", "list", "--query", "[?"], "--query: "),
-    (["rapiddisk", "list", "--color", "yes"], "'yes' is not one of"),
+    (
+        ["rapiddisk", "list", "--color", "yes"],
+        "for --color: must be auto, always or never",
+    ),
     (["rapiddisk", "create", "1M", "--query", "foo(@)"], "--query: Unknown function: foo()"),
     (["rapiddisk", "create", "1M", "--columns", "size"], 'unknown column "size"'),
 ]
@@ -184,7 +190,7 @@ WRONG: list[tuple[list[str], str]] = [
 
 # With --json these would mean something else.
 WRONG_IN_TABLES: list[tuple[list[str], str]] = [
-    (["rapiddisk", "list", "-o"], "Option '-o' requires an argument"),
+    (["rapiddisk", "list", "-o"], "option -o requires a value"),
     (["rapiddisk", "list", "--table-style", "gird"], 'unknown table style "gird"'),
 ]
 

@@ -177,7 +177,7 @@ REFUSED = {
     "cache create rd4 rd3": (4, "locked", "rd3 is locked"),
     "cache create rd4 nowhere": (3, "not-found", "Check the name of the source."),
     "cache create rd4 ../sda": (2, "usage", "Use a name directly below /dev"),
-    "cache create rd4 sda --policy writethrough": (2, "usage", "is not one of"),
+    "cache create rd4 sda --policy writethrough": (2, "usage", 'did you mean "write-through"?'),
 }
 
 

@@ -215,7 +215,7 @@ def test_a_port_in_use(process: Rdctl) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--rapiddisk-port", "65536"], "65536 is not in the range"),
+        (["--rapiddisk-port", "65536"], "must be a whole number from 0 to 65535"),
         (["--host", "192.0.2.1"], "cannot listen on 192.0.2.1:0"),
     ],
 )

@@ -127,7 +127,7 @@ def test_an_error_is_shown_and_told(oio: Oio, words: str, code: int, message: st
     [
         ("HEAD /v3.0/status", 'unsupported method "HEAD": must be GET, POST, PUT or DELETE'),
         ("BREW pot", 'unsupported method "BREW"'),
-        ("GET", "Missing argument 'PATH'"),
+        ("GET", "missing argument PATH"),
         ("GET container/list?acct=A", "must not contain a query string"),
         ("GET x --param a", 'invalid argument "a": must be KEY=VALUE'),
         ("GET x --param a=1 --param a=2", 'key "a" is given twice'),

@@ -8,7 +8,6 @@ import json
 import shlex
 from typing import Any
 
-import click
 import pytest
 import yaml
 
@@ -84,7 +83,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "conscience unlock rawx": (2, "usage", "specify either TYPE ADDRESS... or --all", ""),
     "conscience flush nope": (3, "not-found", "Unexpected service type", TYPES),
     "conscience deregister nope": (3, "not-found", "Unexpected service type", TYPES),
-    "reference create ''": (2, "usage", "'REFERENCE': must not be empty", ""),
+    "reference create ''": (2, "usage", "REFERENCE must not be empty", ""),
     "reference show nope": (3, "not-found", NO_USER, ""),
     "reference destroy nope": (3, "not-found", NO_USER, ""),
     "reference destroy photos": (4, "in-use", "still linked to services", "--force"),
@@ -96,7 +95,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "reference force photos meta2 here": (2, "usage", 'invalid service address "here"', ""),
     "reference get-properties nope": (3, "not-found", NO_USER, ""),
     "reference set-properties nope a=b": (3, "not-found", NO_USER, ""),
-    "reference set-properties photos": (2, "usage", "Missing argument 'KEY=VALUE...'", "--help"),
+    "reference set-properties photos": (2, "usage", "missing argument KEY=VALUE", "--help"),
     "reference set-properties photos a": (
         2,
         "usage",
@@ -106,7 +105,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "reference set-properties photos a=b a=c": (2, "usage", 'key "a" is given twice', ""),
     "reference del-properties photos": (2, "usage", "or --all", "get-properties photos"),
     "reference del-properties nope a": (3, "not-found", NO_USER, ""),
-    "container create --cid AB": (2, "usage", click.NoSuchOption("--cid").message, ""),
+    "container create --cid AB": (2, "usage", 'unknown option "--cid"', ""),
     f"container create {'x' * 256}": (3, "not-found", "no such user", "at most 255 bytes"),
     "container show nope": (3, "not-found", NO_PHOTOS, ""),
     "container list nope": (3, "not-found", NO_PHOTOS, ""),
@@ -128,7 +127,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "content list nope": (3, "not-found", NO_PHOTOS, ""),
     "content show photos nope": (3, "not-found", NO_OBJECT, ""),
     "content show nope index.txt": (3, "not-found", NO_PHOTOS, ""),
-    "content show photos": (2, "usage", "Missing argument 'PATH'", "content show --help"),
+    "content show photos": (2, "usage", "missing argument PATH", "content show --help"),
     "content delete photos nope": (3, "not-found", NO_OBJECT, ""),
     "content delete nope a b": (3, "not-found", NO_PHOTOS, ""),
     "content touch photos nope": (3, "not-found", NO_OBJECT, ""),

@@ -314,16 +314,16 @@ def test_a_content_that_is_not_there(wire: Oio, ids: dict[str, str], case: By) -
         ("content show photos --content-id XY", "must be 2 to 64 hexadecimal digits, in pairs\n"),
         ("content show photos --content-id " + "AB" * 33, "must be 2 to 64 hexadecimal digits"),
         ("content create photos a --chunks - --length 0 --content-id A", "must be 2 to 64"),
-        ("container show --cid {cid} photos", "(photos); --cid replaces the name"),
-        ("container purge --cid {cid} photos", "(photos); --cid replaces the name"),
-        ("reference link --cid {cid} photos rdir", "(rdir); --cid replaces the name"),
-        ("admin freeze --cid {cid} photos", "(photos); --cid replaces the name"),
-        ("content truncate --cid {cid} photos a --size 0", "(a); --cid replaces"),
+        ("container show --cid {cid} photos", '"photos"; --cid replaces the name'),
+        ("container purge --cid {cid} photos", '"photos"; --cid replaces the name'),
+        ("reference link --cid {cid} photos rdir", '"rdir"; --cid replaces the name'),
+        ("admin freeze --cid {cid} photos", '"photos"; --cid replaces the name'),
+        ("content truncate --cid {cid} photos a --size 0", '"a"; --cid replaces'),
         (
             "content show photos index.txt --content-id AB",
-            "(index.txt); --content-id replaces PATH",
+            '"index.txt"; --content-id replaces PATH',
         ),
-        ("content delete --cid {cid}", "Missing argument 'PATH'"),
+        ("content delete --cid {cid}", "missing argument PATH"),
     ],
 )
 def test_what_is_no_id_is_not_sent(wire: Oio, ids: dict[str, str], words: str, says: str) -> None:
