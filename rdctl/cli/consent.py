@@ -33,13 +33,15 @@ def ask(
     noun: str,
     yes: bool,
 ) -> None:
-    """Return if the losses are confirmed, by --yes or at the prompt. The prompt also lists what is
-    `unchecked`, and the contexts in which the command has already `failed`."""
+    """Return if the losses are confirmed, by --yes or at the prompt. What is
+    `unchecked` is printed before; the prompt also lists the contexts that have already `failed`."""
     protected = [of for of, _ in asked if of and of.get("protected") and not of.says_where(noun)]
     if yes and not protected:
         return
     where, losses = _where(asked, noun)
-    lines = [*unchecked, *losses[:MOST_LOSSES]]
+    for line in unchecked:
+        environment.stderr.write(f"{defuse(line)}\n")
+    lines = list(losses[:MOST_LOSSES])
     if len(losses) > MOST_LOSSES:
         lines.append(f"and {len(losses) - MOST_LOSSES} more")
     lines += [f"not on {context}: {error.message}" for context, error in failed.items()]
@@ -55,9 +57,13 @@ def ask(
             f"confirmation required, and {stream} is not a terminal; this would happen{where}:",
             hint=hints(*lines, hint),
         )
-    environment.stderr.write(f"The following will happen{where}:\n")
-    environment.stderr.write("".join(f"  {line}\n" for line in lines))
-    if not environment.confirm("Continue?"):
+    question = "Continue?"
+    if len(lines) == 1:
+        question = f"{lines[0]}{where}. {question}"
+    else:
+        environment.stderr.write(f"The following will happen{where}:\n")
+        environment.stderr.write("".join(f"  {line}\n" for line in lines))
+    if not environment.confirm(question):
         raise RdctlError(Code.DECLINED, "aborted")
 
 

@@ -201,13 +201,26 @@ def test_where_nobody_can_be_asked_nothing_is_done(lab: Sandbox) -> None:
 def test_anything_but_yes_is_no(lab: Sandbox, answer: bytes) -> None:
     ran = lab(*REMOVE, tty=True, stdin=answer)
     assert (ran.code, ran.out) == (1, "")
-    head, unchecked, loss = ran.err.splitlines()[:3]
-    assert head == "The following will happen on context sandbox:"
-    assert unchecked.startswith("  not checked: mounts, swap, loop devices, open files")
-    assert loss.startswith("  rd1 (64.0 MiB")
-    assert "Continue? [y/N] " in ran.err
+    unchecked, question = ran.err.splitlines()[:2]
+    assert unchecked.startswith("not checked: mounts, swap, loop devices, open files")
+    assert question.startswith(
+        "rd1 (64.0 MiB, empty) will be removed on context sandbox. Continue? [y/N] "
+    )
     assert ran.err.endswith("Aborted.\n")
     assert is_there(lab)
+
+
+def test_several_losses_are_listed(lab: Sandbox) -> None:
+    assert lab("rapiddisk", "create", "1M").code == 0
+    ran = lab("rapiddisk", "remove", "rd1", "rd2", tty=True, stdin=b"n\n")
+    unchecked, head, *losses, question = ran.err.splitlines()
+    assert unchecked.startswith("not checked: ")
+    assert head == "The following will happen on context sandbox:"
+    assert losses == [
+        "  rd1 (64.0 MiB, empty) will be removed",
+        "  rd2 (1.0 MiB, empty) will be removed",
+    ]
+    assert question == "Continue? [y/N] Aborted."
 
 
 @pytest.mark.parametrize("answer", [b"y\n", b"Y\n", b"yes\n", b" YES \n", b"y"])
