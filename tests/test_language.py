@@ -26,11 +26,12 @@ THEIRS = "rdctl/sandbox/oio/"
 BANNED = re.compile(
     r"\b(told|tells|said|say (?=--)|wanted|by then|no more|any more|once more|somebody|nobody"
     r"|anybody|half.made|there (is|are) (no|not|none)|is not there|takes? root|lets? go|go on|goes"
-    r"|is none|anew|stands?|(is|are) no (?!longer)|so many|whoever|under way|beside)(?!\w)",
+    r"|is none|anew|stands?|(is|are) no (?!longer)|so many|whoever|under way|beside"
+    r"|no such option|not one of|is not a valid|see: rdctl|is about to)(?!\w)",
     re.IGNORECASE,
 )
-# What a message may begin with besides a lower-case letter: names, abbreviations, click's words.
-NAMES = re.compile(r"(Linux|Python|Ctrl|Got|Missing)\b|[A-Z][a-z]*[A-Z]|[A-Z]+\b")
+# What a message may begin with besides a lower-case letter: names, abbreviations.
+NAMES = re.compile(r"(Linux|Python|Ctrl)\b|[A-Z][a-z]*[A-Z]|[A-Z]+\b")
 IMPERATIVES = set(
     "Abort Add Cache Check Copy Create Deduplicate Delete Deregister Destroy Diagnose Disable Do"
     " Download ERASE Enable Explain Export Flush Get Insert Link List Lock Make Manage Notify Print"
@@ -163,6 +164,8 @@ def test_help(node: Node) -> None:
         ("help", "The daemon and its version."),
         ("help", "Show " + "x" * 60 + "."),
         ("text", "Go on although nothing can be seen."),
+        ("message", "No such option '--x'"),
+        ("hint", "See: rdctl rapiddisk --help"),
     ],
 )
 def test_a_fault_is_found(kind: str, text: str) -> None:

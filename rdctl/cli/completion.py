@@ -48,11 +48,8 @@ def completion(on: Invocation, shell: str, install: bool) -> Text | Report:
         return Text(text)
     path = _bash_path(on.environment) if shell == "bash" else _zsh_path(on.environment)
     report = _written(on, path, text)
-    advice = (
-        _bash_advice(on.environment, path) if shell == "bash" else _zsh_advice(on.environment, path)
-    )
-    for line in (advice or "").splitlines():
-        on.notice(line)
+    advice = _bash_advice if shell == "bash" else _zsh_advice
+    on.next_steps += (advice(on.environment, path) or "").splitlines()
     return report
 
 

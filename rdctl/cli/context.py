@@ -48,7 +48,8 @@ group = LazyGroup(
 def list_contexts(on: Invocation) -> Listing:
     """List contexts.
 
-    The current context is marked with an asterisk. The context "sandbox" always exists."""
+    The current context is marked with an asterisk; -c and RDCTL_CONTEXT take precedence over it
+    (see `rdctl context show`). The context "sandbox" always exists."""
     config = on.config
     return Listing(
         [_row(context, config.current) for _, context in sorted(config.contexts.items())]
@@ -83,7 +84,7 @@ def show(on: Invocation, name: str | None) -> Listing:
     the settings of a command with -c NAME."""
     flags = {**on.flags, "context": name} if name else on.flags
     settings = resolve(on.config, flags)
-    rows = [{"key": "context", "value": settings.context, "origin": None}]
+    rows = [{"key": "context", "value": settings.context, "origin": settings.how}]
     for key in KEYS:
         setting = settings.values.get(key)
         value, origin = (setting.value, setting.origin) if setting else (None, None)

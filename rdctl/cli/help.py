@@ -11,7 +11,7 @@ from rdctl.cli.topics import TOPICS, Lines, Section, Terms
 from rdctl.cli.tree import verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Text
-from rdctl.core.units import defuse, guess
+from rdctl.core.units import defuse, did_you_mean, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -31,14 +31,12 @@ class _Topic(click.Choice):  # type: ignore[type-arg]
 def _no_topic(word: str) -> NoReturn:
     from rdctl.cli.tree import root
 
-    close = guess(word, TOPICS)
     if word in root.children:
-        hint = f"Show the help of the command: rdctl {word} --help"
-    elif close:
-        hint = close.lstrip()
+        meant, hint = "", f"Run: rdctl {word} --help"
     else:
-        hint = f"Existing topics: {', '.join(TOPICS)}"
-    raise RdctlError(Code.USAGE, f'unknown help topic "{defuse(word)}"', hint=hint)
+        meant, hint = nearest(word, TOPICS), f"Existing topics: {', '.join(TOPICS)}."
+    message = f'unknown help topic "{defuse(word)}"{did_you_mean(meant)}'
+    raise RdctlError(Code.USAGE, message, hint=hint)
 
 
 @verb("help", on_site=False, examples=["rdctl help", "rdctl help exit-codes", "rdctl help output"])

@@ -51,6 +51,8 @@ class Invocation:
         self.plans: dict[str, list[str]] | None = None
         self.in_sandbox = False
         self.unread = Unread()
+        # Notices to print after the result.
+        self.next_steps: list[str] = []
         self._warned: set[str] = set()
         self._workers: Workers | None = None
 

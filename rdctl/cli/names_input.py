@@ -94,6 +94,15 @@ class Bulk:
         self._context: str | None = None
         self._shares: dict[str, Bulk] = {}
 
+    def check(self, words: Sequence[str]) -> None:
+        """Refuse --ndjson if no names are read or saved: output was meant."""
+        if self.ndjson and not self.failed and "-" not in words:
+            raise RdctlError(
+                Code.USAGE,
+                "--ndjson requires names on standard input (-), or --failed",
+                hint="For output, one JSON object per line, use -o ndjson.",
+            )
+
     def names(
         self,
         environment: Environment,

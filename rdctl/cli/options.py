@@ -71,12 +71,18 @@ GLOBALS = (
     Global(
         "timeout", ("--timeout",), "S", "Time limit for the whole command, in seconds.", click.FLOAT
     ),
-    Global("retries", ("--retries",), "N", "Retries for read requests.", click.IntRange(0, 100)),
+    Global(
+        "retries",
+        ("--retries",),
+        "N",
+        "Retries for read requests (default: 2).",
+        click.IntRange(0, 100),
+    ),
     Global(
         "parallel",
         ("--parallel",),
         "N",
-        "Number of parallel operations.",
+        "Number of parallel operations (default: 8).",
         click.IntRange(1, 256),
     ),
     Global("request_id", ("--request-id",), "ID", "Request ID for the logs of OpenIO services."),

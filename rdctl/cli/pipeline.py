@@ -17,7 +17,7 @@ from rdctl.output.schemas import CHANGE, SCHEMAS, with_context
 from rdctl.output.view import View, check
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
 
     import click
 
@@ -36,6 +36,8 @@ def carry_out(ctx: click.Context, invocation: Invocation) -> int:
     if command.on_site and invocation.contexts is not None:
         schema = with_context(schema or CHANGE)
     check(view, schema)
+    if "list_of_files" not in params:
+        invocation.bulk.check(params.get("words", ()))
     if view.sort_by and params.get("limit"):
         # The first rows are known only when all rows are.
         view = view._replace(limit=params["limit"])
@@ -180,23 +182,27 @@ def _keep_failed(failures: Sequence[Failure], invocation: Invocation) -> None:
 
 def _settled(result: Result, invocation: Invocation) -> int:
     """Print the final notices and return the exit code."""
-    report, effects = invocation.report, invocation.effects
+    report, effects, environment = invocation.report, invocation.effects, invocation.environment
     if invocation.in_sandbox and not effects.dry_run:
         if report.changes if report is not None else effects.done:
-            invocation.notice("[sandbox]")
+            invocation.next_steps.insert(0, "[sandbox]")
     if isinstance(result, Listing):
-        _tell_markers(result, invocation)
+        invocation.next_steps += _markers(result)
+    if invocation.next_steps:
+        environment.stdout.flush()
+    for line in invocation.next_steps:
+        invocation.notice(line)
+    if isinstance(result, Listing):
         return int(result.exit)
     if isinstance(result, Raw) and result.error is not None:
-        show_error(invocation.environment, result.error)
+        show_error(environment, result.error)
         return int(result.error.exit)
     return int(report.exit if report is not None else Exit.OK)
 
 
-def _tell_markers(listing: Listing, invocation: Invocation) -> None:
-    """Print how to get more results; known when all were taken."""
+def _markers(listing: Listing) -> Iterator[str]:
+    """How to get more results; known when all were taken."""
     if listing.marker is not None:
-        invocation.notice(f"More results: --marker {quoted(listing.marker)}")
+        yield f"More results: --marker {quoted(listing.marker)}"
     for context, marker in listing.markers.items():
-        words = f"-c {context} --marker {quoted(marker)}"
-        invocation.notice(f"More results: {words}")
+        yield f"More results: -c {context} --marker {quoted(marker)}"

@@ -63,7 +63,7 @@ def exit_codes() -> list[Section]:
                 " (unreachable) always mean that nothing was changed. In errors, fate is `not done`"
                 " or `unknown`.",
                 "After a server fails to reply to a change, nothing more is sent to it: the"
-                " remaining targets are reported as not tried.",
+                " remaining targets are reported as skipped.",
             ],
         ),
     ]

@@ -10,7 +10,7 @@ import click
 
 from rdctl.cli.tree import NoSuchVerb
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import did_you_mean, nearest
+from rdctl.core.units import did_you_mean, either, nearest
 from rdctl.output import FORMATS
 
 if TYPE_CHECKING:
@@ -79,8 +79,7 @@ def _must(param: click.Parameter) -> str:
     """What a value of this parameter must be, if its type is one of click's."""
     kind: Any = param.type
     if choices := _choices(param):
-        *others, last = choices
-        return f"must be {', '.join(others)} or {last}" if others else f"must be {last}"
+        return f"must be {either(choices)}"
     if not isinstance(kind, click.types.IntParamType | click.types.FloatParamType):
         return ""
     noun = "a whole number" if isinstance(kind, click.types.IntParamType) else "a number"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import defuse, options_in
+from rdctl.core.units import defuse, either, options_in
 from rdctl.output import FORMATS
 
 if TYPE_CHECKING:
@@ -57,8 +57,7 @@ def output_format(flags: dict[str, Any], environment: Environment) -> str:
         if form not in FORMATS:
             raise RdctlError(
                 Code.CONFIG,
-                f'invalid RDCTL_OUTPUT "{defuse(form)}": unknown format',
-                hint=f"Existing formats: {', '.join(FORMATS)}.",
+                f'invalid RDCTL_OUTPUT "{defuse(form)}": must be {either(FORMATS)}',
             )
     if flags.get("nul") and form != "name":
         raise RdctlError(Code.USAGE, f"-0 cannot be used with -o {form}")

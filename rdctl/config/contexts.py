@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -10,7 +9,7 @@ from typing import Any, NamedTuple
 
 from rdctl.core.environment import read_in_time
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import defuse, guess, natural, without_password
+from rdctl.core.units import defuse, did_you_mean, either, natural, nearest, without_password
 
 SANDBOX = "sandbox"
 LOCAL = "local"
@@ -82,8 +81,8 @@ class Config:
         """The context of that name; raises `not-found` with a suggestion."""
         if name in self.contexts:
             return self.contexts[name]
-        near = guess(name, self.contexts)
-        raise self._not_there(f'context "{defuse(name)}" not found', name, near)
+        meant = did_you_mean(nearest(name, self.contexts))
+        raise self._not_there(f'context "{defuse(name)}" not found{meant}', name)
 
     def matching(self, pattern: str) -> list[str]:
         """The contexts that match a pattern; raises `not-found` if none do. The sandbox never
@@ -95,8 +94,8 @@ class Config:
             raise self._not_there(f'no context matches "{defuse(pattern)}"', pattern)
         return sorted(matches, key=natural)
 
-    def _not_there(self, message: str, name: str, near: str = "") -> RdctlError:
-        hint = f"Existing contexts: {', '.join(sorted(self.contexts))}.{near}"
+    def _not_there(self, message: str, name: str) -> RdctlError:
+        hint = f"Existing contexts: {', '.join(sorted(self.contexts))}."
         return RdctlError(Code.NOT_FOUND, message, hint=hint, target=name)
 
     def _read(self, path: str, seconds: float) -> None:
@@ -139,7 +138,7 @@ def parse(text: str, path: str) -> dict[str, Any]:
         if key == "current" and isinstance(value, str):
             continue
         if key != "contexts" or not isinstance(value, dict):
-            raise _wrong(at(key), key, ("current", "contexts"), value)
+            raise _wrong(at(key), key, {"current": "a string", "contexts": "a table"})
     for name, values in data.get("contexts", {}).items():
         if name == SANDBOX or not re.fullmatch(_NAME, name):
             raise bad_name(name, at("contexts", name))
@@ -148,7 +147,7 @@ def parse(text: str, path: str) -> dict[str, Any]:
             raise RdctlError(Code.CONFIG, f"{where}: contexts.{name} must be a table")
         for key, value in values.items():
             if key not in KEYS:
-                raise _wrong(at("contexts", name, key), key, KEYS, value)
+                raise _wrong(at("contexts", name, key), key, KEYS)
             try:
                 values[key] = checked(key, value)
             except ValueError as error:
@@ -163,7 +162,7 @@ def _loaded(text: str, path: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        raise RdctlError(Code.CONFIG, f"{path}: {error}") from error
+        raise RdctlError(Code.CONFIG, f"{path}{_invalid_toml(str(error))}") from error
     except ValueError as error:  # longer than Python converts
         long = re.search("[0-9_]{4000}", text)
         line = text.count("\n", 0, long.start()) + 1 if long else 1
@@ -171,6 +170,13 @@ def _loaded(text: str, path: str) -> dict[str, Any]:
         raise RdctlError(Code.CONFIG, message) from error
     except RecursionError as error:
         raise RdctlError(Code.CONFIG, f"{path}: nested too deep") from error
+
+
+def _invalid_toml(message: str) -> str:
+    """`, line 1: invalid TOML: invalid value`, for tomllib's `Invalid value (at line 1)`."""
+    what, _, where = message.rstrip(")").rpartition(" (at ")
+    what = f"invalid TOML: {what[:1].lower()}{what[1:]}"
+    return f", {where}: {what}" if where.startswith("line ") else f": {what} at {where}"
 
 
 def bad_name(name: str, where: str | None = None) -> RdctlError:
@@ -189,12 +195,13 @@ def bad_name(name: str, where: str | None = None) -> RdctlError:
     )
 
 
-def _wrong(where: str, key: str, known: Any, value: Any) -> RdctlError:
+def _wrong(where: str, key: str, known: Mapping[str, Any]) -> RdctlError:
+    """The error for a value of the wrong type, or for an unknown key."""
     if key in known:
-        message = f"invalid value of {key}: {json.dumps(value, default=str)}"
-        return RdctlError(Code.CONFIG, f"{where}: {message}")
-    hint = guess(key, known).lstrip() or f"Known keys: {', '.join(known)}."
-    return RdctlError(Code.CONFIG, f'{where}: unknown key "{defuse(key)}"', hint=hint)
+        return RdctlError(Code.CONFIG, f"{where}: {key} must be {known[key]}")
+    meant = did_you_mean(nearest(key, known))
+    hint = None if meant else f"Known keys: {', '.join(known)}."
+    return RdctlError(Code.CONFIG, f'{where}: unknown key "{defuse(key)}"{meant}', hint=hint)
 
 
 def _line_of(text: str, keys: Sequence[str]) -> int:
@@ -243,7 +250,7 @@ def checked(key: str, value: Any) -> Any:
         if fault:
             raise ValueError(f"invalid URL: {fault}")
     if key == "dialect" and value not in DIALECTS:
-        raise ValueError(f"must be one of {', '.join(DIALECTS)}")
+        raise ValueError(f"must be {either(DIALECTS)}")
     return value
 
 

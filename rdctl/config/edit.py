@@ -8,7 +8,7 @@ from typing import Any
 
 from rdctl.config.contexts import _NAME, KEYS, SANDBOX, as_number, bad_name, checked, parse
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import defuse, guess
+from rdctl.core.units import defuse, did_you_mean, nearest
 
 # --- editing ----------------------------------------------------------------------------------
 
@@ -17,10 +17,11 @@ def parse_assignment(text: str) -> tuple[str, Any]:
     """Parse `KEY=VALUE`; an empty value removes the key."""
     key, equals, value = text.partition("=")
     if not equals or key not in KEYS:
+        meant = did_you_mean(nearest(key, KEYS) if equals else "")
         raise RdctlError(
             Code.USAGE,
-            f'invalid argument "{defuse(text)}": must be KEY=VALUE with a known key',
-            hint=f"Known keys: {', '.join(KEYS)}.{guess(key, KEYS)}",
+            f'invalid argument "{defuse(text)}": must be KEY=VALUE with a known key{meant}',
+            hint=f"Known keys: {', '.join(KEYS)}.",
         )
     if not value:
         return key, None

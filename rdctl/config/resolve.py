@@ -50,11 +50,13 @@ class Setting(NamedTuple):
 
 
 class Settings(NamedTuple):
-    """The settings of one command. `explicit`: the command line itself names the context."""
+    """The settings of one command. `explicit`: the command line itself names the context; `how`:
+    what names it, `-c`, a variable or `current`."""
 
     context: str | None
     values: dict[str, Setting]
     explicit: bool
+    how: str | None
 
     def get(self, key: str) -> Any:
         setting = self.values.get(key)
@@ -131,10 +133,12 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
         layers.append(_context_settings(config, context, f"context {named} ({how})"))
         layers.append(_variable_settings(environ, ["timeout"]))
         if named == SANDBOX and goes_elsewhere:
+            option = next(typed[key].origin for key in ENDPOINTS if key in typed)
+            omit = "Omit -c sandbox" if how == "-c" else f"Unset {how}"
             raise RdctlError(
                 Code.USAGE,
-                "--local and URLs cannot be used with the sandbox: it has its own endpoints",
-                hint="Omit -c sandbox, or the endpoint.",
+                f"{option} cannot be used with context sandbox ({how}): it has its own endpoints",
+                hint=f"{omit}, or omit {option}.",
             )
     else:
         layers.append(_variable_settings(environ, VARIABLES))
@@ -148,13 +152,13 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
                 )
             context = config.contexts[current]
             layers.append(_context_settings(config, context, f"context {current} (current)"))
-            named = current
+            named, how = current, "current"
         layers.append({"rapiddisk": Setting(LOCAL, "default", "default")})
     values: dict[str, Setting] = {}
     for layer in layers:
         for key, setting in layer.items():
             values.setdefault(key, setting)
-    return Settings(named, values, bool(flags.get("context")))
+    return Settings(named, values, bool(flags.get("context")), how if named else None)
 
 
 _OF_OIO = ("oio", "namespace", "account", "dialect")

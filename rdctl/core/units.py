@@ -210,6 +210,12 @@ def did_you_mean(word: str) -> str:
     return f'; did you mean "{word}"?' if word else ""
 
 
+def either(words: Iterable[str]) -> str:
+    """`a, b or c`"""
+    *others, last = words
+    return f"{', '.join(others)} or {last}" if others else last
+
+
 def options_in(
     words: Iterable[str], flags: str, valued: Collection[str]
 ) -> Iterator[tuple[str, str | None]]:

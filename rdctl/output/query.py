@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import either
 
 
 def compile(query: str) -> Any:
@@ -21,7 +22,7 @@ def compile(query: str) -> Any:
         if isinstance(error, RecursionError):
             reason = "nested too deeply"
         elif isinstance(error, jmespath.exceptions.JMESPathError):
-            reason = _first_line(error)
+            reason = _reason(error)
         else:  # Python rejects longer ones
             reason = "number has too many digits"
         raise RdctlError(
@@ -32,9 +33,20 @@ def compile(query: str) -> Any:
     return expression
 
 
-def _first_line(error: Exception) -> str:
-    """The following lines repeat the expression, with a mark under it."""
-    return str(error).partition("\n")[0].rstrip(":")
+def _reason(error: Exception) -> str:
+    """What is wrong, in one line: the library repeats the expression, with a mark under it."""
+    from jmespath import exceptions as of
+
+    if isinstance(error, of.IncompleteExpressionError):
+        return "incomplete expression"
+    if isinstance(error, of.JMESPathTypeError):
+        expected = either(error.expected_types)
+        return f"{error.function_name}() requires {expected}, not {error.actual_type}"
+    if isinstance(error, of.ParseError) and not isinstance(error, of.ArityError):
+        value = error.lexer_value if isinstance(error, of.LexerError) else error.token_value
+        return f'unexpected "{value}" at column {error.lex_position + 1}'
+    reason = str(error).partition("\n")[0].rstrip(":")
+    return reason[:1].lower() + reason[1:]
 
 
 def _check_calls(node: Mapping[str, Any]) -> None:
@@ -63,7 +75,7 @@ def search(query: str, data: Any) -> Any:
         value = compile(query).search(data)
         _check_value(value)
     except jmespath.exceptions.JMESPathError as error:
-        raise RdctlError(Code.USAGE, f"--query: {_first_line(error)}") from error
+        raise RdctlError(Code.USAGE, f"--query: {_reason(error)}") from error
     except RecursionError as error:
         raise RdctlError(Code.USAGE, "--query: nested too deeply") from error
     except (ArithmeticError, LookupError, TypeError, ValueError) as error:

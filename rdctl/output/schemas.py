@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import guess
+from rdctl.core.units import did_you_mean, nearest
 from rdctl.output import cells
 
 
@@ -495,7 +495,7 @@ _RDCTL = (
         "key",
         Column("key", "SETTING", "name of the setting"),
         Column("value", "VALUE", "null: not set"),
-        Column("origin", "ORIGIN", "flag, variable or context that sets it; null: none"),
+        Column("origin", "ORIGIN", "option, variable or context that sets it; null: none"),
     ),
     _schema(
         "rdctl.sandbox/1",
@@ -553,6 +553,6 @@ def known(kind: str, word: str, words: Sequence[str]) -> str:
         return word
     raise RdctlError(
         Code.USAGE,
-        f'unknown {kind} "{word}"',
-        hint=f"Available {kind}s: {', '.join(words)}.{guess(word, words)}",
+        f'unknown {kind} "{word}"' + did_you_mean(nearest(word, words)),
+        hint=f"Available {kind}s: {', '.join(words)}.",
     )

@@ -183,9 +183,33 @@ WRONG: list[tuple[list[str], str]] = [
         ["rapiddisk", "list", "--color", "yes"],
         "for --color: must be auto, always or never",
     ),
-    (["rapiddisk", "create", "1M", "--query", "foo(@)"], "--query: Unknown function: foo()"),
+    (["rapiddisk", "create", "1M", "--query", "foo(@)"], "--query: unknown function: foo()"),
     (["rapiddisk", "create", "1M", "--columns", "size"], 'unknown column "size"'),
 ]
+
+
+CONFLICTS = [
+    ({"RDCTL_CONTEXT": "sandbox"}, ["--local"], "--local", "RDCTL_CONTEXT", "Unset RDCTL_CONTEXT"),
+    ({}, ["-c", "sandbox", "--oio-url", "http://h"], "--oio-url", "-c", "Omit -c sandbox"),
+]
+
+
+@pytest.mark.parametrize(("env", "words", "option", "how", "omit"), CONFLICTS)
+def test_an_endpoint_in_the_sandbox(
+    rdctl: Program, env: dict[str, str], words: list[str], option: str, how: str, omit: str
+) -> None:
+    ran = rdctl(*words, "rapiddisk", "list", env=env)
+    assert ran.code == 2
+    assert f"{option} cannot be used with context sandbox ({how}): it has its own" in ran.err
+    assert f"hint: {omit}, or omit {option}.\n" in ran.err
+
+
+@pytest.mark.parametrize("words", ["rapiddisk list", "rapiddisk list rd0", "oio container show a"])
+def test_ndjson_without_names_is_not_ignored(sandbox: Sandbox, words: str) -> None:
+    ran = sandbox(*words.split(), "--ndjson")
+    assert (ran.code, ran.out) == (2, "")
+    assert "--ndjson requires names on standard input (-), or --failed\n" in ran.err
+    assert "-o ndjson" in ran.err
 
 
 # With --json these would mean something else.

@@ -326,8 +326,8 @@ def test_a_command_in_a_hint_reaches_the_same_place(rdctl: Program, words: str, 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("rapiddisk create 64M --count x", "'x' is not a whole number."),
-        ("rapiddisk list --timeout x", "'x' is not a number."),
+        ("rapiddisk create 64M --count x", '"x" for --count: must be a whole number'),
+        ("rapiddisk list --timeout x", '"x" for --timeout: must be a number'),
     ],
 )
 def test_a_number_is_called_one(rdctl: Program, words: str, message: str) -> None:

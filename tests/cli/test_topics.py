@@ -61,20 +61,26 @@ def test_a_topic_keeps_to_the_terminal(rdctl: Program, topic: str, width: int) -
     assert [line for line in wide if " " in line.strip()] == []
 
 
+EXISTING = "Existing topics: exit-codes, output, environment, config."
+
+
 @pytest.mark.parametrize(
-    ("word", "hint"),
+    ("word", "suggested", "hint"),
     [
-        ("exit-code", "Did you mean exit-codes?"),
-        ("enviroment", "Did you mean environment?"),
-        ("rapiddisk", "Show the help of the command: rdctl rapiddisk --help"),
-        ("xyz", "Existing topics: exit-codes, output, environment, config"),
-        ("\x1b[31m", "Existing topics: exit-codes, output, environment, config"),
+        ("exit-code", '; did you mean "exit-codes"?', EXISTING),
+        ("enviroment", '; did you mean "environment"?', EXISTING),
+        ("rapiddisk", "", "Run: rdctl rapiddisk --help"),
+        ("xyz", "", EXISTING),
+        ("\x1b[31m", "", EXISTING),
     ],
 )
-def test_an_unknown_topic_gets_a_suggestion(rdctl: Program, word: str, hint: str) -> None:
+def test_an_unknown_topic_gets_a_suggestion(
+    rdctl: Program, word: str, suggested: str, hint: str
+) -> None:
     ran = rdctl("help", word, "--json")
     assert ran.code == Exit.USAGE
     assert ran.json["error"]["code"] == "usage"
+    assert ran.json["error"]["message"].endswith(f'"{suggested}')
     assert ran.json["error"]["hint"] == hint
     assert "\x1b" not in ran.err
 

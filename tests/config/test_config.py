@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import stat
 import tomllib
 from collections.abc import Callable, Mapping
@@ -166,7 +167,7 @@ def test_where_the_users_file_is(house: House, tmp_path: Path) -> None:
 def test_an_unknown_context_is_not_found_with_a_suggestion(house: House) -> None:
     house.user.write_text(LAB)
     error = fails(lambda: house.resolve(context="lap"), Code.NOT_FOUND)
-    assert "Did you mean lab?" in (error.hint or "")
+    assert error.message == 'context "lap" not found; did you mean "lab"?'
     fails(lambda: house.resolve({"RDCTL_CONTEXT": "lap"}), Code.NOT_FOUND)
 
 
@@ -292,10 +293,10 @@ def test_files_below_the_home_directory(house: House) -> None:
         ('[contexts.a]\noio = "local"', 2, 'oio: invalid URL "local"'),
         ('[contexts.a]\nrapiddisk = "host:9118"', 2, 'rapiddisk: invalid URL "host:9118"'),
         ('[contexts.a]\nhttp_proxy = "proxy:3128"', 2, "http_proxy: invalid URL"),
-        ('[contexts.a]\ndialect = "5"', 2, "dialect: must be one of auto, 4.2, 3.3, reference"),
-        ("current = 5", 1, "invalid value of current: 5"),
-        ("contexts = 5", 1, "invalid value of contexts: 5"),
-        ("\n[[contexts]]", 2, "invalid value of contexts: "),
+        ('[contexts.a]\ndialect = "5"', 2, "dialect: must be auto, 4.2, 3.3 or reference"),
+        ("current = 5", 1, "current must be a string"),
+        ("contexts = 5", 1, "contexts must be a table"),
+        ("\n[[contexts]]", 2, "contexts must be a table"),
         ("[contexts]\nlab = 5", 2, "contexts.lab must be a table"),
         ("[contexts.sandbox]", 1, 'context "sandbox": it is built in'),
         ('\n[contexts."a b"]', 2, 'invalid context name "a b"'),
@@ -313,15 +314,16 @@ def test_a_fault_in_the_file_is_told_with_its_line(
 
 def test_a_near_miss_gets_a_suggestion(house: House) -> None:
     house.user.write_text('[contexts.lab]\nrapidisk = "x"\n')
-    assert fails(house.config, Code.CONFIG).hint == "Did you mean rapiddisk?"
+    error = fails(house.config, Code.CONFIG)
+    assert error.message.endswith('unknown key "rapidisk"; did you mean "rapiddisk"?')
 
 
 @pytest.mark.parametrize("text", ["[contexts.lab", "a = ", 'x = "\x01"', "a = 1\na = 2"])
 def test_what_is_no_toml_is_told(house: House, text: str) -> None:
     house.user.write_text(text)
     error = fails(house.config, Code.CONFIG)
-    assert error.message.startswith(f"{house.user}: ")
-    assert "line" in error.message or "end of document" in error.message
+    assert re.match(rf"{house.user}(, line \d, column \d+)?: invalid TOML: [a-z]", error.message)
+    assert ", line" in error.message or "at end of document" in error.message
 
 
 @pytest.mark.parametrize("spoil", ["directory", "bytes", "loop"])
@@ -633,7 +635,7 @@ def test_show_tells_every_setting_with_its_origin(rdctl: Program) -> None:
     ("argv", "code", "words"),
     [
         (("set", "lab", "rapiddisk"), 2, "must be KEY=VALUE"),
-        (("set", "lab", "rapidisk=http://h"), 2, "Did you mean rapiddisk?"),
+        (("set", "lab", "rapidisk=http://h"), 2, 'did you mean "rapiddisk"?'),
         (("set", "lab", "rapiddisk=h:1"), 2, "invalid URL"),
         (("set", "lab", "timeout=0"), 2, "must be a positive number of seconds"),
         (("set", "lab", "timeout=soon"), 2, "timeout: "),
@@ -701,8 +703,8 @@ def test_a_fault_in_the_file_reaches_the_user(rdctl: Program) -> None:
         ran = rdctl(*argv)
         assert ran.code == 2
         assert ran.err == (
-            f'rdctl: error: {rdctl.config}, line 2: unknown key "rapidisk"\n'
-            "hint: Did you mean rapiddisk?\n"
+            f'rdctl: error: {rdctl.config}, line 2: unknown key "rapidisk"; '
+            'did you mean "rapiddisk"?\n'
         )
 
 

@@ -24,8 +24,8 @@ from tests.output.showing import (
         ({"table_style": "gitub"}, 'unknown table style "gitub"'),
         ({"query": "[?"}, "--query: "),
         ({"query": ""}, "--query: "),
-        ({"query": "[].lenght(@)"}, "--query: Unknown function: lenght()"),
-        ({"query": "length(@, @)"}, "--query: Expected 1 argument for function length()"),
+        ({"query": "[].lenght(@)"}, "--query: unknown function: lenght()"),
+        ({"query": "length(@, @)"}, "--query: expected 1 argument for function length()"),
     ],
 )
 def test_what_cannot_be_shown_is_refused_before(view: dict[str, Any], message: str) -> None:
