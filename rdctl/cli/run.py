@@ -70,7 +70,9 @@ def run(argv: Sequence[str], environment: Environment) -> int:
             code = _failed(_ended(error, invocation), argv, environment)
         environment.stdout.flush()
     except BrokenPipeError:
-        code = code or _reader_left(invocation)
+        # A change was completed before; a listing ends here.
+        report = invocation.report if invocation is not None else None
+        code = code or int(Exit.PIPE if report is None else report.exit)
     except OutputError as error:
         message = f"the output cannot be written: {error.strerror}{_done_before(invocation)}"
         show_error(environment, RdctlError(Code.FAILED, message))
@@ -79,7 +81,9 @@ def run(argv: Sequence[str], environment: Environment) -> int:
         fault = _located(as_error(error), invocation)
         if fault.code is Code.INTERNAL and environment.environ.get("RDCTL_DEBUG"):
             raise
-        code = _internal(fault, argv, environment)
+        code = _failed(fault, argv, environment)
+        with suppress(OSError):
+            environment.stdout.flush()
     return code
 
 
@@ -170,19 +174,6 @@ def _of_unknown_fate(invocation: Invocation) -> list[str]:
     outcomes = invocation.report.so_far if invocation.report else ()
     failures = [one for one in outcomes if isinstance(one, Failure) and one.fate == "unknown"]
     return [f"{one.action} {one.error.target or ''}".strip() for one in failures]
-
-
-def _reader_left(invocation: Invocation | None) -> int:
-    """The reader of the output has exited. A change was completed before; a listing ends here."""
-    report = invocation.report if invocation is not None else None
-    return int(Exit.PIPE if report is None else report.exit)
-
-
-def _internal(fault: RdctlError, argv: Sequence[str], environment: Environment) -> int:
-    code = _failed(fault, argv, environment)
-    with suppress(OSError):
-        environment.stdout.flush()
-    return code
 
 
 def main(argv: Sequence[str], environment: Environment) -> None:

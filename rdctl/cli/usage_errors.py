@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rdctl.cli.meanings import verb_meant
 from rdctl.cli.tree import NoSuchVerb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import did_you_mean, either, nearest
@@ -39,7 +40,7 @@ def usage_error(error: click.UsageError) -> RdctlError:
 
 def _message(error: click.UsageError) -> str:
     if isinstance(error, NoSuchVerb):
-        return error.message + did_you_mean(_verb_meant(error))
+        return error.message + did_you_mean(verb_meant(error.noun, error.word, error.known))
     if isinstance(error, click.NoSuchOption):
         return f'unknown option "{error.option_name}"' + did_you_mean(_option_meant(error))
     if isinstance(error, click.BadParameter) and error.param is not None:
@@ -52,12 +53,6 @@ def _message(error: click.UsageError) -> str:
         if found := re.fullmatch(pattern, error.message, re.DOTALL):
             return found.expand(ours)
     return error.message
-
-
-def _verb_meant(error: NoSuchVerb) -> str:
-    from rdctl.cli.meanings import verb_meant
-
-    return verb_meant(error.noun, error.word, error.known)
 
 
 def _option_meant(error: click.NoSuchOption) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from types import FrameType
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from rdctl.cli.tree import HERE
 from rdctl.config.contexts import LOCAL
 from rdctl.config.resolve import resolve, several
 from rdctl.core.errors import Code, Exit, RdctlError
-from rdctl.core.results import Failure, Item, Listing
+from rdctl.core.results import Item, Listing
 from rdctl.core.units import defuse
 from rdctl.effects.signals import signals_to
 from rdctl.output.documents import dumps, error_data, row_data
@@ -145,14 +145,10 @@ def _due(seconds: float, environment: Environment) -> Iterator[float]:
         tick = max(tick + 1, math.ceil((environment.clock() - start) / seconds))
 
 
-def _passing(failures: Sequence[Failure]) -> bool:
-    return all(failure.error.exit in PASSING for failure in failures)
-
-
 def _failed(result: Listing | Item, first: bool) -> None:
     """Raise _Over if nothing could be shown, unless the reasons may pass."""
     if isinstance(result, Listing) and result.exit not in (Exit.OK, Exit.PARTIAL):
-        if first or not _passing(result.failures):
+        if first or any(one.error.exit not in PASSING for one in result.failures):
             raise _Over(result)
 
 

@@ -72,7 +72,8 @@ class Live:
         elif self._vertical:
             lines = self._at_length(pairs, view)
         else:
-            lines = self._in_rows(pairs, view)
+            columns = table_columns(self._schema, view, self._also)
+            lines = self._table.lines(pairs, columns, view)
         below = [f"Gone: {cells.words(self._gone)}"] if self._gone else []
         more = self._more
         room = height - len(below) - bool(more or self._cut)
@@ -85,10 +86,6 @@ class Live:
         elif self._cut:
             below.append("... and more, beyond --limit")
         return lines + below
-
-    def _in_rows(self, pairs: Sequence[tuple[Row, Row]], view: View) -> list[str]:
-        columns = table_columns(self._schema, view, self._also)
-        return self._table.lines(pairs, columns, view)
 
     def _at_length(self, pairs: Sequence[tuple[Row, Row]], view: View) -> list[str]:
         lines: list[str] = []

@@ -152,17 +152,8 @@ class Store:
         try:
             connection = self._idle.pop()
         except IndexError:
-            return self._ready()
+            return self._open()
         connection.execute(f"PRAGMA busy_timeout = {round(self._patience() * 1000)}")
-        return connection
-
-    def _ready(self) -> sqlite3.Connection:
-        connection = self._open()
-        try:
-            self._prepare(connection)
-        except BaseException:
-            connection.close()
-            raise
         return connection
 
     def _open(self) -> sqlite3.Connection:
@@ -173,6 +164,7 @@ class Store:
             connection.execute("PRAGMA auto_vacuum = FULL")
             _use_wal(connection, self._patience())
             connection.execute(f"PRAGMA journal_size_limit = {_MOST_LOG}")
+            self._prepare(connection)
         except BaseException:
             connection.close()
             raise
