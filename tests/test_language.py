@@ -30,8 +30,9 @@ BANNED = re.compile(
     r"|no such option|not one of|is not a valid|see: rdctl|is about to)(?!\w)",
     re.IGNORECASE,
 )
-# What a message may begin with besides a lower-case letter: names, abbreviations.
-NAMES = re.compile(r"(Linux|Python|Ctrl)\b|[A-Z][a-z]*[A-Z]|[A-Z]+\b")
+# What a message may begin with besides a lower-case letter: names, abbreviations, and a text of
+# click that rdctl.cli.usage_errors translates.
+NAMES = re.compile(r"(Linux|Python|Ctrl|Got)\b|[A-Z][a-z]*[A-Z]|[A-Z]+\b")
 IMPERATIVES = set(
     "Abort Add Cache Check Copy Create Deduplicate Delete Deregister Destroy Diagnose Disable Do"
     " Download ERASE Enable Explain Export Flush Get Insert Link List Lock Make Manage Notify Print"
