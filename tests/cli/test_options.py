@@ -93,6 +93,7 @@ VALUES = {
     "parallel": "2",
     "request_id": "A" * 32,
     "color": "never",
+    "units": "bytes",
 }
 
 
