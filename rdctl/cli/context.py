@@ -188,20 +188,22 @@ def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) ->
     after = edit(before, path)
     if after == before:
         return Report([Change(action, name, False, True, past=_UNCHANGED[action])])
+    created = action == "set" and name not in config.contexts
     try:
+        act = "create" if created else _ACTS[action]
         on.effects.do(
-            write_file(path, after, what=f"{action} context {name}", home=config.home), None
+            write_file(path, after, what=f'{act} context "{name}"', home=config.home), None
         )
     except OSError as error:
         raise RdctlError(
             unwritten(error), f"{path} cannot be written: {error.strerror}", target=name
         ) from error
     done = None if on.effects.dry_run else True
-    created = action == "set" and name not in config.contexts
     past = 'Context "{}" created.' if created else _CHANGED[action]
     return Report([Change(action, name, done, done, past=past)])
 
 
+_ACTS = {"use": "switch to", "set": "update", "remove": "remove"}
 _CHANGED = {
     "use": 'Switched to context "{}".',
     "set": 'Context "{}" updated.',

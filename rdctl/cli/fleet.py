@@ -50,8 +50,6 @@ def result(
         invocation.settings_of[name] = settings
         settings = settings._replace(explicit=itself)
         runs.append(_ContextRun(call, bool(command.shows), invocation, question, settings))
-    if invocation.effects.dry_run:
-        invocation.plans = {run.context: run.effects.plan for run in runs}
     for run in runs:
         run.start()
     question.settle(contexts)
@@ -131,6 +129,7 @@ class _ContextRun:
         self.context = str(settings.context)
         self.effects = invocation.door(
             lambda losses: question.ask(settings, losses),
+            context=self.context,
             asks_always=True,
             check=invocation.workers.check,
         )

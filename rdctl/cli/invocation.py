@@ -47,8 +47,6 @@ class Invocation:
         # The doors to the outside: one, or one for each of several contexts.
         self.doors: list[Effects] = []
         self.effects = self.door(lambda losses: self.ask([Loss(self.settings, losses)]))
-        # In a dry run on several contexts: the plan of each.
-        self.plans: dict[str, list[str]] | None = None
         self.in_sandbox = False
         self.unread = Unread()
         # Notices to print after the result.

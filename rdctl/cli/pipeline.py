@@ -166,9 +166,15 @@ def _planned(result: Result, invocation: Invocation) -> Result:
     """In a dry run, the plan: the steps, and the outcomes as far as they are known."""
     plan = [line for door in invocation.doors for line in door.plan]
     report = result if isinstance(result, Report) else None
-    if invocation.effects.dry_run and (report is not None or plan):
-        return Plan(plan, report, invocation.plans)
-    return result
+    if not invocation.effects.dry_run or (report is None and not plan):
+        return result
+    summary, losses = [], []
+    for door in invocation.doors:
+        where = f"{door.context}: " if door.context else ""
+        summary += [f"{where}would {act}" for act in door.would]
+        losses += [f"{where}{loss}" for loss in door.losses]
+    contexts = {door.context: door.plan for door in invocation.doors if door.context}
+    return Plan(plan, report, contexts or None, summary, losses)
 
 
 def _keep_failed(failures: Sequence[Failure], invocation: Invocation) -> None:

@@ -170,8 +170,9 @@ def output() -> list[Section]:
                 " else null.",
                 "An error:",
                 Lines(_ERROR),
-                "A dry run (--dry-run) is rdctl.plan/1: plan is a list of lines; status, results"
-                " and errors are the same as in a change.",
+                "A dry run (--dry-run) is rdctl.plan/1: summary says what would be done, losses"
+                " what would have to be confirmed, plan is the list of steps as shell commands;"
+                " status, results and errors are the same as in a change.",
             ],
         ),
         Section(
@@ -222,10 +223,11 @@ def output() -> list[Section]:
         Section(
             "Plans and traces",
             [
-                "--dry-run changes nothing and prints one line for every step of the command."
-                " Values that are known only after a step are shown as rd? or <chunk 0>. --trace"
-                " prints the same lines to standard error while the steps are executed, and also"
-                " prints read requests.",
+                "--dry-run changes nothing and says what would be done, and what would have to be"
+                " confirmed. --trace prints every step of the command as a shell command to"
+                " standard error, also read requests. With --dry-run the steps that change"
+                " something are only printed; values that are known only after a step are shown as"
+                " rd? or <chunk 0>.",
                 "Each line can be pasted into a shell: curl for requests; echo, mkdir and ln for"
                 " kernel files; dmsetup and blockdev for ioctls, although rdctl does not run them."
                 " An ioctl without an equivalent command is only named. Lines that begin with # are"

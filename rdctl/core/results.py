@@ -16,12 +16,16 @@ class Item(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """The result of a dry run: the lines of the effects, and the outcomes as far as known;
-    `contexts` has the lines of each of several contexts."""
+    """The result of a dry run: the lines of the effects, and the outcomes as far as known.
+
+    `summary` says what would be done, `losses` what would have to be confirmed; `contexts` has the
+    lines of each of several contexts."""
 
     lines: list[str]
     report: Report | None
     contexts: Mapping[str, Sequence[str]] | None = None
+    summary: Sequence[str] = ()
+    losses: Sequence[str] = ()
 
 
 class InContext(NamedTuple):

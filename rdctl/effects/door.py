@@ -65,9 +65,9 @@ _WAS_NOT_DONE = (errno.ENOENT, errno.EEXIST, errno.ENXIO, errno.ENODEV)
 class Effects:
     """Performs effects, or in a dry run only lists them.
 
-    `trace` prints a line; `ask` returns if the losses are confirmed, else raises; `tell` prints a
-    message. `asks_always`: also for a change that destroys nothing. `check` raises if no further
-    change is allowed.
+    `context` names the one of several to which it leads. `trace` prints a line; `ask` returns if
+    the losses are confirmed, else raises; `tell` prints a message. `asks_always`: also for a change
+    that destroys nothing. `check` raises if no further change is allowed.
     """
 
     def __init__(
@@ -77,11 +77,16 @@ class Effects:
         trace: Callable[[str], None] | None = None,
         tell: Callable[[str], None] | None = None,
         dry_run: bool = False,
+        context: str = "",
         asks_always: bool = False,
         check: Callable[[], None] = lambda: None,
     ) -> None:
         self.dry_run = dry_run
+        self.context = context
+        # A dry run: the lines of the effects, what they would do, and what would be lost.
         self.plan: list[str] = []
+        self.would: list[str] = []
+        self.losses: list[str] = []
         self.done: list[str] = []
         # Effects in progress, of several threads.
         self.under_way: list[str] = []
@@ -92,7 +97,7 @@ class Effects:
         self._trace = trace
         self._tracing: int | None = None  # the thread of the last line
         self._tell = tell
-        self._asks_always = asks_always
+        self._asks_always = asks_always and not dry_run
         self._check = check
         self._agreed = False
         # A line of the prompt about checks that this backend cannot make.
@@ -105,7 +110,9 @@ class Effects:
         self.unchecked = unchecked
         if not losses and self._asks_always:
             return  # if there is a change, `do` asks
-        if losses and not self.dry_run:
+        if self.dry_run:
+            self.losses += losses
+        elif losses:
             self._ask(losses)
         self._agreed = True
 
@@ -129,7 +136,7 @@ class Effects:
                 Code.INTERNAL, f"{effect.what} would destroy {effect.destroys} without confirmation"
             )
         if self.dry_run:
-            self.plan.append(effect.line)
+            self._plan(effect)
             return assume
         self._check()
         self.note(effect.line)
@@ -147,6 +154,13 @@ class Effects:
                 raise
             self._account(effect, noted, did=effect.did(result))
         return result
+
+    def _plan(self, effect: Effect[Any]) -> None:
+        self.plan.append(effect.line)
+        self.note(effect.line)
+        # A transaction is summarized as a whole.
+        if not effect.step and self._undo is None:
+            self.would.append(effect.what)
 
     def _account(self, effect: Effect[Any], noted: int, *, did: bool) -> None:
         """Record the end of an effect; its undo follows the first `noted` ones."""
@@ -166,6 +180,7 @@ class Effects:
             return
         before = len(self.done)
         self._undo = undo = list[Effect[Any]]()
+        planned = len(self.plan)
         with self._one_interruption(undo):
             try:
                 yield
@@ -180,6 +195,8 @@ class Effects:
                 self._undo = None
         if len(self.done) > before:
             self.done[before:] = [what]
+        if len(self.plan) > planned:
+            self.would.append(what)
 
     @contextmanager
     def unbroken(self) -> Iterator[None]:

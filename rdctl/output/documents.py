@@ -85,7 +85,8 @@ def report(report: Report) -> Row:
 
 
 def plan(plan: Plan) -> Row:
-    document: Row = {"schema": "rdctl.plan/1", "plan": plan.lines}
+    document: Row = {"schema": "rdctl.plan/1", "summary": plan.summary, "losses": plan.losses}
+    document["plan"] = plan.lines
     if plan.contexts is not None:
         document["contexts"] = plan.contexts
     return document if plan.report is None else {**document, **_outcomes(plan.report)}

@@ -234,16 +234,21 @@ def test_a_dry_run_is_the_real_run_but_for_the_change(
 
     before = state(rdctl)
     dry = run("--dry-run", "--json")
-    lines = run("--dry-run", "-o", "table").out.splitlines()
+    shown = run("--dry-run", "--trace", "-o", "table")
     assert state(rdctl) == before
     real = run("--trace", "--yes")
     assert real.code == row.code, real.err
     assert dry.code == (row.code if row.known else 0), dry.err
     done = changing(real.err)
     if "plan" not in dry.json:  # refused before anything was planned
-        assert (row.code, done, lines) == (row.code or 1, [], [])
+        assert (row.code, done, shown.out) == (row.code or 1, [], "")
         return
-    assert dry.json["plan"] == lines
+    lines, summary, losses = (dry.json[key] for key in ("plan", "summary", "losses"))
+    assert changing(shown.err) == lines
+    asked = ["confirmation required:", *(f"  {loss}" for loss in losses)] if losses else []
+    assert shown.out.splitlines() == [*summary, *asked]
+    assert bool(summary) == bool(lines)
+    assert all(sentence.startswith("would ") for sentence in summary)
     assert len(lines) == len(done)
     assert all(map(alike, lines, done)), (lines, done)
     assert all(change["changed"] is not True for change in dry.json.get("results", ()))

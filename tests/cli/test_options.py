@@ -88,12 +88,12 @@ VALUES = {
     "sort_by": "key",
     "query": "[]",
     "table_style": "grid",
+    "units": "human",
     "timeout": "5",
     "retries": "1",
     "parallel": "2",
     "request_id": "A" * 32,
     "color": "never",
-    "units": "bytes",
 }
 
 

@@ -186,11 +186,11 @@ def test_a_list_that_is_written_late(rdctl: Program) -> None:
     os.mkfifo(fifo)
     writer = threading.Thread(target=lambda: fifo.write_text("{}"), daemon=True)
     writer.start()
-    words = ("oio", "api", "POST", "container/touch", "--body", str(fifo), "--dry-run")
+    words = ("oio", "api", "POST", "container/touch", "--body", str(fifo), "--dry-run", "--json")
     ran = rdctl("-c", "sandbox", *words, "--timeout", "60")
     writer.join()
     assert ran.code == 0, ran.err
-    assert "--data-raw '{}'" in ran.out
+    assert "--data-raw '{}'" in ran.json["plan"][0]
 
 
 # --- what is made for pasting ---------------------------------------------------------------------

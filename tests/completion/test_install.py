@@ -50,7 +50,7 @@ def test_it_goes_where_the_shell_looks(
     target = rdctl.home / path
     planned = rdctl("completion", shell, "--install", "--dry-run", env=env)
     assert planned.code == 0
-    assert planned.out == f"write {target}\n"
+    assert planned.out == f"would write {target}\n"
     assert not target.exists()
     done = rdctl("completion", shell, "--install", "--json", env=env)
     (result,) = done.json["results"]

@@ -663,7 +663,7 @@ def test_a_command_that_cannot_be_done_writes_nothing(
 
 def test_a_dry_run_writes_nothing_and_says_what_it_would(rdctl: Program) -> None:
     ran = rdctl("context", "set", "lab", "account=x", "--dry-run")
-    assert (ran.code, ran.out) == (0, f"write {rdctl.config}\n")
+    assert (ran.code, ran.out) == (0, 'would create context "lab"\n')
     assert not rdctl.config.exists()
     traced = rdctl("context", "set", "lab", "account=x", "--trace")
     assert f"write {rdctl.config}\n" in traced.err

@@ -56,8 +56,9 @@ def test_a_dry_run_looks_but_changes_nothing() -> None:
     assert door.effects.look(door.effect("read")) == "result of read"
     door.effects.consent(["all of it"])
     assert door.effects.do(door.effect("a", destroys="all of it"), "assumed") == "assumed"
-    assert (door.performed, door.trace) == (["read"], ["line read"])
+    assert (door.performed, door.trace) == (["read"], ["line read", "line a"])
     assert (door.effects.plan, door.effects.done) == (["line a"], [])
+    assert (door.effects.would, door.effects.losses) == (["do a"], ["all of it"])
     assert door.asked == []
 
 

@@ -151,7 +151,7 @@ def test_a_dry_run_begins_nothing(tmp_path: Path) -> None:
         build(door, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert len(door.plan) == 3
-    assert (door.done, door.traced) == ([], [])
+    assert (door.done, door.traced, door.would) == ([], door.plan, ["build"])
 
 
 def test_a_signal_waits_until_the_step_is_over(tmp_path: Path) -> None:

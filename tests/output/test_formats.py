@@ -172,14 +172,16 @@ def test_a_new_volume_without_a_name_is_no_name() -> None:
 def test_a_plan_is_a_document(format: str) -> None:
     plan = Plan(["remove rd1", "remove rd2"], Report([Change("remove", "rd1", None, None)]))
     document = yaml.safe_load(show(plan, None, format))
-    assert list(document) == ["schema", "plan", "status", "results", "errors"]
+    keys = ["schema", "summary", "losses", "plan", "status", "results", "errors"]
+    assert list(document) == keys
     assert document["plan"] == ["remove rd1", "remove rd2"]
 
 
 @pytest.mark.parametrize("format", ["table", "csv", "name"])
 def test_a_plan_in_lines(format: str) -> None:
-    plan = Plan(["curl 'a b'\n\x1b[2J", "printf '\\0'"], None)
-    assert show(plan, None, format) == "curl 'a b'\\n\\x1b[2J\nprintf '\\0'\n"
+    plan = Plan([], None, summary=["would 'a b'\n\x1b[2J", "would '\\0'"], losses=["rd1"])
+    expected = "would 'a b'\\n\\x1b[2J\nwould '\\0'\nconfirmation required:\n  rd1\n"
+    assert show(plan, None, format) == expected
 
 
 def test_prose_and_bytes_are_left_as_they_are() -> None:

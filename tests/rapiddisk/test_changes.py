@@ -618,14 +618,15 @@ def test_a_dry_run_sends_no_change_and_says_what_the_real_run_sends(
 ) -> None:
     dry = ask(rdctl, daemon, *argv, "--dry-run", "--json")
     assert daemon.changes == []
-    table = ask(rdctl, daemon, *argv, "--dry-run")
+    table = ask(rdctl, daemon, *argv, "--dry-run", "--trace")
     assert daemon.changes == []
     real = ask(rdctl, daemon, *argv, "--yes", "--trace", "--json")
     changes = [line for line in real.err.splitlines() if line.startswith("curl -sS -X POST")]
     assert len(changes) == len(daemon.changes)
     assert dry.json["schema"] == "rdctl.plan/1"
     assert dry.json["plan"] == changes
-    assert table.out.splitlines() == changes
+    assert [line for line in table.err.splitlines() if " -X POST" in line] == changes
+    assert len(table.out.split("confirmation required:")[0].splitlines()) == len(changes)
     assert (dry.code, dry.json["status"]) == (real.code, real.json["status"])
     assert [e["code"] for e in dry.json["errors"]] == [e["code"] for e in real.json["errors"]]
     assert len(dry.json["results"]) == len(real.json["results"])

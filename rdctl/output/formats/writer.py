@@ -41,12 +41,12 @@ class Writer(ABC):
         """The value of a query."""
 
     def plan(self, plan: Plan) -> None:
-        """The plan of a dry run, in lines."""
-        for context, lines in (plan.contexts or {"": plan.lines}).items():
-            if context:
-                self.out.write(f"# {context}\n")
-            for line in lines:
-                self.out.write(escape(line).replace("\\\\", "\\") + "\n")
+        """A dry run: what would be done, then what would have to be confirmed."""
+        lines = list(plan.summary)
+        if plan.losses:
+            lines += ["confirmation required:", *(f"  {loss}" for loss in plan.losses)]
+        for line in lines:
+            self.out.write(escape(line).replace("\\\\", "\\") + "\n")
 
     def none(self, listing: Listing, schema: Schema) -> None:
         """Report that a listing is empty, unless errors explain it."""

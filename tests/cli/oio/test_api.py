@@ -65,8 +65,9 @@ def test_all_else_asks(wire: Oio, method: str, path: str) -> None:
     assert f"\n  {method} {path}" in ran.err
     ran = wire("api", method, path, *PHOTOS, tty=True, stdin=b"n\n")
     assert (ran.code, wire.sent) == (1, [])
-    plan = wire("api", method, path, *PHOTOS, "--dry-run").out
-    assert plan.startswith(f"curl -sS -X {method} ")
+    plan = wire("api", method, path, *PHOTOS, "--dry-run", "--trace")
+    assert plan.err.startswith(f"curl -sS -X {method} ")
+    assert plan.out.startswith(f"would {method} ")
     assert wire.sent == []
 
 

@@ -385,9 +385,9 @@ def test_another_disk_in_its_place(kernel: FakeKernel, volumes: Local, link: str
 def test_a_dry_run_of_an_adoption_whose_mapping_failed(kernel: FakeKernel, volumes: Local) -> None:
     kernel.map_cache("rc-wb_vdb", "rd0", "vdb", dirty=12)
     kernel.fail_source("rc-wb_vdb")
-    ran = volumes("rapiddisk", *ADOPT, "--dry-run")
+    ran = volumes("rapiddisk", *ADOPT, "--dry-run", "--json")
     assert ran.code == 0, ran
-    assert ran.out.splitlines()[0] == "dmsetup remove rc-wb_vdb"
+    assert ran.json["plan"][0] == "dmsetup remove rc-wb_vdb"
     assert volumes("rapiddisk", *ADOPT, "--yes").code == 0
 
 
@@ -487,9 +487,9 @@ def test_a_map_that_fails_keeps_the_blocks(kernel: FakeKernel, volumes: Local) -
 
 def test_the_block_size_is_that_of_the_superblock(kernel: FakeKernel, volumes: Local) -> None:
     kernel.write_data("rd0", image((8, 1), (16, 1), block=1024, more=100))
-    ran = volumes("rapiddisk", *ADOPT, "--dry-run")
+    ran = volumes("rapiddisk", *ADOPT, "--dry-run", "--trace")
     assert ran.code == 0, ran
-    assert "writecache s /dev/vdb /dev/rd0 1024 2 max_age 300000" in ran.out
+    assert "writecache s /dev/vdb /dev/rd0 1024 2 max_age 300000" in ran.err
 
 
 # --- shrinking ----------------------------------------------------------------------------------
