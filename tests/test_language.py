@@ -27,7 +27,9 @@ BANNED = re.compile(
     r"\b(told|tells|said|say (?=--)|wanted|by then|no more|any more|once more|somebody|nobody"
     r"|anybody|half.made|there (is|are) (no|not|none)|is not there|takes? root|lets? go|go on|goes"
     r"|is none|anew|stands?|(is|are) no (?!longer)|so many|whoever|under way|beside"
-    r"|no such option|not one of|is not a valid|see: rdctl|is about to)(?!\w)",
+    r"|no such option|not one of|is not a valid|see: rdctl|is about to"
+    r"|all (of )?its contents|contents of (a )?container"
+    r"|pinned)(?!\w)",
     re.IGNORECASE,
 )
 # What a message may begin with besides a lower-case letter: names, abbreviations, and a text of
@@ -86,6 +88,8 @@ def of_call(node: ast.Call) -> Iterator[tuple[str, ast.AST]]:
     keywords = {keyword.arg: keyword.value for keyword in node.keywords}
     if "hint" in keywords:
         yield "hint", keywords["hint"]
+    if ast.unparse(node.func) == "hints":
+        yield from (("hint", arg) for arg in node.args)
 
 
 def texts(tree: ast.Module) -> Iterator[Text]:
@@ -95,8 +99,9 @@ def texts(tree: ast.Module) -> Iterator[Text]:
         shaped: list[tuple[str, ast.AST]] = []
         if isinstance(node, ast.Call):
             shaped = list(of_call(node))
-        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
-            name = node.targets[0].id
+        elif isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name | ast.Attribute):
+            target = node.targets[0]
+            name = target.id if isinstance(target, ast.Name) else target.attr
             shaped = [(name, node.value)] if name in ("message", "hint") else []
         elif isinstance(node, ast.Expr):  # a docstring
             done.add(node.value)
@@ -121,7 +126,7 @@ def faults(text: Text) -> Iterator[str]:
             yield "a message ends without a full stop"
         if first[:1].isupper() and not NAMES.match(first):
             yield "a message begins with a lower-case letter"
-    elif text.kind == "hint" and first[:1].islower():
+    elif text.kind == "hint" and (first[:1].islower() or first.startswith("--")):
         yield "a hint is a sentence"
     elif text.kind == "help":
         if len(first) > 60:
@@ -162,6 +167,8 @@ def test_help(node: Node) -> None:
         ("message", "'{}' must be a number"),
         ("text", "the usage is not known: asking takes root"),
         ("hint", "see them with: rdctl rapiddisk list"),
+        ("hint", "--overwrite replaces it."),
+        ("message", "all its contents are deleted"),
         ("help", "The daemon and its version."),
         ("help", "Show " + "x" * 60 + "."),
         ("text", "Go on although nothing can be seen."),

@@ -36,7 +36,7 @@ ACCEPTED = Evidence(True, None)
 # The state was already as requested: nothing changed.
 ALREADY = Evidence(False, True)
 # The server accepted the change, and does not report whether it made a difference.
-UNTOLD = Evidence(None, None)
+UNREPORTED = Evidence(None, None)
 
 
 class OioDependencies(NamedTuple):
@@ -82,7 +82,7 @@ class Acts:
 
         def touch(place: Place) -> Evidence:
             self._simple(f"{family}.touch", place, "touch")
-            return UNTOLD
+            return UNREPORTED
 
         return self._each("touch", distinct(places), touch)
 
@@ -312,7 +312,7 @@ class Acts:
         """The outcome for a target, according to the evidence. A dry run has no evidence for what
         it assumes."""
         if self._effects.dry_run and evidence != ALREADY:
-            evidence = UNTOLD
+            evidence = UNREPORTED
         return Change(action, target, *evidence, facts or {}, past)
 
     def _shown(self, places: Sequence[Place], show: Callable[[Place], Any]) -> Listing:
@@ -326,16 +326,16 @@ class Acts:
                 return failure("show", place.name, error)
 
         def found() -> Iterator[Any]:
-            self._workers.progress.begin(len(wanted), "names")
-            for value in self._workers.ordered(one, wanted) if wanted[1:] else map(one, wanted):
+            self._workers.progress.begin(len(requested), "names")
+            shown = self._workers.ordered(one, requested) if requested[1:] else map(one, requested)
+            for value in shown:
                 self._workers.progress.advance()
                 if isinstance(value, Failure):
                     listing.failures.append(value)
                 else:
                     yield value
 
-        wanted = distinct(places)
-
+        requested = distinct(places)
         listing.items = found()
         return listing
 
@@ -349,9 +349,9 @@ def batches(places: Sequence[Place], size: int = BATCH) -> Iterator[Sequence[Pla
         yield places[start : start + size]
 
 
-def different(wanted: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
+def different(requested: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:
     """The requested properties that differ from the current ones."""
-    return {key: value for key, value in wanted.items() if found.get(key) != value}
+    return {key: value for key, value in requested.items() if found.get(key) != value}
 
 
 def shows(name: str, place: Place) -> str:

@@ -39,8 +39,7 @@ def field(name: str, value: Any) -> str:
     if not text or not text.isascii() or not text.isprintable():
         raise RdctlError(
             Code.USAGE,
-            f'{name}: invalid header value "{defuse(text)}"',
-            hint="A header takes printable ASCII, one character at least.",
+            f'invalid {name} "{defuse(text)}": must be printable ASCII',
         )
     return text
 
@@ -94,7 +93,7 @@ def keys(arguments: Arguments) -> Payload:
     return Payload(encoded(names))
 
 
-def wanted_keys(arguments: Arguments) -> Payload:
+def requested_keys(arguments: Arguments) -> Payload:
     """Names of the requested properties; an empty list means all."""
     names = list(arguments.get("keys", ()))
     return Payload(encoded(names) if names else None)
@@ -155,7 +154,7 @@ def _autocreate(arguments: Arguments) -> Mapping[str, str]:
 
 
 def content(arguments: Arguments) -> Payload:
-    """The chunks and properties of a content; what describes it travels as headers."""
+    """The chunks and properties of an object; what describes it travels as headers."""
     headers = {f"{META}length": str(arguments["length"])}
     for key, name in _CONTENT_HEADERS.items():
         if arguments.get(key) is not None:
@@ -180,8 +179,8 @@ def reference_content(arguments: Arguments) -> Payload:
     if arguments.get("properties"):
         raise RdctlError(
             Code.UNSUPPORTED,
-            "the published reference API cannot create contents with properties",
-            hint="Set them afterwards, or use another dialect.",
+            "the published reference API cannot create objects with properties",
+            hint="Set them afterwards with rdctl oio content set-properties.",
         )
     sent = content({**arguments, "mime_type": None})
     headers = dict(sent.headers)

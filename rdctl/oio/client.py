@@ -25,7 +25,7 @@ from rdctl.oio.reading import (
     is_unknown_route,
     no_page,
 )
-from rdctl.oio.refusals import Asked, is_direct, leaves_open, refusal
+from rdctl.oio.refusals import SAYS_NO_MORE, Asked, is_direct, leaves_open, refusal
 from rdctl.oio.replies import account, plain
 from rdctl.oio.replies.values import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
@@ -306,7 +306,7 @@ class Client:
         """The error of a reply, or None."""
         try:
             if is_unknown_route(reply):
-                message = f"this oio-proxy has no such route ({NO_HANDLER})"
+                message = f"route not found on this oio-proxy ({NO_HANDLER})"
                 return RdctlError(Code.UNSUPPORTED, message, request_id=self._request_id)
             self._refused(reply, asked)
             self._reading.value(reply, no_page)
@@ -359,10 +359,10 @@ class Client:
             error.target = target
         return error
 
-    # --- contents and listings ----------------------------------------------------------------
+    # --- objects and listings -----------------------------------------------------------------
 
     def content(self, place: Place, *, check: Callable[[], None] | None = None) -> Content:
-        """A content and its chunks, without the properties that users gave it."""
+        """An object and its chunks, without the properties that users gave it."""
         value: Content = self.read("content.show", place, {"properties": "0"}, check=check)
         return value
 
@@ -455,10 +455,15 @@ class Client:
         hint = None
         if name and code is Code.NOT_FOUND and self.suggests:
             hint = hints(suggest.near(name, self.brief(suggest.SECONDS).accounts))
-        said = escape(reply.text.strip() or reply.reason)
+        message = escape(reply.text.strip() or reply.reason)
+        if name and code is Code.NOT_FOUND:
+            more = "" if SAYS_NO_MORE.fullmatch(message) else f" ({message})"
+            message = f'account "{escape(name)}" not found{more}'
+        elif name:
+            message = f"{escape(name)}: {message}"
         raise RdctlError(
             code,
-            f"{escape(name)}: {said}" if name else said,
+            message,
             hint=hint,
             target=name,
             http_status=reply.status,

@@ -1,6 +1,6 @@
 """Ids in place of names, as logs print them. People read names, and some routes refuse ids:
-real proxies take a container's id nearly everywhere, but not where contents are deleted in a batch,
-touched or created, and a content's id not where properties are set."""
+real proxies take a container's id nearly everywhere, but not where objects are deleted in a batch,
+touched or created, and an object's id not where properties are set."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def owner(proxy: Client, place: Place) -> Place:
 
 
 def by_id(proxy: Client, place: Place) -> Place:
-    """The content of that id, with its path, for messages."""
+    """The object of that id, with its path, for messages."""
     shown = _unless_drained(proxy, place)
     return place if shown is None else place._replace(path=shown.path)
 
@@ -41,13 +41,13 @@ def by_version(proxy: Client, place: Place) -> Place:
 
 
 def by_path(proxy: Client, place: Place) -> Place:
-    """The content of that id by its path, with its version where it is not the latest."""
+    """The object of that id by its path, with its version where it is not the latest."""
     shown = _shown(proxy, place)
     version = _version(proxy, place, shown)
     return place._replace(path=shown.path, content_id=None, version=version)
 
 
-# How a content given by its id is sent in a change.
+# How an object given by its id is sent in a change.
 SENT_BY = {"id": by_id, "version": by_version, "path": by_path}
 
 
@@ -82,6 +82,6 @@ def _unless_drained(proxy: Client, place: Place) -> Content | None:
 def _shown(proxy: Client, place: Place) -> Content:
     shown = proxy.content(place)
     if not shown.path:
-        message = f"content/show does not report the name of content {place.shown}"
+        message = f"content/show does not report the name of object {place.shown}"
         raise RdctlError(Code.BAD_REPLY, message, target=place.name)
     return shown

@@ -15,10 +15,10 @@ UNREADABLE = "unreadable"
 
 
 class Place(NamedTuple):
-    """What a command is about: a reference or container, or a content in one.
+    """What a command is about: a reference or container, or an object in one.
 
     `cid` replaces account and reference. Once these are known too, names are sent and shown, but
-    commands to paste keep the id, which is valid in any account. A content with a `content_id` is
+    commands to paste keep the id, which is valid in any account. An object with a `content_id` is
     sent by that; a `path` beside it is shown.
     """
 
@@ -61,7 +61,7 @@ class Place(NamedTuple):
 
     @property
     def holder(self) -> Place:
-        """The container of a content; a container itself."""
+        """The container of an object; a container itself."""
         return Place(account=self.account, reference=self.reference, cid=self.cid)
 
     def query(self) -> dict[str, str]:

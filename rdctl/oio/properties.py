@@ -30,8 +30,8 @@ class Noun(NamedTuple):
 _NOUNS = {
     "reference": Noun("reference", system=False, empty=True),
     "container": Noun("container", system=True, empty=False),
-    "content": Noun("content", system=False, empty=False),
-    "admin": Noun("base", system=True, empty=False),
+    "content": Noun("object", system=False, empty=False),
+    "admin": Noun("database", system=True, empty=False),
 }
 
 
@@ -65,7 +65,8 @@ def check_user(family: str, verb: str, place: Place, properties: Mapping[str, st
             if verb == SET:
                 words = f"{place.words} {quoted(key)}"
                 hint = f"Delete it: rdctl oio {family} {DELETE} {words}"
-            message = f"{escape(key)}: a {noun.name} does not keep empty values"
+            article = "an" if noun.name == "object" else "a"
+            message = f"{escape(key)}: {article} {noun.name} cannot have empty properties"
             raise RdctlError(Code.USAGE, message, hint=hint, target=place.name)
 
 
@@ -86,7 +87,7 @@ def _is_system(family: str, verb: str, place: Place, key: str, value: str) -> Rd
         hint = f"Use --system: {_with_system(family, verb, system)} {place.words}"
     else:
         hint = f"Unset it: {_with_system(family, SET, system)} {place.words}"
-    message = f"{escape(key)}: is a system property"
+    message = f"{escape(key)} is a system property"
     return RdctlError(Code.USAGE, message, hint=hint, target=place.name)
 
 
@@ -102,7 +103,7 @@ def system_values(system: Mapping[str, str], *, new: bool) -> dict[str, str]:
 def _understood(key: str, value: str, new: bool) -> str:
     if not key.startswith("sys."):
         hint = "System properties begin with sys.; give user properties without --system."
-        raise RdctlError(Code.USAGE, f"{escape(key)}: not a system property", hint=hint)
+        raise RdctlError(Code.USAGE, f"{escape(key)} is not a system property", hint=hint)
     if not value and new:
         raise RdctlError(Code.USAGE, f"{escape(key)}: empty value", hint="Omit it.")
     reader = _READERS.get(key)

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape, quoted, raw_bytes
 from rdctl.oio.model import Place
+from rdctl.oio.routes import READ, ROUTES
 
 CODES: dict[int, Code] = {
     2: Code.UNAVAILABLE,
@@ -62,6 +63,7 @@ _SERVICES = "See which services are up: rdctl oio conscience list"
 _VERSIONS = "See its versions: rdctl oio container list {name} --prefix {path} --all-versions"
 _ENABLE = "Enable it: rdctl oio admin enable {base}"
 _TYPES = "See the types: rdctl oio conscience types"
+_NAMESPACE = "The proxy serves another namespace: select it with --namespace."
 _REFERENCE = "Its reference may exist: rdctl oio reference show {name}"
 
 # By number, and by how the names of the routes begin: the first that fits. {name} is the container
@@ -74,52 +76,59 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
         ("", "A service behind the proxy may be stuck. " + _SERVICES),
     ),
     19: (
-        ("content.", "A chunk with that id is already in use."),
-        ("container.raw_insert", "A bean with that key already exists; --force replaces it."),
+        ("content.", "A chunk with that ID is already in use."),
+        ("container.raw_insert", "Use --force to replace existing beans."),
     ),
-    403: (("service.kill", "Enable it in the settings of the service."),),
+    403: (("service.kill", "Enable it in the configuration of the service."),),
     407: (
         (
             "reference.destroy",
             "Unlink its services first: rdctl oio reference unlink {name} TYPE\n"
-            "To drop its links too, which leaves their data unreachable:"
+            "Or destroy it with its links (their data become unreachable):"
             " rdctl oio reference destroy --force {name}",
         ),
         ("reference.", "See its links: rdctl oio reference show {name}"),
     ),
-    418: (("", "The proxy serves another namespace; see --namespace."),),
+    418: (("", _NAMESPACE),),
     420: (("content.", "{versions}"),),
     421: (
         (
             "content.create",
-            "See the content with that id or version: rdctl oio content show {content}",
+            "See the object with that ID or version: rdctl oio content show {content}",
         ),
     ),
     424: (("content.", _VERSIONS),),
-    425: (("content.", "The sizes of the chunks do not add up to the length."),),
+    425: (("content.", "The sizes of the chunks must add up to --length."),),
     426: (
         (
             "content.",
             f"Its latest version is a delete marker; older ones may exist.\n{_VERSIONS}",
         ),
     ),
-    427: (("content.", "Its data were drained; only its name and properties are left."),),
+    427: (("content.", "Its data were drained: only its name and properties are left."),),
     431: (
         ("admin.", "See its links: rdctl oio reference show {name}"),
         ("", _REFERENCE),
     ),
     436: (("", _ENABLE),),
     437: (("", _ENABLE),),
+    438: (
+        (
+            "container.destroy",
+            "See its objects: rdctl oio container list {name}\n"
+            "Use --flush to delete them first, or --force to leave their chunks as orphans.",
+        ),
+    ),
     445: (
         (
             "",
-            "The container's quota is reached; see sys.m2.quota.\n"
+            "The quota of the container (sys.m2.quota) is reached.\n"
             "Raise it: rdctl oio container set-properties {name} --system sys.m2.quota=BYTES",
         ),
     ),
     453: (("", _TYPES),),
     455: (
-        ("reference.force", "To replace the linked service, add --replace."),
+        ("reference.force", "Use --replace to replace the linked service."),
         ("reference.", "See its links: rdctl oio reference show {name}"),
     ),
     480: (("", "See the storage policies: rdctl oio conscience info"),),
@@ -131,7 +140,7 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
     502: (("", _SERVICES),),
     503: (
         ("lb.choose", "See whether one is up: rdctl oio conscience list {type}"),
-        ("conscience.", "Is the conscience running? It cannot be asked through the proxy."),
+        ("conscience.", "Check that the conscience is running: the proxy cannot reach it."),
         ("", _SERVICES),
     ),
     509: (("", "Try again in a moment."),),
@@ -149,6 +158,16 @@ _NOT_BEGUN = re.compile(
     r"|Too many pending events|client creation|Replication not configured)"
 )
 _NOT_CONNECTED = "Connection refused"
+# Messages that only repeat the meaning of their status.
+SAYS_NO_MORE = re.compile(
+    r"(\w+ error: )*(|no|not found|no such user|no service located|alias deleted"
+    r"|(account|alias|content) not found|container not empty"
+    r"|container not found( : \(2\) No such file or directory)?"
+    r"|invalid status|(container )?frozen|(container )?disabled|unexpected service type"
+    r"|user still linked to services)",
+    re.IGNORECASE,
+)
+FROZEN = "frozen (read-only)"
 
 
 class Asked(NamedTuple):
@@ -161,16 +180,15 @@ class Asked(NamedTuple):
 
 def refusal(status: int | None, message: str, asked: Asked, target: str | None) -> RdctlError:
     """The error of a status number of the server; None: unreadable."""
-    unread = "unreadable status"
-    said = escape(message or (unread if status is None else ""))
+    reported = escape(message or ("unreadable status" if status is None else ""))
     place = asked.place
     name = target or (place.name if place else None)
     code = Code.BAD_REPLY if status is None else CODES.get(status, Code.FAILED)
-    words, advice = _message(status, said, asked, name), _hint(status or 0, asked)
+    words, advice = _message(status, reported, asked, name), _hint(status or 0, asked)
     if place is not None and advice is None and (long := _long(place)):
-        words, advice = f"{escape(str(name))}: {said}", long
-    if "'namespace'" in said:
-        code, advice = Code.NOT_FOUND, "The proxy serves another namespace; see --namespace."
+        words, advice = f"{escape(str(name))}: {reported}", long
+    if "'namespace'" in reported:
+        code, advice = Code.NOT_FOUND, _NAMESPACE
     return RdctlError(code, words, hint=advice, target=name, remote_status=status)
 
 
@@ -186,10 +204,10 @@ def leaves_open(error: RdctlError, *, direct: bool = False) -> bool:
         return not 300 <= error.facts.get("http_status", 400) < 500
     if 300 <= status < 500 or status in _REFUSALS:
         return False
-    said = error.message.removeprefix(f"{escape(error.target or '')}: ")
+    reported = error.message.removeprefix(f"{escape(error.target or '')}: ")
     if status in (2, 502):
-        return not direct or _NOT_CONNECTED not in said
-    return status not in (500, 503) or _NOT_BEGUN.match(said) is None
+        return not direct or _NOT_CONNECTED not in reported
+    return status not in (500, 503) or _NOT_BEGUN.match(reported) is None
 
 
 def _hint(status: int, asked: Asked) -> str | None:
@@ -220,35 +238,66 @@ def _words(asked: Asked) -> dict[str, str]:
     return words
 
 
-def _message(status: int | None, said: str, asked: Asked, name: str | None) -> str:
-    """The server's message, reworded if it is too vague."""
-    place = asked.place
-    if place is not None:
-        holder = place.holder.shown
-        account = f' in account "{escape(place.account)}"' if place.account else ""
-        if status == 431 and asked.route.startswith("admin."):
-            return f"{holder} has no database of type {escape(asked.type or 'meta2')} ({said})"
-        if status in (406, 431) and place.reference is None:
-            return f'container with id "{holder}" not found ({said})'
-        if status in (406, 431):
-            noun = "reference" if asked.route.startswith("reference.") else "container"
-            return f'{noun} "{holder}" not found{account} ({said})'
-        if status == 420 and place.content_id and not place.path:
-            return f'object with id "{place.shown}" not found in container "{holder}" ({said})'
-        if status == 420 and place.version:
-            version = escape(place.version)
-            return (
-                f'version {version} of "{place.shown}" not found in container "{holder}" ({said})'
-            )
-        if status in (420, 426) and place != place.holder:
-            return f'object "{place.shown}" not found in container "{holder}" ({said})'
-        if status in (436, 437):
-            return f"{holder}: {'disabled' if status == 437 else 'frozen or disabled'} ({said})"
+def _message(status: int | None, reported: str, asked: Asked, name: str | None) -> str:
+    """The meaning of the status, with the server's own message where that says more."""
+    meaning = _meaning(status, asked, reported)
+    if meaning is not None:
+        return meaning if SAYS_NO_MORE.fullmatch(reported) else f"{meaning} ({reported})"
+    if name is None or reported.startswith(escape(name)):
+        return reported
+    return f"{escape(name)}: {reported}"
+
+
+def _meaning(status: int | None, asked: Asked, reported: str) -> str | None:
+    place, type = asked.place, escape(asked.type or "")
     if asked.route == "lb.choose" and status in (481, 503):
-        return f"no {escape(asked.type or '')} service available ({said})"
-    if name is None or said.startswith(escape(name)):
-        return said
-    return f"{escape(name)}: {said}"
+        return f"no {type} service available"
+    if asked.route.startswith("conscience.") and status == 453 and type:
+        return f'service type "{type}" not found in the conscience'
+    if place is None:
+        return None
+    if status == 407 and asked.route == "reference.destroy":
+        return f'reference "{place.shown}" is still linked to services'
+    if status == 438:
+        return f"{database(place, None)} is not empty"
+    if status in (436, 437):
+        return f"{database(place.holder, asked.type)} is {_state(status, asked, reported)}"
+    return _not_found(status, place, asked)
+
+
+def _state(status: int, asked: Asked, reported: str) -> str:
+    """A frozen database can be read; 4.2 refuses writes to a disabled one with the same status."""
+    route = ROUTES.get(asked.route)
+    if status == 437 or (route is not None and route.effect == READ):
+        return "disabled"
+    return FROZEN if "frozen" in reported.lower() else "frozen or disabled"
+
+
+def _not_found(status: int | None, place: Place, asked: Asked) -> str | None:
+    holder = place.holder.shown
+    if status == 431 and asked.route.startswith("admin."):
+        return f'{escape(asked.type or "meta2")} database of "{holder}" not found'
+    if status in (406, 431) and place.reference is None:
+        return f'container with ID "{holder}" not found'
+    if status in (406, 431):
+        noun = "reference" if asked.route.startswith("reference.") else "container"
+        account = f' in account "{escape(place.account)}"' if place.account else ""
+        return f'{noun} "{holder}" not found{account}'
+    if status not in (420, 426) or place == place.holder:
+        return None
+    what = f'object "{place.shown}"'
+    if status == 420 and place.content_id and not place.path:
+        what = f'object with ID "{place.shown}"'
+    elif status == 420 and place.version:
+        what = f'version {escape(place.version)} of object "{place.shown}"'
+    return f'{what} not found in container "{holder}"'
+
+
+def database(place: Place, type: str | None) -> str:
+    """A database, for users: that of type meta2 is a container."""
+    if type not in (None, "meta2"):
+        return f'{escape(type)} database of "{place.shown}"'
+    return f'container "{place.shown}"'
 
 
 def _long(place: Place) -> str | None:

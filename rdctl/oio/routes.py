@@ -85,7 +85,7 @@ def _service(action: str, doc: str, ways: tuple[Way, ...], effect: str = CHANGE)
 
 
 def _base(action: str, doc: str, ways: tuple[Way, ...], effect: str = READ) -> Route:
-    """A route about one base, which queries each of its replicas in turn."""
+    """A route about one database, which queries each of its replicas in turn."""
     return Route(
         f"admin.{action}", f"admin/{action}", doc, ways, effect=effect, seconds=ADMIN_SECONDS
     )
@@ -147,8 +147,8 @@ _TABLE = (
             effect=DESTROY,
         )
         for action, doc in (
-            ("deregister", "Drop every service of a type."),
-            ("flush", "Drop every service of a type."),
+            ("deregister", "Deregister every service of a type."),
+            ("flush", "Deregister every service of a type."),
         )
     ),
     Route("local.list", "local/list", "Services of this host.", get(conscience.services)),
@@ -182,7 +182,7 @@ _TABLE = (
         "reference.get_properties",
         "reference/get_properties",
         "A reference's properties.",
-        post(properties.shown, bodies.wanted_keys),
+        post(properties.shown, bodies.requested_keys),
     ),
     Route(
         "reference.set_properties",
@@ -250,13 +250,13 @@ _TABLE = (
     ),
     Route("container.show", "container/show", "A container.", get(container.shown)),
     Route(
-        "container.list", "container/list", "A page of a container's contents.", get(container.page)
+        "container.list", "container/list", "A page of a container's objects.", get(container.page)
     ),
     Route("container.destroy", "container/destroy", "Destroy a container.", post(), effect=DESTROY),
     Route(
         "container.flush",
         "container/flush",
-        "Delete all contents of a container.",
+        "Delete all objects of a container.",
         post(proofs.flushed),
         effect=DESTROY,
     ),
@@ -284,7 +284,7 @@ _TABLE = (
         raised_by=("all",),
     ),
     Route("container.touch", "container/touch", "Refresh counters.", post(), effect=CHANGE),
-    Route("container.dedup", "container/dedup", "Deduplicate contents.", post(), effect=CHANGE),
+    Route("container.dedup", "container/dedup", "Deduplicate objects.", post(), effect=CHANGE),
     Route("container.purge", "container/purge", "Delete surplus versions.", post(), effect=DESTROY),
     Route(
         "container.snapshot",
@@ -302,16 +302,16 @@ _TABLE = (
             effect=DESTROY,
         )
         for action, doc in (
-            ("insert", "Insert beans into the base."),
-            ("update", "Replace beans in the base."),
-            ("delete", "Delete beans from the base."),
+            ("insert", "Insert beans into the database."),
+            ("update", "Replace beans in the database."),
+            ("delete", "Delete beans from the database."),
         )
     ),
-    # Contents.
+    # Objects (contents).
     Route(
         "content.prepare",
         "content/prepare",
-        "Chunks for a new content.",
+        "Chunks for a new object.",
         (
             Way(REAL, body=bodies.prepare, reply=content.prepared),
             Way(WRITTEN, body=bodies.prepare_text, reply=content.prepared),
@@ -322,7 +322,7 @@ _TABLE = (
     Route(
         "content.create",
         "content/create",
-        "Register a content and its chunks.",
+        "Register an object and its chunks.",
         (
             Way(REAL, body=bodies.content, reply=proofs.stored),
             Way(WRITTEN, body=bodies.reference_content, reply=proofs.stored),
@@ -330,28 +330,28 @@ _TABLE = (
         effect=CHANGE,
         raised_by=("force",),
     ),
-    Route("content.show", "content/show", "A content and its chunks.", get(content.shown)),
+    Route("content.show", "content/show", "An object and its chunks.", get(content.shown)),
     Route(
-        "content.locate", "content/locate", "A content and its chunks (alias).", get(content.shown)
+        "content.locate", "content/locate", "An object and its chunks (alias).", get(content.shown)
     ),
-    Route("content.delete", "content/delete", "Delete a content.", post(), effect=DESTROY),
+    Route("content.delete", "content/delete", "Delete an object.", post(), effect=DESTROY),
     Route(
         "content.delete_many",
         "content/delete_many",
-        "Delete contents, 100 at most.",
+        "Delete objects, 100 at most.",
         post(container.contents, bodies.contents, *REAL),
         effect=DESTROY,
     ),
     Route(
         "content.get_properties",
         "content/get_properties",
-        "A content's properties.",
-        post(properties.shown, bodies.wanted_keys),
+        "An object's properties.",
+        post(properties.shown, bodies.requested_keys),
     ),
     Route(
         "content.set_properties",
         "content/set_properties",
-        "Set properties of a content.",
+        "Set properties of an object.",
         _SET_CONTENT,
         effect=CHANGE,
         raised_by=("flush",),
@@ -359,44 +359,44 @@ _TABLE = (
     Route(
         "content.del_properties",
         "content/del_properties",
-        "Delete properties of a content.",
+        "Delete properties of an object.",
         post(proofs.done, bodies.keys),
         effect=CHANGE,
         raised_by=("all",),
     ),
-    Route("content.touch", "content/touch", "Refresh a content.", post(), effect=CHANGE),
+    Route("content.touch", "content/touch", "Refresh an object.", post(), effect=CHANGE),
     Route(
         "content.spare",
         "content/spare",
-        "Spare chunks for a content.",
+        "Spare chunks for an object.",
         post(content.spare, bodies.given),
         effect=CHANGE,
     ),
     Route(
         "content.copy",
         "content/copy",
-        "Copy (link) a content within its container.",
+        "Copy (link) an object within its container.",
         post(proofs.nothing, bodies.copy_target, *OLD),
         effect=CHANGE,
     ),
     Route(
         "content.link",
         "content/link",
-        "Link a content to another name, by its id.",
+        "Link an object to another name, by its ID.",
         post(proofs.nothing, bodies.given, "3.3"),
         effect=CHANGE,
     ),
     Route(
         "content.truncate",
         "content/truncate",
-        "Truncate a content at a chunk boundary.",
+        "Truncate an object at a chunk boundary.",
         post(),
         effect=DESTROY,
     ),
     Route(
         "content.update",
         "content/update",
-        "Replace a content's chunks.",
+        "Replace an object's chunks.",
         post(proofs.nothing, bodies.content),
         effect=DESTROY,
     ),
@@ -406,7 +406,7 @@ _TABLE = (
     Route(
         "content.purge",
         "content/purge",
-        "Delete surplus versions of a content.",
+        "Delete surplus versions of an object.",
         post(proofs.nothing, bodies.nothing, *NEW),
         effect=DESTROY,
     ),
@@ -438,16 +438,16 @@ _TABLE = (
     _service("kill", "Abort a service.", post(), DESTROY),
     # Databases and elections.
     _base("ping", "Make every replica join its election.", post(admin.replicas), CHANGE),
-    _base("has", "Which replicas have the base.", post(admin.replicas, bodies.nothing, *NEW)),
+    _base("has", "Which replicas have the database.", post(admin.replicas, bodies.nothing, *NEW)),
     _base("info", "SQLite information of each replica.", post(admin.sqlite)),
     _base("status", "The master according to each replica.", post(admin.replicas)),
-    _base("drop_cache", "Make every replica close the base.", post(admin.replicas), DESTROY),
-    _base("sync", "Resynchronize the slaves of the base.", post(admin.replicas), CHANGE),
+    _base("drop_cache", "Make every replica close the database.", post(admin.replicas), DESTROY),
+    _base("sync", "Resynchronize the slaves of the database.", post(admin.replicas), CHANGE),
     _base("leave", "Make replicas leave the election.", post(admin.replicas), DESTROY),
     _base("debug", "Election status of each replica.", post(admin.elections)),
     _base(
         "copy",
-        "Copy the base to another service.",
+        "Copy the database to another service.",
         (
             Way(NEW, body=bodies.object_target, reply=admin.replicas),
             Way(OLD, body=bodies.text_target, reply=admin.replicas),
@@ -456,21 +456,24 @@ _TABLE = (
     ),
     _base(
         "remove",
-        "Remove a replica of the base.",
+        "Remove a replica of the database.",
         post(admin.replicas, bodies.nothing, *NEW),
         DESTROY,
     ),
-    _base("vacuum", "Compact the base.", post(admin.replicas, bodies.nothing, *NEW), CHANGE),
-    _base("get_properties", "The base's properties.", post(properties.shown)),
-    _base("set_properties", "Set properties of the base.", _SET_CONTAINER, CHANGE)._replace(
+    _base("vacuum", "Compact the database.", post(admin.replicas, bodies.nothing, *NEW), CHANGE),
+    _base("get_properties", "The database's properties.", post(properties.shown)),
+    _base("set_properties", "Set properties of the database.", _SET_CONTAINER, CHANGE)._replace(
         raised_by=("flush", "system")
     ),
     _base(
-        "del_properties", "Delete properties of the base.", post(proofs.done, bodies.keys), CHANGE
+        "del_properties",
+        "Delete properties of the database.",
+        post(proofs.done, bodies.keys),
+        CHANGE,
     )._replace(raised_by=("all",)),
-    _base("freeze", "Freeze the base (reject writes).", post(proofs.done), DESTROY),
-    _base("enable", "Enable the base.", post(proofs.done), CHANGE),
-    _base("disable", "Disable the base.", post(proofs.done), DESTROY),
+    _base("freeze", "Freeze the database (reject writes).", post(proofs.done), DESTROY),
+    _base("enable", "Enable the database.", post(proofs.done), CHANGE),
+    _base("disable", "Disable the database.", post(proofs.done), DESTROY),
     Route("meta0.list", "admin/meta0_list", "Which meta1 holds which prefix.", get(plain.json)),
     Route(
         "meta0.force",

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rdctl.core.errors import RdctlError
-from rdctl.core.units import guess
+from rdctl.core.errors import RdctlError, hints
+from rdctl.core.units import escape, guess
 
 if TYPE_CHECKING:
+    from rdctl.oio.client import Client
     from rdctl.oio.model import AccountPage, Page, Place
 
 # For the whole search.
@@ -16,7 +17,7 @@ SECONDS = 2.0
 # The maximum number of names.
 _PAGE = 1000
 _NO_CONTAINER = (406, 431)
-_NO_CONTENT = 420
+_NO_OBJECT = 420
 
 
 def near(word: str, names: Callable[[], Iterable[str]]) -> str:
@@ -28,22 +29,35 @@ def near(word: str, names: Callable[[], Iterable[str]]) -> str:
         return ""
 
 
+def existing_types(proxy: Client, type: str) -> str | None:
+    """`Existing types: rawx, meta2.`, with the one that was probably meant; None: not known, or the
+    type is one of them."""
+    try:
+        query = {"what": "types"}
+        types = proxy.brief(SECONDS).read("conscience.types", None, query)
+    except RdctlError:
+        return None
+    if type in types:
+        return None
+    return hints(f"Existing types: {escape(', '.join(types))}.", guess(type, types))
+
+
 def near_place(
     status: int,
     place: Place,
     containers: Callable[[str, Mapping[str, Any]], AccountPage],
-    contents: Callable[[Place, Mapping[str, Any]], Iterator[Page]],
+    objects: Callable[[Place, Mapping[str, Any]], Iterator[Page]],
 ) -> str:
-    """The same for a container not found in its account, from the first ones in it, and for a
-    content, from those at the same level; the two functions query the server."""
+    """The same for a container not found in its account, from the first ones in it, and for an
+    object, from those at the same level; the two functions query the server."""
     account, container, path = place.account, place.reference, place.path
     if status in _NO_CONTAINER and account and container:
         query = {"limit": _PAGE}
         return near(container, lambda: [row.name for row in containers(account, query).rows])
-    if status == _NO_CONTENT and path:
+    if status == _NO_OBJECT and path:
         prefix = path[: path.rfind("/") + 1] or None
         beside = {"prefix": prefix, "delimiter": "/", "max": _PAGE}
         return near(
-            path, lambda: [entry.name for entry in next(contents(place.holder, beside)).entries]
+            path, lambda: [entry.name for entry in next(objects(place.holder, beside)).entries]
         )
     return ""

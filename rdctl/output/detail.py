@@ -12,6 +12,8 @@ from rdctl.output.rows import Row
 from rdctl.output.schemas import Column
 from rdctl.output.view import View
 
+_ABBREVIATIONS = ("CID", "ID", "MIME", "NQN", "PID", "URL", "UUID")
+
 
 def write(
     row: Row, columns: Sequence[Column], view: View, out: Stream, was: Row | None = None
@@ -40,7 +42,8 @@ def write(
 
 
 def _label(heading: str) -> str:
-    return heading if len(heading) <= 3 else heading.capitalize()
+    words = [word if word in _ABBREVIATIONS else word.lower() for word in heading.split(" ")]
+    return f"{words[0][:1].upper()}{words[0][1:]}{''.join(f' {word}' for word in words[1:])}"
 
 
 def _below(value: Any, view: View) -> list[list[str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from rdctl.core.results import Change
@@ -34,7 +35,12 @@ _UNCHANGED = {
     "properties deleted": "no properties deleted",
 }
 # Labels of facts other than their keys.
-_LABELS = {"properties": "", "not_set": "not set: "}
+_LABELS = {
+    "properties": "",
+    "not_set": "not set: ",
+    "failed_copies": "failed copies ",
+    "resumed_at": "resumed at byte ",
+}
 
 
 def sentence(change: Change, units: str) -> str:
@@ -42,7 +48,7 @@ def sentence(change: Change, units: str) -> str:
     words = _words(change, cells.text(change.target))
     if change.context:
         words = f"{change.context}: {words}"
-    facts = (_fact(key, value, units) for key, value in change.facts.items())
+    facts = (_fact(key, value, units) for key, value in _folded(change.facts).items())
     if shown := ", ".join(fact for fact in facts if fact):
         words += f" ({shown})"
     if change.changed and change.verified is None:
@@ -62,9 +68,18 @@ def _words(change: Change, target: str) -> str:
     return f"{target}: {past}" if colon else f"{past} {target}"
 
 
+def _folded(facts: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The facts, with `copies 2/3` in place of those stored and those requested."""
+    if "wanted" not in facts:
+        return facts
+    copies = f"{facts['copies']}/{facts['wanted']}"
+    return {key: value for key, value in {**facts, "copies": copies}.items() if key != "wanted"}
+
+
 def _fact(key: str, value: Any, units: str) -> str:
     """`64.0 MiB`, `score 0`, `services 127.0.0.1:6013 127.0.0.1:6014`; nothing of no value."""
     if key == "size" and isinstance(value, int):
-        return cells.size(value, units)
+        shown = cells.size(value, units)
+        return f"{shown} bytes" if shown.isdigit() else shown
     shown = cells.text(value)
     return "" if shown == cells.NOTHING else _LABELS.get(key, f"{key} ") + shown

@@ -157,7 +157,7 @@ def test_the_sandbox_by_its_name(rdctl: Program, two: dict[str, FaultServer]) ->
     ran = rdctl("-c", "b,sandbox", *LIST, "-o", "csv", "--columns", "device")
     assert ran.out == "context,device\nb,rd5\nsandbox,rd0\n"
     ran = rdctl("-c", "sandbox,sandbox", "rapiddisk", "create", "1M", "-y")
-    assert (ran.out, ran.err) == ("sandbox: created rd1 (1048576)\n", "[sandbox]\n")
+    assert (ran.out, ran.err) == ("sandbox: created rd1 (1048576 bytes)\n", "[sandbox]\n")
 
 
 def test_one_is_a_fleet_too(rdctl: Program, two: dict[str, FaultServer]) -> None:
@@ -436,8 +436,8 @@ def test_rows_of_a_context_go_back_to_it(rdctl: Program, crowds: dict[str, Crowd
     words = "oio container destroy - --ndjson --yes --json"
     ran = rdctl("-c", "a", *words.split(), stdin=OF_TWO.splitlines()[0])
     assert (ran.code, ran.json["results"][0]["line"]) == (0, 1)
-    # Looked at, and destroyed.
-    assert [one.names for one in crowds.values()] == [["x", "x"], [], []]
+    # Looked at before and after the prompt, and destroyed.
+    assert [one.names for one in crowds.values()] == [["x", "x", "x"], [], []]
 
 
 def test_rows_of_several_contexts_go_each_to_its_own(

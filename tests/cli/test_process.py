@@ -242,7 +242,7 @@ def test_names_are_their_bytes_in_a_locale_of_8_bits(
         put = (*where, "put", "docs", str(tmp_path / "tree"), "--recursive")
         code, out, err = process(*put, env=latin)
         assert (code, err) == (0, "")
-        assert out.startswith("uploaded größe\\xff.txt (4, ")
+        assert out.startswith("uploaded größe\\xff.txt (4 bytes, ")
         assert list(sds.objects) == [name]
         get = (*where, "get", "docs", os.fsencode(name), "--to", "-")
         assert process(*get, env=latin) == (0, "data", "")

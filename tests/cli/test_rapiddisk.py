@@ -91,13 +91,13 @@ def test_what_is_shown(lab: Callable[[str], Ran], words: str) -> None:
 # Changing ----------------------------------------------------------------------------------------
 
 DONE = {
-    "create 16": "created rd5 (16777216)\n",
+    "create 16": "created rd5 (16777216 bytes)\n",
     "create 16M --count 2 -o name": "rd5\nrd6\n",
     "create 1GiB --overcommit -o name": "rd5\n",
-    "resize rd4 16M": "resized rd4 (16777216)\n",
-    "resize rd4 +16M": "resized rd4 (25165824)\n",
-    "resize rd4 4M --yes": "resized rd4 (4194304)\n",
-    "resize rd4 8M": "rd4 is already that size (8388608)\n",
+    "resize rd4 16M": "resized rd4 (16777216 bytes)\n",
+    "resize rd4 +16M": "resized rd4 (25165824 bytes)\n",
+    "resize rd4 4M --yes": "resized rd4 (4194304 bytes)\n",
+    "resize rd4 8M": "rd4 is already that size (8388608 bytes)\n",
     "flush rd4 --yes": "erased rd4\n",
     "remove rd4 --yes": "removed rd4\n",
     "lock rd4 rd3": "locked rd4\nrd3 is already locked\n",

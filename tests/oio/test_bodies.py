@@ -43,7 +43,7 @@ def names_of(body: Any, headers: Mapping[str, str]) -> dict[str, Any]:
 ARGUMENTS: dict[Callable[..., Any], Callable[[Any, Mapping[str, str]], dict[str, Any]]] = {
     bodies.properties: lambda body, headers: {**body},
     bodies.keys: lambda body, headers: {"keys": body},
-    bodies.wanted_keys: lambda body, headers: {"keys": body},
+    bodies.requested_keys: lambda body, headers: {"keys": body},
     bodies.containers: names_of,
     bodies.contents: names_of,
     bodies.service: lambda body, headers: {

@@ -13,6 +13,7 @@ import pytest
 from rdctl.core.errors import RdctlError
 from rdctl.oio.client import Client
 from rdctl.oio.model import Place
+from rdctl.oio.refusals import SAYS_NO_MORE
 from rdctl.oio.routes import ROUTES
 from rdctl.output.rows import as_data
 from tests.fakes.faults import Connection, FaultServer
@@ -119,7 +120,7 @@ def faults_of(error: RdctlError, exchange: Exchange) -> Iterator[str]:
     if exchange.sent["status"] < 300:
         yield error.message
     elif exchange.said != NO_HANDLER:
-        if exchange.said not in error.message:
+        if exchange.said not in error.message and not SAYS_NO_MORE.fullmatch(exchange.said):
             yield f"{exchange.said!r} is not in {error.message!r}"
         if error.facts.get("http_status") != exchange.sent["status"]:
             yield "no HTTP status"

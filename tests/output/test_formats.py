@@ -155,7 +155,7 @@ def test_a_report_in_every_format() -> None:
     assert show(report, None, "csv").splitlines() == rows
     assert show(report, None, "tsv") == show(report, None, "csv").replace(",", "\t")
     assert show(report, None, "name") == "rd1\n"
-    assert show(report, None) == "created rd1 (67108864)\n"
+    assert show(report, None) == "created rd1 (67108864 bytes)\n"
     assert show(report, None, terminal=True) == "created rd1 (64.0 MiB)\n"
     assert show(report, None, quiet=True) == ""
     assert "| create   | rd2      | -         | -          | locked  |" in show(

@@ -8,7 +8,7 @@ group = LazyGroup(
     "oio",
     help="""Manage OpenIO SDS object storage through its oio-proxy.
 
-    An account has containers, and containers hold objects (called contents in the API). Objects
+    An account has containers, and containers hold objects (called content in the API). Objects
     are stored as chunks on services. Set --oio-url, --namespace and --account, or a context that
     has them (see rdctl help config).""",
     children={

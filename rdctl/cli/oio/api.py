@@ -35,7 +35,7 @@ def _path(context: click.Context, param: click.Parameter, value: str) -> str:
         raise RdctlError(
             Code.USAGE,
             f'invalid PATH "{escape(value)}": must not contain a query string',
-            hint="Pass each parameter, not URL-encoded, with: --param KEY=VALUE",
+            hint="Use --param KEY=VALUE for each parameter (not URL-encoded).",
         )
     return value
 

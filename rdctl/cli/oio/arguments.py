@@ -95,7 +95,7 @@ def target(
 
     `--cid` replaces the container or reference, `--content-id` the path, unless the target is `new`
     and has no ID yet. A command that changes the target looks up the names of an ID; one that only
-    `reads` sends the ID. `sent_by`: how a content given by its ID is sent. `whole`: without a path
+    `reads` sends the ID. `sent_by`: how an object given by its ID is sent. `whole`: without a path
     the target is the container. In `FILE...` a `-` is not a list of names. For click all words are
     one argument, since their number depends on these options.
     """
@@ -214,7 +214,7 @@ def pairs(texts: tuple[str, ...] | list[str]) -> dict[str, str]:
             raise RdctlError(
                 Code.USAGE,
                 f'invalid argument "{defuse(text)}": must be KEY=VALUE',
-                hint="For an empty value, use: KEY=",
+                hint="Use KEY= for an empty value.",
             )
         if key in found:
             raise RdctlError(Code.USAGE, f'key "{defuse(key)}" is given twice')
@@ -233,7 +233,9 @@ def pairs_option(*spellings: str, help: str) -> Callable[[Function], Function]:
 
 PROPERTIES = pairs_option("-p", "--property", "properties", help="Property to set (repeatable).")
 SYSTEM = pairs_option(
-    "--system", "system", help="System property, such as sys.m2.quota=10G (requires confirmation)."
+    "--system",
+    "system",
+    help="System property to set, such as sys.m2.quota=10G (requires confirmation).",
 )
 
 
@@ -316,22 +318,22 @@ def prepared(value: Any) -> dict[str, Any]:
     chunks = item.get("chunks") if isinstance(item, dict) else None
     if not isinstance(chunks, list) or not chunks:
         raise ValueError("must be a non-empty array of chunks")
-    said = {key: item[key] for key in _SAID if isinstance(item.get(key), str | int)}
-    return {**said, "chunks": [_chunk(number, chunk) for number, chunk in enumerate(chunks)]}
+    described = {key: item[key] for key in _DESCRIBED if isinstance(item.get(key), str | int)}
+    return {**described, "chunks": [_chunk(number, chunk) for number, chunk in enumerate(chunks)]}
 
 
-_SAID = ("content_id", "version", "policy", "mime_type", "chunk_method")
+_DESCRIBED = ("content_id", "version", "policy", "mime_type", "chunk_method")
 
 
 def _chunk(number: int, chunk: Any) -> dict[str, Any]:
-    wanted = {"url": str, "pos": str, "size": int, "hash": str}
+    expected = {"url": str, "pos": str, "size": int, "hash": str}
     if not isinstance(chunk, dict):
         raise ValueError(f"chunk {number}: must be an object")
-    for key, kind in wanted.items():
+    for key, kind in expected.items():
         if not isinstance(chunk.get(key), kind) or isinstance(chunk.get(key), bool):
             name = {str: "a string", int: "an integer"}[kind]
             raise ValueError(f"chunk {number}: {key} must be {name}")
-    return {key: chunk[key] for key in wanted}
+    return {key: chunk[key] for key in expected}
 
 
 def spare(value: Any) -> Any:

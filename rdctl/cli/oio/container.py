@@ -171,11 +171,11 @@ list_contents = listing_verb("container")
     ],
 )
 @target("container", several=True)
-@click.option("--flush", is_flag=True, help="Delete all its objects first.")
+@click.option("--flush", is_flag=True, help="Delete all objects of the containers first.")
 @click.option(
     "--force",
     is_flag=True,
-    help="Destroy it even if not empty; leaves orphaned chunks.",
+    help="Destroy non-empty containers; leaves the chunks of their objects as orphans.",
 )
 def destroy(site: Site, places: list[Place], flush: bool, force: bool) -> Report:
     """Destroy containers.
@@ -262,7 +262,7 @@ def purge(site: Site, place: Place, max_versions: int | None) -> Report:
     return site.oio.containers.purge(place, max_versions)
 
 
-def _raw(action: str, check: Any, doc: str, *flags: str) -> Command:
+def _raw(action: str, check: Any, doc: str, **flags: str) -> Command:
     """raw-insert, raw-update, raw-delete, which differ in the format of the body."""
 
     def raw(site: Site, place: Place, body: Any, **options: bool) -> Report:
@@ -274,16 +274,21 @@ def _raw(action: str, check: Any, doc: str, *flags: str) -> Command:
         " bean makes objects unreadable."
     )
     function: Any = raw
-    for flag in flags:
-        function = click.option(
-            f"--{flag}", is_flag=True, help=f"Set the {flag} flag of the request."
-        )(function)
+    for flag, help in flags.items():
+        function = click.option(f"--{flag}", is_flag=True, help=help)(function)
     function = json_option("body", check, "JSON file with the beans")(function)
     here = f"rdctl -c sandbox oio container raw-{action} photos"
     examples = [f"{here} --body beans.json --dry-run", f"{here} --body - --dry-run < beans.json"]
     return verb(f"raw-{action}", examples=examples)(target("container")(function))
 
 
-raw_insert = _raw("insert", beans, "Insert rows into a container's database.", "force")
-raw_update = _raw("update", bean_update, "Replace rows in a container's database.", "frozen")
+raw_insert = _raw(
+    "insert", beans, "Insert rows into a container's database.", force="Replace existing rows."
+)
+raw_update = _raw(
+    "update",
+    bean_update,
+    "Replace rows in a container's database.",
+    frozen="Also in a frozen container.",
+)
 raw_delete = _raw("delete", beans, "Delete rows from a container's database.")

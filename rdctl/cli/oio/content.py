@@ -25,7 +25,7 @@ group = LazyGroup(
     "content",
     help="""Manage objects and their chunks.
 
-    OpenIO's API calls objects contents.""",
+    In the API of OpenIO, an object is called a content.""",
     children={
         "list": (_HERE + "list_contents", "List the objects of a container."),
         "show": (_HERE + "show", "Show objects and their chunks."),
@@ -142,7 +142,7 @@ def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate:
 @click.option("--chunk-method", metavar="M", help="Chunk method, as shown by content prepare.")
 @PROPERTIES
 def create(
-    site: Site, place: Place, chunks: dict[str, Any], properties: dict[str, str], **said: Any
+    site: Site, place: Place, chunks: dict[str, Any], properties: dict[str, str], **given: Any
 ) -> Report:
     """Register an object whose chunks are already stored.
 
@@ -150,8 +150,8 @@ def create(
     output of `content prepare --json`, the ID, the version and the storage policy are taken from
     it. An existing object of this name gets a new version. Without versioning it is replaced, which
     requires confirmation."""
-    given = {key: value for key, value in said.items() if value is not None}
-    return site.oio.contents.create(place, {**chunks, **given, "properties": properties})
+    known = {key: value for key, value in given.items() if value is not None}
+    return site.oio.contents.create(place, {**chunks, **known, "properties": properties})
 
 
 @verb(
@@ -193,7 +193,7 @@ def copy(site: Site, place: Place, target: str) -> Report:
     "truncate",
     examples=[
         "rdctl -c sandbox oio content truncate photos index.txt --size 0 --dry-run",
-        "rdctl -c sandbox oio content truncate photos index.txt --size 1MiB --dry-run",
+        "rdctl -c sandbox oio content truncate photos index.txt --size 10B --json --dry-run",
     ],
 )
 @target("content")
@@ -201,6 +201,6 @@ def copy(site: Site, place: Place, target: str) -> Report:
 def truncate(site: Site, place: Place, size: int) -> Report:
     """Truncate an object.
 
-    Requires confirmation: data beyond the new size are lost. The size must be at the end of a
-    chunk; otherwise the server refuses it and reports the nearest valid size."""
+    Requires confirmation: data beyond the new size are lost. An object can only be cut between two
+    chunks; otherwise the server refuses it and reports the nearest valid size."""
     return site.oio.contents.truncate(place, size)

@@ -80,7 +80,7 @@ def show(site: Site, place: Place, type: str | None) -> Item:
     ],
 )
 @target("reference")
-@click.option("--force", is_flag=True, help="Remove its links to services as well.")
+@click.option("--force", is_flag=True, help="Destroy a reference that is linked to services.")
 def destroy(site: Site, place: Place, force: bool) -> Report:
     """Destroy a reference.
 

@@ -17,7 +17,7 @@ _HERE = "rdctl.cli.oio.service:"
 _META2 = "127.0.0.1:16010"
 
 # The actions of a service: the first line of the help, and the rest.
-_TOLD = {
+_COMMANDS = {
     "lean-glib": (
         "Release a service's unused memory.",
         "Returns memory that GLib keeps in reserve to the system. Nothing is lost.",
@@ -55,7 +55,7 @@ group = LazyGroup(
         "handlers": (_HERE + "handlers", "List the request handlers of a service."),
         **{
             action: (f"{_HERE}{action.replace('-', '_')}", line)
-            for action, (line, _) in _TOLD.items()
+            for action, (line, _) in _COMMANDS.items()
         },
     },
 )
@@ -141,21 +141,21 @@ def handlers(site: Site, address: str) -> Listing:
     return site.oio.services.handlers(address)
 
 
-def _tell(action: str) -> Command:
-    line, meaning = _TOLD[action]
+def _command(action: str) -> Command:
+    line, meaning = _COMMANDS[action]
 
-    def tell(site: Site, address: str) -> Report:
-        return site.oio.services.tell(action, address)
+    def send(site: Site, address: str) -> Report:
+        return site.oio.services.command(action, address)
 
-    tell.__doc__ = f"{line}\n\n{meaning}"
+    send.__doc__ = f"{line}\n\n{meaning}"
     here = f"rdctl -c sandbox oio service {action} {_META2}"
     return verb(action, examples=[f"{here} --dry-run", f"{here} --json --dry-run"])(
-        click.argument("address", callback=address)(tell)
+        click.argument("address", callback=address)(send)
     )
 
 
-lean_glib = _tell("lean-glib")
-lean_sqlx = _tell("lean-sqlx")
-flush = _tell("flush")
-reload = _tell("reload")
-kill = _tell("kill")
+lean_glib = _command("lean-glib")
+lean_sqlx = _command("lean-sqlx")
+flush = _command("flush")
+reload = _command("reload")
+kill = _command("kill")

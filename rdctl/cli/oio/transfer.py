@@ -183,7 +183,7 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
 )
 @click.option("--recursive", is_flag=True, help="Download all objects whose names begin with PATH.")
 @click.option(
-    "--range", "wanted", metavar="R", callback=_range, help="Byte range: 0-99, 100-, -50."
+    "--range", "requested", metavar="R", callback=_range, help="Byte range: 0-99, 100-, -50."
 )
 @click.option("--continue", "resume", is_flag=True, help="Resume an interrupted download.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
@@ -192,7 +192,7 @@ def get(
     places: list[Place],
     to: str | None,
     recursive: bool,
-    wanted: Bytes | None,
+    requested: Bytes | None,
     resume: bool,
     overwrite: bool,
 ) -> Report | Data:
@@ -222,14 +222,14 @@ def get(
     if to == "-":
         if resume or overwrite:
             raise RdctlError(Code.USAGE, "--to - cannot be used with --continue or --overwrite")
-        return downloads.read(places, wanted, below)
+        return downloads.read(places, requested, below)
     where = _where(to, recursive or len(places) > 1, strip)._replace(home=site.config.home)
-    return downloads.get(places, where, wanted, overwrite=overwrite, resume=resume, below=below)
+    return downloads.get(places, where, requested, overwrite=overwrite, resume=resume, below=below)
 
 
 def _one(places: list[Place]) -> list[Place]:
     if len(places) != 1 or places[0].content_id or places[0].version:
-        raise RdctlError(Code.USAGE, "--recursive: specify one PATH, or none for all objects")
+        raise RdctlError(Code.USAGE, "specify one PATH with --recursive, or none for all objects")
     return places
 
 

@@ -49,31 +49,31 @@ class Downloads(Transfers):
     """Objects that become files."""
 
     # Whether the progress bar knows the total of all objects.
-    _total_told = False
+    _total_known = False
 
     def read(
-        self, places: Sequence[Place], wanted: Bytes | None, below: Below | None = None
+        self, places: Sequence[Place], requested: Bytes | None, below: Below | None = None
     ) -> Data:
         """The bytes of objects, one after the other; nothing if one is missing. A chunk of at most
         `layout.PIECE` is checked against its MD5 before it is passed on, a larger one at its
         end."""
         if below and below.missing:
             raise below.missing
-        return Data(self._blocks(places, wanted))
+        return Data(self._blocks(places, requested))
 
-    def _blocks(self, places: Sequence[Place], wanted: Bytes | None) -> Iterator[memoryview]:
+    def _blocks(self, places: Sequence[Place], requested: Bytes | None) -> Iterator[memoryview]:
         for place in places:
-            receiving, span = self._receiving(place, wanted, self._workers.parallel)
+            receiving, span = self._receiving(place, requested, self._workers.parallel)
             yield from self._checked(receiving, span)
 
     def _receiving(
-        self, place: Place, wanted: Bytes | None, parallel: int
+        self, place: Place, requested: Bytes | None, parallel: int
     ) -> tuple[Receiving, Span]:
         content = self._asked(lambda: self._show(place))
-        receiving = Receiving(self._rawx, self._workers, content, self._warn, parallel)
+        receiving = Receiving(self._rawx, self._workers, content, place, self._warn, parallel)
         whole = Span(0, receiving.size)
-        span = wanted.of(receiving.size, place.name) if wanted else whole
-        if not self._total_told:
+        span = requested.of(receiving.size, place.name) if requested else whole
+        if not self._total_known:
             self._workers.progress.begin(span.size, "bytes")
         return receiving, span
 
@@ -99,9 +99,9 @@ class Downloads(Transfers):
             if digest is not None and hex_md5(digest) != whole:
                 raise receiving.wrong()
         if not receiving.proves(span):
-            self._tell_unproven(receiving)
+            self._warn_unproven(receiving)
 
-    def _tell_unproven(self, receiving: Receiving) -> None:
+    def _warn_unproven(self, receiving: Receiving) -> None:
         known = receiving.hash or any(part.hash for part in receiving.positions)
         reason = "checksums cover whole chunks only" if known else "the proxy reports no checksum"
         self._warn(f"{receiving.shown}: the bytes could not be verified: {reason}")
@@ -110,7 +110,7 @@ class Downloads(Transfers):
         self,
         places: Iterable[Place],
         where: Where,
-        wanted: Bytes | None,
+        requested: Bytes | None,
         *,
         overwrite: bool,
         resume: bool,
@@ -121,15 +121,15 @@ class Downloads(Transfers):
         places = list(dict.fromkeys(places))
         total = below.total if below else None
         files = Files(where, places)
-        self._total_told = len(places) > 1 or total is not None
-        if self._total_told:
+        self._total_known = len(places) > 1 or total is not None
+        if self._total_known:
             self._workers.progress.begin(total, "bytes")
 
         def get(number: int, parallel: int) -> Change | Failure:
             place = places[number]
             if where.special:
-                return self._get_special(place, where.path, wanted, parallel)
-            return self._get(place, where, files, wanted, parallel, overwrite, resume)
+                return self._get_special(place, where.path, requested, parallel)
+            return self._get(place, where, files, requested, parallel, overwrite, resume)
 
         outcomes = self._each_of("get", [place.name for place in places], get)
         missing = [Failure("get", below.missing, whole=True)] if below and below.missing else []
@@ -146,15 +146,17 @@ class Downloads(Transfers):
             skipped += page.skipped
         self._proxy.suggests = False
         if prefix and not places:
-            message = f'no objects with prefix "{escape(prefix)}" in container "{holder.shown}"'
+            message = (
+                f'objects with prefix "{escape(prefix)}" not found in container "{holder.shown}"'
+            )
             raise RdctlError(Code.NOT_FOUND, message, target=prefix)
         return Below(places, total, _nameless(holder, skipped) if skipped else None)
 
     def _get_special(
-        self, place: Place, path: str, wanted: Bytes | None, parallel: int
+        self, place: Place, path: str, requested: Bytes | None, parallel: int
     ) -> Change | Failure:
         """Into a device or a pipe, as to standard output."""
-        receiving, span = self._receiving(place, wanted, parallel)
+        receiving, span = self._receiving(place, requested, parallel)
 
         def fill(write: Callable[[memoryview], None]) -> None:
             for block in self._checked(receiving, span):
@@ -174,7 +176,7 @@ class Downloads(Transfers):
         place: Place,
         where: Where,
         files: Files,
-        wanted: Bytes | None,
+        requested: Bytes | None,
         parallel: int,
         overwrite: bool,
         resume: bool,
@@ -183,7 +185,7 @@ class Downloads(Transfers):
         if named is not None and not is_marker(where, named):
             files.guard(place, named)
             refuse_taken(target_of(where, named), replaced=overwrite or resume)
-        receiving, span = self._receiving(place, wanted, parallel)
+        receiving, span = self._receiving(place, requested, parallel)
         name = named or receiving.path
         if is_marker(where, name):
             if receiving.size == 0:
@@ -208,9 +210,9 @@ class Downloads(Transfers):
             raise file_fault(error, target.at(error)) from error
         except Stopped:
             ended = RdctlError(Code.INTERRUPTED, "interrupted", target=place.name)
-            return Failure("get", self._to_be_resumed(ended, filling, place, target, wanted))
+            return Failure("get", self._to_be_resumed(ended, filling, place, target, requested))
         except RdctlError as error:
-            raise self._to_be_resumed(error, filling, place, target, wanted) from error
+            raise self._to_be_resumed(error, filling, place, target, requested) from error
         if filling.stale(target):
             self._warn(
                 f"{place.shown}: changed since the partial download; downloaded from the start"
@@ -220,7 +222,7 @@ class Downloads(Transfers):
             facts["resumed_at"] = filling.had
         proven = receiving.proves(span) or self._effects.dry_run
         if not proven:
-            self._tell_unproven(receiving)
+            self._warn_unproven(receiving)
         evidence = PROVEN if proven else ACCEPTED
         return self._done("get", place.name, evidence, facts, past="downloaded")
 
@@ -262,11 +264,11 @@ class Downloads(Transfers):
         filling: Filling,
         place: Place,
         target: Destination,
-        wanted: Bytes | None,
+        requested: Bytes | None,
     ) -> RdctlError:
         """The error, with a hint on how to resume if something was received."""
         if filling.has and filling.keep:
-            options = f" --range {wanted.words}" if wanted else ""
+            options = f" --range {requested.words}" if requested else ""
             words = f"rdctl oio content get {place.words} --to {quoted(target.path)}{options}"
             error.hint = hints(error.hint, f"Resume: {words} --continue")
             error.facts["received"] = filling.has

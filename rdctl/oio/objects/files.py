@@ -62,7 +62,7 @@ def target_of(where: Where, name: str, identity: str = "") -> Destination:
         return Destination(root, (), last, _part_of(last, identity))
     parts = parts_of(where, name)
     if not parts:
-        raise RdctlError(Code.CONFLICT, f"{escape(name)}: no file name is left of it", hint=_ALONE)
+        raise RdctlError(Code.CONFLICT, f"{escape(name)}: not a file name", hint=_ALONE)
     *directories, last = parts
     return Destination(where.path, tuple(directories), last, _part_of(last, identity))
 
@@ -78,7 +78,7 @@ def parts_of(where: Where, name: str) -> tuple[str, ...]:
             kind = "a NUL byte" if "\0" in part else f'the component "{escape(part)}"'
             raise RdctlError(
                 Code.USAGE,
-                f"{escape(name)}: not a valid path below a directory: it contains {kind}",
+                f"{escape(name)}: invalid file path: it contains {kind}",
                 hint=_ALONE,
                 target=name,
             )
@@ -159,7 +159,7 @@ def refuse_taken(target: Destination, *, replaced: bool) -> None:
         raise RdctlError(
             Code.EXISTS,
             f"{escape(target.path)}: already exists",
-            hint="--overwrite replaces it; --continue resumes an interrupted download.",
+            hint="Use --overwrite to replace it, or --continue to resume an interrupted download.",
         )
 
 
@@ -252,5 +252,5 @@ def file_fault(error: OSError, path: str) -> RdctlError:
     elif error.errno in (errno.ELOOP, errno.ENOTDIR):
         reason = "a component of the path is not a directory (symbolic links are not followed)"
     elif code is Code.EXISTS:
-        reason, hint = "already exists", "--overwrite replaces it."
+        reason, hint = "already exists", "Use --overwrite to replace it."
     return RdctlError(code, f"{escape(path)}: {reason}", hint=hint)

@@ -38,8 +38,7 @@ def only_plain(content: Content) -> None:
     if not method.startswith("plain"):
         raise RdctlError(
             Code.UNSUPPORTED,
-            f'{escape(content.path)}: chunk method "{escape(method)}" not supported: only plain'
-            " copies are",
+            f'{escape(content.path)}: chunk method "{escape(method)}" not supported',
             hint="Use OpenIO's own client: openio object save, openio object create",
         )
 
@@ -132,7 +131,7 @@ class Bytes(NamedTuple):
         else:
             first, end = self.first, size if self.last is None else min(self.last + 1, size)
         if first >= end:
-            message = f"{escape(name)}: range not satisfiable: it has {size} bytes"
+            message = f"{escape(name)}: range not satisfiable: the object has {size} bytes"
             raise RdctlError(Code.USAGE, message, target=name)
         return Span(first, end)
 

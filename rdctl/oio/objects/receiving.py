@@ -10,7 +10,7 @@ from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
-from rdctl.oio.model import Content
+from rdctl.oio.model import Content, Place
 from rdctl.oio.objects.digests import feed, hex_md5, md5, md5_of
 from rdctl.oio.objects.layout import (
     PIECE,
@@ -26,7 +26,7 @@ from rdctl.oio.objects.layout import (
 from rdctl.oio.rawx import Copy, Rawx, reported_md5
 from rdctl.workers import Workers
 
-# Pieces of one object under way at a time: more would only take memory.
+# Pieces of one object in progress at a time: more would only take memory.
 MOST_PIECES = 4
 
 
@@ -41,6 +41,7 @@ class Receiving:
         rawx: Rawx,
         workers: Workers,
         content: Content,
+        place: Place,
         warn: Callable[[str], None],
         parallel: int,
     ) -> None:
@@ -48,6 +49,7 @@ class Receiving:
         self._rawx = rawx
         self._workers = workers
         self._warn = warn
+        self._words = place.words
         self._parallel = min(parallel, MOST_PIECES)
         self.shown = escape(content.path)
         self.size = content.size or 0
@@ -191,8 +193,8 @@ class Receiving:
         """The error for corrupt data."""
         return RdctlError(
             Code.BAD_REPLY,
-            f"{self.shown}: {what} does not match the proxy's: the data is corrupt",
-            hint="See its chunks with rdctl oio content show.",
+            f"{self.shown}: {what} does not match that of the proxy: the data is corrupt",
+            hint=f"See its chunks: rdctl oio content show {self._words}",
         )
 
     @staticmethod
@@ -207,9 +209,9 @@ class Receiving:
         message = f"{self.shown}: {first.message}"
         if len(faults) > 1:
             message = (
-                f"{self.shown}: none of {len(faults)} replicas of position {position.number} can"
+                f"{self.shown}: none of the {len(faults)} replicas of chunk {position.number}"
+                f" can be read: {first.message}"
             )
-            message += f" be read: {first.message}"
         # The object is there, its bytes are not.
         code = Code.FAILED if first.code is Code.NOT_FOUND else first.code
         return RdctlError(code, message, hint=first.hint or RAWX_HINT, **first.facts)

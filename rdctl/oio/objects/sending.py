@@ -41,7 +41,7 @@ class Sent(NamedTuple):
     chunks: list[dict[str, Any]]
     hash: str
     copies: int
-    wanted: int
+    expected: int
     failed: list[tuple[Copy, RdctlError]]
     proven: bool
 
@@ -89,25 +89,25 @@ class Sending:
         if not self.positions or sum(position.size for position in self.positions) != source.size:
             message = f"{place.shown}: the proxy lists too few chunks for {source.size} bytes"
             raise RdctlError(Code.BAD_REPLY, message)
-        self._wanted = copies_of(prepared.chunk_method)
-        if self._wanted < 1:
+        self._copies = copies_of(prepared.chunk_method)
+        if self._copies < 1:
             method = escape(prepared.chunk_method or "")
             raise RdctlError(
                 Code.BAD_REPLY, f'{place.shown}: chunk method "{method}" keeps no copy'
             )
-        self._needed = max((self._wanted + 1) // 2, min_copies or 0)
-        if self._needed > self._wanted:
+        self._needed = max((self._copies + 1) // 2, min_copies or 0)
+        if self._needed > self._copies:
             raise RdctlError(
                 Code.USAGE,
-                f"--min-copies {self._needed}: policy {escape(prepared.policy or '')} keeps only"
-                f" {self._wanted}",
+                f"policy {escape(prepared.policy or '')} keeps only {self._copies} copies:"
+                f" --min-copies {self._needed} is too high",
             )
         fewest = min(len(position.copies) for position in self.positions)
         if fewest < self._needed:
             raise RdctlError(
                 Code.UNAVAILABLE,
                 f"{place.shown}: the proxy lists {fewest} services, but {self._needed} of"
-                f" {self._wanted} copies are required",
+                f" {self._copies} copies are required",
                 hint=RAWX_HINT,
             )
         self._failed: list[tuple[Copy, RdctlError]] = []
@@ -170,7 +170,7 @@ class Sending:
                 chunks.append(described(copy, position, hash))
         copies = len(self.positions[0].copies)
         return Sent(
-            chunks=chunks, hash="<MD5>", copies=copies, wanted=copies, failed=[], proven=False
+            chunks=chunks, hash="<MD5>", copies=copies, expected=copies, failed=[], proven=False
         )
 
     def _sent(self, parts: Sequence[_Stored], whole: str) -> Sent:
@@ -180,7 +180,7 @@ class Sending:
             chunks=[chunk for part in parts for chunk in part.chunks],
             hash=whole,
             copies=min(len(part.chunks) for part in parts),
-            wanted=self._wanted,
+            expected=self._copies,
             failed=self._failed,
             proven=all(part.proven for part in parts),
         )
@@ -320,10 +320,10 @@ class Sending:
     ) -> RdctlError:
         first = faults[0]
         message = first.message
-        wanted = max(self._wanted, tried)
-        if wanted > 1:
+        expected = max(self._copies, tried)
+        if expected > 1:
             message = (
-                f"{self._shown}: {good} of {wanted} copies of position {position.number} stored,"
+                f"{self._shown}: {good} of {expected} copies of chunk {position.number} stored,"
                 f" {self._needed} required: {message}"
             )
         code = Code.FAILED if first.code in (Code.NOT_FOUND, Code.EXISTS) else first.code
@@ -391,7 +391,7 @@ class Sending:
             return copy.url if was_there or copy not in self.delivery.unanswered else None
 
         # Workers of their own: the others may be ending.
-        for url in Workers(min(max(self._parallel, self._wanted), 8)).ordered(delete, copies):
+        for url in Workers(min(max(self._parallel, self._copies), 8)).ordered(delete, copies):
             if url is not None:
                 yield url
 

@@ -27,6 +27,7 @@ from rdctl.oio.objects.layout import copies_of, only_plain
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source, source_of
 from rdctl.oio.objects.transfers import Transfers
+from rdctl.oio.operations.container import refuse_frozen
 from rdctl.oio.rawx import Owner
 from rdctl.workers import Stopped
 
@@ -108,9 +109,9 @@ class Uploads(Transfers):
                 elif found is not None and not wish.overwrite:
                     refused[name] = _exists(file.place)
                 elif found is not None and not self._keeps_versions:
-                    holder_shown = file.place.holder.shown
+                    container = file.place.holder.shown
                     losses[name] = (
-                        f'"{file.place.shown}" in container "{holder_shown}" will be replaced'
+                        f'object "{file.place.shown}" in container "{container}" will be replaced'
                     )
         self._effects.consent(list(losses.values()))
         self._workers.progress.begin(sum(size_of(file.path) for file in files), "bytes")
@@ -143,15 +144,15 @@ class Uploads(Transfers):
                 name = path or names.get(given) or prefix + os.path.basename(given)
                 if path is None and (given == STDIN or not may_be_regular(given)):
                     shown = "standard input" if given == STDIN else escape(given)
-                    message = f"{shown} needs a name: give --path P"
+                    message = f"{shown} needs an object name: use --path P"
                     raise RdctlError(Code.USAGE, message, target=names.get(given))
                 found.append((given, name, None))
                 continue
             if not recursive:
                 message = f"{escape(given)}: is a directory"
-                hint = "--recursive uploads the files below it."
+                hint = "Use --recursive to upload the files below it."
                 if names:
-                    hint = "A list must name files; find -type f prints only files."
+                    hint = "List only files, for example: find DIRECTORY -type f"
                 raise RdctlError(Code.USAGE, message, hint=hint, target=names.get(given))
             inside, unread = files_below(given, self._warn)
             found += [(os.path.join(given, inner), prefix + inner, given) for inner in inside]
@@ -176,8 +177,9 @@ class Uploads(Transfers):
                 raise
             if wish.autocreate:
                 return None
-            error.hint = hints(error.hint, "--autocreate creates it.")
+            error.hint = hints(error.hint, "Use --autocreate to create it.")
             raise
+        refuse_frozen(holder, container.status)
         self._keeps_versions = container.keeps_versions
         self._policy = container.policy
         self._quota = container.quota or None
@@ -267,8 +269,8 @@ class Uploads(Transfers):
             "hash": sent.hash,
             "policy": prepared.policy,
             "copies": sent.copies,
-            "wanted": sent.wanted,
-            "failed_copies": self._tell_failed(place, sent, sending),
+            "wanted": sent.expected,
+            "failed_copies": self._warn_failed(place, sent, sending),
         }
         evidence = PROVEN if sent.proven else ACCEPTED
         return self._done("put", place.name, evidence, facts, past="uploaded")
@@ -352,18 +354,18 @@ class Uploads(Transfers):
         left = sending.tidy()
         if not left:
             self._effects.undone.append(f"put {place.shown}")
-        said = "interrupted" if left else "interrupted (partial data removed)"
-        error = RdctlError(Code.INTERRUPTED, said, target=place.name)
+        message = "interrupted" if left else "interrupted (partial data removed)"
+        error = RdctlError(Code.INTERRUPTED, message, target=place.name)
         return Failure("put", _with_left(error, left))
 
-    def _tell_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
+    def _warn_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
         """Warn of replicas that are missing; their urls. Incomplete ones are deleted."""
         if not sent.failed:
             return None
         (_, fault), *_ = sent.failed
         self._warn(
-            f"{place.shown}: only {sent.copies} of {sent.wanted} copies of some chunks were stored:"
-            f" {fault.message}"
+            f"{place.shown}: only {sent.copies} of {sent.expected} copies of some chunks were"
+            f" stored: {fault.message}"
         )
         failed = [copy for copy, _ in sent.failed]
         for _ in sending.delete([copy for copy in failed if copy in sending.delivery.begun]):
@@ -374,7 +376,7 @@ class Uploads(Transfers):
         """The container by all its names; a container just created is queried for them, once."""
         with self._lock:
             if self._owner is None and self._effects.dry_run:
-                self._owner = Owner(str(place.account), place.container, "<container id>")
+                self._owner = Owner(str(place.account), place.container, "<container ID>")
             elif self._owner is None:
                 found: Container = self._asked(
                     lambda: self._proxy.read("container.show", place.holder)
@@ -409,7 +411,7 @@ class Uploads(Transfers):
         return Content(
             container=place.container,
             path=place.name,
-            content_id="<content id>",
+            content_id="<object ID>",
             version=None,
             size=size,
             hash=None,
@@ -457,7 +459,7 @@ def _exists(place: Place) -> RdctlError:
     return RdctlError(
         Code.EXISTS,
         f'object "{place.shown}" already exists in container "{place.holder.shown}"',
-        hint="--overwrite replaces it.",
+        hint="Use --overwrite to replace it.",
         target=place.name,
     )
 

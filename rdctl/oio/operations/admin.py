@@ -7,9 +7,9 @@ from typing import Any
 
 from rdctl.core.errors import RdctlError
 from rdctl.core.results import Failure, Listing, Report
-from rdctl.oio.acts import ALREADY, OK, PROVEN, UNTOLD, Acts
+from rdctl.oio.acts import ALREADY, OK, PROVEN, UNREPORTED, Acts
 from rdctl.oio.model import Outcome, Place
-from rdctl.oio.refusals import Asked
+from rdctl.oio.refusals import Asked, database
 from rdctl.oio.routes import READ, ROUTES
 
 # Replies of single replicas that are not errors: a slave names its master, a master is not a slave.
@@ -22,7 +22,7 @@ class Bases(Acts):
     def replicas(
         self, action: str, place: Place, query: Mapping[str, Any], loss: str | None = None
     ) -> Listing:
-        """Query each replica of a base: one row per service. If a replica fails, the command
+        """Query each replica of a database: one row per service. If a replica fails, the command
         fails."""
         name = f"admin.{action}"
         if action in ("ping", "sync", "drop_cache", "leave"):
@@ -74,11 +74,12 @@ class Bases(Acts):
     def set_state(self, action: str, place: Place, query: Mapping[str, Any]) -> Report:
         """freeze, enable, disable: if the state is already as requested, that is not an error."""
         losses = {
-            "freeze": f"{place.shown}: will be read-only until it is enabled",
-            "disable": f"{place.shown}: will be unusable until it is enabled",
+            "freeze": "will be read-only until it is enabled",
+            "disable": "cannot be read or written until it is enabled",
         }
-        loss = losses.get(action)
-        if loss:
+        loss = None
+        if action in losses:
+            loss = f"{database(place, query.get('type'))} {losses[action]}"
             self._effects.consent([loss])
         already = {"freeze": 436, "disable": 437, "enable": 439}[action]
         try:
@@ -94,12 +95,16 @@ class Bases(Acts):
             if error.facts.get("remote_status") != already:
                 raise
             return Report([self._done(action, place.name, ALREADY)])
-        return Report([self._done(action, place.name, PROVEN)])
+        past = {
+            "freeze": "frozen {} (read-only until it is enabled)",
+            "disable": "disabled {} (cannot be read or written until it is enabled)",
+        }
+        return Report([self._done(action, place.name, PROVEN, past=past.get(action))])
 
     def copy(self, place: Place, to: str, query: Mapping[str, Any]) -> Report:
-        """Copy a base to another service. If servers report on each replica, all must have
+        """Copy a database to another service. If servers report on each replica, all must have
         succeeded."""
-        loss = f'{to}: its copy of base "{place.shown}" will be overwritten'
+        loss = f"the copy of {database(place, query.get('type'))} on {to} will be overwritten"
         self._effects.consent([loss])
         outcomes = self._change(
             "admin.copy",
@@ -112,7 +117,7 @@ class Bases(Acts):
             to=to,
         )
         failed = self._failed("copy", place, query, outcomes)
-        done = [] if failed else [self._done("copy", place.name, UNTOLD)]
+        done = [] if failed else [self._done("copy", place.name, UNREPORTED)]
         return Report([*done, *failed])
 
 

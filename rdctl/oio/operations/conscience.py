@@ -10,9 +10,8 @@ from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import escape, guess, natural, operand
 from rdctl.oio.acts import ACCEPTED, ALREADY, Acts
-from rdctl.oio.client import Client
 from rdctl.oio.model import Service
-from rdctl.oio.suggest import SECONDS, near
+from rdctl.oio.suggest import existing_types
 
 # From the server: unknown type of service.
 _NO_TYPE = 453
@@ -30,7 +29,9 @@ class Conscience(Acts):
         return Listing({"type": name} for name in self._types())
 
     def _types(self, strict: bool = False) -> list[str]:
-        return _types(self._proxy, strict)
+        types: list[str]
+        types = self._proxy.read("conscience.types", None, {"what": "types"}, strict=strict)
+        return types
 
     def services(self, types: Sequence[str] | None, full: bool) -> Listing:
         """The services of these types, or of all (None)."""
@@ -52,10 +53,8 @@ class Conscience(Acts):
             services = self._proxy.read("conscience.list", None, query, strict=strict)
         except RdctlError as error:
             if error.facts.get("remote_status") == _NO_TYPE:
-                error.target, error.message = type, f"{escape(type)}: {error.message}"
-                error.hint = hints(
-                    near(type, lambda: _types(self._proxy.brief(SECONDS))), error.hint
-                )
+                error.target = type
+                error.hint = existing_types(self._proxy, type) or error.hint
             raise
         return _in_order(service._replace(type=type) for service in services)
 
@@ -89,7 +88,7 @@ class Conscience(Acts):
             else:
                 outcomes.append(Failure(action, _no_service(type, address, known)))
         if locked and todo:
-            pinned = f"score will be pinned to {score}" + _out(score)
+            pinned = f"score will be locked at {score}" + _out(score)
             self._effects.consent([f"{type} {service.address}: {pinned}" for service in todo])
         outcomes += self._pin(type, todo, score if locked else None, _SEEN_SECONDS)
         return Report(outcomes)
@@ -168,7 +167,7 @@ class Conscience(Acts):
         self,
         type: str,
         addresses: Sequence[str],
-        wanted: Callable[[Service], bool],
+        expected: Callable[[Service], bool],
         waits: Sequence[float] = _SEEN_SECONDS,
     ) -> dict[str, Service]:
         """The services as soon as all are as requested, or as they are at the end: the conscience
@@ -185,7 +184,7 @@ class Conscience(Acts):
             seen = {
                 service.address: service for service in services if service.address in addresses
             }
-            if len(seen) == len(addresses) and all(map(wanted, seen.values())):
+            if len(seen) == len(addresses) and all(map(expected, seen.values())):
                 break
         return seen
 
@@ -199,11 +198,6 @@ class Conscience(Acts):
         return Change(action, address, changed, done or None, facts)
 
 
-def _types(proxy: Client, strict: bool = False) -> list[str]:
-    types: list[str] = proxy.read("conscience.types", None, {"what": "types"}, strict=strict)
-    return types
-
-
 def _in_order(services: Iterable[Service]) -> list[Service]:
     return sorted(services, key=lambda service: (service.type, natural(service.address)))
 
@@ -213,11 +207,12 @@ def _no_service(type: str, address: str, known: Mapping[str, Any]) -> RdctlError
         Code.NOT_FOUND,
         f"{type} service {address} not found in the conscience",
         hint=hints(
-            f"Known services: {', '.join(map(escape, known)) or 'none'}.", guess(address, known)
+            f"Registered {type} services: {', '.join(map(escape, known)) or 'none'}.",
+            guess(address, known),
         ),
         target=address,
     )
 
 
 def _out(score: int) -> str:
-    return "; it will get no new requests" if score == 0 else ""
+    return " (gets no new data)" if score == 0 else ""

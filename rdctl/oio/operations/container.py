@@ -13,7 +13,7 @@ from rdctl.oio.acts import (
     ALREADY,
     PAGE,
     PROVEN,
-    UNTOLD,
+    UNREPORTED,
     Acts,
     Evidence,
     batches,
@@ -22,6 +22,7 @@ from rdctl.oio.acts import (
 )
 from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
 from rdctl.oio.properties import CREATE, check_user, system_values
+from rdctl.oio.refusals import FROZEN, Asked
 
 # Give up flushing a container after this many requests that leave its listing unchanged.
 _IDLE_ROUNDS = 5
@@ -50,7 +51,10 @@ class Containers(Acts):
         if system:
             keys = escape(", ".join(sorted(system)))
             self._effects.consent(
-                [f"{p.shown}: will be created with system properties {keys}" for p in places]
+                [
+                    f'container "{p.shown}" will be created with system properties {keys}'
+                    for p in places
+                ]
             )
 
         def create(batch: Sequence[Place]) -> Iterator[Change | Failure]:
@@ -91,8 +95,8 @@ class Containers(Acts):
         def done(outcome: Outcome) -> Change | Failure | None:
             if outcome.status != 433:
                 return None
-            wanted = {**properties, **own.get(outcome.name, {})}
-            return self._created("container", by_name[outcome.name], False, wanted, system)
+            all_of_it = {**properties, **own.get(outcome.name, {})}
+            return self._created("container", by_name[outcome.name], False, all_of_it, system)
 
         return self._batch(
             "create",
@@ -110,14 +114,14 @@ class Containers(Acts):
         return self._shown(places, lambda place: self._proxy.read("container.show", place))
 
     def entries(self, place: Place, filters: Mapping[str, Any], limit: int | None) -> Listing:
-        """A container's contents and prefixes, in the order of their names' bytes."""
+        """A container's objects and prefixes, in the order of their names' bytes."""
         also = {
             "all": ("version", "deleted"),
             "deleted": ("deleted",),
             "properties": ("properties",),
         }
-        wanted = [key for option, keys in also.items() if filters.get(option) for key in keys]
-        listing = Listing((), also=wanted)
+        shown = [key for option, keys in also.items() if filters.get(option) for key in keys]
+        listing = Listing((), also=shown)
 
         def found() -> Iterator[Entry]:
             left = limit
@@ -138,19 +142,30 @@ class Containers(Acts):
         return listing
 
     def destroy(self, places: Sequence[Place], flush: bool, force: bool) -> Report:
-        """Destroy containers; the error about what prevents it names the option that removes it."""
+        """Destroy containers. What would be refused is refused before the prompt."""
         places = distinct(places)
-        losses = {}
-        for place in places:
-            loss = f'container "{place.shown}" will be destroyed'
-            loss += " after all its contents are deleted" if flush else ""
-            loss += " even if it is not empty; its chunks will be left as orphans" if force else ""
-            losses[place] = loss
+        losses: dict[Place, str] = {}
+        refused: dict[Place, RdctlError] = {}
+
+        def check(place: Place) -> str | RdctlError:
+            try:
+                return self._lost(place, flush, force)
+            except RdctlError as error:
+                return error
+
+        checked = self._workers.ordered(check, places) if places[1:] else map(check, places)
+        for place, found in zip(places, checked, strict=True):
+            if isinstance(found, str):
+                losses[place] = found
+            else:
+                refused[place] = found
         self._effects.consent(list(losses.values()))
 
         def destroy(place: Place) -> Evidence:
-            shown: Container = self._proxy.read("container.show", place)
-            _refuse_frozen(place, shown.status or UNREADABLE)
+            if place in refused:
+                raise refused[place]
+            # It may have been frozen while the prompt was open.
+            refuse_frozen(place, self._status(place))
             if flush:
                 self._flush(place, losses[place])
             try:
@@ -164,25 +179,42 @@ class Containers(Acts):
                 )
             except RdctlError as error:
                 if flush and error.code in _NOTHING_DONE:
-                    said = f"{place.shown}: its contents are already deleted"
-                    raise _partly(error, said, place) from error
+                    done = f"{place.shown}: its objects are already deleted"
+                    raise _partly(error, done, place) from error
                 if flush:
-                    error.message += "; its contents are already deleted"
-                if error.code is Code.NOT_EMPTY:
-                    error.message += "" if flush else _held(shown)
-                    error.hint = (
-                        f"See its contents: rdctl oio container list {place.words}\n"
-                        "--flush deletes them first; --force leaves their chunks behind."
-                    )
+                    error.message += "; its objects are already deleted"
                 raise
             return PROVEN
 
         return self._each("destroy", places, destroy)
 
+    def _lost(self, place: Place, flush: bool, force: bool) -> str:
+        """What is lost when a container is destroyed; or why that would be refused."""
+        shown: Container = self._proxy.read("container.show", place)
+        refuse_frozen(place, shown.status or UNREADABLE)
+        count = _count(shown)
+        loss = f'container "{place.shown}"'
+        if flush:
+            objects = f"its {count}" if count else "all its objects"
+            return f"{loss} and {objects} will be deleted"
+        if force:
+            objects = f"its {count}" if count else "any objects in it"
+            return f"{loss} will be destroyed; the chunks of {objects} will be orphaned"
+        if count and not self._is_empty(place):
+            error = self._proxy.error(438, "", Asked("container.destroy", place))
+            error.message += f": {count}"
+            raise error
+        return f"{loss} will be destroyed"
+
+    def _status(self, place: Place) -> str:
+        shown: Container = self._proxy.read("container.show", place)
+        return shown.status or UNREADABLE
+
     def flush(self, place: Place) -> Report:
         evidence = ALREADY
         if not self._is_empty(place):
-            loss = f'all contents of container "{place.shown}" will be deleted'
+            count = _count(self._proxy.read("container.show", place)) or "all objects"
+            loss = f'{count} in container "{place.shown}" will be deleted'
             self._effects.consent([loss])
             self._flush(place, loss)
             evidence = ACCEPTED
@@ -192,11 +224,11 @@ class Containers(Acts):
         """Whether it holds no version of anything, nor a delete marker: the counters of a container
         may be wrong, its listing is not. A frozen one must not be changed."""
         page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
-        _refuse_frozen(place, page.status)
+        refuse_frozen(place, page.status)
         return not page.entries
 
     def _flush(self, place: Place, loss: str) -> None:
-        """Delete all contents: a large container takes several requests, and once the first was
+        """Delete all objects: a large container takes several requests, and once the first was
         accepted some are deleted, whatever happens to the next."""
         if self._flush_some(place, loss):
             return
@@ -210,7 +242,7 @@ class Containers(Acts):
                     raise RdctlError(Code.BAD_REPLY, message)
         except RdctlError as error:
             raise _partly(
-                error, f"{place.shown}: some of its contents are already deleted", place
+                error, f"{place.shown}: some of its objects are already deleted", place
             ) from error
 
     def _flush_some(self, place: Place, loss: str) -> bool:
@@ -232,23 +264,23 @@ class Containers(Acts):
 
     def dedup(self, place: Place) -> Report:
         self._simple("container.dedup", place, "dedup")
-        return Report([self._done("dedup", place.name, UNTOLD)])
+        return Report([self._done("dedup", place.name, UNREPORTED)])
 
     def purge(self, place: Place, versions: int | None) -> Report:
         if self._is_empty(place):
             return Report([self._done("purge", place.name, ALREADY)])
         kept = f"the latest {versions}" if versions is not None else "those that its policy keeps"
-        loss = f"{place.shown}: all versions but {kept} will be deleted"
+        loss = f'all versions of objects in container "{place.shown}" except {kept} will be deleted'
         query = {"maxvers": versions}
-        return self._destroy("container.purge", "purge", place, loss, UNTOLD, query=query)
+        return self._destroy("container.purge", "purge", place, loss, UNREPORTED, query=query)
 
     def raw(self, action: str, place: Place, body: Any, flags: Mapping[str, bool]) -> Report:
-        """Insert, update or delete beans directly in a container's base."""
-        loss = f"{place.shown}: beans of its base will be edited directly (raw {action})"
+        """Insert, update or delete beans directly in a container's database."""
+        loss = f'beans in the database of container "{place.shown}" will be edited (raw-{action})'
         # Inserting existing beans or deleting absent ones is not an error; only an update needs the
         # old ones.
         proven = action == "update" and body["old"] != body["new"]
-        evidence = PROVEN if proven else UNTOLD
+        evidence = PROVEN if proven else UNREPORTED
         return self._destroy(
             f"container.raw_{action}",
             f"raw-{action}",
@@ -260,21 +292,21 @@ class Containers(Acts):
         )
 
 
-def _refuse_frozen(place: Place, status: str | None) -> None:
+def refuse_frozen(place: Place, status: str | None) -> None:
     """Refuse a frozen or disabled container: a server that refuses to destroy a frozen one also
     enables it."""
     if status == UNREADABLE:
         raise RdctlError(
             Code.UNGUARDED,
-            f"{place.shown}: unknown status: sys.status cannot be read",
-            hint=f"If it may be used, enable it first: rdctl oio admin enable {place.words}",
+            f'container "{place.shown}": sys.status cannot be read',
+            hint=f"If it should be enabled: rdctl oio admin enable {place.words}",
             target=place.name,
         )
     if status in ("frozen", "disabled"):
         raise RdctlError(
             Code.FROZEN,
-            f'container "{place.shown}" is {status}',
-            hint=f"Enable it first: rdctl oio admin enable {place.words}",
+            f'container "{place.shown}" is {FROZEN if status == "frozen" else status}',
+            hint=f"Enable it: rdctl oio admin enable {place.words}",
             target=place.name,
         )
 
@@ -290,11 +322,12 @@ def _partly(error: RdctlError, done: str, place: Place) -> RdctlError:
     )
 
 
-def _held(shown: Container) -> str:
-    """What prevents destroying, as far as known."""
+def _count(shown: Container) -> str:
+    """`32 objects (305.2 MiB)`; empty if not known: raw-insert does not update the counters."""
     if not shown.objects:
-        return ""  # raw-insert does not update the counters
-    return f": {shown.objects} contents, {human_size(shown.usage or 0)}"
+        return ""
+    size = "" if shown.usage is None else f" ({human_size(shown.usage)})"
+    return f"{shown.objects} object{'s' if shown.objects > 1 else ''}{size}"
 
 
 def _with_properties(entry: Entry) -> Entry:

@@ -1,4 +1,4 @@
-"""Contents: objects by their names, and the chunks that hold them."""
+"""Objects (contents) by their names, and the chunks that hold them."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import escape, human_size
-from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, UNTOLD, Acts, Evidence, batches, distinct
+from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, UNREPORTED, Acts, Evidence, batches, distinct
 from rdctl.oio.model import Container, Content, Place
 from rdctl.oio.properties import CREATE, check_user
 
 
 class Contents(Acts):
-    """Contents: objects by their names, and the chunks that hold them."""
+    """Objects (contents) by their names, and the chunks that hold them."""
 
     def show(self, places: Sequence[Place]) -> Listing:
-        """Show each content with its chunks; user properties are requested separately, as headers
+        """Show each object with its chunks; user properties are requested separately, as headers
         may hide or break them."""
 
         def show(place: Place) -> Any:
@@ -28,10 +28,10 @@ class Contents(Acts):
         return self._shown(places, show)
 
     def delete(self, places: Sequence[Place]) -> Report:
-        """Delete contents, in batches if the server supports it."""
+        """Delete objects, in batches if the server supports it."""
         places = distinct(places)
         losses = {
-            place: f'"{place.shown}" in container "{place.holder.shown}" will be deleted'
+            place: f'object "{place.shown}" in container "{place.holder.shown}" will be deleted'
             for place in places
         }
         self._effects.consent(list(losses.values()))
@@ -50,7 +50,7 @@ class Contents(Acts):
                 batch,
                 batch[0].holder.query(),
                 lambda outcome: None,
-                destroys=f"{len(batch)} contents of {batch[0].holder.shown}",
+                destroys=f'{len(batch)} objects in container "{batch[0].holder.shown}"',
             )
 
         if many and len(places) > 1:
@@ -58,7 +58,7 @@ class Contents(Acts):
         return self._each("delete", places, delete)
 
     def prepare(self, place: Place, size: int, policy: str | None, autocreate: bool) -> Item:
-        """Chunks for a new content of `size` bytes; nothing is written to them."""
+        """Chunks for a new object of `size` bytes; nothing is written to them."""
         content = self._change(
             "content.prepare",
             place,
@@ -71,7 +71,7 @@ class Contents(Acts):
         return Item(_about(place, content) if content is not None else None)
 
     def create(self, place: Place, description: Mapping[str, Any]) -> Report:
-        """Register a content whose chunks were written."""
+        """Register an object whose chunks were written."""
         check_user("content", CREATE, place, description.get("properties", {}))
         loss = self._replaced(place)
         if loss:
@@ -88,14 +88,15 @@ class Contents(Acts):
         except RdctlError as error:
             if "CONTENTID" in error.message:
                 error.hint = (
-                    "Use --content-id, or --chunks with the output of content prepare --json."
+                    "Use --content-id HEX, or --chunks with the output of:"
+                    f" rdctl oio content prepare {place.words} --size SIZE --json"
                 )
             raise
         facts = {"size": description["length"]}
         return Report([self._done("create", place.name, PROVEN, facts)])
 
     def _replaced(self, place: Place) -> str | None:
-        """The loss when a content of that name is created: the existing one, unless the container
+        """The loss when an object of that name is created: the existing one, unless the container
         keeps versions."""
         # It is expected not to exist: do not search for similar names.
         suggests, self._proxy.suggests = self._proxy.suggests, False
@@ -112,7 +113,7 @@ class Contents(Acts):
         return (
             None
             if kept
-            else f'"{place.shown}" in container "{place.holder.shown}" will be replaced'
+            else f'object "{place.shown}" in container "{place.holder.shown}" will be replaced'
         )
 
     def spare(self, place: Place, policy: str, body: Any) -> Listing:
@@ -139,7 +140,7 @@ class Contents(Acts):
             namespace=self._proxy.namespace,
             target=place._replace(path=target),
         )
-        return Report([self._done("copy", place.name, UNTOLD, {"to": target})])
+        return Report([self._done("copy", place.name, UNREPORTED, {"to": target})])
 
     def truncate(self, place: Place, size: int) -> Report:
         shown = self._proxy.content(place)
@@ -148,16 +149,19 @@ class Contents(Acts):
             raise RdctlError(Code.BAD_REPLY, message, target=place.name)
         if shown.size == size:
             return Report([self._done("truncate", place.name, ALREADY)])
+        if size > shown.size:
+            message = f"{place.shown}: cannot be truncated to {human_size(size)}: it is smaller"
+            raise RdctlError(Code.USAGE, message, target=place.name)
         loss = (
-            f'"{place.shown}" in container "{place.holder.shown}" will be cut to {human_size(size)}'
+            f'object "{place.shown}" in container "{place.holder.shown}" will be truncated from'
+            f" {human_size(shown.size)} to {human_size(size)}"
         )
         query = {"size": size}
-        evidence = UNTOLD if shown.size is None else ACCEPTED
-        return self._destroy("content.truncate", "truncate", place, loss, evidence, query=query)
+        return self._destroy("content.truncate", "truncate", place, loss, ACCEPTED, query=query)
 
 
 def _about(place: Place, content: Content) -> Content:
-    """The content under the requested names, its chunks with the same keys for all servers."""
+    """The object under the requested names, its chunks with the same keys for all servers."""
     return content._replace(
         container=place.container,
         path=content.path or place.path or "",

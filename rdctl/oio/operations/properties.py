@@ -1,4 +1,4 @@
-"""Properties of references, containers, contents and bases: one family for all."""
+"""Properties of references, containers, objects and databases: one family for all."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from rdctl.oio.properties import DELETE, SET, check_deletion, check_user, system
 
 
 class PropertiesOf(Acts):
-    """Properties of references, containers, contents and bases: one family for all."""
+    """Properties of references, containers, objects and databases: one family for all."""
 
     def get(
         self, family: str, place: Place, keys: Sequence[str] | None, query: Mapping[str, Any]
     ) -> Item:
         """All properties, or those with these names: the filter is applied here, as servers ignore
         it."""
-        wanted: dict[str, Any] = {"keys": keys} if keys else {}
-        found = self._proxy.read(f"{family}.get_properties", place, query, **wanted)
+        only: dict[str, Any] = {"keys": keys} if keys else {}
+        found = self._proxy.read(f"{family}.get_properties", place, query, **only)
         if keys is not None:
             user = {key: value for key, value in found.properties.items() if key in keys}
             system = found.system and {k: v for k, v in found.system.items() if k in keys}
@@ -60,10 +60,10 @@ class PropertiesOf(Acts):
             return done(ALREADY, names)
         losses = []
         if replace:
-            losses.append(f"{place.shown}: all its other properties will be deleted")
+            losses.append(f"{place.shown}: all other properties will be deleted")
         if system:
             losses.append(
-                f"{place.shown}: set system properties {escape(', '.join(sorted(system)))}"
+                f"{place.shown}: system properties {escape(', '.join(sorted(system)))} will be set"
             )
         if losses:
             self._effects.consent(losses)
@@ -90,9 +90,9 @@ class PropertiesOf(Acts):
         some servers and none to others, so it is never sent; None means all existing ones."""
         read = f"{family}.get_properties"
         found = {} if keys == [] else self._proxy.read(read, place, query).properties
-        wanted = sorted(found) if keys is None else list(dict.fromkeys(keys))
-        there = [key for key in wanted if key in found]
-        absent = [key for key in wanted if key not in found]
+        requested = sorted(found) if keys is None else list(dict.fromkeys(keys))
+        there = [key for key in requested if key in found]
+        absent = [key for key in requested if key not in found]
         check_deletion(family, place, absent)
 
         def done(evidence: Evidence) -> Report:
@@ -103,7 +103,7 @@ class PropertiesOf(Acts):
             return done(ALREADY)
         loss = None
         if keys is None:
-            loss = f"{place.shown}: all its properties will be deleted: {escape(', '.join(there))}"
+            loss = f"{place.shown}: all properties will be deleted: {escape(', '.join(there))}"
             self._effects.consent([loss])
         self._change(
             f"{family}.del_properties",

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from rdctl.core.errors import RdctlError
 from rdctl.core.results import Item, Report
+from rdctl.core.units import escape
 from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, Acts, Evidence
 from rdctl.oio.model import Link, Place, Reference
 from rdctl.oio.properties import CREATE, check_user
+from rdctl.oio.refusals import Asked
+from rdctl.oio.suggest import existing_types
+
+# An unknown service type: 4.2, 3.3 and other routes.
+_NO_TYPE = (400, 481, 453)
 
 
 class References(Acts):
@@ -29,9 +36,12 @@ class References(Acts):
         return Item(Reference(place.container, services, directory))
 
     def destroy(self, place: Place, force: bool) -> Report:
+        services, _ = self._proxy.read("reference.show", place, strict=True)
+        if services and not force:
+            raise self._proxy.error(407, "", Asked("reference.destroy", place))
         loss = f'reference "{place.shown}" will be destroyed'
-        if force:
-            loss += " and its services unlinked"
+        if services:
+            loss += f" and unlinked from {len(services)} service{'s' if services[1:] else ''}"
         query = {"force": force}
         return self._destroy("reference.destroy", "destroy", place, loss, PROVEN, query=query)
 
@@ -46,15 +56,25 @@ class References(Acts):
 
         if before and not renew:
             return done(ALREADY, before)
-        links: list[Link] | None = self._change(
-            f"reference.{action}",
-            place,
-            {"type": type},
-            what=f"{action} {type} of {place.shown}",
-            shows=f"rdctl oio reference show {place.words}",
-        )
+        try:
+            links: list[Link] | None = self._change(
+                f"reference.{action}",
+                place,
+                {"type": type},
+                what=f"{action} {type} of {place.shown}",
+                shows=f"rdctl oio reference show {place.words}",
+            )
+        except RdctlError as error:
+            if error.facts.get("remote_status") in _NO_TYPE:
+                self._explain_type(error, type)
+            raise
         # The reply lists the links as they are now.
         return done(ALREADY if links == before else PROVEN, links or [])
+
+    def _explain_type(self, error: RdctlError, type: str) -> None:
+        if existing := existing_types(self._proxy, type):
+            error.message = f'service type "{escape(type)}" not found in the conscience'
+            error.hint = existing
 
     def _links(self, place: Place, type: str) -> list[Link]:
         """The links to services of the type, all of them: a missing one does not exist."""
@@ -64,7 +84,7 @@ class References(Acts):
     def unlink(self, place: Place, type: str) -> Report:
         if not self._links(place, type):
             return Report([self._done("unlink", place.name, ALREADY)])
-        loss = f"{place.shown}: its {type} services will be unlinked"
+        loss = f'reference "{place.shown}" will be unlinked from its {type} services'
         query = {"type": type}
         return self._destroy("reference.unlink", "unlink", place, loss, ACCEPTED, query=query)
 
@@ -76,7 +96,7 @@ class References(Acts):
             if self._links(place, type) == [Link(seq, type, address, args)]:
                 return Report([self._done("force", place.name, ALREADY)])
             evidence = ACCEPTED
-            loss = f"{place.shown}: {address} will replace its {type} service"
+            loss = f'{address} will replace the {type} service of reference "{place.shown}"'
             self._effects.consent([loss])
         self._change(
             "reference.force",

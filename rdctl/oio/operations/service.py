@@ -9,7 +9,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Item, Listing, Report
 from rdctl.core.units import operand
 from rdctl.net.messages import Reply
-from rdctl.oio.acts import UNTOLD, Acts
+from rdctl.oio.acts import UNREPORTED, Acts
 from rdctl.oio.model import Counter
 from rdctl.oio.replies import service
 
@@ -95,10 +95,10 @@ class Services(Acts):
         self._check("handlers", address)
         return Listing({"handler": line} for line in self.ask("handlers", address))
 
-    def tell(self, action: str, address: str) -> Report:
+    def command(self, action: str, address: str) -> Report:
         """Send a command to one service."""
         self._check(action, address)
-        loss = f"{address} will be aborted" if action == "kill" else None
+        loss = f"service {address} will be aborted" if action == "kill" else None
         if loss:
             self._effects.consent([loss])
         self._change(
@@ -110,7 +110,7 @@ class Services(Acts):
             destroys=loss,
         )
         past = "flushed" if action == "flush" else None
-        return Report([self._done(action, address, UNTOLD, past=past)])
+        return Report([self._done(action, address, UNREPORTED, past=past)])
 
     def _check(self, action: str, address: str) -> None:
         """Raise if the service does not support the proxy's protocol."""

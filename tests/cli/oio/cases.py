@@ -89,12 +89,12 @@ CASES = (
     Case(
         f"conscience lock rawx {RAWX}",
         f"locked {RAWX} (score 0, state down-or-locked)",
-        asks=f"rawx {RAWX}: score will be pinned to 0; it will get no new requests",
+        asks=f"rawx {RAWX}: score will be locked at 0 (gets no new data)",
     ),
     Case(
         f"conscience lock rawx {RAWX} 127.0.0.1:16014 --score 40",
         f"locked {RAWX} (score 40, state up)\nlocked 127.0.0.1:16014 (score 40, state up)",
-        asks="rawx 127.0.0.1:16014: score will be pinned to 40",
+        asks="rawx 127.0.0.1:16014: score will be locked at 40",
     ),
     Case(
         f"conscience unlock rawx {RAWX}",
@@ -128,7 +128,7 @@ CASES = (
         "reference destroy user1 --force",
         "destroyed user1",
         setup=LINKED,
-        asks='reference "user1" will be destroyed and its services unlinked',
+        asks='reference "user1" will be destroyed and unlinked from 1 service',
     ),
     Case("reference link user1 sqlx", "linked user1 (services 127.0.0.1:16012)", setup=REFERENCE),
     Case(
@@ -140,14 +140,14 @@ CASES = (
         "reference unlink user1 sqlx",
         "unlinked user1",
         setup=LINKED,
-        asks="user1: its sqlx services will be unlinked",
+        asks='reference "user1" will be unlinked from its sqlx services',
     ),
     Case("reference force user1 sqlx 127.0.0.1:16012", "linked user1", setup=REFERENCE),
     Case(
         "reference force user1 sqlx 127.0.0.1:7000 --replace --seq 2",
         "linked user1",
         setup=LINKED,
-        asks="user1: 127.0.0.1:7000 will replace its sqlx service",
+        asks='127.0.0.1:7000 will replace the sqlx service of reference "user1"',
     ),
     Case("container create docs -p team=red", "created docs"),
     Case(
@@ -157,7 +157,7 @@ CASES = (
     Case(
         "container create docs --system sys.m2.quota=5",
         "created docs",
-        asks="docs: will be created with system properties sys.m2.quota",
+        asks='container "docs" will be created with system properties sys.m2.quota',
     ),
     Case(
         "container destroy docs",
@@ -168,68 +168,68 @@ CASES = (
     Case(
         "container destroy photos --flush",
         "destroyed photos",
-        asks='container "photos" will be destroyed after all its contents are deleted',
+        asks='container "photos" and its 5 objects (733 B) will be deleted',
     ),
     Case(
         "container destroy photos --force",
         "destroyed photos",
-        asks='container "photos" will be destroyed even if it is not empty; its chunks will',
+        asks='container "photos" will be destroyed; the chunks of its 5 objects (733 B) will be',
     ),
     Case(
         "container flush photos",
         "emptied photos",
-        asks='all contents of container "photos" will be deleted',
+        asks='5 objects (733 B) in container "photos" will be deleted',
     ),
     Case("container touch photos", "touched photos"),
     Case("container dedup photos", "deduped photos"),
     Case(
         "container purge photos --max-versions 2",
         "purged photos",
-        asks="photos: all versions but the latest 2 will be deleted",
+        asks='all versions of objects in container "photos" except the latest 2 will be deleted',
     ),
     Case(
         "container raw-insert photos --body -",
         "photos: raw-insert done",
         body=BEANS,
-        asks="photos: beans of its base will be edited directly (raw insert)",
+        asks='beans in the database of container "photos" will be edited (raw-insert)',
     ),
     Case(
         "container raw-update photos --body -",
         "photos: raw-update done",
         setup=BY_HAND,
         body=LATER,
-        asks="photos: beans of its base will be edited directly (raw update)",
+        asks='beans in the database of container "photos" will be edited (raw-update)',
     ),
     Case(
         "container raw-delete photos --body -",
         "photos: raw-delete done",
         setup=BY_HAND,
         body=[ALIAS],
-        asks="photos: beans of its base will be edited directly (raw delete)",
+        asks='beans in the database of container "photos" will be edited (raw-delete)',
     ),
     Case(
         "content delete photos index.txt",
         "deleted index.txt",
-        asks='"index.txt" in container "photos" will be deleted',
+        asks='object "index.txt" in container "photos" will be deleted',
     ),
     Case(
         "content delete photos index.txt sea/storm.svg",
         "deleted index.txt\ndeleted sea/storm.svg",
-        asks='"sea/storm.svg" in container "photos" will be deleted',
+        asks='object "sea/storm.svg" in container "photos" will be deleted',
     ),
     Case("content touch photos index.txt", "touched index.txt"),
     Case("content prepare photos new --size 10", "Container     photos\nPath          new\n"),
     Case("content prepare docs new --size 0 --autocreate", "Container     docs\n"),
     Case(
         "content create photos new --chunks - --length 10B --content-id AB -p k=v",
-        "created new (10)",
+        "created new (10 bytes)",
         body=CHUNKS,
     ),
     Case(
         "content create photos index.txt --chunks - --length 10B --content-id AB",
-        "created index.txt (10)",
+        "created index.txt (10 bytes)",
         body=CHUNKS,
-        asks='"index.txt" in container "photos" will be replaced',
+        asks='object "index.txt" in container "photos" will be replaced',
     ),
     Case(
         "content spare photos index.txt --policy SINGLE --body -",
@@ -240,7 +240,7 @@ CASES = (
         "content truncate photos long --size 5B",
         "truncated long",
         setup=LONG,
-        asks='"long" in container "photos" will be cut to 5 B',
+        asks='object "long" in container "photos" will be truncated from 10 B to 5 B',
     ),
     Case("admin ping photos", "SERVICE          ROLE  MASTER  STATUS  MESSAGE\n127.0.0.1:16009"),
     Case("admin sync photos", "-     -          301  not SLAVE\n"),
@@ -262,17 +262,17 @@ CASES = (
     Case(
         "admin copy photos --to 127.0.0.1:16011",
         "copied photos",
-        asks='127.0.0.1:16011: its copy of base "photos" will be overwritten',
+        asks='the copy of container "photos" on 127.0.0.1:16011 will be overwritten',
     ),
     Case(
         "admin freeze photos",
         "frozen photos",
-        asks="photos: will be read-only until it is enabled",
+        asks='container "photos" will be read-only until it is enabled',
     ),
     Case(
         "admin disable photos",
         "disabled photos",
-        asks="photos: will be unusable until it is enabled",
+        asks='container "photos" cannot be read or written until it is enabled',
     ),
     Case("admin enable photos", "enabled photos", setup=FROZEN),
     *(
@@ -294,7 +294,7 @@ CASES = (
                 target.format("set-properties") + " color=blue --replace-all",
                 f"{name}: properties updated (color)",
                 setup=setup,
-                asks=f"{name}: all its other properties will be deleted",
+                asks=f"{name}: all other properties will be deleted",
             ),
             Case(
                 target.format("del-properties") + " color nothing",
@@ -305,7 +305,7 @@ CASES = (
                 target.format("del-properties") + " --all",
                 f"{name}: properties deleted (color",
                 setup=setup,
-                asks=f"{name}: all its properties will be deleted: color",
+                asks=f"{name}: all properties will be deleted: color",
             ),
         )
     ),
@@ -313,7 +313,7 @@ CASES = (
         Case(
             f"{noun} set-properties photos --system sys.m2.policy.version=3",
             "photos: properties updated (sys.m2.policy.version)",
-            asks="photos: set system properties sys.m2.policy.version",
+            asks="photos: system properties sys.m2.policy.version will be set",
         )
         for noun in ("container", "admin")
     ),
@@ -323,7 +323,7 @@ CASES = (
     ),
     Case(f"service flush {META2}", f"flushed {META2}"),
     Case(f"service reload {META2}", f"reloaded {META2}"),
-    Case(f"service kill {META2}", "", asks=f"{META2} will be aborted", code=5),
+    Case(f"service kill {META2}", "", asks=f"service {META2} will be aborted", code=5),
     Case(
         "api POST container/touch --param acct=sandbox --param ref=photos",
         "",

@@ -105,11 +105,15 @@ def test_binary_replies_reach_a_pipe_untouched(oio: Oio) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "message"),
     [
-        ("GET nothing/here", 11, "no such route"),
-        ("POST nothing/here --yes", 11, "no such route"),
-        ("GET container/show --param acct=sandbox --param ref=nope", 3, "no such user"),
+        ("GET nothing/here", 11, "route not found"),
+        ("POST nothing/here --yes", 11, "route not found"),
+        (
+            "GET container/show --param acct=sandbox --param ref=nope",
+            3,
+            'container "nope" not found',
+        ),
         ("GET conscience/list", 2, "Missing type"),
-        ("POST forward/kill --yes --param id=127.0.0.1:16010", 11, "no such route"),
+        ("POST forward/kill --yes --param id=127.0.0.1:16010", 11, "route not found"),
         ("POST /v3.0/forward/kill --yes --param id=127.0.0.1:16010", 5, "abort disabled"),
         ("GET /v3.0/OTHER/conscience/info", 3, "Invalid parameter 'namespace'"),
     ],

@@ -72,7 +72,7 @@ service stats 127.0.0.1:9 --type meta2|admin debug photos|admin get-properties p
 api GET conscience/info|api GET content/show --param ref=photos --param path=index.txt
 """
 CHANGES = """
-reference create new|reference destroy photos|reference link photos rawx
+reference create new|reference destroy photos --force|reference link photos rawx
 reference unlink photos meta2|reference renew photos meta2|reference set-properties photos a=b
 reference force photos rawx 127.0.0.1:9|container create new|container create new another
 container touch photos|container dedup photos|container purge photos|container flush photos

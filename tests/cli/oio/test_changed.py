@@ -65,7 +65,7 @@ TABLE: dict[str, tuple[tuple[str, ...], Any, Runs]] = {
     # References.
     "reference create user1": ((), None, (PROVEN, REFUTED)),
     "reference create user1 -p a=b": ((), None, (PROVEN, Run(False, True, 1, 1))),
-    "reference destroy user1": (REFERENCE, None, (PROVEN,)),
+    "reference destroy user1": (REFERENCE, None, (Run(True, True, 1, 1),)),
     "reference link user1 sqlx": (REFERENCE, None, (Run(True, True, 1, 1), ALREADY)),
     "reference renew user1 sqlx": (REFERENCE, None, (
         Run(True, True, 1, 1), Run(False, True, 1, 1))),
@@ -79,9 +79,9 @@ TABLE: dict[str, tuple[tuple[str, ...], Any, Runs]] = {
         PROVEN, Run(False, True, 1, 1))),
     "container create a b -p a=b": ((), None, (PROVEN, Run(False, True, 2, 1))),
     "container create a b": ((), None, (PROVEN, REFUTED)),
-    "container destroy docs": (DOCS, None, (Run(True, True, 1, 1),)),
-    "container destroy photos --flush": ((), None, (Run(True, True, 1, 2),)),
-    "container flush photos": ((), None, (LOOKED, ALREADY)),
+    "container destroy docs": (DOCS, None, (Run(True, True, 2, 1),)),
+    "container destroy photos --flush": ((), None, (Run(True, True, 2, 2),)),
+    "container flush photos": ((), None, (Run(True, None, 2, 1), ALREADY)),
     "container touch photos": ((), None, (UNTOLD, UNTOLD)),
     "container dedup photos": ((), None, (UNTOLD, UNTOLD)),
     "container purge photos": ((), None, (Run(None, None, 1, 1), Run(None, None, 1, 1))),

@@ -60,13 +60,13 @@ SHOWN = {
 NO_PHOTOS = 'container "nope" not found in account "sandbox"'
 NO_USER = 'reference "nope" not found in account "sandbox"'
 NO_OBJECT = 'object "nope" not found in container "photos"'
-TYPES = "rdctl -c sandbox oio conscience types"
+NO_TYPE = 'service type "nope" not found in the conscience'
 AWAY = "127.0.0.1:7: [errno=111] Connection refused"
 REFUSED: dict[str, tuple[int, str, str, str]] = {
     "conscience info --namespace OTHER": (3, "not-found", "Invalid parameter 'namespace'", "--na"),
     "conscience types --namespace OTHER": (3, "not-found", "namespace", "--namespace"),
-    "conscience list nope": (3, "not-found", "Unexpected service type", TYPES),
-    "conscience register nope 127.0.0.1:7": (3, "not-found", "Unexpected service type", TYPES),
+    "conscience list nope": (3, "not-found", NO_TYPE, "Existing types: "),
+    "conscience register nope 127.0.0.1:7": (3, "not-found", NO_TYPE, "Existing types: "),
     "conscience register rawx here": (2, "usage", 'invalid service address "here"', ""),
     "conscience lock rawx 127.0.0.1:7": (
         3,
@@ -81,14 +81,14 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
         RAWX,
     ),
     "conscience unlock rawx": (2, "usage", "specify either TYPE ADDRESS... or --all", ""),
-    "conscience flush nope": (3, "not-found", "Unexpected service type", TYPES),
-    "conscience deregister nope": (3, "not-found", "Unexpected service type", TYPES),
+    "conscience flush nope": (3, "not-found", NO_TYPE, "Existing types: "),
+    "conscience deregister nope": (3, "not-found", NO_TYPE, "Existing types: "),
     "reference create ''": (2, "usage", "REFERENCE must not be empty", ""),
     "reference show nope": (3, "not-found", NO_USER, ""),
     "reference destroy nope": (3, "not-found", NO_USER, ""),
     "reference destroy photos": (4, "in-use", "still linked to services", "--force"),
     "reference link nope rawx": (3, "not-found", NO_USER, ""),
-    "reference link photos nope": (2, "usage", "pool [nope] not found", ""),
+    "reference link photos nope": (2, "usage", NO_TYPE, "Existing types: "),
     "reference unlink nope rawx": (3, "not-found", NO_USER, ""),
     "reference renew nope rawx": (3, "not-found", NO_USER, ""),
     f"reference force photos meta2 {META2}": (4, "exists", "photos: ", "--replace"),
@@ -112,14 +112,14 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "container list photos --delimiter ab": (2, "usage", "a single byte", ""),
     "container list photos --limit 0": (2, "usage", "--limit", "container list --help"),
     "container destroy nope": (3, "not-found", NO_PHOTOS, ""),
-    "container destroy photos": (4, "not-empty", "photos: Container not empty", "--flush deletes"),
+    "container destroy photos": (4, "not-empty", 'container "photos" is not empty', "Use --flush"),
     "container flush nope": (3, "not-found", NO_PHOTOS, ""),
     "container touch nope": (3, "not-found", NO_PHOTOS, ""),
     "container dedup nope": (3, "not-found", NO_PHOTOS, ""),
     "container purge nope": (3, "not-found", NO_PHOTOS, ""),
     "container get-properties nope": (3, "not-found", NO_PHOTOS, ""),
     "container set-properties nope a=b": (3, "not-found", NO_PHOTOS, ""),
-    "container set-properties photos --system a=b": (2, "usage", "a: not a system", "sys."),
+    "container set-properties photos --system a=b": (2, "usage", "a is not a system", "sys."),
     "container del-properties nope --all": (3, "not-found", NO_PHOTOS, ""),
     "container raw-insert nope --body -": (3, "not-found", NO_PHOTOS, ""),
     "container raw-delete nope --body -": (3, "not-found", NO_PHOTOS, ""),
@@ -149,8 +149,8 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "content set-properties photos nope a=b": (3, "not-found", NO_OBJECT, ""),
     "content del-properties photos nope a": (3, "not-found", NO_OBJECT, ""),
     "account list --timeout 0": (2, "usage", "timeout", ""),
-    "account show nope": (3, "not-found", "nope: Account not found", ""),
-    "account containers --account nope": (3, "not-found", "nope: Account not found", ""),
+    "account show nope": (3, "not-found", 'account "nope" not found', ""),
+    "account containers --account nope": (3, "not-found", 'account "nope" not found', ""),
     "service stats 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
     "service stats here": (2, "usage", 'invalid service address "here"', ""),
     "service ping 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),

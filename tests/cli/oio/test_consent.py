@@ -98,6 +98,8 @@ def test_a_protected_context_wants_more_than_yes(wire: Oio) -> None:
 
 def test_many_losses_are_counted(wire: Oio) -> None:
     names = [f"c{number}" for number in range(150)]
+    wire.ok("container", "create", *names)
+    wire.sent.clear()
     ran = wire("container", "destroy", *names)
     assert ran.code == 2
     assert '\n  container "c19" will be destroyed\n  and 130 more\n' in ran.err

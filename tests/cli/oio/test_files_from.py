@@ -101,7 +101,7 @@ def test_ctrl_c_amid_a_list(near: Callable[..., Client]) -> None:
         (b"a\n\n../a\n", "--files-from -", 'line 3: invalid path "../a": cannot be an object name'),
         (b'{"name": "a\\u0000b"}\n', "--files-from - --ndjson", 'line 1: invalid path "a\\x00b"'),
         (b"a\n./a\n", "--files-from -", 'line 1: duplicate object name "a": a and ./a'),
-        (b"a\npipe\n", "--files-from -", "line 2: pipe needs a name"),
+        (b"a\npipe\n", "--files-from -", "line 2: pipe needs an object name"),
         (b"a\n", "--files-from - a", "cannot be used with FILE"),
         (b"a\n", "--files-from - --path x", "cannot be used with FILE"),
         (b"a\n", "--files-from - --recursive", "cannot be used with FILE"),

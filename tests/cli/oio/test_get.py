@@ -380,7 +380,7 @@ def test_nothing_below_a_prefix(near: Callable[..., Client]) -> None:
     client = near()
     ran = client("get", "docs", "nope/", "--recursive")
     assert ran.code == 3
-    assert 'no objects with prefix "nope/" in container "docs"' in ran.err
+    assert 'objects with prefix "nope/" not found in container "docs"' in ran.err
     assert client.ok("get", "docs", "--recursive").out == ""
 
 

@@ -102,8 +102,8 @@ CASES = (
         code=6,
     ),
     # What changes a container is told by its name, and so is sent.
-    _container("destroy", "--force", "&force=1", (f"container/show?{NAMES}",)),
-    _container("flush", looks=HELD),
+    _container("destroy", "--force", "&force=1", (f"container/show?{NAMES}",) * 2),
+    _container("flush", looks=(*HELD, f"container/show?{NAMES}")),
     _container("touch"),
     _container("dedup"),
     _container("purge", looks=HELD),
@@ -112,7 +112,7 @@ CASES = (
     _container("raw-insert", "--body -", body=BEANS),
     _container("raw-update", "--body -", body=LATER, code=3),
     _container("raw-delete", "--body -", body=BEANS),
-    _reference("destroy", "--force", "&force=1"),
+    _reference("destroy", "--force", "&force=1", f"reference/show?{NAMES}"),
     _reference("link", "sqlx", "&type=sqlx", f"reference/show?{NAMES}&type=sqlx"),
     _reference("renew", "meta2", "&type=meta2", f"reference/show?{NAMES}&type=meta2"),
     _reference("unlink", "meta2", "&type=meta2", f"reference/show?{NAMES}&type=meta2"),
@@ -280,7 +280,7 @@ def test_a_container_that_is_not_there(wire: Oio, case: By) -> None:
     words = shlex.split(case.words.format(cid=NOWHERE, id="AB"))
     ran = wire(*words, "--yes", "--json", body=case.body)
     assert ran.code == 3, ran.err
-    assert f'container with id "{NOWHERE}" not found' in ran.err
+    assert f'container with ID "{NOWHERE}" not found' in ran.err
     assert [one for one in wire.changes if "container/show" not in one.route] == wire.changes
     if words[0] in ("container", "content"):
         assert wire.changes == []
@@ -295,8 +295,8 @@ def test_a_content_that_is_not_there(wire: Oio, ids: dict[str, str], case: By) -
     assert ran.code == 3, ran.err
     where = "photos" if "photos" in words or case.target or case.body or case.code else ids["cid"]
     if words[1] != "get" and "show" not in words[1] and "get-" not in words[1]:
-        assert f'object with id "ABCD" not found in container "{where}"' in ran.err
-    assert 'object with id "ABCD" not found in container ' in ran.err
+        assert f'object with ID "ABCD" not found in container "{where}"' in ran.err
+    assert 'object with ID "ABCD" not found in container ' in ran.err
     assert wire.changes == []
 
 

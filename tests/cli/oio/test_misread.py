@@ -18,61 +18,67 @@ CONTAINER = f"Only containers have it: {HERE} container set-properties --system 
 # The words, a part of the message, the hint.
 MISREAD = {
     f"container create docs -p {QUOTA}=5": (
-        f"{QUOTA}: is a system property",
+        f"{QUOTA} is a system property",
         f"Use --system: {HERE} container create --system {QUOTA}=5 docs",
     ),
     f"container set-properties photos a=b {QUOTA}=5": (
-        f"{QUOTA}: is a system property",
+        f"{QUOTA} is a system property",
         f"Use --system: {HERE} container set-properties --system {QUOTA}=5 photos",
     ),
     f"admin set-properties photos {QUOTA}=5": (
-        f"{QUOTA}: is a system property",
+        f"{QUOTA} is a system property",
         f"Use --system: {HERE} admin set-properties --system {QUOTA}=5 photos",
     ),
-    f"reference create docs -p {QUOTA}=5": (f"{QUOTA}: is a system", f"{CONTAINER} docs"),
-    f"reference set-properties user1 {QUOTA}=5": (f"{QUOTA}: is a system", f"{CONTAINER} user1"),
-    f"content set-properties photos index.txt {QUOTA}=5": (f"{QUOTA}: is a", f"{CONTAINER} photos"),
+    f"reference create docs -p {QUOTA}=5": (f"{QUOTA} is a system", f"{CONTAINER} docs"),
+    f"reference set-properties user1 {QUOTA}=5": (f"{QUOTA} is a system", f"{CONTAINER} user1"),
+    f"content set-properties photos index.txt {QUOTA}=5": (f"{QUOTA} is a", f"{CONTAINER} photos"),
     f"content create photos a --chunks - --length 10 -p {QUOTA}=5": (
-        f"{QUOTA}: is a system",
+        f"{QUOTA} is a system",
         f"{CONTAINER} photos",
     ),
-    f"content put photos - --path a -p {QUOTA}=5": (f"{QUOTA}: is a", f"{CONTAINER} photos"),
+    f"content put photos - --path a -p {QUOTA}=5": (f"{QUOTA} is a", f"{CONTAINER} photos"),
     "container set-properties photos version:main.admin=1": (
-        "version:main.admin: is a system property",
+        "version:main.admin is a system property",
         "Only the server sets it.",
     ),
-    "container set-properties photos schema_version=1": ("schema_version: is a", "Only the server"),
+    "container set-properties photos schema_version=1": ("schema_version is a", "Only the server"),
     **{
         f"{noun} del-properties photos a {QUOTA}": (
-            f"{QUOTA}: is a system property",
+            f"{QUOTA} is a system property",
             f"Unset it: {HERE} {noun} set-properties --system {QUOTA}= photos",
         )
         for noun in ("container", "admin")
     },
-    "content del-properties photos index.txt sys.x": ("sys.x: is a system", "Only containers have"),
-    "reference del-properties user1 sys.x": ("sys.x: is a system", "Only containers have"),
+    "content del-properties photos index.txt sys.x": ("sys.x is a system", "Only containers have"),
+    "reference del-properties user1 sys.x": ("sys.x is a system", "Only containers have"),
     "container create docs --system color=red": (
-        "color: not a system property",
+        "color is not a system property",
         "begin with sys.",
     ),
-    "admin set-properties photos --system user.a=b": ("user.a: not a system", "begin with sys."),
+    "admin set-properties photos --system user.a=b": ("user.a is not a system", "begin with sys."),
     # Without a value.
     "container set-properties photos a=1 color=": (
-        "color: a container does not keep empty values",
+        "color: a container cannot have empty properties",
         f"Delete it: {HERE} container del-properties photos color",
     ),
     "admin set-properties photos color=": (
-        "color: a base does not keep empty values",
+        "color: a database cannot have empty properties",
         f"Delete it: {HERE} admin del-properties photos color",
     ),
     "content set-properties photos index.txt 'a b='": (
-        "a b: a content does not keep empty values",
+        "a b: an object cannot have empty properties",
         f"Delete it: {HERE} content del-properties photos index.txt 'a b'",
     ),
-    "container create docs -p color=": ("a container does not keep empty values", "Omit it."),
+    "container create docs -p color=": ("a container cannot have empty properties", "Omit it."),
     f"container create docs --system {QUOTA}=": (f"{QUOTA}: empty value", "Omit it."),
-    "content put photos - --path a -p color=": ("does not keep empty values", "Omit it."),
-    "content create photos a --chunks - --length 10 -p color=": ("keep empty values", "Omit it"),
+    "content put photos - --path a -p color=": (
+        "an object cannot have empty properties",
+        "Omit it.",
+    ),
+    "content create photos a --chunks - --length 10 -p color=": (
+        "cannot have empty properties",
+        "Omit it",
+    ),
     # With a value that is none to the server.
     **{
         f"container {verb} --system {key}={value}": (f"{key}: ", hint)

@@ -332,7 +332,7 @@ STEPS = {
     "container/set_properties": ["container", "set-properties", "docs", "a=b"],
     "container/touch": ["container", "touch", "docs"],
     "reference/create": ["reference", "create", "new"],
-    "reference/destroy": ["reference", "destroy", "docs", "--yes"],
+    "reference/destroy": ["reference", "destroy", "docs", "--force", "--yes"],
     "reference/unlink": ["reference", "unlink", "docs", "meta2", "--yes"],
     "admin/freeze": ["admin", "freeze", "docs", "--yes"],
 }

@@ -21,17 +21,21 @@ TYPES = "See the types: rdctl oio conscience types"
 LINKED = "See its links: rdctl oio reference show photos"
 UNLINK = (
     "Unlink its services first: rdctl oio reference unlink photos TYPE",
-    "To drop its links too, which leaves their data unreachable:"
+    "Or destroy it with its links (their data become unreachable):"
     " rdctl oio reference destroy --force photos",
+)
+NOT_EMPTY = (
+    "See its objects: rdctl oio container list photos",
+    "Use --flush to delete them first, or --force to leave their chunks as orphans.",
 )
 POLICIES = "See the storage policies: rdctl oio conscience info"
 QUOTA = (
-    "The container's quota is reached; see sys.m2.quota.",
+    "The quota of the container (sys.m2.quota) is reached.",
     "Raise it: rdctl oio container set-properties photos --system sys.m2.quota=BYTES",
 )
-CONSCIENCE = "Is the conscience running? It cannot be asked through the proxy."
+CONSCIENCE = "Check that the conscience is running: the proxy cannot reach it."
 STUCK = "A service behind the proxy may be stuck. " + UP
-NAMESPACE = "The proxy serves another namespace; see --namespace."
+NAMESPACE = "The proxy serves another namespace: select it with --namespace."
 PREPARE = "content prepare photos new --size 1"
 CREATE = "content create photos new --length 1 --content-id AB --chunks -"
 FORCE = "reference force photos meta2 127.0.0.1:9"
@@ -48,13 +52,13 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         7,
         ("See the addresses of the services: rdctl oio conscience list",),
     ),
-    (19, "content/create", CREATE, 4, ("A chunk with that id is already in use.",)),
+    (19, "content/create", CREATE, 4, ("A chunk with that ID is already in use.",)),
     (
         19,
         "container/raw_insert",
         "container raw-insert photos --body -",
         4,
-        ("A bean with that key already exists; --force replaces it.",),
+        ("Use --force to replace existing beans.",),
     ),
     (19, "reference/force", FORCE, 4, ()),
     (400, "container/show", "container show photos", 2, ()),
@@ -63,21 +67,15 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         "forward/kill",
         "service kill 127.0.0.1:16010",
         5,
-        ("Enable it in the settings of the service.",),
+        ("Enable it in the configuration of the service.",),
     ),
     (403, "container/touch", "container touch photos", 5, ()),
     (406, "container/show", "container show photos", 3, ()),
     (406, "reference/show", "reference show photos", 3, ()),
-    (407, "reference/destroy", "reference destroy photos", 4, UNLINK),
-    (
-        407,
-        "reference/destroy",
-        f"reference destroy --cid {CID}",
-        4,
-        tuple(line.replace("photos", f"--cid {CID}") for line in UNLINK),
-    ),
+    (407, "reference/destroy", "reference destroy photos --force", 4, UNLINK),
     (407, "reference/renew", "reference renew photos meta2", 4, (LINKED,)),
-    (407, "container/destroy", "container destroy photos", 4, ()),
+    (407, "container/destroy", "container destroy photos --force", 4, ()),
+    (438, "container/destroy", "container destroy photos --force", 4, NOT_EMPTY),
     (418, "conscience/info", "conscience info", 3, (NAMESPACE,)),
     (418, "container/show", "container show photos", 3, (NAMESPACE,)),
     (420, "content/show", "content show photos index.txt", 3, ()),
@@ -89,10 +87,10 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         "content/create",
         CREATE,
         4,
-        ("See the content with that id or version: rdctl oio content show photos new",),
+        ("See the object with that ID or version: rdctl oio content show photos new",),
     ),
     (424, "content/create", CREATE, 4, (VERSIONS.replace("index.txt", "new"),)),
-    (425, "content/create", CREATE, 4, ("The sizes of the chunks do not add up to the length.",)),
+    (425, "content/create", CREATE, 4, ("The sizes of the chunks must add up to --length.",)),
     (
         426,
         "content/show",
@@ -105,7 +103,7 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         "content/show",
         "content show photos index.txt",
         4,
-        ("Its data were drained; only its name and properties are left.",),
+        ("Its data were drained: only its name and properties are left.",),
     ),
     (
         431,
@@ -130,7 +128,7 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         "reference/force",
         FORCE,
         4,
-        ("To replace the linked service, add --replace.",),
+        ("Use --replace to replace the linked service.",),
     ),
     (455, "reference/link", "reference link photos sqlx", 4, (LINKED,)),
     (480, "content/prepare", PREPARE, 2, (POLICIES,)),
@@ -219,7 +217,7 @@ def test_every_number_with_a_hint_is_tried() -> None:
 
 def test_a_version_that_is_not_there_is_named(wire: Oio) -> None:
     ran = wire("content", "show", "photos", "index.txt", "--content-version", "5")
-    assert 'version 5 of "index.txt" not found in container "photos"' in ran.err
+    assert 'version 5 of object "index.txt" not found in container "photos"' in ran.err
 
 
 def test_a_raw_request_is_told_the_same(wire: Oio, server: Server) -> None:

@@ -39,10 +39,10 @@ def test_a_flush_that_fails_after_a_part_is_not_nothing(
     oio: Oio, words: str, look: Behaviour, cause: Behaviour, after: int
 ) -> None:
     rounds = [MORE, *[MORE, objects("b")] * (after - 1)]
-    with FaultServer([look, *rounds, cause]) as server:
+    with FaultServer([look, told({}, SHOWN), *rounds, cause]) as server:
         ran = at(oio, server)(*words.split(), "--yes", "--json")
     assert ran.code == 10, ran.out
-    said = "docs: some of its contents are already deleted; then: "
+    said = "docs: some of its objects are already deleted; then: "
     assert ran.err.count(said) == 1 or ran.out.count(said) == 1
     assert " oio container list docs" in ran.out + ran.err
 
@@ -52,10 +52,10 @@ def test_a_destroy_that_is_refused_a_connection_after_the_flush(oio: Oio) -> Non
         server.refuse()
         faults.reply(204, headers={"x-oio-truncated": "false"})(connection)
 
-    with FaultServer([told({}, SHOWN), last]) as server:
+    with FaultServer([told({}, SHOWN), told({}, SHOWN), last]) as server:
         ran = at(oio, server)("container", "destroy", "docs", "--flush", "--yes")
     assert ran.code == 10
-    assert "docs: its contents are already deleted; then: " in ran.err
+    assert "docs: its objects are already deleted; then: " in ran.err
 
 
 def test_a_first_flush_that_is_refused_changes_nothing(oio: Oio) -> None:
@@ -67,7 +67,7 @@ def test_a_first_flush_that_is_refused_changes_nothing(oio: Oio) -> None:
 
 @pytest.mark.parametrize("look", [objects("a"), objects()], ids=["same", "empty"])
 def test_a_flush_that_never_ends_is_ended(oio: Oio, look: Behaviour) -> None:
-    with FaultServer([objects("a"), MORE, *[MORE, look] * 50]) as server:
+    with FaultServer([objects("a"), told({}, SHOWN), MORE, *[MORE, look] * 50]) as server:
         ran = at(oio, server)("container", "flush", "docs", "--yes")
     assert (ran.code, len(server.requests) < 20) == (10, True)
     assert "docs: flush makes no progress" in ran.err
@@ -75,9 +75,9 @@ def test_a_flush_that_never_ends_is_ended(oio: Oio, look: Behaviour) -> None:
 
 def test_a_flush_that_gets_on_goes_to_its_end(oio: Oio) -> None:
     rounds = [one for number in range(20) for one in (MORE, objects(f"{number:02}"))]
-    with FaultServer([objects("a"), MORE, *rounds, faults.reply(204)]) as server:
+    with FaultServer([objects("a"), told({}, SHOWN), MORE, *rounds, faults.reply(204)]) as server:
         assert at(oio, server)("container", "flush", "docs", "--yes").code == 0
-    assert len(server.requests) == 43
+    assert len(server.requests) == 44
 
 
 # --- listings with rows that cannot be read -------------------------------------------------------
@@ -194,7 +194,9 @@ def test_a_look_that_decides_sees_all_or_nothing(oio: Oio, words: str, look: Any
 
 
 STATUS = [("-1", 4, 'container "docs" is frozen'), ("-2", 4, 'container "docs" is disabled')]
-UNSEEN = [(word, 4, "unknown status: sys.status cannot be read") for word in ("garbage", "1", "-3")]
+UNSEEN = [
+    (word, 4, 'container "docs": sys.status cannot be read') for word in ("garbage", "1", "-3")
+]
 
 
 @pytest.mark.parametrize(("status", "code", "said"), [*STATUS, *UNSEEN])

@@ -40,9 +40,9 @@ def put(oio: Oio, path: str, *options: str, length: int = 5) -> None:
 def test_what_is_in_the_way_of_destroying(oio: Oio) -> None:
     ran = oio("container", "destroy", "photos", "--yes")
     assert ran.code == 4
-    assert "photos: Container not empty: 5 contents, 733 B\n" in ran.err
-    assert "See its contents: rdctl -c sandbox oio container list photos\n" in ran.err
-    assert "--force leaves their chunks behind" in ran.err
+    assert 'container "photos" is not empty: 5 objects (733 B)\n' in ran.err
+    assert "See its objects: rdctl -c sandbox oio container list photos\n" in ran.err
+    assert "--force to leave their chunks as orphans" in ran.err
     assert len(oio.ok("container", "list", "photos", "-0").stdout.split(b"\0")) == 6
     oio.ok("container", "destroy", "photos", "--flush", "--yes")
     ran = oio("container", "show", "photos")
@@ -53,16 +53,16 @@ def test_what_is_in_the_way_of_destroying(oio: Oio) -> None:
     assert oio("reference", "show", "photos").code == 3
 
 
-def test_contents_that_went_before_destroying_failed_are_told_of(rdctl: Program) -> None:
+def test_objects_that_went_before_destroying_failed_are_told_of(rdctl: Program) -> None:
     shown = reply(200, b"{}", {"x-oio-container-meta-sys-user-name": "c"})
     gone = json({"status": 503, "message": "No service replied"}, status=503)
-    with FaultServer([shown, reply(204), gone]) as server:
+    with FaultServer([shown, shown, reply(204), gone]) as server:
         ran = at(rdctl, server, "container", "destroy", "c", "--flush", "--yes", "--json")
     routes = [request.path.partition("?")[0] for request in server.requests]
-    wanted = ["container/show", "container/flush", "container/destroy"]
+    wanted = ["container/show", "container/show", "container/flush", "container/destroy"]
     assert routes == [f"/v3.0/OPENIO/{route}" for route in wanted]
     assert ran.code == 10
-    assert "its contents are already deleted" in ran.err
+    assert "its objects are already deleted" in ran.err
 
 
 @pytest.mark.parametrize("noun", ["container", "reference"])
@@ -114,7 +114,7 @@ def test_what_is_frozen_is_not_destroyed_and_stays_frozen(wire: Oio) -> None:
     assert (error["target"], error["code"], error["message"]) == (
         "two",
         "frozen",
-        'container "two" is frozen',
+        'container "two" is frozen (read-only)',
     )
     assert "oio admin enable two" in error["hint"]
     assert sorted(sent.query for sent in wire.changes) == [
@@ -309,7 +309,7 @@ def test_a_quota_is_named(oio: Oio) -> None:
     oio.ok(*words, "--content-id", "AB", body=CHUNKS)
     ran = oio("content", "prepare", "small", "b", "--size", "1")
     assert ran.code == 4
-    assert "The container's quota is reached; see sys.m2.quota." in ran.err
+    assert "The quota of the container (sys.m2.quota) is reached." in ran.err
 
 
 def test_what_prepare_prints_is_what_create_takes(oio: Oio) -> None:
@@ -332,10 +332,10 @@ def test_what_prepare_prints_is_what_create_takes(oio: Oio) -> None:
     bare = ("content", "create", "photos", "other", "--chunks", "-", "--length")
     ran = oio(*bare, "10B", body=CHUNKS)
     assert ran.code == 2
-    assert "Use --content-id, or --chunks with the output of content prepare --json." in ran.err
+    assert "Use --content-id HEX, or --chunks with the output of: rdctl" in ran.err
     ran = oio(*bare, "11B", "--content-id", "AB", body=CHUNKS)
     assert ran.code == 4
-    assert "The sizes of the chunks do not add up to the length." in ran.err
+    assert "The sizes of the chunks must add up to --length." in ran.err
 
 
 def test_sizes_of_contents_are_bytes(oio: Oio) -> None:
@@ -380,7 +380,7 @@ def test_unknown_addresses_are_refused_before_anything_is_sent(wire: Oio) -> Non
     for verb in ("lock", "unlock"):
         ran = wire("conscience", verb, "rawx", "127.0.0.1:16031", "--yes")
         assert ran.code == 3
-        assert f"Known services: {RAWX}, 127.0.0.1:16014, " in ran.err
+        assert f"Registered rawx services: {RAWX}, 127.0.0.1:16014, " in ran.err
     assert wire.changes == []
     assert wire("conscience", "lock", "rawx", META2, "--yes").code == 3  # it is a meta2
 

@@ -161,7 +161,7 @@ def test_create_takes_the_lowest_free_number_in_bytes(kernel: FakeKernel, local:
         0,
         ["rapiddisk attach 2 67108864", "rapiddisk attach 14 67108864"],
     )
-    assert ran.out == "created rd2 (67108864)\ncreated rd14 (67108864)\n"
+    assert ran.out == "created rd2 (67108864 bytes)\ncreated rd14 (67108864 bytes)\n"
 
 
 def test_create_with_a_number(kernel: FakeKernel, local: Local) -> None:
