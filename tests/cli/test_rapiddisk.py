@@ -122,7 +122,7 @@ def test_a_growth_is_shown_as_the_resulting_size(lab: Callable[[str], Ran]) -> N
     for words in ("--dry-run --trace", "--trace"):
         ran = lab(f"resize rd4 +4Mi {words}")
         assert "resizeRapidDisk/rd4/12\n" in ran.err, ran
-    assert lab("resize rd4 12M").out == "rd4 is already that size (12582912)\n"
+    assert lab("resize rd4 12M").out == "rd4 is already that size (12582912 bytes)\n"
 
 
 def test_a_used_volume_becomes_a_cache_only_when_its_contents_may_go(
