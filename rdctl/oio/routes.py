@@ -69,6 +69,14 @@ def post(
     return (Way(dialects or DIALECTS, "POST", body, reply),)
 
 
+def _route(
+    name: str, doc: str, ways: tuple[Way, ...], effect: str = READ, *raised_by: str
+) -> Route:
+    """A route whose path is like its name."""
+    return Route(name, name.replace(".", "/"), doc, ways, effect, raised_by)
+
+
+_SET = post(proofs.done, bodies.properties)
 # The reference writes properties as one flat object, real servers expect them nested.
 _SET_CONTAINER = (
     Way(REAL, body=bodies.properties, reply=proofs.done),
@@ -78,6 +86,22 @@ _SET_CONTENT = (
     Way(REAL, body=bodies.properties, reply=proofs.done),
     Way(WRITTEN, body=bodies.flat_properties, reply=proofs.done),
 )
+
+
+def _properties(
+    noun: str,
+    owner: str,
+    write: tuple[Way, ...],
+    *raised_by: str,
+    read: Callable[[Arguments], Payload] = bodies.nothing,
+) -> tuple[Route, ...]:
+    """The routes about the properties of a noun; `raised_by`: flags that make `set` destroy."""
+    delete = post(proofs.done, bodies.keys)
+    return (
+        _route(f"{noun}.get_properties", f"Properties of {owner}.", post(properties.shown, read)),
+        _route(f"{noun}.set_properties", f"Set properties of {owner}.", write, CHANGE, *raised_by),
+        _route(f"{noun}.del_properties", f"Delete properties of {owner}.", delete, CHANGE, "all"),
+    )
 
 
 def _service(action: str, doc: str, ways: tuple[Way, ...], effect: str = CHANGE) -> Route:
@@ -113,23 +137,17 @@ _TABLE = (
         )
     ),
     # Conscience.
-    Route("conscience.info", "conscience/info", "The namespace.", get(conscience.namespace)),
+    _route("conscience.info", "The namespace.", get(conscience.namespace)),
     Route("conscience.types", "conscience/info", "Types of services.", get(plain.names)),
-    Route("conscience.list", "conscience/list", "Services of one type.", get(conscience.services)),
-    Route(
-        "conscience.resolve",
-        "conscience/resolve",
-        "The address of a service id.",
-        get(plain.json, *NEW),
-    ),
+    _route("conscience.list", "Services of one type.", get(conscience.services)),
+    _route("conscience.resolve", "The address of a service id.", get(plain.json, *NEW)),
     *(
-        Route(
+        _route(
             f"conscience.{action}",
-            f"conscience/{action}",
             doc,
             # Real servers read the body; the reference shows the type in the query.
             post(proofs.registered, bodies.service),
-            effect=effect,
+            effect,
         )
         for action, doc, effect in (
             ("register", "Register a service.", CHANGE),
@@ -139,28 +157,19 @@ _TABLE = (
     ),
     *(
         # With a body deregister is not implemented; without one it drops the whole type.
-        Route(
+        _route(
             f"conscience.{action}",
-            f"conscience/{action}",
-            doc,
+            "Deregister every service of a type.",
             post(proofs.flushed_type),
-            effect=DESTROY,
+            DESTROY,
         )
-        for action, doc in (
-            ("deregister", "Deregister every service of a type."),
-            ("flush", "Deregister every service of a type."),
-        )
+        for action in ("deregister", "flush")
     ),
-    Route("local.list", "local/list", "Services of this host.", get(conscience.services)),
+    _route("local.list", "Services of this host.", get(conscience.services)),
     # Load balancing.
-    Route(
-        "lb.choose",
-        "lb/choose",
-        "Services that the load balancer would choose.",
-        get(conscience.addresses),
-    ),
-    Route("lb.poll", "lb/poll", "Services for a policy or a pool.", post(plain.json, bodies.given)),
-    Route("lb.reload", "lb/reload", "Reload the load balancer.", post(), effect=CHANGE),
+    _route("lb.choose", "Services that the load balancer would choose.", get(conscience.addresses)),
+    _route("lb.poll", "Services for a policy or a pool.", post(plain.json, bodies.given)),
+    _route("lb.reload", "Reload the load balancer.", post(), CHANGE),
     Route(
         "lb.create-pool",
         "lb/create_pool",
@@ -169,138 +178,65 @@ _TABLE = (
         effect=CHANGE,
     ),
     # References.
-    Route(
-        "reference.create",
-        "reference/create",
-        "Create a reference.",
-        post(proofs.accepted, bodies.properties),
-        effect=CHANGE,
+    _route(
+        "reference.create", "Create a reference.", post(proofs.accepted, bodies.properties), CHANGE
     ),
-    Route("reference.show", "reference/show", "A reference and its links.", get(reference.shown)),
-    Route("reference.destroy", "reference/destroy", "Destroy a reference.", post(), effect=DESTROY),
-    Route(
-        "reference.get_properties",
-        "reference/get_properties",
-        "A reference's properties.",
-        post(properties.shown, bodies.requested_keys),
-    ),
-    Route(
-        "reference.set_properties",
-        "reference/set_properties",
-        "Set properties of a reference.",
-        post(proofs.done, bodies.properties),
-        effect=CHANGE,
-        raised_by=("flush",),
-    ),
-    Route(
-        "reference.del_properties",
-        "reference/del_properties",
-        "Delete properties of a reference.",
-        post(proofs.done, bodies.keys),
-        effect=CHANGE,
-        raised_by=("all",),
-    ),
-    Route(
-        "reference.link", "reference/link", "Link a service.", post(reference.links), effect=CHANGE
-    ),
-    Route("reference.unlink", "reference/unlink", "Unlink services.", post(), effect=DESTROY),
-    Route(
-        "reference.renew",
-        "reference/renew",
-        "Replace a linked service.",
-        post(reference.links),
-        effect=CHANGE,
-    ),
-    Route(
+    _route("reference.show", "A reference and its links.", get(reference.shown)),
+    _route("reference.destroy", "Destroy a reference.", post(), DESTROY),
+    *_properties("reference", "a reference", _SET, "flush", read=bodies.requested_keys),
+    _route("reference.link", "Link a service.", post(reference.links), CHANGE),
+    _route("reference.unlink", "Unlink services.", post(), DESTROY),
+    _route("reference.renew", "Replace a linked service.", post(reference.links), CHANGE),
+    _route(
         "reference.force",
-        "reference/force",
         "Link a given service.",
         post(proofs.nothing, bodies.forced_service),
-        effect=CHANGE,
-        raised_by=("replace",),
+        CHANGE,
+        "replace",
     ),
-    Route(
+    _route(
         "reference.relink",
-        "reference/relink",
         "Replace linked services by given ones.",
         post(plain.json, bodies.given, *NEW),
-        effect=DESTROY,
+        DESTROY,
     ),
     # Containers.
-    Route(
+    _route(
         "container.create",
-        "container/create",
         "Create a container.",
         (
             Way(NEW, body=bodies.properties, reply=proofs.created_by_201),
             Way(("3.3",), body=bodies.properties, reply=proofs.created_by_204),
             Way(WRITTEN, body=bodies.properties_autocreate, reply=proofs.created_by_204),
         ),
-        effect=CHANGE,
+        CHANGE,
     ),
-    Route(
+    _route(
         "container.create_many",
-        "container/create_many",
         "Create containers, 100 at most.",
         (
             Way(REAL, body=bodies.containers, reply=container.containers),
             Way(WRITTEN, body=bodies.containers_autocreate, reply=container.containers),
         ),
-        effect=CHANGE,
+        CHANGE,
     ),
-    Route("container.show", "container/show", "A container.", get(container.shown)),
-    Route(
-        "container.list", "container/list", "A page of a container's objects.", get(container.page)
-    ),
-    Route("container.destroy", "container/destroy", "Destroy a container.", post(), effect=DESTROY),
-    Route(
-        "container.flush",
-        "container/flush",
-        "Delete all objects of a container.",
-        post(proofs.flushed),
-        effect=DESTROY,
-    ),
-    Route(
-        "container.get_properties",
-        "container/get_properties",
-        "A container's properties.",
-        # Real servers ignore a filter, so all are requested.
-        post(properties.shown),
-    ),
-    Route(
-        "container.set_properties",
-        "container/set_properties",
-        "Set properties of a container.",
-        _SET_CONTAINER,
-        effect=CHANGE,
-        raised_by=("flush", "system"),
-    ),
-    Route(
-        "container.del_properties",
-        "container/del_properties",
-        "Delete properties of a container.",
-        post(proofs.done, bodies.keys),
-        effect=CHANGE,
-        raised_by=("all",),
-    ),
-    Route("container.touch", "container/touch", "Refresh counters.", post(), effect=CHANGE),
-    Route("container.dedup", "container/dedup", "Deduplicate objects.", post(), effect=CHANGE),
-    Route("container.purge", "container/purge", "Delete surplus versions.", post(), effect=DESTROY),
-    Route(
+    _route("container.show", "A container.", get(container.shown)),
+    _route("container.list", "A page of a container's objects.", get(container.page)),
+    _route("container.destroy", "Destroy a container.", post(), DESTROY),
+    _route("container.flush", "Delete all objects of a container.", post(proofs.flushed), DESTROY),
+    # Real servers ignore a filter for containers, so all are requested.
+    *_properties("container", "a container", _SET_CONTAINER, "flush", "system"),
+    _route("container.touch", "Refresh counters.", post(), CHANGE),
+    _route("container.dedup", "Deduplicate objects.", post(), CHANGE),
+    _route("container.purge", "Delete surplus versions.", post(), DESTROY),
+    _route(
         "container.snapshot",
-        "container/snapshot",
         "Copy a container's state to a new one.",
         post(proofs.nothing, bodies.given, *NEW),
-        effect=CHANGE,
+        CHANGE,
     ),
     *(
-        Route(
-            f"container.raw_{action}",
-            f"container/raw_{action}",
-            doc,
-            post(proofs.nothing, bodies.given),
-            effect=DESTROY,
-        )
+        _route(f"container.raw_{action}", doc, post(proofs.nothing, bodies.given), DESTROY)
         for action, doc in (
             ("insert", "Insert beans into the database."),
             ("update", "Replace beans in the database."),
@@ -308,107 +244,65 @@ _TABLE = (
         )
     ),
     # Objects (contents).
-    Route(
+    _route(
         "content.prepare",
-        "content/prepare",
         "Chunks for a new object.",
         (
             Way(REAL, body=bodies.prepare, reply=content.prepared),
             Way(WRITTEN, body=bodies.prepare_text, reply=content.prepared),
         ),
         # With autocreate it creates the container.
-        effect=CHANGE,
+        CHANGE,
     ),
-    Route(
+    _route(
         "content.create",
-        "content/create",
         "Register an object and its chunks.",
         (
             Way(REAL, body=bodies.content, reply=proofs.stored),
             Way(WRITTEN, body=bodies.reference_content, reply=proofs.stored),
         ),
-        effect=CHANGE,
-        raised_by=("force",),
+        CHANGE,
+        "force",
     ),
-    Route("content.show", "content/show", "An object and its chunks.", get(content.shown)),
-    Route(
-        "content.locate", "content/locate", "An object and its chunks (alias).", get(content.shown)
-    ),
-    Route("content.delete", "content/delete", "Delete an object.", post(), effect=DESTROY),
-    Route(
+    _route("content.show", "An object and its chunks.", get(content.shown)),
+    _route("content.locate", "An object and its chunks (alias).", get(content.shown)),
+    _route("content.delete", "Delete an object.", post(), DESTROY),
+    _route(
         "content.delete_many",
-        "content/delete_many",
         "Delete objects, 100 at most.",
         post(container.contents, bodies.contents, *REAL),
-        effect=DESTROY,
+        DESTROY,
     ),
-    Route(
-        "content.get_properties",
-        "content/get_properties",
-        "An object's properties.",
-        post(properties.shown, bodies.requested_keys),
+    *_properties("content", "an object", _SET_CONTENT, "flush", read=bodies.requested_keys),
+    _route("content.touch", "Refresh an object.", post(), CHANGE),
+    _route(
+        "content.spare", "Spare chunks for an object.", post(content.spare, bodies.given), CHANGE
     ),
-    Route(
-        "content.set_properties",
-        "content/set_properties",
-        "Set properties of an object.",
-        _SET_CONTENT,
-        effect=CHANGE,
-        raised_by=("flush",),
-    ),
-    Route(
-        "content.del_properties",
-        "content/del_properties",
-        "Delete properties of an object.",
-        post(proofs.done, bodies.keys),
-        effect=CHANGE,
-        raised_by=("all",),
-    ),
-    Route("content.touch", "content/touch", "Refresh an object.", post(), effect=CHANGE),
-    Route(
-        "content.spare",
-        "content/spare",
-        "Spare chunks for an object.",
-        post(content.spare, bodies.given),
-        effect=CHANGE,
-    ),
-    Route(
+    _route(
         "content.copy",
-        "content/copy",
         "Copy (link) an object within its container.",
         post(proofs.nothing, bodies.copy_target, *OLD),
-        effect=CHANGE,
+        CHANGE,
     ),
-    Route(
+    _route(
         "content.link",
-        "content/link",
         "Link an object to another name, by its ID.",
         post(proofs.nothing, bodies.given, "3.3"),
-        effect=CHANGE,
+        CHANGE,
     ),
-    Route(
-        "content.truncate",
-        "content/truncate",
-        "Truncate an object at a chunk boundary.",
-        post(),
-        effect=DESTROY,
-    ),
-    Route(
+    _route("content.truncate", "Truncate an object at a chunk boundary.", post(), DESTROY),
+    _route(
         "content.update",
-        "content/update",
         "Replace an object's chunks.",
         post(proofs.nothing, bodies.content),
-        effect=DESTROY,
+        DESTROY,
     ),
-    Route(
-        "content.drain", "content/drain", "Drop the data, keep the name.", post(), effect=DESTROY
-    ),
-    Route(
+    _route("content.drain", "Drop the data, keep the name.", post(), DESTROY),
+    _route(
         "content.purge",
-        "content/purge",
         "Delete surplus versions of an object.",
         post(proofs.nothing, bodies.nothing, *NEW),
-        effect=DESTROY,
+        DESTROY,
     ),
     # Services.
     _service("stats", "Counters of a service.", post(plain.lines), READ),
@@ -461,16 +355,10 @@ _TABLE = (
         DESTROY,
     ),
     _base("vacuum", "Compact the database.", post(admin.replicas, bodies.nothing, *NEW), CHANGE),
-    _base("get_properties", "The database's properties.", post(properties.shown)),
-    _base("set_properties", "Set properties of the database.", _SET_CONTAINER, CHANGE)._replace(
-        raised_by=("flush", "system")
+    *(
+        route._replace(seconds=ADMIN_SECONDS)
+        for route in _properties("admin", "the database", _SET_CONTAINER, "flush", "system")
     ),
-    _base(
-        "del_properties",
-        "Delete properties of the database.",
-        post(proofs.done, bodies.keys),
-        CHANGE,
-    )._replace(raised_by=("all",)),
     _base("freeze", "Freeze the database (reject writes).", post(proofs.done), DESTROY),
     _base("enable", "Enable the database.", post(proofs.done), CHANGE),
     _base("disable", "Disable the database.", post(proofs.done), DESTROY),

@@ -25,7 +25,7 @@ group = LazyGroup(
         "account": ("rdctl.cli.oio.account:group", "Show accounts and their containers."),
         "service": ("rdctl.cli.oio.service:group", "Manage single services."),
         "admin": ("rdctl.cli.oio.admin:group", "Repair databases: replicas and elections."),
-        "local": ("rdctl.cli.oio.local:group", "Show the services on the proxy's host."),
+        "local": ("rdctl.cli.oio.conscience:local", "Show the services on the proxy's host."),
         "api": ("rdctl.cli.oio.api:api", "Send a request to the proxy."),
     },
 )

@@ -9,7 +9,7 @@ import click
 
 from rdctl.cli.names_input import names
 from rdctl.cli.oio.arguments import pairs_option
-from rdctl.cli.tree import LazyGroup, verb
+from rdctl.cli.tree import Command, LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 
@@ -167,33 +167,49 @@ def unlock(site: Site, addresses: list[str] | None, type: str | None, everything
     return site.oio.conscience.set_lock(str(type), addresses, False, 0)
 
 
-@verb(
+def _drop(action: str, doc: str) -> Command:
+    """flush and deregister: the server cannot deregister a single service."""
+
+    def drop(site: Site, type: str) -> Report:
+        return site.oio.conscience.drop(action, type)
+
+    drop.__doc__ = f"Deregister all services of a type.\n\n{doc}"
+    here = f"rdctl -c sandbox oio conscience {action} echo"
+    return verb(action, examples=[f"{here} --dry-run", here])(click.argument("type")(drop))
+
+
+flush = _drop(
     "flush",
-    examples=[
-        "rdctl -c sandbox oio conscience flush echo --dry-run",
-        "rdctl -c sandbox oio conscience flush echo",
-    ],
+    "The services are unknown to the conscience until they register again. Requires confirmation,"
+    " which lists them.",
 )
-@click.argument("type")
-def flush(site: Site, type: str) -> Report:
-    """Deregister all services of a type.
+deregister = _drop(
+    "deregister",
+    "Same as flush: the server cannot deregister a single service. Requires confirmation, which"
+    " lists the services.",
+)
 
-    The services are unknown to the conscience until they register again. Requires confirmation,
-    which lists them."""
-    return site.oio.conscience.drop("flush", type)
+local = LazyGroup(
+    "local",
+    help="""Show the services on the proxy's host.
+
+    As registered with the proxy, regardless of what the conscience reports.""",
+    children={"list": (_HERE + "list_local", "List the services on the proxy's host.")},
+)
 
 
 @verb(
-    "deregister",
+    "list",
+    shows="rdctl.oio.service/1",
+    watch=True,
     examples=[
-        "rdctl -c sandbox oio conscience deregister echo --dry-run",
-        "rdctl -c sandbox oio conscience deregister echo",
+        "rdctl -c sandbox oio local list",
+        "rdctl -c sandbox oio local list --json --query \"[?type=='rawx'].address\"",
     ],
 )
-@click.argument("type")
-def deregister(site: Site, type: str) -> Report:
-    """Deregister all services of a type.
+def list_local(site: Site) -> Listing:
+    """List the services on the proxy's host.
 
-    Same as flush: the server cannot deregister a single service. Requires confirmation, which
-    lists the services."""
-    return site.oio.conscience.drop("deregister", type)
+    Shows the services that run on that host and registered through the proxy. Their scores are not
+    set (-2)."""
+    return site.oio.conscience.local()

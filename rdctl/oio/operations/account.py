@@ -12,8 +12,6 @@ from rdctl.oio.acts import PAGE, Acts
 
 
 class Accounts(Acts):
-    """Accounts and their containers, through the account service."""
-
     def names(self) -> Listing:
         return Listing({"account": name} for name in sorted(self._proxy.accounts()))
 

@@ -17,8 +17,6 @@ _NO_FAULT = (301, 303)
 
 
 class Bases(Acts):
-    """The databases behind containers: their replicas and elections."""
-
     def replicas(
         self, action: str, place: Place, query: Mapping[str, Any], loss: str | None = None
     ) -> Listing:

@@ -20,8 +20,6 @@ _SEEN_SECONDS = (0.0, 0.2, 0.5, 1.0, 1.0)
 
 
 class Conscience(Acts):
-    """The conscience: the services and their scores."""
-
     def namespace(self) -> Item:
         return Item(self._proxy.read("conscience.info"))
 

@@ -31,8 +31,6 @@ _NOTHING_DONE = (Code.UNREACHABLE, Code.UNAVAILABLE, Code.TIMEOUT)
 
 
 class Containers(Acts):
-    """Containers, and what they hold."""
-
     def create(
         self,
         places: Sequence[Place],
@@ -164,8 +162,7 @@ class Containers(Acts):
         def destroy(place: Place) -> Evidence:
             if place in refused:
                 raise refused[place]
-            # It may have been frozen while the prompt was open.
-            refuse_frozen(place, self._status(place))
+            self._look(place)  # it may have been frozen while the prompt was open
             if flush:
                 self._flush(place, losses[place])
             try:
@@ -190,9 +187,7 @@ class Containers(Acts):
 
     def _lost(self, place: Place, flush: bool, force: bool) -> str:
         """What is lost when a container is destroyed; or why that would be refused."""
-        shown: Container = self._proxy.read("container.show", place)
-        refuse_frozen(place, shown.status or UNREADABLE)
-        count = _count(shown)
+        count = _count(self._look(place))
         loss = f'container "{place.shown}"'
         if flush:
             objects = f"its {count}" if count else "all its objects"
@@ -200,32 +195,27 @@ class Containers(Acts):
         if force:
             objects = f"its {count}" if count else "any objects in it"
             return f"{loss} will be destroyed; the chunks of {objects} will be orphaned"
-        if count and not self._is_empty(place):
+        if count and self._first(place):
             error = self._proxy.error(438, "", Asked("container.destroy", place))
             error.message += f": {count}"
             raise error
         return f"{loss} will be destroyed"
 
-    def _status(self, place: Place) -> str:
+    def _look(self, place: Place) -> Container:
+        """A container that is not frozen."""
         shown: Container = self._proxy.read("container.show", place)
-        return shown.status or UNREADABLE
+        refuse_frozen(place, shown.status or UNREADABLE)
+        return shown
 
     def flush(self, place: Place) -> Report:
         evidence = ALREADY
-        if not self._is_empty(place):
+        if self._first(place):
             count = _count(self._proxy.read("container.show", place)) or "all objects"
             loss = f'{count} in container "{place.shown}" will be deleted'
             self._effects.consent([loss])
             self._flush(place, loss)
             evidence = ACCEPTED
         return Report([self._done("flush", place.name, evidence, past="emptied")])
-
-    def _is_empty(self, place: Place) -> bool:
-        """Whether it holds no version of anything, nor a delete marker: the counters of a container
-        may be wrong, its listing is not. A frozen one must not be changed."""
-        page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
-        refuse_frozen(place, page.status)
-        return not page.entries
 
     def _flush(self, place: Place, loss: str) -> None:
         """Delete all objects: a large container takes several requests, and once the first was
@@ -258,8 +248,10 @@ class Containers(Acts):
         return done
 
     def _first(self, place: Place) -> Entry | None:
-        """The first entry of its listing."""
+        """Any version of anything in it, or a delete marker: the counters of a container may be
+        wrong, its listing is not. A frozen one must not be changed."""
         page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
+        refuse_frozen(place, page.status)
         return page.entries[0] if page.entries else None
 
     def dedup(self, place: Place) -> Report:
@@ -267,7 +259,7 @@ class Containers(Acts):
         return Report([self._done("dedup", place.name, UNREPORTED)])
 
     def purge(self, place: Place, versions: int | None) -> Report:
-        if self._is_empty(place):
+        if not self._first(place):
             return Report([self._done("purge", place.name, ALREADY)])
         kept = f"the latest {versions}" if versions is not None else "those that its policy keeps"
         loss = f'all versions of objects in container "{place.shown}" except {kept} will be deleted'

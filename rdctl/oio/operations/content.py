@@ -14,8 +14,6 @@ from rdctl.oio.properties import CREATE, check_user
 
 
 class Contents(Acts):
-    """Objects (contents) by their names, and the chunks that hold them."""
-
     def show(self, places: Sequence[Place]) -> Listing:
         """Show each object with its chunks; user properties are requested separately, as headers
         may hide or break them."""

@@ -13,8 +13,6 @@ from rdctl.oio.properties import DELETE, SET, check_deletion, check_user, system
 
 
 class PropertiesOf(Acts):
-    """Properties of references, containers, objects and databases: one family for all."""
-
     def get(
         self, family: str, place: Place, keys: Sequence[str] | None, query: Mapping[str, Any]
     ) -> Item:

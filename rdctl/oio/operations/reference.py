@@ -18,8 +18,6 @@ _NO_TYPE = (400, 481, 453)
 
 
 class References(Acts):
-    """References: names in the directory, and the services they are linked to."""
-
     def create(self, place: Place, properties: Mapping[str, str]) -> Report:
         check_user("reference", CREATE, place, properties)
         new = self._change(

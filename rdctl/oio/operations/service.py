@@ -30,30 +30,9 @@ def _no_version(reply: Reply) -> None:
 
 # The proxy would wait 5 s for them to speak its own protocol.
 _HTTP = {
-    http.type: http
-    for http in (
-        _Http(
-            type="rawx",
-            about="/info",
-            version=service.rawx_info,
-            counted="/stat",
-            counters=service.counters,
-        ),
-        _Http(
-            type="rdir",
-            about="/status",
-            version=_no_version,
-            counted="/status",
-            counters=service.gauges,
-        ),
-        _Http(
-            type="account",
-            about="/status",
-            version=_no_version,
-            counted="/status",
-            counters=service.gauges,
-        ),
-    )
+    "rawx": _Http("rawx", "/info", service.rawx_info, "/stat", service.counters),
+    "rdir": _Http("rdir", "/status", _no_version, "/status", service.gauges),
+    "account": _Http("account", "/status", _no_version, "/status", service.gauges),
 }
 
 
