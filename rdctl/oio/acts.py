@@ -81,23 +81,26 @@ class Acts:
         """`container touch` and `content touch`."""
 
         def touch(place: Place) -> Evidence:
-            self._simple(f"{family}.touch", place, "touch")
+            self._change(f"{family}.touch", place)
             return UNREPORTED
 
         return self._each("touch", distinct(places), touch)
 
-    def _change(self, *args: Any, **kwargs: Any) -> Any:
-        return self._proxy.change(*args, **kwargs)
-
-    def _simple(self, name: str, place: Place, verb: str, destroys: str | None = None) -> None:
-        """A change that needs only its target."""
-        self._change(
-            name,
-            place,
-            what=f"{verb} {place.shown}",
-            shows=shows(name, place),
-            destroys=destroys,
-        )
+    def _change(
+        self,
+        name: str,
+        place: Place | None,
+        query: Mapping[str, Any] | None = None,
+        *,
+        what: str = "",
+        shows: str = "",
+        **arguments: Any,
+    ) -> Any:
+        """As `Client.change`; by default named by the route's verb, with the place to show."""
+        if place is not None:
+            verb = name.partition(".")[2].replace("_", "-")
+            what, shows = what or f"{verb} {place.shown}", shows or show_command(name, place)
+        return self._proxy.change(name, place, query, what=what, shows=shows, **arguments)
 
     def _destroy(
         self,
@@ -112,15 +115,7 @@ class Acts:
     ) -> Report:
         """One change of one target, after confirmation."""
         self._effects.consent([loss])
-        self._change(
-            name,
-            place,
-            query,
-            what=f"{action} {place.shown}",
-            shows=shows(name, place),
-            destroys=loss,
-            **arguments,
-        )
+        self._change(name, place, query, destroys=loss, **arguments)
         return Report([self._done(action, place.name, evidence)])
 
     def _created(
@@ -175,7 +170,7 @@ class Acts:
                 None,
                 query,
                 what=f"{action} {len(batch)}: {batch[0].shown} to {batch[-1].shown}",
-                shows=shows(name, batch[0]),
+                shows=show_command(name, batch[0]),
                 assume=[Outcome(entry, 201, "assumed", None) for entry in names],
                 names=names,
                 **arguments,
@@ -189,10 +184,10 @@ class Acts:
             for entry in names:
                 yield Failure(action, for_target(error, entry))
             return
-        as_error = {outcome.name: outcome for outcome in outcomes}
-        disputed = {one.name for one in outcomes if one.status != as_error[one.name].status}
+        by_name = {outcome.name: outcome for outcome in outcomes}
+        disputed = {one.name for one in outcomes if one.status != by_name[one.name].status}
         for place, entry in zip(batch, names, strict=True):
-            outcome = as_error.get(entry)
+            outcome = by_name.get(entry)
             if outcome is None:
                 unnamed = RdctlError(Code.UNPROVEN, "missing from the reply", target=entry)
                 yield Failure(action, unnamed)
@@ -207,7 +202,7 @@ class Acts:
                     Asked(name, place),
                     entry,
                     what=f"{action} {place.shown}",
-                    shows=shows(name, place),
+                    shows=show_command(name, place),
                 )
                 yield done(outcome) or Failure(action, failed)
 
@@ -354,7 +349,7 @@ def different(requested: Mapping[str, str], found: Mapping[str, str]) -> dict[st
     return {key: value for key, value in requested.items() if found.get(key) != value}
 
 
-def shows(name: str, place: Place) -> str:
+def show_command(name: str, place: Place) -> str:
     """The command that shows what a route of that name has changed."""
     family = name.partition(".")[0].replace("admin", "container")
     return f"rdctl oio {family} show {place.words}"

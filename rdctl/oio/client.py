@@ -328,7 +328,7 @@ class Client:
         refusal = self.error(status, message, asked, http_status=reply.status)
         if self.suggests and asked.place is not None:
             quick = self.brief(suggest.SECONDS)
-            near = suggest.near_place(status, asked.place, quick.account_containers, quick.pages)
+            near = suggest.near_place(status, asked.place, quick)
             refusal.hint = hints(near, refusal.hint)
         raise refusal
 

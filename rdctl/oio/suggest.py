@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
 
 from rdctl.core.errors import RdctlError, hints
 from rdctl.core.units import escape, guess
 
 if TYPE_CHECKING:
     from rdctl.oio.client import Client
-    from rdctl.oio.model import AccountPage, Page, Place
+    from rdctl.oio.model import Place
 
 # For the whole search.
 SECONDS = 2.0
@@ -45,19 +45,20 @@ def existing_types(proxy: Client, type: str) -> str | None:
 def near_place(
     status: int,
     place: Place,
-    containers: Callable[[str, Mapping[str, Any]], AccountPage],
-    objects: Callable[[Place, Mapping[str, Any]], Iterator[Page]],
+    proxy: Client,
 ) -> str:
     """The same for a container not found in its account, from the first ones in it, and for an
-    object, from those at the same level; the two functions query the server."""
+    object, from those at the same level."""
     account, container, path = place.account, place.reference, place.path
     if status in _NO_CONTAINER and account and container:
         query = {"limit": _PAGE}
-        return near(container, lambda: [row.name for row in containers(account, query).rows])
+        return near(
+            container, lambda: [row.name for row in proxy.account_containers(account, query).rows]
+        )
     if status == _NO_OBJECT and path:
         prefix = path[: path.rfind("/") + 1] or None
         beside = {"prefix": prefix, "delimiter": "/", "max": _PAGE}
         return near(
-            path, lambda: [entry.name for entry in next(objects(place.holder, beside)).entries]
+            path, lambda: [entry.name for entry in next(proxy.pages(place.holder, beside)).entries]
         )
     return ""

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import nullcontext
 from functools import partial
 from itertools import chain
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Data, Failure, Report
@@ -249,7 +249,8 @@ class Downloads(Transfers):
             with open(target.path, "rb") as file:
                 same = os.fstat(file.fileno()).st_size == span.size == receiving.size
                 if same:
-                    feed(digest, partial(_read_at, file), 0, span.size, self._workers.check)
+                    read = partial(os.pread, file.fileno())
+                    feed(digest, read, 0, span.size, self._workers.check)
         except OSError as error:
             raise file_fault(error, target.path) from error
         if not same or receiving.hash != hex_md5(digest):
@@ -280,7 +281,3 @@ def _nameless(holder: Place, count: int) -> RdctlError:
     objects = f"{count} object" + ("s" if count > 1 else "")
     message = f"{holder.shown}: {objects} not downloaded: unreadable name in the listing"
     return RdctlError(Code.BAD_REPLY, message, target=holder.name)
-
-
-def _read_at(file: IO[bytes], size: int, at: int) -> bytes:
-    return os.pread(file.fileno(), size, at)

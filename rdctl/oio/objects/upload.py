@@ -224,7 +224,6 @@ class Uploads(Transfers):
             lambda: self._change(
                 "content.prepare",
                 place,
-                what=f"prepare {place.shown}",
                 shows=f"rdctl oio container show {place.holder.words}",
                 # It may create a container, and nothing else.
                 step=not making,
@@ -304,7 +303,6 @@ class Uploads(Transfers):
                 "content.create",
                 place,
                 what=f"put {place.shown}",
-                shows=f"rdctl oio content show {place.words}",
                 destroys=loss,
                 length=size,
                 content_id=prepared.content_id,

@@ -81,14 +81,7 @@ class Bases(Acts):
             self._effects.consent([loss])
         already = {"freeze": 436, "disable": 437, "enable": 439}[action]
         try:
-            self._change(
-                f"admin.{action}",
-                place,
-                query,
-                what=f"{action} {place.shown}",
-                shows=f"rdctl oio container show {place.words}",
-                destroys=loss,
-            )
+            self._change(f"admin.{action}", place, query, destroys=loss)
         except RdctlError as error:
             if error.facts.get("remote_status") != already:
                 raise
@@ -104,16 +97,7 @@ class Bases(Acts):
         succeeded."""
         loss = f"the copy of {database(place, query.get('type'))} on {to} will be overwritten"
         self._effects.consent([loss])
-        outcomes = self._change(
-            "admin.copy",
-            place,
-            query,
-            what=f"copy {place.shown}",
-            shows=f"rdctl oio container show {place.words}",
-            destroys=loss,
-            assume=[],
-            to=to,
-        )
+        outcomes = self._change("admin.copy", place, query, destroys=loss, assume=[], to=to)
         failed = self._failed("copy", place, query, outcomes)
         done = [] if failed else [self._done("copy", place.name, UNREPORTED)]
         return Report([*done, *failed])

@@ -86,8 +86,9 @@ class Conscience(Acts):
             else:
                 outcomes.append(Failure(action, _no_service(type, address, known)))
         if locked and todo:
-            pinned = f"score will be locked at {score}" + _out(score)
-            self._effects.consent([f"{type} {service.address}: {pinned}" for service in todo])
+            locked_at = f"score will be locked at {score}"
+            locked_at += " (gets no new data)" if score == 0 else ""
+            self._effects.consent([f"{type} {service.address}: {locked_at}" for service in todo])
         outcomes += self._pin(type, todo, score if locked else None, _SEEN_SECONDS)
         return Report(outcomes)
 
@@ -210,7 +211,3 @@ def _no_service(type: str, address: str, known: Mapping[str, Any]) -> RdctlError
         ),
         target=address,
     )
-
-
-def _out(score: int) -> str:
-    return " (gets no new data)" if score == 0 else ""

@@ -70,8 +70,6 @@ class Containers(Acts):
             new = self._change(
                 "container.create",
                 place,
-                what=f"create {place.shown}",
-                shows=f"rdctl oio container show {place.words}",
                 properties=properties,
                 system=system,
             )
@@ -170,8 +168,6 @@ class Containers(Acts):
                     "container.destroy",
                     place,
                     {"force": force, "flush": flush},
-                    what=f"destroy {place.shown}",
-                    shows=f"rdctl oio container show {place.words}",
                     destroys=losses[place],
                 )
             except RdctlError as error:
@@ -255,7 +251,7 @@ class Containers(Acts):
         return page.entries[0] if page.entries else None
 
     def dedup(self, place: Place) -> Report:
-        self._simple("container.dedup", place, "dedup")
+        self._change("container.dedup", place)
         return Report([self._done("dedup", place.name, UNREPORTED)])
 
     def purge(self, place: Place, versions: int | None) -> Report:

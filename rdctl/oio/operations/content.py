@@ -38,7 +38,7 @@ class Contents(Acts):
         )
 
         def delete(place: Place) -> Evidence:
-            self._simple("content.delete", place, "delete", losses[place])
+            self._change("content.delete", place, destroys=losses[place])
             return PROVEN
 
         def delete_many(batch: Sequence[Place]) -> Iterator[Change | Failure]:
@@ -60,7 +60,6 @@ class Contents(Acts):
         content = self._change(
             "content.prepare",
             place,
-            what=f"prepare {place.shown}",
             shows=f"rdctl oio container show {place.holder.words}",
             size=size,
             policy=policy,
@@ -75,14 +74,7 @@ class Contents(Acts):
         if loss:
             self._effects.consent([loss])
         try:
-            self._change(
-                "content.create",
-                place,
-                what=f"create {place.shown}",
-                shows=f"rdctl oio content show {place.words}",
-                destroys=loss,
-                **description,
-            )
+            self._change("content.create", place, destroys=loss, **description)
         except RdctlError as error:
             if "CONTENTID" in error.message:
                 error.hint = (
@@ -120,7 +112,6 @@ class Contents(Acts):
             place,
             {"stgpol": policy},
             what=f"get spare chunks for {place.shown}",
-            shows=f"rdctl oio content show {place.words}",
             assume=[],
             body=body,
         )

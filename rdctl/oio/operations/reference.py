@@ -24,7 +24,6 @@ class References(Acts):
             "reference.create",
             place,
             what=f"create reference {place.shown}",
-            shows=f"rdctl oio reference show {place.words}",
             properties=properties,
         )
         return Report([self._created("reference", place, new, properties, {})])
@@ -60,7 +59,6 @@ class References(Acts):
                 place,
                 {"type": type},
                 what=f"{action} {type} of {place.shown}",
-                shows=f"rdctl oio reference show {place.words}",
             )
         except RdctlError as error:
             if error.facts.get("remote_status") in _NO_TYPE:
@@ -101,7 +99,6 @@ class References(Acts):
             place,
             {"type": type, "replace": replace},
             what=f"link {place.shown} to {type} {address}",
-            shows=f"rdctl oio reference show {place.words}",
             destroys=loss,
             address=address,
             type=type,
