@@ -442,7 +442,7 @@ def test_a_lost_growth_is_repeated_by_its_resulting_size(rdctl: Program, daemon:
     assert (ran.code, daemon.changes) == (10, [f"resizeRapidDisk/rd0/{size}"])
     assert f" resize rd0 {size}M\n" in ran.err
     again = ask(rdctl, daemon, "resize", "rd0", f"{size}M")
-    assert again.out == f"rd0 is already that size ({size << 20})\n"
+    assert again.out == f"rd0 is already that size ({size << 20} bytes)\n"
 
 
 def test_a_volume_of_unknown_size_does_not_grow_by_one(rdctl: Program) -> None:
