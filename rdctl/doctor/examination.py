@@ -22,7 +22,6 @@ from rdctl.doctor.findings import (
     Check,
     Finding,
     found_by,
-    rdctl_again,
 )
 from rdctl.workers import start_thread
 
@@ -60,22 +59,22 @@ class _Run:
         self._done = threading.Event()
         self._found: list[Finding] = []
         if check.only_deep is not None and not deep:
-            asked = rdctl_again(site, "doctor --deep")
-            self._found = [Finding.skipped(check.only_deep, mend=asked)]
+            self._found = [Finding.skipped(f"not checked: {check.only_deep}")]
             self._done.set()
         else:
             try:
                 start_thread(self._work)
             except RdctlError as error:
-                self._found = [found_by(error)]
+                self._found = [found_by(site, error)]
                 self._done.set()
 
     def _work(self) -> None:
         try:
-            for finding in self._check.run(self._site.within(self._seconds * _SHARE)):
+            site = self._site.within(self._seconds * _SHARE)
+            for finding in self._check.run(site):
                 self._found.append(finding)
         except Exception as error:
-            self._found.append(found_by(as_error(error)))
+            self._found.append(found_by(self._site, as_error(error)))
         self._done.set()
 
     def findings(self) -> list[Finding]:

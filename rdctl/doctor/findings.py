@@ -68,8 +68,9 @@ class Check(NamedTuple):
     only_deep: str | None = None
 
 
-def found_by(error: RdctlError) -> Finding:
+def found_by(site: Site, error: RdctlError) -> Finding:
     """The error that ended a check."""
+    error = site.settings.aim(error)
     if error.code is Code.TIMEOUT:
         # Whatever the request was: one cause is reported once.
         server = error.facts.get("server")
@@ -145,19 +146,19 @@ def in_the_clear(url: str) -> Finding:
     )
 
 
-def compared(tell: Callable[[], float | None], whose: str) -> Finding:
+def compared(read_clock: Callable[[], float | None], whose: str) -> Finding:
     """The two clocks, as far as whole seconds and the network's delay allow."""
     before = time.time()
-    theirs = tell()
+    theirs = read_clock()
     now = time.time()
     if theirs is None:
-        return Finding.skipped("the server does not report its time")
+        return Finding.skipped("not checked: the server does not report its time")
     ahead, behind = theirs - now, before - (theirs + 1)
     off = max(ahead, behind)
     if off <= _CLOCK_SECONDS:
-        return Finding.ok(f"the same as {whose}")
+        return Finding.ok(f"in sync with {whose}")
     return Finding.warning(
-        f"{off:.0f} s {'behind' if ahead > 0 else 'ahead of'} {whose}",
-        why="Dates and logs of the two do not match. On the machine whose clock is wrong:",
+        f"this machine is {off:.0f} s {'behind' if ahead > 0 else 'ahead of'} {whose}",
+        why="Their dates and logs do not match. On the machine whose clock is wrong:",
         mend="timedatectl set-ntp true",
     )

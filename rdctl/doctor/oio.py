@@ -37,7 +37,7 @@ def _no_oio(site: Site) -> Iterator[Finding]:
     # Variables do not apply to a context that is named.
     other = "" if name else "--oio-url, OIO_PROXYD_URL, or "
     yield Finding.skipped(
-        "no oio-proxy is configured",
+        "not checked: no oio-proxy is configured",
         why=f"Set one: {other}rdctl context set {name or 'NAME'} oio=http://HOST:6002 namespace=NS",
     )
 
@@ -46,8 +46,8 @@ def _proxy(site: Site) -> Iterator[Finding]:
     url = site.settings.get("oio")
     begun = time.perf_counter()
     namespace = site.oio.conscience.namespace().value.namespace
-    answers = f"answers{after(site, begun)}"
-    yield Finding.ok(f"{answers}, speaks {site.oio.dialect}, serves {namespace}", subject=url)
+    answers = f"oio-proxy answers{after(site, begun)}"
+    yield Finding.ok(f"{answers}: dialect {site.oio.dialect}, namespace {namespace}", subject=url)
     token = site.settings.credential("token_file", "oio")
     if token is not None and url.startswith("http:") and not is_here(url):
         yield in_the_clear(url)
@@ -61,9 +61,9 @@ def _services(site: Site) -> Iterator[Finding]:
     for type in _ESSENTIAL:
         if type not in known:
             yield Finding.error(
-                f"no {type} service is known",
+                f"no {type} service is registered",
                 subject=type,
-                why="A namespace without one stores nothing.",
+                why="Nothing can be stored without one. Start one on its host.",
             )
     for type in known:
         of_type = [service for service in services if service.type == type]
@@ -73,7 +73,7 @@ def _services(site: Site) -> Iterator[Finding]:
         else:
             for service in down:
                 name = f"{type} {service.address}"
-                message = f"{name} has score {service.score}: it is down, or locked"
+                message = f"{name} has score {service.score}: it is down or locked"
                 if service.score is None:
                     message = f"{name} has an unreadable score"
                 elif service.score < 0:
@@ -81,7 +81,7 @@ def _services(site: Site) -> Iterator[Finding]:
                 yield _down(site, [service], message, Finding.warning)
     if up:
         of_types = len({service.type for service in up})
-        yield Finding.ok(f"{count(up, 'service')} of {count(range(of_types), 'type')} up")
+        yield Finding.ok(f"{count(up, 'service')} of {count(range(of_types), 'type')} are up")
 
 
 def _down(
@@ -112,7 +112,7 @@ def _elections(site: Site) -> Iterator[Finding]:
                 if error.code is Code.UNSUPPORTED:
                     asked = rdctl_again(site, "doctor --deep")
                     yield Finding.skipped(
-                        "not reported by this oio-proxy; check the containers:", mend=asked
+                        "not reported by this oio-proxy; to check containers instead:", mend=asked
                     )
                     return
                 yield Finding.error(f"{name} does not answer", subject=name, why=error.message)
@@ -135,7 +135,7 @@ def _elections(site: Site) -> Iterator[Finding]:
                     mend=rdctl_again(site, "doctor --deep"),
                 )
 
-    yield from unless_any(found(), "none failed")
+    yield from unless_any(found(), "no failed elections")
 
 
 def _counts(info: Any) -> dict[str, int]:
@@ -162,14 +162,14 @@ def _masters(site: Site) -> Iterator[Finding]:
                 if error.code is not Code.TIMEOUT:
                     raise
                 yield Finding.error(
-                    f"the container {escape(name)} did not report its master in time",
+                    f'container "{escape(name)}" did not report its master in time',
                     subject=name,
                     why="Replicas that cannot agree on a master take a minute to report that.",
                     mend=rdctl_again(site, f"oio admin debug {quoted(name)}"),
                 )
                 return  # no time is left for the others
 
-    fine = f"{count(names, 'container')}{more}: each has a master"
+    fine = f"{count(names, 'container')} checked{more}: each has a master"
     yield from unless_any(found(), fine if names else "no containers")
 
 
@@ -188,7 +188,7 @@ def _master(site: Site, name: str) -> Iterator[Finding]:
             raise
         why = error.message
     yield Finding.error(
-        f"the container {place.shown} has no master",
+        f'container "{place.shown}" has no master',
         subject=name,
         why=f"{why}. Once its services are up, make them elect one:",
         mend=rdctl_again(site, f"oio admin ping {place.words}"),
@@ -206,23 +206,26 @@ def _accounts(site: Site) -> Iterator[Finding]:
         if error.code is not Code.NOT_FOUND or error.target != name:
             raise
         yield Finding.ok(
-            f"account {name} does not exist yet; its first container creates it", subject=name
+            f"account {name} does not exist yet; creating a container creates it", subject=name
         )
         return
-    yield Finding.ok(f"{name} has {count(range(account.containers), 'container')}", subject=name)
+    yield Finding.ok(
+        f"account {name} has {count(range(account.containers), 'container')}", subject=name
+    )
 
 
 def _no_account() -> Finding:
     return Finding.skipped(
-        "no account is configured", why="Set it with --account, OIO_ACCOUNT or in the context."
+        "not checked: no account is configured",
+        why="Set it with --account, OIO_ACCOUNT or in the context.",
     )
 
 
 def _oio_clock(site: Site) -> Iterator[Finding]:
-    yield compared(site.oio.server_time, "the account service's")
+    yield compared(site.oio.server_time, "the clock of the account service")
 
 
-_MANY = "every replica has to be queried (use --deep)"
+_MANY = "queries every replica (use --deep)"
 _CHECKS = (
     Check("proxy", _proxy),
     Check("services", _services),

@@ -69,7 +69,7 @@ def _config(site: Site) -> Iterator[Finding]:
                 yield from _named_file(context.name, key, config.expanded(path))
         if not context.values.keys() & {"rapiddisk", "oio"}:
             yield Finding.warning(
-                f"the context {context.name} has neither a rapiddiskd nor an oio-proxy",
+                f'context "{context.name}" has neither a RapidDisk nor an OpenIO endpoint',
                 subject=context.name,
                 mend=f"rdctl context remove {context.name}",
             )
@@ -81,9 +81,9 @@ def _config(site: Site) -> Iterator[Finding]:
             mend=f"rdctl context use {site.settings.context}",
         )
     if used:
-        yield Finding.ok(", ".join(used))
+        yield Finding.ok(f"read {', '.join(used)}")
     else:
-        yield Finding.ok("no file yet, and none is needed", subject=config.path)
+        yield Finding.ok("no configuration file (optional)", subject=config.path)
 
 
 def _exposed(file: str, own: str) -> Iterator[Finding]:
@@ -109,14 +109,14 @@ def _named_file(context: str, key: str, path: str) -> Iterator[Finding]:
             mode = os.fstat(file.fileno()).st_mode
     except OSError as error:
         yield Finding.error(
-            f"{key} of the context {context}: {path} cannot be read: {error.strerror}",
+            f'context "{context}": {key} {path} cannot be read: {error.strerror}',
             subject=subject,
-            why=f"To remove the setting: rdctl context set {context} {key}=",
+            why=f"Restore the file, or remove the setting: rdctl context set {context} {key}=",
         )
         return
     if key in ("token_file", "key") and mode & 0o077:
         yield Finding.warning(
-            f"{key} of the context {context}: {path} is readable by other users",
+            f'context "{context}": {key} {path} is readable by other users',
             subject=subject,
             why="Anyone who can read it has your permissions.",
             mend=f"chmod 600 {quoted(path)}",
@@ -126,7 +126,7 @@ def _named_file(context: str, key: str, path: str) -> Iterator[Finding]:
 def _context(site: Site) -> Iterator[Finding]:
     """Where commands go, and which variables of the environment are ignored."""
     settings = site.settings
-    for endpoint in ("rapiddisk", "oio"):
+    for endpoint, name in (("rapiddisk", "RapidDisk"), ("oio", "OpenIO")):
         setting = settings.values.get(endpoint)
         if setting is None:
             continue
@@ -139,8 +139,8 @@ def _context(site: Site) -> Iterator[Finding]:
                     f" {endpoint} is from {setting.origin}.",
                 )
         protected = ", protected" if settings.get("protected") else ""
-        origin = "the default" if setting.origin == "default" else setting.origin
-        yield Finding.ok(f"{endpoint} {setting.value}, {origin}{protected}", subject=endpoint)
+        origin = "by default" if setting.origin == "default" else f"from {setting.origin}"
+        yield Finding.ok(f"{name} at {setting.value}, {origin}{protected}", subject=endpoint)
     if not site.in_sandbox:
         yield from _unheard(site)
 
@@ -158,7 +158,7 @@ def _unheard(site: Site) -> Iterator[Finding]:
                 yield Finding.warning(
                     f"{variable} is set, but not used: {where}",
                     subject=variable,
-                    why="A context that is named replaces all variables.",
+                    why="The selected context replaces all variables. If it is not needed:",
                     mend=f"unset {variable}",
                 )
 

@@ -42,8 +42,8 @@ _EVERYWHERE = ("0.0.0.0", "::")
 def _no_rapiddisk(site: Site) -> Iterator[Finding]:
     name = site.settings.context
     yield Finding.skipped(
-        f"the context {name} has no rapiddiskd",
-        why=f"Set it: rdctl context set {name} rapiddisk=http://HOST:9118, or =local",
+        f'not checked: context "{name}" has no RapidDisk endpoint',
+        why=f"Set it: rdctl context set {name} rapiddisk=http://HOST:9118 (or rapiddisk=local)",
     )
 
 
@@ -60,7 +60,7 @@ def _modules(site: Site) -> Iterator[Finding]:
     if lacking:
         yield Finding.skipped(
             f"this kernel has no {', '.join(lacking)}",
-            why="Not supported: "
+            why="Needed for: "
             + "; ".join(modules[name].needed_for.partition(";")[0] for name in lacking)
             + ".",
         )
@@ -68,7 +68,7 @@ def _modules(site: Site) -> Iterator[Finding]:
         try:
             site.rapiddisk.volumes.list(None)
         except RdctlError as error:
-            yield found_by(error)._replace(severity=ERROR)
+            yield found_by(site, error)._replace(severity=ERROR)
     if modules["rapiddisk"].version == _WAITS_WHILE_ATOMIC:
         yield Finding.warning(
             f"the kernel module rapiddisk {_WAITS_WHILE_ATOMIC} can crash programs that write at"
@@ -79,7 +79,7 @@ def _modules(site: Site) -> Iterator[Finding]:
             " a volume may hang. Fixed in 9.2.0, which Debian 13 has as rapiddisk-dkms.",
         )
     if here:
-        yield Finding.ok(", ".join(here))
+        yield Finding.ok(f"loaded: {', '.join(here)}")
 
 
 def _unloaded(site: Site, name: str, load: str | None) -> Finding:
@@ -96,17 +96,17 @@ def _unloaded(site: Site, name: str, load: str | None) -> Finding:
         why = f"Write-through and write-around caches require it. {why}"
         return Finding.warning(message, subject=name, why=why, mend=mend)
     if load is None:
-        message = f"this kernel has no {name}: exports are not supported"
+        message = f"this kernel has no {name}: exports are not available"
         return Finding.skipped(message, subject=name)
-    return Finding.skipped(f"{message}: nothing is exported", subject=name, mend=mend)
+    return Finding.skipped(f"{message}; only exports require it", subject=name, mend=mend)
 
 
 def _configfs(site: Site) -> Iterator[Finding]:
     nvmet = {module.module: module for module in site.rapiddisk.status().value.modules}["nvmet"]
     if site.rapiddisk.surroundings().configfs:
-        yield Finding.ok("mounted on /sys/kernel/config")
+        yield Finding.ok("configfs is mounted on /sys/kernel/config")
     elif not nvmet.loaded:
-        yield Finding.skipped("not mounted; not needed without the kernel module nvmet")
+        yield Finding.skipped("configfs is not mounted; only needed with the kernel module nvmet")
     else:
         yield Finding.error(
             "configfs is not mounted",
@@ -136,10 +136,10 @@ def _devices(site: Site) -> Iterator[Finding]:
 
 def _root(site: Site) -> Iterator[Finding]:
     if site.is_root:
-        yield Finding.ok("root")
+        yield Finding.ok("running as root")
     else:
         yield Finding.skipped(
-            "not root: unwritten data in caches are not visible, and changes are denied",
+            "not running as root: changes are denied, and unwritten data in caches are not shown",
             mend=f"sudo {rdctl_again(site, 'doctor')}",
         )
 
@@ -148,7 +148,7 @@ def _userland(site: Site) -> Iterator[Finding]:
     """Debian's 9.0.0: its hardening breaks every value that it reads from sysfs."""
     version = site.rapiddisk.surroundings().package
     if version is None:
-        yield Finding.ok("Debian's package rapiddisk is not installed, and not needed")
+        yield Finding.ok("Debian's package rapiddisk is not installed (optional)")
     elif version.partition("-")[0] == "9.0.0":
         yield Finding.warning(
             f"Debian's package rapiddisk {version} is broken",
@@ -158,7 +158,7 @@ def _userland(site: Site) -> Iterator[Finding]:
             mend=as_root(site, "apt-get remove rapiddisk"),
         )
     else:
-        yield Finding.ok(f"Debian's package rapiddisk {version}")
+        yield Finding.ok(f"Debian's package rapiddisk {version} is installed")
 
 
 def _unit(site: Site) -> Iterator[Finding]:
@@ -208,7 +208,7 @@ def _daemon(site: Site) -> Iterator[Finding]:
             and not site.settings.in_sandbox("rapiddisk")
         ):
             mend = "rdctl --local rapiddisk daemon start"
-        yield found_by(error)._replace(mend=mend)
+        yield found_by(site, error)._replace(mend=mend)
         return
     answered = f"rapiddiskd {status.version} answers{after(site, begun)}"
     if status.status != "OK":
@@ -248,9 +248,9 @@ def _exposure(site: Site) -> Iterator[Finding]:
     """Of a remote daemon: what its address shows."""
     url = site.settings.get("rapiddisk")
     if site.settings.in_sandbox("rapiddisk"):
-        yield Finding.skipped("the sandbox has no port")
+        yield Finding.skipped("not applicable: the sandbox listens on no port")
     elif is_here(url):
-        yield Finding.ok("on this machine")
+        yield Finding.ok(f"{url} is an address of this machine")
     elif site.settings.credential("token_file", "rapiddisk") is None:
         yield Finding.warning(
             f"{url} is used without a token",
@@ -262,7 +262,7 @@ def _exposure(site: Site) -> Iterator[Finding]:
     elif url.startswith("http:"):
         yield in_the_clear(url)
     else:
-        yield Finding.ok("over TLS, with a token")
+        yield Finding.ok("encrypted (TLS), with a token")
 
 
 def _caches(site: Site) -> Iterator[Finding]:
@@ -283,7 +283,7 @@ def _caches(site: Site) -> Iterator[Finding]:
             elif cache.volume is not None and cache.volume not in volumes:
                 yield _torn(site, cache, here)
             elif cache.policy == "writeback" and is_cache_name(cache.device):
-                yield from _waiting(site, cache, here)
+                yield from _unwritten(site, cache, here)
 
     fine = f"{count(caches, 'cache')}, nothing to write back" if caches else "no caches"
     yield from unless_any(found(), fine)
@@ -305,7 +305,7 @@ def _torn(site: Site, cache: Cache, here: bool) -> Finding:
     )
 
 
-def _waiting(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
+def _unwritten(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
     """A write-back cache that holds blocks; how many of them are dirty is not reported."""
     keys = ["errors", "num_blocks", "num_free_blocks"]
     try:
@@ -342,7 +342,7 @@ def _exports(site: Site) -> Iterator[Finding]:
     except RdctlError as error:
         if error.code is not Code.MODULE_MISSING or "not loaded" not in error.message:
             raise
-        yield Finding.skipped("nothing is exported: the kernel module nvmet is not loaded")
+        yield Finding.skipped("not checked: the kernel module nvmet is not loaded")
         return
     things = [*site.rapiddisk.volumes.list(None), *site.rapiddisk.caches.list()]
     names = {thing.device for thing in things}
@@ -358,7 +358,8 @@ def _exports(site: Site) -> Iterator[Finding]:
                     mend=on_this_machine(site, f"rapiddisk nvmet port remove {port.port}"),
                 )
 
-    yield from unless_any(found(), count(targets, "export"))
+    fine = f"{count(targets, 'export')}, no problems found" if targets else "no exports"
+    yield from unless_any(found(), fine)
 
 
 def _export(site: Site, target: Target, names: set[str], here: bool) -> Iterator[Finding]:
@@ -399,7 +400,7 @@ def _fault(target: Target) -> str | None:
 
 
 def _clock(site: Site) -> Iterator[Finding]:
-    yield compared(site.rapiddisk.server_time, "the daemon's")
+    yield compared(site.rapiddisk.server_time, "the clock of the daemon")
 
 
 _LOCALLY = (

@@ -37,10 +37,10 @@ def test_a_locked_service(rdctl: Program, sandbox: Run) -> None:
     rows = examined(sandbox, code=0)
     row = wrong(rows, "services")
     assert (row["severity"], row["subject"]) == ("warning", "rawx 127.0.0.1:16013")
-    assert row["message"] == "rawx 127.0.0.1:16013 has score 0: it is down, or locked"
+    assert row["message"] == "rawx 127.0.0.1:16013 has score 0: it is down or locked"
     heal(rdctl, row["mend"])
     (row,) = of(examined(sandbox), "services")
-    assert row["message"] == "14 services of 7 types up"
+    assert row["message"] == "14 services of 7 types are up"
 
 
 def test_a_type_without_a_service(rdctl: Program, sandbox: Run) -> None:
@@ -56,7 +56,7 @@ def test_a_type_without_a_service(rdctl: Program, sandbox: Run) -> None:
     sandbox("oio", "conscience", "flush", "echo", "--yes")
     sandbox("oio", "conscience", "flush", "meta1", "--yes")
     row = wrong(examined(sandbox, code=1), "services")
-    assert (row["message"], row["mend"]) == ("no meta1 service is known", None)
+    assert (row["message"], row["mend"]) == ("no meta1 service is registered", None)
 
 
 def test_a_service_that_was_never_scored(sandbox: Run) -> None:
@@ -93,7 +93,7 @@ def test_no_more_containers_than_some_are_asked(sandbox: Run) -> None:
     names = [f"c{number}" for number in range(30)]
     sandbox("oio", "container", "create", *names)
     (row,) = of(examined(sandbox, "--deep", code=0), "masters")
-    assert row["message"] == "20 containers (more exist): each has a master"
+    assert row["message"] == "20 containers checked (more exist): each has a master"
 
 
 def test_a_server_cannot_make_commands(rdctl: Program) -> None:
@@ -246,7 +246,9 @@ def test_the_clock_of_openio_is_the_account_service_s(rdctl: Program) -> None:
     with accounts, proxy.server:
         row = wrong(examined(through(rdctl, proxy)), "oio-clock")
     assert row["severity"] == "warning"
-    assert re.fullmatch(r"7[12]\d\d s behind the account service's", row["message"])
+    assert re.fullmatch(
+        r"this machine is 7[12]\d\d s behind the clock of the account service", row["message"]
+    )
 
 
 @pytest.mark.parametrize("hangs", [True, False])
@@ -259,9 +261,9 @@ def test_replicas_that_cannot_agree(rdctl: Program, hangs: bool) -> None:
     with accounts, proxy.server:
         row = wrong(examined(through(rdctl, proxy), "--deep", code=1), "masters")
     if hangs:
-        assert row["message"] == "the container photos did not report its master in time"
+        assert row["message"] == 'container "photos" did not report its master in time'
     else:
-        assert row["message"] == "the container photos has no master"
+        assert row["message"] == 'container "photos" has no master'
         assert "Election failed" in row["why"]
 
 

@@ -80,7 +80,7 @@ def test_the_files_of_the_machine_may_be_read(rdctl: Program, sandbox: Run) -> N
     file.write_text('[contexts.lab]\nrapiddisk = "local"\n')
     file.chmod(0o644)
     (row,) = of(examined(sandbox, code=0), "config")
-    assert (row["severity"], row["message"]) == ("ok", str(file))
+    assert (row["severity"], row["message"]) == ("ok", f"read {file}")
 
 
 def test_the_files_that_contexts_name(rdctl: Program, sandbox: Run) -> None:
@@ -116,12 +116,12 @@ def test_where_it_goes_and_what_is_not_listened_to(rdctl: Program) -> None:
     rdctl("context", "set", "lab", "rapiddisk=http://127.0.0.1:1", "protected=true")
     env = {"OIO_PROXYD_URL": "http://127.0.0.1:2", "RDCTL_RAPIDDISK_URL": "http://127.0.0.1:1"}
     there, hidden = of(examined(at(rdctl, "-c", "lab", env=env)), "context")
-    assert there["message"] == "rapiddisk http://127.0.0.1:1, context lab (-c), protected"
+    assert there["message"] == "RapidDisk at http://127.0.0.1:1, from context lab (-c), protected"
     assert (hidden["severity"], hidden["subject"]) == ("warning", "OIO_PROXYD_URL")
     assert hidden["mend"] == "unset OIO_PROXYD_URL"
     # Where it holds, and in the sandbox, nobody needs to be told.
     held = examined(at(rdctl, env={"OIO_NS": "NS"}))
-    assert [row["message"] for row in of(held, "context")] == ["rapiddisk local, the default"]
+    assert [row["message"] for row in of(held, "context")] == ["RapidDisk at local, by default"]
     shown = examined(at(rdctl, "-c", "sandbox", env=env))
     assert {row["severity"] for row in of(shown, "context")} == {"ok"}
 

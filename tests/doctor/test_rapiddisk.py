@@ -48,7 +48,7 @@ def test_modules_that_are_not_loaded(healthy: Run, kernel: FakeKernel) -> None:
     unload("nvme_loop")  # which this kernel does not have
     lacking, loaded = [row for row in of(examined(healthy), "modules") if row["subject"] is None]
     assert (lacking["severity"], lacking["message"]) == ("skipped", "this kernel has no nvme-loop")
-    assert loaded["message"] == "rapiddisk 9.2.0, dm-writecache, nvmet, nvmet-rdma"
+    assert loaded["message"] == "loaded: rapiddisk 9.2.0, dm-writecache, nvmet, nvmet-rdma"
 
 
 def test_a_module_that_ends_programs(healthy: Run, kernel: FakeKernel) -> None:
@@ -371,11 +371,11 @@ def saying(offset: int | str | None) -> Behaviour:
 @pytest.mark.parametrize(
     ("offset", "severity", "says"),
     [
-        (0, "ok", "the same as the daemon's"),
-        (3600, "warning", "3[56]\\d\\d s behind the daemon's"),
-        (-3600, "warning", "3[56]\\d\\d s ahead of the daemon's"),
-        (None, "skipped", "the server does not report its time"),
-        ("high noon", "skipped", "the server does not report its time"),
+        (0, "ok", "in sync with the clock of the daemon"),
+        (3600, "warning", "this machine is 3[56]\\d\\d s behind the clock of the daemon"),
+        (-3600, "warning", "this machine is 3[56]\\d\\d s ahead of the clock of the daemon"),
+        (None, "skipped", "not checked: the server does not report its time"),
+        ("high noon", "skipped", "not checked: the server does not report its time"),
     ],
 )
 def test_the_clocks(rdctl: Program, offset: int | str | None, severity: str, says: str) -> None:
