@@ -28,8 +28,8 @@ BANNED = re.compile(
     r"|anybody|half.made|there (is|are) (no|not|none)|is not there|takes? root|lets? go|go on|goes"
     r"|is none|anew|stands?|(is|are) no (?!longer)|so many|whoever|under way|beside"
     r"|no such option|not one of|is not a valid|see: rdctl|is about to"
-    r"|all (of )?its contents|contents of (a )?container"
-    r"|pinned)(?!\w)",
+    r"|all (of )?its contents|contents of (a )?container|pinned"
+    r"|(maps|exports) it|has it open|lose it|list again|although this)(?!\w)",
     re.IGNORECASE,
 )
 # What a message may begin with besides a lower-case letter: names, abbreviations, and a text of
@@ -174,6 +174,8 @@ def test_help(node: Node) -> None:
         ("text", "Go on although nothing can be seen."),
         ("message", "No such option '--x'"),
         ("hint", "See: rdctl rapiddisk --help"),
+        ("text", "rc-wt_sda maps it"),
+        ("hint", "It was removed meanwhile. List again."),
     ],
 )
 def test_a_fault_is_found(kind: str, text: str) -> None:

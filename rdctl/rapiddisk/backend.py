@@ -35,7 +35,7 @@ class Backend(Protocol):
     """
 
     # Whether listings always report the devices of a cache and what is exported.
-    tells_all: bool
+    reports_all: bool
     # Whether a volume in use can grow, and its users be notified.
     grows_in_use: bool
 
@@ -149,7 +149,7 @@ class Backend(Protocol):
     def drop(self, cache: Cache, destroys: str | None) -> None:
         """Remove a mapping that can no longer write back; its volume keeps its blocks."""
 
-    def source_noted(self, volume: str) -> str | None:
+    def source_recorded(self, volume: str) -> str | None:
         """The recorded source of the write-back cache in a volume, if known."""
 
     def is_source_of(self, volume: str, source: Device) -> bool:
@@ -194,8 +194,8 @@ class Backend(Protocol):
 def here_only(what: str) -> NoReturn:
     raise RdctlError(
         Code.UNSUPPORTED,
-        f"{what} requires --local: rapiddiskd has no request for it",
-        hint="Run rdctl on the RapidDisk machine itself, with --local.",
+        f"{what} requires --local: not supported by rapiddiskd",
+        hint="Run this command on the RapidDisk machine itself, with --local.",
     )
 
 
@@ -219,7 +219,7 @@ class LocalOnly:
     path_of = _unsupported("changing exports")
     failure = _unsupported("adopting a cache")
     drop = _unsupported("adopting a cache")
-    source_noted = _unsupported("adopting a cache")
+    source_recorded = _unsupported("adopting a cache")
     is_source_of = _unsupported("adopting a cache")
     check_adoption = _unsupported("adopting a cache")
     nqn_of = _unsupported("changing exports")

@@ -9,7 +9,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import human_size, operand, quoted
 from rdctl.rapiddisk.changes import Changes, distinct, find, found, unproven, unseen
-from rdctl.rapiddisk.guards import Facts, Overrides, blocks, is_over, untold
+from rdctl.rapiddisk.guards import Facts, Overrides, blocks, is_over, unreported
 from rdctl.rapiddisk.model import (
     Cache,
     CacheCounters,
@@ -128,7 +128,7 @@ class Caches(Changes):
         """The name of the new cache: the given one, which must be valid, or that of its source."""
         if name is None:
             return cache_name(PREFIXES[policy] + source.name.rsplit("/", 1)[-1])
-        self._backend.here("choosing a cache's name")
+        self._backend.here("--name")
         cache_name(name)
         if not name.startswith(PREFIXES[policy]):
             raise RdctlError(
@@ -149,7 +149,7 @@ class Caches(Changes):
         if seconds is not None:
             raise RdctlError(
                 Code.UNSUPPORTED,
-                "--max-age is not supported: it requires --local and Linux 5.8 or later",
+                "--max-age requires --local and Linux 5.8 or later",
             )
         return None
 
@@ -188,7 +188,7 @@ class Caches(Changes):
         name = volume.device
         facts.guard_contents(volume)
         if volume.usage is None and not (overrides.discard or overrides.force):
-            raise untold(name, "whether it holds data")
+            raise unreported(name, "whether it holds data")
         # A refused erase sets the usage to 0 and keeps the data.
         if volume.usage == 0 and self._backend.is_empty_behind(name, 0) is not False:
             return []
@@ -199,11 +199,11 @@ class Caches(Changes):
                 raise RdctlError(
                     Code.NOT_EMPTY,
                     f"{name} holds {much}, which a cache overwrites",
-                    hint=f"Erase it first: rdctl rapiddisk flush {name}; or use --discard-contents",
+                    hint=f"Use --discard-contents, or erase it first: rdctl rapiddisk flush {name}",
                     target=name,
                 )
         lost = facts.only_copies([volume])
-        return [*lost, f"{name}: its contents will be erased; it becomes a cache"]
+        return [*lost, f"volume {name}: all data on it will be erased"]
 
     def _map(
         self,
@@ -253,11 +253,11 @@ class Caches(Changes):
         """Map a former write-back cache over its source again, without formatting it: its unwritten
         blocks are then written back."""
         volume_text = volume_name(volume_text)
-        self._backend.here("adopting a cache")
+        self._backend.here("--adopt")
         self._backend.permit()
         find(self._backend.inventory().volumes, volume_text, "volume")
         left = self._backend.superblock(volume_text)
-        source = self._backend.source(source_text or self._noted(volume_text))
+        source = self._backend.source(source_text or self._recorded(volume_text))
         device = self._name_of(name, "writeback", source)
         age = self._age("writeback", max_age)
         facts = self._facts([volume_text, source.kernel], overrides)
@@ -277,8 +277,8 @@ class Caches(Changes):
                 f"{source.name}: {blocks(left)} of {volume.device} will be written to it; rdctl"
                 " cannot verify that they belong there"
             )
-            noted = self._backend.source_noted(volume.device)
-            loss += f": the recorded source is {noted}" if noted else ""
+            recorded = self._backend.source_recorded(volume.device)
+            loss += f": the recorded source is {recorded}" if recorded else ""
         self._consent([loss], facts)
 
         def again(facts: Facts) -> None:
@@ -297,17 +297,17 @@ class Caches(Changes):
             volume.device, source, device, overrides, again, act, drop if failed else None
         )
 
-    def _noted(self, volume: str) -> str:
+    def _recorded(self, volume: str) -> str:
         """The source that was recorded when the cache was created."""
-        noted = self._backend.source_noted(volume)
-        if noted is None:
+        recorded = self._backend.source_recorded(volume)
+        if recorded is None:
             raise RdctlError(
                 Code.USAGE,
                 f"missing argument SOURCE: no source is recorded for {volume}",
                 hint=f"Specify it: rdctl rapiddisk cache create {volume} SOURCE --adopt",
                 target=volume,
             )
-        return noted
+        return recorded
 
     def _guard_adoption(
         self,
@@ -360,7 +360,7 @@ class Caches(Changes):
 
     def sync(self, names: Sequence[str]) -> Report:
         """Write back the blocks of write-back caches, which stay in place."""
-        self._backend.here("writing back a cache")
+        self._backend.here("cache sync")
         names = distinct(map(cache_name, names))
         self._backend.permit()
         caches, outcomes = found(self._backend.inventory().caches, names, "cache", "sync")
@@ -374,7 +374,7 @@ class Caches(Changes):
     def _synced(self, cache: Cache) -> Change:
         """Only a write-back cache ever holds data that its source lacks."""
         if cache.policy != "writeback":
-            return Change("sync", cache.device, False, True)
+            return Change("sync", cache.device, False, True, past="{} has no dirty blocks")
         left = self._backend.sync(cache.device)
         if left is None:
             return Change("sync", cache.device, None, None)

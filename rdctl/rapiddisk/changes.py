@@ -124,13 +124,14 @@ class Changes:
         is_so: Callable[[], bool],
         otherwise: RdctlError,
         facts: Mapping[str, Any] | None = None,
+        past: str | None = None,
     ) -> Report:
         """The verified outcome of a change that was accepted; a dry run does not verify."""
         if self._effects.dry_run:
-            return Report([Change(action, target, None, None, facts or {})])
+            return Report([Change(action, target, None, None, facts or {}, past)])
         if not is_so():
             return Report([Failure(action, otherwise)])
-        return Report([Change(action, target, True, True, facts or {})])
+        return Report([Change(action, target, True, True, facts or {}, past)])
 
 
 def distinct(names: Iterable[str]) -> list[str]:
@@ -146,8 +147,9 @@ def find(things: Sequence[Any], name: str, kind: str) -> Any:
     if not names:
         hint: str | None = f"No {kind}s exist."
     else:
-        shown = ", ".join(map(escape, names[:8])) + (", ..." if len(names) > 8 else "")
-        hint = hints(f"Existing {kind}s: {shown}.", guess(name, names))
+        more = len(names) > 8
+        shown = ", ".join(map(escape, names[:8])) + (", ..." if more else ".")
+        hint = hints(f"Existing {kind}s: {shown}", guess(name, names) if more else None)
     raise RdctlError(Code.NOT_FOUND, f"{kind} {name} not found", hint=hint, target=name)
 
 

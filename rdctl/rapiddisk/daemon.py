@@ -28,12 +28,13 @@ class Daemon(Changes):
             raise RdctlError(
                 Code.NOT_FOUND,
                 f"unit {unit.unit} not found on this machine",
-                hint="On Debian it is in the package rapiddisk.",
+                hint="It is optional: local mode does not need it.",
                 target=unit.unit,
             )
-        key, wanted = _STATES[verb]
-        if getattr(unit, key) == wanted:
-            return Report([Change(verb, unit.unit, False, True)])
+        key, expected = _STATES[verb]
+        past = "stopped" if verb == "stop" else None
+        if getattr(unit, key) == expected:
+            return Report([Change(verb, unit.unit, False, True, past=past)])
         loss = None
         if verb == "stop":
             loss = f"{unit.unit} will be stopped: remote clients can no longer manage this machine"
@@ -42,6 +43,7 @@ class Daemon(Changes):
         return self._proven(
             verb,
             unit.unit,
-            lambda: getattr(self._backend.daemon(), key) == wanted,
+            lambda: getattr(self._backend.daemon(), key) == expected,
             unproven(unit.unit, "its state did not change"),
+            past=past,
         )

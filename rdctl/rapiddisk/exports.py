@@ -9,10 +9,10 @@ from typing import TypeVar
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Listing, Report
 from rdctl.core.units import escape, guess, operand, quoted
-from rdctl.rapiddisk.changes import Changes, export_unproven
+from rdctl.rapiddisk.changes import Changes, export_unproven, find
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, Target, targets_of
-from rdctl.rapiddisk.names import device_name, host_nqn, is_own_nqn, is_rapiddisk
+from rdctl.rapiddisk.names import device_name, host_nqn, is_own_nqn, is_rapiddisk, is_volume
 
 T = TypeVar("T")
 
@@ -56,7 +56,7 @@ class Exports(Changes):
             before = self._exported(device)
             self._guard(facts, device, before)
             self._check_ports(ports)
-            after = self._wanted(device, before, ports, hosts, any_host)
+            after = self._requested(device, before, ports, hosts, any_host)
             if after == before:
                 return Report([Change("export", device, False, True, _export_facts(after))])
             self._change(device, before, after, None)
@@ -77,7 +77,7 @@ class Exports(Changes):
                 target=device,
             )
         if not subsystem.namespaces[0].enabled:
-            raise _half_made(subsystem.nqn)
+            raise _incomplete(subsystem.nqn)
         return subsystem
 
     def _exports_of(self, device: str) -> Sequence[Subsystem]:
@@ -97,18 +97,17 @@ class Exports(Changes):
                 facts.guard_contents(volume, may_go=False)
                 break
         else:
-            caches = [c for c in facts.inventory.caches if c.device == device and c.volume]
-            key = caches[0].key if caches else ""
-            if not caches:
+            if is_volume(device):
+                find(facts.inventory.volumes, device, "volume")
+            cache = find(facts.inventory.caches, device, "cache")
+            if cache.volume is None:
                 raise RdctlError(
                     Code.NOT_FOUND,
-                    f"{device} not found",
-                    hint=hints(
-                        "List the devices: rdctl rapiddisk list, rdctl rapiddisk cache list.",
-                        guess(device, facts.devices),
-                    ),
+                    f"{device} is incomplete",
+                    hint=f"Remove it: rdctl rapiddisk cache remove {operand(device)}",
                     target=device,
                 )
+            key = cache.key
         facts.guard_exported(device, key, but)
 
     def _check_ports(self, ports: Sequence[int]) -> None:
@@ -133,7 +132,7 @@ class Exports(Changes):
                 )
             self._backend.check_transport(transport)
 
-    def _wanted(
+    def _requested(
         self,
         device: str,
         before: Subsystem | None,
@@ -144,7 +143,7 @@ class Exports(Changes):
         if before is None:
             nqn = self._backend.nqn_of(device)
             if any(subsystem.nqn == nqn for subsystem in self._backend.subsystems()):
-                raise _half_made(nqn)
+                raise _incomplete(nqn)
             path = self._backend.path_of(device)
             before = Subsystem(
                 nqn=nqn,
@@ -213,23 +212,24 @@ class Exports(Changes):
     def _to_unexport(self, device: str | None, nqn: str | None) -> Subsystem:
         if device is not None:
             found = self._exports_of(device)
-            name, shows = device, "rdctl rapiddisk nvmet list"
+            name, missing, shows = device, f"{device} is not exported", "nvmet list"
         else:
             found = [s for s in self._backend.subsystems() if s.nqn == nqn]
-            name, shows = str(nqn), "rdctl rapiddisk nvmet list --all"
+            name, shows = str(nqn), "nvmet list --all"
+            missing = f"export {escape(name)} not found"
         if not found:
             known = [target.nqn if nqn else target.device or "" for target in self.list(True)]
             raise RdctlError(
                 Code.NOT_FOUND,
-                f"{escape(name)} is not exported",
-                hint=hints(f"List the exports: {shows}", guess(name, known)),
+                missing,
+                hint=hints(f"List the exports: rdctl rapiddisk {shows}", guess(name, known)),
                 target=name,
             )
         if len(found) > 1:
             raise RdctlError(
                 Code.CONFLICT,
                 f"{name} is exported more than once: {', '.join(s.nqn for s in found)}",
-                hint="Select one of them with --nqn.",
+                hint="Select one of them: --nqn NQN",
                 target=name,
             )
         self._guard_foreign(found[0])
@@ -269,7 +269,7 @@ class Exports(Changes):
         return Report([Change("revalidate", device, changed, None)])
 
 
-def _half_made(nqn: str) -> RdctlError:
+def _incomplete(nqn: str) -> RdctlError:
     return RdctlError(
         Code.EXISTS,
         f"{nqn} already exists, incomplete or for another device",
@@ -296,12 +296,12 @@ def _without(before: Subsystem, ports: Sequence[int], hosts: Sequence[str]) -> S
 
 def _unexport_loss(before: Subsystem, after: Subsystem | None) -> str:
     if after is None:
-        return "its clients will lose it"
+        return "its clients will lose access"
     ports = [str(port) for port in before.ports if port not in after.ports]
     hosts = [host for host in before.hosts if host not in after.hosts]
     words = []
     if ports:
-        words.append(f"clients on port {', '.join(ports)} will lose it")
+        words.append(f"clients on port {', '.join(ports)} will lose access")
     if hosts:
         words.append(f"{', '.join(hosts)} may no longer connect")
     if not after.hosts and not after.any_host:

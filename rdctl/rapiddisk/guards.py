@@ -16,7 +16,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size, operand
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.model import Cache, Device, Inventory, Superblock, Survey, Target, User, Volume
-from rdctl.rapiddisk.names import source_in
+from rdctl.rapiddisk.names import is_rapiddisk, source_in
 
 # The checks that can fail.
 LOOKS = ("exports", "caches", "locks", "opens")
@@ -83,19 +83,15 @@ class Facts:
         return cls(inventory, targets, survey._replace(unseen=unseen), backend, overrides, lost)
 
     @property
-    def devices(self) -> list[str]:
-        """The names of all volumes and caches."""
-        volumes, caches = self.inventory.volumes, self.inventory.caches
-        return [*(volume.device for volume in volumes), *(cache.device for cache in caches)]
-
-    @property
     def never_shown(self) -> str | None:
         """What was not checked because the backend never shows it, in words; None if nothing."""
         missing = [words for kind, words in _NEVER_SHOWN.items() if kind not in self.seen]
         if not missing:
             return None
-        where = "" if self._backend.tells_all else " (only with --local)"
-        return f"not checked: {', '.join(missing)}{where}"
+        where = "" if self._backend.reports_all else " over REST"
+        *others, last = missing
+        words = f"{', '.join(others)} and {last}" if others else last
+        return f"Not checked{where}: {words}."
 
     # --- users ----------------------------------------------------------------------------------
 
@@ -138,7 +134,7 @@ class Facts:
         # A daemon below 9 reports neither locks nor usage.
         if volume.locked is None and volume.usage is not None and not self._waived("locks"):
             raise self._unlooked(name, "locks")
-        self._guard_untold(name)
+        self._guard_unreported(name)
         if free:
             self._guard_unseen(name, LOOKS)
 
@@ -155,7 +151,7 @@ class Facts:
         """Raise when the cache has users other than the caches `but`, which are removed first."""
         self.guard_users(cache.key, cache.device, {("cache", name) for name in but})
         with self._unless_gone("cache", cache.device):
-            self._guard_untold(cache.device, caches=False)
+            self._guard_unreported(cache.device, caches=False)
             self._guard_unseen(cache.device, ("exports", "caches"))
 
     def guard_users(self, device: str, name: str, but: Collection[tuple[str, str]] = ()) -> None:
@@ -165,9 +161,11 @@ class Facts:
             return
         user = users[0]
         more = f" (and {len(users) - 1} more)" if len(users) > 1 else ""
-        raise RdctlError(
-            Code.IN_USE, f"{name} is in use: {user.deed}{more}", hint=user.advice, target=name
-        )
+        hint = user.advice
+        if user.kind == "export" and not self._backend.reports_all and is_rapiddisk(name):
+            unexport = f"rdctl --local rapiddisk nvmet unexport {operand(name)}"
+            hint = f"On the RapidDisk machine, unexport it first: {unexport}"
+        raise RdctlError(Code.IN_USE, f"{name} is in use: {user.use}{more}", hint=hint, target=name)
 
     @contextmanager
     def _unless_gone(self, kind: str, name: str) -> Iterator[None]:
@@ -183,7 +181,7 @@ class Facts:
 
     def _is_gone(self, name: str) -> bool:
         """Only where a listing is free of charge: on the machine itself."""
-        if not self._backend.tells_all:
+        if not self._backend.reports_all:
             return False
         now = self._backend.inventory(strict=False)
         volumes = {volume.device for volume in now.volumes}
@@ -200,13 +198,13 @@ class Facts:
         if self._overrides.discard and may_go:
             return
         name, mapped = volume.device, self._is_mapped(volume)
-        if volume.unwritten is None and self._backend.tells_all and not mapped:
+        if volume.unwritten is None and self._backend.reports_all and not mapped:
             with self._unless_gone("volume", name):
                 raise RdctlError(
                     Code.UNGUARDED,
                     f"{name}: cannot tell whether it holds unwritten blocks of a write-back cache:"
                     " it cannot be read",
-                    hint="If its contents are not needed: --discard-contents",
+                    hint="If its contents are not needed, use --discard-contents.",
                     target=name,
                 )
         left = self.unwritten(volume)
@@ -217,7 +215,7 @@ class Facts:
             f"{name} holds {blocks(left)} of a write-back cache, the only copy",
             hint="Write them to their source: rdctl rapiddisk cache create"
             f" {name} SOURCE --policy writeback --adopt"
-            + ("; to discard them: --discard-contents" if may_go else ""),
+            + (". To discard them, use --discard-contents." if may_go else ""),
             target=name,
         )
 
@@ -242,28 +240,28 @@ class Facts:
     def _unlooked(self, device: str, look: str) -> RdctlError:
         """The error for a value that a listing lacks: not reported by an old daemon, or not
         readable on this machine."""
-        if not self._backend.tells_all:
-            return _untold(device, "whether it is locked", look)
+        if not self._backend.reports_all:
+            return _unreported(device, "whether it is locked", look)
         return RdctlError(
             Code.UNGUARDED,
             f"{device}: {_DOUBTS[look]}: /sys/block/{device}/ro cannot be read",
-            hint=f"If you are sure: --unseen {look}",
+            hint=f"If you are sure that it is not locked, use --unseen {look}.",
             target=device,
         )
 
     def _waived(self, look: str) -> bool:
         return self._overrides.force or look in self._overrides.unseen
 
-    def _guard_untold(self, device: str, caches: bool = True) -> None:
+    def _guard_unreported(self, device: str, caches: bool = True) -> None:
         """Debian's 9.0.0 lists mappings and exports without their devices."""
-        if self._backend.tells_all:
+        if self._backend.reports_all:
             return
         reported = [cache.volume is not None for cache in self.inventory.caches]
         if caches and not all(reported) and not self._waived("caches"):
-            raise _untold(device, "which volumes its caches use", "caches")
+            raise _unreported(device, "which volumes its caches use", "caches")
         dark = any(target.device is None and target.enabled is None for target in self._targets)
         if dark and not self._waived("exports"):
-            raise _untold(device, "which devices it exports", "exports")
+            raise _unreported(device, "which devices it exports", "exports")
 
     def _guard_unseen(self, device: str, looks: Collection[str]) -> None:
         for look in looks:
@@ -272,7 +270,7 @@ class Facts:
                 raise RdctlError(
                     Code.UNGUARDED,
                     f"{device}: {_DOUBTS[look]}: {reason}",
-                    hint=f"If you are sure that it is not in use: --unseen {look}",
+                    hint=f"If you are sure that it is not in use, use --unseen {look}.",
                     target=device,
                 )
 
@@ -301,17 +299,19 @@ def _cache_user(cache: Cache) -> User:
     return User("cache", cache.device, f"rdctl rapiddisk cache remove {operand(cache.device)}")
 
 
-def untold(device: str, what: str) -> RdctlError:
+def unreported(device: str, what: str) -> RdctlError:
     """The error for what an old daemon does not report; only --force overrides it."""
     return RdctlError(
         Code.UNGUARDED,
         f"{device}: this rapiddiskd does not report {what}",
-        hint="Check on that machine itself; if you are sure that nothing is lost: --force",
+        hint="Check it on that machine. If no data can be lost, use --force.",
         target=device,
     )
 
 
-def _untold(device: str, what: str, look: str) -> RdctlError:
-    error = untold(device, what)
-    error.hint = f"{error.hint} or --unseen {look}"
+def _unreported(device: str, what: str, look: str) -> RdctlError:
+    error = unreported(device, what)
+    error.hint = (
+        f"Check it on that machine. If no data can be lost, use --force or --unseen {look}."
+    )
     return error

@@ -74,24 +74,24 @@ class CacheCounters(NamedTuple):
     counters: dict[str, int]
 
 
-_DEEDS = {
-    "cache": "{} maps it",
-    "export": "{} exports it over NVMe-oF",
-    "target": "the SCSI target {} exports it",
-    "mount": "it is mounted on {}",
-    "swap": "it is swap space ({})",
-    "loop": "{} is set up on it",
-    "mapping": "the mapping {} uses it",
-    "raid": "the array {} uses it",
-    "other": "{} uses it",
-    "held": "it is held exclusively by {}",
-    "open": "process {} has it open",
+_USES = {
+    "cache": "used by cache {}",
+    "export": "exported over NVMe-oF as {}",
+    "target": "exported by SCSI target {}",
+    "mount": "mounted on {}",
+    "swap": "used as swap space ({})",
+    "loop": "used by loop device {}",
+    "mapping": "used by mapping {}",
+    "raid": "used by array {}",
+    "other": "used by {}",
+    "held": "held exclusively by {}",
+    "open": "open in process {}",
 }
 
 
-_FREED = {
-    "export": "unexport it on the RapidDisk machine",
-    "held": "find out what mounts or maps it: lsblk, findmnt, dmsetup ls --tree",
+_ADVICE = {
+    "export": "Remove the export with the tool that created it, or with: nvmetcli",
+    "held": "Find its mount or mapping: findmnt, lsblk, dmsetup ls --tree",
 }
 
 
@@ -119,9 +119,9 @@ class User(NamedTuple):
     freed_by: str | None
 
     @property
-    def deed(self) -> str:
-        """How it uses the device, as in `it is mounted on /mnt`."""
-        return _DEEDS[self.kind].format(self.name)
+    def use(self) -> str:
+        """How it uses the device, as in `mounted on /mnt`."""
+        return _USES[self.kind].format(self.name)
 
     @property
     def advice(self) -> str:
@@ -129,8 +129,8 @@ class User(NamedTuple):
         if self.freed_by is not None:
             return f"Free it first: {self.freed_by}"
         if self.kind == "open":
-            return f"It has to close the device first; show it: ps -fp {self.name.split()[0]}"
-        return f"Free it first: {_FREED.get(self.kind, 'stop what uses it')}"
+            return f"The process must close it first. Show it: ps -fp {self.name.split()[0]}"
+        return _ADVICE.get(self.kind, f"Stop {self.name} first.")
 
 
 class Survey(NamedTuple):

@@ -31,11 +31,17 @@ class Ports(Changes):
         with self._backend.claim([]):
             there = self._backend.ports()
             if port in there:
-                return Report([Change("add", target, False, True, facts)])
+                already = "port {} already exists"
+                return Report([Change("add", target, False, True, facts, already)])
             self._guard_port(port, there)
             self._backend.add_port(port)
             return self._proven(
-                "add", target, lambda: port in self._backend.ports(), export_unproven(target), facts
+                "add",
+                target,
+                lambda: port in self._backend.ports(),
+                export_unproven(target),
+                facts,
+                "added port {}",
             )
 
     def _here(self, address: str) -> str:
@@ -92,7 +98,8 @@ class Ports(Changes):
         def is_gone() -> bool:
             return all(port.port != number for port in self._backend.ports())
 
-        return self._proven("remove", target, is_gone, export_unproven(target))
+        unproven = export_unproven(target)
+        return self._proven("remove", target, is_gone, unproven, past="removed port {}")
 
     def _guard_removal(self, number: int) -> None:
         there = [port.port for port in self._backend.ports()]

@@ -43,7 +43,7 @@ _ALL = "rdctl rapiddisk list"
 class Rest(LocalOnly):
     """The backend `remote`. `warn` is called once when the daemon is below 9."""
 
-    tells_all = False
+    reports_all = False
     grows_in_use = False
     ages = False
     users_seen: Sequence[str] = ("cache", "export")
@@ -190,7 +190,7 @@ class Rest(LocalOnly):
     def create(self, mib: int, number: int | None) -> str | None:
         """POST /v1/createRapidDisk/@size"""
         if number is not None:
-            here_only("choosing a volume's number")
+            here_only("--number")
         message = self._act(f"createRapidDisk/{mib}", f"create a volume of {mib} MiB")
         found = re.match(_ATTACHED, message or "")
         return found[1] if found else None
@@ -251,7 +251,7 @@ class Rest(LocalOnly):
         7.x and 8.x report that it does not exist."""
         reply = self._transport.read(path, repeatable=repeatable)
         if not reply.body.strip() and reply.status == 200 and nothing is not None:
-            raise RdctlError(Code.NOT_FOUND, f"{nothing} not found", target=nothing)
+            raise RdctlError(Code.NOT_FOUND, f"cache {nothing} not found", target=nothing)
         if not reply.body and reply.status == 200:
             raise replies.refused("Unsupported.", reply)
         body = self._object(reply)

@@ -61,7 +61,7 @@ class Volumes(Changes):
         reports is verified in a listing afterwards."""
         self._backend.permit()
         if number is not None:
-            self._backend.here("choosing a volume's number")
+            self._backend.here("--number")
         with self._backend.claim([]):
             return self._create(mib, count, number, overcommit)
 
@@ -120,7 +120,7 @@ class Volumes(Changes):
         known = {volume.device for volume in before}
         new = [volume for volume in after.volumes if volume.device not in known]
         if wrong := misread(new):
-            return [Failure("create", _made_instead(wrong[0])) for _ in claims]
+            return [Failure("create", _created_instead(wrong[0])) for _ in claims]
         new = [volume for volume in new if volume.size in (None, mib * MIB)]
         return _matched(claims, new, facts)
 
@@ -149,7 +149,8 @@ class Volumes(Changes):
             self._guard_cut(name, size, overrides)
             was = _size_of(volume)
             losses.append(
-                f"{name} will shrink from {was} to {human_size(size)}; data beyond that are lost"
+                f"volume {name} will shrink from {was} to {human_size(size)}; data beyond that will"
+                " be lost"
             )
         self._consent(losses, facts)
         loss = "; ".join(losses) or None
@@ -195,7 +196,7 @@ class Volumes(Changes):
             raise RdctlError(
                 Code.NOT_EMPTY,
                 f"{name} holds data beyond {human_size(size)}, which would be lost",
-                hint="To discard them: --discard-contents",
+                hint="To discard them, use --discard-contents.",
                 target=name,
             )
 
@@ -270,7 +271,9 @@ class Volumes(Changes):
                 todo.append(volume)
             except RdctlError as error:
                 outcomes.append(Failure(action, error))
-        losses = {v.device: f"{v.device} ({_size_of(v)}{_use_of(v)}) will be {fate}" for v in todo}
+        losses = {
+            v.device: f"volume {v.device} ({_size_of(v)}{_use_of(v)}) will be {fate}" for v in todo
+        }
         self._consent([*facts.only_copies(todo), *losses.values()], facts)
         return self._each(
             action,
@@ -301,7 +304,7 @@ class Volumes(Changes):
         def judged(device: str, after: Inventory) -> Change | Failure:
             verified = confirmed(next((v for v in after.volumes if v.device == device), None))
             if verified is False:
-                error = unproven(device, "the listing afterwards does not show it")
+                error = unproven(device, "the listing does not confirm it")
                 return Failure(action, error)
             return Change(action, device, True, verified, facts or {})
 
@@ -327,26 +330,26 @@ class Volumes(Changes):
         promised = sum(volume.size or 0 for volume in volumes)
         room = resources.mem_available
         if room is not None:
-            wanted = size - instead_of + promised - sum(v.usage or 0 for v in volumes)
+            required = size - instead_of + promised - sum(v.usage or 0 for v in volumes)
         else:
-            room, wanted = resources.mem_total, size - instead_of + promised
+            room, required = resources.mem_total, size - instead_of + promised
         if room is None:
             raise RdctlError(
                 Code.UNGUARDED,
                 "cannot tell how much memory the machine has",
-                hint="If it is enough: --overcommit",
+                hint="If it is enough, use --overcommit.",
             )
-        if wanted > room * (1 - _RESERVE):
+        if required > room * (1 - _RESERVE):
             raise RdctlError(
                 Code.CONFLICT,
                 f"with {human_size(size - instead_of)} more, volumes could grow to"
-                f" {human_size(wanted)}, but only {human_size(room)} of memory is available",
+                f" {human_size(required)}, but only {human_size(room)} of memory is available",
                 hint="When volumes fill up, the kernel kills processes. Choose a smaller size, or"
                 " use --overcommit.",
             )
 
 
-def _made_instead(name: str) -> RdctlError:
+def _created_instead(name: str) -> RdctlError:
     return RdctlError(
         Code.UNPROVEN,
         f"{name} of 0 bytes was created instead: {OLDER_DAEMON}",
@@ -413,4 +416,4 @@ def _size_of(volume: Volume) -> str:
 def _use_of(volume: Volume) -> str:
     if volume.usage is None:
         return ""
-    return f", {human_size(volume.usage)} in use" if volume.usage else ", empty"
+    return f", {human_size(volume.usage)} used" if volume.usage else ", empty"

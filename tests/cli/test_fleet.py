@@ -623,7 +623,7 @@ def test_who_says_yes_knows_where_it_failed(rdctl: Program, daemons: Daemons) ->
     ran = rdctl(*argv, tty=True, stdin=b"y\n")
     question, _, rest = ran.err.partition("Continue?")
     assert "on context a" in question
-    assert "  rd0 (64.0 MiB, empty) will be removed\n" in question
+    assert "  volume rd0 (64.0 MiB, empty) will be removed\n" in question
     assert "  not on b: no connection to" in question
     assert "  not on c: volume rd0 not found\n" in question
     assert (ran.code, ran.out) == (8, "a: removed rd0\n")

@@ -132,7 +132,7 @@ def test_a_used_volume_becomes_a_cache_only_when_its_contents_may_go(
     assert lab("cache remove rc-wt_sdb --yes").code == 0
     refused = lab("cache create rd1 sda --json --yes")
     assert (refused.code, refused.json["error"]["code"]) == (4, "not-empty")
-    assert "Erase it first: rdctl -c sandbox rapiddisk flush rd1" in refused.err
+    assert "erase it first: rdctl -c sandbox rapiddisk flush rd1" in refused.err
     assert lab("cache create rd1 sda --discard-contents").code == 2
     assert lab("cache create rd1 sda --discard-contents --yes").code == 0
 
@@ -149,7 +149,7 @@ REFUSED = {
     # It caches sdb already: that is not what was asked for.
     "cache create rd1 rd1": (4, "conflict", "rd1 cannot cache itself"),
     "cache stats rc-wt_sda": (3, "not-found", "cache rc-wt_sda not found"),
-    "cache remove rc-wa_sdb": (3, "not-found", "Did you mean rc-wt_sdb?"),
+    "cache remove rc-wa_sdb": (3, "not-found", "Existing caches: rc-wb_vdb, rc-wt_sdb."),
     "create 1000B": (2, "usage", "Nearest: 1M."),
     "create 1500K": (2, "usage", "Nearest: 1M or 2M."),
     "create 2097152": (2, "usage", "For bytes write 2097152B."),
@@ -162,20 +162,20 @@ REFUSED = {
     "resize rd9 8M": (3, "not-found", "volume rd9 not found"),
     "resize rd3 128M": (4, "locked", "rdctl -c sandbox rapiddisk unlock rd3"),
     "resize rd1 32M": (4, "in-use", "rdctl -c sandbox rapiddisk cache remove rc-wt_sdb"),
-    "flush rd0": (4, "in-use", "exports it over NVMe-oF"),
-    "flush rd1": (4, "in-use", "rc-wt_sdb maps it"),
+    "flush rd0": (4, "in-use", "exported over NVMe-oF as"),
+    "flush rd1": (4, "in-use", "used by cache rc-wt_sdb"),
     "flush rd3": (4, "locked", "rd3 is locked"),
-    "remove rd0": (4, "in-use", "exports it over NVMe-oF"),
-    "remove rd1": (4, "in-use", "rc-wt_sdb maps it"),
+    "remove rd0": (4, "in-use", "exported over NVMe-oF as"),
+    "remove rd1": (4, "in-use", "used by cache rc-wt_sdb"),
     "remove rd3": (4, "locked", "rd3 is locked"),
     "lock rd9": (3, "not-found", "volume rd9 not found"),
-    "cache create rd0 sda": (4, "in-use", "exports it over NVMe-oF"),
-    "cache create rd1 sda": (4, "in-use", "rc-wt_sdb maps it"),
+    "cache create rd0 sda": (4, "in-use", "exported over NVMe-oF as"),
+    "cache create rd1 sda": (4, "in-use", "used by cache rc-wt_sdb"),
     "cache create rd3 sda": (4, "locked", "rd3 is locked"),
     "cache create rd4 rd4": (4, "conflict", "rd4 cannot cache itself"),
-    "cache create rd4 sdb": (4, "in-use", "rc-wt_sdb maps it"),
+    "cache create rd4 sdb": (4, "in-use", "used by cache rc-wt_sdb"),
     "cache create rd4 rd3": (4, "locked", "rd3 is locked"),
-    "cache create rd4 nowhere": (3, "not-found", "Check the name of the source."),
+    "cache create rd4 nowhere": (3, "not-found", "Check the name of the source: rdctl"),
     "cache create rd4 ../sda": (2, "usage", "Use a name directly below /dev"),
     "cache create rd4 sda --policy writethrough": (2, "usage", 'did you mean "write-through"?'),
 }

@@ -275,7 +275,7 @@ def test_a_question_and_its_answers(machine: Machine) -> None:
     machine("create 64M")
     ran = machine("remove rd1", tty=True, stdin=b"n\n")
     assert ran.code == 1
-    assert "rd1 (64.0 MiB, empty) will be removed" in ran.err
+    assert "volume rd1 (64.0 MiB, empty) will be removed" in ran.err
     ran = machine("remove rd1", tty=True, stdin=b"y\n")
     assert ran.code == 0
     assert machine("show rd1").code == 3

@@ -293,8 +293,8 @@ def others(tmp_path: Path, loop: Callable[..., str]) -> Iterator[dict[str, Begin
 
 
 NAMED = {
-    "mmap": "has it open",
-    "node elsewhere": "has it open",
+    "mmap": "open in process",
+    "node elsewhere": "open in process",
     "loop of another mount namespace": "/dev/loop",
     "loop": "/dev/loop",
     "file on it": "/dev/loop",
@@ -302,14 +302,14 @@ NAMED = {
     "iblock": "block/lun",
     "zram": "zram0",
     "journal": "as the journal of an ext4 file system",
-    "btrfs": "it is mounted on",
+    "btrfs": "mounted on",
     "lazy umount": "held exclusively by the kernel, for a mount (ext4)",
     "pinned namespace": "held exclusively by the kernel, for a mount (ext4)",
     "inactive table": "lin",
     "suspended mapping": "lin",
     "swap": "swap",
     "export": "nqn.test:somebody",
-    "inherited descriptors": "has it open",
+    "inherited descriptors": "open in process",
 }
 
 

@@ -64,7 +64,7 @@ GUARDS: list[tuple[tuple[str, ...], str, str]] = [
         for verb in ("resize", "flush", "remove")
         for rest, code, hint in (
             (("rd1",), "in-use", FREE),
-            (("rd2",), "in-use", "unexport"),
+            (("rd2",), "in-use", "rdctl --local rapiddisk nvmet unexport rd2"),
             (("rd3",), "locked", " rapiddisk unlock rd3"),
         )
     ),
@@ -74,7 +74,7 @@ GUARDS: list[tuple[tuple[str, ...], str, str]] = [
     (("cache", "create", "rd4", "sda"), "not-empty", " rapiddisk flush rd4"),
     (("cache", "create", "rd0", "sdb"), "in-use", FREE),
     (("cache", "create", "rd0", "/dev/sdb", "--policy", "write-around"), "in-use", FREE),
-    (("cache", "create", "rd0", "sdc"), "in-use", "unexport"),
+    (("cache", "create", "rd0", "sdc"), "in-use", "nvmetcli"),
     (("cache", "create", "rd0", "rd0"), "conflict", ""),
     (("cache", "create", "rd0", "rd3"), "locked", "unlock rd3"),
     (("cache", "create", "rd0", "rd1"), "in-use", FREE),
@@ -397,7 +397,7 @@ def test_for_an_unknown_name_those_that_are_there_are_named(rdctl: Program, daem
         assert problem(ran)["hint"].startswith("Existing volumes: rd0, rd1, rd2, ")
     ran = ask(rdctl, daemon, "cache", "stats", "rc-wt_sdc", "--json")
     assert ran.code == 3
-    assert "Did you mean rc-wt_sdb?" in problem(ran)["hint"]
+    assert "Existing caches: rc-wb_sdd, rc-wt_sdb." in problem(ran)["hint"]
     daemon.volumes.clear()
     assert problem(ask(rdctl, daemon, "show", "rd0", "--json"))["hint"] == "No volumes exist."
 
@@ -502,11 +502,14 @@ def test_creation_stops_where_it_fails(
 # --- consent -----------------------------------------------------------------------------------
 
 ASKS: list[tuple[tuple[str, ...], str]] = [
-    (("flush", "rd4"), "rd4 (64.0 MiB, 4.0 KiB in use) will be ERASED"),
-    (("flush", "rd0"), "rd0 (64.0 MiB, empty) will be ERASED"),
-    (("remove", "rd0", "rd4"), "rd4 (64.0 MiB, 4.0 KiB in use) will be removed"),
-    (("resize", "rd4", "32M"), "rd4 will shrink from 64.0 MiB to 32.0 MiB"),
-    (("cache", "create", "rd4", "sda", "--discard-contents"), "rd4: its contents will be erased"),
+    (("flush", "rd4"), "volume rd4 (64.0 MiB, 4.0 KiB used) will be ERASED"),
+    (("flush", "rd0"), "volume rd0 (64.0 MiB, empty) will be ERASED"),
+    (("remove", "rd0", "rd4"), "volume rd4 (64.0 MiB, 4.0 KiB used) will be removed"),
+    (("resize", "rd4", "32M"), "volume rd4 will shrink from 64.0 MiB to 32.0 MiB"),
+    (
+        ("cache", "create", "rd4", "sda", "--discard-contents"),
+        "volume rd4: all data on it will be erased",
+    ),
     (
         ("cache", "create", "rd0", "sda", "--policy", "writeback"),
         "sda: new writes stay in RAM",

@@ -788,12 +788,12 @@ def test_what_a_daemon_never_shows_is_said(rdctl: Program) -> None:
     """It does not refuse: it stands in the question, and in users_seen."""
     with Daemon(volumes={"rd0": Volume(64)}) as daemon:
         ran = ask(rdctl, daemon, "remove", "rd0", tty=True, stdin=b"n\n")
-        assert "not checked: mounts, swap, loop devices, open files" in ran.err
+        assert "Not checked over REST: mounts, swap, loop devices and open files." in ran.err
         item = ask(rdctl, daemon, "show", "rd0", "--json").json["item"]
         assert item["users_seen"] == ["cache", "export"]
     with Daemon(volumes={"rd0": Volume(64)}, targets=None) as daemon:
         ran = ask(rdctl, daemon, "remove", "rd0", tty=True, stdin=b"n\n")
-        assert "not checked: exports, mounts" in ran.err
+        assert "Not checked over REST: exports, mounts" in ran.err
         item = ask(rdctl, daemon, "show", "rd0", "--json").json["item"]
         assert item["users_seen"] == ["cache"]
 
@@ -804,7 +804,7 @@ def test_a_cache_below_another_one_over_rest(rdctl: Program) -> None:
     caches = {"rc-wt_vdb": Cache("rd0", "vdb"), "rc-wb_rc-wt_vdb": Cache("rd1", "dm-1")}
     with Daemon(volumes={"rd0": Volume(64), "rd1": Volume(64)}, caches=caches) as daemon:
         ran = ask(rdctl, daemon, "cache", "remove", "rc-wt_vdb", "--yes")
-        assert (ran.code, "rc-wb_rc-wt_vdb maps it" in ran.err) == (4, True)
+        assert (ran.code, "used by cache rc-wb_rc-wt_vdb" in ran.err) == (4, True)
         ran = ask(rdctl, daemon, "cache", "remove", *caches, "--yes")
         assert ran.code == 0, ran
         assert daemon.changes == [

@@ -95,10 +95,12 @@ def stats(site: Site, caches: list[str] | None) -> Listing:
     "--max-age",
     type=click.IntRange(1, 86400),
     metavar="SECONDS",
-    help="Write back older blocks (default: 300; writeback, local only).",
+    help="Write back blocks older than this (default: 300; writeback, local only).",
 )
 @click.option("--adopt", is_flag=True, help="Re-attach a writeback cache without formatting it.")
-@click.option("--discard-contents", is_flag=True, help="Erase the data on the volume first.")
+@click.option(
+    "--discard-contents", is_flag=True, help="Erase the volume first. Required if it holds data."
+)
 @overriding
 def create(
     site: Site,

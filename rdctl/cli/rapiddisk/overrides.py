@@ -14,18 +14,18 @@ _LOOKS = ("exports", "caches", "locks", "opens")
 FORCE = click.option(
     "--force",
     is_flag=True,
-    help="Continue although the daemon (Debian's 9.0.0) cannot show whether it is in use.",
+    help="Continue even if an old daemon does not report whether the device is in use.",
 )
 UNSEEN = click.option(
     "--unseen",
     type=click.Choice(_LOOKS),
     multiple=True,
-    help="Continue although this could not be checked (repeatable).",
+    help="Continue even if this check failed (repeatable).",
 )
 DISCARD = click.option(
     "--discard-contents",
     is_flag=True,
-    help="Discard data not yet written back (the only copy).",
+    help="Discard data that a writeback cache has not written to its disk (the only copy).",
 )
 
 

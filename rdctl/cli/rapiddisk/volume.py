@@ -75,7 +75,7 @@ def list_volumes(site: Site, volumes: list[str] | None) -> Listing:
     """List volumes.
 
     Lists all volumes, or only the given ones; an unknown name fails with exit code 3. USAGE is the
-    memory in use by the volume. UNWRITTEN, if any, is the data that a writeback cache has not
+    memory used by the volume. UNWRITTEN, if any, is the data that a writeback cache has not
     written to its disk; it is shown to root, in local mode only."""
     return site.rapiddisk.volumes.list(volumes)
 
@@ -139,7 +139,12 @@ def create(
 @click.argument("volume")
 @click.argument("size", type=GROWTH)
 @overcommit
-@DISCARD
+@click.option(
+    "--discard-contents",
+    is_flag=True,
+    help="Discard data beyond the new end, and data that a writeback cache has not written to its"
+    " disk.",
+)
 @overriding
 def resize(
     site: Site, volume: str, size: tuple[int, bool], overcommit: bool, overrides: Overrides

@@ -42,7 +42,7 @@ class Kernel:
     """`warn` takes what the operator should know, such as what could not be read; no wait is longer
     than `seconds`."""
 
-    tells_all = True
+    reports_all = True
     grows_in_use = True
 
     def __init__(
@@ -87,7 +87,7 @@ class Kernel:
         self.create, self.resize = volumes.create, volumes.resize
         self.erase, self.remove = volumes.erase, volumes.remove
         self.counters, self.failure = caches.counters, caches.failure
-        self.source_noted, self.is_source_of = caches.source_noted, caches.is_source_of
+        self.source_recorded, self.is_source_of = caches.source_recorded, caches.is_source_of
         self.check_cache, self.check_adoption = caches.check, caches.check_adoption
         self.map, self.unmap = caches.map, caches.unmap
         self.sync, self.drop = caches.sync, caches.drop
@@ -181,7 +181,9 @@ class Kernel:
             there = self._known.exists(text)
             raise RdctlError(
                 Code.USAGE if there else Code.NOT_FOUND,
-                f'"{escape(text)}" {"is not a block device" if there else "not found"}',
+                f'"{escape(text)}" is not a block device'
+                if there
+                else f'block device "{escape(text)}" not found',
                 hint="List the disks that can be cached: rdctl rapiddisk resources",
                 target=text,
             )

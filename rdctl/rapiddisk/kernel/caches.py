@@ -14,7 +14,7 @@ from rdctl.rapiddisk.kernel.blockdev import PAGE
 from rdctl.rapiddisk.kernel.claims import Claims
 from rdctl.rapiddisk.kernel.means import KernelDependencies
 from rdctl.rapiddisk.kernel.records import Records
-from rdctl.rapiddisk.kernel.refusals import GONE, Refusals, half_made, missing, volume_gone
+from rdctl.rapiddisk.kernel.refusals import GONE, Refusals, incomplete, missing, volume_gone
 from rdctl.rapiddisk.kernel.sources import Sources
 from rdctl.rapiddisk.kernel.sysfs import SECTOR
 from rdctl.rapiddisk.model import Cache, CacheCounters, Device, Superblock, Volume, Writeback
@@ -129,7 +129,7 @@ class KernelCaches:
         with self._refusals.worded(f"the counters of {cache} cannot be read", cache):
             status = self._mapper.status(cache)
         if status is None:
-            raise half_made(cache)
+            raise incomplete(cache)
         if status.kind == "writecache":
             numbers = [int(word) for word in status.text.split()]
             return CacheCounters(cache, dict(zip(_WRITECACHE, numbers, strict=False)))
@@ -189,7 +189,7 @@ class KernelCaches:
         found = re.match(r"([0-9]+)\.([0-9]+)", release)
         return found is not None and (int(found[1]), int(found[2])) >= (5, 8)
 
-    def source_noted(self, volume: str) -> str | None:
+    def source_recorded(self, volume: str) -> str | None:
         record = self._records.of(volume)
         return record.source if record else None
 
@@ -260,7 +260,7 @@ class KernelCaches:
             if policy == "writeback":
                 self._write_back_before_it_goes(name)
         if policy == "writeback":
-            self._note_source(volume, name, source)
+            self._record_source(volume, name, source)
         if not self._effects.dry_run:
             self._await_node(name)
 
@@ -285,7 +285,7 @@ class KernelCaches:
         systemd at shutdown. The kernel does it once, and does not show whether it is set."""
         self._mapper.message(cache, "flush_on_suspend")
 
-    def _note_source(self, volume: str, cache: str, source: Device) -> None:
+    def _record_source(self, volume: str, cache: str, source: Device) -> None:
         try:
             self._records.keep(volume, cache, source, self._now())
         except OSError as error:

@@ -78,7 +78,7 @@ class KernelExports:
                 Code.MODULE_MISSING,
                 f"ports of transport {transport} require the module {module}, which this kernel"
                 " does not have",
-                hint=f"Once it is installed, load it: modprobe {module}",
+                hint=f"Once it is installed, load it: sudo modprobe {module}",
             )
 
     def address_of(self, interface: str) -> str:

@@ -234,5 +234,5 @@ class Nvmet:
         self._effects.do(effect, None, [link(self._calls, self._path(target), path)])
 
 
-def _more(wanted: Sequence[Any], there: Sequence[Any]) -> list[Any]:
-    return [entry for entry in wanted if entry not in there]
+def _more(requested: Sequence[Any], there: Sequence[Any]) -> list[Any]:
+    return [entry for entry in requested if entry not in there]

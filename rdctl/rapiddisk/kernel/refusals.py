@@ -18,14 +18,18 @@ _ROOT_HINT = "Try again with sudo."
 _REASONS: dict[int, tuple[Code, str, str]] = {
     errno.EACCES: (Code.DENIED, "requires root", _ROOT_HINT),
     errno.EPERM: (Code.DENIED, "requires root", _ROOT_HINT),
-    errno.EROFS: (Code.DENIED, "read-only file system", "This may be a container."),
-    errno.ENOENT: (Code.NOT_FOUND, "not found", "It was removed meanwhile. List again."),
-    errno.ENXIO: (Code.NOT_FOUND, "not found", "It was removed meanwhile. List again."),
-    errno.EEXIST: (Code.EXISTS, "already exists", "It was created meanwhile. List again."),
+    errno.EROFS: (
+        Code.DENIED,
+        "read-only file system",
+        "/sys or /dev is read-only, as in a container. Run it on the host.",
+    ),
+    errno.ENOENT: (Code.NOT_FOUND, "not found", "It was removed meanwhile."),
+    errno.ENXIO: (Code.NOT_FOUND, "not found", "It was removed meanwhile."),
+    errno.EEXIST: (Code.EXISTS, "already exists", "It was created meanwhile."),
     errno.EBUSY: (
         Code.IN_USE,
         "in use",
-        "Find open descriptors and mounts in containers: lsof",
+        "Find the process or the mount: sudo lsof, sudo findmnt",
     ),
     errno.ENOMEM: (Code.FAILED, "the kernel is out of memory", _LOG),
     errno.EADDRNOTAVAIL: (
@@ -65,7 +69,7 @@ class Refusals:
             )
             busy = target if error.errno == errno.EBUSY else None
             if busy and (users := self._surveys.users_of(busy)):
-                why, hint = users[0].deed, users[0].advice
+                why, hint = users[0].use, users[0].advice
             left = self._effects.left[before:]
             if left:
                 hint = f"Left behind, could not be undone: {', '.join(left)}. {hint}"
@@ -93,7 +97,7 @@ def denied(what: str) -> RdctlError:
     return RdctlError(Code.DENIED, what, hint=_ROOT_HINT)
 
 
-def half_made(cache: str) -> RdctlError:
+def incomplete(cache: str) -> RdctlError:
     return RdctlError(
         Code.CONFLICT,
         f"{cache} is incomplete",

@@ -72,7 +72,7 @@ class Systemd:
         if "not been booted with systemd" in text:
             return RdctlError(Code.UNSUPPORTED, "this machine does not run systemd")
         if "uthentication" in text or "ermission denied" in text:
-            hint = "Requires root: try again with sudo."
+            hint = "Try again with sudo."
             return RdctlError(Code.DENIED, message, hint=hint, target=UNIT)
         return RdctlError(
             Code.FAILED, message, hint=f"See its log: journalctl -u {UNIT}", target=UNIT

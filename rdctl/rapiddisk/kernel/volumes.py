@@ -61,7 +61,7 @@ class KernelVolumes:
 
     def high_water(self, volume: str) -> int | None:
         if not self._calls.privileged:
-            self._warn("only root can see the high-water mark and open handles")
+            self._warn("only root can see the high-water mark and open files")
             return None
         with self._refusals.worded(f"{volume} cannot be queried", volume):
             return self._devices.high_water(volume)

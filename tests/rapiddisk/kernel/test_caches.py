@@ -80,7 +80,7 @@ def test_a_source_by_another_path_is_the_same_source(kernel: FakeKernel, volumes
     made(volumes("rapiddisk", "cache", "create", "rd0", "/dev/disk/by-id/virtio-1", "--json"))
     ran = volumes("rapiddisk", "cache", "create", "rd1", "vdb", "--policy", "write-around")
     assert ran.code == 4
-    assert "vdb is in use: rc-wt_vdb maps it" in ran.err
+    assert "vdb is in use: used by cache rc-wt_vdb" in ran.err
 
 
 @pytest.mark.parametrize(

@@ -74,7 +74,7 @@ def test_users_of_the_mapping_are_not_those_of_the_disk(kernel: FakeKernel, volu
     kernel.mount("/dev/mapper/vdb", "/secret")
     ran = volumes("rapiddisk", "cache", "create", "rd0", "/dev/mapper/vdb")
     assert ran.code == 4
-    assert "mapper/vdb is in use: it is mounted on /secret" in ran.err
+    assert "mapper/vdb is in use: mounted on /secret" in ran.err
     assert volumes("rapiddisk", "cache", "create", "rd0", "vdb").code == 0
 
 

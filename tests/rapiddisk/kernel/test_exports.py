@@ -55,6 +55,25 @@ def code_of(ran: Ran) -> str:
     return code
 
 
+def test_a_port_is_called_a_port(local: Local) -> None:
+    add = (
+        "rapiddisk",
+        "nvmet",
+        "port",
+        "add",
+        "3",
+        "--transport",
+        "rdma",
+        "--address",
+        "127.0.0.1",
+    )
+    facts = "(transport rdma, address 127.0.0.1, service 4420)"
+    assert local(*add).out == f"added port 3 {facts}\n"
+    assert local(*add).out == f"port 3 already exists {facts}\n"
+    removed = local("rapiddisk", "nvmet", "port", "remove", "3", "--yes")
+    assert removed.out == "removed port 3\n"
+
+
 # --- exporting ----------------------------------------------------------------------------------
 
 
@@ -356,7 +375,7 @@ def test_unexport_takes_all_away(kernel: FakeKernel, exported: Local) -> None:
 def test_unexport_asks(kernel: FakeKernel, exported: Local) -> None:
     ran = exported("rapiddisk", "nvmet", "unexport", "rd0")
     assert (ran.code, kernel.steps) == (2, 0)
-    assert "its clients will lose it" in ran.err
+    assert "its clients will lose access" in ran.err
     ran = exported("rapiddisk", "nvmet", "unexport", "rd0", "--host", ONE, "--host", TWO)
     assert f"{ONE}, {TWO} may no longer connect; no host may connect" in ran.err
 

@@ -54,50 +54,55 @@ USES = {
     "swap": Use(lambda k, d: k.swap_on(f"/dev/{d}"), "swap space", "swapoff /dev/{}", "swap"),
     "loop": Use(
         lambda k, d: k.loop(3, f"/dev/{d}"),
-        "/dev/loop3 is set up on it",
+        "used by loop device /dev/loop3",
         "losetup -d /dev/loop3",
         "loop",
     ),
     "mapping": Use(
         lambda k, d: k.map_linear("vg-lv", d),
-        "the mapping vg-lv",
+        "used by mapping vg-lv",
         "dmsetup remove vg-lv",
         "mapping",
     ),
-    "array": Use(lambda k, d: k.raid("md0", d), "the array md0", "mdadm --stop /dev/md0", "raid"),
+    "array": Use(
+        lambda k, d: k.raid("md0", d), "used by array md0", "mdadm --stop /dev/md0", "raid"
+    ),
     "bcache": Use(
-        lambda k, d: k.raid("bcache0", d), "bcache0 uses it", "stop what uses it", "other"
+        lambda k, d: k.raid("bcache0", d), "used by bcache0", "Stop bcache0 first", "other"
     ),
     "cache": Use(
         lambda k, d: k.map_cache("rc-wt_vdb", d, "vdb"),
-        "rc-wt_vdb maps it",
+        "used by cache rc-wt_vdb",
         "rdctl --local rapiddisk cache remove rc-wt_vdb",
         "cache",
     ),
     "source of a cache": Use(
-        as_a_source, "rc-wt_{} maps it", "rdctl --local rapiddisk cache remove rc-wt_{}", "cache"
+        as_a_source,
+        "used by cache rc-wt_{}",
+        "rdctl --local rapiddisk cache remove rc-wt_{}",
+        "cache",
     ),
     "export": Use(
         lambda k, d: k.foreign_subsystem(NQN, f"/dev/{d}"),
-        f"{NQN} exports it",
+        f"exported over NVMe-oF as {NQN}",
         f"rdctl --local rapiddisk nvmet unexport --nqn {NQN}",
         "export",
     ),
     "disabled export": Use(
         lambda k, d: k.foreign_subsystem(NQN, f"/dev/{d}", enabled=False),
-        f"{NQN} exports it",
+        f"exported over NVMe-oF as {NQN}",
         f"rdctl --local rapiddisk nvmet unexport --nqn {NQN}",
         "export",
     ),
     "export by another path": Use(
         by_another_path,
-        f"{NQN} exports it",
+        f"exported over NVMe-oF as {NQN}",
         f"rdctl --local rapiddisk nvmet unexport --nqn {NQN}",
         "export",
     ),
     "open": Use(
         lambda k, d: k.open_by(1234, "dd", f"/dev/{d}"),
-        "process 1234 (dd) has it open",
+        "open in process 1234 (dd)",
         "ps -fp 1234",
         "open",
     ),
@@ -178,7 +183,7 @@ def test_an_unknown_holder_is_told_as_such(kernel: FakeKernel, volumes: Local) -
     for act in ("remove", "flush"):
         ran = volumes("rapiddisk", act, "rd0", "--yes")
         assert ran.code == 4
-        assert "rd0 is in use: it is held exclusively by the kernel" in ran.err
+        assert "rd0 is in use: held exclusively by the kernel" in ran.err
     assert kernel.steps == 0
 
 
@@ -224,7 +229,7 @@ def test_udev_that_stays_is_a_user(kernel: FakeKernel, volumes: Local, rdctl: Pr
     kernel.open_by(5, "(udev-worker)", "/dev/rd0")
     ran = volumes("rapiddisk", "flush", "rd0", "--yes")
     assert ran.code == 4
-    assert "process 5 ((udev-worker)) has it open" in ran.err
+    assert "open in process 5 ((udev-worker))" in ran.err
     assert "Free it first: udevadm settle" in ran.err
     assert 2 < sum(rdctl.slept) < 10
 
@@ -286,8 +291,8 @@ def test_who_opens_it_after_all_was_checked_is_named(
     ran = volumes("rapiddisk", "cache", "remove", "rc-wt_vdb", "--yes")
     assert ran.code == 4
     assert (
-        "rc-wt_vdb was not removed: process 5 (dd) has it open\n"
-        "hint: It has to close the device first; show it: ps -fp 5\n" in ran.err
+        "rc-wt_vdb was not removed: open in process 5 (dd)\n"
+        "hint: The process must close it first. Show it: ps -fp 5\n" in ran.err
     )
     assert kernel.snapshot()["dm"] == "rc-wt_vdb"
     assert rdctl.slept == []

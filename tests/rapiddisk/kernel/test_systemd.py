@@ -53,6 +53,13 @@ def test_a_change_is_done_once(
     assert kernel.calls.count(f"systemctl {verb} rapiddiskd") == 1
 
 
+def test_what_was_done_is_a_sentence(kernel: FakeKernel, local: Local) -> None:
+    kernel.unit.update(ActiveState="active")
+    assert local("rapiddisk", "daemon", "stop", "--yes").out == "stopped rapiddiskd\n"
+    assert local("rapiddisk", "daemon", "stop").out == "rapiddiskd is already stopped\n"
+    assert local("rapiddisk", "daemon", "start").out == "started rapiddiskd\n"
+
+
 def test_stopping_asks(kernel: FakeKernel, local: Local) -> None:
     kernel.unit.update(ActiveState="active")
     ran = local("rapiddisk", "daemon", "stop")

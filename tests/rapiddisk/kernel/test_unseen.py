@@ -271,24 +271,24 @@ def unmounted_lazily(kernel: FakeKernel) -> None:
 
 USES = {
     "a map without a descriptor": Use(
-        lambda k: k.map_by(76, "db", "/dev/rd0"), "open", "process 76 (db) has it open"
+        lambda k: k.map_by(76, "db", "/dev/rd0"), "open", "open in process 76 (db)"
     ),
-    "a node outside /dev": Use(
-        in_a_jail, "open", "process 77 (qemu -drive file=/disk) has it open"
-    ),
+    "a node outside /dev": Use(in_a_jail, "open", "open in process 77 (qemu -drive file=/disk)"),
     "a service": Use(in_a_service, "open", "systemctl stop my-store.service"),
     "a loop device of another mount namespace": Use(
-        lambda k: k.loop(3, "/dev/rd0", shown="/nowhere/rd0"), "loop", "/dev/loop3 is set up on it"
+        lambda k: k.loop(3, "/dev/rd0", shown="/nowhere/rd0"),
+        "loop",
+        "used by loop device /dev/loop3",
     ),
-    "iblock": Use(scsi_block, "target", "the SCSI target block/lun0 exports it"),
-    "fileio": Use(scsi_file, "target", "the SCSI target fileio/lun1 exports it"),
-    "zram": Use(zram, "other", "zram0 uses it"),
-    "bcache": Use(bcache, "other", "bcache uses it"),
+    "iblock": Use(scsi_block, "target", "exported by SCSI target block/lun0"),
+    "fileio": Use(scsi_file, "target", "exported by SCSI target fileio/lun1"),
+    "zram": Use(zram, "other", "used by zram0"),
+    "bcache": Use(bcache, "other", "used by bcache"),
     "a journal": Use(
         journal, "held", "held exclusively by the kernel, as the journal of an ext4 file system"
     ),
-    "the log of XFS": Use(log_of_xfs, "mount", "it is mounted on /data"),
-    "btrfs": Use(second_of_btrfs, "mount", "it is mounted on /data"),
+    "the log of XFS": Use(log_of_xfs, "mount", "mounted on /data"),
+    "btrfs": Use(second_of_btrfs, "mount", "mounted on /data"),
     "a lazy umount": Use(
         unmounted_lazily, "held", "held exclusively by the kernel, for a mount (ext4) not visible"
     ),
@@ -337,7 +337,7 @@ def test_no_process_is_to_be_killed_first(kernel: FakeKernel, volumes: Local) ->
         5, "dd", "/dev/rd0", line="dd if=/dev/rd0 of=/backup bs=1M count=64 status=none x"
     )
     ran = volumes("rapiddisk", "remove", "rd0", "--yes")
-    assert "process 5 (dd if=/dev/rd0 of=/backup bs=1M count=64 status=none x) has" in ran.err
+    assert "open in process 5 (dd if=/dev/rd0 of=/backup bs=1M count=64 status=none x)\n" in ran.err
     assert "kill" not in ran.err
 
 
@@ -422,7 +422,7 @@ def test_a_pid_namespace_of_its_own(kernel: FakeKernel, volumes: Local) -> None:
     assert "open" not in item["users_seen"]
     assert "held" in item["users_seen"]
     asked = volumes("rapiddisk", "remove", "rd0", tty=True, stdin=b"n\n")
-    assert "not checked: open files" in asked.err
+    assert "Not checked: open files." in asked.err
     kernel.hidden = 1
     refused(volumes("rapiddisk", "remove", "rd0", "--yes", "--json"))
 
@@ -460,4 +460,4 @@ def test_who_has_a_part_is_named_for_the_whole(
     kernel.add_partition("vdb", "vdb1", "254:17")
     kernel.mount(f"/dev/{used}", "/mnt")
     ran = volumes("rapiddisk", "cache", "create", "rd0", source)
-    assert (ran.code, f"{source} is in use: it is mounted on /mnt\n" in ran.err) == (4, True)
+    assert (ran.code, f"{source} is in use: mounted on /mnt\n" in ran.err) == (4, True)
