@@ -621,7 +621,6 @@ ERASERS = {
     "rdctl.rapiddisk.volumes.flush": "the operation",
     "rdctl.rapiddisk.caches.act": "of create, with what was agreed to",
     "rdctl.rapiddisk.kernel.volumes.erase": "the single act",
-    "rdctl.rapiddisk.kernel.backend.__init__": "where the single act is taken up",
     "rdctl.rapiddisk.kernel.caches.map": "the undo of a failed map that was no adoption",
     "rdctl.rapiddisk.kernel.caches._wipe": "after a removal that has written everything back",
 }

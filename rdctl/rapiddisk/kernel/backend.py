@@ -38,7 +38,7 @@ _MODULES = (
 )
 
 
-class Kernel:
+class Kernel(KernelVolumes, KernelCaches, KernelExports):
     """`warn` takes what the operator should know, such as what could not be read; no wait is longer
     than `seconds`."""
 
@@ -56,17 +56,15 @@ class Kernel:
         now: Callable[[], float] = time.time,
         seconds: float | None = None,
     ) -> None:
-        self._calls = calls
-        self._effects = effects
-        self._warn = warn
         self._seconds = seconds
-        self._sysfs = sysfs = Sysfs(root)
-        self._known = known = Devices(sysfs, calls)
+        sysfs = Sysfs(root)
+        known = Devices(sysfs, calls)
         means = KernelDependencies(
             sysfs=sysfs,
             calls=calls,
             effects=effects,
             warn=warn,
+            now=now,
             patience=Patience(sleep, seconds),
             known=known,
             devices=BlockDevices(sysfs, calls, effects, known),
@@ -77,35 +75,12 @@ class Kernel:
         self._surveys = surveys = Surveys(means)
         refusals = Refusals(effects, surveys)
         claims = Claims(means, surveys, refusals)
-        self._volumes = volumes = KernelVolumes(means, claims, refusals)
-        self._caches = caches = KernelCaches(means, claims, refusals, now)
-        self._exports = exports = KernelExports(means, refusals)
-        # The methods that are implemented by one part alone.
+        super().__init__(means, claims, refusals)
         self.survey, self.claim = surveys.of, claims.claim
-        self.superblock, self.is_empty_behind = volumes.superblock, volumes.is_empty_behind
-        self.high_water, self.set_lock = volumes.high_water, volumes.set_lock
-        self.create, self.resize = volumes.create, volumes.resize
-        self.erase, self.remove = volumes.erase, volumes.remove
-        self.counters, self.failure = caches.counters, caches.failure
-        self.source_recorded, self.is_source_of = caches.source_recorded, caches.is_source_of
-        self.check_cache, self.check_adoption = caches.check, caches.check_adoption
-        self.map, self.unmap = caches.map, caches.unmap
-        self.sync, self.drop = caches.sync, caches.drop
-        self.targets, self.guarded_targets = exports.targets, exports.guarded_targets
-        self.subsystems, self.ports = exports.subsystems, exports.ports
-        self.device_of, self.path_of = exports.device_of, exports.path_of
-        self.nqn_of, self.check_transport = exports.nqn_of, exports.check_transport
-        self.address_of, self.is_address_here = exports.address_of, exports.is_address_here
-        self.change_export, self.revalidate = exports.change, exports.revalidate
-        self.add_port, self.remove_port = exports.add_port, exports.remove_port
 
     @property
     def users_seen(self) -> Sequence[str]:
         return self._surveys.seen
-
-    @property
-    def ages(self) -> bool:
-        return self._caches.ages
 
     # --- facts --------------------------------------------------------------------------------
 
@@ -149,13 +124,13 @@ class Kernel:
 
     def inventory(self, strict: bool = True) -> Inventory:
         """/sys/kernel/rapiddisk/devices, /sys/block"""
-        self._volumes.ready()
-        caches = self._caches.all()
+        self.ready()
+        caches = self._all_caches()
         dirty = {cache.volume: cache.dirty for cache in caches if cache.policy == "writeback"}
         volumes = [
             volume._replace(unwritten=dirty[volume.device])
             if volume.device in dirty
-            else self._volumes.read_by_root(volume)
+            else self._read_by_root(volume)
             for volume in self._sysfs.volumes()
         ]
         unseen = sum(volume.usage is None for volume in volumes)
@@ -164,7 +139,7 @@ class Kernel:
                 f"usage of {unseen} volumes is unknown: the kernel's list is truncated, and"
                 " querying each volume requires root"
             )
-        caches += self._caches.unfinished()
+        caches += self._unfinished()
         return Inventory(volumes, sorted(caches, key=lambda cache: natural(cache.device)))
 
     def server_time(self) -> float | None:
@@ -201,14 +176,14 @@ class Kernel:
         """Nothing: this is the machine itself."""
 
     def permit(self) -> None:
-        self._volumes.ready()
+        self.ready()
         self._need_root()
 
     def permit_daemon(self) -> None:
         self._need_root()
 
     def permit_exports(self) -> None:
-        self._exports.need()
+        self._need_nvmet()
         self._need_root()
 
     def _need_root(self) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import errno
 import re
 import time
-from collections.abc import Callable
 from contextlib import suppress
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import MIB, human_size
 from rdctl.rapiddisk.kernel.blockdev import PAGE
-from rdctl.rapiddisk.kernel.claims import Claims
+from rdctl.rapiddisk.kernel.claims import Claims, KernelPart
 from rdctl.rapiddisk.kernel.means import KernelDependencies
 from rdctl.rapiddisk.kernel.records import Records
 from rdctl.rapiddisk.kernel.refusals import GONE, Refusals, incomplete, missing, volume_gone
@@ -32,31 +31,15 @@ _WRITECACHE = (
 ).split()
 
 
-class KernelCaches:
-    def __init__(
-        self,
-        means: KernelDependencies,
-        claims: Claims,
-        refusals: Refusals,
-        now: Callable[[], float],
-    ) -> None:
-        self._sysfs = means.sysfs
-        self._calls = means.calls
-        self._effects = means.effects
-        self._warn = means.warn
-        self._patience = means.patience
-        self._known = means.known
-        self._devices = means.devices
-        self._mapper = means.mapper
-        self._clock = now
-        self._claims = claims
-        self._refusals = refusals
+class KernelCaches(KernelPart):
+    def __init__(self, means: KernelDependencies, claims: Claims, refusals: Refusals) -> None:
+        super().__init__(means, claims, refusals)
         self._sources = Sources(means.sysfs, means.known, means.devices, means.warn)
         self._records = Records(means.sysfs, means.effects, means.known)
 
     # --- what they are ------------------------------------------------------------------------
 
-    def all(self) -> list[Cache]:
+    def _all_caches(self) -> list[Cache]:
         """The caches that have a table, each with its contents."""
         return [self._measured(cache) for cache in self._mapped()]
 
@@ -75,7 +58,7 @@ class KernelCaches:
             return self._known.at(found[1]) if found else None
         return None
 
-    def unfinished(self) -> list[Cache]:
+    def _unfinished(self) -> list[Cache]:
         """Caches that have no table: only device-mapper itself shows them."""
         if not self._calls.privileged:
             return []
@@ -199,7 +182,7 @@ class KernelCaches:
 
     # --- what the kernel is known to refuse ---------------------------------------------------
 
-    def check(self, volume: Volume, source: Device, policy: str) -> None:
+    def check_cache(self, volume: Volume, source: Device, policy: str) -> None:
         """Raise for what the kernel is known to refuse, before the question and the change."""
         if policy != "writeback":
             if not self._sysfs.module("rapiddisk-cache")[0]:
@@ -258,7 +241,9 @@ class KernelCaches:
             self._mapper.load(name, sectors, kind, arguments, destroys, again)
             self._mapper.resume(name)
             if policy == "writeback":
-                self._write_back_before_it_goes(name)
+                # Nothing is then lost when something else removes the mapping: `dmsetup remove`, or
+                # systemd at shutdown. The kernel does it once, and does not show whether it is set.
+                self._mapper.message(name, "flush_on_suspend")
         if policy == "writeback":
             self._record_source(volume, name, source)
         if not self._effects.dry_run:
@@ -280,19 +265,12 @@ class KernelCaches:
             options = f"2 max_age {writeback.max_age * 1000}"
         return "writecache", f"s {below} {cache} {writeback.block_size} {options}"
 
-    def _write_back_before_it_goes(self, cache: str) -> None:
-        """Nothing is then lost when something else removes the mapping: `dmsetup remove`, or
-        systemd at shutdown. The kernel does it once, and does not show whether it is set."""
-        self._mapper.message(cache, "flush_on_suspend")
-
     def _record_source(self, volume: str, cache: str, source: Device) -> None:
+        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))
         try:
-            self._records.keep(volume, cache, source, self._now())
+            self._records.keep(volume, cache, source, now)
         except OSError as error:
             self._warn(f"the source of {cache} could not be recorded: {error.strerror}")
-
-    def _now(self) -> str:
-        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._clock()))
 
     def _await_node(self, name: str) -> None:
         """udev creates /dev/mapper/NAME a moment later."""

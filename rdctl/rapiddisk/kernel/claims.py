@@ -16,6 +16,25 @@ _LOCK = "run/rdctl.lock"
 _LOCK_SECONDS = 30.0
 
 
+class KernelPart:
+    """What the volumes, the caches and the exports of the kernel share."""
+
+    def __init__(self, means: KernelDependencies, claims: Claims, refusals: Refusals) -> None:
+        self._sysfs = means.sysfs
+        self._calls = means.calls
+        self._effects = means.effects
+        self._warn = means.warn
+        self._now = means.now
+        self._patience = means.patience
+        self._known = means.known
+        self._devices = means.devices
+        self._mapper = means.mapper
+        self._nvmet = means.nvmet
+        self._held = means.held
+        self._claims = claims
+        self._refusals = refusals
+
+
 class Claims:
     def __init__(self, means: KernelDependencies, surveys: Surveys, refusals: Refusals) -> None:
         self._sysfs = means.sysfs

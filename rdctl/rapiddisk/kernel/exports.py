@@ -4,24 +4,16 @@ from __future__ import annotations
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
-from rdctl.rapiddisk.kernel.means import KernelDependencies
+from rdctl.rapiddisk.kernel.claims import KernelPart
 from rdctl.rapiddisk.kernel.nvmet import NO_CONFIGFS
-from rdctl.rapiddisk.kernel.refusals import Refusals, missing
+from rdctl.rapiddisk.kernel.refusals import missing
 from rdctl.rapiddisk.model import Port, Subsystem, Target, nqn_of, targets_of
 from rdctl.rapiddisk.names import export_nqn
 
 TRANSPORTS = {"tcp": "nvmet-tcp", "rdma": "nvmet-rdma", "loop": "nvme-loop"}
 
 
-class KernelExports:
-    def __init__(self, means: KernelDependencies, refusals: Refusals) -> None:
-        self._sysfs = means.sysfs
-        self._calls = means.calls
-        self._effects = means.effects
-        self._known = means.known
-        self._nvmet = means.nvmet
-        self._refusals = refusals
-
+class KernelExports(KernelPart):
     # --- what they are ------------------------------------------------------------------------
 
     def targets(self) -> list[Target]:
@@ -33,13 +25,13 @@ class KernelExports:
         return self.targets() if self._nvmet.is_there else []
 
     def subsystems(self) -> list[Subsystem]:
-        self.need()
+        self._need_nvmet()
         with self._refusals.worded("the NVMe exports cannot be read"):
             return self._nvmet.subsystems()
 
     def ports(self) -> list[Port]:
         """/sys/kernel/config/nvmet/ports"""
-        self.need()
+        self._need_nvmet()
         with self._refusals.worded("the NVMe ports cannot be read"):
             return self._nvmet.ports()
 
@@ -59,7 +51,7 @@ class KernelExports:
 
     # --- what they need -----------------------------------------------------------------------
 
-    def need(self) -> None:
+    def _need_nvmet(self) -> None:
         if self._nvmet.loaded:
             return
         if not self._nvmet.is_there:
@@ -105,7 +97,7 @@ class KernelExports:
 
     # --- acts ---------------------------------------------------------------------------------
 
-    def change(
+    def change_export(
         self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
         nqn = nqn_of(before, after)

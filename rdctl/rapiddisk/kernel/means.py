@@ -33,13 +33,15 @@ class Patience:
 
 
 class KernelDependencies(NamedTuple):
-    """`warn` takes what the operator should know, such as what could not be read. `held` are the
-    descriptors of the devices that are claimed during an act, by device name."""
+    """`warn` takes what the operator should know, such as what could not be read; `now` is the
+    time. `held` are the descriptors of the devices that are claimed during an act, by device
+    name."""
 
     sysfs: Sysfs
     calls: Syscalls
     effects: Effects
     warn: Callable[[str], None]
+    now: Callable[[], float]
     patience: Patience
     known: Devices
     devices: BlockDevices

@@ -8,7 +8,7 @@ from contextlib import suppress
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import MIB, human_size
 from rdctl.effects.syscalls import write
-from rdctl.rapiddisk.kernel.claims import Claims
+from rdctl.rapiddisk.kernel.claims import Claims, KernelPart
 from rdctl.rapiddisk.kernel.means import KernelDependencies
 from rdctl.rapiddisk.kernel.refusals import Refusals, missing
 from rdctl.rapiddisk.kernel.sysfs import MGMT, Mgmt
@@ -19,22 +19,15 @@ from rdctl.rapiddisk.names import number_of, numbered
 DIALECT = "9"
 
 
-class KernelVolumes:
+class KernelVolumes(KernelPart):
     def __init__(self, means: KernelDependencies, claims: Claims, refusals: Refusals) -> None:
-        self._sysfs = means.sysfs
-        self._calls = means.calls
-        self._effects = means.effects
-        self._warn = means.warn
-        self._devices = means.devices
-        self._held = means.held
-        self._claims = claims
-        self._refusals = refusals
+        super().__init__(means, claims, refusals)
         # The volumes that this dry run would have created.
         self._assumed: set[int] = set()
 
     # --- what they are ------------------------------------------------------------------------
 
-    def read_by_root(self, volume: Volume) -> Volume:
+    def _read_by_root(self, volume: Volume) -> Volume:
         """The volume with the values that require opening it."""
         if not self._calls.privileged:
             return volume
