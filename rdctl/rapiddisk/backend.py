@@ -172,9 +172,9 @@ class Backend(Protocol):
     def is_address_here(self, address: str) -> bool: ...
 
     def change_export(
-        self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
+        self, nqn: str, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
-        """Change `before` into `after`: all or nothing."""
+        """Change the subsystem from `before` to `after`: all or nothing."""
 
     def revalidate(self, nqn: str, namespace: int) -> None:
         """Notify the clients of the device's size."""
@@ -214,23 +214,12 @@ class LocalOnly:
 
     sync = _unsupported("writing back a cache")
     surroundings = _unsupported("inspecting the machine")
-    subsystems = _unsupported("changing exports")
-    device_of = _unsupported("changing exports")
-    path_of = _unsupported("changing exports")
-    failure = _unsupported("adopting a cache")
-    drop = _unsupported("adopting a cache")
-    source_recorded = _unsupported("adopting a cache")
-    is_source_of = _unsupported("adopting a cache")
-    check_adoption = _unsupported("adopting a cache")
-    nqn_of = _unsupported("changing exports")
-    permit_exports = _unsupported("changing exports and ports")
-    check_transport = _unsupported("adding ports")
-    address_of = _unsupported("adding ports")
-    is_address_here = _unsupported("adding ports")
-    change_export = _unsupported("changing exports")
+    failure = drop = source_recorded = _unsupported("adopting a cache")
+    is_source_of = check_adoption = _unsupported("adopting a cache")
+    permit_exports = subsystems = _unsupported("changing exports and ports")
+    device_of = path_of = nqn_of = change_export = _unsupported("changing exports")
     revalidate = _unsupported("revalidating sizes")
-    add_port = _unsupported("adding ports")
-    remove_port = _unsupported("removing ports")
-    permit_daemon = _unsupported("managing the daemon")
+    check_transport = address_of = is_address_here = _unsupported("adding ports")
+    add_port = remove_port = _unsupported("changing ports")
+    permit_daemon = daemon_act = _unsupported("managing the daemon")
     daemon = _unsupported("reading the daemon's unit")
-    daemon_act = _unsupported("managing the daemon")

@@ -11,7 +11,7 @@ from rdctl.core.results import Change, Listing, Report
 from rdctl.core.units import escape, guess, operand, quoted
 from rdctl.rapiddisk.changes import Changes, export_unproven, find
 from rdctl.rapiddisk.guards import Facts, Overrides
-from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, Target, targets_of
+from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, targets_of
 from rdctl.rapiddisk.names import device_name, host_nqn, is_own_nqn, is_rapiddisk, is_volume
 
 T = TypeVar("T")
@@ -25,15 +25,8 @@ class Exports(Changes):
         if not incomplete:
             return Listing(self._backend.targets())
         ports = {port.port: port for port in self._backend.ports()}
-        targets: list[Target] = []
-        for subsystem in self._backend.subsystems():
-            nothing = NvmeNamespace(0, None, False)
-            shown = subsystem if subsystem.namespaces else subsystem._replace(namespaces=(nothing,))
-            found = targets_of(shown, ports)
-            if not subsystem.namespaces:
-                found = [target._replace(namespace=None) for target in found]
-            targets += found
-        return Listing(targets)
+        subsystems = self._backend.subsystems()
+        return Listing([target for s in subsystems for target in targets_of(s, ports)])
 
     # --- exporting ----------------------------------------------------------------------------
 
@@ -59,7 +52,9 @@ class Exports(Changes):
             after = self._requested(device, before, ports, hosts, any_host)
             if after == before:
                 return Report([Change("export", device, False, True, _export_facts(after))])
-            self._change(device, before, after, None)
+            # Meanwhile, an unused device cannot be mounted, mapped or used as swap by others.
+            with self._backend.claim([device] if before is None else []):
+                self._backend.change_export(after.nqn, before, after, None)
             return self._confirmed("export", device, after)
 
     def _exported(self, device: str) -> Subsystem | None:
@@ -163,13 +158,6 @@ class Exports(Changes):
             )
         return before._replace(hosts=_union(before.hosts, hosts), ports=_union(before.ports, ports))
 
-    def _change(
-        self, device: str, before: Subsystem | None, after: Subsystem | None, loss: str | None
-    ) -> None:
-        """Meanwhile, an unused device cannot be mounted, mapped or used as swap by others."""
-        with self._backend.claim([device] if before is None else []):
-            self._backend.change_export(before, after, loss)
-
     def _confirmed(self, action: str, target: str, after: Subsystem) -> Report:
         def is_so() -> bool:
             return _essence(after) in map(_essence, self._backend.subsystems())
@@ -200,7 +188,7 @@ class Exports(Changes):
                     hint="Check it, then try again: rdctl rapiddisk nvmet list --all",
                     target=target,
                 )
-            self._backend.change_export(before, after, loss)
+            self._backend.change_export(before.nqn, before, after, loss)
         if after is not None:
             return self._confirmed("unexport", target, after)
 

@@ -241,7 +241,7 @@ class Facts:
         """The error for a value that a listing lacks: not reported by an old daemon, or not
         readable on this machine."""
         if not self._backend.reports_all:
-            return _unreported(device, "whether it is locked", look)
+            return unreported(device, "whether it is locked", look)
         return RdctlError(
             Code.UNGUARDED,
             f"{device}: {_DOUBTS[look]}: /sys/block/{device}/ro cannot be read",
@@ -258,10 +258,10 @@ class Facts:
             return
         reported = [cache.volume is not None for cache in self.inventory.caches]
         if caches and not all(reported) and not self._waived("caches"):
-            raise _unreported(device, "which volumes its caches use", "caches")
+            raise unreported(device, "which volumes its caches use", "caches")
         dark = any(target.device is None and target.enabled is None for target in self._targets)
         if dark and not self._waived("exports"):
-            raise _unreported(device, "which devices it exports", "exports")
+            raise unreported(device, "which devices it exports", "exports")
 
     def _guard_unseen(self, device: str, looks: Collection[str]) -> None:
         for look in looks:
@@ -299,19 +299,13 @@ def _cache_user(cache: Cache) -> User:
     return User("cache", cache.device, f"rdctl rapiddisk cache remove {operand(cache.device)}")
 
 
-def unreported(device: str, what: str) -> RdctlError:
-    """The error for what an old daemon does not report; only --force overrides it."""
+def unreported(device: str, what: str, look: str | None = None) -> RdctlError:
+    """The error for what an old daemon does not report; --force overrides it, and --unseen where
+    it is one of LOOKS."""
+    override = f"--force or --unseen {look}" if look else "--force"
     return RdctlError(
         Code.UNGUARDED,
         f"{device}: this rapiddiskd does not report {what}",
-        hint="Check it on that machine. If no data can be lost, use --force.",
+        hint=f"Check it on that machine. If no data can be lost, use {override}.",
         target=device,
     )
-
-
-def _unreported(device: str, what: str, look: str) -> RdctlError:
-    error = unreported(device, what)
-    error.hint = (
-        f"Check it on that machine. If no data can be lost, use --force or --unseen {look}."
-    )
-    return error

@@ -6,7 +6,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from rdctl.core.errors import Code, RdctlError
 from rdctl.rapiddisk.names import is_volume, number_of
 
 DAEMON_PORT = 9118
@@ -217,14 +216,6 @@ class Subsystem(NamedTuple):
     ports: tuple[int, ...]
 
 
-def nqn_of(before: Subsystem | None, after: Subsystem | None) -> str:
-    """The name of a subsystem that is created, changed or removed."""
-    for subsystem in (after, before):
-        if subsystem is not None:
-            return subsystem.nqn
-    raise RdctlError(Code.INTERNAL, "no export to change")
-
-
 class Disk(NamedTuple):
     device: str
     size: int | None
@@ -274,17 +265,17 @@ class Unit(NamedTuple):
 
 
 def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
-    """A target for each namespace of a subsystem."""
+    """A target for each namespace of a subsystem; one without a namespace where it has none."""
     offered = [ports[number] for number in subsystem.ports if number in ports]
     return [
         Target(
             nqn=subsystem.nqn,
-            namespace=namespace.number,
-            device=namespace.path,
-            enabled=namespace.enabled,
+            namespace=namespace.number if namespace else None,
+            device=namespace.path if namespace else None,
+            enabled=namespace.enabled if namespace else False,
             any_host=subsystem.any_host,
             hosts=list(subsystem.hosts),
             ports=offered,
         )
-        for namespace in subsystem.namespaces
+        for namespace in subsystem.namespaces or (None,)
     ]

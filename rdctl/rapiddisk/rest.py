@@ -258,8 +258,8 @@ class Rest(LocalOnly):
         if replies.verdict(body) in ("Failed", "Unsupported"):
             raise replies.refused(str(body.get("message") or replies.verdict(body)), reply)
         # Only daemons below 9 end their lines: asking for their version gives the warning.
-        if reply.body.endswith(b"\n") and self._version is None and "version" not in body:
-            self.status()
+        if reply.body.endswith(b"\n") and "version" not in body:
+            self._known_version()
         return body
 
     def _act(
@@ -336,20 +336,21 @@ class Rest(LocalOnly):
             raise RdctlError(Code.BAD_REPLY, message)
         self._unread.take(unread)
 
+    def _known_version(self) -> str:
+        if self._version is None:
+            self.status()
+        return self._version or ""
+
     def _is_debian(self) -> bool:
         """Whether this is Debian's 9.0.0, whose listings lack everything that comes from sysfs."""
-        if self._version is None:
-            self.status()
-        return self._version == "9.0.0"
+        return self._known_version() == "9.0.0"
 
     def _writeback_word(self) -> str:
-        if self._version is None:
-            self.status()
-        major = replies.major(self._version or "")
-        if major < 8:
+        version = self._known_version()
+        if replies.major(version) < 8:
             raise RdctlError(
                 Code.UNSUPPORTED,
-                f"rapiddiskd {self._version} does not support write-back caches",
+                f"rapiddiskd {version} does not support write-back caches",
                 hint="Use --policy write-through or write-around.",
             )
-        return "write-back" if major >= 9 else "writeback"
+        return "write-back" if replies.major(version) >= 9 else "writeback"

@@ -7,7 +7,7 @@ from rdctl.core.units import escape
 from rdctl.rapiddisk.kernel.claims import KernelPart
 from rdctl.rapiddisk.kernel.nvmet import NO_CONFIGFS
 from rdctl.rapiddisk.kernel.refusals import missing
-from rdctl.rapiddisk.model import Port, Subsystem, Target, nqn_of, targets_of
+from rdctl.rapiddisk.model import Port, Subsystem, Target, targets_of
 from rdctl.rapiddisk.names import export_nqn
 
 TRANSPORTS = {"tcp": "nvmet-tcp", "rdma": "nvmet-rdma", "loop": "nvme-loop"}
@@ -19,7 +19,9 @@ class KernelExports(KernelPart):
     def targets(self) -> list[Target]:
         """/sys/kernel/config/nvmet"""
         ports = {port.port: port for port in self.ports()}
-        return [target for s in self.subsystems() for target in targets_of(s, ports)]
+        return [
+            target for s in self.subsystems() if s.namespaces for target in targets_of(s, ports)
+        ]
 
     def guarded_targets(self) -> list[Target]:
         return self.targets() if self._nvmet.is_there else []
@@ -98,11 +100,10 @@ class KernelExports(KernelPart):
     # --- acts ---------------------------------------------------------------------------------
 
     def change_export(
-        self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
+        self, nqn: str, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
-        nqn = nqn_of(before, after)
         with self._refusals.worded(f"{nqn} was not changed", nqn):
-            self._nvmet.change(before, after, destroys)
+            self._nvmet.change(nqn, before, after, destroys)
 
     def revalidate(self, nqn: str, namespace: int) -> None:
         if not self._nvmet.can_revalidate(nqn, namespace):

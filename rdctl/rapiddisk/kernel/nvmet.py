@@ -12,7 +12,7 @@ from typing import Any
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, link, make_dir, remove_dir, unlink, write
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
-from rdctl.rapiddisk.model import NvmeNamespace, Port, Subsystem, nqn_of
+from rdctl.rapiddisk.model import NvmeNamespace, Port, Subsystem
 
 ROOT = "sys/kernel/config/nvmet"
 _MODEL = "RapidDisk"
@@ -101,10 +101,9 @@ class Nvmet:
     # --- changes ------------------------------------------------------------------------------
 
     def change(
-        self, before: Subsystem | None, after: Subsystem | None, destroys: str | None
+        self, nqn: str, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
-        """Change one subsystem into another: all of it, or on any failure nothing."""
-        nqn = nqn_of(before, after)
+        """Change a subsystem: all of it, or on any failure nothing."""
         with self._effects.transaction(f"{'export' if after else 'unexport'} {nqn}"):
             if before is not None:
                 self._shrink(before, after, destroys)

@@ -53,8 +53,7 @@ class Sysfs:
     def text(self, below: str) -> str | None:
         """A file's text without the line's end."""
         try:
-            with open(self.path(below), encoding="utf-8", errors="surrogateescape") as file:
-                return file.read().rstrip("\n")
+            return self.read(below)
         except OSError:
             return None
 
@@ -65,7 +64,7 @@ class Sysfs:
     def names(self, below: str) -> list[str]:
         """The names in a directory, in natural order."""
         try:
-            return sorted(os.listdir(self.path(below)), key=natural)
+            return self.listed(below)
         except OSError:
             return []
 
