@@ -41,7 +41,7 @@ class Changes:
         self._workers = means.workers
 
     def _facts(self, devices: Sequence[str], overrides: Overrides = NO_OVERRIDES) -> Facts:
-        return Facts.of(self._backend, devices, overrides)
+        return Facts(self._backend, devices, overrides)
 
     def _consent(self, losses: Sequence[str], facts: Facts) -> None:
         """Ask for consent to all that will be lost, and name what was not checked."""
@@ -143,14 +143,18 @@ def find(things: Sequence[Any], name: str, kind: str) -> Any:
     for thing in things:
         if thing.device == name:
             return thing
-    names = [thing.device for thing in things]
-    if not names:
-        hint: str | None = f"No {kind}s exist."
-    else:
+    raise missing(kind, name, [thing.device for thing in things])
+
+
+def missing(kind: str, name: str, names: Sequence[str], mend: str | None = None) -> RdctlError:
+    """`not-found`, with the existing names."""
+    hint: str | None = f"No {kind}s exist."
+    if names:
         more = len(names) > 8
         shown = ", ".join(map(escape, names[:8])) + (", ..." if more else ".")
         hint = hints(f"Existing {kind}s: {shown}", guess(name, names) if more else None)
-    raise RdctlError(Code.NOT_FOUND, f"{kind} {name} not found", hint=hint, target=name)
+    message = f"{kind} {name} not found"
+    return RdctlError(Code.NOT_FOUND, message, hint=hints(hint, mend), target=name)
 
 
 def found(

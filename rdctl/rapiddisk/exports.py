@@ -9,7 +9,7 @@ from typing import TypeVar
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Listing, Report
 from rdctl.core.units import escape, guess, operand, quoted
-from rdctl.rapiddisk.changes import Changes, export_unproven, find
+from rdctl.rapiddisk.changes import Changes, export_unproven, find, missing
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, targets_of
 from rdctl.rapiddisk.names import device_name, host_nqn, is_own_nqn, is_rapiddisk, is_volume
@@ -45,7 +45,7 @@ class Exports(Changes):
             host_nqn(host)
         self._backend.permit_exports()
         with self._backend.claim([]):
-            facts = Facts.of(self._backend, [device], overrides)
+            facts = self._facts([device], overrides)
             before = self._exported(device)
             self._guard(facts, device, before)
             self._check_ports(ports)
@@ -109,14 +109,8 @@ class Exports(Changes):
         there = {port.port: port for port in self._backend.ports()}
         for number in ports:
             if number not in there:
-                shown = ", ".join(map(str, there)) or "none"
-                raise RdctlError(
-                    Code.NOT_FOUND,
-                    f"port {number} not found",
-                    hint=f"Existing ports: {shown}. Add it: rdctl rapiddisk nvmet port add {number}"
-                    " --transport tcp --address IP",
-                    target=str(number),
-                )
+                add = f"rdctl rapiddisk nvmet port add {number} --transport tcp --address IP"
+                raise missing("port", str(number), list(map(str, there)), f"Add it: {add}")
             transport = there[number].transport
             if transport is None:
                 raise RdctlError(
@@ -200,16 +194,16 @@ class Exports(Changes):
     def _to_unexport(self, device: str | None, nqn: str | None) -> Subsystem:
         if device is not None:
             found = self._exports_of(device)
-            name, missing, shows = device, f"{device} is not exported", "nvmet list"
+            name, problem, shows = device, f"{device} is not exported", "nvmet list"
         else:
             found = [s for s in self._backend.subsystems() if s.nqn == nqn]
             name, shows = str(nqn), "nvmet list --all"
-            missing = f"export {escape(name)} not found"
+            problem = f"export {escape(name)} not found"
         if not found:
             known = [target.nqn if nqn else target.device or "" for target in self.list(True)]
             raise RdctlError(
                 Code.NOT_FOUND,
-                missing,
+                problem,
                 hint=hints(f"List the exports: rdctl rapiddisk {shows}", guess(name, known)),
                 target=name,
             )

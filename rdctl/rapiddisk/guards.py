@@ -15,7 +15,7 @@ from typing import NamedTuple
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size, operand
 from rdctl.rapiddisk.backend import Backend
-from rdctl.rapiddisk.model import Cache, Device, Inventory, Superblock, Survey, Target, User, Volume
+from rdctl.rapiddisk.model import Cache, Device, Superblock, Target, User, Volume
 from rdctl.rapiddisk.names import is_rapiddisk, source_in
 
 # The checks that can fail.
@@ -51,36 +51,23 @@ NO_OVERRIDES = Overrides()
 class Facts:
     """What the guards know: everything that a backend shows, read once before a change."""
 
-    def __init__(
-        self,
-        inventory: Inventory,
-        targets: list[Target] | None,
-        survey: Survey,
-        backend: Backend,
-        overrides: Overrides,
-        lost: RdctlError | None,
-    ) -> None:
-        # Why the exports could not be listed.
-        self.lost = lost
-        self.inventory = inventory
-        self._targets = targets or []
-        self._survey = survey
+    def __init__(self, backend: Backend, devices: Sequence[str], overrides: Overrides) -> None:
+        """Read now; of `devices` also whether the kernel itself holds them."""
         self._backend = backend
         self._overrides = overrides
-        self.seen = [kind for kind in backend.users_seen if kind != "export" or targets is not None]
-
-    @classmethod
-    def of(cls, backend: Backend, devices: Sequence[str], overrides: Overrides) -> Facts:
-        """Read now; of `devices` also whether the kernel itself holds them."""
-        inventory = backend.inventory()
-        survey = backend.survey(devices)
-        targets, unseen, lost = None, dict(survey.unseen), None
+        self.inventory = backend.inventory()
+        self._users, unseen = backend.survey(devices)
+        self._unseen = dict(unseen)
+        # Why the exports could not be listed.
+        self.lost: RdctlError | None = None
+        targets = None
         try:
             targets = backend.guarded_targets()
         except RdctlError as error:
-            lost = error
-            unseen.setdefault("exports", error.message)
-        return cls(inventory, targets, survey._replace(unseen=unseen), backend, overrides, lost)
+            self.lost = error
+            self._unseen.setdefault("exports", error.message)
+        self._targets = targets or []
+        self.seen = [kind for kind in backend.users_seen if kind != "export" or targets is not None]
 
     @property
     def never_shown(self) -> str | None:
@@ -98,7 +85,7 @@ class Facts:
     def users(self, device: str) -> list[User]:
         """The users of a volume, a source or a cache, each by its key; processes that have it open
         come last."""
-        users = list(self._survey.users.get(device, ()))
+        users = list(self._users.get(device, ()))
         users += [_cache_user(cache) for cache in self.inventory.caches if is_over(cache, device)]
         users += [User("export", target.nqn, None) for target in self.exports_of(device)]
         # The same user may be found in two ways; the first has more details.
@@ -265,7 +252,7 @@ class Facts:
 
     def _guard_unseen(self, device: str, looks: Collection[str]) -> None:
         for look in looks:
-            reason = self._survey.unseen.get(look)
+            reason = self._unseen.get(look)
             if reason is not None and look not in self._overrides.unseen:
                 raise RdctlError(
                     Code.UNGUARDED,
@@ -277,7 +264,7 @@ class Facts:
     @property
     def doubts(self) -> list[str]:
         """What could not be checked, and why."""
-        return [f"{_DOUBTS[look]}: {reason}" for look, reason in self._survey.unseen.items()]
+        return [f"{_DOUBTS[look]}: {reason}" for look, reason in self._unseen.items()]
 
 
 def blocks(left: Superblock) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Listing, Report
 from rdctl.core.units import escape, quoted
-from rdctl.rapiddisk.changes import Changes, export_unproven
+from rdctl.rapiddisk.changes import Changes, export_unproven, missing
 from rdctl.rapiddisk.model import Port
 
 
@@ -104,12 +104,7 @@ class Ports(Changes):
     def _guard_removal(self, number: int) -> None:
         there = [port.port for port in self._backend.ports()]
         if number not in there:
-            raise RdctlError(
-                Code.NOT_FOUND,
-                f"port {number} not found",
-                hint=f"Existing ports: {', '.join(map(str, there)) or 'none'}.",
-                target=str(number),
-            )
+            raise missing("port", str(number), list(map(str, there)))
         for subsystem in self._backend.subsystems():
             if number in subsystem.ports:
                 raise RdctlError(

@@ -89,21 +89,12 @@ class Kernel(KernelVolumes, KernelCaches, KernelExports):
         mgmt = self._sysfs.mgmt()
         modules = [self._module(name, purpose) for name, purpose in _MODULES]
         if mgmt is None:
-            return Status(
-                status="module missing", version=None, mode="local", endpoint=None, modules=modules
-            )
-        known = dialect(mgmt) == DIALECT
-        count = len(self._sysfs.volumes()) if known else None
-        return Status(
-            status="OK" if known else "unsupported version",
-            version=mgmt.version,
-            mode="local",
-            endpoint=None,
-            dialect=DIALECT if known else None,
-            volumes=count,
-            max_volumes=mgmt.max_volumes,
-            modules=modules,
-        )
+            return Status("module missing", None, "local", None, modules=modules)
+        status = Status("unsupported version", mgmt.version, "local", None, modules=modules)
+        if dialect(mgmt) == DIALECT:
+            count = len(self._sysfs.volumes())
+            status = status._replace(status="OK", dialect=DIALECT, volumes=count)
+        return status._replace(max_volumes=mgmt.max_volumes)
 
     def _module(self, name: str, purpose: str) -> Module:
         loaded, version = self._sysfs.module(name)
