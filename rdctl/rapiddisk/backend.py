@@ -12,6 +12,7 @@ from rdctl.rapiddisk.model import (
     CacheCounters,
     Device,
     Inventory,
+    NewCache,
     Port,
     Resources,
     Status,
@@ -21,7 +22,6 @@ from rdctl.rapiddisk.model import (
     Target,
     Unit,
     Volume,
-    Writeback,
 )
 
 if TYPE_CHECKING:
@@ -108,16 +108,7 @@ class Backend(Protocol):
 
     def set_lock(self, volume: str, locked: bool) -> None: ...
 
-    def map(
-        self,
-        volume: str,
-        source: Device,
-        policy: str,
-        name: str,
-        writeback: Writeback,
-        destroys: str | None,
-    ) -> None:
-        """Make the cache `name`."""
+    def map(self, cache: NewCache, destroys: str | None) -> None: ...
 
     @property
     def ages(self) -> bool:

@@ -15,9 +15,9 @@ from rdctl.rapiddisk.model import (
     CacheCounters,
     Device,
     Inventory,
+    NewCache,
     Superblock,
     Volume,
-    Writeback,
 )
 from rdctl.rapiddisk.names import PREFIXES, cache_name, is_cache_name, volume_name
 
@@ -77,7 +77,7 @@ class Caches(Changes):
         self._backend.permit()
         source = self._backend.source(source_text)
         device = self._name_of(name, policy, source)
-        writeback = Writeback(max_age=self._age(policy, max_age))
+        age = self._age(policy, max_age)
         facts = self._facts([volume_text, source.kernel], overrides)
         volume = find(facts.inventory.volumes, volume_text, "volume")
         _guard_itself(volume, source)
@@ -116,7 +116,8 @@ class Caches(Changes):
             if contents:
                 self._backend.erase(volume.device, loss or volume.device)
             try:
-                self._backend.map(volume.device, source, policy, device, writeback, loss)
+                new = NewCache(volume.device, source, policy, device, max_age=age)
+                self._backend.map(new, loss)
             except RdctlError as error:
                 if contents:
                     error.message += f"; {volume.device} had already been erased"
@@ -290,8 +291,8 @@ class Caches(Changes):
                 self._backend.drop(failed, loss)
 
         def act() -> None:
-            writeback = Writeback(left.block_size, age, adopt=True)
-            self._backend.map(volume.device, source, "writeback", device, writeback, loss)
+            new = NewCache(volume.device, source, "writeback", device, left.block_size, age, True)
+            self._backend.map(new, loss)
 
         return self._map(
             volume.device, source, device, overrides, again, act, drop if failed else None

@@ -154,10 +154,15 @@ class Superblock(NamedTuple):
         return self.blocks * self.block_size
 
 
-class Writeback(NamedTuple):
-    """How a write-back cache is mapped: blocks of `block_size` bytes, which are written back after
-    at most `max_age` seconds; None: when the volume fills up. Without `adopt` it is formatted."""
+class NewCache(NamedTuple):
+    """A cache to be created. A write-back cache has blocks of `block_size` bytes, which are written
+    back after at most `max_age` seconds; None: when the volume fills up. Without `adopt` it is
+    formatted."""
 
+    volume: str
+    source: Device
+    policy: str
+    name: str
     block_size: int = 4096
     max_age: int | None = None
     adopt: bool = False

@@ -21,6 +21,7 @@ from rdctl.rapiddisk.model import (
     CacheCounters,
     Device,
     Inventory,
+    NewCache,
     Port,
     Resources,
     Status,
@@ -28,7 +29,6 @@ from rdctl.rapiddisk.model import (
     Survey,
     Target,
     Volume,
-    Writeback,
     misread,
 )
 from rdctl.rapiddisk.names import policy_of
@@ -214,20 +214,13 @@ class Rest(LocalOnly):
         verb = "lock" if locked else "unlock"
         self._act(f"{verb}RapidDisk/{volume}", f"{verb} {volume}")
 
-    def map(
-        self,
-        volume: str,
-        source: Device,
-        policy: str,
-        name: str,
-        writeback: Writeback,
-        destroys: str | None,
-    ) -> None:
+    def map(self, cache: NewCache, destroys: str | None) -> None:
         """POST /v1/createRapidDiskCache/@volume/@source/@policy"""
-        word = policy if policy != "writeback" else self._writeback_word()
+        word = self._writeback_word() if cache.policy == "writeback" else cache.policy
+        source = cache.source.name
         self._act(
-            f"createRapidDiskCache/{volume}/{quote(source.name, safe='')}/{word}",
-            f"map {volume} over {source.name}",
+            f"createRapidDiskCache/{cache.volume}/{quote(source, safe='')}/{word}",
+            f"map {cache.volume} over {source}",
             shows="rdctl rapiddisk cache list",
             destroys=destroys,
         )

@@ -17,7 +17,7 @@ from rdctl.core.errors import RdctlError
 from rdctl.effects.door import Effects
 from rdctl.net.transport import Transport
 from rdctl.output.rows import as_data
-from rdctl.rapiddisk.model import Device, Writeback
+from rdctl.rapiddisk.model import Device, NewCache
 from rdctl.rapiddisk.rest import Rest
 from tests.fakes.faults import Connection, FaultServer
 
@@ -155,7 +155,7 @@ def test_every_recording_is_understood(recorded: Recorded) -> None:
 
 
 def mapped(rest: Rest, volume: str, source: str, policy: str) -> None:
-    rest.map(volume, Device(source, None, source), policy, "", Writeback(), None)
+    rest.map(NewCache(volume, Device(source, None, source), policy, ""), None)
 
 
 _ACTS: tuple[tuple[str, Callable[..., Callable[[Rest], Any]]], ...] = (

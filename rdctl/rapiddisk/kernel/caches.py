@@ -16,7 +16,7 @@ from rdctl.rapiddisk.kernel.records import Records
 from rdctl.rapiddisk.kernel.refusals import GONE, Refusals, incomplete, missing, volume_gone
 from rdctl.rapiddisk.kernel.sources import Sources
 from rdctl.rapiddisk.kernel.sysfs import SECTOR
-from rdctl.rapiddisk.model import Cache, CacheCounters, Device, Superblock, Volume, Writeback
+from rdctl.rapiddisk.model import Cache, CacheCounters, Device, NewCache, Superblock, Volume
 from rdctl.rapiddisk.names import policy_of
 
 _NODE_SECONDS = 5.0
@@ -218,52 +218,44 @@ class KernelCaches(KernelPart):
 
     # --- acts ---------------------------------------------------------------------------------
 
-    def map(
-        self,
-        volume: str,
-        source: Device,
-        policy: str,
-        name: str,
-        writeback: Writeback,
-        destroys: str | None,
-    ) -> None:
+    def map(self, cache: NewCache, destroys: str | None) -> None:
         """Create the mapping, all or nothing; the kernel then holds both devices itself."""
+        volume, source, name = cache.volume, cache.source, cache.name
         with self._refusals.worded(f"{name} was not created", name):
-            kind, arguments = self._table(volume, source, policy, writeback)
+            kind, arguments = self._table(cache)
         sectors = (self._sysfs.size(source.kernel) or 0) // SECTOR
         # Device-mapper claims them itself, which our claim would prevent.
         self._claims.release([volume, source.kernel])
         # What the table wrote to the volume would be mistaken for contents.
-        again = None if writeback.adopt else self._devices.erase(volume, None, None)
+        again = None if cache.adopt else self._devices.erase(volume, None, None)
         made = self._effects.transaction(f"map {volume} over {source.name}")
         with self._refusals.worded(f"{name} was not created", name), made:
             self._mapper.create(name)
             self._mapper.load(name, sectors, kind, arguments, destroys, again)
             self._mapper.resume(name)
-            if policy == "writeback":
+            if cache.policy == "writeback":
                 # Nothing is then lost when something else removes the mapping: `dmsetup remove`, or
                 # systemd at shutdown. The kernel does it once, and does not show whether it is set.
                 self._mapper.message(name, "flush_on_suspend")
-        if policy == "writeback":
+        if cache.policy == "writeback":
             self._record_source(volume, name, source)
         if not self._effects.dry_run:
             self._await_node(name)
 
-    def _table(
-        self, volume: str, source: Device, policy: str, writeback: Writeback
-    ) -> tuple[str, str]:
+    def _table(self, new: NewCache) -> tuple[str, str]:
         """Type and arguments of the target. Both paths lead to the devices that were checked."""
+        source = new.source
         if self._sysfs.dev(source.kernel) != source.number:
             raise OSError(errno.ENODEV, f"{source.name} is now another device", source.name)
-        below, cache = self._known.node(source.kernel), self._known.node(volume)
-        if policy != "writeback":
-            size = (self._sysfs.size(volume) or 0) // SECTOR
-            mode = 0 if policy == "write-through" else 1
+        below, cache = self._known.node(source.kernel), self._known.node(new.volume)
+        if new.policy != "writeback":
+            size = (self._sysfs.size(new.volume) or 0) // SECTOR
+            mode = 0 if new.policy == "write-through" else 1
             return "rapiddisk-cache", f"{below} {cache} {size} {mode}"
         options = "0"
-        if writeback.max_age is not None:
-            options = f"2 max_age {writeback.max_age * 1000}"
-        return "writecache", f"s {below} {cache} {writeback.block_size} {options}"
+        if new.max_age is not None:
+            options = f"2 max_age {new.max_age * 1000}"
+        return "writecache", f"s {below} {cache} {new.block_size} {options}"
 
     def _record_source(self, volume: str, cache: str, source: Device) -> None:
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))

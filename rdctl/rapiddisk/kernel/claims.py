@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect
-from rdctl.rapiddisk.kernel.means import KernelDependencies
+from rdctl.rapiddisk.kernel.means import KernelDependencies, Part
 from rdctl.rapiddisk.kernel.refusals import GONE, Refusals
 from rdctl.rapiddisk.kernel.surveys import UDEV_SECONDS, Surveys
 
@@ -16,34 +16,18 @@ _LOCK = "run/rdctl.lock"
 _LOCK_SECONDS = 30.0
 
 
-class KernelPart:
+class KernelPart(Part):
     """What the volumes, the caches and the exports of the kernel share."""
 
     def __init__(self, means: KernelDependencies, claims: Claims, refusals: Refusals) -> None:
-        self._sysfs = means.sysfs
-        self._calls = means.calls
-        self._effects = means.effects
-        self._warn = means.warn
-        self._now = means.now
-        self._patience = means.patience
-        self._known = means.known
-        self._devices = means.devices
-        self._mapper = means.mapper
-        self._nvmet = means.nvmet
-        self._held = means.held
+        super().__init__(means)
         self._claims = claims
         self._refusals = refusals
 
 
-class Claims:
+class Claims(Part):
     def __init__(self, means: KernelDependencies, surveys: Surveys, refusals: Refusals) -> None:
-        self._sysfs = means.sysfs
-        self._calls = means.calls
-        self._effects = means.effects
-        self._warn = means.warn
-        self._patience = means.patience
-        self._known = means.known
-        self._held = means.held
+        super().__init__(means)
         self._surveys = surveys
         self._refusals = refusals
         self._locked = False

@@ -48,3 +48,20 @@ class KernelDependencies(NamedTuple):
     mapper: DeviceMapper
     nvmet: Nvmet
     held: dict[str, int]
+
+
+class Part:
+    """A part of this backend."""
+
+    def __init__(self, means: KernelDependencies) -> None:
+        self._sysfs = means.sysfs
+        self._calls = means.calls
+        self._effects = means.effects
+        self._warn = means.warn
+        self._now = means.now
+        self._patience = means.patience
+        self._known = means.known
+        self._devices = means.devices
+        self._mapper = means.mapper
+        self._nvmet = means.nvmet
+        self._held = means.held

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rdctl.rapiddisk.kernel.means import KernelDependencies
+from rdctl.rapiddisk.kernel.means import KernelDependencies, Part
 from rdctl.rapiddisk.kernel.users import Found, Users
 from rdctl.rapiddisk.model import Survey, User
 
@@ -15,13 +15,9 @@ _AGREE = 3
 _AGREE_SECONDS = 1.0
 
 
-class Surveys:
+class Surveys(Part):
     def __init__(self, means: KernelDependencies) -> None:
-        self._sysfs = means.sysfs
-        self._calls = means.calls
-        self._nvmet = means.nvmet
-        self._patience = means.patience
-        self._held = means.held
+        super().__init__(means)
         self._users = Users(means.sysfs, means.calls, means.effects, means.known, means.mapper.kind)
 
     @property
