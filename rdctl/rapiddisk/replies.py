@@ -34,20 +34,12 @@ _REFUSALS: tuple[tuple[str, Code, str | None], ...] = (
         Code.NOT_FOUND,
         "Check the name of the source: rdctl rapiddisk resources",
     ),
-    ("is currently mounted", Code.IN_USE, "Unmount it on that machine first: umount"),
+    ("is currently mounted", Code.IN_USE, "Unmount it on that machine first."),
     ("currently mapped", Code.IN_USE, "List the caches: rdctl rapiddisk cache list"),
-    (
-        "Device or resource busy",
-        Code.IN_USE,
-        "It is open in a process. Find it on that machine: sudo lsof",
-    ),
+    ("Device or resource busy", Code.IN_USE, "It is open in a process on that machine."),
     ("Unable to unmap", Code.IN_USE, "It may be open, exported, or below another mapping."),
     ("Size is currently set", Code.CONFLICT, None),
-    (
-        "specify a size larger",
-        Code.CONFLICT,
-        "It has data up to that size. To discard them, erase it first: rdctl rapiddisk flush",
-    ),
+    ("specify a size larger", Code.CONFLICT, "It has data up to that size."),
     (
         "sys/kernel/rapiddisk/mgmt: No such file",
         Code.MODULE_MISSING,
