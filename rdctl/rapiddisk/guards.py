@@ -86,7 +86,10 @@ class Facts:
         """The users of a volume, a source or a cache, each by its key; processes that have it open
         come last."""
         users = list(self._users.get(device, ()))
-        users += [_cache_user(cache) for cache in self.inventory.caches if is_over(cache, device)]
+        for cache in self.inventory.caches:
+            if is_over(cache, device):
+                freed_by = f"rdctl rapiddisk cache remove {operand(cache.device)}"
+                users.append(User("cache", cache.device, freed_by))
         users += [User("export", target.nqn, None) for target in self.exports_of(device)]
         # The same user may be found in two ways; the first has more details.
         found: dict[tuple[str, str], User] = {}
@@ -104,26 +107,23 @@ class Facts:
     ) -> None:
         """Raise when the volume is locked or, where it has to be `free`, has users other than
         `but`."""
-        with self._unless_gone("volume", volume.device):
-            self._guard(volume, free, but)
-
-    def _guard(self, volume: Volume, free: bool, but: Collection[tuple[str, str]]) -> None:
         name = volume.device
-        if free:
-            self.guard_users(name, name, but)
-        if volume.locked:
-            raise RdctlError(
-                Code.LOCKED,
-                f"{name} is locked",
-                hint=f"Unlock it first: rdctl rapiddisk unlock {operand(name)}",
-                target=name,
-            )
-        # A daemon below 9 reports neither locks nor usage.
-        if volume.locked is None and volume.usage is not None and not self._waived("locks"):
-            raise self._unlooked(name, "locks")
-        self._guard_unreported(name)
-        if free:
-            self._guard_unseen(name, LOOKS)
+        with self._unless_gone("volume", name):
+            if free:
+                self.guard_users(name, name, but)
+            if volume.locked:
+                raise RdctlError(
+                    Code.LOCKED,
+                    f"{name} is locked",
+                    hint=f"Unlock it first: rdctl rapiddisk unlock {operand(name)}",
+                    target=name,
+                )
+            # A daemon below 9 reports neither locks nor usage.
+            if volume.locked is None and volume.usage is not None and not self._waived("locks"):
+                raise self._unknown_lock(name)
+            self._guard_unreported(name)
+            if free:
+                self._guard_unseen(name, LOOKS)
 
     def guard_source(self, source: Device, but: Collection[tuple[str, str]] = ()) -> None:
         """Raise when the device to be cached, which may be a volume, has users other than `but`."""
@@ -224,15 +224,14 @@ class Facts:
     def _is_mapped(self, volume: Volume) -> bool:
         return any(cache.volume == volume.device for cache in self.inventory.caches)
 
-    def _unlooked(self, device: str, look: str) -> RdctlError:
-        """The error for a value that a listing lacks: not reported by an old daemon, or not
-        readable on this machine."""
+    def _unknown_lock(self, device: str) -> RdctlError:
+        """The error for a lock that an old daemon does not report, or that cannot be read here."""
         if not self._backend.reports_all:
-            return unreported(device, "whether it is locked", look)
+            return unreported(device, "whether it is locked", "locks")
         return RdctlError(
             Code.UNGUARDED,
-            f"{device}: {_DOUBTS[look]}: /sys/block/{device}/ro cannot be read",
-            hint=f"If you are sure that it is not locked, use --unseen {look}.",
+            f"{device}: {_DOUBTS['locks']}: /sys/block/{device}/ro cannot be read",
+            hint="If you are sure that it is not locked, use --unseen locks.",
             target=device,
         )
 
@@ -280,10 +279,6 @@ def is_over(cache: Cache, device: str) -> bool:
         return True
     below = cache.source or ""
     return cache.kernel is None and below.startswith("dm-") and source_in(cache.device) == device
-
-
-def _cache_user(cache: Cache) -> User:
-    return User("cache", cache.device, f"rdctl rapiddisk cache remove {operand(cache.device)}")
 
 
 def unreported(device: str, what: str, look: str | None = None) -> RdctlError:

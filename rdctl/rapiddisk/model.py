@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
-from rdctl.rapiddisk.names import is_volume, number_of
+from rdctl.rapiddisk.names import is_volume, number_of, numbered
 
 DAEMON_PORT = 9118
 
@@ -102,12 +102,9 @@ _KIB, _MOST_VOLUMES = 1024, 1024
 def misread(volumes: Iterable[Volume]) -> list[str]:
     """The volumes that a daemon below 9 creates on a module of 9 or later: it sends a size in KiB,
     which is taken for the number of a volume of 0 bytes."""
-    return [volume.device for volume in volumes if volume.size == 0 and _is_size(volume.device)]
-
-
-def _is_size(device: str) -> bool:
-    number = number_of(device) if is_volume(device) else 0
-    return number >= _MOST_VOLUMES and number % _KIB == 0
+    empty = (volume.device for volume in volumes if volume.size == 0 and is_volume(volume.device))
+    numbers = map(number_of, empty)
+    return [numbered(one) for one in numbers if one >= _MOST_VOLUMES and one % _KIB == 0]
 
 
 class User(NamedTuple):

@@ -155,11 +155,10 @@ class KernelCaches(KernelPart):
         # Not the superblock: while the cache is mapped, it lacks what is not committed yet.
         dirty = self._measured(cache).dirty
         size = f" ({human_size(dirty)})" if dirty is not None else ""
-        held = f"unwritten blocks{size}"
         return RdctlError(
             Code.CONFLICT,
             f"{cache.device} has failed: its source {cache.source} {why}; {volume} still holds"
-            f" {held}",
+            f" unwritten blocks{size}",
             hint="When the source is back, write them to it: rdctl rapiddisk cache create"
             f" {volume} SOURCE --policy writeback --adopt",
             target=cache.device,

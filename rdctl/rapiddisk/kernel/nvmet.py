@@ -6,7 +6,7 @@ Nothing there is transactional: each step is one system call, so each names its 
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from rdctl.effects.door import Effect, Effects
@@ -47,7 +47,7 @@ class Nvmet:
                 nqn=nqn,
                 any_host=self._value(f"subsystems/{nqn}/attr_allow_any_host") == "1",
                 hosts=tuple(self._names(f"subsystems/{nqn}/allowed_hosts")),
-                namespaces=tuple(self._namespace(nqn, name) for name in self._namespace_names(nqn)),
+                namespaces=tuple(self._namespaces(nqn)),
                 ports=tuple(number for number, names in links.items() if nqn in names),
             )
             for nqn in self._names("subsystems")
@@ -61,18 +61,14 @@ class Nvmet:
             raise OSError(errno.ENOENT, NO_CONFIGFS)
         return self.subsystems()
 
-    def _namespace_names(self, nqn: str) -> list[str]:
-        return [name for name in self._names(f"subsystems/{nqn}/namespaces") if name.isdigit()]
-
-    def _namespace(self, nqn: str, name: str) -> NvmeNamespace:
-        directory = f"subsystems/{nqn}/namespaces/{name}"
-        path = self._value(f"{directory}/device_path")
-        return NvmeNamespace(
-            int(name),
-            None if path == "(null)" else path,
-            self._value(f"{directory}/enable") == "1",
-            self._value(f"{directory}/device_uuid"),
-        )
+    def _namespaces(self, nqn: str) -> Iterator[NvmeNamespace]:
+        for name in self._names(f"subsystems/{nqn}/namespaces"):
+            if name.isdigit():
+                directory = f"subsystems/{nqn}/namespaces/{name}"
+                path = self._value(f"{directory}/device_path")
+                enabled = self._value(f"{directory}/enable") == "1"
+                uuid = self._value(f"{directory}/device_uuid")
+                yield NvmeNamespace(int(name), None if path == "(null)" else path, enabled, uuid)
 
     def ports(self) -> list[Port]:
         return [

@@ -7,6 +7,7 @@ import re
 import shlex
 import time
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from typing import NamedTuple
 
 from rdctl.effects.syscalls import Syscalls
@@ -45,13 +46,9 @@ class Processes:
     @property
     def all_seen(self) -> bool:
         """Whether /proc shows the processes of the whole machine."""
-        return self._space() == _FIRST_NAMESPACE
-
-    def _space(self) -> str | None:
-        try:
-            return self._sysfs.led_to("proc/self/ns/pid")
-        except OSError:
-            return None
+        with suppress(OSError):
+            return self._sysfs.led_to("proc/self/ns/pid") == _FIRST_NAMESPACE
+        return False
 
     def look(self, ours: Collection[int], with_maps: bool) -> Observed:
         """All processes, this one without its descriptors `ours`. OSError where one cannot be

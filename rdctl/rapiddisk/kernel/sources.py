@@ -34,7 +34,9 @@ class Sources:
     def check(self, source: Device, policy: str, volume: str) -> None:
         """Raise what prevents a volume from caching a source."""
         self.check_writable(source)
-        block = self._logical_block(source.kernel)
+        # A partition has no queue of its own: that of its disk applies.
+        disk = self._sysfs.whole(source.kernel) or source.kernel
+        block = self._sysfs.number(f"sys/class/block/{disk}/queue/logical_block_size")
         if policy != "writeback":
             # The module declares blocks of 512 bytes, whatever the source has.
             if block not in (None, SECTOR):
@@ -82,11 +84,6 @@ class Sources:
 
     def _is_read_only(self, kernel: str) -> bool:
         return self._sysfs.number(f"sys/class/block/{kernel}/ro") == 1
-
-    def _logical_block(self, kernel: str) -> int | None:
-        """Bytes. A partition has no queue of its own: that of its disk applies."""
-        disk = self._sysfs.whole(kernel) or kernel
-        return self._sysfs.number(f"sys/class/block/{disk}/queue/logical_block_size")
 
     def _check_contents(self, source: Device, policy: str) -> None:
         """The cache supports only whole blocks of 4 KiB, even if the source supports smaller."""

@@ -191,7 +191,8 @@ class Sysfs:
             source = source_of(mapping.name)
             if source not in parts:
                 base = source_in(mapping.name)
-                source = next((part for part in parts if self.base(part) == base), parts[1])
+                named = (part for part in parts if self.shown(part).rsplit("/", 1)[-1] == base)
+                source = next(named, parts[1])
             volume = next(part for part in parts if part != source)
         parts.remove(volume)
         return Cache(
@@ -230,10 +231,6 @@ class Sysfs:
             return kernel.replace("!", "/")
         taken = is_volume(mapped) or self.exists(f"sys/class/block/{mapped}")
         return f"mapper/{mapped}" if taken else mapped
-
-    def base(self, kernel: str) -> str:
-        """What a cache of the device is named after."""
-        return self.shown(kernel).rsplit("/", 1)[-1]
 
     def dev(self, kernel: str) -> str | None:
         """MAJOR:MINOR."""
