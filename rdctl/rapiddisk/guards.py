@@ -18,14 +18,14 @@ from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.model import Cache, Device, Superblock, Target, User, Volume
 from rdctl.rapiddisk.names import is_rapiddisk, source_in
 
-# The checks that can fail.
-LOOKS = ("exports", "caches", "locks", "opens")
 _DOUBTS = {
     "exports": "cannot tell whether it is exported",
     "caches": "cannot tell what is mapped over it",
     "locks": "cannot tell whether it is locked",
     "opens": "cannot tell whether it is open",
 }
+# The checks that can fail.
+LOOKS = tuple(_DOUBTS)
 # The names of the kinds of user that were not checked.
 _NEVER_SHOWN = {
     "export": "exports",

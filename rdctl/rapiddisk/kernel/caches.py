@@ -34,8 +34,8 @@ _WRITECACHE = (
 class KernelCaches(KernelPart):
     def __init__(self, means: KernelDependencies, claims: Claims, refusals: Refusals) -> None:
         super().__init__(means, claims, refusals)
-        self._sources = Sources(means.sysfs, means.known, means.devices, means.warn)
-        self._records = Records(means.sysfs, means.effects, means.known)
+        self._sources = Sources(means)
+        self._records = Records(means)
 
     # --- what they are ------------------------------------------------------------------------
 

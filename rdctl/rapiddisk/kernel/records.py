@@ -9,10 +9,8 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import NamedTuple
 
-from rdctl.effects.door import Effects
 from rdctl.effects.places import remove_file, write_file
-from rdctl.rapiddisk.kernel.devices import Devices
-from rdctl.rapiddisk.kernel.sysfs import Sysfs
+from rdctl.rapiddisk.kernel.means import Part
 from rdctl.rapiddisk.model import Device
 
 DIRECTORY = "run/rdctl"
@@ -34,12 +32,7 @@ class Record(NamedTuple):
     sent: str | None
 
 
-class Records:
-    def __init__(self, sysfs: Sysfs, effects: Effects, devices: Devices) -> None:
-        self._sysfs = sysfs
-        self._effects = effects
-        self._devices = devices
-
+class Records(Part):
     def of(self, volume: str) -> Record | None:
         """The record of this very volume."""
         text = self._sysfs.text(self._path(volume))
@@ -58,7 +51,7 @@ class Records:
         import json
 
         boot, diskseq = self._identity(volume)
-        stable = self._devices.stable_name(source.number) if source.number else None
+        stable = self._known.stable_name(source.number) if source.number else None
         record = Record(
             boot=boot or "",
             diskseq=diskseq or "",
@@ -87,7 +80,7 @@ class Records:
         if self._sysfs.size(source.kernel) != record.size:
             return False
         if record.stable:
-            return self._devices.at(record.source) == source.kernel
+            return self._known.at(record.source) == source.kernel
         attached = self._diskseq(source.kernel)
         return attached is not None and (source.number, attached) == (
             record.number,

@@ -3,34 +3,18 @@ reason, and accepts the rest until the source is used."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import quoted
-from rdctl.rapiddisk.kernel.blockdev import PAGE, BlockDevices
-from rdctl.rapiddisk.kernel.devices import Devices
+from rdctl.rapiddisk.kernel.blockdev import PAGE
 from rdctl.rapiddisk.kernel.formats import recognize
-from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs
+from rdctl.rapiddisk.kernel.means import Part
+from rdctl.rapiddisk.kernel.sysfs import SECTOR
 from rdctl.rapiddisk.model import Device
 
 _OTHER_POLICIES = "Use --policy write-through or --policy write-around"
 
 
-class Sources:
-    """`warn` takes what does not prevent a source from being cached."""
-
-    def __init__(
-        self,
-        sysfs: Sysfs,
-        known: Devices,
-        devices: BlockDevices,
-        warn: Callable[[str], None],
-    ) -> None:
-        self._sysfs = sysfs
-        self._known = known
-        self._devices = devices
-        self._warn = warn
-
+class Sources(Part):
     def check(self, source: Device, policy: str, volume: str) -> None:
         """Raise what prevents a volume from caching a source."""
         self.check_writable(source)

@@ -18,7 +18,7 @@ _AGREE_SECONDS = 1.0
 class Surveys(Part):
     def __init__(self, means: KernelDependencies) -> None:
         super().__init__(means)
-        self._users = Users(means.sysfs, means.calls, means.effects, means.known, means.mapper.kind)
+        self._users = Users(means)
 
     @property
     def seen(self) -> Sequence[str]:

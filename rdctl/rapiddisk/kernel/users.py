@@ -18,11 +18,9 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from typing import NamedTuple
 
 from rdctl.core.units import operand, quoted
-from rdctl.effects.door import Effects
-from rdctl.effects.syscalls import Syscalls, ioctl
-from rdctl.rapiddisk.kernel.devices import Devices
+from rdctl.effects.syscalls import ioctl
+from rdctl.rapiddisk.kernel.means import KernelDependencies, Part
 from rdctl.rapiddisk.kernel.processes import Processes
-from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import Subsystem, Survey, User
 from rdctl.rapiddisk.names import is_rapiddisk, policy_of
 
@@ -57,24 +55,10 @@ class Found(NamedTuple):
     opens: int = 0
 
 
-class Users:
-    """`target_type` tells the type of a mapping's target by the mapping's name, None if it cannot
-    be asked."""
-
-    def __init__(
-        self,
-        sysfs: Sysfs,
-        calls: Syscalls,
-        effects: Effects,
-        devices: Devices,
-        target_type: Callable[[str], str | None],
-    ) -> None:
-        self._sysfs = sysfs
-        self._calls = calls
-        self._effects = effects
-        self._devices = devices
-        self._target_type = target_type
-        self._processes = Processes(sysfs, calls)
+class Users(Part):
+    def __init__(self, means: KernelDependencies) -> None:
+        super().__init__(means)
+        self._processes = Processes(means.sysfs, means.calls)
 
     @property
     def seen(self) -> Sequence[str]:
@@ -111,7 +95,7 @@ class Users:
             _try(look, kind, what, found, unseen)
         if self._calls.privileged:
             others = [kernel for kernel in probed if kernel not in ours]
-            _try(lambda: self._held(others, found), "opens", "exclusive holders", found, unseen)
+            _try(lambda: self._holders(others, found), "opens", "exclusive holders", found, unseen)
         if processes != "none" and "opens" not in unseen and (missed := self._processes.missed):
             unseen["opens"] = missed
         return found, unseen
@@ -150,12 +134,12 @@ class Users:
         if left > 0:
             held = {one.kernel for one in found if _holds(one.user)}
             unseen = sorted(volumes - held - set(ours))
-            more = list(self._held(unseen, found))
+            more = list(self._holders(unseen, found))
             found += more
             left -= _opens(more, volumes)
         return left
 
-    def _held(self, kernels: Iterable[str], found: Sequence[Found]) -> Iterator[Found]:
+    def _holders(self, kernels: Iterable[str], found: Sequence[Found]) -> Iterator[Found]:
         """Devices that are held exclusively by other users than those found."""
         known = {one.kernel for one in found if _holds(one.user) or one.user.kind == "open"}
         for kernel in kernels:
@@ -165,7 +149,7 @@ class Users:
             if not known.isdisjoint(related) or self._sysfs.dev(kernel) is None:
                 continue
             try:
-                path = self._sysfs.path(self._devices.node(kernel))
+                path = self._sysfs.path(self._known.node(kernel))
                 self._calls.close(self._calls.open_device(path, exclusive=True))
             except OSError as error:
                 if error.errno != errno.EBUSY:
@@ -179,7 +163,7 @@ class Users:
         for zram in sysfs.names("sys/block"):
             if zram.startswith("zram"):
                 backing = sysfs.text(f"sys/block/{zram}/backing_dev")
-                if self._devices.at(backing) == kernel:
+                if self._known.at(backing) == kernel:
                     return User("other", zram, f"zramctl --reset /dev/{zram}")
         if sysfs.exists(f"sys/block/{kernel}/bcache"):
             return User("other", "bcache", f"echo 1 > /sys/block/{kernel}/bcache/set/stop")
@@ -234,7 +218,7 @@ class Users:
             return f"cryptsetup close {word}"
         if maker == "mpath":
             return f"multipath -f {word}"
-        if self._target_type(name) == "writecache":
+        if self._mapper.kind(name) == "writecache":
             return f"dmsetup message {word} 0 flush && dmsetup remove {word}"
         return f"dmsetup remove {word}"
 
@@ -247,7 +231,7 @@ class Users:
         for subsystem in subsystems:
             for namespace in subsystem.namespaces:
                 path = namespace.path
-                kernel = self._devices.at(path, gone=True)
+                kernel = self._known.at(path, gone=True)
                 if kernel is not None:
                     user = _export(subsystem, self._sysfs.shown(kernel))
                     direct = path in (f"/dev/{kernel}", f"/dev/mapper/{self._sysfs.shown(kernel)}")
@@ -268,7 +252,7 @@ class Users:
             for name in self._sysfs.listed(f"{_TARGETS}/{host}"):
                 directory = f"{_TARGETS}/{host}/{name}"
                 info = self._sysfs.read(f"{directory}/info") or ""
-                kernel = self._behind(info) or self._devices.at(
+                kernel = self._behind(info) or self._known.at(
                     self._sysfs.text(f"{directory}/udev_path")
                 )
                 if kernel is not None:
@@ -288,7 +272,7 @@ class Users:
         if number:
             return self._sysfs.numbered(f"{number[1]}:{number[2]}")
         file = _FILE.search(info)
-        return self._devices.at(file[1]) if file else None
+        return self._known.at(file[1]) if file else None
 
     # --- mounts, swap, loop devices -------------------------------------------------------------
 
@@ -314,18 +298,18 @@ class Users:
         kernel = self._sysfs.numbered(fields.split(" ")[2])
         kind = more.split(" ")
         if kernel is None and len(kind) > 1 and kind[0] in _NUMBERED_APART:
-            kernel = self._devices.at(_plain(kind[1]))
+            kernel = self._known.at(_plain(kind[1]))
         if kernel is not None:
             yield kernel
         for option in kind[2].split(",") if len(kind) > 2 else ():
             key, _, path = option.partition("=")
-            if key in ("logdev", "rtdev") and (other := self._devices.at(_plain(path))):
+            if key in ("logdev", "rtdev") and (other := self._known.at(_plain(path))):
                 yield other
 
     def _swaps(self) -> Iterator[Found]:
         for line in (self._sysfs.read("proc/swaps") or "").splitlines()[1:]:
             path = _plain(line.split()[0])
-            kernel = self._devices.at(path)
+            kernel = self._known.at(path)
             if kernel is not None:
                 yield Found(kernel, User("swap", path, f"swapoff {path}"), _SWAP_OPENS)
 
@@ -342,7 +326,7 @@ class Users:
         its path is that of the mount namespace in which it was set up."""
         if not self._calls.privileged:
             path = self._sysfs.text(f"sys/block/{loop}/loop/backing_file")
-            return self._devices.at(path), 0
+            return self._known.at(path), 0
         node, answer = self._sysfs.path(f"/dev/{loop}"), bytearray(_LOOP_INFO_SIZE)
         line = f"# ioctl {node} {_LOOP_STATUS:#06x}: what it is set up on"
         try:
