@@ -297,9 +297,9 @@ def test_a_protected_context_wants_to_be_named(rdctl: Program, words: list[str],
 @pytest.mark.parametrize(
     ("other", "words"),
     [
-        ("--rapiddisk-url", "oio container destroy docs --yes"),
+        ("--rapiddisk-url", "oio admin freeze docs --yes"),
         ("--oio-url", "rapiddisk remove rd1 --yes"),
-        ("--local", "oio container destroy docs --yes"),
+        ("--local", "oio admin freeze docs --yes"),
     ],
 )
 def test_the_address_of_the_other_system_does_not_name_a_protected_one(
