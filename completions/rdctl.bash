@@ -363,7 +363,7 @@ _rdctl_values() {
         'rdctl context set '[0-9]*) choices='rapiddisk= oio= namespace= account= protected= timeout= token_file= ca= cert= key= http_proxy= dialect=' ;;
         'rdctl context remove 1') kind='context' ;;
         'rdctl sandbox serve --host') kind='ip' ;;
-        'rdctl completion 1') choices='bash zsh' ;;
+        'rdctl completion 1') choices='bash fish zsh' ;;
         'rdctl help 1') choices='exit-codes output environment config' ;;
         *' -c' | *' --context') kind='contexts' ;;
         *' --account') kind='account' ;;

@@ -16,6 +16,7 @@ from rdctl.cli import topics
 from rdctl.cli.topics import Lines, Section, Terms
 from rdctl.cli.tree import Command, root
 from rdctl.completion.bash import bash_script
+from rdctl.completion.fish import fish_script
 from rdctl.completion.nodes import Node, choices, label, parted
 from rdctl.completion.zsh import zsh_script
 
@@ -36,6 +37,7 @@ def files() -> dict[str, str]:
     nouns = [node for node in commands if node.children]
     made = {
         "completions/rdctl.bash": bash_script(root),
+        "completions/rdctl.fish": fish_script(root),
         "completions/_rdctl": zsh_script(root),
         "man/rdctl.1": _main_page(first, anywhere, nodes),
         "man/rdctl-config.5": _config_page(),

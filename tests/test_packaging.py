@@ -18,11 +18,12 @@ from rdctl import __version__
 ROOT = Path(__file__).resolve().parent.parent
 INFO = f"rdctl-{__version__}.dist-info"
 DATA = f"rdctl-{__version__}.data/data/"
-# Where each kind of generated file is found by man, bash and zsh.
+# Where each kind of generated file is found by man and the shells.
 TRAVELS = {
     "man/rdctl.1": "share/man/man1/rdctl.1",
     "man/rdctl-config.5": "share/man/man5/rdctl-config.5",
     "completions/rdctl.bash": "share/bash-completion/completions/rdctl.bash",
+    "completions/rdctl.fish": "share/fish/vendor_completions.d/rdctl.fish",
     "completions/_rdctl": "share/zsh/site-functions/_rdctl",
 }
 

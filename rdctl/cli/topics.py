@@ -288,7 +288,11 @@ _OTHER_VARIABLES = (
     ("RDCTL_CONFIG", "configuration file (default: in XDG_CONFIG_HOME)"),
     ("RDCTL_SANDBOX", "sandbox file (default: in XDG_STATE_HOME)"),
     ("RDCTL_DEBUG", "if set, internal errors show a traceback"),
-    ("XDG_CONFIG_HOME", "directory of rdctl/config.toml (default: ~/.config)"),
+    (
+        "XDG_CONFIG_HOME",
+        "directory of rdctl/config.toml, and target of completion fish --install"
+        " (default: ~/.config)",
+    ),
     ("XDG_STATE_HOME", "directory of rdctl/sandbox.db (default: ~/.local/state)"),
     ("XDG_CACHE_HOME", "directory of the completion cache (default: ~/.cache)"),
     ("XDG_DATA_HOME", "target of completion bash --install (default: ~/.local/share)"),

@@ -4,13 +4,16 @@ values."""
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
 from rdctl.completion.kinds import value_of
+
+if TYPE_CHECKING:
+    from rdctl.output.schemas import Column
 
 
 class Node(NamedTuple):
@@ -49,12 +52,17 @@ class Node(NamedTuple):
     @property
     def keys(self) -> list[str]:
         """The keys of its output."""
+        return [column.key for column in self.columns]
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """The columns of its output."""
         from rdctl.output.schemas import CHANGE, SCHEMAS
 
         if isinstance(self.command, click.Group):
-            return []
+            return ()
         shows = getattr(self.command, "shows", None)
-        return [column.key for column in (SCHEMAS[shows] if shows else CHANGE).columns]
+        return (SCHEMAS[shows] if shows else CHANGE).columns
 
 
 def _node(command: click.Command, above: Node | None) -> Node:
@@ -117,6 +125,20 @@ def _slot(path: str, text: str, spellings: Sequence[str]) -> Slot:
 def may_lack_value(option: click.Option) -> bool:
     """Whether its value is optional: `--watch [SECONDS]`."""
     return bool(re.fullmatch(r"\[[A-Z]+\]", label(option)))
+
+
+def spellings(options: list[click.Option], valued: bool = False) -> list[str]:
+    """All spellings of options; with `valued`, only of those whose value is the next word."""
+    return [word for o in options if not valued or is_valued(o) for word in o.opts]
+
+
+def is_valued(option: click.Option) -> bool:
+    return not option.is_flag and not may_lack_value(option)
+
+
+def letters(options: Iterable[click.Option]) -> str:
+    """The letters of short options."""
+    return "".join(sorted({word[1] for o in options for word in o.opts if len(word) == 2}))
 
 
 def parted(root: click.Command) -> tuple[list[click.Option], dict[Node, list[click.Option]]]:

@@ -82,8 +82,15 @@ def of_completion(node: Node, above: Node | None, own: list[click.Option]) -> It
         yield "bash does not complete it"
     if f"\n_{node.path.replace(' ', '_')}() {{" not in zsh:
         yield "zsh does not complete it"
+    fish = FILES["completions/rdctl.fish"]
+    if above and not re.search(rf"case '{above.path}'\n +set verbs (.* )?{name}\\t'", fish):
+        yield "fish does not complete it"
     for option in own:
         for spelling in option.opts:
+            if not re.search(
+                rf"case '{node.path}'\n(.*\n)?? +set options (.* )?{spelling}\\t", fish
+            ):
+                yield f"fish does not complete {spelling}"
             if not re.search(rf"'{node.path}'\) .*options='([^']* )?{spelling}[ ']", bash):
                 yield f"bash does not complete {spelling}"
 
@@ -116,6 +123,8 @@ def test_what_a_new_command_lacks_is_found() -> None:
         "no section in a man page",
         "bash does not complete it",
         "zsh does not complete it",
+        "fish does not complete it",
+        "fish does not complete --what",
         "bash does not complete --what",
         "no two examples",
         "an example of another command: rdctl x --yes",

@@ -74,9 +74,10 @@ def test_a_difference_is_found(tmp_path: Path) -> None:
 def test_the_program_prints_the_scripts_that_travel(rdctl: Program) -> None:
     assert rdctl("completion", "bash").out == FILES["completions/rdctl.bash"]
     assert rdctl("completion", "zsh", "--json").out == FILES["completions/_rdctl"]
-    wrong = rdctl("completion", "fish")
+    assert rdctl("completion", "fish").out == FILES["completions/rdctl.fish"]
+    wrong = rdctl("completion", "tcsh")
     assert wrong.code == 2
-    assert 'invalid value "fish" for SHELL: must be bash or zsh' in wrong.err
+    assert 'invalid value "tcsh" for SHELL: must be bash, fish or zsh' in wrong.err
 
 
 def plain(page: str) -> str:

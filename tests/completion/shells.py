@@ -1,4 +1,5 @@
-"""The shells that complete: bash called as readline calls it, and both at a real prompt."""
+"""The shells that complete: bash called as readline calls it, fish as its own tests call it, and
+all of them at a real prompt."""
 
 from __future__ import annotations
 
@@ -12,30 +13,30 @@ import pexpect
 
 from rdctl.cli.tree import root
 from rdctl.completion.bash import bash_script
+from rdctl.completion.fish import fish_script
 from rdctl.completion.zsh import zsh_script
 from tests.cli.processes import SECONDS
 
-SHELLS = ("bash", "zsh")
+SHELLS = ("bash", "fish", "zsh")
 
-SCRIPTS = {"bash": bash_script, "zsh": zsh_script}
+SCRIPTS = {"bash": bash_script, "fish": fish_script, "zsh": zsh_script}
 
 
-class Bash:
-    """One bash that has sourced the script."""
+class Offering:
+    """A shell that reads lines, and for each prints what it offers, then `--end--`."""
 
-    def __init__(self, directory: Path) -> None:
-        script = directory / "rdctl.bash"
-        script.write_text(bash_script(root))
-        setup = f"source {script}; PATH=; set -u\n" + _OFFER
+    def __init__(self, argv: list[str], directory: Path) -> None:
         self.process = subprocess.Popen(
-            ["bash", "--norc", "-c", setup + 'while IFS= read -r line; do offer "$line"; done'],
+            argv,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
             bufsize=1,
+            cwd=directory,
+            env={**os.environ, "HOME": str(directory), "LC_ALL": "C.UTF-8"},
         )
 
-    def __call__(self, line: str) -> set[str]:
+    def lines(self, line: str) -> list[str]:
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(line + "\n")
@@ -44,7 +45,25 @@ class Bash:
             assert self.process.poll() is None
             offered.append(word)
         assert len(set(offered)) == len(offered)
-        return set(offered)
+        return offered
+
+    def __call__(self, line: str) -> set[str]:
+        return set(self.lines(line))
+
+    def end(self) -> None:
+        self.process.communicate("")
+        assert self.process.returncode == 0
+
+
+class Bash(Offering):
+    """One bash that has sourced the script."""
+
+    def __init__(self, directory: Path) -> None:
+        script = directory / "rdctl.bash"
+        script.write_text(bash_script(root))
+        setup = f"source {script}; PATH=; set -u\n" + _OFFER
+        loop = 'while IFS= read -r line; do offer "$line"; done'
+        super().__init__(["bash", "--norc", "-c", setup + loop], directory)
 
 
 # Parts a line into words as readline does: at blanks, and at = and :, which are words themselves.
@@ -69,6 +88,28 @@ offer() {
 """
 
 
+class Fish(Offering):
+    """One fish that has sourced the script; where it completes files, `<default>` is the only
+    one. Of a value in the same word as its option, only the value is returned."""
+
+    def __init__(self, directory: Path) -> None:
+        (directory / "rdctl.fish").write_text(fish_script(root))
+        (directory / "files").mkdir()
+        (directory / "files" / "<default>").touch()
+        loop = 'while read -l line; complete -C "$line"; echo --end--; end'
+        setup = f"source {directory}/rdctl.fish; set PATH; "
+        super().__init__(["fish", "--no-config", "-c", setup + loop], directory / "files")
+
+    def about(self, line: str) -> dict[str, str]:
+        """What is offered, each with its description."""
+        found = (row.partition("\t") for row in self.lines(line))
+        prefix = re.search(r" (--[^ ]*=)[^ ]*$", line)
+        return {word.removeprefix(prefix[1] if prefix else ""): about for word, _, about in found}
+
+    def __call__(self, line: str) -> set[str]:
+        return set(self.about(line))
+
+
 class Prompt:
     """A shell on a terminal; each call types a line and then TAB."""
 
@@ -89,14 +130,40 @@ class Prompt:
 
     def __call__(self, line: str, tabs: int = 1) -> tuple[str, str]:
         """The line after that, and what was shown meanwhile."""
-        self.pty.send(line + "\t" * tabs + "\x14")
+        self.pty.send(line + "\t" * tabs)
+        return self._line()
+
+    def _line(self) -> tuple[str, str]:
+        self.pty.send("\x14")
         self.pty.expect(r"LINE<(.*?)>END")
         match, before = self.pty.match, self.pty.before
         assert isinstance(match, re.Match)
         return str(match[1]), str(before)
 
+    def listed(self, line: str, word: str) -> str:
+        """What is listed for a line; that includes `word`."""
+        return self(line, tabs=2)[1]
+
     def close(self) -> None:
         self.pty.close(force=True)
+
+
+class FishPrompt(Prompt):
+    """Shows its list only while no other key waits; a second TAB chooses from it."""
+
+    def listed(self, line: str, word: str) -> str:
+        self.pty.send(line + "\t")
+        # The common beginning of all words is shown in another color.
+        self.pty.expect_exact(word[-4:])
+        shown = f"{self.pty.before}{word[-4:]}{self._line()[1]}"
+        return re.sub(r"\x1b(\[[0-9;?]*[A-Za-z]|\(B|\]0;.*?\x07)", "", shown)
+
+
+# Without suggestions, which are shown as if they were typed.
+FISH_PROMPT = (
+    "function fish_prompt; end; set -g fish_greeting; set -g fish_autosuggestion_enabled 0;"
+    " function show; echo LINE'<'(commandline)'>'END; commandline -r ''; end; bind \\ct show"
+)
 
 
 def prompt_of(
@@ -116,6 +183,11 @@ def prompt_of(
         settings = "bell-style none", "enable-bracketed-paste off", "show-all-if-ambiguous on"
         quiet = "; ".join(f"bind 'set {setting}'" for setting in settings)
         return Prompt(["bash", "--norc", "-i"], whole, f"source ~/rdctl.bash; {quiet}; {show}")
+    if shell == "fish":
+        (home / "rdctl.fish").write_text(fish_script(root))
+        # Without a list on a terminal that is dumb.
+        whole["TERM"] = "xterm"
+        return FishPrompt(["fish", "-i"], whole, f"source ~/rdctl.fish; {FISH_PROMPT}")
     (home / "_rdctl").write_text(zsh_script(root))
     show = (
         'show() { zle -I; print -r -- "LINE<$BUFFER>END"; BUFFER= }; zle -N show; bindkey "^T" show'

@@ -39,6 +39,8 @@ def test_what_is_no_file_is_not_replaced(rdctl: Program) -> None:
         ("bash", {}, ".local/share/bash-completion/completions/rdctl"),
         ("bash", {"XDG_DATA_HOME": "{}/data"}, "data/bash-completion/completions/rdctl"),
         ("bash", {"BASH_COMPLETION_USER_DIR": "{}/own"}, "own/completions/rdctl"),
+        ("fish", {}, ".config/fish/completions/rdctl.fish"),
+        ("fish", {"XDG_CONFIG_HOME": "{}/own"}, "own/fish/completions/rdctl.fish"),
         ("zsh", {}, ".zfunc/_rdctl"),
         ("zsh", {"ZDOTDIR": "{}/zsh"}, "zsh/.zfunc/_rdctl"),
     ],
@@ -142,6 +144,30 @@ def test_bash_completion_finds_it(rdctl: Program) -> None:
         assert prompt("rdctl --rapiddisk-url http://h:1 rap")[0].endswith("rapiddisk ")
     finally:
         prompt.close()
+
+
+@pytest.mark.parametrize("env", [{}, {"XDG_CONFIG_HOME": "{}/own"}])
+def test_fish_finds_it(rdctl: Program, env: dict[str, str]) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("no fish")
+    environ = {name: value.format(rdctl.home) for name, value in env.items()}
+    done = rdctl("completion", "fish", "--install", env=environ)
+    assert done.code == 0
+    assert done.err == ""
+    # fish loads only the completions of programs that it finds.
+    program = rdctl.home / "bin" / "rdctl"
+    program.parent.mkdir()
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for line in ("rdctl rapiddisk cach", "env X=1 rdctl rapiddisk cach"):
+        ran = subprocess.run(
+            ["fish", "-c", f"complete -C '{line}'"],
+            env={"HOME": str(rdctl.home), "PATH": f"{program.parent}:/usr/bin:/bin", **environ},
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert ran.stdout == "cache\tManage caches: volumes in front of slower disks.\n"
 
 
 def test_where_it_cannot_be_written(rdctl: Program) -> None:

@@ -1,8 +1,9 @@
-"""Live names as people meet them: in bash and zsh at a prompt, and the time that they take."""
+"""Live names as people meet them: in the shells at a prompt, and the time that they take."""
 
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -14,9 +15,11 @@ from pathlib import Path
 
 import pytest
 
+from rdctl.cli.tree import root
+from rdctl.completion.fish import fish_script
 from tests.cli.processes import SECONDS
 from tests.clock import Stopwatch
-from tests.completion.shells import SHELLS, Prompt, prompt_of
+from tests.completion.shells import SHELLS, FishPrompt, Prompt, prompt_of
 from tests.conftest import Program
 from tests.fakes.faults import Behaviour, FaultServer, drip_body, half_body, http_error, silent
 
@@ -107,7 +110,55 @@ def completed(prompt: Prompt, line: str, expected: str) -> None:
     ],
 )
 def test_containers(prompt: Prompt, typed: str, line: str) -> None:
+    if isinstance(prompt, FishPrompt):
+        line = IN_FISH.get(typed, line)
     completed(prompt, SHOW + typed, SHOW + line)
+
+
+# Where fish quotes otherwise, or knows no history in a line.
+IN_FISH = {
+    "'it": "'it\\'s \"x\"' ",
+    "bang": "bang!bang ",
+}
+
+
+def test_fish_lists_names_as_its_own_tests_ask_it(home: Home) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("no fish")
+
+    def offered(line: str) -> list[str]:
+        (home.directory / "rdctl.fish").write_text(fish_script(root))
+        ask = f"source {home.directory}/rdctl.fish; complete -C $argv[1]"
+        argv = ["fish", "--no-config", "-c", ask, line]
+        done = subprocess.run(
+            argv, env=home.environ, capture_output=True, text=True, check=True, timeout=SECONDS
+        )
+        assert done.stderr == ""
+        return done.stdout.splitlines()
+
+    def expect(line: str, *rows: str) -> None:
+        """A busy machine may be too slow for an answer."""
+        for _ in range(3):
+            if offered(line) == list(rows):
+                return
+            shutil.rmtree(home.directory / ".cache", ignore_errors=True)
+        assert offered(line) == list(rows)
+
+    empty = "0 objects, 0 B"
+    expect("rdctl -c sandbox rapiddisk remove ", "rd0\t32.0 MiB")
+    expect(SHOW + "my", f"my photos\t{empty}", f"my plans\t{empty}")
+    expect(SHOW + "'it\\'s ", f'it\'s "x"\t{empty}')
+    expect(SHOW + "'a:b:", f"a:b:c\t{empty}", f"a:b:d e\t{empty}")
+    expect(SHOW + "uml", f"umläut\t{empty}")
+    expect(SHOW + "back", f"back\\slash\t{empty}")
+    expect(SHOW + "back\\\\s", f"back\\slash\t{empty}")
+    expect(SHOW + "-- -", f"-dash\t{empty}")
+    expect(SHOW + "-- -dash -")
+    expect("rdctl --context=la", "--context=lab\thttp://127.0.0.1:1, http://127.0.0.1:1, OPENIO, a")
+    expect(
+        "rdctl -c 'lab,sa",
+        "lab,sandbox\thttp://rapiddisk.sandbox, http://oio.sandbox, OPENIO, sandbox",
+    )
 
 
 @pytest.mark.parametrize(
@@ -191,6 +242,20 @@ def test_zsh_may_source_the_script_and_tells_more(home: Home) -> None:
         assert "lab      -- http://127.0.0.1:1, http://127.0.0.1:1, OPENIO, a" in shown
         shown = prompt("rdctl -c sandbox oio conscience lock rdir 127", tabs=2)[1]
         assert "127.0.0.1:16018  -- rdir, score 97" in shown
+    finally:
+        prompt.close()
+
+
+def test_fish_tells_more_than_names(home: Home) -> None:
+    if shutil.which("fish") is None:
+        pytest.skip("no fish")
+    prompt = prompt_of("fish", home.directory, home.environ)
+    try:
+        completed(prompt, SHOW + "my\\ ph", SHOW + "my\\ photos ")
+        shown = prompt.listed("rdctl -c ", "OPENIO, sandbox")
+        assert re.search(r"lab +\(http://127.0.0.1:1, http://127.0.0.1:1, OPENIO, a\)", shown)
+        shown = prompt.listed("rdctl -c sandbox oio conscience lock rdir 127", "score 97")
+        assert re.search(r"16018 +\(rdir, score 97\)", shown)
     finally:
         prompt.close()
 

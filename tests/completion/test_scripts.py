@@ -13,7 +13,7 @@ import pytest
 
 from rdctl.cli.tree import root
 from rdctl.completion.nodes import Node, Slot, may_lack_value, parted, slots, walk
-from tests.completion.shells import SCRIPTS, SHELLS, Bash, Prompt, prompt_of
+from tests.completion.shells import SCRIPTS, SHELLS, Bash, Fish, Offering, Prompt, prompt_of
 
 NODES = walk(root)
 ANYWHERE, OWN = parted(root)
@@ -22,7 +22,7 @@ FORMATS = {"table", "json", "ndjson", "yaml", "csv", "tsv", "name"}
 POLICIES = {"write-through", "write-around", "writeback"}
 
 
-# --- bash, called as readline calls it ----------------------------------------------------------
+# --- bash, called as readline calls it, and fish as its own tests call it -----------------------
 
 
 @pytest.fixture(scope="module")
@@ -30,8 +30,24 @@ def bash(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bash]:
     """Without any PATH: completing words starts no program."""
     shell = Bash(tmp_path_factory.mktemp("bash"))
     yield shell
-    shell.process.communicate("")
-    assert shell.process.returncode == 0
+    shell.end()
+
+
+@pytest.fixture(scope="module")
+def fish(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fish]:
+    """Without any PATH, too."""
+    if shutil.which("fish") is None:
+        pytest.skip("no fish")
+    shell = Fish(tmp_path_factory.mktemp("fish"))
+    yield shell
+    shell.end()
+
+
+@pytest.fixture(scope="module", params=["bash", "fish"])
+def shell(request: pytest.FixtureRequest) -> Offering:
+    found = request.getfixturevalue(request.param)
+    assert isinstance(found, Offering)
+    return found
 
 
 def names(node: Node) -> set[str]:
@@ -43,46 +59,47 @@ def spellings(node: Node) -> set[str]:
 
 
 @pytest.mark.parametrize("node", OWN, ids=lambda node: node.path)
-def test_every_place_in_the_tree(bash: Bash, node: Node) -> None:
+def test_every_place_in_the_tree(shell: Offering, node: Node) -> None:
     values = [value for argument in node.arguments for value in slots(node.path, argument)]
-    assert bash(f"{node.path} ") == names(node) | offered(values[:1], node)
-    assert bash(f"{node.path} -") == spellings(node)
+    assert shell(f"{node.path} ") == names(node) | offered(shell, values[:1], node)
+    assert shell(f"{node.path} -") == spellings(node)
     for option in OWN[node]:
-        check_option(bash, node, option)
+        check_option(shell, node, option)
 
 
 @pytest.mark.parametrize("path", ["rdctl", "rdctl rapiddisk", "rdctl rapiddisk cache create"])
-def test_options_stand_anywhere(bash: Bash, path: str) -> None:
+def test_options_stand_anywhere(shell: Offering, path: str) -> None:
     (node,) = (node for node in OWN if node.path == path)
     for option in ANYWHERE:
-        check_option(bash, node, option)
+        check_option(shell, node, option)
 
 
-def check_option(bash: Bash, node: Node, option: click.Option) -> None:
+def check_option(shell: Offering, node: Node, option: click.Option) -> None:
     """Its value is completed, and what stands behind it as if it were not there."""
     for spelling in option.opts:
         if spelling in ("--cid", "--content-id"):
             continue  # they stand in place of an argument
         if option.is_flag or may_lack_value(option):
-            assert bash(f"{node.path} {spelling} ") == bash(f"{node.path} ")
+            assert shell(f"{node.path} {spelling} ") == shell(f"{node.path} ")
             continue
-        expected = offered(slots(node.path, option), node)
-        assert bash(f"{node.path} {spelling} ") == expected
-        assert bash(f"{node.path} {spelling} value ") == bash(f"{node.path} ")
+        expected = offered(shell, slots(node.path, option), node)
+        assert shell(f"{node.path} {spelling} ") == expected
+        assert shell(f"{node.path} {spelling} value ") == shell(f"{node.path} ")
         if spelling.startswith("--"):
-            assert bash(f"{node.path} {spelling}=") == expected
-            assert bash(f"{node.path} {spelling}=value ") == bash(f"{node.path} ")
+            assert shell(f"{node.path} {spelling}=") == expected
+            assert shell(f"{node.path} {spelling}=value ") == shell(f"{node.path} ")
         else:
-            assert bash(f"{node.path} {spelling}value ") == bash(f"{node.path} ")
+            assert shell(f"{node.path} {spelling}value ") == shell(f"{node.path} ")
 
 
-def offered(values: list[Slot], node: Node) -> set[str]:
+def offered(shell: Offering, values: list[Slot], node: Node) -> set[str]:
     """What is offered for the first value where no rdctl is there to be asked."""
     if not values:
         return set()
     kind, words = values[0].kind, set(values[0].words)
     # Of a word that assigns, and of one in a list, the end is still to come.
-    if kind == "keys" or any(word.endswith("=") for word in words):
+    follows = kind == "keys" or any(word.endswith("=") for word in words)
+    if follows and isinstance(shell, Bash):
         words |= {"<nospace>"}
     return words | {
         "file": {"<default>"},
@@ -110,7 +127,7 @@ def offered(values: list[Slot], node: Node) -> set[str]:
         ("rdctl rapiddisk nosuch ", names(next(n for n in NODES if n.path == "rdctl rapiddisk"))),
         ("rdctl help ex", {"exit-codes"}),
         ("rdctl help exit-codes ", set()),
-        ("rdctl completion --json ", {"bash", "zsh"}),
+        ("rdctl completion --json ", {"bash", "fish", "zsh"}),
         ("rdctl rapiddisk * ", names(next(n for n in NODES if n.path == "rdctl rapiddisk"))),
         ("rdctl context set a:b=c --quie", {"--quiet"}),
         ("rdctl --vers", {"--version"}),
@@ -137,6 +154,61 @@ def offered(values: list[Slot], node: Node) -> set[str]:
 )
 def test_words_in_bash(bash: Bash, line: str, words: set[str]) -> None:
     assert bash(line) == words
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("rdctl rap", {"rapiddisk"}),
+        ("rdctl rapiddisk -o json cache create rd1 sdb --po", {"--policy"}),
+        ("rdctl rapiddisk cache create --policy=writeb", {"writeback"}),
+        ("rdctl rapiddisk cache create --policy 'writeb", {"writeback"}),
+        ("rdctl rapiddisk list -o n", {"ndjson", "name"}),
+        ("rdctl rapiddisk list -ojson --no-", {"--no-headers"}),
+        ("rdctl rapiddisk list -- -", set()),
+        ("rdctl rapiddisk list rd0 -- --no-", set()),
+        ("rdctl rapiddisk remove - --fo", {"--force"}),
+        ("rdctl rapiddisk '*' rem", {"remove"}),
+        ("rdctl rapiddisk 'a b' \"c'd\" e\\ f rem", {"remove"}),
+        ("rdctl help ex", {"exit-codes"}),
+        ("rdctl help exit-codes ", set()),
+        ("rdctl -yc sandbox rapiddisk cr", {"create"}),
+        ("rdctl -yqo json rapiddisk cr", {"create"}),
+        ("rdctl -ojs", {"-ojson"}),
+        ("true; rdctl rapiddisk cr", {"create"}),
+        ("rdctl list | rdctl rapiddisk cr", {"create"}),
+        ("RDCTL_CONTEXT=sandbox rdctl rapiddisk cr", {"create"}),
+        ("rdctl rapiddisk list --columns device,us", {"device,usage"}),
+        ("rdctl rapiddisk list --columns=device,us", {"device,usage"}),
+        ("rdctl rapiddisk list --sort-by=-us", {"-usage"}),
+        ("rdctl rapiddisk --columns dev", set()),
+        ("rdctl rapiddisk list --watch --no-", {"--no-headers"}),
+        ("rdctl context set lab oio=http://h:1 rapid", {"rapiddisk="}),
+        ("rdctl oio api GET conscience/in", {"conscience/info"}),
+        ("rdctl oio container raw-insert photos --body ", {"<default>"}),
+        ("rdctl oio container raw-insert photos --body=", {"<default>"}),
+        ("rdctl oio container raw-insert photos --body='<", {"<default>"}),
+        ("rdctl oio container raw-insert photos --body x", set()),
+        ("rdctl --table-style gith", {"github"}),
+        ("rdctl rapiddisk cache create --policy \\", POLICIES),
+    ],
+)
+def test_words_in_fish(fish: Fish, line: str, words: set[str]) -> None:
+    assert fish(line) == words
+
+
+def test_fish_says_what_words_mean(fish: Fish) -> None:
+    for node, options in OWN.items():
+        if node.children:
+            assert fish.about(f"{node.path} ") == {
+                str(child.command.name): child.summary for child in node.children
+            }
+        about = fish.about(f"{node.path} -")
+        for option in [*ANYWHERE, *options]:
+            assert {about[spelling] for spelling in option.opts} == {option.help}
+        if not node.children:
+            columns = {column.key: column.doc for column in node.columns}
+            assert fish.about(f"{node.path} --columns ") == columns
 
 
 # --- at a prompt ---------------------------------------------------------------------------------
@@ -192,8 +264,7 @@ def test_a_line_is_completed(prompt: Prompt, line: str, completed: str) -> None:
     ],
 )
 def test_what_may_follow_is_listed(prompt: Prompt, line: str, words: set[str]) -> None:
-    _, shown = prompt(line, tabs=2)
-    assert words <= set(re.split(r"[\s,]+", shown))
+    assert words <= set(re.split(r"[\s,]+", prompt.listed(line, max(words))))
 
 
 def test_zsh_says_what_words_mean(tmp_path: Path) -> None:
@@ -213,6 +284,10 @@ def test_zsh_says_what_words_mean(tmp_path: Path) -> None:
         prompt.close()
 
 
+# Without the settings of a user.
+BARE = {"bash": ["--norc"], "fish": ["--no-config"], "zsh": ["-f"]}
+
+
 @pytest.mark.parametrize("shell", SHELLS)
 def test_a_script_is_sound_and_can_be_sourced(shell: str, tmp_path: Path) -> None:
     if shutil.which(shell) is None:
@@ -222,10 +297,11 @@ def test_a_script_is_sound_and_can_be_sourced(shell: str, tmp_path: Path) -> Non
     assert subprocess.run([shell, "-n", script], check=False, capture_output=True).stderr == b""
     source = {
         "bash": f"source {script}; complete -p rdctl",
+        "fish": f"source {script}; complete -c rdctl",
         "zsh": f"autoload -Uz compinit; compinit -D -u; source {script}; print $_comps[rdctl]",
     }
     done = subprocess.run(
-        [shell, *(["-f"] if shell == "zsh" else []), "-c", source[shell]],
+        [shell, *BARE[shell], "-c", source[shell]],
         check=True,
         capture_output=True,
         text=True,
