@@ -451,8 +451,10 @@ _rdctl() {
             return
             ;;
         keys)
-            choices=$keys
             [[ $value != *,* ]] || before=${value%,*},
+            for word in $keys; do
+                [[ ,$before == *",$word,"* ]] || choices+=" $word"
+            done
             compopt -o nospace
             ;;
         sort-key)

@@ -874,27 +874,30 @@ function _rdctl
     set -l choices
     set -l kind
     _rdctl_line
+    # The part of the value that the completions do not replace: the begin of a list, or a dash.
+    set -l before ''
     switch "$kind"
         case '' file
         case keys
             _rdctl_columns
-            set -l listed (string match -r '^.*,' -- "$value")
-            for taken in (string split , -- "$listed")
+            set before (string match -r '^(?:.*,)?' -- "$value")
+            for taken in (string split , -- "$before")
                 set choices (string match -v -- $taken\t'*' $choices)
             end
-            set prefix "$prefix$listed"
         case sort-key
             _rdctl_columns
-            set prefix $prefix(string match -r '^-?' -- "$value")
+            set before (string match -r '^-?' -- "$value")
         case '*'
+            test "$kind" = contexts
+            and set before (string match -r '^(?:.*,)?' -- "$value")
             command -sq rdctl
             and set choices (command rdctl __complete fish $kind '' '' "$value" \
                 (count $args) $args $words </dev/null 2>/dev/null)
-            test "$kind" = contexts
-            and set prefix "$prefix"(string match -r '^.*,' -- "$value"; or echo)
     end
-    for choice in $choices
-        echo -- "$prefix$choice"
+    # fish would also search the descriptions, and replace a word by one that is only described so.
+    set value (string sub -s (math 1 + (string length -- "$before")) -- "$value")
+    for choice in (string match -rei -- '^[^\t]*'(string escape --style=regex -- "$value") $choices)
+        echo -- "$prefix$before$choice"
     end
 end
 

@@ -53,10 +53,11 @@ class Typed(NamedTuple):
 
 
 def made(kind: str, text: str, args: Sequence[str], words: Sequence[str]) -> CompletionRequest:
-    """Create the request; of several contexts in one word the last is being typed."""
+    """Create the request; of several contexts in one word the last is being typed, and the others
+    are its arguments."""
     kind, _, noun = kind.partition(":")
     if kind == "contexts":
-        text = text.rpartition(",")[2]
+        *args, text = text.split(",")
     return CompletionRequest(kind, noun, text, args, options_of(words), "--" in words)
 
 
@@ -73,6 +74,7 @@ def options_of(words: Iterable[str]) -> dict[str, Any]:
 
 # Kinds with repeatable arguments, and the number of other arguments before them.
 SEVERAL = {
+    "contexts": 0,
     "volume": 0,
     "cache": 0,
     "container": 0,

@@ -168,6 +168,8 @@ def test_fish_lists_names_as_its_own_tests_ask_it(home: Home) -> None:
         ("rdctl --context=sand", "rdctl --context=sandbox "),
         ("rdctl -csand", "rdctl -csandbox "),
         ("rdctl -c lab,sa", "rdctl -c lab,sandbox "),
+        ("rdctl -c lab,la", "rdctl -c lab,la"),
+        ("rdctl --context=lab,", "rdctl --context=lab,sandbox "),
         ("rdctl context use la", "rdctl context use lab "),
         ("rdctl -c sandbox rapiddisk remove r", "rdctl -c sandbox rapiddisk remove rd0 "),
         ("rdctl rapiddisk -csandbox resize r", "rdctl rapiddisk -csandbox resize rd0 "),

@@ -113,7 +113,9 @@ def test_contexts(complete: Completion) -> None:
         Candidate("lab", "local"),
         Candidate("prod", "http://h:1, a"),
     ]
-    assert complete("contexts", text="lab,pr", where=()) == ["lab", "prod", "sandbox"]
+    assert complete("contexts", text="lab,pr", where=()) == ["prod", "sandbox"]
+    assert complete("contexts", text="lab,sandbox,", where=()) == ["prod"]
+    assert complete("contexts", text="lab", where=()) == ["lab", "prod", "sandbox"]
     # Half typed, or wrong: it does not matter here.
     assert complete("contexts", where=("-c", "nosuch", "--local")) == ["lab", "prod", "sandbox"]
 

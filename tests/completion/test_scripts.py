@@ -138,6 +138,12 @@ def offered(shell: Offering, values: list[Slot], node: Node) -> set[str]:
         ("rdctl rapiddisk list --columns de", {"device", "<nospace>"}),
         ("rdctl rapiddisk list --columns device,us", {"device,usage", "<nospace>"}),
         ("rdctl rapiddisk list --columns=device,us", {"device,usage", "<nospace>"}),
+        ("rdctl rapiddisk list --columns device,dev", {"<nospace>"}),
+        (
+            "rdctl rapiddisk list --columns=size,locked,",
+            {"<nospace>", *(f"size,locked,{key}" for key in ("device", "unwritten", "usage"))},
+        ),
+        ("rdctl rapiddisk list --columns '*',loc", {"'*',locked", "<nospace>"}),
         ("rdctl rapiddisk list --sort-by us", {"usage"}),
         ("rdctl rapiddisk list --sort-by -us", {"-usage"}),
         ("rdctl rapiddisk list --sort-by=-us", {"-usage"}),
@@ -180,6 +186,11 @@ def test_words_in_bash(bash: Bash, line: str, words: set[str]) -> None:
         ("RDCTL_CONTEXT=sandbox rdctl rapiddisk cr", {"create"}),
         ("rdctl rapiddisk list --columns device,us", {"device,usage"}),
         ("rdctl rapiddisk list --columns=device,us", {"device,usage"}),
+        ("rdctl rapiddisk list --columns device,dev", set()),
+        (
+            "rdctl rapiddisk list --columns=size,locked,",
+            {f"size,locked,{key}" for key in ("device", "unwritten", "usage")},
+        ),
         ("rdctl rapiddisk list --sort-by=-us", {"-usage"}),
         ("rdctl rapiddisk --columns dev", set()),
         ("rdctl rapiddisk list --watch --no-", {"--no-headers"}),
@@ -191,6 +202,12 @@ def test_words_in_bash(bash: Bash, line: str, words: set[str]) -> None:
         ("rdctl oio container raw-insert photos --body x", set()),
         ("rdctl --table-style gith", {"github"}),
         ("rdctl rapiddisk cache create --policy \\", POLICIES),
+        # As a part of the word, but never of its description.
+        ("rdctl rapiddisk LIS", {"list"}),
+        ("rdctl rapiddisk esize", {"resize"}),
+        ("rdctl rapiddisk erase", set()),
+        ("rdctl rapiddisk list --columns kernel", set()),
+        ("rdctl rapiddisk 'l[i]s", set()),
     ],
 )
 def test_words_in_fish(fish: Fish, line: str, words: set[str]) -> None:
@@ -252,6 +269,21 @@ def prompt(
 )
 def test_a_line_is_completed(prompt: Prompt, line: str, completed: str) -> None:
     assert prompt(line)[0] == completed
+
+
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [
+        ("size,us", "size,usage"),
+        ("size,usage,si", "size,usage,si"),
+        ("size,locked,unwritten,device,", "size,locked,unwritten,device,usage"),
+    ],
+)
+def test_no_column_is_completed_twice(prompt: Prompt, typed: str, completed: str) -> None:
+    for option in ("--columns ", "--columns="):
+        line = f"rdctl rapiddisk list {option}"
+        # What follows differs: zsh adds a comma, and fish a blank.
+        assert prompt(line + typed)[0].rstrip(", ") == line + completed
 
 
 @pytest.mark.parametrize(
