@@ -215,7 +215,7 @@ function _rdctl
     set -l choices
     set -l kind
     _rdctl_line
-    # The part of the value that the completions do not replace: the begin of a list, or a dash.
+    # The part of the value that the completions do not replace: the start of a list, or a dash.
     set -l before ''
     switch "$kind"
         case '' file

@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from rdctl.completion.request import Candidate, CompletionRequest
-from rdctl.config.contexts import Config
+from rdctl.config.contexts import LOCAL, Config
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size
 from rdctl.effects.door import Effect, Effects
@@ -74,13 +74,30 @@ def _ports(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
 
 
 def _sources(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
-    """Disks that a volume can cache; also as paths below /dev, if one is being typed."""
+    """Devices that a volume can cache; also as paths below /dev, if one is being typed. A daemon
+    knows only of whole disks."""
+    if site.settings.get("rapiddisk") == LOCAL:
+        yield from _sources_here(site, request)
+        return
     before = "/dev/" if request.text.startswith("/") else ""
     for disk in site.rapiddisk.resources().value.disks:
         size = "" if disk.size is None else human_size(disk.size)
         yield Candidate(
             before + disk.device, " ".join(filter(None, (size, disk.vendor, disk.model)))
         )
+
+
+def _sources_here(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    from rdctl.rapiddisk.kernel.cacheable import cacheable
+    from rdctl.rapiddisk.kernel.sysfs import Sysfs
+
+    for device in cacheable(Sysfs(site.root)):
+        name = device.name
+        if request.text.startswith("/"):
+            name = device.path
+        elif request.text.startswith("mapper/"):
+            name = device.path.removeprefix("/dev/")
+        yield Candidate(name, " ".join((human_size(device.size), device.about)).rstrip())
 
 
 # NVMe-oF targets are listed only on this machine: listing them can crash a daemon.

@@ -285,6 +285,69 @@ def test_this_machine(complete: Completion, kernel: FakeKernel) -> None:
     assert not complete.cache.exists()
 
 
+@pytest.fixture
+def sources(complete: Completion, kernel: FakeKernel) -> Callable[[str], list[Candidate]]:
+    """What a volume may cache on a machine with all kinds of devices."""
+    kernel.add_volume(0)
+    kernel.add_volume(1)
+    for number in (2, 10):
+        kernel.add_partition("sda", f"sda{number}", f"8:{number}")
+    kernel.add_disk("nvme0n1", 8 * MIB, "259:0")
+    kernel.add_partition("nvme0n1", "nvme0n1p1", "259:1")
+    kernel.loop(0, "/dev/vdc")
+    kernel.raid("md0", "vdc")
+    kernel.map_linear("vg0-data", "sda2")
+    kernel.map_linear("sdb", "sda10")  # as a disk is called
+    kernel.map_linear("pool-tmeta", "vdb")
+    kernel.put("sys/block/dm-2/dm/uuid", f"LVM-{'a1' * 32}-tmeta\n")
+    kernel.put("sys/block/dm-0/dm/uuid", f"LVM-{'a1' * 32}\n")
+    kernel.map_cache("rc-wt_vdb", "rd1", "vdb")
+    kernel.begin_mapping("half")
+    kernel.add_partition("vdc", "vdc1", "254:33")
+    kernel.put("sys/block/vdc/vdc1/size", "2\n")  # an extended one
+    return lambda text: complete.about("source", "rd0", text=text, where=("--local",))
+
+
+def test_sources_on_this_machine(sources: Callable[[str], list[Candidate]]) -> None:
+    assert sources("") == [
+        Candidate("md0", "8.0 MiB"),
+        Candidate("nvme0n1", "8.0 MiB"),
+        Candidate("nvme0n1p1", "1.0 MiB"),
+        Candidate("sda", "512.0 MiB QEMU QEMU HARDDISK"),
+        Candidate("sda2", "1.0 MiB"),
+        Candidate("sda10", "1.0 MiB"),
+        Candidate("sdb", "1.0 GiB"),
+        Candidate("vdb", "512.0 MiB"),
+        Candidate("vdc", "512.0 MiB"),
+        Candidate("vg0-data", "1.0 MiB"),
+        Candidate("mapper/sdb", "1.0 MiB"),
+    ]
+    paths = [name for name, _ in sources("/dev/s")]
+    assert paths[:3] == ["/dev/md0", "/dev/nvme0n1", "/dev/nvme0n1p1"]
+    assert paths[-2:] == ["/dev/mapper/vg0-data", "/dev/mapper/sdb"]
+    assert [name for name, _ in sources("mapper/v")][-2:] == ["mapper/vg0-data", "mapper/sdb"]
+
+
+@pytest.mark.parametrize("text", ["", "/dev/", "mapper/"])
+def test_a_source_can_be_given_as_it_is_offered(
+    sources: Callable[[str], list[Candidate]], complete: Completion, kernel: FakeKernel, text: str
+) -> None:
+    numbers = set()
+    for name, _ in sources(text):
+        path = name if name.startswith("/") else f"/dev/{name}"
+        if not kernel.path(path).exists():
+            path = f"/dev/mapper/{name}"
+        numbers.add(kernel.device_number(str(kernel.path(path))))
+        planned = complete.rdctl(
+            "--local", "rapiddisk", "cache", "create", "rd0", name, "--dry-run", "--json"
+        )
+        # A device that is in use was found, too.
+        if planned.code:
+            assert planned.json["error"]["code"] == "in-use", planned.err
+    assert len(numbers) == 11
+    assert None not in numbers
+
+
 def tree(root: Path) -> list[tuple[str, str | bytes]]:
     """Every path below it, with what the files hold and where the links lead."""
     return [
