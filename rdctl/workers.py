@@ -35,6 +35,11 @@ class Progress:
     def advance(self, count: int = 1) -> None:
         """Report so many more as done. Called by any thread."""
 
+    @contextmanager
+    def file(self, number: int, count: int, name: str) -> Iterator[None]:
+        """The file of this number, from 1, is being transferred. Called by any thread."""
+        yield
+
     def end(self) -> None:
         """The work has ended."""
 

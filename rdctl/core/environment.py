@@ -302,10 +302,10 @@ def real() -> Environment:
 
 
 def _terminal_size() -> tuple[int, int]:
-    """Columns and lines; COLUMNS overrides the terminal."""
+    """Columns and lines of the terminal, be it only that of stderr; COLUMNS overrides it."""
     try:
         override = int(os.environ.get("COLUMNS") or 0)
-        columns, lines = os.get_terminal_size(1)
+        columns, lines = os.get_terminal_size(1 if os.isatty(1) else 2)
     except (OSError, ValueError):
         return 80, 24
     return max(override, 0) or columns or 80, lines or 24

@@ -48,6 +48,27 @@ def line(texts: Sequence[str], widths: Sequence[int], rights: Sequence[bool] = (
     return "  ".join(map(padded, texts, widths, sides)).rstrip()
 
 
+def shortened(text: str, columns: int) -> str:
+    """The text, without its middle if it is wider than so many columns: what a path begins with and
+    the name at its end both tell files apart."""
+    if width(text) <= columns:
+        return text
+    room = max(columns - 1, 0)
+    end = _fitting(reversed(text), room - room // 3)[::-1]
+    return _fitting(text, room - width(end)) + "…" * (columns > 0) + end
+
+
+def _fitting(chars: Iterable[str], room: int) -> str:
+    """As many of the characters as fit."""
+    kept = ""
+    for char in chars:
+        room -= width(char)
+        if room < 0:
+            break
+        kept += char
+    return kept
+
+
 def cut(line: str, columns: int) -> str:
     """A line, with its styles, cut to that many columns of a terminal."""
     if width(_STYLE.sub("", line)) <= columns:

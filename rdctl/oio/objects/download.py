@@ -62,9 +62,10 @@ class Downloads(Transfers):
         return Data(self._blocks(places, requested))
 
     def _blocks(self, places: Sequence[Place], requested: Bytes | None) -> Iterator[memoryview]:
-        for place in places:
-            receiving, span = self._receiving(place, requested, self._workers.parallel)
-            yield from self._checked(receiving, span)
+        for number, place in enumerate(places, 1):
+            with self._workers.progress.file(number, len(places), place.name):
+                receiving, span = self._receiving(place, requested, self._workers.parallel)
+                yield from self._checked(receiving, span)
 
     def _receiving(
         self, place: Place, requested: Bytes | None, parallel: int

@@ -37,7 +37,8 @@ class Transfers(Acts):
 
         def one(number: int) -> list[Change | Failure]:
             try:
-                return [act(number, share)]
+                with self._workers.progress.file(number + 1, len(names), names[number]):
+                    return [act(number, share)]
             except RdctlError as error:
                 return [failure(action, names[number], error)]
 
