@@ -25,13 +25,13 @@ function _rdctl_node --no-scope-shadowing
             set options --count\t'Number of volumes.' --number\t'Number in the name of the volume (local only).' --overcommit\t'Allow volumes to exceed the available memory.'
             set valued --count --number
         case 'rdctl rapiddisk resize'
-            set options --overcommit\t'Allow volumes to exceed the available memory.' --discard-contents\t'Discard data not yet written back (the only copy).' --force\t'Continue although the daemon (Debian\'s 9.0.0) cannot show whether it is in use.' --unseen\t'Continue although this could not be checked (repeatable).'
+            set options --overcommit\t'Allow volumes to exceed the available memory.' --discard-contents\t'Discard data beyond the new end, and data that a writeback cache has not written to its disk.' --force\t'Continue even if an old daemon does not report whether the device is in use.' --unseen\t'Continue even if this check failed (repeatable).'
             set valued --unseen
         case 'rdctl rapiddisk flush'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --discard-contents\t'Discard data not yet written back (the only copy).' --force\t'Continue although the daemon (Debian\'s 9.0.0) cannot show whether it is in use.' --unseen\t'Continue although this could not be checked (repeatable).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --discard-contents\t'Discard data that a writeback cache has not written to its disk (the only copy).' --force\t'Continue even if an old daemon does not report whether the device is in use.' --unseen\t'Continue even if this check failed (repeatable).'
             set valued --failed --unseen
         case 'rdctl rapiddisk remove'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --discard-contents\t'Discard data not yet written back (the only copy).' --force\t'Continue although the daemon (Debian\'s 9.0.0) cannot show whether it is in use.' --unseen\t'Continue although this could not be checked (repeatable).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --discard-contents\t'Discard data that a writeback cache has not written to its disk (the only copy).' --force\t'Continue even if an old daemon does not report whether the device is in use.' --unseen\t'Continue even if this check failed (repeatable).'
             set valued --failed --unseen
         case 'rdctl rapiddisk lock'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
@@ -47,10 +47,10 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
         case 'rdctl rapiddisk cache create'
-            set options --policy\t'How writes are handled (default: write-through).' --name\t'Cache name: rc-wt_..., rc-wa_... or rc-wb_... (local only).' --max-age\t'Write back older blocks (default: 300; writeback, local only).' --adopt\t'Re-attach a writeback cache without formatting it.' --discard-contents\t'Erase the data on the volume first.' --force\t'Continue although the daemon (Debian\'s 9.0.0) cannot show whether it is in use.' --unseen\t'Continue although this could not be checked (repeatable).'
+            set options --policy\t'How writes are handled (default: write-through).' --name\t'Cache name: rc-wt_..., rc-wa_... or rc-wb_... (local only).' --max-age\t'Write back blocks older than this (default: 300; writeback, local only).' --adopt\t'Re-attach a writeback cache without formatting it.' --discard-contents\t'Erase the volume first. Required if it holds data.' --force\t'Continue even if an old daemon does not report whether the device is in use.' --unseen\t'Continue even if this check failed (repeatable).'
             set valued --policy --name --max-age --unseen
         case 'rdctl rapiddisk cache remove'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --force\t'Continue although the daemon (Debian\'s 9.0.0) cannot show whether it is in use.' --unseen\t'Continue although this could not be checked (repeatable).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --force\t'Continue even if an old daemon does not report whether the device is in use.' --unseen\t'Continue even if this check failed (repeatable).'
             set valued --failed --unseen
         case 'rdctl rapiddisk cache sync'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
@@ -60,7 +60,7 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl rapiddisk nvmet list'
             set options --all\t'Include incomplete ones (local only).' --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl rapiddisk nvmet export'
-            set options --port\t'Port to export on (repeatable).' --host\t'Host that may connect (repeatable).' --any-host\t'Allow any host to connect.' --unseen\t'Continue although this could not be checked (repeatable).'
+            set options --port\t'Port to export on (repeatable).' --host\t'Host that may connect (repeatable).' --any-host\t'Allow any host to connect.' --unseen\t'Continue even if this check failed (repeatable).'
             set valued --port --host --unseen
         case 'rdctl rapiddisk nvmet unexport'
             set options --nqn\t'Subsystem, instead of DEVICE.' --port\t'Remove only this port (repeatable).' --host\t'Remove only this host (repeatable).'
