@@ -54,7 +54,7 @@ _NO = (None, None)
 @click.option("--overwrite", is_flag=True, help="Replace existing objects.")
 @click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
 @click.option("--policy", metavar="P", help="Storage policy (default: the container's).")
-@click.option("--mime-type", metavar="TYPE", help="MIME type, such as image/png.")
+@click.option("--mime-type", metavar="TYPE", help="MIME type (default: guessed from the name).")
 @click.option(
     "--min-copies",
     type=click.IntRange(1),
@@ -80,6 +80,8 @@ def put(
     before the upload and before the object is created. --overwrite in a container without
     versioning requires confirmation: the previous data are lost. If two uploads of the same name
     finish at the same time, both can succeed; the later one is kept.
+
+    The MIME type is guessed from the suffix of the object's name, unless --mime-type is given.
 
     Chunks are sent to the rawx services in parallel and verified by checksum. A copy that fails or
     takes too long is skipped with a warning, as long as half of the copies (or --min-copies) are

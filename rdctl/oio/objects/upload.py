@@ -24,6 +24,7 @@ from rdctl.oio.objects.files import (
     size_of,
 )
 from rdctl.oio.objects.layout import copies_of, only_plain
+from rdctl.oio.objects.mime import guessed
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source, source_of
 from rdctl.oio.objects.transfers import Transfers
@@ -47,7 +48,7 @@ class File(NamedTuple):
 
 
 class Wish(NamedTuple):
-    """How to create objects; None: the server decides."""
+    """How to create objects; None: the server decides, and the MIME type is that of the name."""
 
     overwrite: bool = False
     autocreate: bool = False
@@ -309,7 +310,7 @@ class Uploads(Transfers):
                 version=prepared.version,
                 hash=sent.hash,
                 policy=prepared.policy,
-                mime_type=wish.mime_type or prepared.mime_type,
+                mime_type=wish.mime_type or guessed(place.name) or prepared.mime_type,
                 chunk_method=prepared.chunk_method,
                 chunks=sent.chunks,
                 properties=dict(wish.properties),

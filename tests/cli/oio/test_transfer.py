@@ -145,6 +145,36 @@ def test_what_else_is_said_of_an_object(near: Callable[..., Client]) -> None:
     assert json.loads(prepared.received) == {"size": 1, "policy": "SINGLE"}
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("a.png", "image/png"),
+        ("UP.TXT", "text/plain"),
+        ("backup.tar.gz", "application/gzip"),
+        ("data:image/png,x", "application/octet-stream"),
+        ("sea.png/none", "application/octet-stream"),
+        ("s.é", "application/octet-stream"),
+    ],
+)
+def test_the_mime_type_is_guessed_from_the_name(
+    near: Callable[..., Client], name: str, kind: str
+) -> None:
+    client = near()
+    client.file("a", b"x")
+    ran = client.ok("put", "docs", "a", "--path", name, "--trace")
+    assert client.sds.objects[name][0]["meta"]["mime-type"] == kind
+    assert f"x-oio-content-meta-mime-type: {kind}" in ran.err
+
+
+def test_a_given_mime_type_is_not_guessed(near: Callable[..., Client]) -> None:
+    client = near()
+    client.file("a.png", b"x")
+    client.ok("put", "docs", "a.png", "--mime-type", "text/plain")
+    assert client.sds.objects["a.png"][0]["meta"]["mime-type"] == "text/plain"
+    dry = client.ok("put", "docs", "a.png", "--overwrite", "--dry-run", "--json").json
+    assert any("x-oio-content-meta-mime-type: image/png" in line for line in dry["plan"])
+
+
 # Signals ------------------------------------------------------------------------------------------
 
 
