@@ -32,7 +32,8 @@ def carry_out(ctx: click.Context, invocation: Invocation) -> int:
     """Run the verb and return its exit code."""
     command: Command = ctx.command  # type: ignore[assignment]
     view, params = view_of(invocation.flags, invocation.environment), dict(ctx.params)
-    schema = SCHEMAS[command.shows] if command.shows else None
+    shown = command.shown(params)
+    schema = SCHEMAS[shown] if shown else None
     if command.on_site and invocation.contexts is not None:
         schema = with_context(schema or CHANGE)
     check(view, schema)

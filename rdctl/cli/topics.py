@@ -272,8 +272,9 @@ def _shown_by() -> dict[str, list[str]]:
 
     commands: dict[str, list[str]] = {}
     for node in walk(root):
-        if isinstance(node.command, Command) and node.command.shows:
-            commands.setdefault(node.command.shows, []).append(node.path)
+        if isinstance(node.command, Command):
+            for name in filter(None, (node.command.shows, node.command.shows_bare)):
+                commands.setdefault(name, []).append(node.path)
     return commands
 
 

@@ -68,8 +68,8 @@ class LazyGroup(WithGlobals, click.Group):
 
 
 class Command(WithGlobals):
-    """A verb. `shows` is the schema of its output; a verb without one makes changes and reports
-    them. `local_only`: it works only for RapidDisk on this machine. `watch`: it only reads, so it
+    """A verb. `shows` is the schema of its output, `shows_bare` that without a target, if it is
+    another; a verb without one makes changes and reports them. `local_only`: it works only for RapidDisk on this machine. `watch`: it only reads, so it
     supports --watch; HERE: not through a daemon, which it could crash. `fleet`: it supports several
     contexts."""
 
@@ -77,6 +77,7 @@ class Command(WithGlobals):
         self,
         *args: Any,
         shows: str | None = None,
+        shows_bare: str | None = None,
         on_site: bool = True,
         local_only: bool = False,
         watch: bool | str = False,
@@ -89,11 +90,17 @@ class Command(WithGlobals):
         if watch:
             self.params.append(watch_option())
         self.shows = shows
+        self.shows_bare = shows_bare
         self.on_site = on_site
         self.local_only = local_only
         self.watch = watch
         self.fleet = fleet
         self.examples = examples
+
+    def shown(self, params: Mapping[str, Any]) -> str | None:
+        """The schema of its output with these parameters."""
+        bare = self.shows_bare and not (params.get("words") or params.get("cid"))
+        return self.shows_bare if bare else self.shows
 
     @property
     def work(self) -> Callable[..., Any]:

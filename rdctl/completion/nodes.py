@@ -61,8 +61,10 @@ class Node(NamedTuple):
 
         if isinstance(self.command, click.Group):
             return ()
-        shows = getattr(self.command, "shows", None)
-        return (SCHEMAS[shows] if shows else CHANGE).columns
+        names = [getattr(self.command, key, None) for key in ("shows", "shows_bare")]
+        schemas = [SCHEMAS[name] for name in names if name] or [CHANGE]
+        columns = {column.key: column for schema in schemas for column in schema.columns}
+        return tuple(columns.values())
 
 
 def _node(command: click.Command, above: Node | None) -> Node:

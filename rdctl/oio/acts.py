@@ -10,7 +10,7 @@ from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape
 from rdctl.effects.door import Effects
 from rdctl.oio.client import Client
-from rdctl.oio.model import Outcome, Place
+from rdctl.oio.model import AccountContainer, Entry, Outcome, Place
 from rdctl.oio.properties import setting
 from rdctl.oio.refusals import Asked
 from rdctl.workers import Stopped, Turns, Workers, left_under_way, not_begun
@@ -342,6 +342,11 @@ def distinct(places: Sequence[Place]) -> list[Place]:
 def batches(places: Sequence[Place], size: int = BATCH) -> Iterator[Sequence[Place]]:
     for start in range(0, len(places), size):
         yield places[start : start + size]
+
+
+def after_name(entry: Entry | AccountContainer) -> str:
+    """The marker after an entry; after a prefix, it is after all names with that prefix."""
+    return entry.name + "\U0010ffff" if entry.kind == "prefix" else entry.name
 
 
 def different(requested: Mapping[str, str], found: Mapping[str, str]) -> dict[str, str]:

@@ -399,7 +399,7 @@ _OIO = (
         _hidden("kind", "KIND", "container or prefix"),
         _count("objects", "OBJECTS", "number of objects", True),
         _size("bytes", "BYTES", "in the container"),
-        Column("modified", "MODIFIED", "date in UTC"),
+        Column("modified", "MODIFIED", "date in UTC; null: prefix"),
     ),
     _schema(
         "rdctl.oio.counter/1",

@@ -749,7 +749,7 @@ def test_a_transaction_is_undone_in_a_thread(
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        ("container list", "missing argument CONTAINER"),
+        ("content list", "missing argument CONTAINER"),
         ("container show", "missing argument CONTAINER"),
         ("container touch -o ndjson", "missing argument CONTAINER"),
         ("content show c", "missing argument PATH"),

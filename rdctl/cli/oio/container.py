@@ -35,7 +35,7 @@ group = LazyGroup(
     children={
         "create": (_HERE + "create", "Create containers."),
         "show": (_HERE + "show", "Show containers."),
-        "list": (_HERE + "list_contents", "List the objects of a container."),
+        "list": (_HERE + "list_contents", "List containers, or the objects of a container."),
         "destroy": (_HERE + "destroy", "Destroy containers."),
         "flush": (_HERE + "flush", "Delete all objects of a container."),
         **children("rdctl.cli.oio.container"),
@@ -112,55 +112,69 @@ def _listing_options(function: Any) -> Any:
     return function
 
 
-def listing_verb(family: str) -> Command:
-    """`container list`, which is the same as `content list`."""
+def listing_verb(family: str, *, bare: bool = False) -> Command:
+    """`content list`, and `container list`, which without a container (`bare`) lists these."""
 
-    @verb(
+    def list_contents(
+        site: Site,
+        place: Place | None,
+        limit: int | None,
+        **filters: Any,
+    ) -> Listing:
+        delimiter = filters["delimiter"]
+        if delimiter is not None and len(delimiter.encode("utf-8", "surrogateescape")) != 1:
+            raise RdctlError(Code.USAGE, "invalid --delimiter: must be a single byte")
+        if place is None:
+            return _list_containers(site, limit, **filters)
+        filters["all"] = filters.pop("all_versions")
+        return site.oio.containers.entries(place, filters, limit)
+
+    list_contents.__doc__ = _LIST_CONTAINERS if bare else _LIST_CONTENTS
+    with_target = target("container", reads=True, optional=bare)(_listing_options(list_contents))
+    return verb(
         "list",
         shows="rdctl.oio.entry/1",
+        shows_bare="rdctl.oio.account-container/1" if bare else None,
         watch=True,
         examples=[
+            *([f"rdctl -c sandbox oio {family} list"] if bare else []),
             f"rdctl -c sandbox oio {family} list photos",
             f"rdctl -c sandbox oio {family} list photos --delimiter /",
             f"rdctl -c sandbox oio {family} list photos --prefix alps/ --json",
             f"rdctl -c sandbox oio {family} list photos -0 | xargs -0 -n 1 echo",
         ],
-    )
-    @target("container", reads=True)
-    @_listing_options
-    def list_contents(
-        site: Site,
-        place: Place,
-        prefix: str | None,
-        delimiter: str | None,
-        marker: str | None,
-        end_marker: str | None,
-        limit: int | None,
-        deleted: bool,
-        all_versions: bool,
-        properties: bool,
-    ) -> Listing:
-        """List the objects of a container.
-
-        Sorted by name (byte order). Rows are shown as they arrive, however long the listing. If
-        --limit ends the listing, the marker for the next one is shown."""
-        if delimiter is not None and len(delimiter.encode("utf-8", "surrogateescape")) != 1:
-            raise RdctlError(Code.USAGE, "invalid --delimiter: must be a single byte")
-        filters = {
-            "prefix": prefix,
-            "delimiter": delimiter,
-            "marker": marker,
-            "end_marker": end_marker,
-            "deleted": deleted,
-            "all": all_versions,
-            "properties": properties,
-        }
-        return site.oio.containers.entries(place, filters, limit)
-
-    return list_contents
+    )(with_target)
 
 
-list_contents = listing_verb("container")
+_SORTED = """Sorted by name (byte order). Rows are shown as they arrive, however long the listing. \
+If --limit ends the listing, the marker for the next one is shown."""
+_LIST_CONTENTS = f"""List the objects of a container.
+
+{_SORTED}"""
+_LIST_CONTAINERS = f"""List containers, or the objects of a container.
+
+Without CONTAINER, lists the containers of the account with their objects and bytes, as the account \
+service counts them, with a delay of about a second.
+
+{_SORTED}"""
+
+
+def _list_containers(
+    site: Site,
+    limit: int | None,
+    deleted: bool,
+    all_versions: bool,
+    properties: bool,
+    **filters: Any,
+) -> Listing:
+    """The containers of the account."""
+    given = {"deleted": deleted, "all-versions": all_versions, "properties": properties}
+    for option in (option for option, is_given in given.items() if is_given):
+        raise RdctlError(Code.USAGE, f"--{option} requires CONTAINER")
+    return site.oio.accounts.list_containers(filters, limit)
+
+
+list_contents = listing_verb("container", bare=True)
 
 
 @verb(

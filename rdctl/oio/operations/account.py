@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Item, Listing
 from rdctl.core.units import escape, raw_bytes
-from rdctl.oio.acts import PAGE, Acts
+from rdctl.oio.acts import PAGE, Acts, after_name
+
+# From the server: unknown type of service.
+_NO_TYPE = 453
 
 
 class Accounts(Acts):
@@ -18,9 +21,31 @@ class Accounts(Acts):
     def show(self, name: str | None) -> Item:
         return Item(self._proxy.account(self.account_name(name)))
 
-    def containers(self, prefix: str | None, marker: str | None, limit: int | None) -> Listing:
-        """The containers of the account, page by page."""
+    def list_containers(self, filters: Mapping[str, Any], limit: int | None) -> Listing:
+        """As `containers`, for a user who may not know that these are kept by a service of their
+        own; `filters` are prefix, delimiter, marker and end_marker."""
+        listing = self.containers(limit=limit, **filters)
+
+        def found(items: Iterable[Any]) -> Iterator[Any]:
+            try:
+                yield from items
+            except RdctlError as error:
+                raise _unlisted(error) if _is_missing(error) else error
+
+        listing.items = found(listing.items)
+        return listing
+
+    def containers(
+        self,
+        prefix: str | None,
+        marker: str | None,
+        limit: int | None,
+        delimiter: str | None = None,
+        end_marker: str | None = None,
+    ) -> Listing:
+        """The containers of the account, page by page; with a delimiter, prefixes too."""
         listing = Listing(())
+        ends = {"delimiter": delimiter, "end_marker": end_marker}
         name = self.account_name(None)
 
         def found() -> Iterator[Any]:
@@ -28,7 +53,7 @@ class Accounts(Acts):
             while True:
                 # One more than requested shows whether more follow.
                 size = PAGE if left is None else min(PAGE, left + 1)
-                query = {"prefix": prefix, "marker": after, "limit": size}
+                query = {"prefix": prefix, "marker": after, "limit": size, **ends}
                 page = self._proxy.account_containers(name, query)
                 names = [raw_bytes(row.name) for row in page.rows]
                 if names and after is not None and names[-1] <= raw_bytes(after):
@@ -38,7 +63,7 @@ class Accounts(Acts):
                     )
                 taken = page.rows[:left]
                 yield from taken
-                after = taken[-1].name if taken else after
+                after = after_name(taken[-1]) if taken else after
                 if left is not None and len(taken) == left < page.size:
                     listing.marker = after
                     return
@@ -48,3 +73,17 @@ class Accounts(Acts):
 
         listing.items = found()
         return listing
+
+
+def _is_missing(error: RdctlError) -> bool:
+    """Whether the namespace has no account services at all, up or down."""
+    return error.facts.get("remote_status") == _NO_TYPE
+
+
+def _unlisted(error: RdctlError) -> RdctlError:
+    return RdctlError(
+        Code.UNSUPPORTED,
+        "this namespace has no account service, which lists the containers of an account",
+        hint="List the objects of a container: rdctl oio container list CONTAINER",
+        **error.facts,
+    )

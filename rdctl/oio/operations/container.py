@@ -16,6 +16,7 @@ from rdctl.oio.acts import (
     UNREPORTED,
     Acts,
     Evidence,
+    after_name,
     batches,
     distinct,
     failure,
@@ -131,7 +132,7 @@ class Containers(Acts):
                     left -= len(taken)
                     if left <= 0:
                         if page.marker is not None or len(taken) < len(page.entries):
-                            listing.marker = _after(taken[-1])
+                            listing.marker = after_name(taken[-1])
                         return
 
         listing.items = found()
@@ -322,8 +323,3 @@ def _with_properties(entry: Entry) -> Entry:
     """Servers leave out an object's properties when there are none."""
     asked = entry.kind == "object" and entry.properties is None
     return entry._replace(properties={}) if asked else entry
-
-
-def _after(entry: Entry) -> str:
-    """The marker after an entry; after a prefix, it is after all names with that prefix."""
-    return entry.name + "\U0010ffff" if entry.kind == "prefix" else entry.name

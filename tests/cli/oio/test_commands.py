@@ -35,6 +35,7 @@ SHOWN = {
     "reference get-properties photos": "properties",
     "container show photos": "container",
     "container get-properties photos owner": "properties",
+    "container list": "account-container",
     "container list photos": "entry",
     "container list photos --delimiter / --properties": "entry",
     "content list photos --prefix alps/ --all-versions --deleted": "entry",
