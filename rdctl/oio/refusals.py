@@ -123,7 +123,7 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
         (
             "",
             "The quota of the container (sys.m2.quota) is reached.\n"
-            "Raise it: rdctl oio container set-properties {name} --system sys.m2.quota=BYTES",
+            "Raise it: rdctl oio container set-properties {name} --quota SIZE",
         ),
     ),
     453: (("", _TYPES),),

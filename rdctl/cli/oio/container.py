@@ -15,6 +15,7 @@ from rdctl.cli.oio.arguments import (
     json_option,
     target,
 )
+from rdctl.cli.oio.limits import limits, limits_of
 from rdctl.cli.oio.properties import children, properties_verbs
 from rdctl.cli.tree import Command, LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
@@ -54,21 +55,27 @@ group = LazyGroup(
     examples=[
         "rdctl -c sandbox oio container create docs",
         "rdctl -c sandbox oio container create a b c -p team=red --json",
-        "rdctl -c sandbox oio container create limited --system sys.m2.quota=10G --dry-run",
+        "rdctl -c sandbox oio container create limited --quota 10G --max-versions 3",
     ],
 )
 @target("container", several=True, new=True)
 @PROPERTIES
+@limits
 @SYSTEM
 def create(
-    site: Site, places: list[Place], properties: dict[str, str], system: dict[str, str]
+    site: Site,
+    places: list[Place],
+    properties: dict[str, str],
+    system: dict[str, str],
+    **options: Any,
 ) -> Report:
     """Create containers.
 
     Containers are sent to the server in batches of a hundred. An existing container is left
     unchanged; this is an error only if it lacks the given properties (exit code 4)."""
     own = bulk_of(click.get_current_context()).of(site.settings.context).properties
-    return site.oio.containers.create(places, properties, system, own)
+    chosen = limits_of(site, system, options)
+    return site.oio.containers.create(places, properties, system, own, chosen)
 
 
 @verb(
@@ -218,7 +225,7 @@ def flush(site: Site, place: Place) -> Report:
 
 
 get_properties, set_properties, del_properties = properties_verbs(
-    "container", "container", "photos", system=True
+    "container", "container", "photos", system=True, sets=limits
 )
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl.cli.oio.arguments import SYSTEM, pairs, target
+from rdctl.cli.oio.limits import limits_of
 from rdctl.cli.tree import Command, verb
 from rdctl.core.errors import Code, RdctlError
 
@@ -25,10 +26,17 @@ def _none(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def properties_verbs(
-    family: str, kind: str, example: str, *, system: bool, adds: Adds = _none
+    family: str,
+    kind: str,
+    example: str,
+    *,
+    system: bool,
+    adds: Adds = _none,
+    sets: Adds = _none,
 ) -> tuple[Command, Command, Command]:
     """The three commands of a noun. `example` is a target in the sandbox; `system`: the noun has
-    system properties that can be set; `adds` adds options, whose values are sent in the query."""
+    system properties that can be set; `adds` adds options, whose values are sent in the query; `sets` adds
+    those of `limits` to set-properties."""
     here = f"rdctl -c sandbox oio {family}"
 
     @verb(
@@ -57,6 +65,7 @@ def properties_verbs(
     )
     @target(kind, rest="[KEY=VALUE...]", sent_by="path")
     @click.option("--replace-all", is_flag=True, help="Remove all other properties.")
+    @sets
     @(SYSTEM if system else _none)
     @adds
     def set(
@@ -72,10 +81,11 @@ def properties_verbs(
         Other properties are kept, unless --replace-all is given, which requires confirmation.
         Values that are already set are not sent again. Values are strings; only references can have
         empty ones."""
+        system = {**(system or {}), **limits_of(site, system or {}, query)}
         if texts is None and not system:
             raise click.UsageError("Missing argument 'KEY=VALUE...'.", click.get_current_context())
         values = pairs(texts or [])
-        return site.oio.properties.set(family, place, values, system or {}, replace_all, query)
+        return site.oio.properties.set(family, place, values, system, replace_all, query)
 
     @verb(
         "del-properties",

@@ -23,6 +23,20 @@ class Conscience(Acts):
     def namespace(self) -> Item:
         return Item(self._proxy.read("conscience.info"))
 
+    def check_policy(self, name: str) -> None:
+        """Raise if the namespace has policies, but not this one."""
+        policies = self._proxy.read("conscience.info").storage_policies
+        if policies and name not in policies:
+            raise RdctlError(
+                Code.USAGE,
+                f'unknown storage policy "{escape(name)}"',
+                hint=hints(
+                    f"Storage policies: {', '.join(map(escape, sorted(policies)))}.",
+                    guess(name, policies),
+                ),
+                target=name,
+            )
+
     def types(self) -> Listing:
         return Listing({"type": name} for name in self._types())
 

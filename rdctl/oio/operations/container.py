@@ -38,9 +38,10 @@ class Containers(Acts):
         properties: Mapping[str, str],
         system: Mapping[str, str],
         own: Mapping[str, Mapping[str, str]],
+        limits: Mapping[str, str],
     ) -> Report:
         """Create containers with shared properties, and own ones by name; existing containers are
-        not changed."""
+        not changed. `limits` are system properties that need no confirmation."""
         places = distinct(places)
         for place in places[:1]:
             check_user("container", CREATE, place, properties)
@@ -55,6 +56,7 @@ class Containers(Acts):
                     for p in places
                 ]
             )
+        system |= system_values(limits, new=True)
 
         def create(batch: Sequence[Place]) -> Iterator[Change | Failure]:
             if len(batch) > 1:

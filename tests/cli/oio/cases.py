@@ -159,6 +159,12 @@ CASES = (
         "created docs",
         asks='container "docs" will be created with system properties sys.m2.quota',
     ),
+    Case("container create docs --quota 1G --policy SINGLE --max-versions -1", "created docs"),
+    Case(
+        "container set-properties photos --quota 1G --policy SINGLE color=red",
+        "photos: properties updated (color sys.m2.quota sys.m2.policy.storage)",
+        asks="photos: set system properties sys.m2.policy.storage, sys.m2.quota",
+    ),
     Case(
         "container destroy docs",
         "destroyed docs",

@@ -15,6 +15,7 @@ TO_ASK = """
 container destroy|container destroy --flush|container destroy --force|container flush
 container purge|container raw-insert|container raw-update|container raw-delete
 container create --system|container set-properties --replace-all|container set-properties --system
+container set-properties --quota
 container del-properties --all|content create|content delete|content truncate
 content set-properties --replace-all
 content del-properties --all|reference destroy|reference destroy --force|reference unlink
@@ -28,6 +29,7 @@ admin set-properties --replace-all|admin set-properties --system|admin del-prope
 def named(case: Case) -> str:
     """The command, and the option that makes it ask."""
     flags = ("--flush", "--force", "--system", "--replace-all", "--all", "--replace", "--service")
+    flags += ("--quota",)
     said = [word for word in case.argv if word in flags]
     return " ".join([case.verb, *said])
 

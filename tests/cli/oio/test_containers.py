@@ -89,3 +89,35 @@ def test_a_namespace_without_an_account_service(wire: Oio, server: Server) -> No
     assert (ran.code, error["code"]) == (11, "unsupported")
     assert error["hint"].startswith("List the objects of a container: rdctl ")
     assert wire("container", "list", "photos").code == 0
+
+
+# Limits -------------------------------------------------------------------------------------------
+
+
+def test_limits_are_system_properties(wire: Oio) -> None:
+    words = ("--quota", "1 MiB", "--max-versions", "3", "--policy", "SINGLE")
+    wire.ok("container", "create", "docs", *words)
+    (sent,) = [sent for sent in wire.sent if sent.changes]
+    assert sent.body == {
+        "system": {
+            "sys.m2.quota": "1048576",
+            "sys.m2.policy.storage": "SINGLE",
+            "sys.m2.policy.version": "3",
+        }
+    }
+    (shown,) = wire.ok("container", "show", "docs", "--json").json["items"]
+    assert [shown[key] for key in ("quota", "policy", "versioning")] == [1 << 20, "SINGLE", 3]
+    changed = ("container", "set-properties", "docs", "--quota", "0", "--max-versions", "-1")
+    wire.ok(*changed, "--yes")
+    (shown,) = wire.ok("container", "show", "docs", "--json").json["items"]
+    assert [shown[key] for key in ("quota", "policy", "versioning")] == [0, "SINGLE", -1]
+    again = wire.ok(*changed, "--json").json
+    assert [row["changed"] for row in again["results"]] == [False]
+
+
+def test_a_limit_is_refused_before_anything_is_sent(wire: Oio) -> None:
+    for words in ("--quota 10X", "--max-versions -2", "--policy NONE", "--quota 9000P"):
+        for verb in ("create", "set-properties"):
+            assert wire("container", verb, "photos", *words.split(), "--yes").code == 2
+    assert wire.changes == []
+    assert {sent.route for sent in wire.sent} == {"conscience/info"}

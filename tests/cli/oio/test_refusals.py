@@ -31,7 +31,7 @@ NOT_EMPTY = (
 POLICIES = "See the storage policies: rdctl oio conscience info"
 QUOTA = (
     "The quota of the container (sys.m2.quota) is reached.",
-    "Raise it: rdctl oio container set-properties photos --system sys.m2.quota=BYTES",
+    "Raise it: rdctl oio container set-properties photos --quota SIZE",
 )
 CONSCIENCE = "Check that the conscience is running: the proxy cannot reach it."
 STUCK = "A service behind the proxy may be stuck. " + UP
