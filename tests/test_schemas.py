@@ -51,6 +51,7 @@ SHOWING = {
     "oio conscience info": "rdctl.oio.namespace/1",
     "oio conscience types": "rdctl.oio.type/1",
     "oio conscience list": "rdctl.oio.service/1",
+    "oio conscience show rawx 127.0.0.1:16013": "rdctl.oio.service/1",
     "oio reference show photos": "rdctl.oio.reference/1",
     "oio reference get-properties photos": "rdctl.oio.properties/1",
     "oio container show photos": "rdctl.oio.container/1",

@@ -30,6 +30,7 @@ group = LazyGroup(
         "info": (_HERE + "info", "Show the namespace."),
         "types": (_HERE + "types", "List service types."),
         "list": (_HERE + "list_services", "List services and their scores."),
+        "show": (_HERE + "show", "Show services with all their tags and statistics."),
         "register": (_HERE + "register", "Register a service."),
         "lock": (_HERE + "lock", "Lock service scores."),
         "unlock": (_HERE + "unlock", "Unlock service scores."),
@@ -101,6 +102,25 @@ def list_services(site: Site, types: list[str] | None, full: bool) -> Listing:
     Lists the services of the given types, or of all types. A score of 0 means down or locked; the
     conscience does not report which."""
     return site.oio.conscience.services(types, full)
+
+
+@verb(
+    "show",
+    shows="rdctl.oio.service/1",
+    watch=True,
+    examples=[
+        "rdctl -c sandbox oio conscience show rawx 127.0.0.1:16013",
+        "rdctl -c sandbox oio conscience show rawx 127.0.0.1:16013 --json --query '[].tags'",
+    ],
+)
+@click.argument("type")
+@names("address", check=checked_address)
+def show(site: Site, addresses: list[str], type: str) -> Listing:
+    """Show services with all their tags and statistics.
+
+    The statistics are current: the proxy's cache is bypassed. A score of 0 means down or locked;
+    the conscience does not report which."""
+    return site.oio.conscience.show(type, addresses)
 
 
 @verb(

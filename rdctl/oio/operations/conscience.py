@@ -70,6 +70,21 @@ class Conscience(Acts):
             raise
         return _in_order(service._replace(type=type) for service in services)
 
+    def show(self, type: str, addresses: Sequence[str]) -> Listing:
+        """These services of a type with all they report, each with its own failure."""
+        listing = Listing((), vertical=True)
+
+        def found() -> Iterator[Service]:
+            known = {service.address: service for service in self._services(type, True)}
+            for address in dict.fromkeys(addresses):
+                if address in known:
+                    yield known[address]
+                else:
+                    listing.failures.append(Failure("show", _no_service(type, address, known)))
+
+        listing.items = found()
+        return listing
+
     def local(self) -> Listing:
         return Listing(_in_order(self._proxy.read("local.list")))
 

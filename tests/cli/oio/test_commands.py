@@ -29,6 +29,7 @@ SHOWN = {
     "conscience types": "type",
     "conscience list": "service",
     "conscience list rawx meta2 --full": "service",
+    f"conscience show rawx {RAWX} 127.0.0.1:16014": "service",
     "local list": "service",
     "reference show photos": "reference",
     "reference show photos --type meta2": "reference",
@@ -82,6 +83,10 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
         RAWX,
     ),
     "conscience unlock rawx": (2, "usage", "specify either TYPE ADDRESS... or --all", ""),
+    "conscience show nope 127.0.0.1:7": (3, "not-found", NO_TYPE, "Existing types: "),
+    f"conscience show rawx {META2}": (3, "not-found", f"rawx service {META2} not found", RAWX),
+    "conscience show rawx": (2, "usage", "Missing argument 'ADDRESS...'", "--help"),
+    "conscience show rawx here": (2, "usage", 'invalid service address "here"', ""),
     "conscience flush nope": (3, "not-found", NO_TYPE, "Existing types: "),
     "conscience deregister nope": (3, "not-found", NO_TYPE, "Existing types: "),
     "reference create ''": (2, "usage", "REFERENCE must not be empty", ""),
@@ -296,7 +301,7 @@ def test_tables_for_people(oio: Oio, words: str) -> None:
         assert "\x1b" not in pipe.out
         for ran in (pipe, terminal):
             assert all(line == line.rstrip() for line in ran.out.splitlines())
-        if SHOWN[words] in WIDE:
+        if SHOWN[words] in WIDE and not words.startswith("conscience show"):
             plain = oio.ok(*words.split(), width=width, tty=True, env={"NO_COLOR": "1"}).out
             assert max(map(len, plain.splitlines())) <= width
         for row in rows:

@@ -79,3 +79,16 @@ def test_nothing_that_only_the_proxys_protocol_knows_is_sent_to_others(oio: Oio)
     for action in ("lean-glib", "lean-sqlx", "flush", "reload", "kill", "handlers"):
         ran = oio("service", action, RAWX, "--yes", "--trace")
         assert (ran.code, "forward" in ran.err) == (11, False)
+
+
+def test_a_service_is_shown_at_length(wire: Oio) -> None:
+    ran = wire("conscience", "show", "rawx", RAWX, "127.0.0.1:7", RAWX)
+    assert ran.code == 8
+    assert ran.out.startswith(f"Type     rawx\nAddress  {RAWX}\nScore    93\nState    up\nTags\n")
+    assert "\n  stat.cpu  " in ran.out
+    assert "\n  tag.up      yes\n" in ran.out
+    assert ran.out.count("Address") == 1
+    assert "rawx service 127.0.0.1:7 not found in the conscience" in ran.err
+    assert [(sent.route, sent.query) for sent in wire.sent] == [
+        ("conscience/list", "type=rawx&full=1")
+    ]
