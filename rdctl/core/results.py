@@ -115,15 +115,22 @@ class Listing:
     `failures` (items that could not be shown) and `marker` (where a limit ended the listing) are
     valid after all items were taken. `failed` counts the items that represent failures. `vertical`:
     each item is shown as key-value lines. `also` names keys that the table of this listing shows
-    although most tables omit them.
+    although most tables omit them; `counted` those of lists of which key-value lines only show the
+    number, as the option of the same name was not given.
     """
 
     def __init__(
-        self, items: Iterable[Any], *, vertical: bool = False, also: Sequence[str] = ()
+        self,
+        items: Iterable[Any],
+        *,
+        vertical: bool = False,
+        also: Sequence[str] = (),
+        counted: Sequence[str] = (),
     ) -> None:
         self.items = items
         self.vertical = vertical
         self.also = also
+        self.counted = counted
         self.failures: list[Failure] = []
         self.failed = 0
         self.marker: str | None = None

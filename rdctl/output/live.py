@@ -14,7 +14,7 @@ from rdctl.core.results import Item, Listing
 from rdctl.core.units import natural
 from rdctl.output import cells, detail
 from rdctl.output.layout import BOLD, DIM, REVERSE, cut, padded, widths
-from rdctl.output.rows import Row, rows_of, table_columns
+from rdctl.output.rows import Row, detail_columns, rows_of, table_columns
 
 if TYPE_CHECKING:
     from rdctl.output.schemas import Column, Schema
@@ -41,6 +41,7 @@ class Live:
         self._cut = False
         self._vertical = False
         self._also: Sequence[str] = ()
+        self._counted: Sequence[str] = ()
 
     def take(self, result: Listing | Item, view: View) -> None:
         """Take a complete sample. If that raises, nothing changes."""
@@ -58,6 +59,7 @@ class Live:
         self._rows, self._before, self._more = rows, before, more
         if isinstance(result, Listing):
             self._vertical, self._also = result.vertical, result.also
+            self._counted = result.counted
             self._cut = bool(result.marker or result.markers)
         else:
             self._vertical = True
@@ -89,7 +91,7 @@ class Live:
 
     def _at_length(self, pairs: Sequence[tuple[Row, Row]], view: View) -> list[str]:
         lines: list[str] = []
-        columns = table_columns(self._schema, view, self._also)
+        columns = detail_columns(self._schema, view, self._also, self._counted)
         for row, was in pairs:
             text = io.BytesIO()
             detail.write(row, columns, view, Stream(text, tty=True), was)

@@ -93,6 +93,27 @@ def table_columns(schema: Schema, view: View, also: Sequence[str] = ()) -> Seque
     return [column for column in schema.columns if column.shown or column.key in also]
 
 
+def detail_columns(
+    schema: Schema, view: View, also: Sequence[str] = (), counted: Sequence[str] = ()
+) -> Sequence[Column]:
+    """The columns of a table, shown as lines; unless they are requested, the lists with these keys
+    only by their number."""
+    columns = table_columns(schema, view, also)
+    if view.columns is not None:
+        return columns
+    return [_counting(column) if column.key in counted else column for column in columns]
+
+
+def _counting(column: Column) -> Column:
+    """`3 (use --chunks)`"""
+
+    def number(row: Mapping[str, Any]) -> str | None:
+        value = row.get(column.key)
+        return f"{len(value)} (use --{column.key})" if value else None
+
+    return column._replace(of_row=number)
+
+
 def narrow(row: Row, view: View) -> Row:
     """Only the keys of `--columns`, which are known to be in the schema, and the context."""
     if view.columns is None:

@@ -48,3 +48,21 @@ def test_things_at_length() -> None:
     )
     assert show(Listing(rows, vertical=True), schema, table_style="github").startswith("| TARGET")
     assert show(Listing(rows, vertical=True), schema, "csv").startswith("target,properties,")
+
+
+def test_a_list_of_which_only_the_number_is_shown() -> None:
+    schema = SCHEMAS["rdctl.oio.content/1"]
+    item = EXAMPLES[schema.name]["items"][0]
+    rows = [item, {**item, "chunks": []}]
+    shown = show(Listing(rows, vertical=True, counted=("chunks",)), schema)
+    count = len(item["chunks"])
+    assert [line for line in shown.splitlines() if line.startswith("Chunks")] == [
+        f"Chunks        {count} (use --chunks)",
+        "Chunks        -",
+    ]
+    whole = show(Listing(rows[:1], vertical=True), schema)
+    assert "Chunks\n  POS  SIZE" in whole
+    listed = show(Listing(rows, vertical=True, counted=("chunks",)), schema, columns=["chunks"])
+    assert listed.startswith("Chunks\n  POS")
+    counted = Listing(rows, vertical=True, counted=("chunks",))
+    assert f"{count} (use --chunks)" in show(counted, schema, table_style="github")

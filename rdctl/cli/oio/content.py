@@ -28,7 +28,7 @@ group = LazyGroup(
     In the API of OpenIO, an object is called a content.""",
     children={
         "list": (_HERE + "list_contents", "List the objects of a container."),
-        "show": (_HERE + "show", "Show objects and their chunks."),
+        "show": (_HERE + "show", "Show objects."),
         "delete": (_HERE + "delete", "Delete objects."),
         **children("rdctl.cli.oio.content"),
         "touch": (_HERE + "touch", "Re-emit the creation events of objects."),
@@ -57,16 +57,18 @@ BYTES = parsed("size", parse_bytes)
     watch=True,
     examples=[
         "rdctl -c sandbox oio content show photos index.txt",
+        "rdctl -c sandbox oio content show photos index.txt --chunks",
         "rdctl -c sandbox oio content show photos index.txt --json --query '[].chunks[].url'",
     ],
 )
 @target("content", several=True, reads=True)
-def show(site: Site, places: list[Place]) -> Listing:
-    """Show objects and their chunks.
+@click.option("--chunks", is_flag=True, help="List the chunks of each object in tables.")
+def show(site: Site, places: list[Place], chunks: bool) -> Listing:
+    """Show objects.
 
-    Shows size, hash, storage policy, version, dates, user properties, and the location of each
-    chunk."""
-    return site.oio.contents.show(places)
+    Shows size, hash, storage policy, MIME type, version, dates, user properties and the number of
+    chunks. --chunks shows where each chunk is stored; the other formats always have that."""
+    return site.oio.contents.show(places, chunks)
 
 
 @verb(

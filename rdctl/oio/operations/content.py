@@ -14,16 +14,18 @@ from rdctl.oio.properties import CREATE, check_user
 
 
 class Contents(Acts):
-    def show(self, places: Sequence[Place]) -> Listing:
-        """Show each object with its chunks; user properties are requested separately, as headers
-        may hide or break them."""
+    def show(self, places: Sequence[Place], chunks: bool) -> Listing:
+        """Show each object; tables list its chunks only with `chunks`. User properties are
+        requested separately, as headers may hide or break them."""
 
         def show(place: Place) -> Any:
             content = self._proxy.content(place)
             found = self._proxy.read("content.get_properties", place)
             return _about(place, content)._replace(properties=found.properties)
 
-        return self._shown(places, show)
+        listing = self._shown(places, show)
+        listing.counted = () if chunks else ("chunks",)
+        return listing
 
     def delete(self, places: Sequence[Place]) -> Report:
         """Delete objects, in batches if the server supports it."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from rdctl.core.results import Listing
 from rdctl.output import cells
 from rdctl.output.formats.writer import RowWriter
-from rdctl.output.rows import Row, begun, rows_of, table_columns
+from rdctl.output.rows import Row, begun, detail_columns, rows_of
 from rdctl.output.schemas import Column, Schema
 
 
@@ -17,7 +17,8 @@ class Styled(RowWriter):
         if first is None:
             self.none(listing, schema)
         else:
-            self.rows(rows, table_columns(schema, self.view, listing.also))
+            columns = detail_columns(schema, self.view, listing.also, listing.counted)
+            self.rows(rows, columns)
 
     def rows(self, rows: Iterator[Row], columns: Sequence[Column]) -> None:
         import tabulate

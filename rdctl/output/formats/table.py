@@ -10,7 +10,7 @@ from rdctl.core.results import Change, Listing, Report
 from rdctl.output import cells
 from rdctl.output.formats.writer import RowWriter
 from rdctl.output.layout import line, widths
-from rdctl.output.rows import Row, begun, rows_of, table_columns
+from rdctl.output.rows import Row, begun, detail_columns, rows_of, table_columns
 from rdctl.output.schemas import Column, Schema
 
 # rich lays out all rows at once: 9 s for 20,000.
@@ -37,12 +37,12 @@ class Table(RowWriter):
         if first is None:
             self.none(listing, schema)
         elif listing.vertical:
-            self._at_length(rows, schema)
+            self._at_length(rows, detail_columns(schema, self.view, (), listing.counted))
         else:
             self.rows(rows, table_columns(schema, self.view, listing.also))
 
     def item(self, row: Row, schema: Schema) -> None:
-        self._at_length(iter([row]), schema)
+        self._at_length(iter([row]), detail_columns(schema, self.view))
 
     def report(self, report: Report, schema: Schema) -> None:
         from rdctl.output.words import sentence
@@ -68,11 +68,10 @@ class Table(RowWriter):
             else:
                 self._plain(page, rows, columns)
 
-    def _at_length(self, rows: Iterator[Row], schema: Schema) -> None:
+    def _at_length(self, rows: Iterator[Row], columns: Sequence[Column]) -> None:
         """Each row in detail, with an empty line in between."""
         from rdctl.output import detail
 
-        columns = table_columns(schema, self.view)
         for number, row in enumerate(rows):
             if number:
                 self.out.write("\n")

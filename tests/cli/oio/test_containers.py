@@ -121,3 +121,19 @@ def test_a_limit_is_refused_before_anything_is_sent(wire: Oio) -> None:
             assert wire("container", verb, "photos", *words.split(), "--yes").code == 2
     assert wire.changes == []
     assert {sent.route for sent in wire.sent} == {"conscience/info"}
+
+
+# Objects ------------------------------------------------------------------------------------------
+
+
+def test_chunks_are_listed_when_asked_for(oio: Oio) -> None:
+    words = ("content", "show", "photos", "index.txt")
+    brief = oio.ok(*words).out
+    assert brief.endswith("\nChunks        3 (use --chunks)\n")
+    assert "MIME type     text/plain\n" in brief
+    assert oio.ok(*words, "--chunks").out.startswith(brief.rpartition("Chunks ")[0] + "Chunks\n  ")
+    document = oio.ok(*words, "--json").json
+    assert document == oio.ok(*words, "--chunks", "--json").json
+    assert len(document["items"][0]["chunks"]) == 3
+    several = oio.rdctl("-c", "sandbox,", "oio", *words)
+    assert "\nChunks        3 (use --chunks)\n" in several.out
