@@ -142,6 +142,7 @@ _TEXT = _Text()
 # Options that accept an empty text, and what it means.
 EMPTY = {
     "--prefix": "all names begin with nothing",
+    "--name-prefix": "names stay as they are",
     "--marker": "all names come after nothing, as at the start of a loop",
     "--args": "a link without arguments, which is the default",
 }

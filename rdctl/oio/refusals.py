@@ -77,7 +77,7 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
     ),
     19: (
         ("content.", "A chunk with that ID is already in use."),
-        ("container.raw_insert", "Use --force to replace existing beans."),
+        ("container.raw_insert", "Use --overwrite to replace existing beans."),
     ),
     403: (("service.kill", "Enable it in the configuration of the service."),),
     407: (

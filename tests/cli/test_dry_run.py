@@ -121,7 +121,7 @@ CONFIGURATION: dict[str, tuple[str, ...]] = {
 FILES = {"note.txt": b"hello\n", "empty": b"", "tree/a": b"a", "tree/b c": b"@b"}
 OBJECTS: dict[str, tuple[str, ...]] = {
     "oio content put photos note.txt": (),
-    "oio content put photos note.txt empty --prefix new/": (),
+    "oio content put photos note.txt empty --name-prefix new/": (),
     "oio content put docs note.txt --path 'a b' --autocreate": (),
     "oio content put photos tree --recursive": (),
     "oio content put photos note.txt --path index.txt --overwrite": (),

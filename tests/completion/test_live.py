@@ -204,8 +204,8 @@ def test_fish_lists_names_as_its_own_tests_ask_it(home: Home) -> None:
             "rdctl -c sandbox oio container set-properties photos owner=",
         ),
         (
-            "rdctl -c sandbox oio content create photos x --chunks ~/conf",
-            "rdctl -c sandbox oio content create photos x --chunks ~/config.toml ",
+            "rdctl -c sandbox oio content create photos x --body ~/conf",
+            "rdctl -c sandbox oio content create photos x --body ~/config.toml ",
         ),
         ("rdctl -c lab oio container show p", "rdctl -c lab oio container show p"),
         ("rdctl -c nosuch oio container show p", "rdctl -c nosuch oio container show p"),

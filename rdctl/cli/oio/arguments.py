@@ -13,6 +13,7 @@ import click
 
 from rdctl.cli.names_input import bulk_options, expanded
 from rdctl.cli.options import seconds_of
+from rdctl.cli.renamed import Renamed
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse
 
@@ -245,16 +246,22 @@ SYSTEM = pairs_option(
 
 
 def json_option(
-    name: str, check: Callable[[Any], Any], help: str
+    name: str, check: Callable[[Any], Any], help: str, formerly: str = ""
 ) -> Callable[[Function], Function]:
-    """An option with a JSON file, `-` for standard input. A ValueError of `check` becomes a usage
+    """An option, perhaps renamed, with a JSON file, `-` for standard input. A ValueError of `check` becomes a usage
     error before anything is sent."""
 
     def read(context: click.Context, param: click.Parameter, path: str) -> Any:
         return read_json(context, path, check)
 
     return click.option(
-        f"--{name}", required=True, metavar="FILE", callback=read, help=help + "; - reads stdin."
+        f"--{name}",
+        cls=Renamed,
+        formerly=formerly,
+        required=True,
+        metavar="FILE",
+        callback=read,
+        help=help + "; - reads stdin.",
     )
 
 

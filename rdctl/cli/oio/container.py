@@ -17,6 +17,7 @@ from rdctl.cli.oio.arguments import (
 )
 from rdctl.cli.oio.limits import limits, limits_of
 from rdctl.cli.oio.properties import children, properties_verbs
+from rdctl.cli.renamed import Renamed
 from rdctl.cli.tree import Command, LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
 
@@ -283,7 +284,7 @@ def purge(site: Site, place: Place, max_versions: int | None) -> Report:
     return site.oio.containers.purge(place, max_versions)
 
 
-def _raw(action: str, check: Any, doc: str, **flags: str) -> Command:
+def _raw(action: str, check: Any, doc: str, flag: Any = lambda function: function) -> Command:
     """raw-insert, raw-update, raw-delete, which differ in the format of the body."""
 
     def raw(site: Site, place: Place, body: Any, **options: bool) -> Report:
@@ -294,22 +295,21 @@ def _raw(action: str, check: Any, doc: str, **flags: str) -> Command:
         " chunk and property. Requires confirmation: the server does not check them, and a wrong"
         " bean makes objects unreadable."
     )
-    function: Any = raw
-    for flag, help in flags.items():
-        function = click.option(f"--{flag}", is_flag=True, help=help)(function)
-    function = json_option("body", check, "JSON file with the beans")(function)
+    function = json_option("body", check, "JSON file with the beans")(flag(raw))
     here = f"rdctl -c sandbox oio container raw-{action} photos"
     examples = [f"{here} --body beans.json --dry-run", f"{here} --body - --dry-run < beans.json"]
     return verb(f"raw-{action}", examples=examples)(target("container")(function))
 
 
-raw_insert = _raw(
-    "insert", beans, "Insert rows into a container's database.", force="Replace existing rows."
+_OVERWRITE = click.option(
+    "--overwrite",
+    "force",
+    cls=Renamed,
+    formerly="--force",
+    is_flag=True,
+    help="Replace existing rows.",
 )
-raw_update = _raw(
-    "update",
-    bean_update,
-    "Replace rows in a container's database.",
-    frozen="Also in a frozen container.",
-)
+_FROZEN = click.option("--frozen", is_flag=True, help="Also in a frozen container.")
+raw_insert = _raw("insert", beans, "Insert rows into a container's database.", _OVERWRITE)
+raw_update = _raw("update", bean_update, "Replace rows in a container's database.", _FROZEN)
 raw_delete = _raw("delete", beans, "Delete rows from a container's database.")

@@ -10,6 +10,7 @@ from rdctl.cli.oio.arguments import PROPERTIES, content_id, json_option, prepare
 from rdctl.cli.oio.container import listing_verb
 from rdctl.cli.oio.properties import children, properties_verbs
 from rdctl.cli.options import parsed
+from rdctl.cli.renamed import Renamed
 from rdctl.cli.tree import LazyGroup, verb
 from rdctl.core.units import parse_bytes
 
@@ -114,7 +115,7 @@ def touch(site: Site, places: list[Place]) -> Report:
 )
 @target("content", new=True)
 @click.option("--size", type=BYTES, required=True, help="Size of the object: 1048576, 1MiB.")
-@click.option("--policy", metavar="P", help="Storage policy (default: the container's).")
+@click.option("--policy", metavar="POLICY", help="Storage policy (default: the container's).")
 @click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
 def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate: bool) -> Item:
     """Get locations for the chunks of a new object.
@@ -127,24 +128,38 @@ def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate:
 @verb(
     "create",
     examples=[
-        "rdctl -c sandbox oio content create photos new.bin --chunks chunks.json --length 11"
+        "rdctl -c sandbox oio content create photos new.bin --body chunks.json --size 11"
         " --dry-run",
-        "rdctl -c sandbox oio content create photos new.bin --chunks - --length 11 --dry-run"
+        "rdctl -c sandbox oio content create photos new.bin --body - --size 11 --dry-run"
         " < chunks.json",
     ],
 )
 @target("content", new=True)
-@json_option("chunks", prepared, "JSON file with the chunks: url, pos, size, hash")
-@click.option("--length", type=BYTES, required=True, help="Size of the whole object.")
+@json_option(
+    "body", prepared, "JSON file with the chunks: url, pos, size, hash", formerly="--chunks"
+)
+@click.option(
+    "--size",
+    cls=Renamed,
+    formerly="--length",
+    type=BYTES,
+    required=True,
+    help="Size of the object: 1048576, 1MiB.",
+)
 @click.option("--content-id", metavar="HEX", callback=content_id, help="ID of the new object.")
 @click.option("--content-version", "version", metavar="V", help="Version of the new object.")
 @click.option("--hash", metavar="MD5", help="MD5 of the whole object.")
 @click.option("--mime-type", metavar="TYPE", help="MIME type, such as image/png.")
-@click.option("--policy", metavar="P", help="Storage policy.")
+@click.option("--policy", metavar="POLICY", help="Storage policy.")
 @click.option("--chunk-method", metavar="M", help="Chunk method, as shown by content prepare.")
 @PROPERTIES
 def create(
-    site: Site, place: Place, chunks: dict[str, Any], properties: dict[str, str], **given: Any
+    site: Site,
+    place: Place,
+    body: dict[str, Any],
+    size: int,
+    properties: dict[str, str],
+    **given: Any,
 ) -> Report:
     """Register an object whose chunks are already stored.
 
@@ -153,7 +168,8 @@ def create(
     it. An existing object of this name gets a new version. Without versioning it is replaced, which
     requires confirmation."""
     known = {key: value for key, value in given.items() if value is not None}
-    return site.oio.contents.create(place, {**chunks, **known, "properties": properties})
+    known |= {"length": size, "properties": properties}
+    return site.oio.contents.create(place, {**body, **known})
 
 
 @verb(
@@ -167,7 +183,7 @@ def create(
     ],
 )
 @target("content")
-@click.option("--policy", metavar="P", required=True, help="Storage policy of the replacements.")
+@click.option("--policy", metavar="POLICY", required=True, help="Storage policy of the replacements.")
 @json_option("body", spare, 'JSON file: {"notin": [chunks], "broken": [chunks]}')
 def spare_chunks(site: Site, place: Place, policy: str, body: Any) -> Listing:
     """Get locations for replacements of lost chunks.

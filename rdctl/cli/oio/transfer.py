@@ -12,6 +12,7 @@ import click
 from rdctl.cli.names_input import bulk_of, bulk_options
 from rdctl.cli.oio.arguments import PROPERTIES, target
 from rdctl.cli.options import seconds_of
+from rdctl.cli.renamed import Renamed
 from rdctl.cli.tree import verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse, escape
@@ -33,7 +34,7 @@ _NO = (None, None)
     fleet=False,
     examples=[
         "rdctl -c sandbox oio content put photos picture.png",
-        "rdctl -c sandbox oio content put photos holiday/ --recursive --prefix 2024/",
+        "rdctl -c sandbox oio content put photos holiday/ --recursive --name-prefix 2024/",
         "tar -c holiday | rdctl -c sandbox oio content put photos - --path holiday.tar",
         "find holiday -type f | rdctl -c sandbox oio content put photos --files-from -",
     ],
@@ -48,12 +49,18 @@ _NO = (None, None)
 @bulk_options
 @click.option("--path", metavar="P", help="Object name (default: name of the file).")
 @click.option(
-    "--prefix", metavar="P", default="", help="Prefix for all object names, such as 2024/."
+    "--name-prefix",
+    "prefix",
+    cls=Renamed,
+    formerly="--prefix",
+    metavar="P",
+    default="",
+    help="Text before all object names, such as 2024/.",
 )
 @click.option("--recursive", is_flag=True, help="Upload directories recursively.")
 @click.option("--overwrite", is_flag=True, help="Replace existing objects.")
 @click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
-@click.option("--policy", metavar="P", help="Storage policy (default: the container's).")
+@click.option("--policy", metavar="POLICY", help="Storage policy (default: the container's).")
 @click.option("--mime-type", metavar="TYPE", help="MIME type (default: guessed from the name).")
 @click.option(
     "--min-copies",
@@ -95,7 +102,7 @@ def put(
     from rdctl.oio.properties import CREATE, check_user
 
     if path is not None and prefix:
-        raise RdctlError(Code.USAGE, "--path and --prefix are mutually exclusive")
+        raise RdctlError(Code.USAGE, "--path and --name-prefix are mutually exclusive")
     context = click.get_current_context()
     bulk = bulk_of(context)
     names: dict[str, str] = {}

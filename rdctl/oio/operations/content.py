@@ -80,7 +80,7 @@ class Contents(Acts):
         except RdctlError as error:
             if "CONTENTID" in error.message:
                 error.hint = (
-                    "Use --content-id HEX, or --chunks with the output of:"
+                    "Use --content-id HEX, or --body with the output of:"
                     f" rdctl oio content prepare {place.words} --size SIZE --json"
                 )
             raise

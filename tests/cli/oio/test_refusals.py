@@ -58,7 +58,7 @@ REFUSED: list[tuple[int, str, str, int, tuple[str, ...]]] = [
         "container/raw_insert",
         "container raw-insert photos --body -",
         4,
-        ("Use --force to replace existing beans.",),
+        ("Use --overwrite to replace existing beans.",),
     ),
     (19, "reference/force", FORCE, 4, ()),
     (400, "container/show", "container show photos", 2, ()),
