@@ -48,6 +48,7 @@ SHOWING = {
     "rapiddisk cache stats": "rdctl.rapiddisk.cache-stats/1",
     "rapiddisk nvmet list": "rdctl.rapiddisk.target/1",
     "rapiddisk nvmet port list": "rdctl.rapiddisk.port/1",
+    "oio overview": "rdctl.oio.overview/1",
     "oio conscience info": "rdctl.oio.namespace/1",
     "oio conscience types": "rdctl.oio.type/1",
     "oio conscience list": "rdctl.oio.service/1",

@@ -68,10 +68,10 @@ class LazyGroup(WithGlobals, click.Group):
 
 
 class Command(WithGlobals):
-    """A verb. `shows` is the schema of its output, `shows_bare` that without a target, if it is
-    another; a verb without one makes changes and reports them. `local_only`: it works only for RapidDisk on this machine. `watch`: it only reads, so it
-    supports --watch; HERE: not through a daemon, which it could crash. `fleet`: it supports several
-    contexts."""
+    """A verb. `shows` is the schema of its output, `shows_bare` that without a target, if another;
+    a verb without one makes changes and reports them. `local_only`: it works only for RapidDisk
+    on this machine. `watch`: it only reads, so it supports --watch; HERE: not through a daemon,
+    which it could crash. `fleet`: it supports several contexts."""
 
     def __init__(
         self,

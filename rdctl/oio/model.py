@@ -244,3 +244,24 @@ class AccountContainer(NamedTuple):
     objects: int | None
     bytes: int | None
     modified: str | None
+
+
+class ServicesOfType(NamedTuple):
+    """How many services of a type there are, and in which state; None: cannot be listed."""
+
+    type: str
+    total: int | None = None
+    up: int | None = None
+    down_or_locked: int | None = None
+    lowest_score: int | None = None
+
+
+class Overview(NamedTuple):
+    """A namespace at a glance; None: this part failed."""
+
+    namespace: str
+    services: list[ServicesOfType] | None
+    accounts: int | None
+    containers: int | None
+    objects: int | None
+    bytes: int | None

@@ -279,6 +279,22 @@ _OIO = (
         Column("options", "OPTIONS", "name to value"),
     ),
     _schema(
+        "rdctl.oio.overview/1",
+        "namespace",
+        "namespace",
+        Column("namespace", "NAMESPACE", "name of the namespace"),
+        Column(
+            "services",
+            "SERVICES",
+            "by type, if it has any: type, total, up, down_or_locked (score 0), lowest_score; all"
+            " null but the type if they cannot be listed; null: no type can",
+        ),
+        _count("accounts", "ACCOUNTS", "number of accounts; null: cannot be listed", True),
+        _count("containers", "CONTAINERS", "in all accounts; null: not known", True),
+        _count("objects", "OBJECTS", "in all accounts; null: not known", True),
+        _size("bytes", "BYTES", "in all accounts; null: not known"),
+    ),
+    _schema(
         "rdctl.oio.type/1",
         "service types",
         "type",

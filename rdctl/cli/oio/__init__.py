@@ -12,6 +12,10 @@ group = LazyGroup(
     are stored as chunks on services. Set --oio-url, --namespace and --account, or a context that
     has them (see rdctl help config).""",
     children={
+        "overview": (
+            "rdctl.cli.oio.overview:overview",
+            "Show services and accounts at a glance.",
+        ),
         "conscience": (
             "rdctl.cli.oio.conscience:group",
             "Manage the registry of services and their scores.",

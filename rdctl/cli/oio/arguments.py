@@ -99,8 +99,8 @@ def target(
     and has no ID yet. A command that changes the target looks up the names of an ID; one that only
     `reads` sends the ID. `sent_by`: how an object given by its ID is sent. `whole`: without a path
     the target is the container. `optional`: without any words the function gets None. In `FILE...`
-    a `-` is not a list of names. For click all words are
-    one argument, since their number depends on these options.
+    a `-` is not a list of names. For click all words are one argument, since their number depends
+    on these options.
     """
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
     usage = usage.replace("PATH...", "[PATH...]") if whole else usage
@@ -248,8 +248,8 @@ SYSTEM = pairs_option(
 def json_option(
     name: str, check: Callable[[Any], Any], help: str, formerly: str = ""
 ) -> Callable[[Function], Function]:
-    """An option, perhaps renamed, with a JSON file, `-` for standard input. A ValueError of `check` becomes a usage
-    error before anything is sent."""
+    """An option, perhaps renamed, with a JSON file, `-` for standard input. A ValueError of `check`
+    becomes a usage error before anything is sent."""
 
     def read(context: click.Context, param: click.Parameter, path: str) -> Any:
         return read_json(context, path, check)

@@ -161,8 +161,8 @@ _LIST_CONTENTS = f"""List the objects of a container.
 {_SORTED}"""
 _LIST_CONTAINERS = f"""List containers, or the objects of a container.
 
-Without CONTAINER, lists the containers of the account with their objects and bytes, as the account \
-service counts them, with a delay of about a second.
+Without CONTAINER, lists the containers of the account with their objects and bytes. The account \
+service updates these with a delay of about a second.
 
 {_SORTED}"""
 

@@ -128,8 +128,7 @@ def prepare(site: Site, place: Place, size: int, policy: str | None, autocreate:
 @verb(
     "create",
     examples=[
-        "rdctl -c sandbox oio content create photos new.bin --body chunks.json --size 11"
-        " --dry-run",
+        "rdctl -c sandbox oio content create photos new.bin --body chunks.json --size 11 --dry-run",
         "rdctl -c sandbox oio content create photos new.bin --body - --size 11 --dry-run"
         " < chunks.json",
     ],
@@ -183,7 +182,9 @@ def create(
     ],
 )
 @target("content")
-@click.option("--policy", metavar="POLICY", required=True, help="Storage policy of the replacements.")
+@click.option(
+    "--policy", metavar="POLICY", required=True, help="Storage policy of the replacements."
+)
 @json_option("body", spare, 'JSON file: {"notin": [chunks], "broken": [chunks]}')
 def spare_chunks(site: Site, place: Place, policy: str, body: Any) -> Listing:
     """Get locations for replacements of lost chunks.

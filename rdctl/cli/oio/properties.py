@@ -35,8 +35,8 @@ def properties_verbs(
     sets: Adds = _none,
 ) -> tuple[Command, Command, Command]:
     """The three commands of a noun. `example` is a target in the sandbox; `system`: the noun has
-    system properties that can be set; `adds` adds options, whose values are sent in the query; `sets` adds
-    those of `limits` to set-properties."""
+    system properties that can be set; `adds` adds options, whose values are sent in the query;
+    `sets` adds those of `limits` to set-properties."""
     here = f"rdctl -c sandbox oio {family}"
 
     @verb(

@@ -18,6 +18,7 @@ from rdctl.oio.operations.admin import Bases
 from rdctl.oio.operations.conscience import Conscience
 from rdctl.oio.operations.container import Containers
 from rdctl.oio.operations.content import Contents
+from rdctl.oio.operations.overview import Overviews
 from rdctl.oio.operations.properties import PropertiesOf
 from rdctl.oio.operations.reference import References
 from rdctl.oio.operations.service import Services
@@ -41,6 +42,7 @@ class OpenIO(Acts):
         self.containers = Containers(means)
         self.contents = Contents(means)
         self.accounts = Accounts(means)
+        self.overviews = Overviews(means)
         self.services = Services(means)
         self.bases = Bases(means)
 

@@ -30,7 +30,9 @@ class Accounts(Acts):
             try:
                 yield from items
             except RdctlError as error:
-                raise _unlisted(error) if _is_missing(error) else error
+                if error.facts.get("remote_status") != _NO_TYPE:
+                    raise
+                raise _unlisted(error) from error
 
         listing.items = found(listing.items)
         return listing
@@ -73,11 +75,6 @@ class Accounts(Acts):
 
         listing.items = found()
         return listing
-
-
-def _is_missing(error: RdctlError) -> bool:
-    """Whether the namespace has no account services at all, up or down."""
-    return error.facts.get("remote_status") == _NO_TYPE
 
 
 def _unlisted(error: RdctlError) -> RdctlError:

@@ -25,6 +25,7 @@ VERBS = {
 
 # What is shown: the schema, and whether it is a listing.
 SHOWN = {
+    "overview": "overview",
     "conscience info": "namespace",
     "conscience types": "type",
     "conscience list": "service",
@@ -65,6 +66,7 @@ NO_OBJECT = 'object "nope" not found in container "photos"'
 NO_TYPE = 'service type "nope" not found in the conscience'
 AWAY = "127.0.0.1:7: [errno=111] Connection refused"
 REFUSED: dict[str, tuple[int, str, str, str]] = {
+    "overview --namespace OTHER": (3, "not-found", "Invalid parameter 'namespace'", "--na"),
     "conscience info --namespace OTHER": (3, "not-found", "Invalid parameter 'namespace'", "--na"),
     "conscience types --namespace OTHER": (3, "not-found", "namespace", "--namespace"),
     "conscience list nope": (3, "not-found", NO_TYPE, "Existing types: "),

@@ -28,8 +28,8 @@ admin set-properties --replace-all|admin set-properties --system|admin del-prope
 
 def named(case: Case) -> str:
     """The command, and the option that makes it ask."""
-    flags = ("--flush", "--force", "--system", "--replace-all", "--all", "--replace", "--service")
-    flags += ("--quota",)
+    flags = {"--flush", "--force", "--system", "--replace-all", "--all", "--replace", "--service"}
+    flags |= {"--quota"}
     said = [word for word in case.argv if word in flags]
     return " ".join([case.verb, *said])
 

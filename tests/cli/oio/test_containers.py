@@ -8,7 +8,7 @@ import pytest
 
 from tests.cli.oio.conftest import Oio, Server
 from tests.cli.oio.test_refusals import refusing
-from tests.cli.oio.test_rows import account_service, at, containers
+from tests.cli.oio.test_rows import account_service, containers
 
 
 def names(oio: Oio, *words: str) -> list[str]:
@@ -64,7 +64,8 @@ def test_a_limit_ends_the_listing_with_a_marker(oio: Oio) -> None:
 
 def test_the_containers_come_page_by_page(oio: Oio) -> None:
     with account_service(containers(0, 1000), containers(1000, 1003)) as server:
-        ran = at(oio, server)("container", "list", "-o", "name")
+        at = Oio(oio.rdctl, "--oio-url", server.url, "--namespace", "NS", "--account", "me")
+        ran = at("container", "list", "-o", "name")
     assert (ran.code, len(ran.out.splitlines())) == (0, 1003)
     assert "marker=c0999" in server.requests[-1].path
 
