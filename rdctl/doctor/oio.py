@@ -201,7 +201,7 @@ def _accounts(site: Site) -> Iterator[Finding]:
         yield _no_account()
         return
     try:
-        account = site.oio.accounts.show(None).value
+        account = site.oio.accounts.one(None)
     except RdctlError as error:
         if error.code is not Code.NOT_FOUND or error.target != name:
             raise
@@ -210,7 +210,7 @@ def _accounts(site: Site) -> Iterator[Finding]:
         )
         return
     yield Finding.ok(
-        f"account {name} has {count(range(account.containers), 'container')}", subject=name
+        f"account {name} has {count(range(account.containers or 0), 'container')}", subject=name
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from rdctl.core.errors import Code, Ended, RdctlError, as_error
 from rdctl.core.results import Change, Failure, Listing, Report
@@ -15,6 +15,7 @@ from rdctl.oio.properties import setting
 from rdctl.oio.refusals import Asked
 from rdctl.workers import Stopped, Turns, Workers, left_under_way, not_begun
 
+T = TypeVar("T")
 # Maximum items of create_many and delete_many; size of a page of a listing.
 BATCH = 100
 PAGE = 1000
@@ -206,17 +207,63 @@ class Acts:
                 )
                 yield done(outcome) or Failure(action, failed)
 
+    def _each_confirmed(
+        self,
+        action: str,
+        places: Sequence[Place],
+        lost: Callable[[Place], str | None],
+        act: Callable[[Place, str], Evidence],
+        past: str | None = None,
+    ) -> Report:
+        """Apply `act` to each place, after one prompt for all. `lost` returns what is lost at a
+        place (None: nothing is to be done), or raises why that would be refused."""
+        places = distinct(places)
+
+        def check(place: Place) -> str | RdctlError | None:
+            try:
+                return lost(place)
+            except RdctlError as error:
+                return error
+
+        checked = self._workers.ordered(check, places) if places[1:] else map(check, places)
+        found = dict(zip(places, checked, strict=True))
+        losses = [loss for loss in found.values() if isinstance(loss, str)]
+
+        def checked_act(place: Place) -> Evidence:
+            loss = found[place]
+            if isinstance(loss, RdctlError):
+                raise loss
+            return ALREADY if loss is None else act(place, loss)
+
+        if losses:
+            self._effects.consent(losses)
+            return self._each(action, places, checked_act, past)
+        return Report([self._outcome(action, place, checked_act, past) for place in places])
+
+    def _outcome(
+        self,
+        action: str,
+        place: Place,
+        act: Callable[[Place], Evidence],
+        past: str | None = None,
+    ) -> Change | Failure:
+        try:
+            return self._done(action, place.name, act(place), past=past)
+        except RdctlError as error:
+            return failure(action, place.name, error)
+
     def _each(
-        self, action: str, places: Sequence[Place], act: Callable[[Place], Evidence]
+        self,
+        action: str,
+        places: Sequence[Place],
+        act: Callable[[Place], Evidence],
+        past: str | None = None,
     ) -> Report:
         """Apply `act` to each place; it returns the evidence."""
 
         def one(batch: Sequence[Place]) -> Iterator[Change | Failure]:
             for place in batch:
-                try:
-                    yield self._done(action, place.name, act(place))
-                except RdctlError as error:
-                    yield failure(action, place.name, error)
+                yield self._outcome(action, place, act, past)
 
         return self._in_turn(action, [[place] for place in places], one)
 
@@ -312,13 +359,22 @@ class Acts:
 
     def _shown(self, places: Sequence[Place], show: Callable[[Place], Any]) -> Listing:
         """Show each place; a failure does not stop the others."""
+        return self._shown_by_name("show", places, show, lambda place: place.name)
+
+    def _shown_by_name(
+        self,
+        action: str,
+        targets: Sequence[T],
+        show: Callable[[T], Any],
+        name: Callable[[T], str],
+    ) -> Listing:
         listing = Listing((), vertical=True)
 
-        def one(place: Place) -> Any:
+        def one(target: T) -> Any:
             try:
-                return show(place)
+                return show(target)
             except RdctlError as error:
-                return failure("show", place.name, error)
+                return failure(action, name(target), error)
 
         def found() -> Iterator[Any]:
             self._workers.progress.begin(len(requested), "names")
@@ -330,7 +386,7 @@ class Acts:
                 else:
                     yield value
 
-        requested = distinct(places)
+        requested = list(dict.fromkeys(targets))
         listing.items = found()
         return listing
 

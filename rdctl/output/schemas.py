@@ -311,7 +311,7 @@ _OIO = (
         Column("tags", "TAGS", "tags that the service reports", cells.tags),
     ),
     _schema(
-        "rdctl.oio.reference/1",
+        "rdctl.oio.reference/2",
         "references",
         "reference",
         Column("reference", "REFERENCE", "name, or container ID"),
@@ -397,7 +397,7 @@ _OIO = (
         Column("account", "ACCOUNT", "name of the account"),
     ),
     _schema(
-        "rdctl.oio.account/1",
+        "rdctl.oio.account/2",
         "accounts",
         "account",
         Column("account", "ACCOUNT", "name of the account"),
@@ -432,7 +432,7 @@ _OIO = (
         ),
     ),
     _schema(
-        "rdctl.oio.service-reply/1",
+        "rdctl.oio.service-reply/2",
         "services",
         "service",
         Column("service", "SERVICE", "IP:PORT"),

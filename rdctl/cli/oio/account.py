@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rdctl.cli.names_input import names
 from rdctl.cli.tree import LazyGroup, verb
 
 if TYPE_CHECKING:
-    from rdctl.core.results import Item, Listing
+    from rdctl.core.results import Listing
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.oio.account:"
@@ -21,7 +22,7 @@ group = LazyGroup(
     The account service updates its counters with a delay of about a second.""",
     children={
         "list": (_HERE + "list_accounts", "List accounts."),
-        "show": (_HERE + "show", "Show an account."),
+        "show": (_HERE + "show", "Show accounts."),
         "containers": (_HERE + "containers", "List the containers of the account."),
     },
 )
@@ -42,20 +43,20 @@ def list_accounts(site: Site) -> Listing:
 
 @verb(
     "show",
-    shows="rdctl.oio.account/1",
+    shows="rdctl.oio.account/2",
     watch=True,
     examples=[
         "rdctl -c sandbox oio account show",
-        "rdctl -c sandbox oio account show sandbox --json --query bytes",
+        "rdctl -c sandbox oio account show sandbox --json --query '[].bytes'",
     ],
 )
-@click.argument("name", metavar="[ACCOUNT]", required=False)
-def show(site: Site, name: str | None) -> Item:
-    """Show an account.
+@names("account", required=False)
+def show(site: Site, accounts: list[str] | None) -> Listing:
+    """Show accounts.
 
     Without ACCOUNT, shows the account of the context or of --account. Counters are updated with a
     delay of about a second."""
-    return site.oio.accounts.show(name)
+    return site.oio.accounts.show(accounts)
 
 
 @verb(

@@ -51,12 +51,12 @@ _REPLICAS: dict[str, tuple[str, str, str | None]] = {
 }
 _STATES = {
     "freeze": (
-        "Make a database read-only.",
+        "Make databases read-only.",
         "Requires confirmation: all writes fail until `admin enable`, except to properties.",
     ),
-    "enable": ("Enable a frozen or disabled database.", "Reads and writes work again."),
+    "enable": ("Enable frozen or disabled databases.", "Reads and writes work again."),
     "disable": (
-        "Disable a database.",
+        "Disable databases.",
         "Requires confirmation: all reads and writes fail until `admin enable`.",
     ),
 }
@@ -165,10 +165,10 @@ def copy(site: Site, place: Place, to: str, **query: Any) -> Report:
 def _set_state(action: str) -> Command:
     line, meaning = _STATES[action]
 
-    @target("base")
+    @target("base", several=True)
     @_base_options
-    def set_state(site: Site, place: Place, **query: Any) -> Report:
-        return site.oio.bases.set_state(action, place, query)
+    def set_state(site: Site, places: list[Place], **query: Any) -> Report:
+        return site.oio.bases.set_state(action, places, query)
 
     set_state.__doc__ = f"{line}\n\n{meaning}"
     here = f"rdctl -c sandbox oio admin {action} photos"

@@ -39,7 +39,7 @@ group = LazyGroup(
         "show": (_HERE + "show", "Show containers."),
         "list": (_HERE + "list_contents", "List containers, or the objects of a container."),
         "destroy": (_HERE + "destroy", "Destroy containers."),
-        "flush": (_HERE + "flush", "Delete all objects of a container."),
+        "flush": (_HERE + "flush", "Delete all objects of containers."),
         **children("rdctl.cli.oio.container"),
         "touch": (_HERE + "touch", "Recompute the account's container counters."),
         "dedup": (_HERE + "dedup", "Deduplicate the chunks of identical objects."),
@@ -212,17 +212,17 @@ def destroy(site: Site, places: list[Place], flush: bool, force: bool) -> Report
     "flush",
     examples=[
         "rdctl -c sandbox oio container flush photos --dry-run",
-        "rdctl -c sandbox oio container flush docs",
+        "rdctl -c sandbox oio container flush photos docs --dry-run",
     ],
 )
-@target("container")
-def flush(site: Site, place: Place) -> Report:
-    """Delete all objects of a container.
+@target("container", several=True)
+def flush(site: Site, places: list[Place]) -> Report:
+    """Delete all objects of containers.
 
-    Requires confirmation: the objects cannot be recovered. The container and its properties are
+    Requires confirmation: the objects cannot be recovered. The containers and their properties are
     kept. A frozen container is refused. A large container takes several requests; if a later one
     fails, some objects have already been deleted (exit code 10)."""
-    return site.oio.containers.flush(place)
+    return site.oio.containers.flush(places)
 
 
 get_properties, set_properties, del_properties = properties_verbs(
@@ -253,12 +253,12 @@ def touch(site: Site, places: list[Place]) -> Report:
         "rdctl -c sandbox oio container dedup photos --dry-run",
     ],
 )
-@target("container")
-def dedup(site: Site, place: Place) -> Report:
+@target("container", several=True)
+def dedup(site: Site, places: list[Place]) -> Report:
     """Deduplicate the chunks of identical objects.
 
     Objects with the same hash share the same chunks afterwards."""
-    return site.oio.containers.dedup(place)
+    return site.oio.containers.dedup(places)
 
 
 @verb(
@@ -268,20 +268,20 @@ def dedup(site: Site, place: Place) -> Report:
         "rdctl -c sandbox oio container purge photos --max-versions 2 --dry-run",
     ],
 )
-@target("container")
+@target("container", several=True)
 @click.option(
     "--max-versions",
     type=click.IntRange(1),
     metavar="N",
     help="Number of versions to keep per object.",
 )
-def purge(site: Site, place: Place, max_versions: int | None) -> Report:
+def purge(site: Site, places: list[Place], max_versions: int | None) -> Report:
     """Delete old versions of objects.
 
     Requires confirmation: the versions cannot be recovered. Keeps as many versions of each object
     as the container's versioning policy or --max-versions specifies, and always the latest. A
     frozen container is refused. Fails on proxy 3.3."""
-    return site.oio.containers.purge(place, max_versions)
+    return site.oio.containers.purge(places, max_versions)
 
 
 def _raw(action: str, check: Any, doc: str, flag: Any = lambda function: function) -> Command:

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rdctl.cli.names_input import bulk_of
 from rdctl.cli.oio.arguments import PROPERTIES, target
 from rdctl.cli.oio.conscience import checked_address
 from rdctl.cli.oio.properties import children, properties_verbs
 from rdctl.cli.tree import LazyGroup, verb
 
 if TYPE_CHECKING:
-    from rdctl.core.results import Item, Report
+    from rdctl.core.results import Listing, Report
     from rdctl.oio.model import Place
     from rdctl.sites import Site
 
@@ -25,9 +26,9 @@ group = LazyGroup(
     A reference links a name to the services that hold its data. Containers manage their references
     automatically. Use these commands for other services, and for repairs.""",
     children={
-        "create": (_HERE + "create", "Create a reference."),
-        "show": (_HERE + "show", "Show a reference and its linked services."),
-        "destroy": (_HERE + "destroy", "Destroy a reference."),
+        "create": (_HERE + "create", "Create references."),
+        "show": (_HERE + "show", "Show references and their linked services."),
+        "destroy": (_HERE + "destroy", "Destroy references."),
         "link": (_HERE + "link", "Link a service chosen by the directory."),
         "unlink": (_HERE + "unlink", "Remove the links to services of a type."),
         "renew": (_HERE + "renew", "Replace a linked service that is down."),
@@ -41,35 +42,36 @@ group = LazyGroup(
     "create",
     examples=[
         "rdctl -c sandbox oio reference create user1",
-        "rdctl -c sandbox oio reference create user1 -p color=blue",
+        "rdctl -c sandbox oio reference create user1 user2 -p color=blue",
     ],
 )
-@target("reference", new=True)
+@target("reference", several=True, new=True)
 @PROPERTIES
-def create(site: Site, place: Place, properties: dict[str, str]) -> Report:
-    """Create a reference.
+def create(site: Site, places: list[Place], properties: dict[str, str]) -> Report:
+    """Create references.
 
     An existing reference is left unchanged; this is an error only if it lacks the given properties
     (exit code 4)."""
-    return site.oio.references.create(place, properties)
+    own = bulk_of(click.get_current_context()).of(site.settings.context).properties
+    return site.oio.references.create(places, properties, own)
 
 
 @verb(
     "show",
-    shows="rdctl.oio.reference/1",
+    shows="rdctl.oio.reference/2",
     watch=True,
     examples=[
         "rdctl -c sandbox oio reference show photos",
         "rdctl -c sandbox oio reference show photos --type meta2 --json",
     ],
 )
-@target("reference", reads=True)
+@target("reference", several=True, reads=True)
 @click.option("--type", metavar="TYPE", help="Show only links to services of this type.")
-def show(site: Site, place: Place, type: str | None) -> Item:
-    """Show a reference and its linked services.
+def show(site: Site, places: list[Place], type: str | None) -> Listing:
+    """Show references and their linked services.
 
     The services of the directory itself (meta0, meta1) are listed separately."""
-    return site.oio.references.show(place, type)
+    return site.oio.references.show(places, type)
 
 
 @verb(
@@ -79,15 +81,15 @@ def show(site: Site, place: Place, type: str | None) -> Item:
         "rdctl -c sandbox oio reference destroy user1 --force --dry-run",
     ],
 )
-@target("reference")
+@target("reference", several=True)
 @click.option("--force", is_flag=True, help="Destroy a reference that is linked to services.")
-def destroy(site: Site, place: Place, force: bool) -> Report:
-    """Destroy a reference.
+def destroy(site: Site, places: list[Place], force: bool) -> Report:
+    """Destroy references.
 
-    Requires confirmation: the name and its properties are lost. A reference that is linked to
+    Requires confirmation: the names and their properties are lost. A reference that is linked to
     services is refused without --force. With --force, the data on these services become
     unreachable."""
-    return site.oio.references.destroy(place, force)
+    return site.oio.references.destroy(places, force)
 
 
 @verb(

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.oio.conscience import address
+from rdctl.cli.names_input import names
+from rdctl.cli.oio.conscience import address, checked_address
 from rdctl.cli.tree import Command, LazyGroup, verb
-from rdctl.core.results import Item, Listing, Report
+from rdctl.core.results import Listing, Report
 
 if TYPE_CHECKING:
     from rdctl.sites import Site
@@ -19,25 +20,25 @@ _META2 = "127.0.0.1:16010"
 # The actions of a service: the first line of the help, and the rest.
 _COMMANDS = {
     "lean-glib": (
-        "Release a service's unused memory.",
+        "Release the unused memory of services.",
         "Returns memory that GLib keeps in reserve to the system. Nothing is lost.",
     ),
     "lean-sqlx": (
-        "Release a service's SQLite caches.",
-        "The caches of its databases shrink, and are filled again as needed.",
+        "Release the SQLite caches of services.",
+        "The caches of their databases shrink, and are filled again as needed.",
     ),
     "flush": (
-        "Flush a service's caches.",
-        "The caches are filled again as needed. The service is slower until then.",
+        "Flush the caches of services.",
+        "The caches are filled again as needed. The services are slower until then.",
     ),
     "reload": (
-        "Reload a service's caches.",
-        "The service reloads the lists of services and pools.",
+        "Reload the caches of services.",
+        "The services reload the lists of services and pools.",
     ),
     "kill": (
-        "Abort a service.",
-        "Requires confirmation: the process terminates immediately, and requests in progress fail."
-        " A supervisor may restart it. Servers refuse this unless it is enabled in their"
+        "Abort services.",
+        "Requires confirmation: the processes terminate immediately, and requests in progress fail."
+        " A supervisor may restart them. Servers refuse this unless it is enabled in their"
         " configuration.",
     ),
 }
@@ -50,8 +51,8 @@ group = LazyGroup(
     reached through the proxy; rawx, rdir and account services are reached directly over HTTP.""",
     children={
         "stats": (_HERE + "stats", "Show the counters of a service."),
-        "ping": (_HERE + "ping", "Check whether a service responds."),
-        "version": (_HERE + "version", "Show the version of a service."),
+        "ping": (_HERE + "ping", "Check whether services respond."),
+        "version": (_HERE + "version", "Show the versions of services."),
         "handlers": (_HERE + "handlers", "List the request handlers of a service."),
         **{
             action: (f"{_HERE}{action.replace('-', '_')}", line)
@@ -89,39 +90,39 @@ def stats(site: Site, address: str, type: str | None) -> Listing:
 
 @verb(
     "ping",
-    shows="rdctl.oio.service-reply/1",
+    shows="rdctl.oio.service-reply/2",
     watch=True,
     examples=[
         f"rdctl -c sandbox oio service ping {_META2}",
         f"rdctl -c sandbox oio service ping {_META2} --timeout 2",
     ],
 )
-@click.argument("address", callback=address)
+@names("address", check=checked_address)
 @_type
-def ping(site: Site, address: str, type: str | None) -> Item:
-    """Check whether a service responds.
+def ping(site: Site, addresses: list[str], type: str | None) -> Listing:
+    """Check whether services respond.
 
     Exit code 6 if the connection is refused, 7 if the service does not respond in time."""
-    return site.oio.services.ping(address, type)
+    return site.oio.services.ping(addresses, type)
 
 
 @verb(
     "version",
-    shows="rdctl.oio.service-reply/1",
+    shows="rdctl.oio.service-reply/2",
     watch=True,
     examples=[
         f"rdctl -c sandbox oio service version {_META2}",
-        f"rdctl -c sandbox oio service version {_META2} --json --query version",
+        f"rdctl -c sandbox oio service version {_META2} --json --query '[].version'",
     ],
 )
-@click.argument("address", callback=address)
+@names("address", check=checked_address)
 @_type
-def version(site: Site, address: str, type: str | None) -> Item:
-    """Show the version of a service.
+def version(site: Site, addresses: list[str], type: str | None) -> Listing:
+    """Show the versions of services.
 
     rawx, rdir and account services may not report their version. Exit code 6 if the service is
     down."""
-    return site.oio.services.version(address, type)
+    return site.oio.services.version(addresses, type)
 
 
 @verb(
@@ -144,13 +145,13 @@ def handlers(site: Site, address: str) -> Listing:
 def _command(action: str) -> Command:
     line, meaning = _COMMANDS[action]
 
-    def send(site: Site, address: str) -> Report:
-        return site.oio.services.command(action, address)
+    def send(site: Site, addresses: list[str]) -> Report:
+        return site.oio.services.command(action, addresses)
 
     send.__doc__ = f"{line}\n\n{meaning}"
     here = f"rdctl -c sandbox oio service {action} {_META2}"
     return verb(action, examples=[f"{here} --dry-run", f"{here} --json --dry-run"])(
-        click.argument("address", callback=address)(send)
+        names("address", check=checked_address)(send)
     )
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Item, Listing
+from rdctl.core.results import Listing
 from rdctl.core.units import escape, raw_bytes
 from rdctl.oio.acts import PAGE, Acts, after_name
+from rdctl.oio.model import Account
 
 # From the server: unknown type of service.
 _NO_TYPE = 453
@@ -18,8 +19,14 @@ class Accounts(Acts):
     def names(self) -> Listing:
         return Listing({"account": name} for name in sorted(self._proxy.accounts()))
 
-    def show(self, name: str | None) -> Item:
-        return Item(self._proxy.account(self.account_name(name)))
+    def one(self, name: str | None) -> Account:
+        return self._proxy.account(self.account_name(name))
+
+    def show(self, names: Sequence[str] | None) -> Listing:
+        """These accounts, or that of the settings."""
+        names = [self.account_name(None)] if names is None else names
+        self._proxy.suggests = len(names) == 1
+        return self._shown_by_name("show", names, self._proxy.account, str)
 
     def list_containers(self, filters: Mapping[str, Any], limit: int | None) -> Listing:
         """As `containers`, for a user who may not know that these are kept by a service of their

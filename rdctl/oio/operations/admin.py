@@ -7,7 +7,7 @@ from typing import Any
 
 from rdctl.core.errors import RdctlError
 from rdctl.core.results import Failure, Listing, Report
-from rdctl.oio.acts import ALREADY, OK, PROVEN, UNREPORTED, Acts
+from rdctl.oio.acts import ALREADY, OK, PROVEN, UNREPORTED, Acts, Evidence, distinct
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.refusals import Asked, database
 from rdctl.oio.routes import READ, ROUTES
@@ -69,28 +69,34 @@ class Bases(Acts):
             if outcome.status not in OK and outcome.status not in _NO_FAULT
         ]
 
-    def set_state(self, action: str, place: Place, query: Mapping[str, Any]) -> Report:
+    def set_state(self, action: str, places: Sequence[Place], query: Mapping[str, Any]) -> Report:
         """freeze, enable, disable: if the state is already as requested, that is not an error."""
         losses = {
             "freeze": "will be read-only until it is enabled",
             "disable": "cannot be read or written until it is enabled",
         }
-        loss = None
-        if action in losses:
-            loss = f"{database(place, query.get('type'))} {losses[action]}"
-            self._effects.consent([loss])
-        already = {"freeze": 436, "disable": 437, "enable": 439}[action]
-        try:
-            self._change(f"admin.{action}", place, query, destroys=loss)
-        except RdctlError as error:
-            if error.facts.get("remote_status") != already:
-                raise
-            return Report([self._done(action, place.name, ALREADY)])
         past = {
             "freeze": "frozen {} (read-only until it is enabled)",
             "disable": "disabled {} (cannot be read or written until it is enabled)",
         }
-        return Report([self._done(action, place.name, PROVEN, past=past.get(action))])
+        already = {"freeze": 436, "disable": 437, "enable": 439}[action]
+
+        def act(place: Place, loss: str | None = None) -> Evidence:
+            try:
+                self._change(f"admin.{action}", place, query, destroys=loss)
+            except RdctlError as error:
+                if error.facts.get("remote_status") != already:
+                    raise
+                return ALREADY
+            return PROVEN
+
+        if action not in losses:
+            return self._each(action, distinct(places), act)
+
+        def lost(place: Place) -> str:
+            return f"{database(place, query.get('type'))} {losses[action]}"
+
+        return self._each_confirmed(action, places, lost, act, past[action])
 
     def copy(self, place: Place, to: str, query: Mapping[str, Any]) -> Report:
         """Copy a database to another service. If servers report on each replica, all must have

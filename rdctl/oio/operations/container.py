@@ -10,7 +10,6 @@ from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape, human_size
 from rdctl.oio.acts import (
     ACCEPTED,
-    ALREADY,
     PAGE,
     PROVEN,
     UNREPORTED,
@@ -142,36 +141,17 @@ class Containers(Acts):
 
     def destroy(self, places: Sequence[Place], flush: bool, force: bool) -> Report:
         """Destroy containers. What would be refused is refused before the prompt."""
-        places = distinct(places)
-        losses: dict[Place, str] = {}
-        refused: dict[Place, RdctlError] = {}
 
-        def check(place: Place) -> str | RdctlError:
-            try:
-                return self._lost(place, flush, force)
-            except RdctlError as error:
-                return error
-
-        checked = self._workers.ordered(check, places) if places[1:] else map(check, places)
-        for place, found in zip(places, checked, strict=True):
-            if isinstance(found, str):
-                losses[place] = found
-            else:
-                refused[place] = found
-        self._effects.consent(list(losses.values()))
-
-        def destroy(place: Place) -> Evidence:
-            if place in refused:
-                raise refused[place]
+        def destroy(place: Place, loss: str) -> Evidence:
             self._look(place)  # it may have been frozen while the prompt was open
             if flush:
-                self._flush(place, losses[place])
+                self._flush(place, loss)
             try:
                 self._change(
                     "container.destroy",
                     place,
                     {"force": force, "flush": flush},
-                    destroys=losses[place],
+                    destroys=loss,
                 )
             except RdctlError as error:
                 if flush and error.code in _NOTHING_DONE:
@@ -182,7 +162,9 @@ class Containers(Acts):
                 raise
             return PROVEN
 
-        return self._each("destroy", places, destroy)
+        return self._each_confirmed(
+            "destroy", places, lambda place: self._lost(place, flush, force), destroy
+        )
 
     def _lost(self, place: Place, flush: bool, force: bool) -> str:
         """What is lost when a container is destroyed; or why that would be refused."""
@@ -206,15 +188,18 @@ class Containers(Acts):
         refuse_frozen(place, shown.status or UNREADABLE)
         return shown
 
-    def flush(self, place: Place) -> Report:
-        evidence = ALREADY
-        if self._first(place):
+    def flush(self, places: Sequence[Place]) -> Report:
+        def lost(place: Place) -> str | None:
+            if not self._first(place):
+                return None
             count = _count(self._proxy.read("container.show", place)) or "all objects"
-            loss = f'{count} in container "{place.shown}" will be deleted'
-            self._effects.consent([loss])
+            return f'{count} in container "{place.shown}" will be deleted'
+
+        def flush(place: Place, loss: str) -> Evidence:
             self._flush(place, loss)
-            evidence = ACCEPTED
-        return Report([self._done("flush", place.name, evidence, past="emptied")])
+            return ACCEPTED
+
+        return self._each_confirmed("flush", places, lost, flush, "emptied")
 
     def _flush(self, place: Place, loss: str) -> None:
         """Delete all objects: a large container takes several requests, and once the first was
@@ -253,17 +238,27 @@ class Containers(Acts):
         refuse_frozen(place, page.status)
         return page.entries[0] if page.entries else None
 
-    def dedup(self, place: Place) -> Report:
-        self._change("container.dedup", place)
-        return Report([self._done("dedup", place.name, UNREPORTED)])
+    def dedup(self, places: Sequence[Place]) -> Report:
+        def dedup(place: Place) -> Evidence:
+            self._change("container.dedup", place)
+            return UNREPORTED
 
-    def purge(self, place: Place, versions: int | None) -> Report:
-        if not self._first(place):
-            return Report([self._done("purge", place.name, ALREADY)])
+        return self._each("dedup", distinct(places), dedup)
+
+    def purge(self, places: Sequence[Place], versions: int | None) -> Report:
         kept = f"the latest {versions}" if versions is not None else "those that its policy keeps"
-        loss = f'all versions of objects in container "{place.shown}" except {kept} will be deleted'
-        query = {"maxvers": versions}
-        return self._destroy("container.purge", "purge", place, loss, UNREPORTED, query=query)
+
+        def lost(place: Place) -> str | None:
+            if not self._first(place):
+                return None
+            objects = f'all versions of objects in container "{place.shown}"'
+            return f"{objects} except {kept} will be deleted"
+
+        def purge(place: Place, loss: str) -> Evidence:
+            self._change("container.purge", place, {"maxvers": versions}, destroys=loss)
+            return UNREPORTED
+
+        return self._each_confirmed("purge", places, lost, purge)
 
     def raw(self, action: str, place: Place, body: Any, flags: Mapping[str, bool]) -> Report:
         """Insert, update or delete beans directly in a container's database."""

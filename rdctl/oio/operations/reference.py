@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from rdctl.core.errors import RdctlError
-from rdctl.core.results import Item, Report
+from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape
-from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, Acts, Evidence
+from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, Acts, Evidence, distinct, failure
 from rdctl.oio.model import Link, Place, Reference
 from rdctl.oio.properties import CREATE, check_user
 from rdctl.oio.refusals import Asked
@@ -18,29 +18,54 @@ _NO_TYPE = (400, 481, 453)
 
 
 class References(Acts):
-    def create(self, place: Place, properties: Mapping[str, str]) -> Report:
-        check_user("reference", CREATE, place, properties)
-        new = self._change(
-            "reference.create",
-            place,
-            what=f"create reference {place.shown}",
-            properties=properties,
-        )
-        return Report([self._created("reference", place, new, properties, {})])
+    def create(
+        self,
+        places: Sequence[Place],
+        properties: Mapping[str, str],
+        own: Mapping[str, Mapping[str, str]],
+    ) -> Report:
+        """Create references with shared properties, and own ones by name."""
+        places = distinct(places)
+        all_of = {place: {**properties, **own.get(place.name, {})} for place in places}
+        for place, given in all_of.items():
+            check_user("reference", CREATE, place, given)
 
-    def show(self, place: Place, type: str | None) -> Item:
-        services, directory = self._proxy.read("reference.show", place, {"type": type})
-        return Item(Reference(place.container, services, directory))
+        def create(batch: Sequence[Place]) -> Iterator[Change | Failure]:
+            for place in batch:
+                yield self._create(place, all_of[place])
 
-    def destroy(self, place: Place, force: bool) -> Report:
-        services, _ = self._proxy.read("reference.show", place, strict=True)
-        if services and not force:
-            raise self._proxy.error(407, "", Asked("reference.destroy", place))
-        loss = f'reference "{place.shown}" will be destroyed'
-        if services:
-            loss += f" and unlinked from {len(services)} service{'s' if services[1:] else ''}"
-        query = {"force": force}
-        return self._destroy("reference.destroy", "destroy", place, loss, PROVEN, query=query)
+        return self._in_turn("create", [[place] for place in places], create)
+
+    def _create(self, place: Place, properties: Mapping[str, str]) -> Change | Failure:
+        what = f"create reference {place.shown}"
+        try:
+            new = self._change("reference.create", place, what=what, properties=properties)
+        except RdctlError as error:
+            return failure("create", place.name, error)
+        return self._created("reference", place, new, properties, {})
+
+    def show(self, places: Sequence[Place], type: str | None) -> Listing:
+        def show(place: Place) -> Reference:
+            services, directory = self._proxy.read("reference.show", place, {"type": type})
+            return Reference(place.container, services, directory)
+
+        return self._shown(places, show)
+
+    def destroy(self, places: Sequence[Place], force: bool) -> Report:
+        def lost(place: Place) -> str:
+            services, _ = self._proxy.read("reference.show", place, strict=True)
+            if services and not force:
+                raise self._proxy.error(407, "", Asked("reference.destroy", place))
+            loss = f'reference "{place.shown}" will be destroyed'
+            if services:
+                loss += f" and unlinked from {len(services)} service{'s' if services[1:] else ''}"
+            return loss
+
+        def destroy(place: Place, loss: str) -> Evidence:
+            self._change("reference.destroy", place, {"force": force}, destroys=loss)
+            return PROVEN
+
+        return self._each_confirmed("destroy", places, lost, destroy)
 
     def link(self, place: Place, type: str, renew: bool) -> Report:
         """Link a service of the type, or replace the linked one if it is unavailable."""

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Item, Listing, Report
+from rdctl.core.results import Listing, Report
 from rdctl.core.units import operand
 from rdctl.net.messages import Reply
-from rdctl.oio.acts import UNREPORTED, Acts
-from rdctl.oio.model import Counter
+from rdctl.oio.acts import UNREPORTED, Acts, Evidence, distinct
+from rdctl.oio.model import Counter, Place
 from rdctl.oio.replies import service
 
 
@@ -43,14 +43,29 @@ class Services(Acts):
         """Query one service through the proxy; returns what the reader does."""
         return self._proxy.read(f"service.{action}", None, {"id": address})
 
-    def ping(self, address: str, type: str | None) -> Item:
-        self._about("ping", address, type)
-        return Item({"service": address, "status": "OK", "version": None})
+    def ping(self, addresses: Sequence[str], type: str | None) -> Listing:
+        def ping(address: str) -> dict[str, str | None]:
+            self._about("ping", address, type)
+            return {"service": address, "status": "OK", "version": None}
 
-    def version(self, address: str, type: str | None) -> Item:
+        return self._replies("ping", addresses, ping)
+
+    def version(self, addresses: Sequence[str], type: str | None) -> Listing:
         """None where the service does not report its version."""
-        version = (self._about("version", address, type) or "").strip() or None
-        return Item({"service": address, "status": "OK", "version": version})
+
+        def version(address: str) -> dict[str, str | None]:
+            version = (self._about("version", address, type) or "").strip() or None
+            return {"service": address, "status": "OK", "version": version}
+
+        return self._replies("version", addresses, version)
+
+    def _replies(
+        self, action: str, addresses: Sequence[str], ask: Callable[[str], dict[str, str | None]]
+    ) -> Listing:
+        """The reply of each service; a single one at length."""
+        listing = self._shown_by_name(action, addresses, ask, str)
+        listing.vertical = not addresses[1:]
+        return listing
 
     def _about(self, action: str, address: str, type: str | None) -> str | None:
         """What the service reports about itself."""
@@ -74,22 +89,32 @@ class Services(Acts):
         self._check("handlers", address)
         return Listing({"handler": line} for line in self.ask("handlers", address))
 
-    def command(self, action: str, address: str) -> Report:
-        """Send a command to one service."""
-        self._check(action, address)
-        loss = f"service {address} will be aborted" if action == "kill" else None
-        if loss:
-            self._effects.consent([loss])
-        self._change(
-            f"service.{action}",
-            None,
-            {"id": address},
-            what=f"{action} {address}",
-            shows=f"rdctl oio service ping {operand(address)}",
-            destroys=loss,
-        )
+    def command(self, action: str, addresses: Sequence[str]) -> Report:
+        """Send a command to each of these services."""
         past = "flushed" if action == "flush" else None
-        return Report([self._done(action, address, UNREPORTED, past=past)])
+        services = [Place(reference=address) for address in addresses]
+
+        def lost(service: Place) -> str:
+            self._check(action, service.name)
+            return f"service {service.name} will be aborted"
+
+        def act(service: Place, loss: str | None = None) -> Evidence:
+            address = service.name
+            if loss is None:
+                self._check(action, address)
+            self._change(
+                f"service.{action}",
+                None,
+                {"id": address},
+                what=f"{action} {address}",
+                shows=f"rdctl oio service ping {operand(address)}",
+                destroys=loss,
+            )
+            return UNREPORTED
+
+        if action == "kill":
+            return self._each_confirmed(action, services, lost, act)
+        return self._each(action, distinct(services), act, past)
 
     def _check(self, action: str, address: str) -> None:
         """Raise if the service does not support the proxy's protocol."""

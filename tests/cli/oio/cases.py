@@ -130,6 +130,13 @@ CASES = (
         setup=LINKED,
         asks='reference "user1" will be destroyed and unlinked from 1 service',
     ),
+    Case("reference create user1 user2 -p a=b", "created user1\ncreated user2"),
+    Case(
+        "reference destroy user1 user2",
+        "destroyed user1\ndestroyed user2",
+        setup=(*REFERENCE, "reference create user2"),
+        asks='reference "user2" will be destroyed',
+    ),
     Case("reference link user1 sqlx", "linked user1 (services 127.0.0.1:16012)", setup=REFERENCE),
     Case(
         "reference renew user1 sqlx",
@@ -163,7 +170,7 @@ CASES = (
     Case(
         "container set-properties photos --quota 1G --policy SINGLE color=red",
         "photos: properties updated (color sys.m2.quota sys.m2.policy.storage)",
-        asks="photos: set system properties sys.m2.policy.storage, sys.m2.quota",
+        asks="photos: system properties sys.m2.policy.storage, sys.m2.quota will be set",
     ),
     Case(
         "container destroy docs",
@@ -186,8 +193,21 @@ CASES = (
         "emptied photos",
         asks='5 objects (733 B) in container "photos" will be deleted',
     ),
+    Case(
+        "container flush docs photos",
+        "docs is already empty\nemptied photos",
+        setup=DOCS,
+        asks='5 objects (733 B) in container "photos" will be deleted',
+    ),
     Case("container touch photos", "touched photos"),
     Case("container dedup photos", "deduped photos"),
+    Case("container dedup photos docs", "deduped photos\ndeduped docs", setup=DOCS),
+    Case(
+        "container purge photos docs",
+        "purged photos\ndocs has nothing to purge",
+        setup=DOCS,
+        asks='all versions of objects in container "photos" except those that its policy keeps',
+    ),
     Case(
         "container purge photos --max-versions 2",
         "purged photos",
@@ -280,6 +300,17 @@ CASES = (
         "disabled photos",
         asks='container "photos" cannot be read or written until it is enabled',
     ),
+    Case(
+        "admin freeze photos docs",
+        "frozen photos (read-only until it is enabled)\nfrozen docs (",
+        setup=DOCS,
+        asks='container "docs" will be read-only until it is enabled',
+    ),
+    Case(
+        "admin enable photos docs",
+        "enabled photos\ndocs is already enabled",
+        setup=(*DOCS, *FROZEN),
+    ),
     Case("admin enable photos", "enabled photos", setup=FROZEN),
     *(
         case
@@ -328,6 +359,10 @@ CASES = (
         for action in ("lean-glib", "lean-sqlx")
     ),
     Case(f"service flush {META2}", f"flushed {META2}"),
+    Case(
+        f"service flush {META2} 127.0.0.1:16011",
+        f"flushed {META2}\nflushed 127.0.0.1:16011",
+    ),
     Case(f"service reload {META2}", f"reloaded {META2}"),
     Case(f"service kill {META2}", "", asks=f"service {META2} will be aborted", code=5),
     Case(

@@ -367,8 +367,8 @@ def test_one_part_of_a_reply_does_not_condemn_the_others(oio: Oio) -> None:
     link = {"seq": 1, "type": "meta2", "host": "127.0.0.1:1", "args": ""}
     with FaultServer([faults.json({"srv": [link], "dir": "none"})]) as server:
         ran = at(oio, server)("reference", "show", "r", "--json")
-    assert (ran.code, ran.json["item"]["directory"]) == (0, None)
-    assert len(ran.json["item"]["services"]) == 1
+    assert (ran.code, ran.json["items"][0]["directory"]) == (0, None)
+    assert len(ran.json["items"][0]["services"]) == 1
     with FaultServer([faults.json({"properties": {"a": "b"}, "system": []})]) as server:
         ran = at(oio, server)("container", "get-properties", "c", "--json")
         words = ("container", "set-properties", "c", "--system", "sys.m2.quota=", "--yes")
@@ -393,7 +393,7 @@ def test_one_counter_does_not_condemn_the_others(oio: Oio) -> None:
         assert "odd (1 counter)" in ran.err
         assert ask(faults.json({"odd": "many"}), type, "stats").code == 9
     ran = ask(faults.reply(200, b"namespace OPENIO\nversion 1\nodd\n"), "rawx", "version")
-    assert (ran.code, ran.json["item"]["version"]) == (0, "1")
+    assert (ran.code, ran.json["items"][0]["version"]) == (0, "1")
 
 
 def test_what_a_server_sends_to_a_terminal(oio: Oio) -> None:

@@ -190,7 +190,8 @@ def test_the_account_service(oio: Oio, name: str) -> None:
             ):
                 typed = ["--type", "account"] if words.startswith("service") else []
                 ran = at(*words.split(), *typed, "--retries", "0", "--json")
-                assert (ran.code, ran.json["error"]["code"]) == expected, words
+                error = ran.json["error"] if "error" in ran.json else ran.json["errors"][0]
+                assert (ran.code, error["code"]) == expected, words
     assert len(service.requests) == 4
 
 

@@ -57,7 +57,7 @@ def test_a_container_of_any_name(oio: Oio, name: str) -> None:
     shown = oio.ok("container", "show", "--json", "--", name)
     assert shown.json["items"][0]["container"] == name
     assert name.encode() + b"\0" in oio.ok("account", "containers", "-0").stdout
-    assert oio.ok("reference", "show", "--json", "--", name).json["item"]["reference"] == name
+    assert oio.ok("reference", "show", "--json", "--", name).json["items"][0]["reference"] == name
     listed = oio.ok("container", "create", "-", "-0", stdin=name.encode() + b"\0")
     assert listed.stdout == name.encode() + b"\0"
     for words in (["show"], ["destroy", "--yes"], ["destroy", "--yes"]):

@@ -58,7 +58,7 @@ def test_accounts_are_added_up(oio: Oio) -> None:
     oio.ok("container", "create", "mine", "--account", "other")
     totals = row(oio.ok("overview", "--json"))
     shown = [
-        oio.ok("account", "show", name, "--json").json["item"] for name in ("sandbox", "other")
+        oio.ok("account", "show", name, "--json").json["items"][0] for name in ("sandbox", "other")
     ]
     assert totals["accounts"] == 2
     for key in TOTALS[1:]:

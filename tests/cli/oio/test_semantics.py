@@ -48,7 +48,7 @@ def test_what_is_in_the_way_of_destroying(oio: Oio) -> None:
     ran = oio("container", "show", "photos")
     assert (ran.code, ran.out) == (3, "")
     assert "rdctl -c sandbox oio reference show photos" in ran.err
-    assert oio.ok("reference", "show", "photos", "--json").json["item"]["services"] == []
+    assert oio.ok("reference", "show", "photos", "--json").json["items"][0]["services"] == []
     oio.ok("reference", "destroy", "photos", "--yes")
     assert oio("reference", "show", "photos").code == 3
 
@@ -332,7 +332,7 @@ def test_what_prepare_prints_is_what_create_takes(oio: Oio) -> None:
     bare = ("content", "create", "photos", "other", "--chunks", "-", "--length")
     ran = oio(*bare, "10B", body=CHUNKS)
     assert ran.code == 2
-    assert "Use --content-id HEX, or --chunks with the output of: rdctl" in ran.err
+    assert "Use --content-id HEX, or --body with the output of: rdctl" in ran.err
     ran = oio(*bare, "11B", "--content-id", "AB", body=CHUNKS)
     assert ran.code == 4
     assert "The sizes of the chunks must add up to --length." in ran.err

@@ -46,7 +46,7 @@ def test_each_is_asked_in_its_own_protocol(
         assert ran.json["items"]
     else:
         version = "4.2.10/4.2" if (address, action) == (META2, "version") else None
-        assert ran.json["item"] == {"service": address, "status": "OK", "version": version}
+        assert ran.json["items"][0] == {"service": address, "status": "OK", "version": version}
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_a_type_that_is_given_is_not_looked_up(oio: Oio, type: str, path: str) -
         at = Oio(oio.rdctl, "--oio-url", proxy.url, "--namespace", "OPENIO")
         address = service.url.removeprefix("http://")
         ran = at.ok("service", "version", address, "--type", type, "--json")
-    assert ran.json["item"]["version"] == ("7.3.0" if type == "rawx" else None)
+    assert ran.json["items"][0]["version"] == ("7.3.0" if type == "rawx" else None)
     assert ([request.path for request in service.requests], proxy.requests) == ([path], [])
 
 

@@ -96,6 +96,13 @@ def test_a_server_that_takes_not_even_one(wire: Oio, server: Server) -> None:
         ("container create b a b photos a", ["b", "a", "photos"]),
         ("container touch photos photos", ["photos"]),
         ("container destroy docs docs --yes", ["docs"]),
+        ("container flush photos docs photos --yes", ["photos", "docs"]),
+        ("container dedup photos docs photos", ["photos", "docs"]),
+        ("container purge photos docs photos --yes", ["photos", "docs"]),
+        ("reference create b a b photos", ["b", "a", "photos"]),
+        ("reference destroy photos docs photos --force --yes", ["photos", "docs"]),
+        ("admin freeze photos docs photos --yes", ["photos", "docs"]),
+        ("service reload 127.0.0.1:16011 127.0.0.1:16010 127.0.0.1:16011", ["127.0.0.1:16011"]),
         ("content delete photos sea/storm.svg index.txt sea/storm.svg --yes", ["sea/storm.svg"]),
         ("content touch photos index.txt index.txt", ["index.txt"]),
         (
@@ -119,6 +126,25 @@ def test_each_once_in_the_order_given(oio: Oio, words: str, done: list[str]) -> 
         ("container destroy nope none", 3, "error", [], ["not-found", "not-found"]),
         ("container destroy nope photos", 1, "error", [], ["not-found", "not-empty"]),
         ("container touch nope photos", 8, "partial", ["photos"], ["not-found"]),
+        ("container flush nope photos docs", 8, "partial", ["photos", "docs"], ["not-found"]),
+        ("container dedup nope photos", 8, "partial", ["photos"], ["not-found"]),
+        ("container purge nope photos", 8, "partial", ["photos"], ["not-found"]),
+        ("reference destroy photos nope", 1, "error", [], ["in-use", "not-found"]),
+        ("admin disable nope photos", 8, "partial", ["photos"], ["not-found"]),
+        (
+            "service reload 127.0.0.1:16013 127.0.0.1:16010",
+            8,
+            "partial",
+            ["127.0.0.1:16010"],
+            ["unsupported"],
+        ),
+        (
+            "service kill 127.0.0.1:16013 127.0.0.1:16014",
+            11,
+            "error",
+            [],
+            ["unsupported", "unsupported"],
+        ),
         ("content delete photos nope index.txt", 8, "partial", ["index.txt"], ["not-found"]),
         ("content delete photos nope none", 3, "error", [], ["not-found", "not-found"]),
         ("content delete nope a b", 3, "error", [], ["not-found", "not-found"]),
@@ -158,6 +184,9 @@ def test_what_cannot_be_shown_keeps_nothing_back(oio: Oio, noun: str) -> None:
 EMPTY = """
 conscience list -|conscience lock rawx -|conscience unlock rawx -|container create -
 container show -|container destroy - --flush|container touch -|content show photos -
+container flush -|container dedup -|container purge -|reference create -|reference show -
+reference destroy -|admin freeze -|service flush -|service kill -|service ping -|account show -
+conscience show rawx -
 content delete photos -|content touch photos -|reference set-properties photos -
 reference del-properties photos -|container set-properties photos - --replace-all
 container del-properties photos -|content del-properties photos index.txt -
