@@ -63,7 +63,7 @@ _rdctl_node() {
         'rdctl oio reference del-properties') options='--cid --all' valued='--cid' keys='action target changed verified error line' ;;
         'rdctl oio container') verbs='create show list destroy flush get-properties set-properties del-properties touch dedup purge raw-insert raw-update raw-delete' ;;
         'rdctl oio container create') options='--ndjson --failed -p --property --quota --policy --max-versions --system' valued='--failed -p --property --quota --policy --max-versions --system' keys='action target changed verified error line' ;;
-        'rdctl oio container show') options='--ndjson --failed --cid --watch' valued='--failed --cid' keys='container account cid usage objects quota policy versioning status created properties system' ;;
+        'rdctl oio container show') options='--ndjson --failed --cid --watch' valued='--failed --cid' keys='container account cid objects bytes quota policy versioning status created properties system' ;;
         'rdctl oio container list') options='--cid --prefix --delimiter --marker --end-marker --limit --deleted --all-versions --properties --watch' valued='--cid --prefix --delimiter --marker --end-marker --limit' keys='name kind size hash policy mime_type content_id version deleted created modified properties objects bytes' ;;
         'rdctl oio container destroy') options='--ndjson --failed --cid --flush --force' valued='--failed --cid' keys='action target changed verified error line' ;;
         'rdctl oio container flush') options='--ndjson --failed --cid' valued='--failed --cid' keys='action target changed verified error line' ;;

@@ -145,8 +145,8 @@ class Container(NamedTuple):
     container: str
     account: str | None
     cid: str | None
-    usage: int | None
     objects: int | None
+    bytes: int | None
     quota: int | None
     policy: str | None
     versioning: int | None

@@ -218,7 +218,7 @@ def test_reads_come_again(name: str) -> None:
     slept: list[float] = []
     with FaultServer([BUSY[name], BUSY[name], CONTAINER]) as server:
         found = show(proxy_to(server.url, retries=2, slept=slept))
-    assert (found.container, found.usage, len(slept)) == ("a b", 5, 2)
+    assert (found.container, found.bytes, len(slept)) == ("a b", 5, 2)
 
 
 @pytest.mark.parametrize("name", BUSY)
@@ -380,13 +380,13 @@ def test_half_a_surrogate_pair_is_no_fault_of_ours() -> None:
 def test_many_headers(count: int) -> None:
     user = {f"x-oio-container-meta-user-k{number}": "v" for number in range(count)}
     with FaultServer([faults.reply(200, b'{"properties": {}}', {**user, **SHOWN})]) as server:
-        assert show(proxy_to(server.url)).usage == 5
+        assert show(proxy_to(server.url)).bytes == 5
 
 
 def test_a_long_property_makes_no_container_unreadable() -> None:
     user = {"x-oio-container-meta-user-note": "%C3%BC" * 50_000}
     with FaultServer([faults.reply(200, b'{"properties": {}}', {**user, **SHOWN})]) as server:
-        assert show(proxy_to(server.url)).usage == 5
+        assert show(proxy_to(server.url)).bytes == 5
 
 
 @pytest.mark.parametrize(

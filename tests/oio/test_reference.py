@@ -167,7 +167,7 @@ EXAMPLES = [
             "container": "JFS",
             "account": "ACCT",
             "cid": "9006CE70B59E5777D6BB410C57944812EB05FCDB5BA85D520A14B3051D1D094F",
-            "usage": 1552,
+            "bytes": 1552,
             "objects": None,
             "quota": None,
             "status": "enabled",
@@ -537,7 +537,7 @@ def test_the_dialect_is_a_key_of_the_context(rdctl: Program) -> None:
         shown = rdctl("-c", "old", "oio", "container", "show", "JFS", "--json")
         done = rdctl("-c", "old", "oio", "container", "set-properties", "JFS", "key=value")
     assert (shown.code, done.code) == (0, 0)
-    assert shown.json["items"][0]["usage"] == 1552
+    assert shown.json["items"][0]["bytes"] == 1552
     assert [(request.method, request.path) for request in at.requests] == [
         ("GET", f"/v3.0/NS/container/show?{AT}"),
         ("POST", f"/v3.0/NS/container/get_properties?{AT}"),

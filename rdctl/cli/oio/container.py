@@ -81,19 +81,19 @@ def create(
 
 @verb(
     "show",
-    shows="rdctl.oio.container/1",
+    shows="rdctl.oio.container/2",
     watch=True,
     examples=[
         "rdctl -c sandbox oio container show photos",
-        "rdctl -c sandbox oio container show photos -o csv --columns container,usage,objects",
+        "rdctl -c sandbox oio container show photos -o csv --columns container,objects,bytes",
     ],
 )
 @target("container", several=True, reads=True)
 def show(site: Site, places: list[Place]) -> Listing:
     """Show containers.
 
-    Shows usage, number of objects, quota, storage policy, versioning, creation date and user
-    properties."""
+    Shows the number of objects and their bytes, quota, storage policy, versioning, creation date
+    and user properties."""
     return site.oio.containers.show(places)
 
 

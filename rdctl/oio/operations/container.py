@@ -312,7 +312,7 @@ def _count(shown: Container) -> str:
     """`32 objects (305.2 MiB)`; empty if not known: raw-insert does not update the counters."""
     if not shown.objects:
         return ""
-    size = "" if shown.usage is None else f" ({human_size(shown.usage)})"
+    size = "" if shown.bytes is None else f" ({human_size(shown.bytes)})"
     return f"{shown.objects} object{'s' if shown.objects > 1 else ''}{size}"
 
 
