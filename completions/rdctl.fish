@@ -77,15 +77,20 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl rapiddisk daemon status'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio'
-            set verbs conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' account\t'Show accounts and their containers.' service\t'Manage single services.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
+            set verbs overview\t'Show services and accounts at a glance.' conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' account\t'Show accounts and their containers.' service\t'Manage single services.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
+        case 'rdctl oio overview'
+            set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience'
-            set verbs info\t'Show the namespace.' types\t'List service types.' list\t'List services and their scores.' register\t'Register a service.' lock\t'Lock service scores.' unlock\t'Unlock service scores.' flush\t'Deregister all services of a type.' deregister\t'Deregister all services of a type.'
+            set verbs info\t'Show the namespace.' types\t'List service types.' list\t'List services and their scores.' show\t'Show services with all their tags and statistics.' register\t'Register a service.' lock\t'Lock service scores.' unlock\t'Unlock service scores.' flush\t'Deregister all services of a type.' deregister\t'Deregister all services of a type.'
         case 'rdctl oio conscience info'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience types'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience list'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --full\t'Include statistics; bypasses the proxy\'s cache.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
+        case 'rdctl oio conscience show'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
         case 'rdctl oio conscience register'
             set options --tag\t'Service tag (repeatable).'
@@ -97,16 +102,16 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --all\t'Unlock all services (of TYPE).'
             set valued --failed
         case 'rdctl oio reference'
-            set verbs create\t'Create a reference.' show\t'Show a reference and its linked services.' destroy\t'Destroy a reference.' link\t'Link a service chosen by the directory.' unlink\t'Remove the links to services of a type.' renew\t'Replace a linked service that is down.' force\t'Link a specific service.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.'
+            set verbs create\t'Create references.' show\t'Show references and their linked services.' destroy\t'Destroy references.' link\t'Link a service chosen by the directory.' unlink\t'Remove the links to services of a type.' renew\t'Replace a linked service that is down.' force\t'Link a specific service.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.'
         case 'rdctl oio reference create'
-            set options -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).'
-            set valued -p --property
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).'
+            set valued --failed -p --property
         case 'rdctl oio reference show'
-            set options --cid\t'Container ID, instead of its name.' --type\t'Show only links to services of this type.' --watch\t'Repeat every SECONDS (default: 2).'
-            set valued --cid --type
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --type\t'Show only links to services of this type.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed --cid --type
         case 'rdctl oio reference destroy'
-            set options --cid\t'Container ID, instead of its name.' --force\t'Destroy a reference that is linked to services.'
-            set valued --cid
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --force\t'Destroy a reference that is linked to services.'
+            set valued --failed --cid
         case 'rdctl oio reference link'
             set options --cid\t'Container ID, instead of its name.'
             set valued --cid
@@ -129,10 +134,10 @@ function _rdctl_node --no-scope-shadowing
             set options --cid\t'Container ID, instead of its name.' --all\t'Delete all properties.'
             set valued --cid
         case 'rdctl oio container'
-            set verbs create\t'Create containers.' show\t'Show containers.' list\t'List the objects of a container.' destroy\t'Destroy containers.' flush\t'Delete all objects of a container.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Recompute the account\'s container counters.' dedup\t'Deduplicate the chunks of identical objects.' purge\t'Delete old versions of objects.' raw-insert\t'Insert rows into a container\'s database.' raw-update\t'Replace rows in a container\'s database.' raw-delete\t'Delete rows from a container\'s database.'
+            set verbs create\t'Create containers.' show\t'Show containers.' list\t'List containers, or the objects of a container.' destroy\t'Destroy containers.' flush\t'Delete all objects of containers.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Recompute the account\'s container counters.' dedup\t'Deduplicate the chunks of identical objects.' purge\t'Delete old versions of objects.' raw-insert\t'Insert rows into a container\'s database.' raw-update\t'Replace rows in a container\'s database.' raw-delete\t'Delete rows from a container\'s database.'
         case 'rdctl oio container create'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).' --system\t'System property to set, such as sys.m2.quota=10G (requires confirmation).'
-            set valued --failed -p --property --system
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).' --quota\t'Maximum size of all objects, such as 10G; 0: no limit.' --policy\t'Storage policy of new objects.' --max-versions\t'Number of versions to keep per object; 1: no versioning, -1: all.' --system\t'System property to set, such as sys.m2.quota=10G (requires confirmation).'
+            set valued --failed -p --property --quota --policy --max-versions --system
         case 'rdctl oio container show'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed --cid
@@ -143,14 +148,14 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --flush\t'Delete all objects of the containers first.' --force\t'Destroy non-empty containers; leaves the chunks of their objects as orphans.'
             set valued --failed --cid
         case 'rdctl oio container flush'
-            set options --cid\t'Container ID, instead of its name.'
-            set valued --cid
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.'
+            set valued --failed --cid
         case 'rdctl oio container get-properties'
             set options --cid\t'Container ID, instead of its name.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --cid
         case 'rdctl oio container set-properties'
-            set options --cid\t'Container ID, instead of its name.' --replace-all\t'Remove all other properties.' --system\t'System property to set, such as sys.m2.quota=10G (requires confirmation).'
-            set valued --cid --system
+            set options --cid\t'Container ID, instead of its name.' --replace-all\t'Remove all other properties.' --quota\t'Maximum size of all objects, such as 10G; 0: no limit.' --policy\t'Storage policy of new objects.' --max-versions\t'Number of versions to keep per object; 1: no versioning, -1: all.' --system\t'System property to set, such as sys.m2.quota=10G (requires confirmation).'
+            set valued --cid --quota --policy --max-versions --system
         case 'rdctl oio container del-properties'
             set options --cid\t'Container ID, instead of its name.' --all\t'Delete all properties.'
             set valued --cid
@@ -158,13 +163,13 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.'
             set valued --failed --cid
         case 'rdctl oio container dedup'
-            set options --cid\t'Container ID, instead of its name.'
-            set valued --cid
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.'
+            set valued --failed --cid
         case 'rdctl oio container purge'
-            set options --cid\t'Container ID, instead of its name.' --max-versions\t'Number of versions to keep per object.'
-            set valued --cid --max-versions
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --max-versions\t'Number of versions to keep per object.'
+            set valued --failed --cid --max-versions
         case 'rdctl oio container raw-insert'
-            set options --cid\t'Container ID, instead of its name.' --body\t'JSON file with the beans; - reads stdin.' --force\t'Replace existing rows.'
+            set options --cid\t'Container ID, instead of its name.' --body\t'JSON file with the beans; - reads stdin.' --overwrite\t'Replace existing rows.'
             set valued --cid --body
         case 'rdctl oio container raw-update'
             set options --cid\t'Container ID, instead of its name.' --body\t'JSON file with the beans; - reads stdin.' --frozen\t'Also in a frozen container.'
@@ -173,12 +178,12 @@ function _rdctl_node --no-scope-shadowing
             set options --cid\t'Container ID, instead of its name.' --body\t'JSON file with the beans; - reads stdin.'
             set valued --cid --body
         case 'rdctl oio content'
-            set verbs list\t'List the objects of a container.' show\t'Show objects and their chunks.' delete\t'Delete objects.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Re-emit the creation events of objects.' prepare\t'Get locations for the chunks of a new object.' create\t'Register an object whose chunks are already stored.' spare\t'Get locations for replacements of lost chunks.' copy\t'Copy (link) an object within its container.' truncate\t'Truncate an object.' put\t'Upload files as objects.' get\t'Download objects to files or standard output.'
+            set verbs list\t'List the objects of a container.' show\t'Show objects.' delete\t'Delete objects.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Re-emit the creation events of objects.' prepare\t'Get locations for the chunks of a new object.' create\t'Register an object whose chunks are already stored.' spare\t'Get locations for replacements of lost chunks.' copy\t'Copy (link) an object within its container.' truncate\t'Truncate an object.' put\t'Upload files as objects.' get\t'Download objects to files or standard output.'
         case 'rdctl oio content list'
             set options --cid\t'Container ID, instead of its name.' --prefix\t'Show only names with this prefix.' --delimiter\t'Group names up to this character, such as /.' --marker\t'Show only names after this one.' --end-marker\t'Show only names before this one.' --limit\t'Maximum number of entries.' --deleted\t'Include delete markers.' --all-versions\t'Show all versions, not only the latest.' --properties\t'Include user properties.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --cid --prefix --delimiter --marker --end-marker --limit
         case 'rdctl oio content show'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --watch\t'Repeat every SECONDS (default: 2).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --chunks\t'List the chunks of each object in tables.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed --content-version --content-id --cid
         case 'rdctl oio content delete'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.'
@@ -199,8 +204,8 @@ function _rdctl_node --no-scope-shadowing
             set options --cid\t'Container ID, instead of its name.' --size\t'Size of the object: 1048576, 1MiB.' --policy\t'Storage policy (default: the container\'s).' --autocreate\t'Create the container if it does not exist.'
             set valued --cid --size --policy
         case 'rdctl oio content create'
-            set options --cid\t'Container ID, instead of its name.' --chunks\t'JSON file with the chunks: url, pos, size, hash; - reads stdin.' --length\t'Size of the whole object.' --content-id\t'ID of the new object.' --content-version\t'Version of the new object.' --hash\t'MD5 of the whole object.' --mime-type\t'MIME type, such as image/png.' --policy\t'Storage policy.' --chunk-method\t'Chunk method, as shown by content prepare.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).'
-            set valued --cid --chunks --length --content-id --content-version --hash --mime-type --policy --chunk-method -p --property
+            set options --cid\t'Container ID, instead of its name.' --body\t'JSON file with the chunks: url, pos, size, hash; - reads stdin.' --size\t'Size of the object: 1048576, 1MiB.' --content-id\t'ID of the new object.' --content-version\t'Version of the new object.' --hash\t'MD5 of the whole object.' --mime-type\t'MIME type, such as image/png.' --policy\t'Storage policy.' --chunk-method\t'Chunk method, as shown by content prepare.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).'
+            set valued --cid --body --size --content-id --content-version --hash --mime-type --policy --chunk-method -p --property
         case 'rdctl oio content spare'
             set options --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --policy\t'Storage policy of the replacements.' --body\t'JSON file: {"notin": [chunks], "broken": [chunks]}; - reads stdin.'
             set valued --content-version --content-id --cid --policy --body
@@ -211,35 +216,51 @@ function _rdctl_node --no-scope-shadowing
             set options --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --size\t'New size of the object.'
             set valued --content-version --content-id --cid --size
         case 'rdctl oio content put'
-            set options --cid\t'Container ID, instead of its name.' --files-from\t'Read file names (one per line or NUL-terminated) from FILE; - reads stdin.' --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --path\t'Object name (default: name of the file).' --prefix\t'Prefix for all object names, such as 2024/.' --recursive\t'Upload directories recursively.' --overwrite\t'Replace existing objects.' --autocreate\t'Create the container if it does not exist.' --policy\t'Storage policy (default: the container\'s).' --mime-type\t'MIME type, such as image/png.' --min-copies\t'Minimum number of copies to store.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).'
-            set valued --cid --files-from --failed --path --prefix --policy --mime-type --min-copies -p --property
+            set options --cid\t'Container ID, instead of its name.' --files-from\t'Read file names (one per line or NUL-terminated) from FILE; - reads stdin.' --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --path\t'Object name (default: name of the file).' --name-prefix\t'Text before all object names, such as 2024/.' --recursive\t'Upload directories recursively.' --overwrite\t'Replace existing objects.' --autocreate\t'Create the container if it does not exist.' --policy\t'Storage policy (default: the container\'s).' --mime-type\t'MIME type (default: guessed from the name).' --min-copies\t'Minimum number of copies to store.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).'
+            set valued --cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies -p --property
         case 'rdctl oio content get'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --to\t'Destination (default: working directory); - writes to stdout.' --recursive\t'Download all objects whose names begin with PATH.' --range\t'Byte range: 0-99, 100-, -50.' --continue\t'Resume an interrupted download.' --overwrite\t'Replace existing files.'
             set valued --failed --content-version --content-id --cid --to --range
         case 'rdctl oio account'
-            set verbs list\t'List accounts.' show\t'Show an account.' containers\t'List the containers of the account.'
+            set verbs list\t'List accounts.' show\t'Show accounts.' containers\t'List the containers of the account.'
         case 'rdctl oio account list'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio account show'
-            set options --watch\t'Repeat every SECONDS (default: 2).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
         case 'rdctl oio account containers'
             set options --prefix\t'Show only names with this prefix.' --marker\t'Show only names after this one.' --limit\t'Maximum number of entries.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --prefix --marker --limit
         case 'rdctl oio service'
-            set verbs stats\t'Show the counters of a service.' ping\t'Check whether a service responds.' version\t'Show the version of a service.' handlers\t'List the request handlers of a service.' lean-glib\t'Release a service\'s unused memory.' lean-sqlx\t'Release a service\'s SQLite caches.' flush\t'Flush a service\'s caches.' reload\t'Reload a service\'s caches.' kill\t'Abort a service.'
+            set verbs stats\t'Show the counters of a service.' ping\t'Check whether services respond.' version\t'Show the versions of services.' handlers\t'List the request handlers of a service.' lean-glib\t'Release the unused memory of services.' lean-sqlx\t'Release the SQLite caches of services.' flush\t'Flush the caches of services.' reload\t'Reload the caches of services.' kill\t'Abort services.'
         case 'rdctl oio service stats'
             set options --type\t'Service type (default: ask the conscience).' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --type
         case 'rdctl oio service ping'
-            set options --type\t'Service type (default: ask the conscience).' --watch\t'Repeat every SECONDS (default: 2).'
-            set valued --type
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --type\t'Service type (default: ask the conscience).' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed --type
         case 'rdctl oio service version'
-            set options --type\t'Service type (default: ask the conscience).' --watch\t'Repeat every SECONDS (default: 2).'
-            set valued --type
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --type\t'Service type (default: ask the conscience).' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed --type
         case 'rdctl oio service handlers'
             set options --watch\t'Repeat every SECONDS (default: 2).'
+        case 'rdctl oio service lean-glib'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
+        case 'rdctl oio service lean-sqlx'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
+        case 'rdctl oio service flush'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
+        case 'rdctl oio service reload'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
+        case 'rdctl oio service kill'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
         case 'rdctl oio admin'
-            set verbs ping\t'Make all replicas join their election.' status\t'Show which replica is the master.' drop-cache\t'Make all replicas close the database.' sync\t'Make the slaves fetch the database from the master.' debug\t'Show the election state of each replica.' leave\t'Make replicas leave the election.' copy\t'Copy a database to another service.' freeze\t'Make a database read-only.' enable\t'Enable a frozen or disabled database.' disable\t'Disable a database.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.'
+            set verbs ping\t'Make all replicas join their election.' status\t'Show which replica is the master.' drop-cache\t'Make all replicas close the database.' sync\t'Make the slaves fetch the database from the master.' debug\t'Show the election state of each replica.' leave\t'Make replicas leave the election.' copy\t'Copy a database to another service.' freeze\t'Make databases read-only.' enable\t'Enable frozen or disabled databases.' disable\t'Disable databases.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.'
         case 'rdctl oio admin ping'
             set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
             set valued --cid --type --seq
@@ -262,14 +283,14 @@ function _rdctl_node --no-scope-shadowing
             set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.' --to\t'Destination service.'
             set valued --cid --type --seq --to
         case 'rdctl oio admin freeze'
-            set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
-            set valued --cid --type --seq
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
+            set valued --failed --cid --type --seq
         case 'rdctl oio admin enable'
-            set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
-            set valued --cid --type --seq
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
+            set valued --failed --cid --type --seq
         case 'rdctl oio admin disable'
-            set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
-            set valued --cid --type --seq
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
+            set valued --failed --cid --type --seq
         case 'rdctl oio admin get-properties'
             set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --cid --type --seq
@@ -326,19 +347,23 @@ function _rdctl_columns --no-scope-shadowing
             set choices port\t'number of the port' transport\t'tcp, rdma or loop; null: not set' address\t'null: not set, or a loop port' service\t'TCP port; null: remote, not set, or a loop port'
         case 'rdctl rapiddisk daemon status'
             set choices unit\t'name of the systemd unit' installed\t'known to systemd' active\t'running' enabled\t'started at boot' state\t'in systemd\'s words' pid\t'of its process; null: not running'
+        case 'rdctl oio overview'
+            set choices namespace\t'name of the namespace' services\t'by type, if it has any: type, total, up, down_or_locked (score 0), lowest_score; all null but the type if they cannot be listed; null: no type can' accounts\t'number of accounts; null: cannot be listed' containers\t'in all accounts; null: not known' objects\t'in all accounts; null: not known' bytes\t'in all accounts; null: not known'
         case 'rdctl oio conscience info'
             set choices namespace\t'name of the namespace' chunk_size\t'bytes of one chunk at most' storage_policies\t'name to definition' data_security\t'name to definition' service_pools\t'name to definition; empty: proxy 3.3' options\t'name to value'
         case 'rdctl oio conscience types'
             set choices type\t'name of the service type'
-        case 'rdctl oio conscience list' 'rdctl oio local list'
+        case 'rdctl oio conscience list' 'rdctl oio conscience show' 'rdctl oio local list'
             set choices type\t'such as rawx' address\t'IP:PORT' score\t'0 to 100; -1 never scored, -2 not set' state\t'up, down-or-locked, unscored or unset' tags\t'tags that the service reports'
         case 'rdctl oio reference show'
             set choices reference\t'name, or container ID' services\t'linked services: seq, type, address, args' directory\t'services of the directory: seq, type, address, args'
         case 'rdctl oio reference get-properties' 'rdctl oio container get-properties' 'rdctl oio content get-properties' 'rdctl oio admin get-properties'
             set choices target\t'what the properties belong to' properties\t'key to value, of the user' system\t'key to value, of the system'
         case 'rdctl oio container show'
-            set choices container\t'name' account\t'name of the account' cid\t'container ID: 64 hex digits' usage\t'bytes' objects\t'number of objects, each version counted' quota\t'bytes; 0: none; null: not set' policy\t'storage policy; null: that of the namespace' versioning\t'versions kept; -1: all; null: not set' status\t'enabled, frozen or disabled' created\t'date in UTC' properties\t'key to value, of the user' system\t'key to value, of the system'
-        case 'rdctl oio container list' 'rdctl oio content list'
+            set choices container\t'name' account\t'name of the account' cid\t'container ID: 64 hex digits' objects\t'number of objects, each version counted' bytes\t'in the container' quota\t'bytes; 0: none; null: not set' policy\t'storage policy; null: that of the namespace' versioning\t'versions kept; -1: all; null: not set' status\t'enabled, frozen or disabled' created\t'date in UTC' properties\t'key to value, of the user' system\t'key to value, of the system'
+        case 'rdctl oio container list'
+            set choices name\t'of the container' kind\t'container or prefix' size\t'bytes; null: prefix, delete marker' hash\t'MD5; null: not known, prefix, delete marker' policy\t'storage policy; null: prefix, delete marker' mime_type\t'null: not set, prefix, delete marker' content_id\t'32 hex digits; null: prefix' version\t'microseconds since 1970 (3.3: maybe seconds); null: prefix' deleted\t'is a delete marker; null: prefix' created\t'date in UTC; null: prefix' modified\t'date in UTC; null: prefix' properties\t'key to value; null without --properties, prefix' objects\t'number of objects' bytes\t'in the container'
+        case 'rdctl oio content list'
             set choices name\t'of the object, or the prefix up to the delimiter' kind\t'object or prefix; all else is null for a prefix' size\t'bytes; null: prefix, delete marker' hash\t'MD5; null: not known, prefix, delete marker' policy\t'storage policy; null: prefix, delete marker' mime_type\t'null: not set, prefix, delete marker' content_id\t'32 hex digits; null: prefix' version\t'microseconds since 1970 (3.3: maybe seconds); null: prefix' deleted\t'is a delete marker; null: prefix' created\t'date in UTC; null: prefix' modified\t'date in UTC; null: prefix, proxy 3.3' properties\t'key to value; null without --properties, prefix'
         case 'rdctl oio content show' 'rdctl oio content prepare'
             set choices container\t'name, or container ID' path\t'name of the object' content_id\t'32 hex digits' version\t'microseconds since 1970' size\t'bytes' hash\t'MD5; null: not known' policy\t'storage policy' mime_type\t'null: not set' chunk_method\t'such as plain/nb_copy=3' chunk_size\t'bytes per position; null except in content prepare' created\t'date in UTC' modified\t'date in UTC; null: proxy 3.3' deleted\t'is a delete marker' properties\t'key to value; null in content prepare' chunks\t'pos, size, hash, score of the service, url; real_url: null if the same as url'
@@ -349,7 +374,7 @@ function _rdctl_columns --no-scope-shadowing
         case 'rdctl oio account show'
             set choices account\t'name of the account' containers\t'number of containers' objects\t'number of objects' bytes\t'in all its containers' created\t'date in UTC' metadata\t'key to value'
         case 'rdctl oio account containers'
-            set choices name\t'of the container' kind\t'container or prefix' objects\t'number of objects' bytes\t'in the container' modified\t'date in UTC'
+            set choices name\t'of the container' kind\t'container or prefix' objects\t'number of objects' bytes\t'in the container' modified\t'date in UTC; null: prefix'
         case 'rdctl oio service stats'
             set choices name\t'of the counter' kind\t'counter, gauge or config' value\t'a number, or a string if the service reports one'
         case 'rdctl oio service ping' 'rdctl oio service version'
@@ -456,6 +481,12 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl oio conscience list #1' 'rdctl oio conscience list #*'
             set kind type
+        case 'rdctl oio conscience show --failed'
+            set kind file
+        case 'rdctl oio conscience show #1'
+            set kind type
+        case 'rdctl oio conscience show #2' 'rdctl oio conscience show #*'
+            set kind address
         case 'rdctl oio conscience register #1'
             set kind type
         case 'rdctl oio conscience register #2'
@@ -476,11 +507,17 @@ function _rdctl_values --no-scope-shadowing
             set kind type
         case 'rdctl oio conscience deregister #1'
             set kind type
+        case 'rdctl oio reference create --failed'
+            set kind file
+        case 'rdctl oio reference show --failed'
+            set kind file
         case 'rdctl oio reference show --type'
             set kind type
-        case 'rdctl oio reference show #1'
+        case 'rdctl oio reference show #1' 'rdctl oio reference show #*'
             set kind container
-        case 'rdctl oio reference destroy #1'
+        case 'rdctl oio reference destroy --failed'
+            set kind file
+        case 'rdctl oio reference destroy #1' 'rdctl oio reference destroy #*'
             set kind container
         case 'rdctl oio reference link #1'
             set kind container
@@ -514,6 +551,8 @@ function _rdctl_values --no-scope-shadowing
             set kind key:reference
         case 'rdctl oio container create --failed'
             set kind file
+        case 'rdctl oio container create --policy'
+            set kind policy
         case 'rdctl oio container show --failed'
             set kind file
         case 'rdctl oio container show #1' 'rdctl oio container show #*'
@@ -524,12 +563,16 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl oio container destroy #1' 'rdctl oio container destroy #*'
             set kind container
-        case 'rdctl oio container flush #1'
+        case 'rdctl oio container flush --failed'
+            set kind file
+        case 'rdctl oio container flush #1' 'rdctl oio container flush #*'
             set kind container
         case 'rdctl oio container get-properties #1'
             set kind container
         case 'rdctl oio container get-properties #2' 'rdctl oio container get-properties #*'
             set kind key:container
+        case 'rdctl oio container set-properties --policy'
+            set kind policy
         case 'rdctl oio container set-properties #1'
             set kind container
         case 'rdctl oio container set-properties #2' 'rdctl oio container set-properties #*'
@@ -542,9 +585,13 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl oio container touch #1' 'rdctl oio container touch #*'
             set kind container
-        case 'rdctl oio container dedup #1'
+        case 'rdctl oio container dedup --failed'
+            set kind file
+        case 'rdctl oio container dedup #1' 'rdctl oio container dedup #*'
             set kind container
-        case 'rdctl oio container purge #1'
+        case 'rdctl oio container purge --failed'
+            set kind file
+        case 'rdctl oio container purge #1' 'rdctl oio container purge #*'
             set kind container
         case 'rdctl oio container raw-insert --body'
             set kind file
@@ -602,7 +649,7 @@ function _rdctl_values --no-scope-shadowing
             set kind container
         case 'rdctl oio content prepare #2'
             set kind content
-        case 'rdctl oio content create --chunks'
+        case 'rdctl oio content create --body'
             set kind file
         case 'rdctl oio content create --policy'
             set kind policy
@@ -644,31 +691,47 @@ function _rdctl_values --no-scope-shadowing
             set kind container
         case 'rdctl oio content get #2' 'rdctl oio content get #*'
             set kind content
-        case 'rdctl oio account show #1'
+        case 'rdctl oio account show --failed'
+            set kind file
+        case 'rdctl oio account show #1' 'rdctl oio account show #*'
             set kind account
         case 'rdctl oio service stats --type'
             set kind type
         case 'rdctl oio service stats #1'
             set kind address
+        case 'rdctl oio service ping --failed'
+            set kind file
         case 'rdctl oio service ping --type'
             set kind type
-        case 'rdctl oio service ping #1'
+        case 'rdctl oio service ping #1' 'rdctl oio service ping #*'
             set kind address
+        case 'rdctl oio service version --failed'
+            set kind file
         case 'rdctl oio service version --type'
             set kind type
-        case 'rdctl oio service version #1'
+        case 'rdctl oio service version #1' 'rdctl oio service version #*'
             set kind address
         case 'rdctl oio service handlers #1'
             set kind address
-        case 'rdctl oio service lean-glib #1'
+        case 'rdctl oio service lean-glib --failed'
+            set kind file
+        case 'rdctl oio service lean-glib #1' 'rdctl oio service lean-glib #*'
             set kind address
-        case 'rdctl oio service lean-sqlx #1'
+        case 'rdctl oio service lean-sqlx --failed'
+            set kind file
+        case 'rdctl oio service lean-sqlx #1' 'rdctl oio service lean-sqlx #*'
             set kind address
-        case 'rdctl oio service flush #1'
+        case 'rdctl oio service flush --failed'
+            set kind file
+        case 'rdctl oio service flush #1' 'rdctl oio service flush #*'
             set kind address
-        case 'rdctl oio service reload #1'
+        case 'rdctl oio service reload --failed'
+            set kind file
+        case 'rdctl oio service reload #1' 'rdctl oio service reload #*'
             set kind address
-        case 'rdctl oio service kill #1'
+        case 'rdctl oio service kill --failed'
+            set kind file
+        case 'rdctl oio service kill #1' 'rdctl oio service kill #*'
             set kind address
         case 'rdctl oio admin ping --type'
             set kind type
@@ -702,17 +765,23 @@ function _rdctl_values --no-scope-shadowing
             set kind replica
         case 'rdctl oio admin copy #1'
             set kind container
+        case 'rdctl oio admin freeze --failed'
+            set kind file
         case 'rdctl oio admin freeze --type'
             set kind type
-        case 'rdctl oio admin freeze #1'
+        case 'rdctl oio admin freeze #1' 'rdctl oio admin freeze #*'
             set kind container
+        case 'rdctl oio admin enable --failed'
+            set kind file
         case 'rdctl oio admin enable --type'
             set kind type
-        case 'rdctl oio admin enable #1'
+        case 'rdctl oio admin enable #1' 'rdctl oio admin enable #*'
             set kind container
+        case 'rdctl oio admin disable --failed'
+            set kind file
         case 'rdctl oio admin disable --type'
             set kind type
-        case 'rdctl oio admin disable #1'
+        case 'rdctl oio admin disable #1' 'rdctl oio admin disable #*'
             set kind container
         case 'rdctl oio admin get-properties --type'
             set kind type
