@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,7 +10,7 @@ from rdctl.cli.names_input import names
 from rdctl.cli.rapiddisk.overrides import overriding
 from rdctl.cli.tree import LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
-from rdctl.rapiddisk.names import POLICIES
+from rdctl.rapiddisk.names import POLICIES, PREFIXES
 
 if TYPE_CHECKING:
     from rdctl.core.results import Listing, Report
@@ -74,6 +74,14 @@ def stats(site: Site, caches: list[str] | None) -> Listing:
     return site.rapiddisk.caches.stats(caches, keys)
 
 
+class _Policy(click.Choice):  # type: ignore[type-arg]
+    """The policies in any case, and by the words of the command `rapiddisk`: wt, wa, wb."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        by_prefix = {prefix[len("rc-") : -1]: policy for policy, prefix in PREFIXES.items()}
+        return super().convert(by_prefix.get(value.lower(), value), param, ctx)
+
+
 @verb(
     "create",
     examples=[
@@ -85,7 +93,7 @@ def stats(site: Site, caches: list[str] | None) -> Listing:
 @click.argument("source", required=False)
 @click.option(
     "--policy",
-    type=click.Choice(POLICIES),
+    type=_Policy(POLICIES, case_sensitive=False),
     help="How writes are handled (default: write-through).",
 )
 @click.option(
