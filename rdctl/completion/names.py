@@ -116,6 +116,12 @@ def _subsystems(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     return (Candidate(nqn, ", ".join(exported)) for nqn, exported in devices.items())
 
 
+def _targets(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    """Exported devices, then the NQNs of all subsystems."""
+    yield from _exports(site, request)
+    yield from _subsystems(site, request)
+
+
 def _hosts(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     targets = site.rapiddisk.exports.list(True)
     return (Candidate(host) for host in sorted({h for t in targets for h in t.hosts or ()}))
@@ -236,6 +242,7 @@ _Kinds = dict[str, Callable[[Site, CompletionRequest], Iterable[Candidate]]]
 HERE: _Kinds = {
     "export": _exports,
     "nqn": _subsystems,
+    "target": _targets,
     "host": _hosts,
     "interface": _interfaces,
     "ip": _addresses,

@@ -8,7 +8,7 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import human_size, operand, quoted
-from rdctl.rapiddisk.changes import Changes, distinct, find, found, unproven, unseen
+from rdctl.rapiddisk.changes import Changes, distinct, find, found, shown, unproven, unseen
 from rdctl.rapiddisk.guards import Facts, Overrides, blocks, is_over, unreported
 from rdctl.rapiddisk.model import (
     Cache,
@@ -30,10 +30,20 @@ _COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes
 class Caches(Changes):
     # --- looking ------------------------------------------------------------------------------
 
-    def list(self) -> Listing:
+    def list(self, names: Sequence[str] | None = None) -> Listing:
+        """All caches, or those of these names; an unknown name is an error."""
+        named = distinct(cache_name(name) for name in names or ())
         caches = self._backend.inventory(strict=False).caches
+        if names is not None:
+            caches = [find(caches, name, "cache") for name in named]
         known = any(cache.dirty is not None for cache in caches)
         return Listing(caches, also=("dirty", "writeback_seconds") if known else ())
+
+    def show(self, names: Sequence[str], keys: Sequence[str]) -> Listing:
+        """Caches at length, with these keys."""
+        names = [cache_name(name) for name in names]
+        caches = self._backend.inventory(strict=False).caches
+        return shown(names, lambda name: [find(caches, name, "cache")], keys)
 
     def stats(self, names: Sequence[str] | None, keys: Sequence[str]) -> Listing:
         """The counters of all caches, or of those with these names, as rows with these keys. One

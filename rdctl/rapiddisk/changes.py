@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, hints
-from rdctl.core.results import Change, Failure, Report
+from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape, guess
 from rdctl.effects.door import Effects
 from rdctl.rapiddisk.backend import Backend
@@ -134,6 +134,13 @@ class Changes:
         return Report([Change(action, target, True, True, facts or {}, past)])
 
 
+def the_change(report: Report) -> Change:
+    """The only outcome of a report; raises its error."""
+    for failure in report.failures:
+        raise failure.error
+    return report.changes[0]
+
+
 def distinct(names: Iterable[str]) -> list[str]:
     return list(dict.fromkeys(names))
 
@@ -153,8 +160,25 @@ def missing(kind: str, name: str, names: Sequence[str], mend: str | None = None)
         more = len(names) > 8
         shown = ", ".join(map(escape, names[:8])) + (", ..." if more else ".")
         hint = hints(f"Existing {kind}s: {shown}", guess(name, names) if more else None)
-    message = f"{kind} {name} not found"
+    message = f"{kind} {escape(name)} not found"
     return RdctlError(Code.NOT_FOUND, message, hint=hints(hint, mend), target=name)
+
+
+def shown(
+    names: Iterable[str], look: Callable[[str], Iterable[Any]], also: Sequence[str] = ()
+) -> Listing:
+    """What `look` finds of each name, at length, each once; an unknown name does not stop the
+    others. `also` are the keys that a table of many leaves out."""
+    things: list[Any] = []
+    failures = []
+    for name in distinct(names):
+        try:
+            things += [thing for thing in look(name) if thing not in things]
+        except RdctlError as error:
+            failures.append(Failure("show", error))
+    listing = Listing(things, vertical=True, also=also)
+    listing.failures = failures
+    return listing
 
 
 def found(

@@ -4,33 +4,102 @@ them; only the machine itself changes them."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from rdctl.core.errors import Code, RdctlError, hints
-from rdctl.core.results import Change, Listing, Report
+from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape, guess, operand, quoted
-from rdctl.rapiddisk.changes import Changes, export_unproven, find, missing
+from rdctl.rapiddisk.changes import (
+    Changes,
+    distinct,
+    export_unproven,
+    find,
+    missing,
+    shown,
+    the_change,
+)
 from rdctl.rapiddisk.guards import Facts, Overrides
-from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, targets_of
+from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, Target, targets_of
 from rdctl.rapiddisk.names import device_name, host_nqn, is_own_nqn, is_rapiddisk, is_volume
 
 T = TypeVar("T")
 
 
+class _Unexport(NamedTuple):
+    """An export to remove or to reduce to `after`, named by its device or its NQN."""
+
+    device: str | None
+    nqn: str | None
+    before: Subsystem
+    after: Subsystem | None
+    loss: str
+
+
 class Exports(Changes):
     # --- looking ------------------------------------------------------------------------------
 
-    def list(self, incomplete: bool) -> Listing:
-        """The namespaces of all subsystems; with `incomplete` also subsystems without one."""
+    def list(self, incomplete: bool, names: Sequence[str] | None = None) -> Listing:
+        """The namespaces of all subsystems; with `incomplete` also subsystems without one. `names`
+        are those of subsystems or devices; an unknown one is an error."""
+        targets = self._targets(incomplete)
+        if names is None:
+            return Listing(targets)
+        found: list[Target] = []
+        for name in distinct(names):
+            found += [target for target in self._named(targets, name) if target not in found]
+        return Listing(found)
+
+    def show(self, names: Sequence[str], keys: Sequence[str]) -> Listing:
+        """The namespaces of these subsystems or devices at length, with these keys."""
+        targets = self._targets(self._backend.reports_all)
+        return shown(names, lambda name: self._named(targets, name), keys)
+
+    def _targets(self, incomplete: bool) -> Sequence[Target]:
         if not incomplete:
-            return Listing(self._backend.targets())
+            return self._backend.targets()
         ports = {port.port: port for port in self._backend.ports()}
         subsystems = self._backend.subsystems()
-        return Listing([target for s in subsystems for target in targets_of(s, ports)])
+        return [target for s in subsystems for target in targets_of(s, ports)]
+
+    def _named(self, targets: Sequence[Target], name: str) -> Sequence[Target]:
+        """The namespaces of a subsystem, or those that export a device."""
+        found = [target for target in targets if name == target.nqn or self._is_of(target, name)]
+        if not found:
+            by_nqn = name.startswith("nqn.")
+            known = [target.nqn if by_nqn else _device(target.device or "") for target in targets]
+            raise missing("export", name, distinct(filter(None, known)))
+        return found
+
+    def _is_of(self, target: Target, name: str) -> bool:
+        device = _device(name)
+        if self._backend.reports_all:
+            return self._backend.device_of(target.device) == device
+        return target.device == name or self._backend.is_path_of(target.device, device)
 
     # --- exporting ----------------------------------------------------------------------------
 
     def export(
+        self,
+        names: Sequence[str],
+        ports: Sequence[int],
+        hosts: Sequence[str],
+        any_host: bool,
+        overrides: Overrides,
+    ) -> Report:
+        """Export volumes and caches on these ports to these hosts; an existing export gains the
+        ports and hosts that it lacks."""
+        names = distinct(map(device_name, names))
+        for host in hosts:
+            host_nqn(host)
+        self._backend.permit_exports()
+
+        def act(device: str) -> Change:
+            return the_change(self._export(device, ports, hosts, any_host, overrides))
+
+        self._effects.foretell(f"export {name}" for name in names)
+        return self._in_turn("export", names, act, None, (), names)
+
+    def _export(
         self,
         device: str,
         ports: Sequence[int],
@@ -38,12 +107,6 @@ class Exports(Changes):
         any_host: bool,
         overrides: Overrides,
     ) -> Report:
-        """Export a volume or a cache on these ports to these hosts; an existing export gains the
-        ports and hosts that it lacks."""
-        device = device_name(device)
-        for host in hosts:
-            host_nqn(host)
-        self._backend.permit_exports()
         with self._backend.claim([]):
             facts = self._facts([device], overrides)
             before = self._exported(device)
@@ -161,19 +224,43 @@ class Exports(Changes):
     # --- unexporting --------------------------------------------------------------------------
 
     def unexport(
-        self, device: str | None, nqn: str | None, ports: Sequence[int], hosts: Sequence[str]
+        self,
+        devices: Sequence[str],
+        nqns: Sequence[str],
+        ports: Sequence[int],
+        hosts: Sequence[str],
     ) -> Report:
-        """Remove an export, or only these ports and hosts of it. Removing its last port removes
-        all of it; without its last host, no host may connect."""
-        device = None if device is None else device_name(device)
-        target = device or nqn or ""
+        """Remove exports, or only these ports and hosts of them. Removing its last port removes
+        all of an export; without its last host, no host may connect."""
+        devices = distinct(map(device_name, devices))
+        targets = [*devices, *distinct(nqns)]
         self._backend.permit_exports()
-        before = self._to_unexport(device, nqn)
-        after = _without(before, ports, hosts)
-        if after == before:
-            return Report([Change("unexport", target, False, True)])
-        loss = f"{before.nqn}: {_unexport_loss(before, after)}"
-        self._effects.consent([loss])
+        todo: dict[str, _Unexport] = {}
+        outcomes: list[Change | Failure] = []
+        for target in targets:
+            device = target if target in devices else None
+            nqn = None if device else target
+            try:
+                before = self._to_unexport(device, nqn)
+            except RdctlError as error:
+                outcomes.append(Failure("unexport", error))
+                continue
+            after = _without(before, ports, hosts)
+            if after == before:
+                outcomes.append(Change("unexport", target, False, True))
+            elif all(other.before != before for other in todo.values()):
+                loss = f"{before.nqn}: {_unexport_loss(before, after)}"
+                todo[target] = _Unexport(device, nqn, before, after, loss)
+        if todo:
+            self._effects.consent([one.loss for one in todo.values()])
+
+        def act(target: str) -> Change:
+            return the_change(self._unexport(target, todo[target]))
+
+        return self._in_turn("unexport", list(todo), act, None, outcomes, targets)
+
+    def _unexport(self, target: str, one: _Unexport) -> Report:
+        device, nqn, before, after, loss = one
         with self._backend.claim([]) as alone:
             if alone and self._to_unexport(device, nqn) != before:
                 raise RdctlError(
@@ -230,10 +317,14 @@ class Exports(Changes):
             target=subsystem.nqn,
         )
 
-    def revalidate(self, device: str) -> Report:
-        """Notify the clients of an export of the device's new size."""
-        device = device_name(device)
+    def revalidate(self, names: Sequence[str]) -> Report:
+        """Notify the clients of exports of the devices' new sizes."""
+        names = distinct(map(device_name, names))
         self._backend.permit_exports()
+        self._effects.foretell(f"revalidate {name}" for name in names)
+        return self._in_turn("revalidate", names, self._revalidated, None, (), names)
+
+    def _revalidated(self, device: str) -> Change:
         found = self._exports_of(device)
         if not found:
             raise RdctlError(
@@ -248,7 +339,12 @@ class Exports(Changes):
                     if self._backend.device_of(namespace.path) == device:
                         self._backend.revalidate(subsystem.nqn, namespace.number)
         changed = None if self._effects.dry_run else True
-        return Report([Change("revalidate", device, changed, None)])
+        return Change("revalidate", device, changed, None)
+
+
+def _device(path: str) -> str:
+    """The name of a device, as it is listed."""
+    return path.removeprefix("/dev/").removeprefix("mapper/")
 
 
 def _incomplete(nqn: str) -> RdctlError:

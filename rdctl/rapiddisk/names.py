@@ -21,6 +21,8 @@ _SENT_VOLUME = r"rd[0-9]{1,7}"
 _SENT_CACHE = r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}"
 # The kernel's limit is a name of 223 bytes.
 _HOST = r"nqn\.[!-.0-~]{1,219}"
+_PORT = r"[0-9]{1,5}"
+_MOST_PORT = 65535
 _OWN_NQN = "nqn.2021-06.org.rapiddisk:"
 
 
@@ -118,3 +120,16 @@ def host_nqn(text: str) -> str:
             target=text,
         )
     return text
+
+
+def port_number(text: str) -> int:
+    """The number of a port."""
+    number = int(text) if re.fullmatch(_PORT, text) else _MOST_PORT + 1
+    if number > _MOST_PORT:
+        raise RdctlError(
+            Code.USAGE,
+            f'invalid port ID "{escape(text)}": must be from 0 to {_MOST_PORT}',
+            hint="List the ports: rdctl rapiddisk nvmet port list",
+            target=text,
+        )
+    return number

@@ -5,15 +5,29 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Change, Listing, Report
+from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape, quoted
-from rdctl.rapiddisk.changes import Changes, export_unproven, missing
+from rdctl.rapiddisk.changes import Changes, export_unproven, missing, shown, the_change
 from rdctl.rapiddisk.model import Port
+from rdctl.rapiddisk.names import port_number
 
 
 class Ports(Changes):
     def list(self) -> Listing:
         return Listing(self._backend.ports())
+
+    def show(self, names: Sequence[str]) -> Listing:
+        """Ports at length."""
+        numbers = {str(number): number for number in map(port_number, names)}
+        ports = self._backend.ports()
+
+        def one(name: str) -> Sequence[Port]:
+            found = [port for port in ports if port.port == numbers[name]]
+            if not found:
+                raise missing("port", name, [str(port.port) for port in ports])
+            return found
+
+        return shown(numbers, one)
 
     def add(
         self, number: int, transport: str, interface: str | None, address: str | None, service: str
@@ -85,13 +99,28 @@ class Ports(Changes):
                     target=str(port.port),
                 )
 
-    def remove(self, number: int) -> Report:
-        """Remove a port on which nothing is exported."""
+    def remove(self, names: Sequence[str]) -> Report:
+        """Remove ports on which nothing is exported."""
+        numbers = {str(number): number for number in map(port_number, names)}
         self._backend.permit_exports()
+        losses: dict[str, str] = {}
+        outcomes: list[Change | Failure] = []
+        for target, number in numbers.items():
+            try:
+                self._guard_removal(number)
+                losses[target] = f"port {number} will be removed; it has no exports"
+            except RdctlError as error:
+                outcomes.append(Failure("remove", error))
+        if losses:
+            self._effects.consent(list(losses.values()))
+
+        def act(target: str) -> Change:
+            return self._removed(numbers[target], losses[target])
+
+        return self._in_turn("remove", list(losses), act, None, outcomes, list(numbers))
+
+    def _removed(self, number: int, loss: str) -> Change:
         target = str(number)
-        self._guard_removal(number)
-        loss = f"port {number} will be removed; it has no exports"
-        self._effects.consent([loss])
         with self._backend.claim([]):
             self._backend.remove_port(number, loss)
 
@@ -99,7 +128,8 @@ class Ports(Changes):
             return all(port.port != number for port in self._backend.ports())
 
         unproven = export_unproven(target)
-        return self._proven("remove", target, is_gone, unproven, past="removed port {}")
+        past = "removed port {}"
+        return the_change(self._proven("remove", target, is_gone, unproven, past=past))
 
     def _guard_removal(self, number: int) -> None:
         there = [port.port for port in self._backend.ports()]

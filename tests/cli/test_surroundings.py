@@ -243,7 +243,7 @@ def test_an_nqn_in_a_hint_is_quoted(local: Callable[..., Ran], kernel: FakeKerne
     kernel.offer(nqn, 1)
     ran = local("rapiddisk", "nvmet", "port", "remove", "1", "--json")
     assert ran.code == Exit.CONFLICT
-    words = shlex.split(ran.json["error"]["hint"].partition("Free it first: ")[2])
+    words = shlex.split(ran.json["errors"][0]["hint"].partition("Free it first: ")[2])
     unexport = ["rdctl", "--local", "rapiddisk", "nvmet", "unexport"]
     assert words == [*unexport, "--nqn", nqn, "--port", "1"]
 

@@ -68,6 +68,7 @@ def test_styles_are_those_of_tabulate() -> None:
         ("rdctl rapiddisk cache create", "NAME", ("--name",), None),
         ("rdctl rapiddisk nvmet export", "DEVICE", (), "device"),
         ("rdctl rapiddisk nvmet unexport", "DEVICE", (), "export"),
+        ("rdctl rapiddisk nvmet list", "EXPORT", (), "target"),
         ("rdctl rapiddisk nvmet port add", "ID", (), None),
         ("rdctl rapiddisk nvmet port remove", "ID", (), "port"),
         ("rdctl oio container create", "CONTAINER", (), None),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl.cli.names_input import names
+from rdctl.cli.rapiddisk.details import hidden_keys
 from rdctl.cli.rapiddisk.overrides import overriding
 from rdctl.cli.tree import LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.rapiddisk.cache:"
+_SCHEMA = "rdctl.rapiddisk.cache/1"
 
 group = LazyGroup(
     "cache",
@@ -27,6 +29,7 @@ group = LazyGroup(
     /dev/mapper/rc-wt_SOURCE (rc-wa_, rc-wb_). Using the underlying disk directly corrupts data.""",
     children={
         "list": (_HERE + "list_caches", "List caches."),
+        "show": (_HERE + "show", "Show caches in detail."),
         "stats": (_HERE + "stats", "Show cache statistics."),
         "create": (_HERE + "create", "Cache a disk with a volume."),
         "remove": (_HERE + "remove", "Remove caches from their disks."),
@@ -37,20 +40,41 @@ group = LazyGroup(
 
 @verb(
     "list",
-    shows="rdctl.rapiddisk.cache/1",
+    shows=_SCHEMA,
     watch=True,
     examples=[
         "rdctl -c sandbox rapiddisk cache list",
         "rdctl -c sandbox rapiddisk cache list -o name",
     ],
 )
-def list_caches(site: Site) -> Listing:
+@names("cache", required=False)
+def list_caches(site: Site, caches: list[str] | None) -> Listing:
     """List caches.
 
-    Shows the volume, the cached disk and the policy of each. For writeback caches, root also sees
-    the data not yet written to the disk (DIRTY) and an estimate of the time to write them back,
-    based on the speed of the disk so far."""
-    return site.rapiddisk.caches.list()
+    Lists all caches, or only the given ones; an unknown name fails with exit code 3. Shows the
+    volume, the cached disk and the policy of each. For writeback caches, root also sees the data
+    not yet written to the disk (DIRTY) and an estimate of the time to write them back, based on the
+    speed of the disk so far."""
+    return site.rapiddisk.caches.list(caches)
+
+
+@verb(
+    "show",
+    shows=_SCHEMA,
+    watch=True,
+    examples=[
+        "rdctl -c sandbox rapiddisk cache show rc-wt_sdb",
+        "rdctl -c sandbox rapiddisk cache show rc-wt_sdb --json",
+    ],
+)
+@names("cache")
+def show(site: Site, caches: list[str]) -> Listing:
+    """Show caches in detail.
+
+    Shows all that `list` knows of each, including the names of the kernel, the data not yet written
+    to the disk (writeback, as root), and when the kernel was last set to write them back at a
+    shutdown. These are visible in local mode only."""
+    return site.rapiddisk.caches.show(caches, hidden_keys(_SCHEMA))
 
 
 @verb(

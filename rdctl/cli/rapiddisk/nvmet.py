@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from rdctl.cli.names_input import names
+from rdctl.cli.rapiddisk.details import hidden_keys
 from rdctl.cli.rapiddisk.overrides import UNSEEN
 from rdctl.cli.tree import HERE, LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
 
 _HERE = "rdctl.cli.rapiddisk.nvmet:"
+_TARGET = "rdctl.rapiddisk.target/1"
 
 group = LazyGroup(
     "nvmet",
@@ -25,9 +28,10 @@ group = LazyGroup(
     --local.""",
     children={
         "list": (_HERE + "list_targets", "List exported devices."),
-        "export": (_HERE + "export", "Export a volume or a cache over NVMe-oF."),
-        "unexport": (_HERE + "unexport", "Remove an export, or some of its ports or hosts."),
-        "revalidate": (_HERE + "revalidate", "Notify clients of the new size of a device."),
+        "show": (_HERE + "show", "Show exports in detail."),
+        "export": (_HERE + "export", "Export volumes or caches over NVMe-oF."),
+        "unexport": (_HERE + "unexport", "Remove exports, or some of their ports or hosts."),
+        "revalidate": (_HERE + "revalidate", "Notify clients of the new size of devices."),
         "port": (_HERE + "port", "Manage NVMe-oF ports."),
     },
 )
@@ -39,8 +43,9 @@ port = LazyGroup(
     A port is an address on which devices can be exported, identified by a number.""",
     children={
         "list": (_HERE + "list_ports", "List ports."),
+        "show": (_HERE + "show_ports", "Show ports in detail."),
         "add": (_HERE + "add_port", "Add a port."),
-        "remove": (_HERE + "remove_port", "Remove an unused port."),
+        "remove": (_HERE + "remove_ports", "Remove unused ports."),
     },
 )
 
@@ -49,24 +54,44 @@ _PORT = click.IntRange(0, 65535)
 
 @verb(
     "list",
-    shows="rdctl.rapiddisk.target/1",
+    shows=_TARGET,
     watch=HERE,
     examples=[
         "rdctl -c sandbox rapiddisk nvmet list",
-        "rdctl -c sandbox rapiddisk nvmet list --json --query '[].device'",
+        "rdctl -c sandbox rapiddisk nvmet list rd0 --json --query '[].ports'",
     ],
 )
+@names("export", required=False)
 @click.option("--all", "incomplete", is_flag=True, help="Include incomplete ones (local only).")
-def list_targets(site: Site, incomplete: bool) -> Listing:
+def list_targets(site: Site, exports: list[str] | None, incomplete: bool) -> Listing:
     """List exported devices.
 
-    Shows one row per namespace, for all subsystems of the machine, including those not created by
-    RapidDisk. HOSTS lists the hosts that may connect: any (every host), none (no host) or -
-    (unknown). PORTS shows the number, transport and address of each port, and in local mode its TCP
-    port. --all includes subsystems without a namespace, which a failed export may have left behind;
-    remove them with unexport --nqn. Listing exports can crash rapiddiskd 9.2 if a device path is
-    longer than 30 characters, so the request is never retried."""
-    return site.rapiddisk.exports.list(incomplete)
+    Lists all exports, or only the given ones: EXPORT is an NQN or a device; an unknown one fails
+    with exit code 3. Shows one row per namespace, for all subsystems of the machine, including
+    those not created by RapidDisk. HOSTS lists the hosts that may connect: any (every host), none
+    (no host) or - (unknown). PORTS shows the number, transport and address of each port, and in
+    local mode its TCP port. --all includes subsystems without a namespace, which a failed export
+    may have left behind; remove them with unexport --nqn. Listing exports can crash rapiddiskd 9.2
+    if a device path is longer than 30 characters, so the request is never retried."""
+    return site.rapiddisk.exports.list(incomplete, exports)
+
+
+@verb(
+    "show",
+    shows=_TARGET,
+    watch=HERE,
+    examples=[
+        "rdctl -c sandbox rapiddisk nvmet show rd0",
+        "rdctl -c sandbox rapiddisk nvmet show rd0 --json --query '[].hosts[]'",
+    ],
+)
+@names("export")
+def show(site: Site, exports: list[str]) -> Listing:
+    """Show exports in detail.
+
+    EXPORT is an NQN or a device. Shows one block per namespace, in local mode also for incomplete
+    subsystems. A daemon is asked as by `list`, which can crash rapiddiskd 9.2."""
+    return site.rapiddisk.exports.show(exports, hidden_keys(_TARGET))
 
 
 @verb(
@@ -74,10 +99,10 @@ def list_targets(site: Site, incomplete: bool) -> Listing:
     local_only=True,
     examples=[
         "rdctl rapiddisk nvmet export rd1 --port 1 --host nqn.2014-08.org.nvmexpress:uuid:7a",
-        "rdctl rapiddisk nvmet export rd1 --port 1 --any-host --dry-run",
+        "rdctl rapiddisk nvmet export rd0 rd1 --port 1 --any-host --dry-run",
     ],
 )
-@click.argument("device")
+@names("device")
 @click.option(
     "--port",
     "ports",
@@ -98,35 +123,38 @@ def list_targets(site: Site, incomplete: bool) -> Listing:
 @UNSEEN
 def export(
     site: Site,
-    device: str,
+    devices: list[str],
     ports: tuple[int, ...],
     hosts: tuple[str, ...],
     any_host: bool,
     unseen: tuple[str, ...],
 ) -> Report:
-    """Export a volume or a cache over NVMe-oF.
+    """Export volumes or caches over NVMe-oF.
 
-    Specify the NQN of each host (see its /etc/nvme/hostnqn), or --any-host. If the device is
-    already exported, missing ports and hosts are added. On failure everything is rolled back. A
-    device that is locked or in use is refused. Local only."""
+    Each device is exported by itself, on the same ports to the same hosts. Specify the NQN of each
+    host (see its /etc/nvme/hostnqn), or --any-host. If the device is already exported, missing
+    ports and hosts are added. On failure everything is rolled back. A device that is locked or in
+    use is refused. Local only."""
     if bool(hosts) == any_host:
         raise RdctlError(Code.USAGE, "specify either --host NQN or --any-host")
     from rdctl.rapiddisk.guards import Overrides
 
-    return site.rapiddisk.exports.export(device, ports, hosts, any_host, Overrides(unseen=unseen))
+    return site.rapiddisk.exports.export(devices, ports, hosts, any_host, Overrides(unseen=unseen))
 
 
 @verb(
     "unexport",
     local_only=True,
     examples=[
-        "rdctl rapiddisk nvmet unexport rd1",
+        "rdctl rapiddisk nvmet unexport rd0 rd1",
         "rdctl rapiddisk nvmet unexport rd1 --port 2 --dry-run",
         "rdctl rapiddisk nvmet unexport --nqn nqn.2021-06.org.rapiddisk:store-rd1 --dry-run",
     ],
 )
-@click.argument("device", required=False)
-@click.option("--nqn", metavar="NQN", help="Subsystem, instead of DEVICE.")
+@names("device", required=False)
+@click.option(
+    "--nqn", "nqns", metavar="NQN", multiple=True, help="Subsystem, not DEVICE (repeatable)."
+)
 @click.option(
     "--port",
     "ports",
@@ -140,37 +168,37 @@ def export(
 )
 def unexport(
     site: Site,
-    device: str | None,
-    nqn: str | None,
+    devices: list[str] | None,
+    nqns: tuple[str, ...],
     ports: tuple[int, ...],
     hosts: tuple[str, ...],
 ) -> Report:
-    """Remove an export, or some of its ports or hosts.
+    """Remove exports, or some of their ports or hosts.
 
     Requires confirmation: clients lose access to the device. Removing the last port removes the
     whole export. After removing the last host, no host can connect until one is added. Use --nqn
     for a subsystem that is incomplete or has lost its device; one that is not empty and was not
     created by RapidDisk is refused. Local only."""
-    if (device is None) == (nqn is None):
+    if bool(devices) == bool(nqns):
         raise RdctlError(Code.USAGE, "specify either DEVICE or --nqn NQN")
-    return site.rapiddisk.exports.unexport(device, nqn, ports, hosts)
+    return site.rapiddisk.exports.unexport(devices or (), nqns, ports, hosts)
 
 
 @verb(
     "revalidate",
     local_only=True,
     examples=[
-        "rdctl rapiddisk nvmet revalidate rd1",
+        "rdctl rapiddisk nvmet revalidate rd0 rd1",
         "rdctl rapiddisk nvmet revalidate rd1 --dry-run",
     ],
 )
-@click.argument("device")
-def revalidate(site: Site, device: str) -> Report:
-    """Notify clients of the new size of a device.
+@names("device")
+def revalidate(site: Site, devices: list[str]) -> Report:
+    """Notify clients of the new size of devices.
 
     Only needed for a device that was resized with another tool; `resize` does this automatically.
     Local only."""
-    return site.rapiddisk.exports.revalidate(device)
+    return site.rapiddisk.exports.revalidate(devices)
 
 
 @verb(
@@ -187,6 +215,24 @@ def list_ports(site: Site) -> Listing:
 
     Includes ports without exports. SERVICE is the TCP port, which is shown in local mode only."""
     return site.rapiddisk.ports.list()
+
+
+@verb(
+    "show",
+    shows="rdctl.rapiddisk.port/1",
+    watch=True,
+    examples=[
+        "rdctl -c sandbox rapiddisk nvmet port show 1",
+        "rdctl -c sandbox rapiddisk nvmet port show 1 2 --json",
+    ],
+)
+@names("id")
+def show_ports(site: Site, numbers: list[str]) -> Listing:
+    """Show ports in detail.
+
+    As `list`, for the given ports only. SERVICE is the TCP port, which is shown in local mode only.
+    The exports on a port are shown by `nvmet list`."""
+    return site.rapiddisk.ports.show(numbers)
 
 
 @verb(
@@ -239,13 +285,13 @@ def add_port(
     local_only=True,
     examples=[
         "rdctl rapiddisk nvmet port remove 2",
-        "rdctl rapiddisk nvmet port remove 2 --dry-run",
+        "rdctl rapiddisk nvmet port remove 1 2 --dry-run",
     ],
 )
-@click.argument("number", metavar="ID", type=_PORT)
-def remove_port(site: Site, number: int) -> Report:
-    """Remove an unused port.
+@names("id")
+def remove_ports(site: Site, numbers: list[str]) -> Report:
+    """Remove unused ports.
 
-    Requires confirmation: devices can no longer be exported on this port. A port with exports is
+    Requires confirmation: devices can no longer be exported on these ports. A port with exports is
     refused. Local only."""
-    return site.rapiddisk.ports.remove(number)
+    return site.rapiddisk.ports.remove(numbers)

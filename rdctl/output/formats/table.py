@@ -37,7 +37,7 @@ class Table(RowWriter):
         if first is None:
             self.none(listing, schema)
         elif listing.vertical:
-            self._at_length(rows, detail_columns(schema, self.view, (), listing.counted))
+            self._at_length(rows, detail_columns(schema, self.view, listing.also, listing.counted))
         else:
             self.rows(rows, table_columns(schema, self.view, listing.also))
 

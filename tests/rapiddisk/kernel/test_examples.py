@@ -33,7 +33,7 @@ def test_an_example_works_as_printed(rdctl: Program, kernel: FakeKernel, example
     assert program == "rdctl"
     if "unexport" in words or "revalidate" in words:
         ports = ("--port", "1", "--port", "2", "--any-host")
-        assert rdctl("--local", "rapiddisk", "nvmet", "export", "rd1", *ports).code == 0
+        assert rdctl("--local", "rapiddisk", "nvmet", "export", "rd0", "rd1", *ports).code == 0
     kernel.steps = 0
     ran = rdctl(*words, tty=True, stdin=b"y\n")
     assert ran.code == 0, ran.err
