@@ -335,6 +335,14 @@ def _unwritten(site: Site, cache: Cache, here: bool) -> Iterator[Finding]:
         )
 
 
+def _memory(site: Site) -> Iterator[Finding]:
+    words = site.rapiddisk.volumes.shortage()
+    if words is None:
+        yield Finding.ok("enough for the volumes, even if they fill up")
+    else:
+        yield Finding.warning(words, why="When volumes fill up, the kernel kills processes.")
+
+
 def _exports(site: Site) -> Iterator[Finding]:
     here = site.settings.get("rapiddisk") == LOCAL
     try:
@@ -411,6 +419,7 @@ _LOCALLY = (
     Check("userland", _userland),
     Check("daemon", _unit),
     Check("exposure", _listeners),
+    Check("memory", _memory),
     Check("caches", _caches),
     Check("exports", _exports),
 )
@@ -418,6 +427,7 @@ _FRAGILE = "listing exports can crash rapiddiskd 9.2 (use --deep)"
 _REMOTELY = (
     Check("daemon", _daemon),
     Check("exposure", _exposure),
+    Check("memory", _memory),
     Check("caches", _caches),
     Check("exports", _exports, _FRAGILE),
     Check("clock", _clock),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -65,6 +66,25 @@ def percent(value: float | None) -> str:
 
 def words(value: Any) -> str:
     return " ".join(text(entry) for entry in value) if value else NOTHING
+
+
+def uses(value: Any) -> str:
+    """What uses a thing, with short names of exports."""
+    return ", ".join(text(_NQN.sub("", word)) for word in value) if value else NOTHING
+
+
+# The beginning of an NQN, which names its authority.
+_NQN = re.compile(r"\bnqn\.[0-9]{4}-[0-9]{2}\.[^: ]+:(?=.)")
+
+
+def short_nqns(value: Any) -> str:
+    """One NQN or several, without their authorities."""
+    return _NQN.sub("", text(value))
+
+
+def part(value: Any) -> str:
+    """A part of an overview that has no rows."""
+    return NOTHING if value is None else "none"
 
 
 def ports(value: Any) -> str:

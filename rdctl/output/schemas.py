@@ -89,6 +89,13 @@ _RAPIDDISK = (
             "bytes that a write-back cache has not written to its source; null: remote, no root",
             shown=False,
         ),
+        Column(
+            "used_by",
+            "USED BY",
+            "caches, exports (`export NQN`) and, locally, mounts and swap; null: remote, where no"
+            " cache uses it (exports are not listed), or not readable",
+            cells.uses,
+        ),
     ),
     _schema(
         "rdctl.rapiddisk.volume-detail/1",

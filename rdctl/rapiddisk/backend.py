@@ -47,6 +47,9 @@ class Backend(Protocol):
 
     def resources(self) -> Resources: ...
 
+    def memory(self) -> Resources:
+        """The memory alone: the disks may be left out."""
+
     def inventory(self, strict: bool = True) -> Inventory:
         """All volumes and caches. Without `strict`, for read-only commands, values that cannot be
         read are null."""
@@ -79,6 +82,10 @@ class Backend(Protocol):
     def survey(self, devices: Sequence[str]) -> Survey:
         """The users of each device, beyond what the listings show; of `devices` also whether the
         kernel itself holds them."""
+
+    def listed_users(self) -> Survey:
+        """The users that a listing shows beside caches: those that are found without root, and
+        without another request. `unseen`: what was not checked."""
 
     def source(self, text: str) -> Device:
         """The block device to cache, as this backend names it, or a usage error."""

@@ -23,13 +23,14 @@ class Device(NamedTuple):
 
 class Volume(NamedTuple):
     """A RAM disk. `usage` is the memory that it uses; `unwritten` the bytes in it that a
-    write-back cache has not written to its source."""
+    write-back cache has not written to its source; `used_by` what uses it, in listings only."""
 
     device: str
     size: int | None
     usage: int | None
     locked: bool | None
     unwritten: int | None = None
+    used_by: list[str] | None = None
 
 
 class Cache(NamedTuple):
@@ -230,6 +231,26 @@ class Resources(NamedTuple):
     mem_free: int | None
     mem_available: int | None
     disks: list[Disk]
+
+
+class Memory(NamedTuple):
+    """The memory of the machine; `promised`: the sizes of all volumes; `used`: by them."""
+
+    total: int | None
+    available: int | None
+    promised: int | None
+    used: int | None
+
+
+class Overview(NamedTuple):
+    """All of a machine; None where a part was not read. `machine` is `local`, or the address of a
+    rapiddiskd."""
+
+    machine: str
+    memory: Memory | None
+    volumes: list[Volume] | None
+    caches: list[Cache] | None
+    exports: list[Target] | None
 
 
 class Module(NamedTuple):

@@ -83,6 +83,8 @@ class Rest(LocalOnly):
         with self._shape():
             return replies.resources(body)
 
+    memory = resources
+
     def inventory(self, strict: bool = True) -> Inventory:
         """GET /v1/listRapidDiskVolumes"""
         body = self._read("/v1/listRapidDiskVolumes")
@@ -158,6 +160,10 @@ class Rest(LocalOnly):
 
     def survey(self, devices: Sequence[str]) -> Survey:
         return Survey({}, {})
+
+    def listed_users(self) -> Survey:
+        """None: asking for the exports can crash a 9.2."""
+        return Survey({}, {"exports": "not listed"})
 
     def led_by_contents(self, text: str) -> bool:
         return False

@@ -8,50 +8,79 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import MIB, human_size, natural, operand
-from rdctl.rapiddisk.changes import Changes, distinct, find, found, unproven, unseen, with_signal
-from rdctl.rapiddisk.guards import NO_OVERRIDES, Overrides
+from rdctl.rapiddisk.changes import (
+    Changes,
+    distinct,
+    find,
+    found,
+    shown,
+    unproven,
+    unseen,
+    with_signal,
+)
+from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides
+from rdctl.rapiddisk.memory import demand, shortage
 from rdctl.rapiddisk.model import OLDER_DAEMON, Inventory, Target, Volume, VolumeDetail, misread
 from rdctl.rapiddisk.names import numbered, volume_name
-
-# The share of memory that volumes must leave free, should they fill up.
-_RESERVE = 0.05
+from rdctl.rapiddisk.uses import with_uses
 
 
 class Volumes(Changes):
     # --- looking ------------------------------------------------------------------------------
 
-    def list(self, names: Sequence[str] | None) -> Listing:
-        """All volumes, or those of these names; an unknown name is an error."""
+    def list(
+        self, names: Sequence[str] | None, warn: Callable[[str], None] | None = None
+    ) -> Listing:
+        """All volumes, or those of these names; an unknown name is an error. `warn` takes that the
+        memory does not suffice, where that is known without another request."""
         named = distinct(volume_name(name) for name in names or ())
-        volumes = self._backend.inventory(strict=False).volumes
+        inventory = self._backend.inventory(strict=False)
+        if warn is not None and self._backend.reports_all:
+            if words := shortage(self._backend.memory(), inventory.volumes):
+                warn(words)
+        volumes = with_uses(inventory, self._backend.listed_users())
         if names is not None:
             volumes = [find(volumes, name, "volume") for name in named]
         return Listing(volumes, also=("unwritten",) if any(v.unwritten for v in volumes) else ())
 
+    def shortage(self) -> str | None:
+        """That the memory does not suffice for the volumes, should they fill up."""
+        return shortage(self._backend.memory(), self._backend.inventory(strict=False).volumes)
+
     def show(self, name: str, warn: Callable[[str], None]) -> Item:
         """One volume with all its users; `warn` takes what could not be checked."""
         name = volume_name(name)
-        facts = self._facts([name])
+        return Item(self._detail(self._shown_facts([name], warn), name))
+
+    def show_all(self, names: Sequence[str], warn: Callable[[str], None]) -> Listing:
+        """The same of several volumes."""
+        names = distinct(map(volume_name, names))
+        facts = self._shown_facts(names, warn)
+        return shown(names, lambda name: [self._detail(facts, name)])
+
+    def _shown_facts(self, names: Sequence[str], warn: Callable[[str], None]) -> Facts:
+        facts = self._facts(names)
         if facts.lost is not None and facts.lost.code is not Code.MODULE_MISSING:
             raise facts.lost
         for doubt in facts.doubts:
             warn(doubt)
+        return facts
+
+    def _detail(self, facts: Facts, name: str) -> VolumeDetail:
         volume = find(facts.inventory.volumes, name, "volume")
         users = [
             user._replace(freed_by=user.freed_by and self._aimed(user.freed_by))
             for user in facts.users(name)
         ]
-        return Item(
-            VolumeDetail(
-                device=volume.device,
-                size=volume.size,
-                usage=volume.usage,
-                high_water=self._backend.high_water(name),
-                locked=volume.locked,
-                unwritten=volume.unwritten,
-                users=users,
-                users_seen=facts.seen,
-            )
+        return VolumeDetail(
+            device=volume.device,
+            size=volume.size,
+            usage=volume.usage,
+            high_water=self._backend.high_water(name),
+            locked=volume.locked,
+            unwritten=volume.unwritten,
+            users=users,
+            users_seen=facts.seen,
         )
 
     # --- changing -----------------------------------------------------------------------------
@@ -326,20 +355,14 @@ class Volumes(Changes):
     def _guard_memory(self, volumes: Sequence[Volume], size: int, instead_of: int) -> None:
         """Volumes are thin, and nothing else checks the memory: when one fills up, the kernel kills
         other processes."""
-        resources = self._backend.resources()
-        promised = sum(volume.size or 0 for volume in volumes)
-        room = resources.mem_available
-        if room is not None:
-            required = size - instead_of + promised - sum(v.usage or 0 for v in volumes)
-        else:
-            room, required = resources.mem_total, size - instead_of + promised
+        required, room = asked = demand(self._backend.memory(), volumes, size - instead_of)
         if room is None:
             raise RdctlError(
                 Code.UNGUARDED,
                 "cannot tell how much memory the machine has",
                 hint="If it is enough, use --overcommit.",
             )
-        if required > room * (1 - _RESERVE):
+        if asked.exceeds:
             raise RdctlError(
                 Code.CONFLICT,
                 f"with {human_size(size - instead_of)} more, volumes could grow to"

@@ -190,10 +190,10 @@ ROWS = [("a", "rd0"), ("a", "rd1"), ("b", "rd5")]
     [
         (
             "",
-            "CONTEXT  DEVICE      SIZE  USAGE  LOCKED\n"
-            "a        rd0     67108864      0  no\n"
-            "a        rd1     67108864      0  no\n"
-            "b        rd5     67108864      0  no\n",
+            "CONTEXT  DEVICE      SIZE  USAGE  LOCKED  USED BY\n"
+            "a        rd0     67108864      0  no      -\n"
+            "a        rd1     67108864      0  no      -\n"
+            "b        rd5     67108864      0  no      -\n",
         ),
         ("--columns device", "CONTEXT  DEVICE\na        rd0\na        rd1\nb        rd5\n"),
         ("--columns device,context", "DEVICE  CONTEXT\nrd0     a\nrd1     a\nrd5     b\n"),
@@ -239,6 +239,7 @@ def test_every_row_of_a_document_has_its_context(
         "usage",
         "locked",
         "unwritten",
+        "used_by",
     ]
     assert (document["schema"], document["complete"]) == ("rdctl.rapiddisk.volume/1", True)
     assert yaml.safe_load(rdctl("-c", "a,b", *LIST, "-o", "yaml").out) == document
@@ -279,7 +280,7 @@ def test_the_keys_are_the_same_where_there_is_nothing(
     ran = rdctl("-c", "a,b", *LIST, "-o", format)
     assert (ran.code, ran.out.replace("\t", ",")) == (
         0,
-        "context,device,size,usage,locked,unwritten\n",
+        "context,device,size,usage,locked,unwritten,used_by\n",
     )
     assert rdctl("-c", "a,b", *LIST).err == "No volumes.\n"
 
@@ -738,7 +739,7 @@ def test_a_transaction_is_undone_in_a_thread(
     assert ran.code != 0
     assert alone.code != 0
     (error,) = [one for one in ran.json["errors"] if one["context"] == "here"]
-    assert error["code"] == alone.json["error"]["code"]
+    assert error["code"] == alone.json["errors"][0]["code"]
     after = sorted(str(path) for path in configured.rglob("*")) if configured.exists() else []
     assert after == before
 

@@ -16,8 +16,8 @@ from rdctl.cli.tree import LazyGroup
 from tests.conftest import Program, Ran
 
 Sandbox = Callable[..., Ran]
-HEAD = "device,size,usage,locked,unwritten\n"
-VOLUME = "rd0,33554432,16384,false,\n"
+HEAD = "device,size,usage,locked,unwritten,used_by\n"
+VOLUME = "rd0,33554432,16384,false,,\n"
 
 
 @pytest.mark.parametrize("place", range(3))

@@ -473,7 +473,9 @@ def test_a_table_is_as_wide_as_the_terminal(
 def test_colors_and_sizes_for_people(at_terminal: Terminal) -> None:
     assert "\x1b[1mDEVICE\x1b[0m" in ended(at_terminal("rapiddisk", "list"))[1]
     shown = ended(at_terminal("rapiddisk", "list", TERM="dumb"))[1]
-    assert shown == "DEVICE      SIZE     USAGE  LOCKED\nrd0     32.0 MiB  16.0 KiB  no\n"
+    assert shown == (
+        "DEVICE      SIZE     USAGE  LOCKED  USED BY\nrd0     32.0 MiB  16.0 KiB  no      -\n"
+    )
 
 
 # The start ---------------------------------------------------------------------------------------

@@ -99,7 +99,7 @@ NOT_WATCHED = {
     "rdctl oio content prepare",
     "rdctl oio content spare",
 }
-FRAGILE = {"rdctl rapiddisk nvmet list", "rdctl rapiddisk show"}
+FRAGILE = {"rdctl rapiddisk nvmet list", "rdctl rapiddisk nvmet show", "rdctl rapiddisk show"}
 
 
 def verbs() -> Iterator[tuple[str, Command]]:
@@ -626,19 +626,19 @@ def test_a_live_table_marks_what_changed(
     assert first.lines[0].endswith("every 2 s  sandbox  rdctl rapiddisk list")
     assert first.lines[1:] == [
         "",
-        "DEVICE      SIZE     USAGE  LOCKED",
-        "rd0     32.0 MiB  16.0 KiB  no",
-        "rd1     64.0 MiB       0 B  no",
-        "rd2     64.0 MiB       0 B  no",
+        "DEVICE      SIZE     USAGE  LOCKED  USED BY",
+        "rd0     32.0 MiB  16.0 KiB  no      -",
+        "rd1     64.0 MiB       0 B  no      -",
+        "rd2     64.0 MiB       0 B  no      -",
     ]
     assert (first.other, first.cursor, first.wraps) == (True, False, False)
     assert first.marked("7") == []
     assert locked.marked("7") == ["yes"]
     assert more.lines[3:] == [
-        "rd0     32.0 MiB           16.0 KiB  yes",
-        "rd1     64.0 MiB                0 B  no",
-        "rd2     65.0 MiB +1.0 MiB       0 B  no",
-        "rd3      8.0 MiB                0 B  no",
+        "rd0     32.0 MiB           16.0 KiB  yes     -",
+        "rd1     64.0 MiB                0 B  no      -",
+        "rd2     65.0 MiB +1.0 MiB       0 B  no      -",
+        "rd3      8.0 MiB                0 B  no      -",
     ]
     assert "+1.0 MiB" in more.marked("1")
     assert more.marked("7") == ["rd3", "8.0 MiB", "0 B", "no"]
@@ -657,7 +657,7 @@ def test_without_colors_a_star_marks(
     seen = Seen(rdctl, during(3))
     seen.time.at(1, lambda: sandbox("rapiddisk", "lock", "rd0"))
     assert seen("-c", "sandbox", *LIST, NO_COLOR="1") == 130
-    assert seen.terminal().lines[3] == "rd0     32.0 MiB  16.0 KiB  yes*"
+    assert seen.terminal().lines[3] == "rd0     32.0 MiB  16.0 KiB  yes*    -"
     assert seen.terminal().marked("1") == []
 
 
@@ -826,7 +826,7 @@ def test_every_way_out_leaves_the_terminal_as_it_was(
     assert seen("-c", "sandbox", *LIST) == code
     terminal = seen.terminal()
     assert terminal.as_it_was
-    assert terminal.lines[-1] == "rd0     32.0 MiB  16.0 KiB  no"
+    assert terminal.lines[-1] == "rd0     32.0 MiB  16.0 KiB  no      -"
     assert seen.err.getvalue().decode() == told
 
 
@@ -877,7 +877,7 @@ def test_quiet_leaves_the_head_out(
 ) -> None:
     seen = Seen(rdctl, during(1))
     assert seen("-c", "sandbox", *LIST, "--quiet", "--no-headers") == 130
-    assert seen.terminal().lines == ["rd0  32.0 MiB  16.0 KiB  no"]
+    assert seen.terminal().lines == ["rd0  32.0 MiB  16.0 KiB  no  -"]
 
 
 def test_versions_of_one_name_are_told_apart(
@@ -1016,9 +1016,9 @@ def test_in_a_terminal(
     told: list[str],
 ) -> None:
     screen = Screen(watched("rapiddisk", "list", "--watch", "0.1"))
-    screen.see(lambda seen: "rd0     32.0 MiB  16.0 KiB  no" in seen.lines)
+    screen.see(lambda seen: "rd0     32.0 MiB  16.0 KiB  no      -" in seen.lines)
     assert process("-c", "sandbox", "rapiddisk", "create", "8M")[0] == 0
-    screen.see(lambda seen: seen.lines[-1:] == ["rd1      8.0 MiB       0 B  no"])
+    screen.see(lambda seen: seen.lines[-1:] == ["rd1      8.0 MiB       0 B  no      -"])
     if number is None:
         screen.child.sendintr()
     else:
@@ -1027,9 +1027,9 @@ def test_in_a_terminal(
     assert done == code
     assert terminal.as_it_was
     assert terminal.lines[2:] == [
-        "DEVICE      SIZE     USAGE  LOCKED",
-        "rd0     32.0 MiB  16.0 KiB  no",
-        "rd1      8.0 MiB       0 B  no",
+        "DEVICE      SIZE     USAGE  LOCKED  USED BY",
+        "rd0     32.0 MiB  16.0 KiB  no      -",
+        "rd1      8.0 MiB       0 B  no      -",
         *told,
     ]
 

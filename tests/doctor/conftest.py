@@ -17,8 +17,8 @@ Run = Callable[..., Ran]
 Row = dict[str, Any]
 NQN = "nqn.2021-06.org.rapiddisk:rdvm-rd0"
 OWN = ["python", "libraries", "config", "context"]
-LOCALLY = "modules configfs devices root userland daemon exposure caches exports".split()
-REMOTELY = "daemon exposure caches exports clock".split()
+LOCALLY = "modules configfs devices root userland daemon exposure memory caches exports".split()
+REMOTELY = "daemon exposure memory caches exports clock".split()
 OIO = "proxy services elections masters accounts oio-clock".split()
 # The first line of /proc/net/tcp.
 TCP_HEAD = "  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid\n"

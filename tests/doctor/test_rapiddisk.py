@@ -51,6 +51,19 @@ def test_modules_that_are_not_loaded(healthy: Run, kernel: FakeKernel) -> None:
     assert loaded["message"] == "loaded: rapiddisk 9.2.0, dm-writecache, nvmet, nvmet-rdma"
 
 
+def test_volumes_that_could_outgrow_the_memory(
+    healthy: Run, kernel: FakeKernel, rdctl: Program
+) -> None:
+    (row,) = of(examined(healthy), "memory")
+    assert row["severity"] == "ok"
+    kernel.set_memory(128 << 20)
+    row = wrong(examined(healthy, code=0), "memory")
+    assert row["message"].startswith("volumes could grow by 127.0 MiB, but only 121.6 MiB")
+    with Daemon(volumes={"rd0": Volume(1024)}, memory=1 << 30) as daemon:
+        row = wrong(examined(at(rdctl, "--rapiddisk-url", daemon.url), code=0), "memory")
+    assert row["message"].startswith("volumes could grow to 1.0 GiB, but only 972.8 MiB")
+
+
 def test_a_module_that_ends_programs(healthy: Run, kernel: FakeKernel) -> None:
     kernel.put("sys/module/rapiddisk/version", "9.0.0\n")
     row = wrong(examined(healthy, code=0), "modules")

@@ -77,9 +77,10 @@ def test_list_and_show(rdctl: Program) -> None:
         os.pwrite(descriptor, b"x" * PAGE, 409600)
         os.fsync(descriptor)
     rows = rdctl.items("list")
+    same = {"locked": False, "unwritten": 0, "used_by": []}
     assert rows == [
-        {"device": "rd0", "size": 16 * MIB, "usage": PAGE, "locked": False, "unwritten": 0},
-        {"device": "rd3", "size": MIB, "usage": 0, "locked": False, "unwritten": 0},
+        {"device": "rd0", "size": 16 * MIB, "usage": PAGE, **same},
+        {"device": "rd3", "size": MIB, "usage": 0, **same},
     ]
     assert rdctl.items("list", "rd3") == rows[1:]
     item = rdctl.ok("show", "rd0")["item"]

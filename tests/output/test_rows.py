@@ -89,6 +89,8 @@ def test_things_of_several_contexts_are_told_apart() -> None:
         "SIZE",
         "USAGE",
         "LOCKED",
+        "USED",
+        "BY",
     ]
     assert show(Listing(rows), several, "csv", columns=["size"]).splitlines() == [
         "context,size",

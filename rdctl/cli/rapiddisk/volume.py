@@ -75,9 +75,12 @@ def list_volumes(site: Site, volumes: list[str] | None) -> Listing:
     """List volumes.
 
     Lists all volumes, or only the given ones; an unknown name fails with exit code 3. USAGE is the
-    memory used by the volume. UNWRITTEN, if any, is the data that a writeback cache has not
-    written to its disk; it is shown to root, in local mode only."""
-    return site.rapiddisk.volumes.list(volumes)
+    memory used by the volume. USED BY shows caches, exports, and in local mode also mounts and
+    swap; a daemon is not asked for exports, since that can crash it. For all users see `show`. A
+    warning is shown if the volumes could outgrow the memory (local mode). UNWRITTEN, if any, is the
+    data that a writeback cache has not written to its disk; it is shown to root, in local mode
+    only."""
+    return site.rapiddisk.volumes.list(volumes, site.warn)
 
 
 @verb(
@@ -86,16 +89,20 @@ def list_volumes(site: Site, volumes: list[str] | None) -> Listing:
     watch=HERE,
     examples=[
         "rdctl -c sandbox rapiddisk show rd0",
+        "rdctl -c sandbox rapiddisk show rd0 rd1 --json",
         "rdctl -c sandbox rapiddisk show rd0 --json --query 'users[].name'",
     ],
 )
-@click.argument("volume")
-def show(site: Site, volume: str) -> Item:
-    """Show a volume and its users.
+@names("volume")
+def show(site: Site, volumes: list[str]) -> Item | Listing:
+    """Show volumes and their users.
 
     A remote daemon only reports caches and NVMe-oF exports. Mounts, swap, loop devices and (as
-    root) open files are only visible in local mode. users_seen lists what was checked for."""
-    return site.rapiddisk.volumes.show(volume, site.warn)
+    root) open files are only visible in local mode. users_seen lists what was checked for. JSON has
+    one item for one volume, and a list of items for several."""
+    if len(volumes) > 1:
+        return site.rapiddisk.volumes.show_all(volumes, site.warn)
+    return site.rapiddisk.volumes.show(volumes[0], site.warn)
 
 
 @verb(

@@ -77,6 +77,7 @@ class Kernel(KernelVolumes, KernelCaches, KernelExports):
         claims = Claims(means, surveys, refusals)
         super().__init__(means, claims, refusals)
         self.survey, self.claim = surveys.of, claims.claim
+        self.listed_users = surveys.listed
 
     @property
     def users_seen(self) -> Sequence[str]:
@@ -105,12 +106,13 @@ class Kernel(KernelVolumes, KernelCaches, KernelExports):
 
     def resources(self) -> Resources:
         """/proc/meminfo, /sys/block"""
+        return self.memory()._replace(disks=self._sysfs.disks())
+
+    def memory(self) -> Resources:
+        """/proc/meminfo"""
         memory = self._sysfs.memory()
         return Resources(
-            memory.get("MemTotal", 0),
-            memory.get("MemFree", 0),
-            memory.get("MemAvailable"),
-            self._sysfs.disks(),
+            memory.get("MemTotal", 0), memory.get("MemFree", 0), memory.get("MemAvailable"), []
         )
 
     def inventory(self, strict: bool = True) -> Inventory:

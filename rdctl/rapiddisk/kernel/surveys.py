@@ -37,6 +37,10 @@ class Surveys(Part):
             unseen.setdefault("opens", surplus)
         return self._users.survey(found, unseen)
 
+    def listed(self) -> Survey:
+        """The exports, mounts and swap areas, each read once."""
+        return self._users.survey(*self._users.listed(self._nvmet.guarded))
+
     def _look(self, devices: Sequence[str], processes: str) -> tuple[list[Found], dict[str, str]]:
         found: list[Found] = []
         unseen: dict[str, str] = {}

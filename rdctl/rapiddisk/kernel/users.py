@@ -100,6 +100,18 @@ class Users(Part):
             unseen["opens"] = missed
         return found, unseen
 
+    def listed(
+        self, subsystems: Callable[[], Sequence[Subsystem]]
+    ) -> tuple[list[Found], dict[str, str]]:
+        """As `look`, only what a listing shows: that requires neither root nor patience."""
+        found: list[Found] = []
+        unseen: dict[str, str] = {}
+        exports = "the NVMe exports"
+        _try(lambda: self._namespaces(subsystems()), "exports", exports, found, unseen)
+        _try(lambda: self._mounts("self"), "opens", "the mounts", found, unseen)
+        _try(self._swaps, "opens", "the swap areas", found, unseen)
+        return found, unseen
+
     def survey(self, found: Sequence[Found], unseen: Mapping[str, str]) -> Survey:
         """What was found, by device. A user of a partition uses the disk, and vice versa."""
         direct: dict[str, list[User]] = {}

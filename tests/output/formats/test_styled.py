@@ -29,8 +29,8 @@ def test_every_style_of_tabulate(style: str) -> None:
 def test_a_style_of_tabulate_in_full() -> None:
     listing = Listing([volume("rd0"), volume("rd1", size=None)])
     assert show(listing, table_style="github").splitlines() == [
-        "| DEVICE   |     SIZE |   USAGE | LOCKED   |",
-        "|----------|----------|---------|----------|",
-        "| rd0      | 67108864 |    4096 | no       |",
-        "| rd1      |        - |    4096 | no       |",
+        "| DEVICE   |     SIZE |   USAGE | LOCKED   | USED BY   |",
+        "|----------|----------|---------|----------|-----------|",
+        "| rd0      | 67108864 |    4096 | no       | -         |",
+        "| rd1      |        - |    4096 | no       | -         |",
     ]

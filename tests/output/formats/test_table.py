@@ -25,19 +25,19 @@ every_listing = pytest.mark.parametrize("name", LISTINGS)
 
 
 TABLE = """\
-DEVICE        SIZE  USAGE  LOCKED
-rd0       67108864   4096  no
-rd1     1073741824      0  yes
-rd2              -      -  -
+DEVICE        SIZE  USAGE  LOCKED  USED BY
+rd0       67108864   4096  no      rc-wt_sdb, export lab-rd0
+rd1     1073741824      0  yes     -
+rd2              -      -  -       -
 """
 
 
 # Sizes are for people, and the columns as wide as these make them.
 TERMINAL = """\
-DEVICE      SIZE    USAGE  LOCKED
-rd0     64.0 MiB  4.0 KiB  no
-rd1      1.0 GiB      0 B  yes
-rd2            -        -  -
+DEVICE      SIZE    USAGE  LOCKED  USED BY
+rd0     64.0 MiB  4.0 KiB  no      rc-wt_sdb, export lab-rd0
+rd1      1.0 GiB      0 B  yes     -
+rd2            -        -  -       -
 """
 
 
@@ -64,7 +64,7 @@ def test_sizes_in_requested_units(units: str, size: str, usage: str) -> None:
     listing = EXAMPLES[VOLUME.name]
     for terminal in (False, True):
         row = show(result_of(listing), units=units, terminal=terminal).splitlines()[1]
-        assert row.split() == ["rd0", *size.split(), *usage.split(), "no"]
+        assert row.split()[:-3] == ["rd0", *size.split(), *usage.split(), "no"]
     for format, separator in (("csv", ","), ("tsv", "\t")):
         line = show(result_of(listing), format=format, units=units).splitlines()[1]
         assert line.split(separator)[:3] == ["rd0", size, usage]
@@ -100,8 +100,8 @@ def test_a_table_of_many_rows_is_drawn_by_the_plain_writer() -> None:
     )
     assert len(few) == MOST_DRAWN + 1
     assert "\x1b[1m" in few[0]
-    assert many[0].split() == ["DEVICE", "SIZE", "USAGE", "LOCKED"]
-    assert many[1] == "rd0     64.0 MiB  4.0 KiB  no"
+    assert many[0].split() == ["DEVICE", "SIZE", "USAGE", "LOCKED", "USED", "BY"]
+    assert many[1] == "rd0     64.0 MiB  4.0 KiB  no      -"
     assert len(many) == MOST_DRAWN + 2
 
 

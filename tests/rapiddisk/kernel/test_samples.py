@@ -96,6 +96,9 @@ def test_volumes(rdctl: Program, sample: dict[str, str]) -> None:
         return
     # Not the command's usage: a mounted file system wrote between the two.
     usage = dict(re.findall(r"^(rd\d+)\t\d+\t\d+\t(\d+)$", sample[DEVICES], re.M))
+    uses = {row["device"]: row.pop("used_by") for row in rows}
+    for cache in recorded(sample, "-l")["rapiddisk_cache"]:
+        assert cache["device"] in uses[cache["cache"]]
     assert rows == [
         {
             "device": row["device"],

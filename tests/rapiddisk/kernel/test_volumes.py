@@ -39,10 +39,11 @@ def test_the_list(kernel: FakeKernel, local: Local) -> None:
         kernel.add_volume(number, 8 * MIB)
     kernel.write_data("rd2", b"x" * 5000)
     local("rapiddisk", "lock", "rd10")
+    same = {"size": 8 * MIB, "usage": 0, "locked": False, "unwritten": 0, "used_by": []}
     assert rows(local("rapiddisk", "list", "--json")) == [
-        {"device": "rd0", "size": 8 * MIB, "usage": 0, "locked": False, "unwritten": 0},
-        {"device": "rd2", "size": 8 * MIB, "usage": 2 * PAGE, "locked": False, "unwritten": 0},
-        {"device": "rd10", "size": 8 * MIB, "usage": 0, "locked": True, "unwritten": 0},
+        {"device": "rd0", **same},
+        {"device": "rd2", **same, "usage": 2 * PAGE},
+        {"device": "rd10", **same, "locked": True},
     ]
 
 
