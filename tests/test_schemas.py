@@ -41,12 +41,17 @@ MAPS = {
 SHOWING = {
     "rapiddisk status": "rdctl.rapiddisk.status/1",
     "rapiddisk resources": "rdctl.rapiddisk.resources/1",
+    "rapiddisk overview": "rdctl.rapiddisk.overview/1",
+    "rapiddisk overview --deep": "rdctl.rapiddisk.overview/1",
     "rapiddisk list": "rdctl.rapiddisk.volume/1",
     "rapiddisk show rd1": "rdctl.rapiddisk.volume-detail/1",
     "rapiddisk show rd3": "rdctl.rapiddisk.volume-detail/1",
     "rapiddisk cache list": "rdctl.rapiddisk.cache/1",
+    "rapiddisk cache show rc-wt_sdb": "rdctl.rapiddisk.cache/1",
     "rapiddisk cache stats": "rdctl.rapiddisk.cache-stats/1",
     "rapiddisk nvmet list": "rdctl.rapiddisk.target/1",
+    "rapiddisk nvmet show rd0": "rdctl.rapiddisk.target/1",
+    "rapiddisk nvmet port show 1": "rdctl.rapiddisk.port/1",
     "rapiddisk nvmet port list": "rdctl.rapiddisk.port/1",
     "oio overview": "rdctl.oio.overview/1",
     "oio conscience info": "rdctl.oio.namespace/1",
@@ -103,6 +108,7 @@ MODELS: dict[str, Any] = {
     "rdctl.rapiddisk.resources/1": model.Resources,
     "rdctl.rapiddisk.status/1": model.Status,
     "rdctl.rapiddisk.daemon/1": model.Unit,
+    "rdctl.rapiddisk.overview/1": model.Overview,
 }
 CHANGING = {
     "rapiddisk create 1M": 0,

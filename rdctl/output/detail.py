@@ -26,14 +26,14 @@ def write(
     labels = max((width(column.heading) for column in columns), default=0) + 2
     for column in columns:
         value, label = column.value(row), _label(column.heading)
-        below = _below(value, view)
+        below, rights = _below(value, column, view)
         if below:
             # The lines below are marked as a whole.
             same = value == column.value(was)
             out.write((painted(label, bold) if same else marked(label, view.color)) + "\n")
             sizes = widths(below)
             for texts in below:
-                out.write(f"  {line(texts, sizes)}\n")
+                out.write(f"  {line(texts, sizes, rights)}\n")
         else:
             seen = cells.seen(row, was, column, view.units)
             shown = marked(seen.text, view.color) if seen.changed else seen.text
@@ -46,8 +46,24 @@ def _label(heading: str) -> str:
     return f"{words[0][:1].upper()}{words[0][1:]}{''.join(f' {word}' for word in words[1:])}"
 
 
-def _below(value: Any, view: View) -> list[list[str]]:
-    """The lines below a label: of a mapping its pairs, of a list of things a table."""
+def _below(value: Any, column: Column, view: View) -> tuple[list[list[str]], list[bool]]:
+    """The lines below a label, and which of their columns are right-aligned: of a mapping its
+    pairs, of a list of things a table."""
+    if column.inner:
+        return _table(value, column.inner, view)
+    return _plain(value, view), []
+
+
+def _table(value: Any, columns: Sequence[Column], view: View) -> tuple[list[list[str]], list[bool]]:
+    """The things, or the only one, in these columns; those that are null in all are omitted."""
+    rows = [value] if isinstance(value, Mapping) else value or []
+    kept = [column for column in columns if any(column.value(row) is not None for row in rows)]
+    head = [[column.heading for column in kept]] if view.headers and rows else []
+    lines = head + [cells.texts(row, kept, view.units) for row in rows]
+    return lines, [column.right for column in kept]
+
+
+def _plain(value: Any, view: View) -> list[list[str]]:
     if isinstance(value, Mapping):
         pairs = {cells.text(key): cells.text(entry) for key, entry in sorted(value.items())}
         return [[key, text] for key, text in pairs.items()]

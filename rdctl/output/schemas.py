@@ -14,7 +14,7 @@ class Column(NamedTuple):
     """A key of the data and how a table shows it; `doc` is its line in `rdctl help output`. `since`
     formats the difference to an earlier row, if countable. `below`: too long for a column, so it is
     shown below the last one, if it has a value. `of_row` computes what a table shows from the whole
-    row, if its own key is not enough."""
+    row, if its own key is not enough. `inner` are the columns of the things in its value."""
 
     key: str
     heading: str
@@ -25,6 +25,7 @@ class Column(NamedTuple):
     since: Callable[[Mapping[str, Any], Mapping[str, Any], str], str] | None = None
     below: bool = False
     of_row: Callable[[Mapping[str, Any]], Any] | None = None
+    inner: tuple[Column, ...] = ()
 
     def value(self, row: Mapping[str, Any]) -> Any:
         """The value that a table shows."""
@@ -270,6 +271,56 @@ _RAPIDDISK = (
         Column("enabled", "ENABLED", "started at boot", cells.yes_no),
         Column("state", "STATE", "in systemd's words", cells.state),
         Column("pid", "PID", "of its process; null: not running"),
+    ),
+)
+
+
+def _some(name: str, keys: str, **cell: Callable[[Any], str]) -> tuple[Column, ...]:
+    """These columns of a schema above, some with another cell."""
+    columns = {
+        column.key: column for one in _RAPIDDISK if one.name == name for column in one.columns
+    }
+    found = (columns[key] for key in keys.split())
+    return tuple(column._replace(cell=cell.get(column.key, column.cell)) for column in found)
+
+
+def _part(key: str, doc: str, *inner: Column) -> Column:
+    return Column(key, key.upper(), doc, cells.part, inner=inner)
+
+
+_OVERVIEW = _schema(
+    "rdctl.rapiddisk.overview/1",
+    "machines",
+    "machine",
+    Column("machine", "MACHINE", "`local`, or address of a rapiddiskd"),
+    _part(
+        "memory",
+        "bytes: total, available (null: remote), promised (sizes of the volumes), used (by them);"
+        " null: not readable",
+        _size("total", "TOTAL", ""),
+        _size("available", "AVAILABLE", ""),
+        _size("promised", "PROMISED", ""),
+        _size("used", "USED", ""),
+    ),
+    _part(
+        "volumes",
+        "as in `list`; null: not readable",
+        *_some("rdctl.rapiddisk.volume/1", "device size usage locked used_by"),
+    ),
+    _part(
+        "caches",
+        "as in `cache list`; null: not readable",
+        *_some("rdctl.rapiddisk.cache/1", "device volume source policy dirty"),
+    ),
+    _part(
+        "exports",
+        "as in `nvmet list`; null: not readable, or remote without --deep",
+        *_some(
+            "rdctl.rapiddisk.target/1",
+            "nqn device hosts ports",
+            nqn=cells.short_nqns,
+            hosts=cells.short_nqns,
+        ),
     ),
 )
 
@@ -543,7 +594,7 @@ CHANGE = _schema(
     Column("line", "LINE", "line of the name on standard input, from 1; null: not from there"),
 )
 
-SCHEMAS = {schema.name: schema for schema in (*_RAPIDDISK, *_OIO, *_RDCTL)}
+SCHEMAS = {schema.name: schema for schema in (*_RAPIDDISK, _OVERVIEW, *_OIO, *_RDCTL)}
 
 
 # Of every row, where a command runs in several contexts.

@@ -5,10 +5,12 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rdctl.core.results import Item
+from rdctl.core.results import Item, Listing
 from rdctl.rapiddisk.changes import Dependencies
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rdctl.rapiddisk.caches import Caches
     from rdctl.rapiddisk.daemon import Daemon
     from rdctl.rapiddisk.exports import Exports
@@ -29,6 +31,12 @@ class RapidDisk:
 
     def resources(self) -> Item:
         return Item(self._backend.resources())
+
+    def overview(self, machine: str, deep: bool, warn: Callable[[str], None]) -> Listing:
+        """All of it as one row; `machine` is its name there."""
+        from rdctl.rapiddisk.overview import overview
+
+        return overview(self._backend, machine, deep, warn)
 
     def surroundings(self) -> Surroundings:
         """What it depends on, on this machine."""

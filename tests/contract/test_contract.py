@@ -67,13 +67,15 @@ def change(action: str, target: str, changed: bool = True, **facts: Any) -> dict
 
 
 def test_volumes(request: pytest.FixtureRequest, machine: Machine) -> None:
+    here = request.node.callspec.params["machine"] == "local"
     assert items(machine("list --json")) == [
         {
             "device": "rd0",
             "size": 32 * MIB,
             "usage": 4 * PAGE,
             "locked": False,
-            "unwritten": 0 if request.node.callspec.params["machine"] == "local" else None,
+            "unwritten": 0 if here else None,
+            "used_by": ["export nqn.2021-06.org.rapiddisk:sandbox-rd0"] if here else None,
         }
     ]
     assert machine("list rd0 -o name").out == "rd0\n"
@@ -180,6 +182,97 @@ def test_targets_and_ports(machine: Machine) -> None:
         {"port": 1, "transport": "tcp", "address": "127.0.0.1"},
         {"port": 2, "transport": "loop", "address": None},
     ]
+
+
+NQN = "nqn.2021-06.org.rapiddisk:sandbox-rd0"
+# The rows of a list, of these names only, at length, and in an overview.
+NAMED = {
+    "cache list": ("cache list rc-wt_sdb /dev/mapper/rc-wt_sdb", "cache show rc-wt_sdb", "caches"),
+    "nvmet list": (f"nvmet list rd0 {NQN} /dev/rd0", f"nvmet show {NQN} rd0", "exports"),
+    "nvmet port list": ("nvmet port show 1 2", "nvmet port show 2 1", None),
+    "list": ("list rd0 rd1", "list rd0 /dev/rd1 rd0", "volumes"),
+}
+
+
+@pytest.mark.parametrize("line", NAMED)
+def test_the_same_rows_by_name_and_at_length(machine: Machine, line: str) -> None:
+    assert machine("create 64M").code == 0
+    assert machine("cache create rd1 sdb").code == 0
+    listed = items(machine(line, "--json"))
+    *names, part = NAMED[line]
+    for other in names:
+        found = items(machine(str(other), "--json"))
+        assert sorted(map(str, found)) == sorted(map(str, listed)), other
+    if part is not None:
+        (row,) = items(machine("overview --deep --json"))
+        for one in (*row["volumes"], *listed):
+            one.pop("used_by", None)
+        assert row[part] == listed
+
+
+UNKNOWN = {
+    "cache list rc-wt_sdz": 3,
+    "cache list sdb": 2,
+    "cache show rc-wt_sdz": 3,
+    "nvmet list rd7": 3,
+    "nvmet list nqn.2021-06.org.rapiddisk:none": 3,
+    "nvmet show rd7": 3,
+    "nvmet port show 9": 3,
+    "nvmet port show 65536": 2,
+    "show rd0 rd7": 8,
+    "show rd7 rd8": 3,
+}
+
+
+@pytest.mark.parametrize("line", UNKNOWN)
+def test_a_name_that_is_not_there(machine: Machine, line: str) -> None:
+    ran = machine(line)
+    assert ran.code == UNKNOWN[line], ran.err
+    assert ran.err.startswith("rdctl: error: ")
+    assert "hint: " in ran.err
+
+
+def test_names_from_standard_input(machine: Machine) -> None:
+    assert machine("create 64M").code == 0
+    assert machine("cache create rd1 sdb").code == 0
+    assert machine("cache list - -o name", stdin=b"rc-wt_sdb\n").out == "rc-wt_sdb\n"
+    assert machine("nvmet list - --query [].device", stdin=b"rd0\n").out == "/dev/rd0\n"
+    assert machine("nvmet list -", stdin=b"").code == 0
+
+
+def test_several_volumes_at_length(machine: Machine) -> None:
+    assert machine("create 64M").code == 0
+    rows = items(machine("show rd1 rd0 --json"))
+    assert rows == [machine(f"show {name} --json").json["item"] for name in ("rd1", "rd0")]
+
+
+def test_an_overview(machine: Machine) -> None:
+    assert machine("create 64M").code == 0
+    assert machine("cache create rd1 sdb").code == 0
+    (row,) = items(machine("overview --deep --json"))
+    assert list(row) == [c.key for c in SCHEMAS["rdctl.rapiddisk.overview/1"].columns]
+    uses = [volume["used_by"] for volume in row["volumes"]]
+    assert uses == [[f"export {NQN}"], ["rc-wt_sdb"]]
+    assert row["memory"]["total"] == 4103258112
+    assert row["memory"]["promised"] == 96 * MIB
+    assert row["memory"]["used"] == sum(volume["usage"] for volume in row["volumes"])
+
+
+POLICY = {
+    "wt": "write-through",
+    "WA": "write-around",
+    "wB": "writeback",
+    "Write-Around": "write-around",
+    "WRITEBACK": "writeback",
+}
+
+
+@pytest.mark.parametrize("word", POLICY)
+def test_the_policy_in_the_words_of_the_c_command(machine: Machine, word: str) -> None:
+    assert machine("create 64M").code == 0
+    assert machine(f"cache create rd1 sdb --policy {word} --yes").code == 0
+    (row,) = items(machine("cache list --json"))
+    assert row["policy"] == POLICY[word]
 
 
 def test_status_and_resources(machine: Machine) -> None:

@@ -17,8 +17,12 @@ group = LazyGroup(
     children={
         "status": (_VOLUME + "status", "Show the daemon version, or the kernel modules."),
         "resources": (_VOLUME + "resources", "Show memory, and disks that can be cached."),
+        "overview": (
+            "rdctl.cli.rapiddisk.overview:overview",
+            "Show memory, volumes, caches and exports.",
+        ),
         "list": (_VOLUME + "list_volumes", "List volumes."),
-        "show": (_VOLUME + "show", "Show a volume and its users."),
+        "show": (_VOLUME + "show", "Show volumes and their users."),
         "create": (_VOLUME + "create", "Create volumes."),
         "resize": (_VOLUME + "resize", "Resize a volume."),
         "flush": (_VOLUME + "flush", "ERASE volumes (all data are lost)."),
