@@ -11,16 +11,19 @@ function _rdctl_node --no-scope-shadowing
             set verbs rapiddisk\t'Manage RAM disks (volumes), caches and NVMe-oF targets.' oio\t'Manage OpenIO SDS object storage through its oio-proxy.' doctor\t'Diagnose problems and show how to fix them.' context\t'Manage contexts: named sets of connection settings.' sandbox\t'Manage the sandbox: both systems, simulated.' completion\t'Print or install a shell completion script.' help\t'Explain exit-codes, output, environment or config.'
             set options --version\t'Show the version.'
         case 'rdctl rapiddisk'
-            set verbs status\t'Show the daemon version, or the kernel modules.' resources\t'Show memory, and disks that can be cached.' list\t'List volumes.' show\t'Show a volume and its users.' create\t'Create volumes.' resize\t'Resize a volume.' flush\t'ERASE volumes (all data are lost).' remove\t'Remove volumes and all their data.' lock\t'Make volumes read-only.' unlock\t'Make volumes writable again.' cache\t'Manage caches: volumes in front of slower disks.' nvmet\t'Manage NVMe-oF targets and ports.' daemon\t'Manage the systemd unit of rapiddiskd.'
+            set verbs status\t'Show the daemon version, or the kernel modules.' resources\t'Show memory, and disks that can be cached.' overview\t'Show memory, volumes, caches and exports.' list\t'List volumes.' show\t'Show volumes and their users.' create\t'Create volumes.' resize\t'Resize a volume.' flush\t'ERASE volumes (all data are lost).' remove\t'Remove volumes and all their data.' lock\t'Make volumes read-only.' unlock\t'Make volumes writable again.' cache\t'Manage caches: volumes in front of slower disks.' nvmet\t'Manage NVMe-oF targets and ports.' daemon\t'Manage the systemd unit of rapiddiskd.'
         case 'rdctl rapiddisk status'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl rapiddisk resources'
             set options --watch\t'Repeat every SECONDS (default: 2).'
+        case 'rdctl rapiddisk overview'
+            set options --deep\t'List the exports of a daemon, which can crash it.' --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl rapiddisk list'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
         case 'rdctl rapiddisk show'
-            set options --watch\t'Repeat every SECONDS (default: 2).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
         case 'rdctl rapiddisk create'
             set options --count\t'Number of volumes.' --number\t'Number in the name of the volume (local only).' --overcommit\t'Allow volumes to exceed the available memory.'
             set valued --count --number
@@ -40,9 +43,13 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
             set valued --failed
         case 'rdctl rapiddisk cache'
-            set verbs list\t'List caches.' stats\t'Show cache statistics.' create\t'Cache a disk with a volume.' remove\t'Remove caches from their disks.' sync\t'Write dirty blocks of writeback caches to disk.'
+            set verbs list\t'List caches.' show\t'Show caches in detail.' stats\t'Show cache statistics.' create\t'Cache a disk with a volume.' remove\t'Remove caches from their disks.' sync\t'Write dirty blocks of writeback caches to disk.'
         case 'rdctl rapiddisk cache list'
-            set options --watch\t'Repeat every SECONDS (default: 2).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
+        case 'rdctl rapiddisk cache show'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
         case 'rdctl rapiddisk cache stats'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
@@ -56,22 +63,35 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
             set valued --failed
         case 'rdctl rapiddisk nvmet'
-            set verbs list\t'List exported devices.' export\t'Export a volume or a cache over NVMe-oF.' unexport\t'Remove an export, or some of its ports or hosts.' revalidate\t'Notify clients of the new size of a device.' port\t'Manage NVMe-oF ports.'
+            set verbs list\t'List exported devices.' show\t'Show exports in detail.' export\t'Export volumes or caches over NVMe-oF.' unexport\t'Remove exports, or some of their ports or hosts.' revalidate\t'Notify clients of the new size of devices.' port\t'Manage NVMe-oF ports.'
         case 'rdctl rapiddisk nvmet list'
-            set options --all\t'Include incomplete ones (local only).' --watch\t'Repeat every SECONDS (default: 2).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --all\t'Include incomplete ones (local only).' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
+        case 'rdctl rapiddisk nvmet show'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
         case 'rdctl rapiddisk nvmet export'
-            set options --port\t'Port to export on (repeatable).' --host\t'Host that may connect (repeatable).' --any-host\t'Allow any host to connect.' --unseen\t'Continue even if this check failed (repeatable).'
-            set valued --port --host --unseen
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --port\t'Port to export on (repeatable).' --host\t'Host that may connect (repeatable).' --any-host\t'Allow any host to connect.' --unseen\t'Continue even if this check failed (repeatable).'
+            set valued --failed --port --host --unseen
         case 'rdctl rapiddisk nvmet unexport'
-            set options --nqn\t'Subsystem, instead of DEVICE.' --port\t'Remove only this port (repeatable).' --host\t'Remove only this host (repeatable).'
-            set valued --nqn --port --host
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --nqn\t'Subsystem, not DEVICE (repeatable).' --port\t'Remove only this port (repeatable).' --host\t'Remove only this host (repeatable).'
+            set valued --failed --nqn --port --host
+        case 'rdctl rapiddisk nvmet revalidate'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
         case 'rdctl rapiddisk nvmet port'
-            set verbs list\t'List ports.' add\t'Add a port.' remove\t'Remove an unused port.'
+            set verbs list\t'List ports.' show\t'Show ports in detail.' add\t'Add a port.' remove\t'Remove unused ports.'
         case 'rdctl rapiddisk nvmet port list'
             set options --watch\t'Repeat every SECONDS (default: 2).'
+        case 'rdctl rapiddisk nvmet port show'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
         case 'rdctl rapiddisk nvmet port add'
             set options --transport\t'Transport protocol.' --interface\t'Listen on the first address of this interface.' --address\t'Listen on this IPv4 or IPv6 address.' --service\t'TCP port (default: 4420).'
             set valued --transport --interface --address --service
+        case 'rdctl rapiddisk nvmet port remove'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
         case 'rdctl rapiddisk daemon'
             set verbs status\t'Show whether rapiddiskd is installed and running.' start\t'Start rapiddiskd.' stop\t'Stop rapiddiskd.' enable\t'Start rapiddiskd at boot.' disable\t'Do not start rapiddiskd at boot.'
         case 'rdctl rapiddisk daemon status'
@@ -331,19 +351,21 @@ function _rdctl_columns --no-scope-shadowing
             set choices status\t'OK; local: module missing, unsupported version' version\t'remote: of the daemon; local: of the kernel module; null: not loaded' mode\t'remote or local' endpoint\t'address; null: local' dialect\t'major version whose commands the kernel module accepts; null: remote, not known' volumes\t'number of volumes; null: remote' max_volumes\t'maximum number; null: remote' modules\t'kernel modules: module, loaded, version, needed_for, load (the command that loads it); null: remote'
         case 'rdctl rapiddisk resources'
             set choices mem_total\t'bytes' mem_free\t'bytes; page cache counts as used' mem_available\t'bytes; null: remote' disks\t'device, size in bytes, vendor, model; null: Debian\'s 9.0.0'
+        case 'rdctl rapiddisk overview'
+            set choices machine\t'`local`, or address of a rapiddiskd' memory\t'bytes: total, available (null: remote), promised (sizes of the volumes), used (by them); null: not readable' volumes\t'as in `list`; null: not readable' caches\t'as in `cache list`; null: not readable' exports\t'as in `nvmet list`; null: not readable, or remote without --deep'
         case 'rdctl rapiddisk list'
-            set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: rapiddiskd before 9, or locally without root where the kernel\'s list is truncated' locked\t'read-only; null: rapiddiskd before 9, or the device could not be queried' unwritten\t'bytes that a write-back cache has not written to its source; null: remote, no root'
+            set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: rapiddiskd before 9, or locally without root where the kernel\'s list is truncated' locked\t'read-only; null: rapiddiskd before 9, or the device could not be queried' unwritten\t'bytes that a write-back cache has not written to its source; null: remote, no root' used_by\t'caches, exports (`export NQN`) and, locally, mounts and swap; null: remote, where no cache uses it (exports are not listed), or not readable'
         case 'rdctl rapiddisk show'
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: as in the listing' high_water\t'bytes: end of the highest write, which limits shrinking; null: remote, no root' locked\t'read-only; null: rapiddiskd before 9' unwritten\t'as in the listing; null: remote, no root' users\t'who uses it: kind, name, and the command that frees it' users_seen\t'the kinds of user checked for; others may exist'
         case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl context use' 'rdctl context set' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
             set choices action\t'the verb' target\t'what was changed; null in a dry run, before it has a name' changed\t'false: was already so; null: not known' verified\t'proven by the reply or by a check; null: not proven' error\t'the error\'s code; null: no error' line\t'line of the name on standard input, from 1; null: not from there'
-        case 'rdctl rapiddisk cache list'
+        case 'rdctl rapiddisk cache list' 'rdctl rapiddisk cache show'
             set choices device\t'name below /dev/mapper, such as rc-wt_sdb' volume\t'the volume that caches; null: Debian\'s 9.0.0, incomplete' source\t'the device that is cached; null: as the volume' policy\t'write-through, write-around or writeback' dirty\t'bytes not yet written to the source; null: remote, no root, other policies' writeback_seconds\t'seconds to write these to the source, estimated from its speed so far; null: as dirty, or no speed is known' flush_on_suspend\t'when flush_on_suspend was last sent, which makes the kernel write back once before the mapping is removed; null: never since the last boot, remote' kernel\t'the kernel\'s name, such as dm-3; null: remote' source_kernel\t'the kernel\'s name of the source; null: remote'
         case 'rdctl rapiddisk cache stats'
             set choices device\t'name below /dev/mapper' policy\t'write-through, write-around or writeback' reads\t'reads of 4 KiB blocks (writeback: num_read_req)' cache_hits\t'of these from the cache' hit_rate\t'cache_hits / reads, 0 to 1; null: nothing was read yet' writes\t'writes of 4 KiB blocks (writeback: num_write_req)' replacement\t'blocks replaced; null: writeback' write_replacement\t'replaced by writes; null: writeback' read_invalidates\t'null: writeback' write_invalidates\t'null: writeback' uncached_reads\t'null: writeback' uncached_writes\t'null: writeback' disk_reads\t'null: writeback' disk_writes\t'null: writeback' cache_reads\t'null: writeback' cache_writes\t'null: writeback' errors\t'null: write-through, write-around' num_blocks\t'blocks of 4 KiB; null: as errors' num_free_blocks\t'null: as errors' num_wb_blocks\t'blocks on their way; null: as errors' num_write_uncommitted_blk_hits\t'null: kernel < 5.15' num_write_committed_blk_hits\t'null: kernel < 5.15' num_write_cache_bypass\t'null: kernel < 5.15' num_write_cache_alloc\t'null: kernel < 5.15' num_write_freelist_blocked\t'null: kernel < 5.15' num_flush_req\t'null: kernel < 5.15' num_discard_req\t'null: kernel < 5.15'
-        case 'rdctl rapiddisk nvmet list'
+        case 'rdctl rapiddisk nvmet list' 'rdctl rapiddisk nvmet show'
             set choices nqn\t'name of the subsystem' namespace\t'number of the namespace; null: has none (--all)' device\t'path of the device; null: not set or not reported' enabled\t'null: Debian\'s 9.0.0' any_host\t'null: remote, if no host is listed: any host or none' hosts\t'allowed hosts; null: rapiddiskd before 9.1. Tables show any, none or the hosts' ports\t'where it is exported: port, transport, address, service (TCP port; null: remote)'
-        case 'rdctl rapiddisk nvmet port list'
+        case 'rdctl rapiddisk nvmet port list' 'rdctl rapiddisk nvmet port show'
             set choices port\t'number of the port' transport\t'tcp, rdma or loop; null: not set' address\t'null: not set, or a loop port' service\t'TCP port; null: remote, not set, or a loop port'
         case 'rdctl rapiddisk daemon status'
             set choices unit\t'name of the systemd unit' installed\t'known to systemd' active\t'running' enabled\t'started at boot' state\t'in systemd\'s words' pid\t'of its process; null: not running'
@@ -403,7 +425,9 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl rapiddisk list #1' 'rdctl rapiddisk list #*'
             set kind volume
-        case 'rdctl rapiddisk show #1'
+        case 'rdctl rapiddisk show --failed'
+            set kind file
+        case 'rdctl rapiddisk show #1' 'rdctl rapiddisk show #*'
             set kind volume
         case 'rdctl rapiddisk resize --unseen'
             set choices 'exports' 'caches' 'locks' 'opens'
@@ -429,6 +453,14 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl rapiddisk unlock #1' 'rdctl rapiddisk unlock #*'
             set kind volume
+        case 'rdctl rapiddisk cache list --failed'
+            set kind file
+        case 'rdctl rapiddisk cache list #1' 'rdctl rapiddisk cache list #*'
+            set kind cache
+        case 'rdctl rapiddisk cache show --failed'
+            set kind file
+        case 'rdctl rapiddisk cache show #1' 'rdctl rapiddisk cache show #*'
+            set kind cache
         case 'rdctl rapiddisk cache stats --failed'
             set kind file
         case 'rdctl rapiddisk cache stats #1' 'rdctl rapiddisk cache stats #*'
@@ -451,31 +483,51 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl rapiddisk cache sync #1' 'rdctl rapiddisk cache sync #*'
             set kind cache
+        case 'rdctl rapiddisk nvmet list --failed'
+            set kind file
+        case 'rdctl rapiddisk nvmet list #1' 'rdctl rapiddisk nvmet list #*'
+            set kind target
+        case 'rdctl rapiddisk nvmet show --failed'
+            set kind file
+        case 'rdctl rapiddisk nvmet show #1' 'rdctl rapiddisk nvmet show #*'
+            set kind target
+        case 'rdctl rapiddisk nvmet export --failed'
+            set kind file
         case 'rdctl rapiddisk nvmet export --port'
             set kind port
         case 'rdctl rapiddisk nvmet export --host'
             set kind host
         case 'rdctl rapiddisk nvmet export --unseen'
             set choices 'exports' 'caches' 'locks' 'opens'
-        case 'rdctl rapiddisk nvmet export #1'
+        case 'rdctl rapiddisk nvmet export #1' 'rdctl rapiddisk nvmet export #*'
             set kind device
+        case 'rdctl rapiddisk nvmet unexport --failed'
+            set kind file
         case 'rdctl rapiddisk nvmet unexport --nqn'
             set kind nqn
         case 'rdctl rapiddisk nvmet unexport --port'
             set kind port
         case 'rdctl rapiddisk nvmet unexport --host'
             set kind host
-        case 'rdctl rapiddisk nvmet unexport #1'
+        case 'rdctl rapiddisk nvmet unexport #1' 'rdctl rapiddisk nvmet unexport #*'
             set kind export
-        case 'rdctl rapiddisk nvmet revalidate #1'
+        case 'rdctl rapiddisk nvmet revalidate --failed'
+            set kind file
+        case 'rdctl rapiddisk nvmet revalidate #1' 'rdctl rapiddisk nvmet revalidate #*'
             set kind export
+        case 'rdctl rapiddisk nvmet port show --failed'
+            set kind file
+        case 'rdctl rapiddisk nvmet port show #1' 'rdctl rapiddisk nvmet port show #*'
+            set kind port
         case 'rdctl rapiddisk nvmet port add --transport'
             set choices 'tcp' 'rdma' 'loop'
         case 'rdctl rapiddisk nvmet port add --interface'
             set kind interface
         case 'rdctl rapiddisk nvmet port add --address'
             set kind ip
-        case 'rdctl rapiddisk nvmet port remove #1'
+        case 'rdctl rapiddisk nvmet port remove --failed'
+            set kind file
+        case 'rdctl rapiddisk nvmet port remove #1' 'rdctl rapiddisk nvmet port remove #*'
             set kind port
         case 'rdctl oio conscience list --failed'
             set kind file
