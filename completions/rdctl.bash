@@ -5,7 +5,7 @@
 _rdctl_node() {
     verbs='' options='' valued='' keys=''
     case $1 in
-        'rdctl') verbs='rapiddisk oio doctor context sandbox completion help' options='--version' ;;
+        'rdctl') verbs='rapiddisk oio doctor context sandbox completion help version' options='-V --version' ;;
         'rdctl rapiddisk') verbs='status resources overview list show create resize flush remove lock unlock cache nvmet daemon' ;;
         'rdctl rapiddisk status') options='--watch' keys='status version mode endpoint dialect volumes max_volumes modules' ;;
         'rdctl rapiddisk resources') options='--watch' keys='mem_total mem_free mem_available disks' ;;
@@ -127,18 +127,21 @@ _rdctl_node() {
         'rdctl oio local list') options='--watch' keys='type address score state tags' ;;
         'rdctl oio api') options='--param --header --body -i --include --raw' valued='--param --header --body' keys='action target changed verified error line' ;;
         'rdctl doctor') options='--deep --fail-on' valued='--fail-on' keys='severity check subject message why mend' ;;
-        'rdctl context') verbs='list show use set remove' ;;
+        'rdctl context') verbs='list show current use set rename remove' ;;
         'rdctl context list') keys='name current rapiddisk oio namespace account protected file' ;;
         'rdctl context show') keys='key value origin' ;;
+        'rdctl context current') keys='name current rapiddisk oio namespace account protected file' ;;
         'rdctl context use') keys='action target changed verified error line' ;;
         'rdctl context set') keys='action target changed verified error line' ;;
+        'rdctl context rename') keys='action target changed verified error line' ;;
         'rdctl context remove') keys='action target changed verified error line' ;;
         'rdctl sandbox') verbs='serve reset path' ;;
         'rdctl sandbox serve') options='--host --rapiddisk-port --oio-port' valued='--host --rapiddisk-port --oio-port' keys='action target changed verified error line' ;;
         'rdctl sandbox reset') keys='action target changed verified error line' ;;
         'rdctl sandbox path') keys='path' ;;
         'rdctl completion') options='--install' keys='action target changed verified error line' ;;
-        'rdctl help') keys='action target changed verified error line' ;;
+        'rdctl help') options='--pager' keys='action target changed verified error line' ;;
+        'rdctl version') keys='version python' ;;
     esac
     options+=' -h --help -c --context --local --rapiddisk-url --oio-url --namespace --account -o --output --json --columns --sort-by --no-headers -0 --query --table-style --units -y --yes --dry-run --timeout --retries --parallel --request-id --trace -q --quiet --color'
     valued+=' -c --context --rapiddisk-url --oio-url --namespace --account -o --output --columns --sort-by --query --table-style --units --timeout --retries --parallel --request-id --color'
@@ -431,10 +434,11 @@ _rdctl_values() {
         'rdctl context set 1') kind='context' ;;
         'rdctl context set 2') choices='rapiddisk= oio= namespace= account= protected= timeout= token_file= ca= cert= key= http_proxy= dialect=' ;;
         'rdctl context set '[0-9]*) choices='rapiddisk= oio= namespace= account= protected= timeout= token_file= ca= cert= key= http_proxy= dialect=' ;;
+        'rdctl context rename 1') kind='context' ;;
         'rdctl context remove 1') kind='context' ;;
         'rdctl sandbox serve --host') kind='ip' ;;
         'rdctl completion 1') choices='bash fish zsh' ;;
-        'rdctl help 1') choices='exit-codes output environment config' ;;
+        'rdctl help 1') choices='exit-codes output environment config rapiddisk oio doctor context sandbox completion help version' ;;
         *' -c' | *' --context') kind='contexts' ;;
         *' --account') kind='account' ;;
         *' -o' | *' --output') choices='table json ndjson yaml csv tsv name' ;;
@@ -483,7 +487,7 @@ _rdctl() {
             esac
             if [[ " $valued " == *" $word "* ]]; then
                 option=$word
-            elif [[ $word =~ ^-[0hiqy]+[cop]$ ]]; then
+            elif [[ $word =~ ^-[0Vhiqy]+[cop]$ ]]; then
                 option=-${word: -1}
             fi
         elif [[ " $verbs " == *" $word "* ]]; then

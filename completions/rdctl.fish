@@ -8,8 +8,8 @@ function _rdctl_node --no-scope-shadowing
     set valued
     switch "$path"
         case 'rdctl'
-            set verbs rapiddisk\t'Manage RAM disks (volumes), caches and NVMe-oF targets.' oio\t'Manage OpenIO SDS object storage through its oio-proxy.' doctor\t'Diagnose problems and show how to fix them.' context\t'Manage contexts: named sets of connection settings.' sandbox\t'Manage the sandbox: both systems, simulated.' completion\t'Print or install a shell completion script.' help\t'Explain exit-codes, output, environment or config.'
-            set options --version\t'Show the version.'
+            set verbs rapiddisk\t'Manage RAM disks (volumes), caches and NVMe-oF targets.' oio\t'Manage OpenIO SDS object storage through its oio-proxy.' doctor\t'Diagnose problems and show how to fix them.' context\t'Manage contexts: named sets of connection settings.' sandbox\t'Manage the sandbox: both systems, simulated.' completion\t'Print or install a shell completion script.' help\t'Show the help of a command, or of a topic.' version\t'Show the version of rdctl, and of Python.'
+            set options -V\t'Show the version.' --version\t'Show the version.'
         case 'rdctl rapiddisk'
             set verbs status\t'Show the daemon version, or the kernel modules.' resources\t'Show memory, and disks that can be cached.' overview\t'Show memory, volumes, caches and exports.' list\t'List volumes.' show\t'Show volumes and their users.' create\t'Create volumes.' resize\t'Resize a volume.' flush\t'ERASE volumes (all data are lost).' remove\t'Remove volumes and all their data.' lock\t'Make volumes read-only.' unlock\t'Make volumes writable again.' cache\t'Manage caches: volumes in front of slower disks.' nvmet\t'Manage NVMe-oF targets and ports.' daemon\t'Manage the systemd unit of rapiddiskd.'
         case 'rdctl rapiddisk status'
@@ -331,7 +331,7 @@ function _rdctl_node --no-scope-shadowing
             set options --deep\t'Include checks that are slow or can crash an old daemon.' --fail-on\t'Lowest severity that causes exit code 1.'
             set valued --fail-on
         case 'rdctl context'
-            set verbs list\t'List contexts.' show\t'Show the settings in effect and their sources.' use\t'Set the current context.' set\t'Create or change a context.' remove\t'Remove a context.'
+            set verbs list\t'List contexts.' show\t'Show the settings in effect and their sources.' current\t'Show the current context.' use\t'Set the current context.' set\t'Create or change a context.' rename\t'Rename a context.' remove\t'Remove a context.'
         case 'rdctl sandbox'
             set verbs serve\t'Serve the sandbox over HTTP.' reset\t'Reset the sandbox to its initial state.' path\t'Show the path of the sandbox file.'
         case 'rdctl sandbox serve'
@@ -339,6 +339,8 @@ function _rdctl_node --no-scope-shadowing
             set valued --host --rapiddisk-port --oio-port
         case 'rdctl completion'
             set options --install\t'Install the script for your user.'
+        case 'rdctl help'
+            set options --pager\t'Show it with $PAGER (default: less).'
     end
     set -a options -h\t'Show this message and exit.' --help\t'Show this message and exit.' -c\t'Context to use; several: a,b or \'rack1-*\'.' --context\t'Context to use; several: a,b or \'rack1-*\'.' --local\t'Manage RapidDisk on this machine through the kernel.' --rapiddisk-url\t'URL of rapiddiskd: http://HOST:9118.' --oio-url\t'URL of the oio-proxy: http://HOST:6002.' --namespace\t'OpenIO SDS namespace.' --account\t'OpenIO SDS account.' -o\t'Output format.' --output\t'Output format.' --json\t'Same as -o json.' --columns\t'Show only these columns, in this order.' --sort-by\t'Sort by a column (- for descending); buffers the whole listing.' --no-headers\t'Omit the header line.' -0\t'Print raw names, terminated by NUL; implies -o name.' --query\t'Filter the items with a JMESPath expression.' --table-style\t'Table style of tabulate: github, grid, ...' --units\t'Units of sizes in table, csv and tsv: human, bytes, or KiB, MiB, GiB; auto: human on a terminal, else bytes.' -y\t'Skip confirmation prompts.' --yes\t'Skip confirmation prompts.' --dry-run\t'Show what would be done, without doing it.' --timeout\t'Time limit for the whole command, in seconds.' --retries\t'Retries for read requests (default: 2).' --parallel\t'Number of parallel operations (default: 8).' --request-id\t'Request ID for the logs of OpenIO services.' --trace\t'Print each step as a shell command on stderr.' -q\t'Suppress informational messages.' --quiet\t'Suppress informational messages.' --color\t'When to use colors.'
     set -a valued -c --context --rapiddisk-url --oio-url --namespace --account -o --output --columns --sort-by --query --table-style --units --timeout --retries --parallel --request-id --color
@@ -357,7 +359,7 @@ function _rdctl_columns --no-scope-shadowing
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: rapiddiskd before 9, or locally without root where the kernel\'s list is truncated' locked\t'read-only; null: rapiddiskd before 9, or the device could not be queried' unwritten\t'bytes that a write-back cache has not written to its source; null: remote, no root' used_by\t'caches, exports (`export NQN`) and, locally, mounts and swap; null: remote, where no cache uses it (exports are not listed), or not readable'
         case 'rdctl rapiddisk show'
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: as in the listing' high_water\t'bytes: end of the highest write, which limits shrinking; null: remote, no root' locked\t'read-only; null: rapiddiskd before 9' unwritten\t'as in the listing; null: remote, no root' users\t'who uses it: kind, name, and the command that frees it' users_seen\t'the kinds of user checked for; others may exist'
-        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl context use' 'rdctl context set' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
+        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl context use' 'rdctl context set' 'rdctl context rename' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
             set choices action\t'the verb' target\t'what was changed; null in a dry run, before it has a name' changed\t'false: was already so; null: not known' verified\t'proven by the reply or by a check; null: not proven' error\t'the error\'s code; null: no error' line\t'line of the name on standard input, from 1; null: not from there'
         case 'rdctl rapiddisk cache list' 'rdctl rapiddisk cache show'
             set choices device\t'name below /dev/mapper, such as rc-wt_sdb' volume\t'the volume that caches; null: Debian\'s 9.0.0, incomplete' source\t'the device that is cached; null: as the volume' policy\t'write-through, write-around or writeback' dirty\t'bytes not yet written to the source; null: remote, no root, other policies' writeback_seconds\t'seconds to write these to the source, estimated from its speed so far; null: as dirty, or no speed is known' flush_on_suspend\t'when flush_on_suspend was last sent, which makes the kernel write back once before the mapping is removed; null: never since the last boot, remote' kernel\t'the kernel\'s name, such as dm-3; null: remote' source_kernel\t'the kernel\'s name of the source; null: remote'
@@ -409,12 +411,14 @@ function _rdctl_columns --no-scope-shadowing
             set choices service\t'IP:PORT of the replica' status\t'200 OK, else an error' message\t'the status in words' state\t'of its election; null: no election' master\t'the master according to it; null: not reported' peers\t'the other replicas; null: not reported' log\t'its latest: time (or null), state before, event, state after; null: not reported'
         case 'rdctl doctor'
             set choices severity\t'ok, skipped, warning or error' check\t'what was checked' subject\t'which of them; null: only one exists' message\t'what was found' why\t'what that means; null: self-explanatory' mend\t'the command that fixes it; null: nothing to do, or no single command fixes it'
-        case 'rdctl context list'
+        case 'rdctl context list' 'rdctl context current'
             set choices name\t'name of the context' current\t'used when none is named' rapiddisk\t'`local`, or address of a rapiddiskd; null: not set' oio\t'address of an oio-proxy; null: not set' namespace\t'of OpenIO SDS; null: not set' account\t'of OpenIO SDS; null: not set' protected\t'--yes is not enough' file\t'file that defines it; null: built in'
         case 'rdctl context show'
             set choices key\t'name of the setting' value\t'null: not set' origin\t'option, variable or context that sets it; null: none'
         case 'rdctl sandbox path'
             set choices path\t'file that holds the sandbox\'s state'
+        case 'rdctl version'
+            set choices version\t'of rdctl' python\t'version of Python that runs it'
     end
 end
 
@@ -869,6 +873,8 @@ function _rdctl_values --no-scope-shadowing
             set kind context
         case 'rdctl context set #2' 'rdctl context set #*'
             set choices 'rapiddisk=' 'oio=' 'namespace=' 'account=' 'protected=' 'timeout=' 'token_file=' 'ca=' 'cert=' 'key=' 'http_proxy=' 'dialect='
+        case 'rdctl context rename #1'
+            set kind context
         case 'rdctl context remove #1'
             set kind context
         case 'rdctl sandbox serve --host'
@@ -876,7 +882,7 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl completion #1'
             set choices 'bash' 'fish' 'zsh'
         case 'rdctl help #1'
-            set choices 'exit-codes' 'output' 'environment' 'config'
+            set choices 'exit-codes' 'output' 'environment' 'config' 'rapiddisk' 'oio' 'doctor' 'context' 'sandbox' 'completion' 'help' 'version'
         case '* -c' '* --context'
             set kind contexts
         case '* --account'
@@ -932,7 +938,7 @@ function _rdctl_line --no-scope-shadowing
             end
             if contains -- "$word" $valued
                 set option $word
-            else if string match -qr -- '^-[0hiqy]+[cop]$' "$word"
+            else if string match -qr -- '^-[0Vhiqy]+[cop]$' "$word"
                 set option -(string sub -s -1 -- "$word")
             end
         else if contains -- "$word" (string replace -r '\t.*' '' -- $verbs)

@@ -87,6 +87,8 @@ SHOWING = {
     "doctor --deep": "rdctl.finding/1",
     "context list": "rdctl.context/1",
     "context show": "rdctl.setting/1",
+    "context current": "rdctl.context/1",
+    "version": "rdctl.version/1",
     "sandbox path": "rdctl.sandbox/1",
 }
 # For `content spare`: the one chunk that is left.

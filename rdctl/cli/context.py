@@ -11,10 +11,10 @@ import click
 from rdctl.cli.options import seconds_of
 from rdctl.cli.tree import LazyGroup, verb
 from rdctl.config.contexts import KEYS, SANDBOX, Config, Context, read_file
-from rdctl.config.edit import edited, parse_assignment, without
+from rdctl.config.edit import edited, parse_assignment, renamed, without
 from rdctl.config.resolve import resolve
 from rdctl.core.errors import Code, RdctlError, unwritten
-from rdctl.core.results import Change, Listing, Report
+from rdctl.core.results import Change, Item, Listing, Report
 from rdctl.core.units import without_password
 from rdctl.effects.places import alone_with, write_file
 
@@ -32,8 +32,10 @@ group = LazyGroup(
     children={
         "list": (_HERE + "list_contexts", "List contexts."),
         "show": (_HERE + "show", "Show the settings in effect and their sources."),
+        "current": (_HERE + "current", "Show the current context."),
         "use": (_HERE + "use", "Set the current context."),
         "set": (_HERE + "set_context", "Create or change a context."),
+        "rename": (_HERE + "rename", "Rename a context."),
         "remove": (_HERE + "remove", "Remove a context."),
     },
 )
@@ -95,6 +97,27 @@ def show(on: Invocation, name: str | None) -> Listing:
     return Listing(rows)
 
 
+@verb(
+    "current",
+    shows="rdctl.context/1",
+    on_site=False,
+    examples=["rdctl -c sandbox context current", "rdctl -c sandbox context current -o name"],
+)
+def current(on: Invocation) -> Item:
+    """Show the current context.
+
+    It is the one that commands use: of -c, RDCTL_CONTEXT, or the configuration file. Without one
+    (not-found), commands use RapidDisk on this machine."""
+    name = resolve(on.config, on.flags).context
+    if name is None:
+        raise RdctlError(
+            Code.NOT_FOUND,
+            "no current context: commands use RapidDisk on this machine",
+            hint="Set one: rdctl context use NAME",
+        )
+    return Item(_row(on.config.context(name), on.config.current))
+
+
 @verb("use", on_site=False, examples=["rdctl context use sandbox", "rdctl context use lab"])
 @click.argument("name")
 def use(on: Invocation, name: str) -> Report:
@@ -135,6 +158,25 @@ def set_context(on: Invocation, name: str, assignments: tuple[str, ...]) -> Repo
         )
 
 
+@verb(
+    "rename",
+    on_site=False,
+    examples=["rdctl context rename lab rack1", "rdctl context rename lab rack1 --dry-run"],
+)
+@click.argument("name")
+@click.argument("new")
+def rename(on: Invocation, name: str, new: str) -> Report:
+    """Rename a context.
+
+    If it is the current one, it stays current. A name that already exists is refused; so are the
+    context "sandbox" and system-wide contexts."""
+    with _editing(on) as config:
+        _check_own(config, name, "rename")
+        if new in config.contexts:
+            raise RdctlError(Code.CONFLICT, f'context "{new}" already exists', target=new)
+        return _write(on, config, "rename", name, lambda text, path: renamed(text, path, name, new))
+
+
 @verb("remove", on_site=False, examples=["rdctl context remove lab", "rdctl context remove lab -q"])
 @click.argument("name")
 def remove(on: Invocation, name: str) -> Report:
@@ -142,21 +184,8 @@ def remove(on: Invocation, name: str) -> Report:
 
     Only its settings are removed; the systems it refers to are not touched. The context "sandbox"
     and system-wide contexts are refused."""
-    if name == SANDBOX:
-        raise RdctlError(
-            Code.USAGE,
-            'cannot remove context "sandbox": it is built in',
-            hint="Reset its state: rdctl sandbox reset",
-        )
     with _editing(on) as config:
-        context = config.context(name)
-        if context.file != config.path:
-            raise RdctlError(
-                Code.DENIED,
-                f'cannot remove context "{name}": it is system-wide, defined in {context.file}',
-                hint="An administrator can remove it from that file.",
-                target=name,
-            )
+        _check_own(config, name, "remove")
         report = _write(on, config, "remove", name, lambda text, path: without(text, path, name))
         if config.current == name and not on.effects.dry_run:
             on.warn(
@@ -164,6 +193,24 @@ def remove(on: Invocation, name: str) -> Report:
                 " this machine"
             )
         return report
+
+
+def _check_own(config: Config, name: str, act: str) -> None:
+    """Raise for a context that is not in the user's file."""
+    if name == SANDBOX:
+        raise RdctlError(
+            Code.USAGE,
+            f'cannot {act} context "sandbox": it is built in',
+            hint="Reset its state: rdctl sandbox reset",
+        )
+    context = config.context(name)
+    if context.file != config.path:
+        raise RdctlError(
+            Code.DENIED,
+            f'cannot {act} context "{name}": it is system-wide, defined in {context.file}',
+            hint=f"An administrator can {act} it in that file.",
+            target=name,
+        )
 
 
 @contextmanager
@@ -203,10 +250,11 @@ def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) ->
     return Report([Change(action, name, done, done, past=past)])
 
 
-_ACTS = {"use": "switch to", "set": "update", "remove": "remove"}
+_ACTS = {"use": "switch to", "set": "update", "rename": "rename", "remove": "remove"}
 _CHANGED = {
     "use": 'Switched to context "{}".',
     "set": 'Context "{}" updated.',
+    "rename": 'Context "{}" renamed.',
     "remove": 'Context "{}" removed.',
 }
 _UNCHANGED = {

@@ -2,57 +2,120 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+import shlex
+import sys
+from typing import TYPE_CHECKING, cast
 
 import click
 from click.formatting import wrap_text
 
+from rdctl import __version__
+from rdctl.cli.meanings import verb_meant
 from rdctl.cli.topics import TOPICS, Lines, Section, Terms
-from rdctl.cli.tree import verb
+from rdctl.cli.tree import LazyGroup, NoSuchVerb, verb
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Text
-from rdctl.core.units import defuse, did_you_mean, nearest
+from rdctl.core.results import Item, Text
+from rdctl.core.units import defuse, did_you_mean
+from rdctl.effects.syscalls import Syscalls
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rdctl.cli.invocation import Invocation
+    from rdctl.core.environment import Environment
+    from rdctl.output.schemas import Schema
 
 
-class _Topic(click.Choice):  # type: ignore[type-arg]
-    """A topic; an unknown word gets a suggestion."""
+@verb(
+    "help",
+    on_site=False,
+    examples=[
+        "rdctl help",
+        "rdctl help exit-codes",
+        "rdctl help rapiddisk create",
+        "rdctl help output rapiddisk.volume",
+    ],
+)
+@click.argument("topic", required=False)
+@click.argument("words", metavar="[WORD...]", nargs=-1)
+@click.option("--pager", is_flag=True, help="Show it with $PAGER (default: less).")
+def show(on: Invocation, topic: str | None, words: tuple[str, ...], pager: bool) -> Text:
+    """Show the help of a command, or of a topic.
 
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if value not in TOPICS:
-            _no_topic(value)
-        return value
-
-
-def _no_topic(word: str) -> NoReturn:
-    from rdctl.cli.tree import root
-
-    if word in root.children:
-        meant, hint = "", f"Run: rdctl {word} --help"
+    TOPIC is a command, such as `rapiddisk create`, or exit-codes, output, environment or config.
+    WORD selects sections of such a topic, such as a schema. Without TOPIC, lists the topics."""
+    width = min(on.environment.width, 100)
+    if topic is None:
+        text = as_text(_overview(), width)
+    elif topic in TOPICS:
+        text = as_text(_sections(topic, words), width)
     else:
-        meant, hint = nearest(word, TOPICS), f"Existing topics: {', '.join(TOPICS)}."
-    message = f'unknown help topic "{defuse(word)}"{did_you_mean(meant)}'
-    raise RdctlError(Code.USAGE, message, hint=hint)
+        text = _help_of([topic, *words], click.get_current_context())
+    return Text("" if pager and _paged(text, on.environment) else text)
 
 
-@verb("help", on_site=False, examples=["rdctl help", "rdctl help exit-codes", "rdctl help output"])
-@click.argument("topic", type=_Topic(list(TOPICS)), required=False)
-def show(on: Invocation, topic: str | None) -> Text:
-    """Explain exit-codes, output, environment or config.
+def _paged(text: str, environment: Environment) -> bool:
+    argv = shlex.split(environment.environ.get("PAGER") or "less")
+    return environment.stdout.tty and (environment.calls or Syscalls()).page(argv, text)
 
-    Without TOPIC, lists the topics. For the help of a command, use --help."""
-    sections = TOPICS[topic][1]() if topic else _overview()
-    return Text(as_text(sections, min(on.environment.width, 100)))
+
+def _sections(topic: str, words: Sequence[str]) -> Sequence[Section]:
+    """The sections of a topic, or those whose heading has all of these words."""
+    sections = TOPICS[topic][1]()
+    exact = [one for one in sections if one.heading.startswith(f"rdctl.{' '.join(words)}/")]
+    found = [one for one in sections if all(w.lower() in one.heading.lower() for w in words)]
+    if not found:
+        message = f'unknown section "{defuse(" ".join(words))}" of {topic}'
+        headings = ", ".join(section.heading for section in sections)
+        raise RdctlError(Code.USAGE, message, hint=f"Existing sections: {headings}.")
+    return exact or found
+
+
+@verb(
+    "version",
+    shows="rdctl.version/1",
+    on_site=False,
+    examples=["rdctl version", "rdctl version -o name"],
+)
+def version(on: Invocation) -> Item:
+    """Show the version of rdctl, and of Python.
+
+    The options -V and --version show the first on one line."""
+    return Item({"version": __version__, "python": ".".join(map(str, sys.version_info[:3]))})
+
+
+def _help_of(words: Sequence[str], context: click.Context) -> str:
+    """The help of the command that these words name."""
+    above = context.find_root()
+    command, rest = above.command, list(words)
+    while rest:
+        if not isinstance(command, LazyGroup):
+            message = f'unexpected argument "{defuse(rest[0])}" after "{above.command_path}"'
+            raise RdctlError(Code.USAGE, message, hint=f"Run: {above.command_path} --help")
+        try:
+            name, child, rest = command.resolve_command(above, rest)
+        except NoSuchVerb as error:
+            if above.parent is not None:
+                raise
+            known = [*error.known, *TOPICS]
+            meant = did_you_mean(verb_meant("rdctl", error.word, known))
+            message = f'unknown command or help topic "{defuse(error.word)}"{meant}'
+            raise RdctlError(Code.USAGE, message, hint="Run: rdctl help") from error
+        command = cast("click.Command", child)
+        above = click.Context(command, info_name=name, parent=above)
+    return f"{command.get_help(above)}\n"
 
 
 def _overview() -> list[Section]:
     topics = tuple((name, line) for name, (line, _) in TOPICS.items())
-    more = "Use `rdctl help TOPIC` for a topic, or --help for the help of a command."
+    more = "Use `rdctl help TOPIC` for a topic, or `rdctl help COMMAND` for a command."
     return [Section("Topics", [Terms(topics), more])]
+
+
+def columns_of(schema: Schema, width: int) -> str:
+    """The columns of a listing, as `--columns help` shows them."""
+    terms = tuple((column.key, column.doc) for column in schema.columns)
+    return as_text([Section(f"Columns of {schema.noun}", [Terms(terms)])], min(width, 100))
 
 
 def as_text(sections: Sequence[Section], width: int) -> str:

@@ -1,4 +1,4 @@
-"""Usual words for verbs that rdctl calls otherwise: suggested in an error, never executed."""
+"""Usual words for verbs that rdctl calls otherwise: synonyms work, other words are suggested."""
 
 from __future__ import annotations
 
@@ -9,107 +9,148 @@ from rdctl.core.units import nearest
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_LIST = "ls dir"
-_SHOW = "info describe inspect view display"
-_REMOVE = "rm delete del destroy erase drop"
+# For each noun, words that work as others do; hidden from help. None is, or will be, a verb there.
+# A synonym of a verb that destroys takes one target.
+_FOR_REMOVE = dict.fromkeys(("rm", "delete", "destroy"), "remove")
+_FOR_DESTROY = dict.fromkeys(("rm", "delete", "remove"), "destroy")
+_FOR_READING = {"ls": "list", "info": "show", "describe": "show"}
+SYNONYMS: dict[str, dict[str, str]] = {
+    "rdctl": {
+        **dict.fromkeys(("rd", "disk", "disks", "volume", "volumes"), "rapiddisk"),
+        **dict.fromkeys(("openio", "sds"), "oio"),
+        **dict.fromkeys(("object", "objects", "content"), "oio content"),
+        **dict.fromkeys(("bucket", "buckets", "container"), "oio container"),
+        "contexts": "context",
+    },
+    "rdctl rapiddisk": {
+        **_FOR_REMOVE,
+        **_FOR_READING,
+        "erase": "flush",
+        "map": "cache create",
+        "unmap": "cache remove",
+        "export": "nvmet export",
+        "unexport": "nvmet unexport",
+    },
+    "rdctl rapiddisk cache": {**_FOR_REMOVE, **_FOR_READING, "map": "create", "unmap": "remove"},
+    "rdctl rapiddisk nvmet": {**_FOR_READING, "ports": "port"},
+    "rdctl rapiddisk nvmet port": {**_FOR_REMOVE, **_FOR_READING, "create": "add"},
+    "rdctl oio": {
+        **dict.fromkeys(("object", "objects"), "content"),
+        **dict.fromkeys(("bucket", "buckets"), "container"),
+    },
+    "rdctl oio conscience": {"ls": "list"},
+    "rdctl oio reference": {**_FOR_DESTROY, "info": "show", "describe": "show"},
+    "rdctl oio container": {**_FOR_DESTROY, **_FOR_READING, "empty": "flush"},
+    "rdctl oio content": {
+        **_FOR_READING,
+        **dict.fromkeys(("rm", "remove", "destroy"), "delete"),
+        "cat": "get --to -",
+        "download": "get",
+        "upload": "put",
+    },
+    "rdctl oio account": {"ls": "list", "info": "show", "describe": "show"},
+    "rdctl oio local": {"ls": "list"},
+    "rdctl context": {**_FOR_READING, "rm": "remove", "delete": "remove", "switch": "use"},
+}
+
+_SHOW = "inspect view display"
+_REMOVE = "del drop"
 _PROPERTIES = {
     "get-properties": "properties metadata getprops get-property",
     "set-properties": "set setprops set-property",
     "del-properties": "unset unset-properties delete-properties remove-properties del-property",
 }
 
-# For each noun, a verb (or a verb of a noun in it) and the words that mean it.
+# For each noun, a verb (or a verb of a noun in it) and the words for which it is suggested.
 MEANINGS: dict[str, dict[str, str]] = {
     "rdctl": {
-        "rapiddisk": "rd ramdisk ramdisks volume volumes disk disks cache caches nvmet",
-        "oio": "openio sds object objects container containers content bucket buckets",
-        "context": "contexts config configure ctx profile",
+        "rapiddisk": "ramdisk ramdisks cache caches nvmet",
+        "oio": "containers",
+        "context": "config configure ctx profile",
         "context use": "use switch",
         "doctor": "check diagnose health",
         "completion": "completions complete autocomplete",
         "sandbox": "demo simulate",
     },
     "rdctl rapiddisk": {
-        "list": f"{_LIST} volumes",
+        "list": "dir volumes",
         "show": f"{_SHOW} get",
         "status": "version health ping",
         "resources": "memory mem disks",
         "create": "add new make mk attach",
         "resize": "grow shrink expand extend",
-        "flush": "erase wipe",
-        "remove": "rm delete del destroy drop detach",
+        "flush": "wipe",
+        "remove": f"{_REMOVE} detach",
         "lock": "readonly freeze",
         "unlock": "writable thaw",
-        "cache create": "map",
-        "cache remove": "unmap",
         "cache stats": "stats stat statistics",
-        "nvmet export": "export",
-        "nvmet unexport": "unexport",
     },
     "rdctl rapiddisk cache": {
-        "list": f"{_LIST} {_SHOW} get",
+        "list": "dir",
+        "show": f"{_SHOW} get",
         "stats": "stat statistics status",
-        "create": "add new make map attach",
-        "remove": "rm delete del destroy drop unmap detach",
+        "create": "add new make attach",
+        "remove": f"{_REMOVE} detach",
         "sync": "flush writeback clean",
     },
     "rdctl rapiddisk nvmet": {
-        "list": f"{_LIST} {_SHOW} get status",
+        "list": "dir status",
+        "show": f"{_SHOW} get",
         "export": "add create new share",
-        "unexport": f"{_REMOVE} remove unshare",
+        "unexport": f"rm delete destroy {_REMOVE} erase remove unshare",
         "revalidate": "refresh rescan resize",
-        "port": "ports",
     },
     "rdctl rapiddisk nvmet port": {
-        "list": f"{_LIST} {_SHOW} get",
-        "add": "create new make",
-        "remove": "rm delete del destroy drop",
+        "list": "dir",
+        "show": f"{_SHOW} get",
+        "add": "new make",
+        "remove": _REMOVE,
     },
     "rdctl rapiddisk daemon": {
-        "status": f"{_SHOW} is-active",
+        "status": f"info describe {_SHOW} is-active",
         "start": "run up",
         "stop": "kill down",
     },
     "rdctl oio": {
-        "content": "object objects file files contents",
-        "container": "bucket buckets containers",
+        "content": "file files contents",
+        "container": "containers",
         "account": "accounts",
         "conscience": "cluster namespace services score scores",
         "content put": "put upload",
         "content get": "get download cat",
     },
     "rdctl oio conscience": {
-        "info": "show describe inspect status namespace",
-        "list": f"{_LIST} services score scores",
+        "info": "status namespace",
+        "list": "dir services score scores",
+        "show": f"describe {_SHOW}",
         "register": "add create new",
         "deregister": "rm remove delete del unregister",
     },
     "rdctl oio reference": {
         "create": "add new make",
-        "show": "info describe inspect view get list ls services",
-        "destroy": "rm delete del remove drop",
+        "show": f"{_SHOW} get list ls services",
+        "destroy": _REMOVE,
         "link": "attach",
         **_PROPERTIES,
     },
     "rdctl oio container": {
         "create": "add new make mk mb mkdir",
         "show": f"{_SHOW} get stat head",
-        "list": f"{_LIST} contents objects",
-        "destroy": "rm rb rmdir delete del remove drop",
-        "flush": "empty",
+        "list": "dir contents objects",
+        "destroy": f"{_REMOVE} rb rmdir",
         **_PROPERTIES,
     },
     "rdctl oio content": {
-        "list": _LIST,
+        "list": "dir",
         "show": f"{_SHOW} stat head locate",
-        "delete": "rm del remove destroy unlink drop",
-        "put": "upload push send save add store",
-        "get": "download pull fetch cat read",
+        "delete": f"{_REMOVE} unlink",
+        "put": "push send save add store",
+        "get": "pull fetch read",
         "copy": "cp link",
         **_PROPERTIES,
     },
     "rdctl oio account": {
-        "list": _LIST,
+        "list": "dir",
         "show": f"{_SHOW} get stat",
         "containers": "buckets",
     },
@@ -122,13 +163,13 @@ MEANINGS: dict[str, dict[str, str]] = {
         "freeze": "readonly",
         **_PROPERTIES,
     },
-    "rdctl oio local": {"list": f"{_LIST} show services"},
+    "rdctl oio local": {"list": "dir show services"},
     "rdctl context": {
-        "list": _LIST,
-        "show": f"{_SHOW} get current",
-        "use": "switch select activate",
+        "list": "dir",
+        "show": f"{_SHOW} get",
+        "use": "select activate",
         "set": "create add new edit update modify",
-        "remove": "rm delete del drop",
+        "remove": _REMOVE,
     },
     "rdctl sandbox": {
         "serve": "start run server",
@@ -145,6 +186,11 @@ DESTRUCTIVE = frozenset(
 # The least likeness of a word and a verb: "rename" is not nearly "remove", "remov" is.
 _LIKENESS = 0.67
 _SLIP = 0.82
+
+
+def synonym(noun: str, word: str) -> list[str]:
+    """The words for which this word stands after the noun; none if it is no synonym."""
+    return SYNONYMS.get(noun, {}).get(word, "").split()
 
 
 def verb_meant(noun: str, word: str, known: Collection[str]) -> str:

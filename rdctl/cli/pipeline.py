@@ -14,7 +14,7 @@ from rdctl.core.results import Change, Failure, Listing, Plan, Raw, Report
 from rdctl.core.units import quoted
 from rdctl.output.render import render
 from rdctl.output.schemas import CHANGE, SCHEMAS, with_context
-from rdctl.output.view import View, check
+from rdctl.output.view import View, checked
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -36,7 +36,12 @@ def carry_out(ctx: click.Context, invocation: Invocation) -> int:
     schema = SCHEMAS[shown] if shown else None
     if command.on_site and invocation.contexts is not None:
         schema = with_context(schema or CHANGE)
-    check(view, schema)
+    if view.columns == ["help"]:
+        from rdctl.cli.help import columns_of
+
+        invocation.environment.stdout.write(columns_of(schema or CHANGE, view.width))
+        return int(Exit.OK)
+    view = checked(view, schema)
     if "list_of_files" not in params:
         invocation.bulk.check(params.get("words", ()))
     if view.sort_by and params.get("limit"):

@@ -101,8 +101,9 @@ def _no_verb(
     """A noun without a verb: show its help, or an error in a machine-readable format."""
     if requested_format(argv, environment) in ("json", "yaml", "ndjson"):
         return _misused(click.UsageError("Missing command.", error.ctx), argv, environment)
-    environment.stderr.write(error.format_message().rstrip() + "\n")
-    return int(Exit.USAGE)
+    environment.stdout.write(error.format_message().rstrip() + "\n")
+    environment.stdout.flush()
+    return int(Exit.OK)
 
 
 def _misused(error: click.UsageError, argv: Sequence[str], environment: Environment) -> int:

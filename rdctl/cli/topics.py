@@ -302,6 +302,7 @@ _OTHER_VARIABLES = (
     ("ZDOTDIR", "target of completion zsh --install (default: home directory)"),
     ("HOME", "home directory, also written as ~"),
     ("NO_COLOR", "if set, disables colors"),
+    ("PAGER", "program for `rdctl help --pager` (default: less)"),
     ("TERM", "if dumb, disables colors"),
     ("COLUMNS", "width of the terminal"),
 )

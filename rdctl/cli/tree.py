@@ -10,6 +10,7 @@ import click
 
 from rdctl import __version__
 from rdctl.cli.options import WithGlobals, watch_option, written_out
+from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 # A verb that supports --watch on the machine itself, but not through a daemon.
 HERE = "here"
+
+
+# Key of the typed synonym of a verb that destroys, in click's context.
+_SYNONYM = "rdctl.synonym"
 
 
 # --- nouns ------------------------------------------------------------------------------------
@@ -60,8 +65,31 @@ class LazyGroup(WithGlobals, click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args[0] not in self.children:
-            raise NoSuchVerb(args[0], self.children, ctx)
+            args = self._in_other_words(ctx, args)
         return super().resolve_command(ctx, args)
+
+    def _in_other_words(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The words that these mean: `help [VERB]` is `[VERB] --help`, `rm` may be `remove`."""
+        word, *rest = args
+        if word == "help":
+            if rest and rest[0] not in ctx.help_option_names:
+                return [*self.known(ctx, rest), "--help"]
+            ctx.obj.stdout.write(f"{ctx.get_help()}\n")
+            ctx.exit()
+        return self.known(ctx, args)
+
+    def known(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """The words, with the first one as it is known here."""
+        from rdctl.cli.meanings import DESTRUCTIVE, synonym
+
+        if args[0] in self.children:
+            return args
+        words = synonym(ctx.command_path, args[0])
+        if not words:
+            raise NoSuchVerb(args[0], self.children, ctx)
+        if words[-1] in DESTRUCTIVE:
+            ctx.meta[_SYNONYM] = args[0]
+        return [*words, *args[1:]]
 
 
 # --- verbs ------------------------------------------------------------------------------------
@@ -112,7 +140,12 @@ class Command(WithGlobals):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if self.watch:
             args = written_out(args, self.get_params(ctx))
-        return super().parse_args(ctx, args)
+        left = super().parse_args(ctx, args)
+        typed, names = ctx.meta.get(_SYNONYM), ctx.params.get("words", ())
+        if typed and (len(names) > 1 or "-" in names):
+            hint = f"For several: {ctx.command_path} NAME..."
+            raise RdctlError(Code.USAGE, f'"{typed}" takes one name', hint=hint)
+        return left
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.examples:
@@ -171,11 +204,12 @@ root = LazyGroup(
             "rdctl.cli.completion:completion",
             "Print or install a shell completion script.",
         ),
-        "help": ("rdctl.cli.help:show", "Explain exit-codes, output, environment or config."),
+        "help": ("rdctl.cli.help:show", "Show the help of a command, or of a topic."),
+        "version": ("rdctl.cli.help:version", "Show the version of rdctl, and of Python."),
     },
     params=[
         click.Option(
-            ["--version"],
+            ["-V", "--version"],
             is_flag=True,
             expose_value=False,
             is_eager=True,

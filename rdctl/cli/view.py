@@ -81,7 +81,7 @@ def use_color(flags: dict[str, Any], environment: Environment, terminal: bool) -
 def requested_format(argv: Sequence[str], environment: Environment) -> str:
     """The format, found in the unparsed arguments, which may be wrong otherwise."""
     form = environment.environ.get("RDCTL_OUTPUT") or "table"
-    for option, value in options_in(argv, "0hqy", ("-o", "--output")):
+    for option, value in options_in(argv, "0Vhqy", ("-o", "--output")):
         if option == "--json":
             return "json"
         if option == "-0":

@@ -54,6 +54,12 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     # rdctl itself
     "--context": "contexts",
     "NAME": "context",
+    "rdctl context rename NEW": None,
+    "rdctl help TOPIC": (
+        *("exit-codes", "output", "environment", "config"),
+        *("rapiddisk", "oio", "doctor", "context", "sandbox", "completion", "help", "version"),
+    ),
+    "WORD": None,
     "rdctl context set KEY=VALUE": tuple(f"{key}=" for key in KEYS),
     "rdctl sandbox serve --host": "ip",
     "--columns": KEY_LIST,

@@ -64,7 +64,7 @@ def made(kind: str, text: str, args: Sequence[str], words: Sequence[str]) -> Com
 def options_of(words: Iterable[str]) -> dict[str, Any]:
     """The relevant options, in all their spellings."""
     found: dict[str, Any] = {}
-    for option, value in options_in(words, "0hiqy", _OPTIONS):
+    for option, value in options_in(words, "0Vhiqy", _OPTIONS):
         if option == "--local":
             found["local"] = True
         elif value is not None:

@@ -63,6 +63,21 @@ def edited(
     return _proved(lines, expected, path)
 
 
+def renamed(text: str, path: str, name: str, new: str) -> str:
+    """The file's text with a context under a new name, which is current if the old one was."""
+    if new == SANDBOX or not re.fullmatch(_NAME, new):
+        raise bad_name(new)
+    expected = parse(text, path)
+    expected["contexts"][new] = expected["contexts"].pop(name)
+    lines = text.split("\n")
+    start = _table_at(lines, name)
+    lines[start - 1] = _header(new) + _comment_of(lines[start - 1])
+    if expected.get("current") == name:
+        expected["current"] = new
+        _set_line(lines, 0, _end_of(lines, 0), "current", new)
+    return _proved(lines, expected, path)
+
+
 def without(text: str, path: str, name: str) -> str:
     """The file's text without one context; also without `current` if that names it."""
     expected = parse(text, path)
@@ -105,8 +120,12 @@ def _table_at(lines: list[str], name: str) -> int:
             return number + 1
     if lines:
         lines.append("")
-    lines.append(f"[contexts.{json.dumps(name) if '.' in name else name}]")
+    lines.append(_header(name))
     return len(lines)
+
+
+def _header(name: str) -> str:
+    return f"[contexts.{json.dumps(name) if '.' in name else name}]"
 
 
 def _end_of(lines: list[str], start: int) -> int:

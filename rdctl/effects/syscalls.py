@@ -5,13 +5,15 @@ from __future__ import annotations
 import errno
 import os
 import shlex
+import signal
 import stat
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rdctl.effects.door import Effect
+from rdctl.effects.signals import signals_to
 
 if TYPE_CHECKING:
     import ctypes
@@ -104,6 +106,21 @@ class Syscalls:
         except subprocess.TimeoutExpired as error:
             raise TimeoutError(errno.ETIMEDOUT, "timed out") from error
         return done.returncode, done.stdout.decode("utf-8", "replace")
+
+    def page(self, argv: Sequence[str], text: str) -> bool:
+        """Show a text with a pager; false if it cannot be started. Ctrl-C is for the pager."""
+        import subprocess
+
+        def hear(number: int, usual: Callable[[], object]) -> None:
+            if number != signal.SIGINT:
+                usual()
+
+        with signals_to(hear):
+            try:
+                subprocess.run(argv, input=text.encode(), check=False)
+            except OSError:
+                return False
+        return True
 
     def can_bind(self, address: str) -> bool:
         """Whether a server can listen on this IPv4 or IPv6 address."""

@@ -100,7 +100,7 @@ class Acts:
         """As `Client.change`; by default named by the route's verb, with the place to show."""
         if place is not None:
             verb = name.partition(".")[2].replace("_", "-")
-            what, shows = what or f"{verb} {place.shown}", shows or show_command(name, place)
+            what, shows = what or f"{verb} {place.described}", shows or show_command(name, place)
         return self._proxy.change(name, place, query, what=what, shows=shows, **arguments)
 
     def _destroy(
@@ -170,7 +170,7 @@ class Acts:
                 name,
                 None,
                 query,
-                what=f"{action} {len(batch)}: {batch[0].shown} to {batch[-1].shown}",
+                what=f"{action} {_many(batch)}",
                 shows=show_command(name, batch[0]),
                 assume=[Outcome(entry, 201, "assumed", None) for entry in names],
                 names=names,
@@ -398,6 +398,15 @@ def distinct(places: Sequence[Place]) -> list[Place]:
 def batches(places: Sequence[Place], size: int = BATCH) -> Iterator[Sequence[Place]]:
     for start in range(0, len(places), size):
         yield places[start : start + size]
+
+
+def _many(batch: Sequence[Place]) -> str:
+    """`2 objects: a to b`"""
+    first, last = batch[0], batch[-1]
+    if len(batch) == 1:
+        return first.described
+    kind = "objects" if first.path or first.content_id else "containers"
+    return f"{len(batch)} {kind}: {first.shown} to {last.shown}"
 
 
 def after_name(entry: Entry | AccountContainer) -> str:

@@ -45,6 +45,13 @@ class Place(NamedTuple):
         return escape(self.name)
 
     @property
+    def described(self) -> str:
+        """An object with its container, anything else by its name."""
+        if not (self.path or self.content_id):
+            return self.shown
+        return f'object "{self.shown}" in container "{self.holder.shown}"'
+
+    @property
     def words(self) -> str:
         """The words for the target on a command line."""
         options, names = [], []

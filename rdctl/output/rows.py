@@ -9,7 +9,7 @@ from typing import Any
 from rdctl.core.results import Change, Failure, InContext, Item, Listing
 from rdctl.core.units import natural
 from rdctl.output import cells
-from rdctl.output.schemas import Column, Schema, check_key, select
+from rdctl.output.schemas import Column, Schema, select
 from rdctl.output.view import View
 
 Row = dict[str, Any]
@@ -41,7 +41,7 @@ def rows_of(result: Listing | Item, schema: Schema, view: View) -> Iterator[Row]
     rows = (as_data(item) for item in result)
     if not view.sort_by:
         return rows
-    ordered = _sorted(rows, check_key(schema, view.sort_by.removeprefix("-")), view)
+    ordered = _sorted(rows, view.sort_by.removeprefix("-"), view)
     result.cut = view.limit is not None and len(ordered) > view.limit
     return iter(ordered[: view.limit])
 

@@ -577,6 +577,13 @@ _RDCTL = (
         "path",
         Column("path", "PATH", "file that holds the sandbox's state"),
     ),
+    _schema(
+        "rdctl.version/1",
+        "versions",
+        "version",
+        Column("version", "VERSION", "of rdctl"),
+        Column("python", "PYTHON", "version of Python that runs it"),
+    ),
 )
 
 # The rows of a report in the formats that have rows.
@@ -612,13 +619,15 @@ def select(schema: Schema, keys: Sequence[str] | None) -> tuple[Column, ...] | N
     if keys is None:
         return None
     columns = {column.key: column for column in schema.columns}
-    chosen = tuple(columns[check_key(schema, key)] for key in keys)
+    chosen = tuple(columns[key] for key in keys)
     return chosen if CONTEXT in chosen or CONTEXT not in schema.columns else (CONTEXT, *chosen)
 
 
 def check_key(schema: Schema, key: str) -> str:
-    """The key, if the schema has it, else a usage error with a suggestion."""
-    return known("column", key, [column.key for column in schema.columns])
+    """The key, if the schema has it or a column of this heading, else a usage error."""
+    keys = [column.key for column in schema.columns]
+    headings = {column.heading.lower(): column.key for column in schema.columns}
+    return key if key in keys else headings.get(key.lower()) or known("column", key, keys)
 
 
 def known(kind: str, word: str, words: Sequence[str]) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from rdctl.output import FORMATS
-from rdctl.output.schemas import CHANGE, Schema, check_key, known, select
+from rdctl.output.schemas import CHANGE, Schema, check_key, known
 
 
 class View(NamedTuple):
@@ -38,12 +38,15 @@ class View(NamedTuple):
         return self.format == "table" and not (self.query or self.table_style)
 
 
-def check(view: View, schema: Schema | None) -> None:
-    """Raise a usage error for an invalid column or query, before anything is done."""
+def checked(view: View, schema: Schema | None) -> View:
+    """The view with the keys of its columns; raises a usage error for an invalid column or query,
+    before anything is done."""
     schema = schema or CHANGE
-    select(schema, view.columns)
+    if view.columns is not None:
+        view = view._replace(columns=[check_key(schema, word) for word in view.columns])
     if view.sort_by:
-        check_key(schema, view.sort_by.removeprefix("-"))
+        minus = "-" * view.sort_by.startswith("-")
+        view = view._replace(sort_by=minus + check_key(schema, view.sort_by.removeprefix("-")))
     if view.query is not None:
         from rdctl.output import query
 
@@ -52,3 +55,4 @@ def check(view: View, schema: Schema | None) -> None:
         import tabulate
 
         known("table style", view.table_style, tabulate.tabulate_formats)
+    return view

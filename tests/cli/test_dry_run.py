@@ -113,6 +113,7 @@ CONFIGURATION: dict[str, tuple[str, ...]] = {
     "context set new rapiddisk=local": (),
     "context set lab account=x timeout=": CONTEXTS,
     "context use lab": CONTEXTS,
+    "context rename lab rack1": CONTEXTS,
     "context remove lab": CONTEXTS,
     "sandbox reset": RD1,
     "completion bash --install": (),

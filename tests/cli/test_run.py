@@ -131,7 +131,7 @@ def test_it_is_said_that_a_change_was_done_all_the_same(environment: Make) -> No
         ("rapiddisk list --trace", 0),
         ("rapiddisk create 1M --trace", 0),
         ("rapiddisk show rd9", 3),
-        ("rapiddisk", 2),
+        ("rapiddisk --json", 2),
         ("rapiddisk remove rd0 rd9 --yes", 1),
     ],
 )

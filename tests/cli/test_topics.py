@@ -61,27 +61,22 @@ def test_a_topic_keeps_to_the_terminal(rdctl: Program, topic: str, width: int) -
     assert [line for line in wide if " " in line.strip()] == []
 
 
-EXISTING = "Existing topics: exit-codes, output, environment, config."
-
-
 @pytest.mark.parametrize(
-    ("word", "suggested", "hint"),
+    ("word", "suggested"),
     [
-        ("exit-code", '; did you mean "exit-codes"?', EXISTING),
-        ("enviroment", '; did you mean "environment"?', EXISTING),
-        ("rapiddisk", "", "Run: rdctl rapiddisk --help"),
-        ("xyz", "", EXISTING),
-        ("\x1b[31m", "", EXISTING),
+        ("exit-code", '; did you mean "exit-codes"?'),
+        ("enviroment", '; did you mean "environment"?'),
+        ("rapidisk", '; did you mean "rapiddisk"?'),
+        ("xyz", ""),
+        ("\x1b[31m", ""),
     ],
 )
-def test_an_unknown_topic_gets_a_suggestion(
-    rdctl: Program, word: str, suggested: str, hint: str
-) -> None:
+def test_an_unknown_topic_gets_a_suggestion(rdctl: Program, word: str, suggested: str) -> None:
     ran = rdctl("help", word, "--json")
     assert ran.code == Exit.USAGE
     assert ran.json["error"]["code"] == "usage"
     assert ran.json["error"]["message"].endswith(f'"{suggested}')
-    assert ran.json["error"]["hint"] == hint
+    assert ran.json["error"]["hint"] == "Run: rdctl help"
     assert "\x1b" not in ran.err
 
 
@@ -164,5 +159,5 @@ def test_the_example_of_a_configuration_is_one(rdctl: Program) -> None:
 def test_topics_stand_in_the_helps_own_line() -> None:
     from rdctl.cli.tree import root
 
-    line = next(node.summary for node in walk(root) if node.path == "rdctl help")
-    assert [name for name in TOPICS if name not in line] == []
+    text = next(node.command.help for node in walk(root) if node.path == "rdctl help")
+    assert [name for name in TOPICS if name not in str(text)] == []

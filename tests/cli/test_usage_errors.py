@@ -86,19 +86,16 @@ def test_a_text_of_click(theirs: str, ours: str) -> None:
 @pytest.mark.parametrize(
     ("noun", "word", "verb"),
     [
-        ("rapiddisk", "rm", "remove"),
-        ("rapiddisk", "ls", "list"),
         ("rapiddisk", "lst", "list"),
         ("rapiddisk", "rename", ""),
         ("rapiddisk", "move", ""),
         ("rapiddisk", "remov", "remove"),
-        ("rapiddisk", "map", "cache create"),
-        ("oio container", "delete", "destroy"),
-        ("oio container", "rm", "destroy"),
         ("oio container", "des", ""),
         ("oio container", "raw-ins", ""),
-        ("oio content", "upload", "put"),
-        ("oio content", "DOWNLOAD", "get"),
+        ("oio content", "PUSH", "put"),
+        ("oio content", "fetch", "get"),
+        ("rapiddisk", "wipe", "flush"),
+        ("oio container", "rb", "destroy"),
         ("sandbox", "restart", ""),
     ],
 )

@@ -6,6 +6,7 @@ import click
 import pytest
 import tabulate
 
+from rdctl.cli.topics import TOPICS
 from rdctl.cli.tree import root
 from rdctl.completion import kinds, names
 from rdctl.completion.kinds import FILE, KEY_LIST, SORT_KEY, VALUES, value_of
@@ -103,3 +104,7 @@ def test_the_options_that_matter_are_those_of_the_tree() -> None:
         assert options_of([f"{flag}clab"]) == {"context": "lab"}
     for word in valued - {"-c"}:
         assert "context" not in options_of([f"{word}clab"])
+
+
+def test_help_is_offered_for_each_topic_and_noun() -> None:
+    assert value_of("rdctl help", "TOPIC") == (*TOPICS, *root.children)

@@ -19,7 +19,7 @@ OWN = re.compile(rb"\x1b\[[0-9;?]*[mABCDGHJKhl]")
 CONTROL = re.compile("[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f\x80-\x9f\u202a-\u202e\u2066-\u2069]")
 # Their output is somebody else's bytes, or for a shell.
 RAW = ("get", "api", "completion", "help", "raw-list")
-VALUE = re.compile(r"-[0hqy]*o|--(output|query|columns|sort-by|path|prefix|marker)")
+VALUE = re.compile(r"-[0Vhqy]*o|--(output|query|columns|sort-by|path|prefix|marker)")
 
 
 def faults(line: Line, ran: Ran, before: Kept, after: Kept) -> Iterator[str]:

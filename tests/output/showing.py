@@ -13,7 +13,7 @@ from rdctl.core.environment import Stream
 from rdctl.core.results import Item, Listing, Plan, Raw, Report, Text
 from rdctl.output.render import render
 from rdctl.output.schemas import SCHEMAS, Column, Schema
-from rdctl.output.view import View, check
+from rdctl.output.view import View, checked
 
 EXAMPLES: dict[str, dict[str, Any]] = {
     document["schema"]: document
@@ -40,7 +40,7 @@ def show_bytes(
     """The bytes on stdout; the view is checked first, as a command does."""
     out = io.BytesIO()
     asked = view_of(format, view)
-    check(asked, schema)
+    asked = checked(asked, schema)
     render(result, schema, asked, Stream(out, tty=asked.terminal), lambda message: None)
     return out.getvalue()
 

@@ -164,7 +164,7 @@ class Downloads(Transfers):
                 write(block)
 
         try:
-            act = pour(path, fill, what=f"get {place.shown}", check=self._in_time)
+            act = pour(path, fill, what=f"get {place.described}", check=self._in_time)
             self._effects.do(act, None)
         except OSError as error:
             raise file_fault(error, path) from error
@@ -200,7 +200,7 @@ class Downloads(Transfers):
         act = make_file(
             target,
             filling.fill,
-            what=f"get {place.shown}",
+            what=f"get {place.described}",
             replace=overwrite,
             resume=resume,
             home=where.home,
@@ -234,7 +234,7 @@ class Downloads(Transfers):
         evidence = ALREADY if os.path.isdir(path) else PROVEN
         try:
             made = make_directory(
-                where.path, directories, what=f"get {place.shown}", home=where.home
+                where.path, directories, what=f"get {place.described}", home=where.home
             )
             self._effects.do(made, None)
         except OSError as error:

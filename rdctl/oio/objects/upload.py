@@ -303,7 +303,7 @@ class Uploads(Transfers):
             self._change(
                 "content.create",
                 place,
-                what=f"put {place.shown}",
+                what=f"put {place.described}",
                 destroys=loss,
                 length=size,
                 content_id=prepared.content_id,

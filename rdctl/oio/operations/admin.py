@@ -30,7 +30,6 @@ class Bases(Acts):
                 name,
                 place,
                 query,
-                what=f"{action.replace('_', '-')} of {place.shown}",
                 shows=f"rdctl oio admin status {place.words}",
                 destroys=loss,
                 assume=[],
@@ -59,7 +58,7 @@ class Bases(Acts):
                 outcome,
                 asked,
                 outcome.name,
-                what=f"{verb} of {place.shown}",
+                what=f"{verb} {place.shown}",
                 shows=f"rdctl oio admin status {place.words}",
             )
 

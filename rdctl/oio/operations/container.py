@@ -224,7 +224,7 @@ class Containers(Acts):
         done: bool = self._change(
             "container.flush",
             place,
-            what=f"empty {place.shown}",
+            what=f"empty container {place.shown}",
             shows=f"rdctl oio container list {place.words}",
             destroys=loss,
             assume=True,

@@ -113,7 +113,7 @@ class Contents(Acts):
             "content.spare",
             place,
             {"stgpol": policy},
-            what=f"get spare chunks for {place.shown}",
+            what=f"get spare chunks for {place.described}",
             assume=[],
             body=body,
         )
@@ -126,7 +126,7 @@ class Contents(Acts):
         self._change(
             "content.copy",
             place,
-            what=f"copy {place.shown} to {escape(target)}",
+            what=f"copy {place.described} to {escape(target)}",
             shows=f"rdctl oio content show {place._replace(path=target, content_id=None).words}",
             namespace=self._proxy.namespace,
             target=place._replace(path=target),

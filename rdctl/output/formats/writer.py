@@ -76,6 +76,8 @@ class RowWriter(Writer):
     def value(self, value: Any) -> None:
         """Mappings as rows, anything else as one line per entry."""
         found = entries(value)
+        if not found and self.view.terminal:
+            self.notice("No results.")
         if found and all(isinstance(entry, Mapping) for entry in found):
             keys = dict.fromkeys(key for entry in found for key in entry)
             self.rows(iter(found), [Column(key, escape(key.upper()), "") for key in keys])

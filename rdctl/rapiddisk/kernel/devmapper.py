@@ -137,7 +137,7 @@ class DeviceMapper:
         effect = self._effect(
             _MESSAGE,
             _request(name, message),
-            f"{text} {name}",
+            f"write back {name}" if text == "flush" else f"{text} {name}",
             f"dmsetup message {name} 0 {text}",
         )
         self._effects.do(effect, None)

@@ -180,7 +180,8 @@ class Nvmet:
 
     def revalidate(self, nqn: str, number: int) -> None:
         """Notify the clients of the device's new size."""
-        self._write(f"subsystems/{nqn}/namespaces/{number}/revalidate_size", "1")
+        writing = self._writing(f"subsystems/{nqn}/namespaces/{number}/revalidate_size", "1")
+        self._effects.do(writing._replace(what=f"notify the clients of {nqn}"), None)
 
     # --- single steps -------------------------------------------------------------------------
 

@@ -114,7 +114,7 @@ def test_a_device_on_this_machine(kernel: FakeKernel, local: Callable[..., Ran])
     kernel.add_port(1)
     ran = local("rapiddisk", "nvmet", "export", "rd11", "--port", "1", "--any-host", "--json")
     assert (ran.code, kernel.steps) == (3, 0)
-    assert ran.json["error"]["hint"] == "Existing volumes: rd1, rd2."
+    assert ran.json["errors"][0]["hint"] == "Existing volumes: rd1, rd2."
     nqn = "nqn.2021-06.org.rapiddisk:rdvm-rd1"
     assert local("rapiddisk", "nvmet", "export", "rd1", "--port", "1", "--any-host").code == 0
     ran = local("rapiddisk", "nvmet", "unexport", "--nqn", nqn[:-1] + "2", "--yes")
