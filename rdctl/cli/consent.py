@@ -33,8 +33,8 @@ def ask(
     noun: str,
     yes: bool,
 ) -> None:
-    """Return if the losses are confirmed, by --yes or at the prompt. What is
-    `unchecked` is printed before; the prompt also lists the contexts that have already `failed`."""
+    """Return if the losses are confirmed, by --yes or at the prompt. What is `unchecked` is printed
+    before; the prompt also lists the contexts that have already `failed`."""
     protected = [of for of, _ in asked if of and of.get("protected") and not of.says_where(noun)]
     if yes and not protected:
         return
@@ -59,12 +59,20 @@ def ask(
         )
     question = "Continue?"
     if len(lines) == 1:
-        question = f"{lines[0]}{where}. {question}"
+        question = f"{_as_sentence(lines[0])}{where}. {question}"
     else:
         environment.stderr.write(f"The following will happen{where}:\n")
         environment.stderr.write("".join(f"  {line}\n" for line in lines))
     if not environment.confirm(question):
         raise RdctlError(Code.DECLINED, "aborted")
+
+
+def _as_sentence(line: str) -> str:
+    """The line with a capital letter, unless it begins with a name."""
+    return line[0].upper() + line[1:] if line.split(" ")[0] in _NOUNS else line
+
+
+_NOUNS = frozenset("volume cache container object reference export port all".split())
 
 
 def _where(asked: Sequence[Loss], noun: str) -> tuple[str, Sequence[str]]:

@@ -201,7 +201,7 @@ def test_anything_but_yes_is_no(lab: Sandbox, answer: bytes) -> None:
     unchecked, question = ran.err.splitlines()[:2]
     assert unchecked.startswith("Not checked over REST: mounts, swap, loop devices and open files.")
     assert question.startswith(
-        "volume rd1 (64.0 MiB, empty) will be removed on context sandbox. Continue? [y/N] "
+        "Volume rd1 (64.0 MiB, empty) will be removed on context sandbox. Continue? [y/N] "
     )
     assert ran.err.endswith("Aborted.\n")
     assert is_there(lab)

@@ -103,12 +103,17 @@ class Table(RowWriter):
         view = self.view
         columns, below = self._parted(columns)
         table = Table(box=None, show_header=view.headers, pad_edge=False, header_style="bold")
+        lines = [cells.texts(row, columns, view.units) for row in page]
+        whole = _whole(columns, lines, view.width)
         for column in columns:
             table.add_column(
-                Text(column.heading), justify="right" if column.right else "left", overflow="fold"
+                Text(column.heading),
+                justify="right" if column.right else "left",
+                overflow="fold",
+                no_wrap=whole and column.right,
             )
-        for row in page:
-            texts = zip(columns, cells.texts(row, columns, view.units), strict=True)
+        for row, shown_texts in zip(page, lines, strict=True):
+            texts = zip(columns, shown_texts, strict=True)
             shown = [Text(text, style=_style(column, text)) for column, text in texts]
             for column, text in self._below(row, below):
                 shown[-1].append(f"\n{text}", "bold" if column.cell is cells.command else "dim")
@@ -139,6 +144,13 @@ class Table(RowWriter):
             if text != cells.NOTHING:
                 lines = _continued(text) if column.cell is cells.command else [text]
                 yield from ((column, line) for line in lines)
+
+
+def _whole(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> bool:
+    """Whether numbers and sizes can stay on one line, with room left for the other columns."""
+    sizes = widths([[column.heading for column in columns], *lines])
+    pairs = zip(columns, sizes, strict=True)
+    return sum(size + 2 if column.right else 2 * LEAST_WIDTH for column, size in pairs) <= width
 
 
 def _continued(command: str) -> list[str]:
