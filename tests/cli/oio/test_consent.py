@@ -64,7 +64,7 @@ def test_a_person_is_asked(wire: Oio, case: Case) -> None:
     for answer in (b"n\n", b"\n", b"", b"yes please\n"):
         ran = wire(*case.argv, tty=True, stdin=answer)
         assert ran.code == 1
-        assert re.search(rf"^(  )?{re.escape(case.asks)}", ran.err, re.MULTILINE)
+        assert re.search(rf"^(  )?{re.escape(case.asks)}", ran.err, re.MULTILINE | re.IGNORECASE)
         assert ran.err.count("Continue? [y/N]") == 1
         assert ran.err.endswith("Aborted.\n")
     assert (wire.changes, wire.state) == ([], before)
