@@ -108,13 +108,12 @@ def _main_page(first: Node, anywhere: Options, nodes: Mapping[Node, Options]) ->
 
 # What only the manual says.
 DESCRIPTION = (
-    "RapidDisk is driven in one of two ways: on this machine itself, through its kernel, which is"
-    " what happens when nothing else is said, or on another one, through its rapiddiskd. OpenIO SDS"
-    " is always reached through an oio-proxy. A context names such systems; -c chooses one, and"
-    " takes several at a time.",
-    "Data go to standard output, everything else to standard error. For scripts --json gives one"
-    " document, also when something fails, and the exit status tells the rest. A change is sent"
-    " once, never again, and what came of it is looked at afterwards where that can be seen.",
+    "RapidDisk is managed on this machine through its kernel (the default), or on another machine"
+    " through its rapiddiskd. OpenIO SDS is managed through an oio-proxy. A context is a named set"
+    " of connection settings; -c selects one context or several.",
+    "Data are written to standard output, everything else to standard error. With --json the output"
+    " is one document, also on errors; scripts check the exit status. A change is sent only once,"
+    " and its result is verified where that is possible.",
 )
 
 # Each is an example of its command as well, and so is run by a test.
@@ -162,7 +161,7 @@ FILES = {
             (
                 ("/sys/kernel/rapiddisk/mgmt", "the kernel's volumes, with --local"),
                 ("/sys/kernel/config/nvmet", "its NVMe-oF targets, with --local"),
-                ("/run/rdctl.lock", "keeps two changes with --local apart"),
+                ("/run/rdctl.lock", "lock file: one change at a time with --local"),
             )
         ),
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NamedTuple
 
-from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse
 
 if TYPE_CHECKING:
@@ -47,32 +47,24 @@ def ask(
     lines += [f"not on {context}: {error.message}" for context, error in failed.items()]
     lines = [defuse(line) for line in lines]
     if not environment.can_ask:
+        stream = "stderr" if environment.stdin_tty else "stdin"
+        reason = f"confirmation required, and {stream} is not a terminal"
         hint = "Use --yes to confirm, or --dry-run to preview."
         if protected and yes:
             names = ",".join(str(settings.context) for settings in protected)
-            hint = f"The context is protected: select it with -c {names}"
-        stream = "stderr" if environment.stdin_tty else "stdin"
-        raise RdctlError(
-            Code.CONSENT,
-            f"confirmation required, and {stream} is not a terminal; this would happen{where}:",
-            hint=hints(*lines, hint),
-        )
+            reason = f"--yes is not sufficient: context {names} is protected"
+            hint = f"Select it by name: -c {names}"
+        message = f"{reason}; this would happen{where}"
+        raise RdctlError(Code.CONSENT, message, hint=hint, losses=lines)
     question = "Continue?"
     if len(lines) == 1:
-        question = f"{_as_sentence(lines[0])}{where}. {question}"
+        place = f"On{where.removeprefix(' on')}: " if where else ""
+        question = f"{place}{lines[0].rstrip('.')}. {question}"
     else:
         environment.stderr.write(f"The following will happen{where}:\n")
         environment.stderr.write("".join(f"  {line}\n" for line in lines))
     if not environment.confirm(question):
         raise RdctlError(Code.DECLINED, "aborted")
-
-
-def _as_sentence(line: str) -> str:
-    """The line with a capital letter, unless it begins with a name."""
-    return line[0].upper() + line[1:] if line.split(" ")[0] in _NOUNS else line
-
-
-_NOUNS = frozenset("volume cache container object reference export port all".split())
 
 
 def _where(asked: Sequence[Loss], noun: str) -> tuple[str, Sequence[str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -174,7 +175,8 @@ def rename(on: Invocation, name: str, new: str) -> Report:
         _check_own(config, name, "rename")
         if new in config.contexts:
             raise RdctlError(Code.CONFLICT, f'context "{new}" already exists', target=new)
-        return _write(on, config, "rename", name, lambda text, path: renamed(text, path, name, new))
+        edit = partial(renamed, name=name, new=new)
+        return _write(on, config, "rename", name, edit, f' to "{new}"')
 
 
 @verb("remove", on_site=False, examples=["rdctl context remove lab", "rdctl context remove lab -q"])
@@ -228,8 +230,10 @@ def _editing(on: Invocation) -> Iterator[Config]:
 _LOCK_SECONDS = 10.0
 
 
-def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) -> Report:
-    """Change the user's file, unless the change has no effect."""
+def _write(
+    on: Invocation, config: Config, action: str, name: str, edit: Any, to: str = ""
+) -> Report:
+    """Change the user's file, unless the change has no effect; `to` is a new name."""
     path = config.path
     before = read_file(path, _LOCK_SECONDS) or ""
     after = edit(before, path)
@@ -239,24 +243,20 @@ def _write(on: Invocation, config: Config, action: str, name: str, edit: Any) ->
     try:
         act = "create" if created else _ACTS[action]
         on.effects.do(
-            write_file(path, after, what=f'{act} context "{name}"', home=config.home), None
+            write_file(path, after, what=f'{act} context "{name}"{to}', home=config.home), None
         )
     except OSError as error:
         raise RdctlError(
             unwritten(error), f"{path} cannot be written: {error.strerror}", target=name
         ) from error
     done = None if on.effects.dry_run else True
-    past = 'Context "{}" created.' if created else _CHANGED[action]
-    return Report([Change(action, name, done, done, past=past)])
+    past = "created" if created else _CHANGED.get(action)
+    sentence = f'Context "{{}}" {past}{to}.' if past else 'Switched to context "{}".'
+    return Report([Change(action, name, done, done, past=sentence)])
 
 
 _ACTS = {"use": "switch to", "set": "update", "rename": "rename", "remove": "remove"}
-_CHANGED = {
-    "use": 'Switched to context "{}".',
-    "set": 'Context "{}" updated.',
-    "rename": 'Context "{}" renamed.',
-    "remove": 'Context "{}" removed.',
-}
+_CHANGED = {"set": "updated", "rename": "renamed", "remove": "removed"}
 _UNCHANGED = {
     "use": 'Already using context "{}".',
     "set": 'Context "{}" is up to date.',

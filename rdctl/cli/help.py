@@ -12,7 +12,7 @@ from click.formatting import wrap_text
 from rdctl import __version__
 from rdctl.cli.meanings import verb_meant
 from rdctl.cli.topics import TOPICS, Lines, Section, Terms
-from rdctl.cli.tree import LazyGroup, NoSuchVerb, verb
+from rdctl.cli.tree import LazyGroup, NoSuchVerb, root, verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Item, Text
 from rdctl.core.units import defuse, did_you_mean
@@ -55,8 +55,15 @@ def show(on: Invocation, topic: str | None, words: tuple[str, ...], pager: bool)
 
 
 def _paged(text: str, environment: Environment) -> bool:
-    argv = shlex.split(environment.environ.get("PAGER") or "less")
-    return environment.stdout.tty and (environment.calls or Syscalls()).page(argv, text)
+    if not environment.stdout.tty:
+        return False
+    pager = environment.environ.get("PAGER") or "less"
+    try:
+        argv = shlex.split(pager)
+    except ValueError as error:
+        message = f'invalid PAGER "{defuse(pager)}": {error}'
+        raise RdctlError(Code.CONFIG, message, hint="Unset it, or set it to a command.") from error
+    return (environment.calls or Syscalls()).page(argv, text)
 
 
 def _sections(topic: str, words: Sequence[str]) -> Sequence[Section]:
@@ -94,6 +101,8 @@ def _help_of(words: Sequence[str], context: click.Context) -> str:
             raise RdctlError(Code.USAGE, message, hint=f"Run: {above.command_path} --help")
         try:
             name, child, rest = command.resolve_command(above, rest)
+            # A synonym may stand for options, too.
+            rest = [word for word in rest if not word.startswith("-")]
         except NoSuchVerb as error:
             if above.parent is not None:
                 raise
@@ -108,8 +117,9 @@ def _help_of(words: Sequence[str], context: click.Context) -> str:
 
 def _overview() -> list[Section]:
     topics = tuple((name, line) for name, (line, _) in TOPICS.items())
+    commands = tuple((name, line) for name, (_, line) in root.children.items())
     more = "Use `rdctl help TOPIC` for a topic, or `rdctl help COMMAND` for a command."
-    return [Section("Topics", [Terms(topics), more])]
+    return [Section("Commands", [Terms(commands)]), Section("Topics", [Terms(topics), more])]
 
 
 def columns_of(schema: Schema, width: int) -> str:

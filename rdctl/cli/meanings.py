@@ -29,7 +29,6 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "map": "cache create",
         "unmap": "cache remove",
         "export": "nvmet export",
-        "unexport": "nvmet unexport",
     },
     "rdctl rapiddisk cache": {**_FOR_REMOVE, **_FOR_READING, "map": "create", "unmap": "remove"},
     "rdctl rapiddisk nvmet": {**_FOR_READING, "ports": "port"},
@@ -84,6 +83,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "lock": "readonly freeze",
         "unlock": "writable thaw",
         "cache stats": "stats stat statistics",
+        "nvmet unexport": "unexport",
     },
     "rdctl rapiddisk cache": {
         "list": "dir",
@@ -124,7 +124,6 @@ MEANINGS: dict[str, dict[str, str]] = {
         "list": "dir services score scores",
         "show": f"describe {_SHOW}",
         "register": "add create new",
-        "deregister": "rm remove delete del unregister",
     },
     "rdctl oio reference": {
         "create": "add new make",
@@ -202,6 +201,9 @@ def verb_meant(noun: str, word: str, known: Collection[str]) -> str:
         if word.lower() in words.split():
             return verb
     near = nearest(word, [verb for verb in known if not verb.startswith("raw-")], _LIKENESS)
-    if near in DESTRUCTIVE and SequenceMatcher(None, near, word.lower()).ratio() < _SLIP:
+    slip = abs(len(near) - len(word)) <= 1
+    if near in DESTRUCTIVE and not (
+        slip and SequenceMatcher(None, near, word.lower()).ratio() >= _SLIP
+    ):
         return ""
     return near

@@ -37,18 +37,18 @@ def _place(error: RdctlError, more: str) -> str:
 
 
 def show_error(environment: Environment, error: RdctlError, where: str = "") -> None:
-    """An error for people, on stderr: what failed and why, then the hints, one a line.
-
-    If confirmation is missing, the lines before the last hint are the losses."""
+    """An error for people, on stderr: what failed and why, then what would be lost if confirmation
+    is missing, then the hints, one a line."""
     if error.code is Code.DECLINED:
         environment.stderr.write("Aborted.\n")
         return
-    environment.stderr.write(f"rdctl: error: {where}{defuse(error.message)}\n")
-    lines = error.hint.split("\n") if error.hint else []
-    losses = len(lines) - 1 if error.code is Code.CONSENT else 0
-    for number, line in enumerate(lines):
-        start = "  " if number < losses else "hint: "
-        environment.stderr.write(f"{start}{defuse(line)}\n")
+    losses = error.facts.get("losses", ())
+    colon = ":" if losses else ""
+    environment.stderr.write(f"rdctl: error: {where}{defuse(error.message)}{colon}\n")
+    for loss in losses:
+        environment.stderr.write(f"  {loss}\n")
+    for line in error.hint.split("\n") if error.hint else []:
+        environment.stderr.write(f"hint: {defuse(line)}\n")
     if error.facts.get("request_id"):
         environment.stderr.write(f"  request id: {error.facts['request_id']}\n")
     if error.code is Code.INTERNAL and error.__cause__ and environment.environ.get("RDCTL_DEBUG"):

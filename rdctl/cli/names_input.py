@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
-from rdctl.cli.options import seconds_of
+from rdctl.cli.options import SYNONYM, seconds_of
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse, escape, quoted, raw_bytes
 
@@ -148,6 +148,8 @@ class Bulk:
             self._names = self.targets = self._read(environment, source, seconds)
 
     def _read(self, environment: Environment, source: str, seconds: float | None) -> list[str]:
+        if source == "-" and environment.stdin_tty:
+            environment.stderr.write("Reading names from standard input; Ctrl-D ends them.\n")
         try:
             data = environment.read(source, seconds, MOST_NAMES)
         except OSError as error:
@@ -354,8 +356,18 @@ def bulk_options(function: Any) -> Any:
     return ndjson(failed(function))
 
 
+def check_single(context: click.Context, typed: str, several: bool) -> None:
+    """Refuse a synonym of a verb that destroys for several targets."""
+    if several:
+        hint = f"For several: {context.command_path} ..."
+        raise RdctlError(Code.USAGE, f'"{typed}" takes one name, on one context', hint=hint)
+
+
 def expanded(context: click.Context, site: Site, words: Iterable[str]) -> list[str]:
     """The arguments, with `-` replaced by the names on standard input."""
+    words = list(words)
+    if typed := context.meta.get(SYNONYM):
+        check_single(context, typed, len(words) > 1 or "-" in words)
     where = site.settings.context
     bulk = bulk_of(context).of(where)
     given: list[str] = []

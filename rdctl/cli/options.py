@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # Keys in click's context: the flags given, and names from standard input.
 _KEPT = "rdctl.flags"
+# Key of the typed synonym of a verb that destroys, in click's context.
+SYNONYM = "rdctl.synonym"
 
 
 class Global(NamedTuple):

@@ -7,7 +7,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rdctl.cli.messages import show_error, show_failures
-from rdctl.cli.options import seconds_of
+from rdctl.cli.names_input import check_single
+from rdctl.cli.options import SYNONYM, seconds_of
 from rdctl.cli.view import view_of
 from rdctl.core.errors import Ended, Exit, RdctlError, as_error
 from rdctl.core.results import Change, Failure, Listing, Plan, Raw, Report
@@ -92,6 +93,8 @@ def _result(
         from rdctl.cli import fleet
 
         fleet.check(command, invocation)
+        if typed := ctx.meta.get(SYNONYM):
+            check_single(ctx, typed, len(invocation.contexts) > 1)
         if "-" in params.get("words", ()):
             invocation.bulk.read(invocation.environment, seconds_of(ctx))  # once for all
         result = fleet.result(command, call, invocation, invocation.contexts)
@@ -120,7 +123,9 @@ def _shown(result: Result, schema: Schema | None, view: View, invocation: Invoca
     if isinstance(result, Listing) and environment.stdout.tty:
         invocation.leave_out_progress()
     try:
-        render(_planned(result, invocation), schema, view, environment.stdout, invocation.notice)
+        render(
+            _planned(result, invocation, view), schema, view, environment.stdout, invocation.notice
+        )
     except BrokenPipeError:
         if report is not None:  # a change continues without a reader
             _completed(report)
@@ -168,7 +173,7 @@ def _completed(report: Report) -> BaseException | None:
     return None
 
 
-def _planned(result: Result, invocation: Invocation) -> Result:
+def _planned(result: Result, invocation: Invocation, view: View) -> Result:
     """In a dry run, the plan: the steps, and the outcomes as far as they are known."""
     plan = [line for door in invocation.doors for line in door.plan]
     report = result if isinstance(result, Report) else None
@@ -179,6 +184,11 @@ def _planned(result: Result, invocation: Invocation) -> Result:
         where = f"{door.context}: " if door.context else ""
         summary += [f"{where}would {act}" for act in door.would]
         losses += [f"{where}{loss}" for loss in door.losses]
+    if view.in_words and report is not None:
+        from rdctl.output.words import sentence
+
+        unchanged = [change for change in report.changes if change.changed is False]
+        summary += [sentence(change, view.units) for change in unchanged]
     contexts = {door.context: door.plan for door in invocation.doors if door.context}
     return Plan(plan, report, contexts or None, summary, losses)
 

@@ -107,11 +107,19 @@ _NAMES = (
     '{"name": "photos", "properties": {"team": "red"}}',
     '{"name": "films"}',
 )
+_PLAN_KEYS = (
+    ("summary", "what would be done, in sentences"),
+    ("losses", "what would have to be confirmed, in sentences"),
+    ("plan", "the steps as shell commands"),
+    ("contexts", "with several contexts: the steps of each"),
+    ("status, results, errors", "as in a change; missing for a command that only reads"),
+)
 _ERROR_KEYS = (
     ("code", "the error word (see rdctl help exit-codes)"),
     ("message", "what failed and why, human-readable"),
     ("hint", "what to do next, or null"),
     ("target", "the affected target, or null"),
+    ("losses", "what would have to be confirmed, a list; only in consent-missing"),
     ("context", "the context of the failure; only with several contexts"),
     ("action", "the verb; only in errors of a change"),
     ("fate", "`not done` or `unknown`; only in errors of a change"),
@@ -249,6 +257,7 @@ def output() -> list[Section]:
                 " changes its meaning; new keys may be added at any time.",
             ],
         ),
+        Section("rdctl.plan/1", [Terms(_PLAN_KEYS)]),
         Section("rdctl.error/1", [Terms(_ERROR_KEYS)]),
     ]
     shown_by = _shown_by()

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl import __version__
-from rdctl.cli.options import WithGlobals, watch_option, written_out
-from rdctl.core.errors import Code, RdctlError
+from rdctl.cli.options import SYNONYM, WithGlobals, watch_option, written_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,10 +19,6 @@ if TYPE_CHECKING:
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 # A verb that supports --watch on the machine itself, but not through a daemon.
 HERE = "here"
-
-
-# Key of the typed synonym of a verb that destroys, in click's context.
-_SYNONYM = "rdctl.synonym"
 
 
 # --- nouns ------------------------------------------------------------------------------------
@@ -72,7 +67,7 @@ class LazyGroup(WithGlobals, click.Group):
         """The words that these mean: `help [VERB]` is `[VERB] --help`, `rm` may be `remove`."""
         word, *rest = args
         if word == "help":
-            if rest and rest[0] not in ctx.help_option_names:
+            if rest and rest[0] not in ("help", *ctx.help_option_names):
                 return [*self.known(ctx, rest), "--help"]
             ctx.obj.stdout.write(f"{ctx.get_help()}\n")
             ctx.exit()
@@ -88,7 +83,7 @@ class LazyGroup(WithGlobals, click.Group):
         if not words:
             raise NoSuchVerb(args[0], self.children, ctx)
         if words[-1] in DESTRUCTIVE:
-            ctx.meta[_SYNONYM] = args[0]
+            ctx.meta[SYNONYM] = args[0]
         return [*words, *args[1:]]
 
 
@@ -140,12 +135,7 @@ class Command(WithGlobals):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if self.watch:
             args = written_out(args, self.get_params(ctx))
-        left = super().parse_args(ctx, args)
-        typed, names = ctx.meta.get(_SYNONYM), ctx.params.get("words", ())
-        if typed and (len(names) > 1 or "-" in names):
-            hint = f"For several: {ctx.command_path} NAME..."
-            raise RdctlError(Code.USAGE, f'"{typed}" takes one name', hint=hint)
-        return left
+        return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         if self.examples:

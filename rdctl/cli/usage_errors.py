@@ -28,6 +28,10 @@ _TEXTS = (
     (r"Option '(.+)' does not take a value\.", r"option \1 does not take a value"),
     (r"Argument '(.+)' takes (\d+) values\.", r"argument \1 requires \2 values"),
 )
+# Options that accept a loss or a risk: suggested for a slip of one letter only.
+_AGREEING = {"--yes", "--force", "--overwrite", "--discard-contents", "--unseen", "--overcommit"}
+# The least likeness of an unknown option and the one that is suggested.
+_LIKENESS = 0.75
 # The value in a message about a parameter.
 _VALUE = re.compile(r"(['\"]?)(.*)\1 (?:is not|does not) .*", re.DOTALL)
 
@@ -41,6 +45,8 @@ def usage_error(error: click.UsageError) -> RdctlError:
 def _message(error: click.UsageError) -> str:
     if isinstance(error, NoSuchVerb):
         return error.message + did_you_mean(verb_meant(error.noun, error.word, error.known))
+    if isinstance(error, click.NoSuchOption) and error.option_name[1:2].isdigit():
+        return f'unknown option "{error.option_name}": values must not be negative'
     if isinstance(error, click.NoSuchOption):
         return f'unknown option "{error.option_name}"' + did_you_mean(_option_meant(error))
     if isinstance(error, click.BadParameter) and error.param is not None:
@@ -57,7 +63,13 @@ def _message(error: click.UsageError) -> str:
 
 def _option_meant(error: click.NoSuchOption) -> str:
     form = error.option_name.lstrip("-")
-    return f"-o {form}" if form in FORMATS else nearest(form, error.possibilities or ())
+    if form in FORMATS:
+        return f"-o {form}"
+    params = error.ctx.command.get_params(error.ctx) if error.ctx else ()
+    shown = {word for param in params for word in param.opts}
+    near = nearest(form, [word for word in error.possibilities or () if word in shown], _LIKENESS)
+    slip = abs(len(near) - len(error.option_name)) <= 1
+    return "" if near in _AGREEING and not slip else near
 
 
 def _bad_value(param: click.Parameter, message: str) -> str:
@@ -93,4 +105,4 @@ def _name(param: click.Parameter) -> str:
     """`--timeout`, `VOLUME`."""
     if isinstance(param, click.Option):
         return max(param.opts, key=len)
-    return param.human_readable_name.removesuffix("...")
+    return param.human_readable_name.strip("[]").removesuffix("...")

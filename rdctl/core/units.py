@@ -60,11 +60,10 @@ def parse_mib(text: str) -> int:
     mib, rest = divmod(size, MIB)
     if rest:
         below = f"{mib}M or " if mib else ""
-        raise _invalid_size(
-            text,
-            "must be a whole number of MiB",
-            f"Nearest: {below}{mib + 1}M.",
-        )
+        hint = f"Nearest: {below}{mib + 1}M."
+        if re.fullmatch("(?i).*[kmgtp]b", text.strip()):
+            hint = f"{text.strip()} is {size} bytes, a decimal unit. {hint}"
+        raise _invalid_size(text, "must be a whole number of MiB", hint)
     if mib == 0:
         raise _invalid_size(text, "minimum is 1M")
     if mib > MOST_MIB:

@@ -97,7 +97,7 @@ class Effects:
         self._trace = trace
         self._tracing: int | None = None  # the thread of the last line
         self._tell = tell
-        self._asks_always = asks_always and not dry_run
+        self._asks_always = asks_always
         self._check = check
         self._agreed = False
         # A line of the prompt about checks that this backend cannot make.

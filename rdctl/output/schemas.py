@@ -115,7 +115,7 @@ _RAPIDDISK = (
         Column("users", "USERS", "who uses it: kind, name, and the command that frees it"),
         Column(
             "users_seen",
-            "USERS SEEN",
+            "CHECKED FOR",
             "the kinds of user checked for; others may exist",
             cells.words,
         ),

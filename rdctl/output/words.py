@@ -50,7 +50,7 @@ def sentence(change: Change, units: str) -> str:
         words = f"{change.context}: {words}"
     facts = (_fact(key, value, units) for key, value in _folded(change.facts).items())
     if shown := ", ".join(fact for fact in facts if fact):
-        words += f" ({shown})"
+        words += f" ({shown.replace(', not set: ', '; not set: ')})"
     if change.changed and change.verified is None:
         words += " (reported, not verified)"
     return words
@@ -81,5 +81,6 @@ def _fact(key: str, value: Any, units: str) -> str:
     if key == "size" and isinstance(value, int):
         shown = cells.size(value, units)
         return f"{shown} bytes" if shown.isdigit() else shown
-    shown = cells.text(value)
-    return "" if shown == cells.NOTHING else _LABELS.get(key, f"{key} ") + shown
+    several = isinstance(value, list | tuple)
+    shown = ", ".join(map(cells.text, value)) if several else cells.text(value)
+    return "" if shown in ("", cells.NOTHING) else _LABELS.get(key, f"{key} ") + shown

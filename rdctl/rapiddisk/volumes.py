@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
-from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.errors import Code, Exit, RdctlError, hints
 from rdctl.core.results import Change, Failure, Item, Listing, Report
-from rdctl.core.units import MIB, human_size, natural, operand
+from rdctl.core.units import MIB, human_size, natural, operand, parse_mib
 from rdctl.rapiddisk.changes import (
     Changes,
     distinct,
@@ -163,7 +164,8 @@ class Volumes(Changes):
         self._backend.permit()
         facts = self._facts([name], overrides)
         volume = find(facts.inventory.volumes, name, "volume")
-        mib += _whole_mib(volume) if added else 0
+        if added:
+            mib = parse_mib(f"{_whole_mib(volume) + mib}M")
         size = mib * MIB
         if volume.size == size:
             return Report([Change("resize", name, False, True, {"size": size})])
@@ -188,19 +190,12 @@ class Volumes(Changes):
         def act(name: str) -> None:
             if shrinks:
                 self._guard_cut(name, size, overrides)
-            try:
-                self._backend.resize(name, mib, loss)
-            except RdctlError as error:
-                if added and error.code is Code.UNKNOWN:
-                    # A repeated +64M could grow it twice.
-                    again = f"rdctl rapiddisk resize {operand(name)} {mib}M"
-                    error.hint = hints(error.hint, f"If it was not resized: {again}")
-                raise
+            self._backend.resize(name, mib, loss)
             for target in exports:
                 self._revalidate(target)
 
         revalidated = {"revalidated": [target.nqn for target in exports]} if exports else {}
-        return self._each(
+        report = self._each(
             "resize",
             [volume],
             act,
@@ -209,6 +204,9 @@ class Volumes(Changes):
             free=free,
             overrides=overrides,
         )
+        if added:
+            report.pass_through(partial(_repeatable, mib))
+        return report
 
     def _guard_cut(self, name: str, size: int, overrides: Overrides) -> None:
         """Raise when there are data beyond the new end. The kernel's counters do not prove that
@@ -337,7 +335,8 @@ class Volumes(Changes):
                 return Failure(action, error)
             return Change(action, device, True, verified, facts or {})
 
-        self._effects.foretell(f"{action} {volume.device}" for volume in volumes)
+        to = f" to {human_size(facts['size'])}" if facts and "size" in facts else ""
+        self._effects.foretell(f"{action} {volume.device}{to}" for volume in volumes)
         with self._backend.claim([]) as alone:
             devices = [volume.device for volume in volumes]
             fresh = self._facts(devices, overrides) if alone and free and volumes else None
@@ -415,6 +414,14 @@ def _shown(fact: str, value: object) -> Callable[[Volume | None], bool | None]:
         return None if there is None else there == value
 
     return confirmed
+
+
+def _repeatable(mib: int, outcome: Change | Failure) -> Change | Failure:
+    """A growth of unknown outcome, with the words that do not grow the volume twice."""
+    if isinstance(outcome, Failure) and outcome.error.exit is Exit.UNKNOWN:
+        again = f"rdctl rapiddisk resize {operand(outcome.error.target or '')} {mib}M"
+        outcome.error.hint = hints(outcome.error.hint, f"If it was not resized: {again}")
+    return outcome
 
 
 def _whole_mib(volume: Volume) -> int:

@@ -189,6 +189,7 @@ def test_where_nobody_can_be_asked_nothing_is_done(lab: Sandbox) -> None:
     ran = lab(*REMOVE, "--json")
     assert ran.code == 2
     assert ran.json["error"]["code"] == "consent-missing"
+    assert ran.json["error"]["losses"] == ["volume rd1 (64.0 MiB, empty) will be removed"]
     assert "on context sandbox" in ran.err
     assert "volume rd1 (64.0 MiB, empty) will be removed" in ran.err
     assert is_there(lab)
@@ -201,7 +202,7 @@ def test_anything_but_yes_is_no(lab: Sandbox, answer: bytes) -> None:
     unchecked, question = ran.err.splitlines()[:2]
     assert unchecked.startswith("Not checked over REST: mounts, swap, loop devices and open files.")
     assert question.startswith(
-        "Volume rd1 (64.0 MiB, empty) will be removed on context sandbox. Continue? [y/N] "
+        "On context sandbox: volume rd1 (64.0 MiB, empty) will be removed. Continue? [y/N] "
     )
     assert ran.err.endswith("Aborted.\n")
     assert is_there(lab)
@@ -291,7 +292,7 @@ def test_a_protected_context_wants_to_be_named(rdctl: Program, words: list[str],
         sent = [request.method for request in server.requests]
     assert ("POST" in sent) == (code == 0)
     if "--yes" in words and code:
-        assert "The context is protected: select it with -c lab" in ran.err
+        assert "Select it by name: -c lab" in ran.err
 
 
 @pytest.mark.parametrize(
@@ -310,7 +311,7 @@ def test_the_address_of_the_other_system_does_not_name_a_protected_one(
         rdctl.config.write_text(text + 'account = "me"\n')
         address = [] if other == "--local" else ["http://127.0.0.1:1"]
         ran = rdctl(other, *address, *words.split())
-        assert (ran.code, "The context is protected" in ran.err) == (2, True), ran.err
+        assert (ran.code, "is protected" in ran.err) == (2, True), ran.err
         assert "POST" not in [request.method for request in server.requests]
 
 

@@ -594,7 +594,7 @@ def test_a_protected_context_is_named_itself(
     assert (crowds["b"].requests != []) == done
     if not done:
         assert crowds["a"].requests == []
-        assert "select it with -c prod" in ran.json["error"]["hint"]
+        assert "Select it by name: -c prod" in ran.json["error"]["hint"]
 
 
 def test_a_protected_context_of_a_variable(rdctl: Program, crowds: dict[str, Crowd]) -> None:
@@ -607,7 +607,8 @@ def test_a_protected_context_of_a_variable(rdctl: Program, crowds: dict[str, Cro
 def test_a_dry_run_of_each(rdctl: Program, crowds: dict[str, Crowd]) -> None:
     ran = rdctl("-c", "b,a", *TOUCH, "--dry-run")
     lines = [f"{context}: would touch {name}\n" for context in "ba" for name in "xy"]
-    assert (ran.code, ran.out) == (0, "".join(lines))
+    asked = "".join(f"  {context}: touch {name}\n" for context in "ba" for name in "xy")
+    assert (ran.code, ran.out) == (0, f"{''.join(lines)}confirmation required:\n{asked}")
     document = rdctl("-c", "b,a", *TOUCH, "--dry-run", "--json").json
     assert list(document["contexts"]) == ["b", "a"]
     for name, plan in document["contexts"].items():

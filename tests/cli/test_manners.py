@@ -25,6 +25,8 @@ NODES: dict[str, Any] = {node.path: node.command for node in walk(root)}
         ("help rapiddisk create", "rapiddisk create"),
         ("help oio container", "oio container"),
         ("help oio bucket rm", "oio container destroy"),
+        ("help object cat", "oio content get"),
+        ("rapiddisk help help", "rapiddisk"),
         ("rapiddisk help create", "rapiddisk create"),
         ("rapiddisk help", "rapiddisk"),
         ("oio content help put", "oio content put"),
@@ -83,6 +85,8 @@ def test_a_pager_only_on_request_and_on_a_terminal(rdctl: Program, tmp_path: Pat
     ran = rdctl("help", "config", "--pager", env={"PAGER": f"'{pager}'"}, tty=True)
     assert (ran.code, ran.out, (tmp_path / "shown").read_text()) == (0, "", text)
     assert rdctl("help", "config", "--pager", env={"PAGER": "/nope"}, tty=True).out == text
+    wrong = rdctl("help", "config", "--pager", env={"PAGER": "'"}, tty=True)
+    assert (wrong.code, wrong.err.startswith('rdctl: error: invalid PAGER "\'": ')) == (2, True)
 
 
 def test_a_script_gets_an_error_for_a_noun_alone(rdctl: Program) -> None:
@@ -141,16 +145,29 @@ def test_a_synonym_does_what_it_means(sandbox: Sandbox, typed: str, known: str) 
 @pytest.mark.parametrize("word", ["rm", "delete", "destroy"])
 def test_a_synonym_that_destroys_takes_one_name(sandbox: Sandbox, word: str) -> None:
     sandbox("rapiddisk", "create", "1M", "--count", "2")
-    for names in (["rd1", "rd2"], ["-"]):
+    for names in (["rd1", "rd2"], ["-"], ["--", "rd1", "rd2"]):
         ran = sandbox("rapiddisk", word, *names, "--yes", stdin=b"rd1\n")
         assert ran.code == 2
         assert ran.err == (
-            f'rdctl: error: "{word}" takes one name\n'
-            "hint: For several: rdctl rapiddisk remove NAME...\n"
+            f'rdctl: error: "{word}" takes one name, on one context\n'
+            "hint: For several: rdctl -c sandbox rapiddisk remove ...\n"
         )
     assert sandbox("rapiddisk", word, "rd1").code == 2  # asks as the verb does
     assert sandbox("rapiddisk", word, "rd1", "--yes").out == "removed rd1\n"
     assert "rd2" in sandbox("rapiddisk", "list", "-o", "name").out
+
+
+def test_an_object_is_one_name_in_its_container(sandbox: Sandbox) -> None:
+    assert sandbox("object", "rm", "photos", "index.txt", "--yes").out == "deleted index.txt\n"
+    words = ("object", "rm", "photos", "sea/storm.svg", "sea/harbour.svg", "--yes")
+    assert sandbox(*words).code == 2
+
+
+def test_a_synonym_that_destroys_takes_one_context(rdctl: Program) -> None:
+    for name in ("a", "b"):
+        rdctl("context", "set", name, "rapiddisk=http://127.0.0.1:1")
+    ran = rdctl("-c", "a,b", "rapiddisk", "rm", "rd1", "--yes")
+    assert (ran.code, "takes one name, on one context" in ran.err) == (2, True)
 
 
 def test_a_synonym_is_hidden(rdctl: Program) -> None:
@@ -206,7 +223,7 @@ def test_a_context_gets_another_name(rdctl: Program) -> None:
         '# Mine.\ncurrent = "lab"\n\n[contexts.lab] # of the lab\naccount = "x" # me\n\n'
         '[contexts."a.b"]\naccount = "y"\n'
     )
-    assert rdctl("context", "rename", "lab", "rack.1").out == 'Context "lab" renamed.\n'
+    assert rdctl("context", "rename", "lab", "rack.1").out == 'Context "lab" renamed to "rack.1".\n'
     assert rdctl.config.read_text() == (
         '# Mine.\ncurrent = "rack.1"\n\n[contexts."rack.1"] # of the lab\naccount = "x" # me\n\n'
         '[contexts."a.b"]\naccount = "y"\n'

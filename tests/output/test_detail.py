@@ -12,25 +12,25 @@ from tests.output.showing import (
 )
 
 ITEM = """\
-Device      rd1
-Size        67108864
-Usage       1069056
-High water  1048576
-Locked      no
-Unwritten   0
+Device       rd1
+Size         67108864
+Usage        1069056
+High water   1048576
+Locked       no
+Unwritten    0
 Users
   KIND    NAME                               FREED BY
   cache   rc-wt_sdb                          rdctl rapiddisk cache remove rc-wt_sdb
   export  nqn.2021-06.org.rapiddisk:lab-rd1  -
-Users seen  cache export
+Checked for  cache export
 """
 
 
 def test_one_thing_is_shown_at_length() -> None:
     item = result_of(EXAMPLES[DETAIL.name])
     assert show(item, DETAIL) == ITEM
-    assert "Size        64.0 MiB\n" in show(item, DETAIL, terminal=True)
-    assert "\x1b[1mSize\x1b[0m        64.0 MiB\n" in show(item, DETAIL, terminal=True, color=True)
+    assert "Size         64.0 MiB\n" in show(item, DETAIL, terminal=True)
+    assert "\x1b[1mSize\x1b[0m         64.0 MiB\n" in show(item, DETAIL, terminal=True, color=True)
 
 
 def test_things_at_length() -> None:

@@ -39,7 +39,7 @@ group = LazyGroup(
         "show": (_HERE + "show", "Show containers."),
         "list": (_HERE + "list_contents", "List containers, or the objects of a container."),
         "destroy": (_HERE + "destroy", "Destroy containers."),
-        "flush": (_HERE + "flush", "Delete all objects of containers."),
+        "flush": (_HERE + "flush", "Delete all objects of containers (alias: empty)."),
         **children("rdctl.cli.oio.container"),
         "touch": (_HERE + "touch", "Recompute the account's container counters."),
         "dedup": (_HERE + "dedup", "Deduplicate the chunks of identical objects."),
@@ -217,7 +217,7 @@ def destroy(site: Site, places: list[Place], flush: bool, force: bool) -> Report
 )
 @target("container", several=True)
 def flush(site: Site, places: list[Place]) -> Report:
-    """Delete all objects of containers.
+    """Delete all objects of containers (alias: empty).
 
     Requires confirmation: the objects cannot be recovered. The containers and their properties are
     kept. A frozen container is refused. A large container takes several requests; if a later one

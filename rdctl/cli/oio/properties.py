@@ -85,6 +85,8 @@ def properties_verbs(
         if texts is None and not system:
             raise click.UsageError("Missing argument 'KEY=VALUE...'.", click.get_current_context())
         values = pairs(texts or [])
+        for key in values.keys() & _LIMITS if family == "container" else ():
+            site.warn(f'"{key}" is set as a user property; to limit the container, use --{key}')
         return site.oio.properties.set(family, place, values, system, replace_all, query)
 
     @verb(
@@ -113,6 +115,10 @@ def properties_verbs(
         return site.oio.properties.delete(family, place, keys, query)
 
     return get, set, delete
+
+
+# Options of containers that are easily typed as properties.
+_LIMITS = {"quota", "policy", "max-versions"}
 
 
 def children(module: str) -> dict[str, tuple[str, str]]:

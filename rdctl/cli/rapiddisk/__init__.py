@@ -25,7 +25,7 @@ group = LazyGroup(
         "show": (_VOLUME + "show", "Show volumes and their users."),
         "create": (_VOLUME + "create", "Create volumes."),
         "resize": (_VOLUME + "resize", "Resize a volume."),
-        "flush": (_VOLUME + "flush", "ERASE volumes (all data are lost)."),
+        "flush": (_VOLUME + "flush", "ERASE volumes; all data are lost (alias: erase)."),
         "remove": (_VOLUME + "remove", "Remove volumes and all their data."),
         "lock": (_VOLUME + "lock", "Make volumes read-only."),
         "unlock": (_VOLUME + "unlock", "Make volumes writable again."),

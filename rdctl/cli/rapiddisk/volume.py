@@ -177,7 +177,7 @@ def resize(
 @DISCARD
 @overriding
 def flush(site: Site, volumes: list[str], overrides: Overrides) -> Report:
-    """ERASE volumes (all data are lost).
+    """ERASE volumes; all data are lost (alias: erase).
 
     This is not a sync. An erased volume reads as zeros, uses no memory, and keeps its size.
     Requires confirmation. A volume that is locked, used by a cache, exported or otherwise in use is

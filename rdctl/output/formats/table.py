@@ -3,6 +3,7 @@ long."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from itertools import chain, islice
 
@@ -19,6 +20,8 @@ MOST_DRAWN = 200
 LONGEST_COMMAND = 59
 # A column that has less, its gap included, is not drawn at all.
 LEAST_WIDTH = 3
+# What a column keeps at least, its gap included, before another one stays on one line.
+FOLDED_WIDTH = 7
 _STATES = {
     "ok": "green",
     "up": "green",
@@ -104,13 +107,12 @@ class Table(RowWriter):
         columns, below = self._parted(columns)
         table = Table(box=None, show_header=view.headers, pad_edge=False, header_style="bold")
         lines = [cells.texts(row, columns, view.units) for row in page]
-        whole = _whole(columns, lines, view.width)
-        for column in columns:
+        for column, whole in zip(columns, _whole(columns, lines, view.width), strict=True):
             table.add_column(
                 Text(column.heading),
                 justify="right" if column.right else "left",
                 overflow="fold",
-                no_wrap=whole and column.right,
+                no_wrap=whole,
             )
         for row, shown_texts in zip(page, lines, strict=True):
             texts = zip(columns, shown_texts, strict=True)
@@ -146,11 +148,22 @@ class Table(RowWriter):
                 yield from ((column, line) for line in lines)
 
 
-def _whole(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> bool:
-    """Whether numbers and sizes can stay on one line, with room left for the other columns."""
-    sizes = widths([[column.heading for column in columns], *lines])
-    pairs = zip(columns, sizes, strict=True)
-    return sum(size + 2 if column.right else 2 * LEAST_WIDTH for column, size in pairs) <= width
+def _whole(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> list[bool]:
+    """The columns that stay on one line: sizes, numbers and dates, as long as each column has some
+    room."""
+    sizes = [size + 2 for size in widths([[column.heading for column in columns], *lines])]
+    room = width + 2 - sum(min(size, FOLDED_WIDTH) for size in sizes)
+    whole = []
+    for place, (column, size) in enumerate(zip(columns, sizes, strict=True)):
+        figure = column.right or all(_FIGURE.fullmatch(line[place]) for line in lines)
+        needed = max(0, size - FOLDED_WIDTH)
+        whole.append(figure and needed <= room)
+        room -= needed if whole[-1] else 0
+    return whole
+
+
+# A number, a version, a date; or nothing.
+_FIGURE = re.compile(r"[0-9][0-9.:TZ+-]*|-")
 
 
 def _continued(command: str) -> list[str]:

@@ -114,7 +114,7 @@ CASES = (
     ),
     Case(
         "conscience deregister meta1",
-        "deregistered meta1 (services 127.0.0.1:16007 127.0.0.1:16008)",
+        "deregistered meta1 (services 127.0.0.1:16007, 127.0.0.1:16008)",
         asks="meta1 127.0.0.1:16008 will be removed from the conscience",
     ),
     Case("reference create user1 -p color=blue", "created user1"),
@@ -169,7 +169,7 @@ CASES = (
     Case("container create docs --quota 1G --policy SINGLE --max-versions -1", "created docs"),
     Case(
         "container set-properties photos --quota 1G --policy SINGLE color=red",
-        "photos: properties updated (color sys.m2.quota sys.m2.policy.storage)",
+        "photos: properties updated (color, sys.m2.quota, sys.m2.policy.storage)",
         asks="photos: system properties sys.m2.policy.storage, sys.m2.quota will be set",
     ),
     Case(
@@ -324,7 +324,7 @@ CASES = (
         for case in (
             Case(
                 target.format("set-properties") + " color=green shape=round",
-                f"{name}: properties updated (color shape)",
+                f"{name}: properties updated (color, shape)",
                 setup=setup,
             ),
             Case(
@@ -335,7 +335,7 @@ CASES = (
             ),
             Case(
                 target.format("del-properties") + " color nothing",
-                f"{name}: properties deleted (color, not set: nothing)",
+                f"{name}: properties deleted (color; not set: nothing)",
                 setup=setup,
             ),
             Case(

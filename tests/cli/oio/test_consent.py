@@ -64,7 +64,9 @@ def test_a_person_is_asked(wire: Oio, case: Case) -> None:
     for answer in (b"n\n", b"\n", b"", b"yes please\n"):
         ran = wire(*case.argv, tty=True, stdin=answer)
         assert ran.code == 1
-        assert re.search(rf"^(  )?{re.escape(case.asks)}", ran.err, re.MULTILINE | re.IGNORECASE)
+        assert re.search(
+            rf"^(  |On [^ ]+: ){re.escape(case.asks.rstrip(chr(46)))}", ran.err, re.MULTILINE
+        )
         assert ran.err.count("Continue? [y/N]") == 1
         assert ran.err.endswith("Aborted.\n")
     assert (wire.changes, wire.state) == ([], before)
@@ -93,7 +95,7 @@ def test_a_protected_context_wants_more_than_yes(wire: Oio) -> None:
     ran = wire.rdctl(*words)
     assert (ran.code, wire.changes) == (2, [])
     assert "on context live" in ran.err
-    assert "select it with -c live" in ran.err
+    assert "Select it by name: -c live" in ran.err
     assert wire.rdctl("-c", "live", *words).code == 0
     assert [sent.route for sent in wire.changes] == ["container/flush", "container/destroy"]
 
