@@ -49,6 +49,8 @@ def main(argv: Sequence[str], environment: Environment) -> None:
         shell, kind, option, head, value, count, *words = argv
         args, words = words[: int(count)], words[int(count) :]
         typed = unquoted(value) if shell == "bash" else Typed(value, value, "", 0)
+        if typed.runs:
+            return
         if shell == "bash":
             args = [unquoted(word).text for word in args]
             words = [unquoted(word).text for word in words]

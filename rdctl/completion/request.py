@@ -44,12 +44,14 @@ class CompletionRequest(NamedTuple):
 
 class Typed(NamedTuple):
     """The typed part of a word in bash: `text` is its unquoted text, `raw` the part that can be
-    kept, `quote` the open quotation mark, and `opened` the position after it."""
+    kept, `quote` the open quotation mark, and `opened` the position after it. `runs`: it begins a
+    command substitution, in which a completed name would be executed."""
 
     text: str
     raw: str
     quote: str
     opened: int
+    runs: bool = False
 
 
 def made(kind: str, text: str, args: Sequence[str], words: Sequence[str]) -> CompletionRequest:
@@ -109,11 +111,12 @@ _SPECIAL = re.compile(r"[ !\"#$&'()*;<>?\[\\\]^`{|}~]")
 def unquoted(word: str) -> Typed:
     """The unquoted word, whose quotes may still be open; nothing is expanded."""
     text, quote, opened, at = "", "", 0, 0
+    runs = False
     while at < len(word):
         char = word[at]
         if char == "\\" and quote != "'":
             if at + 1 == len(word):
-                return Typed(text, word[:at], quote, opened)
+                return Typed(text, word[:at], quote, opened, runs)
             following = word[at + 1]
             text += following if not quote or following in '"$`\\' else char + following
             at += 1
@@ -123,8 +126,9 @@ def unquoted(word: str) -> Typed:
             quote, opened = char, at + 1
         else:
             text += char
+            runs |= quote != "'" and (char == "`" or word.startswith("$(", at))
         at += 1
-    return Typed(text, word, quote, opened)
+    return Typed(text, word, quote, opened, runs)
 
 
 def escaped(text: str, quote: str) -> str:

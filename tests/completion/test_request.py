@@ -157,3 +157,22 @@ def test_what_is_wrong_is_not_told(complete: Completion, argv: list[str]) -> Non
     main(argv, environment)
     assert environment.stdout.raw.getvalue() == b""  # type: ignore[attr-defined]
     assert environment.stderr.raw.getvalue() == b""  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("word", "runs"),
+    [
+        ("$(", True),
+        ('"$(reboot', True),
+        ("`", True),
+        ("a`b", True),
+        ("'$('", False),
+        ("\\$(", False),
+        ("\\`", False),
+        ("$a", False),
+        ("(", False),
+    ],
+)
+def test_nothing_is_offered_in_a_command_substitution(word: str, runs: bool) -> None:
+    """A name of the form $(reboot) would be executed with the line."""
+    assert unquoted(word).runs is runs
