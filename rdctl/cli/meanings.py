@@ -63,8 +63,15 @@ _PROPERTIES = {
 # For each noun, a verb (or a verb of a noun in it) and the words for which it is suggested.
 MEANINGS: dict[str, dict[str, str]] = {
     "rdctl": {
-        "rapiddisk": "ramdisk ramdisks cache caches nvmet",
-        "oio": "containers",
+        "rapiddisk": "ramdisk ramdisks",
+        "rapiddisk list": "ls list get",
+        "rapiddisk create": "create lvcreate",
+        "rapiddisk overview": "top df overview status",
+        "rapiddisk cache": "cache caches",
+        "rapiddisk nvmet": "nvmet exports",
+        "oio": "containers accounts",
+        "oio content put": "put upload cp copy",
+        "oio content get": "download cat",
         "context": "config configure ctx profile",
         "context use": "use switch",
         "doctor": "check diagnose health",
@@ -72,7 +79,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "sandbox": "demo simulate",
     },
     "rdctl rapiddisk": {
-        "list": "dir volumes",
+        "list": "dir volumes lvs",
+        "overview": "df top summary",
+        "nvmet list": "exports targets",
+        "cache sync": "sync",
         "show": f"{_SHOW} get",
         "status": "version health ping",
         "resources": "memory mem disks",
@@ -82,7 +92,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "remove": f"{_REMOVE} detach",
         "lock": "readonly freeze",
         "unlock": "writable thaw",
-        "cache stats": "stats stat statistics",
+        "cache stats": "stats stat statistics iostat",
         "nvmet unexport": "unexport",
     },
     "rdctl rapiddisk cache": {
@@ -116,7 +126,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "container": "containers",
         "account": "accounts",
         "conscience": "cluster namespace services score scores",
-        "content put": "put upload",
+        "overview": "du df size status",
+        "content list": "ls list",
+        "container create": "mb mkdir create",
+        "content put": "put upload cp",
         "content get": "get download cat",
     },
     "rdctl oio conscience": {
@@ -134,7 +147,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     },
     "rdctl oio container": {
         "create": "add new make mk mb mkdir",
-        "show": f"{_SHOW} get stat head",
+        "show": f"{_SHOW} get stat head du usage quota",
         "list": "dir contents objects",
         "destroy": f"{_REMOVE} rb rmdir",
         **_PROPERTIES,
@@ -143,7 +156,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "list": "dir",
         "show": f"{_SHOW} stat head locate",
         "delete": f"{_REMOVE} unlink",
-        "put": "push send save add store",
+        "put": "push send save add store rcat",
         "get": "pull fetch read",
         "copy": "cp link",
         **_PROPERTIES,

@@ -346,6 +346,13 @@ _OIO = (
             "SERVICES",
             "by type, if it has any: type, total, up, down_or_locked (score 0), lowest_score; all"
             " null but the type if they cannot be listed; null: no type can",
+            inner=(
+                Column("type", "TYPE", ""),
+                _number("total", "TOTAL", ""),
+                _number("up", "UP", ""),
+                _number("down_or_locked", "DOWN OR LOCKED", ""),
+                _number("lowest_score", "LOWEST SCORE", ""),
+            ),
         ),
         _count("accounts", "ACCOUNTS", "number of accounts; null: cannot be listed", True),
         _count("containers", "CONTAINERS", "in all accounts; null: not known", True),

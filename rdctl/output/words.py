@@ -39,6 +39,8 @@ _LABELS = {
     "properties": "",
     "not_set": "not set: ",
     "failed_copies": "failed copies ",
+    "any_host": "any host: ",
+    "nqn": "",
     "resumed_at": "resumed at byte ",
 }
 

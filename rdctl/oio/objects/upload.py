@@ -179,6 +179,8 @@ class Uploads(Transfers):
             if wish.autocreate:
                 return None
             error.hint = hints(error.hint, "Use --autocreate to create it.")
+            if holder.reference and os.path.exists(holder.reference):
+                error.hint = "Specify the container first: rdctl oio content put CONTAINER FILE"
             raise
         refuse_frozen(holder, container.status)
         self._keeps_versions = container.keeps_versions

@@ -48,8 +48,8 @@ class PropertiesOf(Acts):
             return done(ALREADY, names)
         found = self._proxy.read(f"{family}.get_properties", place, query)
         # One that is not set equals an empty one.
-        if system:
-            system = different(system, {**dict.fromkeys(system, ""), **found.known_system})
+        now = {**dict.fromkeys(system, ""), **found.known_system} if system else {}
+        system = different(system, now)
         if not replace:
             properties = different(properties, found.properties)
         elif properties == found.properties:
@@ -59,10 +59,9 @@ class PropertiesOf(Acts):
         losses = []
         if replace:
             losses.append(f"{place.shown}: all other properties will be deleted")
-        if system:
-            losses.append(
-                f"{place.shown}: system properties {escape(', '.join(sorted(system)))} will be set"
-            )
+        for key, value in sorted(system.items()):
+            old = f" (now {escape(now[key])})" if now[key] else ""
+            losses.append(f"{place.shown}: {escape(key)} will be set to {escape(value)}{old}")
         if losses:
             self._effects.consent(losses)
         self._change(

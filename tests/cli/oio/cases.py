@@ -170,7 +170,7 @@ CASES = (
     Case(
         "container set-properties photos --quota 1G --policy SINGLE color=red",
         "photos: properties updated (color, sys.m2.quota, sys.m2.policy.storage)",
-        asks="photos: system properties sys.m2.policy.storage, sys.m2.quota will be set",
+        asks="photos: sys.m2.quota will be set to 1073741824",
     ),
     Case(
         "container destroy docs",
@@ -350,7 +350,7 @@ CASES = (
         Case(
             f"{noun} set-properties photos --system sys.m2.policy.version=3",
             "photos: properties updated (sys.m2.policy.version)",
-            asks="photos: system properties sys.m2.policy.version will be set",
+            asks="photos: sys.m2.policy.version will be set to 3",
         )
         for noun in ("container", "admin")
     ),

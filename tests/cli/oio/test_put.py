@@ -437,3 +437,14 @@ def test_a_rawx_that_answers_at_length_is_cut_short(near: Callable[..., Client])
     ran = client("put", "docs", "a", "--json")
     assert ran.code != 0
     assert "its body is larger than 1 MiB" in ran.err
+
+
+def test_a_container_that_is_a_local_path_was_typed_in_the_wrong_place(
+    near: Callable[..., Client],
+) -> None:
+    client = near()
+    client.file("photo", b"x")
+    client.file("docs", b"x")
+    ran = client("put", "photo", "docs")
+    assert (ran.code, client.sds.asked("PUT")) == (3, [])
+    assert "hint: Specify the container first: rdctl " in ran.err
