@@ -450,6 +450,53 @@ _rdctl_values() {
     esac
 }
 
+# The path of a typed synonym.
+_rdctl_synonym() {
+    case $1 in
+        'rdctl rd' | 'rdctl disk' | 'rdctl disks' | 'rdctl volume' | 'rdctl volumes') path='rdctl rapiddisk' ;;
+        'rdctl openio' | 'rdctl sds') path='rdctl oio' ;;
+        'rdctl object' | 'rdctl objects' | 'rdctl content' | 'rdctl oio object' | 'rdctl oio objects') path='rdctl oio content' ;;
+        'rdctl bucket' | 'rdctl buckets' | 'rdctl container' | 'rdctl oio bucket' | 'rdctl oio buckets') path='rdctl oio container' ;;
+        'rdctl contexts') path='rdctl context' ;;
+        'rdctl rapiddisk rm' | 'rdctl rapiddisk delete' | 'rdctl rapiddisk destroy') path='rdctl rapiddisk remove' ;;
+        'rdctl rapiddisk ls') path='rdctl rapiddisk list' ;;
+        'rdctl rapiddisk info' | 'rdctl rapiddisk describe') path='rdctl rapiddisk show' ;;
+        'rdctl rapiddisk erase') path='rdctl rapiddisk flush' ;;
+        'rdctl rapiddisk map' | 'rdctl rapiddisk cache map') path='rdctl rapiddisk cache create' ;;
+        'rdctl rapiddisk unmap' | 'rdctl rapiddisk cache rm' | 'rdctl rapiddisk cache delete' | 'rdctl rapiddisk cache destroy' | 'rdctl rapiddisk cache unmap') path='rdctl rapiddisk cache remove' ;;
+        'rdctl rapiddisk export') path='rdctl rapiddisk nvmet export' ;;
+        'rdctl rapiddisk cache ls') path='rdctl rapiddisk cache list' ;;
+        'rdctl rapiddisk cache info' | 'rdctl rapiddisk cache describe') path='rdctl rapiddisk cache show' ;;
+        'rdctl rapiddisk nvmet ls') path='rdctl rapiddisk nvmet list' ;;
+        'rdctl rapiddisk nvmet info' | 'rdctl rapiddisk nvmet describe') path='rdctl rapiddisk nvmet show' ;;
+        'rdctl rapiddisk nvmet ports') path='rdctl rapiddisk nvmet port' ;;
+        'rdctl rapiddisk nvmet port rm' | 'rdctl rapiddisk nvmet port delete' | 'rdctl rapiddisk nvmet port destroy') path='rdctl rapiddisk nvmet port remove' ;;
+        'rdctl rapiddisk nvmet port ls') path='rdctl rapiddisk nvmet port list' ;;
+        'rdctl rapiddisk nvmet port info' | 'rdctl rapiddisk nvmet port describe') path='rdctl rapiddisk nvmet port show' ;;
+        'rdctl rapiddisk nvmet port create') path='rdctl rapiddisk nvmet port add' ;;
+        'rdctl oio conscience ls') path='rdctl oio conscience list' ;;
+        'rdctl oio reference rm' | 'rdctl oio reference delete' | 'rdctl oio reference remove') path='rdctl oio reference destroy' ;;
+        'rdctl oio reference info' | 'rdctl oio reference describe') path='rdctl oio reference show' ;;
+        'rdctl oio container rm' | 'rdctl oio container delete' | 'rdctl oio container remove') path='rdctl oio container destroy' ;;
+        'rdctl oio container ls') path='rdctl oio container list' ;;
+        'rdctl oio container info' | 'rdctl oio container describe') path='rdctl oio container show' ;;
+        'rdctl oio container empty') path='rdctl oio container flush' ;;
+        'rdctl oio content ls') path='rdctl oio content list' ;;
+        'rdctl oio content info' | 'rdctl oio content describe') path='rdctl oio content show' ;;
+        'rdctl oio content rm' | 'rdctl oio content remove' | 'rdctl oio content destroy') path='rdctl oio content delete' ;;
+        'rdctl oio content cat' | 'rdctl oio content download') path='rdctl oio content get' ;;
+        'rdctl oio content upload') path='rdctl oio content put' ;;
+        'rdctl oio account ls') path='rdctl oio account list' ;;
+        'rdctl oio account info' | 'rdctl oio account describe') path='rdctl oio account show' ;;
+        'rdctl oio local ls') path='rdctl oio local list' ;;
+        'rdctl context ls') path='rdctl context list' ;;
+        'rdctl context info' | 'rdctl context describe') path='rdctl context show' ;;
+        'rdctl context rm' | 'rdctl context delete') path='rdctl context remove' ;;
+        'rdctl context switch') path='rdctl context use' ;;
+        *) return 1 ;;
+    esac
+}
+
 _rdctl() {
     local IFS=$' \t\n' path=rdctl option='' ended='' prefix='' before='' ids=0 cid=0 number
     local verbs options valued keys choices='' kind='' word blank current head value
@@ -492,6 +539,9 @@ _rdctl() {
             fi
         elif [[ " $verbs " == *" $word "* ]]; then
             path+=" $word" ended=''
+            _rdctl_node "$path"
+        elif [[ $verbs ]] && _rdctl_synonym "$path $word"; then
+            ended=''
             _rdctl_node "$path"
         else
             args+=("$word")

@@ -346,6 +346,94 @@ function _rdctl_node --no-scope-shadowing
     set -a valued -c --context --rapiddisk-url --oio-url --namespace --account -o --output --columns --sort-by --query --table-style --units --timeout --retries --parallel --request-id --color
 end
 
+# The path of a typed synonym.
+function _rdctl_synonym --no-scope-shadowing
+    switch "$path $word"
+        case 'rdctl rd' 'rdctl disk' 'rdctl disks' 'rdctl volume' 'rdctl volumes'
+            set path 'rdctl rapiddisk'
+        case 'rdctl openio' 'rdctl sds'
+            set path 'rdctl oio'
+        case 'rdctl object' 'rdctl objects' 'rdctl content' 'rdctl oio object' 'rdctl oio objects'
+            set path 'rdctl oio content'
+        case 'rdctl bucket' 'rdctl buckets' 'rdctl container' 'rdctl oio bucket' 'rdctl oio buckets'
+            set path 'rdctl oio container'
+        case 'rdctl contexts'
+            set path 'rdctl context'
+        case 'rdctl rapiddisk rm' 'rdctl rapiddisk delete' 'rdctl rapiddisk destroy'
+            set path 'rdctl rapiddisk remove'
+        case 'rdctl rapiddisk ls'
+            set path 'rdctl rapiddisk list'
+        case 'rdctl rapiddisk info' 'rdctl rapiddisk describe'
+            set path 'rdctl rapiddisk show'
+        case 'rdctl rapiddisk erase'
+            set path 'rdctl rapiddisk flush'
+        case 'rdctl rapiddisk map' 'rdctl rapiddisk cache map'
+            set path 'rdctl rapiddisk cache create'
+        case 'rdctl rapiddisk unmap' 'rdctl rapiddisk cache rm' 'rdctl rapiddisk cache delete' 'rdctl rapiddisk cache destroy' 'rdctl rapiddisk cache unmap'
+            set path 'rdctl rapiddisk cache remove'
+        case 'rdctl rapiddisk export'
+            set path 'rdctl rapiddisk nvmet export'
+        case 'rdctl rapiddisk cache ls'
+            set path 'rdctl rapiddisk cache list'
+        case 'rdctl rapiddisk cache info' 'rdctl rapiddisk cache describe'
+            set path 'rdctl rapiddisk cache show'
+        case 'rdctl rapiddisk nvmet ls'
+            set path 'rdctl rapiddisk nvmet list'
+        case 'rdctl rapiddisk nvmet info' 'rdctl rapiddisk nvmet describe'
+            set path 'rdctl rapiddisk nvmet show'
+        case 'rdctl rapiddisk nvmet ports'
+            set path 'rdctl rapiddisk nvmet port'
+        case 'rdctl rapiddisk nvmet port rm' 'rdctl rapiddisk nvmet port delete' 'rdctl rapiddisk nvmet port destroy'
+            set path 'rdctl rapiddisk nvmet port remove'
+        case 'rdctl rapiddisk nvmet port ls'
+            set path 'rdctl rapiddisk nvmet port list'
+        case 'rdctl rapiddisk nvmet port info' 'rdctl rapiddisk nvmet port describe'
+            set path 'rdctl rapiddisk nvmet port show'
+        case 'rdctl rapiddisk nvmet port create'
+            set path 'rdctl rapiddisk nvmet port add'
+        case 'rdctl oio conscience ls'
+            set path 'rdctl oio conscience list'
+        case 'rdctl oio reference rm' 'rdctl oio reference delete' 'rdctl oio reference remove'
+            set path 'rdctl oio reference destroy'
+        case 'rdctl oio reference info' 'rdctl oio reference describe'
+            set path 'rdctl oio reference show'
+        case 'rdctl oio container rm' 'rdctl oio container delete' 'rdctl oio container remove'
+            set path 'rdctl oio container destroy'
+        case 'rdctl oio container ls'
+            set path 'rdctl oio container list'
+        case 'rdctl oio container info' 'rdctl oio container describe'
+            set path 'rdctl oio container show'
+        case 'rdctl oio container empty'
+            set path 'rdctl oio container flush'
+        case 'rdctl oio content ls'
+            set path 'rdctl oio content list'
+        case 'rdctl oio content info' 'rdctl oio content describe'
+            set path 'rdctl oio content show'
+        case 'rdctl oio content rm' 'rdctl oio content remove' 'rdctl oio content destroy'
+            set path 'rdctl oio content delete'
+        case 'rdctl oio content cat' 'rdctl oio content download'
+            set path 'rdctl oio content get'
+        case 'rdctl oio content upload'
+            set path 'rdctl oio content put'
+        case 'rdctl oio account ls'
+            set path 'rdctl oio account list'
+        case 'rdctl oio account info' 'rdctl oio account describe'
+            set path 'rdctl oio account show'
+        case 'rdctl oio local ls'
+            set path 'rdctl oio local list'
+        case 'rdctl context ls'
+            set path 'rdctl context list'
+        case 'rdctl context info' 'rdctl context describe'
+            set path 'rdctl context show'
+        case 'rdctl context rm' 'rdctl context delete'
+            set path 'rdctl context remove'
+        case 'rdctl context switch'
+            set path 'rdctl context use'
+        case '*'
+            return 1
+    end
+end
+
 # The keys of the output of a command.
 function _rdctl_columns --no-scope-shadowing
     switch "$path"
@@ -943,6 +1031,9 @@ function _rdctl_line --no-scope-shadowing
             end
         else if contains -- "$word" (string replace -r '\t.*' '' -- $verbs)
             set path "$path $word"
+            set ended
+            _rdctl_node
+        else if test -n "$verbs"; and _rdctl_synonym
             set ended
             _rdctl_node
         else

@@ -42,6 +42,12 @@ class LazyGroup(WithGlobals, click.Group):
         super().__init__(*args, **kwargs)
         self.children = children
 
+    def synonyms(self, path: str) -> Mapping[str, str]:
+        """The hidden words of the noun at this path, and the words that they stand for."""
+        from rdctl.cli.meanings import SYNONYMS
+
+        return SYNONYMS.get(path, {})
+
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.children)
 

@@ -10,7 +10,16 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from rdctl.completion.nodes import Node, Slot, is_valued, letters, parted, slots, spellings
+from rdctl.completion.nodes import (
+    Node,
+    Slot,
+    is_valued,
+    letters,
+    parted,
+    slots,
+    spellings,
+    synonyms,
+)
 
 
 def bash_script(root: click.Command) -> str:
@@ -28,7 +37,12 @@ def bash_script(root: click.Command) -> str:
         value_letters=letters(option for option in options if is_valued(option)),
         nodes="\n".join(filter(None, (_bash_node(*entry) for entry in nodes.items()))),
         values="\n".join(values),
+        synonyms="\n".join(_bash_synonym(*entry) for entry in synonyms(nodes).items()),
     )
+
+
+def _bash_synonym(path: str, typed: Sequence[str]) -> str:
+    return f"        {' | '.join(map(repr, typed))}) path={path!r} ;;"
 
 
 def _bash_node(node: Node, options: list[click.Option]) -> str:
@@ -88,6 +102,14 @@ _rdctl_values() {{
     esac
 }}
 
+# The path of a typed synonym.
+_rdctl_synonym() {{
+    case $1 in
+{synonyms}
+        *) return 1 ;;
+    esac
+}}
+
 _rdctl() {{
     local IFS=$' \t\n' path=rdctl option='' ended='' prefix='' before='' ids=0 cid=0 number
     local verbs options valued keys choices='' kind='' word blank current head value
@@ -130,6 +152,9 @@ _rdctl() {{
             fi
         elif [[ " $verbs " == *" $word "* ]]; then
             path+=" $word" ended=''
+            _rdctl_node "$path"
+        elif [[ $verbs ]] && _rdctl_synonym "$path $word"; then
+            ended=''
             _rdctl_node "$path"
         else
             args+=("$word")

@@ -6,7 +6,16 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import click
 
-from rdctl.completion.nodes import Node, Slot, is_valued, letters, parted, slots, spellings
+from rdctl.completion.nodes import (
+    Node,
+    Slot,
+    is_valued,
+    letters,
+    parted,
+    slots,
+    spellings,
+    synonyms,
+)
 
 
 def fish_script(root: click.Command) -> str:
@@ -22,6 +31,11 @@ def fish_script(root: click.Command) -> str:
         valued=" ".join(spellings(anywhere, valued=True)),
         columns="\n".join(_columns(nodes)),
         values="\n".join(values),
+        synonyms="\n".join(
+            line
+            for path, typed in synonyms(nodes).items()
+            for line in _case(typed, {"path": _quoted(path)})
+        ),
         flag_letters=letters(option for option in options if option.is_flag),
         value_letters=letters(option for option in options if is_valued(option)),
     )
@@ -102,6 +116,15 @@ function _rdctl_node --no-scope-shadowing
     set -a valued {valued}
 end
 
+# The path of a typed synonym.
+function _rdctl_synonym --no-scope-shadowing
+    switch "$path $word"
+{synonyms}
+        case '*'
+            return 1
+    end
+end
+
 # The keys of the output of a command.
 function _rdctl_columns --no-scope-shadowing
     switch "$path"
@@ -157,6 +180,9 @@ function _rdctl_line --no-scope-shadowing
             end
         else if contains -- "$word" (string replace -r '\t.*' '' -- $verbs)
             set path "$path $word"
+            set ended
+            _rdctl_node
+        else if test -n "$verbs"; and _rdctl_synonym
             set ended
             _rdctl_node
         else

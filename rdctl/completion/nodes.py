@@ -151,3 +151,14 @@ def parted(root: click.Command) -> tuple[list[click.Option], dict[Node, list[cli
     names = {option.name for option in anywhere}
     nodes = {node: [o for o in node.options if o.name not in names] for node in (top, *rest)}
     return anywhere, nodes
+
+
+def synonyms(nodes: Iterable[Node]) -> dict[str, list[str]]:
+    """The paths that synonyms lead to, with the typed ones: `rdctl rapiddisk remove`."""
+    found: dict[str, list[str]] = {}
+    for node in nodes:
+        words = getattr(node.command, "synonyms", None)
+        for word, meant in words(node.path).items() if words else ():
+            verb = meant.partition(" -")[0]
+            found.setdefault(f"{node.path} {verb}", []).append(f"{node.path} {word}")
+    return found

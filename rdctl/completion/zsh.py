@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 
 import click
 
-from rdctl.completion.nodes import Node, Slot, label, may_lack_value, parted, slots
+from rdctl.completion.nodes import Node, Slot, label, may_lack_value, parted, slots, synonyms
 
 
 def zsh_script(root: click.Command) -> str:
@@ -16,7 +16,13 @@ def zsh_script(root: click.Command) -> str:
     return _ZSH.format(
         anywhere="\n".join(f"    {spec}" for spec in specs),
         functions="\n\n".join(_zsh_function(*entry) for entry in nodes.items()),
+        synonyms="\n".join(_zsh_synonym(*entry) for entry in synonyms(nodes).items()),
     )
+
+
+def _zsh_synonym(path: str, typed: Sequence[str]) -> str:
+    names = ["_" + one.replace(" ", "_") for one in (*typed, path)]
+    return f"        ({'|'.join(names[:-1])}) verb={names[-1]} ;;"
 
 
 def _zsh_function(node: Node, options: list[click.Option]) -> str:
@@ -95,6 +101,13 @@ typeset -ga _rdctl_anywhere=(
 {anywhere}
 )
 
+# The function of a typed synonym.
+_rdctl_synonym() {{
+    case $verb in
+{synonyms}
+    esac
+}}
+
 # A noun: its verbs, then the completions of the typed verb.
 # Arguments: the name of its function, each verb as word:meaning, then -- and its own options.
 _rdctl_noun() {{
@@ -104,7 +117,11 @@ _rdctl_noun() {{
     _arguments -C -s -S -A '-*' $own $_rdctl_anywhere '1: :->verb' '*:: :->rest' && ret=0
     case $state in
         (verb) _describe -t commands command verbs && ret=0 ;;
-        (rest) (( $+functions[${{name}}_$words[1]] )) && ${{name}}_$words[1] && ret=0 ;;
+        (rest)
+            local verb=${{name}}_$words[1]
+            _rdctl_synonym
+            (( $+functions[$verb] )) && $verb && ret=0
+            ;;
     esac
     return ret
 }}

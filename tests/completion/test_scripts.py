@@ -159,6 +159,10 @@ def offered(shell: Offering, values: list[Slot], node: Node) -> set[str]:
         ("rdctl oio container raw-insert photos --body ", {"<default>"}),
         ("rdctl oio container raw-insert photos --body=b", {"<default>"}),
         ("rdctl --table-style gith", {"github"}),
+        ("rdctl rapiddisk rm --uns", {"--unseen"}),
+        ("rdctl disk cache map rd1 sdb --policy=writeb", {"writeback"}),
+        ("rdctl bucket cre", {"create"}),
+        ("rdctl oio content cat photos --uns", set()),
     ],
 )
 def test_words_in_bash(bash: Bash, line: str, words: set[str]) -> None:
@@ -211,6 +215,8 @@ def test_words_in_bash(bash: Bash, line: str, words: set[str]) -> None:
         ("rdctl rapiddisk erase", set()),
         ("rdctl rapiddisk list --columns kernel", set()),
         ("rdctl rapiddisk 'l[i]s", set()),
+        ("rdctl rapiddisk rm --uns", {"--unseen"}),
+        ("rdctl bucket cre", {"create"}),
     ],
 )
 def test_words_in_fish(fish: Fish, line: str, words: set[str]) -> None:
@@ -268,6 +274,8 @@ def prompt(
         ("rdctl rapiddisk frobnicat", "rdctl rapiddisk frobnicat"),
         ("rdctl rapiddisk show r", "rdctl rapiddisk show r"),
         ("rdctl rapiddisk list -- --js", "rdctl rapiddisk list -- --js"),
+        ("rdctl rapiddisk rm --disc", "rdctl rapiddisk rm --discard-contents "),
+        ("rdctl bucket cre", "rdctl bucket create "),
     ],
 )
 def test_a_line_is_completed(prompt: Prompt, line: str, completed: str) -> None:
