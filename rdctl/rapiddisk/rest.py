@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import defuse, escape, natural
+from rdctl.core.units import MIB, defuse, escape, human_size, natural
 from rdctl.core.unread import MISSHAPEN, Unread
 from rdctl.net.messages import Reply, TooMuch
 from rdctl.net.transport import READ_SECONDS, Transport
@@ -197,14 +197,16 @@ class Rest(LocalOnly):
         """POST /v1/createRapidDisk/@size"""
         if number is not None:
             here_only("--number")
-        message = self._act(f"createRapidDisk/{mib}", f"create a volume of {mib} MiB")
+        message = self._act(f"createRapidDisk/{mib}", f"create a volume of {human_size(mib * MIB)}")
         found = re.match(_ATTACHED, message or "")
         return found[1] if found else None
 
     def resize(self, volume: str, mib: int, destroys: str | None) -> None:
         """POST /v1/resizeRapidDisk/@volume/@size"""
         self._act(
-            f"resizeRapidDisk/{volume}/{mib}", f"resize {volume} to {mib} MiB", destroys=destroys
+            f"resizeRapidDisk/{volume}/{mib}",
+            f"resize {volume} to {human_size(mib * MIB)}",
+            destroys=destroys,
         )
 
     def erase(self, volume: str, destroys: str) -> None:

@@ -244,7 +244,7 @@ def test_the_door_is_shut(complete: Completion) -> None:
     config = Config(environment.environ, environment.root, environment.home())
     site = _site(made("volume", "", [], SANDBOX), config, environment)
     with pytest.raises(
-        RdctlError, match="completion must not change anything: create a volume of 1 MiB"
+        RdctlError, match=r"completion must not change anything: create a volume of 1\.0 MiB"
     ):
         site.rapiddisk._backend.create(1, None)
     (failure,) = site.rapiddisk.volumes.set_lock(["rd0"], True).outcomes

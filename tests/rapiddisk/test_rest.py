@@ -675,7 +675,7 @@ def test_who_is_interrupted_names_the_change_that_is_under_way(
     assert running.returncode == code
     document = jsonlib.loads(out)
     assert document["error"]["code"] == word
-    assert "create a volume of 64 MiB" in err
+    assert "create a volume of 64.0 MiB" in err
     assert "Traceback" not in err
 
 

@@ -176,7 +176,7 @@ class Nvmet:
                 self._write(f"{directory}/addr_traddr", port.address)
 
     def remove_port(self, number: int, destroys: str) -> None:
-        self._remove_dir(f"ports/{number}", destroys=destroys)
+        self._remove_dir(f"ports/{number}", destroys=destroys, what=f"remove port {number}")
 
     def revalidate(self, nqn: str, number: int) -> None:
         """Notify the clients of the device's new size."""
@@ -211,12 +211,17 @@ class Nvmet:
         self._effects.do(make_dir(self._calls, path), None, [remove_dir(self._calls, path)])
 
     def _remove_dir(
-        self, below: str, again: Sequence[Effect[Any]] = (), destroys: str | None = None
+        self,
+        below: str,
+        again: Sequence[Effect[Any]] = (),
+        destroys: str | None = None,
+        what: str = "",
     ) -> None:
         """`again` refills the directory when it has to be restored."""
         path = self._path(below)
         undo = [*reversed(again), make_dir(self._calls, path)]
         effect = remove_dir(self._calls, path)._replace(destroys=destroys)
+        effect = effect._replace(what=what or effect.what)
         self._effects.do(effect, None, undo)
 
     def _link(self, target: str, below: str) -> None:

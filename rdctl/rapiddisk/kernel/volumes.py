@@ -123,7 +123,7 @@ class KernelVolumes(KernelPart):
     def resize(self, volume: str, mib: int, destroys: str | None) -> None:
         command = f"rapiddisk resize {number_of(volume)} {mib * MIB}"
         with self._refusals.worded(f"{volume} was not resized to {human_size(mib * MIB)}", volume):
-            self._command(command, f"resize {volume} to {mib} MiB", destroys)
+            self._command(command, f"resize {volume} to {human_size(mib * MIB)}", destroys)
 
     def erase(self, volume: str, destroys: str) -> None:
         with self._refusals.worded(f"{volume} was not erased", volume):
