@@ -73,8 +73,15 @@ def parse_mib(text: str) -> int:
 
 def parse_growth(text: str) -> tuple[int, bool]:
     """A size in whole MiB as `parse_mib` reads it, and whether it is to be added: `+64M`."""
-    added = text.strip().startswith("+")
-    return parse_mib(text.strip().removeprefix("+")), added
+    size = text.strip()
+    try:
+        return parse_mib(size.removeprefix("+")), size.startswith("+")
+    except RdctlError as error:
+        if size.startswith("+"):
+            # The nearest sizes are growths, too: without a plus they could shrink it.
+            hint = re.sub(r"\b([0-9]+M)\b", r"+\1", error.hint) if error.hint else None
+            raise _invalid_size(text, error.message.partition('": ')[2] or None, hint) from error
+        raise
 
 
 def _invalid_size(text: str, why: str | None, hint: str | None = None) -> RdctlError:

@@ -201,6 +201,24 @@ def test_a_query_that_finds_nothing_says_so_on_a_terminal(sandbox: Sandbox) -> N
     assert (sandbox(*words).out, sandbox(*words).err) == ("", "")
 
 
+def test_a_growth_that_is_no_whole_size_offers_growths(sandbox: Sandbox) -> None:
+    """Pasted without its plus, the nearest size would shrink the volume."""
+    ran = sandbox("rapiddisk", "resize", "rd0", "+64MB")
+    assert ran.code == 2
+    assert ran.err == (
+        'rdctl: error: invalid size "+64MB": must be a whole number of MiB\n'
+        "hint: 64MB is 64000000 bytes, a decimal unit. Nearest: +61M or +62M.\n"
+    )
+
+
+@pytest.mark.parametrize("word", ["10G", "10GiB", "quota=10G"])
+def test_a_limit_is_not_created_as_a_container(sandbox: Sandbox, word: str) -> None:
+    ran = sandbox("oio", "container", "create", "docs", word)
+    assert (ran.code, f'"{word}" looks like a limit' in ran.err) == (2, True)
+    assert sandbox("oio", "container", "list", "-o", "name").out == "photos\n"
+    assert sandbox("oio", "container", "create", word).out == f"created {word}\n"
+
+
 # Contexts -----------------------------------------------------------------------------------------
 
 

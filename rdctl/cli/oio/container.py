@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -20,8 +21,11 @@ from rdctl.cli.oio.properties import children, properties_verbs
 from rdctl.cli.renamed import Renamed
 from rdctl.cli.tree import Command, LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rdctl.core.results import Listing, Report
     from rdctl.oio.model import Place
     from rdctl.sites import Site
@@ -74,9 +78,22 @@ def create(
 
     Containers are sent to the server in batches of a hundred. An existing container is left
     unchanged; this is an error only if it lacks the given properties (exit code 4)."""
-    own = bulk_of(click.get_current_context()).of(site.settings.context).properties
+    context = click.get_current_context()
+    _check_names(context.params["words"])
+    own = bulk_of(context).of(site.settings.context).properties
     chosen = limits_of(site, system, options)
     return site.oio.containers.create(places, properties, system, own, chosen)
+
+
+def _check_names(words: Sequence[str]) -> None:
+    """Refuse what is typed after a name by habit, and would become a second container."""
+    for word in words[1:]:
+        if "=" in word or re.fullmatch("(?i)[0-9]+[kmgtp](i?b?)", word):
+            raise RdctlError(
+                Code.USAGE,
+                f'"{escape(word)}" looks like a limit or a property, not like a container',
+                hint="Use --quota SIZE or -p KEY=VALUE; a container of that name is created alone.",
+            )
 
 
 @verb(
