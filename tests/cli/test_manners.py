@@ -219,6 +219,13 @@ def test_a_limit_is_not_created_as_a_container(sandbox: Sandbox, word: str) -> N
     assert sandbox("oio", "container", "create", word).out == f"created {word}\n"
 
 
+def test_a_quota_has_a_unit(sandbox: Sandbox) -> None:
+    for verb in ("create docs", "set-properties photos"):
+        ran = sandbox("oio", "container", *verb.split(), "--quota", "10")
+        assert (ran.code, "hint: For bytes write 10B, for MiB 10M.\n" in ran.err) == (2, True)
+    assert sandbox("oio", "container", "create", "docs", "--quota", "0").code == 0
+
+
 # Contexts -----------------------------------------------------------------------------------------
 
 

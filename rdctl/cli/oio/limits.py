@@ -23,6 +23,14 @@ _KEYS = {
 }
 
 
+def _quota(text: str) -> int:
+    """Bytes. A number without a unit is refused: for volumes it means MiB."""
+    if text.isdecimal() and int(text):
+        hint = f"For bytes write {text}B, for MiB {text}M."
+        raise RdctlError(Code.USAGE, f'invalid quota "{text}": must have a unit', hint=hint)
+    return parse_bytes(text)
+
+
 def limits(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options; their values are for `limits_of`."""
     for option in (
@@ -35,7 +43,7 @@ def limits(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option("--policy", metavar="POLICY", help="Storage policy of new objects."),
         click.option(
             "--quota",
-            type=parsed("size", parse_bytes),
+            type=parsed("size", _quota),
             metavar="SIZE",
             help="Maximum size of all objects, such as 10G; 0: no limit.",
         ),

@@ -120,7 +120,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "container create c --max-versions -2": (2, "usage", "--max-versions", ""),
     "container create c --policy SINGEL": (2, "usage", '"SINGEL"', "Did you mean SINGLE?"),
     "container set-properties photos --policy NONE": (2, "usage", '"NONE"', "THREECOPIES"),
-    "container set-properties photos --quota 1 --system sys.m2.quota=1": (
+    "container set-properties photos --quota 1B --system sys.m2.quota=1": (
         2,
         "usage",
         "--quota and --system sys.m2.quota are mutually exclusive",
