@@ -86,8 +86,8 @@ def create(
 
 
 def _check_names(words: Sequence[str]) -> None:
-    """Refuse what is typed after a name by habit, and would become a second container."""
-    for word in words[1:]:
+    """Refuse what is typed after one name by habit, and would become a second container."""
+    for word in words[1:] if len(words) == 2 else ():
         if "=" in word or re.fullmatch("(?i)[0-9]+[kmgtp](i?b?)", word):
             raise RdctlError(
                 Code.USAGE,
