@@ -200,11 +200,6 @@ _LIKENESS = 0.67
 _SLIP = 0.82
 
 
-def synonym(noun: str, word: str) -> list[str]:
-    """The words for which this word stands after the noun; none if it is no synonym."""
-    return SYNONYMS.get(noun, {}).get(word, "").split()
-
-
 def verb_meant(noun: str, word: str, known: Collection[str]) -> str:
     """The verb of this noun that the word means, else the one spelled most like it, or nothing.
     raw-* verbs are never suggested: they are for manual repair only."""

@@ -43,7 +43,7 @@ class LazyGroup(WithGlobals, click.Group):
         self.children = children
 
     def synonyms(self, path: str) -> Mapping[str, str]:
-        """The hidden words of the noun at this path, and the words that they stand for."""
+        """The hidden words of the noun at this path, and the words that they mean."""
         from rdctl.cli.meanings import SYNONYMS
 
         return SYNONYMS.get(path, {})
@@ -81,11 +81,11 @@ class LazyGroup(WithGlobals, click.Group):
 
     def known(self, ctx: click.Context, args: list[str]) -> list[str]:
         """The words, with the first one as it is known here."""
-        from rdctl.cli.meanings import DESTRUCTIVE, synonym
+        from rdctl.cli.meanings import DESTRUCTIVE
 
         if args[0] in self.children:
             return args
-        words = synonym(ctx.command_path, args[0])
+        words = self.synonyms(ctx.command_path).get(args[0], "").split()
         if not words:
             raise NoSuchVerb(args[0], self.children, ctx)
         if words[-1] in DESTRUCTIVE:

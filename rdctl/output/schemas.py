@@ -341,18 +341,15 @@ _OIO = (
         "namespace",
         "namespace",
         Column("namespace", "NAMESPACE", "name of the namespace"),
-        Column(
+        _part(
             "services",
-            "SERVICES",
             "by type, if it has any: type, total, up, down_or_locked (score 0), lowest_score; all"
             " null but the type if they cannot be listed; null: no type can",
-            inner=(
-                Column("type", "TYPE", ""),
-                _number("total", "TOTAL", ""),
-                _number("up", "UP", ""),
-                _number("down_or_locked", "DOWN OR LOCKED", ""),
-                _number("lowest_score", "LOWEST SCORE", ""),
-            ),
+            Column("type", "TYPE", ""),
+            _number("total", "TOTAL", ""),
+            _number("up", "UP", ""),
+            _number("down_or_locked", "DOWN OR LOCKED", ""),
+            _number("lowest_score", "LOWEST SCORE", ""),
         ),
         _count("accounts", "ACCOUNTS", "number of accounts; null: cannot be listed", True),
         _count("containers", "CONTAINERS", "in all accounts; null: not known", True),

@@ -1,4 +1,4 @@
-"""The memory of the machine, and what its volumes could still take of it."""
+"""The memory of the machine, and how much of it the volumes could still use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ RESERVE = 0.05
 
 
 class Demand(NamedTuple):
-    """`required`: bytes that the volumes could take of `room`; None where that is not known."""
+    """`required`: bytes that the volumes could use of `room`, which is None if not known."""
 
     required: int
     room: int | None
@@ -25,7 +25,7 @@ class Demand(NamedTuple):
 
 def demand(resources: Resources, volumes: Sequence[Volume], growth: int = 0) -> Demand:
     """What the volumes could take if they grow by so many bytes and fill up: of the memory that is
-    available, or of all memory where a daemon reports no more."""
+    available, or of all memory if a daemon reports only that."""
     promised = sum(volume.size or 0 for volume in volumes) + growth
     if resources.mem_available is None:
         return Demand(promised, resources.mem_total)
