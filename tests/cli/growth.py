@@ -52,7 +52,9 @@ class Watch:
 def count() -> dict[str, int]:
     """`objects` are those that can refer to others; strings are only among the `blocks`, which are
     the pieces of memory that a line of rdctl has allocated."""
-    gc.collect()
+    # Objects that finalizers release are collected in the next turn.
+    while gc.collect():
+        pass
     own = tracemalloc.take_snapshot().filter_traces([OWN_CODE])
     return {
         "descriptors": len(os.listdir("/proc/self/fd")),

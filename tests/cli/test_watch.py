@@ -921,8 +921,7 @@ def test_nothing_grows(process: Rdctl, context: str, kind: str) -> None:
     before, after = json.loads(out)
     assert after["descriptors"] <= before["descriptors"]
     assert after["threads"] <= before["threads"]
-    # One object a sample would be 200; without any it varies by some tens, with threads by 130.
-    assert after["objects"] - before["objects"] < 190
+    assert after["objects"] - before["objects"] < 100
     assert after["blocks"] - before["blocks"] < 100
 
 
