@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import errno
 import os
-import shlex
 import stat
 from _thread import allocate_lock  # `threading` takes a millisecond, which help does not need
 from collections.abc import Iterator
@@ -26,19 +25,27 @@ def write_file(path: str, text: str, *, what: str, home: str | None = None) -> E
     """
     _refuse_irregular(path)
 
-    def perform() -> None:
-        place = Location.of(path, home, make=0o700)
-        try:
-            try:
-                place.replace(raw_bytes(text))
-            except OSError as error:
-                if error.errno not in _NOT_REPLACEABLE or not place.holds_a_file:
-                    raise
-                place.rewrite(raw_bytes(text))
-        finally:
-            place.close()
+    return Effect(what, f"write {path}", lambda: _replace(path, text, home, 0o600))
 
-    return Effect(what, f"write {path}", perform)
+
+def replaced(path: str, text: str, mode: int) -> None:
+    """As write_file, at once, for a file of the machine; a new file has this mode. Raises
+    OSError."""
+    _refuse_irregular(path)
+    _replace(path, text, None, mode)
+
+
+def _replace(path: str, text: str, home: str | None, mode: int) -> None:
+    place = Location.of(path, home, make=0o755 if mode & 0o044 else 0o700)
+    try:
+        try:
+            place.replace(raw_bytes(text), mode)
+        except OSError as error:
+            if error.errno not in _NOT_REPLACEABLE or not place.holds_a_file:
+                raise
+            place.rewrite(raw_bytes(text))
+    finally:
+        place.close()
 
 
 # A mount point, or a read-only directory. EPERM, a file of another user in a directory like /tmp,
@@ -176,13 +183,13 @@ class Location:
         self._give(descriptor)
         return descriptor
 
-    def replace(self, data: bytes) -> None:
+    def replace(self, data: bytes, mode: int = 0o600) -> None:
         self._sweep()
         part = f"{self._stem}{os.urandom(8).hex()}.part"
         descriptor = self.create(part)
         try:
             with open(descriptor, "wb") as file:
-                os.fchmod(descriptor, 0o600)
+                os.fchmod(descriptor, mode)
                 file.write(data)
                 file.flush()
                 self._keep_permissions(descriptor)
@@ -320,16 +327,6 @@ def _owner(home: str | None) -> os.stat_result | None:
     except OSError:
         return None
     return status if status.st_uid != 0 else None
-
-
-def remove_file(path: str) -> Effect[None]:
-    """Remove a file of rdctl, if it exists."""
-
-    def perform() -> None:
-        with suppress(FileNotFoundError):
-            os.unlink(path)
-
-    return Effect(f"remove {path}", f"rm -f {shlex.quote(path)}", perform)
 
 
 @contextmanager

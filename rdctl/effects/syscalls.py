@@ -9,6 +9,7 @@ import signal
 import stat
 import struct
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,18 @@ class Syscalls:
 
     def unlink(self, path: str) -> None:
         os.unlink(path)
+
+    def replace(self, path: str, text: str, mode: int) -> None:
+        """Replace a small file atomically, or create it with this mode; missing directories are
+        created."""
+        from rdctl.effects.places import replaced
+
+        replaced(path, text, mode)
+
+    def remove(self, path: str) -> None:
+        """Remove a file, if it exists."""
+        with suppress(FileNotFoundError):
+            os.unlink(path)
 
     def open_device(self, path: str, *, exclusive: bool = False) -> int:
         """A descriptor for reading. An exclusive one of a block device is refused (EBUSY) while the
@@ -209,6 +222,20 @@ def link(calls: Syscalls, target: str, path: str) -> Effect[None]:
 def unlink(calls: Syscalls, path: str) -> Effect[None]:
     line = f"rm {shlex.quote(path)}"
     return Effect(line, line, lambda: calls.unlink(path), brief=True)
+
+
+def replace_file(
+    calls: Syscalls, path: str, text: str, *, what: str, mode: int = 0o600
+) -> Effect[None]:
+    """Replace a small file of rdctl atomically."""
+    line = f"install -D -m {mode:04o} /dev/stdin {shlex.quote(path)}"
+    return Effect(what, line, lambda: calls.replace(path, text, mode), brief=True)
+
+
+def remove_file(calls: Syscalls, path: str) -> Effect[None]:
+    """Remove a file of rdctl, if it exists."""
+    line = f"rm -f {shlex.quote(path)}"
+    return Effect(f"remove {path}", line, lambda: calls.remove(path), brief=True)
 
 
 def ioctl(

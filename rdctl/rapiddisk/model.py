@@ -201,12 +201,15 @@ class Target(NamedTuple):
 
 
 class NvmeNamespace(NamedTuple):
-    """A namespace of an NVMe subsystem: `path` is the device that it exports."""
+    """A namespace of an NVMe subsystem: `path` is the device that it exports; clients know it by
+    `uuid` and `nguid`. `attributes` as in state.model."""
 
     number: int
     path: str | None
     enabled: bool
     uuid: str | None = None
+    nguid: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 class Subsystem(NamedTuple):
@@ -217,6 +220,8 @@ class Subsystem(NamedTuple):
     hosts: tuple[str, ...]
     namespaces: tuple[NvmeNamespace, ...]
     ports: tuple[int, ...]
+    serial: str | None = None
+    attributes: tuple[tuple[str, str], ...] = ()
 
 
 class Disk(NamedTuple):

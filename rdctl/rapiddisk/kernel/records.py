@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import NamedTuple
 
-from rdctl.effects.places import remove_file, write_file
+from rdctl.effects.syscalls import remove_file, replace_file
 from rdctl.rapiddisk.kernel.means import Part
 from rdctl.rapiddisk.model import Device
 
@@ -66,13 +66,14 @@ class Records(Part):
         path = self._sysfs.path(self._path(volume))
         text = json.dumps(record._asdict()) + "\n"
         what = f"record the source of {cache}"
-        self._effects.do(write_file(path, text, what=what)._replace(step=True), None)
+        writing = replace_file(self._calls, path, text, what=what)
+        self._effects.do(writing._replace(step=True), None)
 
     def forget(self, volume: str) -> None:
         """Raises OSError."""
         if self._sysfs.exists(self._path(volume)):
             path = self._sysfs.path(self._path(volume))
-            self._effects.do(remove_file(path)._replace(step=True), None)
+            self._effects.do(remove_file(self._calls, path)._replace(step=True), None)
 
     def matches(self, record: Record, source: Device) -> bool:
         """Whether the device is the source in the record: by its stable name, else as long as it

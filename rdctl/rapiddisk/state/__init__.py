@@ -1,0 +1,1 @@
+"""What a machine is to have, as a file: dump, diff, apply."""

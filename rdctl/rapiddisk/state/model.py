@@ -1,0 +1,85 @@
+"""The state of a machine as its file has it: plain data. Sizes are bytes, ages seconds.
+
+`at` is where an entry was read (`/etc/rdctl/rapiddisk.toml, line 12`), for errors; it is "" for the
+state of the machine itself. `attributes` are those of the kernel that rdctl does not name, where
+they differ from the kernel's defaults: pairs of name and value, sorted by name.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+SCHEMA = "rdctl.rapiddisk.state/1"
+
+Attributes = tuple[tuple[str, str], ...]
+
+
+class ModuleState(NamedTuple):
+    """A parameter of the module rapiddisk, which is set only when it is loaded."""
+
+    name: str
+    value: int
+    at: str = ""
+
+
+class VolumeState(NamedTuple):
+    name: str
+    size: int
+    locked: bool = False
+    at: str = ""
+
+
+class CacheState(NamedTuple):
+    """`source` is the most stable path that leads to the device; `max_age` is None except for a
+    write-back cache that writes blocks back by age."""
+
+    name: str
+    volume: str
+    source: str
+    source_size: int
+    policy: str
+    max_age: int | None = None
+    at: str = ""
+
+
+class PortState(NamedTuple):
+    """An address for exports: `address` or, for one that changes, the `interface` that has it. The
+    transport loop has neither, and no `service`."""
+
+    number: int
+    transport: str
+    address: str | None = None
+    interface: str | None = None
+    service: str | None = None
+    attributes: Attributes = ()
+    at: str = ""
+
+
+class ExportState(NamedTuple):
+    """A subsystem with one namespace. `device` is a volume or a cache by its name, as rd0. The
+    identity by which clients know the disk is `serial`, `uuid` and `nguid`; None: the kernel
+    chooses. `attributes` are those of the subsystem, `namespace_attributes` those of the
+    namespace."""
+
+    nqn: str
+    device: str
+    ports: tuple[int, ...] = ()
+    hosts: tuple[str, ...] = ()
+    any_host: bool = False
+    serial: str | None = None
+    uuid: str | None = None
+    nguid: str | None = None
+    namespace: int = 1
+    attributes: Attributes = ()
+    namespace_attributes: Attributes = ()
+    at: str = ""
+
+
+class State(NamedTuple):
+    """In the order of the file; names are unique within each."""
+
+    volumes: tuple[VolumeState, ...] = ()
+    caches: tuple[CacheState, ...] = ()
+    ports: tuple[PortState, ...] = ()
+    exports: tuple[ExportState, ...] = ()
+    modules: tuple[ModuleState, ...] = ()
