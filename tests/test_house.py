@@ -57,7 +57,7 @@ FLOORS = (
 FLOOR = {unit: number for number, floor in enumerate(FLOORS) for unit in floor}
 STRANGERS = {"rapiddisk", "oio"}
 # The sandbox stands beside the house.
-SANDBOX_IMPORTS = {"rdctl.core.errors"}
+SANDBOX_IMPORTS = {"rdctl.core.errors", "rdctl.effects.syscalls"}
 SANDBOX_IMPORTERS = ("rdctl.sites", "rdctl.cli.sandbox")
 
 

@@ -1,0 +1,190 @@
+"""The NVMe target of a simulated machine, below configfs."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import struct
+from pathlib import Path
+
+from rdctl.sandbox.machine.mapper import Mapper
+from rdctl.sandbox.machine.objects import DISCOVERY, NVMET, fail
+
+
+class Configfs(Mapper):
+    def _below(self, path: str) -> list[str]:
+        return str(Path(path).relative_to(self.path(NVMET))).split("/")
+
+    def _mkdir(self, path: str) -> None:
+        if not self.root_user:
+            fail(errno.EACCES, path)
+        below = self._below(path)
+        if not os.path.isdir(os.path.dirname(path)):
+            fail(errno.ENOENT, path)
+        if os.path.exists(path):
+            fail(errno.EEXIST, path)
+        attributes, directories = self._contents(below, path)
+        os.mkdir(path)
+        for name, value in attributes.items():
+            Path(path, name).write_text(f"{value}\n")
+        for directory in directories:
+            Path(path, directory).mkdir(parents=True)
+
+    def _contents(self, below: list[str], path: str) -> tuple[dict[str, str], list[str]]:
+        """The attributes and directories of what is created."""
+        attributes: dict[str, str]
+        directories: list[str]
+        if below[0] == "ports" and len(below) == 2:
+            if not below[1].isdigit() or int(below[1]) > 65535:
+                fail(errno.EINVAL, path)
+            attributes = dict.fromkeys(("addr_adrfam", "addr_traddr", "addr_trsvcid"), "")
+            attributes |= {"addr_trtype": "", "addr_treq": "not specified"}
+            directories = ["subsystems", "referrals", "ana_groups/1"]
+        elif below[0] == "subsystems" and len(below) == 2:
+            if below[1] == DISCOVERY:
+                fail(errno.EINVAL, path)
+            attributes = {"attr_allow_any_host": "0", "attr_model": "Linux", "attr_version": "1.3"}
+            attributes |= {"attr_serial": f"{self.serials:020x}"}
+            self.serials += 1
+            directories = ["namespaces", "allowed_hosts"]
+        elif below[0] == "subsystems" and below[2:3] == ["namespaces"] and len(below) == 4:
+            if not below[3].isdigit() or below[3] == "0":
+                fail(errno.EINVAL, path)
+            attributes = {"device_path": "(null)", "enable": "0", "revalidate_size": ""}
+            attributes |= {"device_uuid": f"uuid-{self.steps}"}
+            directories = []
+        elif below[0] == "hosts" and len(below) == 2:
+            attributes, directories = {}, []
+        else:
+            fail(errno.EPERM, path)
+        return attributes, directories
+
+    def _rmdir(self, path: str) -> None:
+        below = self._below(path)
+        if not os.path.isdir(path):
+            fail(errno.ENOENT, path)
+        if below[0] == "ports" and os.listdir(f"{path}/subsystems"):
+            fail(errno.ENOTEMPTY, path)
+        if below[0] == "subsystems" and len(below) == 2:
+            if os.listdir(f"{path}/namespaces") or os.listdir(f"{path}/allowed_hosts"):
+                fail(errno.ENOTEMPTY, path)
+            if any(self.path(f"{NVMET}/ports").glob(f"*/subsystems/{below[1]}")):
+                fail(errno.EBUSY, path)
+        if below[0] == "hosts":
+            if any(self.path(f"{NVMET}/subsystems").glob(f"*/allowed_hosts/{below[1]}")):
+                fail(errno.EBUSY, path)
+        shutil.rmtree(path)
+
+    def _symlink(self, target: str, path: str) -> None:
+        below = self._below(path)
+        if not os.path.isdir(target) or not os.path.isdir(os.path.dirname(path)):
+            fail(errno.ENOENT, path)
+        if os.path.islink(path):
+            fail(errno.EEXIST, path)
+        if below[0] == "subsystems":
+            if below[2] != "allowed_hosts":
+                fail(errno.EPERM, path)
+            if self.text(f"{NVMET}/subsystems/{below[1]}/attr_allow_any_host") == "1":
+                fail(errno.EINVAL, path)
+        else:
+            if (below[0], below[2]) != ("ports", "subsystems"):
+                fail(errno.EPERM, path)
+            self._listen(below[1])
+        inside = "/".join(self._below(target))
+        os.symlink(f"../../../../nvmet/{inside}", path)
+
+    def _listen(self, port: str) -> None:
+        """The first subsystem on a port starts its listener."""
+        directory = f"{NVMET}/ports/{port}"
+        if os.listdir(self.path(f"{directory}/subsystems")):
+            return
+        kind, address, service = (
+            self.text(f"{directory}/{name}")
+            for name in ("addr_trtype", "addr_traddr", "addr_trsvcid")
+        )
+        if kind not in self.transports:
+            fail(errno.EINVAL)
+        if kind == "loop":
+            return
+        if kind == "rdma":
+            fail(errno.ENODEV)
+        if not service.isdigit() or int(service) > 65535 or not address:
+            fail(errno.EINVAL)
+        if address not in self.addresses:
+            fail(errno.EADDRNOTAVAIL)
+        others = {
+            (
+                self.text(f"{NVMET}/ports/{n}/addr_traddr"),
+                self.text(f"{NVMET}/ports/{n}/addr_trsvcid"),
+            )
+            for n in os.listdir(self.path(f"{NVMET}/ports"))
+            if n != port and os.listdir(self.path(f"{NVMET}/ports/{n}/subsystems"))
+        }
+        if (address, service) in others | self.taken_services:
+            fail(errno.EADDRINUSE)
+
+    def _unlink(self, path: str) -> None:
+        if self._below(path)[-2] not in ("allowed_hosts", "subsystems"):
+            fail(errno.EPERM, path)
+        if not os.path.islink(path):
+            fail(errno.ENOENT, path)
+        os.unlink(path)
+
+    def _attribute(self, path: Path, text: str) -> None:
+        below = self._below(str(path))
+        name, directory = below[-1], path.parent
+        if name.startswith("addr_"):
+            self._address(name, directory, text)
+        elif name == "attr_allow_any_host":
+            if text == "1" and os.listdir(directory / "allowed_hosts"):
+                fail(errno.EINVAL, str(path))
+        elif name == "device_path":
+            if (directory / "enable").read_text().strip() == "1":
+                fail(errno.EBUSY, str(path))
+            if not text:
+                fail(errno.EFAULT, str(path))
+        elif name == "enable":
+            self._enable(below, directory, text)
+        elif name == "revalidate_size":
+            device = self._kernel_name((directory / "device_path").read_text().strip())
+            self.namespace_sizes[below[1], int(below[3])] = self._size(device)
+            return
+        elif name == "attr_model":
+            if len(text) > 40:
+                fail(errno.EINVAL, str(path))
+        elif name not in ("device_uuid", "attr_serial"):
+            fail(errno.EACCES, str(path))
+        path.write_text(f"{text}\n")
+
+    def _address(self, name: str, directory: Path, text: str) -> None:
+        if os.listdir(directory / "subsystems"):
+            fail(errno.EACCES, str(directory / name))
+        words = {"addr_trtype": ("tcp", "rdma", "loop", "fc"), "addr_adrfam": ("ipv4", "ipv6")}
+        if text not in words.get(name, (text,)):
+            fail(errno.EINVAL, str(directory / name))
+
+    def _enable(self, below: list[str], directory: Path, text: str) -> None:
+        if text not in ("0", "1"):
+            fail(errno.EINVAL)
+        if text == "0" or (directory / "enable").read_text().strip() == "1":
+            return
+        device = (directory / "device_path").read_text().strip()
+        if device == "(null)":
+            fail(errno.EINVAL)
+        if not self.path(device).exists():
+            fail(errno.ENOENT)
+        kernel = self._kernel_name(device)
+        user = self._used(kernel)
+        if user:
+            self._harm(f"{kernel} was exported while {user}")
+        self.namespace_sizes[below[1], int(below[3])] = self._size(kernel)
+
+    def _interface_address(self, request: bytearray) -> None:
+        name = bytes(request[:16]).split(b"\0")[0].decode()
+        if name not in self.interfaces:
+            fail(errno.ENODEV)
+        address = self.interfaces[name]
+        if address is None:
+            fail(errno.EADDRNOTAVAIL)
+        request[16:24] = struct.pack("=HH4B", 2, 0, *map(int, address.split(".")))
