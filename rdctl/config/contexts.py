@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from rdctl.core.environment import read_in_time
@@ -129,11 +129,11 @@ def read_file(path: str, seconds: float) -> str | None:
 
 def parse(text: str, path: str) -> dict[str, Any]:
     """The validated content of a config file; errors name file and line."""
-    data = _loaded(text, path)
+    from rdctl.core.source import from_toml
 
-    def at(*keys: str) -> str:
-        return f"{path}, line {_line_of(text, keys)}"
-
+    source = from_toml(path, text)
+    data: dict[str, Any] = source.data
+    at = source.at
     for key, value in data.items():
         if key == "current" and isinstance(value, str):
             continue
@@ -154,29 +154,6 @@ def parse(text: str, path: str) -> dict[str, Any]:
                 where = at("contexts", name, key)
                 raise RdctlError(Code.CONFIG, f"{where}: {key}: {error}") from error
     return data
-
-
-def _loaded(text: str, path: str) -> dict[str, Any]:
-    import tomllib
-
-    try:
-        return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise RdctlError(Code.CONFIG, f"{path}{_invalid_toml(str(error))}") from error
-    except ValueError as error:  # longer than Python converts
-        long = re.search("[0-9_]{4000}", text)
-        line = text.count("\n", 0, long.start()) + 1 if long else 1
-        message = f"{path}, line {line}: a number has too many digits"
-        raise RdctlError(Code.CONFIG, message) from error
-    except RecursionError as error:
-        raise RdctlError(Code.CONFIG, f"{path}: nested too deep") from error
-
-
-def _invalid_toml(message: str) -> str:
-    """`, line 1: invalid TOML: invalid value`, for tomllib's `Invalid value (at line 1)`."""
-    what, _, where = message.rstrip(")").rpartition(" (at ")
-    what = f"invalid TOML: {what[:1].lower()}{what[1:]}"
-    return f", {where}: {what}" if where.startswith("line ") else f": {what} at {where}"
 
 
 def bad_name(name: str, where: str | None = None) -> RdctlError:
@@ -202,23 +179,6 @@ def _wrong(where: str, key: str, known: Mapping[str, Any]) -> RdctlError:
     meant = did_you_mean(nearest(key, known))
     hint = None if meant else f"Known keys: {', '.join(known)}."
     return RdctlError(Code.CONFIG, f'{where}: unknown key "{defuse(key)}"{meant}', hint=hint)
-
-
-def _line_of(text: str, keys: Sequence[str]) -> int:
-    """The line on which the value of these keys ends, in any layout: the end of the shortest valid
-    beginning of the text that contains it."""
-    import tomllib
-
-    lines = text.split("\n")
-    for number in range(1, len(lines)):
-        try:
-            found: Any = tomllib.loads("\n".join(lines[:number]))
-            for key in keys:
-                found = found[key]
-        except (tomllib.TOMLDecodeError, KeyError):
-            continue
-        return number
-    return len(lines)
 
 
 def as_number(text: str) -> float | str:

@@ -31,7 +31,8 @@ class VolumeState(NamedTuple):
 
 class CacheState(NamedTuple):
     """`source` is the most stable path that leads to the device; `max_age` is None except for a
-    write-back cache that writes blocks back by age."""
+    write-back cache that writes blocks back by age. A `source_size` of 0 is unknown, which is
+    allowed for caches that hold nothing unwritten."""
 
     name: str
     volume: str

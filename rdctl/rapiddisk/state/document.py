@@ -1,0 +1,442 @@
+"""The text of a state, in TOML or JSON: read strictly, written to be read and edited by people.
+
+A fault names the file and the line of its key. What refers to each other is checked in
+rdctl/rapiddisk/state/references.py, single values in rdctl/rapiddisk/state/values.py.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.source import Source, from_json, from_toml, toml_string
+from rdctl.core.units import defuse, did_you_mean, escape, natural, nearest
+from rdctl.rapiddisk.names import PREFIXES, policy_of
+from rdctl.rapiddisk.state import references, values
+from rdctl.rapiddisk.state.model import (
+    SCHEMA,
+    Attributes,
+    CacheState,
+    ExportState,
+    ModuleState,
+    PortState,
+    State,
+    VolumeState,
+)
+
+T = TypeVar("T")
+
+SERVICE = "4420"
+_TABLES = ("modules", "volumes", "caches", "ports", "exports")
+# What a missing key may look like.
+_EXAMPLES = {
+    "size": 'size = "64MiB"',
+    "volume": 'volume = "rd1"',
+    "source": 'source = "/dev/disk/by-id/..."',
+    "source_size": 'source_size = "1GiB"',
+    "policy": 'policy = "write-through"',
+    "transport": 'transport = "tcp"',
+    "device": 'device = "rd0"',
+}
+
+
+def parse(name: str, text: str) -> State:
+    """The state in a text of TOML, or of JSON if it begins with `{`. Raises `config`."""
+    if text.lstrip().startswith("{"):
+        source = from_json(name, text)
+    else:
+        source = _from_toml(name, text)
+    top = _Table(source, (), "", source.data)
+    _check_schema(top)
+    top.only(("schema", *_TABLES), "table")
+    state = State(
+        volumes=tuple(_volume(entry) for entry in top.entries("volumes", values.volume)),
+        caches=tuple(_cache(entry) for entry in top.entries("caches", values.cache)),
+        ports=tuple(_port(entry) for entry in top.entries("ports", values.port_number)),
+        exports=tuple(_export(entry) for entry in top.entries("exports", values.nqn)),
+        modules=tuple(_modules(top)),
+    )
+    references.check(state)
+    return state
+
+
+def merge(states: Sequence[State]) -> State:
+    """The entries of several files, which must not have the same one. Raises `config`."""
+    return references.merge(states)
+
+
+# --- reading ----------------------------------------------------------------------------------
+
+
+class _Table(NamedTuple):
+    """A table in a source; `label` is what it describes: `volume rd0`."""
+
+    source: Source
+    path: tuple[str, ...]
+    label: str
+    data: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.path[-1]
+
+    @property
+    def at(self) -> str:
+        return self.source.at(*self.path)
+
+    def fault(self, key: str | None, message: str, hint: str | None = None) -> RdctlError:
+        """The error at the line of a key, or of the table."""
+        where = self.source.at(*self.path, *([] if key is None else [key]))
+        return RdctlError(Code.CONFIG, f"{where}: {message}", hint=hint)
+
+    def only(self, known: Collection[str], kind: str = "key") -> None:
+        for key, value in self.data.items():
+            if key in known:
+                continue
+            if key.startswith("dhchap"):
+                why = "authentication keys are not supported in the state file yet"
+                raise self.fault(key, f"{escape(key)}: {why}")
+            what = kind if isinstance(value, dict) else "key"
+            meant = did_you_mean(nearest(key, known))
+            hint = None if meant else f"Known keys: {', '.join(known)}."
+            of = f"{self.label}: " if self.label else ""
+            raise self.fault(key, f'{of}unknown {what} "{escape(key)}"{meant}', hint)
+
+    def get(self, key: str, read: Callable[[str, object], T], default: T) -> T:
+        return self._read(key, read) if key in self.data else default
+
+    def maybe(self, key: str, read: Callable[[str, object], T]) -> T | None:
+        return self._read(key, read) if key in self.data else None
+
+    def need(self, key: str, read: Callable[[str, object], T]) -> T:
+        if key not in self.data:
+            hint = f"Add a line: {_EXAMPLES[key]}"
+            raise self.fault(None, f'{self.label}: key "{key}" missing', hint)
+        return self._read(key, read)
+
+    def _read(self, key: str, read: Callable[[str, object], T]) -> T:
+        try:
+            return read(key, self.data[key])
+        except values.Invalid as error:
+            raise self.fault(key, error.message, error.hint) from error
+
+    def table(self, key: str, label: str) -> _Table:
+        """The table of this key, which may be missing."""
+        data = self.data.get(key, {})
+        path = (*self.path, key)
+        if isinstance(data, dict):
+            return _Table(self.source, path, label, data)
+        header = ".".join(map(_key, path))
+        raise self.fault(key, f"{escape(header)} must be a table", f"Write [{escape(header)}].")
+
+    def entries(self, key: str, check: Callable[[str, object], Any]) -> Iterable[_Table]:
+        """The tables in the table of this key, with their names checked."""
+        of_all = self.table(key, key)
+        for name in of_all.data:
+            entry = of_all.table(name, f"{key[:-1]} {escape(name)}")
+            _refuse_unquoted(entry)
+            try:
+                check(key, name)
+            except values.Invalid as error:
+                raise entry.fault(None, error.message, error.hint) from error
+            yield entry
+
+    def attributes(self, key: str, named: Mapping[str, str]) -> Attributes:
+        """The table of attributes of the kernel, but for those that have keys."""
+        table = self.table(key, f"{self.label}: {key}")
+        table.only([name for name in table.data if not name.startswith("dhchap")])
+
+        def read(name: str, value: object) -> str:
+            return values.attribute(name, value, named)
+
+        return tuple((name, table.need(name, read)) for name in sorted(table.data))
+
+
+def _from_toml(name: str, text: str) -> Source:
+    try:
+        return from_toml(name, text)
+    except RdctlError as error:
+        unquoted = _unquoted_at(error.message, name, text)
+        if unquoted is None:
+            raise
+        table, key = unquoted
+        raise RdctlError(Code.CONFIG, error.message, hint=_quoting(table, key)) from error
+
+
+def _unquoted_at(message: str, name: str, text: str) -> tuple[str, str] | None:
+    """The table and the name with a colon or plus in it, if that is why the text is invalid."""
+    found = re.match(r", line (\d+)", message.removeprefix(name))
+    lines = text.split("\n")[: int(found[1])] if found else []
+    pattern = r"\s*\[?\s*(?:(exports|caches)\s*\.\s*)?((?:nqn\.|rc-w)[^\s\]\"'=]*)"
+    entry = re.match(pattern, lines[-1]) if lines else None
+    if entry is None:
+        return None
+    return entry[1] or ("exports" if entry[2].startswith("nqn") else "caches"), entry[2]
+
+
+def _refuse_unquoted(entry: _Table) -> None:
+    """Recognize a name with dots that was not quoted: it became tables in tables."""
+    table, name = entry.path
+    if table != "caches" and (table, name) != ("exports", "nqn"):
+        return
+    data = entry.data
+    while data and all(isinstance(value, dict) for value in data.values()):
+        part, data = next(iter(data.items()))
+        name += f".{part}"
+    if name != entry.name:
+        message = f"{table}.{escape(name)}: a name with dots must be quoted"
+        raise entry.fault(None, message, _quoting(table, name))
+
+
+def _quoting(table: str, name: str) -> str:
+    what = "NQN" if table == "exports" else "name"
+    return f"Quote the {what}: [{table}.{toml_string(name)}]"
+
+
+def _check_schema(top: _Table) -> None:
+    found = top.data.get("schema")
+    if found == SCHEMA:
+        return
+    hint = f'Begin the file with: schema = "{SCHEMA}"'
+    if found is None:
+        raise top.fault("schema", 'key "schema" missing', hint)
+    base, _, number = SCHEMA.rpartition("/")
+    pattern = rf"{re.escape(base)}/([1-9][0-9]{{0,8}})"
+    later = re.fullmatch(pattern, found) if isinstance(found, str) else None
+    if later and int(later[1]) > int(number):
+        message = f'schema "{found}" was written by a later rdctl'
+        raise top.fault("schema", message, f"Update rdctl: this one reads {SCHEMA}.")
+    raise top.fault("schema", f'schema must be "{SCHEMA}"', hint)
+
+
+_VOLUME = ("size", "locked")
+_CACHE = ("volume", "source", "source_size", "policy", "max_age")
+_PORT = ("transport", "address", "interface", "service", "attributes")
+_EXPORT = (
+    "device",
+    "ports",
+    "hosts",
+    "any_host",
+    "serial",
+    "uuid",
+    "nguid",
+    "namespace",
+    "attributes",
+    "namespace_attributes",
+)
+
+
+def _modules(top: _Table) -> Iterable[ModuleState]:
+    modules = top.table("modules", "modules")
+    modules.only(tuple(values.MODULES), "module")
+    for module, known in values.MODULES.items():
+        table = modules.table(module, f"module {module}")
+        table.only(known)
+        for key in table.data:
+            at = table.source.at(*table.path, key)
+            yield ModuleState(key, table.need(key, values.parameter), at)
+
+
+def _volume(entry: _Table) -> VolumeState:
+    entry.only(_VOLUME)
+    size = entry.need("size", values.size)
+    return VolumeState(entry.name, size, entry.get("locked", values.flag, False), entry.at)
+
+
+def _cache(entry: _Table) -> CacheState:
+    entry.only(_CACHE)
+    policy = entry.need("policy", values.policy)
+    if policy_of(entry.name) != policy:
+        message = f'cache {entry.name} does not match its policy "{policy}"'
+        raise entry.fault("policy", message, f"Its name must begin with {PREFIXES[policy]}.")
+    is_writeback = policy == "writeback"
+    if "max_age" in entry.data and not is_writeback:
+        raise entry.fault("max_age", 'max_age requires policy "writeback"')
+    return CacheState(
+        name=entry.name,
+        volume=entry.need("volume", values.volume),
+        source=entry.need("source", values.source),
+        source_size=entry.need("source_size", values.size)
+        if is_writeback
+        else entry.get("source_size", values.size, 0),
+        policy=policy,
+        max_age=entry.maybe("max_age", values.max_age),
+        at=entry.at,
+    )
+
+
+def _port(entry: _Table) -> PortState:
+    entry.only(_PORT)
+    transport = entry.need("transport", values.transport)
+    address = entry.maybe("address", values.address)
+    interface = entry.maybe("interface", values.interface)
+    service = entry.maybe("service", values.service)
+    if transport == "loop":
+        for key in ("address", "interface", "service"):
+            if key in entry.data:
+                raise entry.fault(key, f'{entry.label}: transport "loop" has no {key}')
+    elif address is None and interface is None:
+        message = f"{entry.label}: specify address or interface"
+        hint = 'Add a line: address = "10.0.0.1", or interface = "eth0".'
+        raise entry.fault(None, message, hint)
+    elif address is not None and interface is not None:
+        message = f"{entry.label}: specify either address or interface"
+        raise entry.fault("interface", message, "Remove one of them.")
+    else:
+        service = service or SERVICE
+    attributes = entry.attributes("attributes", values.PORT_KEYS)
+    return PortState(
+        int(entry.name), transport, address, interface, service, attributes, at=entry.at
+    )
+
+
+def _export(entry: _Table) -> ExportState:
+    entry.only(_EXPORT)
+    any_host = entry.get("any_host", values.flag, False)
+    if any_host and "hosts" in entry.data:
+        message = f"{entry.label}: specify either hosts or any_host"
+        raise entry.fault("any_host", message, "Remove one of them.")
+    if not any_host and "hosts" not in entry.data:
+        message = f"{entry.label}: specify hosts or any_host"
+        hint = 'Add a line: hosts = ["nqn..."], or any_host = true to allow every host.'
+        raise entry.fault(None, message, hint)
+    return ExportState(
+        nqn=entry.name,
+        device=entry.need("device", values.device),
+        ports=entry.get("ports", values.ports, ()),
+        hosts=entry.get("hosts", values.hosts, ()),
+        any_host=any_host,
+        serial=entry.maybe("serial", values.serial),
+        uuid=entry.maybe("uuid", values.uuid),
+        nguid=entry.maybe("nguid", values.uuid),
+        namespace=entry.get("namespace", values.namespace, 1),
+        attributes=entry.attributes("attributes", values.EXPORT_KEYS),
+        namespace_attributes=entry.attributes("namespace_attributes", values.NAMESPACE_KEYS),
+        at=entry.at,
+    )
+
+
+# --- writing ----------------------------------------------------------------------------------
+
+
+def data(state: State) -> dict[str, Any]:
+    """The state as plain data, in natural order: the JSON form. Defaults are left out."""
+    modules = {module.name: module.value for module in _in_order(state.modules)}
+    document = {
+        "modules": {"rapiddisk": modules} if modules else {},
+        "volumes": {volume.name: _volume_data(volume) for volume in _in_order(state.volumes)},
+        "caches": {cache.name: _cache_data(cache) for cache in _in_order(state.caches)},
+        "ports": {str(port.number): _port_data(port) for port in _in_order(state.ports)},
+        "exports": {export.nqn: _export_data(export) for export in _in_order(state.exports)},
+    }
+    return {"schema": SCHEMA, **_present(document)}
+
+
+def _in_order(entries: Iterable[T]) -> list[T]:
+    """By their names, which come first in each."""
+
+    def name_of(entry: Any) -> tuple[Any, ...]:
+        return natural(str(entry[0]))
+
+    return sorted(entries, key=name_of)
+
+
+def _present(entry: dict[str, Any]) -> dict[str, Any]:
+    """Without what is a default or empty; lists are kept, since an empty one has a meaning."""
+    return {
+        key: value
+        for key, value in entry.items()
+        if isinstance(value, list) or value not in (None, False, {})
+    }
+
+
+def _volume_data(volume: VolumeState) -> dict[str, Any]:
+    return _present({"size": values.size_text(volume.size), "locked": volume.locked})
+
+
+def _cache_data(cache: CacheState) -> dict[str, Any]:
+    return _present(
+        {
+            "volume": cache.volume,
+            "source": cache.source,
+            "source_size": values.size_text(cache.source_size) if cache.source_size else None,
+            "policy": cache.policy,
+            "max_age": None if cache.max_age is None else f"{cache.max_age}s",
+        }
+    )
+
+
+def _port_data(port: PortState) -> dict[str, Any]:
+    return _present(
+        {
+            "transport": port.transport,
+            "address": port.address,
+            "interface": port.interface,
+            "service": port.service,
+            "attributes": dict(port.attributes),
+        }
+    )
+
+
+def _export_data(export: ExportState) -> dict[str, Any]:
+    return _present(
+        {
+            "device": export.device,
+            "ports": list(export.ports),
+            "hosts": None if export.any_host else list(export.hosts),
+            "any_host": export.any_host,
+            "serial": export.serial,
+            "uuid": export.uuid,
+            "nguid": export.nguid,
+            "namespace": None if export.namespace == 1 else export.namespace,
+            "attributes": dict(export.attributes),
+            "namespace_attributes": dict(export.namespace_attributes),
+        }
+    )
+
+
+def toml(state: State, comments: Mapping[str, str] | None = None) -> str:
+    """The state as TOML; `comments` has texts to put above entries: `caches.rc-wb_sdb`."""
+    lines: list[str] = []
+    for key, value in data(state).items():
+        if not isinstance(value, dict):
+            lines.append(f"{key} = {_value(value)}")
+            continue
+        for name, entry in value.items():
+            lines += ["", *_comment((comments or {}).get(f"{key}.{name}", ""))]
+            lines += _entry((key, name), entry)
+    return "\n".join(lines) + "\n"
+
+
+def _entry(path: tuple[str, ...], entry: Mapping[str, Any]) -> Iterable[str]:
+    yield f"[{'.'.join(map(_key, path))}]"
+    for key, value in entry.items():
+        if not isinstance(value, dict):
+            yield f"{key} = {_value(value)}"
+    for key, value in entry.items():
+        if isinstance(value, dict):
+            yield ""
+            yield from _entry((*path, key), value)
+
+
+def _comment(text: str) -> Iterable[str]:
+    return (f"# {defuse(line)}".rstrip() for line in text.splitlines())
+
+
+def _key(name: str) -> str:
+    """As a part of a header: caches and exports are quoted, since most of them have to be."""
+    return name if re.fullmatch("[a-z0-9_]+", name) else toml_string(name)
+
+
+def _value(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str):
+        return toml_string(value)
+    if not isinstance(value, list):
+        return str(value)
+    if len(value) > 1 and isinstance(value[0], str):
+        return "[\n" + "".join(f"    {_value(entry)},\n" for entry in value) + "]"
+    return f"[{', '.join(map(_value, value))}]"
