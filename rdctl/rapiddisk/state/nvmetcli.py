@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.source import Source, from_json
-from rdctl.core.units import escape, quoted
+from rdctl.core.units import escape, natural, quoted
 from rdctl.rapiddisk.state import references, values
 from rdctl.rapiddisk.state.model import Attributes, ExportState, PortState, State
 
@@ -75,9 +75,11 @@ def parse(name: str, text: str) -> tuple[State, list[str]]:
             if host in secured:
                 message = f"host {host}: authentication keys are not supported yet"
                 raise secured[host].fault((), message)
-        numbers = [number for number, nqns in offered if export.nqn in nqns]
-        kept = {port.number for port in ports}
-        exports.append(export._replace(ports=tuple(n for n in numbers if n in kept)))
+        numbers = {number for number, nqns in offered if export.nqn in nqns}
+        numbers &= {port.number for port in ports}
+        exports.append(export._replace(ports=tuple(sorted(numbers))))
+    ports.sort(key=lambda port: port.number)
+    exports.sort(key=lambda export: natural(export.nqn))
     # One state an entry: the same one twice is an error.
     parts = [*(State(ports=(port,)) for port in ports), *(State(exports=(e,)) for e in exports)]
     return references.merge(parts), skipped
@@ -129,9 +131,9 @@ class _Object(NamedTuple):
         return found
 
     def texts(self, key: str, read: Callable[[str, object], str]) -> tuple[str, ...]:
-        """The strings in the list of this key, each once."""
+        """The strings in the list of this key, sorted: the tool has them in any order."""
         found = [self._read((key, n), key, read, each) for n, each in enumerate(self._list(key))]
-        return tuple(dict.fromkeys(found))
+        return tuple(sorted(set(found)))
 
     def need(self, key: str, read: Callable[[str, object], T]) -> T:
         if key not in self.data:

@@ -279,7 +279,7 @@ def address(key: str, value: object) -> str:
             raise ValueError
         return str(ipaddress.ip_address(typed))
     except ValueError as error:
-        hint = 'Use interface = "..." for a network interface.'
+        hint = "Examples: 10.0.0.1, fe80::1."
         raise Invalid(f'{key}: invalid IP address "{escape(typed)}"', hint) from error
 
 
