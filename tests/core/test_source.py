@@ -6,7 +6,7 @@ import json
 import tomllib
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdctl.core.errors import RdctlError
@@ -113,6 +113,7 @@ VALUES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.text(), VALUES, max_size=5), st.integers(0, 3))
 def test_every_key_of_json_is_found(data: dict[str, object], indent: int) -> None:
     text = json.dumps(data, indent=indent)
@@ -122,6 +123,7 @@ def test_every_key_of_json_is_found(data: dict[str, object], indent: int) -> Non
         assert json.dumps(key) in text.split("\n")[line - 1]
 
 
+@settings(deadline=None)
 @given(st.text())
 def test_strings_of_toml(text: str) -> None:
     written = toml_string(text)
@@ -129,6 +131,7 @@ def test_strings_of_toml(text: str) -> None:
     assert written.isprintable()
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(), unique=True, max_size=6), st.text())
 def test_keys_of_toml_with_any_name(names: list[str], value: str) -> None:
     tables = [f"[t.{toml_string(name)}]\nk = {toml_string(value)}" for name in names]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rdctl.core.errors import Code, RdctlError
@@ -101,6 +101,7 @@ def states(draw: st.DrawFn) -> State:
     )
 
 
+@settings(deadline=None)
 @given(states())
 @example(without_at(STATE))
 def test_what_is_written_is_read_again(state: State) -> None:
@@ -113,6 +114,7 @@ def test_what_is_written_is_read_again(state: State) -> None:
         assert without_at(parse("f", form)) == without_at(again)
 
 
+@settings(deadline=None)
 @given(st.dictionaries(st.sampled_from(["volumes.rd0"]), st.text(), max_size=1))
 def test_a_comment_is_only_a_comment(comments: dict[str, str]) -> None:
     state = State(volumes=(VolumeState("rd0", 512),))
@@ -136,16 +138,19 @@ def survives(text: str) -> None:
     assert found.message.startswith(("f, line ", "f: "))
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(LINES), max_size=12))
 def test_lines_in_any_order(lines: list[str]) -> None:
     survives(HEAD + "\n".join(lines))
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(WHOLE)), st.integers(0, 9), st.text(max_size=3))
 def test_random_edits_of_toml(start: int, length: int, text: str) -> None:
     survives(WHOLE[:start] + text + WHOLE[start + length :])
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_random_edits_of_json(choice: st.DataObject) -> None:
     document = data(STATE)

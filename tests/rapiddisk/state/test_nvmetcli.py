@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rdctl.core.errors import Code, RdctlError
@@ -194,7 +194,7 @@ def test_what_is_skipped(change: Callable[[dict[str, Any]], None], notice: str) 
             set_in("ports", 0, "addr", "traddr", "lab"),
             '"traddr": "lab"',
             'port 1: traddr: invalid IP address "lab"',
-            'Examples: 10.0.0.1, fe80::1.',
+            "Examples: 10.0.0.1, fe80::1.",
         ),
         (
             set_in("ports", 0, "addr", "treq", True),
@@ -272,6 +272,7 @@ PLACES: list[Any] = [
 ]
 
 
+@settings(deadline=None)
 @given(st.data())
 def test_any_value_anywhere(choice: st.DataObject) -> None:
     document = json.loads(SAVED)
@@ -293,6 +294,7 @@ def test_any_value_anywhere(choice: st.DataObject) -> None:
     assert "f, line 1" in found.message
 
 
+@settings(deadline=None)
 @given(st.integers(0, len(SAVED)), st.integers(0, 9), st.text(max_size=3))
 def test_random_edits(start: int, length: int, added: str) -> None:
     try:
