@@ -141,7 +141,10 @@ class Effects:
         self._check()
         self.note(effect.line)
         if effect.step:
-            return effect.perform()
+            result = effect.perform()
+            if self._undo is not None:
+                self._undo += undo
+            return result
         with signals_held() if effect.brief else nullcontext():
             noted = len(self._undo or ())
             if self._undo is not None:

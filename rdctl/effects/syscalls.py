@@ -264,6 +264,19 @@ def ioctl(
     return Effect(what, line, perform, destroys, brief=True)
 
 
+def exclusively(calls: Syscalls, device: str, effect: Effect[None]) -> Effect[None]:
+    """The effect, refused (EBUSY) while the device is mounted, mapped or used as swap."""
+
+    def perform() -> None:
+        descriptor = calls.open_device(device, exclusive=True)
+        try:
+            effect.perform()
+        finally:
+            calls.close(descriptor)
+
+    return effect._replace(perform=perform)
+
+
 def call(
     calls: Syscalls,
     argv: Sequence[str],

@@ -216,6 +216,9 @@ _RAPIDDISK = (
             "where it is exported: port, transport, address, service (TCP port; null: remote)",
             cells.ports,
         ),
+        _hidden("serial", "SERIAL", "serial number that clients see; null: remote"),
+        _hidden("uuid", "UUID", "UUID of the namespace; null: has none, or remote"),
+        _hidden("nguid", "NGUID", "NGUID of the namespace; null: not set, or remote"),
     ),
     _schema(
         "rdctl.rapiddisk.port/1",

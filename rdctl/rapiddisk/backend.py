@@ -14,6 +14,7 @@ from rdctl.rapiddisk.model import (
     Inventory,
     NewCache,
     Port,
+    PortDetail,
     Resources,
     Status,
     Subsystem,
@@ -104,10 +105,11 @@ class Backend(Protocol):
         """Keep other users away from the devices until the acts are done. True when nothing can
         intervene from then on, so that it is worth checking again."""
 
-    def create(self, mib: int, number: int | None) -> str | None:
-        """The new volume's name, where the backend learns it."""
+    def create(self, size: int, number: int | None) -> str | None:
+        """The new volume's name, where the backend learns it. The size is in bytes: whole MiB for a
+        daemon, whole sectors on the machine itself."""
 
-    def resize(self, volume: str, mib: int, destroys: str | None) -> None: ...
+    def resize(self, volume: str, size: int, destroys: str | None) -> None: ...
 
     def erase(self, volume: str, destroys: str) -> None: ...
 
@@ -133,7 +135,22 @@ class Backend(Protocol):
 
     def surroundings(self) -> Surroundings: ...
 
-    def subsystems(self) -> list[Subsystem]: ...
+    def subsystems(self) -> list[Subsystem]:
+        """All NVMe subsystems, without their attributes."""
+
+    def described_subsystems(self) -> list[Subsystem]:
+        """As `subsystems`, with their attributes, each of which is another file to read."""
+
+    def described_ports(self) -> list[PortDetail]:
+        """As `ports`, with their attributes."""
+
+    def stable_source(self, kernel: str) -> tuple[str, str]:
+        """The path to a block device that is most likely to lead to it after a reboot, too, and the
+        kind of that path: `id`, `volume`, `mapping`, `partuuid`, `path` or `kernel`."""
+
+    def max_age_of(self, cache: str) -> int | None:
+        """The seconds after which a write-back cache writes a block back; None: it does not by
+        age."""
 
     def device_of(self, path: str | None) -> str | None:
         """The name of the device that a namespace's path leads to."""
@@ -172,12 +189,16 @@ class Backend(Protocol):
     def change_export(
         self, nqn: str, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
-        """Change the subsystem from `before` to `after`: all or nothing."""
+        """Create a subsystem, remove it, or change its ports and hosts: all or nothing."""
+
+    def recreate_export(self, before: Subsystem, after: Subsystem, destroys: str) -> None:
+        """Replace the subsystem by one with another identity, device or attributes: all or
+        nothing."""
 
     def revalidate(self, nqn: str, namespace: int) -> None:
         """Notify the clients of the device's size."""
 
-    def add_port(self, port: Port) -> None: ...
+    def add_port(self, detail: PortDetail) -> None: ...
 
     def remove_port(self, number: int, destroys: str) -> None: ...
 
@@ -215,7 +236,10 @@ class LocalOnly:
     failure = drop = source_recorded = _unsupported("adopting a cache")
     is_source_of = check_adoption = _unsupported("adopting a cache")
     permit_exports = subsystems = _unsupported("changing exports and ports")
+    described_subsystems = described_ports = _unsupported("describing exports and ports")
+    stable_source = max_age_of = _unsupported("describing caches")
     device_of = path_of = nqn_of = change_export = _unsupported("changing exports")
+    recreate_export = _unsupported("re-creating exports")
     revalidate = _unsupported("revalidating sizes")
     check_transport = address_of = is_address_here = _unsupported("adding ports")
     add_port = remove_port = _unsupported("changing ports")

@@ -188,8 +188,16 @@ class Port(NamedTuple):
     service: str | None
 
 
+class PortDetail(NamedTuple):
+    """A port with its attributes, as in state.model."""
+
+    port: Port
+    attributes: tuple[tuple[str, str], ...] = ()
+
+
 class Target(NamedTuple):
-    """One namespace of an NVMe subsystem; None where an incomplete one has none."""
+    """One namespace of an NVMe subsystem; None where an incomplete one has none. Its clients know
+    the disk by `serial`, `uuid` and `nguid`, which no daemon reports."""
 
     nqn: str
     namespace: int | None
@@ -198,6 +206,9 @@ class Target(NamedTuple):
     any_host: bool | None
     hosts: list[str] | None
     ports: list[Port]
+    serial: str | None = None
+    uuid: str | None = None
+    nguid: str | None = None
 
 
 class NvmeNamespace(NamedTuple):
@@ -213,7 +224,8 @@ class NvmeNamespace(NamedTuple):
 
 
 class Subsystem(NamedTuple):
-    """All of an NVMe subsystem, complete or not; each Target is a part of one."""
+    """All of an NVMe subsystem, complete or not; each Target is a part of one. `attributes` as in
+    state.model, here and of its namespaces, are () unless they were asked for."""
 
     nqn: str
     any_host: bool
@@ -304,6 +316,9 @@ def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
             any_host=subsystem.any_host,
             hosts=list(subsystem.hosts),
             ports=offered,
+            serial=subsystem.serial,
+            uuid=namespace.uuid if namespace else None,
+            nguid=namespace.nguid if namespace else None,
         )
         for namespace in subsystem.namespaces or (None,)
     ]

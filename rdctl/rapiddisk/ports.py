@@ -8,7 +8,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape, quoted
 from rdctl.rapiddisk.changes import Changes, export_unproven, missing, shown, the_change
-from rdctl.rapiddisk.model import Port
+from rdctl.rapiddisk.model import Port, PortDetail
 from rdctl.rapiddisk.names import port_number
 
 
@@ -48,7 +48,7 @@ class Ports(Changes):
                 already = "port {} already exists"
                 return Report([Change("add", target, False, True, facts, already)])
             self._guard_port(port, there)
-            self._backend.add_port(port)
+            self._backend.add_port(PortDetail(port))
             return self._proven(
                 "add",
                 target,

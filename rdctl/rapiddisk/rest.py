@@ -193,19 +193,20 @@ class Rest(LocalOnly):
         """Nothing: the daemon has one thread, and its API has no lock."""
         return nullcontext(False)
 
-    def create(self, mib: int, number: int | None) -> str | None:
+    def create(self, size: int, number: int | None) -> str | None:
         """POST /v1/createRapidDisk/@size"""
         if number is not None:
             here_only("--number")
-        message = self._act(f"createRapidDisk/{mib}", f"create a volume of {human_size(mib * MIB)}")
+        what = f"create a volume of {human_size(size)}"
+        message = self._act(f"createRapidDisk/{size // MIB}", what)
         found = re.match(_ATTACHED, message or "")
         return found[1] if found else None
 
-    def resize(self, volume: str, mib: int, destroys: str | None) -> None:
+    def resize(self, volume: str, size: int, destroys: str | None) -> None:
         """POST /v1/resizeRapidDisk/@volume/@size"""
         self._act(
-            f"resizeRapidDisk/{volume}/{mib}",
-            f"resize {volume} to {human_size(mib * MIB)}",
+            f"resizeRapidDisk/{volume}/{size // MIB}",
+            f"resize {volume} to {human_size(size)}",
             destroys=destroys,
         )
 

@@ -122,7 +122,7 @@ class Volumes(Changes):
         try:
             for _ in range(count):
                 workers.check()
-                claims.append(self._backend.create(mib, number))
+                claims.append(self._backend.create(mib * MIB, number))
                 workers.progress.advance()
         except Stopped:
             untried = count - len(claims)
@@ -190,7 +190,7 @@ class Volumes(Changes):
         def act(name: str) -> None:
             if shrinks:
                 self._guard_cut(name, size, overrides)
-            self._backend.resize(name, mib, loss)
+            self._backend.resize(name, size, loss)
             for target in exports:
                 self._revalidate(target)
 

@@ -195,7 +195,7 @@ def changing(trace: str) -> list[str]:
 # What the door writes; anything else on stderr is a message.
 LINE = re.compile(
     r"((printf|cat) .*\| )?curl -sS |"
-    "(echo|mkdir|rmdir|ln|rm|write|reset|dmsetup|blockdev|ioctl|systemctl) "
+    "(echo|install|mkdir|rmdir|ln|rm|write|reset|dmsetup|blockdev|ioctl|systemctl) "
 )
 READS = re.compile(rf"/({'|'.join(ASKING)})\?")
 

@@ -246,7 +246,7 @@ def test_the_door_is_shut(complete: Completion) -> None:
     with pytest.raises(
         RdctlError, match=r"completion must not change anything: create a volume of 1\.0 MiB"
     ):
-        site.rapiddisk._backend.create(1, None)
+        site.rapiddisk._backend.create(1 << 20, None)
     (failure,) = site.rapiddisk.volumes.set_lock(["rd0"], True).outcomes
     assert isinstance(failure, Failure)
     assert "completion must not change anything" in failure.error.message

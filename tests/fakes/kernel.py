@@ -69,6 +69,8 @@ class FakeKernel(Machine):
         limit: int = 1024,
     ) -> None:
         self.harm: list[str] = []
+        self.seen_by_hosts: set[str] = set()  # NQNs
+        self.random_numbers = 0
         self.systemctl = True
         self.says: str | None = None  # in place of an answer
         self.calls: list[str] = []
@@ -78,6 +80,18 @@ class FakeKernel(Machine):
         self.after: dict[int, Callable[[], None]] = {}
         self.dead = False
         super().__init__(root, version=version, nvmet=nvmet, available=available, limit=limit)
+
+    def _random(self, size: int) -> bytes:
+        """The same in each run, and never the same twice."""
+        self.random_numbers += 1
+        return self.random_numbers.to_bytes(size, "big")
+
+    def _is_seen(self, nqn: str) -> bool:
+        return nqn in self.seen_by_hosts
+
+    def _rmdir(self, path: str) -> None:
+        super()._rmdir(path)
+        self.seen_by_hosts.discard(os.path.basename(path))
 
     # --- what others do -----------------------------------------------------------------------
 
@@ -204,6 +218,10 @@ class FakeKernel(Machine):
         self._link(
             f"{NVMET}/subsystems/{nqn}/allowed_hosts/{host}", f"../../../../nvmet/hosts/{host}"
         )
+
+    def discover(self, nqn: str) -> None:
+        """A host sees a subsystem."""
+        self.seen_by_hosts.add(nqn)
 
     def offer(self, nqn: str, port: int) -> None:
         """Put a subsystem on a port."""
@@ -347,6 +365,8 @@ class FakeKernel(Machine):
                 below = str(path.relative_to(self.root))
                 if path.is_symlink():
                     found[below] = f"-> {os.readlink(path)}"
+                elif path.name == "revalidate_size":
+                    found[below] = ""  # nobody can read it
                 elif path.is_file():
                     with open(path, "rb") as file:
                         found[below] = file.read(PAGE).decode("latin-1")

@@ -4,11 +4,17 @@ afterwards, and what of the only copy."""
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from rdctl.effects.door import Effects
+from rdctl.effects.syscalls import Syscalls
+from rdctl.rapiddisk.kernel.backend import Kernel
+from rdctl.rapiddisk.model import NewCache
 from tests.kernel import machine
 from tests.kernel.conftest import Program
 from tests.kernel.machine import MIB, PAGE, SECTOR
@@ -251,3 +257,28 @@ def test_a_number_that_is_there(rdctl: Program) -> None:
     rdctl.ok("create", "16M", "--number", "5")
     assert rdctl.ok("create", "16M", "--number", "5")["results"][0]["changed"] is False
     rdctl.refused("create", "8M", "--number", "5", code="exists")
+
+
+def test_a_failed_transaction_is_undone(disk: str) -> None:
+    """A volume, its size and its lock, and a cache with an age, of which the last step fails."""
+    effects = Effects(ask=lambda losses: None)
+    effects.consent(["all of it"])
+    kernel = Kernel("/", Syscalls(), effects, warn=lambda text: None, sleep=time.sleep)
+    machine.attach(5)
+    source = kernel.source(disk)
+    cache = NewCache("rd0", source, "writeback", f"rc-wb_{disk}", max_age=300)
+    with suppress(InterruptedError), effects.transaction("all of it"):
+        kernel.create(4 * MIB + SECTOR, 0)
+        kernel.resize("rd5", 32 * MIB, None)
+        kernel.set_lock("rd5", True)
+        kernel.map(cache, "rd0")
+        assert kernel.max_age_of(cache.name) == 300
+        assert [volume.size for volume in kernel.inventory().volumes] == [
+            4 * MIB + SECTOR,
+            32 * MIB,
+        ]
+        raise InterruptedError
+    assert (effects.left, effects.undone) == ([], ["all of it"])
+    (left,) = kernel.inventory().volumes
+    assert (left.device, left.size, left.locked) == ("rd5", 16 * MIB, False)
+    assert kernel.inventory().caches == []

@@ -159,8 +159,11 @@ def mapped(rest: Rest, volume: str, source: str, policy: str) -> None:
 
 
 _ACTS: tuple[tuple[str, Callable[..., Callable[[Rest], Any]]], ...] = (
-    (r"createRapidDisk/([0-9]+)", lambda mib: lambda rest: rest.create(int(mib), None)),
-    (r"resizeRapidDisk/(rd[0-9]+)/([0-9]+)", lambda v, m: lambda r: r.resize(v, int(m), "data")),
+    (r"createRapidDisk/([0-9]+)", lambda mib: lambda rest: rest.create(int(mib) << 20, None)),
+    (
+        r"resizeRapidDisk/(rd[0-9]+)/([0-9]+)",
+        lambda v, m: lambda r: r.resize(v, int(m) << 20, "data"),
+    ),
     (r"flushRapidDisk/(rd[0-9]+)", lambda v: lambda rest: rest.erase(v, "data")),
     (r"removeRapidDisk/(rd[0-9]+)", lambda v: lambda rest: rest.remove(v, "data")),
     (r"lockRapidDisk/(rd[0-9]+)", lambda v: lambda rest: rest.set_lock(v, True)),

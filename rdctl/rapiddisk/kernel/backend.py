@@ -58,7 +58,7 @@ class Kernel(KernelVolumes, KernelCaches, KernelExports):
     ) -> None:
         self._seconds = seconds
         sysfs = Sysfs(root)
-        known = Devices(sysfs, calls)
+        known = Devices(sysfs, calls, dry_run=effects.dry_run)
         means = KernelDependencies(
             sysfs=sysfs,
             calls=calls,
@@ -156,6 +156,10 @@ class Kernel(KernelVolumes, KernelCaches, KernelExports):
                 target=text,
             )
         return device
+
+    def stable_source(self, kernel: str) -> tuple[str, str]:
+        with self._refusals.worded(f"{kernel} cannot be named", kernel):
+            return self._known.stable_source(kernel)
 
     def is_path_of(self, path: str | None, device: str) -> bool:
         return self._known.at(path, gone=True) == device

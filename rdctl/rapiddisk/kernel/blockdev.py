@@ -78,17 +78,17 @@ class BlockDevices:
             self._calls.close(descriptor)
 
     def set_lock(self, volume: str, locked: bool) -> None:
+        self._effects.do(self._locking(volume, locked), None, [self._locking(volume, not locked)])
+
+    def _locking(self, volume: str, locked: bool) -> Effect[None]:
         node = self._path(volume)
-        self._effects.do(
-            ioctl(
-                self._calls,
-                node,
-                _SET_READ_ONLY,
-                bytearray(int(locked).to_bytes(4, "little")),
-                what=f"{'lock' if locked else 'unlock'} {volume}",
-                line=f"blockdev {'--setro' if locked else '--setrw'} {node}",
-            ),
-            None,
+        return ioctl(
+            self._calls,
+            node,
+            _SET_READ_ONLY,
+            bytearray(int(locked).to_bytes(4, "little")),
+            what=f"{'lock' if locked else 'unlock'} {volume}",
+            line=f"blockdev {'--setro' if locked else '--setrw'} {node}",
         )
 
     def erase(self, volume: str, descriptor: int | None, destroys: str | None) -> Effect[None]:

@@ -164,6 +164,18 @@ class KernelCaches(KernelPart):
             target=cache.device,
         )
 
+    def max_age_of(self, cache: str) -> int | None:
+        """The table of the mapping, with the options that were given; requires root. A part of a
+        second counts as a second."""
+        with self._refusals.worded(f"the table of {cache} cannot be read", cache):
+            table = self._mapper.table(cache)
+        if table is None:
+            raise incomplete(cache)
+        options = table.text.split()[5:] if table.kind == "writecache" else []
+        if "max_age" not in options[:-1]:
+            return None
+        return -(-int(options[options.index("max_age") + 1]) // 1000)
+
     @property
     def ages(self) -> bool:
         """Whether write-back caches support `max_age`: Linux 5.8"""
@@ -222,7 +234,7 @@ class KernelCaches(KernelPart):
         volume, source, name = cache.volume, cache.source, cache.name
         with self._refusals.worded(f"{name} was not created", name):
             kind, arguments = self._table(cache)
-        sectors = (self._sysfs.size(source.kernel) or 0) // SECTOR
+        size = self._known.size(source.kernel) or 0
         # Device-mapper claims them itself, which our claim would prevent.
         self._claims.release([volume, source.kernel])
         # What the table wrote to the volume would be mistaken for contents.
@@ -230,7 +242,7 @@ class KernelCaches(KernelPart):
         made = self._effects.transaction(f"map {volume} over {source.name}")
         with self._refusals.worded(f"{name} was not created", name), made:
             self._mapper.create(name)
-            self._mapper.load(name, sectors, kind, arguments, destroys, again)
+            self._mapper.load(name, size // SECTOR, kind, arguments, destroys, again)
             self._mapper.resume(name)
             if cache.policy == "writeback":
                 # Nothing is then lost when something else removes the mapping: `dmsetup remove`, or
@@ -238,6 +250,7 @@ class KernelCaches(KernelPart):
                 self._mapper.message(name, "flush_on_suspend")
         if cache.policy == "writeback":
             self._record_source(volume, name, source)
+        self._known.assume(name, size)
         if not self._effects.dry_run:
             self._await_node(name)
 
@@ -248,7 +261,7 @@ class KernelCaches(KernelPart):
             raise OSError(errno.ENODEV, f"{source.name} is now another device", source.name)
         below, cache = self._known.node(source.kernel), self._known.node(new.volume)
         if new.policy != "writeback":
-            size = (self._sysfs.size(new.volume) or 0) // SECTOR
+            size = (self._known.size(new.volume) or 0) // SECTOR
             mode = 0 if new.policy == "write-through" else 1
             return "rapiddisk-cache", f"{below} {cache} {size} {mode}"
         options = "0"

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect
+from rdctl.effects.syscalls import exclusively
 from rdctl.rapiddisk.kernel.means import KernelDependencies, Part
 from rdctl.rapiddisk.kernel.refusals import GONE, Refusals
 from rdctl.rapiddisk.kernel.surveys import UDEV_SECONDS, Surveys
@@ -88,6 +89,19 @@ class Claims(Part):
         finally:
             self._locked = False
             self._calls.close(descriptor)
+
+    def unless_used(self, effect: Effect[None], device: str) -> Effect[None]:
+        """The effect on a device, refused (EBUSY) while others use it. For an undo: what was made
+        by rdctl may be in use by then."""
+
+        def perform() -> None:
+            if users := self._surveys.users_of(device):
+                raise OSError(errno.EBUSY, users[0].use, device)
+            path = self._sysfs.path(self._known.node(device))
+            held = device in self._held
+            (effect if held else exclusively(self._calls, path, effect)).perform()
+
+        return effect._replace(perform=perform)
 
     def do_alone(self, effect: Effect[None], device: str) -> None:
         """Do what the kernel refuses while the device is open elsewhere. udev opens it at any

@@ -18,12 +18,26 @@ from rdctl.rapiddisk.names import is_volume
 _EXPLICIT = re.compile(r"/dev/(mapper/[^/]+|dm-[0-9]+|disk/by-id/dm-(name|uuid)-[^/]+)")
 # Links that name the hardware itself, not its place, its contents or a mapping.
 _HARDWARE = re.compile(r"(wwn|eui|nvme|ata|scsi|virtio|usb|mmc|dm-uuid)[-.]")
+_STABLE = (("id", _HARDWARE), ("partuuid", re.compile("")), ("path", re.compile("")))
 
 
 class Devices:
-    def __init__(self, sysfs: Sysfs, calls: Syscalls) -> None:
+    def __init__(self, sysfs: Sysfs, calls: Syscalls, *, dry_run: bool = False) -> None:
         self._sysfs = sysfs
         self._calls = calls
+        self._dry_run = dry_run
+        # The volumes and caches that this dry run would have created or resized, by their names,
+        # with their sizes: later steps refer to them.
+        self.assumed: dict[str, int] = {}
+
+    def assume(self, name: str, size: int) -> None:
+        """In a dry run: a volume or a cache has this size from now on."""
+        if self._dry_run:
+            self.assumed[name] = size
+
+    def size(self, kernel: str) -> int | None:
+        """Bytes."""
+        return self.assumed.get(kernel) or self._sysfs.size(kernel)
 
     def find(self, text: str) -> Device | None:
         """What an operator typed: a path, or a name below /dev or /dev/mapper."""
@@ -66,6 +80,8 @@ class Devices:
     def node(self, kernel: str) -> str:
         """The device's node below /dev, as tables name it. Raises OSError when it does not exist,
         or is now that of another device."""
+        if kernel in self.assumed:
+            return f"/dev/{kernel}" if is_volume(kernel) else f"/dev/mapper/{kernel}"
         number = self._sysfs.dev(kernel)
         mapped = self._sysfs.text(f"sys/class/block/{kernel}/dm/name")
         paths = [f"/dev/{kernel.replace('!', '/')}"]
@@ -87,11 +103,29 @@ class Devices:
 
     def stable_name(self, number: str) -> str | None:
         """A path that still leads to the device when its kernel name changes; None if none does."""
-        directory = "dev/disk/by-id"
+        return self._link_to(number, "by-id", _HARDWARE)
+
+    def _link_to(self, number: str, kind: str, names: re.Pattern[str]) -> str | None:
+        directory = f"dev/disk/{kind}"
         for name in self._sysfs.names(directory):
-            if _HARDWARE.match(name) and self._number_at(f"/{directory}/{name}") == number:
+            if names.match(name) and self._number_at(f"/{directory}/{name}") == number:
                 return f"/{directory}/{name}"
         return None
+
+    def stable_source(self, kernel: str) -> tuple[str, str]:
+        """The path to write down for a device, and the kind of that path. Not by UUID or label: as
+        soon as a cache exists, those lead to the cache."""
+        number = self._sysfs.dev(kernel)
+        node = self.node(kernel)
+        if is_volume(kernel):
+            return node, "volume"
+        if number is not None and node.startswith("/dev/mapper/"):
+            return node, "mapping"
+        for kind, names in _STABLE:
+            link = self._link_to(number, f"by-{kind}", names) if number is not None else None
+            if link is not None:
+                return link, kind
+        return node, "kernel"
 
     def by_contents(self, text: str) -> bool:
         """Whether the path may identify a device by its contents."""

@@ -7,7 +7,7 @@ from rdctl.core.units import escape
 from rdctl.rapiddisk.kernel.claims import KernelPart
 from rdctl.rapiddisk.kernel.nvmet import NO_CONFIGFS
 from rdctl.rapiddisk.kernel.refusals import missing
-from rdctl.rapiddisk.model import Port, Subsystem, Target, targets_of
+from rdctl.rapiddisk.model import Port, PortDetail, Subsystem, Target, targets_of
 from rdctl.rapiddisk.names import export_nqn
 
 TRANSPORTS = {"tcp": "nvmet-tcp", "rdma": "nvmet-rdma", "loop": "nvme-loop"}
@@ -31,11 +31,23 @@ class KernelExports(KernelPart):
         with self._refusals.worded("the NVMe exports cannot be read"):
             return self._nvmet.subsystems()
 
+    def described_subsystems(self) -> list[Subsystem]:
+        """/sys/kernel/config/nvmet/subsystems"""
+        found = self.subsystems()
+        with self._refusals.worded("the NVMe exports cannot be read"):
+            return [self._nvmet.described(subsystem) for subsystem in found]
+
     def ports(self) -> list[Port]:
         """/sys/kernel/config/nvmet/ports"""
         self._need_nvmet()
         with self._refusals.worded("the NVMe ports cannot be read"):
             return self._nvmet.ports()
+
+    def described_ports(self) -> list[PortDetail]:
+        """/sys/kernel/config/nvmet/ports"""
+        self._need_nvmet()
+        with self._refusals.worded("the NVMe ports cannot be read"):
+            return self._nvmet.described_ports()
 
     def device_of(self, path: str | None) -> str | None:
         """The name of the device that a namespace's path leads to."""
@@ -105,6 +117,10 @@ class KernelExports(KernelPart):
         with self._refusals.worded(f"{nqn} was not changed", nqn):
             self._nvmet.change(nqn, before, after, destroys)
 
+    def recreate_export(self, before: Subsystem, after: Subsystem, destroys: str) -> None:
+        with self._refusals.worded(f"{before.nqn} was not re-created", before.nqn):
+            self._nvmet.recreate(before, after, destroys)
+
     def revalidate(self, nqn: str, namespace: int) -> None:
         if not self._nvmet.can_revalidate(nqn, namespace):
             raise RdctlError(
@@ -115,9 +131,10 @@ class KernelExports(KernelPart):
         with self._refusals.worded(f"the size of {nqn} was not revalidated", nqn):
             self._nvmet.revalidate(nqn, namespace)
 
-    def add_port(self, port: Port) -> None:
-        with self._refusals.worded(f"port {port.port} was not added", str(port.port)):
-            self._nvmet.add_port(port)
+    def add_port(self, detail: PortDetail) -> None:
+        number = detail.port.port
+        with self._refusals.worded(f"port {number} was not added", str(number)):
+            self._nvmet.add_port(detail)
 
     def remove_port(self, number: int, destroys: str) -> None:
         with self._refusals.worded(f"port {number} was not removed", str(number)):

@@ -6,17 +6,19 @@ Nothing there is transactional: each step is one system call, so each names its 
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import Any
 
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, link, make_dir, remove_dir, unlink, write
+from rdctl.rapiddisk.kernel.attributes import MODEL, AttributeReader, family_of, is_attribute
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
-from rdctl.rapiddisk.model import NvmeNamespace, Port, Subsystem
+from rdctl.rapiddisk.model import NvmeNamespace, Port, PortDetail, Subsystem
 
 ROOT = "sys/kernel/config/nvmet"
-_MODEL = "RapidDisk"
 NO_CONFIGFS = "configfs is not mounted"
+_NO_NGUID = "00000000-0000-0000-0000-000000000000"
+_KEYS = ("dhchap_key", "dhchap_ctrl_key")
 
 
 class Nvmet:
@@ -27,6 +29,9 @@ class Nvmet:
         self._sysfs = sysfs
         self._calls = calls
         self._effects = effects
+        self._attributes = AttributeReader(sysfs, ROOT)
+        # What this dry run would have made (True) and removed (False).
+        self._planned: dict[str, bool] = {}
 
     @property
     def loaded(self) -> bool:
@@ -40,7 +45,7 @@ class Nvmet:
     # --- what is there ------------------------------------------------------------------------
 
     def subsystems(self) -> list[Subsystem]:
-        """All, including incomplete ones and those of other tools."""
+        """All, including incomplete ones and those of other tools, without their attributes."""
         links = {number: self._names(f"ports/{number}/subsystems") for number in self._numbers()}
         return [
             Subsystem(
@@ -49,9 +54,20 @@ class Nvmet:
                 hosts=tuple(self._names(f"subsystems/{nqn}/allowed_hosts")),
                 namespaces=tuple(self._namespaces(nqn)),
                 ports=tuple(number for number, names in links.items() if nqn in names),
+                serial=self._serial(nqn),
             )
             for nqn in self._names("subsystems")
         ]
+
+    def described(self, subsystem: Subsystem) -> Subsystem:
+        """With its attributes."""
+        nqn = subsystem.nqn
+        namespaces = tuple(
+            one._replace(attributes=self._attributes.of_namespace(nqn, one.number))
+            for one in subsystem.namespaces
+        )
+        attributes = self._attributes.of_subsystem(nqn)
+        return subsystem._replace(attributes=attributes, namespaces=namespaces)
 
     def guarded(self) -> list[Subsystem]:
         """As `subsystems`; OSError where some may exist that cannot be read."""
@@ -61,14 +77,23 @@ class Nvmet:
             raise OSError(errno.ENOENT, NO_CONFIGFS)
         return self.subsystems()
 
+    def _serial(self, nqn: str) -> str | None:
+        """The kernel pads it with spaces."""
+        return (self._value(f"subsystems/{nqn}/attr_serial") or "").rstrip(" ") or None
+
     def _namespaces(self, nqn: str) -> Iterator[NvmeNamespace]:
         for name in self._names(f"subsystems/{nqn}/namespaces"):
             if name.isdigit():
                 directory = f"subsystems/{nqn}/namespaces/{name}"
                 path = self._value(f"{directory}/device_path")
-                enabled = self._value(f"{directory}/enable") == "1"
-                uuid = self._value(f"{directory}/device_uuid")
-                yield NvmeNamespace(int(name), None if path == "(null)" else path, enabled, uuid)
+                nguid = self._value(f"{directory}/device_nguid")
+                yield NvmeNamespace(
+                    int(name),
+                    None if path == "(null)" else path,
+                    self._value(f"{directory}/enable") == "1",
+                    self._value(f"{directory}/device_uuid"),
+                    None if nguid == _NO_NGUID else nguid,
+                )
 
     def ports(self) -> list[Port]:
         return [
@@ -79,6 +104,13 @@ class Nvmet:
                 self._value(f"ports/{number}/addr_trsvcid"),
             )
             for number in self._numbers()
+        ]
+
+    def described_ports(self) -> list[PortDetail]:
+        """The ports with their attributes."""
+        return [
+            PortDetail(port, self._attributes.of_port(port.port, port.transport, port.address))
+            for port in self.ports()
         ]
 
     def _numbers(self) -> list[int]:
@@ -99,81 +131,116 @@ class Nvmet:
     def change(
         self, nqn: str, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
-        """Change a subsystem: all of it, or on any failure nothing."""
+        """Create a subsystem, remove it, or change its ports and who may connect: all of it, or on
+        any failure nothing. At no moment may a host connect that neither state allows."""
         with self._effects.transaction(f"{'export' if after else 'unexport'} {nqn}"):
-            if before is not None:
-                self._shrink(before, after, destroys)
-            if after is not None:
-                self._grow(before, after)
+            if before is None and after is not None:
+                self._create(after)
+            elif before is not None and after is None:
+                self._remove(before, destroys)
+            elif before is not None and after is not None:
+                self._adjust(before, after, destroys)
 
-    def _grow(self, before: Subsystem | None, after: Subsystem) -> None:
-        """Add what only `after` has; the ports come last, when all else is set."""
+    def recreate(self, before: Subsystem, after: Subsystem, destroys: str) -> None:
+        """Replace a subsystem by one with other values that the kernel cannot change."""
+        with self._effects.transaction(f"re-create the export {before.nqn}"):
+            self._remove(before, destroys, keep=after.hosts)
+            self._create(after)
+
+    def _create(self, after: Subsystem) -> None:
+        """The ports come last, when all else is set."""
         directory = f"subsystems/{after.nqn}"
-        if before is None:
-            self._make_dir(directory)
-            self._write_if_there(f"{directory}/attr_model", _MODEL)
-        if after.any_host and not (before and before.any_host):
+        self._make_dir(directory)
+        for name, text in _own_model(after):
+            self._write_if_there(f"{directory}/{name}", text)
+        self._set(directory, _identity(after))
+        if after.any_host:
             self._write(f"{directory}/attr_allow_any_host", "1", was="0")
-        for host in _more(after.hosts, before.hosts if before else ()):
-            if not self._sysfs.exists(f"{ROOT}/hosts/{host}"):
-                self._make_dir(f"hosts/{host}")
-            self._link(f"hosts/{host}", f"{directory}/allowed_hosts/{host}")
-        for namespace in after.namespaces if before is None else ():
+        self._allow(after.nqn, after.hosts)
+        for namespace in after.namespaces:
             place = f"{directory}/namespaces/{namespace.number}"
             self._make_dir(place)
-            self._write(f"{place}/device_path", namespace.path or "")
-            self._write(f"{place}/enable", "1", was="0")
-        for port in _more(after.ports, before.ports if before else ()):
-            self._link(directory, f"ports/{port}/subsystems/{after.nqn}")
+            self._set(place, _settings(namespace))
+            if namespace.enabled:
+                self._write(f"{place}/enable", "1", was="0")
+        self._offer(after.nqn, after.ports)
 
-    def _shrink(self, before: Subsystem, after: Subsystem | None, destroys: str | None) -> None:
-        """Remove what only `before` has; the ports come first."""
+    def _remove(self, before: Subsystem, destroys: str | None, keep: Collection[str] = ()) -> None:
+        """The ports come first. A rollback restores all of it."""
+        before = self.described(before)
         directory = f"subsystems/{before.nqn}"
-        for port in _more(before.ports, after.ports if after else ()):
-            self._unlink(directory, f"ports/{port}/subsystems/{before.nqn}", destroys)
-        for host in _more(before.hosts, after.hosts if after else ()):
-            self._unlink(f"hosts/{host}", f"{directory}/allowed_hosts/{host}", destroys)
-            if not self._allowed_elsewhere(host, before.nqn):
-                self._remove_dir(f"hosts/{host}")
-        if after is not None:
-            return
+        self._withdraw(before.nqn, before.ports, destroys)
+        self._forbid(before.nqn, before.hosts, destroys, keep)
         for namespace in before.namespaces:
             place = f"{directory}/namespaces/{namespace.number}"
-            again = []
-            if namespace.path:
-                again = [self._writing(f"{place}/device_path", namespace.path)]
-            if namespace.uuid:
-                again += [self._writing(f"{place}/device_uuid", namespace.uuid)]
             if namespace.enabled:
                 self._write(f"{place}/enable", "0", was="1", destroys=destroys)
-            self._remove_dir(place, again)
-        self._remove_dir(directory, self._identity(directory))
+            self._remove_dir(place, self._writings(place, _settings(namespace)))
+        identity = [*_own_model(before), *_identity(before)]
+        if before.any_host:
+            identity.append(("attr_allow_any_host", "1"))
+        self._remove_dir(directory, self._writings(directory, identity))
 
-    def _identity(self, directory: str) -> list[Effect[None]]:
-        """The effects that restore the attributes of this subsystem."""
-        names = ("attr_model", "attr_serial", "attr_allow_any_host")
-        values = {name: self._value(f"{directory}/{name}") for name in names}
-        return [self._writing(f"{directory}/{name}", text) for name, text in values.items() if text]
+    def _adjust(self, before: Subsystem, after: Subsystem, destroys: str | None) -> None:
+        """The kernel has either any host or named ones: first those are removed who may no longer
+        connect."""
+        nqn = after.nqn
+        flag = f"subsystems/{nqn}/attr_allow_any_host"
+        self._withdraw(nqn, _more(before.ports, after.ports), destroys)
+        if before.any_host and not after.any_host:
+            self._write(flag, "0", was="1", destroys=destroys)
+        self._forbid(nqn, _more(before.hosts, after.hosts), destroys)
+        if after.any_host and not before.any_host:
+            self._write(flag, "1", was="0")
+        self._allow(nqn, _more(after.hosts, before.hosts))
+        self._offer(nqn, _more(after.ports, before.ports))
 
-    def _allowed_elsewhere(self, host: str, nqn: str) -> bool:
-        return any(
-            self._sysfs.exists(f"{ROOT}/subsystems/{other}/allowed_hosts/{host}")
-            for other in self._names("subsystems")
-            if other != nqn
-        )
+    def _offer(self, nqn: str, ports: Sequence[int]) -> None:
+        for port in ports:
+            self._link(f"subsystems/{nqn}", f"ports/{port}/subsystems/{nqn}")
 
-    def add_port(self, port: Port) -> None:
+    def _withdraw(self, nqn: str, ports: Sequence[int], destroys: str | None) -> None:
+        for port in ports:
+            self._unlink(f"subsystems/{nqn}", f"ports/{port}/subsystems/{nqn}", destroys)
+
+    def _allow(self, nqn: str, hosts: Sequence[str]) -> None:
+        for host in hosts:
+            if not self._exists(f"hosts/{host}"):
+                self._make_dir(f"hosts/{host}")
+            self._link(f"hosts/{host}", f"subsystems/{nqn}/allowed_hosts/{host}")
+
+    def _forbid(
+        self, nqn: str, hosts: Sequence[str], destroys: str | None, keep: Collection[str] = ()
+    ) -> None:
+        for host in hosts:
+            self._unlink(f"hosts/{host}", f"subsystems/{nqn}/allowed_hosts/{host}", destroys)
+            if host not in keep and not self._is_needed(host):
+                self._remove_dir(f"hosts/{host}")
+
+    def _is_needed(self, host: str) -> bool:
+        """Whether a host is allowed elsewhere, or has a key to authenticate with: that is not
+        rdctl's, and a rollback could not restore it."""
+        if any(self._value(f"hosts/{host}/{name}") for name in _KEYS):
+            return True
+        link = f"/allowed_hosts/{host}"
+        names = [f"subsystems/{nqn}{link}" for nqn in self._names("subsystems")]
+        names += [below for below in self._planned if below.endswith(link)]
+        return any(map(self._exists, names))
+
+    def add_port(self, detail: PortDetail) -> None:
         """Nothing listens before the first subsystem is linked to it."""
+        port, attributes = detail
         directory = f"ports/{port.port}"
         with self._effects.transaction(f"add port {port.port}"):
             self._make_dir(directory)
             if port.address is not None:
-                family = "ipv6" if ":" in port.address else "ipv4"
                 self._write(f"{directory}/addr_trsvcid", port.service or "")
-                self._write(f"{directory}/addr_adrfam", family)
+                self._write(f"{directory}/addr_adrfam", family_of(port.address))
             self._write(f"{directory}/addr_trtype", port.transport or "")
             if port.address is not None:
                 self._write(f"{directory}/addr_traddr", port.address)
+            # The transport resets some of them.
+            self._set(directory, attributes)
 
     def remove_port(self, number: int, destroys: str) -> None:
         self._remove_dir(f"ports/{number}", destroys=destroys, what=f"remove port {number}")
@@ -188,15 +255,39 @@ class Nvmet:
     def _path(self, below: str) -> str:
         return self._sysfs.path(f"{ROOT}/{below}")
 
+    def _exists(self, below: str) -> bool:
+        """In a dry run: whether it would exist by now."""
+        if below in self._planned:
+            return self._planned[below]
+        return self._sysfs.exists(f"{ROOT}/{below}")
+
+    def _plan(self, below: str, there: bool) -> None:
+        if self._effects.dry_run:
+            self._planned[below] = there
+
     def _writing(self, below: str, text: str) -> Effect[None]:
         path = self._path(below)
         return write(self._calls, path, text, what=f"write {text} to {path}")
+
+    def _writings(self, directory: str, values: Iterable[tuple[str, str]]) -> list[Effect[None]]:
+        return [self._writing(f"{directory}/{name}", text) for name, text in values]
 
     def _write(
         self, below: str, text: str, *, was: str | None = None, destroys: str | None = None
     ) -> None:
         undo = [] if was is None else [self._writing(below, was)]
         self._effects.do(self._writing(below, text)._replace(destroys=destroys), None, undo)
+
+    def _set(self, directory: str, values: Iterable[tuple[str, str]]) -> None:
+        """Attributes of a new directory, which is undone by its removal."""
+        for name, text in values:
+            if not is_attribute(name):
+                raise OSError(errno.EINVAL, "invalid name of an attribute", name)
+            try:
+                self._write(f"{directory}/{name}", text)
+            except FileNotFoundError as error:
+                why = f"this kernel has no attribute {name}"
+                raise OSError(errno.EOPNOTSUPP, why, error.filename) from error
 
     def _write_if_there(self, below: str, text: str) -> None:
         """Older kernels lack some attributes; a dry run has no directory yet to look into."""
@@ -209,6 +300,7 @@ class Nvmet:
     def _make_dir(self, below: str) -> None:
         path = self._path(below)
         self._effects.do(make_dir(self._calls, path), None, [remove_dir(self._calls, path)])
+        self._plan(below, True)
 
     def _remove_dir(
         self,
@@ -223,16 +315,41 @@ class Nvmet:
         effect = remove_dir(self._calls, path)._replace(destroys=destroys)
         effect = effect._replace(what=what or effect.what)
         self._effects.do(effect, None, undo)
+        self._plan(below, False)
 
     def _link(self, target: str, below: str) -> None:
         path = self._path(below)
         effect = link(self._calls, self._path(target), path)
         self._effects.do(effect, None, [unlink(self._calls, path)])
+        self._plan(below, True)
 
     def _unlink(self, target: str, below: str, destroys: str | None) -> None:
         path = self._path(below)
         effect = unlink(self._calls, path)._replace(destroys=destroys)
         self._effects.do(effect, None, [link(self._calls, self._path(target), path)])
+        self._plan(below, False)
+
+
+def _own_model(subsystem: Subsystem) -> list[tuple[str, str]]:
+    """The model of rdctl, where the subsystem has no other."""
+    named = any(name == "attr_model" for name, _ in subsystem.attributes)
+    return [] if named else [("attr_model", MODEL)]
+
+
+def _identity(subsystem: Subsystem) -> list[tuple[str, str]]:
+    """What a new subsystem is given before anything else."""
+    serial = [("attr_serial", subsystem.serial)] if subsystem.serial else []
+    return [*serial, *subsystem.attributes]
+
+
+def _settings(namespace: NvmeNamespace) -> list[tuple[str, str]]:
+    """What a new namespace is given before it is enabled: the kernel refuses it afterwards."""
+    named = (
+        ("device_path", namespace.path),
+        ("device_uuid", namespace.uuid),
+        ("device_nguid", namespace.nguid),
+    )
+    return [*((name, text) for name, text in named if text), *namespace.attributes]
 
 
 def _more(requested: Sequence[Any], there: Sequence[Any]) -> list[Any]:

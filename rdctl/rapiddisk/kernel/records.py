@@ -67,7 +67,7 @@ class Records(Part):
         text = json.dumps(record._asdict()) + "\n"
         what = f"record the source of {cache}"
         writing = replace_file(self._calls, path, text, what=what)
-        self._effects.do(writing._replace(step=True), None)
+        self._effects.do(writing._replace(step=True), None, [remove_file(self._calls, path)])
 
     def forget(self, volume: str) -> None:
         """Raises OSError."""

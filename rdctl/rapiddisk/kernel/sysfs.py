@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import stat
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -94,6 +95,16 @@ class Sysfs:
         except OSError as error:
             if error.errno in _VANISHED:
                 return []
+            raise
+
+    def settable(self, below: str) -> set[str]:
+        """The files in a directory that can be read and written; none when it does not exist."""
+        try:
+            with os.scandir(self.path(below)) as entries:
+                return {entry.name for entry in entries if _can_be_set(entry)}
+        except OSError as error:
+            if error.errno in _VANISHED:
+                return set()
             raise
 
     def led_to(self, below: str) -> str | None:
@@ -286,3 +297,8 @@ class Sysfs:
         """MemTotal, MemFree, MemAvailable and the others, in bytes."""
         found = re.findall(r"^(\w+): +([0-9]+) kB$", self.text("proc/meminfo") or "", re.M)
         return {key: int(number) << 10 for key, number in found}
+
+
+def _can_be_set(entry: os.DirEntry[str]) -> bool:
+    mode = entry.stat(follow_symlinks=False).st_mode
+    return stat.S_ISREG(mode) and mode & 0o600 == 0o600

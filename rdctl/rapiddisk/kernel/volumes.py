@@ -6,25 +6,20 @@ import errno
 from contextlib import suppress
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import MIB, human_size
+from rdctl.core.units import human_size
+from rdctl.effects.door import Effect
 from rdctl.effects.syscalls import write
-from rdctl.rapiddisk.kernel.claims import Claims, KernelPart
-from rdctl.rapiddisk.kernel.means import KernelDependencies
-from rdctl.rapiddisk.kernel.refusals import Refusals, missing
+from rdctl.rapiddisk.kernel.claims import KernelPart
+from rdctl.rapiddisk.kernel.refusals import missing
 from rdctl.rapiddisk.kernel.sysfs import MGMT, Mgmt
 from rdctl.rapiddisk.model import Superblock, Volume
-from rdctl.rapiddisk.names import number_of, numbered
+from rdctl.rapiddisk.names import is_volume, number_of, numbered
 
 # The commands of `mgmt` are those of this major version of the module.
 DIALECT = "9"
 
 
 class KernelVolumes(KernelPart):
-    def __init__(self, means: KernelDependencies, claims: Claims, refusals: Refusals) -> None:
-        super().__init__(means, claims, refusals)
-        # The volumes that this dry run would have created.
-        self._assumed: set[int] = set()
-
     # --- what they are ------------------------------------------------------------------------
 
     def _read_by_root(self, volume: Volume) -> Volume:
@@ -75,21 +70,30 @@ class KernelVolumes(KernelPart):
 
     # --- acts ---------------------------------------------------------------------------------
 
-    def _command(self, line: str, what: str, destroys: str | None = None) -> None:
-        path = self._sysfs.path(MGMT)
-        self._effects.do(write(self._calls, path, line, what=what, destroys=destroys), None)
+    def _command(self, line: str, what: str, destroys: str | None = None) -> Effect[None]:
+        return write(self._calls, self._sysfs.path(MGMT), line, what=what, destroys=destroys)
 
-    def create(self, mib: int, number: int | None) -> str | None:
+    def _removal(self, volume: str, destroys: str | None = None) -> Effect[None]:
+        line = f"rapiddisk detach {number_of(volume)}"
+        return self._command(line, f"remove {volume}", destroys)
+
+    def _resizing(self, volume: str, size: int, destroys: str | None = None) -> Effect[None]:
+        line = f"rapiddisk resize {number_of(volume)} {size}"
+        return self._command(line, f"resize {volume} to {human_size(size)}", destroys)
+
+    def create(self, size: int, number: int | None) -> str | None:
         """Create a volume with this number, or the lowest free one. When another tool takes that
         number meanwhile, the next one is tried."""
         while True:
-            taken = self._numbers() | self._assumed
+            taken = self._numbers() | set(map(number_of, filter(is_volume, self._known.assumed)))
             chosen = number if number is not None else _lowest_free(taken)
             name = numbered(chosen)
             try:
                 if chosen in taken:
                     raise OSError(errno.EINVAL, "the number is in use")
-                self._command(f"rapiddisk attach {chosen} {mib * MIB}", f"create {name}")
+                creation = self._command(f"rapiddisk attach {chosen} {size}", f"create {name}")
+                undo = self._claims.unless_used(self._removal(name), name)
+                self._effects.do(creation, None, [undo])
             except OSError as error:
                 if error.errno == errno.EINVAL and chosen in self._numbers():
                     if number is None:
@@ -101,8 +105,7 @@ class KernelVolumes(KernelPart):
                         target=name,
                     ) from error
                 self._not_created(name, error)
-            if self._effects.dry_run:
-                self._assumed.add(chosen)
+            self._known.assume(name, size)
             return name
 
     def _numbers(self) -> set[int]:
@@ -120,10 +123,14 @@ class KernelVolumes(KernelPart):
         with self._refusals.worded(f"{name} was not created", name):
             raise error
 
-    def resize(self, volume: str, mib: int, destroys: str | None) -> None:
-        command = f"rapiddisk resize {number_of(volume)} {mib * MIB}"
-        with self._refusals.worded(f"{volume} was not resized to {human_size(mib * MIB)}", volume):
-            self._command(command, f"resize {volume} to {human_size(mib * MIB)}", destroys)
+    def resize(self, volume: str, size: int, destroys: str | None) -> None:
+        was = self._known.size(volume)
+        undo = []
+        if was is not None and was < size:
+            undo = [self._claims.unless_used(self._resizing(volume, was), volume)]
+        with self._refusals.worded(f"{volume} was not resized to {human_size(size)}", volume):
+            self._effects.do(self._resizing(volume, size, destroys), None, undo)
+        self._known.assume(volume, size)
 
     def erase(self, volume: str, destroys: str) -> None:
         with self._refusals.worded(f"{volume} was not erased", volume):
@@ -132,7 +139,7 @@ class KernelVolumes(KernelPart):
 
     def remove(self, volume: str, destroys: str) -> None:
         with self._refusals.worded(f"{volume} was not removed", volume):
-            self._command(f"rapiddisk detach {number_of(volume)}", f"remove {volume}", destroys)
+            self._effects.do(self._removal(volume, destroys), None)
 
     def set_lock(self, volume: str, locked: bool) -> None:
         past = "locked" if locked else "unlocked"

@@ -6,8 +6,10 @@ import errno
 import os
 import shutil
 import struct
+import uuid
 from pathlib import Path
 
+from rdctl.sandbox.machine.attributes import NAMESPACE, PORT, SUBSYSTEM, WRITE_ONLY, accepted
 from rdctl.sandbox.machine.mapper import Mapper
 from rdctl.sandbox.machine.objects import DISCOVERY, NVMET, fail
 
@@ -28,6 +30,8 @@ class Configfs(Mapper):
         os.mkdir(path)
         for name, value in attributes.items():
             Path(path, name).write_text(f"{value}\n")
+            if name == WRITE_ONLY:
+                Path(path, name).chmod(0o200)
         for directory in directories:
             Path(path, directory).mkdir(parents=True)
 
@@ -38,21 +42,18 @@ class Configfs(Mapper):
         if below[0] == "ports" and len(below) == 2:
             if not below[1].isdigit() or int(below[1]) > 65535:
                 fail(errno.EINVAL, path)
-            attributes = dict.fromkeys(("addr_adrfam", "addr_traddr", "addr_trsvcid"), "")
-            attributes |= {"addr_trtype": "", "addr_treq": "not specified"}
+            attributes = PORT
             directories = ["subsystems", "referrals", "ana_groups/1"]
         elif below[0] == "subsystems" and len(below) == 2:
             if below[1] == DISCOVERY:
                 fail(errno.EINVAL, path)
-            attributes = {"attr_allow_any_host": "0", "attr_model": "Linux", "attr_version": "1.3"}
-            attributes |= {"attr_serial": f"{self.serials:020x}"}
-            self.serials += 1
+            attributes = {**SUBSYSTEM, "attr_serial": self._random(10).hex()}
             directories = ["namespaces", "allowed_hosts"]
         elif below[0] == "subsystems" and below[2:3] == ["namespaces"] and len(below) == 4:
             if not below[3].isdigit() or below[3] == "0":
                 fail(errno.EINVAL, path)
-            attributes = {"device_path": "(null)", "enable": "0", "revalidate_size": ""}
-            attributes |= {"device_uuid": f"uuid-{self.steps}"}
+            chosen = str(uuid.UUID(bytes=self._random(16), version=4))
+            attributes = {**NAMESPACE, "device_uuid": chosen, WRITE_ONLY: ""}
             directories = []
         elif below[0] == "hosts" and len(below) == 2:
             attributes, directories = {}, []
@@ -134,35 +135,32 @@ class Configfs(Mapper):
     def _attribute(self, path: Path, text: str) -> None:
         below = self._below(str(path))
         name, directory = below[-1], path.parent
-        if name.startswith("addr_"):
-            self._address(name, directory, text)
-        elif name == "attr_allow_any_host":
-            if text == "1" and os.listdir(directory / "allowed_hosts"):
-                fail(errno.EINVAL, str(path))
-        elif name == "device_path":
-            if (directory / "enable").read_text().strip() == "1":
-                fail(errno.EBUSY, str(path))
-            if not text:
-                fail(errno.EFAULT, str(path))
-        elif name == "enable":
+        if name == "enable":
             self._enable(below, directory, text)
-        elif name == "revalidate_size":
+        elif name == WRITE_ONLY:
             device = self._kernel_name((directory / "device_path").read_text().strip())
             self.namespace_sizes[below[1], int(below[3])] = self._size(device)
             return
-        elif name == "attr_model":
-            if len(text) > 40:
-                fail(errno.EINVAL, str(path))
-        elif name not in ("device_uuid", "attr_serial"):
-            fail(errno.EACCES, str(path))
+        else:
+            if (name, text) == ("attr_allow_any_host", "1"):
+                if os.listdir(directory / "allowed_hosts"):
+                    fail(errno.EINVAL, str(path))
+            enable = directory / "enable"
+            text = accepted(
+                name,
+                text,
+                enabled=enable.exists() and enable.read_text().strip() == "1",
+                seen=self._is_seen(below[1]),
+                listening=below[0] == "ports" and bool(os.listdir(directory / "subsystems")),
+            )
         path.write_text(f"{text}\n")
 
-    def _address(self, name: str, directory: Path, text: str) -> None:
-        if os.listdir(directory / "subsystems"):
-            fail(errno.EACCES, str(directory / name))
-        words = {"addr_trtype": ("tcp", "rdma", "loop", "fc"), "addr_adrfam": ("ipv4", "ipv6")}
-        if text not in words.get(name, (text,)):
-            fail(errno.EINVAL, str(directory / name))
+    def _is_seen(self, nqn: str) -> bool:
+        """Whether a host has discovered the subsystem: none does in a simulation."""
+        return False
+
+    def _random(self, size: int) -> bytes:
+        return os.urandom(size)
 
     def _enable(self, below: list[str], directory: Path, text: str) -> None:
         if text not in ("0", "1"):

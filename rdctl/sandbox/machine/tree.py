@@ -60,7 +60,6 @@ class Tree(Syscalls):
         }
         self.taken_services: set[tuple[str, str]] = set()
         self.transports = {"tcp", "rdma"}
-        self.serials = 1
         self.loops: dict[str, str] = {}  # loop device, what it is set up on
         self.namespace_sizes: dict[tuple[str, int], int] = {}
         self.unit = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "disabled"}

@@ -101,6 +101,9 @@ def test_export_to_a_named_host(kernel: FakeKernel, ports: Local) -> None:
             "any_host": False,
             "hosts": [ONE],
             "ports": [{"port": 1, "transport": "tcp", "address": "10.0.2.15", "service": "4420"}],
+            "serial": "00000000000000000001",
+            "uuid": "00000000-0000-4000-8000-000000000002",
+            "nguid": None,
         }
     ]
     directory = f"{NVMET}/subsystems/{NQN}"

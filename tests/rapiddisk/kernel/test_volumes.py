@@ -459,7 +459,7 @@ def test_the_driver_needs_no_program(tmp_path: Any) -> None:
     driver = Kernel(
         str(kernel.root), kernel, effects, warn=lambda text: None, sleep=lambda seconds: None
     )
-    driver.create(8, None)
+    driver.create(8 * MIB, None)
     assert [volume.device for volume in driver.inventory().volumes] == ["rd0"]
     assert effects.done == ["create rd0"]
     mgmt = f"{kernel.root}/sys/kernel/rapiddisk/mgmt"
