@@ -26,9 +26,9 @@ _rdctl_node() {
         'rdctl rapiddisk cache remove') options='--ndjson --failed --force --unseen' valued='--failed --unseen' keys='action target changed verified error line' ;;
         'rdctl rapiddisk cache sync') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl rapiddisk nvmet') verbs='list show export unexport revalidate port' ;;
-        'rdctl rapiddisk nvmet list') options='--ndjson --failed --all --watch' valued='--failed' keys='nqn namespace device enabled any_host hosts ports' ;;
-        'rdctl rapiddisk nvmet show') options='--ndjson --failed --watch' valued='--failed' keys='nqn namespace device enabled any_host hosts ports' ;;
-        'rdctl rapiddisk nvmet export') options='--ndjson --failed --port --host --any-host --unseen' valued='--failed --port --host --unseen' keys='action target changed verified error line' ;;
+        'rdctl rapiddisk nvmet list') options='--ndjson --failed --all --watch' valued='--failed' keys='nqn namespace device enabled any_host hosts ports serial uuid nguid' ;;
+        'rdctl rapiddisk nvmet show') options='--ndjson --failed --watch' valued='--failed' keys='nqn namespace device enabled any_host hosts ports serial uuid nguid' ;;
+        'rdctl rapiddisk nvmet export') options='--ndjson --failed --port --host --any-host --serial --uuid --nguid --recreate --unseen' valued='--failed --port --host --serial --uuid --nguid --unseen' keys='action target changed verified error line' ;;
         'rdctl rapiddisk nvmet unexport') options='--ndjson --failed --nqn --port --host' valued='--failed --nqn --port --host' keys='action target changed verified error line' ;;
         'rdctl rapiddisk nvmet revalidate') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl rapiddisk nvmet port') verbs='list show add remove' ;;

@@ -3,7 +3,7 @@ them; only the machine itself changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple, TypeVar
 
 from rdctl.core.errors import Code, RdctlError, hints
@@ -19,10 +19,34 @@ from rdctl.rapiddisk.changes import (
     the_change,
 )
 from rdctl.rapiddisk.guards import Facts, Overrides
+from rdctl.rapiddisk.identity import NO_IDENTITY, Identity, is_as
 from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, Target, targets_of
-from rdctl.rapiddisk.names import device_name, host_nqn, is_own_nqn, is_rapiddisk, is_volume
+from rdctl.rapiddisk.names import (
+    device_name,
+    host_nqn,
+    is_own_nqn,
+    is_rapiddisk,
+    is_volume,
+)
 
 T = TypeVar("T")
+
+
+class _Request(NamedTuple):
+    ports: Sequence[int]
+    hosts: Sequence[str]
+    any_host: bool
+    identity: Identity
+    recreate: bool
+    overrides: Overrides
+
+
+class _Export(NamedTuple):
+    """The change of an export. `loss`: why it has to be re-created, and what that disconnects."""
+
+    before: Subsystem | None
+    after: Subsystem
+    loss: str | None
 
 
 class _Unexport(NamedTuple):
@@ -85,40 +109,79 @@ class Exports(Changes):
         hosts: Sequence[str],
         any_host: bool,
         overrides: Overrides,
+        identity: Identity = NO_IDENTITY,
+        recreate: bool = False,
     ) -> Report:
         """Export volumes and caches on these ports to these hosts; an existing export gains the
-        ports and hosts that it lacks."""
+        ports and hosts that it lacks. One of another identity is re-created, if `recreate`."""
         names = distinct(map(device_name, names))
         for host in hosts:
             host_nqn(host)
+        identity = identity.usual()
+        if any(identity) and len(names) > 1:
+            raise RdctlError(
+                Code.USAGE, "--serial, --uuid and --nguid identify one disk: specify one DEVICE"
+            )
         self._backend.permit_exports()
+        request = _Request(ports, hosts, any_host, identity, recreate, overrides)
+        # What has been confirmed.
+        asked = self._planned(names[0], request) if recreate else None
+        if asked is not None and asked.loss is not None:
+            self._effects.consent([asked.loss])
 
         def act(device: str) -> Change:
-            return the_change(self._export(device, ports, hosts, any_host, overrides))
+            return the_change(self._export(device, request, asked))
 
         self._effects.foretell(f"export {name}" for name in names)
         return self._in_turn("export", names, act, None, (), names)
 
-    def _export(
-        self,
-        device: str,
-        ports: Sequence[int],
-        hosts: Sequence[str],
-        any_host: bool,
-        overrides: Overrides,
-    ) -> Report:
+    def _export(self, device: str, request: _Request, asked: _Export | None) -> Report:
         with self._backend.claim([]):
-            facts = self._facts([device], overrides)
-            before = self._exported(device)
-            self._guard(facts, device, before)
-            self._check_ports(ports)
-            after = self._requested(device, before, ports, hosts, any_host)
+            planned = before, after, loss = self._planned(device, request)
+            if loss is not None and planned != asked:
+                raise _changed_meanwhile(device)
+            given = {key: value for key, value in request.identity._asdict().items() if value}
+            facts = {**_export_facts(after), **given}
             if after == before:
-                return Report([Change("export", device, False, True, _export_facts(after))])
+                return Report([Change("export", device, False, True, facts)])
             # Meanwhile, an unused device cannot be mounted, mapped or used as swap by others.
-            with self._backend.claim([device] if before is None else []):
-                self._backend.change_export(after.nqn, before, after, None)
-            return self._confirmed("export", device, after)
+            unused = before is None or loss is not None
+            with self._backend.claim([device] if unused else []):
+                if before is not None and loss is not None:
+                    self._backend.recreate_export(before, after, loss)
+                else:
+                    self._backend.change_export(after.nqn, before, after, None)
+            return self._confirmed("export", device, after, facts)
+
+    def _planned(self, device: str, request: _Request) -> _Export:
+        facts = self._facts([device], request.overrides)
+        before = self._exported(device)
+        self._guard(facts, device, before)
+        self._check_ports(request.ports)
+        loss = None
+        if before is not None and request.identity.differs_from(before):
+            loss = self._recreation(device, before, request)
+            described = self._backend.described_subsystems()
+            before = next(one for one in described if one.nqn == before.nqn)
+        after = request.identity.given_to(self._requested(device, before, request))
+        return _Export(before, after, loss)
+
+    def _recreation(self, device: str, before: Subsystem, request: _Request) -> str:
+        """What is lost when an export gets another identity. Linux 6.1 does not show which of its
+        hosts are connected."""
+        count = len(before.hosts)
+        hosts = "all its hosts" if before.any_host else f"{count} host{'' if count == 1 else 's'}"
+        if not request.recreate:
+            differences = "; ".join(request.identity.differences(before, "{} is {}, not {}"))
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{device}: {differences}: the export must be re-created, which disconnects"
+                f" {hosts}",
+                hint="To re-create it, use --recreate.",
+                target=device,
+            )
+        differences = ", ".join(request.identity.differences(before, "{0} {2} instead of {1}"))
+        return f"export {before.nqn} will be re-created ({differences}), which disconnects {hosts}"
 
     def _exported(self, device: str) -> Subsystem | None:
         """The one export of a device, to be extended; None if it is not exported."""
@@ -184,14 +247,8 @@ class Exports(Changes):
                 )
             self._backend.check_transport(transport)
 
-    def _requested(
-        self,
-        device: str,
-        before: Subsystem | None,
-        ports: Sequence[int],
-        hosts: Sequence[str],
-        any_host: bool,
-    ) -> Subsystem:
+    def _requested(self, device: str, before: Subsystem | None, request: _Request) -> Subsystem:
+        any_host = request.any_host
         if before is None:
             nqn = self._backend.nqn_of(device)
             if any(subsystem.nqn == nqn for subsystem in self._backend.subsystems()):
@@ -213,13 +270,16 @@ class Exports(Changes):
                 hint=f"Unexport it first: rdctl rapiddisk nvmet unexport {operand(device)}",
                 target=device,
             )
-        return before._replace(hosts=_union(before.hosts, hosts), ports=_union(before.ports, ports))
+        hosts, ports = _union(before.hosts, request.hosts), _union(before.ports, request.ports)
+        return before._replace(hosts=hosts, ports=ports)
 
-    def _confirmed(self, action: str, target: str, after: Subsystem) -> Report:
+    def _confirmed(
+        self, action: str, target: str, after: Subsystem, facts: Mapping[str, object]
+    ) -> Report:
         def is_so() -> bool:
-            return _essence(after) in map(_essence, self._backend.subsystems())
+            return any(is_as(there, after) for there in self._backend.subsystems())
 
-        return self._proven(action, target, is_so, export_unproven(target), _export_facts(after))
+        return self._proven(action, target, is_so, export_unproven(target), facts)
 
     # --- unexporting --------------------------------------------------------------------------
 
@@ -263,15 +323,10 @@ class Exports(Changes):
         device, nqn, before, after, loss = one
         with self._backend.claim([]) as alone:
             if alone and self._to_unexport(device, nqn) != before:
-                raise RdctlError(
-                    Code.CONFLICT,
-                    f"{target} was changed meanwhile; nothing was done",
-                    hint="Check it, then try again: rdctl rapiddisk nvmet list --all",
-                    target=target,
-                )
+                raise _changed_meanwhile(target)
             self._backend.change_export(before.nqn, before, after, loss)
         if after is not None:
-            return self._confirmed("unexport", target, after)
+            return self._confirmed("unexport", target, after, _export_facts(after))
 
         def is_gone() -> bool:
             return all(subsystem.nqn != before.nqn for subsystem in self._backend.subsystems())
@@ -357,6 +412,15 @@ def _incomplete(nqn: str) -> RdctlError:
     )
 
 
+def _changed_meanwhile(target: str) -> RdctlError:
+    return RdctlError(
+        Code.CONFLICT,
+        f"{target} was changed meanwhile; nothing was done",
+        hint="Check it, then try again: rdctl rapiddisk nvmet list --all",
+        target=target,
+    )
+
+
 def _union(there: tuple[T, ...], more: Sequence[T]) -> tuple[T, ...]:
     return tuple(dict.fromkeys((*there, *more)))
 
@@ -385,12 +449,6 @@ def _unexport_loss(before: Subsystem, after: Subsystem | None) -> str:
     if not after.hosts and not after.any_host:
         words.append("no host may connect")
     return "; ".join(words)
-
-
-def _essence(subsystem: Subsystem) -> tuple[object, ...]:
-    """What was requested, without the order and what the kernel chooses."""
-    namespaces = {(n.number, n.path, n.enabled) for n in subsystem.namespaces}
-    return subsystem.nqn, subsystem.any_host, set(subsystem.hosts), set(subsystem.ports), namespaces
 
 
 def _export_facts(subsystem: Subsystem) -> dict[str, object]:

@@ -22,6 +22,10 @@ _SENT_CACHE = r"rc-w[tab]_[A-Za-z0-9._+-]{1,100}"
 # The kernel's limit is a name of 223 bytes.
 _HOST = r"nqn\.[!-.0-~]{1,219}"
 _PORT = r"[0-9]{1,5}"
+# Printable ASCII, without spaces at either end: the kernel pads it with them.
+_SERIAL = r"[!-~]([ -~]{0,18}[!-~])?"
+_IDENTIFIER = "-?".join(f"([0-9a-f]{{{digits}}})" for digits in (8, 4, 4, 4, 12))
+_ZERO = "00000000-0000-0000-0000-000000000000"
 _MOST_PORT = 65535
 _OWN_NQN = "nqn.2021-06.org.rapiddisk:"
 
@@ -120,6 +124,35 @@ def host_nqn(text: str) -> str:
             target=text,
         )
     return text
+
+
+def nvme_serial(text: str) -> str:
+    """The serial number of an export."""
+    if not re.fullmatch(_SERIAL, text):
+        raise RdctlError(
+            Code.USAGE,
+            f'invalid serial number "{escape(text)}": must be 1 to 20 printable ASCII characters'
+            " without spaces at either end",
+            target=text,
+        )
+    return text
+
+
+def nvme_identifier(kind: str, text: str) -> str:
+    """A UUID or an NGUID of an export, as the kernel writes it: all zeros if there is none."""
+    bare = text.lower().removeprefix("urn:uuid:")
+    if bare.startswith("{") and bare.endswith("}"):
+        bare = bare[1:-1]
+    found = re.fullmatch(_IDENTIFIER, bare)
+    usual = "-".join(found.groups()) if found else _ZERO
+    if usual == _ZERO:
+        raise RdctlError(
+            Code.USAGE,
+            f'invalid {kind} "{escape(text)}": must be 32 hexadecimal digits, not all of them 0',
+            hint="Generate one: uuidgen",
+            target=text,
+        )
+    return usual
 
 
 def port_number(text: str) -> int:

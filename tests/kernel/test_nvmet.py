@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import os
 import socket
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from rdctl.effects.door import Effects
+from rdctl.effects.syscalls import Syscalls
+from rdctl.rapiddisk.kernel.backend import Kernel
+from rdctl.rapiddisk.model import Port, PortDetail
 from tests.kernel import machine
 from tests.kernel.conftest import Program
 from tests.kernel.machine import MIB, NO_NVMET, NVMET
@@ -39,6 +44,18 @@ def connect(
     return path
 
 
+def identity(client: str) -> tuple[str, str | None, str | None]:
+    """The serial number, the UUID and the NGUID that a client sees of its disk."""
+    disk = Path("/sys/block") / client.removeprefix("/dev/")
+    known = next(Path("/sys/class/nvme-subsystem").glob(f"nvme-subsys*/{disk.name}")).parent
+    uuid, nguid = disk / "uuid", disk / "nguid"
+    return (
+        (known / "serial").read_text().strip(),
+        uuid.read_text().strip() if uuid.exists() else None,
+        nguid.read_text().strip() if nguid.exists() else None,
+    )
+
+
 def disks_of(subsystem: str) -> list[str]:
     return [
         disk.name
@@ -64,6 +81,7 @@ def test_an_export_that_a_client_reads_and_writes(rdctl: Program) -> None:
     report = rdctl.ok("nvmet", "export", "rd0", "--port", "1", "--any-host")
     assert report["results"][0]["changed"] is True
     target = rdctl.items("nvmet", "list")[0]
+    serial, uuid = target.pop("serial"), target.pop("uuid")
     assert target == {
         "nqn": nqn("rd0"),
         "namespace": 1,
@@ -72,6 +90,7 @@ def test_an_export_that_a_client_reads_and_writes(rdctl: Program) -> None:
         "any_host": True,
         "hosts": [],
         "ports": [{"port": 1, "transport": "tcp", "address": "127.0.0.1", "service": "4420"}],
+        "nguid": None,
     }
     assert rdctl.items("nvmet", "port", "list") == [
         {"port": 1, "transport": "tcp", "address": "127.0.0.1", "service": "4420"}
@@ -79,6 +98,7 @@ def test_an_export_that_a_client_reads_and_writes(rdctl: Program) -> None:
     client = connect(nqn("rd0"))
     model = Path("/sys/class/nvme-subsystem").glob("nvme-subsys*/model")
     assert [path.read_text().strip() for path in model] == ["RapidDisk"]
+    assert identity(client) == (serial, uuid, None)
     assert machine.digest(client, 4 * MIB) == written
     back = machine.fill(client, 4 * MIB, at=8 * MIB, seed="by the client")
     disconnect()
@@ -365,6 +385,114 @@ def test_what_belongs_to_others_is_left_alone(
     assert rdctl("nvmet", "unexport", str(long)).code in (2, 3, 4)
     assert rdctl("nvmet", "port", "remove", "1").code == 4
     assert machine.nvmet() == before
+
+
+UUID = "0e1b4a1c-93f0-4659-8222-6be1fa5c1cf2"
+NGUID = "77777777-6666-5555-4444-333333333333"
+
+
+def driver() -> Kernel:
+    effects = Effects(ask=lambda losses: None)
+    effects.consent(["all of it"])
+    return Kernel("/", Syscalls(), effects, warn=lambda text: None, sleep=time.sleep)
+
+
+def test_a_client_sees_the_requested_identity(rdctl: Program) -> None:
+    machine.attach(0)
+    add_port(rdctl)
+    words = ("nvmet", "export", "rd0", "--port", "1", "--any-host")
+    given = ("--serial", "lab 1", "--uuid", UUID.upper(), "--nguid", NGUID.replace("-", ""))
+    rdctl.ok(*words, *given)
+    target = rdctl.items("nvmet", "list")[0]
+    assert (target["serial"], target["uuid"], target["nguid"]) == ("lab 1", UUID, NGUID)
+    assert identity(connect(nqn("rd0"))) == ("lab 1", UUID, NGUID)
+    assert rdctl.ok(*words, *given)["results"][0]["changed"] is False
+    disconnect()
+    # It is the same disk after all of it was removed.
+    rdctl.ok("nvmet", "unexport", "rd0")
+    rdctl.ok(*words, *given)
+    assert identity(connect(nqn("rd0"))) == ("lab 1", UUID, NGUID)
+
+
+def test_recreate_an_export_that_a_client_has_seen(rdctl: Program) -> None:
+    machine.attach(0)
+    written = machine.fill("/dev/rd0", MIB, seed="kept")
+    add_port(rdctl)
+    add_port(rdctl, 7, "--service", "4421")
+    words = ("nvmet", "export", "rd0", "--port", "1", "--host", HOST)
+    rdctl.ok(*words, "--port", "7", "--serial", "a", "--uuid", UUID)
+    directory = NVMET / "subsystems" / nqn("rd0")
+    (directory / "attr_qid_max").write_text("3")
+    connect(nqn("rd0"))
+    before = machine.nvmet()
+    # The kernel itself refuses it by then.
+    with pytest.raises(OSError):
+        (directory / "attr_serial").write_text("b")
+    message = rdctl.refused(*words, "--serial", "b", code="conflict")
+    assert 'serial is "a", not "b"' in message
+    assert "disconnects 1 host" in message
+    assert machine.nvmet() == before
+    disconnect()
+    rdctl.ok(*words, "--serial", "b", "--recreate")
+    assert machine.nvmet() == before
+    assert (directory / "attr_qid_max").read_text().strip() == "3"
+    client = connect(nqn("rd0"))
+    assert identity(client) == ("b", UUID, None)
+    assert machine.digest(client, MIB) == written
+
+
+def test_recreate_that_fails_restores_the_identity(rdctl: Program, occupied: int) -> None:
+    machine.attach(0)
+    add_port(rdctl)
+    machine.port(2, service=occupied)
+    words = ("nvmet", "export", "rd0", "--port", "1", "--host", HOST)
+    rdctl.ok(*words, "--serial", "a", "--uuid", UUID, "--nguid", NGUID)
+    before = machine.nvmet()
+    place = NVMET / "subsystems" / nqn("rd0") / "namespaces/1"
+    disconnect()
+    ran = rdctl(*words, "--port", "2", "--host", OTHER, "--serial", "b", "--recreate")
+    assert ran.code in (1, 4), ran
+    assert "Left behind" not in ran.err
+    assert machine.nvmet() == before
+    assert (place / "enable").read_text().strip() == "1"
+    assert identity(connect(nqn("rd0"))) == ("a", UUID, NGUID)
+
+
+def test_the_identity_and_attributes_of_the_kernel_itself(rdctl: Program) -> None:
+    """Nothing that this kernel has by itself counts as a setting, before and after a port begins to
+    listen; and what is described can be created again."""
+    machine.attach(0)
+    add_port(rdctl)
+    assert [detail.attributes for detail in driver().described_ports()] == [()]
+    rdctl.ok("nvmet", "export", "rd0", "--port", "1", "--any-host")
+    assert [detail.attributes for detail in driver().described_ports()] == [()]
+    (found,) = driver().described_subsystems()
+    assert (found.attributes, found.namespaces[0].attributes) == ((), ())
+    namespace = found.namespaces[0]._replace(attributes=(("buffered_io", "1"),))
+    attributes = (("attr_cntlid_max", "200"), ("attr_cntlid_min", "100"), ("attr_model", "Other"))
+    other = found._replace(
+        any_host=False, hosts=(HOST,), namespaces=(namespace,), attributes=attributes
+    )
+    driver().recreate_export(found, other, "access")
+    assert driver().described_subsystems() == [other]
+    # Who may connect changes in both directions.
+    for after in (found, other):
+        (before,) = driver().subsystems()
+        driver().change_export(found.nqn, before, after, "access")
+        (now,) = driver().subsystems()
+        assert (now.any_host, now.hosts) == (after.any_host, after.hosts)
+    (before,) = driver().subsystems()
+    driver().change_export(found.nqn, before, None, "access")
+    driver().remove_port(1, "it")
+    detail = PortDetail(
+        Port(1, "tcp", "127.0.0.1", "4420"),
+        (("addr_treq", "not required"), ("param_inline_data_size", "8192")),
+    )
+    driver().add_port(detail)
+    assert driver().described_ports() == [detail]
+    driver().change_export(found.nqn, None, found, None)
+    assert driver().described_ports() == [detail]
+    assert driver().described_subsystems() == [found]
 
 
 def test_unexport_what_is_not(rdctl: Program) -> None:

@@ -46,6 +46,7 @@ def dirty(kernel: FakeKernel) -> None:
 
 
 EXPORT = f"nvmet export rd0 --port 1 --port 2 --host {HOST}"
+IDENTITY = "--serial new --uuid 0E1B4A1C93F046598222F048CD694893 --nguid " + "7" * 32
 
 
 class Act(NamedTuple):
@@ -77,6 +78,10 @@ ACTS = {
     "export": Act(empty, EXPORT, 9),
     "export to any host": Act(empty, "nvmet export rd1 --port 1 --any-host", 7),
     "export more": Act(empty, EXPORT, 3, f"nvmet export rd0 --port 1 --host {HOST}:2"),
+    "export identified": Act(empty, f"{EXPORT} {IDENTITY}", 12),
+    "export re-created": Act(
+        empty, f"{EXPORT} {IDENTITY} --recreate --yes", 17, f"{EXPORT} --serial old"
+    ),
     "unexport": Act(empty, "nvmet unexport rd0 --yes", 7, EXPORT),
     "unexport a port": Act(empty, "nvmet unexport rd0 --port 2 --yes", 1, EXPORT),
     "unexport a host": Act(empty, f"nvmet unexport rd0 --host {HOST} --yes", 2, EXPORT),

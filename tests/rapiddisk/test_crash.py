@@ -26,6 +26,8 @@ WHOLE_ONLY = (
     "export",
     "export to any host",
     "export more",
+    "export identified",
+    "export re-created",
     "unexport",
     "unexport a port",
     "unexport a host",

@@ -100,6 +100,7 @@ def show(site: Site, exports: list[str]) -> Listing:
     examples=[
         "rdctl rapiddisk nvmet export rd1 --port 1 --host nqn.2014-08.org.nvmexpress:uuid:7a",
         "rdctl rapiddisk nvmet export rd0 rd1 --port 1 --any-host --dry-run",
+        "rdctl rapiddisk nvmet export rd1 --port 1 --any-host --serial lab-1 --recreate --dry-run",
     ],
 )
 @names("device")
@@ -120,6 +121,10 @@ def show(site: Site, exports: list[str]) -> Listing:
     help="Host that may connect (repeatable).",
 )
 @click.option("--any-host", is_flag=True, help="Allow any host to connect.")
+@click.option("--serial", metavar="TEXT", help="Serial number, at most 20 characters.")
+@click.option("--uuid", metavar="UUID", help="UUID of the namespace.")
+@click.option("--nguid", metavar="NGUID", help="NGUID of the namespace (32 hex digits).")
+@click.option("--recreate", is_flag=True, help="Re-create an export of another identity.")
 @UNSEEN
 def export(
     site: Site,
@@ -127,6 +132,10 @@ def export(
     ports: tuple[int, ...],
     hosts: tuple[str, ...],
     any_host: bool,
+    serial: str | None,
+    uuid: str | None,
+    nguid: str | None,
+    recreate: bool,
     unseen: tuple[str, ...],
 ) -> Report:
     """Export volumes or caches over NVMe-oF.
@@ -134,12 +143,28 @@ def export(
     Each device is exported by itself, on the same ports to the same hosts. Specify the NQN of each
     host (see its /etc/nvme/hostnqn), or --any-host. If the device is already exported, missing
     ports and hosts are added. On failure everything is rolled back. A device that is locked or in
-    use is refused. Local only."""
+    use is refused.
+
+    Clients know the disk by its serial number, UUID and NGUID. --serial, --uuid and --nguid set
+    them for one DEVICE; otherwise the kernel chooses, differently for each new export. Those of an
+    existing export cannot be changed: it has to be re-created, which disconnects its hosts and
+    keeps all its other settings. That requires --recreate and confirmation. Local only."""
     if bool(hosts) == any_host:
         raise RdctlError(Code.USAGE, "specify either --host NQN or --any-host")
+    if recreate and (serial, uuid, nguid) == (None, None, None):
+        raise RdctlError(Code.USAGE, "--recreate requires --serial, --uuid or --nguid")
     from rdctl.rapiddisk.guards import Overrides
+    from rdctl.rapiddisk.identity import Identity
 
-    return site.rapiddisk.exports.export(devices, ports, hosts, any_host, Overrides(unseen=unseen))
+    return site.rapiddisk.exports.export(
+        devices,
+        ports,
+        hosts,
+        any_host,
+        Overrides(unseen=unseen),
+        Identity(serial, uuid, nguid),
+        recreate,
+    )
 
 
 @verb(
