@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rdctl.oio.operations import OpenIO
     from rdctl.rapiddisk.backend import Backend
     from rdctl.rapiddisk.machine import RapidDisk
+    from rdctl.rapiddisk.state.files import Source
     from rdctl.workers import Workers
 
 
@@ -127,6 +128,15 @@ class Site:
             )
             self._rapiddisk = RapidDisk(means)
         return self._rapiddisk
+
+    def state_file(self, path: str | None, foreign: bool = False) -> Source:
+        """The state at a path (see state.files), without what is not RapidDisk's."""
+        from rdctl.rapiddisk.state.files import read
+
+        source = read(path, self._environment, self.root, self._limits.seconds, foreign=foreign)
+        for words in source.ignored:
+            self.warn(words)
+        return source
 
     def _backend(self, url: str) -> Backend:
         if url == LOCAL:

@@ -620,6 +620,7 @@ def test_other_ways_to_speak_pass(text: str) -> None:
 ERASERS = {
     "rdctl.rapiddisk.volumes.flush": "the operation",
     "rdctl.rapiddisk.caches.act": "of create, with what was agreed to",
+    "rdctl.rapiddisk.state.caches._map": "of what an interrupted creation left of its own",
     "rdctl.rapiddisk.kernel.volumes.erase": "the single act",
     "rdctl.rapiddisk.kernel.caches.map": "the undo of a failed map that was no adoption",
     "rdctl.rapiddisk.kernel.caches._wipe": "after a removal that has written everything back",

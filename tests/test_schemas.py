@@ -17,6 +17,7 @@ import pytest
 from rdctl.cli.tree import LazyGroup, root
 from rdctl.output.schemas import CHANGE, SCHEMAS
 from rdctl.rapiddisk import model
+from rdctl.rapiddisk.state.compare import Difference
 from tests.conftest import Program, Ran
 from tests.output.showing import EXAMPLES, rows_of
 
@@ -111,6 +112,7 @@ MODELS: dict[str, Any] = {
     "rdctl.rapiddisk.status/1": model.Status,
     "rdctl.rapiddisk.daemon/1": model.Unit,
     "rdctl.rapiddisk.overview/1": model.Overview,
+    "rdctl.rapiddisk.difference/1": Difference,
 }
 CHANGING = {
     "rapiddisk create 1M": 0,

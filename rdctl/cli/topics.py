@@ -445,6 +445,8 @@ def files() -> Terms:
         (
             ("~/.config/rdctl/config.toml", "contexts of the user, mode 0600"),
             (f"/{SYSTEM_FILE}", "system-wide contexts; those of the user take precedence"),
+            ("/etc/rdctl/rapiddisk.toml", "state of this machine, for diff, apply and boot enable"),
+            ("/etc/rdctl/rapiddisk.d/*.toml", "further parts of it"),
             ("~/.local/state/rdctl/sandbox.db", "state of the sandbox"),
         )
     )

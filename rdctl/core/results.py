@@ -41,6 +41,14 @@ class Text(NamedTuple):
     text: str
 
 
+class Document(NamedTuple):
+    """A document with a text of its own: `data`, with its schema, in JSON and YAML, `text` in all
+    other formats."""
+
+    text: str
+    data: Mapping[str, Any]
+
+
 class Raw(NamedTuple):
     """Bytes as received, the same in every format; `error` is the error that they report, if any.
     On a terminal control characters are escaped, unless `untouched`."""
@@ -213,7 +221,7 @@ class Report:
         return _exit_of(failures, len(failures) < len(self._come))
 
 
-Result = Listing | Item | Report | Plan | Text | Raw | Data
+Result = Listing | Item | Report | Plan | Text | Document | Raw | Data
 
 
 def _exit_of(failures: Sequence[Failure], some_done: bool) -> Exit:

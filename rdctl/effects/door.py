@@ -104,15 +104,18 @@ class Effects:
         self.unchecked: str | None = None
         self._undo: list[Effect[Any]] | None = None
 
-    def consent(self, losses: Sequence[str], unchecked: str | None = None) -> None:
+    def consent(
+        self, losses: Sequence[str], unchecked: str | None = None, *, given: bool = False
+    ) -> None:
         """Ask once for confirmation of all losses of an operation, before its first effect;
-        `unchecked` says what could not be checked."""
+        `unchecked` says what could not be checked. `given`: the command itself consents, as apply
+        --boot does to what its file identifies."""
         self.unchecked = unchecked
         if not losses and self._asks_always:
             return  # if there is a change, `do` asks
         if self.dry_run:
             self.losses += losses
-        elif losses:
+        elif losses and not given:
             self._ask(losses)
         self._agreed = True
 

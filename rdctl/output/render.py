@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rdctl.core.environment import Stream
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Data, Item, Listing, Plan, Raw, Report, Result, Text
+from rdctl.core.results import Data, Document, Item, Listing, Plan, Raw, Report, Result, Text
 from rdctl.core.units import defuse_lines, raw_bytes
 from rdctl.output import FORMATS
 from rdctl.output.rows import as_data, rows_of
@@ -34,6 +34,8 @@ def render(
         _data(result, out)
     elif isinstance(result, Text):
         out.write(result.text)
+    elif isinstance(result, Document):
+        _document(result, view, out, notice)
     else:
         _formatted(result, schema, view, _writer(view, out, notice))
 
@@ -84,6 +86,16 @@ def _queried_report(report: Report, query: str, writer: Writer) -> None:
     except RdctlError as error:
         hint = "The change is done; only the query failed."
         raise RdctlError(Code.FAILED, error.message, hint=hint) from error
+
+
+def _document(result: Document, view: View, out: Stream, notice: Callable[[str], None]) -> None:
+    writer = _writer(view, out, notice)
+    if view.query is not None:
+        _queried(result.data, view.query, writer)
+    elif FORMATS[view.format].errors:
+        writer.value(result.data)
+    else:
+        out.write(result.text)
 
 
 # --- bytes, the same in every format ----------------------------------------------------------

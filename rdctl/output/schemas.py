@@ -221,6 +221,18 @@ _RAPIDDISK = (
         _hidden("nguid", "NGUID", "NGUID of the namespace; null: not set, or remote"),
     ),
     _schema(
+        "rdctl.rapiddisk.difference/1",
+        "differences",
+        "name",
+        Column("kind", "KIND", "module, volume, cache, port or export"),
+        Column("name", "NAME", "name, number or NQN"),
+        Column("state", "STATE", "missing: only in the file; extra: only on the machine; differs"),
+        Column("key", "KEY", "what differs; null: the whole"),
+        Column("file", "FILE", "value in the file: sizes in bytes, ages in seconds; null: none"),
+        Column("machine", "MACHINE", "value on the machine; null: none"),
+        Column("note", "NOTE", "what apply does about one that is extra; null for others"),
+    ),
+    _schema(
         "rdctl.rapiddisk.port/1",
         "NVMe ports",
         "port",

@@ -133,6 +133,42 @@ class Backend(Protocol):
 
     # Only on the machine itself.
 
+    def boot_id(self) -> str | None:
+        """What no other boot of any machine has."""
+
+    def diskseq(self, device: str) -> str | None:
+        """What no other device of this boot has, by the kernel's name."""
+
+    def size_of(self, device: str) -> int | None:
+        """Bytes, by the kernel's name."""
+
+    def module_parameters(self) -> dict[str, int]:
+        """The parameters of the module rapiddisk that are set when it is loaded."""
+
+    def wait(self, is_so: Callable[[], bool], seconds: float) -> bool:
+        """Check repeatedly, for at most so many seconds; whether it became so."""
+
+    def made(self) -> str | None:
+        """The record of what apply made since the machine started."""
+
+    def keep_made(self, text: str) -> None: ...
+
+    def state_text(self) -> str | None:
+        """The state file of the machine, as it is."""
+
+    def state_files(self) -> list[str]:
+        """The further state files of the machine."""
+
+    def keep_state(self, text: str) -> None:
+        """Replace the state file of the machine."""
+
+    def is_unarmed(self, cache: Cache) -> bool:
+        """Whether rdctl was interrupted before it set the write-back cache to write back before it
+        is removed."""
+
+    def arm(self, cache: Cache) -> None:
+        """Set a write-back cache to write back before it is removed."""
+
     def surroundings(self) -> Surroundings: ...
 
     def subsystems(self) -> list[Subsystem]:
@@ -240,6 +276,9 @@ class LocalOnly:
     stable_source = max_age_of = _unsupported("describing caches")
     device_of = path_of = nqn_of = change_export = _unsupported("changing exports")
     recreate_export = _unsupported("re-creating exports")
+    boot_id = diskseq = size_of = module_parameters = _unsupported("reading the state")
+    state_text = state_files = keep_state = _unsupported("saving the state")
+    wait = made = keep_made = is_unarmed = arm = _unsupported("applying a state")
     revalidate = _unsupported("revalidating sizes")
     check_transport = address_of = is_address_here = _unsupported("adding ports")
     add_port = remove_port = _unsupported("changing ports")

@@ -8,6 +8,7 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import human_size, operand, quoted
+from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.changes import Changes, distinct, find, found, shown, unproven, unseen
 from rdctl.rapiddisk.guards import Facts, Overrides, blocks, is_over, unreported
 from rdctl.rapiddisk.model import (
@@ -103,10 +104,7 @@ class Caches(Changes):
         contents = self._losses_of_contents(facts, volume, overrides)
         losses = list(contents)
         if policy == "writeback":
-            losses.append(
-                f"{source.name}: new writes stay in RAM until they are written back;"
-                " a crash or a power failure loses them"
-            )
+            losses.append(writeback_loss(source.name))
         self._consent(losses, facts)
         loss = "; ".join(losses) or None
 
@@ -151,18 +149,9 @@ class Caches(Changes):
 
     def _age(self, policy: str, seconds: int | None) -> int | None:
         """When blocks are written back at the latest, if the kernel supports that."""
-        if policy != "writeback":
-            if seconds is not None:
-                raise RdctlError(Code.USAGE, "--max-age requires --policy writeback")
-            return None
-        if self._backend.ages:
-            return _MAX_AGE if seconds is None else seconds
-        if seconds is not None:
-            raise RdctlError(
-                Code.UNSUPPORTED,
-                "--max-age requires --local and Linux 5.8 or later",
-            )
-        return None
+        if policy != "writeback" and seconds is not None:
+            raise RdctlError(Code.USAGE, "--max-age requires --policy writeback")
+        return age_by_default(self._backend, policy, seconds)
 
     def _already(
         self,
@@ -344,10 +333,10 @@ class Caches(Changes):
         facts = self._facts([], overrides)
         caches, outcomes = found(facts.inventory.caches, names, "cache", "remove")
         losses: dict[str, str] = {}
-        for cache in _upper_first(caches):
+        for cache in upper_first(caches):
             try:
-                facts.guard_cache(cache, losses)
-                losses[cache.device] = _removal_loss(cache)
+                facts.guard_cache(cache, {("cache", name) for name in losses})
+                losses[cache.device] = removal_loss(cache)
             except RdctlError as error:
                 outcomes.append(Failure("remove", error))
         self._consent(list(losses.values()), facts)
@@ -363,7 +352,7 @@ class Caches(Changes):
 
             def act(device: str) -> None:
                 cache = find(fresh.inventory.caches, device, "cache")
-                fresh.guard_cache(cache, gone)
+                fresh.guard_cache(cache, {("cache", name) for name in gone})
                 self._backend.unmap(device, losses[device])
                 gone.append(device)
 
@@ -447,7 +436,7 @@ def _to_adopt(volume: str, left: Superblock | None) -> Superblock:
     return left
 
 
-def _upper_first(caches: Sequence[Cache]) -> list[Cache]:
+def upper_first(caches: Sequence[Cache]) -> list[Cache]:
     """Each before the caches below it."""
     left, ordered = list(caches), list[Cache]()
     while left:
@@ -457,7 +446,30 @@ def _upper_first(caches: Sequence[Cache]) -> list[Cache]:
     return ordered
 
 
-def _removal_loss(cache: Cache) -> str:
+def age_by_default(backend: Backend, policy: str, seconds: int | None) -> int | None:
+    """Seconds after which a write-back cache writes blocks back: these, or the default where the
+    kernel supports it; None for other caches."""
+    if policy != "writeback":
+        return None
+    if backend.ages:
+        return _MAX_AGE if seconds is None else seconds
+    if seconds:
+        raise RdctlError(
+            Code.UNSUPPORTED,
+            "--max-age requires --local and Linux 5.8 or later",
+        )
+    return None
+
+
+def writeback_loss(source: str) -> str:
+    """What a write-back cache over this source risks."""
+    return (
+        f"{source}: new writes stay in RAM until they are written back; a crash or a power failure"
+        " loses them"
+    )
+
+
+def removal_loss(cache: Cache) -> str:
     source = cache.source or "its source"
     if cache.policy == "writeback":
         return f"cache {cache.device} will be written back and removed; {source} will be uncached"

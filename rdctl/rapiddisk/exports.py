@@ -167,21 +167,19 @@ class Exports(Changes):
         return _Export(before, after, loss)
 
     def _recreation(self, device: str, before: Subsystem, request: _Request) -> str:
-        """What is lost when an export gets another identity. Linux 6.1 does not show which of its
-        hosts are connected."""
-        count = len(before.hosts)
-        hosts = "all its hosts" if before.any_host else f"{count} host{'' if count == 1 else 's'}"
+        """What is lost when an export gets another identity."""
         if not request.recreate:
             differences = "; ".join(request.identity.differences(before, "{} is {}, not {}"))
             raise RdctlError(
                 Code.CONFLICT,
-                f"{device}: {differences}: the export must be re-created, which disconnects"
-                f" {hosts}",
+                f"{device}: {differences}: the export must be re-created, which"
+                f" {disconnects(before)}",
                 hint="To re-create it, use --recreate.",
                 target=device,
             )
         differences = ", ".join(request.identity.differences(before, "{0} {2} instead of {1}"))
-        return f"export {before.nqn} will be re-created ({differences}), which disconnects {hosts}"
+        what = f"export {before.nqn} will be re-created ({differences})"
+        return f"{what}, which {disconnects(before)}"
 
     def _exported(self, device: str) -> Subsystem | None:
         """The one export of a device, to be extended; None if it is not exported."""
@@ -309,7 +307,7 @@ class Exports(Changes):
             if after == before:
                 outcomes.append(Change("unexport", target, False, True))
             elif all(other.before != before for other in todo.values()):
-                loss = f"{before.nqn}: {_unexport_loss(before, after)}"
+                loss = f"{before.nqn}: {unexport_loss(before, after)}"
                 todo[target] = _Unexport(device, nqn, before, after, loss)
         if todo:
             self._effects.consent([one.loss for one in todo.values()])
@@ -436,7 +434,7 @@ def _without(before: Subsystem, ports: Sequence[int], hosts: Sequence[str]) -> S
     return before._replace(ports=left, hosts=allowed)
 
 
-def _unexport_loss(before: Subsystem, after: Subsystem | None) -> str:
+def unexport_loss(before: Subsystem, after: Subsystem | None) -> str:
     if after is None:
         return "its clients will lose access"
     ports = [str(port) for port in before.ports if port not in after.ports]
@@ -458,3 +456,11 @@ def _export_facts(subsystem: Subsystem) -> dict[str, object]:
         "hosts": list(subsystem.hosts),
         "any_host": subsystem.any_host,
     }
+
+
+def disconnects(subsystem: Subsystem) -> str:
+    """What re-creation does: Linux 6.1 does not show who is connected, so these are the allowed."""
+    count = len(subsystem.hosts)
+    if subsystem.any_host:
+        return "disconnects all its hosts"
+    return f"disconnects {count} {'host' if count == 1 else 'hosts'}"

@@ -134,9 +134,9 @@ class Facts:
         self.guard_users(source.kernel, source.name, but)
         self._guard_unseen(source.name, ("exports", "caches"))
 
-    def guard_cache(self, cache: Cache, but: Collection[str] = ()) -> None:
-        """Raise when the cache has users other than the caches `but`, which are removed first."""
-        self.guard_users(cache.key, cache.device, {("cache", name) for name in but})
+    def guard_cache(self, cache: Cache, but: Collection[tuple[str, str]] = ()) -> None:
+        """Raise when the cache has users other than `but`, which are removed first."""
+        self.guard_users(cache.key, cache.device, but)
         with self._unless_gone("cache", cache.device):
             self._guard_unreported(cache.device, caches=False)
             self._guard_unseen(cache.device, ("exports", "caches"))

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from rdctl.rapiddisk.exports import Exports
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
     from rdctl.rapiddisk.ports import Ports
+    from rdctl.rapiddisk.state.operations import States
     from rdctl.rapiddisk.volumes import Volumes
 
 
@@ -69,6 +70,12 @@ class RapidDisk:
         from rdctl.rapiddisk.ports import Ports
 
         return Ports(self._means)
+
+    @cached_property
+    def states(self) -> States:
+        from rdctl.rapiddisk.state.operations import States
+
+        return States(self._means)
 
     @cached_property
     def daemon(self) -> Daemon:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size
 from rdctl.rapiddisk.model import Memory, Resources, Volume
 
@@ -30,6 +31,26 @@ def demand(resources: Resources, volumes: Sequence[Volume], growth: int = 0) -> 
     if resources.mem_available is None:
         return Demand(promised, resources.mem_total)
     return Demand(promised - sum(volume.usage or 0 for volume in volumes), resources.mem_available)
+
+
+def guard_memory(resources: Resources, volumes: Sequence[Volume], growth: int) -> None:
+    """Raise if the memory does not suffice for the volumes and so many bytes more. Volumes are
+    thin, and nothing else checks it: when one fills up, the kernel kills other processes."""
+    required, room = asked = demand(resources, volumes, growth)
+    if room is None:
+        raise RdctlError(
+            Code.UNGUARDED,
+            "cannot tell how much memory the machine has",
+            hint="If it is enough, use --overcommit.",
+        )
+    if asked.exceeds:
+        raise RdctlError(
+            Code.CONFLICT,
+            f"with {human_size(growth)} more, volumes could grow to {human_size(required)}, but"
+            f" only {human_size(room)} of memory is available",
+            hint="When volumes fill up, the kernel kills processes. Choose a smaller size, or"
+            " use --overcommit.",
+        )
 
 
 def shortage(resources: Resources, volumes: Sequence[Volume]) -> str | None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape, quoted
+from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.changes import Changes, export_unproven, missing, shown, the_change
 from rdctl.rapiddisk.model import Port, PortDetail
 from rdctl.rapiddisk.names import port_number
@@ -38,7 +39,7 @@ class Ports(Changes):
         if interface is not None:
             address = self._backend.address_of(interface)
         if address is not None:
-            address = self._here(address)
+            address = here(self._backend, address)
         port = Port(number, transport, address, None if address is None else service)
         facts = {"transport": transport, "address": address, "service": port.service}
         target = str(number)
@@ -47,7 +48,7 @@ class Ports(Changes):
             if port in there:
                 already = "port {} already exists"
                 return Report([Change("add", target, False, True, facts, already)])
-            self._guard_port(port, there)
+            guard_port(port, there)
             self._backend.add_port(PortDetail(port))
             return self._proven(
                 "add",
@@ -57,47 +58,6 @@ class Ports(Changes):
                 facts,
                 "added port {}",
             )
-
-    def _here(self, address: str) -> str:
-        """The address in its usual form; the kernel accepts any, and fails at the first export."""
-        import ipaddress
-
-        try:
-            usual = str(ipaddress.ip_address(address))
-        except ValueError as error:
-            raise RdctlError(
-                Code.USAGE,
-                f'invalid IP address "{escape(address)}"',
-                hint="Use --interface to specify a network interface.",
-                target=address,
-            ) from error
-        if not self._backend.is_address_here(usual):
-            raise RdctlError(
-                Code.CONFLICT,
-                f"{usual} is not an address of this machine",
-                hint="List the addresses: ip address",
-                target=usual,
-            )
-        return usual
-
-    def _guard_port(self, port: Port, there: Sequence[Port]) -> None:
-        for other in there:
-            if other.port == port.port:
-                raise RdctlError(
-                    Code.EXISTS,
-                    f"port {port.port} already exists: {_port_words(other)}",
-                    hint=f"Choose another number, or remove it: rdctl rapiddisk nvmet port remove"
-                    f" {port.port}",
-                    target=str(port.port),
-                )
-            same = (other.address, other.service) == (port.address, port.service)
-            if same and port.address is not None and other.transport == port.transport:
-                raise RdctlError(
-                    Code.CONFLICT,
-                    f"port {other.port} already uses {_port_words(other)}",
-                    hint="Export on that port, or choose another --service.",
-                    target=str(port.port),
-                )
 
     def remove(self, names: Sequence[str]) -> Report:
         """Remove ports on which nothing is exported."""
@@ -144,6 +104,50 @@ class Ports(Changes):
                     f" --nqn {quoted(subsystem.nqn)} --port {number}",
                     target=str(number),
                 )
+
+
+def here(backend: Backend, address: str) -> str:
+    """The address in its usual form; the kernel accepts any, and fails at the first export."""
+    import ipaddress
+
+    try:
+        usual = str(ipaddress.ip_address(address))
+    except ValueError as error:
+        raise RdctlError(
+            Code.USAGE,
+            f'invalid IP address "{escape(address)}"',
+            hint="Use --interface to specify a network interface.",
+            target=address,
+        ) from error
+    if not backend.is_address_here(usual):
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{usual} is not an address of this machine",
+            hint="List the addresses: ip address",
+            target=usual,
+        )
+    return usual
+
+
+def guard_port(port: Port, there: Sequence[Port]) -> None:
+    """Raise when another port has its number or its address."""
+    for other in there:
+        if other.port == port.port:
+            raise RdctlError(
+                Code.EXISTS,
+                f"port {port.port} already exists: {_port_words(other)}",
+                hint=f"Choose another number, or remove it: rdctl rapiddisk nvmet port remove"
+                f" {port.port}",
+                target=str(port.port),
+            )
+        same = (other.address, other.service) == (port.address, port.service)
+        if same and port.address is not None and other.transport == port.transport:
+            raise RdctlError(
+                Code.CONFLICT,
+                f"port {other.port} already uses {_port_words(other)}",
+                hint="Export on that port, or choose another --service.",
+                target=str(port.port),
+            )
 
 
 def _port_words(port: Port) -> str:

@@ -20,7 +20,7 @@ from rdctl.rapiddisk.changes import (
     with_signal,
 )
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides
-from rdctl.rapiddisk.memory import demand, shortage
+from rdctl.rapiddisk.memory import guard_memory, shortage
 from rdctl.rapiddisk.model import OLDER_DAEMON, Inventory, Target, Volume, VolumeDetail, misread
 from rdctl.rapiddisk.names import numbered, volume_name
 from rdctl.rapiddisk.uses import with_uses
@@ -101,7 +101,7 @@ class Volumes(Changes):
         if number is not None and any(v[:2] == (numbered(number), mib * MIB) for v in before):
             return Report([Change("create", numbered(number), False, True, facts)])
         if not overcommit:
-            self._guard_memory(before, mib * count * MIB, 0)
+            guard_memory(self._backend.memory(), before, mib * count * MIB)
         made = f"{count} volumes" if count > 1 else "a volume"
         self._effects.foretell([f"create {made} of {human_size(mib * MIB)}"])
         with self._workers().held_signals(count > 1) as raise_signal:
@@ -174,7 +174,8 @@ class Volumes(Changes):
         facts.guard(volume, free=free)
         facts.guard_contents(volume)
         if not overcommit and (volume.size is None or size > volume.size):
-            self._guard_memory(facts.inventory.volumes, size, volume.size or 0)
+            growth = size - (volume.size or 0)
+            guard_memory(self._backend.memory(), facts.inventory.volumes, growth)
         losses = facts.only_copies([volume])
         if shrinks:
             self._guard_cut(name, size, overrides)
@@ -298,9 +299,7 @@ class Volumes(Changes):
                 todo.append(volume)
             except RdctlError as error:
                 outcomes.append(Failure(action, error))
-        losses = {
-            v.device: f"volume {v.device} ({_size_of(v)}{_use_of(v)}) will be {fate}" for v in todo
-        }
+        losses = {volume.device: removal_loss(volume, fate) for volume in todo}
         self._consent([*facts.only_copies(todo), *losses.values()], facts)
         return self._each(
             action,
@@ -350,25 +349,6 @@ class Volumes(Changes):
                     act(device)
 
             return self._in_turn(action, devices, one, judged, before, names, facts)
-
-    def _guard_memory(self, volumes: Sequence[Volume], size: int, instead_of: int) -> None:
-        """Volumes are thin, and nothing else checks the memory: when one fills up, the kernel kills
-        other processes."""
-        required, room = asked = demand(self._backend.memory(), volumes, size - instead_of)
-        if room is None:
-            raise RdctlError(
-                Code.UNGUARDED,
-                "cannot tell how much memory the machine has",
-                hint="If it is enough, use --overcommit.",
-            )
-        if asked.exceeds:
-            raise RdctlError(
-                Code.CONFLICT,
-                f"with {human_size(size - instead_of)} more, volumes could grow to"
-                f" {human_size(required)}, but only {human_size(room)} of memory is available",
-                hint="When volumes fill up, the kernel kills processes. Choose a smaller size, or"
-                " use --overcommit.",
-            )
 
 
 def _created_instead(name: str) -> RdctlError:
@@ -437,6 +417,10 @@ def _whole_mib(volume: Volume) -> int:
             target=volume.device,
         )
     return mib
+
+
+def removal_loss(volume: Volume, fate: str) -> str:
+    return f"volume {volume.device} ({_size_of(volume)}{_use_of(volume)}) will be {fate}"
 
 
 def _size_of(volume: Volume) -> str:

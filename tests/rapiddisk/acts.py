@@ -45,6 +45,29 @@ def dirty(kernel: FakeKernel) -> None:
     kernel.map_cache("rc-wb_vdb", "rd0", "vdb", dirty=77)
 
 
+STATE = """schema = "rdctl.rapiddisk.state/1"
+[volumes.rd7]
+size = "16MiB"
+[volumes.rd8]
+size = "8MiB"
+locked = true
+[caches.rc-wb_data]
+volume = "rd7"
+source = "/dev/vdb"
+source_size = "512MiB"
+policy = "writeback"
+[exports."nqn.2021-06.org.rapiddisk:rdvm-rd1"]
+device = "rd1"
+ports = [1, 2]
+any_host = true
+"""
+
+
+def written(kernel: FakeKernel) -> None:
+    empty(kernel)
+    kernel.put("etc/rdctl/rapiddisk.toml", STATE)
+
+
 EXPORT = f"nvmet export rd0 --port 1 --port 2 --host {HOST}"
 IDENTITY = "--serial new --uuid 0E1B4A1C93F046598222F048CD694893 --nguid " + "7" * 32
 
@@ -88,6 +111,8 @@ ACTS = {
     "revalidate": Act(empty, "nvmet revalidate rd0", 1, EXPORT),
     "port add": Act(empty, "nvmet port add 3 --transport tcp --address 127.0.0.1", 5),
     "port add loop": Act(empty, "nvmet port add 3 --transport loop", 2),
+    "apply": Act(written, "apply --yes", 15),
+    "dump saved": Act(empty, "dump --save", 0),
     "port remove": Act(empty, "nvmet port remove 1 --yes", 1),
 }
 # Of these systemd takes the steps.

@@ -33,6 +33,7 @@ WHOLE_ONLY = (
     "unexport a host",
     "port add",
     "port add loop",
+    "apply",
     "cache create",
     "cache create writeback",
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rdctl.cli.tree import LazyGroup
 
 _VOLUME = "rdctl.cli.rapiddisk.volume:"
+_STATE = "rdctl.cli.rapiddisk.state:"
 
 group = LazyGroup(
     "rapiddisk",
@@ -34,6 +35,9 @@ group = LazyGroup(
             "Manage caches: volumes in front of slower disks.",
         ),
         "nvmet": ("rdctl.cli.rapiddisk.nvmet:group", "Manage NVMe-oF targets and ports."),
+        "dump": (_STATE + "dump", "Print this machine's volumes, caches, ports and exports."),
+        "diff": (_STATE + "diff", "Compare this machine with its state file."),
+        "apply": (_STATE + "apply", "Make this machine as its state file says."),
         "daemon": ("rdctl.cli.rapiddisk.daemon:group", "Manage the systemd unit of rapiddiskd."),
     },
 )

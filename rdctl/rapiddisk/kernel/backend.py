@@ -16,6 +16,7 @@ from rdctl.rapiddisk.kernel.claims import Claims
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
 from rdctl.rapiddisk.kernel.exports import KernelExports
+from rdctl.rapiddisk.kernel.machine import KernelMachine
 from rdctl.rapiddisk.kernel.means import KernelDependencies, Patience
 from rdctl.rapiddisk.kernel.nvmet import Nvmet
 from rdctl.rapiddisk.kernel.refusals import Refusals, denied
@@ -38,7 +39,7 @@ _MODULES = (
 )
 
 
-class Kernel(KernelVolumes, KernelCaches, KernelExports):
+class Kernel(KernelVolumes, KernelCaches, KernelExports, KernelMachine):
     """`warn` takes what the operator should know, such as what could not be read; no wait is longer
     than `seconds`."""
 

@@ -241,6 +241,8 @@ class KernelCaches(KernelPart):
         again = None if cache.adopt else self._devices.erase(volume, None, None)
         made = self._effects.transaction(f"map {volume} over {source.name}")
         with self._refusals.worded(f"{name} was not created", name), made:
+            if cache.policy == "writeback":
+                self._record_source(volume, name, source, None)
             self._mapper.create(name)
             self._mapper.load(name, size // SECTOR, kind, arguments, destroys, again)
             self._mapper.resume(name)
@@ -248,8 +250,7 @@ class KernelCaches(KernelPart):
                 # Nothing is then lost when something else removes the mapping: `dmsetup remove`, or
                 # systemd at shutdown. The kernel does it once, and does not show whether it is set.
                 self._mapper.message(name, "flush_on_suspend")
-        if cache.policy == "writeback":
-            self._record_source(volume, name, source)
+                self._record_source(volume, name, source, self._time())
         self._known.assume(name, size)
         if not self._effects.dry_run:
             self._await_node(name)
@@ -269,12 +270,26 @@ class KernelCaches(KernelPart):
             options = f"2 max_age {new.max_age * 1000}"
         return "writecache", f"s {below} {cache} {new.block_size} {options}"
 
-    def _record_source(self, volume: str, cache: str, source: Device) -> None:
-        now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))
+    def _record_source(self, volume: str, cache: str, source: Device, sent: str | None) -> None:
+        """First when the creation begins, then when `flush_on_suspend` was sent: an interrupted one
+        can be recognized."""
         try:
-            self._records.keep(volume, cache, source, now)
+            self._records.keep(volume, cache, source, sent)
         except OSError as error:
             self._warn(f"the source of {cache} could not be recorded: {error.strerror}")
+
+    def _time(self) -> str:
+        return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self._now()))
+
+    def is_unarmed(self, cache: Cache) -> bool:
+        record = self._records.of(cache.volume or "")
+        return record is not None and record.cache == cache.device and record.sent is None
+
+    def arm(self, cache: Cache) -> None:
+        """The message flush_on_suspend, which the kernel does not show."""
+        with self._refusals.worded(f"{cache.device} was not set to write back", cache.device):
+            self._mapper.message(cache.device, "flush_on_suspend")
+            self._records.sent(cache.volume or "", self._time())
 
     def _await_node(self, name: str) -> None:
         """udev creates /dev/mapper/NAME a moment later."""

@@ -11,9 +11,10 @@ from typing import Any
 
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, link, make_dir, remove_dir, unlink, write
-from rdctl.rapiddisk.kernel.attributes import MODEL, AttributeReader, family_of, is_attribute
+from rdctl.rapiddisk.kernel.attributes import AttributeReader, family_of, is_attribute
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import NvmeNamespace, Port, PortDetail, Subsystem
+from rdctl.rapiddisk.state.defaults import MODEL
 
 ROOT = "sys/kernel/config/nvmet"
 NO_CONFIGFS = "configfs is not mounted"

@@ -48,8 +48,6 @@ class Records(Part):
 
     def keep(self, volume: str, cache: str, source: Device, sent: str | None) -> None:
         """Raises OSError."""
-        import json
-
         boot, diskseq = self._identity(volume)
         stable = self._known.stable_name(source.number) if source.number else None
         record = Record(
@@ -63,11 +61,26 @@ class Records(Part):
             size=self._sysfs.size(source.kernel) or 0,
             sent=sent,
         )
+        self._write(volume, record)
+
+    def sent(self, volume: str, time: str) -> None:
+        """Record that `flush_on_suspend` was sent. Raises OSError."""
+        record = self.of(volume)
+        if record is not None:
+            self._write(volume, record._replace(sent=time))
+
+    def _write(self, volume: str, record: Record) -> None:
+        import json
+
         path = self._sysfs.path(self._path(volume))
         text = json.dumps(record._asdict()) + "\n"
-        what = f"record the source of {cache}"
+        what = f"record the source of {record.cache}"
         writing = replace_file(self._calls, path, text, what=what)
-        self._effects.do(writing._replace(step=True), None, [remove_file(self._calls, path)])
+        former = self._sysfs.text(self._path(volume))
+        undo = remove_file(self._calls, path)
+        if former is not None:
+            undo = replace_file(self._calls, path, f"{former}\n", what=what)
+        self._effects.do(writing._replace(step=True), None, [undo])
 
     def forget(self, volume: str) -> None:
         """Raises OSError."""

@@ -363,9 +363,13 @@ def _cache_data(cache: CacheState) -> dict[str, Any]:
             "source": cache.source,
             "source_size": values.size_text(cache.source_size) if cache.source_size else None,
             "policy": cache.policy,
-            "max_age": None if cache.max_age is None else f"{cache.max_age}s",
+            "max_age": None if cache.max_age is None else _age(cache.max_age),
         }
     )
+
+
+def _age(seconds: int) -> str:
+    return f"{seconds}s" if seconds else values.NEVER
 
 
 def _port_data(port: PortState) -> dict[str, Any]:

@@ -11,6 +11,10 @@ from typing import NamedTuple
 
 SCHEMA = "rdctl.rapiddisk.state/1"
 
+# Below the root of the machine.
+FILE = "etc/rdctl/rapiddisk.toml"
+DIRECTORY = "etc/rdctl/rapiddisk.d"
+
 Attributes = tuple[tuple[str, str], ...]
 
 
@@ -30,9 +34,9 @@ class VolumeState(NamedTuple):
 
 
 class CacheState(NamedTuple):
-    """`source` is the most stable path that leads to the device; `max_age` is None except for a
-    write-back cache that writes blocks back by age. A `source_size` of 0 is unknown, which is
-    allowed for caches that hold nothing unwritten."""
+    """`source` is the most stable path that leads to the device. `max_age` is that of a write-back
+    cache: 0 is never, None the default of rdctl. A `source_size` of 0 is unknown, which is allowed
+    for caches that hold nothing unwritten."""
 
     name: str
     volume: str
@@ -84,3 +88,20 @@ class State(NamedTuple):
     ports: tuple[PortState, ...] = ()
     exports: tuple[ExportState, ...] = ()
     modules: tuple[ModuleState, ...] = ()
+
+
+# The kinds of thing that --only selects.
+KINDS = {
+    None: ("module", "volume", "cache", "port", "export"),
+    "caches": ("module", "volume", "cache"),
+    "exports": ("port", "export"),
+}
+
+
+def only_part(state: State, only: str | None) -> State:
+    """The part of a state that --only selects."""
+    if only == "caches":
+        return State(volumes=state.volumes, caches=state.caches, modules=state.modules)
+    if only == "exports":
+        return State(ports=state.ports, exports=state.exports)
+    return state

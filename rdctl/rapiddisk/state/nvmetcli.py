@@ -16,11 +16,11 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.source import Source, from_json
 from rdctl.core.units import escape, natural, quoted
 from rdctl.rapiddisk.state import references, values
+from rdctl.rapiddisk.state.defaults import DEFAULTS, MODEL, OF_OTHERS, OF_TRANSPORT
 from rdctl.rapiddisk.state.model import Attributes, ExportState, PortState, State
 
 T = TypeVar("T")
 
-MODEL = "RapidDisk"
 _NO_ID = "00000000-0000-0000-0000-000000000000"
 _MAPPER = "/dev/mapper/"
 # The groups of attributes of each kind of object.
@@ -29,26 +29,10 @@ _SUBSYSTEM_GROUPS = ("attr",)
 _NAMESPACE_GROUPS = ("device", "ana", "resv")
 _PORT_KEYS = {"addr_trtype", "addr_traddr", "addr_trsvcid"}
 # Values that a kernel, or rdctl, chooses without being asked.
-_USUAL: dict[str, tuple[str, ...]] = {
-    "addr_adrfam": ("", "ipv4", "ipv6"),
-    "addr_treq": ("not specified",),
-    "addr_tsas": ("none", "connected"),
-    "param_inline_data_size": ("-1", "0", "4096", "16384", "65536", "262144"),
-    "param_max_queue_size": ("-1", "128", "1024"),
-    "param_mdts": ("-1", "0"),
-    "param_pi_enable": ("0",),
-    "attr_cntlid_min": ("1",),
-    "attr_cntlid_max": ("65519",),
-    "attr_ieee_oui": ("0x000000",),
-    "attr_model": (MODEL,),
-    "attr_pi_enable": ("0",),
-    "attr_qid_max": ("128",),
-    "attr_subsys_vendor_id": ("0x0",),
-    "attr_vendor_id": ("0x0",),
-    "attr_version": ("1.2.1", "1.3", "2.1"),
-    "ana_grpid": ("1",),
-    "resv_enable": ("0",),
-}
+_USUAL: dict[str, set[str]] = {"addr_adrfam": {"", "ipv4", "ipv6"}}
+for _defaults in (DEFAULTS, OF_OTHERS, *OF_TRANSPORT.values()):
+    for _name, _values in _defaults.items():
+        _USUAL.setdefault(_name, set()).update(_values)
 # The release of the kernel that wrote the file, at most 8 bytes of it.
 _FIRMWARE = r"[0-9]+\.[0-9]+[0-9A-Za-z.+~-]*"
 # What the kernel reads as true.

@@ -128,15 +128,22 @@ def size_text(found: int) -> str:
     return f"{found}B"
 
 
+# A write-back cache that does not write blocks back by age.
+NEVER = "never"
+
+
 def max_age(key: str, value: object) -> int:
-    """Seconds."""
+    """Seconds; 0 is never."""
+    if value == NEVER:
+        return 0
     if _is_count(value):
         raise Invalid(f'{key} = {_shown(value)} has no unit: write "{value}s"')
     found = re.fullmatch("([0-9]{1,9})([smh])", value) if isinstance(value, str) else None
     seconds = int(found[1]) * _SECONDS[found[2]] if found else 0
     if not 1 <= seconds <= _MOST_SECONDS:
         raise Invalid(
-            f'{key} must be from "1s" to "{_MOST_SECONDS}s"', f'Example: {key} = "300s", or "5m".'
+            f'{key} must be from "1s" to "{_MOST_SECONDS}s", or "{NEVER}"',
+            f'Example: {key} = "300s", or "5m".',
         )
     return seconds
 
@@ -219,10 +226,11 @@ transport = word("transport", TRANSPORTS)
 
 
 def host(key: str, value: object) -> str:
+    """The NQN of a host. The kernel has hosts by any name, which a dump must not lose."""
     try:
-        return names.host_nqn(text(key, value))
-    except RdctlError as error:
-        raise Invalid(f"{key}: {error.message}", error.hint) from error
+        return nqn(key, value)
+    except Invalid as error:
+        raise Invalid(f"{key}: {error}", "Show it on the host: cat /etc/nvme/hostnqn") from error
 
 
 def nqn(key: str, value: object) -> str:

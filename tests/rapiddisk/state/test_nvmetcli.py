@@ -211,7 +211,12 @@ def test_what_is_skipped(change: Callable[[dict[str, Any]], None], notice: str) 
             f"subsystem {NQN}rd0: specify either allowed_hosts or allow_any_host",
             "Remove one of them.",
         ),
-        (set_in(*RD0, "allowed_hosts", ["x"]), '"x"', 'allowed_hosts: invalid host NQN "x"', None),
+        (
+            set_in(*RD0, "allowed_hosts", ["a/b"]),
+            '"a/b"',
+            'allowed_hosts: invalid NQN "a/b": must be printable characters without a slash',
+            None,
+        ),
         (
             set_in(*RD0, "attr", "serial", "é"),
             '"serial": "',

@@ -1,0 +1,65 @@
+"""The machine as dump, diff and apply see it: what identifies it and its devices, and the record of
+what apply made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from rdctl.effects.syscalls import replace_file
+from rdctl.rapiddisk.kernel.claims import KernelPart
+from rdctl.rapiddisk.kernel.records import DIRECTORY as RECORDS
+from rdctl.rapiddisk.state.model import DIRECTORY, FILE
+
+_PARAMETERS = ("rd_max_nr", "max_sectors", "nr_requests")
+_MADE = f"{RECORDS}/made.json"
+
+
+class KernelMachine(KernelPart):
+    def boot_id(self) -> str | None:
+        """/proc/sys/kernel/random/boot_id"""
+        return self._sysfs.text("proc/sys/kernel/random/boot_id")
+
+    def diskseq(self, device: str) -> str | None:
+        """/sys/class/block/NAME/diskseq"""
+        return self._sysfs.text(f"sys/class/block/{device}/diskseq")
+
+    def size_of(self, device: str) -> int | None:
+        """/sys/class/block/NAME/size"""
+        return self._known.size(device)
+
+    def module_parameters(self) -> dict[str, int]:
+        """/sys/module/rapiddisk/parameters"""
+        directory = "sys/module/rapiddisk/parameters"
+        found = {name: self._sysfs.number(f"{directory}/{name}") for name in _PARAMETERS}
+        return {name: value for name, value in found.items() if value is not None}
+
+    def wait(self, is_so: Callable[[], bool], seconds: float) -> bool:
+        return any(is_so() for _ in self._patience.attempts(seconds))
+
+    def made(self) -> str | None:
+        """/run/rdctl/made.json"""
+        return self._sysfs.text(_MADE)
+
+    def keep_made(self, text: str) -> None:
+        path = self._sysfs.path(_MADE)
+        writing = replace_file(self._calls, path, text, what="record what apply created")
+        with self._refusals.worded(f"{path} cannot be written"):
+            self._effects.do(writing._replace(step=True), None)
+
+    def state_text(self) -> str | None:
+        """/etc/rdctl/rapiddisk.toml"""
+        text = self._sysfs.text(FILE)
+        return None if text is None else f"{text}\n"
+
+    def state_files(self) -> list[str]:
+        """/etc/rdctl/rapiddisk.d"""
+        names = self._sysfs.names(DIRECTORY)
+        return [f"/{DIRECTORY}/{name}" for name in names if name.endswith((".toml", ".json"))]
+
+    def keep_state(self, text: str) -> None:
+        path = self._sysfs.path(FILE)
+        writing = replace_file(
+            self._calls, path, text, what=f"save the state in /{FILE}", mode=0o644
+        )
+        with self._refusals.worded(f"/{FILE} cannot be written"):
+            self._effects.do(writing, None)

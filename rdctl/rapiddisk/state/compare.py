@@ -1,0 +1,198 @@
+"""What differs between a state file and the machine."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from rdctl.core.errors import RdctlError
+from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.caches import upper_first
+from rdctl.rapiddisk.model import Cache, Device, Subsystem, Volume
+from rdctl.rapiddisk.names import is_rapiddisk
+from rdctl.rapiddisk.state.model import (
+    KINDS,
+    CacheState,
+    ExportState,
+    PortState,
+    State,
+    VolumeState,
+    only_part,
+)
+from rdctl.rapiddisk.state.there import There, age_of, export_state
+
+MISSING, DIFFERS, EXTRA = "missing", "differs", "extra"
+
+
+class Difference(NamedTuple):
+    """`state`: the machine lacks it (`missing`), it differs in `key`, or only the machine has it
+    (`extra`). `note` says what apply does about it."""
+
+    kind: str
+    name: str
+    state: str
+    key: str | None = None
+    file: Any = None
+    machine: Any = None
+    note: str | None = None
+
+
+class Comparison:
+    """A file and a machine, all of them or `only` some kinds. A source or an address that cannot be
+    found yet differs."""
+
+    def __init__(
+        self, wanted: State, there: There, backend: Backend, only: str | None = None
+    ) -> None:
+        self.wanted, self.there = only_part(wanted, only), there
+        self._kinds = KINDS[only]
+        self._backend = backend
+
+    def differences(self) -> list[Difference]:
+        return [*self.modules(), *self._each(), *self.extras()]
+
+    def modules(self) -> Iterator[Difference]:
+        for wanted in self.wanted.modules:
+            value = self.there.parameters.get(wanted.name)
+            if value != wanted.value:
+                yield Difference("module", wanted.name, DIFFERS, "value", wanted.value, value)
+
+    def _each(self) -> Iterator[Difference]:
+        for volume in self.wanted.volumes:
+            yield from self.volume(volume)
+        for cache in self.wanted.caches:
+            yield from self.cache(cache)
+        for port in self.wanted.ports:
+            yield from self.port(port)
+        for export in self.wanted.exports:
+            yield from self.export(export)
+
+    # --- what the file has --------------------------------------------------------------------
+
+    def volume(self, wanted: VolumeState) -> Iterable[Difference]:
+        found: Volume | None = self.there.volumes.get(wanted.name)
+        if found is None:
+            return [Difference("volume", wanted.name, MISSING)]
+        facts = {"size": (wanted.size, found.size), "locked": (wanted.locked, found.locked)}
+        return _differing("volume", wanted.name, facts)
+
+    def cache(self, wanted: CacheState) -> Iterable[Difference]:
+        found: Cache | None = self.there.caches.get(wanted.name)
+        if found is None:
+            return [Difference("cache", wanted.name, MISSING)]
+        device = self.source(wanted.source)
+        same = device is not None and device.kernel == found.source_kernel
+        facts: dict[str, tuple[Any, Any]] = {
+            "volume": (wanted.volume, found.volume),
+            "source": (wanted.source, wanted.source if same else found.source),
+            "policy": (wanted.policy, found.policy),
+        }
+        if wanted.source_size:
+            size = self._backend.size_of(found.source_kernel or "")
+            facts["source_size"] = (wanted.source_size, size)
+        if wanted.max_age is not None:
+            facts["max_age"] = (wanted.max_age, age_of(self._backend, found))
+        return _differing("cache", wanted.name, facts)
+
+    def source(self, path: str) -> Device | None:
+        """The device at the path of a source; None if there is none."""
+        try:
+            return self._backend.source(path)
+        except RdctlError:
+            return None
+
+    def port(self, wanted: PortState) -> Iterable[Difference]:
+        name, found = str(wanted.number), self.there.ports.get(wanted.number)
+        if found is None:
+            return [Difference("port", name, MISSING)]
+        port: Any = found.port
+        facts: dict[str, tuple[Any, Any]] = {
+            "transport": (wanted.transport, port.transport),
+            "address": (self.address(wanted), port.address),
+            "service": (wanted.service, port.service),
+            **_attributes(wanted.attributes, found.attributes),
+        }
+        if wanted.transport == "loop":
+            facts = {key: both for key, both in facts.items() if key not in ("address", "service")}
+        return _differing("port", name, facts)
+
+    def address(self, wanted: PortState) -> str | None:
+        """The address of a port, which its interface may have; None while it has none."""
+        if wanted.interface is None:
+            return wanted.address
+        try:
+            return self._backend.address_of(wanted.interface)
+        except RdctlError:
+            return None
+
+    def export(self, wanted: ExportState) -> Iterable[Difference]:
+        found: Subsystem | None = self.there.exports.get(wanted.nqn)
+        if found is None:
+            return [Difference("export", wanted.nqn, MISSING)]
+        if len(found.namespaces) != 1:
+            count = len(found.namespaces)
+            return [Difference("export", wanted.nqn, DIFFERS, "namespaces", 1, count)]
+        device = self._backend.device_of(found.namespaces[0].path) or ""
+        there = export_state(found, device)
+        facts: dict[str, tuple[Any, Any]] = {
+            "device": (wanted.device, there.device),
+            "namespace": (wanted.namespace, there.namespace),
+            "enabled": (True, found.namespaces[0].enabled),
+            "any_host": (wanted.any_host, there.any_host),
+            "hosts": (sorted(wanted.hosts), sorted(there.hosts)),
+            "ports": (sorted(wanted.ports), sorted(there.ports)),
+            **_attributes(wanted.attributes, there.attributes),
+            **_attributes(wanted.namespace_attributes, there.namespace_attributes),
+        }
+        for key in IDENTITY:
+            if getattr(wanted, key) is not None:
+                facts[key] = (getattr(wanted, key), getattr(there, key))
+        return _differing("export", wanted.nqn, facts)
+
+    # --- what only the machine has ------------------------------------------------------------
+
+    def extras(self) -> Iterator[Difference]:
+        """In the order in which they can be removed. Exports of other tools, and ports that only
+        those use, are not RapidDisk's."""
+        mine = {
+            nqn
+            for nqn, found in self.there.exports.items()
+            if any(is_rapiddisk(self._backend.device_of(n.path) or "") for n in found.namespaces)
+        }
+        others = {
+            port
+            for nqn, found in self.there.exports.items()
+            for port in found.ports
+            if nqn not in mine
+        }
+        ports = [number for number in self.there.ports if number not in others]
+        for kind, wanted, there in (
+            ("export", [one.nqn for one in self.wanted.exports], sorted(mine)),
+            ("port", [str(one.number) for one in self.wanted.ports], map(str, ports)),
+            (
+                "cache",
+                [one.name for one in self.wanted.caches],
+                [cache.device for cache in upper_first([*self.there.caches.values()])],
+            ),
+            ("volume", [one.name for one in self.wanted.volumes], self.there.volumes),
+        ):
+            if kind in self._kinds:
+                yield from (Difference(kind, name, EXTRA) for name in there if name not in wanted)
+
+
+# What clients know an exported disk by.
+IDENTITY = ("serial", "uuid", "nguid")
+
+
+def _differing(kind: str, name: str, facts: Mapping[str, tuple[Any, Any]]) -> Iterator[Difference]:
+    for key, (file, machine) in facts.items():
+        if file != machine:
+            yield Difference(kind, name, DIFFERS, key, file, machine)
+
+
+def _attributes(
+    wanted: Iterable[tuple[str, str]], there: Iterable[tuple[str, str]]
+) -> dict[str, tuple[Any, Any]]:
+    """Those of the file; one that the machine does not show has the kernel's default."""
+    known = dict(there)
+    return {name: (value, known.get(name, "default")) for name, value in wanted}

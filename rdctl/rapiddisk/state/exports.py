@@ -1,0 +1,155 @@
+"""The steps for exports: they are created with their identity, or gain and lose hosts and ports.
+One whose identity differs is re-created only if that was requested, or if nobody can reach it."""
+
+from __future__ import annotations
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.rapiddisk.exports import disconnects, unexport_loss
+from rdctl.rapiddisk.model import NvmeNamespace, Subsystem
+from rdctl.rapiddisk.names import is_rapiddisk, is_volume
+from rdctl.rapiddisk.state.compare import Difference
+from rdctl.rapiddisk.state.model import ExportState
+from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
+
+# What can change while clients are connected.
+_SOFT = ("hosts", "ports", "any_host")
+
+
+def plan(work: Work) -> list[Step | Refusal]:
+    found: list[Step | Refusal] = []
+    for wanted in work.comparison.wanted.exports:
+        with work.refusing("export", wanted.nqn, found):
+            differing = list(work.comparison.export(wanted))
+            if differing:
+                found.append(_step(work, wanted, differing))
+    return found
+
+
+def _step(work: Work, wanted: ExportState, differing: list[Difference]) -> Step:
+    work.backend.permit_exports()
+    _guard_ports(work, wanted)
+    before = work.comparison.there.exports.get(wanted.nqn)
+    if before is None:
+        _guard_device(work, wanted)
+        return _created(work, wanted)
+    hard = [str(one.key) for one in differing if one.key not in _SOFT]
+    if not hard:
+        return _changed(work, wanted, before)
+    return _recreated(work, wanted, before, hard)
+
+
+def _guard_ports(work: Work, wanted: ExportState) -> None:
+    planned = [str(port.number) for port in work.comparison.wanted.ports]
+    for number in wanted.ports:
+        if number not in work.comparison.there.ports or ("port", str(number)) in work.refused:
+            work.check_planned("port", str(number), planned)
+
+
+def _guard_device(work: Work, wanted: ExportState, but: str | None = None) -> None:
+    """An export of a device that others use corrupts it."""
+    device, there = wanted.device, work.comparison.there
+    kind = "volume" if is_volume(device) else "cache"
+    volume, cache = there.volumes.get(device), there.caches.get(device)
+    if volume is None and cache is None:
+        state = work.comparison.wanted
+        planned = [one.name for one in (state.volumes if kind == "volume" else state.caches)]
+        work.check_planned(kind, device, planned)
+        return
+    if volume is not None:
+        work.facts.guard(volume, free=False)
+        work.facts.guard_contents(volume, may_go=False)
+    work.facts.guard_exported(device, cache.key if cache else device, but)
+
+
+def _after(work: Work, wanted: ExportState) -> Subsystem:
+    """The subsystem of the file."""
+    path = work.backend.path_of(wanted.device)
+    namespace = NvmeNamespace(
+        wanted.namespace, path, True, wanted.uuid, wanted.nguid, wanted.namespace_attributes
+    )
+    return Subsystem(
+        nqn=wanted.nqn,
+        any_host=wanted.any_host,
+        hosts=wanted.hosts,
+        namespaces=(namespace,),
+        ports=wanted.ports,
+        serial=wanted.serial,
+        attributes=wanted.attributes,
+    )
+
+
+def _created(work: Work, wanted: ExportState) -> Step:
+    def act() -> None:
+        with work.backend.claim([wanted.device]):
+            work.backend.change_export(wanted.nqn, None, _after(work, wanted), None)
+
+    return Step(
+        Stage.EXPORT,
+        "export",
+        wanted.nqn,
+        f"export {wanted.device} as {wanted.nqn}",
+        act,
+        "export",
+        {"device": wanted.device, "ports": list(wanted.ports)},
+        makes=True,
+    )
+
+
+def _changed(work: Work, wanted: ExportState, before: Subsystem) -> Step:
+    after = before._replace(any_host=wanted.any_host, hosts=wanted.hosts, ports=wanted.ports)
+    loss = None
+    closes = before.any_host and not wanted.any_host
+    if closes or {*before.ports} - {*wanted.ports} or {*before.hosts} - {*wanted.hosts}:
+        loss = f"{wanted.nqn}: {unexport_loss(before, after)}"
+
+    def act() -> None:
+        work.backend.change_export(wanted.nqn, before, after, loss)
+
+    return Step(
+        Stage.EXPORT,
+        "export",
+        wanted.nqn,
+        f"change the hosts and ports of {wanted.nqn}",
+        act,
+        "export",
+        {"ports": list(wanted.ports), "hosts": list(wanted.hosts)},
+        past="updated {}",
+        loss=loss,
+    )
+
+
+def _recreated(work: Work, wanted: ExportState, before: Subsystem, hard: list[str]) -> Step:
+    """Without ports it is one that was interrupted before anybody could reach it."""
+    devices = [work.backend.device_of(one.path) or "" for one in before.namespaces]
+    if any(device and not is_rapiddisk(device) for device in devices):
+        raise RdctlError(
+            Code.CONFLICT, f"{wanted.nqn} exports {devices[0]}, which is not managed by RapidDisk"
+        )
+    loss = None
+    if before.ports:
+        loss = f"{wanted.nqn}: it will be re-created, which {disconnects(before)}"
+        if not work.options.recreate:
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{wanted.nqn} differs from the file in {', '.join(hard)}, and needs re-creation,"
+                f" which {disconnects(before)}",
+                hint="Change the file, or use --recreate.",
+            )
+    _guard_device(work, wanted, wanted.nqn)
+    after = _after(work, wanted)
+
+    def act() -> None:
+        work.backend.recreate_export(before, after, loss or "")
+
+    return Step(
+        Stage.EXPORT,
+        "export",
+        wanted.nqn,
+        f"re-create export {wanted.nqn} ({', '.join(hard)})",
+        act,
+        "export",
+        {"device": wanted.device, "ports": list(wanted.ports)},
+        past="re-created {}",
+        loss=loss,
+        makes=True,
+    )

@@ -1,0 +1,58 @@
+"""What apply made since the machine started, so that --prune removes nothing else.
+
+One file below /run/rdctl, which a reboot clears. Every entry has what identifies the thing itself:
+the kernel's `diskseq` of a volume or a cache, which no other disk of this boot has; the address of
+a port; the serial of an export. A name alone proves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import suppress
+from typing import Any
+
+from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.state.there import There
+
+Entries = dict[str, dict[str, Any]]
+
+
+class Made:
+    """The kinds are those of Difference."""
+
+    def __init__(self, backend: Backend) -> None:
+        self._backend = backend
+        self._entries: Entries = {}
+        with suppress(ValueError, AttributeError, TypeError):
+            found = json.loads(backend.made() or "")
+            self._entries = {kind: dict(ones) for kind, ones in found.items()}
+
+    def owns(self, kind: str, name: str, there: There) -> bool:
+        """Whether apply made this very thing."""
+        recorded = self._entries.get(kind, {}).get(name)
+        return recorded is not None and recorded == self._identity(kind, name, there)
+
+    def keep(self, made: list[tuple[str, str]], there: There) -> None:
+        """Record what was made, beside what still exists. Raises OSError."""
+        entries: Entries = {}
+        known = [(kind, name) for kind, ones in self._entries.items() for name in ones]
+        for kind, name in (*(one for one in known if self.owns(*one, there)), *made):
+            identity = self._identity(kind, name, there)
+            if identity is not None:
+                entries.setdefault(kind, {})[name] = identity
+        if entries != self._entries:
+            self._backend.keep_made(json.dumps(entries) + "\n")
+            self._entries = entries
+
+    def _identity(self, kind: str, name: str, there: There) -> Any:
+        """What identifies a thing of the machine in this boot; None if it is not there."""
+        own: Any = None
+        if kind == "volume" and name in there.volumes:
+            own = self._backend.diskseq(name)
+        elif kind == "cache" and name in there.caches:
+            own = self._backend.diskseq(there.caches[name].kernel or "")
+        elif kind == "port" and int(name) in there.ports:
+            own = list(there.ports[int(name)].port[1:])
+        elif kind == "export" and name in there.exports:
+            own = there.exports[name].serial
+        return None if own is None else [self._backend.boot_id(), own]

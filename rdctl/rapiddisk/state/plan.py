@@ -1,0 +1,138 @@
+"""What apply does, as data: steps, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from enum import IntEnum
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.effects.door import Effects
+from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts
+from rdctl.rapiddisk.state.compare import Comparison
+from rdctl.rapiddisk.state.made import Made
+
+
+class Options(NamedTuple):
+    """`prune`: also remove what an earlier apply made and the file lacks; `recreate`: re-create
+    exports whose identity differs; `boot`: do what can be done, and ask nothing; `only`: the kinds
+    of model.KINDS."""
+
+    prune: bool = False
+    recreate: bool = False
+    overcommit: bool = False
+    boot: bool = False
+    only: str | None = None
+
+
+class Stage(IntEnum):
+    """The order of the steps. Locks come last: a locked volume can be neither cached nor
+    exported."""
+
+    REMOVE = 0
+    UNLOCK = 1
+    VOLUME = 2
+    CACHE = 3
+    PORT = 4
+    EXPORT = 5
+    LOCK = 6
+
+
+class Step(NamedTuple):
+    """One change. `sentence` says what it would do; `action`, `facts` and `past` are those of its
+    Change. `loss` has to be confirmed; if it is `implied`, apply --boot does so. `makes`: the thing
+    is new."""
+
+    stage: Stage
+    kind: str
+    name: str
+    sentence: str
+    act: Callable[[], None]
+    action: str
+    facts: Mapping[str, Any] = MappingProxyType({})
+    past: str | None = None
+    loss: str | None = None
+    implied: bool = False
+    makes: bool = False
+
+    @property
+    def essence(self) -> tuple[object, ...]:
+        """What was consented to."""
+        return self.stage, self.kind, self.name, self.sentence, self.loss
+
+
+class Refusal(NamedTuple):
+    """What apply does not do for one thing of the file. `follows`: only because another thing is
+    refused."""
+
+    kind: str
+    name: str
+    error: RdctlError
+    follows: bool = False
+
+
+class _Follows(RdctlError):
+    """The error of a thing that needs another one, which is refused."""
+
+
+class Work:
+    """What the planners of all kinds share. `going`: the kind and name of what --prune removes
+    first; `refused` are the things that will not exist."""
+
+    def __init__(
+        self, backend: Backend, effects: Effects, comparison: Comparison, options: Options
+    ) -> None:
+        self.backend = backend
+        self.effects = effects
+        self.comparison = comparison
+        self.options = options
+        self.made = Made(backend)
+        self.going: set[tuple[str, str]] = set()
+        self.refused: set[tuple[str, str]] = set()
+
+    @cached_property
+    def facts(self) -> Facts:
+        """Read when something has to be guarded."""
+        return Facts(self.backend, list(self._affected()), NO_OVERRIDES)
+
+    def _affected(self) -> Iterator[str]:
+        """The existing devices that will be cached, exported or removed."""
+        there, wanted = self.comparison.there, self.comparison.wanted
+        found: list[str] = []
+        for cache in wanted.caches:
+            if cache.name not in there.caches:
+                source = self.comparison.source(cache.source)
+                found += [cache.volume, *([source.kernel] if source else [])]
+        found += [one.device for one in wanted.exports if one.nqn not in there.exports]
+        if self.options.prune:
+            found += [one.name for one in self.comparison.extras() if one.kind == "volume"]
+        for device in dict.fromkeys(found):
+            if device in there.volumes or self.backend.size_of(device) is not None:
+                yield device
+
+    @contextmanager
+    def refusing(self, kind: str, name: str, into: list[Step | Refusal]) -> Iterator[None]:
+        """Turn an error into a refusal of this thing."""
+        try:
+            yield
+        except RdctlError as error:
+            error.target = name
+            into.append(Refusal(kind, name, error, isinstance(error, _Follows)))
+            self.refused.add((kind, name))
+
+    def check_planned(self, kind: str, name: str, planned: Collection[str]) -> None:
+        """Raise unless a thing that is not on the machine will be made."""
+        if name not in planned:
+            why = "it is neither on this machine nor in the file"
+            raise RdctlError(Code.NOT_FOUND, f"{kind} {name} not found: {why}")
+        if (kind, name) in self.refused:
+            raise _Follows(Code.NOT_FOUND, f"{kind} {name} was not created")
+
+    @property
+    def users_going(self) -> Collection[tuple[str, str]]:
+        """The same, as users of a device."""
+        return {one for one in self.going if one[0] in ("cache", "export")}

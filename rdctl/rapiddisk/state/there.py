@@ -1,0 +1,160 @@
+"""What a machine has, read once, to dump it or to compare it with a file."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.model import Cache, PortDetail, Subsystem, Volume
+from rdctl.rapiddisk.names import is_rapiddisk
+from rdctl.rapiddisk.state.model import (
+    CacheState,
+    ExportState,
+    ModuleState,
+    PortState,
+    State,
+    VolumeState,
+)
+
+
+class There(NamedTuple):
+    """By name, number or NQN. `caches` are those that have a table, `unfinished` the others."""
+
+    volumes: dict[str, Volume]
+    caches: dict[str, Cache]
+    unfinished: dict[str, Cache]
+    ports: dict[int, PortDetail]
+    exports: dict[str, Subsystem]
+    parameters: dict[str, int]
+
+
+def read(backend: Backend) -> There:
+    """Read all of it. A machine that cannot export anything has no ports and no exports."""
+    inventory = backend.inventory()
+    caches = {cache.device: cache for cache in inventory.caches}
+    subsystems: list[Subsystem] = []
+    ports: list[PortDetail] = []
+    try:
+        subsystems, ports = backend.described_subsystems(), backend.described_ports()
+    except RdctlError as error:
+        if error.code is not Code.MODULE_MISSING or backend.guarded_targets() != []:
+            raise
+    return There(
+        volumes={volume.device: volume for volume in inventory.volumes},
+        caches={name: cache for name, cache in caches.items() if cache.volume},
+        unfinished={name: cache for name, cache in caches.items() if not cache.volume},
+        ports={detail.port.port: detail for detail in ports},
+        exports={subsystem.nqn: subsystem for subsystem in subsystems},
+        parameters=backend.module_parameters(),
+    )
+
+
+def state_of(backend: Backend, there: There, warn: Callable[[str], None]) -> State:
+    """The state of the machine as a file has it. `warn` takes what is left out, and what may not
+    be found again."""
+    for name in there.unfinished:
+        warn(f"{name} is left out: it is incomplete")
+    exports = [
+        export
+        for subsystem in there.exports.values()
+        if (export := _export(backend, subsystem, warn)) is not None
+    ]
+    foreign = {port for subsystem in there.exports.values() for port in subsystem.ports} - {
+        port for export in exports for port in export.ports
+    }
+    return State(
+        volumes=tuple(_volume(volume) for volume in there.volumes.values()),
+        caches=tuple(_cache(backend, cache, warn) for cache in there.caches.values()),
+        ports=tuple(
+            port
+            for number, detail in there.ports.items()
+            if number not in foreign and (port := _port(detail, warn)) is not None
+        ),
+        exports=tuple(exports),
+        modules=tuple(ModuleState(name, value) for name, value in there.parameters.items()),
+    )
+
+
+def _volume(volume: Volume) -> VolumeState:
+    return VolumeState(volume.device, volume.size or 0, bool(volume.locked))
+
+
+def _cache(backend: Backend, cache: Cache, warn: Callable[[str], None]) -> CacheState:
+    path, kind = backend.stable_source(cache.source_kernel or "")
+    if kind == "path":
+        warn(
+            f"{cache.device}: {cache.source} has no name of its own; {path} is the place where it"
+            " is attached"
+        )
+    elif kind == "kernel":
+        warn(
+            f"{cache.device}: {cache.source} has no stable name; {path} may be another device after"
+            " a reboot"
+        )
+    return CacheState(
+        name=cache.device,
+        volume=cache.volume or "",
+        source=path,
+        source_size=backend.size_of(cache.source_kernel or "") or 0,
+        policy=cache.policy or "",
+        max_age=age_of(backend, cache),
+    )
+
+
+def age_of(backend: Backend, cache: Cache) -> int | None:
+    """The age at which a write-back cache writes blocks back; 0: it does not; None for others."""
+    return (backend.max_age_of(cache.device) or 0) if cache.policy == "writeback" else None
+
+
+def _port(detail: PortDetail, warn: Callable[[str], None]) -> PortState | None:
+    port = detail.port
+    if port.transport not in ("tcp", "rdma", "loop") or (
+        port.address is None and port.transport != "loop"
+    ):
+        warn(
+            f"port {port.port} is left out: it is incomplete, or of a transport that rdctl does"
+            " not support"
+        )
+        return None
+    loop = port.transport == "loop"
+    return PortState(
+        number=port.port,
+        transport=port.transport,
+        address=None if loop else port.address,
+        service=None if loop else port.service,
+        attributes=detail.attributes,
+    )
+
+
+def _export(
+    backend: Backend, subsystem: Subsystem, warn: Callable[[str], None]
+) -> ExportState | None:
+    """None for what RapidDisk does not export."""
+    devices = [backend.device_of(one.path) or "" for one in subsystem.namespaces]
+    if not any(map(is_rapiddisk, devices)):
+        return None
+    if len(devices) != 1 or not subsystem.namespaces[0].enabled:
+        why = "it has more than one namespace" if len(devices) > 1 else "it is incomplete"
+        warn(f"export {subsystem.nqn} is left out: {why}")
+        return None
+    return export_state(subsystem, devices[0])
+
+
+def export_state(subsystem: Subsystem, device: str) -> ExportState:
+    """A subsystem with one namespace, which exports the device."""
+    (namespace,) = subsystem.namespaces
+    return ExportState(
+        nqn=subsystem.nqn,
+        device=device,
+        ports=subsystem.ports,
+        hosts=subsystem.hosts,
+        any_host=subsystem.any_host,
+        serial=subsystem.serial,
+        uuid=namespace.uuid,
+        nguid=namespace.nguid,
+        namespace=namespace.number,
+        attributes=subsystem.attributes,
+        namespace_attributes=namespace.attributes,
+    )

@@ -1,0 +1,97 @@
+"""The steps for volumes: they are created, grow, and are locked or unlocked. None shrinks."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import MIB, human_size
+from rdctl.rapiddisk.memory import guard_memory
+from rdctl.rapiddisk.names import number_of
+from rdctl.rapiddisk.state.model import VolumeState
+from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
+
+
+def plan(work: Work) -> list[Step | Refusal]:
+    found: list[Step | Refusal] = []
+    growth = 0
+    for wanted in work.comparison.wanted.volumes:
+        with work.refusing("volume", wanted.name, found):
+            differing = {one.key: one for one in work.comparison.volume(wanted)}
+            if None in differing or "size" in differing:
+                there = work.comparison.there.volumes.get(wanted.name)
+                more = wanted.size - (there.size or 0 if there else 0)
+                if more > 0 and not work.options.overcommit:
+                    guard_memory(work.backend.memory(), work.facts.inventory.volumes, growth + more)
+                found.append(_grow(work, wanted) if there else _create(work, wanted))
+                growth += more
+            if "locked" in differing or (None in differing and wanted.locked):
+                found.append(_lock(work, wanted))
+    return found
+
+
+def _create(work: Work, wanted: VolumeState) -> Step:
+    def act() -> None:
+        work.backend.create(wanted.size, number_of(wanted.name))
+
+    return Step(
+        Stage.VOLUME,
+        "volume",
+        wanted.name,
+        f"create volume {wanted.name} ({human_size(wanted.size)})",
+        act,
+        "create",
+        {"size": wanted.size},
+        makes=True,
+    )
+
+
+def _grow(work: Work, wanted: VolumeState) -> Step:
+    volume = work.comparison.there.volumes[wanted.name]
+    size = volume.size or 0
+    if wanted.size < size:
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{wanted.name} is larger ({human_size(size)}) than in the file"
+            f" ({human_size(wanted.size)}): apply never shrinks a volume",
+            hint=_shrink(wanted),
+        )
+    work.facts.guard(volume, free=False)
+    work.facts.guard_contents(volume, may_go=False)
+    exports = work.facts.exports_of(wanted.name)
+
+    def act() -> None:
+        work.backend.resize(wanted.name, wanted.size, None)
+        for target in exports:
+            work.backend.revalidate(target.nqn, target.namespace or 0)
+
+    return Step(
+        Stage.VOLUME,
+        "volume",
+        wanted.name,
+        f"resize volume {wanted.name} from {human_size(size)} to {human_size(wanted.size)}",
+        act,
+        "resize",
+        {"size": wanted.size},
+    )
+
+
+def _shrink(wanted: VolumeState) -> str:
+    if wanted.size % MIB:
+        return "Change the size in the file."
+    return (
+        f"Change the size in the file, or shrink it: rdctl rapiddisk resize {wanted.name}"
+        f" {wanted.size // MIB}M"
+    )
+
+
+def _lock(work: Work, wanted: VolumeState) -> Step:
+    action = "lock" if wanted.locked else "unlock"
+    return Step(
+        Stage.LOCK if wanted.locked else Stage.UNLOCK,
+        "volume",
+        wanted.name,
+        f"{action} volume {wanted.name}",
+        partial(work.backend.set_lock, wanted.name, wanted.locked),
+        action,
+    )

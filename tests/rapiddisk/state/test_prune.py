@@ -1,0 +1,138 @@
+"""--prune removes only what an earlier apply of this boot made; a name alone proves nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.conftest import Program
+from tests.fakes.kernel import MIB, PAGE, FakeKernel
+from tests.rapiddisk.state.machines import (
+    FILE,
+    NQN,
+    SCHEMA,
+    WHOLE,
+    applied,
+    differences,
+    machine,
+    run,
+)
+
+UNLOCKED = WHOLE.replace("locked = true", "")
+
+
+def test_what_apply_made_is_removed(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root", UNLOCKED)
+    kernel.maps["rc-wb_data"].dirty = 77
+    kernel.put(FILE, SCHEMA)
+    asked = run(rdctl, "apply --prune --json").json["error"]["losses"]
+    assert asked == [
+        f"{NQN}: its clients will lose access",
+        "port 1 will be removed; it has no exports",
+        "cache rc-wb_data will be written back and removed; sdb will be uncached",
+        "cache rc-wt_top will be removed; sda will be uncached",
+        "volume rd0 (64.0 MiB, 256.0 KiB used) will be removed",
+        "volume rd3 (16.0 MiB, empty) will be removed",
+        "volume rd5 (8.0 MiB, empty) will be removed",
+        "volume rd6 (32.0 MiB, 1.0 MiB used) will be removed",
+    ]
+    ran = run(rdctl, "apply --prune --yes")
+    assert (ran.code, kernel.harm) == (0, []), ran.err
+    assert (kernel.volumes, kernel.maps) == ({}, {})
+    assert differences(rdctl) == []
+    assert run(rdctl, "apply --prune").out == f"/{FILE}: no changes\n"
+
+
+def test_without_prune_it_stays(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root")
+    kernel.put(FILE, SCHEMA)
+    assert run(rdctl, "apply").out == f"/{FILE}: no changes\n"
+    assert kernel.steps == 0
+    assert {row[2] for row in differences(rdctl)} == {"extra"}
+
+
+def replaced_volume(kernel: FakeKernel) -> str:
+    kernel.replace_volume(3, 16 * MIB)
+    return "rd3"
+
+
+def replaced_cache(kernel: FakeKernel) -> str:
+    kernel.unmap_unsafely("rc-wt_top")
+    kernel.map_cache("rc-wt_top", "rd6", "sda")
+    return "rc-wt_top"
+
+
+def other_boot(kernel: FakeKernel) -> str:
+    kernel.put("proc/sys/kernel/random/boot_id", "another\n")
+    return "rd3"
+
+
+def other_serial(kernel: FakeKernel) -> str:
+    kernel.put(f"sys/kernel/config/nvmet/subsystems/{NQN}/attr_serial", "foreign\n")
+    return NQN
+
+
+@pytest.mark.parametrize("replace", [replaced_volume, replaced_cache, other_boot, other_serial])
+def test_a_name_proves_nothing(rdctl: Program, replace: Callable[[FakeKernel], str]) -> None:
+    text = UNLOCKED.replace("[exports", "[exports_").split("[exports_")[0]
+    kernel = applied(rdctl, rdctl.home / "root", UNLOCKED if replace is other_serial else text)
+    name = replace(kernel)
+    kernel.put(FILE, SCHEMA)
+    notes = {row["name"]: row["note"] for row in run(rdctl, "diff --json").json["items"]}
+    assert notes[name] == "not created by apply; left alone"
+    run(rdctl, "apply --prune --yes")
+    assert name in {row[1] for row in differences(rdctl)}
+    assert kernel.harm == []
+
+
+def test_what_others_made_is_shown_and_left(rdctl: Program) -> None:
+    kernel = machine(rdctl, rdctl.home / "root", SCHEMA)
+    kernel.add_volume(0)
+    kernel.add_port(1)
+    kernel.map_cache("rc-wt_vdb", "rd0", "vdb")
+    ran = run(rdctl, "apply --prune --yes")
+    assert (ran.code, ran.out, kernel.steps) == (0, f"/{FILE}: no changes\n", 0)
+    notes = {row["note"] for row in run(rdctl, "diff --json").json["items"]}
+    assert notes == {"not created by apply; left alone"}
+
+
+def test_what_is_in_use_is_not_removed(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root", UNLOCKED)
+    kernel.mount("/dev/rd5", "/mnt")
+    kernel.put(FILE, SCHEMA)
+    kernel.steps = 0
+    ran = run(rdctl, "apply --prune --yes")
+    assert (ran.code, kernel.steps) == (4, 0)
+    assert "rd5 is in use: mounted on /mnt" in ran.err
+
+
+def test_a_renamed_cache(rdctl: Program) -> None:
+    """The old one is written back and removed first, so that its volume and its disk are free."""
+    kernel = applied(rdctl, rdctl.home / "root")
+    kernel.maps["rc-wb_data"].dirty = 5
+    kernel.put(FILE, WHOLE.replace("rc-wb_data", "rc-wb_new"))
+    ran = run(rdctl, "apply --prune --yes")
+    assert (ran.code, kernel.harm) == (0, []), ran.err
+    assert ran.out == "removed rc-wb_data\ncreated rc-wb_new\n"
+    assert differences(rdctl) == []
+
+
+def test_only_copies_are_never_pruned(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root", UNLOCKED)
+    kernel.maps["rc-wb_data"].dirty = 9
+    kernel.maps["rc-wb_data"].armed = False
+    kernel.unmap_unsafely("rc-wb_data")
+    kernel.put(FILE, SCHEMA)
+    kernel.steps = 0
+    ran = run(rdctl, "apply --prune --yes")
+    assert (ran.code, kernel.steps) == (4, 0)
+    assert "the only copy" in ran.err
+
+
+def test_data_of_a_pruned_volume_is_named(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root", SCHEMA + '[volumes.rd1]\nsize = "8MiB"\n')
+    kernel.write_data("rd1", b"x" * PAGE)
+    kernel.put(FILE, SCHEMA)
+    asked = run(rdctl, "apply --prune --json").json["error"]["losses"]
+    assert asked == ["volume rd1 (8.0 MiB, 4.0 KiB used) will be removed"]
