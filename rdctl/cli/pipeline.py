@@ -180,9 +180,11 @@ def _planned(result: Result, invocation: Invocation, view: View) -> Result:
     if not invocation.effects.dry_run or (report is None and not plan):
         return result
     summary, losses = [], []
+    texts: dict[str, str] = {}
     for door in invocation.doors:
         where = f"{door.context}: " if door.context else ""
         summary += [f"{where}would {act}" for act in door.would]
+        texts |= {f"{where}would {act}": text for act, text in door.texts.items()}
         losses += [f"{where}{loss}" for loss in door.losses]
     if view.in_words and report is not None:
         from rdctl.output.words import sentence
@@ -190,7 +192,7 @@ def _planned(result: Result, invocation: Invocation, view: View) -> Result:
         unchanged = [change for change in report.changes if change.changed is False]
         summary += [sentence(change, view.units) for change in unchanged]
     contexts = {door.context: door.plan for door in invocation.doors if door.context}
-    return Plan(plan, report, contexts or None, summary, losses)
+    return Plan(plan, report, contexts or None, summary, losses, texts)
 
 
 def _keep_failed(failures: Sequence[Failure], invocation: Invocation) -> None:

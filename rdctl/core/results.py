@@ -19,13 +19,14 @@ class Plan(NamedTuple):
     """The result of a dry run: the lines of the effects, and the outcomes as far as known.
 
     `summary` says what would be done, `losses` what would have to be confirmed; `contexts` has the
-    lines of each of several contexts."""
+    lines of each of several contexts, `texts` what is shown below a sentence of the summary."""
 
     lines: list[str]
     report: Report | None
     contexts: Mapping[str, Sequence[str]] | None = None
     summary: Sequence[str] = ()
     losses: Sequence[str] = ()
+    texts: Mapping[str, str] = MappingProxyType({})
 
 
 class InContext(NamedTuple):

@@ -28,7 +28,8 @@ class Effect(NamedTuple, Generic[T]):
     `what` names it for people ("remove rd1"), `line` is its line in a dry run and in the trace,
     `destroys` says what is lost, or is None. Signals wait until a `brief` effect has ended, so that
     its outcome is always known. A `step` is part of a larger operation, which is recorded instead.
-    `did` tells from the result whether the change was made: a refusal may be a result too.
+    `did` tells from the result whether the change was made: a refusal may be a result too. A dry
+    run shows the text `shows` below `what`.
     """
 
     what: str
@@ -38,6 +39,7 @@ class Effect(NamedTuple, Generic[T]):
     brief: bool = False
     step: bool = False
     did: Callable[[T], bool] = lambda result: True
+    shows: str = ""
 
 
 def send(
@@ -83,9 +85,11 @@ class Effects:
     ) -> None:
         self.dry_run = dry_run
         self.context = context
-        # A dry run: the lines of the effects, what they would do, and what would be lost.
+        # A dry run: the lines of the effects, what they would do, the texts that belong to that,
+        # and what would be lost.
         self.plan: list[str] = []
         self.would: list[str] = []
+        self.texts: dict[str, str] = {}
         self.losses: list[str] = []
         self.done: list[str] = []
         # Effects in progress, of several threads.
@@ -103,6 +107,8 @@ class Effects:
         # A line of the prompt about checks that this backend cannot make.
         self.unchecked: str | None = None
         self._undo: list[Effect[Any]] | None = None
+        # Whether a dry run names each effect of the transaction.
+        self._detailed = False
 
     def consent(
         self, losses: Sequence[str], unchecked: str | None = None, *, given: bool = False
@@ -164,9 +170,11 @@ class Effects:
     def _plan(self, effect: Effect[Any]) -> None:
         self.plan.append(effect.line)
         self.note(effect.line)
-        # A transaction is summarized as a whole.
-        if not effect.step and self._undo is None:
+        # Most transactions are summarized as a whole.
+        if not effect.step and (self._undo is None or self._detailed):
             self.would.append(effect.what)
+            if effect.shows:
+                self.texts[effect.what] = effect.shows
 
     def _account(self, effect: Effect[Any], noted: int, *, did: bool) -> None:
         """Record the end of an effect; its undo follows the first `noted` ones."""
@@ -178,14 +186,16 @@ class Effects:
         self.under_way.remove(effect.what)
 
     @contextmanager
-    def transaction(self, what: str) -> Iterator[None]:
+    def transaction(self, what: str, *, detailed: bool = False) -> Iterator[None]:
         """All effects within are done, or after any failure or signal none: they are rolled back in
-        reverse order, and steps that cannot be rolled back are recorded."""
+        reverse order, and steps that cannot be rolled back are recorded. A dry run names the whole,
+        or if `detailed` each effect."""
         if self._undo is not None:
             yield  # part of the outer transaction
             return
         before = len(self.done)
         self._undo = undo = list[Effect[Any]]()
+        self._detailed = detailed
         planned = len(self.plan)
         with self._one_interruption(undo):
             try:
@@ -199,9 +209,10 @@ class Effects:
                 raise
             finally:
                 self._undo = None
+                self._detailed = False
         if len(self.done) > before:
             self.done[before:] = [what]
-        if len(self.plan) > planned:
+        if len(self.plan) > planned and not detailed:
             self.would.append(what)
 
     @contextmanager

@@ -154,6 +154,22 @@ def test_a_dry_run_begins_nothing(tmp_path: Path) -> None:
     assert (door.done, door.traced, door.would) == ([], door.plan, ["build"])
 
 
+def test_a_dry_run_names_a_transaction_or_each_effect(tmp_path: Path) -> None:
+    door = Door(dry_run=True)
+    with door.transaction("build"):
+        build(door, tmp_path)
+    assert door.would == ["build"]
+    inner = str(tmp_path / "inner")
+    with door.transaction("build", detailed=True):
+        door.do(make_dir(CALLS, inner)._replace(shows="first\n\nlast\n"), None)
+        door.do(write(CALLS, inner, "x", what="write it"), None)
+    assert door.would[1:] == [f"mkdir {inner}", "write it"]
+    assert door.texts == {f"mkdir {inner}": "first\n\nlast\n"}
+    with door.transaction("again"):
+        build(door, tmp_path)
+    assert door.would[3:] == ["again"]
+
+
 def test_a_signal_waits_until_the_step_is_over(tmp_path: Path) -> None:
     door = Door()
 

@@ -184,6 +184,13 @@ def test_a_plan_in_lines(format: str) -> None:
     assert show(plan, None, format) == expected
 
 
+def test_a_text_of_a_plan_is_below_its_sentence() -> None:
+    texts = {"would write a": "first\n\n\x1b[2J\n"}
+    plan = Plan([], None, summary=["would write a", "would write b"], texts=texts)
+    expected = "would write a\n    first\n\n    \\x1b[2J\nwould write b\n"
+    assert show(plan, None, "table") == expected
+
+
 def test_prose_and_bytes_are_left_as_they_are() -> None:
     for format in ("table", "json", "csv"):
         assert show(Text("Words.\n"), None, format) == "Words.\n"

@@ -42,7 +42,10 @@ class Writer(ABC):
 
     def plan(self, plan: Plan) -> None:
         """A dry run: what would be done, then what would have to be confirmed."""
-        lines = list(plan.summary)
+        lines = []
+        for sentence in plan.summary:
+            text = plan.texts.get(sentence, "")
+            lines += [sentence, *(f"    {line}".rstrip() for line in text.splitlines())]
         if plan.losses:
             lines += ["confirmation required:", *(f"  {loss}" for loss in plan.losses)]
         for line in lines:
