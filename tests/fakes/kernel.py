@@ -321,6 +321,22 @@ class FakeKernel(Machine):
         self.when_locked()
         return descriptor
 
+    def replace(self, path: str, text: str, mode: int) -> None:
+        if self._lasts(path):
+            self._change(lambda: Machine.replace(self, path, text, mode))
+        else:
+            super().replace(path, text, mode)
+
+    def remove(self, path: str) -> None:
+        if self._lasts(path):
+            self._change(lambda: Machine.remove(self, path))
+        else:
+            super().remove(path)
+
+    def _lasts(self, path: str) -> bool:
+        """Whether a file is one that a reboot keeps."""
+        return path.startswith(f"{self.root}/etc/")
+
     def run(self, argv: Sequence[str], seconds: float | None = None) -> tuple[int, str]:
         self.calls.append(" ".join(argv))
         if not self.systemctl:

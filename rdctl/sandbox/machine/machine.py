@@ -87,8 +87,10 @@ class Machine(Configfs):
             fail(errno.ENOTTY)
 
     def run(self, argv: Sequence[str], seconds: float | None = None) -> tuple[int, str]:
-        if argv[0] != "systemctl" or argv[2] != "rapiddiskd":
+        if argv[0] != "systemctl":
             fail(errno.ENOENT, argv[0])
+        if argv[-1] != "rapiddiskd" and argv[2:3] != ["rapiddiskd"]:
+            return self.systemd.run(argv, self._change)
         if argv[1] == "show":
             pid = 4711 if self.unit["ActiveState"] == "active" else 0
             return 0, "".join(f"{key}={value}\n" for key, value in self.unit.items()) + (

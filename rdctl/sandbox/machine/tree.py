@@ -20,6 +20,7 @@ from rdctl.sandbox.machine.objects import (
     Mapping,
     Volume,
 )
+from rdctl.sandbox.machine.systemd import Systemd
 
 
 class Tree(Syscalls):
@@ -68,6 +69,8 @@ class Tree(Syscalls):
         real = os.path.realpath(root)
         self._directories = (f"{real}/dev", f"{real}/dev/mapper")
         self._lay_out(nvmet, available)
+        self.systemd = Systemd(self)
+        self.systemd.lay_out()
 
     def _change(self, act: Callable[[], None]) -> None:
         """Every change of a system call passes here."""
