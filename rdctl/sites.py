@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -103,6 +103,11 @@ class Site:
     def is_root(self) -> bool:
         """Whether this process has root privileges on this machine."""
         return self.calls.privileged
+
+    @property
+    def program(self) -> Sequence[str]:
+        """The words that run rdctl again."""
+        return self._environment.program
 
     @property
     def in_sandbox(self) -> bool:

@@ -6,7 +6,7 @@ import io
 import json
 import signal
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +58,7 @@ class Program:
         self.size: Callable[[], tuple[int, int]] | None = None
         self.root = home / "root"
         self.calls: Syscalls | None = None
+        self.program: Sequence[str] = ("/usr/bin/rdctl",)
 
     def __call__(
         self,
@@ -88,6 +89,7 @@ class Program:
             clock=self.clock,
             sleep=self.sleep,
             now=self.now,
+            program=self.program,
         )
         code = run(argv, environment)
         return Ran(code, out.getvalue(), err.getvalue())

@@ -1,4 +1,6 @@
-"""Man pages and completions, from the command tree: `python -m tests.generate [--check]`."""
+"""Man pages and completions, from the command tree, and the units of systemd:
+`python -m tests.generate [--check]`.
+"""
 
 from __future__ import annotations
 
@@ -19,12 +21,14 @@ from rdctl.completion.bash import bash_script
 from rdctl.completion.fish import fish_script
 from rdctl.completion.nodes import Node, choices, label, parted
 from rdctl.completion.zsh import zsh_script
+from rdctl.rapiddisk.boot.units import units
 
 ROOT = Path(__file__).resolve().parent.parent
 # When the wording of the manual was last looked through; a constant, so that the pages are the
 # same on any day.
 DATE = "2026-11-21"
-DIRECTORIES = ("completions", "man")
+UNITS = "packaging/systemd"
+DIRECTORIES = ("completions", "man", UNITS)
 
 Options = Sequence[click.Option]
 
@@ -49,7 +53,7 @@ def files() -> dict[str, str]:
             if node.path.startswith(f"{noun.path} ") and not node.children
         }
         made[f"man/{_page_name(noun)}.1"] = _noun_page(noun, verbs)
-    return made
+    return made | {f"{UNITS}/{name}": text for name, text in units().items()}
 
 
 def faults(top: Path) -> list[str]:
@@ -73,7 +77,7 @@ def write(top: Path) -> None:
     """Make a tree's files, and remove those that nothing makes any more."""
     made = files()
     for directory in DIRECTORIES:
-        (top / directory).mkdir(exist_ok=True)
+        (top / directory).mkdir(parents=True, exist_ok=True)
         for path in (top / directory).glob("*"):
             if f"{directory}/{path.name}" not in made:
                 path.unlink()
@@ -162,6 +166,11 @@ FILES = {
                 ("/sys/kernel/rapiddisk/mgmt", "the kernel's volumes, with --local"),
                 ("/sys/kernel/config/nvmet", "its NVMe-oF targets, with --local"),
                 ("/run/rdctl.lock", "lock file: one change at a time with --local"),
+                ("/etc/rdctl/rapiddisk.toml", "the state file"),
+                (
+                    "/etc/systemd/system/rdctl-caches.service",
+                    "the unit that restores volumes and caches; rdctl-exports.service: exports",
+                ),
             )
         ),
     )

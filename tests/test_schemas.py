@@ -18,6 +18,7 @@ from rdctl.cli.tree import LazyGroup, root
 from rdctl.output.schemas import CHANGE, SCHEMAS
 from rdctl.rapiddisk import model
 from rdctl.rapiddisk.state.compare import Difference
+from rdctl.rapiddisk.boot.model import BootStatus
 from tests.conftest import Program, Ran
 from tests.output.showing import EXAMPLES, rows_of
 
@@ -113,6 +114,7 @@ MODELS: dict[str, Any] = {
     "rdctl.rapiddisk.daemon/1": model.Unit,
     "rdctl.rapiddisk.overview/1": model.Overview,
     "rdctl.rapiddisk.difference/1": Difference,
+    "rdctl.rapiddisk.boot/1": BootStatus,
 }
 CHANGING = {
     "rapiddisk create 1M": 0,

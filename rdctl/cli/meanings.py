@@ -116,6 +116,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "add": "new make",
         "remove": _REMOVE,
     },
+    "rdctl rapiddisk boot": {
+        "enable": "on install persist save",
+        "status": f"info describe {_SHOW} list",
+    },
     "rdctl rapiddisk daemon": {
         "status": f"info describe {_SHOW} is-active",
         "start": "run up",

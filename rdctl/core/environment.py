@@ -7,7 +7,7 @@ import io
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, BinaryIO, TextIO
 
@@ -159,9 +159,10 @@ class Environment:
         clock: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
+        program: Sequence[str] = ("/usr/bin/rdctl",),
     ) -> None:
         """`size` returns the current columns and lines of the terminal; `clock` is monotonic, `now`
-        is the time of day, both in seconds."""
+        is the time of day, both in seconds. `program` are the words that run rdctl again."""
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
@@ -175,6 +176,7 @@ class Environment:
         self.clock = clock
         self.sleep = sleep
         self.now = now
+        self.program = program
         self._thought = 0.0
 
     def busy(self) -> float:
@@ -298,7 +300,16 @@ def real() -> Environment:
         stdin_tty=stdin.isatty(),
         width=_terminal_size()[0] if stdout.isatty() else 80,
         size=_terminal_size,
+        program=_program(),
     )
+
+
+def _program() -> Sequence[str]:
+    """The words that run this program again, from any directory."""
+    path = os.path.abspath(sys.argv[0])
+    if os.path.basename(path) == "__main__.py":
+        return (sys.executable, "-m", "rdctl")
+    return (path,)
 
 
 def _terminal_size() -> tuple[int, int]:

@@ -68,6 +68,10 @@ def words(value: Any) -> str:
     return " ".join(text(entry) for entry in value) if value else NOTHING
 
 
+def sentences(value: Any) -> str:
+    return "; ".join(map(text, value)) if value else NOTHING
+
+
 def uses(value: Any) -> str:
     """What uses a thing, with short names of exports."""
     return ", ".join(text(_NQN.sub("", word)) for word in value) if value else NOTHING

@@ -339,6 +339,49 @@ _OVERVIEW = _schema(
     ),
 )
 
+_BOOT = _schema(
+    "rdctl.rapiddisk.boot/1",
+    "machines",
+    "status",
+    Column("status", "STATUS", "enabled, disabled or incomplete", cells.state),
+    _part(
+        "units",
+        "unit, installed, enabled, active, up_to_date (as rdctl would write it now)",
+        Column("unit", "UNIT", ""),
+        Column("installed", "INSTALLED", "", cells.yes_no),
+        Column("enabled", "ENABLED", "", cells.yes_no),
+        Column("active", "ACTIVE", "", cells.yes_no),
+        Column("up_to_date", "UP TO DATE", "", cells.yes_no),
+    ),
+    Column("state_error", "STATE FILE ERROR", "why the state file cannot be used; null: it can"),
+    _part(
+        "files",
+        "path and state: up to date, outdated, missing, edited by hand, not needed",
+        Column("path", "FILE", ""),
+        Column("state", "STATE", "", cells.state),
+    ),
+    _part(
+        "caches",
+        "writeback caches: device, dirty (bytes), writeback_seconds, as in `cache list`",
+        Column("device", "CACHE", ""),
+        _size("dirty", "DIRTY", ""),
+        _number("writeback_seconds", "SECONDS TO WRITE BACK", "", True),
+    ),
+    _number(
+        "writeback_seconds",
+        "SECONDS TO WRITE BACK",
+        "seconds to write all of them back, estimated; null: not known",
+        True,
+    ),
+    _number(
+        "stop_limit",
+        "STOP LIMIT",
+        "seconds after which systemd forces a shutdown; null: it does not",
+        True,
+    ),
+    Column("warnings", "WARNINGS", "what a shutdown may lose", cells.sentences),
+)
+
 _OIO = (
     _schema(
         "rdctl.oio.namespace/1",
@@ -620,7 +663,7 @@ CHANGE = _schema(
     Column("line", "LINE", "line of the name on standard input, from 1; null: not from there"),
 )
 
-SCHEMAS = {schema.name: schema for schema in (*_RAPIDDISK, _OVERVIEW, *_OIO, *_RDCTL)}
+SCHEMAS = {schema.name: schema for schema in (*_RAPIDDISK, _OVERVIEW, _BOOT, *_OIO, *_RDCTL)}
 
 
 # Of every row, where a command runs in several contexts.

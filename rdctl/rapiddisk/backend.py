@@ -26,6 +26,7 @@ from rdctl.rapiddisk.model import (
 )
 
 if TYPE_CHECKING:
+    from rdctl.rapiddisk.kernel.host import Host
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
 
@@ -123,7 +124,7 @@ class Backend(Protocol):
     def ages(self) -> bool:
         """Whether a write-back cache can write blocks back after some time."""
 
-    def unmap(self, cache: str, destroys: str) -> None: ...
+    def unmap(self, cache: str, destroys: str | None) -> None: ...
 
     def sync(self, cache: str) -> int | None:
         """The number of blocks that are still not written back; None in a dry run."""
@@ -170,6 +171,12 @@ class Backend(Protocol):
         """Set a write-back cache to write back before it is removed."""
 
     def surroundings(self) -> Surroundings: ...
+
+    def host(self) -> Host:
+        """Its files and its units."""
+
+    def source_speed(self, source: str) -> int | None:
+        """Bytes per second of the disk at a path, as far as measured."""
 
     def subsystems(self) -> list[Subsystem]:
         """All NVMe subsystems, without their attributes."""
@@ -236,7 +243,7 @@ class Backend(Protocol):
 
     def add_port(self, detail: PortDetail) -> None: ...
 
-    def remove_port(self, number: int, destroys: str) -> None: ...
+    def remove_port(self, number: int, destroys: str | None) -> None: ...
 
     def permit_daemon(self) -> None:
         """Raise when the daemon's unit cannot be changed here."""
@@ -268,7 +275,8 @@ class LocalOnly:
         here_only(what)
 
     sync = _unsupported("writing back a cache")
-    surroundings = _unsupported("inspecting the machine")
+    surroundings = source_speed = _unsupported("inspecting the machine")
+    host = _unsupported("managing the boot of the machine")
     failure = drop = source_recorded = _unsupported("adopting a cache")
     is_source_of = check_adoption = _unsupported("adopting a cache")
     permit_exports = subsystems = _unsupported("changing exports and ports")

@@ -11,6 +11,8 @@ from rdctl.rapiddisk.changes import Dependencies
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rdctl.rapiddisk.boot.boot import Boot
+    from rdctl.rapiddisk.boot.stop import Stop
     from rdctl.rapiddisk.caches import Caches
     from rdctl.rapiddisk.daemon import Daemon
     from rdctl.rapiddisk.exports import Exports
@@ -76,6 +78,18 @@ class RapidDisk:
         from rdctl.rapiddisk.state.operations import States
 
         return States(self._means)
+
+    @cached_property
+    def boot(self) -> Boot:
+        from rdctl.rapiddisk.boot.boot import Boot
+
+        return Boot(self._means)
+
+    @cached_property
+    def stop(self) -> Stop:
+        from rdctl.rapiddisk.boot.stop import Stop
+
+        return Stop(self._means)
 
     @cached_property
     def daemon(self) -> Daemon:

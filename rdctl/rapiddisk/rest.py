@@ -234,7 +234,7 @@ class Rest(LocalOnly):
             destroys=destroys,
         )
 
-    def unmap(self, cache: str, destroys: str) -> None:
+    def unmap(self, cache: str, destroys: str | None) -> None:
         """POST /v1/removeRapidDiskCache/@volume: a write-back cache writes back first, however
         long that takes."""
         writes_back = policy_of(cache) == "writeback"

@@ -235,6 +235,10 @@ LOCAL = [
     "dump",
     "diff",
     "apply",
+    "boot enable",
+    "boot disable",
+    "boot status",
+    "boot stop",
     "daemon status",
     "daemon start",
     "daemon stop",
@@ -260,6 +264,6 @@ def test_all_of_that_is_tried() -> None:
 
 def verb_of(words: str) -> str:
     """The nouns and the verb at the head of a command."""
-    known = ("cache", "nvmet", "port", "daemon")
+    known = ("cache", "nvmet", "port", "boot", "daemon")
     path = words.split()
     return " ".join(path[: next(n for n, word in enumerate(path) if word not in known) + 1])

@@ -124,6 +124,36 @@ DAEMON = {
 }
 
 
+STATE = """schema = "rdctl.rapiddisk.state/1"
+
+[modules.rapiddisk]
+rd_max_nr = 64
+
+[volumes.rd0]
+size = "64MiB"
+
+[caches."rc-wb_vdb"]
+volume = "rd0"
+source = "/dev/vdb"
+source_size = "512MiB"
+policy = "writeback"
+max_age = "300s"
+"""
+
+
+def stated(kernel: FakeKernel) -> None:
+    dirty(kernel)
+    kernel.put("etc/rdctl/rapiddisk.toml", STATE)
+
+
+# Of these the files below /etc and what systemd does are steps, too.
+BOOT = {
+    "boot enable": Act(stated, "boot enable", 9),
+    "boot disable": Act(stated, "boot disable", 9, "boot enable"),
+    "boot stop": Act(stated, "boot stop", 4),
+}
+
+
 def arranged(rdctl: Program, root: Path, act: Act) -> FakeKernel:
     """A machine of its own on which the act can be done."""
     rdctl.root = root

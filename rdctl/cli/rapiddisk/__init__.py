@@ -38,6 +38,10 @@ group = LazyGroup(
         "dump": (_STATE + "dump", "Print this machine's volumes, caches, ports and exports."),
         "diff": (_STATE + "diff", "Compare this machine with its state file."),
         "apply": (_STATE + "apply", "Make this machine as its state file says."),
+        "boot": (
+            "rdctl.cli.rapiddisk.boot:group",
+            "Restore volumes, caches and exports at boot.",
+        ),
         "daemon": ("rdctl.cli.rapiddisk.daemon:group", "Manage the systemd unit of rapiddiskd."),
     },
 )

@@ -26,6 +26,7 @@ from rdctl.rapiddisk.kernel.volumes import DIALECT, KernelVolumes, dialect
 from rdctl.rapiddisk.model import Device, Inventory, Module, Resources, Status, Unit
 
 if TYPE_CHECKING:
+    from rdctl.rapiddisk.kernel.host import Host
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
 _MODULES = (
@@ -142,7 +143,7 @@ class Kernel(KernelVolumes, KernelCaches, KernelExports, KernelMachine):
     def surroundings(self) -> Surroundings:
         from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
-        return Surroundings(self._sysfs)
+        return Surroundings(self._sysfs, self._known)
 
     def source(self, text: str) -> Device:
         device = self._known.find(text)
@@ -188,14 +189,19 @@ class Kernel(KernelVolumes, KernelCaches, KernelExports, KernelMachine):
         if not self._calls.privileged:
             raise denied("changes require root")
 
-    # --- the daemon ---------------------------------------------------------------------------
+    # --- the daemon, the units ----------------------------------------------------------------
 
     def daemon(self) -> Unit:
-        from rdctl.rapiddisk.kernel.systemd import Systemd
+        from rdctl.rapiddisk.kernel.systemd import DAEMON, Systemd
 
-        return Systemd(self._calls, self._effects, self._seconds).unit()
+        return Systemd(self._calls, self._effects, self._seconds).unit(DAEMON)
 
     def daemon_act(self, verb: str, destroys: str | None) -> None:
-        from rdctl.rapiddisk.kernel.systemd import Systemd
+        from rdctl.rapiddisk.kernel.systemd import DAEMON, Systemd
 
-        Systemd(self._calls, self._effects, self._seconds).act(verb, destroys)
+        Systemd(self._calls, self._effects, self._seconds).act(verb, [DAEMON], destroys)
+
+    def host(self) -> Host:
+        from rdctl.rapiddisk.kernel.host import Host
+
+        return Host(self._sysfs, self._calls, self._effects, self._seconds)

@@ -107,6 +107,10 @@ class KernelCaches(KernelPart):
         milliseconds = int(numbers[9])
         return moved * SECTOR * 1000 // milliseconds if milliseconds else 0
 
+    def source_speed(self, source: str) -> int | None:
+        kernel = self._known.at(source)
+        return self._speed(kernel) or None if kernel else None
+
     def counters(self, cache: str) -> CacheCounters:
         """The status of the mapping's target; requires root."""
         with self._refusals.worded(f"the counters of {cache} cannot be read", cache):
@@ -289,7 +293,9 @@ class KernelCaches(KernelPart):
         """The message flush_on_suspend, which the kernel does not show."""
         with self._refusals.worded(f"{cache.device} was not set to write back", cache.device):
             self._mapper.message(cache.device, "flush_on_suspend")
-            self._records.sent(cache.volume or "", self._time())
+        # Also of a cache that rdctl did not create: `drop` must know that it would wait.
+        source = self._known.device(cache.source_kernel or "")
+        self._record_source(cache.volume or "", cache.device, source, self._time())
 
     def _await_node(self, name: str) -> None:
         """udev creates /dev/mapper/NAME a moment later."""
@@ -319,7 +325,7 @@ class KernelCaches(KernelPart):
         with self._refusals.worded(f"{cache.device} was not removed", cache.device):
             self._claims.do_alone(self._mapper.removal(cache.device, destroys), cache.device)
 
-    def unmap(self, cache: str, destroys: str) -> None:
+    def unmap(self, cache: str, destroys: str | None) -> None:
         """A write-back cache is written back first, and its volume wiped: mapped again, it would
         replay its old blocks onto any disk."""
         found = [entry for entry in self._mapped() if entry.device == cache]
@@ -341,7 +347,7 @@ class KernelCaches(KernelPart):
                 with suppress(OSError):
                     self._records.forget(volume)
 
-    def _wipe(self, volume: str, destroys: str) -> None:
+    def _wipe(self, volume: str, destroys: str | None) -> None:
         try:
             self._claims.do_alone(self._devices.erase(volume, None, destroys), volume)
         except OSError as error:

@@ -136,6 +136,6 @@ class KernelExports(KernelPart):
         with self._refusals.worded(f"port {number} was not added", str(number)):
             self._nvmet.add_port(detail)
 
-    def remove_port(self, number: int, destroys: str) -> None:
+    def remove_port(self, number: int, destroys: str | None) -> None:
         with self._refusals.worded(f"port {number} was not removed", str(number)):
             self._nvmet.remove_port(number, destroys)

@@ -243,7 +243,7 @@ class Nvmet:
             # The transport resets some of them.
             self._set(directory, attributes)
 
-    def remove_port(self, number: int, destroys: str) -> None:
+    def remove_port(self, number: int, destroys: str | None) -> None:
         self._remove_dir(f"ports/{number}", destroys=destroys, what=f"remove port {number}")
 
     def revalidate(self, nqn: str, number: int) -> None:

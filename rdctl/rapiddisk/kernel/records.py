@@ -63,12 +63,6 @@ class Records(Part):
         )
         self._write(volume, record)
 
-    def sent(self, volume: str, time: str) -> None:
-        """Record that `flush_on_suspend` was sent. Raises OSError."""
-        record = self.of(volume)
-        if record is not None:
-            self._write(volume, record._replace(sent=time))
-
     def _write(self, volume: str, record: Record) -> None:
         import json
 

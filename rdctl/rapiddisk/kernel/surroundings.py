@@ -5,18 +5,41 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Iterator
+from typing import NamedTuple
 
+from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import DAEMON_PORT
+from rdctl.rapiddisk.names import policy_of
 
 _LISTENING = "0A"
+# How fstab names a device by a tag of its contents or its partition.
+_TAG = re.compile(r"(UUID|LABEL|PARTUUID|PARTLABEL)=\"?([^\"]+)\"?")
+
+
+class FstabLine(NamedTuple):
+    """A line of fstab, whose words are as they are written; `device` is the name of the device that
+    its first word leads to now, or names."""
+
+    number: int
+    device: str
+    words: list[str]
+
+    @property
+    def place(self) -> str:
+        return self.words[1]
+
+    @property
+    def options(self) -> list[str]:
+        return self.words[3].split(",") if len(self.words) > 3 else []
 
 
 class Surroundings:
     """Each property is read when it is used."""
 
-    def __init__(self, sysfs: Sysfs) -> None:
+    def __init__(self, sysfs: Sysfs, known: Devices) -> None:
         self._sysfs = sysfs
+        self._known = known
 
     @property
     def configfs(self) -> bool:
@@ -43,6 +66,40 @@ class Surroundings:
             re.M,
         )
         return found[1] if found else None
+
+    @property
+    def fstab(self) -> list[FstabLine]:
+        """/etc/fstab"""
+        found = []
+        for number, line in enumerate((self._sysfs.text("etc/fstab") or "").splitlines(), 1):
+            words = line.split()
+            if len(words) > 1 and not words[0].startswith("#"):
+                found.append(FstabLine(number, self._device(words[0]), words))
+        return found
+
+    def _device(self, word: str) -> str:
+        tag = _TAG.fullmatch(word)
+        path = f"/dev/disk/by-{tag[1].lower()}/{tag[2]}" if tag else word
+        kernel = self._known.at(path)
+        return self._sysfs.shown(kernel) if kernel else path.rpartition("/")[2]
+
+    @property
+    def cache_below_root(self) -> str | None:
+        """The cache that holds the root file system, if one does, whatever is in between."""
+        for line in (self._sysfs.text("proc/self/mountinfo") or "").splitlines():
+            fields = line.split()
+            if fields[4] == "/":
+                kernel = self._sysfs.numbered(fields[2])
+                return self._cache_below(kernel) if kernel else None
+        return None
+
+    def _cache_below(self, kernel: str) -> str | None:
+        name = self._sysfs.text(f"sys/class/block/{kernel}/dm/name")
+        if name and policy_of(name):
+            return name
+        whole = self._sysfs.whole(kernel) or kernel
+        below = self._sysfs.names(f"sys/class/block/{whole}/slaves")
+        return next(filter(None, map(self._cache_below, below)), None)
 
     @property
     def listeners(self) -> list[str]:

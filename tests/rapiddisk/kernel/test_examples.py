@@ -10,6 +10,7 @@ from rdctl.cli.tree import Command, root
 from rdctl.completion.nodes import walk
 from tests.conftest import Program
 from tests.fakes.kernel import FakeKernel
+from tests.rapiddisk.acts import STATE
 
 NODES = [node.command for node in walk(root) if isinstance(node.command, Command)]
 EXAMPLES = [example for command in NODES if command.local_only for example in command.examples]
@@ -24,6 +25,7 @@ def in_use(kernel: FakeKernel) -> None:
     kernel.add_port(1, "127.0.0.1")
     kernel.add_port(2, "127.0.0.1", "4421")
     kernel.unit.update(ActiveState="active")
+    kernel.put("etc/rdctl/rapiddisk.toml", STATE)
 
 
 @pytest.mark.parametrize("example", EXAMPLES)
@@ -39,7 +41,8 @@ def test_an_example_works_as_printed(rdctl: Program, kernel: FakeKernel, example
     assert ran.code == 0, ran.err
     if "--dry-run" in words:
         assert kernel.steps == 0
-    kernel.maps["rc-wb_sdb"].dirty = 0
+    for mapping in kernel.maps.values():
+        mapping.dirty = 0
 
 
 def test_there_are_enough() -> None:

@@ -1,0 +1,1 @@
+"""What applies the state file at boot, and writes caches back at shutdown."""

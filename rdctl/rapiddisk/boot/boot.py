@@ -1,0 +1,230 @@
+"""Restoring at boot: its units enabled, disabled and examined."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Failure, Item, Report
+from rdctl.core.units import quoted
+from rdctl.rapiddisk.boot import units
+from rdctl.rapiddisk.boot.files import (
+    ASSUMED_SPEED,
+    EDITED,
+    NOT_NEEDED,
+    PATHS,
+    TARGETS,
+    UNITS,
+    UP_TO_DATE,
+    BootFile,
+    boot_files,
+)
+from rdctl.rapiddisk.boot.model import BootStatus, BootUnit, Dirty, FileState
+from rdctl.rapiddisk.boot.program import doubt
+from rdctl.rapiddisk.changes import Changes, unproven
+from rdctl.rapiddisk.kernel.host import Host
+from rdctl.rapiddisk.state.model import State
+
+_PROPERTIES = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,JobTimeoutUSec"
+
+Properties = Mapping[str, Mapping[str, str]]
+
+
+class Boot(Changes):
+    # --- enabling, disabling ------------------------------------------------------------------
+
+    def enable(
+        self, read: Callable[[], State], program: Sequence[str], warn: Callable[[str], None]
+    ) -> Report:
+        """Restore what the state file has at each boot; nothing is changed now. `program` are the
+        words that run rdctl."""
+        host = self._host("boot enable")
+        state = read()
+        if reason := doubt(program, host.mount_point):
+            warn(f"rdctl may not run at boot: {reason}")
+        with self._backend.claim([]):
+            known = _properties(host)
+            files = boot_files(host, state, program, self._backend.source_speed)
+            _refuse_edited(files)
+            changed = {file.path: file.text for file in files if file.state != UP_TO_DATE}
+            off = [unit for unit in UNITS if not _enabled(known, unit)]
+            with self._effects.transaction("enable restoring at boot", detailed=True):
+                self._put(host, changed, known)
+                _each(host, "enable", "disable", off)
+            return self._report("enable", host, changed, off)
+
+    def disable(self) -> Report:
+        """Undo `enable`; nothing is changed now. Files that were edited are kept."""
+        host = self._host("boot disable")
+        with self._backend.claim([]):
+            known = _properties(host)
+            texts = {path: host.text(path) or "" for path in PATHS}
+            ours = {path: text for path, text in texts.items() if units.is_ours(text)}
+            removed = {path: None for path, text in ours.items() if units.is_untouched(text)}
+            on = [unit for unit in UNITS if _enabled(known, unit)]
+            with self._effects.transaction("disable restoring at boot", detailed=True):
+                _each(host, "disable", "enable", on)
+                self._put(host, removed, known)
+            report = self._report("disable", host, removed, on)
+        kept = [Failure("disable", _edited(path)) for path in ours if path not in removed]
+        return Report([*report.outcomes, *kept])
+
+    def _host(self, what: str) -> Host:
+        self._backend.here(what)
+        host = self._backend.host()
+        host.permit()
+        return host
+
+    def _put(self, host: Host, files: Mapping[str, str | None], known: Properties) -> None:
+        """Write the files. After an interrupted run they may be there, but not read by systemd."""
+        if files:
+            host.put(files)
+        elif any(values.get("NeedDaemonReload") == "yes" for values in known.values()):
+            host.systemd.act("daemon-reload", ())
+
+    def _report(
+        self, action: str, host: Host, files: Mapping[str, str | None], acted: Iterable[str]
+    ) -> Report:
+        """A line for each file that was changed, and for each unit."""
+        outcomes: list[Change | Failure] = []
+        for path, text in files.items():
+            is_so = self._effects.dry_run or host.text(path) == text
+            verb, past = ("write", "wrote {}") if text is not None else ("remove", "removed {}")
+            outcomes.append(self._outcome(verb, path, is_so, past))
+        known = {} if self._effects.dry_run else _properties(host)
+        for unit in UNITS:
+            if unit in acted:
+                is_so = not known or _enabled(known, unit) == (action == "enable")
+                outcomes.append(self._outcome(action, unit, is_so))
+            else:
+                outcomes.append(Change(action, unit, False, True))
+        return Report(outcomes)
+
+    def _outcome(
+        self, action: str, target: str, is_so: bool, past: str | None = None
+    ) -> Change | Failure:
+        if not is_so:
+            return Failure(action, unproven(target, "its state did not change"))
+        done = None if self._effects.dry_run else True
+        return Change(action, target, done, done, past=past)
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def status(self, read: Callable[[], State], program: Sequence[str]) -> Item:
+        return Item(self.examine(read, program))
+
+    def examine(self, read: Callable[[], State], program: Sequence[str]) -> BootStatus:
+        self._backend.here("boot status")
+        host = self._backend.host()
+        state, error = None, None
+        try:
+            state = read()
+        except RdctlError as problem:
+            error = problem.message
+        known = _properties(host)
+        files = boot_files(host, state, program, self._backend.source_speed)
+        current = {file.path.rpartition("/")[2]: file.state for file in files}
+        shown = [
+            BootUnit(
+                unit=unit,
+                installed=known[unit].get("LoadState") == "loaded",
+                enabled=_enabled(known, unit),
+                active=known[unit].get("ActiveState") == "active",
+                up_to_date=current.get(unit, UP_TO_DATE) in (UP_TO_DATE, NOT_NEEDED),
+            )
+            for unit in UNITS
+        ]
+        caches = self._dirty()
+        total, limit = _writeback_seconds(caches), _stop_limit(known)
+        return BootStatus(
+            status=_status(shown, files),
+            units=shown,
+            state_error=error,
+            files=[FileState(file.path, file.state) for file in files],
+            caches=caches,
+            writeback_seconds=total,
+            stop_limit=limit,
+            warnings=_warnings(total, limit),
+        )
+
+    def _dirty(self) -> list[Dirty]:
+        try:
+            caches = self._backend.inventory(strict=False).caches
+        except RdctlError as error:
+            if error.code is not Code.MODULE_MISSING:
+                raise
+            return []
+        return [
+            Dirty(cache.device, cache.dirty, cache.writeback_seconds)
+            for cache in caches
+            if cache.policy == "writeback"
+        ]
+
+
+def _each(host: Host, verb: str, revert: str, names: Iterable[str]) -> None:
+    """One at a time: what fails in the middle of several cannot be reverted."""
+    for unit in names:
+        host.systemd.act(verb, [unit], undo=[host.systemd.reverting(revert, [unit])])
+
+
+def _properties(host: Host) -> Properties:
+    """What systemd knows of the units, and of the targets that have drop-ins."""
+    return {unit: host.systemd.properties(unit, _PROPERTIES) for unit in (*UNITS, *TARGETS)}
+
+
+def _enabled(known: Properties, unit: str) -> bool:
+    return known[unit].get("UnitFileState", "").startswith("enabled")
+
+
+def _status(shown: Sequence[BootUnit], files: Sequence[BootFile]) -> str:
+    if all(unit.enabled for unit in shown) and all(file.state == UP_TO_DATE for file in files):
+        return "enabled"
+    if any(unit.enabled for unit in shown) or any(file.there is not None for file in files):
+        return "incomplete"
+    return "disabled"
+
+
+def _stop_limit(known: Properties) -> int | None:
+    """The shortest time after which systemd forces a shutdown; None: it does not."""
+    limits = (units.seconds_of(known[target].get("JobTimeoutUSec", "")) for target in TARGETS)
+    return min((limit for limit in limits if limit), default=None)
+
+
+def _writeback_seconds(caches: Sequence[Dirty]) -> int | None:
+    """For all of them, one after the other; None if it is not known what they hold."""
+    total = 0
+    for cache in caches:
+        if cache.dirty is None:
+            return None
+        assumed = -(-cache.dirty // ASSUMED_SPEED)
+        total += assumed if cache.writeback_seconds is None else cache.writeback_seconds
+    return total
+
+
+def _warnings(seconds: int | None, limit: int | None) -> list[str]:
+    if seconds is None or limit is None or seconds * 2 <= limit:
+        return []
+    return [
+        f"writing back takes about {_minutes(seconds)}, more than half of the stop limit of"
+        f" {_minutes(limit)}"
+    ]
+
+
+def _minutes(seconds: int) -> str:
+    return f"{-(-seconds // 60)} min"
+
+
+def _refuse_edited(files: Iterable[BootFile]) -> None:
+    for file in files:
+        if file.state == EDITED:
+            raise _edited(file.path)
+
+
+def _edited(path: str) -> RdctlError:
+    return RdctlError(
+        Code.CONFLICT,
+        f"{path} was edited by hand",
+        hint=f"If it is not needed, remove it: rm {quoted(path)}"
+        + ("; use a drop-in instead: systemctl edit UNIT" if path.endswith(".service") else ""),
+        target=path,
+    )

@@ -1,0 +1,79 @@
+"""The files and the systemd units of this machine, for what lasts over a reboot."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+from rdctl.core.errors import RdctlError, unwritten
+from rdctl.effects.door import Effect, Effects
+from rdctl.effects.syscalls import Syscalls, remove_file, replace_file
+from rdctl.rapiddisk.kernel.refusals import denied
+from rdctl.rapiddisk.kernel.sysfs import Sysfs
+from rdctl.rapiddisk.kernel.systemd import Systemd
+
+_MODE = 0o644
+
+
+class Host:
+    """`systemd` are its units. Paths begin with /etc, /usr, ..."""
+
+    def __init__(
+        self, sysfs: Sysfs, calls: Syscalls, effects: Effects, seconds: float | None
+    ) -> None:
+        self._sysfs = sysfs
+        self._calls = calls
+        self._effects = effects
+        self.systemd = Systemd(calls, effects, seconds)
+
+    def permit(self) -> None:
+        if not self._calls.privileged:
+            raise denied("changes require root")
+
+    # --- looking ------------------------------------------------------------------------------
+
+    def text(self, path: str) -> str | None:
+        """A file's whole text; None when it does not exist."""
+        try:
+            with open(self._sysfs.path(path), encoding="utf-8", errors="surrogateescape") as file:
+                return file.read()
+        except FileNotFoundError:
+            return None
+
+    def mount_point(self, path: str) -> str:
+        """Where the file system that has the path is mounted: /proc/self/mountinfo"""
+        lines = (self._sysfs.text("proc/self/mountinfo") or "").splitlines()
+        places = [line.split()[4].replace("\\040", " ") for line in lines]
+        above = [place for place in places if f"{path}/".startswith(f"{place.rstrip('/')}/")]
+        return max(above, key=len, default="/")
+
+    # --- changing -----------------------------------------------------------------------------
+
+    def put(self, files: Mapping[str, str | None]) -> None:
+        """Write these files, or remove those without a text, then have systemd read them. Part of a
+        transaction, whose rollback ends with what systemd had read before."""
+        undo = [self.systemd.reverting("daemon-reload", ())]
+        for path, text in files.items():
+            undo.append(self._effect(path, self.text(path)))
+            try:
+                self._effects.do(self._effect(path, text), None, undo)
+            except OSError as error:
+                message = f"{path} cannot be written: {error.strerror}"
+                raise RdctlError(unwritten(error), message, target=path) from error
+            undo = []
+        self.systemd.act("daemon-reload", ())
+
+    def _effect(self, path: str, text: str | None) -> Effect[Any]:
+        place = self._sysfs.path(path)
+        if text is None:
+            return remove_file(self._calls, place)._replace(what=f"remove {path}")
+        effect = replace_file(self._calls, place, text, what=f"write {path}", mode=_MODE)
+        return effect._replace(line=f"printf {_escaped(text)} | {effect.line}", shows=text)
+
+
+def _escaped(text: str) -> str:
+    """A text on one line, as printf takes it."""
+    for character, words in (("\\", "\\\\"), ("%", "%%"), ("\n", "\\n")):
+        text = text.replace(character, words)
+    return shlex.quote(text)
