@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rdctl.config.contexts import LOCAL
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size, operand, quoted
+from rdctl.doctor import boot
 from rdctl.doctor.findings import (
     ERROR,
     Check,
@@ -422,6 +423,7 @@ _LOCALLY = (
     Check("memory", _memory),
     Check("caches", _caches),
     Check("exports", _exports),
+    *boot.CHECKS,
 )
 _FRAGILE = "listing exports can crash rapiddiskd 9.2 (use --deep)"
 _REMOTELY = (

@@ -18,6 +18,7 @@ Row = dict[str, Any]
 NQN = "nqn.2021-06.org.rapiddisk:rdvm-rd0"
 OWN = ["python", "libraries", "config", "context"]
 LOCALLY = "modules configfs devices root userland daemon exposure memory caches exports".split()
+LOCALLY += ["boot", "mounts"]
 REMOTELY = "daemon exposure memory caches exports clock".split()
 OIO = "proxy services elections masters accounts oio-clock".split()
 # The first line of /proc/net/tcp.
