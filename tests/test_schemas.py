@@ -17,8 +17,8 @@ import pytest
 from rdctl.cli.tree import LazyGroup, root
 from rdctl.output.schemas import CHANGE, SCHEMAS
 from rdctl.rapiddisk import model
-from rdctl.rapiddisk.state.compare import Difference
 from rdctl.rapiddisk.boot.model import BootStatus
+from rdctl.rapiddisk.state.compare import Difference
 from tests.conftest import Program, Ran
 from tests.output.showing import EXAMPLES, rows_of
 

@@ -45,7 +45,7 @@ def dirty(kernel: FakeKernel) -> None:
     kernel.map_cache("rc-wb_vdb", "rd0", "vdb", dirty=77)
 
 
-STATE = """schema = "rdctl.rapiddisk.state/1"
+WHOLE = """schema = "rdctl.rapiddisk.state/1"
 [volumes.rd7]
 size = "16MiB"
 [volumes.rd8]
@@ -65,7 +65,7 @@ any_host = true
 
 def written(kernel: FakeKernel) -> None:
     empty(kernel)
-    kernel.put("etc/rdctl/rapiddisk.toml", STATE)
+    kernel.put("etc/rdctl/rapiddisk.toml", WHOLE)
 
 
 EXPORT = f"nvmet export rd0 --port 1 --port 2 --host {HOST}"
@@ -112,7 +112,7 @@ ACTS = {
     "port add": Act(empty, "nvmet port add 3 --transport tcp --address 127.0.0.1", 5),
     "port add loop": Act(empty, "nvmet port add 3 --transport loop", 2),
     "apply": Act(written, "apply --yes", 15),
-    "dump saved": Act(empty, "dump --save", 0),
+    "dump saved": Act(empty, "dump --save", 1),
     "port remove": Act(empty, "nvmet port remove 1 --yes", 1),
 }
 # Of these systemd takes the steps.
