@@ -64,9 +64,9 @@ class Apply(Changes):
         """`wait` are the seconds for which missing devices and addresses are waited for."""
         self._backend.here("apply")
         source = state()
-        wanted, name = only_part(source.state, options.only), source.name
+        wanted, name = source.state, source.name
         self._backend.permit()
-        self._await(wanted, wait)
+        self._await(only_part(wanted, options.only), wait)
         planned = self._planned(wanted, options)
         if planned.refusals and not options.boot:
             return Report([_failure(one) for one in planned.refusals if not one.follows])
@@ -111,10 +111,12 @@ class Apply(Changes):
 
     def _planned(self, wanted: State, options: Options) -> Planned:
         comparison = Comparison(wanted, read(self._backend), self._backend, options.only)
-        work = Work(self._backend, self._effects, comparison, options)
+        work = Work(self._backend, self._effects, comparison, wanted, options)
         found: list[Step | Refusal] = prune.plan(work) if options.prune else []
         for kind in (volumes, caches, ports, exports):
             found += kind.plan(work)
+        if options.only == "exports":
+            found += volumes.plan_locks(work)
         return Planned(work, found)
 
     def _ask(self, planned: Planned, options: Options) -> None:
@@ -198,17 +200,12 @@ class Apply(Changes):
             )
             return
         after = read(self._backend)
-        left = {
-            (one.kind, one.name)
-            for one in Comparison(
-                wanted, after, self._backend, planned.work.options.only
-            ).differences()
-        }
+        left = Comparison(wanted, after, self._backend).differences()
         new = [(step.kind, step.name) for step in done if step.makes]
         if new or any(step.stage is Stage.REMOVE for step in done):
             planned.work.made.keep(new, after)
         for step in done:
-            if (step.kind, step.name) in left:
+            if any(map(step.ends, left)):
                 error = unproven(step.name, "the machine does not confirm it")
                 yield Failure(step.action, error)
             else:

@@ -13,8 +13,9 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effects
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts
-from rdctl.rapiddisk.state.compare import Comparison
+from rdctl.rapiddisk.state.compare import Comparison, Difference
 from rdctl.rapiddisk.state.made import Made
+from rdctl.rapiddisk.state.model import State
 
 
 class Options(NamedTuple):
@@ -45,7 +46,7 @@ class Stage(IntEnum):
 class Step(NamedTuple):
     """One change. `sentence` says what it would do; `action`, `facts` and `past` are those of its
     Change. `loss` has to be confirmed; if it is `implied`, apply --boot does so. `makes`: the thing
-    is new."""
+    is new. `keys` are those of the differences that it ends; None: all of the thing."""
 
     stage: Stage
     kind: str
@@ -58,6 +59,11 @@ class Step(NamedTuple):
     loss: str | None = None
     implied: bool = False
     makes: bool = False
+    keys: Collection[str | None] | None = None
+
+    def ends(self, one: Difference) -> bool:
+        same = (one.kind, one.name) == (self.kind, self.name)
+        return same and (self.keys is None or one.key in self.keys)
 
     @property
     def essence(self) -> tuple[object, ...]:
@@ -80,15 +86,21 @@ class _Follows(RdctlError):
 
 
 class Work:
-    """What the planners of all kinds share. `going`: the kind and name of what --prune removes
-    first; `refused` are the things that will not exist."""
+    """What the planners of all kinds share. `whole` is the file without --only. `going`: the kind
+    and name of what --prune removes first; `refused` are the things that will not exist."""
 
     def __init__(
-        self, backend: Backend, effects: Effects, comparison: Comparison, options: Options
+        self,
+        backend: Backend,
+        effects: Effects,
+        comparison: Comparison,
+        whole: State,
+        options: Options,
     ) -> None:
         self.backend = backend
         self.effects = effects
         self.comparison = comparison
+        self.whole = whole
         self.options = options
         self.made = Made(backend)
         self.going: set[tuple[str, str]] = set()

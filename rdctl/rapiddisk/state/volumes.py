@@ -26,8 +26,29 @@ def plan(work: Work) -> list[Step | Refusal]:
                 found.append(_grow(work, wanted) if there else _create(work, wanted))
                 growth += more
             if "locked" in differing or (None in differing and wanted.locked):
-                found.append(_lock(work, wanted))
+                if not _is_exported_later(work, wanted):
+                    found.append(_lock(work, wanted))
     return found
+
+
+def _is_exported_later(work: Work, wanted: VolumeState) -> bool:
+    """Whether the exports, which --only leaves out, have to come before the lock."""
+    if work.options.only != "caches" or not wanted.locked:
+        return False
+    there = work.comparison.there.exports
+    return any(e.device == wanted.name and e.nqn not in there for e in work.whole.exports)
+
+
+def plan_locks(work: Work) -> list[Step | Refusal]:
+    """The locks that had to wait for the exports, which --only selects."""
+    exported = {export.device for export in work.comparison.wanted.exports}
+    there = work.comparison.there.volumes
+    return [
+        _lock(work, wanted)
+        for wanted in work.whole.volumes
+        if wanted.locked and wanted.name in exported
+        if wanted.name in there and not there[wanted.name].locked
+    ]
 
 
 def _create(work: Work, wanted: VolumeState) -> Step:
@@ -43,6 +64,7 @@ def _create(work: Work, wanted: VolumeState) -> Step:
         "create",
         {"size": wanted.size},
         makes=True,
+        keys=(None, "size"),
     )
 
 
@@ -73,6 +95,7 @@ def _grow(work: Work, wanted: VolumeState) -> Step:
         act,
         "resize",
         {"size": wanted.size},
+        keys=("size",),
     )
 
 
@@ -94,4 +117,5 @@ def _lock(work: Work, wanted: VolumeState) -> Step:
         f"{action} volume {wanted.name}",
         partial(work.backend.set_lock, wanted.name, wanted.locked),
         action,
+        keys=("locked",),
     )

@@ -150,3 +150,19 @@ def test_a_boot_without_anything_to_do(rdctl: Program) -> None:
     kernel = machine(rdctl, rdctl.home / "root", SCHEMA)
     ran = run(rdctl, "apply --boot")
     assert (ran.code, ran.out, kernel.steps) == (0, f"/{FILE}: no changes\n", 0)
+
+
+def test_a_locked_export_is_locked_when_it_is_exported(rdctl: Program) -> None:
+    """The kernel exports no locked volume, and two units do the two parts."""
+    text = WHOLE.replace("[volumes.rd3]\n", "[volumes.rd3]\nlocked = true\n")
+    kernel = machine(rdctl, rdctl.home / "root", text)
+    assert run(rdctl, "apply --boot --only caches").code == 0
+    assert (kernel.volumes[3].locked, kernel.volumes[5].locked) == (False, True)
+    ran = run(rdctl, "apply --boot --only exports")
+    assert (ran.code, kernel.harm) == (0, []), ran.err
+    assert ran.out.splitlines()[-1] == "locked rd3"
+    assert differences(rdctl) == []
+    kernel.steps = 0
+    assert run(rdctl, "apply --boot --only caches").code == 0
+    assert run(rdctl, "apply --boot --only exports").code == 0
+    assert kernel.steps == 0
