@@ -121,7 +121,8 @@ class Apply(Changes):
 
     def _ask(self, planned: Planned, options: Options) -> None:
         losses = [step.loss for step in planned.steps if step.loss is not None]
-        self._effects.consent(losses, planned.work.facts.never_shown, given=options.boot)
+        if losses:
+            self._effects.consent(losses, planned.work.facts.never_shown, given=options.boot)
         self._effects.foretell(step.sentence for step in planned.steps)
 
     def _look_twice(self, wanted: State, planned: Planned) -> None:
