@@ -42,7 +42,7 @@ test-newest: ## the tests, with the newest releases that setup.cfg admits; PYTES
 	@$(VENV)-newest/bin/python $(PIP_INSTALL) --upgrade --editable '.[dev]'
 	@$(VENV)-newest/bin/python -m pytest $(EACH_PROCESSOR) --cov=rdctl $(PYTEST_ARGS)
 
-test-kernel: $(STAMP) ## local mode on a real kernel, in a virtual machine: some minutes
+test-kernel: $(STAMP) ## local mode on a real kernel, and reboots, in virtual machines: 20 minutes
 	@bash tests/kernel/run $(PYTEST_ARGS)
 
 fuzz: $(STAMP) ## random command lines and spoiled replies; FUZZ_ARGS='--seed N --lines N'
