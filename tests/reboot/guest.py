@@ -22,8 +22,7 @@ UNITS = ("rdctl-caches.service", "rdctl-exports.service")
 DATA = Path("/data")
 FSTAB = (
     f"/dev/mapper/rc-wb_beta {DATA} ext4 nofail,"
-    "x-systemd.requires=rdctl-caches.service,x-systemd.after=rdctl-caches.service,"
-    "x-systemd.device-timeout=60 0 0\n"
+    "x-systemd.requires=rdctl-caches.service,x-systemd.device-timeout=60 0 2\n"
 )
 
 
