@@ -44,20 +44,25 @@ def _reader(site: Site) -> Callable[[], State]:
 @verb(
     "enable",
     local_only=True,
-    examples=["rdctl rapiddisk boot enable", "rdctl rapiddisk boot enable --dry-run"],
+    examples=["rdctl rapiddisk boot enable --now", "rdctl rapiddisk boot enable --dry-run"],
 )
-def enable(site: Site) -> Report:
+@click.option("--now", is_flag=True, help="Start the units, too, which applies the state file.")
+def enable(site: Site, now: bool) -> Report:
     """Restore what the state file has at each boot.
 
     Writes and enables rdctl-caches.service and rdctl-exports.service, and the files for the kernel
-    modules that they need. Nothing is changed now. The boot waits at most 30 seconds for missing
-    disks and addresses, and is never stopped by them: what is missing is named in the journal.
+    modules that they need. The boot waits at most 30 seconds for missing disks and addresses, and
+    is never stopped by them: what is missing is named in the journal.
+
+    Units write caches back at a shutdown if they are active, which they are after the next boot.
+    With --now they are started, too, which applies the state file as at boot: where the machine is
+    as written, nothing is changed.
 
     systemd forces a shutdown after 30 minutes. That limit is raised if the writeback caches of the
     state file could take longer. Run `boot enable` again after changing the state file, or when
     `boot status` shows that a file is outdated. A file that was edited by hand is refused.
     --dry-run prints the files."""
-    return site.rapiddisk.boot.enable(_reader(site), site.program, site.warn)
+    return site.rapiddisk.boot.enable(_reader(site), site.program, site.warn, now=now)
 
 
 @verb(

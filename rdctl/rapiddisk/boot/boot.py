@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Item, Report
@@ -34,10 +34,15 @@ class Boot(Changes):
     # --- enabling, disabling ------------------------------------------------------------------
 
     def enable(
-        self, read: Callable[[], State], program: Sequence[str], warn: Callable[[str], None]
+        self,
+        read: Callable[[], State],
+        program: Sequence[str],
+        warn: Callable[[str], None],
+        *,
+        now: bool,
     ) -> Report:
-        """Restore what the state file has at each boot; nothing is changed now. `program` are the
-        words that run rdctl."""
+        """Restore what the state file has at each boot; with `now` the units are started, too.
+        `program` are the words that run rdctl."""
         host = self._host("boot enable")
         state = read()
         if reason := doubt(program, host.mount_point):
@@ -51,7 +56,30 @@ class Boot(Changes):
             with self._effects.transaction("enable restoring at boot", detailed=True):
                 self._put(host, changed, known)
                 _each(host, "enable", "disable", off)
-            return self._report("enable", host, changed, off)
+            report = self._report("enable", host, changed, off)
+        # Without the claim, which the units need themselves.
+        idle = [unit for unit in UNITS if not _active(known, unit)]
+        if now:
+            return Report([*report.outcomes, *self._started(host, idle)])
+        if idle and not report.failures:
+            warn(
+                f"{', '.join(idle)} will be active after the next boot; to have caches written back"
+                " at the next shutdown, too, start them: rdctl rapiddisk boot enable --now"
+            )
+        return report
+
+    def _started(self, host: Host, idle: Iterable[str]) -> Iterator[Change | Failure]:
+        """Their start applies the state file, which changes nothing where nothing differs."""
+        for unit in UNITS:
+            if unit not in idle:
+                yield Change("start", unit, False, True)
+                continue
+            try:
+                host.systemd.act("start", [unit])
+                known = {} if self._effects.dry_run else _properties(host)
+                yield self._outcome("start", unit, not known or _active(known, unit))
+            except RdctlError as error:
+                yield Failure("start", error)
 
     def disable(self) -> Report:
         """Undo `enable`; nothing is changed now. Files that were edited are kept."""
@@ -129,7 +157,7 @@ class Boot(Changes):
                 unit=unit,
                 installed=known[unit].get("LoadState") == "loaded",
                 enabled=_enabled(known, unit),
-                active=known[unit].get("ActiveState") == "active",
+                active=_active(known, unit),
                 up_to_date=current.get(unit, UP_TO_DATE) in (UP_TO_DATE, NOT_NEEDED),
             )
             for unit in UNITS
@@ -174,6 +202,10 @@ def _properties(host: Host) -> Properties:
 
 def _enabled(known: Properties, unit: str) -> bool:
     return known[unit].get("UnitFileState", "").startswith("enabled")
+
+
+def _active(known: Properties, unit: str) -> bool:
+    return known[unit].get("ActiveState") == "active"
 
 
 def _status(shown: Sequence[BootUnit], files: Sequence[BootFile]) -> str:
