@@ -143,8 +143,9 @@ _rdctl_node() {
         'rdctl context set') keys='action target changed verified error line' ;;
         'rdctl context rename') keys='action target changed verified error line' ;;
         'rdctl context remove') keys='action target changed verified error line' ;;
-        'rdctl sandbox') verbs='serve reset path' ;;
+        'rdctl sandbox') verbs='serve reboot reset path' ;;
         'rdctl sandbox serve') options='--host --rapiddisk-port --oio-port' valued='--host --rapiddisk-port --oio-port' keys='action target changed verified error line' ;;
+        'rdctl sandbox reboot') keys='action target changed verified error line' ;;
         'rdctl sandbox reset') keys='action target changed verified error line' ;;
         'rdctl sandbox path') keys='path' ;;
         'rdctl completion') options='--install' keys='action target changed verified error line' ;;

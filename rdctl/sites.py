@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from rdctl.config.contexts import LOCAL, SANDBOX, Config
+from rdctl.config.contexts import SANDBOX, Config
 from rdctl.config.resolve import Settings
 from rdctl.core.environment import Environment, read_in_time
 from rdctl.core.errors import Code, RdctlError
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rdctl.rapiddisk.backend import Backend
     from rdctl.rapiddisk.machine import RapidDisk
     from rdctl.rapiddisk.state.files import Source
+    from rdctl.sandbox.machine.stored import StoredMachine
     from rdctl.workers import Workers
 
 
@@ -65,8 +66,6 @@ class Site:
         self._limits = limits
         self.config = config
         self._environment = environment
-        # This machine: the root of its file system, and its system calls.
-        self.root, self.calls = environment.root, environment.calls or Syscalls()
         self.warn = warn
         self._workers = workers
         # Logged by the services of OpenIO; the same for all requests of a command.
@@ -78,7 +77,7 @@ class Site:
     def within(self, seconds: float) -> Site:
         """The same site without cached results, retries and warnings, and with this time limit."""
         given = self._limits.seconds
-        return Site(
+        site = Site(
             self.settings,
             self.effects,
             Limits(seconds if given is None else min(given, seconds), 0),
@@ -88,6 +87,8 @@ class Site:
             workers=self._workers,
             request_id=self.request_id,
         )
+        site._simulated = self._simulated
+        return site
 
     @property
     def sandbox_path(self) -> str:
@@ -99,9 +100,31 @@ class Site:
         """The time limit of the whole command."""
         return self._limits.seconds
 
+    @cached_property
+    def _simulated(self) -> StoredMachine | None:
+        """The machine of the sandbox, if that is the machine of this site."""
+        if not self.settings.in_sandbox("rapiddisk"):
+            return None
+        from rdctl.sandbox.machine.stored import StoredMachine
+        from rdctl.sandbox.store import Store
+
+        ready_sandbox(self.sandbox_path, self.config.home)
+        seconds = self._limits.seconds
+        return StoredMachine(Store(self.sandbox_path, lambda: seconds))
+
+    @property
+    def root(self) -> str:
+        """The root of the file system of the machine, this one or the simulated one."""
+        return str(self._simulated.root) if self._simulated else self._environment.root
+
+    @property
+    def calls(self) -> Syscalls:
+        """The system calls of that machine."""
+        return self._simulated or self._environment.calls or Syscalls()
+
     @property
     def is_root(self) -> bool:
-        """Whether this process has root privileges on this machine."""
+        """Whether this process has root privileges on that machine."""
         return self.calls.privileged
 
     @property
@@ -117,6 +140,8 @@ class Site:
     @property
     def rapiddisk(self) -> RapidDisk:
         """RapidDisk of this site, local or remote."""
+        if self._simulated is not None:
+            self._simulated.refresh()
         if self._rapiddisk is None:
             url = self.settings.get("rapiddisk")
             if url is None:
@@ -144,7 +169,7 @@ class Site:
         return source
 
     def _backend(self, url: str) -> Backend:
-        if url == LOCAL:
+        if self.settings.is_local:
             from rdctl.rapiddisk.kernel.backend import Kernel
 
             return Kernel(
@@ -262,20 +287,17 @@ class Site:
         """The adapter of the sandbox, which never opens a socket."""
         if not self.settings.in_sandbox(endpoint):
             return None
-        from rdctl.sandbox import RAPIDDISK_HOST, rapiddisk_app
         from rdctl.sandbox.adapter import WsgiAdapter
 
         ready_sandbox(self.sandbox_path, self.config.home)
         host = url.split("//", 1)[1]
-        if host == RAPIDDISK_HOST:
-            return WsgiAdapter(rapiddisk_app(self.sandbox_path, self._deadline.left))
         return WsgiAdapter(self._sandbox_apps.get(host) or _no_service(host))
 
     @cached_property
     def _sandbox_apps(self) -> dict[str, WSGIApplication]:
-        from rdctl.sandbox import apps
+        from rdctl.sandbox import oio_apps
 
-        return apps(self.sandbox_path, left=self._deadline.left)
+        return oio_apps(self.sandbox_path, left=self._deadline.left)
 
 
 def _no_service(host: str) -> WSGIApplication:
@@ -288,10 +310,12 @@ def _no_service(host: str) -> WSGIApplication:
 
 
 def ready_sandbox(path: str, home: str) -> None:
-    """Check the file of the sandbox before use: root creates it for the owner of the home
-    directory, and links of other users are not followed. Raises `denied`."""
+    """Check the file of the sandbox and the lock of its machine before use: root creates them for
+    the owner of the home directory, and links of other users are not followed. Raises `denied`."""
+    lock = f"{os.path.realpath(path)}-lock"
     try:
         refuse_planted(path)
+        refuse_planted(lock)
     except OSError as error:
         raise RdctlError(
             Code.DENIED,
@@ -300,6 +324,7 @@ def ready_sandbox(path: str, home: str) -> None:
             target=path,
         ) from error
     lend_file(path, home)
+    lend_file(lock, home)
 
 
 def sandbox_path(environ: Mapping[str, str], home: str) -> str:

@@ -15,7 +15,9 @@ import pytest
 from rdctl.cli.run import run
 from rdctl.core.environment import Environment, Messages, Stream
 from rdctl.effects.syscalls import Syscalls
+from rdctl.sandbox import rapiddisk_app
 from tests.fakes.kernel import FakeKernel
+from tests.fakes.served import serving
 
 # Who runs the tests in the background may have these ignored, which programs under test inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
@@ -108,6 +110,18 @@ def sandbox(rdctl: Program) -> Callable[..., Ran]:
         return rdctl("-c", "sandbox", *argv, **options)
 
     return call
+
+
+@pytest.fixture
+def served(rdctl: Program) -> Iterator[Callable[..., Ran]]:
+    """The program in the context `served`: the rapiddiskd of its sandbox, over HTTP."""
+
+    def call(*argv: str, **options: Any) -> Ran:
+        return rdctl("-c", "served", *argv, **options)
+
+    with serving(rapiddisk_app(rdctl.sandbox)) as (url,):
+        assert rdctl("context", "set", "served", f"rapiddisk={url}").code == 0
+        yield call
 
 
 @pytest.fixture

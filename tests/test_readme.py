@@ -15,7 +15,7 @@ import pytest
 from rdctl.core.errors import Exit
 from rdctl.sandbox import rapiddisk_app
 from tests.conftest import Program
-from tests.sandbox.test_serve import serving
+from tests.fakes.served import serving
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")

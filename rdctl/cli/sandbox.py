@@ -8,12 +8,15 @@ import click
 
 from rdctl.cli.options import seconds_of
 from rdctl.cli.tree import LazyGroup, verb
-from rdctl.core.errors import Ended, RdctlError
-from rdctl.core.results import Change, Item, Report, Text
+from rdctl.core.errors import Code, Ended, RdctlError
+from rdctl.core.results import Change, Failure, Item, Report, Text
+from rdctl.core.units import human_size
 from rdctl.effects.door import Effect
 from rdctl.sites import ready_sandbox
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rdctl.cli.invocation import Invocation
 
 _HERE = "rdctl.cli.sandbox:"
@@ -25,6 +28,7 @@ group = LazyGroup(
     Use -c sandbox to try any command without touching a real system.""",
     children={
         "serve": (_HERE + "serve", "Serve the sandbox over HTTP."),
+        "reboot": (_HERE + "reboot", "Reboot the simulated machine of the sandbox."),
         "reset": (_HERE + "reset", "Reset the sandbox to its initial state."),
         "path": (_HERE + "path", "Show the path of the sandbox file."),
     },
@@ -95,6 +99,53 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
     except Ended as ended:  # changes made by its clients are not reported
         raise RdctlError(ended.code, ended.code.word) from ended
     return Text("")
+
+
+@verb("reboot", on_site=False, examples=["rdctl sandbox reboot", "rdctl sandbox reboot --dry-run"])
+def reboot(on: Invocation) -> Report:
+    """Reboot the simulated machine of the sandbox.
+
+    As on a real machine, all volumes, caches and exports are gone afterwards, unless units that are
+    enabled bring them back: the stop side of these units runs before, their start side after. Disks
+    and the files in /etc stay. Requires confirmation if contents or unwritten blocks are lost.
+    OpenIO is not affected, and no real machine is rebooted."""
+    from rdctl.sandbox.machine.boot import losses
+    from rdctl.sandbox.machine.stored import StoredMachine
+    from rdctl.sandbox.store import Store
+
+    ready_sandbox(on.sandbox_path, on.environment.home())
+    seconds = seconds_of(click.get_current_context())
+    machine = StoredMachine(Store(on.sandbox_path, lambda: seconds))
+    lost = [_loss(*loss) for loss in losses(machine)]
+    on.effects.consent(lost)
+    active = [unit for unit in machine.units() if unit in machine.systemd.active]
+    outcomes = [_run_unit(on, "stop", unit, machine.stop) for unit in reversed(active)]
+    act = Effect("reboot the sandbox", "systemctl reboot", machine.reboot, "; ".join(lost) or None)
+    on.effects.do(act, None)
+    done = None if on.effects.dry_run else True
+    outcomes.append(Change("reboot", "sandbox", done, done))
+    enabled = [unit for unit in machine.units() if machine.systemd.is_enabled(unit)]
+    outcomes += [_run_unit(on, "start", unit, machine.start) for unit in enabled]
+    return Report(outcomes)
+
+
+def _loss(name: str, size: int, source: str | None) -> str:
+    if source is None:
+        return f"the contents of {name} ({human_size(size)}) will be lost"
+    return f"{human_size(size)} of {name} that are not on {source} will be lost"
+
+
+def _run_unit(
+    on: Invocation, verb: str, unit: str, act: Callable[[str], tuple[int, str]]
+) -> Change | Failure:
+    """Start or stop a unit; its failure does not end the reboot."""
+    effect = Effect(f"{verb} {unit}", f"systemctl {verb} {unit}", lambda: act(unit))
+    code, said = on.effects.do(effect, (0, ""))
+    if code:
+        error = RdctlError(Code.FAILED, f"{unit} failed to {verb}: {said.strip()}", target=unit)
+        return Failure(verb, error)
+    done = None if on.effects.dry_run else True
+    return Change(verb, unit, done, done, past="started" if verb == "start" else "stopped")
 
 
 @verb("reset", on_site=False, examples=["rdctl sandbox reset", "rdctl sandbox reset --dry-run"])

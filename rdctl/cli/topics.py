@@ -81,8 +81,8 @@ _FORMATS = (
 )
 _LISTING = (
     '{"schema": "rdctl.rapiddisk.volume/1", "items": [',
-    '{"device": "rd0", "size": 33554432, "usage": 16384, "locked": false, "unwritten": null,',
-    ' "used_by": null}',
+    '{"device": "rd0", "size": 33554432, "usage": 16384, "locked": false, "unwritten": 0,',
+    ' "used_by": ["export nqn.2021-06.org.rapiddisk:sandbox-rd0"]}',
     '], "complete": true}',
 )
 _ITEM = ('{"schema": "rdctl.sandbox/1", "item": {"path": "/home/me/.../sandbox.db"}}',)

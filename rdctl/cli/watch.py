@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from rdctl.cli.messages import show_failures
 from rdctl.cli.tree import HERE
-from rdctl.config.contexts import LOCAL
 from rdctl.config.resolve import resolve, several
 from rdctl.core.errors import Code, Exit, RdctlError
 from rdctl.core.results import Item, Listing
@@ -127,7 +126,7 @@ def _check_here(invocation: Invocation) -> None:
     config, flags = invocation.config, invocation.flags
     names = several(config, flags) or [flags.get("context")]
     for settings in (resolve(config, {**flags, "context": name}) for name in names):
-        if settings.get("rapiddisk") not in (LOCAL, None):
+        if not (settings.is_local or settings.get("rapiddisk") is None):
             raise RdctlError(
                 Code.UNSUPPORTED,
                 f"{invocation.command_path} --watch is not supported through a daemon: listing NVMe"

@@ -23,7 +23,7 @@ from rdctl.completion.request import (
     unquoted,
     usable,
 )
-from rdctl.config.contexts import LOCAL, Config
+from rdctl.config.contexts import Config
 from rdctl.config.resolve import resolve, several
 from rdctl.sites import Limits, Site
 
@@ -69,7 +69,7 @@ def answer(request: CompletionRequest, environment: Environment, started: float)
     if request.kind in ("context", "contexts"):
         return contexts(config)
     site = _site(request, config, environment)
-    here = request.kind not in OPENIO and site.settings.get("rapiddisk") == LOCAL
+    here = request.kind not in OPENIO and site.settings.is_local
     if request.kind in HERE and not here:
         return []
     if site.in_sandbox and not _is_there(site.sandbox_path):

@@ -9,7 +9,7 @@ from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from rdctl.completion.request import Candidate, CompletionRequest
-from rdctl.config.contexts import LOCAL, Config
+from rdctl.config.contexts import Config
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size
 from rdctl.effects.door import Effect, Effects
@@ -76,7 +76,7 @@ def _ports(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
 def _sources(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     """Devices that a volume can cache; also as paths below /dev, if one is being typed. A daemon
     knows only of whole disks."""
-    if site.settings.get("rapiddisk") == LOCAL:
+    if site.settings.is_local:
         yield from _sources_here(site, request)
         return
     before = "/dev/" if request.text.startswith("/") else ""

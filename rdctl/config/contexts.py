@@ -13,6 +13,8 @@ from rdctl.core.units import defuse, did_you_mean, either, natural, nearest, wit
 
 SANDBOX = "sandbox"
 LOCAL = "local"
+# The endpoint of RapidDisk in the sandbox: a simulated machine.
+SIMULATED = "simulated"
 SYSTEM_FILE = "etc/rdctl/config.toml"
 ENDPOINTS = {"rapiddisk": "rapiddisk_url", "oio": "oio_url"}
 DIALECTS = ("auto", "4.2", "3.3", "reference")
@@ -65,7 +67,7 @@ class Config:
         self.contexts[SANDBOX] = Context(
             SANDBOX,
             {
-                "rapiddisk": "http://rapiddisk.sandbox",
+                "rapiddisk": SIMULATED,
                 "oio": "http://oio.sandbox",
                 "namespace": "OPENIO",
                 "account": "sandbox",

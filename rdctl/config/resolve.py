@@ -11,6 +11,7 @@ from rdctl.config.contexts import (
     KEYS,
     LOCAL,
     SANDBOX,
+    SIMULATED,
     Config,
     Context,
     as_number,
@@ -66,6 +67,11 @@ class Settings(NamedTuple):
         """Whether the command line itself selects this endpoint."""
         setting = self.values.get(endpoint)
         return self.explicit or (setting is not None and setting.source == "flags")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether RapidDisk is the kernel of this machine, or of a simulated one."""
+        return self.get("rapiddisk") in (LOCAL, SIMULATED)
 
     def in_sandbox(self, endpoint: str) -> bool:
         setting = self.values.get(endpoint)

@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rdctl.config.contexts import LOCAL
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size, operand, quoted
 from rdctl.doctor import boot
@@ -269,7 +268,7 @@ def _exposure(site: Site) -> Iterator[Finding]:
 def _caches(site: Site) -> Iterator[Finding]:
     from rdctl.rapiddisk.names import is_cache_name
 
-    here = site.settings.get("rapiddisk") == LOCAL
+    here = site.settings.is_local
     volumes = {volume.device for volume in site.rapiddisk.volumes.list(None)}
     caches: list[Cache] = list(site.rapiddisk.caches.list())
 
@@ -345,7 +344,7 @@ def _memory(site: Site) -> Iterator[Finding]:
 
 
 def _exports(site: Site) -> Iterator[Finding]:
-    here = site.settings.get("rapiddisk") == LOCAL
+    here = site.settings.is_local
     try:
         targets = list(site.rapiddisk.exports.list(here))
     except RdctlError as error:
@@ -441,4 +440,4 @@ def checks(site: Site) -> tuple[Check, ...]:
     url = site.settings.get("rapiddisk")
     if url is None:
         return (Check("rapiddisk", _no_rapiddisk),)
-    return _LOCALLY if url == LOCAL else _REMOTELY
+    return _LOCALLY if site.settings.is_local else _REMOTELY

@@ -38,6 +38,10 @@ class Syscalls:
     def privileged(self) -> bool:
         return os.geteuid() == 0
 
+    def shown(self, path: str) -> str:
+        """The path as the operator knows it; a simulated machine is in a directory of this one."""
+        return path
+
     def write(self, path: str, text: str) -> None:
         """One write(2) to an existing file."""
         data = text.encode()
@@ -196,31 +200,35 @@ class Syscalls:
         return ctypes.CDLL(None, use_errno=True)
 
 
+def _quoted(calls: Syscalls, path: str) -> str:
+    return shlex.quote(calls.shown(path))
+
+
 def write(
     calls: Syscalls, path: str, text: str, *, what: str, destroys: str | None = None
 ) -> Effect[None]:
     """Write a line to a file of the kernel."""
-    line = f"echo {shlex.quote(text)} > {shlex.quote(path)}"
+    line = f"echo {shlex.quote(text)} > {_quoted(calls, path)}"
     return Effect(what, line, lambda: calls.write(path, text), destroys, brief=True)
 
 
 def make_dir(calls: Syscalls, path: str) -> Effect[None]:
-    line = f"mkdir {shlex.quote(path)}"
+    line = f"mkdir {_quoted(calls, path)}"
     return Effect(line, line, lambda: calls.mkdir(path), brief=True)
 
 
 def remove_dir(calls: Syscalls, path: str) -> Effect[None]:
-    line = f"rmdir {shlex.quote(path)}"
+    line = f"rmdir {_quoted(calls, path)}"
     return Effect(line, line, lambda: calls.rmdir(path), brief=True)
 
 
 def link(calls: Syscalls, target: str, path: str) -> Effect[None]:
-    line = f"ln -s {shlex.quote(target)} {shlex.quote(path)}"
+    line = f"ln -s {_quoted(calls, target)} {_quoted(calls, path)}"
     return Effect(line, line, lambda: calls.symlink(target, path), brief=True)
 
 
 def unlink(calls: Syscalls, path: str) -> Effect[None]:
-    line = f"rm {shlex.quote(path)}"
+    line = f"rm {_quoted(calls, path)}"
     return Effect(line, line, lambda: calls.unlink(path), brief=True)
 
 
@@ -228,14 +236,14 @@ def replace_file(
     calls: Syscalls, path: str, text: str, *, what: str, mode: int = 0o600
 ) -> Effect[None]:
     """Replace a small file of rdctl atomically."""
-    line = f"install -D -m {mode:04o} /dev/stdin {shlex.quote(path)}"
+    line = f"install -D -m {mode:04o} /dev/stdin {_quoted(calls, path)}"
     return Effect(what, line, lambda: calls.replace(path, text, mode), brief=True)
 
 
 def remove_file(calls: Syscalls, path: str) -> Effect[None]:
     """Remove a file of rdctl, if it exists."""
-    line = f"rm -f {shlex.quote(path)}"
-    return Effect(f"remove {path}", line, lambda: calls.remove(path), brief=True)
+    line = f"rm -f {_quoted(calls, path)}"
+    return Effect(f"remove {calls.shown(path)}", line, lambda: calls.remove(path), brief=True)
 
 
 def ioctl(

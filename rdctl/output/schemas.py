@@ -307,7 +307,7 @@ _OVERVIEW = _schema(
     "rdctl.rapiddisk.overview/1",
     "machines",
     "machine",
-    Column("machine", "MACHINE", "`local`, or address of a rapiddiskd"),
+    Column("machine", "MACHINE", "`local`, `simulated` (sandbox), or address of a rapiddiskd"),
     _part(
         "memory",
         "bytes: total, available (null: remote), promised (sizes of the volumes), used (by them);"
@@ -618,7 +618,11 @@ _RDCTL = (
         "name",
         Column("name", "NAME", "name of the context"),
         Column("current", "CURRENT", "used when none is named", cells.mark),
-        Column("rapiddisk", "RAPIDDISK", "`local`, or address of a rapiddiskd; null: not set"),
+        Column(
+            "rapiddisk",
+            "RAPIDDISK",
+            "`local`, `simulated`, or address of rapiddiskd; null: not set",
+        ),
         Column("oio", "OIO", "address of an oio-proxy; null: not set"),
         _hidden("namespace", "NAMESPACE", "of OpenIO SDS; null: not set"),
         _hidden("account", "ACCOUNT", "of OpenIO SDS; null: not set"),

@@ -25,20 +25,26 @@ def apps(
     serves them elsewhere says so in `advertise` (simulated: real), which is read at each request.
     `left`: see `Store`.
     """
-    from rdctl.sandbox import oio
-    from rdctl.sandbox.store import Store
-
-    return {
-        RAPIDDISK_HOST: rapiddisk_app(path, left),
-        **oio.apps(Store(path, left), OIO_HOST, advertise),
-    }
+    return {RAPIDDISK_HOST: rapiddisk_app(path, left), **oio_apps(path, advertise, left)}
 
 
 def rapiddisk_app(
     path: str | os.PathLike[str], left: Callable[[], float | None] | None = None
 ) -> WSGIApplication:
-    """The simulated rapiddiskd alone: the other system is a good deal to import."""
+    """The simulated rapiddiskd alone."""
     from rdctl.sandbox.rapiddisk.daemon import RapidDiskd
     from rdctl.sandbox.store import Store
 
     return RapidDiskd(Store(path, left))
+
+
+def oio_apps(
+    path: str | os.PathLike[str],
+    advertise: Mapping[str, str] | None = None,
+    left: Callable[[], float | None] | None = None,
+) -> dict[str, WSGIApplication]:
+    """The servers of OpenIO alone, which need no simulated machine."""
+    from rdctl.sandbox import oio
+    from rdctl.sandbox.store import Store
+
+    return oio.apps(Store(path, left), OIO_HOST, advertise)

@@ -19,10 +19,10 @@ from rdctl.core.errors import Code, RdctlError
 
 # The simulated systems: modules next to this one, each with `SCHEMA: str` (a script of SQL) and
 # `seed(connection) -> None`.
-SYSTEMS = ("rapiddisk", "oio")
+SYSTEMS = ("machine", "oio")
 
 # Increased with every change of a SCHEMA: a store of another version is refused until it is reset.
-VERSION = 1
+VERSION = 2
 
 _OURS = 0x7264_6374  # PRAGMA application_id: "rdct"
 _PATIENCE = 10.0  # seconds that a transaction waits for those before it, if nothing else is given

@@ -61,9 +61,9 @@ def test_the_sandbox_always_exists(rdctl: Program) -> None:
 
 def test_list(lab: Program) -> None:
     assert lab("context", "list").out.splitlines() == [
-        "NAME     CURRENT  RAPIDDISK                 OIO                 PROTECTED",
-        "lab      *        http://127.0.0.1:9118     -",
-        "sandbox           http://rapiddisk.sandbox  http://oio.sandbox",
+        "NAME     CURRENT  RAPIDDISK              OIO                 PROTECTED",
+        "lab      *        http://127.0.0.1:9118  -",
+        "sandbox           simulated              http://oio.sandbox",
     ]
 
 
@@ -138,10 +138,7 @@ def test_what_is_so_already_is_not_written(lab: Program) -> None:
 
 def test_use(lab: Program) -> None:
     assert lab("context", "use", "sandbox").out == 'Switched to context "sandbox".\n'
-    assert settings(lab)["rapiddisk"] == (
-        "http://rapiddisk.sandbox",
-        "context sandbox (current)",
-    )
+    assert settings(lab)["rapiddisk"] == ("simulated", "context sandbox (current)")
     assert lab("rapiddisk", "list", "-o", "name").out == "rd0\n"
 
 

@@ -118,9 +118,15 @@ def test_nothing_but_data_is_on_stdout(sandbox: Sandbox) -> None:
     ran = sandbox("rapiddisk", "create", "1M", "--trace", "-o", "name")
     assert ran.out == "rd1\n"
     assert "[sandbox]\n" in ran.err
-    assert "curl -sS -X POST" in ran.err
+    assert "echo 'rapiddisk attach 1 1048576' > /sys/kernel/rapiddisk/mgmt\n" in ran.err
     quiet = sandbox("rapiddisk", "create", "1M", "-q")
     assert (quiet.out, quiet.err) == ("", "")
+
+
+def test_nor_is_a_request_on_stdout(served: Sandbox) -> None:
+    ran = served("rapiddisk", "create", "1M", "--trace", "-o", "name")
+    assert ran.out == "rd1\n"
+    assert "curl -sS -X POST" in ran.err
 
 
 # Several targets ---------------------------------------------------------------------------------
@@ -199,8 +205,7 @@ def test_where_nobody_can_be_asked_nothing_is_done(lab: Sandbox) -> None:
 def test_anything_but_yes_is_no(lab: Sandbox, answer: bytes) -> None:
     ran = lab(*REMOVE, tty=True, stdin=answer)
     assert (ran.code, ran.out) == (1, "")
-    unchecked, question = ran.err.splitlines()[:2]
-    assert unchecked.startswith("Not checked over REST: mounts, swap, loop devices and open files.")
+    question = ran.err.splitlines()[0]
     assert question.startswith(
         "On context sandbox: volume rd1 (64.0 MiB, empty) will be removed. Continue? [y/N] "
     )
@@ -211,14 +216,29 @@ def test_anything_but_yes_is_no(lab: Sandbox, answer: bytes) -> None:
 def test_several_losses_are_listed(lab: Sandbox) -> None:
     assert lab("rapiddisk", "create", "1M").code == 0
     ran = lab("rapiddisk", "remove", "rd1", "rd2", tty=True, stdin=b"n\n")
-    unchecked, head, *losses, question = ran.err.splitlines()
-    assert unchecked.startswith("Not checked over REST: ")
+    head, *losses, question = ran.err.splitlines()
     assert head == "The following will happen on context sandbox:"
     assert losses == [
         "  volume rd1 (64.0 MiB, empty) will be removed",
         "  volume rd2 (1.0 MiB, empty) will be removed",
     ]
     assert question == "Continue? [y/N] Aborted."
+
+
+def test_what_a_daemon_cannot_check_is_said_before(served: Sandbox) -> None:
+    assert served("rapiddisk", "create", "64M").code == 0
+    ran = served(*REMOVE, tty=True, stdin=b"n\n")
+    unchecked, question = ran.err.splitlines()[:2]
+    assert unchecked.startswith("Not checked over REST: mounts, swap, loop devices and open files.")
+    assert question.startswith(
+        "On context served: volume rd1 (64.0 MiB, empty) will be removed. Continue? [y/N] "
+    )
+    assert is_there(served)
+    assert served("rapiddisk", "create", "1M").code == 0
+    ran = served("rapiddisk", "remove", "rd1", "rd2", tty=True, stdin=b"n\n")
+    unchecked, head, *_ = ran.err.splitlines()
+    assert unchecked.startswith("Not checked over REST: ")
+    assert head == "The following will happen on context served:"
 
 
 @pytest.mark.parametrize("answer", [b"y\n", b"Y\n", b"yes\n", b" YES \n", b"y"])

@@ -92,6 +92,12 @@ SANDBOX: dict[str, tuple[str, ...]] = {
     "rapiddisk cache create rd1 sdb --policy writeback": RD1,
     "rapiddisk cache remove rc-wt_sdb": CACHED,
     "rapiddisk cache remove rc-wb_sdb": DIRTY,
+    "rapiddisk cache sync rc-wb_sdb": DIRTY,
+    "rapiddisk create 8M --number 5": (),
+    "rapiddisk nvmet port add 3 --transport loop": (),
+    "rapiddisk nvmet port remove 2": (),
+    "rapiddisk nvmet unexport rd0": (),
+    "rapiddisk daemon start": (),
 }
 # Refused by what is read before: in both runs alike.
 REFUSED: dict[str, tuple[tuple[str, ...], int]] = {
@@ -102,8 +108,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], int]] = {
     "rapiddisk resize rd1 8M": (CACHED, 4),
     "rapiddisk create 900G": ((), 4),
     "rapiddisk cache create rd0 sdb": ((), 4),
-    "rapiddisk create 8M --number 5": ((), 11),
-    "rapiddisk nvmet export rd0 --port 1 --any-host": ((), 11),
+    "rapiddisk nvmet export rd1 --port 9 --any-host": (RD1, 3),
     "oio conscience lock rawx 127.0.0.1:7": ((), 3),
     "oio conscience flush nope": ((), 3),
     "oio reference del-properties nope --all": ((), 3),
@@ -116,6 +121,7 @@ CONFIGURATION: dict[str, tuple[str, ...]] = {
     "context rename lab rack1": CONTEXTS,
     "context remove lab": CONTEXTS,
     "sandbox reset": RD1,
+    "sandbox reboot": DIRTY,
     "completion bash --install": (),
 }
 # Whole objects: FILES lie in the directory, and what is received goes there.

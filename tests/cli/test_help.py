@@ -16,7 +16,6 @@ import pytest
 
 from rdctl.cli.tree import Command, LazyGroup, root
 from rdctl.completion.nodes import Node, label, parted, walk
-from rdctl.core.errors import Exit
 from tests.conftest import Program, Ran
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -118,6 +117,7 @@ ASSUMED = {
     r"\brd[12]\b|rc-w._sdb": "rapiddisk create 64M --count 2",
     r"rc-wt_sdb": "rapiddisk cache create rd1 sdb",
     r"rc-wb_sdb": "rapiddisk cache create rd1 sdb --policy writeback --yes",
+    r"-c sandbox rapiddisk (diff|apply|boot enable)": "rapiddisk dump --save --yes",
     r"\blab\b": "context set lab rapiddisk=http://127.0.0.1:9118",
     r"(?<!create )\buser1\b": "oio reference create user1 -p color=blue",
     r"(unlink|renew) user1 rdir": "oio reference link user1 rdir",
@@ -195,12 +195,29 @@ def test_an_example_works_as_printed(
 
 
 @pytest.mark.parametrize("example", LOCAL)
-def test_an_example_for_this_machine_is_understood(rdctl: Program, example: str) -> None:
-    """All but done: the sandbox has no kernel."""
-    assume(rdctl, example)
-    program, *argv = shlex.split(example)
-    ran = rdctl("-c", "sandbox", *argv)
-    assert (program, ran.code) == ("rdctl", Exit.UNSUPPORTED), ran.err
+def test_an_example_for_this_machine_works_in_the_sandbox(
+    rdctl: Program, monkeypatch: pytest.MonkeyPatch, example: str
+) -> None:
+    for line in (
+        "create 64M --count 2",
+        "cache create rd2 sdb --policy writeback --yes",
+        "nvmet port remove 2 --yes",
+        "nvmet port add 2 --transport tcp --address 127.0.0.1 --service 4421",
+    ):
+        assert rdctl("-c", "sandbox", "rapiddisk", *line.split()).code == 0
+    monkeypatch.chdir(rdctl.home)
+    (rdctl.home / "rapiddisk.toml").write_text(rdctl("-c", "sandbox", "rapiddisk", "dump").out)
+    assert rdctl("-c", "sandbox", "rapiddisk", "dump", "--save", "--yes").code == 0
+    program, *argv = shlex.split(example.replace(":store-", ":sandbox-"))
+    if "unexport" in argv or "revalidate" in argv:
+        exporting = "nvmet export rd1 --port 1 --port 2 --any-host"
+        assert rdctl("-c", "sandbox", "rapiddisk", *exporting.split()).code == 0
+    if argv[:4] == ["rapiddisk", "nvmet", "port", "remove"] and "1" in argv:
+        assert rdctl("-c", "sandbox", "rapiddisk", "nvmet", "unexport", "rd0", "--yes").code == 0
+    if argv[:3] == ["rapiddisk", "nvmet", "export"] and "rd0" in argv:
+        assert rdctl("-c", "sandbox", "rapiddisk", "nvmet", "unexport", "rd0", "--yes").code == 0
+    ran = rdctl("-c", "sandbox", *argv, tty=True, stdin=b"y\n")
+    assert (program, ran.code) == ("rdctl", 0), ran.err
 
 
 def test_destroying_examples_are_among_those(rdctl: Program) -> None:

@@ -17,7 +17,8 @@ from tests.conftest import Program, Ran
 
 Sandbox = Callable[..., Ran]
 HEAD = "device,size,usage,locked,unwritten,used_by\n"
-VOLUME = "rd0,33554432,16384,false,,\n"
+USED_BY = '"[""export nqn.2021-06.org.rapiddisk:sandbox-rd0""]"'
+VOLUME = f"rd0,33554432,16384,false,0,{USED_BY}\n"
 
 
 @pytest.mark.parametrize("place", range(3))

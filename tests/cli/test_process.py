@@ -464,7 +464,8 @@ def test_no_prompt_where_standard_input_is_no_terminal(
 def test_a_table_is_as_wide_as_the_terminal(
     at_terminal: Terminal, env: dict[str, str], widest: int
 ) -> None:
-    child = at_terminal("rapiddisk", "nvmet", "list", width=40, NO_COLOR="1", **env)
+    words = ("rapiddisk", "nvmet", "list", "--columns", "nqn,namespace,device,enabled,hosts")
+    child = at_terminal(*words, width=40, NO_COLOR="1", **env)
     code, shown = ended(child)
     assert code == 0
     assert max(map(len, shown.splitlines())) == widest
@@ -474,7 +475,8 @@ def test_colors_and_sizes_for_people(at_terminal: Terminal) -> None:
     assert "\x1b[1mDEVICE\x1b[0m" in ended(at_terminal("rapiddisk", "list"))[1]
     shown = ended(at_terminal("rapiddisk", "list", TERM="dumb"))[1]
     assert shown == (
-        "DEVICE      SIZE     USAGE  LOCKED  USED BY\nrd0     32.0 MiB  16.0 KiB  no      -\n"
+        "DEVICE      SIZE     USAGE  LOCKED  USED BY\n"
+        "rd0     32.0 MiB  16.0 KiB  no      export sandbox-rd0\n"
     )
 
 
@@ -505,9 +507,13 @@ def imported(process: Rdctl, *words: str) -> set[str]:
         ("context list", "requests rich tabulate sqlite3 yaml jmespath http.client ssl"),
         (
             "-c sandbox rapiddisk list --json",
-            "rich tabulate yaml jmespath wsgiref charset_normalizer.api",
+            "requests urllib3 http.client ssl rich tabulate yaml jmespath wsgiref",
         ),
-        ("-c sandbox rapiddisk list", "rich tabulate yaml jmespath wsgiref"),
+        (
+            "-c sandbox rapiddisk list",
+            "requests urllib3 http.client ssl rich tabulate yaml jmespath wsgiref",
+        ),
+        ("-c sandbox oio container list", "rich tabulate yaml jmespath charset_normalizer.api"),
     ],
 )
 def test_a_start_imports_only_what_it_needs(process: Rdctl, words: str, heavy: str) -> None:

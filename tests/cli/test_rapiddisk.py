@@ -1,4 +1,4 @@
-"""rdctl rapiddisk in the sandbox: what each command shows, does and refuses."""
+"""rdctl rapiddisk over the daemon of the sandbox: what each command shows, does and refuses."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ MADE = (
 
 
 @pytest.fixture
-def lab(sandbox: Sandbox) -> Callable[[str], Ran]:
+def lab(served: Sandbox) -> Callable[[str], Ran]:
     """rd0 is exported, rd1 and rd2 cache disks, rd3 is locked; rd4 is nobody's."""
 
     def call(words: str) -> Ran:
-        return sandbox("rapiddisk", *words.split())
+        return served("rapiddisk", *words.split())
 
     for words in (*MADE, "create 8M"):
         assert call(words).code == 0
@@ -114,7 +114,7 @@ DONE = {
 def test_what_is_done(lab: Callable[[str], Ran], words: str) -> None:
     ran = lab(words)
     assert (ran.code, ran.out) == (0, DONE[words])
-    assert ran.err in ("[sandbox]\n", "")
+    assert ran.err in ("[served]\n", "")
 
 
 def test_a_growth_is_shown_as_the_resulting_size(lab: Callable[[str], Ran]) -> None:
@@ -132,7 +132,7 @@ def test_a_used_volume_becomes_a_cache_only_when_its_contents_may_go(
     assert lab("cache remove rc-wt_sdb --yes").code == 0
     refused = lab("cache create rd1 sda --json --yes")
     assert (refused.code, refused.json["error"]["code"]) == (4, "not-empty")
-    assert "erase it first: rdctl -c sandbox rapiddisk flush rd1" in refused.err
+    assert "erase it first: rdctl -c served rapiddisk flush rd1" in refused.err
     assert lab("cache create rd1 sda --discard-contents").code == 2
     assert lab("cache create rd1 sda --discard-contents --yes").code == 0
 
@@ -160,8 +160,8 @@ REFUSED = {
     "resize rd4 -1M": (2, "usage", "-1"),
     "resize rd4 ++1M": (2, "usage", "invalid size"),
     "resize rd9 8M": (3, "not-found", "volume rd9 not found"),
-    "resize rd3 128M": (4, "locked", "rdctl -c sandbox rapiddisk unlock rd3"),
-    "resize rd1 32M": (4, "in-use", "rdctl -c sandbox rapiddisk cache remove rc-wt_sdb"),
+    "resize rd3 128M": (4, "locked", "rdctl -c served rapiddisk unlock rd3"),
+    "resize rd1 32M": (4, "in-use", "rdctl -c served rapiddisk cache remove rc-wt_sdb"),
     "flush rd0": (4, "in-use", "exported over NVMe-oF as"),
     "flush rd1": (4, "in-use", "used by cache rc-wt_sdb"),
     "flush rd3": (4, "locked", "rd3 is locked"),

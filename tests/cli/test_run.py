@@ -122,7 +122,7 @@ def test_the_output_cannot_be_written(environment: Make, words: str) -> None:
 def test_it_is_said_that_a_change_was_done_all_the_same(environment: Make) -> None:
     here = environment(stdout=Failing(errno.ENOSPC))
     assert run(["rapiddisk", "create", "1M"], here) == 1
-    assert "No space left on device; completed: create a volume of 1.0 MiB\n" in err(here)
+    assert "No space left on device; completed: create rd1\n" in err(here)
 
 
 @pytest.mark.parametrize(
@@ -167,7 +167,7 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], None]:
         def answer(*_: Any) -> None:
             raise error
 
-        monkeypatch.setattr("rdctl.sandbox.rapiddisk.daemon.RapidDiskd.__call__", answer)
+        monkeypatch.setattr("rdctl.sandbox.machine.stored.StoredMachine.refresh", answer)
 
     return break_it
 

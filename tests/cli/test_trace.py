@@ -24,8 +24,8 @@ from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
 from tests.conftest import Program, Ran
 from tests.fakes import faults
 from tests.fakes.faults import FaultServer, Request
+from tests.fakes.served import serving
 from tests.rapiddisk.acts import ACTS, arranged
-from tests.sandbox.test_serve import serving
 
 needs_curl = pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
 SHELLS = [shell for shell in ("sh", "bash", "zsh") if shutil.which(shell)]

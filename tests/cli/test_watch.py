@@ -530,10 +530,14 @@ def test_a_dry_run_looks_all_the_same(sandbox: Sandbox, during: Callable[[float]
     assert len(by_time(sandbox(*LIST, "--dry-run"))) == 2
 
 
-def test_a_trace_beside_the_lines(sandbox: Sandbox, during: Callable[[float], Time]) -> None:
+@pytest.mark.parametrize(("where", "line"), [("sandbox", "# dmsetup ls"), ("served", "curl -sS")])
+def test_a_trace_beside_the_lines(
+    request: pytest.FixtureRequest, during: Callable[[float], Time], where: str, line: str
+) -> None:
+    program: Sandbox = request.getfixturevalue(where)
     during(3)
-    ran = sandbox(*LIST, "--trace")
-    assert ran.err.count("curl -sS") == 2
+    ran = program(*LIST, "--trace")
+    assert ran.err.count(line) == 2
     assert len(by_time(ran)) == 2
 
 
@@ -627,7 +631,7 @@ def test_a_live_table_marks_what_changed(
     assert first.lines[1:] == [
         "",
         "DEVICE      SIZE     USAGE  LOCKED  USED BY",
-        "rd0     32.0 MiB  16.0 KiB  no      -",
+        "rd0     32.0 MiB  16.0 KiB  no      export sandbox-rd0",
         "rd1     64.0 MiB       0 B  no      -",
         "rd2     64.0 MiB       0 B  no      -",
     ]
@@ -635,13 +639,13 @@ def test_a_live_table_marks_what_changed(
     assert first.marked("7") == []
     assert locked.marked("7") == ["yes"]
     assert more.lines[3:] == [
-        "rd0     32.0 MiB           16.0 KiB  yes     -",
+        "rd0     32.0 MiB           16.0 KiB  yes     export sandbox-rd0",
         "rd1     64.0 MiB                0 B  no      -",
         "rd2     65.0 MiB +1.0 MiB       0 B  no      -",
         "rd3      8.0 MiB                0 B  no      -",
     ]
     assert "+1.0 MiB" in more.marked("1")
-    assert more.marked("7") == ["rd3", "8.0 MiB", "0 B", "no"]
+    assert more.marked("7") == ["rd3", "8.0 MiB", "0 B", "no", "-"]
     assert less.lines[-1] == "Gone: rd1"
     assert less.marked("7") == []
     assert "Gone: rd1" not in still.lines
@@ -657,7 +661,7 @@ def test_without_colors_a_star_marks(
     seen = Seen(rdctl, during(3))
     seen.time.at(1, lambda: sandbox("rapiddisk", "lock", "rd0"))
     assert seen("-c", "sandbox", *LIST, NO_COLOR="1") == 130
-    assert seen.terminal().lines[3] == "rd0     32.0 MiB  16.0 KiB  yes*    -"
+    assert seen.terminal().lines[3] == "rd0     32.0 MiB  16.0 KiB  yes*    export sandbox-rd0"
     assert seen.terminal().marked("1") == []
 
 
@@ -826,7 +830,7 @@ def test_every_way_out_leaves_the_terminal_as_it_was(
     assert seen("-c", "sandbox", *LIST) == code
     terminal = seen.terminal()
     assert terminal.as_it_was
-    assert terminal.lines[-1] == "rd0     32.0 MiB  16.0 KiB  no      -"
+    assert terminal.lines[-1] == "rd0     32.0 MiB  16.0 KiB  no      export sandbox-rd0"
     assert seen.err.getvalue().decode() == told
 
 
@@ -877,7 +881,7 @@ def test_quiet_leaves_the_head_out(
 ) -> None:
     seen = Seen(rdctl, during(1))
     assert seen("-c", "sandbox", *LIST, "--quiet", "--no-headers") == 130
-    assert seen.terminal().lines == ["rd0  32.0 MiB  16.0 KiB  no  -"]
+    assert seen.terminal().lines == ["rd0  32.0 MiB  16.0 KiB  no  export sandbox-rd0"]
 
 
 def test_versions_of_one_name_are_told_apart(
@@ -1016,7 +1020,7 @@ def test_in_a_terminal(
     told: list[str],
 ) -> None:
     screen = Screen(watched("rapiddisk", "list", "--watch", "0.1"))
-    screen.see(lambda seen: "rd0     32.0 MiB  16.0 KiB  no      -" in seen.lines)
+    screen.see(lambda seen: "rd0     32.0 MiB  16.0 KiB  no      export sandbox-rd0" in seen.lines)
     assert process("-c", "sandbox", "rapiddisk", "create", "8M")[0] == 0
     screen.see(lambda seen: seen.lines[-1:] == ["rd1      8.0 MiB       0 B  no      -"])
     if number is None:
@@ -1028,7 +1032,7 @@ def test_in_a_terminal(
     assert terminal.as_it_was
     assert terminal.lines[2:] == [
         "DEVICE      SIZE     USAGE  LOCKED  USED BY",
-        "rd0     32.0 MiB  16.0 KiB  no      -",
+        "rd0     32.0 MiB  16.0 KiB  no      export sandbox-rd0",
         "rd1      8.0 MiB       0 B  no      -",
         *told,
     ]

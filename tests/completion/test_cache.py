@@ -52,7 +52,7 @@ def test_a_failure_is_kept_as_well(complete: Completion) -> None:
 def test_the_cache_is_ours_alone(complete: Completion) -> None:
     old = os.umask(0)
     try:
-        complete("volume")
+        complete("container")
     finally:
         os.umask(old)
     (path,) = files(complete)
@@ -62,10 +62,10 @@ def test_the_cache_is_ours_alone(complete: Completion) -> None:
 
 def test_the_cache_goes_where_it_belongs(complete: Completion, tmp_path: Path) -> None:
     complete.environ["XDG_CACHE_HOME"] = str(tmp_path / "else" / "where")
-    complete("volume")
+    complete("container")
     assert len(list((tmp_path / "else" / "where" / "rdctl").iterdir())) == 1
     complete.environ["XDG_CACHE_HOME"] = "relative"
-    complete("volume")
+    complete("container")
     assert len(files(complete)) == 1
     assert not Path("relative").exists()
 
@@ -129,42 +129,42 @@ def test_no_cache_of_others_is_believed(
 ) -> None:
     if "owner" in spoil.__name__ and os.geteuid() != 0:
         pytest.skip("only root can give files away")
-    complete("volume")
+    complete("container")
     (path,) = files(complete)
     path.write_text("evil\t\n")
     spoil(path)
-    assert complete("volume") == ["rd0"]
+    assert complete("container") == ["photos"]
 
 
 def test_our_own_fresh_cache_is_believed(complete: Completion) -> None:
     """So the test above shows something."""
-    complete("volume")
+    complete("container")
     (path,) = files(complete)
     path.write_text("kept\tthere\n")
-    assert complete.about("volume") == [Candidate("kept", "there")]
+    assert complete.about("container") == [Candidate("kept", "there")]
 
 
 def test_root_leaves_nothing_in_the_home_of_another(complete: Completion) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can")
     os.chown(complete.rdctl.home, 12345, -1)
-    assert complete("volume") == ["rd0"]
+    assert complete("container") == ["photos"]
     assert not (complete.rdctl.home / ".cache").exists()
 
 
 def test_without_a_cache_it_works_as_well(complete: Completion) -> None:
     (complete.rdctl.home / ".cache").write_text("a file")
-    assert complete("volume") == ["rd0"]
-    assert complete("volume") == ["rd0"]
+    assert complete("container") == ["photos"]
+    assert complete("container") == ["photos"]
 
 
 def test_it_never_grows(complete: Completion) -> None:
-    complete("volume")
+    complete("container")
     now = complete.rdctl.now
     for number in range(5):
         (complete.cache / f"names-{number}.part").touch()
     (complete.cache / "other").touch()
     complete.rdctl.now = lambda: now() + FRESH + 1
-    complete("cache")
+    complete("policy")
     assert len(files(complete)) == 2
     assert (complete.cache / "other").exists()

@@ -162,7 +162,7 @@ def test_fish_lists_names_as_its_own_tests_ask_it(home: Home) -> None:
     expect("rdctl --context=la", "--context=lab\thttp://127.0.0.1:1, http://127.0.0.1:1, OPENIO, a")
     expect(
         "rdctl -c 'lab,sa",
-        "lab,sandbox\thttp://rapiddisk.sandbox, http://oio.sandbox, OPENIO, sandbox",
+        "lab,sandbox\tsimulated, http://oio.sandbox, OPENIO, sandbox",
     )
 
 

@@ -46,13 +46,13 @@ ASKING = ("get_properties",)
         ("volume", (), ["rd0"]),
         ("cache", (), []),
         ("device", (), ["rd0"]),
-        ("source", (), ["nvme0n1", "sda", "sdb"]),
+        ("source", (), ["nvme0n1", "sda", "sdb", "vdb", "vdc"]),
         ("port", (), ["1", "2"]),
-        ("export", (), []),
-        ("nqn", (), []),
-        ("host", (), []),
-        ("interface", (), []),
-        ("ip", (), []),
+        ("export", (), ["rd0"]),
+        ("nqn", (), ["nqn.2021-06.org.rapiddisk:sandbox-rd0"]),
+        ("host", (), ["nqn.2014-08.org.nvmexpress:uuid:0f7c6d1e-6c5e-4b8e-9d3a-2f1f6a1b2c3d"]),
+        ("interface", (), ["down0", "eth0", "lo"]),
+        ("ip", (), ["fd00::7", "10.0.2.15", "127.0.0.1"]),
         ("account", (), ["sandbox"]),
         ("container", (), ["photos"]),
         ("policy", (), ["SINGLE", "TWOCOPIES", "THREECOPIES", "17COPIES", "EC", "BACKBLAZE"]),
@@ -243,9 +243,7 @@ def test_the_door_is_shut(complete: Completion) -> None:
     environment = complete.environment
     config = Config(environment.environ, environment.root, environment.home())
     site = _site(made("volume", "", [], SANDBOX), config, environment)
-    with pytest.raises(
-        RdctlError, match=r"completion must not change anything: create a volume of 1\.0 MiB"
-    ):
+    with pytest.raises(RdctlError, match=r"completion must not change anything: create rd1"):
         site.rapiddisk._backend.create(1 << 20, None)
     (failure,) = site.rapiddisk.volumes.set_lock(["rd0"], True).outcomes
     assert isinstance(failure, Failure)

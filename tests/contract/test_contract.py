@@ -1,5 +1,5 @@
-"""One contract for both modes: the same commands give the same documents and exit codes, whether
-this machine's kernel is driven or a rapiddiskd is asked."""
+"""One contract for all modes: the same commands give the same documents and exit codes, whether
+this machine's kernel is driven, that of the sandbox, or a rapiddiskd is asked."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def as_the_sandbox_begins(kernel: FakeKernel) -> None:
 
 
 # What leads to the machine in each mode.
-WHERE = {"local": "--local", "remote": "-c sandbox"}
+WHERE = {"local": "--local", "sandbox": "-c sandbox", "remote": "-c served"}
+HERE = ("local", "sandbox")
 
 
 @pytest.fixture(params=WHERE)
@@ -39,6 +40,8 @@ def machine(request: pytest.FixtureRequest, rdctl: Program) -> Iterator[Machine]
     kernel = FakeKernel(rdctl.root)
     as_the_sandbox_begins(kernel)
     where = WHERE[request.param].split()
+    if request.param == "remote":
+        request.getfixturevalue("served")
     if request.param == "local":
         rdctl.calls = kernel
         assert rdctl(*where, *words("nvmet port add 2 --transport loop")).code == 0
@@ -67,7 +70,7 @@ def change(action: str, target: str, changed: bool = True, **facts: Any) -> dict
 
 
 def test_volumes(request: pytest.FixtureRequest, machine: Machine) -> None:
-    here = request.node.callspec.params["machine"] == "local"
+    here = request.node.callspec.params["machine"] in HERE
     assert items(machine("list --json")) == [
         {
             "device": "rd0",
@@ -134,7 +137,7 @@ def test_the_life_of_a_cache(
     (row,) = items(machine("cache list --json"))
     assert list(row) == [c.key for c in SCHEMAS["rdctl.rapiddisk.cache/1"].columns]
     assert list(row.values())[:4] == [name, "rd1", "sdb", policy]
-    here = request.node.callspec.params["machine"] == "local"
+    here = request.node.callspec.params["machine"] in HERE
     assert (row["kernel"], row["source_kernel"]) == (("dm-0", "sdb") if here else (None, None))
     assert (row["dirty"] is None) == (not here or policy != "writeback")
     (row,) = items(machine("cache stats --json"))
@@ -162,13 +165,16 @@ def test_show(machine: Machine) -> None:
     assert machine("show rd7").code == 3
 
 
-def test_targets_and_ports(machine: Machine) -> None:
+def test_targets_and_ports(request: pytest.FixtureRequest, machine: Machine) -> None:
     (row,) = items(machine("nvmet list --json"))
     any_host = row.pop("any_host")
     assert any_host is False
     # The daemon's wire has no services: docs/wire/rapiddisk-rest.md#25-listallnvmetargets
     (port,) = row["ports"]
     assert port.pop("service") in ("4420", None)
+    identity = [row.pop(key) for key in ("serial", "uuid", "nguid")]
+    here = request.node.callspec.params["machine"] in HERE
+    assert [value is not None for value in identity] == [here, here, False]
     assert row == {
         "nqn": "nqn.2021-06.org.rapiddisk:sandbox-rd0",
         "namespace": 1,
@@ -394,11 +400,11 @@ LOCAL_ONLY = [
 @pytest.mark.parametrize("line", LOCAL_ONLY)
 @pytest.mark.parametrize("dry", [(), ("--dry-run",)], ids=["real", "dry"])
 def test_what_only_the_machine_itself_can_do(
-    sandbox: Callable[..., Ran], line: str, dry: tuple[str, ...]
+    served: Callable[..., Ran], line: str, dry: tuple[str, ...]
 ) -> None:
-    before = sandbox("rapiddisk", "nvmet", "list", "--json").out
-    ran = sandbox(*words(line), *dry, "--json")
+    before = served("rapiddisk", "nvmet", "list", "--json").out
+    ran = served(*words(line), *dry, "--json")
     error = ran.json["error"] if "error" in ran.json else ran.json["errors"][0]
     assert (ran.code, error["code"]) == (11, "unsupported"), ran.err
     assert "--local" in ran.err
-    assert sandbox("rapiddisk", "nvmet", "list", "--json").out == before
+    assert served("rapiddisk", "nvmet", "list", "--json").out == before

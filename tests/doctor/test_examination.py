@@ -32,11 +32,19 @@ from tests.fakes.kernel import FakeKernel
 
 def test_a_new_sandbox_is_well(sandbox: Run) -> None:
     rows = examined(sandbox, code=0)
-    assert checks(rows) == [*OWN, *REMOTELY, *OIO]
+    assert checks(rows) == [*OWN, *LOCALLY, *OIO]
     assert {row["severity"] for row in rows} == {"ok", "skipped"}
     deep = examined(sandbox, "--deep", code=0)
     assert checks(deep) == checks(rows)
     assert [row["severity"] for row in of(deep, "exports") + of(deep, "masters")] == ["ok", "ok"]
+
+
+def test_its_daemon_is_well(served: Run) -> None:
+    rows = examined(served, code=0)
+    assert checks(rows) == [*OWN, *REMOTELY, "oio"]
+    deep = examined(served, "--deep", code=0)
+    assert checks(deep) == checks(rows)
+    assert [row["severity"] for row in of(deep, "exports")] == ["ok"]
     (skipped,) = of(rows, "exports")
     assert (skipped["severity"], skipped["mend"]) == ("skipped", None)
     assert skipped["message"].endswith("can crash rapiddiskd 9.2 (use --deep)")
@@ -147,7 +155,7 @@ def test_in_a_pipe_it_says_the_same(sandbox: Run) -> None:
     by_column = sandbox("doctor", "--columns", "check,mend").out.splitlines()
     assert "services   $ rdctl -c sandbox oio conscience unlock rawx 127.0.0.1:16013" in by_column
     names = sandbox("doctor", "-o", "name").out.split()
-    assert list(dict.fromkeys(names)) == [*OWN, *REMOTELY, *OIO]
+    assert list(dict.fromkeys(names)) == [*OWN, *LOCALLY, *OIO]
     query = "[?severity=='warning'].mend"
     (mend,) = sandbox("doctor", "--query", query).out.splitlines()
     assert mend == "rdctl -c sandbox oio conscience unlock rawx 127.0.0.1:16013"

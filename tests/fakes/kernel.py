@@ -72,6 +72,7 @@ class FakeKernel(Machine):
         self.seen_by_hosts: set[str] = set()  # NQNs
         self.random_numbers = 0
         self.systemctl = True
+        self.writecache_numbers = 14
         self.says: str | None = None  # in place of an answer
         self.calls: list[str] = []
         self.when_locked: Callable[[], None] = lambda: None
@@ -80,6 +81,15 @@ class FakeKernel(Machine):
         self.after: dict[int, Callable[[], None]] = {}
         self.dead = False
         super().__init__(root, version=version, nvmet=nvmet, available=available, limit=limit)
+        for name, size, number in (
+            ("sda", 512 * MIB, "8:0"),
+            ("sdb", 1024 * MIB, "8:16"),
+            ("vdb", 512 * MIB, "254:16"),
+            ("vdc", 512 * MIB, "254:32"),
+        ):
+            self.add_disk(name, size, number)
+        self.name_disk("sda", "QEMU    ", "QEMU HARDDISK   ")
+        self.name_disk("vdb", "0x1af4", None)
 
     def _random(self, size: int) -> bytes:
         """The same in each run, and never the same twice."""
@@ -100,14 +110,14 @@ class FakeKernel(Machine):
         self.add_volume(number, 16 * MIB)
 
     def remove_volume(self, number: int) -> None:
-        self._detach(number)
+        self.detach(number)
 
     def resize_volume(self, number: int, size: int) -> None:
         """Some other tool resizes it, and tells nobody."""
         self._command(f"rapiddisk resize {number} {size}")
 
     def replace_volume(self, number: int, size: int) -> None:
-        self._detach(number)
+        self.detach(number)
         self.add_volume(number, size)
 
     def add_volumes(self, count: int) -> None:
@@ -115,15 +125,11 @@ class FakeKernel(Machine):
         for number in range(count):
             self.volumes[number] = Volume(8 * MIB)
             self._show_block(f"rd{number}", f"{MAJOR}:{number}", 8 * MIB)
-        self._show_volumes()
-
-    def write_disk(self, name: str, data: bytes, offset: int = 0) -> None:
-        """A program writes to a disk or a partition; what was never written is zero."""
-        self._store(name, data, offset)
+        self.show_volumes()
 
     def mount(self, device: str, place: str) -> None:
         self.mounts.append((device, place))
-        self._show_users()
+        self.show_users()
 
     def mount_elsewhere(self, device: str, place: str, process: int) -> None:
         """In a mount namespace of its own, which only that process sees."""
@@ -134,7 +140,7 @@ class FakeKernel(Machine):
 
     def swap_on(self, device: str) -> None:
         self.swaps.append(device)
-        self._show_users()
+        self.show_users()
 
     def loop(self, number: int, backing: str, shown: str | None = None) -> None:
         """A loop device, which may be `shown` by a path that leads nowhere here."""
@@ -202,16 +208,7 @@ class FakeKernel(Machine):
 
     def map_cache(self, name: str, volume: str, source: str, dirty: int = 0) -> None:
         """Some other tool makes a cache."""
-        mapping = self._new_mapping(name)
-        mapping.kind = "writecache" if name.startswith("rc-wb") else "rapiddisk-cache"
-        mapping.slaves = [self._kernel_name(f"/dev/{source}"), volume]
-        words = [f"/dev/{source}", f"/dev/{volume}"]
-        cached = mapping.kind == "writecache"
-        mapping.arguments = ["s", *words, str(PAGE), "0"] if cached else [*words, "0", "0"]
-        mapping.sectors = self._size(mapping.source) // SECTOR
-        mapping.dirty = dirty
-        self._show_mapping(mapping)
-        self._go_live(mapping)
+        self.add_cache(name, volume, source, dirty)
 
     def allow_host(self, nqn: str, host: str) -> None:
         self._mkdir(str(self.path(f"{NVMET}/hosts/{host}")))
@@ -238,16 +235,11 @@ class FakeKernel(Machine):
     def unmount_configfs(self) -> None:
         self.configfs = False
         shutil.rmtree(self.path("sys/kernel/config"))
-        self._show_users()
-
-    def allow_transport(self, name: str) -> None:
-        """The kernel has the module."""
-        self.transports.add(name)
-        self.make_directory(f"sys/module/nvme_{name}")
+        self.show_users()
 
     def link_node(self, below: str, target: str) -> None:
         """Another path to a device."""
-        self._link(below, target)
+        self.add_link(below, target)
 
     def foreign_subsystem(self, nqn: str, device: str | None, *, enabled: bool = True) -> None:
         """Some other tool exports a device; None: it makes no namespace."""
@@ -262,13 +254,15 @@ class FakeKernel(Machine):
         (place / "device_path").write_text(f"{device}\n")
         (place / "enable").write_text(f"{int(enabled)}\n")
 
-    def add_port(self, number: int, address: str = "10.0.2.15", service: str = "4420") -> None:
-        """Some other tool makes a TCP port."""
-        directory = self.path(f"{NVMET}/ports/{number}")
-        self._mkdir(str(directory))
-        values = {"trtype": "tcp", "adrfam": "ipv4", "traddr": address, "trsvcid": service}
-        for name, value in values.items():
-            (directory / f"addr_{name}").write_text(f"{value}\n")
+    def add_port(
+        self,
+        number: int,
+        address: str = "10.0.2.15",
+        service: str = "4420",
+        transport: str = "tcp",
+    ) -> None:
+        """Some other tool makes a port."""
+        super().add_port(number, address, service, transport)
 
     def begin_mapping(self, name: str) -> None:
         """Some other tool makes a mapping, and has given it no table yet."""
@@ -284,7 +278,7 @@ class FakeKernel(Machine):
         mapping.failed = True
         self._leave_blocks(mapping)
         if gone:
-            self._hide_block(mapping.source, self.disks.pop(mapping.source).number)
+            self.take_disk(mapping.source)
 
     def reattach(self, disk: str, name: str, number: str) -> None:
         """A disk that was taken away comes back under another name."""
@@ -299,7 +293,7 @@ class FakeKernel(Machine):
         for mapping in self.maps.values():
             if volume in mapping.slaves:
                 mapping.failed = True
-        self._detach(int(volume[2:]))
+        self.detach(int(volume[2:]))
 
     # --- steps, for the crash tests -----------------------------------------------------------
 
@@ -323,15 +317,15 @@ class FakeKernel(Machine):
 
     def replace(self, path: str, text: str, mode: int) -> None:
         if self._lasts(path):
-            self._change(lambda: Machine.replace(self, path, text, mode))
+            self._change(lambda: self._replace(path, text, mode))
         else:
-            super().replace(path, text, mode)
+            self._replace(path, text, mode)
 
     def remove(self, path: str) -> None:
         if self._lasts(path):
-            self._change(lambda: Machine.remove(self, path))
+            self._change(lambda: self._remove(path))
         else:
-            super().remove(path)
+            self._remove(path)
 
     def _lasts(self, path: str) -> bool:
         """Whether a file is one that a reboot keeps."""
@@ -370,6 +364,24 @@ class FakeKernel(Machine):
     def close_all(self) -> None:
         for descriptor in list(self.descriptors):
             self.close(descriptor)
+
+    # --- numbers that tests name --------------------------------------------------------------
+
+    def status_of(self, mapping: Mapping) -> str:
+        if mapping.kind == "writecache":
+            blocks = 16320
+            free = blocks - mapping.dirty
+            numbers = f"{int(mapping.failed)} {blocks} {free} 0 1034 642 512 0 0 0 512 0 0 0"
+            return " ".join(numbers.split()[: self.writecache_numbers]) + " "
+        if mapping.kind == "rapiddisk-cache":
+            return (
+                "stats:\n\treads(1034), writes(8)\n"
+                "\tcache hits(646), replacement(0), write replacement(0)\n"
+                "\tread invalidates(0), write invalidates(8)\n"
+                "\tuncached reads(0), uncached writes(0)\n"
+                "\tdisk reads(388), disk writes(8)\n\tcache reads(646), cache writes(396)\n"
+            )
+        return ""
 
     # --- for comparing ------------------------------------------------------------------------
 

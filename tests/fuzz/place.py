@@ -25,9 +25,10 @@ LOOKS = 3  # pictures of a --watch before Ctrl-C
 # What may be lost: its name, and what it is beside that.
 _LOSABLE = {
     # A cache writes over what its volume held.
-    "volume": "SELECT name, size, high_water * (name NOT IN (SELECT volume FROM rd_caches))"
-    " FROM rd_volumes",
-    "cache": "SELECT name, volume || ' ' || source FROM rd_caches",
+    "volume": "SELECT 'rd' || key, value ->> 'size', (value ->> 'high') * (('rd' || key) NOT IN"
+    " (SELECT value ->> '$.slaves[1]' FROM machine, json_each(objects, '$.maps')))"
+    " FROM machine, json_each(objects, '$.volumes')",
+    "cache": "SELECT key, value ->> '$.slaves' FROM machine, json_each(objects, '$.maps')",
     "container": "SELECT cid, 0 FROM oio_bases",
     "object": "SELECT hex(name) || ' ' || version || cid, content FROM oio_aliases",
 }
@@ -128,16 +129,17 @@ class Place:
 
 def seeded() -> bytes:
     """A new sandbox's file, to be copied."""
+    from rdctl.sandbox.machine.stored import StoredMachine
     from rdctl.sandbox.store import Store
 
     directory = tempfile.mkdtemp()
     try:
         path = f"{directory}/sandbox.db"
         store = Store(path)
-        with store.change() as connection:
-            connection.execute(
-                "UPDATE rd_volumes SET high_water = ?, usage = ?", (2 * MIB, 2 * MIB)
-            )
+        machine = StoredMachine(store)
+        with machine.session():
+            machine.volumes[0].high = machine.volumes[0].used = 2 * MIB
+            machine.show_volumes()
         store.close()
         with closing(sqlite3.connect(path)) as connection:
             connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")

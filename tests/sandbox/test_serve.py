@@ -10,7 +10,6 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from threading import Event, Thread
 from threading import enumerate as running
@@ -25,9 +24,10 @@ from rdctl.sandbox.rapiddisk.daemon import RapidDiskd
 from rdctl.sandbox.serve import _Handler, serve
 from rdctl.sandbox.store import Store
 from tests.cli.processes import SECONDS
+from tests.fakes.served import serving
 
 if TYPE_CHECKING:
-    from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
+    from wsgiref.types import StartResponse, WSGIEnvironment
 
 LOCAL = "127.0.0.1"
 
@@ -37,26 +37,6 @@ def daemon(tmp_path: Path) -> Iterator[RapidDiskd]:
     store = Store(tmp_path / "sandbox.db")
     yield RapidDiskd(store)
     store.close()
-
-
-@contextmanager
-def serving(*apps: WSGIApplication, host: str = LOCAL) -> Iterator[list[str]]:
-    urls: list[str] = []
-    listening, stop = Event(), Event()
-
-    def ready(found: list[str]) -> None:
-        urls.extend(found)
-        listening.set()
-
-    thread = Thread(target=serve, args=([(app, host, 0) for app in apps], ready, stop))
-    thread.start()
-    assert listening.wait(10)
-    try:
-        yield urls
-    finally:
-        stop.set()
-        thread.join(10)
-        assert not thread.is_alive()
 
 
 def port_of(url: str) -> int:

@@ -21,6 +21,9 @@ from rdctl.sandbox.store import VERSION, Store
 from tests.cli.processes import Rdctl
 
 SEEDED = ["rd0"]
+# The nodes of volumes, as what a store holds.
+NODES = "machine_files WHERE path GLOB 'dev/rd*'"
+ADDING = "INSERT INTO machine_files VALUES (?, 'file', 0, '', 0)"
 
 
 @pytest.fixture
@@ -32,13 +35,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
 
 def names(store: Store) -> list[str]:
     with store.look() as connection:
-        rows = connection.execute("SELECT name FROM rd_volumes ORDER BY name")
-        return [row["name"] for row in rows]
+        rows = connection.execute(f"SELECT path FROM {NODES} ORDER BY path")
+        return [row["path"].removeprefix("dev/") for row in rows]
 
 
 def add(store: Store, name: str) -> None:
     with store.change() as connection:
-        connection.execute("INSERT INTO rd_volumes VALUES (?, 0, 0, 0, FALSE)", (name,))
+        connection.execute(ADDING, (f"dev/{name}",))
 
 
 def mode(path: Path | str) -> int:
@@ -80,7 +83,7 @@ def test_a_change_is_kept_for_the_next_process(store: Store) -> None:
 def test_a_failed_change_leaves_nothing(store: Store, error: type[BaseException]) -> None:
     def fail() -> None:
         with store.change() as connection:
-            connection.execute("DELETE FROM rd_volumes")
+            connection.execute(f"DELETE FROM {NODES}")
             raise error
 
     with pytest.raises(error):
@@ -91,7 +94,7 @@ def test_a_failed_change_leaves_nothing(store: Store, error: type[BaseException]
 
 
 def test_a_look_is_of_one_moment(store: Store) -> None:
-    count = "SELECT count(*) FROM rd_volumes"
+    count = f"SELECT count(*) FROM {NODES}"
     with store.look() as connection:
         assert connection.execute(count).fetchone()[0] == 1
         add(store, "rd1")
@@ -131,7 +134,7 @@ from rdctl.sandbox.store import Store
 sys.stdin.readline()
 store = Store(sys.argv[1])
 with store.change() as connection:
-    connection.execute("INSERT INTO rd_volumes VALUES (?, 0, 0, 0, FALSE)", (sys.argv[2],))
+    connection.execute(sys.argv[3], (f"dev/{sys.argv[2]}",))
 store.close()
 """
 
@@ -139,7 +142,7 @@ store.close()
 def test_processes_that_start_at_once_make_one_store(store: Store) -> None:
     started = [
         subprocess.Popen(
-            [sys.executable, "-c", STARTER, store.path, f"rd{number}"],
+            [sys.executable, "-c", STARTER, store.path, f"rd{number}", ADDING],
             stdin=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -197,7 +200,7 @@ def test_reset_while_others_look(store: Store) -> None:
     other = Store(store.path)
     assert names(other) == ["rd0", "rd1"]
     with other.look() as connection:
-        count = "SELECT count(*) FROM rd_volumes"
+        count = f"SELECT count(*) FROM {NODES}"
         assert connection.execute(count).fetchone()[0] == 2
         store.reset()
         assert connection.execute(count).fetchone()[0] == 2

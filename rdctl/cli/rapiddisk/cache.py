@@ -198,6 +198,7 @@ def remove(site: Site, caches: list[str], overrides: Overrides) -> Report:
     examples=[
         "rdctl rapiddisk cache sync rc-wb_sdb",
         "rdctl rapiddisk cache sync rc-wb_sdb --dry-run",
+        "rdctl -c sandbox rapiddisk cache sync rc-wb_sdb",
     ],
 )
 @names("cache")

@@ -33,7 +33,11 @@ group = LazyGroup(
     shows="rdctl.rapiddisk.daemon/1",
     watch=True,
     local_only=True,
-    examples=["rdctl rapiddisk daemon status", "rdctl rapiddisk daemon status --json"],
+    examples=[
+        "rdctl rapiddisk daemon status",
+        "rdctl rapiddisk daemon status --json",
+        "rdctl -c sandbox rapiddisk daemon status",
+    ],
 )
 def status(site: Site) -> Item:
     """Show whether rapiddiskd is installed and running.
@@ -46,7 +50,11 @@ def status(site: Site) -> Item:
 @verb(
     "start",
     local_only=True,
-    examples=["rdctl rapiddisk daemon start", "rdctl rapiddisk daemon start --dry-run"],
+    examples=[
+        "rdctl rapiddisk daemon start",
+        "rdctl rapiddisk daemon start --dry-run",
+        "rdctl -c sandbox rapiddisk daemon start",
+    ],
 )
 def start(site: Site) -> Report:
     """Start rapiddiskd.
@@ -59,7 +67,11 @@ def start(site: Site) -> Report:
 @verb(
     "stop",
     local_only=True,
-    examples=["rdctl rapiddisk daemon stop", "rdctl rapiddisk daemon stop --dry-run"],
+    examples=[
+        "rdctl rapiddisk daemon stop",
+        "rdctl rapiddisk daemon stop --dry-run",
+        "rdctl -c sandbox rapiddisk daemon stop",
+    ],
 )
 def stop(site: Site) -> Report:
     """Stop rapiddiskd.
@@ -72,7 +84,11 @@ def stop(site: Site) -> Report:
 @verb(
     "enable",
     local_only=True,
-    examples=["rdctl rapiddisk daemon enable", "rdctl rapiddisk daemon enable --dry-run"],
+    examples=[
+        "rdctl rapiddisk daemon enable",
+        "rdctl rapiddisk daemon enable --dry-run",
+        "rdctl -c sandbox rapiddisk daemon enable",
+    ],
 )
 def enable(site: Site) -> Report:
     """Start rapiddiskd at boot.
@@ -84,7 +100,11 @@ def enable(site: Site) -> Report:
 @verb(
     "disable",
     local_only=True,
-    examples=["rdctl rapiddisk daemon disable", "rdctl rapiddisk daemon disable --dry-run"],
+    examples=[
+        "rdctl rapiddisk daemon disable",
+        "rdctl rapiddisk daemon disable --dry-run",
+        "rdctl -c sandbox rapiddisk daemon disable",
+    ],
 )
 def disable(site: Site) -> Report:
     """Do not start rapiddiskd at boot.

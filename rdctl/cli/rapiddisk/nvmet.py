@@ -101,6 +101,7 @@ def show(site: Site, exports: list[str]) -> Listing:
         "rdctl rapiddisk nvmet export rd1 --port 1 --host nqn.2014-08.org.nvmexpress:uuid:7a",
         "rdctl rapiddisk nvmet export rd0 rd1 --port 1 --any-host --dry-run",
         "rdctl rapiddisk nvmet export rd1 --port 1 --any-host --serial lab-1 --recreate --dry-run",
+        "rdctl -c sandbox rapiddisk nvmet export rd1 --port 1 --any-host",
     ],
 )
 @names("device")
@@ -174,6 +175,7 @@ def export(
         "rdctl rapiddisk nvmet unexport rd0 rd1",
         "rdctl rapiddisk nvmet unexport rd1 --port 2 --dry-run",
         "rdctl rapiddisk nvmet unexport --nqn nqn.2021-06.org.rapiddisk:store-rd1 --dry-run",
+        "rdctl -c sandbox rapiddisk nvmet unexport rd0",
     ],
 )
 @names("device", required=False)
@@ -215,6 +217,7 @@ def unexport(
     examples=[
         "rdctl rapiddisk nvmet revalidate rd0 rd1",
         "rdctl rapiddisk nvmet revalidate rd1 --dry-run",
+        "rdctl -c sandbox rapiddisk nvmet revalidate rd0",
     ],
 )
 @names("device")
@@ -266,6 +269,7 @@ def show_ports(site: Site, numbers: list[str]) -> Listing:
     examples=[
         "rdctl rapiddisk nvmet port add 3 --transport tcp --address 127.0.0.1 --service 4422",
         "rdctl rapiddisk nvmet port add 3 --transport tcp --interface eth0 --dry-run",
+        "rdctl -c sandbox rapiddisk nvmet port add 3 --transport loop",
     ],
 )
 @click.argument("number", metavar="ID", type=_PORT)
@@ -311,6 +315,7 @@ def add_port(
     examples=[
         "rdctl rapiddisk nvmet port remove 2",
         "rdctl rapiddisk nvmet port remove 1 2 --dry-run",
+        "rdctl -c sandbox rapiddisk nvmet port remove 2",
     ],
 )
 @names("id")

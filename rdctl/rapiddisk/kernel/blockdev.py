@@ -41,7 +41,7 @@ class BlockDevices:
 
     def _ask(self, volume: str, request: int, what: str) -> int:
         path, answer = self._path(volume), bytearray(8)
-        line = f"# ioctl {path} {request:#06x}: {what}"
+        line = f"# ioctl {self._calls.shown(path)} {request:#06x}: {what}"
         self._effects.look(
             ioctl(self._calls, path, request, answer, what=f"query {volume}", line=line)
         )
@@ -88,7 +88,7 @@ class BlockDevices:
             _SET_READ_ONLY,
             bytearray(int(locked).to_bytes(4, "little")),
             what=f"{'lock' if locked else 'unlock'} {volume}",
-            line=f"blockdev {'--setro' if locked else '--setrw'} {node}",
+            line=f"blockdev {'--setro' if locked else '--setrw'} {self._calls.shown(node)}",
         )
 
     def erase(self, volume: str, descriptor: int | None, destroys: str | None) -> Effect[None]:
@@ -101,7 +101,7 @@ class BlockDevices:
             path if descriptor is None else descriptor,
             _ERASE,
             what=f"erase {volume}",
-            line=f"ioctl {path} {_ERASE:#06x}  # erase {volume}",
+            line=f"ioctl {self._calls.shown(path)} {_ERASE:#06x}  # erase {volume}",
             destroys=destroys,
             exclusive=True,
         )

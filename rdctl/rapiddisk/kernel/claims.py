@@ -70,7 +70,8 @@ class Claims(Part):
             yield
             return
         path = self._sysfs.path(_LOCK)
-        with self._refusals.worded(f"the lock {path} cannot be created"):
+        shown = self._calls.shown(path)
+        with self._refusals.worded(f"the lock {shown} cannot be created"):
             for _ in self._patience.attempts(_LOCK_SECONDS):
                 descriptor = self._calls.lock(path)
                 if descriptor is not None:
@@ -79,9 +80,9 @@ class Claims(Part):
         if descriptor is None:
             raise RdctlError(
                 Code.IN_USE,
-                f"another rdctl (process {self._sysfs.text(_LOCK)}) holds the lock {path}",
+                f"another rdctl (process {self._sysfs.text(_LOCK)}) holds the lock {shown}",
                 hint="Try again when it has finished.",
-                target=path,
+                target=shown,
             )
         self._locked = True
         try:

@@ -268,7 +268,7 @@ class Nvmet:
 
     def _writing(self, below: str, text: str) -> Effect[None]:
         path = self._path(below)
-        return write(self._calls, path, text, what=f"write {text} to {path}")
+        return write(self._calls, path, text, what=f"write {text} to {self._calls.shown(path)}")
 
     def _writings(self, directory: str, values: Iterable[tuple[str, str]]) -> list[Effect[None]]:
         return [self._writing(f"{directory}/{name}", text) for name, text in values]

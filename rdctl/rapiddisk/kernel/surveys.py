@@ -70,7 +70,8 @@ class Surveys(Part):
                     left = self._left(found)
             except OSError as error:
                 found, unseen = self._look(devices, "all")
-                return found, unseen, f"{error.filename}: {error.strerror}"
+                shown = self._calls.shown(str(error.filename))
+                return found, unseen, f"{shown}: {error.strerror}"
             if left <= 0:
                 return found, unseen, None
             readings.append(left)

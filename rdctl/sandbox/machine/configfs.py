@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
-import shutil
 import struct
 import uuid
+from collections.abc import Sequence
 from pathlib import Path
 
 from rdctl.sandbox.machine.attributes import NAMESPACE, PORT, SUBSYSTEM, WRITE_ONLY, accepted
@@ -27,13 +27,14 @@ class Configfs(Mapper):
         if os.path.exists(path):
             fail(errno.EEXIST, path)
         attributes, directories = self._contents(below, path)
-        os.mkdir(path)
+        inside = self.inside(path)
+        self.make_dir(inside)
         for name, value in attributes.items():
-            Path(path, name).write_text(f"{value}\n")
+            self.put(f"{inside}/{name}", f"{value}\n")
             if name == WRITE_ONLY:
                 Path(path, name).chmod(0o200)
         for directory in directories:
-            Path(path, directory).mkdir(parents=True)
+            self.make_dir(f"{inside}/{directory}")
 
     def _contents(self, below: list[str], path: str) -> tuple[dict[str, str], list[str]]:
         """The attributes and directories of what is created."""
@@ -75,7 +76,7 @@ class Configfs(Mapper):
         if below[0] == "hosts":
             if any(self.path(f"{NVMET}/subsystems").glob(f"*/allowed_hosts/{below[1]}")):
                 fail(errno.EBUSY, path)
-        shutil.rmtree(path)
+        self.delete(self.inside(path))
 
     def _symlink(self, target: str, path: str) -> None:
         below = self._below(path)
@@ -93,7 +94,7 @@ class Configfs(Mapper):
                 fail(errno.EPERM, path)
             self._listen(below[1])
         inside = "/".join(self._below(target))
-        os.symlink(f"../../../../nvmet/{inside}", path)
+        self._link(self.inside(path), f"../../../../nvmet/{inside}")
 
     def _listen(self, port: str) -> None:
         """The first subsystem on a port starts its listener."""
@@ -130,7 +131,7 @@ class Configfs(Mapper):
             fail(errno.EPERM, path)
         if not os.path.islink(path):
             fail(errno.ENOENT, path)
-        os.unlink(path)
+        self.delete(self.inside(path))
 
     def _attribute(self, path: Path, text: str) -> None:
         below = self._below(str(path))
@@ -153,7 +154,61 @@ class Configfs(Mapper):
                 seen=self._is_seen(below[1]),
                 listening=below[0] == "ports" and bool(os.listdir(directory / "subsystems")),
             )
-        path.write_text(f"{text}\n")
+        self.put(self.inside(path), f"{text}\n")
+
+    def clear(self) -> None:
+        """All that RapidDisk has is gone."""
+        for mapping in reversed(list(self.maps.values())):
+            self.unmap(mapping)
+        for number in list(self.volumes):
+            self.detach(number)
+        for kind in ("ports", "subsystems", "hosts"):
+            directory = f"{NVMET}/{kind}"
+            for name in os.listdir(self.path(directory)):
+                self.delete(f"{directory}/{name}")
+        self.namespace_sizes.clear()
+
+    # --- as other tools make them -------------------------------------------------------------
+
+    def allow_transport(self, name: str) -> None:
+        """The kernel has the module."""
+        self.transports.add(name)
+        self.make_dir(f"sys/module/nvme_{name}")
+
+    def add_port(self, number: int, address: str, service: str, transport: str) -> None:
+        directory = f"{NVMET}/ports/{number}"
+        self._mkdir(str(self.path(directory)))
+        family = "ipv6" if ":" in address else "ipv4"
+        values = {"trtype": transport, "adrfam": family, "traddr": address, "trsvcid": service}
+        for name, value in values.items():
+            self.put(f"{directory}/addr_{name}", f"{value}\n")
+
+    def add_export(
+        self,
+        nqn: str,
+        number: int,
+        device: str,
+        *,
+        enabled: bool,
+        hosts: Sequence[str] = (),
+        ports: Sequence[int] = (),
+    ) -> None:
+        """Nothing is checked: the device may not exist."""
+        directory = f"{NVMET}/subsystems/{nqn}"
+        if not self.path(directory).exists():
+            self._mkdir(str(self.path(directory)))
+        place = f"{directory}/namespaces/{number}"
+        self._mkdir(str(self.path(place)))
+        self.put(f"{place}/device_path", f"{device}\n")
+        self.put(f"{place}/enable", f"{int(enabled)}\n")
+        for host in hosts:
+            if not self.path(f"{NVMET}/hosts/{host}").exists():
+                self._mkdir(str(self.path(f"{NVMET}/hosts/{host}")))
+            self._link(f"{directory}/allowed_hosts/{host}", f"../../../../nvmet/hosts/{host}")
+        for port in ports:
+            self._link(
+                f"{NVMET}/ports/{port}/subsystems/{nqn}", f"../../../../nvmet/subsystems/{nqn}"
+            )
 
     def _is_seen(self, nqn: str) -> bool:
         """Whether a host has discovered the subsystem: none does in a simulation."""
@@ -173,7 +228,7 @@ class Configfs(Mapper):
         if not self.path(device).exists():
             fail(errno.ENOENT)
         kernel = self._kernel_name(device)
-        user = self._used(kernel)
+        user = self.is_used(kernel)
         if user:
             self._harm(f"{kernel} was exported while {user}")
         self.namespace_sizes[below[1], int(below[3])] = self._size(kernel)

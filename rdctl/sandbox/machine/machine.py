@@ -7,14 +7,13 @@ import errno
 import os
 import re
 import struct
-from collections.abc import Sequence
 from pathlib import Path
 
-from rdctl.sandbox.machine.configfs import Configfs
 from rdctl.sandbox.machine.objects import NVMET, PAGE, SECTOR, fail, filled
+from rdctl.sandbox.machine.units import Units
 
 
-class Machine(Configfs):
+class Machine(Units):
     """The system calls."""
 
     @property
@@ -35,6 +34,24 @@ class Machine(Configfs):
 
     def unlink(self, path: str) -> None:
         self._change(lambda: self._unlink(path))
+
+    def replace(self, path: str, text: str, mode: int) -> None:
+        self._change(lambda: self._replace(path, text, mode))
+
+    def remove(self, path: str) -> None:
+        self._change(lambda: self._remove(path))
+
+    def _remove(self, path: str) -> None:
+        if os.path.lexists(path):
+            self.delete(self.inside(path))
+
+    def _replace(self, path: str, text: str, mode: int) -> None:
+        if not self.root_user:
+            fail(errno.EACCES, path)
+        there = os.path.exists(path)
+        self.put(self.inside(path), text)
+        if not there:
+            os.chmod(path, mode)
 
     def lock(self, path: str) -> int | None:
         descriptor = super().lock(path)
@@ -78,34 +95,13 @@ class Machine(Configfs):
             value = volume.high // SECTOR if request == 0x0529 else volume.used // PAGE
             filled(argument)[:] = struct.pack("=Q", value)
         elif request == 0x0531:
-            self._change(lambda: self._erase(device))
+            self._change(lambda: self.wipe(device))
         elif request == 0x125D:
             self._change(
-                lambda: self._set_lock(device, bool(struct.unpack("=i", filled(argument))[0]))
+                lambda: self.set_lock(device, bool(struct.unpack("=i", filled(argument))[0]))
             )
         else:
             fail(errno.ENOTTY)
-
-    def run(self, argv: Sequence[str], seconds: float | None = None) -> tuple[int, str]:
-        if argv[0] != "systemctl":
-            fail(errno.ENOENT, argv[0])
-        if argv[-1] != "rapiddiskd" and argv[2:3] != ["rapiddiskd"]:
-            return self.systemd.run(argv, self._change)
-        if argv[1] == "show":
-            pid = 4711 if self.unit["ActiveState"] == "active" else 0
-            return 0, "".join(f"{key}={value}\n" for key, value in self.unit.items()) + (
-                f"MainPID={pid}\n"
-            )
-        if self.unit["LoadState"] != "loaded":
-            return 5, f"Failed to {argv[1]} rapiddiskd.service: Unit not found.\n"
-        key, value = {
-            "start": ("ActiveState", "active"),
-            "stop": ("ActiveState", "inactive"),
-            "enable": ("UnitFileState", "enabled"),
-            "disable": ("UnitFileState", "disabled"),
-        }[argv[1]]
-        self._change(lambda: self.unit.update({key: value}))
-        return 0, ""
 
     def can_bind(self, address: str) -> bool:
         return address in self.addresses

@@ -6,6 +6,7 @@ import errno
 import struct
 from collections.abc import Callable
 
+from rdctl.sandbox.machine.counters import fresh_counters, work_on, writeback_head
 from rdctl.sandbox.machine.objects import (
     DM_MAJOR,
     ENTRIES,
@@ -14,11 +15,22 @@ from rdctl.sandbox.machine.objects import (
     MIB,
     PAGE,
     SECTOR,
+    WORD,
     WRITECACHE,
     Mapping,
     fail,
 )
 from rdctl.sandbox.machine.volumes import Volumes
+
+# The lines of the status of a cache.
+_STATS = (
+    ("reads", "writes"),
+    ("cache_hits", "replacement", "write_replacement"),
+    ("read_invalidates", "write_invalidates"),
+    ("uncached_reads", "uncached_writes"),
+    ("disk_reads", "disk_writes"),
+    ("cache_reads", "cache_writes"),
+)
 
 
 class Mapper(Volumes):
@@ -80,6 +92,8 @@ class Mapper(Volumes):
         if not mapping.live:
             return 0, b""
         words = self._table_of(mapping) if table else self.status_of(mapping)
+        if mapping.is_cache and not table:
+            self._looked_at(mapping)
         text = words.encode() + b"\0"
         head = struct.pack("=QQiI16s", 0, mapping.sectors, 0, 40 + len(text), mapping.kind.encode())
         return 1, head + text
@@ -93,20 +107,58 @@ class Mapper(Volumes):
         return f"conf:\n\tRapidDisk dev ({volume}), disk dev ({source}) mode (WRITETHROUGH)\n"
 
     def status_of(self, mapping: Mapping) -> str:
+        """As the kernel prints it (docs/wire/rapiddisk-local.md)."""
+        count = self.counters_of(mapping)
         if mapping.kind == "writecache":
-            blocks = 16320
-            free = blocks - mapping.dirty
-            numbers = f"{int(mapping.failed)} {blocks} {free} 0 1034 642 512 0 0 0 512 0 0 0"
-            return " ".join(numbers.split()[: self.writecache_numbers]) + " "
-        if mapping.kind == "rapiddisk-cache":
-            return (
-                "stats:\n\treads(1034), writes(8)\n"
-                "\tcache hits(646), replacement(0), write replacement(0)\n"
-                "\tread invalidates(0), write invalidates(8)\n"
-                "\tuncached reads(0), uncached writes(0)\n"
-                "\tdisk reads(388), disk writes(8)\n\tcache reads(646), cache writes(396)\n"
-            )
-        return ""
+            return " ".join(map(str, count.values())) + " "
+        if mapping.kind != "rapiddisk-cache":
+            return ""
+        lines = [
+            ", ".join(f"{name.replace('_', ' ')}({count[name]})" for name in names)
+            for names in _STATS
+        ]
+        return "stats:\n" + "".join(f"\t{line}\n" for line in lines)
+
+    def counters_of(self, mapping: Mapping) -> dict[str, int]:
+        """In the order of the kernel."""
+        if mapping.kind != "writecache":
+            return mapping.counters
+        free = mapping.counters["num_blocks"] - mapping.dirty
+        return mapping.counters | {"errors": int(mapping.failed), "num_free_blocks": free}
+
+    def _looked_at(self, mapping: Mapping) -> None:
+        """Somebody has read the counters of a cache."""
+
+    def write_through(self, mapping: Mapping, blocks: int) -> None:
+        """An application writes through a write-back cache."""
+        for name in ("num_write_req", "num_write_cache_alloc"):
+            mapping.counters[name] += blocks
+        mapping.dirty += blocks
+        self.occupy(mapping)
+
+    def work(self, mapping: Mapping) -> None:
+        """An application uses a cache for a moment."""
+        volume = self.volumes.get(int(mapping.volume[2:]))
+        if volume is None:
+            return
+        counters = self.counters_of(mapping)
+        work_on(mapping.name, counters, volume.size % WORD // PAGE)
+        mapping.counters = counters
+        if mapping.kind == "writecache":
+            mapping.dirty = counters["num_blocks"] - counters["num_free_blocks"]
+        self.occupy(mapping)
+
+    def occupy(self, mapping: Mapping) -> None:
+        """Account for the blocks of a cache in its volume."""
+        volume = self.volume(mapping.volume)
+        size = volume.size % WORD
+        if mapping.kind == "writecache":
+            used = written = writeback_head(mapping.counters["num_blocks"]) + mapping.dirty * PAGE
+        else:
+            used, written = mapping.counters["disk_reads"] * PAGE, size  # scattered blocks
+        volume.used = max(volume.used, min(used, size))
+        volume.high = max(volume.high, min(written, size, WORD // 2 - 1))
+        self.show_volumes()
 
     def _mapping(self, name: str) -> Mapping:
         return self.maps[name] if name in self.maps else fail(errno.ENXIO)
@@ -143,7 +195,7 @@ class Mapper(Volumes):
             self._harm(f"{name} is longer than {mapping.source}")
         for part in mapping.slaves:
             if self._mapped(part) or self._exported(part):
-                self._harm(f"{part} was mapped while {self._used(part)}")
+                self._harm(f"{part} was mapped while {self.is_used(part)}")
         if self.volume(mapping.volume).locked:
             self._harm(f"{mapping.volume} was mapped while locked")
         if mapping.source == mapping.volume:
@@ -180,6 +232,7 @@ class Mapper(Volumes):
         if mapping.sectors * SECTOR % PAGE:
             fail(errno.EINVAL)
         volume = self.volume(mapping.volume)
+        mapping.counters = fresh_counters(mapping.name, volume.size)
         if volume.dirty_of is not None and block != str(PAGE):
             fail(errno.EINVAL)  # not that of the superblock
         if volume.dirty_of not in (None, self._identity(mapping.source)):
@@ -198,13 +251,29 @@ class Mapper(Volumes):
         """Device-mapper shares its claims with itself, and with nobody else."""
         return bool(self._claimed(kernel)) and not self._mapped(kernel)
 
+    def add_cache(self, name: str, volume: str, source: str, dirty: int = 0) -> Mapping:
+        """A cache at once, as another tool makes it."""
+        mapping = self._new_mapping(name)
+        mapping.kind = "writecache" if name.startswith("rc-wb") else "rapiddisk-cache"
+        mapping.slaves = [self._kernel_name(f"/dev/{source}"), volume]
+        words = [f"/dev/{source}", f"/dev/{volume}"]
+        cached = mapping.kind == "writecache"
+        mapping.arguments = ["s", *words, str(PAGE), "0"] if cached else [*words, "0", "0"]
+        mapping.sectors = self._size(mapping.source) // SECTOR
+        mapping.dirty = dirty
+        self._show_mapping(mapping)
+        self._go_live(mapping)
+        return mapping
+
     def _show_mapping(self, mapping: Mapping) -> None:
         mapping.numbers = [self._number(part) for part in mapping.slaves]
         kernel = mapping.kernel
         block = PAGE if mapping.kind == "writecache" else SECTOR
         self._show_block(kernel, f"{DM_MAJOR}:{mapping.minor}", 0, block)
         self.put(f"sys/block/{kernel}/dm/name", f"{mapping.name}\n")
-        for part in mapping.slaves:
+        if mapping.is_cache:
+            mapping.counters = fresh_counters(mapping.name, self.volume(mapping.volume).size)
+        for part in dict.fromkeys(mapping.slaves):
             self._stack(kernel, part)
 
     def _stack(self, upper: str, lower: str) -> None:
@@ -227,16 +296,14 @@ class Mapper(Volumes):
         if mapping.kind == "writecache" and self.volume(mapping.volume).dirty_of is None:
             self._format(mapping)
         elif mapping.kind == "rapiddisk-cache":
-            self.volume(mapping.volume).used += 261 * PAGE
-        self._show_volumes()
+            self.occupy(mapping)
+        self.show_volumes()
 
     def _format(self, mapping: Mapping) -> None:
         """A writecache writes its superblock when its table is loaded."""
-        volume = self.volume(mapping.volume)
-        volume.used += 64 * PAGE
+        self.occupy(mapping)
         self._leave_blocks(mapping)
-        volume.unwritten = 0
-        self._show_volumes()
+        self.volume(mapping.volume).unwritten = 0
 
     def _leave_blocks(self, mapping: Mapping) -> None:
         """What is not written back stays in the volume."""
@@ -257,20 +324,24 @@ class Mapper(Volumes):
 
     def _dm_remove(self, name: str) -> None:
         mapping = self._mapping(name)
-        if mapping.kernel in self.descriptors.values() or self._used(mapping.kernel):
+        if mapping.kernel in self.descriptors.values() or self.is_used(mapping.kernel):
             fail(errno.EBUSY)
+        self.unmap(mapping)
+
+    def unmap(self, mapping: Mapping) -> None:
+        """What is not written back stays in the volume."""
         if mapping.armed and not mapping.failed:
             mapping.dirty = 0
         if mapping.slaves:
             self._leave_blocks(mapping)
-        del self.maps[name]
+        del self.maps[mapping.name]
         if not mapping.slaves:
             return
         for part in mapping.slaves:
             for holder in self.path("sys/block").glob(f"**/{part}/holders/{mapping.kernel}"):
-                holder.unlink()
-        if self.path(f"dev/mapper/{name}").is_symlink():
-            self.path(f"dev/mapper/{name}").unlink()
+                self.delete(self.inside(holder))
+        if self.path(f"dev/mapper/{mapping.name}").is_symlink():
+            self.delete(f"dev/mapper/{mapping.name}")
         self._hide_block(mapping.kernel, f"{DM_MAJOR}:{mapping.minor}")
 
     def _dm_message(self, name: str, text: str) -> None:

@@ -10,6 +10,7 @@ from typing import NoReturn
 MIB = 1 << 20
 PAGE = 4096
 SECTOR = 512
+WORD = 1 << 64
 MAJOR, DM_MAJOR = 251, 252
 NVMET = "sys/kernel/config/nvmet"
 DISCOVERY = "nqn.2014-08.org.nvmexpress.discovery"
@@ -56,6 +57,11 @@ class Mapping:
         self.dirty = 0
         self.failed = False
         self.armed = False  # it is written back before it goes
+        self.counters: dict[str, int] = {}  # of a cache
+
+    @property
+    def is_cache(self) -> bool:
+        return self.kind in ("writecache", "rapiddisk-cache")
 
     @property
     def volume(self) -> str:

@@ -1,8 +1,10 @@
-"""systemctl on a simulated machine: units are the files in its tree."""
+"""systemctl on a simulated machine, without starting and stopping: units are the files in its
+tree."""
 
 from __future__ import annotations
 
 import re
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,8 +26,9 @@ class Systemd:
     """`active` are the units that run. What was read of a unit stays until it is read again."""
 
     def __init__(self, tree: Tree) -> None:
-        self._tree = tree
-        self._read: dict[str, str] = {}
+        # No circle: the file of the sandbox is closed with the last use of its machine.
+        self._tree: Tree = weakref.proxy(tree)
+        self.read: dict[str, str] = {}
         self.active: set[str] = set()
 
     def lay_out(self) -> None:
@@ -41,17 +44,24 @@ class Systemd:
         if verb == "show":
             return 0, self._shown(units[0], units[1].removeprefix("--property=").split(","))
         if verb == "daemon-reload":
-            change(self._read.clear)
+            change(self.read.clear)
             return 0, ""
         for unit in units:
-            if not self._file(unit):
+            if not self.file(unit):
                 return 1, f"Failed to {verb} unit: Unit file {unit} does not exist.\n"
         change(lambda: self._set_enabled(units, verb == "enable"))
         return 0, ""
 
+    def named(self) -> list[str]:
+        """The services in /etc."""
+        return sorted(path.name for path in self._tree.path(ETC).glob("*.service"))
+
+    def is_enabled(self, unit: str) -> bool:
+        return self._state(unit, self.file(unit)) == "enabled"
+
     def _shown(self, unit: str, names: Sequence[str]) -> str:
-        now = self._file(unit)
-        read = self._read.setdefault(unit, now) if now else self._read.get(unit, "")
+        now = self.file(unit)
+        read = self.read.setdefault(unit, now) if now else self.read.get(unit, "")
         values = {
             "LoadState": "loaded" if read else "not-found",
             "ActiveState": "active" if unit in self.active else "inactive",
@@ -62,7 +72,7 @@ class Systemd:
         }
         return "".join(f"{name}={values[name]}\n" for name in names)
 
-    def _file(self, unit: str) -> str:
+    def file(self, unit: str) -> str:
         """The text of a unit with its drop-ins; empty if there is none."""
         places = [self._tree.path(f"{top}/{unit}") for top in (ETC, PACKAGED)]
         found = next((place.read_text() for place in places if place.is_file()), "")
@@ -82,13 +92,13 @@ class Systemd:
 
     def _set_enabled(self, units: Sequence[str], enabled: bool) -> None:
         for unit in units:
-            for link in self._links(unit, self._file(unit)):
+            for link in self._links(unit, self.file(unit)):
                 there = self._tree.path(link).is_symlink()
                 if enabled and not there:
                     self._tree._link(link, f"/{ETC}/{unit}")
                 elif there and not enabled:
-                    self._tree.path(link).unlink()
-        self._read.clear()
+                    self._tree.delete(link)
+        self.read.clear()
 
 
 def _span(text: str) -> str:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
-from rdctl.effects.syscalls import Syscalls
+from rdctl.sandbox.machine.files import Files
 from rdctl.sandbox.machine.objects import (
     DM_MAJOR,
     MAJOR,
@@ -23,8 +23,8 @@ from rdctl.sandbox.machine.objects import (
 from rdctl.sandbox.machine.systemd import Systemd
 
 
-class Tree(Syscalls):
-    """`root` is the directory of the tree."""
+class Tree(Files):
+    """What /sys, /proc and /dev show."""
 
     def __init__(
         self,
@@ -35,7 +35,7 @@ class Tree(Syscalls):
         available: int = 3500 * MIB,
         limit: int = 1024,
     ) -> None:
-        self.root = root
+        super().__init__(root)
         self.version = version
         self.limit = limit
         self.root_user = True
@@ -64,7 +64,9 @@ class Tree(Syscalls):
         self.loops: dict[str, str] = {}  # loop device, what it is set up on
         self.namespace_sizes: dict[tuple[str, int], int] = {}
         self.unit = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "disabled"}
-        self.writecache_numbers = 14
+        self.boot = "0d2b3c44-boot"
+        self.memory_total, self.memory_free = 4007088 << 10, 3420180 << 10  # if no volume has data
+        self.memory_available = available
         self.steps = 0  # changes so far
         real = os.path.realpath(root)
         self._directories = (f"{real}/dev", f"{real}/dev/mapper")
@@ -80,29 +82,13 @@ class Tree(Syscalls):
     def _harm(self, what: str) -> None:
         """What a real kernel does although it destroys something that is in use."""
 
-    def path(self, below: str) -> Path:
-        return self.root / below.lstrip("/")
-
-    def put(self, below: str, text: str) -> None:
-        path = self.path(below)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-
-    def text(self, below: str) -> str:
-        return self.path(below).read_text().rstrip("\n")
-
-    def _link(self, below: str, target: str) -> None:
-        path = self.path(below)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.symlink_to(target)
-
     def _lay_out(self, nvmet: bool, available: int) -> None:
         for directory in ("dev/mapper", "sys/block", "sys/class/block", "sys/dev/block", "run"):
-            self.path(directory).mkdir(parents=True)
+            self.make_dir(directory)
         self.put("dev/mapper/control", "")
         self.put("run/udev/control", "")
         self.put("proc/sys/kernel/hostname", "rdvm\n")
-        self.put("proc/sys/kernel/random/boot_id", "0d2b3c44-boot\n")
+        self.put("proc/sys/kernel/random/boot_id", f"{self.boot}\n")
         self._link("proc/self/ns/pid", "pid:[4026531836]")
         self._link("proc/self/ns/mnt", "mnt:[4026531841]")
         self.put("proc/sys/kernel/osrelease", "6.1.0-56-amd64\n")
@@ -114,23 +100,22 @@ class Tree(Syscalls):
         known += ("updates/dkms/rapiddisk-cache", "kernel/drivers/nvme/target/nvmet")
         modules = "".join(f"{name}.ko: kernel/lib/crc.ko\n" for name in known)
         self.put("lib/modules/6.1.0-56-amd64/modules.dep", modules)
-        self.put("proc/meminfo", "")
-        self.set_memory(available)
+        self._show_memory()
         self.put(
             "proc/devices",
             f"Character devices:\n  1 mem\n\nBlock devices:\n  8 sd\n{MAJOR} rapiddisk\n"
             f"{DM_MAJOR} device-mapper\n254 virtblk\n",
         )
         for module in ("dm_mod", "nvmet") if nvmet else ("dm_mod",):
-            self.path(f"sys/module/{module}").mkdir(parents=True)
+            self.make_dir(f"sys/module/{module}")
         if self.version is not None:
             self.load_module("rapiddisk")
             self.load_module("rapiddisk_cache")
         if nvmet:
             for directory in ("subsystems", "ports", "hosts"):
-                self.path(f"{NVMET}/{directory}").mkdir(parents=True)
+                self.make_dir(f"{NVMET}/{directory}")
         for interface in self.interfaces:
-            self.path(f"sys/class/net/{interface}").mkdir(parents=True)
+            self.make_dir(f"sys/class/net/{interface}")
         self.put(
             "proc/net/if_inet6",
             "00000000000000000000000000000001 01 80 10 80       lo\n"
@@ -138,33 +123,48 @@ class Tree(Syscalls):
             "fd000000000000000000000000000002 02 40 00 82     eth0\n"
             "fd000000000000000000000000000007 03 40 00 82    down0\n",
         )
-        for name, size, number in (
-            ("sda", 512 * MIB, "8:0"),
-            ("sdb", 1024 * MIB, "8:16"),
-            ("vdb", 512 * MIB, "254:16"),
-            ("vdc", 512 * MIB, "254:32"),
-        ):
-            self.add_disk(name, size, number)
-        self.put("sys/block/sda/device/vendor", "QEMU    \n")
-        self.put("sys/block/sda/device/model", "QEMU HARDDISK   \n")
-        self.put("sys/block/vdb/device/vendor", "0x1af4\n")
-        self._show_users()
+        self.show_users()
 
     def load_module(self, name: str) -> None:
         self.put(f"sys/module/{name}/version", f"{self.version}\n")
         if name == "rapiddisk":
-            self._show_volumes()
+            self.show_volumes()
 
     def set_memory(self, available: int) -> None:
+        self.memory_available = available + sum(one.used for one in self.volumes.values())
+        self._show_memory()
+
+    def _show_memory(self) -> None:
+        used = sum(volume.used for volume in self.volumes.values())
+        free, available = (
+            max(0, memory - used) >> 10 for memory in (self.memory_free, self.memory_available)
+        )
         self.put(
             "proc/meminfo",
-            f"MemTotal:        4007088 kB\nMemFree:         3420180 kB\n"
-            f"MemAvailable:    {available >> 10} kB\nBuffers:            2048 kB\n",
+            f"MemTotal:        {self.memory_total >> 10} kB\nMemFree:         {free} kB\n"
+            f"MemAvailable:    {available} kB\nBuffers:            2048 kB\n",
         )
 
     def add_disk(self, name: str, size: int, number: str, block: int = SECTOR) -> None:
         self.disks[name] = Disk(size, number)
         self._show_block(name, number, size, block)
+
+    def name_disk(self, name: str, vendor: str | None, model: str | None) -> None:
+        for key, text in (("vendor", vendor), ("model", model)):
+            if text is not None:
+                self.put(f"sys/block/{name}/device/{key}", f"{text}\n")
+
+    def take_disk(self, name: str) -> None:
+        """It is taken away, and udev removes its links."""
+        node = self.path(f"dev/{name}").resolve()
+        for link in self.path("dev/disk").glob("*/*"):
+            if link.resolve() == node:
+                self.delete(self.inside(link))
+        self._hide_block(name, self.disks.pop(name).number)
+
+    def add_link(self, below: str, target: str) -> None:
+        """Another path to a device."""
+        self._link(below, target)
 
     def add_partition(self, disk: str, name: str, number: str) -> None:
         directory = f"sys/block/{disk}/{name}"
@@ -185,18 +185,18 @@ class Tree(Syscalls):
         self.disk_sequence += 1
         self.put(f"{directory}/diskseq", f"{self.disk_sequence}\n")
         for below in ("holders", "slaves"):
-            self.path(f"{directory}/{below}").mkdir(exist_ok=True)
+            self.make_dir(f"{directory}/{below}")
         self.put(f"{directory}/queue/logical_block_size", f"{block}\n")
         self._link(f"sys/class/block/{name}", f"../../block/{name}")
         self._link(f"sys/dev/block/{number}", f"../../block/{name}")
         self.put(f"dev/{name}", "")
 
     def _hide_block(self, name: str, number: str) -> None:
-        shutil.rmtree(self.path(f"sys/block/{name}"))
-        for below in (f"sys/class/block/{name}", f"sys/dev/block/{number}", f"dev/{name}"):
-            self.path(below).unlink()
+        top = f"sys/block/{name}"
+        for below in (top, f"sys/class/block/{name}", f"sys/dev/block/{number}", f"dev/{name}"):
+            self.delete(below)
 
-    def _show_volumes(self) -> None:
+    def show_volumes(self) -> None:
         """`mgmt`, and `devices` up to the end of its page."""
         self.put(
             "sys/kernel/rapiddisk/mgmt",
@@ -204,16 +204,18 @@ class Tree(Syscalls):
             f"Number of Attached Devices: {len(self.volumes)}\nMax Sectors (KB): 127\n"
             "Number of Requests: 128\n",
         )
-        lines = [f"rd{n}\t{v.size}\t0\t{v.used}\n" for n, v in self.volumes.items()]
+        first = islice(self.volumes.items(), PAGE // 12)  # no line is shorter
+        lines = [f"rd{n}\t{v.size}\t0\t{v.used}\n" for n, v in first]
         self.put(
             "sys/kernel/rapiddisk/devices",
             ("Device\tSize\tErrors\tUsed\n" + "".join(lines))[: PAGE - 1],
         )
+        self._show_memory()
 
     def refresh(self) -> None:
-        self._show_volumes()
+        self.show_volumes()
 
-    def _show_users(self) -> None:
+    def show_users(self) -> None:
         lines = ["22 1 0:21 / / rw - ext4 /dev/vda rw\n"]
         if self.configfs:
             lines.append("23 22 0:20 / /sys/kernel/config rw - configfs configfs rw\n")
@@ -226,11 +228,13 @@ class Tree(Syscalls):
 
     def _kernel_name(self, path: str) -> str:
         """Of /dev/rd0, /dev/mapper/x or a path in the tree that leads there."""
-        if path.startswith("/dev/mapper/") and path[12:] in self.maps:
-            return self.maps[path[12:]].kernel
-        if path.startswith("/dev/") and path.count("/") == 2:
-            return path[5:]
-        real = os.path.realpath(self.path(path) if path.startswith("/dev/") else path)
+        if path.startswith("/dev/") and not path.startswith(f"{self.root}/"):
+            if path.startswith("/dev/mapper/") and path[12:] in self.maps:
+                return self.maps[path[12:]].kernel
+            if path.count("/") == 2:
+                return path[5:]
+            path = str(self.path(path))
+        real = os.path.realpath(path)
         # A link in /proc leads to the /dev of the machine that the tests run on.
         directory = os.path.dirname(real)
         return os.path.basename(real) if directory in ("/dev", *self._directories) else real

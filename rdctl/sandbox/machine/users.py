@@ -60,7 +60,7 @@ class Users(Tree):
                 return f"below {loop}"
         return None
 
-    def _used(self, kernel: str) -> str | None:
+    def is_used(self, kernel: str) -> str | None:
         """Anybody but our own exclusive descriptor."""
         ours = {fd: name for fd, name in self.exclusive.items() if fd > 0}
         self.exclusive = {fd: name for fd, name in self.exclusive.items() if fd < 0}

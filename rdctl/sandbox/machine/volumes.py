@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import os
 import re
 
 from rdctl.sandbox.machine.objects import MAJOR, MIB, PAGE, SECTOR, Volume, fail
@@ -14,7 +13,7 @@ class Volumes(Users):
     def add_volume(self, number: int, size: int = 64 * MIB) -> Volume:
         volume = self.volumes[number] = Volume(size)
         self._show_block(f"rd{number}", f"{MAJOR}:{number}", size)
-        self._show_volumes()
+        self.show_volumes()
         return volume
 
     def write_data(self, name: str, data: bytes, offset: int = 0) -> None:
@@ -24,17 +23,18 @@ class Volumes(Users):
         volume.used += -(-len(data) // PAGE) * PAGE
         volume.high = max(volume.high, offset + len(data))
         self._store(name, data, offset)
-        self._show_volumes()
+        self.show_volumes()
+
+    def write_disk(self, name: str, data: bytes, offset: int = 0) -> None:
+        """A program writes to a disk or a partition; what was never written is zero."""
+        self._store(name, data, offset)
 
     def _store(self, name: str, data: bytes, offset: int) -> None:
-        with open(self.path(f"dev/{name}"), "r+b") as file:
-            file.seek(offset)
-            file.write(data)
+        self.store(f"dev/{name}", data, offset)
 
     def _cut(self, name: str, size: int) -> None:
         """A node is as long as what was written to it: behind its end are zeros."""
-        node = self.path(f"dev/{name}")
-        os.truncate(node, min(size, node.stat().st_size))
+        self.cut(f"dev/{name}", size)
 
     def _command(self, line: str) -> None:
         found = re.fullmatch(r"rapiddisk (attach|detach|resize) (\w+)(?: (\w+))?", line)
@@ -50,43 +50,46 @@ class Volumes(Users):
         elif number not in self.volumes:
             fail(errno.EINVAL)
         elif verb == "detach":
-            user = self._used(f"rd{number}")
+            user = self.is_used(f"rd{number}")
             if user:
                 self._harm(f"rd{number} was removed while {user}")
             self._lose(f"rd{number}")
-            self._detach(number)
+            self.detach(number)
         else:
             volume = self.volumes[number]
             if size % SECTOR or size <= volume.high:
                 fail(errno.EINVAL)
-            if size < volume.size and self._used(f"rd{number}"):
-                self._harm(f"rd{number} was cut while {self._used(f'rd{number}')}")
+            if size < volume.size and self.is_used(f"rd{number}"):
+                self._harm(f"rd{number} was cut while {self.is_used(f'rd{number}')}")
             if size < volume.size and any(at >= size for at in volume.blocks):
                 self._harm(f"data of rd{number} were cut off")
-            volume.size = size
-            self._cut(f"rd{number}", size)
-            self.put(f"sys/block/rd{number}/size", f"{size // SECTOR}\n")
-            self._show_volumes()
+            self.resize(number, size)
 
-    def _detach(self, number: int) -> None:
+    def resize(self, number: int, size: int) -> None:
+        self.volumes[number].size = size
+        self._cut(f"rd{number}", max(0, size))
+        self.put(f"sys/block/rd{number}/size", f"{size // SECTOR}\n")
+        self.show_volumes()
+
+    def detach(self, number: int) -> None:
         del self.volumes[number]
         self._hide_block(f"rd{number}", f"{MAJOR}:{number}")
-        self._show_volumes()
+        self.show_volumes()
 
-    def _erase(self, name: str) -> None:
+    def wipe(self, name: str) -> None:
         volume = self.volume(name)
         volume.used = volume.high = 0
         opened = list(self.descriptors.values()).count(name)
-        user = self._used(name)
+        user = self.is_used(name)
         if user or opened > 1:
             self._harm(f"the counters of {name} were set to 0 by a refused erase: {user}")
-            self._show_volumes()
+            self.show_volumes()
             fail(errno.EBUSY)
         self._lose(name)
         volume.blocks.clear()
         volume.dirty_of = None
         self._cut(name, 0)
-        self._show_volumes()
+        self.show_volumes()
 
     def _lose(self, name: str) -> None:
         """The only copy of what was not written back."""
@@ -94,6 +97,6 @@ class Volumes(Users):
             self._harm(f"{self.volume(name).unwritten} unwritten blocks of {name} were lost")
         self.volume(name).unwritten = 0
 
-    def _set_lock(self, name: str, locked: bool) -> None:
+    def set_lock(self, name: str, locked: bool) -> None:
         self.volume(name).locked = locked
         self.put(f"sys/block/{name}/ro", f"{int(locked)}\n")

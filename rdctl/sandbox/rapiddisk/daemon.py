@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import unquote_to_bytes
 
+from rdctl.sandbox.machine.stored import StoredMachine
 from rdctl.sandbox.rapiddisk import caches, listings, volumes
 from rdctl.sandbox.rapiddisk.replies import Refusal, Reply, failed
 from rdctl.sandbox.store import Store
@@ -23,14 +24,14 @@ _TOO_BIG = (
 
 
 class RapidDiskd:
-    """The daemon as a WSGI app over a `Store`.
+    """The daemon of a machine, as a WSGI app.
 
     Reads the request target from `REQUEST_URI`, since it decodes the target itself. Sends
     Content-Length only, never a Content-Type; Date and Connection are the server's.
     """
 
     def __init__(self, store: Store) -> None:
-        self.store = store
+        self.machine = StoredMachine(store)
 
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
         method: str = environ["REQUEST_METHOD"]
@@ -59,8 +60,8 @@ class RapidDiskd:
                 raise Refusal(
                     "Error: wrong number of arguments or malformed URL.", bad_request=True
                 )
-        with self.store.change() if route.changes else self.store.look() as connection:
-            return route.answer(connection, *arguments)
+        with self.machine.session() if route.changes else self.machine.current():
+            return route.answer(self.machine, *arguments)
 
 
 def _path(target: str) -> str:

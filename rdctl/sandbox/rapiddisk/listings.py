@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from sqlite3 import Connection, Row
-
+from rdctl.sandbox.machine.machine import Machine
 from rdctl.sandbox.rapiddisk.replies import Reply
 from rdctl.sandbox.rapiddisk.state import (
+    attribute,
     caches_of,
     in_directory_order,
-    rows_by_name,
+    names_in,
     slaves_of,
     volumes_of,
 )
@@ -17,29 +16,29 @@ from rdctl.sandbox.rapiddisk.state import (
 VERSION = "9.2.0"
 
 _MODES = {"rc-wt": "write-through", "rc-wb": "writeback"}  # by the name; else write-around
+_ENABLED = {"1": "true", "0": "false"}
 _LISTED_DISKS = ("sd", "nvme", "pmem")
 
 
-def check_service_status(connection: Connection) -> Reply:
+def check_service_status(machine: Machine) -> Reply:
     return {"status": "OK", "version": VERSION}
 
 
-def list_all_resources(connection: Connection) -> Reply:
-    memory = connection.execute("SELECT total, free FROM rd_memory").fetchone()
-    used = sum(volume["usage"] for volume in volumes_of(connection).values())
-    disks = rows_by_name(connection, "rd_disks")
+def list_all_resources(machine: Machine) -> Reply:
+    used = sum(volume.used for volume in machine.volumes.values())
+    free = max(0, machine.memory_free - used)
     return {
         "resources": [
-            {"memory": [{"mem_total": memory["total"], "mem_free": max(0, memory["free"] - used)}]},
+            {"memory": [{"mem_total": machine.memory_total, "mem_free": free}]},
             {
                 "volumes": [
                     {
                         "device": name,
-                        "size": disk["size"],
-                        "vendor": disk["vendor"],
-                        "model": disk["model"],
+                        "size": machine.disks[name].size,
+                        "vendor": _told(machine, name, "vendor"),
+                        "model": _told(machine, name, "model"),
                     }
-                    for name, disk in disks.items()
+                    for name in in_directory_order(machine.disks)
                     if name.startswith(_LISTED_DISKS)
                 ]
             },
@@ -47,18 +46,23 @@ def list_all_resources(connection: Connection) -> Reply:
     }
 
 
-def list_volumes(connection: Connection) -> Reply:
+def _told(machine: Machine, disk: str, key: str) -> str:
+    below = f"sys/block/{disk}/device/{key}"
+    return machine.text(below) if machine.path(below).exists() else "UNAVAILABLE"
+
+
+def list_volumes(machine: Machine) -> Reply:
     return {
         "volumes": [
             {
                 "rapiddisk": [
                     {
                         "device": name,
-                        "size": volume["size"],
-                        "usage": volume["usage"],
-                        "status": "locked" if volume["locked"] else "unlocked",
+                        "size": volume.size,
+                        "usage": volume.used,
+                        "status": "locked" if volume.locked else "unlocked",
                     }
-                    for name, volume in volumes_of(connection).items()
+                    for name, volume in volumes_of(machine).items()
                 ]
             },
             {
@@ -69,59 +73,51 @@ def list_volumes(connection: Connection) -> Reply:
                         "source": slaves_of(cache)[1],
                         "mode": _MODES.get(name[:5], "write-around"),
                     }
-                    for name, cache in caches_of(connection).items()
+                    for name, cache in caches_of(machine).items()
                 ]
             },
         ]
     }
 
 
-def list_targets(connection: Connection) -> Reply:
-    rows = connection.execute("SELECT nqn, id, device, enabled FROM rd_namespaces ORDER BY id")
-    namespaces: dict[str, list[Row]] = {}
-    for row in rows:
-        namespaces.setdefault(row["nqn"], []).append(row)
+def list_targets(machine: Machine) -> Reply:
     return {
         "targets": [
             {
                 "nvmet_targets": [
                     {
                         "nqn": nqn,
-                        "namespace": row["id"],
-                        "device": row["device"],
-                        "enabled": "true" if row["enabled"] else "false",
-                        "allowed_hosts": _hosts(connection, nqn),
-                        "assigned_ports": _ports(connection, nqn),
+                        "namespace": number,
+                        "device": attribute(machine, f"{place}/{number}/device_path"),
+                        "enabled": _ENABLED[attribute(machine, f"{place}/{number}/enable")],
+                        "allowed_hosts": _hosts(machine, nqn),
+                        "assigned_ports": _ports(machine, nqn),
                     }
-                    for nqn in in_directory_order(namespaces)
-                    for row in namespaces[nqn]
+                    for nqn in names_in(machine, "subsystems")
+                    for place in [f"subsystems/{nqn}/namespaces"]
+                    for number in sorted(map(int, names_in(machine, place)))
                 ]
             }
         ]
     }
 
 
-def list_ports(connection: Connection) -> Reply:
-    return {"targets": [{"nvmet_ports": _ports(connection)}]}
+def list_ports(machine: Machine) -> Reply:
+    return {"targets": [{"nvmet_ports": _ports(machine)}]}
 
 
-def _hosts(connection: Connection, nqn: str) -> list[Reply]:
-    rows = connection.execute("SELECT host FROM rd_hosts WHERE nqn = ?", (nqn,))
-    return [{"host": host} for host in in_directory_order(row["host"] for row in rows)]
+def _hosts(machine: Machine, nqn: str) -> list[Reply]:
+    return [{"host": host} for host in names_in(machine, f"subsystems/{nqn}/allowed_hosts")]
 
 
-def _ports(connection: Connection, nqn: str | None = None) -> list[Reply]:
+def _ports(machine: Machine, nqn: str | None = None) -> list[Reply]:
     """The ports, or those on which a subsystem is exported."""
-    ports = {str(row["id"]): row for row in connection.execute("SELECT * FROM rd_ports")}
-    names: Iterable[str] = ports
-    if nqn is not None:
-        links = connection.execute("SELECT port FROM rd_links WHERE nqn = ?", (nqn,))
-        names = {str(link["port"]) for link in links} & ports.keys()
     return [
         {
-            "port": ports[name]["id"],
-            "address": ports[name]["address"],
-            "protocol": ports[name]["protocol"],
+            "port": int(number),
+            "address": attribute(machine, f"ports/{number}/addr_traddr") or "UNDEFINED",
+            "protocol": attribute(machine, f"ports/{number}/addr_trtype"),
         }
-        for name in in_directory_order(names)
+        for number in names_in(machine, "ports")
+        if nqn is None or nqn in names_in(machine, f"ports/{number}/subsystems")
     ]

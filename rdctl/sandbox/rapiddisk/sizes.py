@@ -8,7 +8,6 @@ from rdctl.sandbox.rapiddisk.replies import Refusal
 
 MIB = 1 << 20
 WORD = 1 << 64
-PAGE = 4096
 
 
 def mib_of(text: str) -> int:

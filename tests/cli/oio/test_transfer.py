@@ -27,7 +27,7 @@ from tests.cli.oio.transfers import (
 from tests.cli.processes import SECONDS
 from tests.clock import Stopwatch
 from tests.fakes.sds import CID, Call, md5, on, slowly
-from tests.sandbox.test_serve import serving
+from tests.fakes.served import serving
 
 # There and back -----------------------------------------------------------------------------------
 

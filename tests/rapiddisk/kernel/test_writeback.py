@@ -501,7 +501,7 @@ def test_a_refused_erase_makes_no_shrink_safe(kernel: FakeKernel, volumes: Local
     kernel.write_data("rd0", b"data" * 1024, 20 * MIB)
     kernel.open_by(5, "qemu", "/dev/rd0")
     with pytest.raises(OSError):
-        kernel._erase("rd0")
+        kernel.wipe("rd0")
     kernel.end_process(5)
     kernel.harm.clear()
     assert (kernel.volumes[0].used, kernel.volumes[0].high) == (0, 0)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from rdctl.sandbox.machine.stored import StoredMachine
 from rdctl.sandbox.rapiddisk.daemon import RapidDiskd
 from rdctl.sandbox.rapiddisk.state import load_state
 from rdctl.sandbox.serve import serve
@@ -29,13 +30,14 @@ State = dict[str, Any]
 class Daemon:
     """The simulated daemon behind a real socket, as `sandbox serve` has it."""
 
-    def __init__(self, store: Store, port: int) -> None:
+    def __init__(self, store: Store, machine: StoredMachine, port: int) -> None:
         self.store = store
+        self.machine = machine
         self.port = port
 
     def load(self, state: State) -> None:
-        with self.store.change() as connection:
-            load_state(connection, state)
+        with self.machine.session():
+            load_state(self.machine, state)
 
     def ask(self, method: str, target: str) -> tuple[HTTPResponse, str]:
         connection = HTTPConnection("127.0.0.1", self.port, timeout=60)
@@ -76,10 +78,11 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
         urls.extend(found)
         listening.set()
 
-    thread = Thread(target=serve, args=([(RapidDiskd(store), "127.0.0.1", 0)], ready, stop))
+    app = RapidDiskd(store)
+    thread = Thread(target=serve, args=([(app, "127.0.0.1", 0)], ready, stop))
     thread.start()
     assert listening.wait(10)
-    yield Daemon(store, int(urls[0].rpartition(":")[2]))
+    yield Daemon(store, app.machine, int(urls[0].rpartition(":")[2]))
     stop.set()
     thread.join()
     store.close()
@@ -107,6 +110,9 @@ def volumes(*mib: int) -> State:
 
 
 SDA = {"device": "sda", "size": 512 * MIB, "vendor": "QEMU", "model": "QEMU"}
+UNLISTED = [
+    {"device": name, "size": 512 * MIB, "vendor": None, "model": None} for name in ("vdb", "vdc")
+]
 WT_VDB = {"device": "rc-wt_vdb", "cache": "rd0", "source": "vdb"}
 WA_VDC = {"device": "rc-wa_vdc", "cache": "rd1", "source": "vdc"}
 WB_SDA = {"device": "rc-wb_sda", "cache": "rd2", "source": "sda"}
@@ -165,7 +171,7 @@ STATES: dict[str, State] = {
     "rc-wt_vdb idle": MAPPED,
     "rc-wt_vdb, rc-wa_vdc, rc-wb_sda mapped": {
         "memory": {"total": 4103258112, "free": 3492745216 + 22831104},
-        "disks": [SDA],
+        "disks": [SDA, *UNLISTED],
         "volumes": [
             volume("rd0", 128, usage=17305600),
             volume("rd1", 64, usage=1069056),
@@ -645,8 +651,7 @@ def test_two_processes_lose_nothing(tmp_path: Path) -> None:
     made = [name for process in processes for name in process.communicate(timeout=60)[0].split()]
     assert sorted(made) == sorted(f"rd{number}" for number in range(1, 101))
     store = Store(path)
+    assert {f"rd{number}" for number in StoredMachine(store).volumes} == {"rd0", *made}
     with store.look() as connection:
-        rows = connection.execute("SELECT name FROM rd_volumes")
-        assert {row["name"] for row in rows} == {"rd0", *made}
         assert connection.execute("PRAGMA integrity_check").fetchone()[0] == "ok"
     store.close()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rdctl.sandbox.rapiddisk.sizes import PAGE, WORD
+from rdctl.sandbox.machine.objects import PAGE, WORD
 
 _PROBED = 261  # blocks that udev reads of every new mapping
 

@@ -1,0 +1,63 @@
+"""What a reboot does to a simulated machine: all RAM is gone, the disks and their files stay."""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+from rdctl.sandbox.machine.machine import Machine
+from rdctl.sandbox.machine.objects import PAGE, Mapping
+
+
+class Loss(NamedTuple):
+    """Bytes that a reboot destroys: the contents of a volume or, with a `source`, the blocks that
+    are only in a volume or a cache."""
+
+    name: str
+    size: int
+    source: str | None
+
+
+def losses(machine: Machine) -> list[Loss]:
+    found = []
+    mapped = {mapping.volume for mapping in machine.maps.values() if mapping.is_cache}
+    for number, volume in machine.volumes.items():
+        name = f"rd{number}"
+        if volume.unwritten:
+            found.append(Loss(name, volume.unwritten * PAGE, volume.dirty_of))
+        elif volume.used and volume.dirty_of is None and name not in mapped:
+            found.append(Loss(name, volume.used, None))
+    for mapping in machine.maps.values():
+        if mapping.dirty and not _writes_back(mapping):
+            found.append(Loss(mapping.name, mapping.dirty * PAGE, mapping.source))
+    return found
+
+
+def _writes_back(mapping: Mapping) -> bool:
+    """systemd removes what is still mapped, which writes an armed cache back."""
+    return mapping.armed and not mapping.failed
+
+
+def power_cycle(machine: Machine) -> None:
+    """The machine after the reboot, before its units start."""
+    machine.clear()
+    machine.mounts.clear()
+    machine.swaps.clear()
+    machine.systemd.active.clear()
+    machine.systemd.read.clear()
+    machine.boot = _new_boot()
+    machine.put("proc/sys/kernel/random/boot_id", f"{machine.boot}\n")
+    enabled = machine.unit["UnitFileState"] == "enabled"
+    machine.unit["ActiveState"] = "active" if enabled else "inactive"
+    machine.delete("run")
+    machine.put("run/udev/control", "")
+    for number, name in enumerate(machine.disks, 1):
+        machine.put(f"sys/block/{name}/diskseq", f"{number}\n")
+    machine.disk_sequence = len(machine.disks)
+    machine.show_users()
+
+
+def _new_boot() -> str:
+    digits = os.urandom(16).hex()
+    parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
+    return "-".join(parts)

@@ -1,0 +1,171 @@
+"""The machine of the sandbox: each process has its tree in a directory of its own, and all of them
+share what the sandbox's file holds, as programs share one kernel."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from sqlite3 import Connection
+from threading import RLock
+
+from rdctl.effects.syscalls import Syscalls
+from rdctl.sandbox.machine import saved
+from rdctl.sandbox.machine.boot import power_cycle
+from rdctl.sandbox.machine.machine import Machine
+from rdctl.sandbox.machine.objects import PAGE, Mapping
+from rdctl.sandbox.store import Store
+
+# What an application has written through a new write-back cache: 2 MiB.
+_WRITTEN = (2 << 20) // PAGE
+
+
+class StoredMachine(Machine):
+    """Every change is saved at once: a process that is killed leaves exactly what it had done.
+
+    The tree is up to date after every system call that changes something, and after `refresh`.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._kept = store
+        self._lock_path = f"{os.path.realpath(store.path)}-lock"
+        self._mutex = RLock()
+        self._inside = False
+        self._made, self._seen = "", 0
+        root = new_directory()
+        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+        super().__init__(Path(root))
+        self.refresh()
+
+    def _lay_out(self, nvmet: bool, available: int) -> None:
+        """Nothing: it is read."""
+
+    def shown(self, path: str) -> str:
+        return path.removeprefix(str(self.root))
+
+    def refresh(self) -> None:
+        with self._mutex:
+            if not self._inside:
+                with self._kept.look() as connection:
+                    self._read(connection)
+
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        """The machine as it is now; no other thread changes the tree meanwhile."""
+        with self._mutex:
+            self.refresh()
+            yield
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """Nobody else changes the machine meanwhile."""
+        with self._mutex:
+            if self._inside:
+                yield
+                return
+            try:
+                with self._kept.change() as connection:
+                    self._read(connection)
+                    self._inside = True
+                    yield
+                    self._seen = saved.save(self, connection)
+            except BaseException:
+                self._made = ""  # the tree holds what was not saved
+                raise
+            finally:
+                self._inside = False
+
+    def _read(self, connection: Connection) -> None:
+        made, change = connection.execute("SELECT made, change FROM machine").fetchone()
+        if (made, change) == (self._made, self._seen):
+            return
+        if made != self._made:
+            for name in os.listdir(self.root):
+                self.delete(name)
+            self._seen = -1
+        saved.load(self, connection, self._seen)
+        self._made, self._seen = made, change
+        self._show_lock()
+
+    def _show_lock(self) -> None:
+        """The lock of this machine is a file beside that of the sandbox, which all processes
+        share."""
+        link = self.root / "run/rdctl.lock"
+        if os.path.lexists(self._lock_path) and not os.path.lexists(link):
+            link.symlink_to(self._lock_path)
+
+    # --- system calls -------------------------------------------------------------------------
+
+    def _change(self, act: Callable[[], None]) -> None:
+        refusal: OSError | None = None
+        with self.session():
+            try:
+                super()._change(act)
+            except OSError as error:  # a refusal may have changed something, too
+                refusal = error
+        if refusal is not None:
+            raise refusal
+
+    def lock(self, path: str) -> int | None:
+        descriptor = Syscalls.lock(self, self._lock_path)
+        self._show_lock()
+        if descriptor is not None:
+            self.descriptors[descriptor] = "lock"
+            self.refresh()
+        return descriptor
+
+    def open_device(self, path: str, *, exclusive: bool = False) -> int:
+        self.refresh()
+        return super().open_device(path, exclusive=exclusive)
+
+    def device_number(self, path: str) -> str | None:
+        self.refresh()
+        return super().device_number(path)
+
+    def can_bind(self, address: str) -> bool:
+        self.refresh()
+        return super().can_bind(address)
+
+    def run(self, argv: Sequence[str], seconds: float | None = None) -> tuple[int, str]:
+        self.refresh()
+        return super().run(argv, seconds)
+
+    def execute(self, words: list[str]) -> tuple[int, str]:
+        """rdctl as the unit runs it, on this machine."""
+        programs = [os.path.basename(word) for word in words]  # it may be `python -m rdctl`
+        if "rdctl" not in programs:
+            return 203, f"{words[0]}: not found in the sandbox\n"
+        own = [word for word in words[programs.index("rdctl") + 1 :] if word != "--local"]
+        here = f"RDCTL_SANDBOX={os.path.abspath(self._kept.path)}"
+        argv = ["env", here, sys.executable, "-m", "rdctl", "-c", "sandbox", *own]
+        return Syscalls.run(self, argv)
+
+    def reboot(self) -> None:
+        self._change(lambda: power_cycle(self))
+
+    # --- what happens on the machine ----------------------------------------------------------
+
+    def _dm_resume(self, name: str) -> None:
+        super()._dm_resume(name)
+        mapping = self.maps[name]
+        if mapping.kind == "writecache" and not mapping.dirty:
+            self.write_through(mapping, min(_WRITTEN, mapping.counters["num_blocks"] // 2))
+
+    def _looked_at(self, mapping: Mapping) -> None:
+        if mapping.kind != "writecache":  # which would be dirty again after it was written back
+            with self.session():
+                self.work(mapping)
+
+
+def new_directory() -> str:
+    """A private directory, in memory where there is one for files. `tempfile` is much to import for
+    one name."""
+    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
+    top = os.environ.get("TMPDIR") or memory
+    path = os.path.join(os.path.abspath(top), f"rdctl-sandbox-{os.getpid()}-{os.urandom(6).hex()}")
+    os.mkdir(path, 0o700)
+    return os.path.realpath(path)
