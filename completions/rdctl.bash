@@ -40,7 +40,7 @@ _rdctl_node() {
         'rdctl rapiddisk diff') options='--exit-code --only --nvmetcli --watch' valued='--only' keys='kind name state key file machine note' ;;
         'rdctl rapiddisk apply') options='--prune --recreate --overcommit --wait --boot --only --nvmetcli' valued='--wait --only' keys='action target changed verified error line' ;;
         'rdctl rapiddisk boot') verbs='enable disable status stop' ;;
-        'rdctl rapiddisk boot enable') keys='action target changed verified error line' ;;
+        'rdctl rapiddisk boot enable') options='--now' keys='action target changed verified error line' ;;
         'rdctl rapiddisk boot disable') keys='action target changed verified error line' ;;
         'rdctl rapiddisk boot status') options='--watch' keys='status units state_error files caches writeback_seconds stop_limit warnings' ;;
         'rdctl rapiddisk boot stop') options='--only' valued='--only' keys='action target changed verified error line' ;;

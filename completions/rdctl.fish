@@ -103,6 +103,8 @@ function _rdctl_node --no-scope-shadowing
             set valued --wait --only
         case 'rdctl rapiddisk boot'
             set verbs enable\t'Restore what the state file has at each boot.' disable\t'Do not restore anything at boot.' status\t'Show the units, and what a shutdown has to write back.' stop\t'Write caches back and remove exports, as at shutdown.'
+        case 'rdctl rapiddisk boot enable'
+            set options --now\t'Start the units, too, which applies the state file.'
         case 'rdctl rapiddisk boot status'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl rapiddisk boot stop'

@@ -62,9 +62,10 @@ class Boot(Changes):
         if now:
             return Report([*report.outcomes, *self._started(host, idle)])
         if idle and not report.failures:
+            command = self._aimed("rdctl rapiddisk boot enable --now")
             warn(
                 f"{', '.join(idle)} will be active after the next boot; to have caches written back"
-                " at the next shutdown, too, start them: rdctl rapiddisk boot enable --now"
+                f" at the next shutdown, too, start them: {command}"
             )
         return report
 
