@@ -38,7 +38,7 @@ _rdctl_node() {
         'rdctl rapiddisk nvmet port remove') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl rapiddisk dump') options='--save --only --nvmetcli' valued='--only' keys='action target changed verified error line' ;;
         'rdctl rapiddisk diff') options='--exit-code --only --nvmetcli --watch' valued='--only' keys='kind name state key file machine note' ;;
-        'rdctl rapiddisk apply') options='--prune --recreate --overcommit --wait --boot --only --nvmetcli' valued='--wait --only' keys='action target changed verified error line' ;;
+        'rdctl rapiddisk apply') options='--prune --recreate --overcommit --wait --save --boot --only --nvmetcli' valued='--wait --only' keys='action target changed verified error line' ;;
         'rdctl rapiddisk boot') verbs='enable disable status stop' ;;
         'rdctl rapiddisk boot enable') options='--now' keys='action target changed verified error line' ;;
         'rdctl rapiddisk boot disable') keys='action target changed verified error line' ;;

@@ -99,7 +99,7 @@ function _rdctl_node --no-scope-shadowing
             set options --exit-code\t'Exit with 12 if there are differences.' --only\t'Only volumes and caches, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --only
         case 'rdctl rapiddisk apply'
-            set options --prune\t'Remove what apply created and the file lacks.' --recreate\t'Re-create exports whose identity differs.' --overcommit\t'Skip the check that memory is sufficient.' --wait\t'Wait for missing disks and addresses (default: 0; with --boot: 30).' --boot\t'Do what is possible without asking (systemd units).' --only\t'Only volumes and caches, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).'
+            set options --prune\t'Remove what apply created and the file lacks.' --recreate\t'Re-create exports whose identity differs.' --overcommit\t'Skip the check that memory is sufficient.' --wait\t'Wait for missing disks and addresses (default: 0; with --boot: 30).' --save\t'Save FILE as /etc/rdctl/rapiddisk.toml, too.' --boot\t'Do what is possible without asking (systemd units).' --only\t'Only volumes and caches, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).'
             set valued --wait --only
         case 'rdctl rapiddisk boot'
             set verbs enable\t'Restore what the state file has at each boot.' disable\t'Do not restore anything at boot.' status\t'Show the units, and what a shutdown has to write back.' stop\t'Write caches back and remove exports, as at shutdown.'

@@ -27,19 +27,19 @@ class Loss(NamedTuple):
 def ask(
     asked: Sequence[Loss],
     failed: Mapping[str, RdctlError],
-    unchecked: Sequence[str],
+    preface: Sequence[str],
     *,
     environment: Environment,
     noun: str,
     yes: bool,
 ) -> None:
-    """Return if the losses are confirmed, by --yes or at the prompt. What is `unchecked` is printed
-    before; the prompt also lists the contexts that have already `failed`."""
+    """Return if the losses are confirmed, by --yes or at the prompt. The `preface` comes before; the
+    prompt also lists the contexts that have already `failed`."""
     protected = [of for of, _ in asked if of and of.get("protected") and not of.says_where(noun)]
     if yes and not protected:
         return
     where, losses = _where(asked, noun)
-    for line in unchecked:
+    for line in preface:
         environment.stderr.write(f"{defuse(line)}\n")
     lines = list(losses[:MOST_LOSSES])
     if len(losses) > MOST_LOSSES:

@@ -182,7 +182,7 @@ class Invocation:
         consent.ask(
             asked,
             failed,
-            list(dict.fromkeys(door.unchecked for door in self.doors if door.unchecked)),
+            list(dict.fromkeys(line for door in self.doors for line in door.preface)),
             environment=self.environment,
             noun=self.noun,
             yes=bool(self.flags.get("yes")),

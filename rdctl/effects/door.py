@@ -104,19 +104,19 @@ class Effects:
         self._asks_always = asks_always
         self._check = check
         self._agreed = False
-        # A line of the prompt about checks that this backend cannot make.
-        self.unchecked: str | None = None
+        # Lines before the prompt.
+        self.preface: Sequence[str] = ()
         self._undo: list[Effect[Any]] | None = None
         # Whether a dry run names each effect of the transaction.
         self._detailed = False
 
     def consent(
-        self, losses: Sequence[str], unchecked: str | None = None, *, given: bool = False
+        self, losses: Sequence[str], preface: Sequence[str] = (), *, given: bool = False
     ) -> None:
         """Ask once for confirmation of all losses of an operation, before its first effect;
-        `unchecked` says what could not be checked. `given`: the command itself consents, as apply
-        --boot does to what its file identifies."""
-        self.unchecked = unchecked
+        the lines of `preface` come before the question. `given`: the command itself consents, as
+        apply --boot does to what its file identifies."""
+        self.preface = preface
         if not losses and self._asks_always:
             return  # if there is a change, `do` asks
         if self.dry_run:

@@ -46,7 +46,7 @@ class Changes:
     def _consent(self, losses: Sequence[str], facts: Facts) -> None:
         """Ask for consent to all that will be lost, and name what was not checked."""
         if losses:
-            self._effects.consent(losses, facts.never_shown)
+            self._effects.consent(losses, [facts.never_shown] if facts.never_shown else ())
 
     def _in_turn(
         self,

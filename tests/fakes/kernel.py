@@ -315,6 +315,11 @@ class FakeKernel(Machine):
         self.when_locked()
         return descriptor
 
+    def execute(self, words: list[str]) -> tuple[int, str]:
+        """What a unit runs; it does nothing here."""
+        self.calls.append(" ".join(words))
+        return 0, ""
+
     def replace(self, path: str, text: str, mode: int) -> None:
         if self._lasts(path):
             self._change(lambda: self._replace(path, text, mode))

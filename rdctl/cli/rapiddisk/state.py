@@ -31,6 +31,7 @@ def _nvmetcli(words: str) -> Callable[..., Any]:
 @verb(
     "dump",
     local_only=True,
+    fleet=False,
     examples=[
         "rdctl -c sandbox rapiddisk dump",
         "rdctl -c sandbox rapiddisk dump -o json",
@@ -52,8 +53,9 @@ def dump(site: Site, save: bool, only: str | None, nvmetcli: bool) -> Document |
 
     --save replaces the state file of this machine; files in /etc/rdctl/rapiddisk.d are not
     changed."""
-    if save and nvmetcli:
-        raise RdctlError(Code.USAGE, "--save and --nvmetcli are mutually exclusive")
+    for option, given in (("--nvmetcli", nvmetcli), ("--only", only)):
+        if save and given:
+            raise RdctlError(Code.USAGE, f"--save and {option} are mutually exclusive")
     return site.rapiddisk.states.dump(site.warn, only=only, save=save, foreign=nvmetcli)
 
 
@@ -102,6 +104,7 @@ def diff(
     metavar="SECONDS",
     help="Wait for missing disks and addresses (default: 0; with --boot: 30).",
 )
+@click.option("--save", is_flag=True, help="Save FILE as /etc/rdctl/rapiddisk.toml, too.")
 @click.option("--boot", is_flag=True, help="Do what is possible without asking (systemd units).")
 @_ONLY
 @_nvmetcli("FILE is of nvmetcli (nvmetcli save).")
@@ -112,6 +115,7 @@ def apply(
     recreate: bool,
     overcommit: bool,
     wait: float | None,
+    save: bool,
     boot: bool,
     only: str | None,
     nvmetcli: bool,
@@ -129,6 +133,9 @@ def apply(
     Exports get the serial, uuid and nguid of the file before clients can connect. One that differs
     in them is only re-created with --recreate, which disconnects its hosts.
 
+    --save also makes FILE the state file of this machine, which is applied at boot, once all of it
+    was applied; a file that it replaces requires confirmation.
+
     --prune removes only what apply created since the machine started. What others created is never
     removed; `diff` shows it.
 
@@ -142,7 +149,12 @@ def apply(
     for option, given in (("--prune", prune), ("--recreate", recreate), ("--yes", yes)):
         if boot and given:
             raise RdctlError(Code.USAGE, f"--boot and {option} are mutually exclusive")
-    options = Options(prune, recreate, overcommit, boot, only)
+    for option, given in (("--boot", boot), ("--only", only is not None), ("--nvmetcli", nvmetcli)):
+        if save and given:
+            raise RdctlError(Code.USAGE, f"--save and {option} are mutually exclusive")
+    if save and file is None:
+        raise RdctlError(Code.USAGE, "--save requires FILE")
+    options = Options(prune, recreate, overcommit, boot, only, save)
     seconds = wait if wait is not None else (BOOT_SECONDS if boot else 0.0)
     state = partial(site.state_file, file, nvmetcli)
-    return site.rapiddisk.states.apply(state, options, seconds)
+    return site.rapiddisk.states.apply(state, options, seconds, site.warn)

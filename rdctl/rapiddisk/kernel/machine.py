@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from rdctl.effects.syscalls import replace_file
+from rdctl.effects.syscalls import remove_file, replace_file
 from rdctl.rapiddisk.kernel.claims import KernelPart
 from rdctl.rapiddisk.kernel.records import DIRECTORY as RECORDS
 from rdctl.rapiddisk.state.model import DIRECTORY, FILE
@@ -41,10 +41,16 @@ class KernelMachine(KernelPart):
         return self._sysfs.text(_MADE)
 
     def keep_made(self, text: str) -> None:
-        path = self._sysfs.path(_MADE)
-        writing = replace_file(self._calls, path, text, what="record what apply created")
-        with self._refusals.worded(f"{path} cannot be written"):
-            self._effects.do(writing._replace(step=True), None)
+        what = "record what apply created"
+        path, former = self._sysfs.path(_MADE), self.made()
+        writing = replace_file(self._calls, path, text, what=what)
+        undo = remove_file(self._calls, path)
+        if former is not None:
+            undo = replace_file(self._calls, path, f"{former}\n", what=what)
+        try:
+            self._effects.do(writing._replace(step=True), None, [undo])
+        except OSError as error:  # --prune will leave it alone
+            self._warn(f"what apply created could not be recorded: {error.strerror}")
 
     def state_text(self) -> str | None:
         """/etc/rdctl/rapiddisk.toml"""
@@ -57,9 +63,11 @@ class KernelMachine(KernelPart):
         return [f"/{DIRECTORY}/{name}" for name in names if name.endswith((".toml", ".json"))]
 
     def keep_state(self, text: str) -> None:
-        path = self._sysfs.path(FILE)
-        writing = replace_file(
-            self._calls, path, text, what=f"save the state in /{FILE}", mode=0o644
-        )
+        path, former = self._sysfs.path(FILE), self.state_text()
+        what = f"save the state in /{FILE}"
+        undo = remove_file(self._calls, path)
+        if former is not None:
+            undo = replace_file(self._calls, path, former, what=what, mode=0o644)
+        writing = replace_file(self._calls, path, text, what=what, mode=0o644)
         with self._refusals.worded(f"/{FILE} cannot be written"):
-            self._effects.do(writing, None)
+            self._effects.do(writing, None, [undo])

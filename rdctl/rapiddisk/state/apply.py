@@ -8,12 +8,13 @@ from contextlib import nullcontext, suppress
 from rdctl.core.errors import Code, Exit, RdctlError, hints
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.rapiddisk.changes import Changes, unproven
-from rdctl.rapiddisk.state import caches, exports, ports, prune, volumes
+from rdctl.rapiddisk.state import caches, document, exports, ports, prune, volumes
 from rdctl.rapiddisk.state.compare import EXTRA, Comparison, Difference
 from rdctl.rapiddisk.state.files import Source
 from rdctl.rapiddisk.state.made import Made
 from rdctl.rapiddisk.state.model import State, only_part
 from rdctl.rapiddisk.state.plan import Options, Refusal, Stage, Step, Work
+from rdctl.rapiddisk.state.saving import PATH, saving
 from rdctl.rapiddisk.state.there import read
 
 # The seconds that apply --boot waits in all.
@@ -28,6 +29,14 @@ class Planned:
         self.refusals = [one for one in found if isinstance(one, Refusal)]
         steps = [one for one in found if isinstance(one, Step)]
         self.steps = sorted(steps, key=lambda step: step.stage)
+
+    @property
+    def kept(self) -> list[str]:
+        """What only the machine has, and --prune leaves alone."""
+        extras = self.work.comparison.extras()
+        refused = {(one.kind, one.name) for one in self.refusals}
+        left = [one for one in extras if (one.kind, one.name) not in self.work.going | refused]
+        return [f"port {one.name}" if one.kind == "port" else one.name for one in left]
 
     @property
     def essence(self) -> list[tuple[object, ...]]:
@@ -60,14 +69,23 @@ class Apply(Changes):
             listing.verdict = Exit.FINDINGS
         return listing
 
-    def apply(self, state: Callable[[], Source], options: Options, wait: float) -> Report:
-        """`wait` are the seconds for which missing devices and addresses are waited for."""
+    def apply(
+        self,
+        state: Callable[[], Source],
+        options: Options,
+        wait: float,
+        warn: Callable[[str], None],
+    ) -> Report:
+        """`wait` are the seconds for which missing devices and addresses are waited for; `warn`
+        takes what the operator should know."""
         self._backend.here("apply")
         source = state()
-        wanted, name = source.state, source.name
+        name = source.name
         self._backend.permit()
-        self._await(only_part(wanted, options.only), wait)
-        planned = self._planned(wanted, options)
+        self._await(only_part(source.state, options.only), wait, warn)
+        planned = self._planned(source, options)
+        if options.prune and (kept := planned.kept):
+            warn(f"left alone, since apply did not create them: {', '.join(kept)}")
         if planned.refusals and not options.boot:
             return Report([_failure(one) for one in planned.refusals if not one.follows])
         skipped = [_failure(one) for one in planned.refusals]
@@ -75,26 +93,39 @@ class Apply(Changes):
             planned, unasked = _without_questions(planned)
             skipped += unasked
         if not planned.steps:
-            return Report([Change("apply", name, False, True, past="{}: no changes"), *skipped])
+            past = "{}: no further changes" if skipped else "{}: no changes"
+            return Report([Change("apply", name, False, True, past=past), *skipped])
         self._ask(planned, options)
         with self._backend.claim([]) as alone:
             if alone:
-                self._look_twice(wanted, planned)
-            return Report([*self._carried_out(wanted, name, planned), *skipped])
+                self._look_twice(source, planned)
+            report = Report([*self._carried_out(source.state, name, planned), *skipped])
+        self._remind(source, options, warn)
+        return report
+
+    def _remind(self, source: Source, options: Options, warn: Callable[[str], None]) -> None:
+        """That the next boot applies another state."""
+        saved = self._backend.state_text()
+        if source.text is not None and saved is not None and not options.save:
+            if saved != source.text and not self._effects.dry_run:
+                warn(f"not saved: the next boot applies {PATH} as it is; use --save to replace it")
 
     # --- before -------------------------------------------------------------------------------
 
-    def _await(self, wanted: State, seconds: float) -> None:
+    def _await(self, wanted: State, seconds: float, warn: Callable[[str], None]) -> None:
         """Wait until all sources and addresses of the file are there, or so many seconds."""
         planned = {f"/dev/mapper/{cache.name}" for cache in wanted.caches}
         paths = [cache.source for cache in wanted.caches if cache.source not in planned]
 
-        def is_there() -> bool:
-            return all(map(self._has_source, paths)) and all(
-                self._has_address(port.address, port.interface) for port in wanted.ports
-            )
+        def missing() -> Iterator[str]:
+            yield from (path for path in paths if not self._has_source(path))
+            for port in wanted.ports:
+                if not self._has_address(port.address, port.interface):
+                    yield port.address or f"an address of {port.interface}"
 
-        self._backend.wait(is_there, seconds)
+        if seconds and (names := list(missing())):
+            warn(f"waiting for {', '.join(names)} (at most {seconds:g} s)")
+            self._backend.wait(lambda: not any(missing()), seconds)
 
     def _has_source(self, path: str) -> bool:
         with suppress(RdctlError):
@@ -109,7 +140,8 @@ class Apply(Changes):
             return address is None or self._backend.is_address_here(address)
         return False
 
-    def _planned(self, wanted: State, options: Options) -> Planned:
+    def _planned(self, source: Source, options: Options) -> Planned:
+        wanted = source.state
         comparison = Comparison(wanted, read(self._backend), self._backend, options.only)
         work = Work(self._backend, self._effects, comparison, wanted, options)
         found: list[Step | Refusal] = prune.plan(work) if options.prune else []
@@ -117,17 +149,23 @@ class Apply(Changes):
             found += kind.plan(work)
         if options.only == "exports":
             found += volumes.plan_locks(work)
+        if options.save:
+            text = source.text if source.text is not None else document.toml(wanted)
+            step = saving(self._backend, text)
+            found += [step] if step else []
         return Planned(work, found)
 
     def _ask(self, planned: Planned, options: Options) -> None:
+        """The plan comes before the question, which names the losses only."""
         losses = [step.loss for step in planned.steps if step.loss is not None]
         if losses:
-            self._effects.consent(losses, planned.work.facts.never_shown, given=options.boot)
+            plan = ["This would be done:", *(f"  {step.sentence}" for step in planned.steps)]
+            self._effects.consent(losses, plan, given=options.boot)
         self._effects.foretell(step.sentence for step in planned.steps)
 
-    def _look_twice(self, wanted: State, planned: Planned) -> None:
+    def _look_twice(self, source: Source, planned: Planned) -> None:
         """Raise when the machine changed between the question and the claim."""
-        fresh = self._planned(wanted, planned.work.options)
+        fresh = self._planned(source, planned.work.options)
         if fresh.work.options.boot:
             fresh, _ = _without_questions(fresh)
         if fresh.essence != planned.essence:
@@ -145,37 +183,48 @@ class Apply(Changes):
         boot = planned.work.options.boot
         removals = [step for step in planned.steps if step.stage is Stage.REMOVE]
         rest = planned.steps[len(removals) :]
-        done, failures = self._each_alone(removals)
-        if boot:
-            more, failed = self._each_alone(rest)
-            done, failures = done + more, failures + failed
-        elif not failures:
+        done, failures = self._each_alone(planned, [*removals, *rest] if boot else removals)
+        if rest and not boot and not failures:
             try:
-                self._together(name, rest)
+                self._together(name, planned, rest)
                 done += rest
             except RdctlError as error:
                 failures.append(Failure("apply", self._rolled_back(error)))
-        return [*self._outcomes(wanted, planned, done), *failures]
+        return [*self._outcomes(wanted, done), *failures]
 
-    def _together(self, name: str, steps: Sequence[Step]) -> None:
+    def _together(self, name: str, planned: Planned, steps: Sequence[Step]) -> None:
         """One transaction. A dry run names each step by itself."""
         dry = self._effects.dry_run
         with nullcontext() if dry else self._effects.transaction(f"apply {name}"):
             for step in steps:
                 self._do(step)
+            self._record(planned, steps)
 
-    def _each_alone(self, steps: Sequence[Step]) -> tuple[list[Step], list[Failure]]:
-        done, failures = [], dict[tuple[str, str], Failure]()
-        for step in steps:
-            if (step.kind, step.name) in failures:
-                continue
-            try:
-                self._do(step)
-                done.append(step)
-            except RdctlError as error:
-                error.target = step.name
-                failures[step.kind, step.name] = Failure(step.action, error)
+    def _each_alone(
+        self, planned: Planned, steps: Sequence[Step]
+    ) -> tuple[list[Step], list[Failure]]:
+        done, failures = list[Step](), dict[tuple[str, str], Failure]()
+        try:
+            for step in steps:
+                if (step.kind, step.name) in failures:
+                    continue
+                try:
+                    self._do(step, done)
+                except RdctlError as error:
+                    error.target = step.name
+                    failures[step.kind, step.name] = Failure(step.action, error)
+        finally:  # also after a signal
+            self._record(planned, done)
         return done, list(failures.values())
+
+    def _record(self, planned: Planned, steps: Sequence[Step]) -> None:
+        """Record what was made, so that --prune knows it."""
+        new = [(step.kind, step.name) for step in steps if step.makes]
+        if new and self._effects.dry_run:
+            self._backend.keep_made("")
+        elif new or any(step.stage is Stage.REMOVE for step in steps):
+            with self._effects.unbroken():
+                planned.work.made.keep(new, read(self._backend))
 
     def _rolled_back(self, error: RdctlError) -> RdctlError:
         if self._effects.left:
@@ -185,26 +234,20 @@ class Apply(Changes):
             error.message += "; all steps of apply were rolled back"
         return error
 
-    def _do(self, step: Step) -> None:
+    def _do(self, step: Step, done: list[Step] | None = None) -> None:
         with self._effects.transaction(step.sentence):
             step.act()
+            if done is not None:
+                done.append(step)
 
-    def _outcomes(
-        self, wanted: State, planned: Planned, done: Sequence[Step]
-    ) -> Iterator[Change | Failure]:
+    def _outcomes(self, wanted: State, done: Sequence[Step]) -> Iterator[Change | Failure]:
         """The outcome of each step that was done, by one look at the machine."""
         if self._effects.dry_run:
-            if any(step.makes for step in done):
-                self._backend.keep_made("")
             yield from (
                 Change(step.action, step.name, None, None, step.facts, step.past) for step in done
             )
             return
-        after = read(self._backend)
-        left = Comparison(wanted, after, self._backend).differences()
-        new = [(step.kind, step.name) for step in done if step.makes]
-        if new or any(step.stage is Stage.REMOVE for step in done):
-            planned.work.made.keep(new, after)
+        left = Comparison(wanted, read(self._backend), self._backend).differences()
         for step in done:
             if any(map(step.ends, left)):
                 error = unproven(step.name, "the machine does not confirm it")

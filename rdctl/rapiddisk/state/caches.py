@@ -8,7 +8,7 @@ from functools import partial
 from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import human_size, quoted
+from rdctl.core.units import human_size, operand, quoted
 from rdctl.rapiddisk.caches import age_by_default, writeback_loss
 from rdctl.rapiddisk.guards import blocks
 from rdctl.rapiddisk.model import Device, NewCache, Superblock, Volume
@@ -193,8 +193,16 @@ def _with_contents(work: Work, found: _Found) -> _Found:
         f"{name} holds {human_size(volume.usage)} of data, which a cache overwrites"
         if volume.usage
         else f"{name} holds data, which a cache overwrites",
-        hint=f"If they are not needed, erase them: rdctl rapiddisk flush {name}",
+        hint=_erasing(work, name),
     )
+
+
+def _erasing(work: Work, volume: str) -> str:
+    """A cache must be removed before its volume can be erased, which apply does not do."""
+    there = work.comparison.there.caches.values()
+    caches = [cache.device for cache in there if cache.volume == volume]
+    removal = f"rdctl rapiddisk cache remove {operand(caches[0])}; " if caches else ""
+    return f"If they are not needed, erase them: {removal}rdctl rapiddisk flush {volume}"
 
 
 def _map(work: Work, found: _Found, loss: str | None) -> None:

@@ -18,11 +18,13 @@ _STDIN = "<stdin>"
 
 
 class Source(NamedTuple):
-    """A state with the name of its file, and what of it was ignored, in words."""
+    """A state with the name of its file, and what of it was ignored, in words. `text` is that of
+    one file that was named, None of others."""
 
     name: str
     state: State
     ignored: Sequence[str] = ()
+    text: str | None = None
 
 
 def read(
@@ -42,7 +44,8 @@ def read(
         texts = [(name, _read(place, name, seconds)) for name, place in _places(path, root)]
     if not foreign:
         states = [document.parse(name, text) for name, text in texts]
-        return Source(path or f"/{FILE}", document.merge(states))
+        text = texts[0][1] if path is not None and len(texts) == 1 else None
+        return Source(path or f"/{FILE}", document.merge(states), text=text)
     found = [nvmetcli.parse(name, text) for name, text in texts]
     ignored = [words for _, ignored in found for words in ignored]
     return Source(path or f"/{FILE}", document.merge([state for state, _ in found]), ignored)

@@ -33,7 +33,7 @@ class Made:
         return recorded is not None and recorded == self._identity(kind, name, there)
 
     def keep(self, made: list[tuple[str, str]], there: There) -> None:
-        """Record what was made, beside what still exists. Raises OSError."""
+        """Record what was made, beside what still exists."""
         entries: Entries = {}
         known = [(kind, name) for kind, ones in self._entries.items() for name in ones]
         for kind, name in (*(one for one in known if self.owns(*one, there)), *made):

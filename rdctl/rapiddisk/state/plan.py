@@ -21,13 +21,14 @@ from rdctl.rapiddisk.state.model import State
 class Options(NamedTuple):
     """`prune`: also remove what an earlier apply made and the file lacks; `recreate`: re-create
     exports whose identity differs; `boot`: do what can be done, and ask nothing; `only`: the kinds
-    of model.KINDS."""
+    of model.KINDS; `save`: the file becomes that of the machine."""
 
     prune: bool = False
     recreate: bool = False
     overcommit: bool = False
     boot: bool = False
     only: str | None = None
+    save: bool = False
 
 
 class Stage(IntEnum):
@@ -41,6 +42,7 @@ class Stage(IntEnum):
     PORT = 4
     EXPORT = 5
     LOCK = 6
+    SAVE = 7
 
 
 class Step(NamedTuple):

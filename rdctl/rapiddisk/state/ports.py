@@ -4,6 +4,7 @@ it."""
 from __future__ import annotations
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import quoted
 from rdctl.rapiddisk.model import Port, PortDetail
 from rdctl.rapiddisk.ports import guard_port, here
 from rdctl.rapiddisk.state.model import PortState
@@ -60,5 +61,6 @@ def _guard_replaced(work: Work, wanted: PortState) -> None:
                 Code.IN_USE,
                 f"port {wanted.number} differs from the file in {keys}, and {export.nqn} is"
                 " exported on it",
-                hint="Change the file, or unexport it first: rdctl rapiddisk nvmet list",
+                hint="Change the file, or free the port first: rdctl rapiddisk nvmet unexport --nqn"
+                f" {quoted(export.nqn)} --port {wanted.number}",
             )

@@ -377,9 +377,9 @@ def test_a_cache_in_use_stays(
 
 def test_volumes_may_not_outgrow_the_memory(kernel: FakeKernel, local: Local) -> None:
     """Size plus what all volumes can still grow by, above what is available less 5 %."""
-    kernel.set_memory(1000 * MIB)
     kernel.add_volume(0, 500 * MIB)
     kernel.write_data("rd0", bytes(100 * MIB))
+    kernel.set_memory(1000 * MIB)
     ran = local("rapiddisk", "create", "551M")
     assert ran.code == 4
     assert "--overcommit" in ran.err

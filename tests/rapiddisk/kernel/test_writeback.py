@@ -404,7 +404,6 @@ def test_a_disk_that_comes_back_under_another_name(kernel: FakeKernel, volumes: 
         assert "--policy writeback --adopt" in ran.err
         assert "dmsetup remove" not in ran.err
     kernel.reattach("sda", "sdf", "8:80")
-    kernel.path("dev/disk/by-id/wwn-0x5000").unlink()
     kernel.link_node("dev/disk/by-id/wwn-0x5000", "../../sdf")
     asked = volumes("rapiddisk", "cache", "create", "rd0", "--adopt", tty=True, stdin=b"y\n")
     assert (asked.code, "cannot verify" in asked.err) == (0, False)

@@ -494,3 +494,71 @@ def test_wrong_input(rdctl: Program, words: str, stdin: bytes, code: int, messag
     ran = run(rdctl, words, stdin=stdin)
     assert (ran.code, kernel.steps) == (code, 0)
     assert message in ran.err
+
+
+def test_a_file_is_saved_with_what_it_did(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root")
+    text = edited("locked = true", "locked = false  # not now")
+    ran = run(rdctl, "apply -", stdin=text.encode())
+    assert (ran.code, kernel.text(FILE)) == (0, WHOLE.rstrip())
+    assert "warning: not saved: the next boot applies /etc/rdctl/rapiddisk.toml as it is" in ran.err
+    ran = run(rdctl, "apply - --save --json", stdin=text.encode())
+    assert ran.json["error"]["losses"] == [f"/{FILE} will be replaced"]
+    ran = run(rdctl, "apply - --save --yes", stdin=text.encode())
+    assert (ran.code, ran.out, ran.err) == (0, f"saved /{FILE}\n", "")
+    assert kernel.text(FILE) == text.rstrip()
+    again = run(rdctl, "apply - --save", stdin=text.encode())
+    assert again.out == "-: no changes\n"
+
+
+def test_a_file_that_fails_is_not_saved(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root")
+    text = edited("locked = true", "locked = false")
+    kernel.fail_at(1, errno.EIO)
+    assert run(rdctl, "apply - --save --yes", stdin=text.encode()).code == 1
+    kernel.fail_at(kernel.steps + 2, errno.EROFS)
+    assert run(rdctl, "apply - --save --yes", stdin=text.encode()).code == 5
+    assert kernel.text(FILE) == WHOLE.rstrip()
+    assert kernel.volumes[5].locked
+
+
+@pytest.mark.parametrize("other", ["--boot", "--only caches", "--nvmetcli", ""])
+def test_what_cannot_be_saved(rdctl: Program, other: str) -> None:
+    kernel = machine(rdctl, rdctl.home / "root")
+    ran = run(rdctl, f"apply {'-' if other else ''} --save {other}")
+    assert (ran.code, kernel.steps) == (2, 0)
+    assert "--save" in ran.err
+
+
+def test_the_plan_comes_before_the_question(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root")
+    text = edited(f'hosts = ["{HOST}"]', "hosts = []").replace("locked = true", "")
+    kernel.put(FILE, text)
+    ran = rdctl("--local", "rapiddisk", "apply", tty=True, stdin=b"n\n")
+    assert ran.code == 1
+    before = ran.err.replace("\r", "").partition("Continue?")[0]
+    assert "This would be done:\n  unlock volume rd5\n" in before
+    assert kernel.steps == 0
+
+
+def test_a_hint_frees_the_port(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root")
+    kernel.put(FILE, edited('service = "4420"', 'service = "4421"'))
+    ran = run(rdctl, "apply")
+    hint = f"rdctl --local rapiddisk nvmet unexport --nqn {NQN} --port 1"
+    assert (ran.code, hint in ran.err) == (4, True)
+    assert run(rdctl, hint.partition("rapiddisk ")[2], "--yes").code == 0
+    assert run(rdctl, "apply").code == 0
+    assert differences(rdctl) == []
+
+
+def test_a_hint_empties_the_volume(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root")
+    kernel.put(FILE, WHOLE.replace("rc-wt_top", "rc-wt_new"))
+    ran = run(rdctl, "apply --prune --yes")
+    assert ran.code == 4
+    words = "cache remove rc-wt_top", "flush rd6"
+    assert all(f"rdctl --local rapiddisk {one}" in ran.err for one in words)
+    assert all(run(rdctl, one, "--yes").code == 0 for one in words)
+    assert run(rdctl, "apply").code == 0
+    assert differences(rdctl) == []

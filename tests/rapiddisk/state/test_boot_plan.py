@@ -109,6 +109,7 @@ def test_what_is_missing_stops_nothing_else(rdctl: Program) -> None:
     ran = run(rdctl, "apply --boot --json")
     assert ran.code == 8
     assert sum(rdctl.slept) == pytest.approx(30)
+    assert f"waiting for {BY_ID}, 10.0.2.15 (at most 30 s)" in ran.err
     errors = {error["target"]: error["message"] for error in ran.json["errors"]}
     assert errors == {
         "rc-wb_data": f'block device "{BY_ID}" not found',

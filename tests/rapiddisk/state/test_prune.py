@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from rdctl.cli.run import signals
 from tests.conftest import Program
 from tests.fakes.kernel import MIB, PAGE, FakeKernel
 from tests.rapiddisk.state.machines import (
@@ -93,6 +94,8 @@ def test_what_others_made_is_shown_and_left(rdctl: Program) -> None:
     kernel.map_cache("rc-wt_vdb", "rd0", "vdb")
     ran = run(rdctl, "apply --prune --yes")
     assert (ran.code, ran.out, kernel.steps) == (0, f"/{FILE}: no changes\n", 0)
+    left = "port 1, rc-wt_vdb, rd0"
+    assert f"warning: left alone, since apply did not create them: {left}\n" in ran.err
     notes = {row["note"] for row in run(rdctl, "diff --json").json["items"]}
     assert notes == {"not created by apply; left alone"}
 
@@ -136,3 +139,25 @@ def test_data_of_a_pruned_volume_is_named(rdctl: Program) -> None:
     kernel.put(FILE, SCHEMA)
     asked = run(rdctl, "apply --prune --json").json["error"]["losses"]
     assert asked == ["volume rd1 (8.0 MiB, 4.0 KiB used) will be removed"]
+
+
+@pytest.mark.parametrize("words", ["apply --boot", "apply --yes"])
+def test_what_was_made_before_an_interrupt_is_known(rdctl: Program, words: str) -> None:
+    """At every step: what is there afterwards was made by apply, and --prune removes it."""
+    count = applied_steps(rdctl, words)
+    with signals():
+        for step in range(1, count + 1):
+            kernel = machine(rdctl, rdctl.home / f"root{step}", UNLOCKED)
+            kernel.interrupt_at(step)
+            assert run(rdctl, words).code == 130
+            kernel.put(FILE, SCHEMA)
+            notes = {row["note"] for row in run(rdctl, "diff --json").json["items"]}
+            assert notes <= {"created by apply; apply --prune removes it"}, step
+            assert run(rdctl, "apply --prune --yes").code == 0
+            assert (differences(rdctl), kernel.harm) == ([], [])
+
+
+def applied_steps(rdctl: Program, words: str) -> int:
+    kernel = machine(rdctl, rdctl.home / "counted", UNLOCKED)
+    assert run(rdctl, words).code == 0
+    return kernel.steps
