@@ -33,8 +33,8 @@ def ask(
     noun: str,
     yes: bool,
 ) -> None:
-    """Return if the losses are confirmed, by --yes or at the prompt. The `preface` comes before; the
-    prompt also lists the contexts that have already `failed`."""
+    """Return if the losses are confirmed, by --yes or at the prompt. The lines of `preface` come
+    before; the prompt also lists the contexts that have already `failed`."""
     protected = [of for of, _ in asked if of and of.get("protected") and not of.says_where(noun)]
     if yes and not protected:
         return

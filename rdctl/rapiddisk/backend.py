@@ -140,6 +140,9 @@ class Backend(Protocol):
     def diskseq(self, device: str) -> str | None:
         """What no other device of this boot has, by the kernel's name."""
 
+    def kernel_of(self, path: str | None) -> str | None:
+        """The kernel's name of the device that a namespace's path leads to."""
+
     def size_of(self, device: str) -> int | None:
         """Bytes, by the kernel's name."""
 
@@ -284,7 +287,7 @@ class LocalOnly:
     stable_source = max_age_of = _unsupported("describing caches")
     device_of = path_of = nqn_of = change_export = _unsupported("changing exports")
     recreate_export = _unsupported("re-creating exports")
-    boot_id = diskseq = size_of = module_parameters = _unsupported("reading the state")
+    boot_id = diskseq = kernel_of = size_of = module_parameters = _unsupported("reading the state")
     state_text = state_files = keep_state = _unsupported("saving the state")
     wait = made = keep_made = is_unarmed = arm = _unsupported("applying a state")
     revalidate = _unsupported("revalidating sizes")

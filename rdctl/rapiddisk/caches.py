@@ -319,7 +319,7 @@ class Caches(Changes):
     ) -> None:
         but = () if failed is None else {("cache", failed.device)}
         facts.guard(volume, but=but)
-        facts.guard_source(source, but=but)
+        facts.guard_source(source, but=but, adopted=volume.device)
         _guard_itself(volume, source)
         self._backend.check_adoption(volume, source, left)
 

@@ -125,14 +125,35 @@ class Facts:
             if free:
                 self._guard_unseen(name, LOOKS)
 
-    def guard_source(self, source: Device, but: Collection[tuple[str, str]] = ()) -> None:
-        """Raise when the device to be cached, which may be a volume, has users other than `but`."""
+    def guard_source(
+        self,
+        source: Device,
+        but: Collection[tuple[str, str]] = (),
+        adopted: str | None = None,
+    ) -> None:
+        """Raise when the device to be cached, which may be a volume, has users other than `but`, or
+        lacks blocks that another volume than the `adopted` one holds for it."""
         for volume in self.inventory.volumes:
             if volume.device == source.kernel:
                 self.guard(volume, but=but)
                 self.guard_contents(volume, may_go=False)
         self.guard_users(source.kernel, source.name, but)
         self._guard_unseen(source.name, ("exports", "caches"))
+        self._guard_incomplete(source, adopted)
+
+    def _guard_incomplete(self, source: Device, adopted: str | None) -> None:
+        """Newer writes would later be overwritten by the older blocks."""
+        for volume in self.inventory.volumes if self._backend.reports_all else ():
+            name, left = volume.device, self.unwritten(volume)
+            if left is None or name == adopted or not self._backend.is_source_of(name, source):
+                continue
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{source.name} is incomplete: {name} holds {blocks(left)} for it",
+                hint=f"Write them back first: rdctl rapiddisk cache create {operand(name)}"
+                " --policy writeback --adopt",
+                target=source.name,
+            )
 
     def guard_cache(self, cache: Cache, but: Collection[tuple[str, str]] = ()) -> None:
         """Raise when the cache has users other than `but`, which are removed first."""
@@ -174,9 +195,12 @@ class Facts:
         volumes = {volume.device for volume in now.volumes}
         return name not in volumes | {cache.device for cache in now.caches}
 
-    def guard_exported(self, device: str, key: str, but: str | None) -> None:
-        """Raise when the device cannot be exported: it has users other than the export `but`."""
-        self.guard_users(key, device, {("export", str(but))})
+    def guard_exported(
+        self, device: str, key: str, but: str | None, going: Collection[tuple[str, str]] = ()
+    ) -> None:
+        """Raise when the device cannot be exported: it has users other than the export `but` and
+        those that are `going`."""
+        self.guard_users(key, device, {("export", str(but)), *going})
         self._guard_unseen(device, ("caches", "opens") if but is None else ("caches",))
 
     def guard_contents(self, volume: Volume, *, may_go: bool = True) -> None:

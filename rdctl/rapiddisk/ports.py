@@ -11,6 +11,7 @@ from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.changes import Changes, export_unproven, missing, shown, the_change
 from rdctl.rapiddisk.model import Port, PortDetail
 from rdctl.rapiddisk.names import port_number
+from rdctl.rapiddisk.state.made import Made
 
 
 class Ports(Changes):
@@ -83,6 +84,7 @@ class Ports(Changes):
         target = str(number)
         with self._backend.claim([]):
             self._backend.remove_port(number, loss)
+            Made(self._backend).forget("port", target)
 
         def is_gone() -> bool:
             return all(port.port != number for port in self._backend.ports())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -152,6 +153,8 @@ def apply(
     for option, given in (("--boot", boot), ("--only", only is not None), ("--nvmetcli", nvmetcli)):
         if save and given:
             raise RdctlError(Code.USAGE, f"--save and {option} are mutually exclusive")
+    if wait is not None and math.isnan(wait):
+        raise RdctlError(Code.USAGE, "invalid value for --wait: must be a number of seconds")
     if save and file is None:
         raise RdctlError(Code.USAGE, "--save requires FILE")
     options = Options(prune, recreate, overcommit, boot, only, save)

@@ -23,6 +23,9 @@ class KernelMachine(KernelPart):
         """/sys/class/block/NAME/diskseq"""
         return self._sysfs.text(f"sys/class/block/{device}/diskseq")
 
+    def kernel_of(self, path: str | None) -> str | None:
+        return self._known.at(path)
+
     def size_of(self, device: str) -> int | None:
         """/sys/class/block/NAME/size"""
         return self._known.size(device)

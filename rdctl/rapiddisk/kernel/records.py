@@ -88,12 +88,20 @@ class Records(Part):
         if self._sysfs.size(source.kernel) != record.size:
             return False
         if record.stable:
-            return self._known.at(record.source) == source.kernel
+            leads = self._known.at(record.source) == source.kernel
+            return leads and not self._is_elsewhere(record, source)
         attached = self._diskseq(source.kernel)
         return attached is not None and (source.number, attached) == (
             record.number,
             record.source_diskseq,
         )
+
+    def _is_elsewhere(self, record: Record, source: Device) -> bool:
+        """Whether the source is still attached as another device: its name was moved."""
+        there = self._sysfs.numbered(record.number or "")
+        if there is None or there == source.kernel:
+            return False
+        return record.source_diskseq is not None and self._diskseq(there) == record.source_diskseq
 
     def _identity(self, volume: str) -> tuple[str | None, str | None]:
         return self._sysfs.text("proc/sys/kernel/random/boot_id"), self._diskseq(volume)

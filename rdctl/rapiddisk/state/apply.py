@@ -115,6 +115,7 @@ class Apply(Changes):
     def _await(self, wanted: State, seconds: float, warn: Callable[[str], None]) -> None:
         """Wait until all sources and addresses of the file are there, or so many seconds."""
         planned = {f"/dev/mapper/{cache.name}" for cache in wanted.caches}
+        planned |= {f"/dev/{volume.name}" for volume in wanted.volumes}
         paths = [cache.source for cache in wanted.caches if cache.source not in planned]
 
         def missing() -> Iterator[str]:
@@ -189,7 +190,7 @@ class Apply(Changes):
                 self._together(name, planned, rest)
                 done += rest
             except RdctlError as error:
-                failures.append(Failure("apply", self._rolled_back(error)))
+                failures.append(Failure("apply", self._rolled_back(error, bool(removals))))
         return [*self._outcomes(wanted, done), *failures]
 
     def _together(self, name: str, planned: Planned, steps: Sequence[Step]) -> None:
@@ -220,18 +221,23 @@ class Apply(Changes):
     def _record(self, planned: Planned, steps: Sequence[Step]) -> None:
         """Record what was made, so that --prune knows it."""
         new = [(step.kind, step.name) for step in steps if step.makes]
-        if new and self._effects.dry_run:
+        if not new and all(step.stage is not Stage.REMOVE for step in steps):
+            return
+        if self._effects.dry_run:
             self._backend.keep_made("")
-        elif new or any(step.stage is Stage.REMOVE for step in steps):
+        else:
             with self._effects.unbroken():
                 planned.work.made.keep(new, read(self._backend))
 
-    def _rolled_back(self, error: RdctlError) -> RdctlError:
+    def _rolled_back(self, error: RdctlError, removed: bool) -> RdctlError:
+        """What was removed before cannot be restored."""
+        which = "all steps of apply"
         if self._effects.left:
             error.hint = hints(f"Could not be undone: {', '.join(self._effects.left)}.", error.hint)
-            error.message += "; the other steps of apply were rolled back"
-        else:
-            error.message += "; all steps of apply were rolled back"
+            which = "the other steps of apply"
+        elif removed:
+            which = "all steps after the removals"
+        error.message += f"; {which} were rolled back"
         return error
 
     def _do(self, step: Step, done: list[Step] | None = None) -> None:

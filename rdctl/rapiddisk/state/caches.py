@@ -20,6 +20,7 @@ _BY_CONTENTS = re.compile(r"/dev/disk/by-(uuid|label)/")
 # Names that tell which device it is, whatever the kernel calls it.
 _IDENTIFYING = re.compile(r"/dev/(disk/by-(id|path|partuuid|partlabel)|mapper)/")
 _MAPPER = "/dev/mapper/"
+PAGE = 4096
 
 
 class _Found(NamedTuple):
@@ -129,7 +130,7 @@ def _devices(work: Work, wanted: CacheState) -> _Found:
         volume = _new_volume(work, wanted)
     source = _source(work, wanted)
     if source.number is not None:
-        facts.guard_source(source, but=but)
+        facts.guard_source(source, but=but, adopted=wanted.volume)
         _guard_size(work, wanted, source)
         work.backend.check_cache(volume, source, wanted.policy)
     found = _Found(wanted, volume, source, is_new)
@@ -148,13 +149,30 @@ def _new_volume(work: Work, wanted: CacheState) -> Volume:
 def _source(work: Work, wanted: CacheState) -> Device:
     """The device to cache. One that is a cache of the file itself may be created first, and has no
     number yet."""
+    volume = wanted.source.removeprefix("/dev/")
+    volumes = [one.name for one in work.comparison.wanted.volumes]
+    if volume in volumes and volume not in work.comparison.there.volumes:
+        work.check_planned("volume", volume, volumes)
+        return Device(volume, None, volume)
     below = wanted.source.removeprefix(_MAPPER)
     planned = {cache.name for cache in work.comparison.wanted.caches}
     if below != wanted.source and below in planned - {wanted.name}:
         if below not in work.comparison.there.caches:
             work.check_planned("cache", below, planned)
+            _guard_stack(work, wanted, below)
             return Device(below, None, below)
     return work.backend.source(wanted.source)
+
+
+def _guard_stack(work: Work, wanted: CacheState, below: str) -> None:
+    """A write-back cache has blocks of 4 KiB, of which only another one can be on top."""
+    lower = next(cache for cache in work.comparison.wanted.caches if cache.name == below)
+    if lower.policy == "writeback" and wanted.policy != "writeback":
+        raise RdctlError(
+            Code.CONFLICT,
+            f"cannot cache {wanted.source} with policy {wanted.policy}: a writeback cache has"
+            f" logical blocks of {PAGE} bytes, which only another one supports",
+        )
 
 
 def _guard_size(work: Work, wanted: CacheState, source: Device) -> None:
@@ -222,9 +240,9 @@ def _map(work: Work, found: _Found, loss: str | None) -> None:
         source,
         wanted.policy,
         wanted.name,
-        found.left.block_size if found.left is not None and adopts else 4096,
+        found.left.block_size if found.left is not None and adopts else PAGE,
         age_by_default(work.backend, wanted.policy, wanted.max_age) or None,
         adopts,
     )
-    with work.backend.claim([volume, source.kernel]):
+    with work.claim([volume, source.kernel]):
         work.backend.map(new, loss)

@@ -42,6 +42,10 @@ _EXAMPLES = {
 }
 
 
+# A key of more parts than any that is known.
+_DEEP = re.compile(r"""\s*\[*\s*(?:[^\s.="'#\[\]]+\s*\.\s*){32}""")
+
+
 def parse(name: str, text: str) -> State:
     """The state in a text of TOML, or of JSON if it begins with `{`. Raises `config`."""
     if text.lstrip().startswith("{"):
@@ -155,6 +159,7 @@ class _Table(NamedTuple):
 
 
 def _from_toml(name: str, text: str) -> Source:
+    _refuse_deep(name, text)
     try:
         return from_toml(name, text)
     except RdctlError as error:
@@ -163,6 +168,13 @@ def _from_toml(name: str, text: str) -> Source:
             raise
         table, key = unquoted
         raise RdctlError(Code.CONFIG, error.message, hint=_quoting(table, key)) from error
+
+
+def _refuse_deep(name: str, text: str) -> None:
+    """A key of very many parts would take all memory to parse."""
+    for number, line in enumerate(text.split("\n"), 1):
+        if _DEEP.match(line):
+            raise RdctlError(Code.CONFIG, f"{name}, line {number}: invalid TOML: key too long")
 
 
 def _unquoted_at(message: str, name: str, text: str) -> tuple[str, str] | None:

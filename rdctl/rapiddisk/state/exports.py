@@ -58,7 +58,8 @@ def _guard_device(work: Work, wanted: ExportState, but: str | None = None) -> No
     if volume is not None:
         work.facts.guard(volume, free=False)
         work.facts.guard_contents(volume, may_go=False)
-    work.facts.guard_exported(device, cache.key if cache else device, but)
+    key = cache.key if cache else device
+    work.facts.guard_exported(device, key, but, work.users_going)
 
 
 def _after(work: Work, wanted: ExportState) -> Subsystem:
@@ -80,7 +81,7 @@ def _after(work: Work, wanted: ExportState) -> Subsystem:
 
 def _created(work: Work, wanted: ExportState) -> Step:
     def act() -> None:
-        with work.backend.claim([wanted.device]):
+        with work.claim([wanted.device]):
             work.backend.change_export(wanted.nqn, None, _after(work, wanted), None)
 
     return Step(

@@ -2,7 +2,7 @@
 
 One file below /run/rdctl, which a reboot clears. Every entry has what identifies the thing itself:
 the kernel's `diskseq` of a volume or a cache, which no other disk of this boot has; the address of
-a port; the serial of an export. A name alone proves nothing.
+a port; the serial of an export, with its device. A name alone proves nothing.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from contextlib import suppress
 from typing import Any
 
 from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.model import Subsystem
 from rdctl.rapiddisk.state.there import There
 
 Entries = dict[str, dict[str, Any]]
@@ -44,6 +45,11 @@ class Made:
             self._backend.keep_made(json.dumps(entries) + "\n")
             self._entries = entries
 
+    def forget(self, kind: str, name: str) -> None:
+        """It was removed by hand: one of the same name is another thing."""
+        if self._entries.get(kind, {}).pop(name, None) is not None:
+            self._backend.keep_made(json.dumps(self._entries) + "\n")
+
     def _identity(self, kind: str, name: str, there: There) -> Any:
         """What identifies a thing of the machine in this boot; None if it is not there."""
         own: Any = None
@@ -54,5 +60,13 @@ class Made:
         elif kind == "port" and int(name) in there.ports:
             own = list(there.ports[int(name)].port[1:])
         elif kind == "export" and name in there.exports:
-            own = there.exports[name].serial
+            own = self._identity_of(there.exports[name])
         return None if own is None else [self._backend.boot_id(), own]
+
+    def _identity_of(self, export: Subsystem) -> list[Any]:
+        """Its serial, and each device with its own identity."""
+        found: list[Any] = [export.serial]
+        for namespace in export.namespaces:
+            device = self._backend.kernel_of(namespace.path)
+            found.append([namespace.uuid, device, self._backend.diskseq(device or "")])
+        return found

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum
 from functools import cached_property
 from types import MappingProxyType
@@ -145,6 +145,10 @@ class Work:
             raise RdctlError(Code.NOT_FOUND, f"{kind} {name} not found: {why}")
         if (kind, name) in self.refused:
             raise _Follows(Code.NOT_FOUND, f"{kind} {name} was not created")
+
+    def claim(self, devices: Sequence[str]) -> AbstractContextManager[object]:
+        """As the backend's; a dry run claims nothing, since it removed no user before."""
+        return nullcontext() if self.effects.dry_run else self.backend.claim(devices)
 
     @property
     def users_going(self) -> Collection[tuple[str, str]]:

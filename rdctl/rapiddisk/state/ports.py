@@ -13,14 +13,16 @@ from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
 
 def plan(work: Work) -> list[Step | Refusal]:
     found: list[Step | Refusal] = []
+    new: list[Port] = []
     for wanted in work.comparison.wanted.ports:
         with work.refusing("port", str(wanted.number), found):
             if list(work.comparison.port(wanted)):
-                found.append(_add(work, wanted))
+                found.append(_add(work, wanted, new))
     return found
 
 
-def _add(work: Work, wanted: PortState) -> Step:
+def _add(work: Work, wanted: PortState, new: list[Port]) -> Step:
+    """`new` are those that are added before."""
     backend, there = work.backend, work.comparison.there.ports
     backend.permit_exports()
     backend.check_transport(wanted.transport)
@@ -33,7 +35,10 @@ def _add(work: Work, wanted: PortState) -> Step:
     replaced = there.get(wanted.number)
     if replaced is not None:
         _guard_replaced(work, wanted)
-    guard_port(port, [d.port for number, d in there.items() if number != wanted.number])
+    gone = {("port", str(wanted.number)), *work.going}
+    kept = [detail.port for number, detail in there.items() if ("port", str(number)) not in gone]
+    guard_port(port, [*kept, *new])
+    new.append(port)
 
     def act() -> None:
         if replaced is not None:
@@ -49,7 +54,7 @@ def _add(work: Work, wanted: PortState) -> Step:
         act,
         "add",
         past="replaced port {}" if replaced else "added port {}",
-        makes=replaced is None,
+        makes=replaced is None or work.made.owns("port", str(wanted.number), work.comparison.there),
     )
 
 

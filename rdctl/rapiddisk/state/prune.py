@@ -66,7 +66,7 @@ def _volume(work: Work, name: str) -> Step:
     loss = volume_loss(volume, "removed")
 
     def act() -> None:
-        with work.backend.claim([name]):
+        with work.claim([name]):
             work.backend.remove(name, loss)
 
     return Step(Stage.REMOVE, "volume", name, f"remove volume {name}", act, "remove", loss=loss)

@@ -7,7 +7,7 @@ from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
-from rdctl.rapiddisk.state.model import CacheState, State
+from rdctl.rapiddisk.state.model import CacheState, ExportState, State
 
 _KINDS = {
     "volumes": "volume",
@@ -42,6 +42,7 @@ def check(state: State) -> None:
     _check_volumes(state)
     _check_sources(state.caches)
     _check_addresses(state)
+    _check_identity(state)
 
 
 def _check_volumes(state: State) -> None:
@@ -92,6 +93,20 @@ def _check_addresses(state: State) -> None:
         if other is not port:
             message = f"{port.at}: port {port.number} has the address of port {other.number}"
             raise _fault(f"{message} ({other.at})", "Use another address or service.")
+
+
+def _check_identity(state: State) -> None:
+    """Clients would take two disks for one."""
+    for key in ("uuid", "nguid"):
+        users: dict[str, ExportState] = {}
+        for export in state.exports:
+            value = getattr(export, key)
+            other = users.setdefault(value, export) if value is not None else export
+            if other is not export:
+                what = (
+                    f"{key} {value} of export {escape(export.nqn)} is that of {escape(other.nqn)}"
+                )
+                raise _fault(f"{export.at}: {what} ({other.at})", "Each disk needs its own.")
 
 
 def _clash(at: str, what: str, user: str, other: CacheState) -> RdctlError:

@@ -182,9 +182,10 @@ def test_an_impossible_stack_leaves_nothing(rdctl: Program) -> None:
     upper = upper.replace("rc-wb_top", "rc-wt_top").replace('"writeback"', '"write-through"', 1)
     kernel = machine(rdctl, rdctl.home / "root", upper)
     before = kernel.snapshot()
+    assert run(rdctl, "apply --dry-run").code == 4
     ran = run(rdctl, "apply --yes")
     assert ran.code == 4
-    assert "its logical blocks have 4096 bytes" in ran.err
+    assert "logical blocks of 4096 bytes" in ran.err
     assert (kernel.snapshot(), kernel.harm) == (before, [])
 
 
@@ -562,3 +563,106 @@ def test_a_hint_empties_the_volume(rdctl: Program) -> None:
     assert all(run(rdctl, one, "--yes").code == 0 for one in words)
     assert run(rdctl, "apply").code == 0
     assert differences(rdctl) == []
+
+
+# --- what a stranger found ------------------------------------------------------------------------
+
+
+def lost_mapping(rdctl: Program) -> FakeKernel:
+    kernel = applied(rdctl, rdctl.home / "root")
+    kernel.maps["rc-wb_data"].dirty = 77
+    kernel.maps["rc-wb_data"].armed = False
+    kernel.unmap_unsafely("rc-wb_data")
+    kernel.steps = 0
+    return kernel
+
+
+@pytest.mark.parametrize("words", ["apply", "cache create rd0 --adopt"])
+def test_a_name_that_was_moved_to_another_disk(rdctl: Program, words: str) -> None:
+    """The disk of the record is still there: the blocks are not for the new one."""
+    kernel = lost_mapping(rdctl)
+    kernel.add_disk("sdz", 1024 * MIB, "65:144")
+    kernel.path(BY_ID).unlink()
+    kernel.link_node(BY_ID[1:], "../../sdz")
+    if words == "apply":
+        ran = run(rdctl, "apply --yes")
+        assert (ran.code, kernel.steps) == (4, 0)
+        assert "the only copy" in ran.err
+    else:
+        asked = run(rdctl, words, "--json").json["error"]["losses"]
+        assert "rdctl cannot verify that they belong there" in asked[0]
+    assert kernel.harm == []
+
+
+@pytest.mark.parametrize("words", ["apply --boot --wait 0", "apply --yes"])
+def test_a_disk_whose_blocks_are_in_another_volume(rdctl: Program, words: str) -> None:
+    kernel = lost_mapping(rdctl)
+    text = edited('volume = "rd0"', 'volume = "rd9"') + '[volumes.rd9]\nsize = "64MiB"\n'
+    kernel.put(FILE, text)
+    ran = run(rdctl, words)
+    assert ran.code in (4, 8)
+    assert "sdb is incomplete: rd0 holds 77 unwritten blocks (308.0 KiB) for it" in ran.err
+    assert "rc-wb_data" not in kernel.maps
+    ran = run(rdctl, "cache create rd3 sdb --policy writeback --yes")
+    assert (ran.code, "is incomplete" in ran.err) == (4, False)  # rd3 is exported
+    assert kernel.harm == []
+
+
+def test_no_cache_over_a_disk_whose_blocks_are_elsewhere(rdctl: Program) -> None:
+    kernel = lost_mapping(rdctl)
+    kernel.add_volume(9)
+    for policy in ("writeback", "write-through"):
+        ran = run(rdctl, f"cache create rd9 sdb --policy {policy} --yes")
+        assert ran.code == 4
+        assert "sdb is incomplete: rd0 holds 77 unwritten blocks" in ran.err
+    hint = "cache create rd0 --policy writeback --adopt"
+    assert f"rdctl --local rapiddisk {hint}" in ran.err
+    assert run(rdctl, hint, "--yes").code == 0
+    assert kernel.harm == []
+
+
+def test_a_cache_over_a_volume_of_the_file(rdctl: Program) -> None:
+    text = f"""{SCHEMA}[volumes.rd1]
+size = "64MiB"
+[volumes.rd2]
+size = "32MiB"
+[caches.rc-wt_rd1]
+volume = "rd2"
+source = "/dev/rd1"
+source_size = "64MiB"
+policy = "write-through"
+"""
+    kernel = machine(rdctl, rdctl.home / "root", text)
+    dry = run(rdctl, "apply --dry-run --json").json["plan"]
+    ran = run(rdctl, "apply --trace")
+    assert (ran.code, kernel.harm) == (0, []), ran.err
+    assert [line for line in ran.err.splitlines() if not line.startswith("# ")] == dry
+    assert differences(rdctl) == []
+
+
+def test_two_ports_with_one_address(rdctl: Program) -> None:
+    other = '[ports.2]\ntransport = "tcp"\ninterface = "eth0"\nservice = "4420"\n'
+    kernel = machine(rdctl, rdctl.home / "root", SCHEMA + PORT + other)
+    ran = run(rdctl, "apply --dry-run")
+    assert (ran.code, kernel.steps) == (4, 0)
+    assert "port 1 already uses tcp 10.0.2.15 4420" in ran.err
+
+
+def test_no_number_of_seconds(rdctl: Program) -> None:
+    machine(rdctl, rdctl.home / "root")
+    assert run(rdctl, "apply --wait nan").code == 2
+
+
+def test_keys_of_very_many_parts(rdctl: Program) -> None:
+    machine(rdctl, rdctl.home / "root", None)
+    text = SCHEMA + "[" + "a." * 100_000 + "a]\n"
+    ran = run(rdctl, "apply -", stdin=text.encode())
+    assert (ran.code, "line 2: invalid TOML: key too long" in ran.err) == (2, True)
+
+
+def test_one_identity_for_two_disks(rdctl: Program) -> None:
+    second = EXPORT.replace("rd3", "rd6").replace(NQN, f"{NQN}-2")
+    machine(rdctl, rdctl.home / "root", SCHEMA + VOLUMES + PORT + EXPORT + second)
+    ran = run(rdctl, "apply --yes")
+    assert ran.code == 2
+    assert f"uuid {UUID} of export" in ran.err

@@ -161,3 +161,63 @@ def applied_steps(rdctl: Program, words: str) -> int:
     kernel = machine(rdctl, rdctl.home / "counted", UNLOCKED)
     assert run(rdctl, words).code == 0
     return kernel.steps
+
+
+def test_a_dry_run_of_a_rename(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root", UNLOCKED)
+    kernel.put(FILE, UNLOCKED.replace("rc-wb_data", "rc-wb_new"))
+    dry = run(rdctl, "apply --prune --dry-run --json")
+    assert dry.code == 0, dry.err
+    ran = run(rdctl, "apply --prune --yes --trace")
+    assert ran.code == 0, ran.err
+    assert [line for line in ran.err.splitlines() if not line.startswith("# ")] == dry.json["plan"]
+    kernel.put(FILE, SCHEMA)
+    assert run(rdctl, "apply --prune --dry-run").code == 0
+
+
+def test_a_port_and_an_export_that_are_renamed(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root")
+    text = WHOLE.replace("[ports.1]", "[ports.9]").replace("ports = [1]", "ports = [9]")
+    kernel.put(FILE, text.replace(NQN, f"{NQN}-new"))
+    ran = run(rdctl, "apply --prune --yes")
+    assert (ran.code, kernel.harm) == (0, []), ran.err
+    assert differences(rdctl) == []
+
+
+def test_a_replaced_port_is_still_known(rdctl: Program) -> None:
+    text = SCHEMA + '[ports.1]\ntransport = "tcp"\naddress = "10.0.2.15"\nservice = "4420"\n'
+    kernel = applied(rdctl, rdctl.home / "root", text)
+    kernel.put(FILE, text.replace("4420", "4421"))
+    assert run(rdctl, "apply").code == 0
+    kernel.put(FILE, SCHEMA)
+    assert run(rdctl, "apply --prune --yes").out == "removed port 1\n"
+
+
+def test_what_was_made_again_by_hand_is_left(rdctl: Program) -> None:
+    text = WHOLE.split("[caches")[0] + "[ports" + WHOLE.partition("[ports")[2]
+    kernel = applied(rdctl, rdctl.home / "root", text)
+    host = "nqn.2014-08.org.nvmexpress:uuid:1"
+    for words in (
+        "nvmet unexport rd3 --yes",
+        "nvmet port remove 1 --yes",
+        "nvmet port add 1 --transport tcp --address 10.0.2.15",
+        "remove rd3 --yes",
+        "create 16M --number 3",
+        f"nvmet export rd3 --port 1 --host {host} --serial store-7"
+        " --uuid d592cdf3-5d1c-44e0-8412-3fcf7d99df27",
+    ):
+        assert run(rdctl, words).code == 0, words
+    kernel.put(FILE, SCHEMA)
+    notes = {row["name"]: row["note"] for row in run(rdctl, "diff --json").json["items"]}
+    for name in (NQN, "1", "rd3"):
+        assert notes[name] == "not created by apply; left alone"
+
+
+def test_removals_are_named_when_the_rest_fails(rdctl: Program) -> None:
+    kernel = applied(rdctl, rdctl.home / "root", UNLOCKED)
+    kernel.put(FILE, UNLOCKED.replace("rc-wb_data", "rc-wb_new"))
+    kernel.fail_at(5, 5)
+    ran = run(rdctl, "apply --prune --yes")
+    assert ran.code == 8
+    assert "all steps after the removals were rolled back" in ran.err
+    assert "removed rc-wb_data" in ran.out
