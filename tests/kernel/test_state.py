@@ -138,7 +138,8 @@ def there() -> tuple[Any, ...]:
 def test_an_interrupt_before_each_step_leaves_all_or_nothing(rdctl: Program, file: Path) -> None:
     furnish_little(rdctl)
     dumped(rdctl, file)
-    whole, nothing = there(), ([], [], machine.NO_NVMET)
+    whole = there()
+    nothing: tuple[Any, ...] = ([], [], machine.NO_NVMET)
     after = []
     for ran in strikes(rdctl, file, signal.SIGINT):
         assert ran.code == 130, ran
