@@ -218,7 +218,7 @@ def _listing(action: str, runs: Sequence[_ContextRun]) -> Listing:
             listing.vertical = True
         elif isinstance(value, Listing):
             listing.vertical |= value.vertical
-            listing.also, listing.counted = value.also, value.counted
+            listing.also, listing.counted = [*listing.also, *value.also], value.counted
 
     def rows() -> Iterator[InContext]:
         for run, coming, kind, value in heads:

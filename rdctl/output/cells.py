@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.units import escape, size_in
@@ -115,6 +115,27 @@ def hosts_of(row: Mapping[str, Any]) -> Any:
     return "none" if hosts == [] and row["any_host"] is False else hosts or None
 
 
+class Bytes(int):
+    """A size in a column that also has other values."""
+
+
+def difference(key: str) -> Callable[[Mapping[str, Any]], Any]:
+    """The value of a difference on that side; of lists, what only that side has."""
+    other = {"file": "machine", "machine": "file"}[key]
+
+    def value_of(row: Mapping[str, Any]) -> Any:
+        value, against = row[key], row[other]
+        if isinstance(value, list) and isinstance(against, list):
+            return [entry for entry in value if entry not in against]
+        if value is not None and row["key"] in ("size", "source_size"):
+            return Bytes(value)
+        if value is not None and row["key"] == "max_age":
+            return f"{value}s" if value else "never"
+        return value
+
+    return value_of
+
+
 # --- what changed since an earlier row ----------------------------------------------------------
 
 
@@ -154,7 +175,9 @@ def _change(before: Mapping[str, Any], row: Mapping[str, Any], key: str) -> int:
 def of(row: Mapping[str, Any], column: Column, units: str) -> str:
     """The text of a row in that column."""
     value = column.value(row)
-    return size(value, units) if column.cell is size else column.cell(value)
+    if column.cell is size or isinstance(value, Bytes):
+        return size(value, units)
+    return column.cell(value)
 
 
 def texts(row: Mapping[str, Any], columns: Sequence[Column], units: str) -> list[str]:

@@ -65,6 +65,11 @@ def _number(key: str, heading: str, doc: str, shown: bool = False) -> Column:
     return Column(key, heading, doc, cells.text, shown, right=True)
 
 
+def _side(key: str, doc: str) -> Column:
+    """The value of a difference in the file or on the machine."""
+    return _hidden(key, key.upper(), doc, cells.short_nqns)._replace(of_row=cells.difference(key))
+
+
 _RAPIDDISK = (
     _schema(
         "rdctl.rapiddisk.volume/1",
@@ -225,12 +230,12 @@ _RAPIDDISK = (
         "differences",
         "name",
         Column("kind", "KIND", "module, volume, cache, port or export"),
-        Column("name", "NAME", "name, number or NQN"),
+        Column("name", "NAME", "name, number or NQN", cells.short_nqns),
         Column("state", "STATE", "missing: only in the file; extra: only on the machine; differs"),
         Column("key", "KEY", "what differs; null: the whole"),
-        Column("file", "FILE", "value in the file: sizes in bytes, ages in seconds; null: none"),
-        Column("machine", "MACHINE", "value on the machine; null: none"),
-        Column("note", "NOTE", "what apply does about one that is extra; null for others"),
+        _side("file", "value in the file: sizes in bytes, ages in seconds; null: none"),
+        _side("machine", "value on the machine; null: none"),
+        _hidden("note", "NOTE", "what apply does about one that is extra; null for others"),
     ),
     _schema(
         "rdctl.rapiddisk.port/1",

@@ -64,7 +64,12 @@ class Apply(Changes):
 
         comparison = Comparison(wanted, there, self._backend, only)
         found = [noted(one) for one in comparison.differences()]
-        listing = Listing(found)
+        also = [
+            key
+            for key in ("file", "machine", "note")
+            if any(getattr(one, key) is not None for one in found)
+        ]
+        listing = Listing(found, also=also)
         if verdict and found:
             listing.verdict = Exit.FINDINGS
         return listing
