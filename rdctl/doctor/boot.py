@@ -7,8 +7,16 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import human_size, operand
-from rdctl.doctor.findings import ERROR, Check, Finding, found_by, on_this_machine, unless_any
+from rdctl.core.units import human_size
+from rdctl.doctor.findings import (
+    ERROR,
+    Check,
+    Finding,
+    as_root,
+    found_by,
+    on_this_machine,
+    unless_any,
+)
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.boot.model import BootStatus
@@ -35,13 +43,9 @@ def _boot(site: Site) -> Iterator[Finding]:
         yield from unless_any(
             _units(site, status, state), "the state file is applied at boot; all files up to date"
         )
-    for warning in status.warnings:
-        caches = " ".join(operand(one.device) for one in status.caches if one.dirty)
-        yield Finding.warning(
-            warning,
-            why="systemd forces a shutdown that takes longer; what is not written back is lost.",
-            mend=on_this_machine(site, f"rapiddisk cache sync {caches}"),
-        )
+    for risk in status.warnings:
+        mend = None if risk.mend is None else as_root(site, risk.mend)
+        yield Finding.warning(risk.message, why=risk.why, mend=mend)
 
 
 def _state(site: Site) -> tuple[State | None, RdctlError | None]:

@@ -115,6 +115,11 @@ def hosts_of(row: Mapping[str, Any]) -> Any:
     return "none" if hosts == [] and row["any_host"] is False else hosts or None
 
 
+def warnings_of(row: Mapping[str, Any]) -> list[str]:
+    """Warnings, each with the command that mends it."""
+    return [": ".join(filter(None, (one["message"], one["mend"]))) for one in row["warnings"]]
+
+
 class Bytes(int):
     """A size in a column that also has other values."""
 

@@ -384,7 +384,14 @@ _BOOT = _schema(
         "seconds after which systemd forces a shutdown; null: it does not",
         True,
     ),
-    Column("warnings", "WARNINGS", "what a shutdown may lose", cells.sentences),
+    Column(
+        "warnings",
+        "WARNINGS",
+        "what may go wrong at the next boot or shutdown: message, why, mend (the command that"
+        " prevents it; null: none)",
+        cells.sentences,
+        of_row=cells.warnings_of,
+    ),
 )
 
 _OIO = (

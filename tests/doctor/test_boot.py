@@ -22,8 +22,9 @@ def stated(healthy: Run, kernel: FakeKernel) -> Run:
 
 
 @pytest.fixture
-def enabled(stated: Run) -> Run:
+def enabled(stated: Run, kernel: FakeKernel) -> Run:
     assert stated("rapiddisk", "boot", "enable").code == 0
+    kernel.systemd.active |= {units.CACHES, units.EXPORTS}
     return stated
 
 
@@ -35,13 +36,14 @@ def test_nothing_to_restore(healthy: Run) -> None:
     )
 
 
-def test_a_state_file_that_is_not_applied(stated: Run, rdctl: Program) -> None:
+def test_a_state_file_that_is_not_applied(stated: Run, rdctl: Program, kernel: FakeKernel) -> None:
     (row,) = of(examined(stated), "boot")
     assert (row["severity"], row["message"]) == (
         "skipped",
         "the state file is not applied at boot",
     )
     heal(rdctl, row["mend"])
+    kernel.systemd.active.add(units.CACHES)
     (row,) = of(examined(stated), "boot")
     assert (row["severity"], row["message"]) == (
         "ok",
@@ -91,6 +93,21 @@ def test_one_unit_of_two(enabled: Run, rdctl: Program, kernel: FakeKernel) -> No
     assert row["message"] == "rdctl-caches.service is not enabled"
     heal(rdctl, row["mend"])
     assert [row["severity"] for row in of(examined(enabled), "boot")] == ["ok"]
+
+
+def test_a_unit_that_the_next_shutdown_does_not_run(
+    stated: Run, rdctl: Program, kernel: FakeKernel
+) -> None:
+    stated("rapiddisk", "boot", "enable")
+    row = wrong(examined(stated, code=0), "boot")
+    assert row["message"].startswith("rdctl-caches.service is enabled but not active")
+    assert row["mend"] == "rdctl --local rapiddisk boot enable --now"
+
+
+def test_a_program_that_may_not_run_at_boot(enabled: Run, rdctl: Program) -> None:
+    rdctl.program = ("/home/ann/.venv/bin/rdctl",)
+    messages = [row["message"] for row in of(examined(enabled, code=0), "boot")]
+    assert any(one.startswith("rdctl may not run at boot: /home/ann/") for one in messages)
 
 
 def test_more_than_a_shutdown_can_write_back(

@@ -74,8 +74,11 @@ def disable(site: Site) -> Report:
     """Do not restore anything at boot.
 
     Disables the units and removes the files that `boot enable` wrote. Nothing is stopped now, and
-    the state file is kept. A file that was edited by hand is kept and named, with exit code 8."""
-    return site.rapiddisk.boot.disable()
+    the state file is kept. A file that was edited by hand is kept and named, with exit code 8.
+
+    The next shutdown then no longer waits until writeback caches are written back, even if the
+    units are active: write them back before it with `rapiddisk cache sync`."""
+    return site.rapiddisk.boot.disable(site.warn)
 
 
 @verb(
@@ -91,7 +94,8 @@ def status(site: Site) -> Item:
     The status is enabled if both units are enabled and all files are up to date, else disabled or
     incomplete. As root, it also shows the dirty data of writeback caches, and an estimate of the
     time to write them back. A warning is shown if that takes more than half of the time after which
-    systemd forces a shutdown."""
+    systemd forces a shutdown, if the unit for caches is not active and so is not stopped at a
+    shutdown, and if rdctl itself may not be there at boot."""
     return site.rapiddisk.boot.status(_reader(site), site.program)
 
 

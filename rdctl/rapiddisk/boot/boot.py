@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Item, Report
 from rdctl.core.units import quoted
-from rdctl.rapiddisk.boot import units
+from rdctl.rapiddisk.boot import units, warnings
 from rdctl.rapiddisk.boot.files import (
     ASSUMED_SPEED,
     EDITED,
@@ -20,7 +20,6 @@ from rdctl.rapiddisk.boot.files import (
     boot_files,
 )
 from rdctl.rapiddisk.boot.model import BootStatus, BootUnit, Dirty, FileState
-from rdctl.rapiddisk.boot.program import doubt
 from rdctl.rapiddisk.changes import Changes, unproven
 from rdctl.rapiddisk.kernel.host import Host
 from rdctl.rapiddisk.state.model import State
@@ -45,8 +44,8 @@ class Boot(Changes):
         `program` are the words that run rdctl."""
         host = self._host("boot enable")
         state = read()
-        if reason := doubt(program, host.mount_point):
-            warn(f"rdctl may not run at boot: {reason}")
+        if doubted := warnings.program(program, host.mount_point):
+            warn(doubted.message)
         with self._backend.claim([]):
             known = _properties(host)
             files = boot_files(host, state, program, self._backend.source_speed)
@@ -82,7 +81,7 @@ class Boot(Changes):
             except RdctlError as error:
                 yield Failure("start", error)
 
-    def disable(self) -> Report:
+    def disable(self, warn: Callable[[str], None]) -> Report:
         """Undo `enable`; nothing is changed now. Files that were edited are kept."""
         host = self._host("boot disable")
         with self._backend.claim([]):
@@ -95,6 +94,11 @@ class Boot(Changes):
                 _each(host, "disable", "enable", on)
                 self._put(host, removed, known)
             report = self._report("disable", host, removed, on)
+        active = _active(known, units.CACHES)
+        # That of a package still has what runs at the next shutdown.
+        stops = active and not any(path.endswith(units.CACHES) for path in removed)
+        if on and not stops and (risk := warnings.unprepared(active, self._dirty())):
+            warn(self._aimed(risk))
         kept = [Failure("disable", _edited(path)) for path in ours if path not in removed]
         return Report([*report.outcomes, *kept])
 
@@ -173,7 +177,15 @@ class Boot(Changes):
             caches=caches,
             writeback_seconds=total,
             stop_limit=limit,
-            warnings=_warnings(total, limit),
+            warnings=[
+                one._replace(mend=one.mend and self._aimed(one.mend))
+                for one in (
+                    warnings.program(program, host.mount_point) if _any_enabled(shown) else None,
+                    warnings.idle(shown, state, caches),
+                    warnings.too_short(caches, total, limit),
+                )
+                if one is not None
+            ],
         )
 
     def _dirty(self) -> list[Dirty]:
@@ -209,10 +221,14 @@ def _active(known: Properties, unit: str) -> bool:
     return known[unit].get("ActiveState") == "active"
 
 
+def _any_enabled(shown: Iterable[BootUnit]) -> bool:
+    return any(unit.enabled for unit in shown)
+
+
 def _status(shown: Sequence[BootUnit], files: Sequence[BootFile]) -> str:
     if all(unit.enabled for unit in shown) and all(file.state == UP_TO_DATE for file in files):
         return "enabled"
-    if any(unit.enabled for unit in shown) or any(file.there is not None for file in files):
+    if _any_enabled(shown) or any(file.there is not None for file in files):
         return "incomplete"
     return "disabled"
 
@@ -232,19 +248,6 @@ def _writeback_seconds(caches: Sequence[Dirty]) -> int | None:
         assumed = -(-cache.dirty // ASSUMED_SPEED)
         total += assumed if cache.writeback_seconds is None else cache.writeback_seconds
     return total
-
-
-def _warnings(seconds: int | None, limit: int | None) -> list[str]:
-    if seconds is None or limit is None or seconds * 2 <= limit:
-        return []
-    return [
-        f"writing back takes about {_minutes(seconds)}, more than half of the stop limit of"
-        f" {_minutes(limit)}"
-    ]
-
-
-def _minutes(seconds: int) -> str:
-    return f"{-(-seconds // 60)} min"
 
 
 def _refuse_edited(files: Iterable[BootFile]) -> None:

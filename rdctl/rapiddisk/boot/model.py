@@ -30,6 +30,14 @@ class Dirty(NamedTuple):
     writeback_seconds: int | None
 
 
+class BootWarning(NamedTuple):
+    """What is at risk at the next boot or shutdown; `mend`: the command that prevents it."""
+
+    message: str
+    why: str
+    mend: str | None
+
+
 class BootStatus(NamedTuple):
     """`status`: enabled, disabled or incomplete. `state_error`: why the state file cannot be used.
     Writing back now takes about `writeback_seconds`; systemd forces a shutdown after `stop_limit`
@@ -42,4 +50,4 @@ class BootStatus(NamedTuple):
     caches: list[Dirty]
     writeback_seconds: int | None
     stop_limit: int | None
-    warnings: list[str]
+    warnings: list[BootWarning]

@@ -42,6 +42,10 @@ def machine(kernel: FakeKernel) -> FakeKernel:
     return kernel
 
 
+def warned(local: Local) -> list[str]:
+    return [one["message"] for one in boot(local, "status", "--json").json["item"]["warnings"]]
+
+
 def etc(kernel: FakeKernel) -> dict[str, str]:
     """What lies below /etc: files with their texts, links with their targets."""
     top = kernel.path("etc")
@@ -268,11 +272,15 @@ def test_no_systemd(machine: FakeKernel, local: Local, verb: str) -> None:
     assert machine.steps == 0
 
 
-def test_a_program_that_may_not_run_at_boot(machine: FakeKernel, rdctl: Program) -> None:
+def test_a_program_that_may_not_run_at_boot(
+    machine: FakeKernel, rdctl: Program, local: Local
+) -> None:
     rdctl.program = ("/home/ann/.venv/bin/rdctl",)
+    assert warned(local) == []
     ran = rdctl("--local", "rapiddisk", "boot", "enable")
     assert ran.code == 0
     assert "rdctl: warning: rdctl may not run at boot: /home/ann/.venv/bin/rdctl is in" in ran.err
+    assert ran.err.splitlines()[0].removeprefix("rdctl: warning: ") in warned(local)
     unit = machine.text(f"{ETC}/rdctl-caches.service")
     assert "ExecStart=/home/ann/.venv/bin/rdctl --local" in unit
 
@@ -373,9 +381,51 @@ def test_a_shutdown_that_may_be_too_short(machine: FakeKernel, local: Local) -> 
     assert found["writeback_seconds"] == 616
     assert found["warnings"] == []
     machine.put("sys/block/vdb/stat", "1 1 0 1 1 1 1 1 1 2000 1\n")
-    assert item(local)["warnings"] == [
+    assert warned(local) == [
         "writing back takes about 21 min, more than half of the stop limit of 30 min"
     ]
+
+
+def test_a_unit_that_the_next_shutdown_does_not_run(machine: FakeKernel, local: Local) -> None:
+    boot(local, "enable")
+    (found,) = boot(local, "status", "--json").json["item"]["warnings"]
+    assert found["message"] == (
+        "rdctl-caches.service is enabled but not active: the next shutdown does not run it"
+    )
+    assert found["mend"] == "rdctl --local rapiddisk boot enable --now"
+    shown = boot(local, "status").out
+    assert f"{found['message']}: {found['mend']}\n" in shown
+    machine.systemd.active.add(units.CACHES)
+    assert warned(local) == []
+
+
+def test_an_idle_unit_without_writeback_caches(machine: FakeKernel, local: Local) -> None:
+    machine.unmap(machine.maps["rc-wb_vdb"])
+    machine.put(STATE_FILE, STATE[: STATE.index("[caches")])
+    boot(local, "enable")
+    assert warned(local) == []
+
+
+def test_disabling_names_what_the_next_shutdown_does_not_do(
+    machine: FakeKernel, local: Local
+) -> None:
+    risk = (
+        "rdctl: warning: the next shutdown will not wait until caches are written back; before it,"
+        " run: rdctl --local rapiddisk cache sync rc-wb_vdb\n"
+    )
+    boot(local, "enable")
+    assert boot(local, "disable").err == risk
+    assert boot(local, "disable").err == ""
+    machine.maps["rc-wb_vdb"].dirty = 0
+    boot(local, "enable")
+    assert boot(local, "disable").err == ""
+    machine.systemd.active.add(units.CACHES)
+    boot(local, "enable")
+    assert boot(local, "disable").err == risk
+    for name, text in units.units().items():
+        machine.put(f"usr/lib/systemd/system/{name}", text)
+    boot(local, "enable")
+    assert boot(local, "disable").err == ""
 
 
 def test_a_speed_that_is_not_known(machine: FakeKernel, local: Local) -> None:
