@@ -14,6 +14,7 @@ from rdctl.rapiddisk.guards import blocks
 from rdctl.rapiddisk.model import Device, NewCache, Superblock, Volume
 from rdctl.rapiddisk.state.model import CacheState
 from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
+from rdctl.rapiddisk.state.values import size_text
 
 # Links to whatever shows these contents: a cache, once it exists, instead of its source.
 _BY_CONTENTS = re.compile(r"/dev/disk/by-(uuid|label)/")
@@ -38,7 +39,7 @@ class _Found(NamedTuple):
 def plan(work: Work) -> list[Step | Refusal]:
     found: list[Step | Refusal] = []
     for wanted in _lower_first(work.comparison.wanted.caches):
-        with work.refusing("cache", wanted.name, found):
+        with work.refusing("cache", wanted.name, found, wanted.at):
             differing = list(work.comparison.cache(wanted))
             if not differing:
                 found += _armed(work, wanted)
@@ -180,8 +181,8 @@ def _guard_size(work: Work, wanted: CacheState, source: Device) -> None:
     if wanted.source_size not in (0, size):
         raise RdctlError(
             Code.CONFLICT,
-            f"{wanted.source} has {size} bytes, but {wanted.source_size} in the file: it may be"
-            " another disk",
+            f'{wanted.source} has a size of "{size_text(size)}", but'
+            f' "{size_text(wanted.source_size)}" in the file: it may be another disk',
             hint=f"If it is the right one, change source_size of {wanted.name} in the file.",
         )
 

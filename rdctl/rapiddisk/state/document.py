@@ -35,10 +35,14 @@ _EXAMPLES = {
     "size": 'size = "64MiB"',
     "volume": 'volume = "rd1"',
     "source": 'source = "/dev/disk/by-id/..."',
-    "source_size": 'source_size = "1GiB"',
     "policy": 'policy = "write-through"',
     "transport": 'transport = "tcp"',
     "device": 'device = "rd0"',
+}
+# Keys whose value only the machine knows.
+_HINTS = {
+    "source_size": 'Add the size of the disk, as in: source_size = "1GiB" (that of an existing'
+    " cache is in: rdctl rapiddisk dump)",
 }
 
 
@@ -116,7 +120,7 @@ class _Table(NamedTuple):
 
     def need(self, key: str, read: Callable[[str, object], T]) -> T:
         if key not in self.data:
-            hint = f"Add a line: {_EXAMPLES[key]}"
+            hint = _HINTS.get(key, f"Add a line: {_EXAMPLES.get(key)}")
             raise self.fault(None, f'{self.label}: key "{key}" missing', hint)
         return self._read(key, read)
 
@@ -163,11 +167,14 @@ def _from_toml(name: str, text: str) -> Source:
     try:
         return from_toml(name, text)
     except RdctlError as error:
-        unquoted = _unquoted_at(error.message, name, text)
-        if unquoted is None:
-            raise
-        table, key = unquoted
-        raise RdctlError(Code.CONFIG, error.message, hint=_quoting(table, key)) from error
+        found = re.match(r", line (\d+).*: invalid TOML", error.message.removeprefix(name))
+        line = text.split("\n")[int(found[1]) - 1].strip() if found else ""
+        unquoted = _unquoted_in(line)
+        if unquoted is not None:
+            error.hint = _quoting(*unquoted)
+        elif 0 < len(line) <= _LONGEST_SHOWN:
+            error.hint = f"The line is: {defuse(line)}"
+        raise
 
 
 def _refuse_deep(name: str, text: str) -> None:
@@ -177,12 +184,14 @@ def _refuse_deep(name: str, text: str) -> None:
             raise RdctlError(Code.CONFIG, f"{name}, line {number}: invalid TOML: key too long")
 
 
-def _unquoted_at(message: str, name: str, text: str) -> tuple[str, str] | None:
-    """The table and the name with a colon or plus in it, if that is why the text is invalid."""
-    found = re.match(r", line (\d+)", message.removeprefix(name))
-    lines = text.split("\n")[: int(found[1])] if found else []
-    pattern = r"\s*\[?\s*(?:(exports|caches)\s*\.\s*)?((?:nqn\.|rc-w)[^\s\]\"'=]*)"
-    entry = re.match(pattern, lines[-1]) if lines else None
+# A line of a text that is no state file at all may be of any length.
+_LONGEST_SHOWN = 200
+
+
+def _unquoted_in(line: str) -> tuple[str, str] | None:
+    """The table and the name with a colon or plus in it, if that is why the line is invalid."""
+    pattern = r"\[?\s*(?:(exports|caches)\s*\.\s*)?((?:nqn\.|rc-w)[^\s\]\"'=]*)"
+    entry = re.match(pattern, line)
     if entry is None:
         return None
     return entry[1] or ("exports" if entry[2].startswith("nqn") else "caches"), entry[2]

@@ -18,7 +18,7 @@ _SOFT = ("hosts", "ports", "any_host")
 def plan(work: Work) -> list[Step | Refusal]:
     found: list[Step | Refusal] = []
     for wanted in work.comparison.wanted.exports:
-        with work.refusing("export", wanted.nqn, found):
+        with work.refusing("export", wanted.nqn, found, wanted.at):
             differing = list(work.comparison.export(wanted))
             if differing:
                 found.append(_step(work, wanted, differing))
@@ -28,6 +28,7 @@ def plan(work: Work) -> list[Step | Refusal]:
 def _step(work: Work, wanted: ExportState, differing: list[Difference]) -> Step:
     work.backend.permit_exports()
     _guard_ports(work, wanted)
+    _guard_existence(work, wanted)
     before = work.comparison.there.exports.get(wanted.nqn)
     if before is None:
         _guard_device(work, wanted)
@@ -45,15 +46,20 @@ def _guard_ports(work: Work, wanted: ExportState) -> None:
             work.check_planned("port", str(number), planned)
 
 
+def _guard_existence(work: Work, wanted: ExportState) -> None:
+    """The device is there, or will be created."""
+    device, there, state = wanted.device, work.comparison.there, work.comparison.wanted
+    if is_volume(device) and device not in there.volumes:
+        work.check_planned("volume", device, [one.name for one in state.volumes])
+    elif not is_volume(device) and device not in there.caches:
+        work.check_planned("cache", device, [one.name for one in state.caches])
+
+
 def _guard_device(work: Work, wanted: ExportState, but: str | None = None) -> None:
     """An export of a device that others use corrupts it."""
     device, there = wanted.device, work.comparison.there
-    kind = "volume" if is_volume(device) else "cache"
     volume, cache = there.volumes.get(device), there.caches.get(device)
     if volume is None and cache is None:
-        state = work.comparison.wanted
-        planned = [one.name for one in (state.volumes if kind == "volume" else state.caches)]
-        work.check_planned(kind, device, planned)
         return
     if volume is not None:
         work.facts.guard(volume, free=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum
@@ -9,7 +10,8 @@ from functools import cached_property
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.units import natural
 from rdctl.effects.door import Effects
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts
@@ -129,20 +131,29 @@ class Work:
                 yield device
 
     @contextmanager
-    def refusing(self, kind: str, name: str, into: list[Step | Refusal]) -> Iterator[None]:
-        """Turn an error into a refusal of this thing."""
+    def refusing(
+        self, kind: str, name: str, into: list[Step | Refusal], at: str = ""
+    ) -> Iterator[None]:
+        """Turn an error into a refusal of this thing, which the file has `at` a line."""
         try:
             yield
         except RdctlError as error:
             error.target = name
+            if at:
+                error.hint = hints(error.hint, f"See {at}.")
+            if kind == "port" and not re.search(rf"port {name}\b", error.message):
+                error.message = f"port {name}: {error.message}"
             into.append(Refusal(kind, name, error, isinstance(error, _Follows)))
             self.refused.add((kind, name))
 
     def check_planned(self, kind: str, name: str, planned: Collection[str]) -> None:
         """Raise unless a thing that is not on the machine will be made."""
         if name not in planned:
-            why = "it is neither on this machine nor in the file"
-            raise RdctlError(Code.NOT_FOUND, f"{kind} {name} not found: {why}")
+            message = f"{kind} {name} not found: it is neither on this machine nor in the file"
+            there = getattr(self.comparison.there, f"{kind}s")
+            known = sorted({*planned, *map(str, there)}, key=natural)
+            hint = f"Known {kind}s: {', '.join(known)}." if known else None
+            raise RdctlError(Code.NOT_FOUND, message, hint=hint)
         if (kind, name) in self.refused:
             raise _Follows(Code.NOT_FOUND, f"{kind} {name} was not created")
 

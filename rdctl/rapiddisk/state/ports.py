@@ -15,7 +15,7 @@ def plan(work: Work) -> list[Step | Refusal]:
     found: list[Step | Refusal] = []
     new: list[Port] = []
     for wanted in work.comparison.wanted.ports:
-        with work.refusing("port", str(wanted.number), found):
+        with work.refusing("port", str(wanted.number), found, wanted.at):
             if list(work.comparison.port(wanted)):
                 found.append(_add(work, wanted, new))
     return found

@@ -16,7 +16,7 @@ def plan(work: Work) -> list[Step | Refusal]:
     found: list[Step | Refusal] = []
     growth = 0
     for wanted in work.comparison.wanted.volumes:
-        with work.refusing("volume", wanted.name, found):
+        with work.refusing("volume", wanted.name, found, wanted.at):
             differing = {one.key: one for one in work.comparison.volume(wanted)}
             if None in differing or "size" in differing:
                 there = work.comparison.there.volumes.get(wanted.name)

@@ -274,7 +274,7 @@ REFUSED = {
     "another size": (
         renamed,
         4,
-        f"{BY_ID} has 536870912 bytes, but 1073741824 in the file: it may be another disk",
+        f'{BY_ID} has a size of "512MiB", but "1GiB" in the file: it may be another disk',
     ),
     "absent": (absent, 3, f'block device "{BY_ID}" not found'),
     "another cache": (
@@ -289,7 +289,7 @@ REFUSED = {
         f"{NQN} differs from the file in serial, uuid, and needs re-creation, which disconnects 0"
         " hosts",
     ),
-    "address in use": (taken, 4, "port 7 already uses tcp 10.0.2.15 4420"),
+    "address in use": (taken, 4, "port 1: port 7 already uses tcp 10.0.2.15 4420"),
 }
 
 
@@ -391,6 +391,40 @@ def test_a_failed_step_undoes_the_others(rdctl: Program) -> None:
     assert ran.code != 0
     assert "all steps of apply were rolled back" in ran.err
     assert kernel.snapshot() == before
+
+
+def test_refusals_name_the_line_of_the_file(rdctl: Program) -> None:
+    kernel = machine(rdctl, rdctl.home / "root")
+    smaller(kernel)
+    absent(kernel)
+    kernel.addresses.remove("10.0.2.15")
+    lines = [
+        WHOLE[: WHOLE.index(f"[{entry}]")].count("\n") + 1
+        for entry in ("volumes.rd3", 'caches."rc-wb_data"', "ports.1")
+    ]
+    ran = run(rdctl, "apply --yes --json")
+    assert [error["hint"].splitlines()[-1] for error in ran.json["errors"]] == [
+        f"See /{FILE}, line {line}." for line in lines
+    ]
+
+
+def test_a_port_that_exists_nowhere(rdctl: Program) -> None:
+    text = WHOLE.replace("ports = [1]", "ports = [9]")
+    machine(rdctl, rdctl.home / "root", text).add_port(7, address="10.0.2.16")
+    (error,) = run(rdctl, "apply --yes --json").json["errors"]
+    assert error["message"].startswith("port 9 not found: it is neither")
+    line = text[: text.index("[exports")].count("\n") + 1
+    assert error["hint"] == f"Known ports: 1, 7.\nSee /{FILE}, line {line}."
+
+
+@pytest.mark.parametrize("option", ["", "--recreate"])
+def test_a_device_of_an_existing_export_that_exists_nowhere(rdctl: Program, option: str) -> None:
+    kernel = applied(rdctl, rdctl.home / "root")
+    kernel.put(FILE, WHOLE.replace('device = "rd3"', 'device = "rc-wb_dta"'))
+    (error,) = run(rdctl, f"apply --yes --json {option}").json["errors"]
+    assert (kernel.steps, error["target"]) == (0, NQN)
+    assert error["message"].startswith("cache rc-wb_dta not found")
+    assert error["hint"].startswith("Known caches: rc-wb_data, rc-wt_top.")
 
 
 def test_export_only_files(rdctl: Program) -> None:

@@ -113,7 +113,7 @@ def test_what_is_missing_stops_nothing_else(rdctl: Program) -> None:
     errors = {error["target"]: error["message"] for error in ran.json["errors"]}
     assert errors == {
         "rc-wb_data": f'block device "{BY_ID}" not found',
-        "1": "10.0.2.15 is not an address of this machine",
+        "1": "port 1: 10.0.2.15 is not an address of this machine",
         NQN: "port 1 was not created",
     }
     assert sorted(kernel.maps) == ["rc-wt_top"]
