@@ -38,6 +38,26 @@ def test_a_recipe(rdctl: Program, title: str) -> None:
         assert ran.code == 0, f"{line}\n{ran.err}"
 
 
+def test_what_asks_is_announced(rdctl: Program) -> None:
+    """By its name, in the paragraph before the block: pasted as a whole, it would get the next
+    line as its answer."""
+    parts = [part.split("```\n") for part in TEXT.split("```sh\n")]
+    before = [part[-1].strip().rpartition("\n\n")[2] for part in parts]
+    blocks = zip(before, (part[0] for part in parts[1:]), strict=False)
+    asking = 0
+    for paragraph, commands in blocks:
+        for line in commands.splitlines():
+            if "[y/N]" not in tried(rdctl, line).err:
+                continue
+            words = re.match(r"rdctl (?:rapiddisk )?((?:[a-z]+ )*(?:[a-z]+|--save))", line)
+            assert words
+            names = [words[1].rsplit(" ", count)[0] for count in range(3)]
+            assert "for confirmation" in paragraph, line
+            assert any(f"`{name}`" in paragraph for name in names), (names, paragraph)
+            asking += 1
+    assert asking == 6
+
+
 def test_a_cached_disk_comes_back(rdctl: Program) -> None:
     """Under the same name and with its data on the disk, although its volume was lost."""
     lines = recipes()["Cache a disk for good"]

@@ -19,9 +19,10 @@ class Stop(Changes):
     def stop(self, read: Callable[[], State], only: str | None) -> Report:
         """Of exports and caches both, unless `only` one of them: an exported cache is in use."""
         self._backend.here("boot stop")
+        gone: list[tuple[str, str]] = []
         parts: dict[str, Callable[[], Report]] = {
-            "exports": lambda: self._exports(read),
-            "caches": self._caches,
+            "exports": lambda: self._exports(read, gone),
+            "caches": lambda: self._caches(gone),
         }
         if only is not None:
             return parts[only]()
@@ -35,7 +36,7 @@ class Stop(Changes):
 
     # --- caches -------------------------------------------------------------------------------
 
-    def _caches(self) -> Report:
+    def _caches(self, gone: list[tuple[str, str]]) -> Report:
         """Write all write-back caches back, then remove those that nothing uses. The others are set
         to write back once more when something removes them. Caches of other policies hold nothing
         that their sources lack."""
@@ -52,7 +53,6 @@ class Stop(Changes):
             failed = written.failures
             done = [name for name in todo if name not in {one.error.target for one in failed}]
             facts = self._facts([])
-            gone: list[tuple[str, str]] = []
 
             def act(device: str) -> Change | None:
                 return self._removed_or_armed(facts, todo[device], gone)
@@ -91,8 +91,9 @@ class Stop(Changes):
 
     # --- exports ------------------------------------------------------------------------------
 
-    def _exports(self, read: Callable[[], State]) -> Report:
-        """Remove the exports and ports of the state file; what differs from it is kept."""
+    def _exports(self, read: Callable[[], State], gone: list[tuple[str, str]]) -> Report:
+        """Remove the exports and ports of the state file; what differs from it is kept. `gone`
+        gains the users that are removed, which a dry run still sees."""
         nothing = Report([Change("stop", "exports", False, True, past="{}: nothing to remove")])
         try:
             self._backend.permit_exports()
@@ -109,9 +110,13 @@ class Stop(Changes):
                 for one in state.exports
                 if one.nqn in there and one.nqn not in todo
             ]
-            exports = self._in_turn(
-                "stop", list(todo), lambda nqn: self._unexported(todo[nqn]), None, kept, list(there)
-            )
+
+            def act(nqn: str) -> Change | None:
+                change = self._unexported(todo[nqn])
+                gone.append(("export", nqn))
+                return change
+
+            exports = self._in_turn("stop", list(todo), act, None, kept, list(there))
             outcomes = list(exports.outcomes)
             ports = {str(port.number): port for port in self._free(state, list(todo))}
             removed = self._in_turn(

@@ -33,6 +33,12 @@ _TABLE = 1 << 4
 _PRIMARY_SOURCE = 0x0040 << 16
 _ANSWER = 16 << 10
 
+# What a message to a write-back cache does.
+_MESSAGES = {
+    "flush": "write back {}",
+    "flush_on_suspend": "set {} to be written back when it is removed",
+}
+
 
 class MappingStatus(NamedTuple):
     """The one target of a mapping: its type and the text of its status."""
@@ -137,7 +143,7 @@ class DeviceMapper:
         effect = self._effect(
             _MESSAGE,
             _request(name, message),
-            f"write back {name}" if text == "flush" else f"{text} {name}",
+            _MESSAGES[text].format(name),
             f"dmsetup message {name} 0 {text}",
         )
         self._effects.do(effect, None)
