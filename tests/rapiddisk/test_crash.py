@@ -7,10 +7,10 @@ that is whole, or that it names and repairs.
 from __future__ import annotations
 
 import errno
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
+from threading import get_ident
 
 import pytest
 
@@ -240,8 +240,9 @@ def test_a_second_signal_waits_for_no_cache(rdctl: Program) -> None:
     kernel = two_caches(rdctl)
 
     def twice() -> None:
+        """To this thread: another one might take the first signal, and be later than the second."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            os.kill(os.getpid(), number)
+            signal.pthread_kill(get_ident(), number)
 
     kernel.before[1] = twice
     ran = run(rdctl, REMOVE_TWO)
