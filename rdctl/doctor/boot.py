@@ -67,7 +67,7 @@ def _units(site: Site, status: BootStatus, state: State | None) -> Iterator[Find
     """What is wrong with units that are enabled at least in part."""
     if state is None:
         yield Finding.warning(
-            "the units are enabled, but there is nothing that they can restore",
+            "the units are enabled, but no valid state file exists to restore",
             why="Create the state file: rdctl rapiddisk dump --save",
             mend=on_this_machine(site, _DISABLE),
         )

@@ -139,7 +139,7 @@ def nvme_serial(text: str) -> str:
 
 
 def nvme_identifier(kind: str, text: str) -> str:
-    """A UUID or an NGUID of an export, as the kernel writes it: all zeros if there is none."""
+    """A UUID or an NGUID of an export, as the kernel writes it: all zeros if not set."""
     bare = text.lower().removeprefix("urn:uuid:")
     if bare.startswith("{") and bare.endswith("}"):
         bare = bare[1:-1]

@@ -63,7 +63,7 @@ def test_a_state_file_with_a_fault(enabled: Run, kernel: FakeKernel) -> None:
 def test_units_without_a_state_file(enabled: Run, rdctl: Program, kernel: FakeKernel) -> None:
     kernel.path("etc/rdctl/rapiddisk.toml").unlink()
     row = wrong(examined(enabled, code=0), "boot")
-    assert "nothing that they can restore" in row["message"]
+    assert "no valid state file exists to restore" in row["message"]
     heal(rdctl, row["mend"])
     assert [row["severity"] for row in of(examined(enabled), "boot")] == ["ok"]
 

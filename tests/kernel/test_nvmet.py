@@ -425,7 +425,7 @@ def test_recreate_an_export_that_a_client_has_seen(rdctl: Program) -> None:
     (directory / "attr_qid_max").write_text("3")
     connect(nqn("rd0"))
     before = machine.nvmet()
-    # The kernel itself refuses it by then.
+    # The kernel itself refuses it.
     with pytest.raises(OSError):
         (directory / "attr_serial").write_text("b")
     message = rdctl.refused(*words, "--serial", "b", code="conflict")

@@ -93,7 +93,7 @@ class Claims(Part):
 
     def unless_used(self, effect: Effect[None], device: str) -> Effect[None]:
         """The effect on a device, refused (EBUSY) while others use it. For an undo: what was made
-        by rdctl may be in use by then."""
+        by rdctl may be in use meanwhile."""
 
         def perform() -> None:
             if users := self._surveys.users_of(device):

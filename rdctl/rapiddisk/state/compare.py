@@ -95,7 +95,7 @@ class Comparison:
         return _differing("cache", wanted.name, facts)
 
     def source(self, path: str) -> Device | None:
-        """The device at the path of a source; None if there is none."""
+        """The device at the path of a source; None if not found."""
         try:
             return self._backend.source(path)
         except RdctlError:

@@ -127,7 +127,7 @@ class Mapper(Volumes):
         return mapping.counters | {"errors": int(mapping.failed), "num_free_blocks": free}
 
     def _looked_at(self, mapping: Mapping) -> None:
-        """Somebody has read the counters of a cache."""
+        """The counters of a cache were read."""
 
     def write_through(self, mapping: Mapping, blocks: int) -> None:
         """An application writes through a write-back cache."""
@@ -248,7 +248,7 @@ class Mapper(Volumes):
         return self.path(path).exists()
 
     def _busy(self, kernel: str) -> bool:
-        """Device-mapper shares its claims with itself, and with nobody else."""
+        """Device-mapper shares its claims only with itself."""
         return bool(self._claimed(kernel)) and not self._mapped(kernel)
 
     def add_cache(self, name: str, volume: str, source: str, dirty: int = 0) -> Mapping:

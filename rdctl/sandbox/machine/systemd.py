@@ -73,7 +73,7 @@ class Systemd:
         return "".join(f"{name}={values[name]}\n" for name in names)
 
     def file(self, unit: str) -> str:
-        """The text of a unit with its drop-ins; empty if there is none."""
+        """The text of a unit with its drop-ins; empty if not found."""
         places = [self._tree.path(f"{top}/{unit}") for top in (ETC, PACKAGED)]
         found = next((place.read_text() for place in places if place.is_file()), "")
         drop_ins = sorted(self._tree.path(f"{ETC}/{unit}.d").glob("*.conf"))

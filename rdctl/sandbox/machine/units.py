@@ -33,7 +33,7 @@ class Units(Configfs):
         return max(code for code, _ in answers), "".join(text for _, text in answers)
 
     def execute(self, words: list[str]) -> Answer:
-        """Run a command of a unit; where there is nothing that runs one, it cannot be found."""
+        """Run a command of a unit; not found on a machine that cannot run one."""
         fail(errno.ENOENT, words[0])
 
     # --- what units there are -----------------------------------------------------------------
@@ -110,7 +110,7 @@ class Units(Configfs):
     # --- rapiddiskd ---------------------------------------------------------------------------
 
     def _daemon(self, verb: str) -> Answer:
-        """A package installed it: there is no file of it here."""
+        """A package installed it, so it has no unit file here."""
         if verb == "show":
             pid = 4711 if self.unit["ActiveState"] == "active" else 0
             return 0, "".join(f"{key}={value}\n" for key, value in self.unit.items()) + (

@@ -1,5 +1,5 @@
 """Single acts as parts of a transaction: what was done is undone when a later step fails, unless it
-is in use by then; a dry run of all of them is their trace."""
+is in use meanwhile; a dry run of all of them is their trace."""
 
 from __future__ import annotations
 
