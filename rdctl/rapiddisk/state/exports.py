@@ -1,5 +1,5 @@
 """The steps for exports: they are created with their identity, or gain and lose hosts and ports.
-One whose identity differs is re-created only if that was requested, or if no client can reach it."""
+One whose identity differs is re-created only if that was requested, or if it is on no port."""
 
 from __future__ import annotations
 
