@@ -13,6 +13,7 @@ import shutil
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from rdctl.sandbox.machine.machine import Machine
 from rdctl.sandbox.machine.objects import (
@@ -59,15 +60,8 @@ class Killed(BaseException):
 class FakeKernel(Machine):
     """Tests arrange what others do with `mount`, `swap_on`, `open_by`, ..."""
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        version: str | None = "9.0.0",
-        nvmet: bool = True,
-        available: int = 3500 * MIB,
-        limit: int = 1024,
-    ) -> None:
+    def __init__(self, root: Path, **options: Any) -> None:
+        """With the options of a machine."""
         self.harm: list[str] = []
         self.seen_by_hosts: set[str] = set()  # NQNs
         self.random_numbers = 0
@@ -80,7 +74,7 @@ class FakeKernel(Machine):
         self.before: dict[int, Callable[[], None]] = {}
         self.after: dict[int, Callable[[], None]] = {}
         self.dead = False
-        super().__init__(root, version=version, nvmet=nvmet, available=available, limit=limit)
+        super().__init__(root, **options)
         for name, size, number in (
             ("sda", 512 * MIB, "8:0"),
             ("sdb", 1024 * MIB, "8:16"),

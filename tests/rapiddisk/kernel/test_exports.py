@@ -16,16 +16,6 @@ NQN = "nqn.2021-06.org.rapiddisk:rdvm-rd0"
 ONE, TWO = "nqn.2014-08.org.nvmexpress:uuid:1", "nqn.2014-08.org.nvmexpress:uuid:2"
 
 
-@pytest.fixture
-def ports(kernel: FakeKernel, local: Local) -> Local:
-    """Two volumes, and two TCP ports."""
-    kernel.add_volume(0)
-    kernel.add_volume(1)
-    kernel.add_port(1)
-    kernel.add_port(2, service="4421")
-    return local
-
-
 def export(local: Local, device: str, *words: str) -> Ran:
     return local("rapiddisk", "nvmet", "export", device, *words, "--json")
 

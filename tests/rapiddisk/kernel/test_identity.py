@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from rdctl.core.errors import RdctlError
-from rdctl.effects.door import Effects
-from rdctl.rapiddisk.kernel.backend import Kernel
 from rdctl.rapiddisk.model import NvmeNamespace, Port, PortDetail, Subsystem
 from tests.conftest import Ran
 from tests.fakes.kernel import NVMET, FakeKernel
+from tests.rapiddisk.kernel.drivers import driver
 
 Local = Callable[..., Ran]
 NQN = "nqn.2021-06.org.rapiddisk:rdvm-rd0"
@@ -26,15 +25,6 @@ DIRECTORY = f"{NVMET}/subsystems/{NQN}"
 PLACE = f"{DIRECTORY}/namespaces/1"
 
 
-@pytest.fixture
-def ports(kernel: FakeKernel, local: Local) -> Local:
-    kernel.add_volume(0)
-    kernel.add_volume(1)
-    kernel.add_port(1)
-    kernel.add_port(2, service="4421")
-    return local
-
-
 def export(local: Local, *words: str, **options: Any) -> Ran:
     return local("rapiddisk", "nvmet", "export", "rd0", "--port", "1", *words, **options)
 
@@ -42,16 +32,6 @@ def export(local: Local, *words: str, **options: Any) -> Ran:
 def identity(local: Local) -> tuple[str | None, str | None, str | None]:
     (target,) = local("rapiddisk", "nvmet", "show", "rd0", "--json").json["items"]
     return target["serial"], target["uuid"], target["nguid"]
-
-
-def driver(kernel: FakeKernel, *, dry_run: bool = False) -> tuple[Kernel, Effects, list[str]]:
-    trace: list[str] = []
-    effects = Effects(ask=lambda losses: None, trace=trace.append, dry_run=dry_run)
-    effects.consent(["all of it"])
-    backend = Kernel(
-        str(kernel.root), kernel, effects, warn=lambda text: None, sleep=lambda seconds: None
-    )
-    return backend, effects, trace
 
 
 def changes(trace: list[str], root: Path) -> list[str]:

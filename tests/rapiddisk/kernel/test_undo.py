@@ -15,19 +15,10 @@ from rdctl.effects.door import Effects
 from rdctl.rapiddisk.kernel.backend import Kernel
 from rdctl.rapiddisk.model import Device, NewCache, NvmeNamespace, Subsystem
 from tests.fakes.kernel import MIB, FakeKernel
+from tests.rapiddisk.kernel.drivers import driver
 
 NQN = "nqn.2021-06.org.rapiddisk:rdvm-rc-wb_sdb"
 ODD = 131072 + 512
-
-
-def driver(kernel: FakeKernel, *, dry_run: bool = False) -> tuple[Kernel, Effects, list[str]]:
-    trace: list[str] = []
-    effects = Effects(ask=lambda losses: None, trace=trace.append, dry_run=dry_run)
-    effects.consent(["all of it"])
-    backend = Kernel(
-        str(kernel.root), kernel, effects, warn=lambda text: None, sleep=lambda seconds: None
-    )
-    return backend, effects, trace
 
 
 class Stop(Exception):
