@@ -49,7 +49,7 @@ FLOORS = (
     {"cli", "completion"},
     {"sites", "doctor"},
     {"rapiddisk", "oio"},
-    {"net", "workers", "output", "config"},
+    {"net", "workers", "output", "config", "history"},
     {"effects"},
     {"core"},
     {"rdctl"},  # the package itself, with its version

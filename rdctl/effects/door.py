@@ -10,8 +10,9 @@ import errno
 from _thread import get_ident  # `threading` takes a millisecond, which help does not need
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
 
+from rdctl.core.acts import Act
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.signals import signals_held, signals_to
 
@@ -42,6 +43,17 @@ class Effect(NamedTuple, Generic[T]):
     shows: str = ""
 
 
+class Recorder(Protocol):
+    """Takes what the history has of one command. Called by any thread."""
+
+    def begin(self) -> None:
+        """Before each change; the first one is preceded by a record. Raises if that is required,
+        and failed."""
+
+    def line(self, line: str) -> None:
+        """A change is made."""
+
+
 def send(
     session: requests.Session,
     request: requests.PreparedRequest,
@@ -69,7 +81,8 @@ class Effects:
 
     `context` names the one of several to which it leads. `trace` prints a line; `ask` returns if
     the losses are confirmed, else raises; `tell` prints a message. `asks_always`: also for a change
-    that destroys nothing. `check` raises if no further change is allowed.
+    that destroys nothing. `check` raises if no further change is allowed. `recorder` writes the
+    history.
     """
 
     def __init__(
@@ -82,6 +95,7 @@ class Effects:
         context: str = "",
         asks_always: bool = False,
         check: Callable[[], None] = lambda: None,
+        recorder: Recorder | None = None,
     ) -> None:
         self.dry_run = dry_run
         self.context = context
@@ -97,6 +111,10 @@ class Effects:
         # Failed transactions: those rolled back, and the steps that could not be.
         self.undone: list[str] = []
         self.left: list[str] = []
+        # What was changed on this machine and not rolled back, and the command that this undoes.
+        self.acts: list[Act] = []
+        self.undoes: str | None = None
+        self._recorder = recorder
         self._ask = ask
         self._trace = trace
         self._tracing: int | None = None  # the thread of the last line
@@ -148,7 +166,7 @@ class Effects:
             self._plan(effect)
             return assume
         self._check()
-        self.note(effect.line)
+        self._record(effect)
         if effect.step:
             result = effect.perform()
             if self._undo is not None:
@@ -166,6 +184,18 @@ class Effects:
                 raise
             self._account(effect, noted, did=effect.did(result))
         return result
+
+    def acted(self, act: Act) -> None:
+        """Keep what was changed on this machine, for the history."""
+        if not self.dry_run:
+            self.acts.append(act)
+
+    def _record(self, effect: Effect[Any]) -> None:
+        """Into the history, then the trace."""
+        if self._recorder is not None:
+            self._recorder.begin()
+            self._recorder.line(effect.line)
+        self.note(effect.line)
 
     def _plan(self, effect: Effect[Any]) -> None:
         self.plan.append(effect.line)
@@ -193,7 +223,7 @@ class Effects:
         if self._undo is not None:
             yield  # part of the outer transaction
             return
-        before = len(self.done)
+        before, acted = len(self.done), len(self.acts)
         self._undo = undo = list[Effect[Any]]()
         self._detailed = detailed
         planned = len(self.plan)
@@ -202,6 +232,7 @@ class Effects:
                 yield
             except BaseException:
                 self.left += self._take_back(undo)
+                del self.acts[acted:]
                 if len(self.done) > before:
                     self.done[before:] = []
                     self.undone.append(what)
@@ -226,7 +257,7 @@ class Effects:
         left = []
         while undo:
             effect = undo[-1]
-            self.note(effect.line)
+            self._record(effect)
             try:
                 effect.perform()
             except OSError as error:

@@ -152,10 +152,12 @@ class Backend(Protocol):
     def wait(self, is_so: Callable[[], bool], seconds: float) -> bool:
         """Check repeatedly, for at most so many seconds; whether it became so."""
 
-    def made(self) -> str | None:
-        """The record of what apply made since the machine started."""
+    def record(self, name: str) -> str | None:
+        """The text of a record that lasts until the machine is restarted."""
 
-    def keep_made(self, text: str) -> None: ...
+    def keep_record(self, name: str, text: str, what: str, *, required: bool) -> None:
+        """Replace such a record; `what` says what it has: `record ...`. If it cannot be written,
+        raise if it is `required`, else warn."""
 
     def state_text(self) -> str | None:
         """The state file of the machine, as it is."""
@@ -289,7 +291,7 @@ class LocalOnly:
     recreate_export = _unsupported("re-creating exports")
     boot_id = diskseq = kernel_of = size_of = module_parameters = _unsupported("reading the state")
     state_text = state_files = keep_state = _unsupported("saving the state")
-    wait = made = keep_made = is_unarmed = arm = _unsupported("applying a state")
+    wait = record = keep_record = is_unarmed = arm = _unsupported("applying a state")
     revalidate = _unsupported("revalidating sizes")
     check_transport = address_of = is_address_here = _unsupported("adding ports")
     add_port = remove_port = _unsupported("changing ports")

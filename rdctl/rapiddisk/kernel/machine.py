@@ -1,5 +1,5 @@
-"""The machine as dump, diff and apply see it: what identifies it and its devices, and the record of
-what apply made."""
+"""The machine as dump, diff and apply see it: what identifies it and its devices, and the records
+of what rdctl did with them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from rdctl.rapiddisk.kernel.records import DIRECTORY as RECORDS
 from rdctl.rapiddisk.state.model import DIRECTORY, FILE
 
 _PARAMETERS = ("rd_max_nr", "max_sectors", "nr_requests")
-_MADE = f"{RECORDS}/made.json"
 
 
 class KernelMachine(KernelPart):
@@ -39,21 +38,23 @@ class KernelMachine(KernelPart):
     def wait(self, is_so: Callable[[], bool], seconds: float) -> bool:
         return any(is_so() for _ in self._patience.attempts(seconds))
 
-    def made(self) -> str | None:
-        """/run/rdctl/made.json"""
-        return self._sysfs.text(_MADE)
+    def record(self, name: str) -> str | None:
+        """/run/rdctl/NAME.json"""
+        return self._sysfs.text(f"{RECORDS}/{name}.json")
 
-    def keep_made(self, text: str) -> None:
-        what = "record what apply created"
-        path, former = self._sysfs.path(_MADE), self.made()
+    def keep_record(self, name: str, text: str, what: str, *, required: bool) -> None:
+        path, former = self._sysfs.path(f"{RECORDS}/{name}.json"), self.record(name)
         writing = replace_file(self._calls, path, text, what=what)
         undo = remove_file(self._calls, path)
         if former is not None:
             undo = replace_file(self._calls, path, f"{former}\n", what=what)
         try:
             self._effects.do(writing._replace(step=True), None, [undo])
-        except OSError as error:  # --prune will leave it alone
-            self._warn(f"what apply created could not be recorded: {error.strerror}")
+        except OSError as error:
+            if required:
+                with self._refusals.worded(f"{self._calls.shown(path)} cannot be written"):
+                    raise
+            self._warn(f"cannot {what}: {error.strerror}")
 
     def state_text(self) -> str | None:
         """/etc/rdctl/rapiddisk.toml"""

@@ -229,7 +229,7 @@ class Apply(Changes):
         if not new and all(step.stage is not Stage.REMOVE for step in steps):
             return
         if self._effects.dry_run:
-            self._backend.keep_made("")
+            planned.work.made.foretell()
         else:
             with self._effects.unbroken():
                 planned.work.made.keep(new, read(self._backend))

@@ -263,7 +263,8 @@ def _modules(top: _Table) -> Iterable[ModuleState]:
 def _volume(entry: _Table) -> VolumeState:
     entry.only(_VOLUME)
     size = entry.need("size", values.size)
-    return VolumeState(entry.name, size, entry.get("locked", values.flag, False), entry.at)
+    locked = entry.get("locked", values.flag, False)
+    return VolumeState(entry.name, size, locked, at=entry.at)
 
 
 def _cache(entry: _Table) -> CacheState:

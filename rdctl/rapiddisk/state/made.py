@@ -15,6 +15,7 @@ from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.model import Subsystem
 from rdctl.rapiddisk.state.there import There
 
+_RECORD = "made"
 Entries = dict[str, dict[str, Any]]
 
 
@@ -25,7 +26,7 @@ class Made:
         self._backend = backend
         self._entries: Entries = {}
         with suppress(ValueError, AttributeError, TypeError):
-            found = json.loads(backend.made() or "")
+            found = json.loads(backend.record(_RECORD) or "")
             self._entries = {kind: dict(ones) for kind, ones in found.items()}
 
     def owns(self, kind: str, name: str, there: There) -> bool:
@@ -42,13 +43,22 @@ class Made:
             if identity is not None:
                 entries.setdefault(kind, {})[name] = identity
         if entries != self._entries:
-            self._backend.keep_made(json.dumps(entries) + "\n")
+            self._write(entries)
             self._entries = entries
 
     def forget(self, kind: str, name: str) -> None:
         """It was removed by hand: one of the same name is another thing."""
         if self._entries.get(kind, {}).pop(name, None) is not None:
-            self._backend.keep_made(json.dumps(self._entries) + "\n")
+            self._write(self._entries)
+
+    def foretell(self) -> None:
+        """In a dry run: it would be written."""
+        self._write({})
+
+    def _write(self, entries: Entries) -> None:
+        """Without it, --prune leaves the things alone."""
+        text = json.dumps(entries) + "\n"
+        self._backend.keep_record(_RECORD, text, "record what apply created", required=False)
 
     def _identity(self, kind: str, name: str, there: There) -> Any:
         """What identifies a thing of the machine in this boot; None if it is not there."""

@@ -27,9 +27,13 @@ class ModuleState(NamedTuple):
 
 
 class VolumeState(NamedTuple):
+    """`image` is the path of the file in which its contents last: loaded at boot, saved at
+    shutdown."""
+
     name: str
     size: int
     locked: bool = False
+    image: str | None = None
     at: str = ""
 
 

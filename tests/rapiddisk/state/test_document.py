@@ -83,7 +83,7 @@ any_host = true
 STATE = State(
     volumes=(
         VolumeState("rd10", 131072, at="f, line 11"),
-        VolumeState("rd0", 64 << 20, True, "f, line 12"),
+        VolumeState("rd0", 64 << 20, True, at="f, line 12"),
         VolumeState("rd2", 2 << 30, at="f, line 14"),
     ),
     caches=(

@@ -1,0 +1,26 @@
+"""What a command changed on a machine, one thing at a time: what undo needs."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+
+class Act(NamedTuple):
+    """One change of one thing, as the history has it.
+
+    `verb` is create, resize, erase, remove, lock, unlock, map, unmap, export (created, changed,
+    re-created or removed), add-port, remove-port, load or arm; `kind` and `name` are those of a
+    Difference. `identity` is that of the thing, as in rdctl/rapiddisk/state/made.py; None if it
+    cannot be told. `before` and `after` are plain data, None where the thing did not exist.
+    `lost` names contents that were lost, in words. `touched` are further things that the change
+    concerns, each as (kind, name, identity): the volume and the source of a cache.
+    """
+
+    verb: str
+    kind: str
+    name: str
+    identity: Any
+    before: Any = None
+    after: Any = None
+    lost: str | None = None
+    touched: tuple[tuple[str, str, Any], ...] = ()

@@ -1,0 +1,1 @@
+"""The history of changes: what was done, by whom, and how it ended."""

@@ -1,0 +1,42 @@
+"""One command in the history: plain data."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rdctl.core.acts import Act
+
+
+class Entry(NamedTuple):
+    """A command that changed something, or was about to. Times are seconds since 1970.
+
+    Its first line was written before the first change, with all down to `undoes`; the rest came
+    after the last. `result` is `done`, `partial`, `failed` or `unknown`; None: it was killed, or is
+    running. `argv` has no secrets. `effects` are lines as in the trace, of which `more_effects`
+    were left out; so are `targets`, the names in the outcomes. `left`: what a failed command could
+    not roll back. `acts` are those that still hold after it: none if it was rolled back.
+    """
+
+    id: str
+    time: float
+    host: str
+    login_uid: int | None
+    uid: int
+    sudo_user: str | None
+    tty: str | None
+    pid: int
+    argv: tuple[str, ...]
+    context: str | None
+    request_id: str | None
+    boot: str | None
+    undoes: str | None = None
+    ended: float | None = None
+    effects: tuple[str, ...] = ()
+    more_effects: int = 0
+    targets: tuple[str, ...] = ()
+    more_targets: int = 0
+    acts: tuple[Act, ...] = ()
+    left: tuple[str, ...] = ()
+    result: str | None = None
+    error: str | None = None
+    exit: int | None = None
