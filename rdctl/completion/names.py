@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from rdctl.completion.request import Candidate, CompletionRequest
 from rdctl.config.contexts import Config
+from rdctl.core.acts import Act
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size
 from rdctl.effects.door import Effect, Effects
@@ -28,7 +29,13 @@ MOST = 200
 class NoEffects(Effects):
     """Reads only."""
 
-    def do(self, effect: Effect[T], assume: T, undo: Sequence[Effect[Any]] = ()) -> T:
+    def do(
+        self,
+        effect: Effect[T],
+        assume: T,
+        undo: Sequence[Effect[Any]] = (),
+        act: Callable[[], Act] | None = None,
+    ) -> T:
         refuse([effect.what])
 
 

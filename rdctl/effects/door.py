@@ -111,7 +111,8 @@ class Effects:
         # Failed transactions: those rolled back, and the steps that could not be.
         self.undone: list[str] = []
         self.left: list[str] = []
-        # What was changed on this machine and not rolled back, and the command that this undoes.
+        # What was changed on this machine and not rolled back, or in a dry run would have been; and
+        # the command that this undoes.
         self.acts: list[Act] = []
         self.undoes: str | None = None
         self._recorder = recorder
@@ -153,9 +154,16 @@ class Effects:
         self.note(effect.line)
         return effect.perform()
 
-    def do(self, effect: Effect[T], assume: T, undo: Sequence[Effect[Any]] = ()) -> T:
+    def do(
+        self,
+        effect: Effect[T],
+        assume: T,
+        undo: Sequence[Effect[Any]] = (),
+        act: Callable[[], Act] | None = None,
+    ) -> T:
         """Perform a change, or in a dry run record it and return `assume`. If its transaction
-        fails, `undo` reverts it, the last effect first."""
+        fails, `undo` reverts it, the last effect first. `act` says what was changed, for the
+        history."""
         if self._asks_always and not self._agreed:
             self.consent([effect.what])
         if effect.destroys and not self._agreed:
@@ -164,6 +172,7 @@ class Effects:
             )
         if self.dry_run:
             self._plan(effect)
+            self._keep(act)
             return assume
         self._check()
         self._record(effect)
@@ -182,13 +191,20 @@ class Effects:
             except Exception:
                 self._account(effect, noted, did=False)
                 raise
-            self._account(effect, noted, did=effect.did(result))
+            did = effect.did(result)
+            self._account(effect, noted, did=did)
+            if did:  # before a signal that came meanwhile ends the command
+                self._keep(act)
         return result
 
     def acted(self, act: Act) -> None:
-        """Keep what was changed on this machine, for the history."""
-        if not self.dry_run:
-            self.acts.append(act)
+        """Keep what was changed on this machine by several effects, as the last of their
+        transaction."""
+        self.acts.append(act)
+
+    def _keep(self, act: Callable[[], Act] | None) -> None:
+        if act is not None:
+            self.acts.append(act())
 
     def _record(self, effect: Effect[Any]) -> None:
         """Into the history, then the trace."""

@@ -27,6 +27,7 @@ from rdctl.rapiddisk.model import (
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.kernel.host import Host
+    from rdctl.rapiddisk.kernel.identities import Identities
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
 
 
@@ -133,6 +134,9 @@ class Backend(Protocol):
         """Raise `unsupported` unless this is the machine itself; `what` is possible only there."""
 
     # Only on the machine itself.
+
+    def identities(self) -> Identities:
+        """What identifies the things of the machine until it is restarted."""
 
     def boot_id(self) -> str | None:
         """What no other boot of any machine has."""
@@ -289,6 +293,7 @@ class LocalOnly:
     stable_source = max_age_of = _unsupported("describing caches")
     device_of = path_of = nqn_of = change_export = _unsupported("changing exports")
     recreate_export = _unsupported("re-creating exports")
+    identities = _unsupported("identifying things")
     boot_id = diskseq = kernel_of = size_of = module_parameters = _unsupported("reading the state")
     state_text = state_files = keep_state = _unsupported("saving the state")
     wait = record = keep_record = is_unarmed = arm = _unsupported("applying a state")

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from rdctl.core.acts import Act
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, ioctl
 from rdctl.rapiddisk.kernel.devices import Devices
@@ -77,8 +78,9 @@ class BlockDevices:
         finally:
             self._calls.close(descriptor)
 
-    def set_lock(self, volume: str, locked: bool) -> None:
-        self._effects.do(self._locking(volume, locked), None, [self._locking(volume, not locked)])
+    def set_lock(self, volume: str, locked: bool, act: Act) -> None:
+        undo = [self._locking(volume, not locked)]
+        self._effects.do(self._locking(volume, locked), None, undo, lambda: act)
 
     def _locking(self, volume: str, locked: bool) -> Effect[None]:
         node = self._path(volume)

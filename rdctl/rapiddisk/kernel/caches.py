@@ -7,6 +7,7 @@ import re
 import time
 from contextlib import suppress
 
+from rdctl.core.acts import Act
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import MIB, human_size
 from rdctl.rapiddisk.kernel.blockdev import PAGE
@@ -244,6 +245,7 @@ class KernelCaches(KernelPart):
         # What the table wrote to the volume would be mistaken for contents.
         again = None if cache.adopt else self._devices.erase(volume, None, None)
         made = self._effects.transaction(f"map {volume} over {source.name}")
+        act = self._acts.mapping(cache)
         with self._refusals.worded(f"{name} was not created", name), made:
             if cache.policy == "writeback":
                 self._record_source(volume, name, source, None)
@@ -255,6 +257,7 @@ class KernelCaches(KernelPart):
                 # systemd at shutdown. The kernel does it once, and does not show whether it is set.
                 self._mapper.message(name, "flush_on_suspend")
                 self._record_source(volume, name, source, self._time())
+            self._effects.acted(act())
         self._known.assume(name, size)
         if not self._effects.dry_run:
             self._await_node(name)
@@ -323,14 +326,15 @@ class KernelCaches(KernelPart):
                 target=cache.device,
             )
         with self._refusals.worded(f"{cache.device} was not removed", cache.device):
-            self._claims.do_alone(self._mapper.removal(cache.device, destroys), cache.device)
+            removal = self._mapper.removal(cache.device, destroys)
+            self._claims.do_alone(removal, cache.device, self._unmapping(cache))
 
     def unmap(self, cache: str, destroys: str | None) -> None:
         """A write-back cache is written back first, and its volume wiped: mapped again, it would
         replay its old blocks onto any disk."""
-        found = [entry for entry in self._mapped() if entry.device == cache]
-        volume = found[0].volume if found else None
-        writes_back = volume is not None and found[0].policy == "writeback"
+        found = next((one for one in self._mapped() if one.device == cache), _tableless(cache))
+        volume = found.volume
+        writes_back = volume is not None and found.policy == "writeback"
         left = self.sync(cache) if writes_back else 0
         if left:
             raise RdctlError(
@@ -339,13 +343,20 @@ class KernelCaches(KernelPart):
                 hint="Something may be writing to it. Try again.",
                 target=cache,
             )
+        act = self._unmapping(found)
         with self._effects.unbroken():
             with self._refusals.worded(f"{cache} was not removed", cache):
-                self._claims.do_alone(self._mapper.removal(cache, destroys), cache)
+                self._claims.do_alone(self._mapper.removal(cache, destroys), cache, act)
             if writes_back and volume is not None:
                 self._wipe(volume, destroys)
                 with suppress(OSError):
                     self._records.forget(volume)
+
+    def _unmapping(self, cache: Cache) -> Act:
+        age = None
+        with suppress(RdctlError):
+            age = self.max_age_of(cache.device) if cache.policy == "writeback" else None
+        return self._acts.unmapping(cache, age)
 
     def _wipe(self, volume: str, destroys: str | None) -> None:
         try:
@@ -372,3 +383,8 @@ class KernelCaches(KernelPart):
             with self._refusals.worded(f"{cache} was not written back", cache):
                 raise error
         return None if self._effects.dry_run else self._dirty(cache)
+
+
+def _tableless(cache: str) -> Cache:
+    """A cache of which nothing but the name is known."""
+    return Cache(device=cache, volume=None, source=None, policy=policy_of(cache))

@@ -6,9 +6,12 @@ import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+from rdctl.core.acts import Act
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect
 from rdctl.effects.syscalls import exclusively
+from rdctl.rapiddisk.kernel.acts import Acts
+from rdctl.rapiddisk.kernel.identities import Identities
 from rdctl.rapiddisk.kernel.means import KernelDependencies, Part
 from rdctl.rapiddisk.kernel.refusals import GONE, Refusals
 from rdctl.rapiddisk.kernel.surveys import UDEV_SECONDS, Surveys
@@ -24,6 +27,11 @@ class KernelPart(Part):
         super().__init__(means)
         self._claims = claims
         self._refusals = refusals
+        self._identities = Identities(means)
+        self._acts = Acts(means, self._identities)
+
+    def identities(self) -> Identities:
+        return self._identities
 
 
 class Claims(Part):
@@ -104,12 +112,13 @@ class Claims(Part):
 
         return effect._replace(perform=perform)
 
-    def do_alone(self, effect: Effect[None], device: str) -> None:
+    def do_alone(self, effect: Effect[None], device: str, act: Act | None = None) -> None:
         """Do what the kernel refuses while the device is open elsewhere. udev opens it at any
-        moment, for an instant, so a single refusal is retried while no other user is found."""
+        moment, for an instant, so a single refusal is retried while no other user is found. `act`
+        is what this changes, if that is for the history."""
         for _ in self._patience.attempts(UDEV_SECONDS):
             try:
-                return self._effects.do(effect, None)
+                return self._effects.do(effect, None, act=None if act is None else lambda: act)
             except OSError as error:
                 refusal = error
                 if error.errno != errno.EBUSY or self._surveys.users_of(device):

@@ -115,11 +115,11 @@ class KernelExports(KernelPart):
         self, nqn: str, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
         with self._refusals.worded(f"{nqn} was not changed", nqn):
-            self._nvmet.change(nqn, before, after, destroys)
+            self._nvmet.change(nqn, before, after, destroys, self._acts.exported)
 
     def recreate_export(self, before: Subsystem, after: Subsystem, destroys: str) -> None:
         with self._refusals.worded(f"{before.nqn} was not re-created", before.nqn):
-            self._nvmet.recreate(before, after, destroys)
+            self._nvmet.recreate(before, after, destroys, self._acts.exported)
 
     def revalidate(self, nqn: str, namespace: int) -> None:
         if not self._nvmet.can_revalidate(nqn, namespace):
@@ -134,8 +134,9 @@ class KernelExports(KernelPart):
     def add_port(self, detail: PortDetail) -> None:
         number = detail.port.port
         with self._refusals.worded(f"port {number} was not added", str(number)):
-            self._nvmet.add_port(detail)
+            self._nvmet.add_port(detail, self._acts.port_added(detail))
 
     def remove_port(self, number: int, destroys: str | None) -> None:
         with self._refusals.worded(f"port {number} was not removed", str(number)):
-            self._nvmet.remove_port(number, destroys)
+            there = self._nvmet.described_port(number)
+            self._nvmet.remove_port(number, destroys, self._acts.port_removed(there))

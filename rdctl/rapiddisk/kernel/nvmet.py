@@ -6,9 +6,10 @@ Nothing there is transactional: each step is one system call, so each names its 
 from __future__ import annotations
 
 import errno
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from typing import Any
 
+from rdctl.core.acts import Act
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, link, make_dir, remove_dir, unlink, write
 from rdctl.rapiddisk.kernel.attributes import AttributeReader, family_of, is_attribute
@@ -20,6 +21,8 @@ ROOT = "sys/kernel/config/nvmet"
 NO_CONFIGFS = "configfs is not mounted"
 _NO_NGUID = "00000000-0000-0000-0000-000000000000"
 _KEYS = ("dhchap_key", "dhchap_ctrl_key")
+# Tells from an export as it was, and as it is, what was changed.
+_Exported = Callable[[Subsystem | None, Subsystem | None], Act]
 
 
 class Nvmet:
@@ -97,22 +100,23 @@ class Nvmet:
                 )
 
     def ports(self) -> list[Port]:
-        return [
-            Port(
-                number,
-                self._value(f"ports/{number}/addr_trtype"),
-                self._value(f"ports/{number}/addr_traddr"),
-                self._value(f"ports/{number}/addr_trsvcid"),
-            )
-            for number in self._numbers()
-        ]
+        return [self._port(number) for number in self._numbers()]
+
+    def _port(self, number: int) -> Port:
+        return Port(
+            number,
+            self._value(f"ports/{number}/addr_trtype"),
+            self._value(f"ports/{number}/addr_traddr"),
+            self._value(f"ports/{number}/addr_trsvcid"),
+        )
 
     def described_ports(self) -> list[PortDetail]:
         """The ports with their attributes."""
-        return [
-            PortDetail(port, self._attributes.of_port(port.port, port.transport, port.address))
-            for port in self.ports()
-        ]
+        return [self.described_port(number) for number in self._numbers()]
+
+    def described_port(self, number: int) -> PortDetail:
+        port = self._port(number)
+        return PortDetail(port, self._attributes.of_port(number, port.transport, port.address))
 
     def _numbers(self) -> list[int]:
         return [int(name) for name in self._names("ports") if name.isdigit()]
@@ -130,26 +134,35 @@ class Nvmet:
     # --- changes ------------------------------------------------------------------------------
 
     def change(
-        self, nqn: str, before: Subsystem | None, after: Subsystem | None, destroys: str | None
+        self,
+        nqn: str,
+        before: Subsystem | None,
+        after: Subsystem | None,
+        destroys: str | None,
+        act: _Exported,
     ) -> None:
         """Create a subsystem, remove it, or change its ports and who may connect: all of it, or on
         any failure nothing. At no moment may a host connect that neither state allows."""
         with self._effects.transaction(f"{'export' if after else 'unexport'} {nqn}"):
             if before is None and after is not None:
-                self._create(after)
+                after = self._create(after)
             elif before is not None and after is None:
+                before = self.described(before)
                 self._remove(before, destroys)
             elif before is not None and after is not None:
                 self._adjust(before, after, destroys)
+            self._effects.acted(act(before, after))
 
-    def recreate(self, before: Subsystem, after: Subsystem, destroys: str) -> None:
+    def recreate(self, before: Subsystem, after: Subsystem, destroys: str, act: _Exported) -> None:
         """Replace a subsystem by one with other values that the kernel cannot change."""
         with self._effects.transaction(f"re-create the export {before.nqn}"):
+            before = self.described(before)
             self._remove(before, destroys, keep=after.hosts)
-            self._create(after)
+            self._effects.acted(act(before, self._create(after)))
 
-    def _create(self, after: Subsystem) -> None:
-        """The ports come last, when all else is set."""
+    def _create(self, after: Subsystem) -> Subsystem:
+        """The ports come last, when all else is set. Returns it with the identity that the kernel
+        chose."""
         directory = f"subsystems/{after.nqn}"
         self._make_dir(directory)
         for name, text in _own_model(after):
@@ -165,10 +178,13 @@ class Nvmet:
             if namespace.enabled:
                 self._write(f"{place}/enable", "1", was="0")
         self._offer(after.nqn, after.ports)
+        if self._effects.dry_run:
+            return after
+        namespaces = tuple(self._namespaces(after.nqn))
+        return after._replace(serial=self._serial(after.nqn), namespaces=namespaces)
 
     def _remove(self, before: Subsystem, destroys: str | None, keep: Collection[str] = ()) -> None:
         """The ports come first. A rollback restores all of it."""
-        before = self.described(before)
         directory = f"subsystems/{before.nqn}"
         self._withdraw(before.nqn, before.ports, destroys)
         self._forbid(before.nqn, before.hosts, destroys, keep)
@@ -228,7 +244,7 @@ class Nvmet:
         names += [below for below in self._planned if below.endswith(link)]
         return any(map(self._exists, names))
 
-    def add_port(self, detail: PortDetail) -> None:
+    def add_port(self, detail: PortDetail, act: Act) -> None:
         """Nothing listens before the first subsystem is linked to it."""
         port, attributes = detail
         directory = f"ports/{port.port}"
@@ -242,9 +258,11 @@ class Nvmet:
                 self._write(f"{directory}/addr_traddr", port.address)
             # The transport resets some of them.
             self._set(directory, attributes)
+            self._effects.acted(act)
 
-    def remove_port(self, number: int, destroys: str | None) -> None:
-        self._remove_dir(f"ports/{number}", destroys=destroys, what=f"remove port {number}")
+    def remove_port(self, number: int, destroys: str | None, act: Act) -> None:
+        what = f"remove port {number}"
+        self._remove_dir(f"ports/{number}", destroys=destroys, what=what, act=act)
 
     def revalidate(self, nqn: str, number: int) -> None:
         """Notify the clients of the device's new size."""
@@ -309,13 +327,14 @@ class Nvmet:
         again: Sequence[Effect[Any]] = (),
         destroys: str | None = None,
         what: str = "",
+        act: Act | None = None,
     ) -> None:
         """`again` refills the directory when it has to be restored."""
         path = self._path(below)
         undo = [*reversed(again), make_dir(self._calls, path)]
         effect = remove_dir(self._calls, path)._replace(destroys=destroys)
         effect = effect._replace(what=what or effect.what)
-        self._effects.do(effect, None, undo)
+        self._effects.do(effect, None, undo, None if act is None else lambda: act)
         self._plan(below, False)
 
     def _link(self, target: str, below: str) -> None:

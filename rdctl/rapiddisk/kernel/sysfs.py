@@ -152,11 +152,7 @@ class Sysfs:
 
     def volumes(self) -> list[Volume]:
         """All volumes; `usage` is None for those beyond the first page of the kernel's list."""
-        text = self.text("sys/kernel/rapiddisk/devices") or ""
-        lines = text.splitlines()[1:]
-        cut = len(text) >= _NEARLY_A_PAGE
-        rows = [line.split("\t") for line in (lines[:-1] if cut else lines)]
-        listed = {row[0]: (int(row[1]), int(row[3])) for row in rows if len(row) == 4}
+        listed, cut = self._listed_volumes()
         volumes = []
         for name in self._all_volumes() if cut else listed:
             size, usage = listed.get(name) or (self.size(name), None)
@@ -164,6 +160,19 @@ class Sysfs:
             locked = None if lock is None else bool(lock)
             volumes.append(Volume(device=name, size=size, usage=usage, locked=locked))
         return sorted(volumes, key=lambda volume: natural(volume.device))
+
+    def usage(self, volume: str) -> int | None:
+        """Bytes of memory that a volume uses; None beyond the first page of the kernel's list."""
+        _, usage = self._listed_volumes()[0].get(volume) or (None, None)
+        return usage
+
+    def _listed_volumes(self) -> tuple[dict[str, tuple[int, int]], bool]:
+        """The size and the usage of each volume in the kernel's list, and whether that is cut."""
+        text = self.text("sys/kernel/rapiddisk/devices") or ""
+        lines = text.splitlines()[1:]
+        cut = len(text) >= _NEARLY_A_PAGE
+        rows = [line.split("\t") for line in (lines[:-1] if cut else lines)]
+        return {row[0]: (int(row[1]), int(row[3])) for row in rows if len(row) == 4}, cut
 
     def _all_volumes(self) -> list[str]:
         major = re.search(r"^ *([0-9]+) rapiddisk$", self.text("proc/devices") or "", re.M)

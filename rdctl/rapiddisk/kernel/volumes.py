@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from contextlib import suppress
+from functools import partial
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size
@@ -93,7 +94,7 @@ class KernelVolumes(KernelPart):
                     raise OSError(errno.EINVAL, "the number is in use")
                 creation = self._command(f"rapiddisk attach {chosen} {size}", f"create {name}")
                 undo = self._claims.unless_used(self._removal(name), name)
-                self._effects.do(creation, None, [undo])
+                self._effects.do(creation, None, [undo], partial(self._acts.created, name, size))
             except OSError as error:
                 if error.errno == errno.EINVAL and chosen in self._numbers():
                     if number is None:
@@ -128,23 +129,25 @@ class KernelVolumes(KernelPart):
         undo = []
         if was is not None and was < size:
             undo = [self._claims.unless_used(self._resizing(volume, was), volume)]
+        act = self._acts.resizing(volume, size)
         with self._refusals.worded(f"{volume} was not resized to {human_size(size)}", volume):
-            self._effects.do(self._resizing(volume, size, destroys), None, undo)
+            self._effects.do(self._resizing(volume, size, destroys), None, undo, lambda: act)
         self._known.assume(volume, size)
 
     def erase(self, volume: str, destroys: str) -> None:
         with self._refusals.worded(f"{volume} was not erased", volume):
             erase = self._devices.erase(volume, self._held.get(volume), destroys)
-            self._claims.do_alone(erase, volume)
+            self._claims.do_alone(erase, volume, self._acts.erasure(volume))
 
     def remove(self, volume: str, destroys: str) -> None:
+        act = self._acts.removal(volume)
         with self._refusals.worded(f"{volume} was not removed", volume):
-            self._effects.do(self._removal(volume, destroys), None)
+            self._effects.do(self._removal(volume, destroys), None, act=lambda: act)
 
     def set_lock(self, volume: str, locked: bool) -> None:
         past = "locked" if locked else "unlocked"
         with self._refusals.worded(f"{volume} was not {past}", volume):
-            self._devices.set_lock(volume, locked)
+            self._devices.set_lock(volume, locked, self._acts.locking(volume, locked))
 
 
 def dialect(mgmt: Mgmt) -> str:

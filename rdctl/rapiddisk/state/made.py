@@ -1,8 +1,7 @@
 """What apply made since the machine started, so that --prune removes nothing else.
 
-One file below /run/rdctl, which a reboot clears. Every entry has what identifies the thing itself:
-the kernel's `diskseq` of a volume or a cache, which no other disk of this boot has; the address of
-a port; the serial of an export, with its device. A name alone proves nothing.
+One file below /run/rdctl, which a reboot clears. Every entry has what identifies the thing itself
+(see kernel.identities).
 """
 
 from __future__ import annotations
@@ -12,7 +11,6 @@ from contextlib import suppress
 from typing import Any
 
 from rdctl.rapiddisk.backend import Backend
-from rdctl.rapiddisk.model import Subsystem
 from rdctl.rapiddisk.state.there import There
 
 _RECORD = "made"
@@ -62,21 +60,13 @@ class Made:
 
     def _identity(self, kind: str, name: str, there: There) -> Any:
         """What identifies a thing of the machine in this boot; None if it is not there."""
-        own: Any = None
+        identities = self._backend.identities()
         if kind == "volume" and name in there.volumes:
-            own = self._backend.diskseq(name)
-        elif kind == "cache" and name in there.caches:
-            own = self._backend.diskseq(there.caches[name].kernel or "")
-        elif kind == "port" and int(name) in there.ports:
-            own = list(there.ports[int(name)].port[1:])
-        elif kind == "export" and name in there.exports:
-            own = self._identity_of(there.exports[name])
-        return None if own is None else [self._backend.boot_id(), own]
-
-    def _identity_of(self, export: Subsystem) -> list[Any]:
-        """Its serial, and each device with its own identity."""
-        found: list[Any] = [export.serial]
-        for namespace in export.namespaces:
-            device = self._backend.kernel_of(namespace.path)
-            found.append([namespace.uuid, device, self._backend.diskseq(device or "")])
-        return found
+            return identities.volume(name)
+        if kind == "cache" and name in there.caches:
+            return identities.cache(there.caches[name].kernel)
+        if kind == "port" and int(name) in there.ports:
+            return identities.port(there.ports[int(name)].port)
+        if kind == "export" and name in there.exports:
+            return identities.export(there.exports[name])
+        return None
