@@ -6,6 +6,7 @@ import errno
 import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
     import requests.adapters
 
+    from rdctl.history.history import History
     from rdctl.net.deadline import Deadline
     from rdctl.net.messages import Access
     from rdctl.net.transport import Transport
@@ -32,6 +34,9 @@ if TYPE_CHECKING:
     from rdctl.rapiddisk.state.files import Source
     from rdctl.sandbox.machine.stored import StoredMachine
     from rdctl.workers import Workers
+
+
+_BOOT_ID = "proc/sys/kernel/random/boot_id"
 
 
 class Limits(NamedTuple):
@@ -68,7 +73,6 @@ class Site:
         self._environment = environment
         self.warn = warn
         self._workers = workers
-        # Logged by the services of OpenIO; the same for all requests of a command.
         self.request_id = request_id or os.urandom(16).hex().upper()
         self._unread = unread or Unread()
         self._rapiddisk: RapidDisk | None = None
@@ -116,6 +120,26 @@ class Site:
     def root(self) -> str:
         """The root of the file system of the machine, this one or the simulated one."""
         return str(self._simulated.root) if self._simulated else self._environment.root
+
+    @property
+    def boot_id(self) -> str | None:
+        """The boot of that machine, if RapidDisk is managed on it directly."""
+        if not self.settings.is_local:
+            return None
+        with suppress(OSError), open(os.path.join(self.root, _BOOT_ID)) as file:
+            return file.read().strip()
+        return None
+
+    @property
+    def history(self) -> History:
+        """What rdctl did here before: to the sandbox, or else for this user."""
+        from rdctl.history.history import History
+        from rdctl.history.places import of_machine, of_sandbox
+
+        if self.settings.in_sandbox("rapiddisk"):
+            return History(of_sandbox(self.sandbox_path, self.config.home), self.warn)
+        place = of_machine(self.config.environ, self.config.home, self._environment.root)
+        return History(place, self.warn)
 
     @property
     def calls(self) -> Syscalls:

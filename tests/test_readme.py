@@ -91,6 +91,7 @@ def run_in_shell(rdctl: Program, script: str) -> subprocess.CompletedProcess[str
         "HOME": str(rdctl.home),
         "RDCTL_CONFIG": str(rdctl.config),
         "RDCTL_SANDBOX": str(rdctl.sandbox),
+        "RDCTL_HISTORY": str(rdctl.home / "history.ndjson"),
     }
     return subprocess.run(
         ["bash", "-euo", "pipefail", "-c", define + script],

@@ -3,6 +3,7 @@ Loaded only when a verb is run, not for help."""
 
 from __future__ import annotations
 
+import os
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from rdctl.cli import consent
 from rdctl.cli.consent import Loss
 from rdctl.cli.names_input import bulk_of
 from rdctl.cli.options import flags_of
+from rdctl.cli.recording import Records
 from rdctl.cli.view import use_color
 from rdctl.config.contexts import Config
 from rdctl.config.resolve import Settings, resolve, several
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
 class Invocation:
     """One run of one command: the environment, the options, the doors to the outside."""
 
-    def __init__(self, ctx: click.Context) -> None:
+    def __init__(self, ctx: click.Context, argv: Sequence[str]) -> None:
         self.environment: Environment = ctx.obj
         self.flags = flags_of(ctx)
         self.bulk = bulk_of(ctx)
@@ -44,6 +46,10 @@ class Invocation:
         self.settings: Settings | None = None
         self.settings_of: dict[str, Settings] = {}
         self.report: Report | None = None
+        # The error with which it ended.
+        self.error: RdctlError | None = None
+        boot = bool(ctx.params.get("boot")) or self.command_path.endswith(" boot stop")
+        self.records = Records(self, argv, boot=boot)
         # The doors to the outside: one, or one for each of several contexts.
         self.doors: list[Effects] = []
         self.effects = self.door(lambda losses: self.ask([Loss(self.settings, losses)]))
@@ -56,16 +62,23 @@ class Invocation:
 
     def door(self, ask: Callable[[Sequence[str]], None], **options: Any) -> Effects:
         """Create another door to the outside."""
-        flags = self.flags
+        flags, part = self.flags, self.records.part()
         effects = Effects(
             ask=ask,
             trace=self._trace if flags.get("trace") else None,
             tell=self.notice,
             dry_run=bool(flags.get("dry_run")),
+            recorder=part,
             **options,
         )
+        part.effects = effects
         self.doors.append(effects)
         return effects
+
+    @cached_property
+    def request_id(self) -> str:
+        """Logged by the services of OpenIO; the same for all requests of a command."""
+        return self.flags.get("request_id") or os.urandom(16).hex().upper()
 
     @cached_property
     def config(self) -> Config:
@@ -86,7 +99,7 @@ class Invocation:
     def site_of(self, settings: Settings, effects: Effects) -> Site:
         """The site of these settings, with this door."""
         self.in_sandbox |= settings.in_sandbox(self.noun)
-        return Site(
+        site = Site(
             settings,
             effects,
             Limits(settings.get("timeout"), _retries(self.flags, self.environment)),
@@ -94,9 +107,11 @@ class Invocation:
             self.environment,
             warn=self.warn,
             workers=lambda: self.workers,
-            request_id=self.flags.get("request_id"),
+            request_id=self.request_id,
             unread=self.unread,
         )
+        self.records.place(effects, site)
+        return site
 
     @property
     def sandbox_path(self) -> str:

@@ -55,7 +55,7 @@ def run(argv: Sequence[str], environment: Environment) -> int:
             from rdctl.cli.invocation import Invocation
             from rdctl.cli.pipeline import carry_out
 
-            invocation = Invocation(context)
+            invocation = Invocation(context, argv)
             with context:
                 code = carry_out(context, invocation)
         except click.exceptions.Exit as exit:
@@ -75,7 +75,10 @@ def run(argv: Sequence[str], environment: Environment) -> int:
         code = code or int(Exit.PIPE if report is None else report.exit)
     except OutputError as error:
         message = f"the output cannot be written: {error.strerror}{_done_before(invocation)}"
-        show_error(environment, RdctlError(Code.FAILED, message))
+        unwritten = RdctlError(Code.FAILED, message)
+        if invocation is not None:
+            invocation.error = unwritten
+        show_error(environment, unwritten)
         code = int(Exit.FAILED)
     except Exception as error:
         fault = _located(as_error(error), invocation)
@@ -84,6 +87,8 @@ def run(argv: Sequence[str], environment: Environment) -> int:
         code = _failed(fault, argv, environment)
         with suppress(OSError):
             environment.stdout.flush()
+    if invocation is not None:
+        invocation.records.end(code, invocation.error)
     return code
 
 
@@ -92,7 +97,8 @@ def _located(error: RdctlError, invocation: Invocation | None) -> RdctlError:
     if invocation is None:
         return error
     invocation.aim(error)
-    return invocation.bulk.located(error)
+    invocation.error = invocation.bulk.located(error)
+    return invocation.error
 
 
 def _no_verb(
@@ -165,7 +171,10 @@ def _ended(error: KeyboardInterrupt | Ended, invocation: Invocation | None) -> R
             hint = "Check the outcome before repeating the command."
         elif not any(fates.values()) and not _of_all(invocation, "done"):
             message += "; nothing was changed"
-    return RdctlError(code, message, hint=hint)
+    ended = RdctlError(code, message, hint=hint)
+    if invocation is not None:
+        invocation.error = ended
+    return ended
 
 
 def _of_unknown_fate(invocation: Invocation) -> list[str]:

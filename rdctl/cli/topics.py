@@ -298,13 +298,18 @@ _OTHER_VARIABLES = (
     ("RDCTL_RETRIES", "retries for read requests, as --retries (default: 2)"),
     ("RDCTL_CONFIG", "configuration file (default: in XDG_CONFIG_HOME)"),
     ("RDCTL_SANDBOX", "sandbox file (default: in XDG_STATE_HOME)"),
+    ("RDCTL_HISTORY", "history file (default: /var/log/rdctl as root, else in XDG_STATE_HOME)"),
     ("RDCTL_DEBUG", "if set, internal errors show a traceback"),
     (
         "XDG_CONFIG_HOME",
         "directory of rdctl/config.toml, and target of completion fish --install"
         " (default: ~/.config)",
     ),
-    ("XDG_STATE_HOME", "directory of rdctl/sandbox.db (default: ~/.local/state)"),
+    (
+        "XDG_STATE_HOME",
+        "directory of rdctl/sandbox.db and rdctl/history.ndjson (default: ~/.local/state)",
+    ),
+    ("SUDO_USER", "set by sudo; kept in the history"),
     ("XDG_CACHE_HOME", "directory of the completion cache (default: ~/.cache)"),
     ("XDG_DATA_HOME", "target of completion bash --install (default: ~/.local/share)"),
     ("BASH_COMPLETION_USER_DIR", "same as XDG_DATA_HOME, which it overrides"),

@@ -16,6 +16,8 @@ LOCAL = "local"
 # The endpoint of RapidDisk in the sandbox: a simulated machine.
 SIMULATED = "simulated"
 SYSTEM_FILE = "etc/rdctl/config.toml"
+# The value of `audit` in that file: without history, no change.
+REQUIRED = "required"
 ENDPOINTS = {"rapiddisk": "rapiddisk_url", "oio": "oio_url"}
 DIALECTS = ("auto", "4.2", "3.3", "reference")
 
@@ -104,10 +106,17 @@ class Config:
         text = read_file(path, seconds)
         if text is None:
             return
-        data = parse(text, path)
+        data = parse(text, path, system=path == self.files[0])
         self.current = data.get("current", self.current)
         for name, values in data.get("contexts", {}).items():
             self.contexts[name] = Context(name, values, path)
+
+
+def required_audit(root: str, seconds: float = 10.0) -> bool:
+    """Whether the system-wide file requires that every change is in the history."""
+    path = os.path.join(root, SYSTEM_FILE)
+    text = read_file(path, seconds)
+    return text is not None and "audit" in parse(text, path, system=True)
 
 
 _MOST = 16 << 20  # bytes
@@ -129,8 +138,9 @@ def read_file(path: str, seconds: float) -> str | None:
         ) from error
 
 
-def parse(text: str, path: str) -> dict[str, Any]:
-    """The validated content of a config file; errors name file and line."""
+def parse(text: str, path: str, *, system: bool = False) -> dict[str, Any]:
+    """The validated content of a config file, the system-wide one or a user's; errors name file and
+    line."""
     from rdctl.core.source import from_toml
 
     source = from_toml(path, text)
@@ -139,8 +149,13 @@ def parse(text: str, path: str) -> dict[str, Any]:
     for key, value in data.items():
         if key == "current" and isinstance(value, str):
             continue
+        if key == "audit" and value == REQUIRED and system:
+            continue
+        if key == "audit" and not system:
+            raise RdctlError(Code.CONFIG, f"{at(key)}: audit is only read from /{SYSTEM_FILE}")
         if key != "contexts" or not isinstance(value, dict):
-            raise _wrong(at(key), key, {"current": "a string", "contexts": "a table"})
+            known = {"current": "a string", "contexts": "a table"}
+            raise _wrong(at(key), key, {**known, "audit": f'"{REQUIRED}"'} if system else known)
     for name, values in data.get("contexts", {}).items():
         if name == SANDBOX or not re.fullmatch(_NAME, name):
             raise bad_name(name, at("contexts", name))

@@ -94,7 +94,7 @@ def read_in_time(
 ) -> bytes:
     """Read a file of at most `most` bytes within so many seconds: it may be a pipe that is never
     written to. Raises OSError, `timeout`."""
-    with open(path, "rb", buffering=0, opener=_unblocked) as file:
+    with open(path, "rb", buffering=0, opener=unblocked) as file:
         return _read(file, path, seconds, most, clock)
 
 
@@ -137,7 +137,8 @@ def _bounded(data: bytes | bytearray, most: int) -> bytes:
     return bytes(data)
 
 
-def _unblocked(path: str, flags: int) -> int:
+def unblocked(path: str, flags: int) -> int:
+    """An opener for reading, which does not wait for the writer of a pipe."""
     return os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
 
 

@@ -338,7 +338,7 @@ def alone_with(path: str, seconds: float, home: str) -> Iterator[None]:
         yield
         return
     try:
-        if not _locked(descriptor, seconds):
+        if not locked(descriptor, seconds):
             raise RdctlError(
                 Code.TIMEOUT,
                 f"{path} is being changed by another process: {path}.lock is locked",
@@ -373,7 +373,8 @@ def _lock_file(path: str, home: str) -> int | None:
         place.close()
 
 
-def _locked(descriptor: int, seconds: float) -> bool:
+def locked(descriptor: int, seconds: float, pause: float = 0.02) -> bool:
+    """Lock a file; False if another process holds the lock for so many seconds."""
     import fcntl
     import time
 
@@ -389,4 +390,4 @@ def _locked(descriptor: int, seconds: float) -> bool:
             return True
         if time.monotonic() > until:
             return False
-        time.sleep(0.02)
+        time.sleep(pause)

@@ -12,9 +12,11 @@ class Entry(NamedTuple):
 
     Its first line was written before the first change, with all down to `undoes`; the rest came
     after the last. `result` is `done`, `partial`, `failed` or `unknown`; None: it was killed, or is
-    running. `argv` has no secrets. `effects` are lines as in the trace, of which `more_effects`
-    were left out; so are `targets`, the names in the outcomes. `left`: what a failed command could
-    not roll back. `acts` are those that still hold after it: none if it was rolled back.
+    running. `argv` has no secrets. `effects` are lines as in the trace; `targets` the names in the
+    outcomes; `left` what a failed command could not roll back. `acts` are those that still hold
+    after it: none if it was rolled back. Of what is too long for a line, the first are kept, and
+    `more_...` counts the others: without all its acts, a command cannot be undone. `context` may
+    be several, with commas in between. `boot` is that of the local machine that it changed.
     """
 
     id: str
@@ -26,6 +28,7 @@ class Entry(NamedTuple):
     tty: str | None
     pid: int
     argv: tuple[str, ...]
+    more_argv: int
     context: str | None
     request_id: str | None
     boot: str | None
@@ -36,7 +39,9 @@ class Entry(NamedTuple):
     targets: tuple[str, ...] = ()
     more_targets: int = 0
     acts: tuple[Act, ...] = ()
+    more_acts: int = 0
     left: tuple[str, ...] = ()
+    more_left: int = 0
     result: str | None = None
     error: str | None = None
     exit: int | None = None

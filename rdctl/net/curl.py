@@ -6,13 +6,13 @@ import re
 import shlex
 from collections.abc import Iterator, Mapping
 
-from rdctl.core.units import without_password
+from rdctl.core.secrets import masked, masked_header, masked_json
+from rdctl.core.units import raw_bytes, without_password
 from rdctl.net.messages import HEADERS, Access, Blocks
 
 # The kernel refuses arguments of more than 128 KiB; longer lines are unreadable.
 _LONGEST_WORD = 100_000
 _LONGEST_BODY = 1 << 20
-_SECRET = "(?i)authorization|cookie|credential|key|password|secret|token"
 
 
 def curl(
@@ -25,11 +25,12 @@ def curl(
     """The request as a command for any shell, without secrets; an unprintable body is written by
     printf. `Expect:` prevents curl from waiting for an interim reply that these servers never
     send."""
+    url = masked(url)
     words = ["curl", "-sS", "-X", method, "-H", "Expect:"]
     for name, value in headers.items():
         # Unneeded headers are omitted. Without a body curl would not send Content-Length: 0.
         if HEADERS.get(name) != value and not (body and name == "Content-Length"):
-            words += ["-H", f"{name}: {_masked(value) if re.search(_SECRET, name) else value}"]
+            words += ["-H", f"{name}: {masked_header(name, value)}"]
     for option, value in _access_words(access or Access()):
         words += [option, value]
     if re.search(r"/(\.|%2e)", url, re.IGNORECASE):
@@ -45,17 +46,12 @@ def curl(
     if len(body) > _LONGEST_BODY:
         words += ["--data-binary", "@-", url]
         return f"{shlex.join(words)}  # {len(body)} bytes on stdin"
-    text = body.decode("utf-8", "replace")
-    if text.isprintable() and "\ufffd" not in text and len(body) <= _LONGEST_WORD:
+    text = masked_json(body.decode("utf-8", "surrogateescape"))
+    if text.isprintable() and len(text) <= _LONGEST_WORD:
         # --data-binary would treat a leading @ as a file name.
         return shlex.join([*words, "--data-raw", text, url])
-    return f"printf {_printf_format(body)} | {shlex.join([*words, '--data-binary', '@-', url])}"
-
-
-def _masked(value: str) -> str:
-    """`Bearer ***`: the kind of a credential is not secret."""
-    kind, blank, _ = value.partition(" ")
-    return f"{kind} ***" if blank else "***"
+    printed = _printf_format(raw_bytes(text))
+    return f"printf {printed} | {shlex.join([*words, '--data-binary', '@-', url])}"
 
 
 def _access_words(access: Access) -> Iterator[tuple[str, str]]:

@@ -21,6 +21,7 @@ _LIBRARIES = ("click", "requests", "urllib3", "rich", "tabulate", "PyYAML", "jme
 def environment(home: Path) -> dict[str, str]:
     """Without what would change how Python starts; PYTHONDONTWRITEBYTECODE above all."""
     own = {"HOME": str(home), "TERM": "xterm", "COLUMNS": "80"}
+    own["RDCTL_HISTORY"] = str(home / "history.ndjson")
     kept = {
         key: value
         for key, value in os.environ.items()

@@ -38,6 +38,7 @@ class Rdctl:
             "HOME": str(home),
             "RDCTL_CONFIG": str(home / "config.toml"),
             "RDCTL_SANDBOX": str(home / "sandbox.db"),
+            "RDCTL_HISTORY": str(home / "history.ndjson"),
             "PYTHONPATH": str(ROOT),
         }
 

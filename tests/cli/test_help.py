@@ -167,6 +167,7 @@ def as_printed(rdctl: Program, example: str, **options: bool | bytes) -> Ran:
         "HOME": str(rdctl.home),
         "RDCTL_CONFIG": str(rdctl.config),
         "RDCTL_SANDBOX": str(rdctl.sandbox),
+        "RDCTL_HISTORY": str(rdctl.home / "history.ndjson"),
     }
     done = subprocess.run(
         ["bash", "-o", "pipefail", "-c", example],

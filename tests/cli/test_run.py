@@ -68,6 +68,7 @@ def environment(tmp_path: Path) -> Make:
             environ={
                 "HOME": str(tmp_path),
                 "RDCTL_SANDBOX": str(tmp_path / "sandbox.db"),
+                "RDCTL_HISTORY": str(tmp_path / "history.ndjson"),
                 "RDCTL_CONTEXT": "sandbox",
                 **env,
             },

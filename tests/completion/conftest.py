@@ -35,6 +35,7 @@ class Completion:
             "HOME": str(rdctl.home),
             "RDCTL_CONFIG": str(rdctl.config),
             "RDCTL_SANDBOX": str(rdctl.sandbox),
+            "RDCTL_HISTORY": str(rdctl.home / "history.ndjson"),
         }
 
     @property

@@ -52,6 +52,7 @@ class Home:
             "HOME": str(directory),
             "RDCTL_CONFIG": str(self.program.config),
             "RDCTL_SANDBOX": str(self.program.sandbox),
+            "RDCTL_HISTORY": str(self.program.home / "history.ndjson"),
             "LC_ALL": "C.UTF-8",
         }
         command = shlex.join(["env", f"PYTHONPATH={ROOT}", *MODULE])

@@ -40,6 +40,7 @@ class Program:
             stderr=Messages(stderr or io.BytesIO(), tty=tty),
             environ={
                 "HOME": str(self.home),
+                "RDCTL_HISTORY": str(self.home / "history.ndjson"),
                 "RDCTL_CONFIG": str(self.home / "config.toml"),
                 "RDCTL_DEBUG": "1",
                 "PATH": os.environ["PATH"],

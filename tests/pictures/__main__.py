@@ -57,6 +57,7 @@ def play(hidden: Sequence[str], shown: Sequence[str]) -> Text:
     with tempfile.TemporaryDirectory() as home:
         environ = {
             "HOME": home,
+            "RDCTL_HISTORY": f"{home}/history.ndjson",
             "LC_ALL": "C.UTF-8",
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),

@@ -605,7 +605,13 @@ def test_a_change_that_never_left_is_unreachable_not_unknown(rdctl: Program) -> 
 def start(home: Path, *argv: str, **env: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "rdctl", *argv],
-        env={**os.environ, "HOME": str(home), "RDCTL_CONFIG": str(home / "none.toml"), **env},
+        env={
+            **os.environ,
+            "HOME": str(home),
+            "RDCTL_CONFIG": str(home / "none.toml"),
+            "RDCTL_HISTORY": str(home / "history.ndjson"),
+            **env,
+        },
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

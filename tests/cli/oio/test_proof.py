@@ -248,6 +248,7 @@ def dying(client: Client, death: str, method: str, *words: str) -> subprocess.Co
     environ = {
         "PATH": os.environ["PATH"],
         "HOME": str(client.rdctl.home),
+        "RDCTL_HISTORY": str(client.rdctl.home / "history.ndjson"),
         "PYTHONPATH": f"{directory}:{ROOT}",
     }
     argv = [sys.executable, "-m", "rdctl", *client.where, "oio", *words]

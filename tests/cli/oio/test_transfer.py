@@ -476,7 +476,12 @@ def test_memory_does_not_grow_with_the_object(near: Callable[..., Client]) -> No
         for _ in range(150):
             file.write(block)
     argv = [sys.executable, "-c", MEMORY, *client.where, "oio", "content"]
-    environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(client.rdctl.home)}
+    environ = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(client.rdctl.home),
+        "RDCTL_HISTORY": str(client.rdctl.home / "history.ndjson"),
+    }
     for words in (["put", "docs", "big"], ["get", "docs", "big", "--to", "/dev/null"]):
         done = subprocess.run(
             [*argv, *words],

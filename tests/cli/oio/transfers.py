@@ -53,6 +53,7 @@ class Client:
             "PATH": os.environ["PATH"],
             "PYTHONPATH": str(ROOT),
             "HOME": str(self.rdctl.home),
+            "RDCTL_HISTORY": str(self.rdctl.home / "history.ndjson"),
             "RDCTL_DEBUG": "1",
         }
         argv = [sys.executable, "-m", "rdctl", *self.where, "oio", "content", *words]

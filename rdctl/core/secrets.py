@@ -1,0 +1,107 @@
+"""Secrets in what is shown or kept: each is replaced by `***`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from rdctl.core.units import without_password
+
+MASK = "***"
+# What the name of a secret contains; a name that ends with `file` is that of a path.
+_NAME = "authorization|cookie|credential|key|passphrase|passw|secret|token"
+_LOOKS = re.compile(f"(?i){_NAME}")
+_FILE = re.compile("(?i)[-_]file$")
+
+
+def is_secret(name: str) -> bool:
+    """Whether the value of an option, key or header of this name is a secret."""
+    return bool(_LOOKS.search(name)) and not _FILE.search(name)
+
+
+def masked_header(name: str, value: str) -> str:
+    """`Bearer ***`: the kind of a credential is not secret."""
+    if not _LOOKS.search(name):
+        return value
+    kind, blank, _ = value.partition(" ")
+    return f"{kind} {MASK}" if blank else MASK
+
+
+# --- texts ------------------------------------------------------------------------------------
+
+_USER = re.compile(r"(://)([^\s/@:'\"]*)(:?)[^\s/@'\"]*@")
+_BEARER = re.compile(r"(?i)\b(bearer) +[^\s'\"]+")
+_MEMBER = re.compile(
+    rf'(?i)("[^"\\]*(?:{_NAME})[^"\\]*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{{}}\[\]"]+)'
+)
+_ASSIGNED = re.compile(
+    rf"(?i)(?<![\w.-])([\w.%-]*(?:{_NAME})[\w.%-]*)=(\"[^\"]*\"|'[^']*'|[^\s&'\"]+)"
+)
+
+
+def masked(text: str) -> str:
+    """A text without the passwords in URLs, and without the values of members and assignments
+    whose names are those of secrets."""
+    if "@" in text:
+        text = _USER.sub(_without_user, text)
+    if not _LOOKS.search(text) and "earer" not in text.lower():
+        return text
+    text = _BEARER.sub(rf"\1 {MASK}", text)
+    text = _MEMBER.sub(lambda found: f'{found[1]}"{MASK}"', text)
+    return _ASSIGNED.sub(
+        lambda found: f"{found[1]}={MASK}" if is_secret(found[1]) else found[0], text
+    )
+
+
+def _without_user(found: re.Match[str]) -> str:
+    """The name of the user stays, if a password follows it."""
+    return f"{found[1]}{found[2]}:{MASK}@" if found[3] else f"{found[1]}{MASK}@"
+
+
+def masked_json(text: str) -> str:
+    """A text that may be JSON; without secrets it stays as it is."""
+    if not _LOOKS.search(text) and "\\u" not in text:
+        return masked(text)
+    import json
+
+    try:
+        data = json.loads(text)
+    except (ValueError, RecursionError):
+        return masked(text)
+    without = _masked_data(data)
+    return masked(text if without == data else json.dumps(without, ensure_ascii=False))
+
+
+def _masked_data(data: Any, name: str = "") -> Any:
+    if isinstance(data, dict):
+        return {key: _masked_data(value, key) for key, value in data.items()}
+    if isinstance(data, list):
+        return [_masked_data(value, name) for value in data]
+    return MASK if is_secret(name) and data not in (None, "", MASK) else data
+
+
+# --- words ------------------------------------------------------------------------------------
+
+_HEADER = re.compile(rf"(?is)([\w-]*(?:{_NAME})[\w-]*)\s*:\s*(.+)")
+_PAIR = re.compile(r"(?s)(-{0,2}[\w.-]+)=(.*)")
+
+
+def masked_words(words: Iterable[str]) -> Iterator[str]:
+    """The words of a command line without secrets: the values of options and keys, headers,
+    passwords in URLs, members of JSON."""
+    before = ""
+    for word in words:
+        secret = before.startswith("--") and "=" not in before and is_secret(before)
+        yield MASK if secret else _masked_word(word)
+        before = word
+
+
+def _masked_word(word: str) -> str:
+    if found := _HEADER.fullmatch(word):
+        return f"{found[1]}: {masked_header(found[1], found[2])}"
+    if found := _PAIR.fullmatch(word):
+        if is_secret(found[1]) and found[2]:
+            return f"{found[1]}={MASK}"
+        return f"{found[1]}={_masked_word(found[2])}"
+    return masked_json(without_password(word) if "://" in word else word)

@@ -1,0 +1,143 @@
+"""A log that many processes append to: whole lines only, each by one write, under a lock."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from rdctl.effects.places import Location, locked
+
+_LOCK_SECONDS = 5.0
+_BLOCK = 1 << 20
+
+
+def older(path: str) -> str:
+    """The name of the file to which a log is renamed: `history.1.ndjson`."""
+    start, end = os.path.splitext(path)
+    return f"{start}.1{end}"
+
+
+class Log:
+    """A private file that is open and locked. All methods raise OSError."""
+
+    def __init__(self, descriptor: int, place: Location) -> None:
+        self._descriptor = descriptor
+        self._place = place
+
+    def read(self, size: int, at: int = 0) -> bytes:
+        return os.pread(self._descriptor, size, at)
+
+    @property
+    def size(self) -> int:
+        return os.fstat(self._descriptor).st_size
+
+    def count(self, mark: bytes) -> int:
+        """How many lines begin with these bytes."""
+        found, at, end = 0, 0, b"\n"
+        while block := self.read(_BLOCK, at):
+            at += len(block)
+            block = end + block
+            found += block.count(b"\n" + mark)
+            end = block[-len(mark) :]
+        return found
+
+    def write(self, lines: bytes) -> None:
+        """Append whole lines; if that fails, nothing of them stays. They do not continue a line
+        that a power failure cut."""
+        size = self.size
+        if size and self.read(1, size - 1) != b"\n":
+            lines = b"\n" + lines
+        rest = memoryview(lines)
+        try:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
+        except OSError:
+            with suppress(OSError):
+                os.ftruncate(self._descriptor, size)
+            raise
+
+    def take(self, path: str) -> None:
+        """Move the lines of another log here, if there is one."""
+        with suppress(FileNotFoundError), _locked_log(path, None, make=False) as other:
+            text = b""
+            while block := other.read(_BLOCK, len(text)):
+                text += block
+            if text:
+                self.write(text if text.endswith(b"\n") else text + b"\n")
+            os.unlink(other._place.name, dir_fd=other._place.directory)
+
+    def rotate(self) -> None:
+        """Rename the file, which replaces the older one."""
+        name, directory = self._place.name, self._place.directory
+        os.rename(name, older(name), src_dir_fd=directory, dst_dir_fd=directory)
+
+    def unlock(self) -> None:
+        import fcntl
+
+        with suppress(OSError):
+            fcntl.flock(self._descriptor, fcntl.LOCK_UN)
+
+    def sync(self) -> None:
+        os.fsync(self._descriptor)
+
+
+@contextmanager
+def locked_log(path: str, home: str | None) -> Iterator[Log]:
+    """The log, created if it does not exist, while no other process writes to it. New files below
+    `home` belong to its owner. Raises OSError."""
+    with _locked_log(path, home, make=True) as log:
+        yield log
+
+
+@contextmanager
+def _locked_log(path: str, home: str | None, *, make: bool) -> Iterator[Log]:
+    place = _location(path, home) if make else Location.of(path, home)
+    try:
+        descriptor = _opened(place, make)
+        try:
+            yield Log(descriptor, place)
+        finally:
+            os.close(descriptor)
+    finally:
+        place.close()
+
+
+def _location(path: str, home: str | None) -> Location:
+    """The location of the log, whose own directory is private if it has to be created."""
+    with suppress(FileNotFoundError):
+        return Location.of(path, home)
+    above = os.path.dirname(os.path.dirname(os.path.abspath(path)))
+    Location.of(above, home, make=0o755, inside=True).close()
+    return Location.of(path, home, make=0o700)
+
+
+def _opened(place: Location, make: bool) -> int:
+    """A locked descriptor of the file that has the name now."""
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+    while True:
+        try:
+            descriptor = os.open(place.name, flags, dir_fd=place.directory)
+        except FileNotFoundError:
+            if not make:
+                raise
+            with suppress(FileExistsError):
+                os.close(place.create(place.name))
+            continue
+        try:
+            status = os.fstat(descriptor)
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EINVAL, "not a regular file")
+            if status.st_uid not in (os.geteuid(), place.owner):
+                raise PermissionError(errno.EPERM, "file of another user")
+            if not locked(descriptor, _LOCK_SECONDS, 0.001):
+                raise TimeoutError(errno.ETIMEDOUT, "locked by another process")
+            with suppress(FileNotFoundError):
+                if os.path.samestat(status, os.stat(place.name, dir_fd=place.directory)):
+                    return descriptor
+        except BaseException:
+            os.close(descriptor)
+            raise
+        os.close(descriptor)  # it was renamed in the meantime

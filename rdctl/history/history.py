@@ -1,0 +1,56 @@
+"""The history of one machine, user or sandbox, as it is on disk."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from typing import IO
+
+from rdctl.core.environment import unblocked
+from rdctl.core.errors import Code, RdctlError
+from rdctl.effects.log import older
+from rdctl.history.form import Reader
+from rdctl.history.model import Entry
+from rdctl.history.places import Place
+
+
+class History:
+    """`warn` prints a warning."""
+
+    def __init__(self, place: Place, warn: Callable[[str], None]) -> None:
+        self.place = place
+        self._warn = warn
+
+    def entries(self) -> list[Entry]:
+        """All commands, the oldest first. Raises `denied`."""
+        reader = Reader()
+        with ExitStack() as stack:
+            for file in self._files(stack):
+                reader.take(file)
+        if reader.damaged:
+            lines = "1 line" if reader.damaged == 1 else f"{reader.damaged} lines"
+            self._warn(f"{self.place.path}: {lines} cannot be read")
+        return reader.entries
+
+    def _files(self, stack: ExitStack) -> list[IO[bytes]]:
+        """The files, the oldest first. The newest is opened first: a file that is renamed in
+        between is then found twice, not missed."""
+        newest = self._opened(self.place.path, stack)
+        oldest = self._opened(older(os.path.realpath(self.place.path)), stack)
+        if newest and oldest and os.path.sameopenfile(newest.fileno(), oldest.fileno()):
+            newest = None
+        early = self._opened(self.place.early, stack) if self.place.early else None
+        return [file for file in (oldest, newest, early) if file]
+
+    def _opened(self, path: str, stack: ExitStack) -> IO[bytes] | None:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                return stack.enter_context(open(path, "rb", opener=unblocked))
+            except OSError as error:
+                if isinstance(error, FileNotFoundError | NotADirectoryError):
+                    raise
+                raise RdctlError(
+                    Code.DENIED, f"the history {path} cannot be read: {error.strerror}", target=path
+                ) from error
+        return None

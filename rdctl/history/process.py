@@ -1,0 +1,48 @@
+"""Who runs this process, and where."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from contextlib import suppress
+from typing import NamedTuple
+
+# The login UID of a process that no login has started.
+_UNSET = 0xFFFFFFFF
+
+
+class Process(NamedTuple):
+    """As an Entry has it."""
+
+    host: str
+    login_uid: int | None
+    uid: int
+    sudo_user: str | None
+    tty: str | None
+    pid: int
+
+
+def this_process(environ: Mapping[str, str], root: str) -> Process:
+    return Process(
+        host=os.uname().nodename,
+        login_uid=_login_uid(root),
+        uid=os.getuid(),
+        sudo_user=environ.get("SUDO_USER") or None,
+        tty=_terminal(),
+        pid=os.getpid(),
+    )
+
+
+def _login_uid(root: str) -> int | None:
+    """The user who logged in, whom su and sudo do not change."""
+    with suppress(OSError, ValueError), open(os.path.join(root, "proc/self/loginuid")) as file:
+        uid = int(file.read())
+        return None if uid == _UNSET else uid
+    return None
+
+
+def _terminal() -> str | None:
+    for descriptor in (0, 1, 2):
+        with suppress(OSError):
+            return os.ttyname(descriptor)
+    return None
