@@ -5,7 +5,7 @@
 _rdctl_node() {
     verbs='' options='' valued='' keys=''
     case $1 in
-        'rdctl') verbs='rapiddisk oio doctor context sandbox completion help version' options='-V --version' ;;
+        'rdctl') verbs='rapiddisk oio doctor history context sandbox completion help version' options='-V --version' ;;
         'rdctl rapiddisk') verbs='status resources overview list show create resize flush remove lock unlock cache nvmet dump diff apply boot daemon' ;;
         'rdctl rapiddisk status') options='--watch' keys='status version mode endpoint dialect volumes max_volumes modules' ;;
         'rdctl rapiddisk resources') options='--watch' keys='mem_total mem_free mem_available disks' ;;
@@ -135,6 +135,7 @@ _rdctl_node() {
         'rdctl oio local list') options='--watch' keys='type address score state tags' ;;
         'rdctl oio api') options='--param --header --body -i --include --raw' valued='--param --header --body' keys='action target changed verified error line' ;;
         'rdctl doctor') options='--deep --fail-on' valued='--fail-on' keys='severity check subject message why mend' ;;
+        'rdctl history') options='--since --target' valued='--since --target' keys='time id user contexts command result exit error ended targets more_targets effects more_effects acts more_acts left more_left undoes request_id host login_uid uid sudo_user tty pid boot argv more_argv' ;;
         'rdctl context') verbs='list show current use set rename remove' ;;
         'rdctl context list') keys='name current rapiddisk oio namespace account protected file' ;;
         'rdctl context show') keys='key value origin' ;;
@@ -444,6 +445,8 @@ _rdctl_values() {
         'rdctl oio api 1') choices='GET POST PUT DELETE' ;;
         'rdctl oio api 2') choices='/cache/flush/high /cache/flush/local /cache/flush/low /cache/show /cache/status /config /forward/flush /forward/handlers /forward/info /forward/kill /forward/lean-glib /forward/lean-sqlx /forward/ping /forward/reload /forward/stats /forward/version /status admin/copy admin/debug admin/del_properties admin/disable admin/drop_cache admin/enable admin/freeze admin/get_properties admin/has admin/info admin/leave admin/meta0_force admin/meta0_list admin/ping admin/remove admin/set_properties admin/status admin/sync admin/vacuum conscience/deregister conscience/flush conscience/info conscience/list conscience/lock conscience/register conscience/resolve conscience/unlock container/create container/create_many container/dedup container/del_properties container/destroy container/flush container/get_properties container/list container/purge container/raw_delete container/raw_insert container/raw_update container/set_properties container/show container/snapshot container/touch content/copy content/create content/del_properties content/delete content/delete_many content/drain content/get_properties content/link content/locate content/prepare content/purge content/set_properties content/show content/spare content/touch content/truncate content/update lb/choose lb/create_pool lb/poll lb/reload local/list reference/create reference/del_properties reference/destroy reference/force reference/get_properties reference/link reference/relink reference/renew reference/set_properties reference/show reference/unlink' ;;
         'rdctl doctor --fail-on') choices='warning error' ;;
+        'rdctl history 1') kind='command' ;;
+        'rdctl history '[0-9]*) kind='command' ;;
         'rdctl context show 1') kind='context' ;;
         'rdctl context use 1') kind='context' ;;
         'rdctl context set 1') kind='context' ;;
@@ -453,7 +456,7 @@ _rdctl_values() {
         'rdctl context remove 1') kind='context' ;;
         'rdctl sandbox serve --host') kind='ip' ;;
         'rdctl completion 1') choices='bash fish zsh' ;;
-        'rdctl help 1') choices='exit-codes output environment config rapiddisk oio doctor context sandbox completion help version' ;;
+        'rdctl help 1') choices='exit-codes output environment config rapiddisk oio doctor history context sandbox completion help version' ;;
         *' -c' | *' --context') kind='contexts' ;;
         *' --account') kind='account' ;;
         *' -o' | *' --output') choices='table json ndjson yaml csv tsv name' ;;

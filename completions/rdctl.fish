@@ -8,7 +8,7 @@ function _rdctl_node --no-scope-shadowing
     set valued
     switch "$path"
         case 'rdctl'
-            set verbs rapiddisk\t'Manage RAM disks (volumes), caches and NVMe-oF targets.' oio\t'Manage OpenIO SDS object storage through its oio-proxy.' doctor\t'Diagnose problems and show how to fix them.' context\t'Manage contexts: named sets of connection settings.' sandbox\t'Manage the sandbox: both systems, simulated.' completion\t'Print or install a shell completion script.' help\t'Show the help of a command, or of a topic.' version\t'Show the version of rdctl, and of Python.'
+            set verbs rapiddisk\t'Manage RAM disks (volumes), caches and NVMe-oF targets.' oio\t'Manage OpenIO SDS object storage through its oio-proxy.' doctor\t'Diagnose problems and show how to fix them.' history\t'Show which commands changed something.' context\t'Manage contexts: named sets of connection settings.' sandbox\t'Manage the sandbox: both systems, simulated.' completion\t'Print or install a shell completion script.' help\t'Show the help of a command, or of a topic.' version\t'Show the version of rdctl, and of Python.'
             set options -V\t'Show the version.' --version\t'Show the version.'
         case 'rdctl rapiddisk'
             set verbs status\t'Show the daemon version, or the kernel modules.' resources\t'Show memory, and disks that can be cached.' overview\t'Show memory, volumes, caches and exports.' list\t'List volumes.' show\t'Show volumes and their users.' create\t'Create volumes.' resize\t'Resize a volume.' flush\t'ERASE volumes; all data are lost (alias: erase).' remove\t'Remove volumes and all their data.' lock\t'Make volumes read-only.' unlock\t'Make volumes writable again.' cache\t'Manage caches: volumes in front of slower disks.' nvmet\t'Manage NVMe-oF targets and ports.' dump\t'Print this machine\'s volumes, caches, ports and exports.' diff\t'Compare this machine with its state file.' apply\t'Make this machine as its state file says.' boot\t'Restore volumes, caches and exports at boot.' daemon\t'Manage the systemd unit of rapiddiskd.'
@@ -348,6 +348,9 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl doctor'
             set options --deep\t'Include checks that are slow or can crash an old daemon.' --fail-on\t'Lowest severity that causes exit code 1.'
             set valued --fail-on
+        case 'rdctl history'
+            set options --since\t'Only since this time, or this age: 30m, 2h, 7d.' --target\t'Only commands that name this.'
+            set valued --since --target
         case 'rdctl context'
             set verbs list\t'List contexts.' show\t'Show the settings in effect and their sources.' current\t'Show the current context.' use\t'Set the current context.' set\t'Create or change a context.' rename\t'Rename a context.' remove\t'Remove a context.'
         case 'rdctl sandbox'
@@ -521,6 +524,8 @@ function _rdctl_columns --no-scope-shadowing
             set choices service\t'IP:PORT of the replica' status\t'200 OK, else an error' message\t'the status in words' state\t'of its election; null: no election' master\t'the master according to it; null: not reported' peers\t'the other replicas; null: not reported' log\t'its latest: time (or null), state before, event, state after; null: not reported'
         case 'rdctl doctor'
             set choices severity\t'ok, skipped, warning or error' check\t'what was checked' subject\t'which of them; null: only one exists' message\t'what was found' why\t'what that means; null: self-explanatory' mend\t'the command that fixes it; null: nothing to do, or no single command fixes it'
+        case 'rdctl history'
+            set choices time\t'when it began, in UTC; tables show local time' id\t'8 hexadecimal digits' user\t'who logged in, if known, else who ran sudo, or the user' contexts\t'its contexts; empty: none selected' command\t'its words, without secrets' result\t'done, partial, failed or unknown; null: it was killed, or is still running' exit\t'its exit code; null: as the result' error\t'why it failed, or its first target that did; null: no error' ended\t'when it ended; null: as the result' targets\t'the names in its outcomes' more_targets\t'targets that were not kept' effects\t'its steps, as --trace shows them' more_effects\t'steps that were not kept' acts\t'what it changed on this machine and did not roll back, for `rapiddisk undo`' more_acts\t'acts that were not kept; if any, no undo is possible' left\t'what could not be rolled back' more_left\t'such steps that were not kept' undoes\t'ID of the command that it undid; null: none' request_id\t'in the logs of OpenIO services; null: other nouns' host\t'host name' login_uid\t'ID of the user who logged in; null: no login' uid\t'ID of the user whose rights it had' sudo_user\t'user who ran sudo; null: not by sudo' tty\t'its terminal; null: none' pid\t'its process ID' boot\t'boot ID of the machine that it changed directly; null: others' argv\t'its words, as a list' more_argv\t'words that were not kept'
         case 'rdctl context list' 'rdctl context current'
             set choices name\t'name of the context' current\t'used when none is named' rapiddisk\t'`local`, `simulated`, or address of rapiddiskd; null: not set' oio\t'address of an oio-proxy; null: not set' namespace\t'of OpenIO SDS; null: not set' account\t'of OpenIO SDS; null: not set' protected\t'--yes is not enough' file\t'file that defines it; null: built in'
         case 'rdctl context show'
@@ -987,6 +992,8 @@ function _rdctl_values --no-scope-shadowing
             set choices '/cache/flush/high' '/cache/flush/local' '/cache/flush/low' '/cache/show' '/cache/status' '/config' '/forward/flush' '/forward/handlers' '/forward/info' '/forward/kill' '/forward/lean-glib' '/forward/lean-sqlx' '/forward/ping' '/forward/reload' '/forward/stats' '/forward/version' '/status' 'admin/copy' 'admin/debug' 'admin/del_properties' 'admin/disable' 'admin/drop_cache' 'admin/enable' 'admin/freeze' 'admin/get_properties' 'admin/has' 'admin/info' 'admin/leave' 'admin/meta0_force' 'admin/meta0_list' 'admin/ping' 'admin/remove' 'admin/set_properties' 'admin/status' 'admin/sync' 'admin/vacuum' 'conscience/deregister' 'conscience/flush' 'conscience/info' 'conscience/list' 'conscience/lock' 'conscience/register' 'conscience/resolve' 'conscience/unlock' 'container/create' 'container/create_many' 'container/dedup' 'container/del_properties' 'container/destroy' 'container/flush' 'container/get_properties' 'container/list' 'container/purge' 'container/raw_delete' 'container/raw_insert' 'container/raw_update' 'container/set_properties' 'container/show' 'container/snapshot' 'container/touch' 'content/copy' 'content/create' 'content/del_properties' 'content/delete' 'content/delete_many' 'content/drain' 'content/get_properties' 'content/link' 'content/locate' 'content/prepare' 'content/purge' 'content/set_properties' 'content/show' 'content/spare' 'content/touch' 'content/truncate' 'content/update' 'lb/choose' 'lb/create_pool' 'lb/poll' 'lb/reload' 'local/list' 'reference/create' 'reference/del_properties' 'reference/destroy' 'reference/force' 'reference/get_properties' 'reference/link' 'reference/relink' 'reference/renew' 'reference/set_properties' 'reference/show' 'reference/unlink'
         case 'rdctl doctor --fail-on'
             set choices 'warning' 'error'
+        case 'rdctl history #1' 'rdctl history #*'
+            set kind command
         case 'rdctl context show #1'
             set kind context
         case 'rdctl context use #1'
@@ -1004,7 +1011,7 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl completion #1'
             set choices 'bash' 'fish' 'zsh'
         case 'rdctl help #1'
-            set choices 'exit-codes' 'output' 'environment' 'config' 'rapiddisk' 'oio' 'doctor' 'context' 'sandbox' 'completion' 'help' 'version'
+            set choices 'exit-codes' 'output' 'environment' 'config' 'rapiddisk' 'oio' 'doctor' 'history' 'context' 'sandbox' 'completion' 'help' 'version'
         case '* -c' '* --context'
             set kind contexts
         case '* --account'

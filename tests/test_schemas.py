@@ -29,6 +29,8 @@ DOCUMENTS = {CHANGE.name, "rdctl.plan/1", "rdctl.error/1"}
 
 # Keys of these come from the data.
 MAPS = {
+    "after",
+    "before",
     "data_security",
     "metadata",
     "options",
@@ -90,6 +92,7 @@ SHOWING = {
     "context list": "rdctl.context/1",
     "context show": "rdctl.setting/1",
     "context current": "rdctl.context/1",
+    "history": "rdctl.history/1",
     "version": "rdctl.version/1",
     "sandbox path": "rdctl.sandbox/1",
 }

@@ -12,7 +12,7 @@ from rdctl.cli import consent
 from rdctl.cli.consent import Loss
 from rdctl.cli.names_input import bulk_of
 from rdctl.cli.options import flags_of
-from rdctl.cli.recording import Records
+from rdctl.cli.recording import Part, Records
 from rdctl.cli.view import use_color
 from rdctl.config.contexts import Config
 from rdctl.config.resolve import Settings, resolve, several
@@ -62,7 +62,7 @@ class Invocation:
 
     def door(self, ask: Callable[[Sequence[str]], None], **options: Any) -> Effects:
         """Create another door to the outside."""
-        flags, part = self.flags, self.records.part()
+        flags, part = self.flags, Part(self.records)
         effects = Effects(
             ask=ask,
             trace=self._trace if flags.get("trace") else None,

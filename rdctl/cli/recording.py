@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 from typing import TYPE_CHECKING
+from weakref import ReferenceType, ref
 
 from rdctl.config.contexts import required_audit
 from rdctl.core.errors import Code, Exit, RdctlError
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rdctl.cli.invocation import Invocation
+    from rdctl.config.resolve import Settings
     from rdctl.effects.door import Effects
     from rdctl.history.model import Entry
     from rdctl.history.recorder import Outcome, Recording
@@ -24,13 +26,24 @@ if TYPE_CHECKING:
 
 
 class Part:
-    """The Recorder of one door. `site` is the one that it leads to, if any."""
+    """The Recorder of one door. `settings` are those of the site that it leads to, if any."""
 
     def __init__(self, records: Records) -> None:
         self._records = records
         self._recording: Recording | None = None
         self.effects: Effects | None = None
-        self.site: Site | None = None
+        self.settings: Settings | None = None
+        self._site: ReferenceType[Site] | None = None
+
+    def leads_to(self, site: Site) -> None:
+        # A cycle would keep the files of the site open.
+        self.settings, self._site = site.settings, ref(site)
+
+    @property
+    def boot_id(self) -> str | None:
+        """That of the machine that is managed directly."""
+        site = self._site() if self._site is not None else None
+        return None if site is None else site.boot_id
 
     def begin(self) -> None:
         if self._recording is None:
@@ -50,21 +63,20 @@ class Records:
         self._on = invocation
         self._argv = argv
         self._boot = boot
-        self._parts: list[Part] = []
         self._lock = allocate_lock()
         # By whether it is that of the sandbox.
         self._recordings: dict[bool, Recording] = {}
 
-    def part(self) -> Part:
-        """The recorder of another door."""
-        self._parts.append(Part(self))
-        return self._parts[-1]
+    @property
+    def _parts(self) -> list[Part]:
+        """Those of all doors that are open now: --watch opens new ones for each sample."""
+        return [part for door in self._on.doors if isinstance(part := door.recorder, Part)]
 
     def place(self, effects: Effects, site: Site) -> None:
         """That door leads to this site."""
         for part in self._parts:
             if part.effects is effects:
-                part.site = site
+                part.leads_to(site)
 
     def of(self, part: Part) -> Recording:
         with self._lock:
@@ -75,8 +87,8 @@ class Records:
 
     def _in_sandbox(self, part: Part) -> bool:
         noun = self._on.noun
-        if part.site is not None:
-            return part.site.settings.in_sandbox(noun)
+        if part.settings is not None:
+            return part.settings.in_sandbox(noun)
         return noun == "sandbox"
 
     def _of(self, inside: bool) -> list[Part]:
@@ -114,10 +126,10 @@ class Records:
         from rdctl.history.process import this_process
 
         environment, parts = self._on.environment, self._of(inside)
-        sites = [part.site for part in parts if part.site is not None]
-        contexts = [site.settings.context for site in sites if site.settings.context]
+        settings = [part.settings for part in parts if part.settings is not None]
+        contexts = [one.context for one in settings if one.context]
         undone = [part.effects.undoes for part in parts if part.effects and part.effects.undoes]
-        local = [site.boot_id for site in sites if self._on.noun == "rapiddisk"]
+        boots = [part.boot_id for part in parts if self._on.noun == "rapiddisk"]
         return Entry(
             id=os.urandom(4).hex(),
             time=environment.now(),
@@ -125,7 +137,7 @@ class Records:
             more_argv=0,
             context=",".join(contexts) or None,
             request_id=self._on.request_id if self._on.noun == "oio" else None,
-            boot=next(filter(None, local), None),
+            boot=next(filter(None, boots), None),
             undoes=next(iter(undone), None),
             **this_process(environment.environ, environment.root)._asdict(),
         )
@@ -139,8 +151,6 @@ class Records:
                 recording.end(self._outcome(self._of(inside), code, error))
         if not self._recordings and self._on.command_path == "rdctl rapiddisk apply":
             self._absorb()
-        for part in self._parts:
-            part.site = None  # a cycle would keep the sandbox open
 
     def _absorb(self) -> None:
         """Without a change, too, apply takes what was written before the file system was there."""

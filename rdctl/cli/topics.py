@@ -386,6 +386,14 @@ def config() -> list[Section]:
         ),
         Section("Files", [files()]),
         Section("Example", [Lines(_EXAMPLE)]),
+        Section(
+            "Required history",
+            [
+                f'audit = "required" in /{SYSTEM_FILE}, and only there, makes the history a'
+                " condition: a command that cannot write its intent to it fails before its first"
+                " change. RDCTL_HISTORY is then refused. The history of the sandbox is not meant.",
+            ],
+        ),
         Section("Keys of a context", [Terms(tuple((key, doc) for key, (_, doc) in KEYS.items()))]),
         Section(
             "Precedence of settings",
@@ -453,6 +461,9 @@ def files() -> Terms:
             ("/etc/rdctl/rapiddisk.toml", "state of this machine, for diff, apply and boot enable"),
             ("/etc/rdctl/rapiddisk.d/*.toml", "further parts of it"),
             ("~/.local/state/rdctl/sandbox.db", "state of the sandbox"),
+            ("~/.local/state/rdctl/sandbox.db-history.ndjson", "history of the sandbox"),
+            ("/var/log/rdctl/history.ndjson", "history of changes by root"),
+            ("~/.local/state/rdctl/history.ndjson", "history of changes by another user"),
         )
     )
 

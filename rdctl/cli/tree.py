@@ -191,6 +191,7 @@ root = LazyGroup(
         ),
         "oio": ("rdctl.cli.oio:group", "Manage OpenIO SDS object storage through its oio-proxy."),
         "doctor": ("rdctl.cli.doctor:doctor", "Diagnose problems and show how to fix them."),
+        "history": ("rdctl.cli.history:history", "Show which commands changed something."),
         "context": (
             "rdctl.cli.context:group",
             "Manage contexts: named sets of connection settings.",

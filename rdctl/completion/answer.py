@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from rdctl.completion.cache import AnswerCache
-from rdctl.completion.names import HERE, KINDS, OPENIO, NoEffects, contexts, refuse
+from rdctl.completion.names import HERE, HISTORY, KINDS, OPENIO, NoEffects, contexts, refuse
 from rdctl.completion.request import (
     Candidate,
     CompletionRequest,
@@ -69,6 +69,8 @@ def answer(request: CompletionRequest, environment: Environment, started: float)
     if request.kind in ("context", "contexts"):
         return contexts(config)
     site = _site(request, config, environment)
+    if request.kind in HISTORY:
+        return _found(site, request)
     here = request.kind not in OPENIO and site.settings.is_local
     if request.kind in HERE and not here:
         return []

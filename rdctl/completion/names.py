@@ -244,6 +244,14 @@ def _place(site: Site, request: CompletionRequest) -> Place:
     return site.oio.place(container, options.get("cid"), path, *ids)
 
 
+def _commands(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    """The commands in the history, the newest first."""
+    for entry in reversed(site.history.entries()[-MOST:]):
+        yield Candidate(entry.id, " ".join(entry.argv)[:_LONGEST_ABOUT])
+
+
+_LONGEST_ABOUT = 60
+
 _Kinds = dict[str, Callable[[Site, CompletionRequest], Iterable[Candidate]]]
 # Queried on this machine only.
 HERE: _Kinds = {
@@ -272,4 +280,6 @@ OPENIO: _Kinds = {
     "key": _keys,
     "assignment": _assignments,
 }
-KINDS = HERE | RAPIDDISK | OPENIO
+# On disk, whatever the context.
+HISTORY: _Kinds = {"command": _commands}
+KINDS = HERE | RAPIDDISK | OPENIO | HISTORY

@@ -115,7 +115,7 @@ class Effects:
         # the command that this undoes.
         self.acts: list[Act] = []
         self.undoes: str | None = None
-        self._recorder = recorder
+        self.recorder = recorder
         self._ask = ask
         self._trace = trace
         self._tracing: int | None = None  # the thread of the last line
@@ -208,9 +208,9 @@ class Effects:
 
     def _record(self, effect: Effect[Any]) -> None:
         """Into the history, then the trace."""
-        if self._recorder is not None:
-            self._recorder.begin()
-            self._recorder.line(effect.line)
+        if self.recorder is not None:
+            self.recorder.begin()
+            self.recorder.line(effect.line)
         self.note(effect.line)
 
     def _plan(self, effect: Effect[Any]) -> None:

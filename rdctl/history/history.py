@@ -3,16 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from typing import IO
 
 from rdctl.core.environment import unblocked
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import defuse
 from rdctl.effects.log import older
 from rdctl.history.form import Reader
 from rdctl.history.model import Entry
 from rdctl.history.places import Place
+
+
+def find(entries: Sequence[Entry], text: str) -> Entry:
+    """The entry whose ID begins with the text. Raises `not-found`, `usage`."""
+    found = [entry for entry in entries if text and entry.id.startswith(text.lower())]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        ids = ", ".join(entry.id for entry in found[-_MOST_LISTED:])
+        raise RdctlError(
+            Code.USAGE,
+            f'ambiguous ID "{defuse(text)}": {len(found)} commands',
+            hint=f"The latest: {ids}.",
+            target=text,
+        )
+    raise RdctlError(
+        Code.NOT_FOUND,
+        f'command "{defuse(text)}" not found in the history',
+        hint="List them: rdctl history",
+        target=text,
+    )
+
+
+_MOST_LISTED = 5
 
 
 class History:

@@ -49,6 +49,25 @@ def state(value: str | None) -> str:
     return text(value)
 
 
+def outcome(value: str | None) -> str:
+    """How a command ended; nothing is known of one that was killed."""
+    return "begun, outcome unknown" if value is None else text(value)
+
+
+def local_time(value: str | None) -> str:
+    """A time in UTC as local time: `2026-11-29 14:30:00`."""
+    if value is None:
+        return NOTHING
+    from datetime import datetime
+
+    return f"{datetime.fromisoformat(value).astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+def lines(value: Any) -> str:
+    """Texts that are lines, which details show one below the other."""
+    return sentences(value)
+
+
 def command(value: str | None) -> str:
     """A command, marked as such."""
     return NOTHING if value is None else f"$ {text(value)}"

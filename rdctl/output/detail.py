@@ -49,6 +49,8 @@ def _label(heading: str) -> str:
 def _below(value: Any, column: Column, view: View) -> tuple[list[list[str]], list[bool]]:
     """The lines below a label, and which of their columns are right-aligned: of a mapping its
     pairs, of a list of things a table."""
+    if column.cell is cells.lines:
+        return [[cells.text(entry)] for entry in value or ()], []
     if column.inner:
         return _table(value, column.inner, view)
     return _plain(value, view), []

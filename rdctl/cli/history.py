@@ -1,0 +1,170 @@
+"""rdctl history"""
+
+from __future__ import annotations
+
+import os
+import re
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdctl.cli.tree import verb
+from rdctl.config.contexts import SANDBOX
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Listing
+from rdctl.core.units import defuse
+
+if TYPE_CHECKING:
+    from rdctl.cli.invocation import Invocation
+    from rdctl.core.acts import Act
+    from rdctl.history.history import History
+    from rdctl.history.model import Entry
+
+
+@verb(
+    "history",
+    shows="rdctl.history/1",
+    on_site=False,
+    examples=[
+        "rdctl history --since 2h",
+        "rdctl history --target rd1 --since 2026-11-29",
+        "rdctl history 3f2a",
+        "rdctl -c sandbox history --json --query '[].effects'",
+    ],
+)
+@click.argument("ids", metavar="[ID...]", nargs=-1)
+@click.option("--since", metavar="TIME", help="Only since this time, or this age: 30m, 2h, 7d.")
+@click.option("--target", metavar="NAME", help="Only commands that name this.")
+def history(on: Invocation, ids: tuple[str, ...], since: str | None, target: str | None) -> Listing:
+    """Show which commands changed something.
+
+    Every command that changes something, on any system, is recorded before its first change and at
+    its end: who ran it and where, its words without secrets, and its result. The newest is the
+    last. A command without an outcome was killed, or is still running. With an ID, or its first
+    digits, a command is shown in full, with every step that it took. Commands that changed nothing
+    and dry runs are not recorded.
+
+    --since takes an age, or a date and time such as 2026-11-29 or 2026-11-29T14:30, in local time
+    unless it ends with Z or an offset. --target selects commands that name it as a word, or changed
+    it. -c selects those on a context, by name or pattern; the sandbox has its own history. Each
+    user has a history; that of root is the one of this machine (see `rdctl help config`)."""
+    found = _history(on)
+    entries = found.entries()
+    if ids:
+        from rdctl.history.history import find
+
+        entries = [find(entries, text) for text in ids]
+    start = _time(since, on.environment.now()) if since is not None else None
+    rows = [
+        _row(entry)
+        for entry in entries
+        if (start is None or entry.time >= start)
+        and (target is None or target in names_of(entry))
+        and _is_on(entry, on.flags.get("context"))
+    ]
+    if not rows and os.geteuid() != 0 and found.place.journal is not None:
+        on.next_steps.append("Changes by root are in its own history: sudo rdctl history")
+    return Listing(rows, vertical=bool(ids))
+
+
+def _history(on: Invocation) -> History:
+    """The history of the sandbox if that is the context, else that of this user."""
+    from rdctl.history.history import History
+    from rdctl.history.places import of_machine, of_sandbox
+
+    environment = on.environment
+    home, named = environment.home(), on.flags.get("context")
+    if (named or environment.environ.get("RDCTL_CONTEXT") or on.config.current) == SANDBOX:
+        return History(of_sandbox(on.sandbox_path, home), on.warn)
+    return History(of_machine(environment.environ, home, environment.root), on.warn)
+
+
+def names_of(entry: Entry) -> set[str]:
+    """What a command named, or changed."""
+    touched = {name for act in entry.acts for _, name, _ in act.touched}
+    return {*entry.argv, *entry.targets, *(act.name for act in entry.acts), *touched}
+
+
+def _is_on(entry: Entry, typed: str | None) -> bool:
+    """Whether it was on one of these contexts, which need not exist any longer."""
+    if typed is None or typed == SANDBOX:
+        return True
+    names = (entry.context or "").split(",")
+    return any(fnmatchcase(name, pattern) for pattern in typed.split(",") for name in names)
+
+
+# --- times ------------------------------------------------------------------------------------
+
+_AGE = re.compile(r"([0-9]{1,9})([smhdw])")
+_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
+
+
+def _time(text: str, now: float) -> float:
+    """The time that is meant, in seconds since 1970."""
+    from datetime import datetime
+
+    if age := _AGE.fullmatch(text):
+        return now - int(age[1]) * _SECONDS[age[2]]
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except (ValueError, OverflowError, OSError) as error:
+        raise RdctlError(
+            Code.USAGE,
+            f'invalid time "{defuse(text)}"',
+            hint="Examples: 30m, 2h, 7d, 2026-11-29, 2026-11-29T14:30, 2026-11-29T14:30:00Z.",
+        ) from error
+
+
+def _iso(seconds: float | None) -> str | None:
+    """`2026-11-29T14:30:00.123Z`"""
+    from datetime import UTC, datetime
+
+    if seconds is None:
+        return None
+    time = datetime.fromtimestamp(seconds, UTC)
+    return f"{time.replace(tzinfo=None).isoformat(timespec='milliseconds')}Z"
+
+
+# --- rows -------------------------------------------------------------------------------------
+
+
+def _row(entry: Entry) -> dict[str, Any]:
+    import shlex
+
+    from rdctl.output.schemas import SCHEMAS
+
+    more = [f"... ({entry.more_argv} more)"] if entry.more_argv else []
+    values = {
+        **entry._asdict(),
+        "time": _iso(entry.time),
+        "ended": _iso(entry.ended),
+        "user": _user(entry),
+        "contexts": entry.context.split(",") if entry.context else [],
+        "acts": [_act(act) for act in entry.acts],
+        "command": " ".join([shlex.join(["rdctl", *entry.argv]), *more]),
+    }
+    return {column.key: values[column.key] for column in SCHEMAS["rdctl.history/1"].columns}
+
+
+def _act(act: Act) -> dict[str, Any]:
+    keys = ("kind", "name", "identity")
+    return {**act._asdict(), "touched": [dict(zip(keys, one, strict=True)) for one in act.touched]}
+
+
+def _user(entry: Entry) -> str:
+    """Who did it: the user who logged in, if known, else the one who ran sudo."""
+    if entry.login_uid is not None:
+        return _name(entry.login_uid)
+    return entry.sudo_user or _name(entry.uid)
+
+
+@cache
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
