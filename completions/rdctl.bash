@@ -6,7 +6,7 @@ _rdctl_node() {
     verbs='' options='' valued='' keys=''
     case $1 in
         'rdctl') verbs='rapiddisk oio doctor history context sandbox completion help version' options='-V --version' ;;
-        'rdctl rapiddisk') verbs='status resources overview list show create resize flush remove lock unlock cache nvmet dump diff apply boot daemon' ;;
+        'rdctl rapiddisk') verbs='status resources overview list show create resize flush remove lock unlock save load cache nvmet dump diff apply boot daemon' ;;
         'rdctl rapiddisk status') options='--watch' keys='status version mode endpoint dialect volumes max_volumes modules' ;;
         'rdctl rapiddisk resources') options='--watch' keys='mem_total mem_free mem_available disks' ;;
         'rdctl rapiddisk overview') options='--deep --watch' keys='machine memory volumes caches exports' ;;
@@ -18,6 +18,8 @@ _rdctl_node() {
         'rdctl rapiddisk remove') options='--ndjson --failed --discard-contents --force --unseen' valued='--failed --unseen' keys='action target changed verified error line' ;;
         'rdctl rapiddisk lock') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl rapiddisk unlock') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
+        'rdctl rapiddisk save') options='--overwrite --force --unseen' valued='--unseen' keys='action target changed verified error line' ;;
+        'rdctl rapiddisk load') options='--overcommit --discard-contents --force --unseen' valued='--unseen' keys='action target changed verified error line' ;;
         'rdctl rapiddisk cache') verbs='list show stats create remove sync' ;;
         'rdctl rapiddisk cache list') options='--ndjson --failed --watch' valued='--failed' keys='device volume source policy dirty writeback_seconds flush_on_suspend kernel source_kernel' ;;
         'rdctl rapiddisk cache show') options='--ndjson --failed --watch' valued='--failed' keys='device volume source policy dirty writeback_seconds flush_on_suspend kernel source_kernel' ;;
@@ -183,6 +185,12 @@ _rdctl_values() {
         'rdctl rapiddisk unlock --failed') kind='file' ;;
         'rdctl rapiddisk unlock 1') kind='volume' ;;
         'rdctl rapiddisk unlock '[0-9]*) kind='volume' ;;
+        'rdctl rapiddisk save --unseen') choices='exports caches locks opens' ;;
+        'rdctl rapiddisk save 1') kind='volume' ;;
+        'rdctl rapiddisk save 2') kind='file' ;;
+        'rdctl rapiddisk load --unseen') choices='exports caches locks opens' ;;
+        'rdctl rapiddisk load 1') kind='file' ;;
+        'rdctl rapiddisk load 2') kind='volume' ;;
         'rdctl rapiddisk cache list --failed') kind='file' ;;
         'rdctl rapiddisk cache list 1') kind='cache' ;;
         'rdctl rapiddisk cache list '[0-9]*) kind='cache' ;;
@@ -480,6 +488,8 @@ _rdctl_synonym() {
         'rdctl rapiddisk ls') path='rdctl rapiddisk list' ;;
         'rdctl rapiddisk info' | 'rdctl rapiddisk describe') path='rdctl rapiddisk show' ;;
         'rdctl rapiddisk erase') path='rdctl rapiddisk flush' ;;
+        'rdctl rapiddisk backup') path='rdctl rapiddisk save' ;;
+        'rdctl rapiddisk restore') path='rdctl rapiddisk load' ;;
         'rdctl rapiddisk map' | 'rdctl rapiddisk cache map') path='rdctl rapiddisk cache create' ;;
         'rdctl rapiddisk unmap' | 'rdctl rapiddisk cache rm' | 'rdctl rapiddisk cache delete' | 'rdctl rapiddisk cache destroy' | 'rdctl rapiddisk cache unmap') path='rdctl rapiddisk cache remove' ;;
         'rdctl rapiddisk export') path='rdctl rapiddisk nvmet export' ;;

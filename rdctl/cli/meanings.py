@@ -26,6 +26,8 @@ SYNONYMS: dict[str, dict[str, str]] = {
         **_FOR_REMOVE,
         **_FOR_READING,
         "erase": "flush",
+        "backup": "save",
+        "restore": "load",
         "map": "cache create",
         "unmap": "cache remove",
         "export": "nvmet export",

@@ -197,6 +197,12 @@ class Effects:
                 self._keep(act)
         return result
 
+    def undo_with(self, *undo: Effect[Any]) -> None:
+        """If the transaction fails from here on, these revert it, the last one first. For an effect
+        that may fail when half of it is done."""
+        if self._undo is not None and not self.dry_run:
+            self._undo += undo
+
     def acted(self, act: Act) -> None:
         """Keep what was changed on this machine by several effects, as the last of their
         transaction."""

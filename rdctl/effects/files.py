@@ -75,16 +75,16 @@ def make_file(
     """
 
     def perform() -> T:
-        place = _directory(target, home)
+        place = directory_of(target, home)
         try:
-            descriptor = _open_part(place, target.part)
+            descriptor = open_part(place, target.part)
             try:
                 if not resume:
                     os.ftruncate(descriptor, 0)
                 part = Part(descriptor)
                 try:
                     result = fill(part)
-                    _name(place, target, replace)
+                    rename_part(place, target, replace)
                 except BaseException:
                     if not part.keep or not os.fstat(descriptor).st_size:
                         os.unlink(target.part, dir_fd=place.directory)
@@ -105,12 +105,12 @@ def make_directory(
     target = Destination(root, directories, "", "")
 
     def perform() -> None:
-        _directory(target, home).close()
+        directory_of(target, home).close()
 
     return Effect(what, f"mkdir -p {shlex.quote(target.path)}", perform)
 
 
-def _directory(target: Destination, home: str | None) -> Location:
+def directory_of(target: Destination, home: str | None) -> Location:
     """The directory, created if missing."""
     place = Location.of(target.root, home, make=0o777, inside=True)
     try:
@@ -123,13 +123,13 @@ def _directory(target: Destination, home: str | None) -> Location:
     return place
 
 
-def _open_part(place: Location, name: str) -> int:
+def open_part(place: Location, name: str, mode: int = 0o666) -> int:
     """A locked descriptor of the part. A file of another user in its place is removed, or raises
     PermissionError."""
     import fcntl
 
     while True:
-        descriptor = _made_or_found(place, name)
+        descriptor = _made_or_found(place, name, mode)
         try:
             if not _is_of(place.owner, descriptor):
                 os.unlink(name, dir_fd=place.directory)
@@ -146,12 +146,12 @@ def _open_part(place: Location, name: str) -> int:
         os.close(descriptor)
 
 
-def _made_or_found(place: Location, name: str) -> int:
+def _made_or_found(place: Location, name: str, mode: int) -> int:
     """A descriptor of the part, which may belong to any user."""
     flags = os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
         with suppress(FileExistsError):
-            return place.create(name, 0o666)
+            return place.create(name, mode)
         try:
             return os.open(name, flags, dir_fd=place.directory)
         except FileNotFoundError:
@@ -172,7 +172,7 @@ def _is_of(user: int, descriptor: int) -> bool:
     return stat.S_ISREG(status.st_mode) and ours and status.st_nlink == 1
 
 
-def _name(place: Location, target: Destination, replace: bool) -> None:
+def rename_part(place: Location, target: Destination, replace: bool) -> None:
     """Rename the part to its final name."""
     if not replace:
         try:

@@ -82,8 +82,30 @@ class Syscalls:
         flags = os.O_EXCL if exclusive else 0
         return os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags)
 
+    def open_for_writing(self, path: str) -> int:
+        """A descriptor for writing to a device, which may be claimed by this process."""
+        return os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+
     def close(self, descriptor: int) -> None:
         os.close(descriptor)
+
+    def pread(self, descriptor: int, size: int, offset: int) -> bytes:
+        return os.pread(descriptor, size, offset)
+
+    def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> None:
+        rest = memoryview(data)
+        while rest:
+            count = os.pwrite(descriptor, rest, offset)
+            rest, offset = rest[count:], offset + count
+
+    def settle(self, descriptor: int) -> None:
+        """Have a device take what was written, which may fail only now, and free the memory that
+        held it."""
+        os.fsync(descriptor)
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+
+    def kept(self, path: str) -> None:
+        """A file was written: a simulated machine keeps it, if it is one of its own."""
 
     def ioctl(self, descriptor: int, request: int, argument: bytearray | int) -> None:
         """A bytearray is changed in place."""
@@ -200,7 +222,7 @@ class Syscalls:
         return ctypes.CDLL(None, use_errno=True)
 
 
-def _quoted(calls: Syscalls, path: str) -> str:
+def quoted_path(calls: Syscalls, path: str) -> str:
     return shlex.quote(calls.shown(path))
 
 
@@ -208,27 +230,27 @@ def write(
     calls: Syscalls, path: str, text: str, *, what: str, destroys: str | None = None
 ) -> Effect[None]:
     """Write a line to a file of the kernel."""
-    line = f"echo {shlex.quote(text)} > {_quoted(calls, path)}"
+    line = f"echo {shlex.quote(text)} > {quoted_path(calls, path)}"
     return Effect(what, line, lambda: calls.write(path, text), destroys, brief=True)
 
 
 def make_dir(calls: Syscalls, path: str) -> Effect[None]:
-    line = f"mkdir {_quoted(calls, path)}"
+    line = f"mkdir {quoted_path(calls, path)}"
     return Effect(line, line, lambda: calls.mkdir(path), brief=True)
 
 
 def remove_dir(calls: Syscalls, path: str) -> Effect[None]:
-    line = f"rmdir {_quoted(calls, path)}"
+    line = f"rmdir {quoted_path(calls, path)}"
     return Effect(line, line, lambda: calls.rmdir(path), brief=True)
 
 
 def link(calls: Syscalls, target: str, path: str) -> Effect[None]:
-    line = f"ln -s {_quoted(calls, target)} {_quoted(calls, path)}"
+    line = f"ln -s {quoted_path(calls, target)} {quoted_path(calls, path)}"
     return Effect(line, line, lambda: calls.symlink(target, path), brief=True)
 
 
 def unlink(calls: Syscalls, path: str) -> Effect[None]:
-    line = f"rm {_quoted(calls, path)}"
+    line = f"rm {quoted_path(calls, path)}"
     return Effect(line, line, lambda: calls.unlink(path), brief=True)
 
 
@@ -236,13 +258,13 @@ def replace_file(
     calls: Syscalls, path: str, text: str, *, what: str, mode: int = 0o600
 ) -> Effect[None]:
     """Replace a small file of rdctl atomically."""
-    line = f"install -D -m {mode:04o} /dev/stdin {_quoted(calls, path)}"
+    line = f"install -D -m {mode:04o} /dev/stdin {quoted_path(calls, path)}"
     return Effect(what, line, lambda: calls.replace(path, text, mode), brief=True)
 
 
 def remove_file(calls: Syscalls, path: str) -> Effect[None]:
     """Remove a file of rdctl, if it exists."""
-    line = f"rm -f {_quoted(calls, path)}"
+    line = f"rm -f {quoted_path(calls, path)}"
     return Effect(f"remove {calls.shown(path)}", line, lambda: calls.remove(path), brief=True)
 
 

@@ -44,13 +44,16 @@ _LABELS = {
     "resumed_at": "resumed at byte ",
 }
 
+# Facts that are sizes, too.
+_SIZES = {"stored": "on disk", "used": "used"}
+
 
 def sentence(change: Change, units: str) -> str:
     """`created rd1 (64.0 MiB)`, `rd1 is already locked`, `photos: raw-insert done`."""
     words = _words(change, cells.text(change.target))
     if change.context:
         words = f"{change.context}: {words}"
-    facts = (_fact(key, value, units) for key, value in _folded(change.facts).items())
+    facts = (_fact(key, value, units) for key, value in _folded(change).items())
     if shown := ", ".join(fact for fact in facts if fact):
         words += f" ({shown.replace(', not set: ', '; not set: ')})"
     if change.changed and change.verified is None:
@@ -70,8 +73,15 @@ def _words(change: Change, target: str) -> str:
     return f"{target}: {past}" if colon else f"{past} {target}"
 
 
-def _folded(facts: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The facts, with `copies 2/3` in place of those stored and those requested."""
+# What a sentence of its own names, or is too long for it.
+_SAID = ("file", "sha256")
+
+
+def _folded(change: Change) -> Mapping[str, Any]:
+    """The facts of a sentence, with `copies 2/3` in place of those stored and those requested."""
+    facts = change.facts
+    if change.past and "{}" in change.past:
+        facts = {key: value for key, value in facts.items() if key not in _SAID}
     if "wanted" not in facts:
         return facts
     copies = f"{facts['copies']}/{facts['wanted']}"
@@ -83,6 +93,8 @@ def _fact(key: str, value: Any, units: str) -> str:
     if key == "size" and isinstance(value, int):
         shown = cells.size(value, units)
         return f"{shown} bytes" if shown.isdigit() else shown
+    if key in _SIZES and isinstance(value, int):
+        return f"{_fact('size', value, units)} {_SIZES[key]}"
     several = isinstance(value, list | tuple)
     shown = ", ".join(map(cells.text, value)) if several else cells.text(value)
     return "" if shown in ("", cells.NOTHING) else _LABELS.get(key, f"{key} ") + shown

@@ -26,6 +26,9 @@ from rdctl.rapiddisk.model import (
 )
 
 if TYPE_CHECKING:
+    from rdctl.effects.files import Destination
+    from rdctl.effects.images import Made
+    from rdctl.rapiddisk.imagefile import ImageFile
     from rdctl.rapiddisk.kernel.host import Host
     from rdctl.rapiddisk.kernel.identities import Identities
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
@@ -159,9 +162,27 @@ class Backend(Protocol):
     def record(self, name: str) -> str | None:
         """The text of a record that lasts until the machine is restarted."""
 
-    def keep_record(self, name: str, text: str, what: str, *, required: bool) -> None:
+    def keep_record(
+        self, name: str, text: str, what: str, *, required: bool, lasting: bool = False
+    ) -> None:
         """Replace such a record; `what` says what it has: `record ...`. If it cannot be written,
-        raise if it is `required`, else warn."""
+        raise if it is `required`, else warn. A `lasting` one is not rolled back."""
+
+    def save_contents(
+        self,
+        volume: str,
+        target: Destination,
+        step: Callable[[int], None],
+        *,
+        replace: bool,
+        home: str | None,
+    ) -> Made:
+        """Write the contents of a volume to a file; `step` takes the progress. Raises OSError about
+        the file."""
+
+    def load_contents(self, volume: str, image: ImageFile, step: Callable[[int], None]) -> None:
+        """Write an image to a volume that is empty. Part of a transaction, whose rollback erases
+        the volume."""
 
     def state_text(self) -> str | None:
         """The state file of the machine, as it is."""
@@ -296,6 +317,7 @@ class LocalOnly:
     identities = _unsupported("identifying things")
     boot_id = diskseq = kernel_of = size_of = module_parameters = _unsupported("reading the state")
     state_text = state_files = keep_state = _unsupported("saving the state")
+    save_contents = load_contents = _unsupported("saving and loading contents")
     wait = record = keep_record = is_unarmed = arm = _unsupported("applying a state")
     revalidate = _unsupported("revalidating sizes")
     check_transport = address_of = is_address_here = _unsupported("adding ports")

@@ -125,6 +125,13 @@ class Facts:
             if free:
                 self._guard_unseen(name, LOOKS)
 
+    def guard_reading(self, volume: Volume) -> None:
+        """Raise when something may write to the volume while it is read. A lock does no harm."""
+        name = volume.device
+        with self._unless_gone("volume", name):
+            self.guard_users(name, name)
+            self._guard_unseen(name, ("exports", "caches", "opens"))
+
     def guard_source(
         self,
         source: Device,

@@ -40,15 +40,23 @@ class Images:
                 return ImageRecord(entry["image"], tuple(entry["files"]), entry["whole"])
         return ImageRecord()
 
-    def keep(self, volume: str, record: ImageRecord) -> None:
-        """An effect. Raises `failed`."""
+    def keep(
+        self, volume: str, record: ImageRecord, *, required: bool = True, lasting: bool = False
+    ) -> None:
+        """An effect. Raises `failed` if it is `required`, else warns; a `lasting` one is not rolled
+        back with its transaction."""
         if record == self.of(volume):
             return
         entry = record._asdict() | {"identity": self._identity(volume)}
         entries = {name: one for name, one in self._entries.items() if self._is_valid(name, one)}
         self._entries = entries | {volume: entry}
         text = json.dumps(self._entries) + "\n"
-        self._backend.keep_record(_RECORD, text, f"record the image of {volume}", required=True)
+        what = f"record the image of {volume}"
+        self._backend.keep_record(_RECORD, text, what, required=required, lasting=lasting)
+
+    def complete(self, volume: str) -> None:
+        """An effect, unless the volume is whole already."""
+        self.keep(volume, self.of(volume)._replace(whole=True), required=False)
 
     def _is_valid(self, volume: str, entry: Any) -> bool:
         return isinstance(entry, dict) and entry.get("identity") == self._identity(volume)

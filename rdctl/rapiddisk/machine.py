@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rdctl.rapiddisk.boot.boot import Boot
     from rdctl.rapiddisk.boot.stop import Stop
     from rdctl.rapiddisk.caches import Caches
+    from rdctl.rapiddisk.contents import Contents
     from rdctl.rapiddisk.daemon import Daemon
     from rdctl.rapiddisk.exports import Exports
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
@@ -54,6 +55,12 @@ class RapidDisk:
         from rdctl.rapiddisk.volumes import Volumes
 
         return Volumes(self._means)
+
+    @cached_property
+    def contents(self) -> Contents:
+        from rdctl.rapiddisk.contents import Contents
+
+        return Contents(self._means)
 
     @cached_property
     def caches(self) -> Caches:

@@ -53,6 +53,20 @@ def guard_memory(resources: Resources, volumes: Sequence[Volume], growth: int) -
         )
 
 
+def guard_use(resources: Resources, volume: str, used: int, freed: int) -> None:
+    """Raise if the memory does not suffice for contents of so many bytes, when others are freed."""
+    room = resources.mem_available
+    if room is not None and Demand(used - freed, room).exceeds:
+        raise RdctlError(
+            Code.CONFLICT,
+            f"the contents of {volume} would take {human_size(used)}, but only"
+            f" {human_size(room + freed)} of memory is available",
+            hint="When memory runs out, the kernel kills processes. Free some, or use"
+            " --overcommit.",
+            target=volume,
+        )
+
+
 def shortage(resources: Resources, volumes: Sequence[Volume]) -> str | None:
     """The warning that the memory does not suffice for the volumes; None if it does."""
     required, room = asked = demand(resources, volumes)

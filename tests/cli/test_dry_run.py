@@ -74,6 +74,8 @@ RD1 = ("-c sandbox rapiddisk create 64M",)
 LOCKED = (*RD1, "-c sandbox rapiddisk lock rd1")
 CACHED = (*RD1, "-c sandbox rapiddisk cache create rd1 sdb")
 DIRTY = (*RD1, "-c sandbox rapiddisk cache create rd1 sdb --policy writeback --yes")
+FREED = ("-c sandbox rapiddisk nvmet unexport rd0 --yes",)
+SAVED = (*FREED, "-c sandbox rapiddisk save rd0 rd0.img")
 MORE = ("-c sandbox rapiddisk create 64M --count 3",)
 CONTEXTS = ("context set lab rapiddisk=local", "context set store oio=http://127.0.0.1:6002")
 SANDBOX: dict[str, tuple[str, ...]] = {
@@ -98,6 +100,10 @@ SANDBOX: dict[str, tuple[str, ...]] = {
     "rapiddisk nvmet port remove 2": (),
     "rapiddisk nvmet unexport rd0": (),
     "rapiddisk daemon start": (),
+    "rapiddisk save rd0 new/rd0.img": FREED,
+    "rapiddisk save rd0 rd0.img --overwrite": SAVED,
+    "rapiddisk load rd0.img rd0": SAVED,
+    "rapiddisk load rd0.img rd1": (*SAVED, *RD1),
 }
 # Refused by what is read before: in both runs alike.
 REFUSED: dict[str, tuple[tuple[str, ...], int]] = {
@@ -108,6 +114,9 @@ REFUSED: dict[str, tuple[tuple[str, ...], int]] = {
     "rapiddisk resize rd1 8M": (CACHED, 4),
     "rapiddisk create 900G": ((), 4),
     "rapiddisk cache create rd0 sdb": ((), 4),
+    "rapiddisk save rd0 rd0.img": ((), 4),
+    "rapiddisk save rd1 rd0.img": ((*SAVED, *RD1), 4),
+    "rapiddisk load rd9.img rd1": (RD1, 3),
     "rapiddisk nvmet export rd1 --port 9 --any-host": (RD1, 3),
     "oio conscience lock rawx 127.0.0.1:7": ((), 3),
     "oio conscience flush nope": ((), 3),
@@ -201,7 +210,7 @@ def changing(trace: str) -> list[str]:
 # What the door writes; anything else on stderr is a message.
 LINE = re.compile(
     r"((printf|cat) .*\| )?(curl -sS|install) |"
-    "(echo|mkdir|rmdir|ln|rm|write|reset|dmsetup|blockdev|ioctl|systemctl) "
+    "(echo|mkdir|rmdir|ln|rm|mv|dd|write|reset|dmsetup|blockdev|ioctl|systemctl) "
 )
 READS = re.compile(rf"/({'|'.join(ASKING)})\?")
 

@@ -217,6 +217,8 @@ def test_an_example_for_this_machine_works_in_the_sandbox(
     (rdctl.home / "rapiddisk.toml").write_text(rdctl("-c", "sandbox", "rapiddisk", "dump").out)
     assert rdctl("-c", "sandbox", "rapiddisk", "dump", "--save", "--yes").code == 0
     program, *argv = shlex.split(example.replace(":store-", ":sandbox-"))
+    if argv[:2] == ["rapiddisk", "load"]:
+        assert rdctl("-c", "sandbox", "rapiddisk", "save", "rd1", argv[2]).code == 0
     if "unexport" in argv or "revalidate" in argv:
         exporting = "nvmet export rd1 --port 1 --port 2 --any-host"
         assert rdctl("-c", "sandbox", "rapiddisk", *exporting.split()).code == 0

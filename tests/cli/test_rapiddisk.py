@@ -226,6 +226,8 @@ def test_what_does_not_destroy_does_not_ask(lab: Callable[[str], Ran], words: st
 # This machine ------------------------------------------------------------------------------------
 
 LOCAL = [
+    "save rd1 rd1.img",
+    "load rd1.img rd1",
     "cache sync rc-wb_vdb",
     "nvmet export rd4 --port 1 --any-host",
     "nvmet unexport rd0",

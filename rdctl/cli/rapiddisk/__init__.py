@@ -5,6 +5,7 @@ from __future__ import annotations
 from rdctl.cli.tree import LazyGroup
 
 _VOLUME = "rdctl.cli.rapiddisk.volume:"
+_CONTENTS = "rdctl.cli.rapiddisk.contents:"
 _STATE = "rdctl.cli.rapiddisk.state:"
 
 group = LazyGroup(
@@ -30,6 +31,8 @@ group = LazyGroup(
         "remove": (_VOLUME + "remove", "Remove volumes and all their data."),
         "lock": (_VOLUME + "lock", "Make volumes read-only."),
         "unlock": (_VOLUME + "unlock", "Make volumes writable again."),
+        "save": (_CONTENTS + "save", "Save the contents of a volume to an image file."),
+        "load": (_CONTENTS + "load", "Load the contents of a volume from an image file."),
         "cache": (
             "rdctl.cli.rapiddisk.cache:group",
             "Manage caches: volumes in front of slower disks.",

@@ -32,6 +32,10 @@ class Acts(Part):
     def erasure(self, volume: str) -> Act:
         return self._of_volume("erase", volume, lost=self._contents(volume))
 
+    def loading(self, volume: str, image: str) -> Act:
+        """What it held was erased before."""
+        return self._of_volume("load", volume, {"used": 0}, {"image": image})
+
     def resizing(self, volume: str, size: int) -> Act:
         was = self._known.size(volume)
         lost = None

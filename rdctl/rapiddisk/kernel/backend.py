@@ -13,6 +13,7 @@ from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.kernel.blockdev import BlockDevices
 from rdctl.rapiddisk.kernel.caches import KernelCaches
 from rdctl.rapiddisk.kernel.claims import Claims
+from rdctl.rapiddisk.kernel.contents import KernelContents
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
 from rdctl.rapiddisk.kernel.exports import KernelExports
@@ -40,7 +41,7 @@ _MODULES = (
 )
 
 
-class Kernel(KernelVolumes, KernelCaches, KernelExports, KernelMachine):
+class Kernel(KernelVolumes, KernelContents, KernelCaches, KernelExports, KernelMachine):
     """`warn` takes what the operator should know, such as what could not be read; no wait is longer
     than `seconds`."""
 

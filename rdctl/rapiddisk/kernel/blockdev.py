@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rdctl.core.acts import Act
 from rdctl.effects.door import Effect, Effects
+from rdctl.effects.images import PIECE, is_zero
 from rdctl.effects.syscalls import Syscalls, ioctl
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs
@@ -17,10 +19,6 @@ _USAGE = 0x0530  # u64, pages
 _ERASE = 0x0531
 _SET_READ_ONLY = 0x125D  # BLKROSET
 PAGE = 4096
-
-
-# Large enough for the speed of memory, small enough to be held twice.
-_PIECE = 1 << 20
 
 
 class BlockDevices:
@@ -51,15 +49,18 @@ class BlockDevices:
     def is_empty_behind(self, volume: str, start: int, end: int) -> bool:
         """Whether a volume holds only zeros between two offsets. Its counters do not show that: a
         refused erase sets them to 0 and keeps the data."""
-        zeros = bytes(_PIECE)
+        return all(is_zero(piece) for piece in self.pieces(volume, start, end))
+
+    def pieces(self, volume: str, start: int, end: int) -> Iterator[bytes]:
+        """The contents between two offsets, in pieces of PIECE bytes."""
         with self._opened(volume) as descriptor:
-            for offset in range(start, end, _PIECE):
-                size = min(_PIECE, end - offset)
-                piece = os.pread(descriptor, size, offset)
-                if piece != (zeros if len(piece) == _PIECE else bytes(len(piece))):
-                    return False
+            for offset in range(start, end, PIECE):
+                size = min(PIECE, end - offset)
+                piece = self._calls.pread(descriptor, size, offset)
+                if len(piece) != size:
+                    raise OSError(errno.EIO, "it became smaller meanwhile", volume)
+                yield piece
                 os.posix_fadvise(descriptor, offset, size, os.POSIX_FADV_DONTNEED)
-        return True
 
     @contextmanager
     def reading(self, device: str) -> Iterator[Callable[[int, int], bytes]]:

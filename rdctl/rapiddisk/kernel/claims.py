@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rdctl.core.acts import Act
@@ -116,9 +116,17 @@ class Claims(Part):
         """Do what the kernel refuses while the device is open elsewhere. udev opens it at any
         moment, for an instant, so a single refusal is retried while no other user is found. `act`
         is what this changes, if that is for the history."""
+        changes = None if act is None else lambda: act
+        self._insist(lambda: self._effects.do(effect, None, act=changes), device)
+
+    def alone(self, effect: Effect[None], device: str) -> Effect[None]:
+        """The effect, which is tried again in the same way. For an undo."""
+        return effect._replace(perform=lambda: self._insist(effect.perform, device))
+
+    def _insist(self, perform: Callable[[], None], device: str) -> None:
         for _ in self._patience.attempts(UDEV_SECONDS):
             try:
-                return self._effects.do(effect, None, act=None if act is None else lambda: act)
+                return perform()
             except OSError as error:
                 refusal = error
                 if error.errno != errno.EBUSY or self._surveys.users_of(device):

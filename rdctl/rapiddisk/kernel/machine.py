@@ -42,14 +42,16 @@ class KernelMachine(KernelPart):
         """/run/rdctl/NAME.json"""
         return self._sysfs.text(f"{RECORDS}/{name}.json")
 
-    def keep_record(self, name: str, text: str, what: str, *, required: bool) -> None:
+    def keep_record(
+        self, name: str, text: str, what: str, *, required: bool, lasting: bool = False
+    ) -> None:
         path, former = self._sysfs.path(f"{RECORDS}/{name}.json"), self.record(name)
         writing = replace_file(self._calls, path, text, what=what)
         undo = remove_file(self._calls, path)
         if former is not None:
             undo = replace_file(self._calls, path, f"{former}\n", what=what)
         try:
-            self._effects.do(writing._replace(step=True), None, [undo])
+            self._effects.do(writing._replace(step=True), None, [] if lasting else [undo])
         except OSError as error:
             if required:
                 with self._refusals.worded(f"{self._calls.shown(path)} cannot be written"):

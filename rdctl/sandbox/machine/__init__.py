@@ -14,9 +14,9 @@ CREATE TABLE machine (
 );
 CREATE TABLE machine_files (
     path TEXT PRIMARY KEY,
-    kind TEXT,           -- dir, file or link; NULL: it was removed
+    kind TEXT,           -- dir, file, packed or link; NULL: it was removed
     mode INTEGER,
-    content BLOB,        -- of a link its target
+    content BLOB,        -- of a link its target; of a packed file see packed.py
     change INTEGER       -- its last one
 );
 CREATE INDEX machine_changes ON machine_files (change);

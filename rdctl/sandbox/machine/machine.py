@@ -71,6 +71,24 @@ class Machine(Units):
             self.exclusive[descriptor] = kernel
         return descriptor
 
+    def open_for_writing(self, path: str) -> int:
+        if not self.root_user:
+            fail(errno.EACCES, path)
+        descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+        self.descriptors[descriptor] = self._kernel_name(path)
+        return descriptor
+
+    def pread(self, descriptor: int, size: int, offset: int) -> bytes:
+        """A node is as long as what was written to it: behind its end are zeros."""
+        whole = self._size(self.descriptors[descriptor]) - offset
+        return os.pread(descriptor, size, offset).ljust(max(0, min(size, whole)), b"\0")
+
+    def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> None:
+        self._change(lambda: self.pour(self.descriptors[descriptor], bytes(data), offset))
+
+    def settle(self, descriptor: int) -> None:
+        """Nothing: what is written is there."""
+
     def close(self, descriptor: int) -> None:
         self.descriptors.pop(descriptor, None)
         self.exclusive.pop(descriptor, None)

@@ -239,7 +239,7 @@ class Mapper(Volumes):
             self._harm(f"blocks of {volume.dirty_of} were written to {mapping.source}")
         elif volume.unwritten:
             mapping.dirty, volume.unwritten = volume.unwritten, 0
-        elif volume.blocks.get(0, b"\0").strip(b"\0") and volume.dirty_of is None:
+        elif any(self.stored(mapping.volume, 8)) and volume.dirty_of is None:
             fail(errno.EINVAL)  # no superblock, and not zero
         elif volume.dirty_of is None:
             self._format(mapping)

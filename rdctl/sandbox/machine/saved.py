@@ -13,6 +13,7 @@ from typing import Any
 
 from rdctl.sandbox.machine.machine import Machine
 from rdctl.sandbox.machine.objects import Disk, Mapping, Volume
+from rdctl.sandbox.machine.packed import pack, unpack
 
 _PLAIN = (
     "version",
@@ -31,6 +32,9 @@ _PLAIN = (
     "memory_free",
     "memory_available",
 )
+
+# Bytes from which on a file is packed: an image, or the node of a volume that has contents.
+_LARGE = 64 << 10
 
 
 def add(machine: Machine, connection: Connection) -> None:
@@ -95,6 +99,8 @@ def _file(path: os.PathLike[str]) -> tuple[str, int, bytes | None]:
     if not mode & stat.S_IRUSR:
         return "file", mode, b""
     with open(path, "rb") as file:
+        if status.st_size > _LARGE:
+            return "packed", mode, pack(file)
         return "file", mode, file.read()
 
 
@@ -108,7 +114,11 @@ def _show(machine: Machine, below: str, kind: str, mode: int, content: bytes) ->
     if kind == "link":
         path.symlink_to(os.fsdecode(content))
         return
-    path.write_bytes(content)
+    if kind == "packed":
+        with open(path, "wb") as file:
+            unpack(content, file)
+    else:
+        path.write_bytes(content)
     path.chmod(mode)
 
 

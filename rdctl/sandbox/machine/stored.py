@@ -36,6 +36,8 @@ class StoredMachine(Machine):
         self._mutex = RLock()
         self._inside = False
         self._made, self._seen = "", 0
+        # What was written to open volumes: the memory that it takes, and its end.
+        self._poured: dict[int, tuple[int, int]] = {}
         root = new_directory()
         weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
         super().__init__(Path(root))
@@ -121,6 +123,38 @@ class StoredMachine(Machine):
     def open_device(self, path: str, *, exclusive: bool = False) -> int:
         self.refresh()
         return super().open_device(path, exclusive=exclusive)
+
+    def open_for_writing(self, path: str) -> int:
+        self.refresh()
+        return super().open_for_writing(path)
+
+    def pwrite(self, descriptor: int, data: bytes | memoryview, offset: int) -> None:
+        """Saved when it is closed: to save a volume after each of many writes would take long."""
+        used, end = self._poured.get(descriptor, (0, 0))
+        name = self.descriptors[descriptor]
+        used += self._write_node(name, bytes(data), offset)
+        self._poured[descriptor] = used, max(end, offset + len(data))
+
+    def close(self, descriptor: int) -> None:
+        if descriptor in self._poured:
+            name, (used, end) = self.descriptors[descriptor], self._poured.pop(descriptor)
+            self._change(lambda: self._pour_out(name, used, end))
+        super().close(descriptor)
+
+    def _pour_out(self, name: str, used: int, end: int) -> None:
+        self._note(f"dev/{name}")
+        self._occupy(name, used, end)
+
+    def kept(self, path: str) -> None:
+        if os.path.realpath(path).startswith(f"{self.root}/"):
+            self._change(lambda: self._keep_file(path))
+
+    def _keep_file(self, path: str) -> None:
+        """With its directories, which may be new."""
+        below = self.inside(path)
+        while below:
+            self._note(below)
+            below = os.path.dirname(below)
 
     def device_number(self, path: str) -> str | None:
         self.refresh()

@@ -25,6 +25,36 @@ class Volumes(Users):
         self._store(name, data, offset)
         self.show_volumes()
 
+    def pour(self, name: str, data: bytes, offset: int) -> None:
+        """A system call writes to a volume."""
+        if user := self.is_used(name):
+            self._harm(f"{name} was written to while {user}")
+        self._occupy(name, self._write_node(name, data, offset), offset + len(data))
+
+    def _write_node(self, name: str, data: bytes, offset: int) -> int:
+        """Write to its node; returns the memory that it takes. A page that was zero counts as
+        new."""
+        if self.volume(name).locked:
+            fail(errno.EPERM, name)
+        if offset + len(data) > self.volume(name).size:
+            fail(errno.ENOSPC, name)
+        former = self.stored(name, len(data), offset)
+        pages = range(0, len(data), PAGE)
+        self._store(name, data, offset)
+        return PAGE * sum(not any(former[at : at + PAGE]) for at in pages)
+
+    def _occupy(self, name: str, used: int, end: int) -> None:
+        volume = self.volume(name)
+        volume.used += used
+        volume.high = max(volume.high, end)
+        self.show_volumes()
+
+    def stored(self, name: str, size: int, offset: int = 0) -> bytes:
+        """What is in a node, up to its end."""
+        with open(self.path(f"dev/{name}"), "rb") as file:
+            file.seek(offset)
+            return file.read(size)
+
     def write_disk(self, name: str, data: bytes, offset: int = 0) -> None:
         """A program writes to a disk or a partition; what was never written is zero."""
         self._store(name, data, offset)

@@ -46,6 +46,8 @@ def test_an_example_works_as_printed(
     if "unexport" in words or "revalidate" in words:
         ports = ("--port", "1", "--port", "2", "--any-host")
         assert rdctl("--local", "rapiddisk", "nvmet", "export", "rd0", "rd1", *ports).code == 0
+    if "load" in words:
+        assert rdctl("--local", "rapiddisk", "save", "rd1", "rd1.img").code == 0
     kernel.steps = 0
     ran = rdctl(*words, tty=True, stdin=b"y\n")
     assert ran.code == (12 if "--exit-code" in words else 0), ran.err

@@ -1,0 +1,245 @@
+"""The contents of volumes: saved to image files, and loaded from them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+
+from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.results import Change, Failure, Report
+from rdctl.core.units import escape, operand
+from rdctl.effects.images import Made
+from rdctl.rapiddisk.changes import Changes, find, unproven, unseen
+from rdctl.rapiddisk.guards import Facts, Overrides
+from rdctl.rapiddisk.imagefile import ImageFile, checked, fault, target_of
+from rdctl.rapiddisk.images import Images
+from rdctl.rapiddisk.memory import guard_use
+from rdctl.rapiddisk.model import Volume
+from rdctl.rapiddisk.names import volume_name
+from rdctl.rapiddisk.volumes import removal_loss
+
+
+class Contents(Changes):
+    # --- commands -----------------------------------------------------------------------------
+
+    def save(
+        self, name: str, path: str, overrides: Overrides, *, overwrite: bool, home: str | None
+    ) -> Report:
+        """The contents of a volume become an image file."""
+        name = volume_name(name)
+        self._permit("saving contents")
+        _refuse_stream(path)
+        facts = self._facts([name], overrides)
+        volume = self._savable(facts, name)
+        target_of(path, path, replace=overwrite)
+        self._effects.foretell([f"save {name} to {escape(path)}"])
+        with self._backend.claim([]) as alone:
+            if alone:
+                volume = self._savable(self._facts([name], overrides), name)
+            made = self.write_image(name, path, replace=overwrite, home=home)
+        facts_of = {"size": volume.size, "stored": made.stored, "file": path, "sha256": made.digest}
+        return self._done("save", name, f"saved {{}} to {_braced(path)}", facts_of)
+
+    def load(
+        self,
+        path: str,
+        name: str,
+        overrides: Overrides,
+        warn: Callable[[str], None],
+        *,
+        overcommit: bool,
+    ) -> Report:
+        """A volume gets the contents of an image file; what it holds is lost."""
+        name = volume_name(name)
+        self._permit("loading contents")
+        _refuse_stream(path)
+        facts = self._facts([name], overrides)
+        volume = self._loadable(facts, name)
+        image = self.check_image(path, volume.size or 0, volume=name)
+        if not image.verified:
+            warn(f"{escape(path)} was not verified: it has no {escape(path)}.sha256")
+        if not overcommit:
+            guard_use(self._backend.memory(), name, image.used, volume.usage or 0)
+        loss = None
+        if volume.usage != 0:
+            loss = f"{removal_loss(volume, 'ERASED')} and loaded from {escape(path)}"
+            self._consent([*facts.only_copies([volume]), loss], facts)
+        self._effects.foretell([f"load {name} from {escape(path)}"])
+        with self._backend.claim([]) as alone:
+            if alone:
+                volume = self._loadable(self._facts([name], overrides), name)
+            with (
+                self._backend.claim([name]),
+                self._effects.transaction(f"load {name} from {escape(path)}"),
+            ):
+                self.fill(name, image, loss)
+        return self._loaded(name, image)
+
+    def _permit(self, what: str) -> None:
+        self._backend.here(what)
+        self._backend.permit()
+
+    def _savable(self, facts: Facts, name: str) -> Volume:
+        volume: Volume = find(facts.inventory.volumes, name, "volume")
+        facts.guard_reading(volume)
+        self.guard_whole(name)
+        return volume
+
+    def _loadable(self, facts: Facts, name: str) -> Volume:
+        volume: Volume = find(facts.inventory.volumes, name, "volume")
+        facts.guard(volume)
+        facts.guard_contents(volume)
+        return volume
+
+    def _loaded(self, name: str, image: ImageFile) -> Report:
+        facts = {"size": image.size, "used": image.used, "file": image.name, "sha256": image.digest}
+        past = f"loaded {{}} from {_braced(image.name)}"
+        if not self._effects.dry_run:
+            after = self._look_again()
+            if isinstance(after, RdctlError):
+                return Report([Failure("load", unseen(name, after))])
+            there = next((volume for volume in after.volumes if volume.device == name), None)
+            if there is None or (there.usage is not None and there.usage < image.used):
+                error = unproven(name, "the listing does not confirm it")
+                return Report([Failure("load", error)])
+        return self._done("load", name, past, facts)
+
+    def _done(self, action: str, name: str, past: str, facts: Mapping[str, object]) -> Report:
+        sure = None if self._effects.dry_run else True
+        if self._effects.dry_run:
+            facts = {key: facts[key] for key in ("size", "file")}
+        return Report([Change(action, name, sure, sure, facts, past)])
+
+    # --- single acts --------------------------------------------------------------------------
+
+    def guard_whole(self, volume: str) -> None:
+        """Raise when the volume has only a part of its contents."""
+        if Images(self._backend).of(volume).whole:
+            return
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{volume} is incomplete: it was not loaded to the end",
+            hint=f"Load it again: rdctl rapiddisk load FILE {volume}; or erase it: rdctl rapiddisk"
+            f" flush {volume}",
+            target=volume,
+        )
+
+    def check_image(
+        self, path: str, room: int, name: str | None = None, volume: str = "the volume"
+    ) -> ImageFile:
+        """The image at the path, which is read once. `name` is its path for people, which is
+        recorded. Raises RdctlError when it cannot be loaded into so many bytes."""
+        return checked(path, name or path, room, volume, self._begun)
+
+    def write_image(
+        self,
+        volume: str,
+        path: str,
+        name: str | None = None,
+        *,
+        replace: bool = True,
+        home: str | None = None,
+    ) -> Made:
+        """Save a volume, and record where; guards and consent are up to the caller."""
+        name = name or path
+        target = target_of(path, name, replace=replace)
+        size = self._backend.size_of(volume) or 0
+        try:
+            with self._stoppable():
+                made = self._backend.save_contents(
+                    volume, target, self._begun(size), replace=replace, home=home
+                )
+        except OSError as error:
+            raise fault(error, name) from error
+        images, file = Images(self._backend), os.path.abspath(name)
+        record = images.of(volume)
+        if file not in record.files:
+            images.keep(volume, record._replace(files=(*record.files, file)), required=False)
+        return made
+
+    def fill(
+        self, volume: str, image: ImageFile, loss: str | None = None, *, new: bool = False
+    ) -> None:
+        """Load a volume: part of a transaction, whose rollback erases it. `loss` names contents,
+        which are erased before; without it the volume has to be empty, as a `new` one is. Until all
+        is written, the record has that the volume is not whole."""
+        if loss is None and not new:
+            self._guard_empty(volume)
+        images = Images(self._backend)
+        former = images.of(volume)
+        lasting = loss is not None  # else an empty volume could be saved over its image
+        images.keep(volume, former._replace(whole=False), lasting=lasting)
+        with self._named_if_empty(volume):
+            if loss is not None:
+                try:
+                    self._backend.erase(volume, loss)
+                except RdctlError:  # nothing was lost
+                    images.keep(volume, former, lasting=True)
+                    raise
+            with self._stoppable():
+                self._backend.load_contents(volume, image, self._begun(image.size))
+            file = os.path.abspath(image.name)
+            images.keep(volume, former._replace(whole=True, files=(file,)))
+
+    def _guard_empty(self, volume: str) -> None:
+        """The counters do not prove that it is: a refused erase sets them to 0."""
+        if self._backend.is_empty_behind(volume, 0) is False:
+            raise RdctlError(
+                Code.NOT_EMPTY,
+                f"{volume} holds data, although the kernel counts none",
+                hint=f"Erase it first: rdctl rapiddisk flush {operand(volume)}",
+                target=volume,
+            )
+
+    @contextmanager
+    def _named_if_empty(self, volume: str) -> Iterator[None]:
+        """If it fails when the contents are erased, say so."""
+        begun = len(self._effects.done)
+        try:
+            yield
+        except BaseException as error:
+            if f"erase {volume}" in self._effects.done[begun:]:
+                if isinstance(error, RdctlError):
+                    error.message += f"; {volume} is now empty"
+                    again = "Its former contents were erased before."
+                    error.hint = hints(error.hint, again)
+                else:
+                    self._effects.left.append(f"the contents of {volume}, which is now empty")
+            raise
+
+    @contextmanager
+    def _stoppable(self) -> Iterator[None]:
+        from rdctl.workers import Stopped
+
+        try:
+            yield
+        except Stopped:
+            ended = self._workers().ended_by
+            raise RdctlError(ended, ended.word) from None
+
+    def _begun(self, size: int) -> Callable[[int], None]:
+        """Show the progress of so many bytes; what is returned takes it, and ends the work when the
+        process ends."""
+        workers = self._workers()
+        workers.progress.begin(size, "bytes")
+
+        def step(count: int) -> None:
+            workers.check()
+            workers.progress.advance(count)
+
+        return step
+
+
+def _refuse_stream(path: str) -> None:
+    if path == "-":
+        raise RdctlError(
+            Code.USAGE,
+            "standard input and output cannot hold an image: FILE must be a regular file",
+            hint="For a file of that name use ./-",
+        )
+
+
+def _braced(path: str) -> str:
+    """The path, in a text in which `{}` stands for the target."""
+    return escape(path).replace("{", "{{").replace("}", "}}")

@@ -1,0 +1,102 @@
+"""The contents of volumes: into image files, and from them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+
+from rdctl.effects.door import Effect
+from rdctl.effects.files import Destination, Part
+from rdctl.effects.images import Made, NewImage, runs
+from rdctl.effects.syscalls import quoted_path
+from rdctl.rapiddisk.imagefile import ImageFile, changed, image_pieces
+from rdctl.rapiddisk.kernel.claims import KernelPart
+
+
+class KernelContents(KernelPart):
+    def save_contents(
+        self,
+        volume: str,
+        target: Destination,
+        step: Callable[[int], None],
+        *,
+        replace: bool,
+        home: str | None,
+    ) -> Made:
+        """Write the contents to a file. Raises OSError about the file."""
+        size = self._known.size(volume) or 0
+
+        def fill(part: Part) -> str:
+            digest, offset = hashlib.sha256(), 0
+            for piece in self._read(volume, size):
+                for start, end in runs(piece):
+                    part.write(memoryview(piece)[start:end], offset + start)
+                digest.update(piece)
+                offset += len(piece)
+                step(len(piece))
+            part.cut(size)
+            return digest.hexdigest()
+
+        what = f"save {volume} to {self._calls.shown(target.path)}"
+        image = NewImage(self._calls, target, replace=replace, check=lambda: step(0), home=home)
+        with self._claims.claim([volume]), image:
+            node = self._node(volume)
+            self._effects.do(image.written(fill, of=node, what=what), None)
+            return self._effects.do(image.placed(what=what), Made("", 0))
+
+    def _read(self, volume: str, size: int) -> Iterator[bytes]:
+        with self._refusals.worded(f"{volume} cannot be read", volume):
+            yield from self._devices.pieces(volume, 0, size)
+
+    def load_contents(self, volume: str, image: ImageFile, step: Callable[[int], None]) -> None:
+        """Part of a transaction, whose rollback erases the volume."""
+
+        def perform() -> None:
+            descriptor = self._calls.open_for_writing(node)
+            try:
+                digest = self._poured(descriptor, image, step)
+            finally:
+                self._calls.close(descriptor)
+            if digest != image.digest:
+                raise changed(image)
+
+        with (
+            self._refusals.worded(f"{volume} was not loaded", volume),
+            self._claims.claim([volume]),
+        ):
+            node = self._node(volume)
+            what = f"load {volume} from {image.name}"
+            names = f"if={quoted_path(self._calls, image.path)} of={quoted_path(self._calls, node)}"
+            line = f"dd {names} bs=1M conv=sparse,fsync"
+            self._effects.undo_with(self._emptying(volume))
+            act = self._acts.loading(volume, image.name)
+            self._effects.do(Effect(what, line, perform, step=True), None)
+            self._effects.acted(act)
+
+    def _poured(self, descriptor: int, image: ImageFile, step: Callable[[int], None]) -> str:
+        """Write what is not zero: zeros would take memory. Returns the digest of the image."""
+        digest, offset = hashlib.sha256(), 0
+        try:
+            for piece in image_pieces(image):
+                for start, end in runs(piece):
+                    run = memoryview(piece)[start:end]
+                    self._calls.pwrite(descriptor, run, offset + start)
+                digest.update(piece)
+                offset += len(piece)
+                step(len(piece))
+        finally:
+            # Else it would be written after the volume was erased.
+            self._calls.settle(descriptor)
+        return digest.hexdigest()
+
+    def _emptying(self, volume: str) -> Effect[None]:
+        """The undo of a load that was not completed."""
+
+        def erasing() -> Effect[None]:
+            return self._devices.erase(volume, self._held.get(volume), None)
+
+        undo = erasing()._replace(perform=lambda: erasing().perform())
+        return self._claims.alone(undo, volume)
+
+    def _node(self, volume: str) -> str:
+        return self._sysfs.path(self._known.node(volume))
