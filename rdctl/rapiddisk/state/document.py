@@ -232,7 +232,7 @@ def _check_schema(top: _Table) -> None:
     raise top.fault("schema", f'schema must be "{SCHEMA}"', hint)
 
 
-_VOLUME = ("size", "locked")
+_VOLUME = ("size", "locked", "image")
 _CACHE = ("volume", "source", "source_size", "policy", "max_age")
 _PORT = ("transport", "address", "interface", "service", "attributes")
 _EXPORT = (
@@ -264,7 +264,8 @@ def _volume(entry: _Table) -> VolumeState:
     entry.only(_VOLUME)
     size = entry.need("size", values.size)
     locked = entry.get("locked", values.flag, False)
-    return VolumeState(entry.name, size, locked, at=entry.at)
+    image = entry.maybe("image", values.image)
+    return VolumeState(entry.name, size, locked, image, entry.at)
 
 
 def _cache(entry: _Table) -> CacheState:
@@ -375,7 +376,8 @@ def _present(entry: dict[str, Any]) -> dict[str, Any]:
 
 
 def _volume_data(volume: VolumeState) -> dict[str, Any]:
-    return _present({"size": values.size_text(volume.size), "locked": volume.locked})
+    size = values.size_text(volume.size)
+    return _present({"size": size, "locked": volume.locked, "image": volume.image})
 
 
 def _cache_data(cache: CacheState) -> dict[str, Any]:

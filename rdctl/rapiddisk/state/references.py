@@ -7,7 +7,7 @@ from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
-from rdctl.rapiddisk.state.model import CacheState, ExportState, State
+from rdctl.rapiddisk.state.model import CacheState, ExportState, State, VolumeState
 
 _KINDS = {
     "volumes": "volume",
@@ -40,6 +40,7 @@ def merge(states: Sequence[State]) -> State:
 def check(state: State) -> None:
     """Refuse what cannot be on one machine. Raises `config`."""
     _check_volumes(state)
+    _check_images(state)
     _check_sources(state.caches)
     _check_addresses(state)
     _check_identity(state)
@@ -55,6 +56,25 @@ def _check_volumes(state: State) -> None:
         if export.device in users:
             user = f"export {escape(export.nqn)}"
             raise _clash(export.at, f"volume {export.device}", user, users[export.device])
+
+
+def _check_images(state: State) -> None:
+    caches = {cache.volume: cache for cache in state.caches}
+    users: dict[str, VolumeState] = {}
+    for volume in state.volumes:
+        if volume.image is None:
+            continue
+        from rdctl.effects.images import SUFFIX
+
+        if volume.name in caches:
+            cache = caches[volume.name]
+            what = f"volume {volume.name} has an image, but is in use by cache {cache.name}"
+            raise _fault(f"{volume.at}: {what} ({cache.at})", "Remove one of them.")
+        for path in (volume.image, volume.image + SUFFIX):
+            other = users.setdefault(path, volume)
+            if other is not volume:
+                what = f"file {escape(path)} of volume {volume.name} is that of {other.name}"
+                raise _fault(f"{volume.at}: {what} ({other.at})", "Each volume needs its own.")
 
 
 def _check_sources(caches: Sequence[CacheState]) -> None:

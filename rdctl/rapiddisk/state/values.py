@@ -207,6 +207,32 @@ def source(key: str, value: object) -> str:
     return path
 
 
+# Where no file lasts over a reboot.
+_VOLATILE = ("/dev", "/proc", "/run", "/sys")
+
+
+def image(key: str, value: object) -> str:
+    """The path of a file that lasts."""
+    from posixpath import normpath
+
+    path = text(key, value)
+    shown, example = escape(path), f'Example: {key} = "/var/lib/rdctl/rd0.img"'
+    if not path.startswith("/"):
+        raise Invalid(f'{key}: "{shown}" is not an absolute path', example)
+    if not path.isprintable():
+        raise Invalid(f'{key}: "{shown}" has characters that are not printable', example)
+    usual = "/" + normpath(path).lstrip("/")
+    if usual == "/":
+        raise Invalid(f'{key}: "{shown}" is a directory', example)
+    if usual != path:
+        raise Invalid(f'{key}: "{shown}" is not normalized', f'Write "{escape(usual)}".')
+    for directory in _VOLATILE:
+        if f"{path}/".startswith(f"{directory}/"):
+            why = f"files below {directory} do not last over a reboot"
+            raise Invalid(f'{key}: "{shown}": {why}', example)
+    return path
+
+
 def word(kind: str, words: tuple[str, ...]) -> Callable[[str, object], str]:
     """The reader of one of these words."""
 

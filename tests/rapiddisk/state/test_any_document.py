@@ -39,6 +39,12 @@ HOSTS = st.from_regex(r"nqn\.[!-.0-~]{1,219}", fullmatch=True)
 UUIDS = st.uuids().map(str)
 SERIALS = st.from_regex(r"[!-~]([ -~]{0,18}[!-~])?", fullmatch=True)
 NUMBERS = st.integers(0, 65535)
+PARTS = (
+    st.text(min_size=1, max_size=20)
+    .filter(lambda part: part.isprintable() and "/" not in part and part not in (".", ".."))
+    .filter(lambda part: part not in ("dev", "proc", "run", "sys"))
+)
+IMAGES = st.lists(PARTS, min_size=1, max_size=3).map(lambda parts: "/" + "/".join(parts))
 
 
 @st.composite
@@ -87,13 +93,21 @@ def exports(draw: st.DrawFn, nqn: str) -> ExportState:
 def states(draw: st.DrawFn) -> State:
     sizes = draw(st.dictionaries(VOLUMES, SIZES, max_size=3))
     cached = draw(st.lists(VOLUMES, unique=True, max_size=3))
+    names = [name for name in sizes if name not in cached]
+    files = draw(st.lists(IMAGES, unique=True, max_size=len(names)))
+    images = dict(zip(names, files, strict=False))
+    if any(f"{file}.sha256" in files for file in files):
+        images = {}
     found = [draw(caches(volume, number)) for number, volume in enumerate(cached)]
     there = [draw(exports(nqn)) for nqn in draw(st.lists(NQNS, unique=True, max_size=3))]
     listeners = [draw(ports(number)) for number in draw(st.lists(NUMBERS, unique=True, max_size=2))]
     addresses = [port[1:5] for port in listeners if port.transport != "loop"]
     modules = ("max_sectors", "nr_requests", "rd_max_nr")
     return State(
-        tuple(VolumeState(name, size, draw(st.booleans())) for name, size in sizes.items()),
+        tuple(
+            VolumeState(name, size, draw(st.booleans()), images.get(name))
+            for name, size in sizes.items()
+        ),
         tuple({cache.name: cache for cache in found}.values()),
         tuple(listeners) if len(set(addresses)) == len(addresses) else (),
         tuple(export for export in there if export.device not in cached),

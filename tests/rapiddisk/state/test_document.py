@@ -43,6 +43,7 @@ rd10 = {{ size = "131072B" }}
 rd0.size = "64 MiB"
 rd0.locked = true
 rd2 = {{ size = "2G", locked = false }}
+rd4 = {{ size = "1GiB", locked = true, image = "/srv/disk images/50%.img" }}
 
 [caches.rc-wb_sdb]
 volume = "rd1"
@@ -85,15 +86,16 @@ STATE = State(
         VolumeState("rd10", 131072, at="f, line 11"),
         VolumeState("rd0", 64 << 20, True, at="f, line 12"),
         VolumeState("rd2", 2 << 30, at="f, line 14"),
+        VolumeState("rd4", 1 << 30, True, "/srv/disk images/50%.img", "f, line 15"),
     ),
     caches=(
-        CacheState("rc-wb_sdb", "rd1", DISK, 1 << 30, "writeback", 300, "f, line 16"),
-        CacheState("rc-wt_md127", "rd2", "/dev/md127", 0, "write-through", at="f, line 23"),
+        CacheState("rc-wb_sdb", "rd1", DISK, 1 << 30, "writeback", 300, "f, line 17"),
+        CacheState("rc-wt_md127", "rd2", "/dev/md127", 0, "write-through", at="f, line 24"),
     ),
     ports=(
-        PortState(1, "tcp", "fe80::1", None, "4421", at="f, line 29"),
-        PortState(2, "rdma", None, "ib0", "4420", at="f, line 30"),
-        PortState(5, "loop", attributes=(("addr_treq", "required"),), at="f, line 32"),
+        PortState(1, "tcp", "fe80::1", None, "4421", at="f, line 30"),
+        PortState(2, "rdma", None, "ib0", "4420", at="f, line 31"),
+        PortState(5, "loop", attributes=(("addr_treq", "required"),), at="f, line 33"),
     ),
     exports=(
         ExportState(
@@ -107,9 +109,9 @@ STATE = State(
             namespace=3,
             attributes=(("attr_cntlid_min", "5"),),
             namespace_attributes=(("ana_grpid", "2"),),
-            at="f, line 35",
+            at="f, line 36",
         ),
-        ExportState("nqn.any", "rc-wb_sdb", any_host=True, at="f, line 48"),
+        ExportState("nqn.any", "rc-wb_sdb", any_host=True, at="f, line 49"),
     ),
     modules=(ModuleState("rd_max_nr", 64, "f, line 8"),),
 )
@@ -125,6 +127,11 @@ locked = true
 
 [volumes.rd2]
 size = "2GiB"
+
+[volumes.rd4]
+size = "1GiB"
+locked = true
+image = "/srv/disk images/50%.img"
 
 [volumes.rd10]
 size = "131072B"
