@@ -65,6 +65,11 @@ class Data(NamedTuple):
     blocks: Iterable[bytes | memoryview]
 
 
+def literal(text: str) -> str:
+    """A text as a part of the `past` of a Change."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
 class Change(NamedTuple):
     """One target that was changed, or needed no change.
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from rdctl.core.errors import Code, RdctlError, hints
-from rdctl.core.results import Change, Failure, Report
+from rdctl.core.results import Change, Failure, Report, literal
 from rdctl.core.units import escape, operand
 from rdctl.effects.images import Made
 from rdctl.rapiddisk.changes import Changes, find, unproven, unseen
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.imagefile import ImageFile, checked, fault, target_of
-from rdctl.rapiddisk.images import Images
+from rdctl.rapiddisk.images import Images, check_whole
 from rdctl.rapiddisk.memory import guard_use
 from rdctl.rapiddisk.model import Volume
 from rdctl.rapiddisk.names import volume_name
@@ -39,7 +39,7 @@ class Contents(Changes):
                 volume = self._savable(self._facts([name], overrides), name)
             made = self.write_image(name, path, replace=overwrite, home=home)
         facts_of = {"size": volume.size, "stored": made.stored, "file": path, "sha256": made.digest}
-        return self._done("save", name, f"saved {{}} to {_braced(path)}", facts_of)
+        return self._done("save", name, f"saved {{}} to {literal(escape(path))}", facts_of)
 
     def load(
         self,
@@ -83,7 +83,7 @@ class Contents(Changes):
     def _savable(self, facts: Facts, name: str) -> Volume:
         volume: Volume = find(facts.inventory.volumes, name, "volume")
         facts.guard_reading(volume)
-        self.guard_whole(name)
+        check_whole(name, Images(self._backend).of(name))
         return volume
 
     def _loadable(self, facts: Facts, name: str) -> Volume:
@@ -94,7 +94,7 @@ class Contents(Changes):
 
     def _loaded(self, name: str, image: ImageFile) -> Report:
         facts = {"size": image.size, "used": image.used, "file": image.name, "sha256": image.digest}
-        past = f"loaded {{}} from {_braced(image.name)}"
+        past = f"loaded {{}} from {literal(escape(image.name))}"
         if not self._effects.dry_run:
             after = self._look_again()
             if isinstance(after, RdctlError):
@@ -112,18 +112,6 @@ class Contents(Changes):
         return Report([Change(action, name, sure, sure, facts, past)])
 
     # --- single acts --------------------------------------------------------------------------
-
-    def guard_whole(self, volume: str) -> None:
-        """Raise when the volume has only a part of its contents."""
-        if Images(self._backend).of(volume).whole:
-            return
-        raise RdctlError(
-            Code.CONFLICT,
-            f"{volume} is incomplete: it was not loaded to the end",
-            hint=f"Load it again: rdctl rapiddisk load FILE {volume}; or erase it: rdctl rapiddisk"
-            f" flush {volume}",
-            target=volume,
-        )
 
     def check_image(
         self, path: str, room: int, name: str | None = None, volume: str = "the volume"
@@ -238,8 +226,3 @@ def _refuse_stream(path: str) -> None:
             "standard input and output cannot hold an image: FILE must be a regular file",
             hint="For a file of that name use ./-",
         )
-
-
-def _braced(path: str) -> str:
-    """The path, in a text in which `{}` stands for the target."""
-    return escape(path).replace("{", "{{").replace("}", "}}")

@@ -125,11 +125,12 @@ class Facts:
             if free:
                 self._guard_unseen(name, LOOKS)
 
-    def guard_reading(self, volume: Volume) -> None:
-        """Raise when something may write to the volume while it is read. A lock does no harm."""
+    def guard_reading(self, volume: Volume, but: Collection[tuple[str, str]] = ()) -> None:
+        """Raise when something other than the users `but` may write to the volume while it is read.
+        A lock does no harm."""
         name = volume.device
         with self._unless_gone("volume", name):
-            self.guard_users(name, name)
+            self.guard_users(name, name, but)
             self._guard_unseen(name, ("exports", "caches", "opens"))
 
     def guard_source(

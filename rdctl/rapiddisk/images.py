@@ -7,10 +7,14 @@ of that boot and that `diskseq` only: a volume that is created again is another 
 from __future__ import annotations
 
 import json
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape, quoted
 from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.names import is_volume
 
 _RECORD = "images"
 
@@ -63,3 +67,65 @@ class Images:
 
     def _identity(self, volume: str) -> list[str | None]:
         return [self._backend.boot_id(), self._backend.diskseq(volume)]
+
+
+def check_place(backend: Backend, volume: str, path: str) -> None:
+    """Raise unless the file system that has the image is there, and lasts."""
+    mount = backend.host().mount(path)
+    for line in backend.surroundings().fstab:
+        place = line.directory.rstrip("/")
+        if path.startswith(f"{place}/") and len(place) > len(mount.place.rstrip("/")):
+            raise RdctlError(
+                Code.CONFLICT,
+                f"{volume}: {escape(place)}, which has its image, is not mounted",
+                hint=f"Mount it: mount {quoted(place)}",
+                target=volume,
+            )
+    if mount.kind in ("tmpfs", "ramfs") or is_volume(mount.device or ""):
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{volume}: its image {escape(path)} is in RAM: a reboot loses it",
+            hint=f"Use a file on a disk, not below {escape(mount.place)}.",
+            target=volume,
+        )
+
+
+def check_whole(volume: str, record: ImageRecord) -> None:
+    """Raise when the volume has only a part of its contents."""
+    if not record.whole:
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{volume} is incomplete: it was not loaded to the end",
+            hint=f"Load it again: rdctl rapiddisk load FILE {volume}; or erase it: rdctl rapiddisk"
+            f" flush {volume}",
+            target=volume,
+        )
+
+
+def check_saving(backend: Backend, volume: str, path: str, record: ImageRecord) -> None:
+    """Raise unless the contents of the volume may replace the image."""
+    check_place(backend, volume, path)
+    check_whole(volume, record)
+    if path not in record.files and backend.host().has(path):
+        raise unrelated(volume, path)
+
+
+@contextmanager
+def about(volume: str, what: str) -> Iterator[None]:
+    """Name the volume in an error about its image."""
+    try:
+        yield
+    except RdctlError as error:
+        error.message, error.target = f"{volume} was not {what}: {error.message}", volume
+        raise
+
+
+def unrelated(volume: str, path: str) -> RdctlError:
+    """The error for an image that the contents of the volume did not come from."""
+    return RdctlError(
+        Code.CONFLICT,
+        f"{volume} and its image {escape(path)} differ: the volume was not loaded from it",
+        hint=f"To use the file, load it: rdctl rapiddisk load {quoted(path)} {volume}\n"
+        f"To use the volume, save it: rdctl rapiddisk save {volume} {quoted(path)} --overwrite",
+        target=volume,
+    )

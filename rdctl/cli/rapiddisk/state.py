@@ -18,10 +18,15 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
 
 _FILE = click.argument("file", required=False)
-_ONLY = click.option(
-    "--only",
-    type=click.Choice(("caches", "exports")),
-    help="Only volumes and caches, or only ports and exports.",
+
+
+def _only(words: str, *choices: str) -> Callable[..., Any]:
+    return click.option("--only", type=click.Choice(choices), help=words)
+
+
+_PARTS = _only(
+    "Only volumes and caches, only images, or only ports and exports.",
+    *("caches", "images", "exports"),
 )
 
 
@@ -40,7 +45,7 @@ def _nvmetcli(words: str) -> Callable[..., Any]:
     ],
 )
 @click.option("--save", is_flag=True, help="Write it to /etc/rdctl/rapiddisk.toml.")
-@_ONLY
+@_only("Only volumes and caches, or only ports and exports.", "caches", "exports")
 @_nvmetcli("Print ports and exports in the format of nvmetcli.")
 def dump(site: Site, save: bool, only: str | None, nvmetcli: bool) -> Document | Report:
     """Print this machine's volumes, caches, ports and exports.
@@ -72,7 +77,7 @@ def dump(site: Site, save: bool, only: str | None, nvmetcli: bool) -> Document |
 )
 @_FILE
 @click.option("--exit-code", is_flag=True, help="Exit with 12 if there are differences.")
-@_ONLY
+@_PARTS
 @_nvmetcli("FILE is of nvmetcli (nvmetcli save).")
 def diff(
     site: Site, file: str | None, exit_code: bool, only: str | None, nvmetcli: bool
@@ -107,7 +112,7 @@ def diff(
 )
 @click.option("--save", is_flag=True, help="Save FILE as /etc/rdctl/rapiddisk.toml, too.")
 @click.option("--boot", is_flag=True, help="Do what is possible without asking (systemd units).")
-@_ONLY
+@_PARTS
 @_nvmetcli("FILE is of nvmetcli (nvmetcli save).")
 def apply(
     site: Site,
@@ -125,11 +130,13 @@ def apply(
 
     FILE is as for `diff`. Only what differs is changed, as one transaction: if a step fails, all
     are rolled back. Nothing is cleared first. Volumes are created and grow, but never shrink;
-    nothing is erased or formatted; a volume with data is not cached. A writeback cache whose
-    mapping was lost is adopted if rdctl has recorded its disk. Refused, by name: a disk that is
-    missing, mounted, read-only, or has another size than in the file; a device that is in use; a
-    cache that differs from the file. What loses data or access requires confirmation. If nothing
-    differs, nothing is written.
+    nothing is erased or formatted; a volume with data is not cached. The image of a volume is
+    loaded if the volume is new or empty, once its checksum was verified; if the volume has data, it
+    must come from that file, else `load` or `save` decides. A missing image is only recorded. A
+    writeback cache whose mapping was lost is adopted if rdctl has recorded its disk. Refused, by
+    name: a disk that is missing, mounted, read-only, or has another size than in the file; a device
+    that is in use; a cache that differs from the file. What loses data or access requires
+    confirmation. If nothing differs, nothing is written.
 
     Exports get the serial, uuid and nguid of the file before clients can connect. One that differs
     in them is only re-created with --recreate, which disconnects its hosts.
@@ -141,7 +148,8 @@ def apply(
     removed; `diff` shows it.
 
     --boot is for the systemd units (see `boot enable`): it does what is possible, and exits with 8
-    if something is missing. It skips everything that requires confirmation, except a writeback
+    if something is missing. --only caches neither loads images nor locks their volumes, which
+    --only images does. It skips everything that requires confirmation, except a writeback
     cache over a disk that the file identifies. Local only."""
     from rdctl.rapiddisk.state.apply import BOOT_SECONDS
     from rdctl.rapiddisk.state.plan import Options

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from rdctl.core.errors import RdctlError, unwritten
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, remove_file, replace_file
 from rdctl.rapiddisk.kernel.refusals import denied
+from rdctl.rapiddisk.kernel.surroundings import unescaped
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.kernel.systemd import Systemd
 
 _MODE = 0o644
+
+
+class Mount(NamedTuple):
+    """Where a file system is mounted, its type, and the kernel's name of its device."""
+
+    place: str
+    kind: str
+    device: str | None
 
 
 class Host:
@@ -27,8 +37,12 @@ class Host:
         self._effects = effects
         self.systemd = Systemd(calls, effects, seconds)
 
+    @property
+    def privileged(self) -> bool:
+        return self._calls.privileged
+
     def permit(self) -> None:
-        if not self._calls.privileged:
+        if not self.privileged:
             raise denied("changes require root")
 
     # --- looking ------------------------------------------------------------------------------
@@ -41,12 +55,39 @@ class Host:
         except FileNotFoundError:
             return None
 
+    def path(self, path: str) -> str:
+        """Where this process finds it."""
+        return self._sysfs.path(path)
+
+    def has(self, path: str) -> bool:
+        """Whether there is a file, or a link, of that name."""
+        return self._sysfs.exists(path)
+
+    def free(self, path: str) -> int | None:
+        """Bytes that root can still write to the file system that has the path; None if unknown."""
+        place = os.path.dirname(self._sysfs.path(path))
+        while not os.path.isdir(place) and place != os.path.dirname(place):
+            place = os.path.dirname(place)
+        try:
+            found = os.statvfs(place)
+        except OSError:
+            return None
+        return found.f_bfree * found.f_frsize
+
+    def mount(self, path: str) -> Mount:
+        """The file system that has the path: /proc/self/mountinfo"""
+        found = Mount("/", "", None)
+        for line in (self._sysfs.text("proc/self/mountinfo") or "").splitlines():
+            fields, _, others = line.partition(" - ")
+            words = fields.split()
+            place = unescaped(words[4])
+            above = f"{path}/".startswith(f"{place.rstrip('/')}/")
+            if above and len(place) >= len(found.place):  # the last of a place is the upper one
+                found = Mount(place, others.split()[0], self._sysfs.numbered(words[2]))
+        return found
+
     def mount_point(self, path: str) -> str:
-        """Where the file system that has the path is mounted: /proc/self/mountinfo"""
-        lines = (self._sysfs.text("proc/self/mountinfo") or "").splitlines()
-        places = [line.split()[4].replace("\\040", " ") for line in lines]
-        above = [place for place in places if f"{path}/".startswith(f"{place.rstrip('/')}/")]
-        return max(above, key=len, default="/")
+        return self.mount(path).place
 
     # --- changing -----------------------------------------------------------------------------
 

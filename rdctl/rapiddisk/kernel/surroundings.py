@@ -17,6 +17,11 @@ _LISTENING = "0A"
 _TAG = re.compile(r"(UUID|LABEL|PARTUUID|PARTLABEL)=\"?([^\"]+)\"?")
 
 
+def unescaped(word: str) -> str:
+    """A word of fstab or mountinfo, where a space is `\\040`."""
+    return re.sub(r"\\([0-7]{3})", lambda found: chr(int(found[1], 8)), word)
+
+
 class FstabLine(NamedTuple):
     """A line of fstab, whose words are as they are written; `device` is the name of the device that
     its first word leads to now, or names."""
@@ -28,6 +33,11 @@ class FstabLine(NamedTuple):
     @property
     def place(self) -> str:
         return self.words[1]
+
+    @property
+    def directory(self) -> str:
+        """Where it is mounted."""
+        return unescaped(self.place)
 
     @property
     def options(self) -> list[str]:

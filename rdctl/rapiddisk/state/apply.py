@@ -7,7 +7,10 @@ from contextlib import nullcontext, suppress
 
 from rdctl.core.errors import Code, Exit, RdctlError, hints
 from rdctl.core.results import Change, Failure, Listing, Report
-from rdctl.rapiddisk.changes import Changes, unproven
+from rdctl.core.units import escape
+from rdctl.rapiddisk.changes import Changes, Dependencies, unproven
+from rdctl.rapiddisk.contents import Contents
+from rdctl.rapiddisk.imagefile import ImageFile
 from rdctl.rapiddisk.state import caches, document, exports, ports, prune, volumes
 from rdctl.rapiddisk.state.compare import EXTRA, Comparison, Difference
 from rdctl.rapiddisk.state.files import Source
@@ -44,6 +47,11 @@ class Planned:
 
 
 class Apply(Changes):
+    def __init__(self, means: Dependencies) -> None:
+        super().__init__(means)
+        self._contents = Contents(means)
+        self._checked: dict[tuple[str, int], ImageFile] = {}
+
     def diff(self, state: Callable[[], Source], only: str | None, verdict: bool) -> Listing:
         """What differs from the state that is read; with `verdict` exit code 12 if anything
         does."""
@@ -89,6 +97,11 @@ class Apply(Changes):
         self._backend.permit()
         self._await(only_part(source.state, options.only), wait, warn)
         planned = self._planned(source, options)
+        for image in self._checked.values():
+            if not image.verified:
+                warn(
+                    f"{escape(image.name)} was not verified: it has no {escape(image.name)}.sha256"
+                )
         if options.prune and (kept := planned.kept):
             warn(f"left alone, since apply did not create them: {', '.join(kept)}")
         if planned.refusals and not options.boot:
@@ -149,7 +162,15 @@ class Apply(Changes):
     def _planned(self, source: Source, options: Options) -> Planned:
         wanted = source.state
         comparison = Comparison(wanted, read(self._backend), self._backend, options.only)
-        work = Work(self._backend, self._effects, comparison, wanted, options)
+        work = Work(
+            self._backend,
+            self._effects,
+            comparison,
+            wanted,
+            options,
+            self._contents,
+            self._checked,
+        )
         found: list[Step | Refusal] = prune.plan(work) if options.prune else []
         for kind in (volumes, caches, ports, exports):
             found += kind.plan(work)

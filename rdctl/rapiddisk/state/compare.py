@@ -45,7 +45,7 @@ class Comparison:
         self, wanted: State, there: There, backend: Backend, only: str | None = None
     ) -> None:
         self.wanted, self.there = only_part(wanted, only), there
-        self._kinds = KINDS[only]
+        self._kinds, self._only = KINDS[only], only
         self._backend = backend
 
     def differences(self) -> list[Difference]:
@@ -70,11 +70,28 @@ class Comparison:
     # --- what the file has --------------------------------------------------------------------
 
     def volume(self, wanted: VolumeState) -> Iterable[Difference]:
+        """With --only images it has to exist, and its lock waits for its image."""
+        of_images = self._only == "images"
         found: Volume | None = self.there.volumes.get(wanted.name)
         if found is None:
-            return [Difference("volume", wanted.name, MISSING)]
-        facts = {"size": (wanted.size, found.size), "locked": (wanted.locked, found.locked)}
+            absent = Difference("volume", wanted.name, MISSING)
+            return [absent] if wanted.image or not of_images else []
+        facts: dict[str, tuple[Any, Any]] = {}
+        if not of_images:
+            facts["size"] = wanted.size, found.size
+        if not of_images or wanted.image:
+            facts["locked"] = wanted.locked, found.locked
+        if self._only != "caches":
+            facts["image"] = wanted.image, self.image(wanted)
         return _differing("volume", wanted.name, facts)
+
+    def image(self, wanted: VolumeState) -> str | None:
+        """The image of a volume; None also while its contents are not those of that file."""
+        record, path = self.there.images[wanted.name], wanted.image
+        if path is None or path != record.image:
+            return record.image
+        has = record.whole and (path in record.files or not self._backend.host().has(path))
+        return path if has else None
 
     def cache(self, wanted: CacheState) -> Iterable[Difference]:
         found: Cache | None = self.there.caches.get(wanted.name)

@@ -31,6 +31,7 @@ def _step(work: Work, wanted: ExportState, differing: list[Difference]) -> Step:
     _guard_existence(work, wanted)
     before = work.comparison.there.exports.get(wanted.nqn)
     if before is None:
+        work.check_contents(wanted.device)
         _guard_device(work, wanted)
         return _created(work, wanted)
     hard = [str(one.key) for one in differing if one.key not in _SOFT]

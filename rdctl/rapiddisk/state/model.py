@@ -94,10 +94,11 @@ class State(NamedTuple):
     modules: tuple[ModuleState, ...] = ()
 
 
-# The kinds of thing that --only selects.
+# The kinds of thing that --only selects. Of volumes, images are a part.
 KINDS = {
     None: ("module", "volume", "cache", "port", "export"),
     "caches": ("module", "volume", "cache"),
+    "images": (),
     "exports": ("port", "export"),
 }
 
@@ -106,6 +107,8 @@ def only_part(state: State, only: str | None) -> State:
     """The part of a state that --only selects."""
     if only == "caches":
         return State(volumes=state.volumes, caches=state.caches, modules=state.modules)
+    if only == "images":
+        return State(volumes=state.volumes)
     if only == "exports":
         return State(ports=state.ports, exports=state.exports)
     return state

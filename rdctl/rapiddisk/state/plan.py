@@ -8,16 +8,20 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, hints
-from rdctl.core.units import natural
+from rdctl.core.units import escape, natural
 from rdctl.effects.door import Effects
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts
 from rdctl.rapiddisk.state.compare import Comparison, Difference
 from rdctl.rapiddisk.state.made import Made
 from rdctl.rapiddisk.state.model import State
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.contents import Contents
+    from rdctl.rapiddisk.imagefile import ImageFile
 
 
 class Options(NamedTuple):
@@ -40,11 +44,12 @@ class Stage(IntEnum):
     REMOVE = 0
     UNLOCK = 1
     VOLUME = 2
-    CACHE = 3
-    PORT = 4
-    EXPORT = 5
-    LOCK = 6
-    SAVE = 7
+    CONTENTS = 3
+    CACHE = 4
+    PORT = 5
+    EXPORT = 6
+    LOCK = 7
+    SAVE = 8
 
 
 class Step(NamedTuple):
@@ -91,7 +96,8 @@ class _Follows(RdctlError):
 
 class Work:
     """What the planners of all kinds share. `whole` is the file without --only. `going`: the kind
-    and name of what --prune removes first; `refused` are the things that will not exist."""
+    and name of what --prune removes first; `refused` are the things that will not exist. `images`
+    are those that were checked already, by their path and the size of their volume."""
 
     def __init__(
         self,
@@ -100,12 +106,16 @@ class Work:
         comparison: Comparison,
         whole: State,
         options: Options,
+        contents: Contents,
+        images: dict[tuple[str, int], ImageFile],
     ) -> None:
         self.backend = backend
         self.effects = effects
         self.comparison = comparison
         self.whole = whole
         self.options = options
+        self.contents = contents
+        self._images = images
         self.made = Made(backend)
         self.going: set[tuple[str, str]] = set()
         self.refused: set[tuple[str, str]] = set()
@@ -116,7 +126,7 @@ class Work:
         return Facts(self.backend, list(self._affected()), NO_OVERRIDES)
 
     def _affected(self) -> Iterator[str]:
-        """The existing devices that will be cached, exported or removed."""
+        """The existing devices that will be cached, exported, loaded or removed."""
         there, wanted = self.comparison.there, self.comparison.wanted
         found: list[str] = []
         for cache in wanted.caches:
@@ -124,11 +134,19 @@ class Work:
                 source = self.comparison.source(cache.source)
                 found += [cache.volume, *([source.kernel] if source else [])]
         found += [one.device for one in wanted.exports if one.nqn not in there.exports]
+        found += [one.name for one in wanted.volumes if one.image is not None]
         if self.options.prune:
             found += [one.name for one in self.comparison.extras() if one.kind == "volume"]
         for device in dict.fromkeys(found):
             if device in there.volumes or self.backend.size_of(device) is not None:
                 yield device
+
+    def image(self, path: str, size: int, volume: str) -> ImageFile:
+        """An image for a volume of that size. Its digest is checked once, since it may be large."""
+        if (path, size) not in self._images:
+            place = self.backend.host().path(path)
+            self._images[path, size] = self.contents.check_image(place, size, path, volume)
+        return self._images[path, size]
 
     @contextmanager
     def refusing(
@@ -156,6 +174,19 @@ class Work:
             raise RdctlError(Code.NOT_FOUND, message, hint=hint)
         if (kind, name) in self.refused:
             raise _Follows(Code.NOT_FOUND, f"{kind} {name} was not created")
+
+    def check_contents(self, volume: str) -> None:
+        """Raise if the volume lacks its contents: clients would have an empty disk."""
+        wanted = next((one for one in self.whole.volumes if one.name == volume), None)
+        if wanted is None or wanted.image is None:
+            return
+        message = f"{volume} does not have the contents of its image {escape(wanted.image)}"
+        if ("image", volume) in self.refused:
+            raise _Follows(Code.CONFLICT, message)
+        if self.options.only == "exports" and volume in self.comparison.there.volumes:
+            if self.comparison.image(wanted) != wanted.image:
+                hint = "Load it first: rdctl rapiddisk apply --only images"
+                raise RdctlError(Code.CONFLICT, message, hint=hint)
 
     def claim(self, devices: Sequence[str]) -> AbstractContextManager[object]:
         """As the backend's; a dry run claims nothing, since it removed no user before."""

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.images import ImageRecord, Images
 from rdctl.rapiddisk.model import Cache, PortDetail, Subsystem, Volume
 from rdctl.rapiddisk.names import is_rapiddisk
 from rdctl.rapiddisk.state.model import (
@@ -27,6 +28,7 @@ class There(NamedTuple):
     unfinished: dict[str, Cache]
     ports: dict[int, PortDetail]
     exports: dict[str, Subsystem]
+    images: dict[str, ImageRecord]
     parameters: dict[str, int]
 
 
@@ -34,6 +36,7 @@ def read(backend: Backend) -> There:
     """Read all of it. A machine that cannot export anything has no ports and no exports."""
     inventory = backend.inventory()
     caches = {cache.device: cache for cache in inventory.caches}
+    images = Images(backend)
     subsystems: list[Subsystem] = []
     ports: list[PortDetail] = []
     try:
@@ -47,6 +50,7 @@ def read(backend: Backend) -> There:
         unfinished={name: cache for name, cache in caches.items() if not cache.volume},
         ports={detail.port.port: detail for detail in ports},
         exports={subsystem.nqn: subsystem for subsystem in subsystems},
+        images={volume.device: images.of(volume.device) for volume in inventory.volumes},
         parameters=backend.module_parameters(),
     )
 
@@ -65,7 +69,7 @@ def state_of(backend: Backend, there: There, warn: Callable[[str], None]) -> Sta
         port for export in exports for port in export.ports
     }
     return State(
-        volumes=tuple(_volume(volume) for volume in there.volumes.values()),
+        volumes=tuple(_volume(there, volume) for volume in there.volumes.values()),
         caches=tuple(_cache(backend, cache, warn) for cache in there.caches.values()),
         ports=tuple(
             port
@@ -77,8 +81,9 @@ def state_of(backend: Backend, there: There, warn: Callable[[str], None]) -> Sta
     )
 
 
-def _volume(volume: Volume) -> VolumeState:
-    return VolumeState(volume.device, volume.size or 0, bool(volume.locked))
+def _volume(there: There, volume: Volume) -> VolumeState:
+    image = there.images[volume.device].image
+    return VolumeState(volume.device, volume.size or 0, bool(volume.locked), image)
 
 
 def _cache(backend: Backend, cache: Cache, warn: Callable[[str], None]) -> CacheState:

@@ -8,6 +8,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import MIB, human_size
 from rdctl.rapiddisk.memory import guard_memory
 from rdctl.rapiddisk.names import number_of
+from rdctl.rapiddisk.state import images
 from rdctl.rapiddisk.state.model import VolumeState
 from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
 
@@ -16,32 +17,44 @@ def plan(work: Work) -> list[Step | Refusal]:
     found: list[Step | Refusal] = []
     growth = 0
     for wanted in work.comparison.wanted.volumes:
+        differing = {one.key: one for one in work.comparison.volume(wanted)}
         with work.refusing("volume", wanted.name, found, wanted.at):
-            differing = {one.key: one for one in work.comparison.volume(wanted)}
-            if None in differing or "size" in differing:
+            if None in differing and work.options.only == "images":
+                work.check_planned("volume", wanted.name, ())
+            elif None in differing or "size" in differing:
                 there = work.comparison.there.volumes.get(wanted.name)
                 more = wanted.size - (there.size or 0 if there else 0)
                 if more > 0 and not work.options.overcommit:
                     guard_memory(work.backend.memory(), work.facts.inventory.volumes, growth + more)
                 found.append(_grow(work, wanted) if there else _create(work, wanted))
                 growth += more
+        if ("volume", wanted.name) in work.refused:
+            continue
+        with work.refusing("image", wanted.name, found, wanted.at):
+            found += images.plan(work, wanted, differing.values())
             if "locked" in differing or (None in differing and wanted.locked):
-                if not _is_exported_later(work, wanted):
+                if not _is_locked_later(work, wanted):
                     found.append(_lock(work, wanted))
     return found
 
 
-def _is_exported_later(work: Work, wanted: VolumeState) -> bool:
-    """Whether the exports, which --only leaves out, have to come before the lock."""
-    if work.options.only != "caches" or not wanted.locked:
+def _is_locked_later(work: Work, wanted: VolumeState) -> bool:
+    """Whether the image or the exports, which --only leaves out, have to come before the lock."""
+    if work.options.only is None or not wanted.locked:
         return False
+    if work.options.only == "caches" and wanted.image is not None:
+        return True
     there = work.comparison.there.exports
     return any(e.device == wanted.name and e.nqn not in there for e in work.whole.exports)
 
 
 def plan_locks(work: Work) -> list[Step | Refusal]:
     """The locks that had to wait for the exports, which --only selects."""
-    exported = {export.device for export in work.comparison.wanted.exports}
+    exported = {
+        export.device
+        for export in work.comparison.wanted.exports
+        if ("export", export.nqn) not in work.refused
+    }
     there = work.comparison.there.volumes
     return [
         _lock(work, wanted)
