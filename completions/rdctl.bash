@@ -242,11 +242,11 @@ _rdctl_values() {
         'rdctl rapiddisk nvmet port remove 1') kind='port' ;;
         'rdctl rapiddisk nvmet port remove '[0-9]*) kind='port' ;;
         'rdctl rapiddisk dump --only') choices='caches exports' ;;
-        'rdctl rapiddisk diff --only') choices='caches exports' ;;
+        'rdctl rapiddisk diff --only') choices='caches images exports' ;;
         'rdctl rapiddisk diff 1') kind='file' ;;
-        'rdctl rapiddisk apply --only') choices='caches exports' ;;
+        'rdctl rapiddisk apply --only') choices='caches images exports' ;;
         'rdctl rapiddisk apply 1') kind='file' ;;
-        'rdctl rapiddisk boot stop --only') choices='caches exports' ;;
+        'rdctl rapiddisk boot stop --only') choices='caches images exports' ;;
         'rdctl oio conscience list --failed') kind='file' ;;
         'rdctl oio conscience list 1') kind='type' ;;
         'rdctl oio conscience list '[0-9]*) kind='type' ;;

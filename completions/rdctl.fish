@@ -102,19 +102,19 @@ function _rdctl_node --no-scope-shadowing
             set options --save\t'Write it to /etc/rdctl/rapiddisk.toml.' --only\t'Only volumes and caches, or only ports and exports.' --nvmetcli\t'Print ports and exports in the format of nvmetcli.'
             set valued --only
         case 'rdctl rapiddisk diff'
-            set options --exit-code\t'Exit with 12 if there are differences.' --only\t'Only volumes and caches, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).' --watch\t'Repeat every SECONDS (default: 2).'
+            set options --exit-code\t'Exit with 12 if there are differences.' --only\t'Only volumes and caches, only images, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --only
         case 'rdctl rapiddisk apply'
-            set options --prune\t'Remove what apply created and the file lacks.' --recreate\t'Re-create exports whose identity differs.' --overcommit\t'Skip the check that memory is sufficient.' --wait\t'Wait for missing disks and addresses (default: 0; with --boot: 30).' --save\t'Save FILE as /etc/rdctl/rapiddisk.toml, too.' --boot\t'Do what is possible without asking (systemd units).' --only\t'Only volumes and caches, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).'
+            set options --prune\t'Remove what apply created and the file lacks.' --recreate\t'Re-create exports whose identity differs.' --overcommit\t'Skip the check that memory is sufficient.' --wait\t'Wait for missing disks and addresses (default: 0; with --boot: 30).' --save\t'Save FILE as /etc/rdctl/rapiddisk.toml, too.' --boot\t'Do what is possible without asking (systemd units).' --only\t'Only volumes and caches, only images, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).'
             set valued --wait --only
         case 'rdctl rapiddisk boot'
-            set verbs enable\t'Restore what the state file has at each boot.' disable\t'Do not restore anything at boot.' status\t'Show the units, and what a shutdown has to write back.' stop\t'Write caches back and remove exports, as at shutdown.'
+            set verbs enable\t'Restore what the state file has at each boot.' disable\t'Do not restore anything at boot.' status\t'Show the units, and what a shutdown has to write back.' stop\t'Save images, write caches back, remove exports.'
         case 'rdctl rapiddisk boot enable'
             set options --now\t'Start the units, too, which applies the state file.'
         case 'rdctl rapiddisk boot status'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl rapiddisk boot stop'
-            set options --only\t'Stop only caches, or only exports.'
+            set options --only\t'Only write caches back, only save images, or only remove exports.'
             set valued --only
         case 'rdctl rapiddisk daemon'
             set verbs status\t'Show whether rapiddiskd is installed and running.' start\t'Start rapiddiskd.' stop\t'Stop rapiddiskd.' enable\t'Start rapiddiskd at boot.' disable\t'Do not start rapiddiskd at boot.'
@@ -673,15 +673,15 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl rapiddisk dump --only'
             set choices 'caches' 'exports'
         case 'rdctl rapiddisk diff --only'
-            set choices 'caches' 'exports'
+            set choices 'caches' 'images' 'exports'
         case 'rdctl rapiddisk diff #1'
             set kind file
         case 'rdctl rapiddisk apply --only'
-            set choices 'caches' 'exports'
+            set choices 'caches' 'images' 'exports'
         case 'rdctl rapiddisk apply #1'
             set kind file
         case 'rdctl rapiddisk boot stop --only'
-            set choices 'caches' 'exports'
+            set choices 'caches' 'images' 'exports'
         case 'rdctl oio conscience list --failed'
             set kind file
         case 'rdctl oio conscience list #1' 'rdctl oio conscience list #*'

@@ -169,7 +169,8 @@ FILES = {
                 ("/etc/rdctl/rapiddisk.toml", "the state file"),
                 (
                     "/etc/systemd/system/rdctl-caches.service",
-                    "the unit that restores volumes and caches; rdctl-exports.service: exports",
+                    "the unit that restores volumes and caches; rdctl-images.service: contents;"
+                    " rdctl-exports.service: exports",
                 ),
             )
         ),

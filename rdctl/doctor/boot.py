@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -110,10 +110,14 @@ def _unlisted(site: Site, state: State | None) -> Iterator[Finding]:
 # --- mounts -------------------------------------------------------------------------------------
 
 _REQUIRES = "x-systemd.requires=rdctl-caches.service"
+# Required, it is not mounted without its contents; after it, it is unmounted before they are saved.
+_AFTER = ("x-systemd.requires=rdctl-images.service", "x-systemd.after=rdctl-images.service")
 
 
 def _mounts(site: Site) -> Iterator[Finding]:
     here = site.rapiddisk.surroundings()
+    state, _ = _state(site)
+    kept = {volume.name for volume in state.volumes if volume.image} if state else set()
 
     def found() -> Iterator[Finding]:
         if here.cache_below_root:
@@ -124,18 +128,25 @@ def _mounts(site: Site) -> Iterator[Finding]:
                 " rdctl cannot restore it before the root file system is mounted.",
             )
         for line in here.fstab:
-            if "noauto" not in line.options and (lacking := _lacking(line)):
+            if "noauto" in line.options:
+                continue
+            if lacking := _lacking(line, kept):
                 yield _incomplete(line, lacking)
+            if line.device in kept and line.words[5:] not in ([], ["0"]):
+                yield _checked_too_early(line)
 
     yield from unless_any(found(), "no problems found in /etc/fstab")
 
 
-def _lacking(line: FstabLine) -> list[str]:
-    """The options that a file system on RapidDisk needs, and that the line lacks."""
+def _lacking(line: FstabLine, kept: Collection[str]) -> list[str]:
+    """The options that a file system on RapidDisk needs, and that the line lacks; volumes that are
+    `kept` have an image."""
     from rdctl.rapiddisk.names import is_volume, policy_of
 
     if policy_of(line.device):
         needed = ["nofail", _REQUIRES]
+    elif line.device in kept:
+        needed = ["nofail", *_AFTER]
     else:
         needed = ["nofail"] if is_volume(line.device) else []
     return [option for option in needed if option not in line.options]
@@ -149,10 +160,21 @@ def _incomplete(line: FstabLine, lacking: list[str]) -> Finding:
     why = "Without nofail, the boot stops when the device is missing."
     if _REQUIRES in lacking:
         why = "The disk may be mounted without its cache, or a missing cache may stop the boot."
+    elif set(_AFTER) & set(lacking):
+        why = "It may be mounted before its image is loaded, or still be in use when it is saved."
     return Finding.warning(
         f"/etc/fstab, line {line.number}: {line.place} on {line.device} lacks {', '.join(lacking)}",
         subject=line.place,
         why=f"{why} Replace the line with: {' '.join(words)}",
+    )
+
+
+def _checked_too_early(line: FstabLine) -> Finding:
+    return Finding.warning(
+        f"/etc/fstab, line {line.number}: {line.place} on {line.device} is checked by fsck before"
+        " its image is loaded",
+        subject=line.place,
+        why="systemd checks it as soon as the volume exists. End the line with: 0 0",
     )
 
 

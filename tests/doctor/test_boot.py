@@ -12,6 +12,7 @@ from tests.rapiddisk.acts import STATE
 
 ETC = "etc/systemd/system"
 REQUIRES = "x-systemd.requires=rdctl-caches.service"
+IMAGES = "x-systemd.requires=rdctl-images.service,x-systemd.after=rdctl-images.service"
 
 
 @pytest.fixture
@@ -220,3 +221,45 @@ def test_a_root_file_system_on_a_cache(healthy: Run, kernel: FakeKernel, stacked
     )
     row = wrong(examined(healthy, code=1), "mounts")
     assert row["message"] == "the root file system is on cache rc-wt_vdb, which is not supported"
+
+
+def imaged(kernel: FakeKernel) -> None:
+    kernel.put(
+        "etc/rdctl/rapiddisk.toml", STATE + '[volumes.rd9]\nsize = "8MiB"\nimage = "/srv/a"\n'
+    )
+
+
+def test_a_mount_of_a_volume_with_an_image(healthy: Run, kernel: FakeKernel) -> None:
+    imaged(kernel)
+    kernel.put("etc/fstab", "/dev/rd9 /scratch ext4 defaults 0 0\n")
+    row = wrong(examined(healthy, code=0), "mounts")
+    assert row["message"] == (
+        f"/etc/fstab, line 1: /scratch on rd9 lacks nofail, {IMAGES.replace(',', ', ')}"
+    )
+    assert row["why"] == (
+        "It may be mounted before its image is loaded, or still be in use when it is saved."
+        f" Replace the line with: /dev/rd9 /scratch ext4 nofail,{IMAGES} 0 0"
+    )
+    kernel.put("etc/fstab", f"/dev/rd9 /scratch ext4 nofail,{IMAGES} 0 2\n")
+    row = wrong(examined(healthy, code=0), "mounts")
+    assert row["message"] == (
+        "/etc/fstab, line 1: /scratch on rd9 is checked by fsck before its image is loaded"
+    )
+    kernel.put("etc/fstab", f"/dev/rd9 /scratch ext4 nofail,{IMAGES} 0 0\n")
+    assert [row["severity"] for row in of(examined(healthy), "mounts")] == ["ok"]
+
+
+def test_an_image_that_would_not_be_saved(enabled: Run, kernel: FakeKernel) -> None:
+    imaged(kernel)
+    kernel.systemd.active.add(units.IMAGES)
+    kernel.make_dir("srv")
+    assert enabled("rapiddisk", "boot", "enable").code == 0
+    assert enabled("rapiddisk", "apply", "--boot").code == 8  # its cache is not possible there
+    assert [row["severity"] for row in of(examined(enabled), "boot")] == ["ok"]
+    kernel.put("srv/a", "another image")
+    row = wrong(examined(enabled, code=0), "boot")
+    assert row["message"] == (
+        "not saved at the next shutdown: rd9 and its image /srv/a differ: the volume was not"
+        " loaded from it"
+    )
+    assert "rdctl --local rapiddisk save rd9 /srv/a --overwrite" in row["why"]

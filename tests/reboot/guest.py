@@ -18,12 +18,16 @@ from typing import Any, TextIO
 
 MIB = 1 << 20
 NVMET = Path("/sys/kernel/config/nvmet")
-UNITS = ("rdctl-caches.service", "rdctl-exports.service")
+UNITS = ("rdctl-caches.service", "rdctl-images.service", "rdctl-exports.service")
 DATA = Path("/data")
 FSTAB = (
     f"/dev/mapper/rc-wb_beta {DATA} ext4 nofail,"
     "x-systemd.requires=rdctl-caches.service,x-systemd.device-timeout=60 0 2\n"
 )
+# The image of rd0 is on the root file system, that of rd1 on a disk of its own.
+IMAGES = {"rd0": Path("/var/lib/rdctl/rd0.img"), "rd1": Path("/images/a disk 100%/rd1.img")}
+MOUNTS = {"rd0": Path("/scratch"), "rd1": Path("/other")}
+NEEDED = "nofail,x-systemd.requires=rdctl-images.service,x-systemd.after=rdctl-images.service"
 
 
 def run(*argv: str) -> subprocess.CompletedProcess[str]:
@@ -250,12 +254,86 @@ def rebooted() -> dict[str, object]:
     return {**incomplete(), "next": write(DATA, 20)}
 
 
+# --- contents that last ---------------------------------------------------------------------------
+
+
+def images() -> dict[str, object]:
+    """What is mounted, and the digests of the files there and of their images."""
+    return {
+        **system(),
+        "volumes": volumes(),
+        "mounted": {name: mounted(place) for name, place in MOUNTS.items()},
+        "files": {name: digest(place / "file") for name, place in MOUNTS.items()},
+        "images": {name: digest(path) for name, path in IMAGES.items()},
+        "disk": mounted(Path("/images")),
+        "units": units(),
+        "before": journal("rdctl-images.service", -1),
+        "diff": diff(),
+    }
+
+
+def written() -> dict[str, object]:
+    return {name: write(place, 4)["digest"] for name, place in MOUNTS.items()}
+
+
+def kept() -> dict[str, object]:
+    """Two volumes with file systems, as an operator has their contents kept."""
+    modules()
+    tool("mke2fs", "-q", "-t", "ext4", "/dev/disk/by-id/virtio-beta")
+    Path("/images").mkdir()
+    lines = "/dev/disk/by-id/virtio-beta /images ext4 nofail,x-systemd.device-timeout=60 0 0\n"
+    for number, (name, place) in enumerate(MOUNTS.items()):
+        rapiddisk("create", "32M", "--number", str(number))
+        file_system(f"/dev/{name}", place)
+        lines += f"/dev/{name} {place} ext4 {NEEDED},x-systemd.device-timeout=60 0 0\n"
+    with open("/etc/fstab", "a") as fstab:
+        fstab.write(lines)
+    tool("systemctl", "daemon-reload")
+    tool("mount", "/images")
+    IMAGES["rd1"].parent.mkdir()
+    text = tool("rdctl", "rapiddisk", "dump")
+    for name, path in IMAGES.items():
+        text = text.replace(f"[volumes.{name}]\n", f'[volumes.{name}]\nimage = "{path}"\n')
+    state = Path("/root/state.toml")
+    state.write_text(text)
+    rapiddisk("apply", str(state), "--save")
+    rapiddisk("boot", "enable", "--now")
+    warnings = rapiddisk("boot", "status")["item"]["warnings"]
+    return {"next": written(), "diff": diff(), "warnings": warnings}
+
+
+def loaded() -> dict[str, object]:
+    """As the machine came up by itself; then files that only memory holds."""
+    return {**images(), "next": written()}
+
+
+def damage() -> dict[str, object]:
+    """Saved by hand, then one bit of an image becomes another, which no shutdown mends."""
+    seen = images()
+    for place in MOUNTS.values():
+        tool("umount", str(place))
+    tool("systemctl", "stop", "rdctl-images.service")
+    with open(IMAGES["rd0"], "r+b") as file:
+        file.seek(MIB)
+        byte = file.read(1)[0]
+        file.seek(MIB)
+        file.write(bytes([byte ^ 1]))
+    os.sync()
+    return {**seen, "damaged": digest(IMAGES["rd0"])}
+
+
 STAGES: dict[str, Callable[[], dict[str, object]]] = {
     "unarmed": unarmed,
     "made": made,
     "rebooted": rebooted,
     "swapped": rebooted,
     "incomplete": incomplete,
+    "kept": kept,
+    "loaded": loaded,
+    "powered": damage,
+    "damaged": images,
+    "again": images,
+    "missing": images,
 }
 
 

@@ -19,9 +19,11 @@ from rdctl.rapiddisk.boot.files import (
     BootFile,
     boot_files,
 )
-from rdctl.rapiddisk.boot.model import BootStatus, BootUnit, Dirty, FileState
+from rdctl.rapiddisk.boot.model import BootStatus, BootUnit, BootWarning, Dirty, FileState
 from rdctl.rapiddisk.changes import Changes, unproven
+from rdctl.rapiddisk.images import Images, check_saving
 from rdctl.rapiddisk.kernel.host import Host
+from rdctl.rapiddisk.model import Inventory
 from rdctl.rapiddisk.state.model import State
 
 _PROPERTIES = "LoadState,ActiveState,UnitFileState,NeedDaemonReload,JobTimeoutUSec"
@@ -64,7 +66,7 @@ class Boot(Changes):
             command = self._aimed("rdctl rapiddisk boot enable --now")
             warn(
                 f"{', '.join(idle)} will be active after the next boot; to have caches written back"
-                f" at the next shutdown, too, start them: {command}"
+                f" and images saved at the next shutdown, too, start them: {command}"
             )
         return report
 
@@ -94,10 +96,15 @@ class Boot(Changes):
                 _each(host, "disable", "enable", on)
                 self._put(host, removed, known)
             report = self._report("disable", host, removed, on)
-        active = _active(known, units.CACHES)
-        # That of a package still has what runs at the next shutdown.
-        stops = active and not any(path.endswith(units.CACHES) for path in removed)
-        if on and not stops and (risk := warnings.unprepared(active, self._dirty())):
+        # Those of a package still have what runs at the next shutdown.
+        active = {unit for unit in UNITS if _active(known, unit)}
+        stops = {unit for unit in active if not any(path.endswith(unit) for path in removed)}
+        risks = []
+        if on and units.CACHES not in stops:
+            risks.append(warnings.unprepared(units.CACHES in active, self._dirty()))
+        if on and units.IMAGES not in stops:
+            risks.append(warnings.forgotten(self._with_images()))
+        for risk in filter(None, risks):
             warn(self._aimed(risk))
         kept = [Failure("disable", _edited(path)) for path in ours if path not in removed]
         return Report([*report.outcomes, *kept])
@@ -181,25 +188,54 @@ class Boot(Changes):
                 one._replace(mend=one.mend and self._aimed(one.mend))
                 for one in (
                     warnings.program(program, host.mount_point) if _any_enabled(shown) else None,
-                    warnings.idle(shown, state, caches),
+                    *warnings.idle(shown, state, caches),
+                    *self._unsaved(host, shown, state),
                     warnings.too_short(caches, total, limit),
                 )
                 if one is not None
             ],
         )
 
+    def _unsaved(
+        self, host: Host, shown: Sequence[BootUnit], state: State | None
+    ) -> Iterator[BootWarning]:
+        """The images that the next shutdown would not replace. Only root knows."""
+        wanted = {one.name: one.image for one in state.volumes if one.image} if state else {}
+        if not wanted or not host.privileged or not _any_enabled(shown):
+            return
+        images = Images(self._backend)
+        for volume in self._inventory().volumes:
+            name = volume.device
+            if path := wanted.get(name):
+                try:
+                    check_saving(self._backend, name, path, images.of(name))
+                    free = host.free(path)
+                    if free is not None and free < (volume.usage or 0):
+                        yield warnings.no_room(volume, path, free)
+                except RdctlError as error:
+                    found = warnings.unsaved(error)
+                    yield found._replace(why=self._aimed(found.why))
+
+    def _with_images(self) -> list[str]:
+        images = Images(self._backend)
+        names = [volume.device for volume in self._inventory().volumes]
+        return [name for name in names if images.of(name).image]
+
     def _dirty(self) -> list[Dirty]:
+        return [
+            Dirty(cache.device, cache.dirty, cache.writeback_seconds)
+            for cache in self._inventory().caches
+            if cache.policy == "writeback"
+        ]
+
+    def _inventory(self) -> Inventory:
+        """Empty without the module."""
         try:
-            caches = self._backend.inventory(strict=False).caches
+            return self._backend.inventory(strict=False)
         except RdctlError as error:
             if error.code is not Code.MODULE_MISSING:
                 raise
-            return []
-        return [
-            Dirty(cache.device, cache.dirty, cache.writeback_seconds)
-            for cache in caches
-            if cache.policy == "writeback"
-        ]
+            return Inventory([], [])
 
 
 def _each(host: Host, verb: str, revert: str, names: Iterable[str]) -> None:

@@ -14,14 +14,16 @@ EDITED, NOT_NEEDED = "edited by hand", "not needed"
 
 _ETC = "/etc/systemd/system"
 _PACKAGED = ("/usr/local/lib/systemd/system", "/usr/lib/systemd/system", "/lib/systemd/system")
-UNITS = (units.CACHES, units.EXPORTS)
+UNITS = (units.CACHES, units.IMAGES, units.EXPORTS)
 TARGETS = tuple(f"{name}.target" for name in ("reboot", "poweroff", "halt", "kexec"))
 _LIMITS = {target: f"{_ETC}/{target}.d/rdctl.conf" for target in TARGETS}
 _LOAD, _OPTIONS = "/etc/modules-load.d/rdctl.conf", "/etc/modprobe.d/rdctl.conf"
-PATHS = (*(f"{_ETC}/{unit}" for unit in UNITS), *_LIMITS.values(), _LOAD, _OPTIONS)
+_IMAGES = f"{_ETC}/{units.IMAGES}.d/rdctl.conf"
+PATHS = (*(f"{_ETC}/{unit}" for unit in UNITS), *_LIMITS.values(), _IMAGES, _LOAD, _OPTIONS)
 
 # What systemd gives a shutdown.
 _LEAST_SECONDS = 30 * 60
+_LEAST_IMAGE_SECONDS = 5 * 60
 # Bytes per second of a disk that has not moved anything yet.
 ASSUMED_SPEED = 50_000_000
 
@@ -54,6 +56,7 @@ def boot_files(
     found = [*_unit_files(host, program)]
     if state is not None:
         found += _limits(host, state, speed)
+        found += _of_images(host, state)
         found += _of_modules(host, state)
     return [
         file
@@ -87,18 +90,33 @@ def _limits(host: Host, state: State, speed: Speed) -> Iterator[BootFile]:
 
 
 def stop_limit(state: State, speed: Speed) -> int:
-    """Twice the seconds for writing back all write-back caches when they are full, rounded up."""
+    """Twice the seconds for saving all images and for writing back all write-back caches when they
+    are full, rounded up."""
     sizes = {volume.name: volume.size for volume in state.volumes}
 
     def seconds(cache: CacheState) -> float:
         size = min(sizes.get(cache.volume, cache.source_size), cache.source_size)
         return size / (speed(cache.source) or ASSUMED_SPEED)
 
-    needed = 2 * sum(map(seconds, _writeback(state)))
-    limit = _LEAST_SECONDS
-    while limit < needed:
+    return _doubled(_LEAST_SECONDS, sum(map(seconds, _writeback(state))) + _image_seconds(state))
+
+
+def _image_seconds(state: State) -> float:
+    """For all images, when their volumes are full."""
+    return sum(volume.size for volume in state.volumes if volume.image) / ASSUMED_SPEED
+
+
+def _doubled(limit: int, seconds: float) -> int:
+    """At least twice the seconds: the limit times a power of two, so that it seldom changes."""
+    while limit < 2 * seconds:
         limit *= 2
     return limit
+
+
+def _of_images(host: Host, state: State) -> Iterator[BootFile]:
+    paths = [volume.image for volume in state.volumes if volume.image]
+    seconds = _doubled(_LEAST_IMAGE_SECONDS, _image_seconds(state))
+    yield BootFile(_IMAGES, units.of_images(paths, seconds) if paths else None, host.text(_IMAGES))
 
 
 def _of_modules(host: Host, state: State) -> Iterator[BootFile]:

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Change, Failure, Report
+from rdctl.core.results import Change, Failure, Report, literal
+from rdctl.core.units import escape
 from rdctl.rapiddisk.caches import upper_first
-from rdctl.rapiddisk.changes import Changes
+from rdctl.rapiddisk.changes import Changes, Dependencies
+from rdctl.rapiddisk.contents import Contents
 from rdctl.rapiddisk.guards import Facts
-from rdctl.rapiddisk.model import Cache, Subsystem
+from rdctl.rapiddisk.images import Images, about, check_saving
+from rdctl.rapiddisk.model import Cache, Subsystem, Volume
 from rdctl.rapiddisk.state.model import ExportState, PortState, State
 
 _IN_USE = (Code.IN_USE, Code.UNGUARDED)
 
 
 class Stop(Changes):
+    def __init__(self, means: Dependencies) -> None:
+        super().__init__(means)
+        self._contents = Contents(means)
+
     def stop(self, read: Callable[[], State], only: str | None) -> Report:
-        """Of exports and caches both, unless `only` one of them: an exported cache is in use."""
+        """All of it, unless `only` one part. Exports come first: what is exported is in use."""
         self._backend.here("boot stop")
         gone: list[tuple[str, str]] = []
         parts: dict[str, Callable[[], Report]] = {
             "exports": lambda: self._exports(read, gone),
+            "images": lambda: self._images(read, gone),
             "caches": lambda: self._caches(gone),
         }
         if only is not None:
@@ -33,6 +42,47 @@ class Stop(Changes):
             except RdctlError as error:
                 outcomes.append(Failure("stop", error))
         return Report(outcomes)
+
+    # --- images -------------------------------------------------------------------------------
+
+    def _images(self, read: Callable[[], State], gone: Sequence[tuple[str, str]]) -> Report:
+        """Save each volume that has an image in the state file, unless that could replace a good
+        image. Nothing waits for one that is in use."""
+        nothing = Report([Change("stop", "images", False, True, past="{}: nothing to save")])
+        try:
+            self._backend.permit()
+            state = read()
+        except RdctlError as error:
+            if error.code in (Code.MODULE_MISSING, Code.NOT_FOUND):
+                return nothing
+            raise
+        with self._backend.claim([]):
+            there = {one.device: one for one in self._backend.inventory().volumes}
+            todo = {
+                one.name: one.image
+                for one in state.volumes
+                if one.image is not None and one.name in there
+            }
+            if not todo:
+                return nothing
+            facts = self._facts(list(todo))
+
+            def act(device: str) -> Change | None:
+                path = todo[device]
+                self._saved(facts, there[device], path, gone)
+                return self._change(device, f"saved {{}} in {literal(escape(path))}")
+
+            return self._in_turn("stop", list(todo), act, None, (), list(todo))
+
+    def _saved(
+        self, facts: Facts, volume: Volume, path: str, gone: Sequence[tuple[str, str]]
+    ) -> None:
+        name = volume.device
+        check_saving(self._backend, name, path, Images(self._backend).of(name))
+        with about(name, "saved"):
+            facts.guard_reading(volume, gone)
+            with nullcontext() if self._effects.dry_run else self._backend.claim([name]):
+                self._contents.write_image(name, self._backend.host().path(path), path)
 
     # --- caches -------------------------------------------------------------------------------
 
@@ -84,7 +134,7 @@ class Stop(Changes):
             if error.code not in _IN_USE:
                 raise
             self._backend.arm(cache)
-            past = f"wrote {{}} back and kept it: {error.message.replace('{', '{{')}"
+            past = f"wrote {{}} back and kept it: {literal(error.message)}"
         if self._effects.dry_run:
             return None
         return Change("stop", cache.device, True, True, past=past)

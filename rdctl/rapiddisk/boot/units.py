@@ -10,10 +10,13 @@ import hashlib
 import re
 from collections.abc import Iterable, Mapping, Sequence
 
-CACHES, EXPORTS = "rdctl-caches.service", "rdctl-exports.service"
+CACHES, IMAGES = "rdctl-caches.service", "rdctl-images.service"
+EXPORTS = "rdctl-exports.service"
 PROGRAM = ("/usr/bin/rdctl",)
 # More than the 30 seconds that apply waits, and the time of the work itself.
 _START_SECONDS = 120
+# For images of unknown size; the drop-in has what those of the state file need.
+_IMAGE_SECONDS = 30 * 60
 _MARK = "# Made by: rdctl rapiddisk boot enable"
 _FIRST_LINE = re.compile(rf"{_MARK} \((\w+)\)\n")
 
@@ -45,6 +48,7 @@ def units(program: Sequence[str] = PROGRAM) -> dict[str, str]:
     rdctl = " ".join([_word(program[0]), *(_word(word).replace("$", "$$") for word in program[1:])])
     return {
         CACHES: signed(_CACHES.format(rdctl=rdctl, seconds=_START_SECONDS)),
+        IMAGES: signed(_IMAGES.format(rdctl=rdctl, seconds=_IMAGE_SECONDS)),
         EXPORTS: signed(_EXPORTS.format(rdctl=rdctl, seconds=_START_SECONDS)),
     }
 
@@ -87,12 +91,40 @@ StandardOutput=journal
 [Install]
 WantedBy=local-fs.target
 """
+# Contents are there before they are mounted, and are saved after they are unmounted, by mounts that
+# name this unit. It is not after local-fs.target, which waits for those mounts. The file systems
+# that have the images are in the drop-in.
+_IMAGES = """\
+[Unit]
+Description=RapidDisk contents of volumes
+Documentation=man:rdctl-rapiddisk(1)
+DefaultDependencies=no
+IgnoreOnIsolate=yes
+Wants=rdctl-caches.service
+After=rdctl-caches.service local-fs-pre.target
+Conflicts=shutdown.target
+Before=shutdown.target
+
+[Service]
+Type=oneshot
+Environment=RDCTL_CONFIG=/dev/null
+RemainAfterExit=yes
+ExecStart={rdctl} --local rapiddisk apply --boot --only images
+ExecStop={rdctl} --local rapiddisk boot stop --only images
+SuccessExitStatus=8
+TimeoutStartSec={seconds}
+TimeoutStopSec={seconds}
+StandardOutput=journal
+
+[Install]
+WantedBy=local-fs.target
+"""
 _EXPORTS = """\
 [Unit]
 Description=RapidDisk exports over NVMe-oF
 Documentation=man:rdctl-rapiddisk(1)
 Wants=network-online.target
-After=network-online.target local-fs.target rdctl-caches.service
+After=network-online.target local-fs.target rdctl-caches.service rdctl-images.service
 
 [Service]
 Type=oneshot
@@ -112,6 +144,14 @@ WantedBy=multi-user.target
 def stop_limit(seconds: int) -> str:
     """A drop-in for a target of shutdown, which is forced after that time."""
     return signed(f"[Unit]\nJobTimeoutSec={seconds}\n")
+
+
+def of_images(paths: Iterable[str], seconds: int) -> str:
+    """A drop-in for the unit of images: the file systems that have them, and the time that it may
+    take."""
+    places = "".join(f"RequiresMountsFor={_word(path)}\n" for path in paths)
+    limits = f"TimeoutStartSec={seconds}\nTimeoutStopSec={seconds}\n"
+    return signed(f"[Unit]\n{places}\n[Service]\n{limits}")
 
 
 def limit_of(text: str) -> int:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
-from rdctl.core.units import operand
+from rdctl.core.errors import RdctlError
+from rdctl.core.units import escape, human_size, operand
 from rdctl.rapiddisk.boot import units
 from rdctl.rapiddisk.boot.model import BootUnit, BootWarning, Dirty
 from rdctl.rapiddisk.boot.program import doubt
+from rdctl.rapiddisk.model import Volume
 from rdctl.rapiddisk.state.model import State
 
 
@@ -22,16 +24,36 @@ def program(words: Sequence[str], mount_point: Callable[[str], str]) -> BootWarn
 
 def idle(
     shown: Iterable[BootUnit], state: State | None, caches: Sequence[Dirty]
-) -> BootWarning | None:
-    """That the unit for caches is enabled, but is not stopped at the next shutdown."""
-    is_idle = any(one.unit == units.CACHES and one.enabled and not one.active for one in shown)
+) -> Iterator[BootWarning]:
+    """That a unit is enabled and has something to save, but is not stopped at the next shutdown."""
     planned = state is not None and any(one.policy == "writeback" for one in state.caches)
-    if not is_idle or not (planned or caches):
-        return None
+    acts = {}
+    if planned or caches:
+        acts[units.CACHES] = "write caches back"
+    if state is not None and any(one.image for one in state.volumes):
+        acts[units.IMAGES] = "save the contents of volumes"
+    for one in shown:
+        if one.unit in acts and one.enabled and not one.active:
+            act = acts[one.unit]
+            yield BootWarning(
+                f"{one.unit} is enabled but not active: the next shutdown does not run it",
+                f"systemd stops only active units, so it does not {act} before it shuts down.",
+                "rdctl rapiddisk boot enable --now",
+            )
+
+
+def unsaved(error: RdctlError) -> BootWarning:
+    """Why an image would not be saved."""
+    return BootWarning(f"not saved at the next shutdown: {error.message}", error.hint or "", None)
+
+
+def no_room(volume: Volume, path: str, free: int) -> BootWarning:
+    """That an image has no space beside the one that it replaces."""
     return BootWarning(
-        f"{units.CACHES} is enabled but not active: the next shutdown does not run it",
-        "systemd stops only active units, so it does not write caches back before it shuts down.",
-        "rdctl rapiddisk boot enable --now",
+        f"not saved at the next shutdown: {volume.device} holds {human_size(volume.usage or 0)},"
+        f" but only {human_size(free)} are free for {escape(path)}",
+        "The old image is kept until the new one is complete.",
+        None,
     )
 
 
@@ -57,6 +79,16 @@ def unprepared(active: bool, caches: Sequence[Dirty]) -> str | None:
     return (
         "the next shutdown will not wait until caches are written back; before it, run:"
         f" {_sync(caches)}"
+    )
+
+
+def forgotten(volumes: Sequence[str]) -> str | None:
+    """That these volumes lose their contents."""
+    if not volumes:
+        return None
+    return (
+        f"the next shutdown will not save the contents of {', '.join(volumes)}; before it, run:"
+        " rdctl rapiddisk boot stop --only images"
     )
 
 

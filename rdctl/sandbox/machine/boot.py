@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from typing import NamedTuple
 
@@ -21,16 +22,28 @@ class Loss(NamedTuple):
 def losses(machine: Machine) -> list[Loss]:
     found = []
     mapped = {mapping.volume for mapping in machine.maps.values() if mapping.is_cache}
+    saved = _saved(machine)
     for number, volume in machine.volumes.items():
         name = f"rd{number}"
         if volume.unwritten:
             found.append(Loss(name, volume.unwritten * PAGE, volume.dirty_of))
-        elif volume.used and volume.dirty_of is None and name not in mapped:
+        elif volume.used and volume.dirty_of is None and name not in mapped | saved:
             found.append(Loss(name, volume.used, None))
     for mapping in machine.maps.values():
         if mapping.dirty and not _writes_back(mapping):
             found.append(Loss(mapping.name, mapping.dirty * PAGE, mapping.source))
     return found
+
+
+def _saved(machine: Machine) -> set[str]:
+    """The volumes that the unit of images saves, by the record of what they were loaded from."""
+    if "rdctl-images.service" not in machine.systemd.active:
+        return set()
+    try:
+        record = json.loads(machine.text("run/rdctl/images.json"))
+        return {name for name, one in record.items() if one["whole"] and one["image"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return set()
 
 
 def _writes_back(mapping: Mapping) -> bool:

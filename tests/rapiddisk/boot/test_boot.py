@@ -23,9 +23,9 @@ STATE_FILE = "etc/rdctl/rapiddisk.toml"
 LOAD, OPTIONS = "etc/modules-load.d/rdctl.conf", "etc/modprobe.d/rdctl.conf"
 REBOOT = f"{ETC}/reboot.target.d/rdctl.conf"
 IDLE = (
-    "rdctl: warning: rdctl-caches.service, rdctl-exports.service will be active after the next"
-    " boot; to have caches written back at the next shutdown, too, start them: rdctl --local"
-    " rapiddisk boot enable --now\n"
+    "rdctl: warning: rdctl-caches.service, rdctl-images.service, rdctl-exports.service will be"
+    " active after the next boot; to have caches written back and images saved at the next"
+    " shutdown, too, start them: rdctl --local rapiddisk boot enable --now\n"
 )
 
 
@@ -81,8 +81,9 @@ def test_what_is_enabled(machine: FakeKernel, local: Local) -> None:
     assert (ran.code, ran.err) == (0, IDLE)
     assert set(etc(machine)) - set(before) == {
         *(LOAD, OPTIONS, REBOOT, f"{ETC}/poweroff.target.d/rdctl.conf"),
-        *(f"{ETC}/rdctl-caches.service", f"{ETC}/rdctl-exports.service"),
+        *(f"{ETC}/{unit}" for unit in units.units()),
         f"{ETC}/local-fs.target.wants/rdctl-caches.service",
+        f"{ETC}/local-fs.target.wants/rdctl-images.service",
         f"{ETC}/multi-user.target.wants/rdctl-exports.service",
     }
     assert etc(machine)[f"{ETC}/rdctl-caches.service"] == units.units()[units.CACHES]
@@ -90,8 +91,9 @@ def test_what_is_enabled(machine: FakeKernel, local: Local) -> None:
     assert etc(machine)[OPTIONS].splitlines()[1:] == ["options rapiddisk rd_max_nr=64"]
     assert etc(machine)[REBOOT].splitlines()[1:] == ["[Unit]", "JobTimeoutSec=1800"]
     assert machine.path(LOAD).stat().st_mode & 0o777 == 0o644
-    assert ran.out.splitlines()[-2:] == [
+    assert ran.out.splitlines()[-3:] == [
         "enabled rdctl-caches.service",
+        "enabled rdctl-images.service",
         "enabled rdctl-exports.service",
     ]
 
@@ -112,6 +114,7 @@ def test_the_second_run_writes_nothing(machine: FakeKernel, local: Local) -> Non
     assert machine.steps == steps
     assert ran.out.splitlines() == [
         "rdctl-caches.service is already enabled",
+        "rdctl-images.service is already enabled",
         "rdctl-exports.service is already enabled",
     ]
     assert boot(local, "enable", "--dry-run", "--json").json["plan"] == []
@@ -128,6 +131,7 @@ def test_a_changed_state_file_changes_only_what_follows_from_it(
     assert {row["target"]: row["changed"] for row in ran.json["results"]} == {
         f"/{OPTIONS}": True,
         "rdctl-caches.service": False,
+        "rdctl-images.service": False,
         "rdctl-exports.service": False,
     }
     assert not machine.path(OPTIONS).exists()
@@ -164,6 +168,7 @@ def test_disabling_undoes_exactly_that(machine: FakeKernel, local: Local) -> Non
     ran = boot(local, "disable")
     assert ran.out.splitlines() == [
         "rdctl-caches.service is already disabled",
+        "rdctl-images.service is already disabled",
         "rdctl-exports.service is already disabled",
     ]
 
@@ -218,7 +223,8 @@ def test_a_dry_run_prints_the_units(machine: FakeKernel, local: Local) -> None:
         assert "".join(f"    {line}".rstrip() + "\n" for line in text.splitlines()) in ran.out
     assert "would write /etc/systemd/system/rdctl-caches.service\n" in ran.out
     assert ran.out.endswith(
-        "would enable rdctl-caches.service\nwould enable rdctl-exports.service\n"
+        "would enable rdctl-caches.service\nwould enable rdctl-images.service\n"
+        "would enable rdctl-exports.service\n"
     )
 
 
@@ -368,7 +374,7 @@ def test_status(machine: FakeKernel, local: Local) -> None:
             "active": name == units.CACHES,
             "up_to_date": True,
         }
-        for name in (units.CACHES, units.EXPORTS)
+        for name in (units.CACHES, units.IMAGES, units.EXPORTS)
     ]
     assert found["caches"] == [{"device": "rc-wb_vdb", "dirty": 77 * 4096, "writeback_seconds": 1}]
     assert (found["writeback_seconds"], found["stop_limit"]) == (1, 1800)

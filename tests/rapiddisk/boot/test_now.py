@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.conftest import Ran
 
 Sandbox = Callable[..., Ran]
-UNITS = ["rdctl-caches.service", "rdctl-exports.service"]
+UNITS = ["rdctl-caches.service", "rdctl-images.service", "rdctl-exports.service"]
 
 
 def saved(sandbox: Sandbox) -> None:
@@ -60,3 +61,27 @@ def test_the_stop_side_runs_at_the_next_reboot(sandbox: Sandbox) -> None:
         *(("start", unit) for unit in UNITS),
     ]
     assert sandbox("rapiddisk", "diff", "--exit-code").code == 0
+
+
+def test_contents_last_in_the_sandbox(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Saved by the unit when the machine goes down, in a file of the machine, and loaded again."""
+    image = "/var/lib/rdctl/rd0.img"
+    state, before, after = tmp_path / "state.toml", tmp_path / "before", tmp_path / "after"
+    text = sandbox("rapiddisk", "dump").out
+    state.write_text(text.replace("[volumes.rd0]\n", f'[volumes.rd0]\nimage = "{image}"\n'))
+    assert sandbox("rapiddisk", "nvmet", "unexport", "rd0", "--yes").code == 0
+    assert sandbox("rapiddisk", "save", "rd0", str(before)).code == 0
+    assert before.read_bytes().strip(b"\0")
+    ran = sandbox("rapiddisk", "apply", str(state), "--save", "--yes")
+    assert ran.code == 0, ran.err
+    assert f'image = "{image}"' in sandbox("rapiddisk", "dump").out
+    assert sandbox("rapiddisk", "boot", "enable", "--now").code == 0
+    dry = sandbox("sandbox", "reboot", "--dry-run").out
+    assert "rd0" not in dry
+    for _ in range(2):
+        ran = sandbox("sandbox", "reboot", "--yes")
+        assert (ran.code, ran.err) == (0, "")
+        assert sandbox("rapiddisk", "diff", "--exit-code").code == 0
+    assert sandbox("rapiddisk", "nvmet", "unexport", "rd0", "--yes").code == 0
+    assert sandbox("rapiddisk", "save", "rd0", str(after)).code == 0
+    assert after.read_bytes() == before.read_bytes()

@@ -150,7 +150,11 @@ def test_no_confirmation(dirty: FakeKernel, local: Local) -> None:
 def test_nothing_to_do(kernel: FakeKernel, local: Local) -> None:
     ran = stop(local)
     assert (ran.code, kernel.steps) == (0, 0)
-    assert ran.out.splitlines() == ["exports: nothing to remove", "caches: nothing to write back"]
+    assert ran.out.splitlines() == [
+        "exports: nothing to remove",
+        "images: nothing to save",
+        "caches: nothing to write back",
+    ]
 
 
 def test_no_root(dirty: FakeKernel, local: Local) -> None:

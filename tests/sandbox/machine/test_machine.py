@@ -309,6 +309,7 @@ def test_all_of_it_comes_back(
     assert ran.out.splitlines() == [
         "rebooted sandbox",
         "started rdctl-caches.service",
+        "started rdctl-images.service",
         "started rdctl-exports.service",
     ], ran.err
     assert done(sandbox, "diff --exit-code").code == 0
@@ -316,7 +317,7 @@ def test_all_of_it_comes_back(
     assert done(sandbox, "nvmet list --json").json["items"] == before
     ran = rdctl("sandbox", "reboot", "--json", "--yes")
     verbs = [change["action"] for change in ran.json["results"]]
-    assert (ran.code, verbs) == (0, ["stop", "stop", "reboot", "start", "start"])
+    assert (ran.code, verbs) == (0, [*["stop"] * 3, "reboot", *["start"] * 3])
     assert done(sandbox, "diff --exit-code").code == 0
 
 
