@@ -13,6 +13,11 @@ from tests.conftest import Program, Ran
 TEXT = (Path(__file__).resolve().parent.parent / "docs/cookbook.md").read_text("utf-8")
 
 
+@pytest.fixture(autouse=True)
+def _in_a_directory_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
 def recipes() -> dict[str, list[str]]:
     """The commands of each recipe, by its title."""
     found = {}

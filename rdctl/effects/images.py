@@ -130,7 +130,7 @@ class NewImage:
 
     def written(self, fill: Callable[[Part], str], *, of: str, what: str) -> Effect[None]:
         """Write the contents of a device; `fill` returns their digest."""
-        part = os.path.join(self._target.root, self._target.part)
+        part = self._target._replace(name=self._target.part).path
         names = f"if={quoted_path(self._calls, of)} of={quoted_path(self._calls, part)}"
 
         def perform() -> None:
@@ -147,7 +147,7 @@ class NewImage:
     def placed(self, *, what: str) -> Effect[Made]:
         """Give it its name, and its digest."""
         path = self._target.path
-        part = os.path.join(self._target.root, self._target.part)
+        part = self._target._replace(name=self._target.part).path
         line = f"mv {quoted_path(self._calls, part)} {quoted_path(self._calls, path)}"
         line += f"  # and write {quoted_path(self._calls, f'{path}{SUFFIX}')}"
 

@@ -1,0 +1,105 @@
+"""Contents of volumes of the sandbox: files of the operator, and those of the machine."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rdctl.sandbox.machine.stored import StoredMachine
+from rdctl.sandbox.store import Store
+from tests.conftest import Program, Ran
+
+Sandbox = Callable[..., Ran]
+
+
+def run(sandbox: Sandbox, words: str) -> Ran:
+    ran = sandbox("rapiddisk", *words.split(), "--yes")
+    assert ran.code == 0, ran.err
+    return ran
+
+
+def test_a_file_typed_by_hand_is_one_of_the_operator(
+    rdctl: Program, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(rdctl.home)
+    run(sandbox, "nvmet unexport rd0")
+    run(sandbox, "save rd0 rd0.img")
+    data = Path("rd0.img").read_bytes()
+    assert data.startswith(b"scratch\n")
+    assert len(data) == 32 << 20
+    run(sandbox, "create 32M")
+    run(sandbox, "load rd0.img rd1")
+    run(sandbox, "save rd1 rd1.img")  # by another process, as it were
+    assert Path("rd1.img").read_bytes() == data
+    rows = sandbox("rapiddisk", "list", "rd0", "rd1", "--json").json["items"]
+    assert [row["usage"] for row in rows] == [16384, 16384]
+    assert sandbox("sandbox", "reboot", "--yes").code == 0
+    assert sandbox("rapiddisk", "list", "--json").json["items"] == []
+    run(sandbox, "create 32M")
+    run(sandbox, "load rd0.img rd0")
+    run(sandbox, "save rd0 again.img")
+    assert Path("again.img").read_bytes() == data
+
+
+def test_random_contents_last(
+    rdctl: Program, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(rdctl.home)
+    data = os.urandom(3 << 20) + bytes(4 << 20) + os.urandom(1 << 20)
+    Path("x.img").write_bytes(data)
+    run(sandbox, "create 8M")
+    run(sandbox, "load x.img rd1")
+    run(sandbox, "save rd1 y.img")
+    assert Path("y.img").read_bytes() == data
+    run(sandbox, "flush rd1")
+    run(sandbox, "save rd1 y.img --overwrite")
+    assert Path("y.img").read_bytes() == bytes(8 << 20)
+
+
+def test_files_of_the_machine_last(rdctl: Program, sandbox: Sandbox) -> None:
+    assert sandbox("rapiddisk", "list").code == 0
+    machine = StoredMachine(Store(rdctl.sandbox))
+    path = machine.path("srv/images/rd0.img")
+    path.parent.mkdir(parents=True)
+    with open(path, "wb") as file:
+        file.truncate(32 << 20)
+        file.seek(5 << 20)
+        file.write(b"data")
+    path.chmod(0o600)
+    machine.kept(str(path))
+    other = StoredMachine(Store(rdctl.sandbox))
+    there = other.path("srv/images/rd0.img")
+    assert there.read_bytes() == path.read_bytes()
+    assert there.stat().st_mode & 0o777 == 0o600
+    other.kept(str(rdctl.home))  # no file of the machine
+    other.reboot()
+    assert StoredMachine(Store(rdctl.sandbox)).path("srv/images/rd0.img").exists()
+
+
+def test_a_process_that_is_killed_while_it_loads(rdctl: Program, sandbox: Sandbox) -> None:
+    """What it wrote is not saved; the volume is known to be incomplete."""
+    image = rdctl.home / "x.img"
+    image.write_bytes(os.urandom(4 << 20))
+    run(sandbox, "create 8M")
+    child = os.fork()
+    if child == 0:
+        real, left = os.pread, 3
+
+        def pread(descriptor: int, size: int, offset: int) -> bytes:
+            """The image is read, then the volume, then the image once more."""
+            nonlocal left
+            left -= offset == 2 << 20
+            if not left:
+                os._exit(99)
+            return real(descriptor, size, offset)
+
+        os.pread = pread
+        sandbox("rapiddisk", "load", str(image), "rd1")
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 99
+    ran = sandbox("rapiddisk", "save", "rd1", str(rdctl.home / "y.img"))
+    assert (ran.code, "rd1 is incomplete" in ran.err) == (4, True)
+    run(sandbox, f"load {image} rd1")
