@@ -123,6 +123,7 @@ class Effects:
         self._asks_always = asks_always
         self._check = check
         self._agreed = False
+        self._confirmed: set[str] = set()  # losses
         # Lines before the prompt.
         self.preface: Sequence[str] = ()
         self._undo: list[Effect[Any]] | None = None
@@ -133,15 +134,18 @@ class Effects:
         self, losses: Sequence[str], preface: Sequence[str] = (), *, given: bool = False
     ) -> None:
         """Ask once for confirmation of all losses of an operation, before its first effect;
-        the lines of `preface` come before the question. `given`: the command itself consents, as
+        the lines of `preface` come before the question. What was confirmed is not asked again, so
+        several operations can be confirmed together. `given`: the command itself consents, as
         apply --boot does to what its file identifies."""
         self.preface = preface
         if not losses and self._asks_always:
             return  # if there is a change, `do` asks
+        new = [loss for loss in losses if loss not in self._confirmed]
         if self.dry_run:
-            self.losses += losses
-        elif losses and not given:
-            self._ask(losses)
+            self.losses += new
+        elif new and not given:
+            self._ask(new)
+        self._confirmed.update(new)
         self._agreed = True
 
     def foretell(self, acts: Iterable[str]) -> None:
@@ -299,11 +303,16 @@ class Effects:
             if not heard:
                 heard = True
                 usual()
-            elif self._tell is not None:
-                self._tell(f"rolling back: {len(undo)} steps left")
+            else:
+                self.tell(f"rolling back: {len(undo)} steps left")
 
         with signals_to(hear):
             yield
+
+    def tell(self, message: str) -> None:
+        """Print an informational message."""
+        if self._tell is not None:
+            self._tell(message)
 
     def note(self, line: str, about: str = "") -> None:
         """Print a line in the trace; `about` names its request if a line of another thread is in

@@ -32,9 +32,16 @@ class Ports(Changes):
         return shown(numbers, one)
 
     def add(
-        self, number: int, transport: str, interface: str | None, address: str | None, service: str
+        self,
+        number: int,
+        transport: str,
+        interface: str | None,
+        address: str | None,
+        service: str,
+        attributes: tuple[tuple[str, str], ...] = (),
     ) -> Report:
-        """A port on an address of this machine; nothing listens before the first export."""
+        """A port on an address of this machine; nothing listens before the first export.
+        `attributes` as in state.model."""
         self._backend.permit_exports()
         self._backend.check_transport(transport)
         if interface is not None:
@@ -50,7 +57,7 @@ class Ports(Changes):
                 already = "port {} already exists"
                 return Report([Change("add", target, False, True, facts, already)])
             guard_port(port, there)
-            self._backend.add_port(PortDetail(port))
+            self._backend.add_port(PortDetail(port, attributes))
             return self._proven(
                 "add",
                 target,

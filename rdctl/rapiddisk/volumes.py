@@ -86,31 +86,31 @@ class Volumes(Changes):
 
     # --- changing -----------------------------------------------------------------------------
 
-    def create(self, mib: int, count: int, number: int | None, overcommit: bool) -> Report:
-        """`count` new volumes of `mib` MiB each, or the one of this number; what the backend
+    def create(self, size: int, count: int, number: int | None, overcommit: bool) -> Report:
+        """`count` new volumes of `size` bytes each, or the one of this number; what the backend
         reports is verified in a listing afterwards."""
         self._backend.permit()
         if number is not None:
             self._backend.here("--number")
         with self._backend.claim([]):
-            return self._create(mib, count, number, overcommit)
+            return self._create(size, count, number, overcommit)
 
-    def _create(self, mib: int, count: int, number: int | None, overcommit: bool) -> Report:
+    def _create(self, size: int, count: int, number: int | None, overcommit: bool) -> Report:
         before = self._backend.inventory().volumes
-        facts = {"size": mib * MIB}
-        if number is not None and any(v[:2] == (numbered(number), mib * MIB) for v in before):
+        facts = {"size": size}
+        if number is not None and any(v[:2] == (numbered(number), size) for v in before):
             return Report([Change("create", numbered(number), False, True, facts)])
         if not overcommit:
-            guard_memory(self._backend.memory(), before, mib * count * MIB)
+            guard_memory(self._backend.memory(), before, size * count)
         made = f"{count} volumes" if count > 1 else "a volume"
-        self._effects.foretell([f"create {made} of {human_size(mib * MIB)}"])
+        self._effects.foretell([f"create {made} of {human_size(size)}"])
         with self._workers().held_signals(count > 1) as raise_signal:
-            claims, failures = self._claims(mib, count, number)
-            outcomes = self._created(before, claims, mib, number)
+            claims, failures = self._claims(size, count, number)
+            outcomes = self._created(before, claims, size, number)
         return Report(with_signal([*outcomes, *failures], raise_signal))
 
     def _claims(
-        self, mib: int, count: int, number: int | None
+        self, size: int, count: int, number: int | None
     ) -> tuple[Sequence[str | None], Sequence[Failure]]:
         """What the backend reports as created, and why it is less than was requested."""
         from rdctl.workers import Stopped
@@ -122,7 +122,7 @@ class Volumes(Changes):
         try:
             for _ in range(count):
                 workers.check()
-                claims.append(self._backend.create(mib * MIB, number))
+                claims.append(self._backend.create(size, number))
                 workers.progress.advance()
         except Stopped:
             untried = count - len(claims)
@@ -136,9 +136,9 @@ class Volumes(Changes):
         return claims, []
 
     def _created(
-        self, before: Sequence[Volume], claims: Sequence[str | None], mib: int, number: int | None
+        self, before: Sequence[Volume], claims: Sequence[str | None], size: int, number: int | None
     ) -> Sequence[Change | Failure]:
-        facts = {"size": mib * MIB}
+        facts = {"size": size}
         if self._effects.dry_run:
             name = None if number is None else numbered(number)
             return [Change("create", name, None, None, facts) for _ in claims]
@@ -151,22 +151,21 @@ class Volumes(Changes):
         new = [volume for volume in after.volumes if volume.device not in known]
         if wrong := misread(new):
             return [Failure("create", _created_instead(wrong[0])) for _ in claims]
-        new = [volume for volume in new if volume.size in (None, mib * MIB)]
+        new = [volume for volume in new if volume.size in (None, size)]
         return _matched(claims, new, facts)
 
     def resize(
-        self, name: str, mib: int, added: bool, overcommit: bool, overrides: Overrides
+        self, name: str, size: int, added: bool, overcommit: bool, overrides: Overrides
     ) -> Report:
-        """Change the size to `mib`, or if `added` by it; shrinking asks for consent, since data
-        beyond the new end are lost. Users of a volume that grows are notified, if the backend
+        """Change the size to `size` bytes, or if `added` by them; shrinking asks for consent, since
+        data beyond the new end are lost. Users of a volume that grows are notified, if the backend
         supports that."""
         name = volume_name(name)
         self._backend.permit()
         facts = self._facts([name], overrides)
         volume = find(facts.inventory.volumes, name, "volume")
         if added:
-            mib = parse_mib(f"{_whole_mib(volume) + mib}M")
-        size = mib * MIB
+            size = parse_mib(f"{_whole_mib(volume) + size // MIB}M") * MIB
         if volume.size == size:
             return Report([Change("resize", name, False, True, {"size": size})])
         shrinks = volume.size is None or size < volume.size
@@ -206,7 +205,7 @@ class Volumes(Changes):
             overrides=overrides,
         )
         if added:
-            report.pass_through(partial(_repeatable, mib))
+            report.pass_through(partial(_repeatable, size // MIB))
         return report
 
     def _guard_cut(self, name: str, size: int, overrides: Overrides) -> None:

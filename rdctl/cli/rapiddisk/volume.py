@@ -11,7 +11,7 @@ from rdctl.cli.options import parsed
 from rdctl.cli.rapiddisk.overrides import DISCARD, overriding
 from rdctl.cli.tree import HERE, verb
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import parse_growth, parse_mib
+from rdctl.core.units import MIB, parse_growth, parse_mib
 
 if TYPE_CHECKING:
     from rdctl.core.results import Item, Listing, Report
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
 
 # A size in whole MiB.
-MIB = parsed("size", parse_mib)
+WHOLE_MIB = parsed("size", parse_mib)
 GROWTH = parsed("size", parse_growth)
 
 overcommit = click.option(
@@ -113,7 +113,7 @@ def show(site: Site, volumes: list[str]) -> Item | Listing:
         "rdctl -c sandbox rapiddisk create 64 -o name",
     ],
 )
-@click.argument("size", type=MIB)
+@click.argument("size", type=WHOLE_MIB)
 @click.option("--count", type=click.IntRange(1, 1024), metavar="N", help="Number of volumes.")
 @click.option(
     "--number",
@@ -133,7 +133,7 @@ def create(
     --overcommit."""
     if count is not None and number is not None:
         raise RdctlError(Code.USAGE, "--count and --number are mutually exclusive")
-    return site.rapiddisk.volumes.create(size, count or 1, number, overcommit)
+    return site.rapiddisk.volumes.create(size * MIB, count or 1, number, overcommit)
 
 
 @verb(
@@ -163,7 +163,8 @@ def resize(
     mode, any nonzero data there are refused without --discard-contents. The kernel refuses a size
     below the highest byte ever written. A volume that is locked or in use is refused; in local
     mode, a volume that is in use can grow, and NVMe-oF clients are notified of its new size."""
-    return site.rapiddisk.volumes.resize(volume, *size, overcommit, overrides)
+    mib, added = size
+    return site.rapiddisk.volumes.resize(volume, mib * MIB, added, overcommit, overrides)
 
 
 @verb(

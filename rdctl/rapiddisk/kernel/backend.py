@@ -17,6 +17,7 @@ from rdctl.rapiddisk.kernel.contents import KernelContents
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
 from rdctl.rapiddisk.kernel.exports import KernelExports
+from rdctl.rapiddisk.kernel.foreseen import Foreseen
 from rdctl.rapiddisk.kernel.machine import KernelMachine
 from rdctl.rapiddisk.kernel.means import KernelDependencies, Patience
 from rdctl.rapiddisk.kernel.nvmet import Nvmet
@@ -24,7 +25,7 @@ from rdctl.rapiddisk.kernel.refusals import Refusals, denied
 from rdctl.rapiddisk.kernel.surveys import Surveys
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.kernel.volumes import DIALECT, KernelVolumes, dialect
-from rdctl.rapiddisk.model import Device, Inventory, Module, Resources, Status, Unit
+from rdctl.rapiddisk.model import Device, Inventory, Module, Resources, Status, Survey, Unit
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.kernel.host import Host
@@ -73,13 +74,14 @@ class Kernel(KernelVolumes, KernelContents, KernelCaches, KernelExports, KernelM
             devices=BlockDevices(sysfs, calls, effects, known),
             mapper=DeviceMapper(sysfs, calls, effects),
             nvmet=Nvmet(sysfs, calls, effects),
+            foreseen=Foreseen(effects, known),
             held={},
         )
         self._surveys = surveys = Surveys(means)
         refusals = Refusals(effects, surveys)
         claims = Claims(means, surveys, refusals)
         super().__init__(means, claims, refusals)
-        self.survey, self.claim = surveys.of, claims.claim
+        self.claim = claims.claim
         self.listed_users = surveys.listed
 
     @property
@@ -136,7 +138,11 @@ class Kernel(KernelVolumes, KernelContents, KernelCaches, KernelExports, KernelM
                 " querying each volume requires root"
             )
         caches += self._unfinished()
-        return Inventory(volumes, sorted(caches, key=lambda cache: natural(cache.device)))
+        found = Inventory(volumes, sorted(caches, key=lambda cache: natural(cache.device)))
+        return self._foreseen.inventory(found)
+
+    def survey(self, devices: Sequence[str]) -> Survey:
+        return self._foreseen.survey(self._surveys.of(devices))
 
     def server_time(self) -> float | None:
         return None
@@ -147,7 +153,7 @@ class Kernel(KernelVolumes, KernelContents, KernelCaches, KernelExports, KernelM
         return Surroundings(self._sysfs, self._known)
 
     def source(self, text: str) -> Device:
-        device = self._known.find(text)
+        device = self._known.find(text) or self._known.assumed_at(text)
         if device is None:
             there = self._known.exists(text)
             raise RdctlError(

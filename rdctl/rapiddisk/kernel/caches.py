@@ -210,6 +210,8 @@ class KernelCaches(KernelPart):
                     f" at least {human_size(_SMALLEST_CACHE)}",
                     target=volume.device,
                 )
+        if source.number is None:
+            return  # a dry run would have created it
         if not self._sysfs.size(source.kernel):
             raise RdctlError(Code.CONFLICT, f"{source.name} has no size", target=source.name)
         self._sources.check(source, policy, volume.device)

@@ -29,6 +29,7 @@ class KernelPart(Part):
         self._refusals = refusals
         self._identities = Identities(means)
         self._acts = Acts(means, self._identities)
+        self._foreseen = means.foreseen
 
     def identities(self) -> Identities:
         return self._identities
@@ -39,6 +40,7 @@ class Claims(Part):
         super().__init__(means)
         self._surveys = surveys
         self._refusals = refusals
+        self._foreseen = means.foreseen
         self._locked = False
 
     @contextmanager
@@ -56,6 +58,8 @@ class Claims(Part):
                 self.release(claimed)
 
     def _hold(self, device: str) -> None:
+        if self._foreseen:
+            return  # it is still used by what would be gone
         try:
             path = self._sysfs.path(self._known.node(self._sysfs.kernel_of(device)))
             self._held[device] = self._calls.open_device(path, exclusive=True)

@@ -35,6 +35,11 @@ class Devices:
         if self._dry_run:
             self.assumed[name] = size
 
+    def assumed_at(self, path: str) -> Device | None:
+        """A volume or a cache that this dry run would have created."""
+        name = path.rsplit("/", 1)[-1]
+        return Device(name, None, name) if name in self.assumed else None
+
     def size(self, kernel: str) -> int | None:
         """Bytes."""
         return self.assumed.get(kernel) or self._sysfs.size(kernel)

@@ -29,25 +29,26 @@ class KernelExports(KernelPart):
     def subsystems(self) -> list[Subsystem]:
         self._need_nvmet()
         with self._refusals.worded("the NVMe exports cannot be read"):
-            return self._nvmet.subsystems()
+            return self._foreseen.subsystems(self._nvmet.subsystems())
 
     def described_subsystems(self) -> list[Subsystem]:
         """/sys/kernel/config/nvmet/subsystems"""
-        found = self.subsystems()
+        self._need_nvmet()
         with self._refusals.worded("the NVMe exports cannot be read"):
-            return [self._nvmet.described(subsystem) for subsystem in found]
+            return self._foreseen.subsystems(map(self._nvmet.described, self._nvmet.subsystems()))
 
     def ports(self) -> list[Port]:
         """/sys/kernel/config/nvmet/ports"""
         self._need_nvmet()
         with self._refusals.worded("the NVMe ports cannot be read"):
-            return self._nvmet.ports()
+            found = map(PortDetail, self._nvmet.ports())
+            return [detail.port for detail in self._foreseen.ports(found)]
 
     def described_ports(self) -> list[PortDetail]:
         """/sys/kernel/config/nvmet/ports"""
         self._need_nvmet()
         with self._refusals.worded("the NVMe ports cannot be read"):
-            return self._nvmet.described_ports()
+            return self._foreseen.ports(self._nvmet.described_ports())
 
     def device_of(self, path: str | None) -> str | None:
         """The name of the device that a namespace's path leads to."""

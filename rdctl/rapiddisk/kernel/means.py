@@ -10,6 +10,7 @@ from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.kernel.blockdev import BlockDevices
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.devmapper import DeviceMapper
+from rdctl.rapiddisk.kernel.foreseen import Foreseen
 from rdctl.rapiddisk.kernel.nvmet import Nvmet
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 
@@ -47,6 +48,7 @@ class KernelDependencies(NamedTuple):
     devices: BlockDevices
     mapper: DeviceMapper
     nvmet: Nvmet
+    foreseen: Foreseen
     held: dict[str, int]
 
 

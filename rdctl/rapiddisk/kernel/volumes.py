@@ -35,6 +35,8 @@ class KernelVolumes(KernelPart):
         return volume
 
     def superblock(self, volume: str) -> Superblock | None:
+        if self._foreseen.is_blank(volume):
+            return None
         with self._refusals.worded(f"{volume} cannot be read", volume):
             return self._superblock(volume)
 
@@ -45,6 +47,8 @@ class KernelVolumes(KernelPart):
             return superblock(read, self._sysfs.size(volume) or 0)
 
     def is_empty_behind(self, volume: str, size: int) -> bool | None:
+        if self._foreseen.is_blank(volume):
+            return True
         with self._refusals.worded(f"{volume} cannot be read", volume):
             return self._devices.is_empty_behind(volume, size, self._sysfs.size(volume) or 0)
 
@@ -52,6 +56,8 @@ class KernelVolumes(KernelPart):
         if not self._calls.privileged:
             self._warn("only root can see the high-water mark and open files")
             return None
+        if self._foreseen.is_blank(volume):
+            return 0
         with self._refusals.worded(f"{volume} cannot be queried", volume):
             return self._devices.high_water(volume)
 
