@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rdctl.net.transport import Transport
     from rdctl.oio.operations import OpenIO
     from rdctl.rapiddisk.backend import Backend
+    from rdctl.rapiddisk.changes import Dependencies
     from rdctl.rapiddisk.machine import RapidDisk
     from rdctl.rapiddisk.state.files import Source
     from rdctl.sandbox.machine.stored import StoredMachine
@@ -174,14 +175,28 @@ class Site:
                     f'context "{self.settings.context}" has no RapidDisk endpoint',
                     hint=f"Set it: rdctl context set {self.settings.context} rapiddisk=http://HOST:9118",
                 )
-            from rdctl.rapiddisk.changes import Dependencies
             from rdctl.rapiddisk.machine import RapidDisk
 
-            means = Dependencies(
-                self._backend(url), self.effects, self.settings.aimed, self._workers
-            )
-            self._rapiddisk = RapidDisk(means)
+            self._rapiddisk = RapidDisk(self._means(url, self.effects))
         return self._rapiddisk
+
+    def _means(self, url: str, effects: Effects) -> Dependencies:
+        from rdctl.rapiddisk.changes import Dependencies
+
+        def rehearsal() -> Dependencies:
+            return self._means(url, Effects(ask=lambda losses: None, dry_run=True))
+
+        return Dependencies(
+            backend=self._backend(url, effects),
+            effects=effects,
+            aimed=self.settings.aimed,
+            workers=self._workers,
+            rehearsal=rehearsal,
+        )
+
+    def now(self) -> float:
+        """Seconds since 1970."""
+        return self._environment.now()
 
     def state_file(self, path: str | None, foreign: bool = False) -> Source:
         """The state at a path (see state.files), without what is not RapidDisk's."""
@@ -192,14 +207,14 @@ class Site:
             self.warn(words)
         return source
 
-    def _backend(self, url: str) -> Backend:
+    def _backend(self, url: str, effects: Effects) -> Backend:
         if self.settings.is_local:
             from rdctl.rapiddisk.kernel.backend import Kernel
 
             return Kernel(
                 self.root,
                 self.calls,
-                self.effects,
+                effects,
                 warn=self.warn,
                 sleep=self._environment.sleep,
                 seconds=self._limits.seconds,

@@ -39,8 +39,8 @@ IMPERATIVES = set(
     "Abort Add Cache Check Compare Copy Create Deduplicate Delete Deregister Destroy Diagnose"
     " Disable Do Download ERASE Enable Explain Export Flush Get Insert Link List Load Lock Make"
     " Manage Notify Print Re-emit Reboot Recompute Register Release Reload Remove Rename Repair"
-    " Replace Reset Resize Restore Save Send Serve Set Show Start Stop Truncate Unlink Unlock"
-    " Upload Write".split()
+    " Replace Reset Resize Restore Save Send Serve Set Show Start Stop Truncate Undo Unlink"
+    " Unlock Upload Write".split()
 )
 
 

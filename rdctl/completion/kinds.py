@@ -31,6 +31,7 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "rdctl rapiddisk nvmet port remove ID": "port",
     "rdctl rapiddisk nvmet port show ID": "port",
     "ID": None,
+    "rdctl rapiddisk undo ID": "undoable",
     "IF": "interface",
     "IP": "ip",
     # OpenIO SDS. The directory lists no references, but each container is one.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import takewhile
@@ -134,6 +135,12 @@ def _hosts(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     return (Candidate(host) for host in sorted({h for t in targets for h in t.hosts or ()}))
 
 
+def _undoable(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    """The commands with something to undo, the latest first."""
+    for entry in site.rapiddisk.undo(site.history.entries).candidates():
+        yield Candidate(entry.id, shlex.join(["rdctl", *entry.argv]))
+
+
 def _interfaces(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     for interface, address in _addresses_here(site):
         yield Candidate(interface, address)
@@ -261,6 +268,7 @@ HERE: _Kinds = {
     "host": _hosts,
     "interface": _interfaces,
     "ip": _addresses,
+    "undoable": _undoable,
 }
 RAPIDDISK: _Kinds = {
     "volume": _volumes,

@@ -43,6 +43,8 @@ _LABELS = {
     "nqn": "",
     "resumed_at": "resumed at byte ",
 }
+# Facts that a message before has said.
+_UNSAID = ("undoes",)
 
 # Facts that are sizes, too.
 _SIZES = {"stored": "on disk", "used": "used"}
@@ -95,6 +97,8 @@ def _fact(key: str, value: Any, units: str) -> str:
         return f"{shown} bytes" if shown.isdigit() else shown
     if key in _SIZES and isinstance(value, int):
         return f"{_fact('size', value, units)} {_SIZES[key]}"
+    if key in _UNSAID:
+        return ""
     several = isinstance(value, list | tuple)
     shown = ", ".join(map(cells.text, value)) if several else cells.text(value)
     return "" if shown in ("", cells.NOTHING) else _LABELS.get(key, f"{key} ") + shown

@@ -83,7 +83,8 @@ class Caches(Changes):
         name: str | None = None,
         max_age: int | None = None,
     ) -> Report:
-        """Cache a source with a volume; `max_age` is in seconds, for write-back caches."""
+        """Cache a source with a volume; `max_age` is in seconds, for write-back caches; with 0 they
+        do not write back by age."""
         volume_text = volume_name(volume_text)
         self._backend.permit()
         source = self._backend.source(source_text)
@@ -94,7 +95,7 @@ class Caches(Changes):
         _guard_itself(volume, source)
         already = self._already(facts, volume.device, source, policy, name, source_text)
         if already is not None:
-            return Report([Change("create", already, False, True)])
+            return Report([self._completed(find(facts.inventory.caches, already, "cache"))])
         # Known users are reported before unknown ones.
         facts.guard_users(source.kernel, source.name)
         facts.guard(volume)
@@ -151,7 +152,7 @@ class Caches(Changes):
         """When blocks are written back at the latest, if the kernel supports that."""
         if policy != "writeback" and seconds is not None:
             raise RdctlError(Code.USAGE, "--max-age requires --policy writeback")
-        return age_by_default(self._backend, policy, seconds)
+        return age_by_default(self._backend, policy, seconds) or None
 
     def _already(
         self,
@@ -180,6 +181,18 @@ class Caches(Changes):
                     target=typed,
                 )
         return None
+
+    def _completed(self, cache: Cache) -> Change:
+        """One that exists. If its creation was interrupted, it is set to write back."""
+        if not self._backend.reports_all or not self._backend.is_unarmed(cache):
+            return Change("create", cache.device, False, True)
+        words = f"set cache {cache.device} to write back before it is removed"
+        self._effects.foretell([words])
+        with self._backend.claim([]):
+            self._backend.arm(cache)
+        done = None if self._effects.dry_run else True
+        past = "{} is set to write back before it is removed"
+        return Change("create", cache.device, done, done, past=past)
 
     def _losses_of_contents(
         self, facts: Facts, volume: Volume, overrides: Overrides

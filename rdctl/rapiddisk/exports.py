@@ -139,7 +139,7 @@ class Exports(Changes):
         with self._backend.claim([]):
             planned = before, after, loss = self._planned(device, request)
             if loss is not None and planned != asked:
-                raise _changed_meanwhile(device)
+                raise changed_meanwhile(device)
             given = {key: value for key, value in request.identity._asdict().items() if value}
             facts = {**_export_facts(after), **given}
             if after == before:
@@ -321,7 +321,7 @@ class Exports(Changes):
         device, nqn, before, after, loss = one
         with self._backend.claim([]) as alone:
             if alone and self._to_unexport(device, nqn) != before:
-                raise _changed_meanwhile(target)
+                raise changed_meanwhile(target)
             self._backend.change_export(before.nqn, before, after, loss)
         if after is not None:
             return self._confirmed("unexport", target, after, _export_facts(after))
@@ -410,7 +410,7 @@ def _incomplete(nqn: str) -> RdctlError:
     )
 
 
-def _changed_meanwhile(target: str) -> RdctlError:
+def changed_meanwhile(target: str) -> RdctlError:
     return RdctlError(
         Code.CONFLICT,
         f"{target} was changed meanwhile; nothing was done",

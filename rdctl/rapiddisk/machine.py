@@ -11,15 +11,18 @@ from rdctl.rapiddisk.changes import Dependencies
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from rdctl.history.model import Entry
     from rdctl.rapiddisk.boot.boot import Boot
     from rdctl.rapiddisk.boot.stop import Stop
     from rdctl.rapiddisk.caches import Caches
     from rdctl.rapiddisk.contents import Contents
     from rdctl.rapiddisk.daemon import Daemon
     from rdctl.rapiddisk.exports import Exports
+    from rdctl.rapiddisk.former import FormerExports
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
     from rdctl.rapiddisk.ports import Ports
     from rdctl.rapiddisk.state.operations import States
+    from rdctl.rapiddisk.undo.undo import Undo
     from rdctl.rapiddisk.volumes import Volumes
 
 
@@ -75,6 +78,12 @@ class RapidDisk:
         return Exports(self._means)
 
     @cached_property
+    def former_exports(self) -> FormerExports:
+        from rdctl.rapiddisk.former import FormerExports
+
+        return FormerExports(self._means)
+
+    @cached_property
     def ports(self) -> Ports:
         from rdctl.rapiddisk.ports import Ports
 
@@ -97,6 +106,12 @@ class RapidDisk:
         from rdctl.rapiddisk.boot.stop import Stop
 
         return Stop(self._means)
+
+    def undo(self, entries: Callable[[], list[Entry]]) -> Undo:
+        """`entries` reads the history of the machine, the oldest command first."""
+        from rdctl.rapiddisk.undo.undo import Undo
+
+        return Undo(self._means, RapidDisk, entries)
 
     @cached_property
     def daemon(self) -> Daemon:

@@ -125,6 +125,7 @@ ASSUMED = {
     r"rc-wt_sdb": "rapiddisk cache create rd1 sdb",
     r"rc-wb_sdb": "rapiddisk cache create rd1 sdb --policy writeback --yes",
     r"-c sandbox rapiddisk (diff|apply|boot enable)": "rapiddisk dump --save --yes",
+    r"-c sandbox rapiddisk undo": "rapiddisk create 64M",
     r"\blab\b": "context set lab rapiddisk=http://127.0.0.1:9118",
     r"(?<!create )\buser1\b": "oio reference create user1 -p color=blue",
     r"(unlink|renew) user1 rdir": "oio reference link user1 rdir",
@@ -217,6 +218,9 @@ def test_an_example_for_this_machine_works_in_the_sandbox(
     (rdctl.home / "rapiddisk.toml").write_text(rdctl("-c", "sandbox", "rapiddisk", "dump").out)
     assert rdctl("-c", "sandbox", "rapiddisk", "dump", "--save", "--yes").code == 0
     program, *argv = shlex.split(example.replace(":store-", ":sandbox-"))
+    if argv[:2] == ["rapiddisk", "undo"]:
+        adding = ("history", "--target", "add", "--json")
+        argv[2] = rdctl("-c", "sandbox", *adding).json["items"][-1]["id"]
     if argv[:2] == ["rapiddisk", "load"]:
         assert rdctl("-c", "sandbox", "rapiddisk", "save", "rd1", argv[2]).code == 0
     if "unexport" in argv or "revalidate" in argv:

@@ -237,6 +237,7 @@ LOCAL = [
     "dump",
     "diff",
     "apply",
+    "undo",
     "boot enable",
     "boot disable",
     "boot status",

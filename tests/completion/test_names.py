@@ -256,9 +256,9 @@ def test_this_machine(complete: Completion, kernel: FakeKernel) -> None:
     kernel.add_volume(1, 8 * MIB)
     kernel.map_cache("rc-wt_sdb", "rd1", "sdb")
     kernel.add_port(3)
-    exported = complete.rdctl(
-        "--local", "rapiddisk", "nvmet", "export", "rd0", "--port", "3", "--host", "nqn.2014-08.h:1"
-    )
+    words = ("nvmet", "export", "rd0", "--port", "3", "--host", "nqn.2014-08.h:1")
+    own = {"RDCTL_HISTORY": complete.environment.environ["RDCTL_HISTORY"]}
+    exported = complete.rdctl("--local", "rapiddisk", *words, env=own)
     assert exported.code == 0, exported.err
     before = tree(complete.rdctl.root)
     programs = list(kernel.calls)
@@ -278,6 +278,8 @@ def test_this_machine(complete: Completion, kernel: FakeKernel) -> None:
     assert here("host") == [Candidate("nqn.2014-08.h:1")]
     assert "lo" in [name for name, _ in here("interface")]
     here("ip")
+    ((_, about),) = here("undoable")
+    assert about.startswith("rdctl --local rapiddisk nvmet export rd0 ")
     assert tree(complete.rdctl.root) == before
     assert kernel.calls == programs
     assert not complete.cache.exists()

@@ -114,6 +114,7 @@ ACTS = {
     "apply": Act(written, "apply --yes", 15),
     "dump saved": Act(empty, "dump --save", 1),
     "port remove": Act(empty, "nvmet port remove 1 --yes", 1),
+    "undo": Act(empty, "undo --yes", 7, EXPORT),
 }
 # Of these systemd takes the steps.
 DAEMON = {

@@ -34,6 +34,7 @@ WHOLE_ONLY = (
     "port add",
     "port add loop",
     "apply",
+    "undo",
     "cache create",
     "cache create writeback",
 )

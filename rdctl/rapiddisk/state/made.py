@@ -11,7 +11,7 @@ from contextlib import suppress
 from typing import Any
 
 from rdctl.rapiddisk.backend import Backend
-from rdctl.rapiddisk.state.there import There
+from rdctl.rapiddisk.state.there import There, identity
 
 _RECORD = "made"
 Entries = dict[str, dict[str, Any]]
@@ -60,13 +60,4 @@ class Made:
 
     def _identity(self, kind: str, name: str, there: There) -> Any:
         """What identifies a thing of the machine in this boot; None if it is not there."""
-        identities = self._backend.identities()
-        if kind == "volume" and name in there.volumes:
-            return identities.volume(name)
-        if kind == "cache" and name in there.caches:
-            return identities.cache(there.caches[name].kernel)
-        if kind == "port" and int(name) in there.ports:
-            return identities.port(there.ports[int(name)].port)
-        if kind == "export" and name in there.exports:
-            return identities.export(there.exports[name])
-        return None
+        return identity(self._backend.identities(), there, kind, name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.rapiddisk.backend import Backend
@@ -18,6 +18,9 @@ from rdctl.rapiddisk.state.model import (
     State,
     VolumeState,
 )
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.kernel.identities import Identities
 
 
 class There(NamedTuple):
@@ -53,6 +56,20 @@ def read(backend: Backend) -> There:
         images={volume.device: images.of(volume.device) for volume in inventory.volumes},
         parameters=backend.module_parameters(),
     )
+
+
+def identity(identities: Identities, there: There, kind: str, name: str) -> Any:
+    """What identifies a thing in this boot, by the kind and the name of a Difference; None if it is
+    not there."""
+    if kind == "volume" and name in there.volumes:
+        return identities.volume(name)
+    if kind == "cache" and name in there.caches:
+        return identities.cache(there.caches[name].kernel)
+    if kind == "port" and int(name) in there.ports:
+        return identities.port(there.ports[int(name)].port)
+    if kind == "export" and name in there.exports:
+        return identities.export(there.exports[name])
+    return None
 
 
 def state_of(backend: Backend, there: There, warn: Callable[[str], None]) -> State:

@@ -48,6 +48,9 @@ def test_an_example_works_as_printed(
         assert rdctl("--local", "rapiddisk", "nvmet", "export", "rd0", "rd1", *ports).code == 0
     if "load" in words:
         assert rdctl("--local", "rapiddisk", "save", "rd1", "rd1.img").code == 0
+    if "undo" in words:
+        assert rdctl("--local", "rapiddisk", "lock", "rd1").code == 0
+        words[-1] = rdctl("history", "--json").json["items"][-1]["id"]
     kernel.steps = 0
     ran = rdctl(*words, tty=True, stdin=b"y\n")
     assert ran.code == (12 if "--exit-code" in words else 0), ran.err

@@ -1,0 +1,1 @@
+"""undo: the inverses of what one command changed, as the history has it."""
