@@ -6,7 +6,7 @@ _rdctl_node() {
     verbs='' options='' valued='' keys=''
     case $1 in
         'rdctl') verbs='rapiddisk oio doctor history context sandbox completion help version' options='-V --version' ;;
-        'rdctl rapiddisk') verbs='status resources overview list show create resize flush remove lock unlock save load cache nvmet dump diff apply boot daemon' ;;
+        'rdctl rapiddisk') verbs='status resources overview list show create resize flush remove lock unlock save load cache nvmet dump diff apply undo boot daemon' ;;
         'rdctl rapiddisk status') options='--watch' keys='status version mode endpoint dialect volumes max_volumes modules' ;;
         'rdctl rapiddisk resources') options='--watch' keys='mem_total mem_free mem_available disks' ;;
         'rdctl rapiddisk overview') options='--deep --watch' keys='machine memory volumes caches exports' ;;
@@ -41,6 +41,7 @@ _rdctl_node() {
         'rdctl rapiddisk dump') options='--save --only --nvmetcli' valued='--only' keys='action target changed verified error line' ;;
         'rdctl rapiddisk diff') options='--exit-code --only --nvmetcli --watch' valued='--only' keys='kind name state key file machine note' ;;
         'rdctl rapiddisk apply') options='--prune --recreate --overcommit --wait --save --boot --only --nvmetcli' valued='--wait --only' keys='action target changed verified error line' ;;
+        'rdctl rapiddisk undo') keys='action target changed verified error line' ;;
         'rdctl rapiddisk boot') verbs='enable disable status stop' ;;
         'rdctl rapiddisk boot enable') options='--now' keys='action target changed verified error line' ;;
         'rdctl rapiddisk boot disable') keys='action target changed verified error line' ;;
@@ -246,6 +247,7 @@ _rdctl_values() {
         'rdctl rapiddisk diff 1') kind='file' ;;
         'rdctl rapiddisk apply --only') choices='caches images exports' ;;
         'rdctl rapiddisk apply 1') kind='file' ;;
+        'rdctl rapiddisk undo 1') kind='undoable' ;;
         'rdctl rapiddisk boot stop --only') choices='caches images exports' ;;
         'rdctl oio conscience list --failed') kind='file' ;;
         'rdctl oio conscience list 1') kind='type' ;;
