@@ -17,6 +17,8 @@ from rdctl.core.results import Listing
 from rdctl.core.units import defuse
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from rdctl.cli.invocation import Invocation
     from rdctl.core.acts import Act
     from rdctl.history.history import History
@@ -66,7 +68,13 @@ def history(on: Invocation, ids: tuple[str, ...], since: str | None, target: str
     ]
     if not rows and os.geteuid() != 0 and found.place.journal is not None:
         on.next_steps.append("Changes by root are in its own history: sudo rdctl history")
-    return Listing(rows, vertical=bool(ids))
+    return Listing(rows, vertical=bool(ids), also=_known(rows) if ids else ())
+
+
+def _known(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The keys that some of these have a value of; words are shown once, as the command."""
+    keys = rows[0].keys() - {"argv"} if rows else ()
+    return [key for key in keys if key == "exit" or any(row[key] for row in rows)]
 
 
 def _history(on: Invocation) -> History:

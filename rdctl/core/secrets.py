@@ -75,7 +75,8 @@ def masked_json(text: str) -> str:
 
 def _masked_data(data: Any, name: str = "") -> Any:
     if isinstance(data, dict):
-        return {key: _masked_data(value, key) for key, value in data.items()}
+        within = is_secret(name)  # all that is below it
+        return {key: _masked_data(value, name if within else key) for key, value in data.items()}
     if isinstance(data, list):
         return [_masked_data(value, name) for value in data]
     return MASK if is_secret(name) and data not in (None, "", MASK) else data

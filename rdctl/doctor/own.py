@@ -8,10 +8,11 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from rdctl.config.contexts import CREDENTIALS, LOCAL
+from rdctl.config.contexts import CREDENTIALS, LOCAL, REQUIRED, SYSTEM_FILE, required_audit
 from rdctl.config.resolve import VARIABLES
 from rdctl.core.units import quoted
 from rdctl.doctor.findings import Check, Finding, numbers
+from rdctl.effects.log import unwritable
 
 if TYPE_CHECKING:
     from rdctl.sites import Site
@@ -163,9 +164,33 @@ def _unheard(site: Site) -> Iterator[Finding]:
                 )
 
 
+def _history(site: Site) -> Iterator[Finding]:
+    """Whether the next change can be kept in the history; nothing is written."""
+    if site.settings.in_sandbox("rapiddisk"):
+        yield Finding.skipped("the sandbox has its own history")
+        return
+    path = site.history.place.path
+    required = required_audit(site.root)
+    if (reason := unwritable(path)) is None:
+        yield Finding.ok(f"kept in {path}{', as required' if required else ''}", subject=path)
+    elif required:
+        yield Finding.error(
+            f"{path} cannot be written: {reason}",
+            subject=path,
+            why=f'All changes fail: audit = "{REQUIRED}" in /{SYSTEM_FILE}.',
+        )
+    else:
+        yield Finding.warning(
+            f"{path} cannot be written: {reason}",
+            subject=path,
+            why="Changes are made without being recorded.",
+        )
+
+
 CHECKS = (
     Check("python", _python),
     Check("libraries", _libraries),
     Check("config", _config),
     Check("context", _context),
+    Check("history", _history),
 )

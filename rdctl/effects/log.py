@@ -20,6 +20,26 @@ def older(path: str) -> str:
     return f"{start}.1{end}"
 
 
+def unwritable(path: str) -> str | None:
+    """Why the log cannot be written, as far as it can be seen without writing; None if it can."""
+    above = path
+    while not os.path.lexists(above):
+        above = os.path.dirname(os.path.abspath(above))
+    try:
+        place = Location.of(above, None, inside=above != path)
+        try:
+            if above == path and not place.holds_a_file:
+                raise OSError(errno.EINVAL, "not a regular file")
+            needed = os.W_OK if above == path else os.W_OK | os.X_OK
+            if not os.access(above, needed):
+                raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        finally:
+            place.close()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
+
+
 class Log:
     """A private file that is open and locked. All methods raise OSError."""
 

@@ -24,6 +24,7 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
     **dict.fromkeys(("context", "contexts"), ()),
     **dict.fromkeys(names.HERE, ()),
     **dict.fromkeys(names.RAPIDDISK, ()),
+    **dict.fromkeys(names.HISTORY, ()),
     **dict.fromkeys(sorted(names.OPENIO.keys() - {"key", "assignment"}), ()),
     "content": ("photos",),
     "address": ("rawx",),
@@ -35,6 +36,16 @@ QUESTIONS: dict[str, tuple[str, ...]] = {
 }
 # POST is no sign of a change: these only ask.
 ASKING = ("get_properties",)
+
+
+def test_commands_of_the_history_are_offered(complete: Completion) -> None:
+    """The newest first, with their words; those of the sandbox in the sandbox only."""
+    for words in (["create", "64M"], ["lock", "rd1"]):
+        assert complete.rdctl("-c", "sandbox", "rapiddisk", *words).code == 0
+    lock, create = complete.about("command")
+    assert create.about == "-c sandbox rapiddisk create 64M"
+    assert lock.about == "-c sandbox rapiddisk lock rd1"
+    assert complete.about("command", where=()) == []
 
 
 # --- where they come from -----------------------------------------------------------------------
@@ -230,7 +241,7 @@ def test_no_kind_changes_anything(
     complete(kind, *args)
     complete(kind, *args, where=served.where)
     assert state() == before
-    asks_nobody = kind in names.HERE or kind.startswith("context")
+    asks_nobody = kind in names.HERE | names.HISTORY or kind.startswith("context")
     assert bool(served.sent) != asks_nobody
     for line in served.sent:
         method, path = line.split(" ", 1)

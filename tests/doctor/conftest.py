@@ -16,7 +16,7 @@ from tests.fakes.kernel import FakeKernel
 Run = Callable[..., Ran]
 Row = dict[str, Any]
 NQN = "nqn.2021-06.org.rapiddisk:rdvm-rd0"
-OWN = ["python", "libraries", "config", "context"]
+OWN = ["python", "libraries", "config", "context", "history"]
 LOCALLY = "modules configfs devices root userland daemon exposure memory caches exports".split()
 LOCALLY += ["boot", "mounts"]
 REMOTELY = "daemon exposure memory caches exports clock".split()

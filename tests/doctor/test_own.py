@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.conftest import Program
+from tests.conftest import Program, Ran
 from tests.doctor.conftest import (
     Run,
     at,
@@ -135,3 +135,27 @@ def test_a_token_that_is_not_sent(rdctl: Program) -> None:
         rows = examined(at(rdctl, "--rapiddisk-url", daemon.url, env=env))
     row = wrong(rows, "context")
     assert row["message"] == f"token_file of RDCTL_TOKEN_FILE is not sent to {daemon.url}"
+
+
+def test_a_history_that_cannot_be_written(rdctl: Program, served: Callable[..., Ran]) -> None:
+    path = rdctl.home / "history.ndjson"
+    env = {"RDCTL_HISTORY": str(path)}
+
+    def finding(**environ: str) -> tuple[str, str]:
+        rows = served("doctor", "--json", env=environ).json["items"]
+        (row,) = (row for row in rows if row["check"] == "history")
+        return row["severity"], row["message"]
+
+    assert finding(**env) == ("ok", f"kept in {path}")
+    assert not path.exists()
+    path.mkdir()
+    assert finding(**env) == ("warning", f"{path} cannot be written: not a regular file")
+    file = rdctl.home / "file"
+    file.write_text("")
+    env = {"RDCTL_HISTORY": f"{file}/new/history.ndjson"}
+    message = f"{file}/new/history.ndjson cannot be written: Not a directory"
+    assert finding(**env) == ("warning", message)
+    system = rdctl.root / "etc/rdctl/config.toml"
+    system.parent.mkdir(parents=True)
+    system.write_text('audit = "required"\n')
+    assert finding(**env) == ("error", message)

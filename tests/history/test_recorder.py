@@ -9,31 +9,18 @@ import stat
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rdctl.history.form import LONGEST
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import FakeKernel
+from tests.history.reading import MACHINE, lines, of_machine, of_sandbox
 
 Sandbox = Callable[..., Ran]
 Local = Callable[..., Ran]
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="root has a place of its own")
 OTHER = 12345  # a user
-MACHINE = "var/log/rdctl/history.ndjson"
-
-
-def lines(path: Path) -> list[dict[str, Any]]:
-    return [json.loads(line) for line in path.read_bytes().splitlines()] if path.exists() else []
-
-
-def of_sandbox(rdctl: Program) -> list[dict[str, Any]]:
-    return lines(rdctl.home / "sandbox.db-history.ndjson")
-
-
-def of_machine(rdctl: Program) -> list[dict[str, Any]]:
-    return lines(rdctl.root / MACHINE)
 
 
 def test_a_change_has_two_lines(rdctl: Program, sandbox: Sandbox) -> None:
