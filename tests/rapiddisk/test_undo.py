@@ -203,6 +203,17 @@ def test_repeated_undo_walks_back(rdctl: Program, kernel: FakeKernel) -> None:
     assert run(rdctl, "undo").code == 3
 
 
+def test_a_load_into_an_empty_volume_is_erased(rdctl: Program, kernel: FakeKernel) -> None:
+    kernel.write_data("rd1", b"x" * 2 * PAGE)
+    image = rdctl.home / "a.img"
+    done(rdctl, f"save rd1 {image}", f"load {image} rd0")
+    assert kernel.volume("rd0").used
+    done(rdctl, "undo --yes")
+    assert not kernel.volume("rd0").used
+    done(rdctl, f"load {image} rd1 --discard-contents --yes")
+    refused(rdctl, kernel, "undo", "rd1: its contents (8.0 KiB) were lost when it was erased")
+
+
 # --- asking -----------------------------------------------------------------------------------
 
 
