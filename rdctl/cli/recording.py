@@ -10,7 +10,6 @@ from weakref import ReferenceType, ref
 from rdctl.config.contexts import required_audit
 from rdctl.core.errors import Code, Exit, RdctlError
 from rdctl.core.results import Failure
-from rdctl.core.secrets import masked_words
 from rdctl.effects.signals import signals_held
 from rdctl.history.places import VARIABLE, Place, at_boot, of_machine, of_sandbox
 
@@ -122,6 +121,7 @@ class Records:
         return at_boot(place, on.environment.root) if self._boot else [place]
 
     def _entry(self, inside: bool) -> Entry:
+        from rdctl.core.secrets import masked_words
         from rdctl.history.model import Entry
         from rdctl.history.process import this_process
 

@@ -9,20 +9,21 @@ from typing import Any
 from rdctl.core.units import without_password
 
 MASK = "***"
+# Patterns are compiled when first used: most commands need none of them.
 # What the name of a secret contains; a name that ends with `file` is that of a path.
 _NAME = "authorization|cookie|credential|key|passphrase|passw|secret|token"
-_LOOKS = re.compile(f"(?i){_NAME}")
-_FILE = re.compile("(?i)[-_]file$")
+_LOOKS = f"(?i){_NAME}"
+_FILE = "(?i)[-_]file$"
 
 
 def is_secret(name: str) -> bool:
     """Whether the value of an option, key or header of this name is a secret."""
-    return bool(_LOOKS.search(name)) and not _FILE.search(name)
+    return bool(re.search(_LOOKS, name)) and not re.search(_FILE, name)
 
 
 def masked_header(name: str, value: str) -> str:
     """`Bearer ***`: the kind of a credential is not secret."""
-    if not _LOOKS.search(name):
+    if not re.search(_LOOKS, name):
         return value
     kind, blank, _ = value.partition(" ")
     return f"{kind} {MASK}" if blank else MASK
@@ -30,27 +31,25 @@ def masked_header(name: str, value: str) -> str:
 
 # --- texts ------------------------------------------------------------------------------------
 
-_USER = re.compile(r"(://)([^\s/@:'\"]*)(:?)[^\s/@'\"]*@")
-_BEARER = re.compile(r"(?i)\b(bearer) +[^\s'\"]+")
-_MEMBER = re.compile(
-    rf'(?i)("[^"\\]*(?:{_NAME})[^"\\]*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{{}}\[\]"]+)'
-)
-_ASSIGNED = re.compile(
-    rf"(?i)(?<![\w.-])([\w.%-]*(?:{_NAME})[\w.%-]*)=(\"[^\"]*\"|'[^']*'|[^\s&'\"]+)"
-)
+_USER = r"(://)([^\s/@:'\"]*)(:?)[^\s/@'\"]*@"
+_BEARER = r"(?i)\b(bearer) +[^\s'\"]+"
+_MEMBER = rf'(?i)("[^"\\]*(?:{_NAME})[^"\\]*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{{}}\[\]"]+)'
+_ASSIGNED = rf"(?i)(?<![\w.-])([\w.%-]*(?:{_NAME})[\w.%-]*)=(\"[^\"]*\"|'[^']*'|[^\s&'\"]+)"
 
 
 def masked(text: str) -> str:
     """A text without the passwords in URLs, and without the values of members and assignments
     whose names are those of secrets."""
     if "@" in text:
-        text = _USER.sub(_without_user, text)
-    if not _LOOKS.search(text) and "earer" not in text.lower():
+        text = re.sub(_USER, _without_user, text)
+    if not re.search(_LOOKS, text) and "earer" not in text.lower():
         return text
-    text = _BEARER.sub(rf"\1 {MASK}", text)
-    text = _MEMBER.sub(lambda found: f'{found[1]}"{MASK}"', text)
-    return _ASSIGNED.sub(
-        lambda found: f"{found[1]}={MASK}" if is_secret(found[1]) else found[0], text
+    text = re.sub(_BEARER, rf"\1 {MASK}", text)
+    text = re.sub(_MEMBER, lambda found: f'{found[1]}"{MASK}"', text)
+    return re.sub(
+        _ASSIGNED,
+        lambda found: f"{found[1]}={MASK}" if is_secret(found[1]) else found[0],
+        text,
     )
 
 
@@ -61,7 +60,7 @@ def _without_user(found: re.Match[str]) -> str:
 
 def masked_json(text: str) -> str:
     """A text that may be JSON; without secrets it stays as it is."""
-    if not _LOOKS.search(text) and "\\u" not in text:
+    if not re.search(_LOOKS, text) and "\\u" not in text:
         return masked(text)
     import json
 
@@ -84,8 +83,8 @@ def _masked_data(data: Any, name: str = "") -> Any:
 
 # --- words ------------------------------------------------------------------------------------
 
-_HEADER = re.compile(rf"(?is)([\w-]*(?:{_NAME})[\w-]*)\s*:\s*(.+)")
-_PAIR = re.compile(r"(?s)(-{0,2}[\w.-]+)=(.*)")
+_HEADER = rf"(?is)([\w-]*(?:{_NAME})[\w-]*)\s*:\s*(.+)"
+_PAIR = r"(?s)(-{0,2}[\w.-]+)=(.*)"
 
 
 def masked_words(words: Iterable[str]) -> Iterator[str]:
@@ -99,9 +98,9 @@ def masked_words(words: Iterable[str]) -> Iterator[str]:
 
 
 def _masked_word(word: str) -> str:
-    if found := _HEADER.fullmatch(word):
+    if found := re.fullmatch(_HEADER, word):
         return f"{found[1]}: {masked_header(found[1], found[2])}"
-    if found := _PAIR.fullmatch(word):
+    if found := re.fullmatch(_PAIR, word):
         if is_secret(found[1]) and found[2]:
             return f"{found[1]}={MASK}"
         return f"{found[1]}={_masked_word(found[2])}"
