@@ -11,49 +11,23 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import NamedTuple
 
 from rdctl.core.units import raw_bytes
+from rdctl.effects.blocks import PIECE
 from rdctl.effects.door import Effect
 from rdctl.effects.files import Destination, Part, directory_of, open_part, rename_part
 from rdctl.effects.places import Location
 from rdctl.effects.signals import signals_held
 from rdctl.effects.syscalls import Syscalls, quoted_path
 
-# Large enough for the speed of memory, small enough to be held several times.
-PIECE = 1 << 20
-_ZEROS = bytes(PIECE)
-# What is zero is left out in blocks of this size, that of a page and of most file systems.
-_BLOCK = 4096
 _MODE = 0o600
 SUFFIX = ".sha256"
 _MOST_DIGESTS = 1 << 20  # bytes
 _DIGEST = re.compile(rb"^(?:# )?\\?([0-9a-fA-F]{64}) [ *]", re.MULTILINE)
-
-
-def is_zero(piece: bytes) -> bool:
-    return piece == (_ZEROS if len(piece) == PIECE else bytes(len(piece)))
-
-
-def runs(piece: bytes) -> Iterator[tuple[int, int]]:
-    """Where the blocks that are not zero begin and end, as few runs as possible."""
-    if is_zero(piece):
-        return
-    start = None
-    zeros = _ZEROS[:_BLOCK]
-    for at in range(0, len(piece), _BLOCK):
-        block = piece[at : at + _BLOCK]
-        if block == zeros or (len(block) < _BLOCK and is_zero(block)):
-            if start is not None:
-                yield start, at
-            start = None
-        elif start is None:
-            start = at
-    if start is not None:
-        yield start, len(piece)
 
 
 def digests_in(text: bytes) -> list[str]:

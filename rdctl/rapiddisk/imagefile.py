@@ -11,8 +11,9 @@ from typing import IO, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import MIB, escape, human_size, quoted
+from rdctl.effects.blocks import PIECE, runs
 from rdctl.effects.files import Destination
-from rdctl.effects.images import PIECE, SUFFIX, digests_beside, runs
+from rdctl.effects.images import SUFFIX, digests_beside
 from rdctl.effects.places import refuse_planted
 
 _SECTOR = 512

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from rdctl.effects.blocks import PIECE, runs
 from rdctl.effects.door import Effects
 from rdctl.effects.files import Destination, Part
-from rdctl.effects.images import PIECE, Made, NewImage, digests_in, runs
+from rdctl.effects.images import Made, NewImage, digests_in
 from rdctl.effects.syscalls import Syscalls
 
 A, B = "a" * 64, "b" * 64

@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rdctl.core.acts import Act
+from rdctl.effects.blocks import PIECE, is_zero
 from rdctl.effects.door import Effect, Effects
-from rdctl.effects.images import PIECE, is_zero
 from rdctl.effects.syscalls import Syscalls, ioctl
 from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.kernel.sysfs import SECTOR, Sysfs

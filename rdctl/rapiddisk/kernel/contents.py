@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
+from rdctl.effects.blocks import runs
 from rdctl.effects.door import Effect
-from rdctl.effects.files import Destination, Part
-from rdctl.effects.images import Made, NewImage, runs
 from rdctl.effects.syscalls import quoted_path
-from rdctl.rapiddisk.imagefile import ImageFile, changed, image_pieces
 from rdctl.rapiddisk.kernel.claims import KernelPart
+
+if TYPE_CHECKING:
+    from rdctl.effects.files import Destination, Part
+    from rdctl.effects.images import Made
+    from rdctl.rapiddisk.imagefile import ImageFile
 
 
 class KernelContents(KernelPart):
@@ -24,10 +27,14 @@ class KernelContents(KernelPart):
         home: str | None,
     ) -> Made:
         """Write the contents to a file. Raises OSError about the file."""
+        from hashlib import sha256  # several milliseconds, which other commands save
+
+        from rdctl.effects.images import Made, NewImage
+
         size = self._known.size(volume) or 0
 
         def fill(part: Part) -> str:
-            digest, offset = hashlib.sha256(), 0
+            digest, offset = sha256(), 0
             for piece in self._read(volume, size):
                 for start, end in runs(piece):
                     part.write(memoryview(piece)[start:end], offset + start)
@@ -50,6 +57,7 @@ class KernelContents(KernelPart):
 
     def load_contents(self, volume: str, image: ImageFile, step: Callable[[int], None]) -> None:
         """Part of a transaction, whose rollback erases the volume."""
+        from rdctl.rapiddisk.imagefile import changed
 
         def perform() -> None:
             descriptor = self._calls.open_for_writing(node)
@@ -75,7 +83,11 @@ class KernelContents(KernelPart):
 
     def _poured(self, descriptor: int, image: ImageFile, step: Callable[[int], None]) -> str:
         """Write what is not zero: zeros would take memory. Returns the digest of the image."""
-        digest, offset = hashlib.sha256(), 0
+        from hashlib import sha256
+
+        from rdctl.rapiddisk.imagefile import image_pieces
+
+        digest, offset = sha256(), 0
         try:
             for piece in image_pieces(image):
                 for start, end in runs(piece):
