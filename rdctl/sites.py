@@ -194,6 +194,13 @@ class Site:
             rehearsal=rehearsal,
         )
 
+    @property
+    def user(self) -> str:
+        """Who runs this command, as the history names users."""
+        from rdctl.history.process import this_process, user_of
+
+        return user_of(this_process(self.config.environ, self._environment.root))
+
     def now(self) -> float:
         """Seconds since 1970."""
         return self._environment.now()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 from fnmatch import fnmatchcase
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -141,6 +140,7 @@ def _iso(seconds: float | None) -> str | None:
 def _row(entry: Entry) -> dict[str, Any]:
     import shlex
 
+    from rdctl.history.process import user_of
     from rdctl.output.schemas import SCHEMAS
 
     more = [f"... ({entry.more_argv} more)"] if entry.more_argv else []
@@ -148,7 +148,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         **entry._asdict(),
         "time": _iso(entry.time),
         "ended": _iso(entry.ended),
-        "user": _user(entry),
+        "user": user_of(entry),
         "contexts": entry.context.split(",") if entry.context else [],
         "acts": [_act(act) for act in entry.acts],
         "command": " ".join([shlex.join(["rdctl", *entry.argv]), *more]),
@@ -159,20 +159,3 @@ def _row(entry: Entry) -> dict[str, Any]:
 def _act(act: Act) -> dict[str, Any]:
     keys = ("kind", "name", "identity")
     return {**act._asdict(), "touched": [dict(zip(keys, one, strict=True)) for one in act.touched]}
-
-
-def _user(entry: Entry) -> str:
-    """Who did it: the user who logged in, if known, else the one who ran sudo."""
-    if entry.login_uid is not None:
-        return _name(entry.login_uid)
-    return entry.sudo_user or _name(entry.uid)
-
-
-@cache
-def _name(uid: int) -> str:
-    import pwd
-
-    try:
-        return pwd.getpwuid(uid).pw_name
-    except KeyError:
-        return str(uid)

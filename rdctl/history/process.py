@@ -5,10 +5,22 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import NamedTuple
+from functools import cache
+from typing import NamedTuple, Protocol
 
 # The login UID of a process that no login has started.
 _UNSET = 0xFFFFFFFF
+
+
+class _Actor(Protocol):
+    """A Process, or an Entry."""
+
+    @property
+    def login_uid(self) -> int | None: ...
+    @property
+    def uid(self) -> int: ...
+    @property
+    def sudo_user(self) -> str | None: ...
 
 
 class Process(NamedTuple):
@@ -31,6 +43,23 @@ def this_process(environ: Mapping[str, str], root: str) -> Process:
         tty=_terminal(),
         pid=os.getpid(),
     )
+
+
+def user_of(actor: _Actor) -> str:
+    """Who did it: the user who logged in, if known, else the one who ran sudo."""
+    if actor.login_uid is not None:
+        return _name(actor.login_uid)
+    return actor.sudo_user or _name(actor.uid)
+
+
+@cache
+def _name(uid: int) -> str:
+    import pwd
+
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return str(uid)
 
 
 def _login_uid(root: str) -> int | None:

@@ -58,6 +58,10 @@ class FormerExports(Exports):
         anew, loss = False, None
         if before is not None:
             anew = _kept(before) != _kept(former)
+            if not anew:
+                former = before._replace(
+                    any_host=former.any_host, hosts=former.hosts, ports=former.ports
+                )
             narrowed = {*before.ports} - {*former.ports} or {*before.hosts} - {*former.hosts}
             if anew and before.ports:
                 loss = f"export {former.nqn} will be re-created, which {disconnects(before)}"
@@ -87,5 +91,14 @@ class FormerExports(Exports):
 
 
 def _kept(subsystem: Subsystem) -> Subsystem:
-    """What the kernel cannot change."""
-    return subsystem._replace(any_host=False, hosts=(), ports=())
+    """What clients know it by, and its devices: the kernel cannot change these. Attributes that
+    only others set are left as they are."""
+    namespaces = sorted(one._replace(attributes=()) for one in subsystem.namespaces)
+    return Subsystem(
+        nqn=subsystem.nqn,
+        any_host=False,
+        hosts=(),
+        namespaces=tuple(namespaces),
+        ports=(),
+        serial=subsystem.serial,
+    )

@@ -55,7 +55,7 @@ def test_another_volume_of_that_number_is_left_alone(rdctl: Program) -> None:
     rdctl.ok("create", "8M", "--number", "5")
     machine.mgmt("rapiddisk detach 5")
     machine.attach(5, 8)
-    assert "is another one" in rdctl.refused("undo", code="conflict")
+    assert "rd5 is not the same volume" in rdctl.refused("undo", code="conflict")
     assert machine.names() == ["rd5"]
 
 

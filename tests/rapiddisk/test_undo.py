@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rdctl.cli.run import signals
+from tests.completion.conftest import Completion
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import MIB, PAGE, FakeKernel, Killed
 from tests.rapiddisk.state.machines import (
@@ -163,6 +164,54 @@ def test_a_cache_is_mapped_again_as_it_was(rdctl: Program, kernel: FakeKernel) -
     # It is another mapping, but the one that the first command is about.
     done(rdctl, "undo --yes")
     assert kernel.maps == {}
+
+
+@pytest.mark.parametrize("policy", ["write-through", "write-around"])
+def test_a_cache_is_mapped_again_over_copies(
+    rdctl: Program, kernel: FakeKernel, policy: str
+) -> None:
+    done(rdctl, f"cache create rd0 vdb --policy {policy}")
+    before = dict(kernel.maps)
+    (name,) = before
+    kernel.write_data("rd0", b"x" * 3 * PAGE)
+    done(rdctl, f"cache remove {name} --yes")
+    ran = run(rdctl, "undo")
+    assert (ran.code, "volume rd0: all data on it will be erased" in ran.err) == (2, True)
+    assert kernel.maps == {}
+    done(rdctl, "undo --yes")
+    assert list(kernel.maps) == [name]
+    done(rdctl, "undo --yes")
+    assert kernel.maps == {}
+
+
+def test_ports_and_hosts_change_in_place(rdctl: Program, kernel: FakeKernel) -> None:
+    """An attribute that others set does not re-create the export."""
+    done(rdctl, EXPORT)
+    kernel.put(f"sys/kernel/config/nvmet/subsystems/{OWN}/attr_qid_max", "16\n")
+    before = kernel.snapshot()
+    done(rdctl, f"nvmet export rd0 --port 2 --host {HOST}:2")
+    ran = run(rdctl, "undo --yes --trace")
+    assert (ran.code, kernel.snapshot()) == (0, before), ran.err
+    assert "/namespaces/" not in ran.err
+    done(rdctl, f"nvmet unexport rd0 --host {HOST} --port 2 --yes")
+    ran = run(rdctl, "undo --yes --trace")
+    assert (ran.code, kernel.snapshot()) == (0, before), ran.err
+    assert "/namespaces/" not in ran.err
+
+
+def test_a_redo_is_named_by_what_is_done_again(rdctl: Program, kernel: FakeKernel) -> None:
+    done(rdctl, "lock rd0", "undo")
+    lock, undo = (entry["id"] for entry in history(rdctl))
+    ran = run(rdctl, f"undo {undo}")
+    assert f"redoing {lock}: rdctl --local rapiddisk lock rd0 (just now)" in ran.err
+
+
+def test_another_user_is_named(rdctl: Program, kernel: FakeKernel) -> None:
+    anna = {"SUDO_USER": "anna"}
+    assert run(rdctl, "lock rd0", env=anna).code == 0
+    shown = f"undoing {last(rdctl)}: rdctl --local rapiddisk lock rd0"
+    assert f"{shown} (by anna, just now)" in run(rdctl, "undo --dry-run").err
+    assert f"{shown} (just now)" in run(rdctl, "undo --dry-run", env=anna).err
 
 
 def test_an_export_is_created_again_with_its_identity(rdctl: Program, kernel: FakeKernel) -> None:
@@ -336,14 +385,14 @@ def test_all_reasons_are_named(rdctl: Program, kernel: FakeKernel) -> None:
 def test_what_was_created_since(rdctl: Program, kernel: FakeKernel) -> None:
     done(rdctl, "remove rd1 --yes")
     kernel.add_volume(1)
-    ran = refused(rdctl, kernel, "undo", "rd1 exists: it was created since")
+    ran = refused(rdctl, kernel, "undo", "rd1 was created again later")
     assert "If it is not needed, remove it: rdctl --local rapiddisk remove rd1" in ran.err
 
 
 def test_a_volume_of_the_same_number_is_another_one(rdctl: Program, kernel: FakeKernel) -> None:
     done(rdctl, "create 8M")
     kernel.replace_volume(2, 8 * MIB)
-    refused(rdctl, kernel, "undo", "rd2 is another one: it was removed and created again since")
+    refused(rdctl, kernel, "undo", "rd2 is not the same volume: it was removed and created again")
     kernel.detach(2)
     refused(rdctl, kernel, "undo", "rd2 no longer exists")
 
@@ -362,7 +411,7 @@ def test_a_thing_of_another_identity_is_left_alone(
         kernel.volume("rd0").locked = False
         kernel.replace_volume(0, 128 * MIB)
     id = history(rdctl)[0]["id"]
-    refused(rdctl, kernel, f"undo {id}", "is another one: it was removed and created again since")
+    refused(rdctl, kernel, f"undo {id}", ": it was removed and created again")
 
 
 def test_a_source_that_is_another_disk(rdctl: Program, kernel: FakeKernel) -> None:
@@ -370,7 +419,7 @@ def test_a_source_that_is_another_disk(rdctl: Program, kernel: FakeKernel) -> No
     kernel.take_disk("vdb")
     refused(rdctl, kernel, "undo", "vdb no longer exists")
     kernel.add_disk("vdb", 512 * MIB, "254:16")
-    refused(rdctl, kernel, "undo", "vdb is another one")
+    refused(rdctl, kernel, "undo", "vdb is not the same disk")
 
 
 def test_what_others_changed_since(rdctl: Program, kernel: FakeKernel) -> None:
@@ -415,9 +464,103 @@ def test_a_later_command_of_unknown_outcome(rdctl: Program, kernel: FakeKernel) 
     assert killed(rdctl, kernel, "lock rd1", 1)
     cut = last(rdctl)
     assert cut != lock
-    refused(rdctl, kernel, "undo", f"the outcome of a later command is unknown: {cut}")
+    # It was about another volume, by its words.
+    done(rdctl, "undo")
+    assert not kernel.volume("rd0").locked
     ran = refused(rdctl, kernel, f"undo {cut}", "its outcome is unknown: it was killed")
     assert "rdctl --local rapiddisk overview" in ran.err
+
+
+@pytest.mark.parametrize("words", ["lock /dev/rd0", "apply --prune"])
+def test_an_unknown_outcome_that_may_concern_it(
+    rdctl: Program, kernel: FakeKernel, words: str
+) -> None:
+    done(rdctl, "lock rd0", "lock rd1")
+    kernel.put(FILE, f'{SCHEMA}[volumes.rd7]\nsize = "8MiB"\n')
+    assert killed(rdctl, kernel, words.replace("lock", "unlock"), 1)
+    cut = last(rdctl)
+    first, second = (entry["id"] for entry in history(rdctl)[:2])
+    why = f"the outcome of a later command is unknown: {cut}"
+    ran = refused(rdctl, kernel, f"undo {first}", why)
+    assert "Check the machine, and continue by hand: rdctl --local rapiddisk overview" in ran.err
+    if words.startswith("apply"):
+        ran = refused(rdctl, kernel, "undo", why)
+        assert "can be undone:" not in ran.err
+    else:
+        done(rdctl, f"undo {second}")
+
+
+def test_a_killed_create_prevents_nothing(rdctl: Program, kernel: FakeKernel) -> None:
+    done(rdctl, "lock rd0")
+    assert killed(rdctl, kernel, "create 8M --number 7", 1)
+    done(rdctl, "undo")
+
+
+def test_a_killed_undo_is_to_be_completed(rdctl: Program, kernel: FakeKernel) -> None:
+    done(rdctl, "lock rd0", "lock rd1")
+    assert killed(rdctl, kernel, f"undo {last(rdctl)}", 1)
+    done(rdctl, "undo", "undo")
+    assert not kernel.volume("rd0").locked
+    assert not kernel.volume("rd1").locked
+
+
+def test_the_latest_one_that_can_be_undone_is_named(rdctl: Program, kernel: FakeKernel) -> None:
+    kernel.write_data("rd1", b"x" * PAGE)
+    done(rdctl, "lock rd0", "remove rd1 --yes")
+    lock = history(rdctl)[0]["id"]
+    ran = refused(rdctl, kernel, "undo", "rd1: its contents (4.0 KiB) were lost")
+    named = f"hint: The latest one that can be undone: rdctl --local rapiddisk undo {lock}"
+    assert ran.err.count(named) == 1
+    done(rdctl, f"undo {lock}")
+    ran = refused(rdctl, kernel, "undo", "rd1: its contents (4.0 KiB) were lost")
+    assert "can be undone:" not in ran.err
+
+
+def test_of_several_later_commands_the_newest_comes_first(
+    rdctl: Program, kernel: FakeKernel
+) -> None:
+    done(rdctl, "create 8M", "resize rd2 16M", "lock rd2")
+    first, resize, lock = (entry["id"] for entry in history(rdctl))
+    ran = refused(rdctl, kernel, f"undo {first}", resize, lock)
+    assert ran.err.count("Undo that first:") == 1
+    assert f"hint: Undo that first: rdctl --local rapiddisk undo {lock}" in ran.err
+    assert ran.err.index(f": {lock} (") < ran.err.index(f": {resize} (")
+    # It would not help where the thing is not the same one.
+    kernel.volume("rd2").locked = False
+    kernel.replace_volume(2, 16 * MIB)
+    ran = refused(rdctl, kernel, f"undo {first}", "rd2 is not the same volume", lock)
+    assert "Undo that first:" not in ran.err
+
+
+def test_what_was_reverted_by_hand_is_passed_over(rdctl: Program, kernel: FakeKernel) -> None:
+    done(rdctl, "lock rd0", "lock rd1")
+    kernel.set_lock("rd1", False)
+    done(rdctl, "undo")
+    assert not kernel.volume("rd0").locked
+    assert run(rdctl, "undo").code == 3
+
+
+@pytest.mark.parametrize("options", ["apply --boot --only caches", "boot stop --only caches --yes"])
+def test_what_the_units_did_is_undone_by_its_id_only(rdctl: Program, options: str) -> None:
+    furnish = applied if options.startswith("boot") else machine
+    kernel = furnish(rdctl, rdctl.home / "root", PLAIN)
+    kernel.add_volume(20)
+    done(rdctl, "lock rd20")
+    lock = last(rdctl)
+    assert run(rdctl, options).code == 0
+    id = last(rdctl)
+    assert history(rdctl)[-1]["acts"]
+    assert f"undoing {lock}: " in run(rdctl, "undo").err
+    assert f"undoing {id}: " in run(rdctl, f"undo {id} --dry-run").err
+
+
+def test_candidates_are_not_prevented(rdctl: Program, kernel: FakeKernel) -> None:
+    done(rdctl, "create 8M", "lock rd2", "lock rd0", "lock rd1")
+    _, lock, of_rd0, _ = (entry["id"] for entry in history(rdctl))
+    kernel.set_lock("rd1", False)
+    complete = Completion(rdctl)
+    del complete.environ["RDCTL_HISTORY"]
+    assert complete("undoable", where=("--local",)) == [of_rd0, lock]
 
 
 def test_a_failed_command_that_left_something(rdctl: Program, kernel: FakeKernel) -> None:
@@ -471,15 +614,31 @@ def test_an_id_may_be_shortened(rdctl: Program, kernel: FakeKernel) -> None:
 
 INSTEAD = {
     "daemon start": "rdctl --local rapiddisk daemon stop",
-    "dump --save": "rdctl --local rapiddisk dump --save",
+    "dump --save --yes": "The former state file was replaced: restore it from a backup.",
+    "boot enable": "rdctl --local rapiddisk boot disable",
 }
 
 
 @pytest.mark.parametrize("words", INSTEAD)
 def test_what_has_no_inverse(rdctl: Program, kernel: FakeKernel, words: str) -> None:
+    kernel.put(FILE, SCHEMA)
     done(rdctl, words)
     ran = run(rdctl, f"undo {last(rdctl)}")
     assert (ran.code, INSTEAD[words] in ran.err) == (11, True), ran.err
+    kernel.put("proc/sys/kernel/random/boot_id", "another\n")
+    ran = run(rdctl, f"undo {last(rdctl)}")
+    assert (ran.code, INSTEAD[words] in ran.err) == (11, True), ran.err
+
+
+def test_a_state_file_that_was_saved_is_warned_of(rdctl: Program) -> None:
+    machine(rdctl, rdctl.home / "root", None)
+    file = rdctl.home / "state.toml"
+    file.write_text(PLAIN)
+    ran = run(rdctl, f"apply {file} --save", "--yes")
+    assert ran.code == 0, ran.err
+    ran = run(rdctl, "undo --dry-run")
+    assert "the next boot applies it" in ran.err
+    assert "rdctl --local rapiddisk dump --save" in ran.err
 
 
 def test_a_remote_command(rdctl: Program, kernel: FakeKernel, served: Callable[..., Ran]) -> None:
@@ -487,6 +646,9 @@ def test_a_remote_command(rdctl: Program, kernel: FakeKernel, served: Callable[.
     ran = run(rdctl, f"undo {last(rdctl)}")
     assert (ran.code, "did not change RapidDisk on this machine" in ran.err) == (11, True)
     assert run(rdctl, "undo").code == 3
+    ran = served("rapiddisk", "undo")
+    assert (ran.code, "cannot undo changes through it" in ran.err) == (11, True)
+    assert "Use the inverse command, such as remove for create" in ran.err
 
 
 # --- killed -----------------------------------------------------------------------------------

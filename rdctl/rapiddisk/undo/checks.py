@@ -13,8 +13,8 @@ from rdctl.rapiddisk import plain
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.identity import is_as
 from rdctl.rapiddisk.state.there import identity, read
-from rdctl.rapiddisk.undo.inverses import GONE, THERE, outcome_of
-from rdctl.rapiddisk.undo.past import Past, Thing, is_unknown, needs_inverse, words
+from rdctl.rapiddisk.undo.inverses import CHANGED, GONE, THERE, outcome_of
+from rdctl.rapiddisk.undo.past import Past, Thing, is_unknown, may_concern, needs_inverse, words
 
 _LOST_WHEN = {
     "remove": "removed",
@@ -33,6 +33,7 @@ class Checks:
         self._past = past
         self._there = read(backend)
         self._identities = backend.identities()
+        self._touches: dict[str, set[Thing]] = {}
 
     def left(self, entry: Entry) -> list[Act]:
         """What is to be undone, the latest first. Of an undo that was killed, the history does not
@@ -45,14 +46,36 @@ class Checks:
     def _standing(self, entry: Entry) -> list[Act]:
         return [act for act in reversed(self._past.standing(entry)) if needs_inverse(act)]
 
+    def is_candidate(self, entry: Entry) -> bool:
+        """Whether something of it is to be undone that nobody has reverted otherwise."""
+        return any(not self._is_reverted(act) for act in self.left(entry))
+
+    def is_free(self, entry: Entry) -> bool:
+        """Whether nothing prevents its undo."""
+        acts = self.left(entry)
+        if any(self._own_reasons(entry, acts)):
+            return False
+        return not any(self._later(entry, acts))
+
     def reasons(self, entry: Entry, acts: Sequence[Act]) -> list[RdctlError]:
-        """All that prevents it."""
-        found = [*self._of_entry(entry)]
+        """All that prevents it. The hint to undo a later command first is only where that helps."""
+        found = [*self._own_reasons(entry, acts)]
+        later = [*self._later(entry, acts)]
+        helps = not found
+        for blocker, thing in later:
+            if thing is None:
+                found.append(_of_unknown(blocker))
+            else:
+                hinted = helps and blocker is later[0][0] and self.is_free(blocker)
+                found.append(_of_later(blocker, thing, hinted=hinted))
+        return found
+
+    def _own_reasons(self, entry: Entry, acts: Sequence[Act]) -> Iterator[RdctlError]:
+        """Those that are not in later commands."""
+        yield from self._of_entry(entry)
         undone = [act for act in self._standing(entry) if act not in acts]
         will = {(act.kind, act.name): outcome_of(act) != GONE for act in undone}
-        found += self._of_acts(acts, will, doubt=self._is_in_doubt(entry))
-        found += self._of_later(entry, acts)
-        return found
+        yield from self._of_acts(acts, will, doubt=self._is_in_doubt(entry))
 
     def _is_in_doubt(self, entry: Entry) -> bool:
         return any(map(is_unknown, self._past.undoing(entry)))
@@ -63,36 +86,37 @@ class Checks:
         if entry.left or entry.more_left:
             yield _refusal(f"it failed, and left behind: {', '.join(entry.left)}")
         elif entry.result in (None, "unknown"):
-            hint = "Check the machine: rdctl rapiddisk overview"
-            if entry.undoes:
-                hint = f"Complete it: rdctl rapiddisk undo {entry.undoes}"
-            yield _refusal("its outcome is unknown: it was killed, or is still running", hint)
+            yield _refusal(
+                "its outcome is unknown: it was killed, or is still running", _mend(entry)
+            )
         if entry.more_acts:
             yield _refusal(f"{entry.more_acts} of its changes are not in the history")
 
-    def _of_later(self, entry: Entry, acts: Sequence[Act]) -> Iterator[RdctlError]:
+    def _later(
+        self, entry: Entry, acts: Sequence[Act]
+    ) -> Iterator[tuple[Entry, tuple[str, str] | None]]:
+        """The later commands that prevent it, the newest first, each with the thing that it changed
+        or uses; None: that is unknown."""
         concerned: set[Thing] = set()
         for act in acts:
             own = {self._past.own(act)}
             concerned |= self._past.touched(act) if outcome_of(act) == THERE else own
-        for later in self._past.later(entry):
+        names = {name for act in acts for _, name, _ in self._past.touched(act)}
+        for later in reversed([*self._past.later(entry)]):
             if is_unknown(later):
-                yield _refusal(
-                    f"the outcome of a later command is unknown: {later.id} ({words(later)})",
-                    "Check the machine: rdctl rapiddisk overview",
-                )
-                continue
-            standing = self._past.standing(later)
-            if self._is_in_doubt(later):
-                standing = self.left(later)
+                if may_concern(later, names):
+                    yield later, None
+            elif both := concerned & self._touched(later):
+                yield later, min(both)[:2]
+
+    def _touched(self, entry: Entry) -> set[Thing]:
+        """What its acts that still stand changed or use."""
+        if entry.id not in self._touches:
+            in_doubt = self._is_in_doubt(entry)
+            standing = self.left(entry) if in_doubt else self._past.standing(entry)
             touched = {thing for act in standing for thing in self._past.touched(act)}
-            if both := sorted(concerned & touched):
-                yield _refusal(
-                    f"a later command changed or uses {_shown(*both[0][:2])}:"
-                    f" {later.id} ({words(later)})",
-                    f"Undo that first: rdctl rapiddisk undo {later.id}",
-                    both[0][1],
-                )
+            self._touches[entry.id] = touched
+        return self._touches[entry.id]
 
     # --- its acts -----------------------------------------------------------------------------
 
@@ -129,7 +153,7 @@ class Checks:
             "port": f"nvmet port remove {act.name}",
             "export": f"nvmet unexport --nqn {quoted(act.name)}",
         }[act.kind]
-        why = f"{_shown(act.kind, act.name)} exists: it was created since"
+        why = f"{_shown(act.kind, act.name)} was created again later"
         hint = f"If it is not needed, remove it: rdctl rapiddisk {removal}"
         return _refusal(why, hint, act.name)
 
@@ -185,7 +209,14 @@ class Checks:
         kernels = filter(None, map(self._backend.kernel_of, paths))
         return next((self._identities.disk(kernel) for kernel in kernels), None)
 
-    # --- what a killed undo did ---------------------------------------------------------------
+    # --- what is undone already ---------------------------------------------------------------
+
+    def _is_reverted(self, act: Act) -> bool:
+        """Whether what it changed is as it was before, however that came."""
+        if outcome_of(act) != CHANGED or act.before is None:
+            return False
+        now = self._now(act.kind, act.name)
+        return self._is(act.kind, act.name, now, act.identity) and self._is_as_before(act)
 
     def _is_undone(self, act: Act, acts: Sequence[Act]) -> bool:
         """Whether the machine is as it is after the act was undone, as one of these acts."""
@@ -234,11 +265,28 @@ def _never(act: Act) -> RdctlError | None:
     return None
 
 
+def _mend(unknown: Entry) -> str:
+    if unknown.undoes:
+        return f"Complete it: rdctl rapiddisk undo {unknown.undoes}"
+    return "Check the machine, and continue by hand: rdctl rapiddisk overview"
+
+
+def _of_unknown(later: Entry) -> RdctlError:
+    why = f"the outcome of a later command is unknown: {later.id} ({words(later)})"
+    return _refusal(why, _mend(later))
+
+
+def _of_later(later: Entry, thing: tuple[str, str], *, hinted: bool) -> RdctlError:
+    hint = f"Undo that first: rdctl rapiddisk undo {later.id}" if hinted else None
+    why = f"a later command changed or uses {_shown(*thing)}: {later.id} ({words(later)})"
+    return _refusal(why, hint, thing[1])
+
+
 def _gone_or_other(kind: str, name: str, now: Any) -> RdctlError:
     shown = _shown(kind, name)
     why = f"{shown} no longer exists"
     if now is not None:
-        why = f"{shown} is another one: it was removed and created again since"
+        why = f"{shown} is not the same {kind}: it was removed and created again"
     return _refusal(why, target=name)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from rdctl.core.acts import Act
 from rdctl.core.results import Report
 from rdctl.rapiddisk import plain
-from rdctl.rapiddisk.guards import NO_OVERRIDES
+from rdctl.rapiddisk.guards import NO_OVERRIDES, Overrides
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.machine import RapidDisk
@@ -68,12 +68,16 @@ def undo(machine: RapidDisk, acts: Sequence[Act]) -> Report:
 
 def _map(machine: RapidDisk, act: Act) -> Report:
     former = act.before
-    age = (former["max_age"] or 0) if former["policy"] == "writeback" else None
+    writeback = former["policy"] == "writeback"
+    age = (former["max_age"] or 0) if writeback else None
+    # Its volume still holds copies of blocks of its disk. The question of the operation covers
+    # what else was written to it since.
+    copies = NO_OVERRIDES if writeback else Overrides(discard=True)
     return machine.caches.create(
         former["volume"],
         former["source"],
         former["policy"],
-        NO_OVERRIDES,
+        copies,
         name=act.name,
         max_age=age,
     )

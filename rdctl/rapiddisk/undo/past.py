@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from rdctl.core.acts import Act
@@ -25,6 +25,13 @@ INVERSES = {
     "remove-port": "add-port",
     "load": "erase",
 }
+# Verbs that change only what their words name; `create` makes only new volumes.
+_BY_NAME = (
+    *("create", "remove", "resize", "lock", "unlock", "flush", "save", "load"),
+    *("cache create", "cache remove", "cache sync", "nvmet export", "nvmet unexport"),
+    *("nvmet revalidate", "nvmet port add", "nvmet port remove"),
+)
+_OF_BOOT = ("boot stop",)
 Thing = tuple[str, str, str]
 
 
@@ -106,6 +113,32 @@ class Past:
 def is_unknown(entry: Entry) -> bool:
     """Whether its outcome is unknown, or what it changed."""
     return entry.result in (None, "unknown") or bool(entry.left or entry.more_acts)
+
+
+def verb_of(entry: Entry) -> str:
+    """The words of a RapidDisk command that name its verb, with what may be an argument."""
+    named = [word for word in entry.argv if not word.startswith("-")]
+    after = named[named.index("rapiddisk") + 1 :] if "rapiddisk" in named else []
+    return " ".join(after[:3])
+
+
+def is_of_boot(entry: Entry) -> bool:
+    """Whether it is a command of the units of the boot, which no operator takes back by chance."""
+    return "--boot" in entry.argv or _begins_with(verb_of(entry), _OF_BOOT) is not None
+
+
+def may_concern(entry: Entry, names: Collection[str]) -> bool:
+    """Whether a command of unknown outcome may have changed one of these, by its words."""
+    verb = _begins_with(verb_of(entry), _BY_NAME)
+    if verb is None or entry.more_argv or "-" in entry.argv:
+        return True
+    given = {part for word in entry.argv for part in (word, word.partition("=")[2])}
+    bare = {word.removeprefix("/dev/").removeprefix("mapper/") for word in given}
+    return verb != "create" and bool(bare & {*names})
+
+
+def _begins_with(text: str, verbs: Sequence[str]) -> str | None:
+    return next((verb for verb in verbs if f"{text} ".startswith(f"{verb} ")), None)
 
 
 def needs_inverse(act: Act) -> bool:

@@ -6,14 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from rdctl.core.acts import Act
-from rdctl.core.errors import Code, Ended, RdctlError, as_error
+from rdctl.core.errors import Code, Ended, RdctlError, as_error, hints
 from rdctl.core.results import Change, Failure, Report
 from rdctl.history.history import find
 from rdctl.history.model import Entry
+from rdctl.history.process import user_of
 from rdctl.rapiddisk.changes import Changes, Dependencies, with_signal
 from rdctl.rapiddisk.undo import inverses
 from rdctl.rapiddisk.undo.checks import Checks
-from rdctl.rapiddisk.undo.past import Past, is_unknown, words
+from rdctl.rapiddisk.undo.past import Past, is_of_boot, is_unknown, verb_of, words
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.machine import RapidDisk
@@ -52,16 +53,16 @@ class Undo(Changes):
         self._entries = entries
 
     def candidates(self) -> Iterator[Entry]:
-        """The commands with something to undo, the latest first."""
-        self._backend.here("undo")
+        """The commands with something to undo that nothing prevents, the latest first."""
+        self._only_here()
         past = Past(self._entries(), self._backend.boot_id())
         checks = Checks(self._backend, past)
-        return past.backwards(lambda entry: bool(checks.left(entry)))
+        return past.backwards(lambda entry: checks.is_candidate(entry) and checks.is_free(entry))
 
-    def undo(self, id: str | None, now: float, warn: Callable[[str], None]) -> Report:
-        """Undo the command of this ID, or the latest one that is neither an undo nor undone. `now`
-        is in seconds since 1970."""
-        self._backend.here("undo")
+    def undo(self, id: str | None, now: float, user: str, warn: Callable[[str], None]) -> Report:
+        """Undo the command of this ID, or the latest one that is neither an undo nor undone, and
+        not of the units of the boot. `now` is in seconds since 1970; `user` is who undoes it."""
+        self._only_here()
         self._backend.permit()
         plan, refusals = self._planned(id)
         entry = plan.entry
@@ -69,9 +70,13 @@ class Undo(Changes):
             return Report([_refused(entry, error) for error in refusals])
         if not plan.acts:
             return Report([Change("undo", entry.id, False, True, past="{} is already undone")])
-        self._effects.tell(f"undoing {entry.id}: {words(entry)} ({_ago(now - entry.time)})")
-        if entry.argv.count("--save"):
-            warn("the state file that this command saved stays as it is")
+        self._announce(entry, now, user)
+        if "--save" in entry.argv:
+            dump = self._aimed("rdctl rapiddisk dump --save")
+            warn(
+                "the state file that this command saved stays as it is, and the next boot applies"
+                f" it; to save the state after the undo: {dump}"
+            )
         self._effects.undoes = entry.id
         if self._effects.dry_run:
             return self._carried_out(self._machine(self._means), plan)
@@ -87,6 +92,26 @@ class Undo(Changes):
                 )
             return self._carried_out(self._machine(self._means), plan)
 
+    def _only_here(self) -> None:
+        try:
+            self._backend.here("undo")
+        except RdctlError as error:
+            error.message += "; its history cannot undo changes through it"
+            error.hint = (
+                "Use the inverse command, such as remove for create, or unlock for lock:"
+                " rdctl rapiddisk --help"
+            )
+            raise
+
+    def _announce(self, entry: Entry, now: float, user: str) -> None:
+        """An undo of an undo is named by what is done again."""
+        known = {one.id: one for one in self._entries()} if entry.undoes else {}
+        original = known.get(entry.undoes or "")
+        shown = entry if original is None else original
+        does = "undoing" if original is None else "redoing"
+        by = "" if user_of(shown) == user else f"by {user_of(shown)}, "
+        self._effects.tell(f"{does} {shown.id}: {words(shown)} ({by}{_ago(now - shown.time)})")
+
     # --- which command ------------------------------------------------------------------------
 
     def _planned(self, id: str | None) -> tuple[_Plan, list[RdctlError]]:
@@ -99,18 +124,32 @@ class Undo(Changes):
         acts = checks.left(entry)
         if not acts and not (entry.acts or is_unknown(entry)):
             raise _nothing_in(entry)
-        return _Plan(entry, acts), checks.reasons(entry, acts)
+        refusals = checks.reasons(entry, acts)
+        if refusals and id is None:
+            refusals[-1].hint = hints(refusals[-1].hint, self._other(past, checks, refusals))
+        return _Plan(entry, acts), refusals
 
     def _latest(self, past: Past, checks: Checks) -> Entry:
-        wanted = past.backwards(lambda entry: entry.undoes is None and bool(checks.left(entry)))
-        for entry in wanted:
+        for entry in self._by_operators(past, checks):
             return entry
-        raise RdctlError(
-            Code.NOT_FOUND,
-            "nothing to undo: the history has no change of this machine since it was started that"
-            " is not undone",
-            hint=_HISTORY,
-        )
+        raise RdctlError(Code.NOT_FOUND, "nothing to undo since the last boot", hint=_HISTORY)
+
+    def _by_operators(self, past: Past, checks: Checks) -> Iterator[Entry]:
+        """What repeated undo walks back through."""
+
+        def is_one(entry: Entry) -> bool:
+            return entry.undoes is None and not is_of_boot(entry) and checks.is_candidate(entry)
+
+        return past.backwards(is_one)
+
+    def _other(self, past: Past, checks: Checks, refusals: Sequence[RdctlError]) -> str | None:
+        """Which command can be undone although this one cannot."""
+        if any("Undo that first:" in (error.hint or "") for error in refusals):
+            return None
+        for entry in self._by_operators(past, checks):
+            if checks.is_free(entry):
+                return f"The latest one that can be undone: rdctl rapiddisk undo {entry.id}"
+        return None
 
     # --- the inverses -------------------------------------------------------------------------
 
@@ -184,6 +223,8 @@ def _refused(entry: Entry, error: RdctlError) -> Failure:
 
 
 def _elsewhere(entry: Entry) -> RdctlError:
+    if not entry.acts and (_instead(entry) or _is_dump(entry)):
+        return _nothing_in(entry)
     if entry.boot is not None:
         return RdctlError(
             Code.CONFLICT,
@@ -199,14 +240,20 @@ def _elsewhere(entry: Entry) -> RdctlError:
     )
 
 
+def _instead(entry: Entry) -> str | None:
+    return _INSTEAD.get(" ".join(verb_of(entry).split()[:2]))
+
+
+def _is_dump(entry: Entry) -> bool:
+    return verb_of(entry).split()[:1] == ["dump"] and "--save" in entry.argv
+
+
 def _nothing_in(entry: Entry) -> RdctlError:
     hint = None
-    named = [word for word in entry.argv if not word.startswith("-")]
-    after = named[named.index("rapiddisk") + 1 :] if "rapiddisk" in named else []
-    if instead := _INSTEAD.get(" ".join(after[:2])):
+    if instead := _instead(entry):
         hint = f"Use: rdctl rapiddisk {instead}"
     elif "--save" in entry.argv:
-        hint = "Save the present state as the state file: rdctl rapiddisk dump --save"
+        hint = "The former state file was replaced: restore it from a backup."
     return RdctlError(
         Code.UNSUPPORTED,
         f"{entry.id} has nothing to undo: it changed no volume, cache, port or export"
