@@ -70,6 +70,7 @@ class Site:
         self.settings = settings
         self.effects = effects
         self._limits = limits
+        self._began = environment.busy()
         self.config = config
         self._environment = environment
         self.warn = warn
@@ -191,6 +192,7 @@ class Site:
             effects=effects,
             aimed=self.settings.aimed,
             workers=self._workers,
+            left=self._left,
             rehearsal=rehearsal,
         )
 
@@ -200,6 +202,12 @@ class Site:
         from rdctl.history.process import this_process, user_of
 
         return user_of(this_process(self.config.environ, self._environment.root))
+
+    def _left(self) -> float | None:
+        """The seconds left of the time limit; None without one. A machine without servers does not
+        need the Deadline of the network."""
+        seconds, spent = self._limits.seconds, self._environment.busy() - self._began
+        return None if seconds is None else max(0.0, seconds - spent)
 
     def now(self) -> float:
         """Seconds since 1970."""

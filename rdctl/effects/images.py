@@ -27,17 +27,33 @@ from rdctl.effects.syscalls import Syscalls, quoted_path
 _MODE = 0o600
 SUFFIX = ".sha256"
 _MOST_DIGESTS = 1 << 20  # bytes
-_DIGEST = re.compile(rb"^(?:# )?\\?([0-9a-fA-F]{64}) [ *]", re.MULTILINE)
+_DIGEST = re.compile(rb"^(?:# )?(\\?)([0-9a-fA-F]{64}) [ *](.*)$", re.MULTILINE)
+_ESCAPED = re.compile(rb"\\([\\nr])")
+_PLAIN = {b"\\": b"\\", b"n": b"\n", b"r": b"\r"}
 
 
-def digests_in(text: bytes) -> list[str]:
-    """The digests in the text of a FILE.sha256, that of the present image first."""
-    return [found.decode().lower() for found in _DIGEST.findall(text)]
+def digests_in(text: bytes, name: str, *, renamed: bool = True) -> list[str]:
+    """The digests of the file of this name in the text of its FILE.sha256, that of the present
+    image first. If it may have been `renamed`, a single line counts whatever it names."""
+    lines = _DIGEST.findall(text)
+    wanted = raw_bytes(name)
+    return [
+        digest.decode().lower()
+        for mark, digest, named in lines
+        if (renamed and len(lines) == 1) or _named(mark, named) == wanted
+    ]
 
 
-def digests_beside(path: str) -> list[str] | None:
+def _named(mark: bytes, name: bytes) -> bytes:
+    """The name in a line, without its directory."""
+    if mark:
+        name = _ESCAPED.sub(lambda found: _PLAIN[found[1]], name)
+    return name.rpartition(b"/")[2]
+
+
+def digests_beside(path: str, *, renamed: bool = True) -> list[str] | None:
     """The digests beside an image; None if it has none. Raises OSError, ValueError if FILE.sha256
-    has none."""
+    has none of it."""
     try:
         descriptor = os.open(f"{path}{SUFFIX}", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError:
@@ -45,9 +61,10 @@ def digests_beside(path: str) -> list[str] | None:
     with open(descriptor, "rb") as file:
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
             raise ValueError("not a regular file")
-        if digests := digests_in(file.read(_MOST_DIGESTS)):
+        text, name = file.read(_MOST_DIGESTS), os.path.basename(path)
+        if digests := digests_in(text, name, renamed=renamed):
             return digests
-    raise ValueError("contains no SHA-256")
+    raise ValueError("contains no SHA-256 of the image")
 
 
 class Made(NamedTuple):

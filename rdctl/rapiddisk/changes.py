@@ -22,14 +22,16 @@ class Dependencies(NamedTuple):
     """What all nouns work with.
 
     `aimed` adds the options that lead here to the commands in a text; `workers` returns those of
-    the whole command, which read-only commands do not need. `rehearsal` returns the same for a dry
-    run of what is about to be done.
+    the whole command, which read-only commands do not need, and `left` the seconds that are left
+    of its time limit, None without one. `rehearsal` returns the same for a dry run of what is about
+    to be done.
     """
 
     backend: Backend
     effects: Effects
     aimed: Callable[[str], str]
     workers: Callable[[], Workers]
+    left: Callable[[], float | None]
     rehearsal: Callable[[], Dependencies]
 
 

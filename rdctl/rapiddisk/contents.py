@@ -8,11 +8,11 @@ from contextlib import contextmanager
 
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Report, literal
-from rdctl.core.units import escape, operand
+from rdctl.core.units import escape, operand, quoted
 from rdctl.effects.images import Made
-from rdctl.rapiddisk.changes import Changes, find, unproven, unseen
+from rdctl.rapiddisk.changes import Changes, Dependencies, find, unproven, unseen
 from rdctl.rapiddisk.guards import Facts, Overrides
-from rdctl.rapiddisk.imagefile import ImageFile, checked, fault, target_of
+from rdctl.rapiddisk.imagefile import ImageFile, checked, fault, guard_directory, target_of
 from rdctl.rapiddisk.images import Images, check_whole
 from rdctl.rapiddisk.memory import guard_use
 from rdctl.rapiddisk.model import Volume
@@ -20,7 +20,17 @@ from rdctl.rapiddisk.names import volume_name
 from rdctl.rapiddisk.volumes import removal_loss
 
 
+def _no_limit() -> None:
+    """The work takes as long as it has to: at boot, at shutdown, and after an erase."""
+
+
 class Contents(Changes):
+    def __init__(self, means: Dependencies) -> None:
+        super().__init__(means)
+        self._left = means.left
+        # Raises when the time limit is over.
+        self._check_time: Callable[[], None] = _no_limit
+
     # --- commands -----------------------------------------------------------------------------
 
     def save(
@@ -32,12 +42,13 @@ class Contents(Changes):
         _refuse_stream(path)
         facts = self._facts([name], overrides)
         volume = self._savable(facts, name)
-        target_of(path, path, replace=overwrite)
+        self._guard_target(name, path, replace=overwrite)
         self._effects.foretell([f"save {name} to {escape(path)}"])
         with self._backend.claim([]) as alone:
             if alone:
                 volume = self._savable(self._facts([name], overrides), name)
-            made = self.write_image(name, path, replace=overwrite, home=home)
+            with self._in_time(f"saving {name} to {escape(path)}"):
+                made = self.write_image(name, path, replace=overwrite, home=home)
         facts_of = {"size": volume.size, "stored": made.stored, "file": path, "sha256": made.digest}
         return self._done("save", name, f"saved {{}} to {literal(escape(path))}", facts_of)
 
@@ -56,7 +67,8 @@ class Contents(Changes):
         _refuse_stream(path)
         facts = self._facts([name], overrides)
         volume = self._loadable(facts, name)
-        image = self.check_image(path, volume.size or 0, volume=name)
+        with self._in_time(f"reading {escape(path)}"):
+            image = self.check_image(path, volume.size or 0, volume=name)
         if not image.verified:
             warn(f"{escape(path)} was not verified: it has no {escape(path)}.sha256")
         if not overcommit:
@@ -75,6 +87,18 @@ class Contents(Changes):
             ):
                 self.fill(name, image, loss)
         return self._loaded(name, image)
+
+    @staticmethod
+    def _guard_target(volume: str, path: str, *, replace: bool) -> None:
+        """Raise if a file must not be replaced, or if its directory is missing."""
+        try:
+            target = target_of(path, path, replace=replace)
+        except RdctlError as error:
+            if error.code is Code.EXISTS:
+                words = f"{quoted(volume)} {quoted(path)} --overwrite"
+                error.hint = f"To replace it: rdctl rapiddisk save {words}"
+            raise
+        guard_directory(target)
 
     def _permit(self, what: str) -> None:
         self._backend.here(what)
@@ -206,14 +230,30 @@ class Contents(Changes):
             ended = self._workers().ended_by
             raise RdctlError(ended, ended.word) from None
 
+    @contextmanager
+    def _in_time(self, what: str) -> Iterator[None]:
+        """The work within ends with the time limit of the command."""
+
+        def check() -> None:
+            if self._left() == 0.0:
+                hint = "Use a longer --timeout. Nothing was changed."
+                raise RdctlError(Code.TIMEOUT, f"{what} timed out", hint=hint)
+
+        self._check_time = check
+        try:
+            yield
+        finally:
+            self._check_time = _no_limit
+
     def _begun(self, size: int) -> Callable[[int], None]:
         """Show the progress of so many bytes; what is returned takes it, and ends the work when the
         process ends."""
-        workers = self._workers()
+        workers, check_time = self._workers(), self._check_time
         workers.progress.begin(size, "bytes")
 
         def step(count: int) -> None:
             workers.check()
+            check_time()
             workers.progress.advance(count)
 
         return step

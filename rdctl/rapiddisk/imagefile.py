@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import IO, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import MIB, escape, human_size, quoted
+from rdctl.core.units import MIB, escape, human_size, operand, quoted
 from rdctl.effects.blocks import PIECE, runs
 from rdctl.effects.files import Destination
 from rdctl.effects.images import SUFFIX, digests_beside
@@ -54,6 +54,7 @@ def checked(
     bytes of the volume. `begin` takes its size, and returns what takes the progress."""
     try:
         with _opened(path) as file:
+            path, name = followed(path, name)
             size = os.fstat(file.fileno()).st_size
             _guard_size(name, size, room, volume)
             known, step = digests_beside(path), begin(size)
@@ -93,6 +94,12 @@ def _guard_size(name: str, size: int, room: int, volume: str) -> None:
             f"{escape(name)} ({human_size(size)}) is larger than {volume} ({human_size(room)})",
             hint=f"Resize the volume first: rdctl rapiddisk resize {volume} {-(-size // MIB)}M",
             target=volume,
+        )
+    if not size:
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{escape(name)} is empty: not the image of a disk",
+            target=name,
         )
     if size % _SECTOR:
         raise RdctlError(
@@ -154,14 +161,17 @@ def _renewed(path: str) -> str:
 def target_of(path: str, shown: str, *, replace: bool) -> Destination:
     """Where an image is written; `shown` is its path for people. Raises RdctlError if it cannot
     be."""
-    root, _, name = path.rpartition("/")
-    root = root or ("/" if path.startswith("/") else ".")
     try:
+        if replace:
+            refuse_planted(path)
+            path, shown = followed(path, shown)
         kind = stat.S_IFMT(os.lstat(path).st_mode)
     except FileNotFoundError:
         kind = 0
     except OSError as error:
         raise fault(error, shown) from error
+    root, _, name = path.rpartition("/")
+    root = root or ("/" if path.startswith("/") else ".")
     if kind == stat.S_IFDIR or name in ("", ".", ".."):
         raise fault(IsADirectoryError(errno.EISDIR, ""), shown)
     if len(os.fsencode(name + SUFFIX)) > _NAME_MAX:
@@ -170,8 +180,48 @@ def target_of(path: str, shown: str, *, replace: bool) -> Destination:
         raise fault(OSError(errno.EINVAL, "not a regular file"), shown)
     if kind and not replace:
         raise fault(FileExistsError(errno.EEXIST, ""), shown)
+    _guard_digests(path, f"{shown}{SUFFIX}", replace=replace)
     stem = os.fsdecode(os.fsencode(name)[:_STEM])
-    return Destination(root, (), name, f".{stem}.part")
+    return Destination(root, (), name, f".{stem}.image.part")
+
+
+def followed(path: str, name: str) -> tuple[str, str]:
+    """The path and the name for people of an image; those of the file that it links to, if any."""
+    if not os.path.islink(path):
+        return path, name
+    real = os.path.realpath(path)
+    return real, real
+
+
+def _guard_digests(path: str, shown: str, *, replace: bool) -> None:
+    """Raise if the file of the digest is another one, whose contents would be lost."""
+    if not os.path.lexists(f"{path}{SUFFIX}"):
+        return
+    try:
+        digests_beside(path, renamed=replace)  # its own may be left of a save that was killed
+    except ValueError as error:
+        if not replace:
+            raise fault(FileExistsError(errno.EEXIST, ""), shown) from error
+        raise RdctlError(
+            Code.CONFLICT,
+            f"{escape(shown)}: {error}",
+            hint=f"It would be replaced. If it is not needed, remove it: rm {operand(shown)}",
+            target=shown,
+        ) from error
+    except OSError as error:
+        raise fault(error, shown) from error
+
+
+def guard_directory(target: Destination) -> None:
+    """Raise if it would have to be created: it may be on a disk that is not mounted."""
+    if not os.path.isdir(target.root):
+        raise RdctlError(
+            Code.NOT_FOUND,
+            f"directory {escape(target.root)} not found",
+            hint="If it is on a disk that is not mounted, mount it first."
+            f" To create it: mkdir -p {operand(target.root)}",
+            target=target.root,
+        )
 
 
 def fault(error: OSError, path: str) -> RdctlError:

@@ -46,13 +46,21 @@ def test_runs(piece: bytes, expected: list[tuple[int, int]]) -> None:
         (f"{A}  x\n".encode(), [A]),
         (f"{A.upper()} *x".encode(), [A]),
         (f"{A}  x\n# {B}  x\n".encode(), [A, B]),
-        (f"\\{A}  a\\nb\n# \\{B}  a\\nb\n".encode(), [A, B]),
+        (f"{A}  y\n{B}  a/x\n".encode(), [B]),
+        (f"{A}  y\n{B}  z\n".encode(), []),
+        (f"{A}  y\n".encode(), [A]),
         (f"# a comment\n{A}  x\n".encode(), [A]),
         (f"{A[1:]}  x\n{A}0  x\n {A}  x\n".encode(), []),
     ],
 )
 def test_digests(text: bytes, expected: list[str]) -> None:
-    assert digests_in(text) == expected
+    assert digests_in(text, "x") == expected
+
+
+def test_digests_of_an_unusual_name() -> None:
+    text = f"\\{A}  a\\nb\n# \\{B}  a\\nb\n{A}  a\\nb\n\\{B}  a\\\\nb\n"
+    assert digests_in(text.encode(), "a\nb") == [A, B]
+    assert digests_in(text.encode(), "a\\nb") == [A, B]
 
 
 def image(replace: bool) -> NewImage:
@@ -121,7 +129,7 @@ def test_a_call_that_fails_leaves_the_old_image_or_the_new_one(
     assert sorted(os.listdir()) == ["x.img", "x.img.sha256"]
     is_new = Path("x.img").read_bytes() == b"new".ljust(4096, b"\0")
     assert is_new or Path("x.img").read_text() == "old"
-    digests = digests_in(Path("x.img.sha256").read_bytes())
+    digests = digests_in(Path("x.img.sha256").read_bytes(), "x.img")
     assert (A if is_new else B) in digests
     if not failed:
         assert is_new

@@ -160,11 +160,118 @@ def test_any_name(machine: FakeKernel, run: Run, name: str) -> None:
     assert contents(machine, "rd1") == data
 
 
-def test_its_directory_is_created(machine: FakeKernel, run: Run) -> None:
-    data = fill(machine)
+def test_a_missing_directory_is_not_created(machine: FakeKernel, run: Run) -> None:
+    """It may be that of a disk that is not mounted."""
+    os.symlink("away/rd0.img", "link")
+    for words, directory in (("save rd0 a/b/rd0.img", "a/b"), ("save rd0 link --overwrite", None)):
+        for options in ((), ("--dry-run",)):
+            ran = run(words, "--json", *options)
+            assert (ran.code, ran.json["error"]["code"]) == (3, "not-found")
+            directory = directory or f"{os.getcwd()}/away"
+            assert ran.json["error"]["message"] == f"directory {directory} not found"
+            assert ran.json["error"]["hint"].endswith(f"To create it: mkdir -p {directory}")
+    assert os.listdir() == ["link"]
+    subprocess.run("mkdir -p a/b", shell=True, check=True)
     done(run("save rd0 a/b/rd0.img"))
-    assert Path("a/b/rd0.img").read_bytes() == data
     assert is_checked("a/b")
+
+
+def test_a_link_is_followed(machine: FakeKernel, run: Run) -> None:
+    data = fill(machine)
+    os.mkdir("real")
+    Path("real/rd0.img").write_bytes(b"former")
+    os.symlink("real/rd0.img", "link")
+    assert run("save rd0 link").code == 4
+    done(run("save rd0 link --overwrite"))
+    assert os.path.islink("link")
+    assert Path("real/rd0.img").read_bytes() == data
+    assert is_checked("real")
+    assert sorted(os.listdir()) == ["link", "real"]
+    ran = run("load link rd1")
+    assert (ran.code, "not verified" in ran.err) == (0, False)
+    Path("real/rd0.img").write_bytes(bytes(SIZE))
+    assert "rd0.img.sha256 has" in run("load link rd1 --yes").err
+    os.symlink("/dev/null", "null")
+    assert "null: not a regular file" in run("save rd0 null --overwrite").err
+
+
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_belongs_to_another_file_is_not_replaced(
+    machine: FakeKernel, run: Run, overwrite: bool
+) -> None:
+    """A file may be named as the digest of an image, or as its part was once."""
+    options = ["--overwrite"] if overwrite else []
+    done(run("save rd1 a.sha256"))
+    Path(".a.part").write_text("mine")
+    ran = run("save rd0 a --json", *options)
+    assert (ran.code, ran.json["error"]["code"]) == (4, "conflict" if overwrite else "exists")
+    assert ran.json["error"]["message"].startswith("a.sha256: ")
+    assert ran.json["error"]["target"] == "a.sha256"
+    assert Path("a.sha256").read_bytes() == contents(machine, "rd1")
+    if not overwrite:
+        Path("a.sha256").write_text(f"{'1' * 64}  a.iso\n")
+        assert run("save rd0 a").code == 4
+    os.unlink("a.sha256")
+    done(run("save rd0 a"))
+    assert is_checked(name="a")
+    assert Path(".a.part").read_text() == "mine"
+
+
+def test_the_digest_of_another_name_does_not_count(machine: FakeKernel, run: Run) -> None:
+    data = saved(machine, run)
+    wrong, right = digest(b"x"), digest(data)
+    for text, code in (
+        (f"{wrong}  other\n{right}  ./rd0.img\n", 0),
+        (f"{right}  other\n{wrong}  rd0.img\n", 4),
+        (f"{right}  other\n{right}  third\n", 4),
+        (f"{right}  renamed.img\n", 0),
+    ):
+        Path("rd0.img.sha256").write_text(text)
+        assert run("load rd0.img rd0 --yes").code == code, text
+
+
+class Clock:
+    """Each look at it takes so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        self.now += self.seconds
+        return self.now
+
+
+@pytest.mark.parametrize("words", ["save rd0 new.img", "load rd0.img rd0 --yes"])
+def test_the_time_limit_ends_it_before_a_change(
+    rdctl: Program, machine: FakeKernel, run: Run, words: str
+) -> None:
+    data = saved(machine, run)
+    before = machine.snapshot()
+    rdctl.clock = Clock(1.0)
+    ran = run(words, "--timeout=4", "--json")
+    assert ran.json["error"]["code"] == "timeout"
+    assert ran.json["error"]["message"].endswith(".img timed out")
+    assert ran.json["error"]["hint"] == "Use a longer --timeout. Nothing was changed."
+    assert (machine.snapshot(), contents(machine)) == (before, data)
+    assert sorted(os.listdir()) == ["rd0.img", "rd0.img.sha256"]
+    done(run(words, "--timeout=4000"))
+
+
+def test_the_time_limit_does_not_end_a_load_that_has_begun(
+    rdctl: Program, machine: FakeKernel, run: Run
+) -> None:
+    data = saved(machine, run)
+    clock = Clock(0.0)
+    rdctl.clock = clock
+
+    def late() -> None:
+        clock.now = 1000.0
+
+    machine.steps = 0
+    machine.before[1] = late
+    done(run("load rd0.img rd1 --timeout=4"))
+    assert contents(machine, "rd1") == data
 
 
 def test_an_existing_file_is_refused(machine: FakeKernel, run: Run) -> None:
@@ -172,7 +279,8 @@ def test_an_existing_file_is_refused(machine: FakeKernel, run: Run) -> None:
     ran = run("save rd0 rd0.img --json")
     assert (ran.code, ran.json["error"]["code"]) == (4, "exists")
     assert ran.json["error"]["message"] == "rd0.img: already exists"
-    assert ran.json["error"]["hint"] == "Use --overwrite to replace it."
+    hint = ran.json["error"]["hint"]
+    assert hint == "To replace it: rdctl --local rapiddisk save rd0 rd0.img --overwrite"
     assert os.listdir() == ["rd0.img"]
     data = fill(machine)
     done(run("save rd0 rd0.img --overwrite"))
@@ -404,10 +512,15 @@ def test_an_odd_size_is_refused(machine: FakeKernel, run: Run, size: int) -> Non
     assert machine.steps == 0
 
 
-def test_an_image_of_no_bytes(machine: FakeKernel, run: Run) -> None:
+@pytest.mark.parametrize("path", ["none.img", "/proc/version"])
+def test_an_image_of_no_bytes(machine: FakeKernel, run: Run, path: str) -> None:
     Path("none.img").touch()
-    done(run("load none.img rd0"))
-    assert contents(machine) == bytes(SIZE)
+    fill(machine)
+    machine.steps = 0
+    ran = run(f"load {path} rd0 --yes --json")
+    assert (ran.code, ran.json["error"]["code"]) == (4, "conflict")
+    assert ran.json["error"]["message"] == f"{path} is empty: not the image of a disk"
+    assert machine.steps == 0
 
 
 def test_a_missing_image(machine: FakeKernel, run: Run) -> None:
@@ -442,8 +555,13 @@ def test_a_malformed_digest(machine: FakeKernel, run: Run, text: str) -> None:
     Path("rd0.img.sha256").write_text(text)
     ran = run("load rd0.img rd1 --json")
     assert (ran.code, ran.json["error"]["code"]) == (4, "conflict")
-    assert ran.json["error"]["message"] == "rd0.img.sha256: contains no SHA-256"
-    # It is no reason not to save.
+    assert ran.json["error"]["message"] == "rd0.img.sha256: contains no SHA-256 of the image"
+    # It may be any file, which a save would replace.
+    ran = run("save rd0 rd0.img --overwrite --json")
+    assert (ran.code, ran.json["error"]["code"]) == (4, "conflict")
+    assert Path("rd0.img.sha256").read_text() == text
+    command = ran.json["error"]["hint"].split(": ")[-1]
+    subprocess.run(command, shell=True, check=True)
     done(run("save rd0 rd0.img --overwrite"))
     assert is_checked()
 
@@ -497,8 +615,10 @@ def test_a_dry_run_reads_and_changes_nothing(machine: FakeKernel, run: Run) -> N
     saved(machine, run)
     fill(machine, "rd1", seed=3)
     before, names = machine.snapshot(), sorted(os.listdir())
-    out = done(run("save rd1 new/rd1.img --dry-run"))
-    assert out == "would save rd1 to new/rd1.img\n"
+    out = done(run("save rd1 rd1.img --dry-run"))
+    assert out == "would save rd1 to rd1.img\n"
+    out = done(run("save rd1 rd0.img --overwrite --dry-run"))
+    assert out == "would save rd1 to rd0.img, which is replaced\n"
     out = done(run("load rd0.img rd1 --dry-run"))
     assert out.splitlines() == [
         "would load rd1 from rd0.img",
@@ -668,7 +788,7 @@ def test_a_kill_at_any_system_call_of_save(
         os.unlink("rd0.img.sha256")
     elif old == "of a killed save":
         Path("rd0.img.sha256").write_text(f"{'1' * 64}  rd0.img\n# {text}")
-        Path(".rd0.img.part").write_bytes(b"left over" * MIB)
+        Path(".rd0.img.image.part").write_bytes(b"left over" * MIB)
     shutil.copytree(".", rdctl.home / "before")
     fill(machine, "rd1", seed=7)
     new = contents(machine, "rd1")
@@ -698,7 +818,7 @@ def test_a_kill_at_any_system_call_of_save(
 def test_the_save_after_a_kill_replaces_its_part(machine: FakeKernel, run: Run) -> None:
     data = fill(machine)
     number = 0
-    while ".rd0.img.part" not in os.listdir():
+    while ".rd0.img.image.part" not in os.listdir():
         number += 1
         assert killed_at(number, lambda: run("save rd0 rd0.img"))
     done(run("save rd0 rd0.img"))
@@ -734,12 +854,12 @@ def test_an_interrupt_while_saving(
 def test_two_saves_to_one_file(machine: FakeKernel, run: Run) -> None:
     import fcntl
 
-    descriptor = os.open(".rd0.img.part", os.O_RDWR | os.O_CREAT)
+    descriptor = os.open(".rd0.img.image.part", os.O_RDWR | os.O_CREAT)
     fcntl.flock(descriptor, fcntl.LOCK_EX)
     try:
         ran = run("save rd0 rd0.img --json")
         assert (ran.code, ran.json["error"]["code"]) == (4, "in-use")
         assert ran.json["error"]["message"] == "rd0.img: another process is saving to it"
-        assert os.listdir() == [".rd0.img.part"]
+        assert os.listdir() == [".rd0.img.image.part"]
     finally:
         os.close(descriptor)

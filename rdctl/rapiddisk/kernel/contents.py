@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,8 @@ class KernelContents(KernelPart):
             return digest.hexdigest()
 
         what = f"save {volume} to {self._calls.shown(target.path)}"
+        if self._effects.dry_run and os.path.exists(target.path):
+            what += ", which is replaced"
         image = NewImage(self._calls, target, replace=replace, check=lambda: step(0), home=home)
         with self._claims.claim([volume]), image:
             node = self._node(volume)
