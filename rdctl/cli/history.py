@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -11,9 +10,9 @@ import click
 
 from rdctl.cli.tree import verb
 from rdctl.config.contexts import SANDBOX
+from rdctl.config.resolve import resolve
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Listing
-from rdctl.core.units import defuse
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -36,8 +35,8 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("ids", metavar="[ID...]", nargs=-1)
-@click.option("--since", metavar="TIME", help="Only since this time, or this age: 30m, 2h, 7d.")
-@click.option("--target", metavar="NAME", help="Only commands that name this.")
+@click.option("--since", metavar="TIME", help="Only since this time, or this age.")
+@click.option("--target", metavar="NAME", help="Only commands that name or changed this.")
 def history(on: Invocation, ids: tuple[str, ...], since: str | None, target: str | None) -> Listing:
     """Show which commands changed something.
 
@@ -47,22 +46,24 @@ def history(on: Invocation, ids: tuple[str, ...], since: str | None, target: str
     digits, a command is shown in full, with every step that it took. Commands that changed nothing
     and dry runs are not recorded.
 
-    --since takes an age, or a date and time such as 2026-11-29 or 2026-11-29T14:30, in local time
-    unless it ends with Z or an offset. --target selects commands that name it as a word, or changed
+    --since takes an age (30s, 15m, 2h30m, 7d, 2w), a day (today, yesterday, 2026-11-29), a time of
+    the day (22:00, the last time that it was so), or both (2026-11-29T14:30), in local time unless
+    it ends with Z or an offset. --target selects commands that name it as a word, or changed
     it. -c selects those on a context, by name or pattern; the sandbox has its own history. Each
     user has a history; that of root is the one of this machine (see `rdctl help config`)."""
-    found = _history(on)
-    entries = found.entries()
-    if ids:
-        from rdctl.history.history import find
+    from rdctl.history.history import find, names_of, plain, undone_by
 
+    found = _history(on)
+    whole = entries = found.entries()
+    _guard_context(on, whole)
+    if ids:
         entries = [find(entries, text) for text in ids]
-    start = _time(since, on.environment.now()) if since is not None else None
+    start, undone = _start(since, on.environment.now()), undone_by(whole)
     rows = [
-        _row(entry)
+        _row(entry, undone.get(entry.id))
         for entry in entries
-        if (start is None or entry.time >= start)
-        and (target is None or target in names_of(entry))
+        if entry.time >= start
+        and (target is None or plain(target) in names_of(entry))
         and _is_on(entry, on.flags.get("context"))
     ]
     if not rows and os.geteuid() != 0 and found.place.journal is not None:
@@ -71,9 +72,14 @@ def history(on: Invocation, ids: tuple[str, ...], since: str | None, target: str
 
 
 def _known(rows: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The keys that some of these have a value of; words are shown once, as the command."""
-    keys = rows[0].keys() - {"argv"} if rows else ()
-    return [key for key in keys if key == "exit" or any(row[key] for row in rows)]
+    """The keys that some of these have a value of; words are shown once, as the command, and other
+    commands with the result."""
+    keys = rows[0].keys() - {"argv", "undoes", "undone_by"} if rows else ()
+    return [
+        key
+        for key in keys
+        if any(row[key] or (row[key] == 0 and not key.startswith("more_")) for row in rows)
+    ]
 
 
 def _history(on: Invocation) -> History:
@@ -84,14 +90,24 @@ def _history(on: Invocation) -> History:
     environment = on.environment
     home, named = environment.home(), on.flags.get("context")
     if (named or environment.environ.get("RDCTL_CONTEXT") or on.config.current) == SANDBOX:
+        on.settings = resolve(on.config, on.flags)  # for the commands in hints
         return History(of_sandbox(on.sandbox_path, home), on.warn)
     return History(of_machine(environment.environ, home, environment.root), on.warn)
 
 
-def names_of(entry: Entry) -> set[str]:
-    """What a command named, or changed."""
-    touched = {name for act in entry.acts for _, name, _ in act.touched}
-    return {*entry.argv, *entry.targets, *(act.name for act in entry.acts), *touched}
+def _guard_context(on: Invocation, entries: Sequence[Entry]) -> None:
+    """Raise about names after -c that are neither contexts nor in any entry."""
+    typed: str | None = on.flags.get("context")
+    known = {name for entry in entries for name in (entry.context or "").split(",")}
+    for name in filter(None, (typed or "").split(",")):
+        if name == SANDBOX and name != typed:
+            raise RdctlError(
+                Code.USAGE,
+                "the sandbox has its own history, which is shown alone",
+                hint="Show it: rdctl -c sandbox history",
+            )
+        if not any(char in name for char in "*?[") and name not in known:
+            on.config.context(name)
 
 
 def _is_on(entry: Entry, typed: str | None) -> bool:
@@ -104,24 +120,12 @@ def _is_on(entry: Entry, typed: str | None) -> bool:
 
 # --- times ------------------------------------------------------------------------------------
 
-_AGE = re.compile(r"([0-9]{1,9})([smhdw])")
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400, "w": 7 * 86400}
 
+def _start(since: str | None, now: float) -> float:
+    """The time from which commands are shown."""
+    from rdctl.history.times import past
 
-def _time(text: str, now: float) -> float:
-    """The time that is meant, in seconds since 1970."""
-    from datetime import datetime
-
-    if age := _AGE.fullmatch(text):
-        return now - int(age[1]) * _SECONDS[age[2]]
-    try:
-        return datetime.fromisoformat(text).timestamp()
-    except (ValueError, OverflowError, OSError) as error:
-        raise RdctlError(
-            Code.USAGE,
-            f'invalid time "{defuse(text)}"',
-            hint="Examples: 30m, 2h, 7d, 2026-11-29, 2026-11-29T14:30, 2026-11-29T14:30:00Z.",
-        ) from error
+    return 0.0 if since is None else past(since, now)
 
 
 def _iso(seconds: float | None) -> str | None:
@@ -137,7 +141,7 @@ def _iso(seconds: float | None) -> str | None:
 # --- rows -------------------------------------------------------------------------------------
 
 
-def _row(entry: Entry) -> dict[str, Any]:
+def _row(entry: Entry, undone_by: str | None) -> dict[str, Any]:
     import shlex
 
     from rdctl.history.process import user_of
@@ -151,6 +155,7 @@ def _row(entry: Entry) -> dict[str, Any]:
         "user": user_of(entry),
         "contexts": entry.context.split(",") if entry.context else [],
         "acts": [_act(act) for act in entry.acts],
+        "undone_by": undone_by,
         "command": " ".join([shlex.join(["rdctl", *entry.argv]), *more]),
     }
     return {column.key: values[column.key] for column in SCHEMAS["rdctl.history/1"].columns}

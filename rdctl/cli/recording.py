@@ -65,6 +65,8 @@ class Records:
         self._lock = allocate_lock()
         # By whether it is that of the sandbox.
         self._recordings: dict[bool, Recording] = {}
+        # The exit code of what was done, if its result could not be printed.
+        self.verdict: int | None = None
 
     @property
     def _parts(self) -> list[Part]:
@@ -146,9 +148,13 @@ class Records:
 
     def end(self, code: int, error: RdctlError | None) -> None:
         """Write how the command ended."""
+        verdict = code if self.verdict is None else self.verdict
         with signals_held():
             for inside, recording in self._recordings.items():
-                recording.end(self._outcome(self._of(inside), code, error))
+                outcome = self._outcome(
+                    self._of(inside), code if verdict is None else verdict, error
+                )
+                recording.end(outcome._replace(exit=code))
         if not self._recordings and self._on.command_path == "rdctl rapiddisk apply":
             self._absorb()
 

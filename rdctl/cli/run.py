@@ -74,12 +74,7 @@ def run(argv: Sequence[str], environment: Environment) -> int:
         report = invocation.report if invocation is not None else None
         code = code or int(Exit.PIPE if report is None else report.exit)
     except OutputError as error:
-        message = f"the output cannot be written: {error.strerror}{_done_before(invocation)}"
-        unwritten = RdctlError(Code.FAILED, message)
-        if invocation is not None:
-            invocation.error = unwritten
-        show_error(environment, unwritten)
-        code = int(Exit.FAILED)
+        code = _unprinted(error, environment, invocation)
     except Exception as error:
         fault = _located(as_error(error), invocation)
         if fault.code is Code.INTERNAL and environment.environ.get("RDCTL_DEBUG"):
@@ -90,6 +85,17 @@ def run(argv: Sequence[str], environment: Environment) -> int:
     if invocation is not None:
         invocation.records.end(code, invocation.error)
     return code
+
+
+def _unprinted(error: OutputError, environment: Environment, invocation: Invocation | None) -> int:
+    message = f"the output cannot be written: {error.strerror}{_done_before(invocation)}"
+    unwritten = RdctlError(Code.FAILED, message)
+    if invocation is not None:
+        invocation.error = unwritten
+        if invocation.report is not None and invocation.report.complete:
+            invocation.records.verdict = int(invocation.report.exit)
+    show_error(environment, unwritten)
+    return int(Exit.FAILED)
 
 
 def _located(error: RdctlError, invocation: Invocation | None) -> RdctlError:

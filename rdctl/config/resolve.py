@@ -107,7 +107,7 @@ class Settings(NamedTuple):
 
 
 # A command that addresses a system or shows its settings, up to its noun.
-_OURS = re.compile(r"\brdctl (?=(?:rapiddisk|oio|context show)\b)")
+_OURS = re.compile(r"\brdctl (?=(?:rapiddisk|oio|history|context show)\b)")
 
 
 # --- resolution -------------------------------------------------------------------------------

@@ -184,6 +184,8 @@ class Report:
     def __init__(self, outcomes: Iterable[Change | Failure]) -> None:
         self._coming: Iterator[Change | Failure] = iter(outcomes)
         self._come: list[Change | Failure] = []
+        # Whether none are pending.
+        self.complete = False
 
     def __iter__(self) -> Iterator[Change | Failure]:
         """The outcomes so far, then the pending ones; iterate only once while some are pending."""
@@ -191,6 +193,7 @@ class Report:
         for outcome in self._coming:
             self._come.append(outcome)
             yield outcome
+        self.complete = True
 
     def pass_through(self, change: Callable[[Change | Failure], Change | Failure]) -> None:
         """Apply `change` to all pending outcomes."""
@@ -205,6 +208,7 @@ class Report:
     def outcomes(self) -> Sequence[Change | Failure]:
         for outcome in self._coming:
             self._come.append(outcome)
+        self.complete = True
         return self._come
 
     @property

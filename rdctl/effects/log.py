@@ -154,6 +154,9 @@ def _opened(place: Location, make: bool) -> int:
                 raise PermissionError(errno.EPERM, "file of another user")
             if not locked(descriptor, _LOCK_SECONDS, 0.001):
                 raise TimeoutError(errno.ETIMEDOUT, "locked by another process")
+            if stat.S_IMODE(status.st_mode) & 0o077:
+                with suppress(OSError):  # that of another user
+                    os.fchmod(descriptor, 0o600)
             with suppress(FileNotFoundError):
                 if os.path.samestat(status, os.stat(place.name, dir_fd=place.directory)):
                     return descriptor

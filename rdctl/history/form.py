@@ -95,31 +95,101 @@ class Reader:
 
     def _one(self, data: dict[str, Any]) -> None:
         if "begin" in data:
-            data["time"] = float(data.pop("begin"))
-            entry = Entry(**_known(data, _KINDS))
+            data["time"] = data.pop("begin")
+            entry = Entry(**_known(data))
             key = entry.id, entry.time
             # A boot's lines may be there twice, if a command was killed that moved them.
             self._entries.setdefault(key, entry)
             self._latest[entry.id] = key
             return
-        data["ended"] = float(data.pop("end"))
+        data["ended"] = data.pop("end")
         key = self._latest.get(data["id"], ("", 0.0))
         if key in self._entries:  # else its first line was in a file that is gone
-            data["acts"] = [_act(act) for act in data["acts"]]
-            self._entries[key] = self._entries[key]._replace(**_known(data, _KINDS))
+            self._entries[key] = self._entries[key]._replace(**_known(data))
 
 
 def _act(data: dict[str, Any]) -> Act:
     act = Act(**{key: data[key] for key in Act._fields if key in data})
-    return act._replace(touched=tuple((kind, name, ident) for kind, name, ident in act.touched))
+    for text in (act.verb, act.kind, act.name, *(() if act.lost is None else (act.lost,))):
+        _text(text)
+    for values in (act.before, act.after):
+        if not isinstance(values, dict | None):
+            raise TypeError(values)
+    touched = [(_text(kind), _text(name), ident) for kind, name, ident in act.touched]
+    return act._replace(touched=tuple(touched))
 
 
-_KINDS: dict[str, Callable[[Any], Any]] = dict.fromkeys(
-    ("argv", "effects", "targets", "acts", "left"), tuple
-)
+# --- kinds of values: each is returned, or raises ---------------------------------------------
 
 
-def _known(data: dict[str, Any], kinds: dict[str, Callable[[Any], Any]]) -> dict[str, Any]:
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list):
+        raise TypeError(value)
+    return tuple(map(_text, value))
+
+
+def _number(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= _MOST:
+        raise TypeError(value)
+    return value
+
+
+def _time(value: Any) -> float:
+    time = float(value)
+    if not 0 <= time <= _LAST:  # nor is it one that is no number
+        raise ValueError(value)
+    return time
+
+
+def _acts(value: Any) -> tuple[Act, ...]:
+    return tuple(map(_act, value))
+
+
+_MOST = (1 << 32) - 1
+_LAST = 253402300799.0  # the year 9999
+_REQUIRED: dict[str, Callable[[Any], Any]] = {
+    "id": _text,
+    "time": _time,
+    "host": _text,
+    "uid": _number,
+    "pid": _number,
+    "argv": _texts,
+    "more_argv": _number,
+    "effects": _texts,
+    "more_effects": _number,
+    "targets": _texts,
+    "more_targets": _number,
+    "acts": _acts,
+    "more_acts": _number,
+    "left": _texts,
+    "more_left": _number,
+}
+# What may be null.
+_OPTIONAL: dict[str, Callable[[Any], Any]] = {
+    "login_uid": _number,
+    "sudo_user": _text,
+    "tty": _text,
+    "context": _text,
+    "request_id": _text,
+    "boot": _text,
+    "undoes": _text,
+    "ended": _time,
+    "result": _text,
+    "error": _text,
+    "exit": _number,
+}
+
+
+def _known(data: dict[str, Any]) -> dict[str, Any]:
     """The fields that this version knows; those of a later one are left out."""
-    known = {key: value for key, value in data.items() if key in Entry._fields}
-    return {key: kinds[key](value) if key in kinds else value for key, value in known.items()}
+    known = {key: kind(data[key]) for key, kind in _REQUIRED.items() if key in data}
+    for key, kind in _OPTIONAL.items():
+        if key in data:
+            known[key] = None if data[key] is None else kind(data[key])
+    return known

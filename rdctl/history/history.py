@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
@@ -9,7 +10,7 @@ from typing import IO
 
 from rdctl.core.environment import unblocked
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import defuse
+from rdctl.core.units import defuse, operand, quoted
 from rdctl.effects.log import older
 from rdctl.history.form import Reader
 from rdctl.history.model import Entry
@@ -29,15 +30,37 @@ def find(entries: Sequence[Entry], text: str) -> Entry:
             hint=f"The latest: {ids}.",
             target=text,
         )
+    hint = "List them: rdctl history"
+    if any(plain(text) in names_of(entry) for entry in entries):
+        hint = f"The commands that name it: rdctl history --target {quoted(text)}"
     raise RdctlError(
-        Code.NOT_FOUND,
-        f'command "{defuse(text)}" not found in the history',
-        hint="List them: rdctl history",
-        target=text,
+        Code.NOT_FOUND, f'command "{defuse(text)}" not found in the history', hint=hint, target=text
     )
 
 
 _MOST_LISTED = 5
+
+
+def names_of(entry: Entry) -> set[str]:
+    """What a command named, or changed; devices without /dev/."""
+    touched = {name for act in entry.acts for _, name, _ in act.touched}
+    names = {*entry.argv, *entry.targets, *(act.name for act in entry.acts), *touched}
+    return set(map(plain, names))
+
+
+def plain(name: str) -> str:
+    """`rd20` for `/dev/rd20`"""
+    return name.removeprefix("/dev/").removeprefix("mapper/")
+
+
+def undone_by(entries: Sequence[Entry]) -> dict[str, str]:
+    """Of each command that is undone the one that undid it, by ID. An undo that was itself undone
+    does not count."""
+    found: dict[str, str] = {}
+    for entry in reversed(entries):
+        if entry.undoes is not None and entry.result == "done" and entry.id not in found:
+            found.setdefault(entry.undoes, entry.id)
+    return found
 
 
 class History:
@@ -48,7 +71,7 @@ class History:
         self._warn = warn
 
     def entries(self) -> list[Entry]:
-        """All commands, the oldest first. Raises `denied`."""
+        """All commands, the oldest first. Raises RdctlError if a file cannot be read."""
         reader = Reader()
         with ExitStack() as stack:
             for file in self._files(stack):
@@ -75,7 +98,12 @@ class History:
             except OSError as error:
                 if isinstance(error, FileNotFoundError | NotADirectoryError):
                     raise
+                denied = error.errno in (errno.EACCES, errno.EPERM)
                 raise RdctlError(
-                    Code.DENIED, f"the history {path} cannot be read: {error.strerror}", target=path
+                    Code.DENIED if denied else Code.FAILED,
+                    f"the history {path} cannot be read: {error.strerror}",
+                    hint="Show its owner and its kind, and those of the directories above:"
+                    f" namei -l {operand(path)}",
+                    target=path,
                 ) from error
         return None

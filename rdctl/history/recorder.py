@@ -181,7 +181,8 @@ def _take_early(log: Log, place: Place) -> None:
 def _is_full(log: Log, time: float) -> bool:
     """Whether what the history has to keep is in this file and the older one after a rotation."""
     first = form.first_time(log.read(2 * form.LONGEST))
-    if first is None or time - first < DAYS * 86400:
+    # A time in the future is of a wrong clock, and would never grow old.
+    if first is None or 0 <= time - first < DAYS * 86400:
         return False
     return log.count(form.BEGIN) >= ENTRIES
 

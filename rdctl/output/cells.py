@@ -49,9 +49,12 @@ def state(value: str | None) -> str:
     return text(value)
 
 
-def outcome(value: str | None) -> str:
-    """How a command ended; nothing is known of one that was killed."""
-    return "begun, outcome unknown" if value is None else text(value)
+def outcome(row: Mapping[str, Any]) -> str:
+    """How a command ended, and what undid it; nothing is known of one that was killed."""
+    parts = [row["result"] or "begun, outcome unknown"]
+    parts += [f"undoes {row['undoes']}"] if row["undoes"] else []
+    parts += [f"undone by {row['undone_by']}"] if row["undone_by"] else []
+    return ", ".join(parts)
 
 
 def local_time(value: str | None) -> str:

@@ -92,7 +92,12 @@ def test_many_writers_while_the_file_is_renamed(rdctl: Program) -> None:
 @as_root
 @pytest.mark.parametrize(
     ("age", "count", "renamed"),
-    [(DAYS + 1, ENTRIES, True), (DAYS + 1, ENTRIES - 2, False), (DAYS - 1, 2 * ENTRIES, False)],
+    [
+        (DAYS + 1, ENTRIES, True),
+        (-1000, ENTRIES, True),
+        (DAYS + 1, ENTRIES - 2, False),
+        (DAYS - 1, 2 * ENTRIES, False),
+    ],
 )
 def test_it_is_renamed_when_both_bounds_are_reached(
     rdctl: Program, age: int, count: int, renamed: bool
@@ -183,6 +188,70 @@ def test_a_line_that_was_cut_spoils_no_other(rdctl: Program) -> None:
     ran = rdctl("history", "--json")
     assert [row["result"] for row in ran.json["items"]] == [None, "done"]
     assert ran.err == f"rdctl: warning: {path}: 1 line cannot be read\n"
+
+
+WRONG: list[tuple[str, str, object]] = [
+    *(("begin", "begin", value) for value in (float("nan"), 1e300, -1, "soon", None)),
+    *(("begin", "uid", value) for value in ("root", None, 1.5, 1 << 40, True)),
+    *(("begin", "argv", value) for value in ([1], "rapiddisk", None)),
+    *(("begin", key, 7) for key in ("id", "context", "host", "sudo_user", "tty", "boot")),
+    ("begin", "undoes", ["a"]),
+    ("begin", "login_uid", "ada"),
+    *(("end", "end", value) for value in (float("nan"), 1e300)),
+    *(("end", key, [["a"]]) for key in ("targets", "effects", "left", "acts")),
+    *(("end", key, value) for key in ("result", "error") for value in (1, ["a"])),
+    ("end", "acts", [{"verb": 1, "kind": "volume", "name": "rd1", "identity": None}]),
+    (
+        "end",
+        "acts",
+        [{"verb": "x", "kind": "y", "name": "z", "identity": 1, "touched": [[1, 2, 3]]}],
+    ),
+    ("end", "exit", "0"),
+    ("end", "more_acts", None),
+]
+
+
+@pytest.mark.parametrize(("line", "key", "value"), WRONG)
+def test_a_line_of_wrong_values_hides_no_other(
+    rdctl: Program, sandbox: Sandbox, line: str, key: str, value: object
+) -> None:
+    sandbox("rapiddisk", "create", "64M")
+    path = rdctl.home / "sandbox.db-history.ndjson"
+    begin, end = lines(path)
+    sandbox("rapiddisk", "create", "64M")
+    (begin if line == "begin" else end)[key] = value
+    rest = path.read_text().splitlines()[2:]
+    path.write_text("\n".join([json.dumps(begin), json.dumps(end), *rest]) + "\n")
+    ran = sandbox("history", "--json")
+    assert ran.code == 0
+    assert ran.err == f"rdctl: warning: {path}: 1 line cannot be read\n"
+    *wrong, right = ran.json["items"]
+    assert right["result"] == "done"
+    assert [row["result"] for row in wrong] == ([] if line == "begin" else [None])
+    assert sandbox("history", right["id"]).code == 0
+
+
+def test_a_file_that_all_can_read_becomes_private(rdctl: Program, sandbox: Sandbox) -> None:
+    path = rdctl.home / "sandbox.db-history.ndjson"
+    path.touch()
+    path.chmod(0o666)
+    assert sandbox("rapiddisk", "create", "64M").code == 0
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_change_whose_result_cannot_be_printed_was_done(process: Rdctl) -> None:  # noqa: F811
+    with open("/dev/full", "wb") as full:
+        running = subprocess.run(
+            [*process.argv, "context", "set", "lab", "account=a"],
+            env=process.env,
+            stdout=full,
+            stderr=subprocess.PIPE,
+            check=False,
+        )
+    assert (running.returncode, b"cannot be written" in running.stderr) == (1, True)
+    _, end = lines(process.home / "history.ndjson")
+    assert (end["result"], end["exit"]) == ("done", 1)
+    assert end["error"].startswith("the output cannot be written: ")
 
 
 # What cannot be written -------------------------------------------------------------------------
