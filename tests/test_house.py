@@ -618,10 +618,9 @@ def test_other_ways_to_speak_pass(text: str) -> None:
 # Who erases a volume, and why that may not ask for what a write-back cache has left in it: in the
 # operations that is asked before; the other two are named.
 ERASERS = {
-    "rdctl.rapiddisk.volumes._erase": "of flush, with what was agreed to",
+    "rdctl.rapiddisk.changes._erase": "of flush and cache create, with what was agreed to",
     "rdctl.rapiddisk.contents.fill": "of load, with what was agreed to",
     "rdctl.rapiddisk.kernel.contents.erasing": "the undo of a load that was not completed",
-    "rdctl.rapiddisk.caches.act": "of create, with what was agreed to",
     "rdctl.rapiddisk.state.caches._map": "of what an interrupted creation left of its own",
     "rdctl.rapiddisk.kernel.volumes.erase": "the single act",
     "rdctl.rapiddisk.kernel.caches.map": "the undo of a failed map that was no adoption",

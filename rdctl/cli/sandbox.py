@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import click
@@ -116,7 +117,7 @@ def reboot(on: Invocation) -> Report:
     ready_sandbox(on.sandbox_path, on.environment.home())
     seconds = seconds_of(click.get_current_context())
     machine = StoredMachine(Store(on.sandbox_path, lambda: seconds))
-    lost = [_loss(*loss) for loss in losses(machine)]
+    lost = [_loss(*loss) for loss in losses(machine, _with_image(str(machine.root)))]
     on.effects.consent(lost)
     active = [unit for unit in machine.units() if unit in machine.systemd.active]
     outcomes = [_run_unit(on, "stop", unit, machine.stop) for unit in reversed(active)]
@@ -129,9 +130,18 @@ def reboot(on: Invocation) -> Report:
     return Report(outcomes)
 
 
-def _loss(name: str, size: int, source: str | None) -> str:
+def _with_image(root: str) -> set[str]:
+    from rdctl.rapiddisk.state.files import machine_state
+
+    with suppress(RdctlError):
+        return {one.name for one in machine_state(root).volumes if one.image}
+    return set()
+
+
+def _loss(name: str, size: int, source: str | None, image: bool) -> str:
     if source is None:
-        return f"the contents of {name} ({human_size(size)}) will be lost"
+        why = ": they are not saved to its image" if image else ""
+        return f"the contents of {name} ({human_size(size)}) will be lost{why}"
     return f"{human_size(size)} of {name} that are not on {source} will be lost"
 
 

@@ -123,7 +123,7 @@ class Caches(Changes):
 
         def act() -> None:
             if contents:
-                self._backend.erase(volume.device, loss or volume.device)
+                self._erase(volume.device, loss or volume.device)
             try:
                 new = NewCache(volume.device, source, policy, device, max_age=age)
                 self._backend.map(new, loss)

@@ -52,6 +52,16 @@ class Changes:
         if losses:
             self._effects.consent(losses, [facts.never_shown] if facts.never_shown else ())
 
+    def _erase(self, name: str, loss: str) -> None:
+        """An empty volume does not replace an image."""
+        if not self._backend.reports_all:
+            self._backend.erase(name, loss)
+            return
+        from rdctl.rapiddisk.images import Images
+
+        with Images(self._backend).erasing(name):
+            self._backend.erase(name, loss)
+
     def _in_turn(
         self,
         action: str,

@@ -165,9 +165,8 @@ class Contents(Changes):
         except OSError as error:
             raise fault(error, name) from error
         images, file = Images(self._backend), os.path.abspath(name)
-        record = images.of(volume)
-        if file not in record.files:
-            images.keep(volume, record._replace(files=(*record.files, file)), required=False)
+        record = images.of(volume).having(file, made.digest)
+        images.keep(volume, record, required=False)
         return made
 
     def fill(
@@ -180,8 +179,8 @@ class Contents(Changes):
             self._guard_empty(volume)
         images = Images(self._backend)
         former = images.of(volume)
-        lasting = loss is not None  # else an empty volume could be saved over its image
-        images.keep(volume, former._replace(whole=False), lasting=lasting)
+        # Lasting: the rollback may fail to erase what was written, or an empty volume may be left.
+        images.keep(volume, former._replace(whole=False), lasting=True)
         with self._named_if_empty(volume):
             if loss is not None:
                 try:
@@ -191,8 +190,8 @@ class Contents(Changes):
                     raise
             with self._stoppable():
                 self._backend.load_contents(volume, image, self._begun(image.size))
-            file = os.path.abspath(image.name)
-            images.keep(volume, former._replace(whole=True, files=(file,)))
+            file, digest = os.path.abspath(image.name), image.digest if image.verified else ""
+            images.keep(volume, former._replace(whole=True, files=((file, digest),)))
 
     def _guard_empty(self, volume: str) -> None:
         """The counters do not prove that it is: a refused erase sets them to 0."""

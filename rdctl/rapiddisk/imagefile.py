@@ -47,6 +47,10 @@ class ImageFile(NamedTuple):
     verified: bool
 
 
+class TooLarge(RdctlError):
+    """The error for an image that does not fit into the volume, with its `size`."""
+
+
 def checked(
     path: str, name: str, room: int, volume: str, begin: Callable[[int], Callable[[int], None]]
 ) -> ImageFile:
@@ -89,11 +93,15 @@ def checked(
 def _guard_size(name: str, size: int, room: int, volume: str) -> None:
     """Raise if an image of this size does not fit into so many bytes of a volume."""
     if size > room:
-        raise RdctlError(
+        shown, most = human_size(size), human_size(room)
+        if shown == most:
+            shown, most = f"{size} bytes", f"{room} bytes"
+        raise TooLarge(
             Code.CONFLICT,
-            f"{escape(name)} ({human_size(size)}) is larger than {volume} ({human_size(room)})",
+            f"{escape(name)} ({shown}) is larger than {volume} ({most})",
             hint=f"Resize the volume first: rdctl rapiddisk resize {volume} {-(-size // MIB)}M",
             target=volume,
+            size=size,
         )
     if not size:
         raise RdctlError(

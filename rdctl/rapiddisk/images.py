@@ -20,13 +20,17 @@ _RECORD = "images"
 
 
 class ImageRecord(NamedTuple):
-    """`image`: the file in which the contents last, as apply set it. `files`: those that had the
-    contents of the volume at some time, which may be replaced by the present ones. Not `whole`:
-    loading was begun, and not completed."""
+    """`image`: the file in which the contents persist, as apply set it. `files`: those that had the
+    contents of the volume since it was last erased, which may be replaced by the present ones, each
+    with its digest (empty: not verified). Not `whole`: loading was begun, and not completed."""
 
     image: str | None = None
-    files: tuple[str, ...] = ()
+    files: tuple[tuple[str, str], ...] = ()
     whole: bool = True
+
+    def having(self, path: str, digest: str) -> ImageRecord:
+        """The same, and that file has the contents now."""
+        return self._replace(files=tuple((dict(self.files) | {path: digest}).items()))
 
 
 class Images:
@@ -38,10 +42,11 @@ class Images:
 
     def of(self, volume: str) -> ImageRecord:
         """The record of this very volume."""
-        with suppress(KeyError, TypeError):
+        with suppress(KeyError, TypeError, ValueError):
             entry = self._entries[volume]
             if entry["identity"] == self._identity(volume):
-                return ImageRecord(entry["image"], tuple(entry["files"]), entry["whole"])
+                files = tuple((str(path), str(digest)) for path, digest in entry["files"])
+                return ImageRecord(entry["image"], files, entry["whole"])
         return ImageRecord()
 
     def keep(
@@ -58,9 +63,18 @@ class Images:
         what = f"record the image of {volume}"
         self._backend.keep_record(_RECORD, text, what, required=required, lasting=lasting)
 
-    def complete(self, volume: str) -> None:
-        """An effect, unless the volume is whole already."""
-        self.keep(volume, self.of(volume)._replace(whole=True), required=False)
+    @contextmanager
+    def erasing(self, volume: str) -> Iterator[None]:
+        """What is erased comes from no file, and is whole. Recorded before, else a kill in between
+        could leave an empty volume that may be saved over its image."""
+        former = self.of(volume)
+        self.keep(volume, former._replace(files=()), lasting=True)
+        try:
+            yield
+        except RdctlError:  # nothing was erased
+            self.keep(volume, former, required=False, lasting=True)
+            raise
+        self.keep(volume, self.of(volume)._replace(whole=True), required=False, lasting=True)
 
     def _is_valid(self, volume: str, entry: Any) -> bool:
         return isinstance(entry, dict) and entry.get("identity") == self._identity(volume)
@@ -69,12 +83,40 @@ class Images:
         return [self._backend.boot_id(), self._backend.diskseq(volume)]
 
 
+def is_in_image(backend: Backend, volume: str, path: str, record: ImageRecord) -> bool:
+    """Whether the volume has what the image has, or may become the first to be saved there."""
+    if not record.whole:
+        return False
+    try:
+        check_place(backend, volume, path)
+    except RdctlError:  # what its file system has is not known
+        return path in dict(record.files)
+    return not backend.host().has(path) or comes_from(backend, path, record)
+
+
+def comes_from(backend: Backend, path: str, record: ImageRecord) -> bool:
+    """Whether the image is a file that had the contents of the volume, and not one that replaced
+    it: by the digest beside it, since it may take long to read."""
+    from rdctl.effects.images import digests_beside
+
+    if (recorded := dict(record.files).get(path)) is None:
+        return False
+    try:
+        return recorded in (digests_beside(backend.host().place(path)) or [""])
+    except PermissionError:  # only for root, who saves and loads
+        return True
+    except (OSError, ValueError):
+        return False
+
+
 def check_place(backend: Backend, volume: str, path: str) -> None:
-    """Raise unless the file system that has the image is there, and lasts."""
-    mount = backend.host().mount(path)
+    """Raise unless the file system that has the image is mounted, and survives a reboot."""
+    host = backend.host()
+    real = host.real(path)
+    mount = host.mount(real)
     for line in backend.surroundings().fstab:
-        place = line.directory.rstrip("/")
-        if path.startswith(f"{place}/") and len(place) > len(mount.place.rstrip("/")):
+        place = host.real(line.directory).rstrip("/")
+        if real.startswith(f"{place}/") and len(place) > len(mount.place.rstrip("/")):
             raise RdctlError(
                 Code.CONFLICT,
                 f"{volume}: {escape(place)}, which has its image, is not mounted",
@@ -95,7 +137,7 @@ def check_whole(volume: str, record: ImageRecord) -> None:
     if not record.whole:
         raise RdctlError(
             Code.CONFLICT,
-            f"{volume} is incomplete: it was not loaded to the end",
+            f"{volume} is incomplete: loading was interrupted",
             hint=f"Load it again: rdctl rapiddisk load FILE {volume}; or erase it: rdctl rapiddisk"
             f" flush {volume}",
             target=volume,
@@ -106,7 +148,7 @@ def check_saving(backend: Backend, volume: str, path: str, record: ImageRecord) 
     """Raise unless the contents of the volume may replace the image."""
     check_place(backend, volume, path)
     check_whole(volume, record)
-    if path not in record.files and backend.host().has(path):
+    if backend.host().has(path) and not comes_from(backend, path, record):
         raise unrelated(volume, path)
 
 
@@ -116,7 +158,9 @@ def about(volume: str, what: str) -> Iterator[None]:
     try:
         yield
     except RdctlError as error:
-        error.message, error.target = f"{volume} was not {what}: {error.message}", volume
+        message = f"{volume} was not {what}: "
+        error.message = message + error.message.removeprefix(message)
+        error.target = volume
         raise
 
 

@@ -238,14 +238,6 @@ class Volumes(Changes):
         """Erase volumes: all their data are lost, their sizes stay."""
         return self._destroy("flush", names, overrides, "ERASED", self._erase, _shown("usage", 0))
 
-    def _erase(self, name: str, loss: str) -> None:
-        """An erased volume is no longer one whose load was not completed."""
-        self._backend.erase(name, loss)
-        if self._backend.reports_all:
-            from rdctl.rapiddisk.images import Images
-
-            Images(self._backend).complete(name)
-
     def remove(self, names: Sequence[str], overrides: Overrides) -> Report:
         """Remove volumes with all their data."""
         return self._destroy(

@@ -189,6 +189,8 @@ class Boot(Changes):
                 for one in (
                     warnings.program(program, host.mount_point) if _any_enabled(shown) else None,
                     *warnings.idle(shown, state, caches),
+                    warnings.not_kept(shown, state),
+                    *self._outgrown(state),
                     *self._unsaved(host, shown, state),
                     warnings.too_short(caches, total, limit),
                 )
@@ -215,6 +217,13 @@ class Boot(Changes):
                 except RdctlError as error:
                     found = warnings.unsaved(error)
                     yield found._replace(why=self._aimed(found.why))
+
+    def _outgrown(self, state: State | None) -> Iterator[BootWarning]:
+        sizes = {one.name: one.size for one in state.volumes if one.image} if state else {}
+        for volume in self._inventory().volumes if sizes else ():
+            size = sizes.get(volume.device)
+            if size is not None and size < (volume.size or 0):
+                yield warnings.outgrown(volume, size)
 
     def _with_images(self) -> list[str]:
         images = Images(self._backend)

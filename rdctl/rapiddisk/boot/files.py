@@ -114,7 +114,9 @@ def _doubled(limit: int, seconds: float) -> int:
 
 
 def _of_images(host: Host, state: State) -> Iterator[BootFile]:
-    paths = [volume.image for volume in state.volumes if volume.image]
+    # Both what has a link in the path, and what it leads to.
+    named = [volume.image for volume in state.volumes if volume.image]
+    paths = dict.fromkeys(one for path in named for one in (path, host.real(path)))
     seconds = _doubled(_LEAST_IMAGE_SECONDS, _image_seconds(state))
     yield BootFile(_IMAGES, units.of_images(paths, seconds) if paths else None, host.text(_IMAGES))
 

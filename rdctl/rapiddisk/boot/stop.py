@@ -82,7 +82,7 @@ class Stop(Changes):
         with about(name, "saved"):
             facts.guard_reading(volume, gone)
             with nullcontext() if self._effects.dry_run else self._backend.claim([name]):
-                self._contents.write_image(name, self._backend.host().path(path), path)
+                self._contents.write_image(name, self._backend.host().place(path), path)
 
     # --- caches -------------------------------------------------------------------------------
 

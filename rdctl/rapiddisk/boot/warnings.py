@@ -44,7 +44,31 @@ def idle(
 
 def unsaved(error: RdctlError) -> BootWarning:
     """Why an image would not be saved."""
-    return BootWarning(f"not saved at the next shutdown: {error.message}", error.hint or "", None)
+    why = "; ".join((error.hint or "").splitlines())
+    return BootWarning(f"not saved at the next shutdown: {error.message}", why, None)
+
+
+def outgrown(volume: Volume, size: int) -> BootWarning:
+    """That the volume of the next boot has no room for the image of this one."""
+    return BootWarning(
+        f"not loaded at the next boot: {volume.device} is larger ({human_size(volume.size or 0)})"
+        f" than in the state file ({human_size(size)})",
+        "Its image has the size of the volume, and will not fit.",
+        "rdctl rapiddisk dump --save",
+    )
+
+
+def not_kept(shown: Iterable[BootUnit], state: State | None) -> BootWarning | None:
+    """That the contents of volumes do not survive a reboot, since the unit is off."""
+    names = [one.name for one in state.volumes if one.image] if state is not None else []
+    unit = next(one for one in shown if one.unit == units.IMAGES)
+    if not names or unit.enabled:
+        return None
+    return BootWarning(
+        f"the contents of {', '.join(names)} do not survive a reboot: {unit.unit} is not enabled",
+        "It saves volumes to their images at shutdown, and loads them at boot.",
+        "rdctl rapiddisk boot enable --now",
+    )
 
 
 def no_room(volume: Volume, path: str, free: int) -> BootWarning:

@@ -16,6 +16,8 @@ from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.kernel.systemd import Systemd
 
 _MODE = 0o644
+# Of a path with all that its links lead to: links may lead in a circle.
+_MOST_PARTS = 4096
 
 
 class Mount(NamedTuple):
@@ -55,17 +57,36 @@ class Host:
         except FileNotFoundError:
             return None
 
-    def path(self, path: str) -> str:
+    def real(self, path: str) -> str:
+        """The path without symbolic links, as this machine resolves them. It need not exist."""
+        left, found = path.split("/")[::-1], ""
+        for _ in range(_MOST_PARTS):
+            if not left:
+                break
+            name = left.pop()
+            if name == "..":
+                found = found.rpartition("/")[0]
+            elif name not in ("", "."):
+                try:
+                    target = os.readlink(self._sysfs.path(f"{found}/{name}"))
+                except OSError:
+                    found += f"/{name}"
+                else:
+                    left += target.split("/")[::-1]
+                    found = "" if target.startswith("/") else found
+        return "/".join([found, *left[::-1]]) or "/"
+
+    def place(self, path: str) -> str:
         """Where this process finds it."""
-        return self._sysfs.path(path)
+        return self._sysfs.path(self.real(path))
 
     def has(self, path: str) -> bool:
-        """Whether there is a file, or a link, of that name."""
-        return self._sysfs.exists(path)
+        """Whether there is a file of that name, or where its link leads."""
+        return os.path.lexists(self.place(path))
 
     def free(self, path: str) -> int | None:
         """Bytes that root can still write to the file system that has the path; None if unknown."""
-        place = os.path.dirname(self._sysfs.path(path))
+        place = os.path.dirname(self.place(path))
         while not os.path.isdir(place) and place != os.path.dirname(place):
             place = os.path.dirname(place)
         try:

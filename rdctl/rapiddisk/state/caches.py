@@ -11,6 +11,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import human_size, operand, quoted
 from rdctl.rapiddisk.caches import age_by_default, writeback_loss
 from rdctl.rapiddisk.guards import blocks
+from rdctl.rapiddisk.images import Images
 from rdctl.rapiddisk.model import Device, NewCache, Superblock, Volume
 from rdctl.rapiddisk.state.model import CacheState
 from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
@@ -234,7 +235,8 @@ def _map(work: Work, found: _Found, loss: str | None) -> None:
         _guard_size(work, wanted, source)
         work.backend.check_cache(found.volume, source, wanted.policy)
     if found.remains:
-        work.backend.erase(volume, loss or volume)
+        with Images(work.backend).erasing(volume):
+            work.backend.erase(volume, loss or volume)
     adopts = found.left is not None and not found.remains
     new = NewCache(
         volume,

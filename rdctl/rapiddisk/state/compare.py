@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 from rdctl.core.errors import RdctlError
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.caches import upper_first
+from rdctl.rapiddisk.images import is_in_image
 from rdctl.rapiddisk.model import Cache, Device, Subsystem, Volume
 from rdctl.rapiddisk.names import is_rapiddisk
 from rdctl.rapiddisk.state.model import (
@@ -90,8 +91,7 @@ class Comparison:
         record, path = self.there.images[wanted.name], wanted.image
         if path is None or path != record.image:
             return record.image
-        has = record.whole and (path in record.files or not self._backend.host().has(path))
-        return path if has else None
+        return path if is_in_image(self._backend, wanted.name, path, record) else None
 
     def cache(self, wanted: CacheState) -> Iterable[Difference]:
         found: Cache | None = self.there.caches.get(wanted.name)

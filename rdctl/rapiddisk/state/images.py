@@ -4,15 +4,27 @@ saved there. What is in a volume is never replaced, but for what an interrupted 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import literal
-from rdctl.core.units import escape, human_size
-from rdctl.rapiddisk.images import ImageRecord, Images, about, check_place, check_whole, unrelated
+from rdctl.core.units import MIB, escape, human_size
+from rdctl.rapiddisk.images import (
+    ImageRecord,
+    Images,
+    about,
+    check_place,
+    check_whole,
+    comes_from,
+    unrelated,
+)
 from rdctl.rapiddisk.model import Volume
 from rdctl.rapiddisk.state.compare import Difference
 from rdctl.rapiddisk.state.model import VolumeState
 from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.imagefile import ImageFile
 
 
 def plan(work: Work, wanted: VolumeState, differing: Iterable[Difference]) -> list[Step | Refusal]:
@@ -34,7 +46,7 @@ def _plan(work: Work, wanted: VolumeState) -> Iterator[Step | Refusal]:
     check_place(work.backend, name, path)
     volume = work.comparison.there.volumes.get(name)
     empty = volume is None or _is_empty(work, volume)
-    keeping = _keep(wanted, work, f"keep the contents of volume {name} in {escape(path)}")
+    keeping = _keep(wanted, work, _recording(wanted))
     if not work.backend.host().has(path):
         check_whole(name, record)
         yield keeping
@@ -42,10 +54,23 @@ def _plan(work: Work, wanted: VolumeState) -> Iterator[Step | Refusal]:
             yield Refusal("image", name, _missing(wanted))
     elif empty or not record.whole:
         yield _load(work, wanted, path, volume)
-    elif path in record.files:
+    elif comes_from(work.backend, path, record):
         yield keeping
     else:
         raise unrelated(name, path)
+
+
+def noted(work: Work, wanted: VolumeState) -> list[Step]:
+    """At boot the image of a volume is recorded even if it was refused, so that a dump has it. What
+    differs stays so."""
+    record = work.comparison.there.images.get(wanted.name, ImageRecord())
+    if wanted.image is None or record.image == wanted.image or work.options.only == "caches":
+        return []
+    return [_keep(wanted, work, _recording(wanted))._replace(keys=())]
+
+
+def _recording(wanted: VolumeState) -> str:
+    return f"record {escape(wanted.image or '')} as the image of volume {wanted.name}"
 
 
 def _is_empty(work: Work, volume: Volume) -> bool:
@@ -63,7 +88,7 @@ def _missing(wanted: VolumeState) -> RdctlError:
 
 
 def _keep(wanted: VolumeState, work: Work, sentence: str) -> Step:
-    past = "contents of {} are kept in " + literal(escape(wanted.image or ""))
+    past = f"recorded {literal(escape(wanted.image or ''))} as the image of {{}}"
     return Step(
         Stage.CONTENTS,
         "volume",
@@ -87,9 +112,11 @@ def _load(work: Work, wanted: VolumeState, path: str, volume: Volume | None) -> 
         if volume.usage:
             loss = f"{name}: {human_size(volume.usage)} of an interrupted load will be erased"
     with about(name, "loaded"):
-        image = work.image(path, size, name)
+        image = _fitting(work, path, size, name)
 
     def act() -> None:
+        if work.options.boot:
+            _record(work, wanted, lasting=True)
         with work.claim([name]), about(name, "loaded"):
             work.contents.fill(name, image, loss, new=volume is None)
         _record(work, wanted)
@@ -109,6 +136,19 @@ def _load(work: Work, wanted: VolumeState, path: str, volume: Volume | None) -> 
     )
 
 
-def _record(work: Work, wanted: VolumeState) -> None:
+def _fitting(work: Work, path: str, size: int, name: str) -> ImageFile:
+    """The image of a volume. It is the file that has the size, which apply does not exceed."""
+    from rdctl.rapiddisk.imagefile import TooLarge
+
+    try:
+        return work.image(path, size, name)
+    except TooLarge as error:
+        least = -(-error.facts["size"] // MIB)
+        error.hint = f'Change the size in the file: size = "{least}MiB"'
+        raise
+
+
+def _record(work: Work, wanted: VolumeState, *, lasting: bool = False) -> None:
     images = Images(work.backend)
-    images.keep(wanted.name, images.of(wanted.name)._replace(image=wanted.image))
+    record = images.of(wanted.name)._replace(image=wanted.image)
+    images.keep(wanted.name, record, lasting=lasting)

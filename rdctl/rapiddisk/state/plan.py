@@ -144,7 +144,7 @@ class Work:
     def image(self, path: str, size: int, volume: str) -> ImageFile:
         """An image for a volume of that size. Its digest is checked once, since it may be large."""
         if (path, size) not in self._images:
-            place = self.backend.host().path(path)
+            place = self.backend.host().place(path)
             self._images[path, size] = self.contents.check_image(place, size, path, volume)
         return self._images[path, size]
 

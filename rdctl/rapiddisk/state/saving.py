@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import partial
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
 from rdctl.rapiddisk.backend import Backend
+from rdctl.rapiddisk.state import document
 from rdctl.rapiddisk.state.model import DIRECTORY, FILE
 from rdctl.rapiddisk.state.plan import Stage, Step
 
@@ -35,6 +38,19 @@ def saving(backend: Backend, text: str) -> Step | None:
         partial(backend.keep_state, text),
         "save",
         past="saved {}",
-        loss=None if former is None else f"{PATH} will be replaced",
+        loss=None if former is None else f"{PATH} will be replaced{_dropped(former, text)}",
         keys=(),
     )
+
+
+def _dropped(former: str, text: str) -> str:
+    """The images that the new text lacks: their volumes will be empty after a reboot."""
+    after = _images(text)
+    lost = [one for one in _images(former).items() if after.get(one[0]) != one[1]]
+    return "".join(f"; {name} loses its image {escape(path)}" for name, path in lost)
+
+
+def _images(text: str) -> dict[str, str]:
+    with suppress(RdctlError):  # a damaged file has none to lose
+        return {one.name: one.image for one in document.parse(PATH, text).volumes if one.image}
+    return {}

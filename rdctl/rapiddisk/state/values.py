@@ -207,12 +207,12 @@ def source(key: str, value: object) -> str:
     return path
 
 
-# Where no file lasts over a reboot.
+# Where no file survives a reboot.
 _VOLATILE = ("/dev", "/proc", "/run", "/sys")
 
 
 def image(key: str, value: object) -> str:
-    """The path of a file that lasts."""
+    """The path of a file that survives a reboot."""
     from posixpath import normpath
 
     path = text(key, value)
@@ -228,7 +228,7 @@ def image(key: str, value: object) -> str:
         raise Invalid(f'{key}: "{shown}" is not normalized', f'Write "{escape(usual)}".')
     for directory in _VOLATILE:
         if f"{path}/".startswith(f"{directory}/"):
-            why = f"files below {directory} do not last over a reboot"
+            why = f"files below {directory} do not survive a reboot"
             raise Invalid(f'{key}: "{shown}": {why}', example)
     return path
 

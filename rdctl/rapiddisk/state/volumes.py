@@ -35,6 +35,8 @@ def plan(work: Work) -> list[Step | Refusal]:
             if "locked" in differing or (None in differing and wanted.locked):
                 if not _is_locked_later(work, wanted):
                     found.append(_lock(work, wanted))
+        if work.options.boot and ("image", wanted.name) in work.refused:
+            found += images.noted(work, wanted)
     return found
 
 
@@ -113,7 +115,8 @@ def _grow(work: Work, wanted: VolumeState) -> Step:
 
 
 def _shrink(wanted: VolumeState) -> str:
-    if wanted.size % MIB:
+    # A smaller volume would no longer have room for its image.
+    if wanted.size % MIB or wanted.image is not None:
         return "Change the size in the file."
     return (
         f"Change the size in the file, or shrink it: rdctl rapiddisk resize {wanted.name}"

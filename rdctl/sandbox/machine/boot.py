@@ -2,48 +2,60 @@
 
 from __future__ import annotations
 
-import json
 import os
-from typing import NamedTuple
+from collections.abc import Collection
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
 
 from rdctl.sandbox.machine.machine import Machine
 from rdctl.sandbox.machine.objects import PAGE, Mapping
 
+if TYPE_CHECKING:
+    from rdctl.sandbox.machine.stored import StoredMachine
+
+_IMAGES, _EXPORTS = "rdctl-images.service", "rdctl-exports.service"
+
 
 class Loss(NamedTuple):
     """Bytes that a reboot destroys: the contents of a volume or, with a `source`, the blocks that
-    are only in a volume or a cache."""
+    are only in a volume or a cache. `image`: the state file has one, but they are not saved."""
 
     name: str
     size: int
     source: str | None
+    image: bool = False
 
 
-def losses(machine: Machine) -> list[Loss]:
+def losses(machine: StoredMachine, with_image: Collection[str]) -> list[Loss]:
+    """`with_image`: the volumes that have one in the state file of the machine."""
     found = []
     mapped = {mapping.volume for mapping in machine.maps.values() if mapping.is_cache}
-    saved = _saved(machine)
+    saved = _saved(machine) if with_image else set()
     for number, volume in machine.volumes.items():
         name = f"rd{number}"
         if volume.unwritten:
             found.append(Loss(name, volume.unwritten * PAGE, volume.dirty_of))
         elif volume.used and volume.dirty_of is None and name not in mapped | saved:
-            found.append(Loss(name, volume.used, None))
+            found.append(Loss(name, volume.used, None, name in with_image))
     for mapping in machine.maps.values():
         if mapping.dirty and not _writes_back(mapping):
             found.append(Loss(mapping.name, mapping.dirty * PAGE, mapping.source))
     return found
 
 
-def _saved(machine: Machine) -> set[str]:
-    """The volumes that the unit of images saves, by the record of what they were loaded from."""
-    if "rdctl-images.service" not in machine.systemd.active:
+def _saved(machine: StoredMachine) -> set[str]:
+    """The volumes that the unit of images would save: it knows best, by a dry run."""
+    import json
+
+    if _IMAGES not in machine.systemd.active:
         return set()
-    try:
-        record = json.loads(machine.text("run/rdctl/images.json"))
-        return {name for name, one in record.items() if one["whole"] and one["image"]}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return set()
+    only = [] if _EXPORTS in machine.systemd.active else ["--only", "images"]
+    words = ["rdctl", "rapiddisk", "boot", "stop", *only, "--dry-run", "--json"]
+    _, text = machine.execute(words)
+    with suppress(ValueError, KeyError, TypeError):
+        found = (line.split() for line in json.loads(text)["summary"])
+        return {words[2] for words in found if words[:2] == ["would", "save"]}
+    return set()
 
 
 def _writes_back(mapping: Mapping) -> bool:

@@ -3,6 +3,7 @@ of the unit, and what `boot status` warns of."""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 from collections.abc import Callable
@@ -11,7 +12,7 @@ import pytest
 
 from rdctl.rapiddisk.boot import units
 from tests.conftest import Program, Ran
-from tests.fakes.kernel import MIB, PAGE, FakeKernel
+from tests.fakes.kernel import MIB, PAGE, FakeKernel, Killed
 from tests.rapiddisk.boot.test_reboot import run_by_unit
 
 Local = Callable[..., Ran]
@@ -121,7 +122,7 @@ def incomplete(kernel: FakeKernel) -> str:
     record = json.loads(kernel.text("run/rdctl/images.json"))
     record["rd0"]["whole"] = False
     kernel.put("run/rdctl/images.json", json.dumps(record))
-    return "rd0 is incomplete: it was not loaded to the end"
+    return "rd0 is incomplete: loading was interrupted"
 
 
 def created_again(kernel: FakeKernel) -> str:
@@ -130,7 +131,24 @@ def created_again(kernel: FakeKernel) -> str:
     return f"rd0 and its image {FIRST} differ: the volume was not loaded from it"
 
 
-NOT_SAVED = [mounted, opened, not_mounted, incomplete, created_again]
+def erased(kernel: FakeKernel) -> str:
+    """Since it was saved; by something that forgot to record it first, after a kill."""
+    record = json.loads(kernel.text("run/rdctl/images.json"))
+    record["rd0"]["files"] = []
+    kernel.put("run/rdctl/images.json", json.dumps(record))
+    return f"rd0 and its image {FIRST} differ: the volume was not loaded from it"
+
+
+def behind_a_link(kernel: FakeKernel) -> str:
+    """The file system that the link leads to is not mounted."""
+    kernel.make_dir("big")
+    kernel.path("srv").rename(kernel.path("big/srv"))
+    kernel.path("srv").symlink_to("/big/srv")
+    kernel.put("etc/fstab", "/dev/sda /big ext4 rw 0 0\n")
+    return "rd0: /big, which has its image, is not mounted"
+
+
+NOT_SAVED = [mounted, opened, not_mounted, incomplete, created_again, erased]
 
 
 @pytest.mark.parametrize("arrange", NOT_SAVED)
@@ -164,10 +182,103 @@ def test_status_names_what_would_not_be_saved(
         not_mounted: "mount /srv",
         incomplete: "rdctl --local rapiddisk flush rd0",
         created_again: f"rdctl --local rapiddisk load {FIRST} rd0",
+        erased: f"rdctl --local rapiddisk save rd0 {FIRST} --overwrite",
     }
     assert commands[arrange] in found["why"]
     saved.root_user = False
     assert status(local) == []
+
+
+def test_an_image_that_was_replaced_is_kept(saved: FakeKernel, local: Local) -> None:
+    """By another one, with a digest that proves it."""
+    other = bytes(8 * MIB)
+    saved.path(FIRST).write_bytes(other)
+    saved.put(f"{FIRST}.sha256", f"{hashlib.sha256(other).hexdigest()}  rd0.img\n")
+    (difference,) = local("rapiddisk", "diff", "--json").json["items"]
+    assert (difference["name"], difference["key"]) == ("rd0", "image")
+    digest = hashlib.sha256(other).hexdigest()
+    for text in ("", f"{digest}  rd0.img\n"):
+        saved.put(f"{FIRST}.sha256", text)
+        ran = stop(local, "--json")
+        (error,) = ran.json["errors"]
+        assert error["message"].startswith(f"rd0 and its image {FIRST} differ")
+        assert image(saved) == other
+    assert local("rapiddisk", "apply").code == 4
+    assert local("rapiddisk", "flush", "rd0", "--yes").code == 0
+    assert local("rapiddisk", "apply").code == 0
+    assert stop(local).code == 0
+
+
+def test_an_erased_volume_does_not_replace_its_image(saved: FakeKernel, local: Local) -> None:
+    before = image(saved)
+    assert local("rapiddisk", "flush", "rd0", "--yes").code == 0
+    ran = stop(local, "--json")
+    (error,) = ran.json["errors"]
+    assert error["message"].startswith(f"rd0 and its image {FIRST} differ")
+    assert image(saved) == before
+    ran = local("rapiddisk", "apply")
+    assert (ran.code, ran.out) == (0, f"loaded rd0 from {FIRST}\n")
+    assert saved.path("dev/rd0").read_bytes().ljust(8 * MIB, b"\0") == before
+
+
+def test_a_kill_after_the_erase_does_not_let_it_replace_its_image(
+    saved: FakeKernel, local: Local
+) -> None:
+    def kill() -> None:
+        saved.dead = True
+        raise Killed
+
+    before, saved.steps = image(saved), 0
+    saved.after[1] = kill
+    with pytest.raises(Killed):
+        local("rapiddisk", "flush", "rd0", "--yes")
+    saved.revive()
+    assert saved.volumes[0].used == 0
+    assert stop(local).code == 8
+    assert image(saved) == before
+
+
+def test_an_erase_that_is_refused_changes_nothing(saved: FakeKernel, local: Local) -> None:
+    saved.write_data("rd0", b"2" * PAGE, 2 * MIB)
+    record = saved.text("run/rdctl/images.json")
+    saved.fail_at(saved.steps + 1, errno.EIO)
+    assert local("rapiddisk", "flush", "rd0", "--yes").code != 0
+    assert saved.text("run/rdctl/images.json") == record
+    assert stop(local).code == 0
+    assert image(saved)[2 * MIB : 2 * MIB + PAGE] == b"2" * PAGE
+
+
+def test_the_image_behind_a_link(saved: FakeKernel, local: Local) -> None:
+    """The machine has a root of its own, so the link does not lead out of it."""
+    before, message = image(saved), behind_a_link(saved)
+    saved.write_data("rd0", b"2" * PAGE, 2 * MIB)
+    ran = stop(local, "--json")
+    assert [error["message"] for error in ran.json["errors"]] == [
+        message,
+        message.replace("rd0", "rd1"),
+    ]
+    assert saved.path("big/srv/rd0.img").read_bytes() == before
+    saved.mount("/dev/sda", "/big")
+    assert stop(local).code == 0
+    after = saved.path("big/srv/rd0.img").read_bytes()
+    assert after[2 * MIB : 2 * MIB + PAGE] == b"2" * PAGE
+    assert local("rapiddisk", "boot", "enable").code == 0
+    assert saved.path(DROP_IN).read_text().splitlines()[2:4] == [
+        "RequiresMountsFor=/srv/rd0.img",
+        "RequiresMountsFor=/big/srv/rd0.img",
+    ]
+    mounts = saved.text("proc/self/mountinfo")
+    saved.put("proc/self/mountinfo", f"{mounts}\n80 22 0:50 / /big rw - tmpfs tmpfs rw\n")
+    (error, _) = stop(local, "--json").json["errors"]
+    assert error["message"] == f"rd0: its image {FIRST} is in RAM: a reboot loses it"
+
+
+def test_links_in_a_circle(saved: FakeKernel, local: Local) -> None:
+    saved.path("srv").rename(saved.path("big"))
+    saved.path("srv").symlink_to("srv")
+    ran = stop(local, "--json")
+    assert ran.code == 4
+    assert len(ran.json["errors"]) == 2
 
 
 def test_what_cannot_be_written_is_named(saved: FakeKernel, local: Local) -> None:
@@ -217,6 +328,47 @@ def test_contents_last_over_a_reboot(rdctl: Program, machine: FakeKernel) -> Non
     for name in NAMES:
         assert run_by_unit(rdctl, name, "ExecStart").code == 0
     assert (machine.steps, machine.harm) == (steps, [])
+
+
+def test_a_volume_that_outgrew_the_state_file(saved: FakeKernel, local: Local) -> None:
+    assert local("rapiddisk", "boot", "enable").code == 0
+    saved.systemd.active |= set(units.units())
+    assert local("rapiddisk", "resize", "rd0", "16M").code == 0
+    (found,) = status(local)
+    assert found["message"] == (
+        "not loaded at the next boot: rd0 is larger (16.0 MiB) than in the state file (8.0 MiB)"
+    )
+    assert found["mend"] == "rdctl --local rapiddisk dump --save"
+    assert stop(local).code == 0
+    before = image(saved)
+    saved.replace_volume(0, 8 * MIB)
+    ran = local("rapiddisk", "apply", "--boot", "--json")
+    (error,) = ran.json["errors"]
+    words = f"rd0 was not loaded: {FIRST} (16.0 MiB) is larger than rd0 (8.0 MiB)"
+    assert (ran.code, error["message"]) == (8, words)
+    assert error["hint"].startswith('Change the size in the file: size = "16MiB"')
+    assert local("rapiddisk", "resize", "rd0", "16M").code == 0
+    ran = local("rapiddisk", "apply")
+    assert ran.code == 4
+    assert "Change the size in the file." in ran.err
+    assert "rapiddisk resize" not in ran.err
+    saved.put(FILE, STATE.replace("8MiB", "16MiB", 1))
+    assert local("rapiddisk", "apply").code == 0
+    assert saved.path("dev/rd0").read_bytes().ljust(16 * MIB, b"\0") == before
+
+
+def test_images_without_their_unit(machine: FakeKernel, local: Local) -> None:
+    (found,) = status(local)
+    assert found["message"] == (
+        "the contents of rd0, rd1 do not survive a reboot: rdctl-images.service is not enabled"
+    )
+    assert found["mend"] == "rdctl --local rapiddisk boot enable --now"
+
+
+def test_a_saved_dump_that_loses_an_image(machine: FakeKernel, local: Local) -> None:
+    machine.replace_volume(0, 8 * MIB)
+    ran = local("rapiddisk", "dump", "--save", "--json")
+    assert ran.json["error"]["losses"] == [f"/{FILE} will be replaced; rd0 loses its image {FIRST}"]
 
 
 # --- the drop-in --------------------------------------------------------------------------------

@@ -35,7 +35,7 @@ hosts = ["{HOST}"]
 )
 PIECES = {0: b"a" * PAGE, 3 * MIB: b"b" * 2 * PAGE, 8 * MIB - PAGE: b"c" * PAGE}
 LOAD = f"would load volume rd0 from {IMAGE} (8.0 MiB)"
-KEEP = f"would keep the contents of volume rd0 in {IMAGE}"
+KEEP = f"would record {IMAGE} as the image of volume rd0"
 
 
 @pytest.fixture(autouse=True)
@@ -166,7 +166,7 @@ def test_a_missing_image_is_recorded(rdctl: Program, kernel: FakeKernel) -> None
     assert (ran.code, ran.err) == (0, "")
     assert ran.out.splitlines() == [
         "created rd0 (8388608 bytes)",
-        f"contents of rd0 are kept in {IMAGE}",
+        f"recorded {IMAGE} as the image of rd0",
     ]
     assert (differences(rdctl), dumped(rdctl)) == ([], IMAGE)
 
@@ -196,13 +196,39 @@ def test_a_volume_that_was_saved_there_is_recorded(rdctl: Program, kernel: FakeK
     assert contents(kernel)[:PAGE] == b"x" * PAGE
 
 
-def test_what_was_erased_on_purpose_stays_empty(rdctl: Program, kernel: FakeKernel) -> None:
+def test_what_was_erased_gets_its_image_again(rdctl: Program, kernel: FakeKernel) -> None:
     put_image(kernel)
     assert run(rdctl, "apply").code == 0
     assert run(rdctl, "flush rd0 --yes").code == 0
-    assert plan(rdctl) == [f"/{FILE}: no changes"]
-    assert run(rdctl, "boot stop --only images").code == 0
+    assert differences(rdctl) == [("volume", "rd0", "differs", "image")]
+    assert run(rdctl, "boot stop --only images").code == 4
+    assert kernel.path(IMAGE).read_bytes() == whole()
+    assert plan(rdctl) == [LOAD]
+    assert run(rdctl, "apply").code == 0
+    is_loaded(rdctl, kernel)
+    # Saved by hand, the empty volume is what its image has.
+    assert run(rdctl, "flush rd0 --yes").code == 0
+    assert run(rdctl, f"save rd0 {kernel.path(IMAGE)} --overwrite").code == 0
     assert kernel.path(IMAGE).read_bytes() == bytes(8 * MIB)
+
+
+def test_a_part_that_no_rollback_erased_does_not_replace_the_image(
+    rdctl: Program, tmp_path: Path
+) -> None:
+    parts = 0
+    for step in range(1, steps_of(rdctl, tmp_path / "whole") + 1):
+        kernel = machine(rdctl, tmp_path / str(step), TEXT)
+        path = put_image(kernel)
+        kernel.add_volume(0, 8 * MIB)
+        kernel.fail_at(step, errno.EIO)
+        for later in range(step + 1, step + 9):  # among them the erase
+            kernel.fail_at(later, errno.EIO)
+        run(rdctl, "apply")
+        kernel.before.clear()
+        parts += contents(kernel) not in (bytes(8 * MIB), whole())
+        run(rdctl, "boot stop --only images")
+        assert path.read_bytes() == whole(), step
+    assert parts
 
 
 def test_the_record_is_of_that_volume_only(rdctl: Program, kernel: FakeKernel) -> None:
@@ -235,7 +261,7 @@ def damaged(kernel: FakeKernel) -> str:
 
 def too_large(kernel: FakeKernel) -> str:
     put_image(kernel, whole() + bytes(PAGE))
-    return f"rd0 was not loaded: {IMAGE} (8.0 MiB) is larger than rd0 (8.0 MiB)"
+    return f"rd0 was not loaded: {IMAGE} (8392704 bytes) is larger than rd0 (8388608 bytes)"
 
 
 def not_mounted(kernel: FakeKernel) -> str:
@@ -379,12 +405,17 @@ def test_a_damaged_image_leaves_the_volume_empty_and_unlocked(
     kernel.put(FILE, EXPORTED)
     message = damaged(kernel)
     assert boot(rdctl, "caches").code == 0
-    before = kernel.snapshot()
     ran = boot(rdctl, "images", "--json")
     assert ran.code == 8
     (error,) = ran.json["errors"]
     assert error["message"].startswith(message)
-    assert (kernel.snapshot(), dumped(rdctl)) == (before, None)
+    assert contents(kernel) == bytes(8 * MIB)
+    # A dump keeps the key, and the volume does not replace the image.
+    assert dumped(rdctl) == IMAGE
+    assert differences(rdctl, "diff --only images")[-1] == ("volume", "rd0", "differs", "image")
+    assert run(rdctl, "boot stop --only images").code == 4
+    steps = kernel.steps
+    assert (boot(rdctl, "images").code, kernel.steps) == (8, steps)
     # Its clients would see an empty disk, and might format it.
     ran = boot(rdctl, "exports", "--json")
     assert ran.code == 8

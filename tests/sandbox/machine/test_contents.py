@@ -103,3 +103,63 @@ def test_a_process_that_is_killed_while_it_loads(rdctl: Program, sandbox: Sandbo
     ran = sandbox("rapiddisk", "save", "rd1", str(rdctl.home / "y.img"))
     assert (ran.code, "rd1 is incomplete" in ran.err) == (4, True)
     run(sandbox, f"load {image} rd1")
+
+
+# --- images and reboots ---------------------------------------------------------------------------
+
+IMAGE = "/srv/rd1.img"
+LOST = "the contents of rd1 ({}) will be lost: they are not saved to its image"
+
+
+@pytest.fixture
+def kept(rdctl: Program, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> StoredMachine:
+    """rd1 with contents and an image in the state file; its units are active."""
+    monkeypatch.setenv("RDCTL_CONFIG", str(rdctl.config))
+    monkeypatch.chdir(rdctl.home)
+    Path("x.img").write_bytes(os.urandom(1 << 20))
+    run(sandbox, "nvmet unexport rd0")
+    run(sandbox, "remove rd0")
+    run(sandbox, "create 8M --number 1")
+    run(sandbox, "load x.img rd1")
+    machine = StoredMachine(Store(rdctl.sandbox))
+    text = f'schema = "rdctl.rapiddisk.state/1"\n[volumes.rd1]\nsize = "8MiB"\nimage = "{IMAGE}"\n'
+    machine.replace(str(machine.path("etc/rdctl/rapiddisk.toml")), text, 0o644)
+    run(sandbox, "boot enable --now")
+    return machine
+
+
+def losses(sandbox: Sandbox) -> list[str]:
+    """What a reboot asks for; none if it asks nothing."""
+    ran = sandbox("sandbox", "reboot", "--dry-run", "--json")
+    found: list[str] = ran.json["losses"]
+    return found
+
+
+def test_what_is_saved_is_not_lost(kept: StoredMachine, sandbox: Sandbox) -> None:
+    assert losses(sandbox) == []
+    assert sandbox("sandbox", "reboot").code == 0
+    run(sandbox, "save rd1 y.img")
+    assert Path("y.img").read_bytes()[: 1 << 20] == Path("x.img").read_bytes()
+    assert losses(sandbox) == []
+    assert sandbox("sandbox", "reboot").code == 0
+
+
+def test_other_contents_than_those_of_the_image_are_lost(
+    kept: StoredMachine, sandbox: Sandbox
+) -> None:
+    assert sandbox("sandbox", "reboot").code == 0
+    Path("z.img").write_bytes(os.urandom(2 << 20))
+    run(sandbox, "load z.img rd1")
+    assert losses(sandbox) == [LOST.format("2.0 MiB")]
+    ran = sandbox("sandbox", "reboot", "--json")
+    assert (ran.code, ran.json["error"]["losses"]) == (2, [LOST.format("2.0 MiB")])
+
+
+def test_without_its_unit_all_is_lost(kept: StoredMachine, sandbox: Sandbox) -> None:
+    assert kept.run(["systemctl", "stop", "rdctl-images.service"])[0] == 0
+    assert losses(sandbox) == [LOST.format("1.0 MiB")]
+
+
+def test_what_is_in_use_is_lost(kept: StoredMachine, sandbox: Sandbox) -> None:
+    run(sandbox, "nvmet export rd1 --port 1 --any-host")
+    assert losses(sandbox) == [LOST.format("1.0 MiB")]
