@@ -9,7 +9,7 @@ import click
 
 from rdctl.cli.options import seconds_of
 from rdctl.cli.tree import LazyGroup, verb
-from rdctl.core.errors import Code, Ended, RdctlError
+from rdctl.core.errors import Code, Ended, RdctlError, hints
 from rdctl.core.results import Change, Failure, Item, Report, Text
 from rdctl.core.units import human_size
 from rdctl.effects.door import Effect
@@ -152,7 +152,14 @@ def _run_unit(
     effect = Effect(f"{verb} {unit}", f"systemctl {verb} {unit}", lambda: act(unit))
     code, said = on.effects.do(effect, (0, ""))
     if code:
-        error = RdctlError(Code.FAILED, f"{unit} failed to {verb}: {said.strip()}", target=unit)
+        lines = said.strip().splitlines()
+        why = [line.partition("error: ")[2] for line in lines if line.startswith("rdctl: error: ")]
+        error = RdctlError(
+            Code.FAILED,
+            f"{unit} failed to {verb}: {'; '.join(why or lines)}",
+            hint=hints(*(line[6:] for line in lines if line.startswith("hint: "))),
+            target=unit,
+        )
         return Failure(verb, error)
     done = None if on.effects.dry_run else True
     return Change(verb, unit, done, done, past="started" if verb == "start" else "stopped")

@@ -73,7 +73,8 @@ def _check_images(state: State) -> None:
         for path in (volume.image, volume.image + SUFFIX):
             other = users.setdefault(path, volume)
             if other is not volume:
-                what = f"file {escape(path)} of volume {volume.name} is that of {other.name}"
+                kind = "image" if other.image == volume.image else "file"
+                what = f'{kind} "{escape(path)}" is used by both {other.name} and {volume.name}'
                 raise _fault(f"{volume.at}: {what} ({other.at})", "Each volume needs its own.")
 
 

@@ -286,7 +286,10 @@ def test_enabled_units_run_at_a_reboot(
         "a-lock.service",
     ]
     assert (ran.code, ran.json["errors"][0]["target"]) == (8, "rdctl-caches.service")
-    assert "rd5 is locked" in ran.json["errors"][0]["message"]
+    assert ran.json["errors"][0]["message"] == (
+        "rdctl-caches.service failed to stop: rd5 is locked"
+    )
+    assert "rdctl -c sandbox rapiddisk unlock rd5" in ran.json["errors"][0]["hint"]
     assert machine.run(["systemctl", "disable", "a-lock.service"])[0] == 0
     assert machine.run(["systemctl", "is-enabled", "a-lock.service"]) == (1, "disabled\n")
 
