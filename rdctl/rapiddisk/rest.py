@@ -229,7 +229,7 @@ class Rest(LocalOnly):
         source = cache.source.name
         self._act(
             f"createRapidDiskCache/{cache.volume}/{quote(source, safe='')}/{word}",
-            f"map {cache.volume} over {source}",
+            f"create cache {cache.name} ({cache.volume} over {source})",
             shows="rdctl rapiddisk cache list",
             destroys=destroys,
         )
@@ -240,7 +240,7 @@ class Rest(LocalOnly):
         writes_back = policy_of(cache) == "writeback"
         self._act(
             f"removeRapidDiskCache/{quote(cache, safe='')}",
-            f"unmap {cache}",
+            f"remove cache {cache}",
             shows="rdctl rapiddisk cache list",
             destroys=destroys,
             seconds=None if writes_back else READ_SECONDS,

@@ -263,6 +263,26 @@ def test_a_load_into_an_empty_volume_is_erased(rdctl: Program, kernel: FakeKerne
     refused(rdctl, kernel, "undo", "rd1: its contents (8.0 KiB) were lost when it was erased")
 
 
+def test_a_loaded_volume_that_is_removed_is_named_once(rdctl: Program, kernel: FakeKernel) -> None:
+    kernel.write_data("rd1", b"x" * 2 * PAGE)
+    image = rdctl.root / "a.img"
+    done(rdctl, f"save rd1 {image}")
+    kernel.put(FILE, f'{SCHEMA}[volumes.rd7]\nsize = "64MiB"\nimage = "/a.img"\n')
+    done(rdctl, "apply --yes")
+    assert [act["verb"] for act in history(rdctl)[-1]["acts"]] == ["create", "load"]
+    ran = run(rdctl, "undo --dry-run")
+    assert ran.out == (
+        "would remove rd7\nconfirmation required:\n"
+        "  volume rd7 (64.0 MiB, 8.0 KiB used) will be removed\n"
+    )
+    done(rdctl, "undo --yes")
+    assert "rd7" not in kernel.volumes
+    assert (
+        f"{history(rdctl)[-2]['id']} is already undone"
+        in run(rdctl, f"undo {history(rdctl)[-2]['id']}").out
+    )
+
+
 # --- asking -----------------------------------------------------------------------------------
 
 
@@ -319,7 +339,7 @@ def test_all_of_apply_is_undone_and_done_again(rdctl: Program) -> None:
     undo = last(rdctl)
     planned = run(rdctl, f"undo {undo} --dry-run")
     assert planned.code == 0, planned.err
-    assert "would map rd0 over sdb" in planned.out
+    assert "would create cache rc-wb_data (rd0 over sdb)" in planned.out
     done(rdctl, f"undo {undo} --yes")
     assert run(rdctl, "diff --exit-code").code == 0
     assert kernel.harm == []

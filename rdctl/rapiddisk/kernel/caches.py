@@ -246,7 +246,7 @@ class KernelCaches(KernelPart):
         self._claims.release([volume, source.kernel])
         # What the table wrote to the volume would be mistaken for contents.
         again = None if cache.adopt else self._devices.erase(volume, None, None)
-        made = self._effects.transaction(f"map {volume} over {source.name}")
+        made = self._effects.transaction(f"create cache {name} ({volume} over {source.name})")
         act = self._acts.mapping(cache)
         with self._refusals.worded(f"{name} was not created", name), made:
             if cache.policy == "writeback":

@@ -151,7 +151,7 @@ class DeviceMapper:
     def removal(self, name: str, destroys: str | None = None) -> Effect[None]:
         """EBUSY while it is open."""
         request = _request(name, event=_PRIMARY_SOURCE)
-        effect = self._effect(_REMOVE, request, f"unmap {name}", f"dmsetup remove {name}")
+        effect = self._effect(_REMOVE, request, f"remove cache {name}", f"dmsetup remove {name}")
         return effect._replace(destroys=destroys)
 
     def _effect(

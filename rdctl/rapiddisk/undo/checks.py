@@ -44,7 +44,10 @@ class Checks:
         return [act for act in acts if not self._is_undone(act, acts)]
 
     def _standing(self, entry: Entry) -> list[Act]:
-        return [act for act in reversed(self._past.standing(entry)) if needs_inverse(act)]
+        acts = [act for act in reversed(self._past.standing(entry)) if needs_inverse(act)]
+        going = {act.name for act in acts if act.verb == "create"}
+        # What was loaded goes with its volume.
+        return [act for act in acts if act.verb != "load" or act.name not in going]
 
     def is_candidate(self, entry: Entry) -> bool:
         """Whether something of it is to be undone that nobody has reverted otherwise."""

@@ -63,6 +63,9 @@ class Past:
         left = self._standing.setdefault(undone, list(self.entries[undone].acts))
         for act in acts:
             _pop(left, act)
+            if act.verb == "remove":  # and with it what was loaded
+                loads = [one for one in left if (one.verb, *one[1:3]) == ("load", *act[1:3])]
+                left[:] = [one for one in left if one not in loads]
 
     def _succeed(self, former: Act, act: Act) -> None:
         new, old = _thing(*act[1:4]), _thing(*former[1:4])

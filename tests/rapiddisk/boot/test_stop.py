@@ -57,7 +57,7 @@ def test_nothing_is_removed_before_all_are_written_back(dirty: FakeKernel, local
 def test_a_dry_run_says_what_is_done(dirty: FakeKernel, local: Local) -> None:
     assert stop(local, "--only", "caches", "--dry-run").out.splitlines() == [
         *("would write back rc-wb_vdb", "would write back rc-wb_vdc"),
-        *("would write back rc-wb_vdb", "would unmap rc-wb_vdb", "would erase rd0"),
+        *("would write back rc-wb_vdb", "would remove cache rc-wb_vdb", "would erase rd0"),
         "would set rc-wb_vdc to be written back when it is removed",
     ]
 
@@ -221,7 +221,7 @@ def test_an_exported_cache_is_free_afterwards(exported: FakeKernel, local: Local
         'source = "/dev/vdb"\nsource_size = "512MiB"\npolicy = "writeback"\n'
     )
     exported.put("etc/rdctl/rapiddisk.toml", state)
-    assert "would unmap rc-wb_vdb\n" in stop(local, "--dry-run").out
+    assert "would remove cache rc-wb_vdb\n" in stop(local, "--dry-run").out
     assert stop(local).code == 0
     assert "rc-wb_vdb" not in exported.maps
 
