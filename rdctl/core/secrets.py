@@ -11,7 +11,10 @@ from rdctl.core.units import without_password
 MASK = "***"
 # Patterns are compiled when first used: most commands need none of them.
 # What the name of a secret contains; a name that ends with `file` is that of a path.
-_NAME = "authorization|cookie|credential|key|passphrase|passw|secret|token"
+_NAME = (
+    "authorization|cookie|credential|key|passphrase|passw|pwd|secret|signature|token"
+    "|(?<![a-z])(?:auth|pass|sig)(?![a-z])"
+)
 _LOOKS = f"(?i){_NAME}"
 _FILE = "(?i)[-_]file$"
 
@@ -31,10 +34,14 @@ def masked_header(name: str, value: str) -> str:
 
 # --- texts ------------------------------------------------------------------------------------
 
-_USER = r"(://)([^\s/@:'\"]*)(:?)[^\s/@'\"]*@"
+# A password may have any of @, / and '; what follows a host is a port.
+_USER = r"(://)([^\s/@:'\"]*)(?:(:)(?![0-9]+[/?#])[^\s\"]*|[^\s/@'\":]*)@"
+_TYPED = rf"(?i)(--[\w-]*(?:{_NAME})[\w-]*) +(?!-)[^\s'\"]+"
+_HEADERS = r"(?i)\b([\w-]*(?:authorization|cookie|passw)[\w-]*): *[^'\"\n]+"
+_PEM = r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*-----|$)"
 _BEARER = r"(?i)\b(bearer) +[^\s'\"]+"
 _MEMBER = rf'(?i)("[^"\\]*(?:{_NAME})[^"\\]*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{{}}\[\]"]+)'
-_ASSIGNED = rf"(?i)(?<![\w.-])([\w.%-]*(?:{_NAME})[\w.%-]*)=(\"[^\"]*\"|'[^']*'|[^\s&'\"]+)"
+_ASSIGNED = rf"(?i)(?<![\w.-])([\w.%-]*(?:{_NAME})[\w.%-]*?)(=|%3D)(\"[^\"]*\"|'[^']*'|[^\s&'\"]+)"
 
 
 def masked(text: str) -> str:
@@ -45,10 +52,15 @@ def masked(text: str) -> str:
     if not re.search(_LOOKS, text) and "earer" not in text.lower():
         return text
     text = re.sub(_BEARER, rf"\1 {MASK}", text)
+    text = re.sub(_PEM, rf"\1{MASK}\2", text)
+    text = re.sub(_HEADERS, rf"\1: {MASK}", text)
+    text = re.sub(
+        _TYPED, lambda found: f"{found[1]} {MASK}" if is_secret(found[1]) else found[0], text
+    )
     text = re.sub(_MEMBER, lambda found: f'{found[1]}"{MASK}"', text)
     return re.sub(
         _ASSIGNED,
-        lambda found: f"{found[1]}={MASK}" if is_secret(found[1]) else found[0],
+        lambda found: f"{found[1]}{found[2]}{MASK}" if is_secret(found[1]) else found[0],
         text,
     )
 
@@ -75,6 +87,9 @@ def masked_json(text: str) -> str:
 def _masked_data(data: Any, name: str = "") -> Any:
     if isinstance(data, dict):
         within = is_secret(name)  # all that is below it
+        named = data.get("key", data.get("name"))
+        if isinstance(named, str) and is_secret(named) and "value" in data:
+            return {**data, "value": MASK}
         return {key: _masked_data(value, name if within else key) for key, value in data.items()}
     if isinstance(data, list):
         return [_masked_data(value, name) for value in data]

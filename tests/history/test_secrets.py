@@ -55,8 +55,42 @@ def test_texts_are_masked(form: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        f"http://ada:a@{SECRET}@127.0.0.1:9",
+        f"http://ada:{SECRET}'x@127.0.0.1:9",
+        f"x=http://ada:a/{SECRET}@h:9",
+        *(f"{name}={SECRET}" for name in ("pwd", "db-pass", "auth", "sig", "signature", "X-Auth")),
+        f"note=Authorization: Basic {SECRET}",
+        f"note=Cookie: a={SECRET}",
+        f"password: {SECRET}",
+        f"--password {SECRET}",
+        f"http://h/x?token%3D{SECRET}",
+        f"-----BEGIN RSA PRIVATE KEY-----\n{SECRET}\n-----END RSA PRIVATE KEY-----",
+    ],
+)
+def test_secrets_in_words_and_in_lines(text: str) -> None:
+    for line in (text, f"curl -d '{text}' http://127.0.0.1:9/x"):
+        assert SECRET not in masked(line)
+    assert SECRET not in " ".join(masked_words([text]))
+
+
+def test_pairs_in_json() -> None:
+    text = f'[{{"name": "password", "value": "{SECRET}"}}, {{"name": "a", "value": "b"}}]'
+    assert masked_json(text) == text.replace(SECRET, "***")
+    assert SECRET not in masked_json(text.replace('"name"', '"key"'))
+
+
+def test_a_port_is_no_password() -> None:
+    text = "http://127.0.0.1:9118/photos/a@b.jpg: not found"
+    assert masked(text) == text
+
+
+@pytest.mark.parametrize(
     "word",
     [
+        "passage=1",
+        "author=ada",
         "rd0",
         "64M",
         "--yes",
