@@ -86,6 +86,13 @@ class Contents(Changes):
                 self._effects.transaction(f"load {name} from {escape(path)}"),
             ):
                 self.fill(name, image, loss)
+        kept = None if self._effects.dry_run else Images(self._backend).of(name).image
+        if kept is not None and kept != os.path.abspath(path) and self._backend.host().has(kept):
+            save = f"rdctl rapiddisk save {operand(name)} {quoted(kept)} --overwrite"
+            warn(
+                f"{name} now differs from its image {escape(kept)}, which the next shutdown does"
+                f" not replace; to replace it: {self._aimed(save)}"
+            )
         return self._loaded(name, image)
 
     @staticmethod

@@ -371,6 +371,16 @@ def test_a_saved_dump_that_loses_an_image(machine: FakeKernel, local: Local) -> 
     assert ran.json["error"]["losses"] == [f"/{FILE} will be replaced; rd0 loses its image {FIRST}"]
 
 
+def test_loading_another_file_names_the_image(saved: FakeKernel, local: Local) -> None:
+    other = str(saved.path(SECOND))
+    ran = local("rapiddisk", "load", other, "rd0", "--yes")
+    assert (ran.code, ran.err) == (
+        0,
+        f"rdctl: warning: rd0 now differs from its image {FIRST}, which the next shutdown does not"
+        f" replace; to replace it: rdctl --local rapiddisk save rd0 {FIRST} --overwrite\n",
+    )
+
+
 # --- the drop-in --------------------------------------------------------------------------------
 
 
