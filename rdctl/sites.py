@@ -7,8 +7,9 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import ref
 
 from rdctl.config.contexts import SANDBOX, Config
 from rdctl.config.resolve import Settings
@@ -184,15 +185,19 @@ class Site:
     def _means(self, url: str, effects: Effects) -> Dependencies:
         from rdctl.rapiddisk.changes import Dependencies
 
+        here = ref(self)  # a cycle would keep the files of the site open
+
         def rehearsal() -> Dependencies:
-            return self._means(url, Effects(ask=lambda losses: None, dry_run=True))
+            if (site := here()) is None:
+                raise RuntimeError("the site is gone")
+            return site._means(url, Effects(ask=lambda losses: None, dry_run=True))
 
         return Dependencies(
             backend=self._backend(url, effects),
             effects=effects,
             aimed=self.settings.aimed,
             workers=self._workers,
-            left=self._left,
+            left=partial(_left, self._limits.seconds, self._environment.busy, self._began),
             rehearsal=rehearsal,
         )
 
@@ -202,12 +207,6 @@ class Site:
         from rdctl.history.process import this_process, user_of
 
         return user_of(this_process(self.config.environ, self._environment.root))
-
-    def _left(self) -> float | None:
-        """The seconds left of the time limit; None without one. A machine without servers does not
-        need the Deadline of the network."""
-        seconds, spent = self._limits.seconds, self._environment.busy() - self._began
-        return None if seconds is None else max(0.0, seconds - spent)
 
     def now(self) -> float:
         """Seconds since 1970."""
@@ -352,6 +351,12 @@ class Site:
         from rdctl.sandbox import oio_apps
 
         return oio_apps(self.sandbox_path, left=self._deadline.left)
+
+
+def _left(seconds: float | None, busy: Callable[[], float], began: float) -> float | None:
+    """The seconds left of the time limit; None without one. A machine without servers does not need
+    the Deadline of the network."""
+    return None if seconds is None else max(0.0, seconds - (busy() - began))
 
 
 def _no_service(host: str) -> WSGIApplication:
