@@ -17,6 +17,7 @@ from threading import Timer
 import pytest
 
 from rdctl.sandbox import store
+from rdctl.sandbox.machine.stored import StoredMachine
 from tests.cli.processes import SECONDS, Rdctl, process
 from tests.conftest import Program, Ran
 
@@ -116,6 +117,21 @@ def test_two_at_once(process: Rdctl) -> None:
         assert len(json.loads(out)["results"]) == 10
     _, shown, _ = process("-c", "sandbox", "rapiddisk", "list", "-o", "name")
     assert shown.split() == [f"rd{number}" for number in range(21)]
+
+
+def test_after_a_reset_nothing_can_be_undone(rdctl: Program, sandbox: Sandbox) -> None:
+    boots = []
+    for _ in range(2):
+        machine = StoredMachine(store.Store(rdctl.sandbox))
+        boots.append(machine.text("proc/sys/kernel/random/boot_id"))
+        sandbox("rapiddisk", "create", "1M")
+        assert rdctl("sandbox", "reset", "--yes").code == 0
+    assert boots[0] != boots[1]
+    sandbox("rapiddisk", "create", "1M")
+    assert rdctl("sandbox", "reset", "--yes").code == 0
+    ran = sandbox("rapiddisk", "undo", "--yes")
+    assert (ran.code, "nothing to undo since the last boot" in ran.err) == (3, True)
+    assert names(sandbox) == ["rd0"]
 
 
 def test_a_damaged_sandbox_is_reset(rdctl: Program, sandbox: Sandbox) -> None:

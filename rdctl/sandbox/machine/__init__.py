@@ -26,6 +26,7 @@ CREATE INDEX machine_changes ON machine_files (change);
 def seed(connection: Connection) -> None:
     """The machine of a new sandbox."""
     from rdctl.sandbox.machine import saved
+    from rdctl.sandbox.machine.boot import name_boot
     from rdctl.sandbox.machine.initial import furnish
     from rdctl.sandbox.machine.machine import Machine
     from rdctl.sandbox.machine.stored import new_directory
@@ -33,6 +34,7 @@ def seed(connection: Connection) -> None:
     root = new_directory()
     try:
         machine = Machine(Path(root), version="9.2.0", available=3350 << 20)
+        name_boot(machine)
         furnish(machine)
         saved.add(machine, connection)
     finally:

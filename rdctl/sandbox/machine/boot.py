@@ -70,8 +70,7 @@ def power_cycle(machine: Machine) -> None:
     machine.swaps.clear()
     machine.systemd.active.clear()
     machine.systemd.read.clear()
-    machine.boot = _new_boot()
-    machine.put("proc/sys/kernel/random/boot_id", f"{machine.boot}\n")
+    name_boot(machine)
     enabled = machine.unit["UnitFileState"] == "enabled"
     machine.unit["ActiveState"] = "active" if enabled else "inactive"
     machine.delete("run")
@@ -82,7 +81,9 @@ def power_cycle(machine: Machine) -> None:
     machine.show_users()
 
 
-def _new_boot() -> str:
+def name_boot(machine: Machine) -> None:
+    """Give the machine a boot id that no other boot has."""
     digits = os.urandom(16).hex()
     parts = (digits[:8], digits[8:12], digits[12:16], digits[16:20], digits[20:])
-    return "-".join(parts)
+    machine.boot = "-".join(parts)
+    machine.put("proc/sys/kernel/random/boot_id", f"{machine.boot}\n")
