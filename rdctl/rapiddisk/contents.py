@@ -13,7 +13,7 @@ from rdctl.effects.images import Made
 from rdctl.rapiddisk.changes import Changes, Dependencies, find, unproven, unseen
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.imagefile import ImageFile, checked, fault, guard_directory, target_of
-from rdctl.rapiddisk.images import Images, check_whole
+from rdctl.rapiddisk.images import Images, check_whole, place_of_file
 from rdctl.rapiddisk.memory import guard_use
 from rdctl.rapiddisk.model import Volume
 from rdctl.rapiddisk.names import volume_name
@@ -42,13 +42,14 @@ class Contents(Changes):
         _refuse_stream(path)
         facts = self._facts([name], overrides)
         volume = self._savable(facts, name)
-        self._guard_target(name, path, replace=overwrite)
+        place = place_of_file(self._backend, path)
+        self._guard_target(name, place, path, replace=overwrite)
         self._effects.foretell([f"save {name} to {escape(path)}"])
         with self._backend.claim([]) as alone:
             if alone:
                 volume = self._savable(self._facts([name], overrides), name)
             with self._in_time(f"saving {name} to {escape(path)}"):
-                made = self.write_image(name, path, replace=overwrite, home=home)
+                made = self.write_image(name, place, path, replace=overwrite, home=home)
         facts_of = {"size": volume.size, "stored": made.stored, "file": path, "sha256": made.digest}
         return self._done("save", name, f"saved {{}} to {literal(escape(path))}", facts_of)
 
@@ -67,8 +68,9 @@ class Contents(Changes):
         _refuse_stream(path)
         facts = self._facts([name], overrides)
         volume = self._loadable(facts, name)
+        place = place_of_file(self._backend, path)
         with self._in_time(f"reading {escape(path)}"):
-            image = self.check_image(path, volume.size or 0, volume=name)
+            image = self.check_image(place, volume.size or 0, path, name)
         if not image.verified:
             warn(f"{escape(path)} was not verified: it has no {escape(path)}.sha256")
         if not overcommit:
@@ -96,16 +98,18 @@ class Contents(Changes):
         return self._loaded(name, image)
 
     @staticmethod
-    def _guard_target(volume: str, path: str, *, replace: bool) -> None:
-        """Raise if a file must not be replaced, or if its directory is missing."""
+    def _guard_target(volume: str, place: str, path: str, *, replace: bool) -> None:
+        """Raise if a file must not be replaced, or if its directory is missing; a simulated machine
+        creates it."""
         try:
-            target = target_of(path, path, replace=replace)
+            target = target_of(place, path, replace=replace)
         except RdctlError as error:
             if error.code is Code.EXISTS:
                 words = f"{quoted(volume)} {quoted(path)} --overwrite"
                 error.hint = f"To replace it: rdctl rapiddisk save {words}"
             raise
-        guard_directory(target)
+        if place == path:
+            guard_directory(target)
 
     def _permit(self, what: str) -> None:
         self._backend.here(what)

@@ -7,6 +7,7 @@ of that boot and that `diskseq` only: a volume that is created again is another 
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
@@ -49,6 +50,16 @@ class Images:
                 return ImageRecord(entry["image"], files, entry["whole"])
         return ImageRecord()
 
+    def named(self) -> set[str]:
+        """The images of all volumes, by the records and by the state file of the machine."""
+        from rdctl.rapiddisk.state.files import machine_state
+
+        found = {self.of(volume).image for volume in self._entries}
+        with suppress(RdctlError):
+            state = machine_state(self._backend.host().place("/"))
+            found |= {one.image for one in state.volumes}
+        return {path for path in found if path is not None}
+
     def keep(
         self, volume: str, record: ImageRecord, *, required: bool = True, lasting: bool = False
     ) -> None:
@@ -81,6 +92,16 @@ class Images:
 
     def _identity(self, volume: str) -> list[str | None]:
         return [self._backend.boot_id(), self._backend.diskseq(volume)]
+
+
+def place_of_file(backend: Backend, path: str) -> str:
+    """Where the FILE of a command is. On a simulated machine a file or an image of that machine is
+    its own, so that the commands in messages work; all others are files of the operator."""
+    host = backend.host()
+    if not path.startswith("/") or host.place("/") == "/":
+        return path
+    place = host.place(path)
+    return place if os.path.isfile(place) or path in Images(backend).named() else path
 
 
 def is_in_image(backend: Backend, volume: str, path: str, record: ImageRecord) -> bool:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
+import signal
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -77,6 +80,27 @@ def test_files_of_the_machine_last(rdctl: Program, sandbox: Sandbox) -> None:
     other.kept(str(rdctl.home))  # no file of the machine
     other.reboot()
     assert StoredMachine(Store(rdctl.sandbox)).path("srv/images/rd0.img").exists()
+
+
+def test_an_interrupted_end_of_a_load_leaves_the_volume_empty(
+    rdctl: Program, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The signal comes while the contents are saved, when the device is closed."""
+    image = rdctl.home / "x.img"
+    image.write_bytes(os.urandom(4 << 20))
+    run(sandbox, "create 8M")
+    real = zlib.compressobj
+
+    def interrupted(level: int) -> object:
+        monkeypatch.setattr(zlib, "compressobj", real)
+        signal.raise_signal(signal.SIGINT)
+        return real(level=level)
+
+    monkeypatch.setattr(zlib, "compressobj", interrupted)
+    ran = sandbox("rapiddisk", "load", str(image), "rd1")
+    assert (ran.code, "interrupted; nothing was changed" in ran.err) == (130, True), ran.err
+    assert sandbox("rapiddisk", "list", "rd1", "--json").json["items"][0]["usage"] == 0
+    run(sandbox, f"load {image} rd1")
 
 
 def test_a_process_that_is_killed_while_it_loads(rdctl: Program, sandbox: Sandbox) -> None:
@@ -163,3 +187,46 @@ def test_without_its_unit_all_is_lost(kept: StoredMachine, sandbox: Sandbox) -> 
 def test_what_is_in_use_is_lost(kept: StoredMachine, sandbox: Sandbox) -> None:
     run(sandbox, "nvmet export rd1 --port 1 --any-host")
     assert losses(sandbox) == [LOST.format("1.0 MiB")]
+
+
+# --- images of the machine, named by hand ---------------------------------------------------------
+
+
+def test_an_image_of_the_machine_is_meant_by_its_path(
+    kept: StoredMachine, sandbox: Sandbox
+) -> None:
+    """It is named in the state file, and does not exist yet, nor does its directory."""
+    ran = run(sandbox, f"save rd1 {IMAGE}")
+    assert f"saved rd1 to {IMAGE}" in ran.out + ran.err
+    machine = StoredMachine(kept._kept)
+    saved_data = machine.path(IMAGE).read_bytes()
+    assert saved_data[: 1 << 20] == Path("x.img").read_bytes()
+    assert machine.path(f"{IMAGE}.sha256").exists()
+    ran = sandbox("rapiddisk", "save", "rd1", IMAGE)
+    assert (ran.code, f"{IMAGE}: already exists" in ran.err) == (4, True), ran.err
+    run(sandbox, "flush rd1")
+    run(sandbox, f"load {IMAGE} rd1")
+    run(sandbox, "save rd1 y.img")
+    assert Path("y.img").read_bytes() == saved_data
+
+
+def test_what_a_message_says_about_an_image_can_be_done(
+    kept: StoredMachine, sandbox: Sandbox
+) -> None:
+    assert sandbox("sandbox", "reboot").code == 0
+    Path("z.img").write_bytes(os.urandom(2 << 20))
+    ran = run(sandbox, "load z.img rd1")
+    found = re.search(r"rdctl (-c sandbox )?rapiddisk (save rd1 \S+ --overwrite)", ran.err)
+    assert found, ran.err
+    run(sandbox, found[2])
+    assert losses(sandbox) == []
+    assert not os.path.lexists(IMAGE)
+
+
+def test_other_paths_are_files_of_the_operator(
+    kept: StoredMachine, rdctl: Program, sandbox: Sandbox
+) -> None:
+    run(sandbox, f"save rd1 {rdctl.home}/own.img")
+    assert (rdctl.home / "own.img").exists()
+    ran = sandbox("rapiddisk", "save", "rd1", "/srv/missing/other.img")
+    assert "directory /srv/missing not found" in ran.err
