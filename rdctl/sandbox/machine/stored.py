@@ -136,10 +136,13 @@ class StoredMachine(Machine):
         self._poured[descriptor] = used, max(end, offset + len(data))
 
     def close(self, descriptor: int) -> None:
-        if descriptor in self._poured:
-            name, (used, end) = self.descriptors[descriptor], self._poured.pop(descriptor)
-            self._change(lambda: self._pour_out(name, used, end))
-        super().close(descriptor)
+        """In any case: while it is open, a load that was interrupted cannot be rolled back."""
+        try:
+            if descriptor in self._poured:
+                name, (used, end) = self.descriptors[descriptor], self._poured.pop(descriptor)
+                self._change(lambda: self._pour_out(name, used, end))
+        finally:
+            super().close(descriptor)
 
     def _pour_out(self, name: str, used: int, end: int) -> None:
         self._note(f"dev/{name}")
