@@ -35,16 +35,16 @@ if TYPE_CHECKING:
     ],
 )
 @click.argument("ids", metavar="[ID...]", nargs=-1)
-@click.option("--since", metavar="TIME", help="Only since this time, or this age.")
-@click.option("--target", metavar="NAME", help="Only commands that name or changed this.")
+@click.option("--since", metavar="TIME", help="Show only commands since this time.")
+@click.option("--target", metavar="NAME", help="Show only commands that name or changed this.")
 def history(on: Invocation, ids: tuple[str, ...], since: str | None, target: str | None) -> Listing:
     """Show which commands changed something.
 
     Every command that changes something, on any system, is recorded before its first change and at
-    its end: who ran it and where, its words without secrets, and its result. The newest is the
-    last. A command without an outcome was killed, or is still running. With an ID, or its first
-    digits, a command is shown in full, with every step that it took. Commands that changed nothing
-    and dry runs are not recorded.
+    its end: who ran it and where, its command line without secrets, and its result. The newest is
+    shown last. A command without an outcome was killed, or is still running. With an ID, or its
+    first digits, a command is shown in full, with every step that it took. Commands that changed
+    nothing and dry runs are not recorded.
 
     --since takes an age (30s, 15m, 2h30m, 7d, 2w), a day (today, yesterday, 2026-11-29), a time of
     the day (22:00, the last time that it was so), or both (2026-11-29T14:30), in local time unless

@@ -391,7 +391,7 @@ def config() -> list[Section]:
             [
                 f'audit = "required" in /{SYSTEM_FILE}, and only there, makes the history a'
                 " condition: a command that cannot write its intent to it fails before its first"
-                " change. RDCTL_HISTORY is then refused. The history of the sandbox is not meant.",
+                " change. RDCTL_HISTORY is then refused. It does not apply to the sandbox.",
             ],
         ),
         Section("Keys of a context", [Terms(tuple((key, doc) for key, (_, doc) in KEYS.items()))]),

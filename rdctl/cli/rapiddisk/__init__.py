@@ -41,7 +41,7 @@ group = LazyGroup(
         "dump": (_STATE + "dump", "Print this machine's volumes, caches, ports and exports."),
         "diff": (_STATE + "diff", "Compare this machine with its state file."),
         "apply": (_STATE + "apply", "Make this machine as its state file says."),
-        "undo": ("rdctl.cli.rapiddisk.undo:undo", "Undo a command."),
+        "undo": ("rdctl.cli.rapiddisk.undo:undo", "Undo an earlier command."),
         "boot": (
             "rdctl.cli.rapiddisk.boot:group",
             "Restore volumes, caches and exports at boot.",

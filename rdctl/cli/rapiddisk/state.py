@@ -132,8 +132,8 @@ def apply(
     are rolled back. Nothing is cleared first. Volumes are created and grow, but never shrink;
     nothing is erased or formatted; a volume with data is not cached. The image of a volume is
     loaded if the volume is new or empty, once its checksum was verified; if the volume has data, it
-    must come from that file, else `load` or `save` decides. A missing image is only recorded. A
-    writeback cache whose mapping was lost is adopted if rdctl has recorded its disk. Refused, by
+    must come from that file; if not, use `load` or `save` first. A missing image is only recorded.
+    A writeback cache whose mapping was lost is adopted if rdctl has recorded its disk. Refused, by
     name: a disk that is missing, mounted, read-only, or has another size than in the file; a device
     that is in use; a cache that differs from the file. What loses data or access requires
     confirmation. If nothing differs, nothing is written.

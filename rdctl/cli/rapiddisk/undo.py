@@ -21,20 +21,19 @@ if TYPE_CHECKING:
 )
 @click.argument("id", required=False)
 def undo(site: Site, id: str | None) -> Report:
-    """Undo a command.
+    """Undo an earlier command.
 
-    Without ID: the latest command in the history that changed a volume, a cache, a port or an
-    export; repeat it to undo the one before. Skipped are undos, what is undone, and what the boot
-    units did. With the ID of a command, or its beginning: that one; with that of an undo, what it
-    undid is done again. A created volume is removed, one that grew shrinks, a cache is removed and
-    an export withdrawn; what was removed is created again, an export with its serial and uuid. All
-    that is lost is in one question.
+    Without ID, the latest command is undone that changed a volume, a cache, a port or an export;
+    repeat it to undo the one before. Undos, commands that are already undone, and those of the boot
+    units are skipped. ID is that of `rdctl history`, or its first digits; with the ID of an undo,
+    the command that it undid is done again. Created volumes are removed, grown ones shrink, caches
+    and exports are removed; what was removed is created again, an export with its serial and uuid.
+    Confirmation is required once, for all that is lost.
 
-    Nothing is changed if any part of it is refused. Refused, by name: contents that were lost
-    cannot be restored; a volume, cache or export that is no longer the same one; what a later
-    command changed or uses, which has to be undone first, or may have changed if it was killed; a
-    command of unknown outcome, or from before the last boot; and all that the inverse command
-    itself would refuse, such as a device that is in use. If a step fails, the rest is not started;
-    run undo again to continue. Contents of files such as the state file are not restored. Local
-    only."""
+    Either all of it can be undone, or nothing is changed. Refused, by name, are contents that were
+    lost; a volume, cache or export that is not the same one any longer; one that a later command
+    changed or uses (undo that first), or may have changed when it was killed; a command of unknown
+    outcome, or from before the last boot; and all that the inverse command itself refuses, such as
+    a device in use. If a step fails, the rest is not started: run undo again to continue. Files,
+    such as the state file, are not restored. Local only."""
     return site.rapiddisk.undo(site.history.entries).undo(id, site.now(), site.user, site.warn)
