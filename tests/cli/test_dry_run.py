@@ -100,8 +100,8 @@ SANDBOX: dict[str, tuple[str, ...]] = {
     "rapiddisk nvmet port remove 2": (),
     "rapiddisk nvmet unexport rd0": (),
     "rapiddisk daemon start": (),
-    "rapiddisk save rd0 new/rd0.img": FREED,
-    "rapiddisk save rd0 rd0.img --overwrite": SAVED,
+    "rapiddisk save rd0 new.img": FREED,
+    "rapiddisk save rd1 rd0.img --overwrite": (*SAVED, *RD1),
     "rapiddisk load rd0.img rd0": SAVED,
     "rapiddisk load rd0.img rd1": (*SAVED, *RD1),
 }
@@ -115,6 +115,7 @@ REFUSED: dict[str, tuple[tuple[str, ...], int]] = {
     "rapiddisk create 900G": ((), 4),
     "rapiddisk cache create rd0 sdb": ((), 4),
     "rapiddisk save rd0 rd0.img": ((), 4),
+    "rapiddisk save rd0 new/rd0.img": (FREED, 3),
     "rapiddisk save rd1 rd0.img": ((*SAVED, *RD1), 4),
     "rapiddisk load rd9.img rd1": (RD1, 3),
     "rapiddisk nvmet export rd1 --port 9 --any-host": (RD1, 3),
