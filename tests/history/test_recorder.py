@@ -35,7 +35,7 @@ def test_a_change_has_two_lines(rdctl: Program, sandbox: Sandbox) -> None:
     assert (begin["context"], begin["request_id"]) == ("sandbox", None)
     assert (begin["pid"], begin["uid"]) == (os.getpid(), os.getuid())
     assert begin["host"] == os.uname().nodename
-    assert begin["boot"].endswith("-boot")
+    assert re.fullmatch("[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", begin["boot"])
     assert (end["result"], end["exit"], end["error"], end["targets"]) == ("done", 0, None, ["rd1"])
     (effect,) = end["effects"]
     assert effect == "echo 'rapiddisk attach 1 67108864' > /sys/kernel/rapiddisk/mgmt"
