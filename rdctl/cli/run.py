@@ -83,8 +83,19 @@ def run(argv: Sequence[str], environment: Environment) -> int:
         with suppress(OSError):
             environment.stdout.flush()
     if invocation is not None:
-        invocation.records.end(code, invocation.error)
+        _record(invocation, code)
     return code
+
+
+def _record(invocation: Invocation, code: int) -> None:
+    """Write the end into the history. What fails there does not change how the command ended."""
+    try:
+        invocation.records.end(code, invocation.error)
+    except Exception as error:
+        fault = as_error(error)
+        if fault.code is Code.INTERNAL and invocation.environment.environ.get("RDCTL_DEBUG"):
+            raise
+        invocation.warn(f"history not written: {fault.message}")
 
 
 def _unprinted(error: OutputError, environment: Environment, invocation: Invocation | None) -> int:

@@ -41,6 +41,23 @@ def test_a_change_has_two_lines(rdctl: Program, sandbox: Sandbox) -> None:
     assert effect == "echo 'rapiddisk attach 1 67108864' > /sys/kernel/rapiddisk/mgmt"
 
 
+def test_without_memory_at_the_end(rdctl: Program, sandbox: Sandbox) -> None:
+    """The command is done, and says so."""
+    times = iter([1000.5, 1000.5])
+
+    def now() -> float:
+        for moment in times:
+            return moment
+        raise MemoryError
+
+    rdctl.now = now
+    ran = sandbox("rapiddisk", "lock", "rd0")
+    assert (ran.code, ran.out) == (0, "locked rd0\n")
+    assert "rdctl: warning: history not written: not enough memory" in ran.err
+    (begin,) = of_sandbox(rdctl)
+    assert begin["begin"] == 1000.5
+
+
 @pytest.mark.parametrize(
     "words",
     [
