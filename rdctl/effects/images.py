@@ -2,7 +2,7 @@
 
 A process may be killed at any moment: FILE is then the old image or the new one, and FILE.sha256
 has its digest. So FILE.sha256 gets the new digest first, with those that were valid before as
-comments; FILE is replaced, and FILE.sha256 is written once more, without them.
+comments; FILE is replaced, and FILE.sha256 is written again, without them.
 """
 
 from __future__ import annotations
@@ -36,11 +36,11 @@ def digests_in(text: bytes, name: str, *, renamed: bool = True) -> list[str]:
     """The digests of the file of this name in the text of its FILE.sha256, that of the present
     image first. If it may have been `renamed`, a single line counts whatever it names."""
     lines = _DIGEST.findall(text)
-    wanted = raw_bytes(name)
+    own = raw_bytes(name)
     return [
         digest.decode().lower()
         for mark, digest, named in lines
-        if (renamed and len(lines) == 1) or _named(mark, named) == wanted
+        if (renamed and len(lines) == 1) or _named(mark, named) == own
     ]
 
 

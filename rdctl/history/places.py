@@ -50,8 +50,8 @@ def at_boot(place: Place, root: str) -> list[Place]:
 def _is_mounted(path: str, root: str) -> bool:
     """Whether the file system that /etc/fstab has for this path is mounted."""
     inside = "/" + os.path.relpath(path, root)
-    wanted = [point for point in _points(root, "etc/fstab") if _is_below(inside, point)]
-    return not wanted or max(wanted, key=len) in _points(root, "proc/self/mounts")
+    above = [point for point in _points(root, "etc/fstab") if _is_below(inside, point)]
+    return not above or max(above, key=len) in _points(root, "proc/self/mounts")
 
 
 def _is_below(path: str, point: str) -> bool:

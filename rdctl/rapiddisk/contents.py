@@ -134,8 +134,8 @@ class Contents(Changes):
             after = self._look_again()
             if isinstance(after, RdctlError):
                 return Report([Failure("load", unseen(name, after))])
-            there = next((volume for volume in after.volumes if volume.device == name), None)
-            if there is None or (there.usage is not None and there.usage < image.used):
+            found = next((volume for volume in after.volumes if volume.device == name), None)
+            if found is None or (found.usage is not None and found.usage < image.used):
                 error = unproven(name, "the listing does not confirm it")
                 return Report([Failure("load", error)])
         return self._done("load", name, past, facts)

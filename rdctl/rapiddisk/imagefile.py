@@ -149,9 +149,9 @@ def _opened(path: str) -> IO[bytes]:
 
 def _pieces(file: IO[bytes], size: int) -> Iterator[bytes]:
     for offset in range(0, size, PIECE):
-        wanted = min(PIECE, size - offset)
-        piece = os.pread(file.fileno(), wanted, offset)
-        if len(piece) != wanted:
+        count = min(PIECE, size - offset)
+        piece = os.pread(file.fileno(), count, offset)
+        if len(piece) != count:
             raise OSError(errno.EIO, "it became smaller meanwhile")
         yield piece
 

@@ -43,19 +43,25 @@ class Stop(Changes):
                 outcomes.append(Failure("stop", error))
         return Report(outcomes)
 
+    def _state(self, permit: Callable[[], None], read: Callable[[], State]) -> State | None:
+        """The state file; None without one, or without the module that it is about."""
+        try:
+            permit()
+            return read()
+        except RdctlError as error:
+            if error.code in (Code.MODULE_MISSING, Code.NOT_FOUND):
+                return None
+            raise
+
     # --- images -------------------------------------------------------------------------------
 
     def _images(self, read: Callable[[], State], gone: Sequence[tuple[str, str]]) -> Report:
         """Save each volume that has an image in the state file, unless that could replace a good
         image. Nothing waits for one that is in use."""
         nothing = Report([Change("stop", "images", False, True, past="{}: nothing to save")])
-        try:
-            self._backend.permit()
-            state = read()
-        except RdctlError as error:
-            if error.code in (Code.MODULE_MISSING, Code.NOT_FOUND):
-                return nothing
-            raise
+        state = self._state(self._backend.permit, read)
+        if state is None:
+            return nothing
         with self._backend.claim([]):
             there = {one.device: one for one in self._backend.inventory().volumes}
             todo = {
@@ -145,13 +151,9 @@ class Stop(Changes):
         """Remove the exports and ports of the state file; what differs from it is kept. `gone`
         gains the users that are removed, which a dry run still sees."""
         nothing = Report([Change("stop", "exports", False, True, past="{}: nothing to remove")])
-        try:
-            self._backend.permit_exports()
-            state = read()
-        except RdctlError as error:
-            if error.code in (Code.MODULE_MISSING, Code.NOT_FOUND):
-                return nothing
-            raise
+        state = self._state(self._backend.permit_exports, read)
+        if state is None:
+            return nothing
         with self._backend.claim([]):
             there = {one.nqn: one for one in self._backend.described_subsystems()}
             todo = {one.nqn: there[one.nqn] for one in state.exports if self._is_of(one, there)}

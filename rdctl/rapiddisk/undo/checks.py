@@ -196,8 +196,8 @@ class Checks:
 
     def _is_rest(self, act: Act) -> bool:
         """Whether an export is what a killed undo left of this one."""
-        there = self._there.exports.get(act.name)
-        return there is not None and there.serial == act.identity[1][0]
+        found = self._there.exports.get(act.name)
+        return found is not None and found.serial == act.identity[1][0]
 
     def _is(self, kind: str, name: str, now: Any, recorded: Any) -> bool:
         if now is None or recorded is None:
