@@ -39,15 +39,22 @@ _HINTS = {
 
 
 class Copy(NamedTuple):
-    """One replica of a chunk: `url` is its name, `address` and `path` are where it is reached."""
+    """One chunk at one rawx: `url` is its name, `address` and `path` are where it is reached, `pos`
+    is its position in the object: `0`, or `0.3` for fragment 3 of metachunk 0."""
 
     url: str
     address: str
     path: str
+    pos: str = ""
 
     @property
     def id(self) -> str:
         return self.url.rpartition("/")[2]
+
+    @property
+    def fragment(self) -> int:
+        """The number of a fragment, from 0; of a replica 0."""
+        return int(self.pos.partition(".")[2] or 0)
 
 
 class Held(NamedTuple):
@@ -74,12 +81,12 @@ def reported_md5(value: object) -> str | None:
 
 
 def copy_of(chunk: Mapping[str, object]) -> Copy:
-    """The replica that an entry of the proxy's list of chunks is; `bad-reply`."""
+    """The chunk that an entry of the proxy's list is; `bad-reply`."""
     url = str(chunk["url"])
     match = _URL.fullmatch(str(chunk.get("real_url") or url))
     if match is None or "/" not in url or int(match[2] or 80) not in range(1, 65536):
         raise RdctlError(Code.BAD_REPLY, f"invalid chunk URL from the proxy: {url!r}")
-    return Copy(url, match[1], f"/{match[3]}")
+    return Copy(url, match[1], f"/{match[3]}", str(chunk.get("pos", "")))
 
 
 # Limit for replies that are not chunks: they are small, and many arrive at a time.

@@ -1,4 +1,4 @@
-"""The layout of objects in chunks: parts, replicas, and the bytes of a range."""
+"""The layout of objects in chunks: parts, replicas, fragments, and the bytes of a range."""
 
 from __future__ import annotations
 
@@ -14,12 +14,16 @@ from rdctl.oio.rawx import Copy, copy_of, reported_md5
 
 # The maximum requested from a rawx at a time.
 PIECE = 2 << 20
+# The only erasure code whose fragments are known here, and the most fragments that it has.
+ALGORITHM = "liberasurecode_rs_vand"
+MOST_FRAGMENTS = 32
 RAWX_HINT = "See which rawx services are up: rdctl oio conscience list rawx"
 
 
 class Position(NamedTuple):
-    """A part of an object, and its replicas. `offset` is that of its first byte; `hash` is its MD5
-    in upper case, None if it is not reported, or uses another algorithm."""
+    """A part of an object, and its chunks: replicas, the best score first, or fragments by their
+    index. `offset` is that of its first byte; `hash` is the MD5 of its bytes in upper case, None if
+    it is not reported, or uses another algorithm."""
 
     number: int
     offset: int
@@ -30,6 +34,54 @@ class Position(NamedTuple):
     @property
     def span(self) -> Span:
         return Span(self.offset, self.offset + self.size)
+
+
+class Scheme(NamedTuple):
+    """How each part of an object is stored: as `wanted` replicas or, with `k`, as that many
+    fragments, of which the first `k` are the data."""
+
+    wanted: int
+    k: int = 0
+
+    @property
+    def m(self) -> int:
+        """The number of parity fragments."""
+        return self.wanted - self.k if self.k else 0
+
+    @property
+    def needed(self) -> int:
+        """How many chunks suffice to read a part."""
+        return self.k or 1
+
+    @property
+    def quorum(self) -> int:
+        """How many chunks of a part have to be stored, as in OpenIO's own client."""
+        return self.k + 1 if self.k else (self.wanted + 1) // 2
+
+
+def scheme_of(content: Content) -> Scheme:
+    """The scheme that the chunk method of a content describes; `unsupported` for other algorithms
+    and storage, `bad-reply` if its numbers cannot be read."""
+    method = content.chunk_method or "plain"
+    kind, _, written = method.partition("/")
+    if kind == "plain":
+        return Scheme(copies_of(method))
+    values = dict(re.findall(r"(?a)(\w+)=(\w+)", written))
+    if kind != "ec" or values.get("algo") != ALGORITHM:
+        raise RdctlError(
+            Code.UNSUPPORTED,
+            f'{escape(content.path)}: chunk method "{escape(method)}" not supported',
+            hint="Use OpenIO's own client: openio object save, openio object create",
+        )
+    k, m = (_small(values.get(name, "")) for name in ("k", "m"))
+    if not (k and m and k + m <= MOST_FRAGMENTS):
+        message = f'{escape(content.path)}: invalid numbers in chunk method "{escape(method)}"'
+        raise RdctlError(Code.BAD_REPLY, message)
+    return Scheme(k + m, k)
+
+
+def _small(text: str) -> int:
+    return int(text) if re.fullmatch("[0-9]{1,4}", text) else 0
 
 
 def only_plain(content: Content) -> None:
@@ -57,33 +109,38 @@ def copies_of(method: str | None) -> int:
 
 def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -> list[Position]:
     """The positions of a content in their order; `size(number, chunk)` is that of one."""
+    scheme = scheme_of(content)
     found: list[Position] = []
     offset = 0
-    chunks = sorted(content.chunks, key=_number)
-    for number, (pos, group) in enumerate(groupby(chunks, key=_number)):
-        copies = sorted(group, key=_score, reverse=True)
+    chunks = sorted(content.chunks, key=lambda chunk: _place(chunk, scheme))
+    for number, (pos, group) in enumerate(groupby(chunks, key=lambda one: _place(one, scheme)[0])):
+        parts = list(group)
         if pos != number:
             message = f"{content.path}: the proxy lists no chunk for position {number}"
             raise RdctlError(Code.BAD_REPLY, message)
-        length = size(number, copies[0])
+        length = size(number, parts[0])
         found.append(
             Position(
                 number=number,
                 offset=offset,
                 size=length,
-                hash=reported_md5(copies[0].get("hash")),
-                copies=tuple(copy_of(chunk) for chunk in copies),
+                hash=reported_md5(parts[0].get("hash")),
+                copies=tuple(copy_of(chunk) for chunk in parts),
             )
         )
         offset += length
     return found
 
 
-def _number(chunk: Mapping[str, Any]) -> int:
-    if not str(chunk["pos"]).isdecimal():
-        message = f"invalid position of a plain chunk: {chunk['pos']!r}"
+def _place(chunk: Mapping[str, Any], scheme: Scheme) -> tuple[int, int, int]:
+    """Where a chunk belongs: its position, the index of a fragment, the best score first."""
+    match = re.fullmatch(r"(?a)(\d{1,18})(?:\.(\d{1,4}))?", str(chunk["pos"]))
+    number, index = match.groups() if match else (None, None)
+    if number is None or (index is None) == bool(scheme.k) or int(index or 0) >= scheme.wanted:
+        kind = "an erasure-coded" if scheme.k else "a plain"
+        message = f"invalid position of {kind} chunk: {chunk['pos']!r}"
         raise RdctlError(Code.BAD_REPLY, message)
-    return int(chunk["pos"])
+    return int(number), int(index or 0), -_score(chunk)
 
 
 def lacking(chunk: Mapping[str, Any]) -> str | None:
