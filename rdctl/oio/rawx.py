@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 from urllib.parse import quote
 
@@ -59,15 +60,26 @@ class Copy(NamedTuple):
 
 class Held(NamedTuple):
     """What a rawx reports about a chunk: bytes, hash in upper case, id; None: not reported. A hash
-    that is not an MD5 uses another algorithm, and cannot be compared."""
+    that is not an MD5 uses another algorithm, and cannot be compared.
+
+    `size` is what was recorded when the chunk was stored, `length` what its file has now. `meta`
+    are all headers about it, as received, by their names without the prefix.
+    """
 
     size: int | None
     hash: str | None
     id: str | None
+    length: int | None = None
+    meta: Mapping[str, str] = MappingProxyType({})
 
     @property
     def md5(self) -> str | None:
         return reported_md5(self.hash)
+
+    @property
+    def content_id(self) -> str | None:
+        """The object that it belongs to."""
+        return self.meta.get("content-id")
 
     def is_conclusive(self, size: int) -> bool:
         """Whether it proves, without another request, that a chunk of that size exists."""
@@ -162,8 +174,9 @@ class Rawx:
             copy.path, method="HEAD", headers=_KEEP_ALIVE, seconds=seconds, check=check
         )
         _refused(reply, copy)
-        size = reply.headers.get(f"{META}chunk-size", reply.headers.get("Content-Length"))
-        return _held(reply, size)
+        length = reply.headers.get("Content-Length", "0")  # of an empty chunk it is not reported
+        held = _held(reply, reply.headers.get(f"{META}chunk-size", length))
+        return held._replace(length=_number(length))
 
     def get(
         self,
@@ -173,9 +186,9 @@ class Rawx:
         *,
         check: Callable[[], None],
         repeatable: bool,
-    ) -> None:
-        """GET /ID: fill the buffer with the chunk's bytes from `first` on. An exception from
-        `check` ends it."""
+    ) -> Held:
+        """GET /ID: fill the buffer with the chunk's bytes from `first` on; what the rawx reports
+        about the chunk. An exception from `check` ends it."""
         reply = self._to(copy).read(
             copy.path,
             headers={**_KEEP_ALIVE, "Range": f"bytes={first}-{first + len(into) - 1}"},
@@ -189,6 +202,9 @@ class Rawx:
         if reply.filled != len(into):
             message = f"received {reply.filled} of {len(into)} bytes"
             raise _fault(copy, Code.BAD_REPLY, message, reply.status)
+        length = reply.headers.get("Content-Range", "").rpartition("/")[2]
+        held = _held(reply, reply.headers.get(f"{META}chunk-size"))
+        return held._replace(length=_number(length))
 
     def delete(self, copy: Copy, seconds: float) -> bool:
         """DELETE /ID: a chunk of an upload that failed; returns whether it existed. It has its own
@@ -225,12 +241,19 @@ _ASSUMED = "0" * 32
 
 
 def _held(reply: Reply, size: str | None) -> Held:
-    hash = reply.headers.get(f"{META}chunk-hash")
+    names = ((name.lower(), value) for name, value in reply.headers.items())
+    meta = {name.removeprefix(META): value for name, value in names if name.startswith(META)}
+    hash = meta.get("chunk-hash")
     return Held(
-        int(size) if size is not None and re.fullmatch("[0-9]{1,18}", size) else None,
-        hash.upper() if hash else None,
-        reply.headers.get(f"{META}chunk-id"),
+        size=_number(size),
+        hash=hash.upper() if hash else None,
+        id=meta.get("chunk-id"),
+        meta=meta,
     )
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text is not None and re.fullmatch("[0-9]{1,18}", text) else None
 
 
 def _refused(reply: Reply, copy: Copy) -> None:

@@ -99,6 +99,8 @@ def test_a_recorded_reply_is_understood(number: int) -> None:
             assert told.hash == told.md5 == headers[f"{META}chunk-hash"]
             assert str(told.size) == headers[f"{META}chunk-size"]
             assert told.id == headers[f"{META}chunk-id"]
+            assert told.content_id == headers[f"{META}content-id"]
+            assert {META + name: value for name, value in told.meta.items()} == metadata(headers)
     else:
         with pytest.raises(RdctlError) as caught:
             act()
