@@ -112,8 +112,10 @@ def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -
     scheme = scheme_of(content)
     found: list[Position] = []
     offset = 0
-    chunks = sorted(content.chunks, key=lambda chunk: _place(chunk, scheme))
-    for number, (pos, group) in enumerate(groupby(chunks, key=lambda one: _place(one, scheme)[0])):
+    chunks = sorted(content.chunks, key=lambda chunk: place_of(chunk, scheme))
+    for number, (pos, group) in enumerate(
+        groupby(chunks, key=lambda one: place_of(one, scheme)[0])
+    ):
         parts = list(group)
         if pos != number:
             message = f"{content.path}: the proxy lists no chunk for position {number}"
@@ -132,7 +134,7 @@ def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -
     return found
 
 
-def _place(chunk: Mapping[str, Any], scheme: Scheme) -> tuple[int, int, int]:
+def place_of(chunk: Mapping[str, Any], scheme: Scheme) -> tuple[int, int, int]:
     """Where a chunk belongs: its position, the index of a fragment, the best score first."""
     match = re.fullmatch(r"(?a)(\d{1,18})(?:\.(\d{1,4}))?", str(chunk["pos"]))
     number, index = match.groups() if match else (None, None)
