@@ -4,120 +4,32 @@
         sds.faults.append(fault)        # fault(call) -> True: it has dealt with the request
         ... sds.url, sds.objects, sds.chunks, sds.calls
 
+    Sds(method="ec/algo=liberasurecode_rs_vand,k=4,m=2", rawx=9)       # erasure-coded
+
 What is put is kept; a rawx keeps connections alive, the proxy closes them, as real ones do. Nothing
-here is taken from the client under test: shapes are those of recordings (docs/wire/oio-upload.md).
+here is taken from the client under test but the codec, which fixtures prove: shapes are those of
+recordings (docs/wire/oio-upload.md).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-import re
-import socket
 import struct
-import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from types import TracebackType
-from typing import Any
-from urllib.parse import parse_qsl, quote
+from collections.abc import Iterator
+from urllib.parse import quote
+
+from tests.fakes.beans import Beans
+from tests.fakes.listening import CHUNK, Call, Fault, md5, on
 
 META = "x-oio-content-meta-"
-CHUNK = "x-oio-chunk-meta-"
 CID = "0123456789ABCDEF" * 4
+SEGMENT = 1 << 20
 
 
-class Left(Exception):
-    """The client closed the connection."""
-
-
-class Call:
-    """One request. `who` is `proxy` or the number of a rawx; the body of a PUT to a rawx is there
-    once `body()` was called."""
-
-    def __init__(self, sds: Sds, who: str | int, sock: socket.socket, stream: Any) -> None:
-        self.sds, self.who, self._sock, self._stream = sds, who, sock, stream
-        line = stream.readline().decode("latin-1")
-        if not line:
-            raise Left
-        words: list[str] = line.split()
-        self.method, self.target, _ = words
-        self.headers: dict[str, str] = {}
-        while (line := stream.readline().decode("latin-1").strip()) != "":
-            name, _, value = line.partition(": ")
-            self.headers[name.lower()] = value
-        self.path, _, query = self.target.partition("?")
-        self.query = dict(parse_qsl(query, errors="surrogateescape", keep_blank_values=True))
-        self._missing = int(self.headers.get("content-length", "0"))
-        self.received = b""
-
-    def __repr__(self) -> str:
-        return f"{self.who} {self.method} {self.path}"
-
-    @property
-    def route(self) -> str:
-        return self.path.removeprefix("/v3.0/OPENIO/")
-
-    @property
-    def chunk(self) -> str:
-        return self.path.removeprefix("/")
-
-    @property
-    def pos(self) -> int:
-        """The position of the chunk that a rawx is asked for."""
-        return self.sds.placed[self.chunk]
-
-    def body(self, most: int | None = None) -> bytes:
-        """All of it, or so much of it; Left when the client goes before."""
-        wanted = self._missing if most is None else min(most, self._missing)
-        data = self._stream.read(wanted)
-        self._missing -= len(data)
-        self.received += data
-        if len(data) < wanted:
-            raise Left
-        return self.received
-
-    def send(self, data: bytes) -> None:
-        self._sock.sendall(data)
-
-    def reply(
-        self,
-        status: str,
-        headers: Mapping[str, object] | None = None,
-        body: bytes = b"",
-        *,
-        length: int | None = None,
-    ) -> None:
-        lines = [f"HTTP/1.1 {status}"]
-        lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
-        lines += [f"Content-Length: {len(body) if length is None else length}"]
-        lines += ["Connection: close"] if self.who == "proxy" else []
-        self.send("\r\n".join([*lines, "", ""]).encode("latin-1") + body)
-
-    def json(self, value: Any, status: str = "200 OK", headers: Any = None) -> None:
-        self.reply(status, headers, json.dumps(value).encode())
-
-    def refuse(self, status: int, http: str = "500 Internal error", message: str = "no") -> None:
-        self.json({"status": status, "message": message}, http)
-
-    def reset(self) -> None:
-        self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-        # The file that reads from it keeps it open, so RST leaves with that.
-        self._sock.shutdown(socket.SHUT_RD)
-        self.hang_up()
-
-    def hang_up(self) -> None:
-        raise Left
-
-
-Fault = Callable[[Call], bool | None]
-
-
-class Sds:
-    """`chunks[id]` are bytes, `objects[path]` the versions of an object, the latest last; `calls`
-    are all requests in the order of their arrival. `down` are rawx services that take no more
-    connections."""
+class Sds(Beans):
+    """An OpenIO of one container, `docs`. `scores` are those of rawx services, by number; `system`
+    are properties of the container that were set, or are wrong; `counted`: show has counters."""
 
     def __init__(
         self,
@@ -129,106 +41,14 @@ class Sds:
         versions: str | None = None,
         hashes: bool = True,
     ) -> None:
-        self.chunk_size, self.copies, self.versions, self.hashes = (
-            chunk_size,
-            copies,
-            versions,
-            hashes,
-        )
-        self.method = method or f"plain/nb_copy={copies}"
+        super().__init__(rawx, method or f"plain/nb_copy={copies}", copies)
+        self.chunk_size, self.versions, self.hashes = chunk_size, versions, hashes
         self.containers = {"docs"}
-        self.objects: dict[str, list[dict[str, Any]]] = {}
-        self.chunks: dict[str, bytes] = {}
-        self.sent: dict[str, dict[str, str]] = {}
-        self.placed: dict[str, int] = {}
-        self.calls: list[Call] = []
-        self.faults: list[Fault] = []
-        self.busy = self.most_busy = 0
-        self.connections = 0
+        self.scores: dict[int, int] = {}
+        self.system: dict[str, str] = {}
+        self.counted = False
         # What prepare says otherwise, by the names of its headers.
         self.prepared: dict[str, str] = {}
-        self._serial = 0
-        self._lock = threading.Lock()
-        self._listeners = [
-            socket.create_server(("127.0.0.1", 0), backlog=64) for _ in range(rawx + 1)
-        ]
-        self._open: set[socket.socket] = set()
-        self._stopping = threading.Event()
-        self.addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in self._listeners]
-        self.url = f"http://{self.addresses[-1]}"
-
-    # --- the server ---------------------------------------------------------------------------
-
-    def __enter__(self) -> Sds:
-        for number, listener in enumerate(self._listeners):
-            who = number if listener is not self._listeners[-1] else "proxy"
-            threading.Thread(target=self._accept, args=(who, listener), daemon=True).start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stopping.set()
-        with self._lock:
-            doomed = [*self._listeners, *self._open]
-        for sock in doomed:
-            _shut(sock)
-
-    def stop(self, number: int) -> None:
-        """One rawx (-1: the proxy) dies."""
-        _shut(self._listeners[number])
-
-    def start(self, number: int) -> None:
-        """One that died is there again, at the same address."""
-        host, _, port = self.addresses[number].partition(":")
-        self._listeners[number] = listener = socket.create_server((host, int(port)), backlog=64)
-        who = "proxy" if listener is self._listeners[-1] else number
-        threading.Thread(target=self._accept, args=(who, listener), daemon=True).start()
-
-    def wait(self, seconds: float) -> bool:
-        """True when it ends meanwhile."""
-        return self._stopping.wait(seconds)
-
-    def _accept(self, who: str | int, listener: socket.socket) -> None:
-        while True:
-            try:
-                sock, _ = listener.accept()
-            except OSError:
-                return
-            with self._lock:
-                self._open.add(sock)
-                self.connections += who != "proxy"
-            threading.Thread(target=self._serve, args=(who, sock), daemon=True).start()
-
-    def _serve(self, who: str | int, sock: socket.socket) -> None:
-        try:
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            stream = sock.makefile("rb")
-        except OSError:
-            return  # it ended before this began
-        with suppress(Left, OSError, ValueError):
-            while True:
-                call = Call(self, who, sock, stream)
-                with self._lock:
-                    self.calls.append(call)
-                    self.busy += 1
-                    self.most_busy = max(self.busy, self.most_busy)
-                try:
-                    if not any(fault(call) for fault in list(self.faults)):
-                        self._answer(call)
-                finally:
-                    with self._lock:
-                        self.busy -= 1
-                if who == "proxy":
-                    break
-        with self._lock:
-            self._open.discard(sock)
-        with suppress(OSError):
-            stream.close()
-            sock.close()
 
     def _answer(self, call: Call) -> None:
         if call.who != "proxy":
@@ -238,6 +58,8 @@ class Sds:
         handler = getattr(self, "_" + call.route.replace("/", "_"), None)
         if handler is None:
             call.refuse(404, "404 No handler found", "No handler found")
+        elif self.killer and call.route != "conscience/info":
+            self._dead(call)
         elif call.query.get("ref") in self.containers or call.route in _ANYWHERE:
             with self._lock:
                 handler(call)
@@ -248,15 +70,31 @@ class Sds:
 
     def _conscience_info(self, call: Call) -> None:
         security = {"DATA": self.method}
-        policy = {"storage_policy": {"SINGLE": "NONE:DATA"}, "data_security": security}
+        policy = {"storage_policy": {self.policy: "NONE:DATA"}, "data_security": security}
         call.json({"ns": "OPENIO", "chunksize": self.chunk_size, "options": {}, **policy})
 
     def _container_show(self, call: Call) -> None:
         system = {"name": f"{CID}.1", "user-name": call.query["ref"], "account": "ACCT"}
+        if self.counted:
+            counters = self._counters() | self.system
+            system |= {key[4:].replace(".", "-"): value for key, value in counters.items()}
         if self.versions is not None:
             system["m2-policy-version"] = self.versions
         headers = {f"x-oio-container-meta-sys-{key}": value for key, value in system.items()}
         call.json({"properties": {}, "system": {}}, headers=headers)
+
+    def _counters(self) -> dict[str, str]:
+        held = [object for versions in self.objects.values() for object in versions]
+        usage = sum(object["size"] for object in held)
+        return {"sys.m2.usage": str(usage), "sys.m2.objects": str(len(held))}
+
+    def _container_set_properties(self, call: Call) -> None:
+        self.system.update(json.loads(call.body()).get("system", {}))
+        call.json({})
+
+    def _container_touch(self, call: Call) -> None:
+        """Recomputes nothing."""
+        call.reply("204 No Content")
 
     def _container_list(self, call: Call) -> None:
         prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
@@ -275,22 +113,20 @@ class Sds:
             call.refuse(406, "404 Not found", "User not found")
             return
         size = int(json.loads(call.body())["size"])
+        zero = {"size": self.chunk_size, "hash": "0" * 32}
         chunks = []
-        for position in range(max(1, -(-size // self.chunk_size))):
-            for copy in range(self.copies):
-                self._serial += 1
-                id = f"{self._serial:064X}"
-                self.placed[id] = position
-                address = self.addresses[(position + copy) % (len(self.addresses) - 1)]
-                url = f"http://{address}/{id}"
-                zero = {"size": self.chunk_size, "hash": "0" * 32, "score": 50 + copy}
-                chunks.append({"url": url, "real_url": url, "pos": str(position), **zero})
+        for part in range(max(1, -(-size // (self.chunk_size * (self.k or 1))))):
+            for number, (url, spot) in enumerate(self._places(part)):
+                self.spots[url[-64:]] = spot
+                chunks.append(
+                    {"url": url, "real_url": url, "pos": spot, "score": 50 + number, **zero}
+                )
         headers = {
             "id": f"{self._serial:032X}",
             "name": quote(call.query["path"], errors="surrogateescape", safe=""),
             "version": str(1_700_000_000_000_000 + self._serial),
             "length": str(size),
-            "policy": "SINGLE",
+            "policy": self.policy,
             "chunk-method": self.method,
             "mime-type": "application/octet-stream",
             **self.prepared,
@@ -304,8 +140,10 @@ class Sds:
         chunks = body["chunks"] if isinstance(body, dict) else body
         meta = {n.removeprefix(META): v for n, v in call.headers.items() if n.startswith(META)}
         size = int(meta["length"])
-        if sum({c["pos"]: c["size"] for c in chunks}.values()) != size:
-            call.refuse(425)
+        parts = [int(str(chunk["pos"]).partition(".")[0]) for chunk in chunks]
+        sizes = {part: chunk["size"] for part, chunk in zip(parts, chunks, strict=True)}
+        if sum(sizes.values()) != size or min(map(parts.count, sizes)) < self.k:
+            call.refuse(425, message="Content broken and irreparable")
             return
         properties = body.get("properties", {}) if isinstance(body, dict) else {}
         kept = {"size": size, "chunks": chunks, "meta": meta, "properties": properties}
@@ -318,16 +156,32 @@ class Sds:
         if not found:
             call.refuse(420, "404 Not found", "Content not found")
             return
-        object = found[-1]
+        version, id = call.query.get("version"), call.query.get("content")
+        named = [
+            one
+            for one in found
+            if version in (None, one["meta"]["version"]) and id in (None, one["meta"]["id"])
+        ]
+        if not named:
+            call.refuse(420, "404 Not found", "Content not found")
+            return
+        object = named[-1]
         headers = {META + key: value for key, value in object["meta"].items()}
         headers[META + "name"] = quote(call.query["path"], errors="surrogateescape", safe="")
         if not self.hashes:
             headers[META + "hash"] = ""
         chunks = [
-            {**chunk, "real_url": chunk["url"], "score": 100 - number % self.copies}
+            {**chunk, "real_url": chunk["url"], "score": self._score(number, chunk["url"])}
             for number, chunk in enumerate(object["chunks"])
         ]
         call.json(chunks[::-1], headers=headers)
+
+    _content_locate = _content_show
+
+    def _score(self, number: int, url: str) -> int:
+        given = {self.addresses[rawx]: score for rawx, score in self.scores.items()}
+        address = url.removeprefix("http://").partition("/")[0]
+        return given.get(address, 100 - number % self.chunks_a_part)
 
     def _content_delete(self, call: Call) -> None:
         """The name alone: its chunks go later, by events."""
@@ -336,127 +190,88 @@ class Sds:
         else:
             call.reply("204 No Content")
 
-    # --- a rawx -------------------------------------------------------------------------------
-
-    def _put_chunk(self, call: Call) -> None:
-        data = call.body()
-        if call.chunk in self.chunks:
-            call.reply("409 Conflict", body=b"<html>")
-            return
-        self.chunks[call.chunk] = data
-        self.sent[call.chunk] = call.headers
-        call.reply("201 Created", {f"{CHUNK}chunk-hash": md5(data)}, b"<html>")
-
-    def _get_chunk(self, call: Call) -> None:
-        data = self.chunks.get(call.chunk)
-        if data is None:
-            call.reply("404 Not Found", body=b"<html>")
-            return
-        asked = re.fullmatch(r"bytes=(\d+)-(\d+)", call.headers.get("range", ""))
-        first, last = (int(asked[1]), int(asked[2])) if asked else (0, len(data))
-        call.reply("206 Partial Content", {}, data[first : last + 1])
-
-    def _head_chunk(self, call: Call) -> None:
-        data = self.chunks.get(call.chunk)
-        if data is None:
-            call.reply("404 Not Found")
-        else:
-            call.reply("200 OK", {f"{CHUNK}chunk-hash": md5(data)}, length=len(data))
-
-    def _delete_chunk(self, call: Call) -> None:
-        gone = self.chunks.pop(call.chunk, None)
-        call.reply("404 Not Found" if gone is None else "204 No Content")
-
     # --- what tests look at -------------------------------------------------------------------
-
-    def asked(self, method: str) -> list[Call]:
-        """What the rawx services were asked."""
-        return [call for call in self.calls if call.who != "proxy" and call.method == method]
 
     def routes(self) -> list[str]:
         return [call.route for call in self.calls if call.who == "proxy"]
 
     def put(self, path: str, data: bytes) -> None:
         """An object, put by hand."""
+        step = self._part_size()
+        version = str(1_700_000_000_000_000 + self._serial)
+        id = f"{self._serial:032X}"
+        about = {
+            "container-id": CID,
+            "content-path": quote(path, errors="surrogateescape", safe=""),
+            "content-id": id,
+            "content-version": version,
+            "content-storage-policy": self.policy,
+            "content-chunk-method": self.method,
+        }
+        about["full-path"] = "/".join(("ACCT", "docs", about["content-path"], version, id))
         chunks = []
-        for position in range(max(1, -(-len(data) // self.chunk_size))):
-            part = data[position * self.chunk_size : (position + 1) * self.chunk_size]
-            for copy in range(self.copies):
-                self._serial += 1
-                id = f"{self._serial:064X}"
-                self.placed[id] = position
-                self.chunks[id] = part
-                address = self.addresses[(position + copy) % (len(self.addresses) - 1)]
-                url, hash = f"http://{address}/{id}", md5(part)
-                entry = {"url": url, "pos": str(position), "size": len(part), "hash": hash}
-                chunks.append(entry)
-        meta = {
-            "id": f"{self._serial:032X}",
-            "version": str(self._serial),
+        for number, first in enumerate(range(0, max(1, len(data)), step)):
+            part = data[first : first + step]
+            whole = {"metachunk-size": str(len(part)), "metachunk-hash": md5(part)}
+            files = fragments(part, self.k, self.chunks_a_part - self.k) if self.k else None
+            for index, (url, spot) in enumerate(self._places(number)):
+                meta = {**about, **(whole if self.k else {}), "chunk-pos": spot}
+                self.store(url[-64:], files[index] if files else part, meta)
+                chunks.append({"url": url, "pos": spot, "size": len(part), "hash": md5(part)})
+        headers = {
+            "id": id,
+            "version": version,
             "length": str(len(data)),
             "hash": md5(data),
-            "policy": "SINGLE",
+            "policy": self.policy,
             "chunk-method": self.method,
         }
-        self.objects[path] = [{"size": len(data), "chunks": chunks, "meta": meta}]
+        self.objects[path] = [{"size": len(data), "chunks": chunks, "meta": headers}]
+
+    def _part_size(self) -> int:
+        """The bytes of a part: of a metachunk whole segments, if it has more than one."""
+        size = self.chunk_size * (self.k or 1)
+        return size // SEGMENT * SEGMENT if self.k and size > SEGMENT else size
+
+    def _places(self, part: int) -> Iterator[tuple[str, str]]:
+        """The url and the position of each chunk of a part, each at a rawx of its own."""
+        for number in range(self.chunks_a_part):
+            yield self.fresh(part + number), f"{part}.{number}" if self.k else str(part)
 
     def content(self, path: str) -> bytes:
-        """An object, put together from one copy of each position, whichever."""
+        """An object, put together from one copy of each position, or from its data fragments."""
         parts = {
-            int(c["pos"]): self.chunks[c["url"][-64:]] for c in self.objects[path][-1]["chunks"]
+            str(chunk["pos"]): self.chunks[chunk["url"][-64:]]
+            for chunk in self.objects[path][-1]["chunks"]
         }
-        return b"".join(parts[number] for number in sorted(parts))
+        if not self.k:
+            return b"".join(parts[number] for number in sorted(parts, key=int))
+        numbers = sorted({int(pos.partition(".")[0]) for pos in parts})
+        groups = ([parts[f"{number}.{index}"] for index in range(self.k)] for number in numbers)
+        return b"".join(map(_joined, groups))
 
-    def orphans(self) -> set[str]:
-        """Chunks that belong to no object."""
-        used = {
-            chunk["url"][-64:]
-            for versions in self.objects.values()
-            for object in versions
-            for chunk in object["chunks"]
-        }
-        return set(self.chunks) - used
+
+def fragments(data: bytes, k: int, m: int) -> list[bytes]:
+    """The chunk files of a metachunk."""
+    from rdctl.oio.erasure.codec import Codec  # heavy, and plain objects do without
+
+    segments = [data[first : first + SEGMENT] for first in range(0, len(data), SEGMENT)]
+    encoded = [Codec(k, m).encode(segment) for segment in segments]
+    return [b"".join(one[index] for one in encoded) for index in range(k + m)]
+
+
+def _joined(files: list[bytes]) -> bytes:
+    """The bytes of a metachunk: its data fragments are cut from it, each with a header."""
+    found, at = bytearray(), 0
+    while at < len(files[0]):
+        each, _, length = struct.unpack_from("<IIQ", files[0], at + 4)
+        payloads = b"".join(file[at + 80 : at + 80 + each] for file in files)
+        found += payloads[:length]
+        at += 80 + each
+    return bytes(found)
 
 
 _ANYWHERE = ("conscience/info", "content/prepare")
-
-
-def md5(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest().upper()
-
-
-def _shut(sock: socket.socket) -> None:
-    with suppress(OSError):
-        sock.shutdown(socket.SHUT_RDWR)
-    with suppress(OSError):
-        sock.close()
-
-
-# --- faults ---------------------------------------------------------------------------------------
-
-
-def on(
-    method: str,
-    act: Callable[[Call], object],
-    *,
-    who: Any = None,
-    pos: int | None = None,
-    times: int = 10**9,
-) -> Fault:
-    """`act` in place of an answer to these requests: `PUT`, `GET`, `DELETE` of a chunk, or a route
-    of the proxy; of one rawx, of one position, so many times."""
-    left = iter(range(times))
-
-    def fault(call: Call) -> bool:
-        matches = call.route == method if call.who == "proxy" else call.method == method
-        if not matches or (who is not None and call.who != who):
-            return False
-        if (pos is not None and call.pos != pos) or next(left, None) is None:
-            return False
-        act(call)
-        return True
-
-    return fault
 
 
 def slowly(call: Call, size: int = 10, pause: float = 0.01) -> None:
@@ -470,4 +285,4 @@ def slowly(call: Call, size: int = 10, pause: float = 0.01) -> None:
         time.sleep(pause)
 
 
-__all__ = ["Call", "Fault", "Sds", "md5", "on", "slowly"]
+__all__ = ["CHUNK", "Call", "Fault", "Sds", "fragments", "md5", "on", "slowly"]
