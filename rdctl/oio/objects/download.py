@@ -16,7 +16,7 @@ from rdctl.core.results import Change, Data, Failure, Report
 from rdctl.core.units import escape, quoted
 from rdctl.effects.files import Destination, make_directory, make_file, pour
 from rdctl.oio.acts import ACCEPTED, ALREADY, PAGE, PROVEN
-from rdctl.oio.model import Page, Place
+from rdctl.oio.model import Content, Page, Place
 from rdctl.oio.objects.digests import digest_for, feed, hex_md5, md5
 from rdctl.oio.objects.files import (
     Files,
@@ -30,7 +30,7 @@ from rdctl.oio.objects.files import (
     target_of,
 )
 from rdctl.oio.objects.filling import Filling
-from rdctl.oio.objects.layout import PIECE, Bytes, Position, Span
+from rdctl.oio.objects.layout import Bytes, Position, Span, scheme_of
 from rdctl.oio.objects.receiving import Receiving
 from rdctl.oio.objects.transfers import Transfers
 from rdctl.workers import Stopped
@@ -71,7 +71,8 @@ class Downloads(Transfers):
         self, place: Place, requested: Bytes | None, parallel: int
     ) -> tuple[Receiving, Span]:
         content = self._asked(lambda: self._show(place))
-        receiving = Receiving(self._rawx, self._workers, content, place, self._warn, parallel)
+        receive = _way_of(content)
+        receiving = receive(self._rawx, self._workers, content, place, self._warn, parallel)
         whole = Span(0, receiving.size)
         span = requested.of(receiving.size, place.name) if requested else whole
         if not self._total_known:
@@ -89,10 +90,10 @@ class Downloads(Transfers):
             whole = None
         # The MD5 of an only part is that of the whole, and computed once.
         alone = len(receiving.positions) == 1 and receiving.positions[0].hash == whole
-        by_parts = not alone or span.size <= PIECE
+        by_parts = not alone or span.size <= receiving.piece
         apart = whole and not (alone and by_parts)
         with digest_for(span.size) if apart else nullcontext() as digest:
-            for block in receiving.blocks(span, checked=by_parts, wrong=wrong):
+            for block in receiving.blocks(span, checked=by_parts, final=True, wrong=wrong):
                 yield block
                 self._workers.progress.advance(len(block))
                 if digest is not None:
@@ -275,6 +276,15 @@ class Downloads(Transfers):
             error.hint = hints(error.hint, f"Resume: {words} --continue")
             error.facts["received"] = filling.has
         return error
+
+
+def _way_of(content: Content) -> type[Receiving]:
+    """How an object is received: from replicas, or from fragments."""
+    if scheme_of(content).k:
+        from rdctl.oio.objects.decoding import Decoding  # not loaded for replicas
+
+        return Decoding
+    return Receiving
 
 
 def _nameless(holder: Place, count: int) -> RdctlError:

@@ -69,7 +69,8 @@ class Filling:
                 feed(digest, part.read, 0, self.had, self._workers.check)
             self._workers.progress.advance(self.had)
             rest = Span(span.first + self.had, span.end)
-            for block in receiving.blocks(rest, checked=digest is None, wrong=bad.append):
+            blocks = receiving.blocks(rest, checked=digest is None, final=False, wrong=bad.append)
+            for block in blocks:
                 part.write(block, self.has)
                 self.has += len(block)
                 self._workers.progress.advance(len(block))

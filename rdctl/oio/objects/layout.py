@@ -212,12 +212,15 @@ class Piece(NamedTuple):
         return self.size == self.position.size
 
 
-def pieces_of(positions: Sequence[Position], span: Span) -> Iterator[Piece]:
-    """The pieces that make up a span."""
+def pieces_of(
+    positions: Sequence[Position], span: Span, most: int = PIECE, *, aligned: bool = False
+) -> Iterator[Piece]:
+    """The pieces of up to `most` bytes that make up a span; `aligned`: those of a part end at
+    multiples of that."""
     for position in positions:
         first = max(span.first - position.offset, 0)
         end = min(span.end - position.offset, position.size)
         while first < end:
-            size = min(PIECE, end - first)
+            size = min(most - (first % most if aligned else 0), end - first)
             yield Piece(position, first, size)
             first += size

@@ -19,7 +19,6 @@ from rdctl.oio.objects.layout import (
     Position,
     Span,
     lacking,
-    only_plain,
     pieces_of,
     positions,
 )
@@ -36,6 +35,9 @@ class Receiving:
     `warn` shows warnings about skipped replicas.
     """
 
+    # The most bytes received at a time.
+    piece = PIECE
+
     def __init__(
         self,
         rawx: Rawx,
@@ -45,7 +47,6 @@ class Receiving:
         warn: Callable[[str], None],
         parallel: int,
     ) -> None:
-        only_plain(content)
         self._rawx = rawx
         self._workers = workers
         self._warn = warn
@@ -61,7 +62,7 @@ class Receiving:
         # Every part has an MD5 and comes in one piece: they prove the whole, and are computed in
         # parallel, unlike that of the whole.
         self.proven_by_parts = len(self.positions) > 1 and all(
-            part.hash is not None and part.size <= PIECE for part in self.positions
+            part.hash is not None and part.size <= self.piece for part in self.positions
         )
         # Replicas that failed, and services that do not answer: they are tried last.
         self._bad: set[Copy] = set()
@@ -92,7 +93,8 @@ class Receiving:
         raise RdctlError(Code.BAD_REPLY, message)
 
     def proves(self, span: Span) -> bool:
-        """Whether checksums cover all of these bytes: that of the whole, or of each part."""
+        """Whether all of these bytes, if received, were proven: by the checksum of the whole, or of
+        each part."""
         if self.hash is not None and span == Span(0, self.size):
             return True
         return all(
@@ -102,16 +104,16 @@ class Receiving:
         )
 
     def blocks(
-        self, span: Span, *, checked: bool, wrong: Callable[[Position], None]
+        self, span: Span, *, checked: bool, final: bool, wrong: Callable[[Position], None]
     ) -> Iterator[memoryview]:
         """The bytes of the span in their order, a block at a time.
 
         `checked`: every part that is received whole is held against its MD5: one that comes in a
         single piece before it is handed on, from another replica if need be; for a longer one
-        `wrong` is called at its end.
+        `wrong` is called at its end. `final`: what was handed on cannot be replaced.
         """
         digest: Any = None
-        for piece, data in self._pieces(span, checked):
+        for piece, data in self._pieces(span, checked, final):
             yield data
             if not checked or piece.whole or piece.position.hash is None:
                 continue
@@ -124,18 +126,23 @@ class Receiving:
                         wrong(piece.position)
                     digest = None
 
-    def _pieces(self, span: Span, checked: bool) -> Iterator[tuple[Piece, memoryview]]:
+    def _pieces(self, span: Span, checked: bool, final: bool) -> Iterator[tuple[Piece, memoryview]]:
         def fetch(piece: Piece) -> tuple[Piece, memoryview]:
-            return piece, self._fetch(piece, checked)
+            whole = span.first <= piece.position.offset and piece.position.span.end <= span.end
+            later = not final and (not checked or (whole and piece.position.hash is not None))
+            return piece, self._fetch(piece, checked, later=later)
 
-        coming = pieces_of(self.positions, span)
-        if self._parallel == 1 or (span.size <= PIECE and len(self.positions) == 1):
-            yield from map(fetch, coming)
+        if self._parallel == 1 or (span.size <= self.piece and len(self.positions) == 1):
+            yield from map(fetch, self._cut(span))
         else:
-            yield from self._workers.ordered(fetch, coming, self._parallel)
+            yield from self._workers.ordered(fetch, self._cut(span), self._parallel)
 
-    def _fetch(self, piece: Piece, checked: bool) -> memoryview:
-        """One piece, from the first replica that gives it."""
+    def _cut(self, span: Span) -> Iterator[Piece]:
+        return pieces_of(self.positions, span)
+
+    def _fetch(self, piece: Piece, checked: bool, *, later: bool) -> memoryview:
+        """One piece, from the first replica that gives it. `checked`: proven by the MD5 of its
+        part, if it is the whole of it; `later`: its part is proven at its end."""
         position = piece.position
         copies = sorted(position.copies, key=self._is_bad)
         data = memoryview(bytearray(piece.size))

@@ -85,8 +85,8 @@ def test_a_container_is_made_only_when_that_is_said(near: Callable[..., Client])
     assert all(sent["x-oio-chunk-meta-container-id"] == CID for sent in client.sds.sent.values())
 
 
-@pytest.mark.parametrize("method", ["ec/algo=liberasurecode_rs_vand,k=6,m=3", "backblaze"])
-def test_what_is_not_plain_is_unsupported(near: Callable[..., Client], method: str) -> None:
+@pytest.mark.parametrize("method", ["ec/algo=isa_l_rs_vand,k=6,m=3", "backblaze"])
+def test_other_codes_and_storage_are_unsupported(near: Callable[..., Client], method: str) -> None:
     client = near(method=method)
     client.sds.put("old", b"x")
     client.file("a", b"x")
