@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from rdctl.core.secrets import masked, masked_header, masked_json
 from rdctl.core.units import raw_bytes, without_password
-from rdctl.net.messages import HEADERS, Access, Blocks
+from rdctl.net.messages import CHUNKED, HEADERS, Access, Blocks
 
 # The kernel refuses arguments of more than 128 KiB; longer lines are unreadable.
 _LONGEST_WORD = 100_000
@@ -27,6 +27,8 @@ def curl(
     send."""
     url = masked(url)
     words = ["curl", "-sS", "-X", method, "-H", "Expect:"]
+    if isinstance(body, Blocks) and body.trailers:
+        headers = _without_trailers(headers, body.trailers)
     for name, value in headers.items():
         # Unneeded headers are omitted. Without a body curl would not send Content-Length: 0.
         if HEADERS.get(name) != value and not (body and name == "Content-Length"):
@@ -42,7 +44,8 @@ def curl(
     # curl would declare it as a form.
     words += ["-H", "Content-Type:"]
     if isinstance(body, Blocks):
-        return f"{body.shell} | {shlex.join([*words, '--data-binary', '@-', url])}"
+        line = shlex.join([*words, "--data-binary", "@-", url])
+        return f"{body.shell} | {line}" if body.shell else f"{line}  # {body.size} bytes on stdin"
     if len(body) > _LONGEST_BODY:
         words += ["--data-binary", "@-", url]
         return f"{shlex.join(words)}  # {len(body)} bytes on stdin"
@@ -52,6 +55,12 @@ def curl(
         return shlex.join([*words, "--data-raw", text, url])
     printed = _printf_format(raw_bytes(text))
     return f"printf {printed} | {shlex.join([*words, '--data-binary', '@-', url])}"
+
+
+def _without_trailers(headers: Mapping[str, str], trailers: Iterable[str]) -> Mapping[str, str]:
+    """curl sends no trailers: they are shown as headers, which servers accept as well."""
+    kept = {name: headers[name] for name in headers if name not in CHUNKED}
+    return {**kept, **dict.fromkeys(trailers, "<known after the data>")}
 
 
 def _access_words(access: Access) -> Iterator[tuple[str, str]]:

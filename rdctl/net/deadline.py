@@ -13,7 +13,7 @@ import io
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import urllib3
@@ -84,6 +84,8 @@ class _CurrentRequest(threading.local):
     sent = False
     # Called before and during each wait; an exception ends the request.
     check: Callable[[], None] | None = None
+    # Headers that follow a chunked body: each value is computed after the body was sent.
+    trailers: Mapping[str, Callable[[], str]] = {}
 
 
 current = _CurrentRequest()
@@ -180,6 +182,9 @@ class _Response(http.client.HTTPResponse):
             raise _BadHead("unterminated headers")
 
 
+_LAST_CHUNK = b"0\r\n\r\n"
+
+
 class _Connecting(urllib3.connection.HTTPConnection):
     response_class = _Response
     # Whether the server was asked to close it.
@@ -189,6 +194,13 @@ class _Connecting(urllib3.connection.HTTPConnection):
         if header == "Connection":
             self.last = values == ("close",)
         super().putheader(header, *values)
+
+    def send(self, data: Any) -> None:
+        """urllib3 sends chunked bodies, but no trailers: they are added to its last chunk."""
+        if data == _LAST_CHUNK and current.trailers:
+            lines = [f"{name}: {value()}\r\n" for name, value in current.trailers.items()]
+            data = "".join(["0\r\n", *lines, "\r\n"]).encode("latin-1")
+        super().send(data)
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that responds. All addresses of a host share the timeout;

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from rdctl import __version__
@@ -22,6 +22,10 @@ HEADERS = {
     "Accept-Encoding": "identity",
     "Connection": "close",
 }
+
+
+# Headers of a request whose body is followed by trailers.
+CHUNKED = ("Transfer-Encoding", "Trailer")
 
 
 class TooMuch(ValueError):
@@ -108,11 +112,12 @@ def succeeded(reply: Reply) -> bool:
 
 class Blocks(NamedTuple):
     """A body of `size` bytes that is sent in blocks; `shell` is a shell command that writes the
-    same bytes."""
+    same bytes, if there is one. `trailers` are headers that are known, and sent, after it."""
 
     blocks: Iterable[bytes | memoryview]
     size: int
-    shell: str
+    shell: str | None
+    trailers: Mapping[str, Callable[[], str]] = {}
 
 
 class Access(NamedTuple):

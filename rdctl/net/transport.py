@@ -31,7 +31,7 @@ from rdctl.net.faults import (
     reason_of,
 )
 from rdctl.net.lean_requests import requests
-from rdctl.net.messages import HEADERS, Access, Blocks, Reply, busy, succeeded
+from rdctl.net.messages import CHUNKED, HEADERS, Access, Blocks, Reply, busy, succeeded
 
 READ_SECONDS = 35.0
 MOST_BODY = 256 << 20
@@ -132,7 +132,7 @@ class Transport:
         patience = self._deadline.within(seconds) if into is None else self._deadline.each(seconds)
 
         def receive(response: requests.Response) -> Reply:
-            return self._receive(response, into)
+            return self._receive(response, len(body or b""), into)
 
         for attempt in range(1, attempts + 1):
             if check is not None:
@@ -177,11 +177,17 @@ class Transport:
         `seconds` limits each wait, not the whole; `check` is called during waits, and may raise."""
         streamed = isinstance(body, Blocks)
         patience = self._deadline.each(seconds) if streamed else self._deadline.within(seconds)
+        trailers = body.trailers if isinstance(body, Blocks) else {}
+        sent = body.size if isinstance(body, Blocks) else len(body or b"")
+
+        def receive(response: requests.Response) -> Reply:
+            return self._receive(response, sent)
+
         effect = self._effect(
-            method, path, headers, body, patience, self._receive, what=what, destroys=destroys
+            method, path, headers, body, patience, receive, what=what, destroys=destroys
         )._replace(step=step, did=did)
         try:
-            with self._within(patience, f"{method} {self.url}{path}", check):
+            with self._within(patience, f"{method} {self.url}{path}", check, trailers):
                 reply = self._effects.do(effect, assume or Reply(204, "Assumed", {}, b""))
         except FAULTS as error:
             fault = self._fault(error, f"{method} {self.url}{path}")
@@ -227,7 +233,11 @@ class Transport:
             fields["Authorization"] = f"Bearer {self._access.token}"
         fields.update(headers or {})
         if isinstance(body, Blocks):
-            fields["Content-Length"] = str(body.size)
+            if body.trailers:
+                chunked = "chunked", ", ".join(body.trailers)
+                fields.update(zip(CHUNKED, chunked, strict=True))
+            else:
+                fields["Content-Length"] = str(body.size)
             request.body = body.blocks  # type: ignore[assignment]
         else:
             if body is not None or method in ("POST", "PUT"):
@@ -260,6 +270,7 @@ class Transport:
     def _receive(
         self,
         response: requests.Response,
+        sent: int,
         into: memoryview | None = None,
     ) -> Reply:
         started = time.perf_counter() - response.elapsed.total_seconds()
@@ -278,7 +289,6 @@ class Transport:
         finally:
             raw.close()
         body = b"".join(parts)
-        sent = int(response.request.headers.get("Content-Length", "0"))
         received = filled or len(body)
         sizes = f"{sent} bytes sent, {received} received" if sent else f"{received} bytes"
         about = f"{response.request.method} {response.request.url}"
@@ -288,13 +298,18 @@ class Transport:
 
     @contextlib.contextmanager
     def _within(
-        self, patience: Deadline, about: str, check: Callable[[], None] | None = None
+        self,
+        patience: Deadline,
+        about: str,
+        check: Callable[[], None] | None = None,
+        trailers: Mapping[str, Callable[[], str]] | None = None,
     ) -> Iterator[None]:
         with self._lock:
             if self._deadline.over:
                 raise self._late(about, asked=False)
             current.deadline = patience
             current.check = check
+            current.trailers = trailers or {}
             current.sent = False
             started = time.perf_counter()
             try:
@@ -311,6 +326,7 @@ class Transport:
             finally:
                 self._deadline.spent(time.perf_counter() - started, about)
                 current.deadline = current.check = None
+                current.trailers = {}
 
     def _pause(self, attempt: int, reply: Reply | None) -> bool:
         """Wait before the next attempt; False if the deadline does not allow one."""

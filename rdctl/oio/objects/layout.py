@@ -44,6 +44,23 @@ class Scheme(NamedTuple):
     k: int = 0
 
     @property
+    def method(self) -> str:
+        """The chunk method, as a proxy writes it for a new object."""
+        if self.k:
+            return f"ec/algo={ALGORITHM},k={self.k},m={self.m}"
+        return f"plain/nb_copy={self.wanted}"
+
+    @property
+    def chunks(self) -> str:
+        """What the chunks of a part are called."""
+        return "fragments" if self.k else "copies"
+
+    @property
+    def part(self) -> str:
+        """What a part is called."""
+        return "metachunk" if self.k else "chunk"
+
+    @property
     def m(self) -> int:
         """The number of parity fragments."""
         return self.wanted - self.k if self.k else 0
@@ -65,7 +82,7 @@ def scheme_of(content: Content) -> Scheme:
     method = content.chunk_method or "plain"
     kind, _, written = method.partition("/")
     if kind == "plain":
-        return Scheme(copies_of(method))
+        return Scheme(_copies(method))
     values = dict(re.findall(r"(?a)(\w+)=(\w+)", written))
     if kind != "ec" or values.get("algo") != ALGORITHM:
         raise RdctlError(
@@ -84,25 +101,14 @@ def _small(text: str) -> int:
     return int(text) if re.fullmatch("[0-9]{1,4}", text) else 0
 
 
-def only_plain(content: Content) -> None:
-    """Raise `unsupported` for what is more than replicated: erasure coding, foreign storage."""
-    method = content.chunk_method or "plain"
-    if not method.startswith("plain"):
-        raise RdctlError(
-            Code.UNSUPPORTED,
-            f'{escape(content.path)}: chunk method "{escape(method)}" not supported',
-            hint="Use OpenIO's own client: openio object save, openio object create",
-        )
-
-
-def copies_of(method: str | None) -> int:
+def _copies(method: str) -> int:
     """How many replicas a chunk method asks for: 3 for `plain/nb_copy=3`. `bad-reply` if that
     cannot be read: a single copy would otherwise be accepted."""
-    if "nb_copy" not in (method or ""):
+    if "nb_copy" not in method:
         return 1
-    match = re.search(r"\bnb_copy=(\d{1,4})\b", method or "", re.ASCII)
+    match = re.search(r"\bnb_copy=(\d{1,4})\b", method, re.ASCII)
     if match is None:
-        message = f'invalid number of copies in chunk method "{escape(str(method))}"'
+        message = f'invalid number of copies in chunk method "{escape(method)}"'
         raise RdctlError(Code.BAD_REPLY, message)
     return int(match[1])
 

@@ -1,4 +1,4 @@
-"""The upload of an object to the rawx services: cut into chunks, each sent to every replica.
+"""The upload of an object to the rawx services: cut into parts, each sent as replicas or fragments.
 
 Data counts as stored only if the reply of its rawx proves it. All is streamed: what is held in
 memory depends on how much is done at a time, not on sizes.
@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.core.units import escape
@@ -18,14 +18,17 @@ from rdctl.effects.door import Effects
 from rdctl.net.deadline import Deadline
 from rdctl.net.transport import READ_SECONDS
 from rdctl.oio.model import Content, Place
+from rdctl.oio.objects.chunk_upload import ChunkUpload, Delivery, GivenUp, described
 from rdctl.oio.objects.digests import Digest, DigestBeside, hex_md5, md5, md5_of
-from rdctl.oio.objects.layout import RAWX_HINT, Position, copies_of, positions
-from rdctl.oio.objects.replica import Delivery, GivenUp, Replica, described
+from rdctl.oio.objects.layout import RAWX_HINT, Position, Scheme, positions, scheme_of
 from rdctl.oio.objects.source import BLOCK, Source
 from rdctl.oio.rawx import Copy, Owner, Rawx, chunk_headers
 from rdctl.workers import WAKE_SECONDS, Stopped, Workers, start_thread
 
-# How much longer than the others a dispensable replica may take.
+if TYPE_CHECKING:
+    from rdctl.oio.erasure.codec import Codec
+
+# How much longer than the others a dispensable chunk may take.
 LAG_SECONDS = 10.0
 # In all, for the chunks of an upload that failed. A quarter of --timeout is kept for it.
 TIDY_SECONDS = 15.0
@@ -74,14 +77,28 @@ class Sending:
         left = deadline.left()
         # Some time is reserved for creating the object or for cleaning up.
         self._sending = Deadline(None if left is None else left - min(TIDY_SECONDS, left / 4))
+        self.scheme = scheme = scheme_of(prepared._replace(path=place.name))
+        if scheme.wanted < 1:
+            method = escape(prepared.chunk_method or "")
+            raise RdctlError(
+                Code.BAD_REPLY, f'{place.shown}: chunk method "{method}" keeps no copy'
+            )
+        self._codec = _codec(scheme)
+        # Encoding takes a processor, and memory: one segment at a time.
+        self._encoding = threading.Lock()
         self.delivery = Delivery(
-            rawx, source, chunk_headers(prepared, place, owner), self._patience, self._check
+            rawx,
+            source,
+            self.scheme,
+            chunk_headers(prepared, place, owner),
+            self._patience,
+            self._check,
         )
         self._shown = place.shown
         chunk_size = prepared.chunk_size or 0
 
         def size(number: int, chunk: Mapping[str, Any]) -> int:
-            most = chunk_size or int(chunk["size"])
+            most = (chunk_size or int(chunk["size"])) * (self.scheme.k or 1)
             return max(0, min(most, source.size - number * most))
 
         self.positions = positions(prepared, size)
@@ -89,25 +106,19 @@ class Sending:
         if not self.positions or sum(position.size for position in self.positions) != source.size:
             message = f"{place.shown}: the proxy lists too few chunks for {source.size} bytes"
             raise RdctlError(Code.BAD_REPLY, message)
-        self._copies = copies_of(prepared.chunk_method)
-        if self._copies < 1:
-            method = escape(prepared.chunk_method or "")
-            raise RdctlError(
-                Code.BAD_REPLY, f'{place.shown}: chunk method "{method}" keeps no copy'
-            )
-        self._needed = max((self._copies + 1) // 2, min_copies or 0)
-        if self._needed > self._copies:
+        self._needed = max(scheme.quorum, min_copies or 0)
+        if self._needed > scheme.wanted:
             raise RdctlError(
                 Code.USAGE,
-                f"policy {escape(prepared.policy or '')} keeps only {self._copies} copies:"
-                f" --min-copies {self._needed} is too high",
+                f"policy {escape(prepared.policy or '')} keeps only {scheme.wanted}"
+                f" {scheme.chunks}: --min-copies {self._needed} is too high",
             )
         fewest = min(len(position.copies) for position in self.positions)
         if fewest < self._needed:
             raise RdctlError(
                 Code.UNAVAILABLE,
                 f"{place.shown}: the proxy lists {fewest} services, but {self._needed} of"
-                f" {self._copies} copies are required",
+                f" {scheme.wanted} {scheme.chunks} are required",
                 hint=RAWX_HINT,
             )
         self._failed: list[tuple[Copy, RdctlError]] = []
@@ -118,12 +129,17 @@ class Sending:
         self._running = 0
 
     def _refuse_twice(self) -> None:
-        """Raise where two replicas would be one chunk: to delete one would delete the other."""
+        """Raise where two uploads would be one chunk: to delete one would delete the other. A
+        fragment that is stored twice counts once."""
         places: set[tuple[str, str]] = set()
-        for copy in (copy for position in self.positions for copy in position.copies):
-            if (copy.address, copy.path) in places:
+        fragments: set[tuple[int, int]] = set()
+        for position, copy in ((one, copy) for one in self.positions for copy in one.copies):
+            fragment = position.number, copy.fragment
+            if (copy.address, copy.path) in places or fragment in fragments:
                 raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {copy.url} is listed twice")
             places.add((copy.address, copy.path))
+            if self.scheme.k:
+                fragments.add(fragment)
 
     def run(self) -> Sent:
         """Send everything. If it raises, call `tidy`."""
@@ -164,9 +180,9 @@ class Sending:
         """In a dry run the file is not read."""
         chunks = []
         for position in self.positions:
-            hash = f"<MD5 of chunk {position.number}>"
+            hash = f"<MD5 of {self.scheme.part} {position.number}>"
             for copy in position.copies:
-                Replica(self.delivery, position, copy, threading.Condition()).deliver([])
+                ChunkUpload(self.delivery, position, copy, threading.Condition()).deliver([])
                 chunks.append(described(copy, position, hash))
         copies = len(self.positions[0].copies)
         return Sent(
@@ -180,113 +196,124 @@ class Sending:
             chunks=[chunk for part in parts for chunk in part.chunks],
             hash=whole,
             copies=min(len(part.chunks) for part in parts),
-            expected=self._copies,
+            expected=self.scheme.wanted,
             failed=self._failed,
             proven=all(part.proven for part in parts),
         )
 
     def _position(self, position: Position) -> _Stored:
-        """One part to all its replicas: those that have it now, and its MD5."""
+        """One part to all its rawx services: the chunks that have it now, and its MD5."""
         with self._busy:
             self._running += 1
         try:
-            return self._replicas(position)
+            return self._upload(position)
         finally:
             with self._busy:
                 self._running -= 1
                 self._busy.notify_all()
 
-    def _replicas(self, position: Position) -> _Stored:
+    def _upload(self, position: Position) -> _Stored:
         group = threading.Condition()
-        replicas = [Replica(self.delivery, position, copy, group) for copy in position.copies]
-        if len(replicas) == 1 and position.size <= BLOCK:
+        uploads = [ChunkUpload(self.delivery, position, copy, group) for copy in position.copies]
+        if len(uploads) == 1 and position.size <= BLOCK:
             # Most chunks of small objects: no thread is worth its while.
             self._check()
             data = b"".join(self._source.blocks(position.offset, position.size))
-            replicas[0].receive([data])
+            uploads[0].receive([data])
             self._workers.progress.advance(len(data))
-            return self._judged(position, replicas, md5_of(data))
-        self._leave_out(replicas)
+            return self._judged(position, uploads, md5_of(data))
+        self._leave_out(uploads)
         threads = []
         try:
-            for replica in replicas:
-                if not replica.over:
-                    threads.append(start_thread(replica.receive))
-            hash = self._feed(position, replicas, group)
-            self._await(replicas, group)
+            for upload in uploads:
+                if not upload.over:
+                    threads.append(start_thread(upload.receive))
+            hash = self._feed(position, uploads, group)
+            self._await(uploads, group)
         except BaseException:
-            for replica in replicas:
-                replica.abort()
+            for upload in uploads:
+                upload.abort()
             for thread in threads:
                 thread.join(ABORT_SECONDS)
             raise
-        return self._judged(position, replicas, hash)
+        return self._judged(position, uploads, hash)
 
-    def _leave_out(self, replicas: Sequence[Replica]) -> None:
+    def _leave_out(self, uploads: Sequence[ChunkUpload]) -> None:
         """Skip services that did not answer before, if enough others are left."""
-        spare = len(replicas) - self._needed
-        for replica in replicas:
-            fault = self._away.get(replica.copy.address)
+        spare = len(uploads) - self._needed
+        for upload in uploads:
+            fault = self._away.get(upload.copy.address)
             if fault is not None and spare > 0:
                 spare -= 1
-                replica.drop(fault)
+                upload.drop(fault)
 
     def _feed(
-        self, position: Position, replicas: Sequence[Replica], group: threading.Condition
+        self, position: Position, uploads: Sequence[ChunkUpload], group: threading.Condition
     ) -> str:
-        """Give the part's bytes to its replicas; their MD5."""
+        """Give the part's bytes, or their fragments, to its uploads; the MD5 of the bytes."""
         # Of one part alone: beside the reading, which has a processor to spare.
         alone = len(self.positions) == 1
         with Digest() if alone else nullcontext(md5()) as digest:
             for block in self._source.blocks(position.offset, position.size):
-                self._make_room(replicas, group)
-                if all(replica.over for replica in replicas):
+                self._make_room(uploads, group)
+                if all(upload.over for upload in uploads):
                     break
-                for replica in replicas:
-                    replica.give(block)
                 digest.update(block)
+                self._give(block, uploads)
                 self._workers.progress.advance(len(block))
-            for replica in replicas:
-                replica.give(None)
-            return hex_md5(digest)
+            hash = hex_md5(digest)
+        for upload in uploads:
+            upload.end(hash)
+        return hash
 
-    def _make_room(self, replicas: Sequence[Replica], group: threading.Condition) -> None:
-        """Wait until each replica takes one more block; for one that others can do without, not
+    def _give(self, block: bytes, uploads: Sequence[ChunkUpload]) -> None:
+        if self._codec is None:
+            for upload in uploads:
+                upload.give(block)
+            return
+        with self._encoding:
+            fragments = self._codec.encode(block)
+        for upload in uploads:
+            upload.give(fragments[upload.copy.fragment])
+
+    def _make_room(self, uploads: Sequence[ChunkUpload], group: threading.Condition) -> None:
+        """Wait until each upload takes one more block; for one that others can do without, not
         longer than it may lag behind them."""
         patience: Deadline | None = None
         while True:
             with group:
-                group.wait_for(lambda: all(one.takes for one in replicas), WAKE_SECONDS)
-                lagging = [one for one in replicas if not one.takes]
+                group.wait_for(lambda: all(one.takes for one in uploads), WAKE_SECONDS)
+                lagging = [one for one in uploads if not one.takes]
             self._check(lagging)
             if not lagging:
                 return
             patience = patience or Deadline(self._lag())
-            ready = sum(not one.failed for one in replicas) - len(lagging)
+            ready = sum(not one.failed for one in uploads) - len(lagging)
             if ready >= self._needed and patience.over:
                 self._drop(lagging)
 
-    def _await(self, replicas: Sequence[Replica], group: threading.Condition) -> None:
+    def _await(self, uploads: Sequence[ChunkUpload], group: threading.Condition) -> None:
         """Wait for the answers; when enough have come, for the rest not much longer."""
         started = time.monotonic()
         patience: Deadline | None = None
         while True:
             with group:
-                group.wait_for(lambda: all(one.over for one in replicas), WAKE_SECONDS / 5)
-                waiting = [one for one in replicas if not one.over]
+                group.wait_for(lambda: all(one.over for one in uploads), WAKE_SECONDS / 5)
+                waiting = [one for one in uploads if not one.over]
             if not waiting:
                 return
             self._check(waiting)
-            if patience is None and sum(one.held is not None for one in replicas) >= self._needed:
+            if patience is None and sum(one.held is not None for one in uploads) >= self._needed:
                 took = time.monotonic() - started
                 patience = Deadline(min(max(self._lag(), took), READ_SECONDS))
             if patience is not None and patience.over:
                 self._drop(waiting)
 
-    def _drop(self, replicas: Sequence[Replica]) -> None:
-        for replica in replicas:
-            message = f"store chunk {replica.copy.url}: timed out, the other copies are stored"
-            replica.drop(RdctlError(Code.TIMEOUT, message))
+    def _drop(self, uploads: Sequence[ChunkUpload]) -> None:
+        others = self.scheme.chunks
+        for upload in uploads:
+            message = f"store chunk {upload.copy.url}: timed out, the other {others} are stored"
+            upload.drop(RdctlError(Code.TIMEOUT, message))
 
     def _lag(self) -> float:
         return min(LAG_SECONDS, self._patience())
@@ -296,43 +323,43 @@ class Sending:
         left = self._sending.left()
         return READ_SECONDS if left is None else max(0.05, min(READ_SECONDS, left / 2))
 
-    def _judged(self, position: Position, replicas: Sequence[Replica], hash: str) -> _Stored:
-        """The replicas that are proven to hold what was sent, if they are enough."""
-        good: list[Replica] = []
+    def _judged(self, position: Position, uploads: Sequence[ChunkUpload], hash: str) -> _Stored:
+        """The chunks that are proven to hold what was sent, if they are enough."""
+        good: list[ChunkUpload] = []
         faults: list[RdctlError] = []
-        for replica in replicas:
-            fault = replica.fault_in(hash)
+        for upload in uploads:
+            fault = upload.fault_in(hash)
             if fault is None:
-                good.append(replica)
+                good.append(upload)
                 continue
             faults.append(fault)
-            self._failed.append((replica.copy, fault))
+            self._failed.append((upload.copy, fault))
             if fault.code in (Code.UNREACHABLE, Code.TIMEOUT):
-                self._away[replica.copy.address] = fault
+                self._away[upload.copy.address] = fault
         self._check_stop()
         if len(good) < self._needed:
-            raise self._too_few(position, len(good), len(replicas), faults)
-        chunks = [described(replica.copy, position, hash) for replica in good]
-        return _Stored(chunks, hash, all(replica.is_proven for replica in good))
+            raise self._too_few(position, len(good), len(uploads), faults)
+        chunks = [described(upload.copy, position, hash) for upload in good]
+        return _Stored(chunks, hash, all(upload.is_proven for upload in good))
 
     def _too_few(
         self, position: Position, good: int, tried: int, faults: Sequence[RdctlError]
     ) -> RdctlError:
         first = faults[0]
         message = first.message
-        expected = max(self._copies, tried)
+        expected = max(self.scheme.wanted, tried)
         if expected > 1:
             message = (
-                f"{self._shown}: {good} of {expected} copies of chunk {position.number} stored,"
-                f" {self._needed} required: {message}"
+                f"{self._shown}: {good} of {expected} {self.scheme.chunks} of"
+                f" {self.scheme.part} {position.number} stored, {self._needed} required: {message}"
             )
         code = Code.FAILED if first.code in (Code.NOT_FOUND, Code.EXISTS) else first.code
         # Its outcome does not matter: it is deleted.
         code = Code.UNAVAILABLE if code is Code.UNKNOWN else code
         return RdctlError(code, message, hint=RAWX_HINT, **first.facts)
 
-    def _check(self, waiting: Sequence[Replica] = ()) -> None:
-        """Raise if this must end; `waiting`: the replicas it waits for."""
+    def _check(self, waiting: Sequence[ChunkUpload] = ()) -> None:
+        """Raise if this must end; `waiting`: the uploads it waits for."""
         self._check_stop()
         if self._sending.over:
             step = f"store chunk {waiting[0].copy.url}" if waiting else "storing chunks"
@@ -391,13 +418,22 @@ class Sending:
             return copy.url if was_there or copy not in self.delivery.unanswered else None
 
         # Workers of their own: the others may be ending.
-        for url in Workers(min(max(self._parallel, self._copies), 8)).ordered(delete, copies):
+        for url in Workers(min(max(self._parallel, self.scheme.wanted), 8)).ordered(delete, copies):
             if url is not None:
                 yield url
 
 
+def _codec(scheme: Scheme) -> Codec | None:
+    """What makes fragments; it is not loaded for replicas."""
+    if not scheme.k:
+        return None
+    from rdctl.oio.erasure.codec import Codec
+
+    return Codec(scheme.k, scheme.m)
+
+
 class _Stored(NamedTuple):
-    """A part that enough replicas hold: its chunks as content/create expects them, its MD5, and
+    """A part that enough services hold: its chunks as content/create expects them, its MD5, and
     whether all of them proved that."""
 
     chunks: list[dict[str, Any]]

@@ -23,7 +23,7 @@ from rdctl.oio.objects.files import (
     open_below,
     size_of,
 )
-from rdctl.oio.objects.layout import copies_of, only_plain
+from rdctl.oio.objects.layout import scheme_of
 from rdctl.oio.objects.mime import guessed
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source, source_of
@@ -239,7 +239,6 @@ class Uploads(Transfers):
         if prepared is None:
             prepared = self._assumed(place, source.size, wish)
         _check_names(prepared, place)
-        only_plain(prepared._replace(path=place.name))
         owner = self._owner_of(place)
         sending = Sending(
             self._rawx,
@@ -360,13 +359,14 @@ class Uploads(Transfers):
         return Failure("put", _with_left(error, left))
 
     def _warn_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
-        """Warn of replicas that are missing; their urls. Incomplete ones are deleted."""
+        """Warn of chunks that are missing; their urls. Incomplete ones are deleted."""
         if not sent.failed:
             return None
         (_, fault), *_ = sent.failed
+        scheme = sending.scheme
         self._warn(
-            f"{place.shown}: only {sent.copies} of {sent.expected} copies of some chunks were"
-            f" stored: {fault.message}"
+            f"{place.shown}: only {sent.copies} of {sent.expected} {scheme.chunks} of some"
+            f" {scheme.part}s were stored: {fault.message}"
         )
         failed = [copy for copy, _ in sent.failed]
         for _ in sending.delete([copy for copy in failed if copy in sending.delivery.begun]):
@@ -397,19 +397,8 @@ class Uploads(Transfers):
         security = str(namespace.storage_policies.get(policy, "")).split(":")
         data = next((part for part in security if part in namespace.data_security), "")
         method = str(namespace.data_security.get(data, "plain"))
-        copies = copies_of(method)
         chunk_size = namespace.chunk_size or max(size, 1)
-        count = max(1, -(-size // chunk_size))
-        chunks = [
-            {
-                "url": f"http://<rawx>/<chunk {position * copies + copy}>",
-                "pos": str(position),
-                "size": chunk_size,
-            }
-            for position in range(count)
-            for copy in range(copies)
-        ]
-        return Content(
+        content = Content(
             container=place.container,
             path=place.name,
             content_id="<object ID>",
@@ -418,14 +407,26 @@ class Uploads(Transfers):
             hash=None,
             policy=policy,
             mime_type="application/octet-stream",
-            chunk_method=f"plain/nb_copy={copies}" if method.startswith("plain") else method,
+            chunk_method=method,
             chunk_size=chunk_size,
             created=None,
             modified=None,
             deleted=None,
             properties=None,
-            chunks=chunks,
+            chunks=[],
         )
+        scheme = scheme_of(content)
+        count = max(1, -(-size // (chunk_size * scheme.needed)))
+        chunks = [
+            {
+                "url": f"http://<rawx>/<chunk {position * scheme.wanted + number}>",
+                "pos": f"{position}.{number}" if scheme.k else str(position),
+                "size": chunk_size,
+            }
+            for position in range(count)
+            for number in range(scheme.wanted)
+        ]
+        return content._replace(chunk_method=scheme.method, chunks=chunks)
 
 
 def _check_names(prepared: Content, place: Place) -> None:

@@ -840,7 +840,7 @@ def test_a_policy_that_keeps_no_copy_stores_nothing(near: Callable[..., Client])
 def test_an_answer_that_drips_is_not_waited_for_without_end(
     near: Callable[..., Client], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rdctl.oio.objects.replica.READ_SECONDS", 1.0)
+    monkeypatch.setattr("rdctl.oio.objects.chunk_upload.READ_SECONDS", 1.0)
     client = near()
     client.file("a", b"x")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.oio.objects.layout import Scheme, copies_of, positions, scheme_of
+from rdctl.oio.objects.layout import Scheme, positions, scheme_of
 from tests.oio.objects.chunks import chunk, content
 
 
@@ -43,13 +43,13 @@ def test_what_is_no_position(pos: str) -> None:
     ids=lambda value: str(value)[:20],
 )
 def test_how_many_copies_are_wanted(method: str | None, copies: int) -> None:
-    assert copies_of(method) == copies
+    assert scheme_of(content(chunk_method=method)) == Scheme(copies)
 
 
 @pytest.mark.parametrize("number", ["", "two", "-1", "9" * 5000], ids=lambda text: text[:20])
 def test_a_number_of_copies_that_cannot_be_read(number: str) -> None:
     with pytest.raises(RdctlError) as caught:
-        copies_of(f"plain/nb_copy={number}")
+        scheme_of(content(chunk_method=f"plain/nb_copy={number}"))
     assert caught.value.code is Code.BAD_REPLY
 
 

@@ -1,4 +1,4 @@
-"""One replica of one part of an object on its way to its rawx."""
+"""One chunk of one part of an object, a replica or a fragment, on its way to its rawx."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.net.deadline import Deadline
 from rdctl.net.messages import Blocks
 from rdctl.net.transport import READ_SECONDS
-from rdctl.oio.objects.layout import Position
+from rdctl.oio.erasure.fragments import chunk_file_size
+from rdctl.oio.objects.digests import hex_md5, md5
+from rdctl.oio.objects.layout import Position, Scheme
 from rdctl.oio.objects.source import Source
 from rdctl.oio.rawx import META, Copy, Held, Rawx
 from rdctl.workers import Stopped
@@ -34,12 +36,14 @@ class Delivery:
         self,
         rawx: Rawx,
         source: Source,
+        scheme: Scheme,
         headers: Mapping[str, str],
         patience: Callable[[], float],
         check: Callable[[], None],
     ) -> None:
         self.rawx = rawx
         self.source = source
+        self.scheme = scheme
         self.headers = headers
         self.patience = patience
         self.check = check
@@ -49,8 +53,8 @@ class Delivery:
         self.unanswered: set[Copy] = set()
 
 
-class Replica:
-    """One replica of one part: its blocks come from the thread that reads the file.
+class ChunkUpload:
+    """One chunk of one part: its blocks come from the thread that reads the file.
 
     It holds the part only when `held` says so; until then, and whatever became of the thread that
     sends it, it does not. `group` is notified of every change.
@@ -66,6 +70,11 @@ class Replica:
         # Whether it accepts no further blocks and its result is final.
         self.over = False
         self._fault: RdctlError | None = None
+        k = delivery.scheme.k
+        self._size = chunk_file_size(k, position.size) if k else position.size
+        # Of what a fragment's chunk is sent, and of the whole part once that is known.
+        self._own: Any = md5() if k else None
+        self._whole = ""
         self._group = group
         self._blocks: deque[bytes | None] = deque()
         self._aborted = False
@@ -86,20 +95,26 @@ class Replica:
         return self.held is not None and self.held.md5 is not None
 
     def fault_in(self, hash: str) -> RdctlError | None:
-        """Why it does not hold the bytes of that MD5; None when it is proven to."""
+        """Why it does not hold its bytes of the part with that MD5; None when it is proven to."""
         if self._fault is not None:
             return self._fault
         if self.held is None:
             return RdctlError(Code.INTERNAL, f"store chunk {self.copy.url}: ended without a result")
-        if self.held.md5 not in (None, hash):
+        expected = hash if self._own is None else hex_md5(self._own)
+        if self.held.md5 not in (None, expected):
             words = (
                 f"{self.copy.url}: the stored data differs from what was sent (MD5 {self.held.md5})"
             )
             return RdctlError(Code.BAD_REPLY, words)
         return None
 
+    def end(self, hash: str) -> None:
+        """No further block comes; the MD5 of the part."""
+        self._whole = hash
+        self.give(None)
+
     def give(self, block: bytes | None) -> None:
-        """One more block, None after the last."""
+        """One more block."""
         with self._group:
             if not self.over:
                 self._blocks.append(block)
@@ -155,11 +170,10 @@ class Replica:
         delivery, position, copy = self._delivery, self._position, self.copy
         headers = {
             **delivery.headers,
-            f"{META}chunk-pos": str(position.number),
+            f"{META}chunk-pos": _place(position, copy),
             f"{META}chunk-id": copy.id,
         }
-        shell = delivery.source.shell(position.offset, position.size)
-        body = Blocks(self._to_the_last(blocks), position.size, shell)
+        body = self._body(blocks)
         what = f"put the chunk {copy.url}"
         try:
             held = delivery.rawx.put(
@@ -173,16 +187,36 @@ class Replica:
                 delivery.unanswered.discard(copy)
             raise
         delivery.unanswered.discard(copy)
-        if held.is_conclusive(position.size):
-            _fits(held, copy, position.size)
+        if held.is_conclusive(self._size):
+            _fits(held, copy, self._size)
             return held
         held = delivery.rawx.head(copy, seconds=delivery.patience(), check=self._check)
         if held.size is None:
             raise RdctlError(Code.BAD_REPLY, f"{copy.url}: not proven to be stored")
-        _fits(held, copy, position.size)
+        _fits(held, copy, self._size)
         if held.hash is None and (held.id or "").upper() != copy.id.upper():
             raise RdctlError(Code.BAD_REPLY, f"{copy.url}: not proven to be stored")
         return held
+
+    def _body(self, blocks: Iterable[bytes]) -> Blocks:
+        position, source = self._position, self._delivery.source
+        if self._own is None:
+            shell = source.shell(position.offset, position.size)
+            return Blocks(self._to_the_last(blocks), self._size, shell)
+        trailers = {
+            f"{META}metachunk-size": lambda: str(position.size),
+            f"{META}metachunk-hash": self._part_hash,
+            f"{META}chunk-hash": self._own.hexdigest,
+        }
+        return Blocks(self._to_the_last(self._hashed(blocks)), self._size, None, trailers)
+
+    def _part_hash(self) -> str:
+        return self._whole.lower()
+
+    def _hashed(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+        for block in blocks:
+            self._own.update(block)
+            yield block
 
     def _to_the_last(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
         self._delivery.begun[self.copy] = None
@@ -220,4 +254,9 @@ def _fits(held: Held, copy: Copy, size: int) -> None:
 
 def described(copy: Copy, position: Position, hash: str) -> dict[str, Any]:
     """A chunk as content/create expects it."""
-    return {"url": copy.url, "pos": str(position.number), "size": position.size, "hash": hash}
+    return {"url": copy.url, "pos": _place(position, copy), "size": position.size, "hash": hash}
+
+
+def _place(position: Position, copy: Copy) -> str:
+    fragment = f".{copy.fragment}" if "." in copy.pos else ""
+    return f"{position.number}{fragment}"
