@@ -76,7 +76,7 @@ _rdctl_node() {
         'rdctl oio reference get-properties') options='--cid --watch' valued='--cid' keys='target properties system' ;;
         'rdctl oio reference set-properties') options='--cid --replace-all' valued='--cid' keys='action target changed verified error line' ;;
         'rdctl oio reference del-properties') options='--cid --all' valued='--cid' keys='action target changed verified error line' ;;
-        'rdctl oio container') verbs='create show list destroy flush get-properties set-properties del-properties touch dedup purge raw-insert raw-update raw-delete' ;;
+        'rdctl oio container') verbs='create show list destroy flush get-properties set-properties del-properties touch dedup purge check raw-insert raw-update raw-delete' ;;
         'rdctl oio container create') options='--ndjson --failed -p --property --quota --policy --max-versions --system' valued='--failed -p --property --quota --policy --max-versions --system' keys='action target changed verified error line' ;;
         'rdctl oio container show') options='--ndjson --failed --cid --watch' valued='--failed --cid' keys='container account cid objects bytes quota policy versioning status created properties system' ;;
         'rdctl oio container list') options='--cid --prefix --delimiter --marker --end-marker --limit --deleted --all-versions --properties --watch' valued='--cid --prefix --delimiter --marker --end-marker --limit' keys='name kind size hash policy mime_type content_id version deleted created modified properties objects bytes' ;;
@@ -88,10 +88,11 @@ _rdctl_node() {
         'rdctl oio container touch') options='--ndjson --failed --cid' valued='--failed --cid' keys='action target changed verified error line' ;;
         'rdctl oio container dedup') options='--ndjson --failed --cid' valued='--failed --cid' keys='action target changed verified error line' ;;
         'rdctl oio container purge') options='--ndjson --failed --cid --max-versions' valued='--failed --cid --max-versions' keys='action target changed verified error line' ;;
+        'rdctl oio container check') options='--ndjson --failed --cid --fail-on' valued='--failed --cid --fail-on' keys='severity finding container object version content_id position url message mend' ;;
         'rdctl oio container raw-insert') options='--cid --body --overwrite' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-update') options='--cid --body --frozen' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-delete') options='--cid --body' valued='--cid --body' keys='action target changed verified error line' ;;
-        'rdctl oio content') verbs='list show delete get-properties set-properties del-properties touch prepare create spare copy truncate put get' ;;
+        'rdctl oio content') verbs='list show delete get-properties set-properties del-properties touch prepare create spare copy truncate put get check' ;;
         'rdctl oio content list') options='--cid --prefix --delimiter --marker --end-marker --limit --deleted --all-versions --properties --watch' valued='--cid --prefix --delimiter --marker --end-marker --limit' keys='name kind size hash policy mime_type content_id version deleted created modified properties' ;;
         'rdctl oio content show') options='--ndjson --failed --content-version --content-id --cid --chunks --watch' valued='--failed --content-version --content-id --cid' keys='container path content_id version size hash policy mime_type chunk_method chunk_size created modified deleted properties chunks' ;;
         'rdctl oio content delete') options='--ndjson --failed --content-version --content-id --cid' valued='--failed --content-version --content-id --cid' keys='action target changed verified error line' ;;
@@ -106,6 +107,7 @@ _rdctl_node() {
         'rdctl oio content truncate') options='--content-version --content-id --cid --size' valued='--content-version --content-id --cid --size' keys='action target changed verified error line' ;;
         'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --name-prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies -p --property' valued='--cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies -p --property' keys='action target changed verified error line' ;;
         'rdctl oio content get') options='--ndjson --failed --content-version --content-id --cid --to --recursive --range --continue --overwrite' valued='--failed --content-version --content-id --cid --to --range' keys='action target changed verified error line' ;;
+        'rdctl oio content check') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --fail-on' valued='--failed --content-version --content-id --cid --prefix --fail-on' keys='severity finding container object version content_id position url message mend' ;;
         'rdctl oio account') verbs='list show containers' ;;
         'rdctl oio account list') options='--watch' keys='account' ;;
         'rdctl oio account show') options='--ndjson --failed --watch' valued='--failed' keys='account containers objects bytes created metadata' ;;
@@ -325,6 +327,10 @@ _rdctl_values() {
         'rdctl oio container purge --failed') kind='file' ;;
         'rdctl oio container purge 1') kind='container' ;;
         'rdctl oio container purge '[0-9]*) kind='container' ;;
+        'rdctl oio container check --failed') kind='file' ;;
+        'rdctl oio container check --fail-on') choices='warning error never' ;;
+        'rdctl oio container check 1') kind='container' ;;
+        'rdctl oio container check '[0-9]*) kind='container' ;;
         'rdctl oio container raw-insert --body') kind='file' ;;
         'rdctl oio container raw-insert 1') kind='container' ;;
         'rdctl oio container raw-update --body') kind='file' ;;
@@ -382,6 +388,11 @@ _rdctl_values() {
         'rdctl oio content get 1') kind='container' ;;
         'rdctl oio content get 2') kind='content' ;;
         'rdctl oio content get '[0-9]*) kind='content' ;;
+        'rdctl oio content check --failed') kind='file' ;;
+        'rdctl oio content check --fail-on') choices='warning error never' ;;
+        'rdctl oio content check 1') kind='container' ;;
+        'rdctl oio content check 2') kind='content' ;;
+        'rdctl oio content check '[0-9]*) kind='content' ;;
         'rdctl oio account show --failed') kind='file' ;;
         'rdctl oio account show 1') kind='account' ;;
         'rdctl oio account show '[0-9]*) kind='account' ;;

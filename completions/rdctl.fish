@@ -178,7 +178,7 @@ function _rdctl_node --no-scope-shadowing
             set options --cid\t'Container ID, instead of its name.' --all\t'Delete all properties.'
             set valued --cid
         case 'rdctl oio container'
-            set verbs create\t'Create containers.' show\t'Show containers.' list\t'List containers, or the objects of a container.' destroy\t'Destroy containers.' flush\t'Delete all objects of containers (alias: empty).' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Recompute the account\'s container counters.' dedup\t'Deduplicate the chunks of identical objects.' purge\t'Delete old versions of objects.' raw-insert\t'Insert rows into a container\'s database.' raw-update\t'Replace rows in a container\'s database.' raw-delete\t'Delete rows from a container\'s database.'
+            set verbs create\t'Create containers.' show\t'Show containers.' list\t'List containers, or the objects of a container.' destroy\t'Destroy containers.' flush\t'Delete all objects of containers (alias: empty).' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Recompute the account\'s container counters.' dedup\t'Deduplicate the chunks of identical objects.' purge\t'Delete old versions of objects.' check\t'Check the counters of containers.' raw-insert\t'Insert rows into a container\'s database.' raw-update\t'Replace rows in a container\'s database.' raw-delete\t'Delete rows from a container\'s database.'
         case 'rdctl oio container create'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).' --quota\t'Maximum size of all objects, such as 10G; 0: no limit.' --policy\t'Storage policy of new objects.' --max-versions\t'Number of versions to keep per object; 1: no versioning, -1: all.' --system\t'System property to set, such as sys.m2.quota=10G (requires confirmation).'
             set valued --failed -p --property --quota --policy --max-versions --system
@@ -212,6 +212,9 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio container purge'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --max-versions\t'Number of versions to keep per object.'
             set valued --failed --cid --max-versions
+        case 'rdctl oio container check'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --fail-on\t'Lowest severity that causes exit code 12.'
+            set valued --failed --cid --fail-on
         case 'rdctl oio container raw-insert'
             set options --cid\t'Container ID, instead of its name.' --body\t'JSON file with the beans; - reads stdin.' --overwrite\t'Replace existing rows.'
             set valued --cid --body
@@ -222,7 +225,7 @@ function _rdctl_node --no-scope-shadowing
             set options --cid\t'Container ID, instead of its name.' --body\t'JSON file with the beans; - reads stdin.'
             set valued --cid --body
         case 'rdctl oio content'
-            set verbs list\t'List the objects of a container.' show\t'Show objects.' delete\t'Delete objects.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Re-emit the creation events of objects.' prepare\t'Get locations for the chunks of a new object.' create\t'Register an object whose chunks are already stored.' spare\t'Get locations for replacements of lost chunks.' copy\t'Copy (link) an object within its container.' truncate\t'Truncate an object.' put\t'Upload files as objects.' get\t'Download objects to files or standard output.'
+            set verbs list\t'List the objects of a container.' show\t'Show objects.' delete\t'Delete objects.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Re-emit the creation events of objects.' prepare\t'Get locations for the chunks of a new object.' create\t'Register an object whose chunks are already stored.' spare\t'Get locations for replacements of lost chunks.' copy\t'Copy (link) an object within its container.' truncate\t'Truncate an object.' put\t'Upload files as objects.' get\t'Download objects to files or standard output.' check\t'Check the chunks of objects.'
         case 'rdctl oio content list'
             set options --cid\t'Container ID, instead of its name.' --prefix\t'Show only names with this prefix.' --delimiter\t'Group names up to this character, such as /.' --marker\t'Show only names after this one.' --end-marker\t'Show only names before this one.' --limit\t'Maximum number of entries.' --deleted\t'Include delete markers.' --all-versions\t'Show all versions, not only the latest.' --properties\t'Include user properties.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --cid --prefix --delimiter --marker --end-marker --limit
@@ -265,6 +268,9 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio content get'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --to\t'Destination (default: working directory); - writes to stdout.' --recursive\t'Download all objects whose names begin with PATH.' --range\t'Byte range: 0-99, 100-, -50.' --continue\t'Resume an interrupted download.' --overwrite\t'Replace existing files.'
             set valued --failed --content-version --content-id --cid --to --range
+        case 'rdctl oio content check'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --deep\t'Read all chunks and compare their hashes.' --prefix\t'Only objects whose names begin with P.' --all-versions\t'Also check old versions of objects.' --fail-on\t'Lowest severity that causes exit code 12.'
+            set valued --failed --content-version --content-id --cid --prefix --fail-on
         case 'rdctl oio account'
             set verbs list\t'List accounts.' show\t'Show accounts.' containers\t'List the containers of the account.'
         case 'rdctl oio account list'
@@ -510,6 +516,8 @@ function _rdctl_columns --no-scope-shadowing
             set choices container\t'name' account\t'name of the account' cid\t'container ID: 64 hex digits' objects\t'number of objects, each version counted' bytes\t'in the container' quota\t'bytes; 0: none; null: not set' policy\t'storage policy; null: that of the namespace' versioning\t'versions kept; -1: all; null: not set' status\t'enabled, frozen or disabled' created\t'date in UTC' properties\t'key to value, of the user' system\t'key to value, of the system'
         case 'rdctl oio container list'
             set choices name\t'of the container' kind\t'container or prefix' size\t'bytes; null: prefix, delete marker' hash\t'MD5; null: not known, prefix, delete marker' policy\t'storage policy; null: prefix, delete marker' mime_type\t'null: not set, prefix, delete marker' content_id\t'32 hex digits; null: prefix' version\t'microseconds since 1970 (3.3: maybe seconds); null: prefix' deleted\t'is a delete marker; null: prefix' created\t'date in UTC; null: prefix' modified\t'date in UTC; null: prefix' properties\t'key to value; null without --properties, prefix' objects\t'number of objects' bytes\t'in the container'
+        case 'rdctl oio container check' 'rdctl oio content check'
+            set choices severity\t'error or warning' finding\t'its kind, such as missing, short, wrong-hash or lost' container\t'name or ID of the container' object\t'name; null: about the container' version\t'version of the object; null: as above, or not reported' content_id\t'object ID; null: as the version' position\t'0, or 0.3 for a fragment; null: about the object or container as a whole' url\t'the chunk; null: not about a single chunk' message\t'what was found' mend\t'the command that fixes it; null: no single command fixes it'
         case 'rdctl oio content list'
             set choices name\t'of the object, or the prefix up to the delimiter' kind\t'object or prefix; all else is null for a prefix' size\t'bytes; null: prefix, delete marker' hash\t'MD5; null: not known, prefix, delete marker' policy\t'storage policy; null: prefix, delete marker' mime_type\t'null: not set, prefix, delete marker' content_id\t'32 hex digits; null: prefix' version\t'microseconds since 1970 (3.3: maybe seconds); null: prefix' deleted\t'is a delete marker; null: prefix' created\t'date in UTC; null: prefix' modified\t'date in UTC; null: prefix, proxy 3.3' properties\t'key to value; null without --properties, prefix'
         case 'rdctl oio content show' 'rdctl oio content prepare'
@@ -800,6 +808,12 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl oio container purge #1' 'rdctl oio container purge #*'
             set kind container
+        case 'rdctl oio container check --failed'
+            set kind file
+        case 'rdctl oio container check --fail-on'
+            set choices 'warning' 'error' 'never'
+        case 'rdctl oio container check #1' 'rdctl oio container check #*'
+            set kind container
         case 'rdctl oio container raw-insert --body'
             set kind file
         case 'rdctl oio container raw-insert #1'
@@ -897,6 +911,14 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl oio content get #1'
             set kind container
         case 'rdctl oio content get #2' 'rdctl oio content get #*'
+            set kind content
+        case 'rdctl oio content check --failed'
+            set kind file
+        case 'rdctl oio content check --fail-on'
+            set choices 'warning' 'error' 'never'
+        case 'rdctl oio content check #1'
+            set kind container
+        case 'rdctl oio content check #2' 'rdctl oio content check #*'
             set kind content
         case 'rdctl oio account show --failed'
             set kind file

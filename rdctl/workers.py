@@ -40,6 +40,9 @@ class Progress:
         """The file of this number, from 1, is being transferred. Called by any thread."""
         yield
 
+    def pause(self) -> None:
+        """Show nothing until the next advance."""
+
     def end(self) -> None:
         """The work has ended."""
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from rdctl.cli.tree import LazyGroup, root
+from rdctl.oio.integrity.model import Finding
 from rdctl.output.schemas import CHANGE, SCHEMAS
 from rdctl.rapiddisk import model
 from rdctl.rapiddisk.boot.model import BootStatus
@@ -105,7 +106,8 @@ LOST = {
 }
 # What the sandbox, a proxy 4.2, answers with "unsupported".
 UNSHOWN = {"oio service handlers"}
-# Of what only another machine or version shows: the data that its rows are made of.
+# Of what only another machine or version shows, or damaged objects: the data that its rows are made
+# of.
 MODELS: dict[str, Any] = {
     "rdctl.rapiddisk.volume/1": model.Volume,
     "rdctl.rapiddisk.volume-detail/1": model.VolumeDetail,
@@ -118,6 +120,7 @@ MODELS: dict[str, Any] = {
     "rdctl.rapiddisk.overview/1": model.Overview,
     "rdctl.rapiddisk.difference/1": Difference,
     "rdctl.rapiddisk.boot/1": BootStatus,
+    "rdctl.oio.finding/1": Finding,
 }
 CHANGING = {
     "rapiddisk create 1M": 0,

@@ -218,6 +218,7 @@ def _listing(action: str, runs: Sequence[_ContextRun]) -> Listing:
             listing.vertical = True
         elif isinstance(value, Listing):
             listing.vertical |= value.vertical
+            listing.few |= value.few
             listing.also, listing.counted = [*listing.also, *value.also], value.counted
 
     def rows() -> Iterator[InContext]:
@@ -234,6 +235,7 @@ def _listing(action: str, runs: Sequence[_ContextRun]) -> Listing:
                 listing.failures += [one._replace(context=run.context) for one in found.failures]
                 listing.failed += found.failed
                 listing.verdict = max(listing.verdict, found.verdict)
+                listing.notes += [f"{run.context}: {note}" for note in found.notes]
                 if found.marker is not None:
                     listing.markers[run.context] = found.marker
             listing.answered |= not (isinstance(found, Listing) and found.failures)

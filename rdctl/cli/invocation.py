@@ -174,6 +174,18 @@ class Invocation:
             self.end_progress()
             self._workers.progress = Progress()
 
+    def one_by_one(self, items: Iterable[Any]) -> Iterator[Any]:
+        """Rare items: each is written out before the next is looked for. No progress bar is in the
+        way on a terminal."""
+        stdout = self.environment.stdout
+        for item in items:
+            if stdout.tty:
+                self.workers.progress.pause()
+            yield item
+            stdout.flush()
+        if stdout.tty:
+            self.end_progress()
+
     # --- messages to the user ----------------------------------------------------------------
 
     def warn(self, message: str) -> None:

@@ -156,6 +156,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "show": f"{_SHOW} get stat head du usage quota",
         "list": "dir contents objects",
         "destroy": f"{_REMOVE} rb rmdir",
+        "check": "verify fsck recount",
         **_PROPERTIES,
     },
     "rdctl oio content": {
@@ -165,6 +166,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "put": "push send save add store rcat",
         "get": "pull fetch read",
         "copy": "cp link",
+        "check": "verify fsck scrub integrity crawl",
         **_PROPERTIES,
     },
     "rdctl oio account": {

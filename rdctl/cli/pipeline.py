@@ -120,8 +120,11 @@ def _shown(result: Result, schema: Schema | None, view: View, invocation: Invoca
     if report is not None and (environment.stderr.tty or invocation.effects.dry_run or view.in_one):
         ended = _completed(report)
         invocation.end_progress()
-    if isinstance(result, Listing) and environment.stdout.tty:
-        invocation.leave_out_progress()
+    if isinstance(result, Listing):
+        if result.few:
+            result.items = invocation.one_by_one(result.items)
+        elif environment.stdout.tty:
+            invocation.leave_out_progress()
     try:
         render(
             _planned(result, invocation, view), schema, view, environment.stdout, invocation.notice
@@ -211,7 +214,7 @@ def _settled(result: Result, invocation: Invocation) -> int:
         if report.changes if report is not None else effects.done:
             invocation.next_steps.insert(0, "[sandbox]")
     if isinstance(result, Listing):
-        invocation.next_steps += _markers(result)
+        invocation.next_steps += [*result.notes, *_markers(result)]
     if invocation.next_steps:
         environment.stdout.flush()
     for line in invocation.next_steps:

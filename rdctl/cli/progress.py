@@ -86,12 +86,17 @@ class Bar(Progress):
         place, name = self._first
         return place + shortened(name, columns - len(place))
 
-    def end(self) -> None:
-        """Nothing of it stays."""
+    def pause(self) -> None:
         with self._lock:
             if self._drawn is not None:
                 self._drawn.stop()
-            self._drawn = self._since = None
+            self._drawn = None
+
+    def end(self) -> None:
+        """Nothing of it stays."""
+        with self._lock:
+            self.pause()
+            self._since = None
             self._done = 0
 
     def _draw(self) -> rich.progress.Progress:

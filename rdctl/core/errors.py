@@ -35,7 +35,7 @@ class Exit(IntEnum):
     BAD_REPLY = 9, "bad reply: invalid or unexpected"
     UNKNOWN = 10, "unknown: a change was sent, but its outcome is unknown"
     UNSUPPORTED = 11, "not supported in this mode or by this server"
-    FINDINGS = 12, "findings: differences, with diff --exit-code"
+    FINDINGS = 12, "findings: damage, with check; differences, with diff --exit-code"
     HANGUP = 129, "terminated by SIGHUP"
     INTERRUPTED = 130, "interrupted by Ctrl-C; also the normal end of --watch"
     PIPE = 141, "broken pipe: the reader of a listing exited (a change continues)"

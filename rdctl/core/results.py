@@ -128,9 +128,10 @@ class Listing:
 
     `failures` (items that could not be shown) and `marker` (where a limit ended the listing) are
     valid after all items were taken. `failed` counts the items that represent failures. `vertical`:
-    each item is shown as key-value lines. `also` names keys that the table of this listing shows
-    although most tables omit them; `counted` those of lists of which key-value lines only show the
-    number, as the option of the same name was not given.
+    each item is shown as key-value lines. `few`: items are rare, so each is written out when it is
+    found, and a progress bar is shown in between. `also` names keys that the table of this listing
+    shows although most tables omit them; `counted` those of lists of which key-value lines only
+    show the number, as the option of the same name was not given.
     """
 
     def __init__(
@@ -138,11 +139,13 @@ class Listing:
         items: Iterable[Any],
         *,
         vertical: bool = False,
+        few: bool = False,
         also: Sequence[str] = (),
         counted: Sequence[str] = (),
     ) -> None:
         self.items = items
         self.vertical = vertical
+        self.few = few
         self.also = also
         self.counted = counted
         self.failures: list[Failure] = []
@@ -157,6 +160,8 @@ class Listing:
         self.answered = False
         # The exit code that the items themselves imply.
         self.verdict = Exit.OK
+        # Informational messages about the whole; known at the end.
+        self.notes: list[str] = []
         self.count = 0
 
     def __iter__(self) -> Iterator[Any]:
@@ -171,6 +176,10 @@ class Listing:
 
     @property
     def exit(self) -> Exit:
+        """Findings outweigh failures: damage is known, and what could not be examined may be well.
+        Failures outweigh any other verdict."""
+        if self.verdict is Exit.FINDINGS:
+            return self.verdict
         return _exit_of(self.failures, self.answered or self.count > self.failed) or self.verdict
 
 

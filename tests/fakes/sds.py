@@ -17,6 +17,7 @@ import json
 import struct
 import time
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import quote
 
 from tests.fakes.beans import Beans
@@ -103,8 +104,13 @@ class Sds(Beans):
         headers = {"x-oio-list-truncated": str(len(names) > most).lower()}
         if len(names) > most:
             headers["x-oio-list-marker"] = quote(names[most - 1], safe="")
-        listed = [{"name": n, "size": self.objects[n][-1]["size"], "deleted": False} for n in names]
-        call.json({"objects": listed[:most], "prefixes": []}, headers=headers)
+        first = None if "all" in call.query else -2
+        listed = [
+            {"name": name, "size": one["size"], "deleted": False, **_identity(one)}
+            for name in names[:most]
+            for one in self.objects[name][:first:-1]
+        ]
+        call.json({"objects": listed, "prefixes": []}, headers=headers)
 
     def _content_prepare(self, call: Call) -> None:
         if "autocreate" in call.headers.get("x-oio-action-mode", ""):
@@ -152,11 +158,11 @@ class Sds(Beans):
         call.reply("204 No Content")
 
     def _content_show(self, call: Call) -> None:
-        found = self.objects.get(call.query["path"])
-        if not found:
-            call.refuse(420, "404 Not found", "Content not found")
-            return
         version, id = call.query.get("version"), call.query.get("content")
+        path = call.query.get("path") or next(
+            (n for n, all in self.objects.items() if id in [one["meta"]["id"] for one in all]), ""
+        )
+        found = self.objects.get(path, [])
         named = [
             one
             for one in found
@@ -167,7 +173,7 @@ class Sds(Beans):
             return
         object = named[-1]
         headers = {META + key: value for key, value in object["meta"].items()}
-        headers[META + "name"] = quote(call.query["path"], errors="surrogateescape", safe="")
+        headers[META + "name"] = quote(path, errors="surrogateescape", safe="")
         if not self.hashes:
             headers[META + "hash"] = ""
         chunks = [
@@ -226,7 +232,9 @@ class Sds(Beans):
             "policy": self.policy,
             "chunk-method": self.method,
         }
-        self.objects[path] = [{"size": len(data), "chunks": chunks, "meta": headers}]
+        versions = self.objects.get(path, []) if self.versions not in (None, "1") else []
+        kept = {"size": len(data), "chunks": chunks, "meta": headers}
+        self.objects[path] = [*versions, kept]
 
     def _part_size(self) -> int:
         """The bytes of a part: of a metachunk whole segments, if it has more than one."""
@@ -249,6 +257,11 @@ class Sds(Beans):
         numbers = sorted({int(pos.partition(".")[0]) for pos in parts})
         groups = ([parts[f"{number}.{index}"] for index in range(self.k)] for number in numbers)
         return b"".join(map(_joined, groups))
+
+
+def _identity(object: dict[str, Any]) -> dict[str, Any]:
+    """What a listing reports of a version beside its size."""
+    return {"content": object["meta"].get("id"), "version": int(object["meta"].get("version", 0))}
 
 
 def fragments(data: bytes, k: int, m: int) -> list[bytes]:

@@ -152,7 +152,7 @@ def _places(
     if content_id:
         return [site.oio.place(container, cid, None, content_id, version)]
     if whole and not given:
-        return [site.oio.place(container, cid)]
+        return [site.oio.place(container, cid, None, None, version)]
     paths = _taken(context, site, given, several, "PATH")
     return [site.oio.place(container, cid, path, None, version) for path in paths]
 

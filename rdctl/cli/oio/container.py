@@ -48,6 +48,10 @@ group = LazyGroup(
         "touch": (_HERE + "touch", "Recompute the account's container counters."),
         "dedup": (_HERE + "dedup", "Deduplicate the chunks of identical objects."),
         "purge": (_HERE + "purge", "Delete old versions of objects."),
+        "check": (
+            "rdctl.cli.oio.integrity:check_containers",
+            "Check the counters of containers.",
+        ),
         "raw-insert": (_HERE + "raw_insert", "Insert rows into a container's database."),
         "raw-update": (_HERE + "raw_update", "Replace rows in a container's database."),
         "raw-delete": (_HERE + "raw_delete", "Delete rows from a container's database."),

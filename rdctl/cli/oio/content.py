@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 _HERE = "rdctl.cli.oio.content:"
 _THERE = "rdctl.cli.oio.transfer:"
+_CHECKS = "rdctl.cli.oio.integrity:"
 
 group = LazyGroup(
     "content",
@@ -40,6 +41,7 @@ group = LazyGroup(
         "truncate": (_HERE + "truncate", "Truncate an object."),
         "put": (_THERE + "put", "Upload files as objects."),
         "get": (_THERE + "get", "Download objects to files or standard output."),
+        "check": (_CHECKS + "check_contents", "Check the chunks of objects."),
     },
 )
 

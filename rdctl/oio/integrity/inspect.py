@@ -39,7 +39,7 @@ _SILENT = (Code.UNREACHABLE, Code.TIMEOUT, Code.UNAVAILABLE)
 
 class Inspection:
     """`inspect` looks at one object after the other, in any thread. `deep`: the data of all chunks
-    are read; `advance` is called with the bytes that were read."""
+    are read."""
 
     def __init__(
         self,
@@ -48,13 +48,11 @@ class Inspection:
         deadline: Deadline,
         *,
         deep: bool = False,
-        advance: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._rawx = rawx
         self._workers = workers
         self._deadline = deadline
         self._deep = deep
-        self._advance = advance
         self._silence = Silence()
 
     def inspect(self, content: Content, parallel: int = 1) -> ObjectState:
@@ -141,7 +139,6 @@ class Inspection:
             part = buffer[: min(READ_BYTES, length - first)]
             self._rawx.get(copy, first, part, check=self._workers.check, repeatable=True)
             digest.update(part)
-            self._advance(len(part))
         return hex_md5(digest)
 
 
@@ -294,10 +291,9 @@ def _of_position(position: PositionState) -> Iterable[Problem]:
         message = f"its chunks at position {number} are listed with different sizes or hashes"
         yield Problem("inconsistent", message, str(number))
     if position.lost:
-        hopes = (
-            f"{position.usable} of {scheme.needed} needed {chunks} of position {number} are good"
-        )
-        message = hopes if scheme.k else f"no good copy of position {number}"
+        message = f"no good copy of position {number}"
+        if scheme.k:
+            message = f"{position.usable} good fragments of position {number}, {scheme.k} needed"
         yield Problem("lost", message, str(number))
     if lacks := position.lacking:
         present = scheme.wanted - len(lacks)

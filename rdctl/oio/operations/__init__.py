@@ -25,6 +25,7 @@ from rdctl.oio.operations.service import Services
 from rdctl.oio.routes import READ
 
 if TYPE_CHECKING:
+    from rdctl.oio.integrity.check import Checks
     from rdctl.oio.objects.download import Downloads
     from rdctl.oio.objects.upload import Uploads
 
@@ -72,6 +73,13 @@ class OpenIO(Acts):
         from rdctl.oio.objects.download import Downloads
 
         return Downloads(self._means)
+
+    @cached_property
+    def checks(self) -> Checks:
+        """Whether objects and counters are as they should be."""
+        from rdctl.oio.integrity.check import Checks
+
+        return Checks(self._means)
 
     def place(
         self,

@@ -220,9 +220,10 @@ def test_every_command_is_here() -> None:
     done |= {"service handlers", "content copy", "api"}
     # These have test_put.py and test_get.py.
     done |= {"content put", "content get"}
+    done |= {"content check", "container check"}  # test_check.py
     assert done - {"api POST"} == VERBS
     # No more can fail in them than in any: no proxy, or none that answers. `api` has its own file.
-    never = {"api", "local list", "content put", "content get"}
+    never = {"api", "local list", "content put", "content get", "content check", "container check"}
     assert {verb_of(words) for words in REFUSED} == VERBS - never
 
 

@@ -1,0 +1,106 @@
+"""rdctl oio content check, container check: whether objects and counters are as they should be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdctl.cli.oio.arguments import target
+from rdctl.cli.tree import verb
+from rdctl.core.errors import Code, RdctlError
+
+if TYPE_CHECKING:
+    from rdctl.core.results import Listing
+    from rdctl.oio.model import Place
+    from rdctl.sites import Site
+
+Function = Callable[..., Any]
+
+
+def _fail_on(function: Function) -> Function:
+    return click.option(
+        "--fail-on",
+        type=click.Choice(("warning", "error", "never")),
+        default="warning",
+        show_default=True,
+        help="Lowest severity that causes exit code 12.",
+    )(function)
+
+
+@verb(
+    "check",
+    shows="rdctl.oio.finding/1",
+    examples=[
+        "rdctl -c sandbox oio content check photos",
+        "rdctl -c sandbox oio content check photos --deep --fail-on error",
+        "rdctl -c sandbox oio content check photos --prefix sea/ --all-versions --json",
+        "rdctl -c sandbox oio content check photos index.txt sea/storm.svg --deep",
+    ],
+)
+@target("content", several=True, whole=True, reads=True)
+@click.option("--deep", is_flag=True, help="Read all chunks and compare their hashes.")
+@click.option("--prefix", metavar="P", help="Only objects whose names begin with P.")
+@click.option("--all-versions", is_flag=True, help="Also check old versions of objects.")
+@_fail_on
+def check_contents(
+    site: Site,
+    places: list[Place],
+    deep: bool,
+    prefix: str | None,
+    all_versions: bool,
+    fail_on: str,
+) -> Listing:
+    """Check the chunks of objects.
+
+    Checks the given objects, or all objects of the container: each chunk must exist, have its size
+    and belong to the object, and each part must have the copies or fragments that the chunk method
+    of the object requires, on different services. One short request per chunk is sent to the rawx
+    services, which do not check data themselves. --deep also reads all chunks, which takes as long
+    as a download of all copies, and compares their hashes. Nothing is changed.
+
+    A finding is an error if redundancy or data are lost, else a warning. The finding `lost` means
+    that no good copy, or too few good fragments, are left. A chunk whose service does not answer is
+    `unreachable`: it may be good. A hash of another algorithm than MD5 is `not-comparable`. Each
+    finding has the command that fixes it, if there is one.
+
+    The exit code is 12 if there is a finding (see --fail-on). Otherwise it is that of the objects
+    that could not be checked: 8 if only some could not."""
+    from rdctl.oio.integrity.check import Scope, is_whole
+
+    whole = is_whole(places)
+    if whole and places[0].version is not None:
+        raise RdctlError(Code.USAGE, "--content-version requires PATH")
+    if not whole and (prefix is not None or all_versions):
+        raise RdctlError(Code.USAGE, "--prefix and --all-versions cannot be used with PATH")
+    return site.oio.checks.contents(
+        places,
+        Scope(prefix, all_versions),
+        deep=deep,
+        fail_on=fail_on,
+        aimed=site.settings.aimed,
+    )
+
+
+@verb(
+    "check",
+    shows="rdctl.oio.finding/1",
+    examples=[
+        "rdctl -c sandbox oio container check photos",
+        "rdctl -c sandbox oio container list -o name | rdctl -c sandbox oio container check -",
+    ],
+)
+@target("container", several=True, reads=True)
+@_fail_on
+def check_containers(site: Site, places: list[Place], fail_on: str) -> Listing:
+    """Check the counters of containers.
+
+    Compares the number of objects and bytes that a container counts, and that its quota is based
+    on, with its listing, in which each version counts. A difference is reported only if it is seen
+    twice without a change in between. It is fixed by setting the counters and then sending them to
+    the account with `container touch`: the server does not recompute them. Nothing is changed.
+
+    The exit code is 12 if there is a finding (see --fail-on). Otherwise it is that of the
+    containers that could not be checked: 8 if only some could not."""
+    return site.oio.checks.containers(places, fail_on=fail_on, aimed=site.settings.aimed)
