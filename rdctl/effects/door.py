@@ -153,6 +153,11 @@ class Effects:
         if self._asks_always and not self._agreed and (losses := list(acts)):
             self.consent(losses)
 
+    @property
+    def traces(self) -> bool:
+        """Whether lines of queries are printed."""
+        return self._trace is not None
+
     def look(self, effect: Effect[T]) -> T:
         """Perform a query, also in a dry run."""
         self.note(effect.line)

@@ -10,23 +10,24 @@ from __future__ import annotations
 import contextlib
 import http.client
 import io
+import re
 import socket
 import threading
 import time
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import urllib3
 import urllib3.connection
 import urllib3.exceptions
 
+from rdctl.net.heads import HeadReader, Watched
 from rdctl.net.lean_requests import requests
 
 _TCP = socket.SOCK_STREAM
 # How often a request checks whether it was canceled.
 CHECK_SECONDS = 0.5
-# Maximum size of all headers of a reply, in bytes.
-MOST_HEAD = 16 << 20
 
 
 class Deadline:
@@ -137,7 +138,7 @@ class _Socket:
         self._sock = sock
 
     def makefile(self, mode: str = "rb", buffering: int = -1, **_: Any) -> io.BufferedReader:
-        return _Watched(_Receiver(self._sock))
+        return Watched(_Receiver(self._sock))
 
     def sendall(self, data: Any) -> None:
         rest = memoryview(data)
@@ -152,41 +153,11 @@ class _Socket:
         return getattr(self._sock, name)
 
 
-class _BadHead(http.client.HTTPException):
-    """Headers that the standard library would accept: unterminated or too large."""
-
-
-class _Watched(io.BufferedReader):
-    """Limits the size of the headers, and records whether the last line was cut."""
-
-    cut = False
-    head: int | None = 0
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        line = super().readline(size)
-        self.cut = not line.endswith(b"\n")
-        if self.head is not None:
-            self.head += len(line)
-            if self.head > MOST_HEAD:
-                raise _BadHead(f"its headers are larger than {MOST_HEAD >> 20} MiB")
-        return line
-
-
-class _Response(http.client.HTTPResponse):
-    def begin(self) -> None:
-        source: Any = self.fp
-        super().begin()
-        source.head = None
-        if source.cut:
-            self.close()
-            raise _BadHead("unterminated headers")
-
-
 _LAST_CHUNK = b"0\r\n\r\n"
 
 
 class _Connecting(urllib3.connection.HTTPConnection):
-    response_class = _Response
+    response_class = HeadReader
     # Whether the server was asked to close it.
     last = False
 
@@ -287,10 +258,36 @@ def _with_zone(name: str) -> str:
     return name.replace("%25", "%", 1) if ":" in name else name
 
 
+_LINE_END = re.compile("[\r\n]")
+
+
 class _HTTPConnection(_Connecting):
     def connect(self) -> None:
         super().connect()
         self.sock = _Socket(self.sock)
+
+    def ask(self, request: requests.PreparedRequest, target: str) -> http.client.HTTPResponse:
+        """Send a request as it is; the reply, of which nothing is read yet."""
+        method, fields = str(request.method), request.headers
+        self.last = fields.get("Connection") == "close"
+        lines = [f"{name}: {value}" for name, value in fields.items()]
+        if _LINE_END.search("".join(lines)):
+            raise ValueError("invalid line end in a header")
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self.port != self.default_port:
+            host += f":{self.port}"
+        head = "\r\n".join([f"{method} {target} HTTP/1.1", f"Host: {host}", *lines, "", ""])
+        # A server may refuse a body that it has not received whole.
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self.send(head.encode("latin-1"))
+            self._send_body(request.body, "Transfer-Encoding" in fields)
+        return HeadReader(self.sock, method=method)
+
+    def _send_body(self, body: Any, chunked: bool) -> None:
+        for block in (body,) if isinstance(body, bytes) else body or ():
+            self.send(b"%x\r\n%b\r\n" % (len(block), block) if chunked and block else block)
+        if chunked:
+            self.send(_LAST_CHUNK)
 
 
 class _HTTPSConnection(_Connecting, urllib3.connection.HTTPSConnection):
@@ -344,12 +341,49 @@ class _HTTPSPool(_Pool, urllib3.HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
+# Addresses that need neither escapes nor a lookup of what they mean: nearly all.
+_CHARACTERS = r"(?:[\w.~!$&'()*+,;=:@?/-]|%[0-9A-F]{2})*"
+_PLAIN = re.compile(rf"(http://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?)(/(?!/){_CHARACTERS})", re.A)
+
+
 class DeadlineAdapter(requests.adapters.HTTPAdapter):
     """An adapter whose connections respect the current deadline; it never retries."""
 
     def __init__(self) -> None:
         # A rawx keeps connections alive; all connections in use at a time are kept.
         super().__init__(max_retries=0, pool_maxsize=64)
+        self._pools: dict[str, Any] = {}
+
+    def send(
+        self,
+        request: requests.PreparedRequest,
+        stream: bool = False,
+        timeout: Any = None,
+        verify: bool | str = True,
+        cert: Any = None,
+        proxies: Mapping[str, str] | None = None,
+    ) -> requests.Response:
+        """Without TLS and a proxy straight over a connection of the pool: the general way of the
+        libraries takes twice the time, which counts when an object has many chunks."""
+        plain = _PLAIN.fullmatch(str(request.url))
+        if plain is None or proxies:
+            return super().send(request, stream, timeout, verify, cert, proxies)
+        origin, target = plain.groups()
+        pool = self._pools.get(origin)
+        if pool is None:
+            pool = self._pools[origin] = self.poolmanager.connection_from_url(origin)
+        connection = pool._get_conn()
+        connection.timeout = timeout[0] if isinstance(timeout, tuple) else timeout
+        with contextlib.ExitStack() as failed:
+            failed.callback(connection.close)
+            answer = connection.ask(request, target)
+            failed.callback(answer.close)
+            answer.begin()
+            if answer.will_close:
+                connection.close()  # which leaves the rest of the reply to be read
+            response = _response(request, answer, connection, pool)
+            failed.pop_all()
+        return response
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
@@ -362,3 +396,38 @@ class DeadlineAdapter(requests.adapters.HTTPAdapter):
     def _keep_deadline(manager: Any) -> Any:
         manager.pool_classes_by_scheme = {"http": _HTTPPool, "https": _HTTPSPool}
         return manager
+
+
+def _response(
+    request: requests.PreparedRequest,
+    answer: http.client.HTTPResponse,
+    connection: Any,
+    pool: Any,
+) -> requests.Response:
+    raw = urllib3.HTTPResponse(
+        body=answer,
+        headers=urllib3.HTTPHeaderDict(answer.msg.items()),
+        status=answer.status,
+        version=answer.version,
+        reason=answer.reason,
+        preload_content=False,
+        original_response=answer,
+        request_method=request.method,
+        connection=connection,
+        pool=pool,
+    )
+    response = requests.Response()
+    response.request, response.raw = request, raw
+    response.status_code, response.reason = raw.status, raw.reason or ""
+    response.headers = requests.structures.CaseInsensitiveDict(raw.headers)
+    return response
+
+
+class Session(requests.Session):
+    """A session that sends only the given requests: no cookies, hooks, or redirects."""
+
+    def send(self, request: requests.PreparedRequest, **settings: Any) -> requests.Response:
+        started = time.perf_counter()
+        response = self.get_adapter(str(request.url)).send(request, **settings)
+        response.elapsed = timedelta(seconds=time.perf_counter() - started)
+        return response

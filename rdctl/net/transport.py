@@ -6,7 +6,6 @@ Only the HTTP status is checked here; the callers interpret the replies.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import random
 import threading
 import time
@@ -17,7 +16,7 @@ from typing import Any
 from rdctl.core.errors import GATEWAY, Code, RdctlError
 from rdctl.effects.door import Effect, Effects, send
 from rdctl.net.curl import curl
-from rdctl.net.deadline import MOST_HEAD, Deadline, DeadlineAdapter, current
+from rdctl.net.deadline import Deadline, DeadlineAdapter, Session, current
 from rdctl.net.faults import (
     CONNECT_SECONDS,
     FAULTS,
@@ -35,19 +34,6 @@ from rdctl.net.messages import CHUNKED, HEADERS, Access, Blocks, Reply, busy, su
 
 READ_SECONDS = 35.0
 MOST_BODY = 256 << 20
-
-# User properties are sent as headers: the standard library's limits of 100 headers and 64 KiB each
-# are too low. The connection limits their total size.
-http.client._MAXHEADERS = 10_000  # type: ignore[attr-defined]
-http.client._MAXLINE = MOST_HEAD  # type: ignore[attr-defined]
-
-
-class _Session(requests.Session):
-    """A session that sends only the given requests."""
-
-    def get_redirect_target(self, resp: requests.Response) -> None:
-        """None: requests prepares the next request even if it must not follow it, and fails on an
-        invalid address."""
 
 
 class Transport:
@@ -85,7 +71,7 @@ class Transport:
         self._headers = {**HEADERS, **(headers or {})}
         self._lock = threading.Lock() if one_at_a_time else contextlib.nullcontext()
         self._access = access or Access()
-        self._session = session = _Session()
+        self._session = session = Session()
         session.trust_env = False
         session.headers.clear()
         for scheme in ("http://", "https://"):
@@ -138,7 +124,14 @@ class Transport:
             if check is not None:
                 check()
             effect = self._effect(
-                method, path, headers, body, patience, receive, what=f"{method} {path}"
+                method,
+                path,
+                headers,
+                body,
+                patience,
+                receive,
+                what=f"{method} {path}",
+                shown=self._effects.traces,
             )
             try:
                 with self._within(patience, f"{method} {self.url}{path}", check):
@@ -223,7 +216,9 @@ class Transport:
         *,
         what: str,
         destroys: str | None = None,
+        shown: bool = True,
     ) -> Effect[Reply]:
+        """`shown`: whether its line is needed."""
         request = requests.PreparedRequest()
         request.method = method
         # Set directly: prepare_url would quote again and remove dots.
@@ -250,7 +245,6 @@ class Transport:
         settings = {
             "stream": True,
             "timeout": (max(connect, 0.001), None if left is None else max(left, 0.001)),
-            "allow_redirects": False,
             "verify": access.ca or True,
             "cert": (access.cert, access.key) if access.cert and access.key else access.cert,
             "proxies": {"http": access.http_proxy, "https": access.http_proxy}
@@ -263,7 +257,7 @@ class Transport:
             settings,
             receive,
             what=what,
-            line=curl(method, request.url, fields, body, access),
+            line=curl(method, request.url, fields, body, access) if shown else "",
             destroys=destroys,
         )
 
@@ -294,7 +288,7 @@ class Transport:
         about = f"{response.request.method} {response.request.url}"
         note = f"# {status} {response.reason}, {sizes}, {_milliseconds(started)}"
         self._effects.note(note, about)
-        return Reply(status, response.reason or "", _headers(response), body, filled)
+        return Reply(status, response.reason or "", response.headers, body, filled)
 
     @contextlib.contextmanager
     def _within(
@@ -420,19 +414,6 @@ def _fill(into: memoryview, raw: Any) -> int:
     if source.isclosed():
         raw.release_conn()
     return filled
-
-
-def _headers(response: requests.Response) -> Mapping[str, str]:
-    """The headers, including those after an invalid one, at which the standard library stops: an
-    oio-proxy makes headers of the names of properties, even of those with blanks."""
-    original = getattr(response.raw, "_original_response", None)
-    rest = original.msg.get_payload() if original is not None else None
-    if isinstance(rest, str):
-        for line in rest.split("\n"):
-            name, colon, value = line.partition(":")
-            if colon and name not in response.headers:
-                response.headers[name] = value.strip()
-    return response.headers
 
 
 def _milliseconds(since: float) -> str:

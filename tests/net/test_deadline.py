@@ -11,6 +11,7 @@ import pytest
 import requests
 
 from rdctl.net.deadline import Deadline, DeadlineAdapter, current
+from rdctl.net.faults import FAULTS
 from tests.clock import Stopwatch
 from tests.fakes.faults import (
     Behaviour,
@@ -78,7 +79,7 @@ def within(seconds: float) -> Iterator[None]:
 
 def ends_after(seconds: float, work: Callable[[], object]) -> None:
     watch = Stopwatch()
-    with pytest.raises(OSError):
+    with pytest.raises(FAULTS):
         work()
     assert watch.elapsed > seconds - 0.05
     assert watch.quiet < seconds + GRACE

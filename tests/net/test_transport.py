@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import shlex
 import socket
@@ -22,7 +21,8 @@ from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
 from rdctl.net import transport as module
 from rdctl.net.curl import curl
-from rdctl.net.deadline import MOST_HEAD, Deadline
+from rdctl.net.deadline import Deadline
+from rdctl.net.heads import MOST_HEAD, MOST_HEADERS
 from rdctl.net.messages import Access, Reply
 from rdctl.net.transport import Transport
 from tests.clock import Stopwatch
@@ -30,7 +30,6 @@ from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer, http_error, json, reply
 
 OK = json({"status": "OK"})
-MOST_HEADERS: int = http.client._MAXHEADERS  # type: ignore[attr-defined]
 PEM = Path(__file__).parent.parent / "fakes" / "tls.pem"
 
 
@@ -59,6 +58,46 @@ def fails(act: Callable[[], object]) -> RdctlError:
     assert "\n" not in error.message
     assert len(error.message) < 500
     return error
+
+
+def test_headers_as_they_come() -> None:
+    head = (
+        b"HTTP/1.1 200 OK\r\n leading: 0\r\nA: 1 \r\nrubbish\r\nwith blanks: 2\r\na: 3\r\n"
+        b"Folded: 4\r\n\t5\r\nEmpty:\r\nlatin: \xe9\r\nContent-Length: 0\r\n\r\n"
+    )
+    with FaultServer([faults.raw(head)]) as server:
+        headers = Client(server.url).read().headers
+    assert dict(headers) == {
+        "A": "1 , 3",
+        "with blanks": "2",
+        "Folded": "4 5",
+        "Empty": "",
+        "latin": "\xe9",
+        "Content-Length": "0",
+    }
+
+
+def test_no_line_end_gets_into_a_request() -> None:
+    with FaultServer([OK]) as server:
+        with pytest.raises(ValueError, match="line end"):
+            Client(server.url).read(headers={"X": "1\r\nY: 2"})
+        assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("path", "sent"),
+    [
+        ("/a/../b/./c?x=1&y=%2F", "/a/../b/./c?x=1&y=%2F"),
+        ("/a b", "/a%20b"),
+        ("/%2f", "/%2F"),
+        ("/[x]", "/%5Bx%5D"),
+        ("/\xfc", "/%C3%BC"),
+    ],
+)
+def test_a_target_is_sent_as_it_is_or_escaped(path: str, sent: str) -> None:
+    with FaultServer([OK]) as server:
+        Client(server.url).read(path)
+        assert [request.path for request in server.requests] == [sent]
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.net.deadline import MOST_HEAD
+from rdctl.net.heads import MOST_HEAD
 from rdctl.net.transport import MOST_BODY
 from rdctl.oio.client import Client
 from rdctl.oio.model import Place

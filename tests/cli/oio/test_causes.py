@@ -11,7 +11,7 @@ import pytest
 import requests
 
 from rdctl.core.errors import Code
-from rdctl.net.deadline import MOST_HEAD
+from rdctl.net.heads import MOST_HEAD
 from rdctl.sandbox import OIO_HOST, apps
 from rdctl.sandbox.adapter import WsgiAdapter
 from tests.cli.oio.conftest import Oio, Sent

@@ -1,0 +1,87 @@
+"""The heads of replies: their headers, within limits."""
+
+from __future__ import annotations
+
+import http.client
+import io
+from typing import Any
+
+# Maximum size of all headers of a reply, in bytes.
+MOST_HEAD = 16 << 20
+# User properties are sent as headers: the standard library's limit of 100 is too low.
+MOST_HEADERS = 10_000
+
+
+class _BadHead(http.client.HTTPException):
+    """Headers that the standard library would accept: unterminated or too large."""
+
+
+class Watched(io.BufferedReader):
+    """Limits the size of the headers, and records whether the last line was cut."""
+
+    cut = False
+    head: int | None = 0
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        line = super().readline(size)
+        self.cut = not line.endswith(b"\n")
+        if self.head is not None:
+            self.head += len(line)
+            if self.head > MOST_HEAD:
+                raise _BadHead(f"its headers are larger than {MOST_HEAD >> 20} MiB")
+        return line
+
+
+class HeadReader(http.client.HTTPResponse):
+    """Reads its headers itself: the standard library parses them as those of a mail, which takes
+    six times as long, and ends at an invalid one. An oio-proxy makes headers of the names of
+    properties, even of those with blanks."""
+
+    def begin(self) -> None:
+        source: Any = self.fp
+        status = 100
+        while status == 100:
+            version, status, reason = self._read_status()  # type: ignore[attr-defined]
+            self.headers = self.msg = _fields(source)
+        source.head = None
+        if source.cut:
+            self.close()
+            raise _BadHead("unterminated headers")
+        if not version.startswith("HTTP/1."):
+            raise http.client.UnknownProtocol(version)
+        self.version = 10 if version == "HTTP/1.0" else 11
+        self.code = self.status = status
+        self.reason = reason.strip()
+        self._frame()
+
+    def _frame(self) -> None:
+        """How the body ends, as in the standard library."""
+        self.chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        self.will_close = self._check_close()  # type: ignore[attr-defined]
+        length = self.headers.get("Content-Length", "").strip()
+        self.length = int(length) if length.isdecimal() and not self.chunked else None
+        if self.status in (204, 304) or self.status < 200 or self._method == "HEAD":  # type: ignore[attr-defined]
+            self.length = 0
+        if self.length is None and not self.chunked:
+            self.will_close = True
+
+
+def _fields(source: Any) -> http.client.HTTPMessage:
+    """The headers of a reply. A line without a name is skipped."""
+    fields = http.client.HTTPMessage()
+    name = value = ""
+    for _ in range(MOST_HEADERS + 1):
+        line = source.readline(MOST_HEAD + 1)
+        if line[:1] in (b" ", b"\t"):
+            value += " " + line.decode("latin-1").strip()
+            continue
+        if name:
+            fields[name] = value
+        if not line.rstrip(b"\r\n"):
+            return fields
+        name, colon, value = line.decode("latin-1").partition(":")
+        value = value.lstrip(" \t").rstrip("\r\n")
+        if not colon:
+            name = ""
+    raise _BadHead(f"it has more than {MOST_HEADERS} headers")
