@@ -6,8 +6,9 @@ Nothing is changed. A chunk whose service does not answer is unknown, never miss
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
 from itertools import groupby
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
@@ -27,6 +28,9 @@ from rdctl.oio.objects.digests import hex_md5, md5
 from rdctl.oio.objects.layout import Scheme, lacking, place_of, scheme_of
 from rdctl.oio.rawx import Copy, Held, Rawx, copy_of, reported_md5
 from rdctl.workers import Workers
+
+if TYPE_CHECKING:
+    from rdctl.oio.integrity.metachunks import Metachunks
 
 # Of a chunk, read at a time.
 READ_BYTES = 1 << 20
@@ -66,6 +70,8 @@ class Inspection:
         else:
             states = list(map(self._look(content, scheme), entries))
         positions = tuple(_positions(zip(entries, states, strict=True), scheme))
+        if self._deep and scheme.k:
+            positions = tuple(map(self._metachunks.verified, positions))
         problems = (*invalid, *_problems(content, positions))
         return ObjectState(content, self._deep, scheme, positions, problems)
 
@@ -77,14 +83,18 @@ class Inspection:
             if isinstance(held, ChunkState):
                 return held
             found = _compared(entry, held, content, scheme)
-            if self._deep and (
-                found.state == model.GOOD
-                or (found.state == model.NO_METADATA and held.length == entry.size and not scheme.k)
-            ):
-                return self._read(entry, found, scheme)
+            bare = found.state == model.NO_METADATA and held.length == entry.size
+            if self._deep and not scheme.k and (found.state == model.GOOD or bare):
+                return self._read(found, reported_md5(entry.hash))
             return found
 
         return look
+
+    @cached_property
+    def _metachunks(self) -> Metachunks:
+        from rdctl.oio.integrity.metachunks import Metachunks  # with the codec
+
+        return Metachunks(self._rawx, self._workers, self._read)
 
     def _head(self, copy: Copy) -> Held:
         return self._rawx.head(copy, seconds=HEAD_SECONDS, check=self._workers.check)
@@ -114,21 +124,17 @@ class Inspection:
         reason = f"HTTP {status}" if status else error.message
         return ChunkState(copy, model.UNREADABLE, f"cannot be read on {copy.address}: {reason}")
 
-    def _read(self, entry: _Entry, found: ChunkState, scheme: Scheme) -> ChunkState:
-        """The state by its data. A fragment has a hash of its own, a replica that of its
-        position."""
-        held: Held = found.held  # type: ignore[assignment]
-        digest = self._asked(entry.copy, lambda: self._md5(entry.copy, held.length or 0))
+    def _read(self, found: ChunkState, expected: str | None = None) -> ChunkState:
+        """The state by its data: they have to have the expected MD5, or what the rawx reports."""
+        copy, held = found.copy, found.held
+        digest = self._asked(copy, lambda: self._md5(copy, (held and held.length) or 0))
         if isinstance(digest, ChunkState):
             return digest._replace(held=held)
-        expected = held.md5 if scheme.k else reported_md5(entry.hash) or held.md5
+        expected = expected or (held.md5 if held else None)
         if expected is None:
-            if found.state == model.NO_METADATA:
-                return found
-            message = f"its hash is not an MD5: {held.hash}" if held.hash else "it has no hash"
-            return found._replace(state=model.NOT_COMPARABLE, message=message)
+            return _not_comparable(found)
         if digest != expected:
-            message = f"wrong data on {entry.copy.address}: MD5 {digest}, expected {expected}"
+            message = f"wrong data on {copy.address}: MD5 {digest}, expected {expected}"
             return found._replace(state=model.WRONG_HASH, message=message)
         return found
 
@@ -140,6 +146,14 @@ class Inspection:
             self._rawx.get(copy, first, part, check=self._workers.check, repeatable=True)
             digest.update(part)
         return hex_md5(digest)
+
+
+def _not_comparable(found: ChunkState) -> ChunkState:
+    if found.state == model.NO_METADATA:
+        return found
+    hash = found.held.hash if found.held else None
+    message = f"its hash is not an MD5: {hash}" if hash else "it has no hash"
+    return found._replace(state=model.NOT_COMPARABLE, message=message)
 
 
 class _Entry(NamedTuple):

@@ -186,6 +186,110 @@ def test_a_table(near: Near) -> None:
     assert names.out == "b\n"
 
 
+# --- fragments, by their data ---------------------------------------------------------------------
+
+
+def coded(near: Near, size: int = 5000, **options: Any) -> Client:
+    """An object of 2 metachunks in 4+2 fragments, and a smaller one."""
+    client = near(**{"method": EC42, "rawx": 7, **options})
+    client.sds.put("a", bytes_of(size))
+    client.sds.put("b", bytes_of(100))
+    return client
+
+
+def test_healthy_fragments_are_read_once(near: Near) -> None:
+    client = coded(near)
+    assert checked(client, "--deep", code=0) == []
+    assert len(client.sds.asked("HEAD")) == len(client.sds.asked("GET")) == 18
+
+
+def no_hash(sds: Sds, id: str) -> None:
+    del sds.meta[id]["chunk-hash"]
+
+
+def bare_and_flipped(sds: Sds, id: str) -> None:
+    sds.forget(id)
+    sds.flip(id)
+
+
+def lying(sds: Sds, id: str) -> None:
+    """The fragment that upstream's rebuilder writes from a damaged one."""
+    sds.lie(id, sds.chunks[id][:-9] + bytes([1]) * 9)
+
+
+def bad_header(sds: Sds, id: str) -> None:
+    data = bytearray(sds.chunks[id])
+    data[0] ^= 1
+    sds.lie(id, bytes(data))
+
+
+FRAGMENTS: list[tuple[Callable[[Sds, str], object], str]] = [
+    (Sds.flip, "wrong-hash"),
+    (lying, "wrong-hash"),
+    (bad_header, "wrong-hash"),
+    (bare_and_flipped, "wrong-hash"),
+    (Sds.forget, "no-metadata"),
+    (unreadable, "unreadable"),
+    (Sds.lose, "missing"),
+    (no_hash, ""),
+]
+
+
+@pytest.mark.parametrize("index", [0, 3, 4, 5])
+@pytest.mark.parametrize(("damage", "state"), FRAGMENTS)
+def test_a_wrong_fragment(
+    near: Near, damage: Callable[[Sds, str], object], state: str, index: int
+) -> None:
+    client = coded(near)
+    damage(client.sds, client.sds.held("a")[index])
+    expected = [(state, "a", f"0.{index}")] if state else []
+    assert words_of(checked(client, "--deep", code=12 if state else 0)) == expected
+
+
+@pytest.mark.parametrize(
+    ("first", "second"), [(Sds.flip, Sds.flip), (Sds.flip, lying), (Sds.lose, Sds.flip)]
+)
+def test_two_wrong_fragments(
+    near: Near, first: Callable[[Sds, str], object], second: Callable[[Sds, str], object]
+) -> None:
+    client = coded(near)
+    first(client.sds, client.sds.held("a")[7])
+    second(client.sds, client.sds.held("a")[10])
+    found = checked(client, "--deep")
+    assert [one["position"] for one in found] == ["1.1", "1.4"]
+    assert all(one["mend"].endswith("content repair docs a") for one in found)
+
+
+def test_fragments_of_which_too_many_are_wrong(near: Near) -> None:
+    client = coded(near)
+    for id in client.sds.held("a")[:3]:
+        client.sds.flip(id)
+    found = checked(client, "--deep")
+    assert words_of(found)[0] == ("lost", "a", "0")
+    assert words_of(found)[1:] == [("wrong-hash", "a", f"0.{index}") for index in range(3)]
+
+
+def test_fragments_that_do_not_decode_to_their_hash(near: Near) -> None:
+    """Each is right by itself, and nothing shows which are wrong."""
+    client = coded(near)
+    for id in client.sds.held("a")[:3]:
+        lying(client.sds, id)
+    found = checked(client, "--deep")
+    assert words_of(found)[0] == ("lost", "a", "0")
+
+
+def test_fragments_of_an_object_without_md5(near: Near) -> None:
+    client = coded(near)
+    for chunk in client.sds.objects["a"][-1]["chunks"]:
+        chunk["hash"] = "AB" * 32
+    assert checked(client, "--deep", code=0) == []
+    lying(client.sds, client.sds.held("a")[0])
+    # Which one of them is wrong cannot be known.
+    found = checked(client, "--deep")
+    assert words_of(found) == [("not-comparable", "a", f"0.{index}") for index in range(6)]
+    assert {one["severity"] for one in found} == {"warning"}
+
+
 # --- the exit code --------------------------------------------------------------------------------
 
 
