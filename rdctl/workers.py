@@ -86,11 +86,16 @@ class Workers:
             raise Stopped
 
     def ordered(
-        self, work: Callable[[T], R], items: Iterable[T], parallel: int | None = None
+        self,
+        work: Callable[[T], R],
+        items: Iterable[T],
+        parallel: int | None = None,
+        ahead: int | None = None,
     ) -> Generator[R, None, None]:
         """`work(item)` for each item, in parallel, with the results in the order of the items,
-        which are taken only slightly ahead. An exception of the work or of the items is raised in
-        order, and nothing more is started.
+        which are taken only slightly ahead: up to `ahead` are in progress or waiting, by default
+        twice as many as `parallel`. An exception of the work or of the items is raised in order,
+        and nothing more is started.
 
         After a signal, operations in progress are finished and yielded, then the exception of the
         signal is raised; in a thread other than the main one, Stopped.
@@ -98,6 +103,7 @@ class Workers:
         from concurrent.futures import Future, wait
 
         parallel = parallel or self.parallel
+        ahead = ahead or 2 * parallel
         tasks: queue.SimpleQueue[_Task | None] = queue.SimpleQueue()
         futures: deque[Future[R]] = deque()
         one_takes = threading.Lock()
@@ -106,7 +112,7 @@ class Workers:
         with self.held_signals() as raise_signal:
             try:
                 while True:
-                    while len(futures) < 2 * parallel and not self.stopping.is_set():
+                    while len(futures) < ahead and not self.stopping.is_set():
                         future: Future[R] = Future()
                         try:
                             item = next(coming)

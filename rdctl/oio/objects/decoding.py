@@ -11,7 +11,7 @@ from rdctl.oio.objects.gathering import Services
 from rdctl.oio.objects.layout import Piece, Position, Span, pieces_of, scheme_of
 from rdctl.oio.objects.metachunk import Metachunk, Unprovable
 from rdctl.oio.objects.receiving import Receiving
-from rdctl.oio.objects.segments import segments_at_a_time
+from rdctl.oio.objects.segments import FEW_SEGMENTS, MOST_SEGMENTS, segments_at_a_time
 from rdctl.oio.rawx import Rawx
 from rdctl.workers import Workers
 
@@ -26,6 +26,8 @@ class Decoding(Receiving):
     data first, which takes no arithmetic. Anything else is compared with one more fragment.
     """
 
+    _ahead = MOST_PIECES
+
     def __init__(
         self,
         rawx: Rawx,
@@ -36,7 +38,8 @@ class Decoding(Receiving):
         parallel: int,
     ) -> None:
         scheme = scheme_of(content)
-        self.piece = SEGMENT * segments_at_a_time(scheme)
+        most = FEW_SEGMENTS if parallel == 1 else MOST_SEGMENTS
+        self.piece = SEGMENT * segments_at_a_time(scheme, most)
         super().__init__(rawx, workers, content, place, warn, min(parallel, MOST_PIECES))
         services = Services(lambda words: warn(f"{self.shown}: {words}"))
         self._metachunks = {

@@ -222,7 +222,8 @@ class Downloads(Transfers):
         facts = {"size": span.size, "file": target.path}
         if resume:
             facts["resumed_at"] = filling.had
-        proven = receiving.proves(span) or self._effects.dry_run
+        proven = receiving.proves(span) and not filling.unproven
+        proven = proven or self._effects.dry_run
         if not proven:
             self._warn_unproven(receiving)
         evidence = PROVEN if proven else ACCEPTED

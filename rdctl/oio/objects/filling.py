@@ -17,7 +17,7 @@ from rdctl.workers import Workers
 
 class Filling:
     """The download of one object into a file. `had` bytes existed before, `has` exist now, `keep`:
-    whether they are usable."""
+    whether they are usable; `unproven`: some existed before that nothing proves."""
 
     def __init__(self, receiving: Receiving, span: Span, workers: Workers, resume: bool) -> None:
         self._receiving = receiving
@@ -30,6 +30,7 @@ class Filling:
         self._hash = receiving.hash if whole and not receiving.proven_by_parts else None
         self.had = self.has = 0
         self.keep = True
+        self.unproven = False
 
     def fill(self, part: Part) -> None:
         try:
@@ -54,6 +55,7 @@ class Filling:
             end = start + position.size
             if start < 0 or end > self._span.size:
                 kept = max(0, min(end, size))
+                self.unproven |= kept > max(start, 0)
             elif end <= size and self._is_good(part, position):
                 kept = end
             if kept < end:

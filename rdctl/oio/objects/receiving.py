@@ -37,6 +37,8 @@ class Receiving:
 
     # The most bytes received at a time.
     piece = PIECE
+    # The most pieces in memory, if limited.
+    _ahead: int | None = None
 
     def __init__(
         self,
@@ -114,7 +116,7 @@ class Receiving:
         """
         digest: Any = None
         for piece, data in self._pieces(span, checked, final):
-            yield data
+            yield from (data[at : at + PIECE] for at in range(0, piece.size, PIECE))
             if not checked or piece.whole or piece.position.hash is None:
                 continue
             if piece.first == 0:
@@ -135,7 +137,8 @@ class Receiving:
         if self._parallel == 1 or (span.size <= self.piece and len(self.positions) == 1):
             yield from map(fetch, self._cut(span))
         else:
-            yield from self._workers.ordered(fetch, self._cut(span), self._parallel)
+            cut = self._cut(span)
+            yield from self._workers.ordered(fetch, cut, self._parallel, self._ahead)
 
     def _cut(self, span: Span) -> Iterator[Piece]:
         return pieces_of(self.positions, span)

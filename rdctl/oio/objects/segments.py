@@ -27,13 +27,14 @@ from rdctl.workers import Workers
 if TYPE_CHECKING:
     from rdctl.oio.erasure.codec import Codec
 
-# The most segments received at a time.
+# The most segments received at a time, and of each of many objects.
 MOST_SEGMENTS = 8
+FEW_SEGMENTS = 2
 
 
-def segments_at_a_time(scheme: Scheme) -> int:
+def segments_at_a_time(scheme: Scheme, most: int = MOST_SEGMENTS) -> int:
     """As many as give about 1 MiB of each chunk file."""
-    return min(scheme.k, MOST_SEGMENTS)
+    return min(scheme.k, most)
 
 
 class Window(NamedTuple):
@@ -117,6 +118,9 @@ class Segments:
         def receive(copy: Copy, repeatable: bool, check: Callable[[], None]) -> Part:
             return self._receive(copy, window, repeatable, check)
 
+        if len({copy.fragment for copy in copies}) < self._scheme.k:
+            listed = len({copy.fragment for copy in self._position.copies})
+            raise RdctlError(Code.FAILED, self._too_few(listed, "are listed"), hint=RAWX_HINT)
         gathering = Gathering(receive, copies, self._services, self._workers.check)
         gathering.gather(self._scheme.k, most)
         if len(gathering.received) < self._scheme.k:
@@ -183,16 +187,15 @@ class Segments:
 
     def _lost(self, count: int, faults: Sequence[RdctlError]) -> RdctlError:
         """Fewer than k fragments were received."""
-        readable = f"only {count} of {self._scheme.wanted} fragments can be read"
-        message = f"{self._shown}: {readable}, and {self._scheme.k} are required"
-        if not faults:
-            listed = "the proxy lists too few chunks"
-            return RdctlError(Code.FAILED, f"{message}: {listed}", hint=RAWX_HINT)
         first = faults[0]
+        message = f"{self._too_few(count, 'can be read')}: {first.message}"
         # The object is there, its bytes are not.
         code = Code.FAILED if first.code is Code.NOT_FOUND else first.code
-        hint = first.hint or RAWX_HINT
-        return RdctlError(code, f"{message}: {first.message}", hint=hint, **first.facts)
+        return RdctlError(code, message, hint=first.hint or RAWX_HINT, **first.facts)
+
+    def _too_few(self, count: int, what: str) -> str:
+        fragments = f"{count} of {self._scheme.wanted} fragments"
+        return f"{self._shown}: only {fragments} {what}, and {self._scheme.k} are required"
 
 
 def _copy(into: memoryview, fragments: Sequence[memoryview]) -> None:
