@@ -50,6 +50,8 @@ class Sds(Beans):
         self.counted = False
         # What prepare says otherwise, by the names of its headers.
         self.prepared: dict[str, str] = {}
+        # Since 7 the proxy chooses the services itself, and creates no container.
+        self.prepare_creates = True
 
     def _answer(self, call: Call) -> None:
         if call.who != "proxy":
@@ -112,9 +114,14 @@ class Sds(Beans):
         ]
         call.json({"objects": listed, "prefixes": []}, headers=headers)
 
+    def _container_create(self, call: Call) -> None:
+        self.containers.add(call.query["ref"])
+        call.reply("201 Created")
+
     def _content_prepare(self, call: Call) -> None:
         if "autocreate" in call.headers.get("x-oio-action-mode", ""):
-            self.containers.add(call.query["ref"])
+            if self.prepare_creates:
+                self.containers.add(call.query["ref"])
         elif call.query["ref"] not in self.containers:
             call.refuse(406, "404 Not found", "User not found")
             return
@@ -284,7 +291,7 @@ def _joined(files: list[bytes]) -> bytes:
     return bytes(found)
 
 
-_ANYWHERE = ("conscience/info", "content/prepare")
+_ANYWHERE = ("conscience/info", "content/prepare", "container/create")
 
 
 def slowly(call: Call, size: int = 10, pause: float = 0.01) -> None:

@@ -172,7 +172,7 @@ class Uploads(Transfers):
     def _found(self, holder: Place, wish: Wish) -> Owner | None:
         """The container; None: it does not exist, and may be created."""
         try:
-            container: Container = self._proxy.read("container.show", holder)
+            container = self._container(holder)
         except RdctlError as error:
             if error.code is not Code.NOT_FOUND or holder.cid:
                 raise
@@ -379,11 +379,24 @@ class Uploads(Transfers):
             if self._owner is None and self._effects.dry_run:
                 self._owner = Owner(str(place.account), place.container, "<container ID>")
             elif self._owner is None:
-                found: Container = self._asked(
-                    lambda: self._proxy.read("container.show", place.holder)
-                )
+                found = self._asked(lambda: self._made(place.holder))
                 self._owner = Owner(str(place.account), place.container, found.cid or "")
             return self._owner
+
+    def _made(self, holder: Place) -> Container:
+        """The container just created. Since 7 prepare does not create it: the proxy answers that
+        without a meta2."""
+        try:
+            return self._container(holder)
+        except RdctlError as error:
+            if error.code is not Code.NOT_FOUND:
+                raise
+        self._change("container.create", holder, properties={}, system={})
+        return self._container(holder)
+
+    def _container(self, holder: Place) -> Container:
+        container: Container = self._proxy.read("container.show", holder)
+        return container
 
     @cached_property
     def _namespace(self) -> Namespace:

@@ -85,6 +85,18 @@ def test_a_container_is_made_only_when_that_is_said(near: Callable[..., Client])
     assert all(sent["x-oio-chunk-meta-container-id"] == CID for sent in client.sds.sent.values())
 
 
+def test_a_container_is_made_where_prepare_does_not_create_it(near: Callable[..., Client]) -> None:
+    client = near()
+    client.sds.prepare_creates = False
+    client.file("a", b"x")
+    client.file("b", b"x")
+    client.ok("put", "new", "a", "b", "--autocreate")
+    assert set(client.sds.objects) == {"a", "b"}
+    assert all(sent["x-oio-chunk-meta-container-id"] == CID for sent in client.sds.sent.values())
+    assert client.sds.routes().count("container/create") == 1
+    assert client.sds.containers == {"docs", "new"}
+
+
 @pytest.mark.parametrize("method", ["ec/algo=isa_l_rs_vand,k=6,m=3", "backblaze"])
 def test_other_codes_and_storage_are_unsupported(near: Callable[..., Client], method: str) -> None:
     client = near(method=method)
