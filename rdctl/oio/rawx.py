@@ -28,6 +28,7 @@ _MD5 = re.compile("[0-9A-F]{32}")
 _REFUSED = {
     404: (Code.NOT_FOUND, "chunk not found"),
     409: (Code.EXISTS, "a chunk with that id already exists"),
+    412: (Code.BAD_REPLY, "the chunk is damaged: not of the size or hash that was stored"),
     416: (Code.BAD_REPLY, "the chunk is shorter than the proxy reports"),
     422: (Code.BAD_REPLY, "data corrupted in transit"),
     507: (Code.UNAVAILABLE, "no space left on the service"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from typing import Any
 from urllib.parse import unquote
 
@@ -121,3 +122,25 @@ def test_what_is_no_address_of_a_chunk(url: str) -> None:
     with pytest.raises(RdctlError) as caught:
         copy_of(chunk(0, url))
     assert caught.value.code is Code.BAD_REPLY
+
+
+def test_a_rawx_that_finds_a_chunk_damaged_is_understood() -> None:
+    """Since 5 a chunk of another size than its metadata have is refused, whatever is asked."""
+    adapter = Answering([Answer(412), Answer(412)])
+    effects = Effects(ask=lambda losses: None)
+    rawx = Rawx(lambda address: Transport(f"http://{address}", effects, adapter=adapter))
+    copy = copy_of(chunk(0, f"http://127.0.0.1:6013/{'A' * 64}"))
+    into = memoryview(bytearray(9))
+
+    def check() -> None:
+        pass
+
+    asked: list[Callable[[], object]] = [
+        lambda: rawx.head(copy, seconds=9, check=check),
+        lambda: rawx.get(copy, 0, into, check=check, repeatable=False),
+    ]
+    for ask in asked:
+        with pytest.raises(RdctlError) as caught:
+            ask()
+        assert caught.value.code is Code.BAD_REPLY
+        assert "damaged" in caught.value.message
