@@ -236,10 +236,21 @@ class Answers:
         return Answer("204 No Content")
 
     def _show(self, request: Request, query: dict[str, str]) -> Answer:
-        stored = self._objects.get(query["ref"], {}).get(query["path"])
+        name = query["ref"]
+        stored = self._objects.get(name, {}).get(query["path"])
+        if name.isdecimal():
+            stored = self._generated(int(query["path"].removeprefix("object-")))
         if stored is None:
             return _refusal("404 Not found", 420, "Alias not found")
         return _content(query["path"], stored)
+
+    def _generated(self, number: int) -> Stored:
+        """An object of a generated listing, of one chunk."""
+        entry = json.loads(_entry(number))
+        size, version = entry["size"], str(entry["version"])
+        url = f"{self.url}/{number:016X}{0:016X}{size:032X}"
+        chunks = [_chunk(url, "0", size, data_md5(size))]
+        return Stored(size, data_md5(size), entry["content"], version, "", chunks)
 
     def _delete(self, request: Request, query: dict[str, str]) -> Answer:
         if self._objects.get(query["ref"], {}).pop(query["path"], None) is None:

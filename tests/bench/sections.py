@@ -521,6 +521,40 @@ def small(bench: Bench) -> Section:
     return Section("Small objects", text, rows, bench.few(3, 1), unit="objects")
 
 
+def check(bench: Bench) -> Section:
+    """Healthy objects of one chunk: requests and time an object, and memory."""
+    few, many = 1000, bench.few(10_000, 3000)
+
+    def row(count: int, *more: str) -> Row:
+        words = ("oio", "content", "check", str(count), *more)
+        shown = " ".join(["content check", *more])
+        return Row(f"`rdctl oio {shown}`, {count:,}", bench.rdctl(*words), work=count)
+
+    rows = [row(few), row(many), row(few, "--deep"), row(many, "--deep")]
+
+    def after(found: Mapping[str, Measured]) -> Sequence[str]:
+        first, last = (found[row(count).what] for count in (few, many))
+        more = (last.median("memory") - first.median("memory")) / MB
+        missed = "" if more <= 15 else " **missed**"
+        requests(bench.near)
+        subprocess.run(
+            bench.rdctl("oio", "content", "check", str(few)), check=True, capture_output=True
+        )
+        each = len(requests(bench.near)) / few
+        too_many = "" if each <= 2.01 else " **missed**"
+        return [
+            f"Memory: {many:,} objects take {more:+.1f} MB more than {few:,};"
+            f" 15 MB are allowed{missed}",
+            f"Requests: {each:.3f} an object, the listing included; 2 are allowed{too_many}",
+        ]
+
+    text = (
+        "`rdctl oio content check` of a container of healthy objects of 4 to 5 kB in one chunk"
+        " each: a `show` and a `HEAD` for each, with `--deep` also a `GET`."
+    )
+    return Section("Checks", text, rows, bench.few(3, 1), unit="objects", warm=False, after=after)
+
+
 def upstream(bench: Bench) -> Section:
     """What OpenIO's own client was seen to take."""
     path, target = bench.object(256 * MIB), bench.home / "got"
@@ -573,5 +607,6 @@ def sections() -> Mapping[str, Callable[[Bench], Section]]:
         "far": far,
         "large": large,
         "small": small,
+        "check": check,
         "upstream": upstream,
     }
