@@ -1,16 +1,19 @@
-"""A log that many processes append to: whole lines only, each by one write, under a lock."""
+"""A log that many processes append to: whole lines only, each by one write, under a lock. And one
+that each of them keeps open, which shows whether another one does."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from rdctl.effects.places import Location, locked
 
 _LOCK_SECONDS = 5.0
+_SHARE_SECONDS = 60.0
 _BLOCK = 1 << 20
 
 
@@ -112,11 +115,83 @@ def locked_log(path: str, home: str | None) -> Iterator[Log]:
         yield log
 
 
+class SharedLog:
+    """A private file that several processes keep open while they work, and append to. `alone`: no
+    other process has it open, and none can open it before `share`. The locks end with a process
+    that is killed. All methods raise OSError."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.alone = not _is_locked(descriptor)
+        if not self.alone:
+            self._wait()
+
+    def read(self) -> bytes:
+        return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
+
+    def append(self, line: bytes) -> None:
+        """Append a line, and wait until it is on the disk. It does not continue a line that was
+        cut."""
+        size = os.fstat(self._descriptor).st_size
+        if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
+            line = b"\n" + line
+        if os.write(self._descriptor, line) != len(line):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        os.fsync(self._descriptor)
+
+    def clear(self) -> None:
+        """Remove all lines."""
+        os.ftruncate(self._descriptor, 0)
+
+    def share(self) -> None:
+        """Admit other processes."""
+        import fcntl
+
+        if self.alone:
+            with suppress(OSError):  # a file system without locks
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            self.alone = False
+
+    def _wait(self) -> None:
+        """Wait until the process that is alone shares the file."""
+        import fcntl
+
+        until = time.monotonic() + _SHARE_SECONDS
+        while True:
+            try:
+                fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return
+            except BlockingIOError:
+                if time.monotonic() > until:
+                    raise TimeoutError(errno.ETIMEDOUT, "locked by another process") from None
+            time.sleep(0.05)
+
+
+@contextmanager
+def shared_log(path: str, home: str | None) -> Iterator[SharedLog]:
+    """The log, created if it does not exist. New files below `home` belong to its owner. Raises
+    OSError."""
+    place = _location(path, home)
+    try:
+        descriptor = _opened(place, True, lambda descriptor: True)
+        try:
+            yield SharedLog(descriptor)
+        finally:
+            os.close(descriptor)
+    finally:
+        place.close()
+
+
+def _is_locked(descriptor: int) -> bool:
+    """Whether another process has the lock; else this one has it now."""
+    return not locked(descriptor, 0)
+
+
 @contextmanager
 def _locked_log(path: str, home: str | None, *, make: bool) -> Iterator[Log]:
     place = _location(path, home) if make else Location.of(path, home)
     try:
-        descriptor = _opened(place, make)
+        descriptor = _opened(place, make, lambda opened: locked(opened, _LOCK_SECONDS, 0.001))
         try:
             yield Log(descriptor, place)
         finally:
@@ -134,8 +209,8 @@ def _location(path: str, home: str | None) -> Location:
     return Location.of(path, home, make=0o700)
 
 
-def _opened(place: Location, make: bool) -> int:
-    """A locked descriptor of the file that has the name now."""
+def _opened(place: Location, make: bool, lock: Callable[[int], bool]) -> int:
+    """A descriptor of the file that has the name now, locked if `lock` is true for it."""
     flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
         try:
@@ -152,7 +227,7 @@ def _opened(place: Location, make: bool) -> int:
                 raise OSError(errno.EINVAL, "not a regular file")
             if status.st_uid not in (os.geteuid(), place.owner):
                 raise PermissionError(errno.EPERM, "file of another user")
-            if not locked(descriptor, _LOCK_SECONDS, 0.001):
+            if not lock(descriptor):
                 raise TimeoutError(errno.ETIMEDOUT, "locked by another process")
             if stat.S_IMODE(status.st_mode) & 0o077:
                 with suppress(OSError):  # that of another user

@@ -1,4 +1,4 @@
-"""Where the history is kept."""
+"""Where the history is kept, and the journal of repairs."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 VARIABLE = "RDCTL_HISTORY"
 _NAME = "history.ndjson"
+_REPAIRS = "repairs.ndjson"
 
 
 class Place(NamedTuple):
@@ -37,6 +38,19 @@ def of_machine(environ: Mapping[str, str], home: str, root: str) -> Place:
 def of_sandbox(path: str, home: str) -> Place:
     """The history of the sandbox in this file."""
     return Place(f"{path}-{_NAME}", home, lasting=False)
+
+
+def repairs(environ: Mapping[str, str], home: str, root: str) -> Place:
+    """The journal of repairs of this user: of root, that of the machine."""
+    if os.geteuid() == 0:
+        return Place(os.path.join(root, "var/lib/rdctl", _REPAIRS))
+    directory = environ.get("XDG_STATE_HOME") or os.path.join(home, ".local", "state")
+    return Place(os.path.join(directory, "rdctl", _REPAIRS), home)
+
+
+def repairs_of_sandbox(path: str, home: str) -> Place:
+    """The journal of repairs of the sandbox in this file."""
+    return Place(f"{path}-{_REPAIRS}", home)
 
 
 def at_boot(place: Place, root: str) -> list[Place]:
