@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     import requests.adapters
 
     from rdctl.history.history import History
+    from rdctl.history.places import Place
     from rdctl.net.deadline import Deadline
     from rdctl.net.messages import Access
     from rdctl.net.transport import Transport
@@ -143,6 +144,15 @@ class Site:
             return History(of_sandbox(self.sandbox_path, self.config.home), self.warn)
         place = of_machine(self.config.environ, self.config.home, self._environment.root)
         return History(place, self.warn)
+
+    @property
+    def repairs(self) -> Place:
+        """Where the journal of repairs is kept: that of the sandbox, or of this user."""
+        from rdctl.history.places import repairs, repairs_of_sandbox
+
+        if self.settings.in_sandbox("oio"):
+            return repairs_of_sandbox(self.sandbox_path, self.config.home)
+        return repairs(self.config.environ, self.config.home, self._environment.root)
 
     @property
     def calls(self) -> Syscalls:

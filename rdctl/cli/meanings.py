@@ -167,6 +167,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "get": "pull fetch read",
         "copy": "cp link",
         "check": "verify fsck scrub integrity crawl",
+        "repair": "rebuild fix heal mend reconstruct",
         **_PROPERTIES,
     },
     "rdctl oio account": {

@@ -149,9 +149,10 @@ class Rawx:
         what: str,
         seconds: float,
         check: Callable[[], None],
+        step: bool = True,
     ) -> Held:
         """PUT /ID: store a chunk. Only 201 means that it was stored; anything else is an error.
-        `seconds` bounds each wait. An exception from `check` ends it."""
+        `seconds` bounds each wait. An exception from `check` ends it; `step`: as in Effect."""
         reply = self._to(copy).change(
             copy.path,
             method="PUT",
@@ -161,7 +162,7 @@ class Rawx:
             what=what,
             shows="rdctl oio conscience list rawx",
             assume=Reply(201, "Assumed", {f"{META}chunk-hash": _ASSUMED}, b""),
-            step=True,
+            step=step,
             check=check,
         )
         _refused(reply, copy)

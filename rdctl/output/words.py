@@ -76,7 +76,11 @@ def _words(change: Change, target: str) -> str:
 
 
 # What a sentence of its own names, or is too long for it.
-_SAID = ("file", "sha256")
+_SAID = (
+    *("file", "sha256"),
+    # Of repairs.
+    *("rebuilt", "bytes", "chunks", "unreachable", "remarks", "objects", "repaired", "failed"),
+)
 
 
 def _folded(change: Change) -> Mapping[str, Any]:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import re
 import shlex
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -147,8 +149,27 @@ OBJECTS: dict[str, tuple[str, ...]] = {
 }
 
 
+def damaged(rdctl: Program) -> None:
+    """An object of two copies of which one is cut, and another one of which one is lost."""
+    words = ("photos note.txt", "photos tree/a")
+    with_files(
+        rdctl, tuple(f"-c sandbox oio content put {one} --policy TWOCOPIES" for one in words)
+    )
+    for name, change in (("note.txt", "UPDATE oio_rawx SET data = x'00'"), ("a", _LOSE)):
+        shown = rdctl("-c", "sandbox", "oio", "content", "show", "photos", name, "--json")
+        url = shown.json["items"][0]["chunks"][0]["url"]
+        with closing(sqlite3.connect(rdctl.sandbox)) as store, store:
+            store.execute(f"{change} WHERE id = ?", (url.rpartition("/")[2],))
+
+
+_LOSE = "DELETE FROM oio_rawx"
+REPAIRS = ("oio content repair photos", "oio content repair photos note.txt a index.txt --deep")
+
+
 def rows() -> dict[str, Row]:
     found = {}
+    for line in REPAIRS:
+        found[line] = Row(["-c", "sandbox", *line.split()], damaged)
     for line, setup in OBJECTS.items():
         words = ["-c", "sandbox", *shlex.split(line)]
         found[line] = Row(words, partial(with_files, setup=setup))
@@ -205,7 +226,9 @@ def state(rdctl: Program) -> dict[str, Any]:
 def changing(trace: str) -> list[str]:
     """The lines of a trace that change something, without what came of them and what was asked."""
     lines = [line for line in trace.splitlines() if LINE.match(line)]
-    return [line for line in lines if " -X GET " not in line and not READS.search(line)]
+    return [
+        line for line in lines if not re.search(" -X (GET|HEAD) ", line) and not READS.search(line)
+    ]
 
 
 # What the door writes; anything else on stderr is a message.

@@ -42,6 +42,7 @@ group = LazyGroup(
         "put": (_THERE + "put", "Upload files as objects."),
         "get": (_THERE + "get", "Download objects to files or standard output."),
         "check": (_CHECKS + "check_contents", "Check the chunks of objects."),
+        "repair": (_CHECKS + "repair", "Repair lost and damaged chunks of objects."),
     },
 )
 

@@ -1,4 +1,5 @@
-"""rdctl oio content check, container check: whether objects and counters are as they should be."""
+"""rdctl oio content check, content repair, container check: whether objects and counters are as
+they should be."""
 
 from __future__ import annotations
 
@@ -12,7 +13,8 @@ from rdctl.cli.tree import verb
 from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
-    from rdctl.core.results import Listing
+    from rdctl.core.results import Listing, Report
+    from rdctl.oio.integrity.check import Scope
     from rdctl.oio.model import Place
     from rdctl.sites import Site
 
@@ -27,6 +29,18 @@ def _fail_on(function: Function) -> Function:
         show_default=True,
         help="Lowest severity that causes exit code 12.",
     )(function)
+
+
+def _scope(places: list[Place], prefix: str | None, all_versions: bool) -> Scope:
+    """Which objects of a container, if it is given without a path."""
+    from rdctl.oio.integrity.check import Scope, is_whole
+
+    whole = is_whole(places)
+    if whole and places[0].version is not None:
+        raise RdctlError(Code.USAGE, "--content-version requires PATH")
+    if not whole and (prefix is not None or all_versions):
+        raise RdctlError(Code.USAGE, "--prefix and --all-versions cannot be used with PATH")
+    return Scope(prefix, all_versions)
 
 
 @verb(
@@ -67,20 +81,71 @@ def check_contents(
 
     The exit code is 12 if there is a finding (see --fail-on). Otherwise it is that of the objects
     that could not be checked: 8 if only some could not."""
-    from rdctl.oio.integrity.check import Scope, is_whole
-
-    whole = is_whole(places)
-    if whole and places[0].version is not None:
-        raise RdctlError(Code.USAGE, "--content-version requires PATH")
-    if not whole and (prefix is not None or all_versions):
-        raise RdctlError(Code.USAGE, "--prefix and --all-versions cannot be used with PATH")
     return site.oio.checks.contents(
         places,
-        Scope(prefix, all_versions),
+        _scope(places, prefix, all_versions),
         deep=deep,
         fail_on=fail_on,
         aimed=site.settings.aimed,
     )
+
+
+@verb(
+    "repair",
+    fleet=False,
+    examples=[
+        "rdctl -c sandbox oio content repair photos",
+        "rdctl -c sandbox oio content repair photos index.txt sea/storm.svg --deep",
+        "rdctl -c sandbox oio content repair photos --prefix sea/ --dry-run",
+    ],
+)
+@target("content", several=True, whole=True, reads=True)
+@click.option("--deep", is_flag=True, help="Read all data, to find silent damage as well.")
+@click.option("--prefix", metavar="P", help="Only objects whose names begin with P.")
+@click.option("--all-versions", is_flag=True, help="Also repair older versions.")
+@click.option(
+    "--include-unreachable",
+    "unreachable",
+    is_flag=True,
+    help="Also rebuild chunks on rawx services that do not answer.",
+)
+@click.option(
+    "--journal",
+    metavar="FILE",
+    help="Journal of repairs (default: repairs.ndjson in the state directory).",
+)
+def repair(
+    site: Site,
+    places: list[Place],
+    deep: bool,
+    prefix: str | None,
+    all_versions: bool,
+    unreachable: bool,
+    journal: str | None,
+) -> Report:
+    """Repair lost and damaged chunks of objects.
+
+    Without PATH all objects of the container are examined; only those with damage are listed. A
+    chunk is rebuilt from good replicas, or from enough fragments of an erasure-coded object. All
+    data that a chunk is rebuilt from are read and verified first. If too few chunks are good,
+    nothing of the object is touched. Damage that only the data show is found with --deep.
+
+    A missing chunk is stored again under its own URL. A damaged one is replaced: a new chunk is
+    stored on another service, read back and registered; then the damaged one is deleted. Nothing
+    readable is deleted, so no confirmation is required. --dry-run shows which chunks would be
+    rebuilt, from what, and how many bytes.
+
+    A chunk is not lost because its service does not answer. Such chunks are reported, and rebuilt
+    only with --include-unreachable.
+
+    The journal names each new chunk before it is stored. If a repair is killed, the next one that
+    uses the same journal first removes what is left of it."""
+    from rdctl.oio.integrity.repair import Choice, Keeping
+
+    scope = _scope(places, prefix, all_versions)
+    where = site.repairs
+    keeping = Keeping(path=journal or where.path, home=where.home, now=site.now())
+    return site.oio.repairs.repair(places, scope, Choice(deep, unreachable), keeping)
 
 
 @verb(

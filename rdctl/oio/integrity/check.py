@@ -19,7 +19,7 @@ from rdctl.workers import Turns
 
 T = TypeVar("T")
 # A target that changes while it is looked at is looked at again, up to this often.
-_LOOKS = 5
+LOOKS = 5
 # Chunks of one object that are looked at in parallel, beside other objects.
 _MOST_CHUNKS = 4
 # What content/show refuses: the data of the object were drained.
@@ -99,7 +99,7 @@ class Checks(Acts):
             for page in self._proxy.pages(place, filters):
                 for entry in page.entries:
                     if entry.kind == "object" and not entry.deleted:
-                        yield _place_of(entry, place, scope)
+                        yield place_of(entry, place, scope)
         except RdctlError as error:
             listing.failures.append(failure("check", place.name, error))
 
@@ -110,20 +110,20 @@ class Checks(Acts):
         is gone since it was listed."""
         try:
             content = self._show(place)
-            for _ in range(_LOOKS):
+            for _ in range(LOOKS):
                 state = inspection.inspect(content, parallel)
                 if state.healthy:
                     return state
                 # Its chunks are gone, too, when it was replaced meanwhile.
                 again = self._show(place)
-                if _same(content, again):
+                if same(content, again):
                     return state
                 content = again
         except RdctlError as error:
             if scope is not None and self._is_gone(error, place, scope):
                 return None
             raise
-        raise _changing(place)
+        raise changing(place)
 
     def _show(self, place: Place) -> Content:
         check = self._workers.check
@@ -138,7 +138,7 @@ class Checks(Acts):
         filters: dict[str, Any] = {"max": PAGE, "prefix": place.path}
         filters |= {"all": True} if scope.all_versions else {"max": 1}
         page: Page = self._proxy.read("container.list", place.holder, filters)
-        return place not in [_place_of(entry, place.holder, scope) for entry in page.entries]
+        return place not in [place_of(entry, place.holder, scope) for entry in page.entries]
 
     # --- counters -----------------------------------------------------------------------------
 
@@ -159,7 +159,7 @@ class Checks(Acts):
     def _counted(self, place: Place, aimed: Callable[[str], str]) -> _Checked:
         """A difference is reported if it is there twice, without a change in between."""
         before: tuple[_Counters, _Sums] | None = None
-        for _ in range(_LOOKS):
+        for _ in range(LOOKS):
             counters = self._counters(place)
             sums = self._sums(place)
             after = self._counters(place)
@@ -169,7 +169,7 @@ class Checks(Acts):
                 finding = _off(place, counters, sums, aimed)
                 return _Checked([finding], sums.objects, 0, sums.bytes)
             before = (counters, sums) if counters == after else None
-        raise _changing(place)
+        raise changing(place)
 
     def _counters(self, place: Place) -> _Counters:
         shown: Container = self._proxy.read("container.show", place)
@@ -271,7 +271,7 @@ def _off(place: Place, counters: _Counters, sums: _Sums, aimed: Callable[[str], 
     )
 
 
-def _place_of(entry: Entry, holder: Place, scope: Scope) -> Place:
+def place_of(entry: Entry, holder: Place, scope: Scope) -> Place:
     """An object of a listing. Its latest version has whatever id it has when it is looked at."""
     if not scope.all_versions:
         return holder._replace(path=entry.name)
@@ -281,7 +281,7 @@ def _place_of(entry: Entry, holder: Place, scope: Scope) -> Place:
     return holder._replace(path=entry.name, version=version)
 
 
-def _same(one: Content, other: Content) -> bool:
+def same(one: Content, other: Content) -> bool:
     """Whether a description is still true; scores change all the time."""
 
     def key(content: Content) -> tuple[object, ...]:
@@ -291,11 +291,11 @@ def _same(one: Content, other: Content) -> bool:
     return key(one) == key(other)
 
 
-def _changing(place: Place) -> RdctlError:
+def changing(place: Place) -> RdctlError:
     return RdctlError(
         Code.CONFLICT,
         f"{place.shown}: changed while it was checked",
-        hint="Check it again when there are fewer writes to it.",
+        hint="Try again when there are fewer writes to it.",
         target=place.name,
     )
 

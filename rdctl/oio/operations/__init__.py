@@ -26,6 +26,7 @@ from rdctl.oio.routes import READ
 
 if TYPE_CHECKING:
     from rdctl.oio.integrity.check import Checks
+    from rdctl.oio.integrity.repair import Repairs
     from rdctl.oio.objects.download import Downloads
     from rdctl.oio.objects.upload import Uploads
 
@@ -80,6 +81,13 @@ class OpenIO(Acts):
         from rdctl.oio.integrity.check import Checks
 
         return Checks(self._means)
+
+    @cached_property
+    def repairs(self) -> Repairs:
+        """Damaged objects, and what they are rebuilt from."""
+        from rdctl.oio.integrity.repair import Repairs
+
+        return Repairs(self._means)
 
     def place(
         self,

@@ -1,0 +1,89 @@
+"""What killed repairs have left: chunks that no listing shows are removed."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.oio.client import Client
+from rdctl.oio.integrity.inspect import HEAD_SECONDS
+from rdctl.oio.integrity.journal import Entry, Pair
+from rdctl.oio.integrity.mending import DELETE_SECONDS
+from rdctl.oio.model import Content, Place
+from rdctl.oio.rawx import Copy, Rawx, copy_of
+from rdctl.workers import Workers
+
+
+class Leftovers:
+    """`removed` counts the chunks that were removed."""
+
+    def __init__(self, proxy: Client, rawx: Rawx, workers: Workers) -> None:
+        self._proxy = proxy
+        self._rawx = rawx
+        self._workers = workers
+        self._away: set[str] = set()
+        self.removed = 0
+
+    def finish(self, entry: Entry) -> bool:
+        """Whether nothing is left of a repair: of each chunk and the one that it replaces, the one
+        that is not registered is removed."""
+        try:
+            listed = self._listed(entry)
+        except RdctlError:
+            return False
+        settled = [self._settled(entry, pair, listed) for pair in entry.pairs]
+        return all(settled)
+
+    def _settled(self, entry: Entry, pair: Pair, listed: set[str] | None) -> bool:
+        if listed is None:
+            gone = [self._gone(url, entry, strict=True) for url in pair if url is not None]
+            return all(gone)
+        if pair.new not in listed:
+            return self._gone(pair.new, entry, strict=True)
+        if pair.old is None or pair.old in listed:
+            return True
+        return self._gone(pair.old, entry, strict=False)
+
+    def _listed(self, entry: Entry) -> set[str] | None:
+        """The chunks that are registered for the object; None if it is gone, by its name and by
+        its ID."""
+        by_name = entry.place._replace(content_id=None)
+        for place in (entry.place, by_name):
+            with suppress(_Gone):
+                content = self._content_of(place)
+                if content.content_id == entry.place.content_id:
+                    return {str(chunk["url"]) for chunk in content.chunks}
+        return None
+
+    def _content_of(self, place: Place) -> Content:
+        try:
+            return self._proxy.content(place, check=self._workers.check)
+        except RdctlError as error:
+            if error.code is Code.NOT_FOUND:
+                raise _Gone from error
+            raise
+
+    def _gone(self, url: str, entry: Entry, *, strict: bool) -> bool:
+        """Remove a chunk of that object: whether it does not exist now. `strict`: only if its
+        service says that it belongs to the object, as a new chunk does."""
+        copy = copy_of({"url": url})
+        if copy.address in self._away:
+            return False
+        try:
+            held = self._rawx.head(copy, seconds=HEAD_SECONDS, check=self._workers.check)
+            owner = (held.content_id or "").upper()
+            if owner == (entry.place.content_id or "").upper() or not (owner or strict):
+                self._delete(copy)
+            return True  # or it belongs to another object
+        except RdctlError as error:
+            if error.code is Code.NOT_FOUND:
+                return True
+            self._away.add(copy.address)
+            return False
+
+    def _delete(self, copy: Copy) -> None:
+        self.removed += self._rawx.delete(copy, DELETE_SECONDS)
+
+
+class _Gone(Exception):
+    """The object does not exist."""

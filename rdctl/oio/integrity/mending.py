@@ -1,0 +1,495 @@
+"""The repair of one object, in the order that never loses anything.
+
+New chunks are recorded in the journal, stored with their hash, and read back. If the object is
+still the same, they are registered in one transaction; only what they then have replaced is
+removed. On any failure before that, what was stored is removed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import escape
+from rdctl.effects.door import Effects
+from rdctl.net.messages import Blocks
+from rdctl.net.transport import READ_SECONDS
+from rdctl.oio.client import Client
+from rdctl.oio.integrity import model
+from rdctl.oio.integrity.data import Data, fragment, nothing, replica, unread
+from rdctl.oio.integrity.inspect import Inspection
+from rdctl.oio.integrity.journal import Journal, Pair
+from rdctl.oio.integrity.model import PositionState, count
+from rdctl.oio.integrity.plan import Plan, Rebuild, total
+from rdctl.oio.model import Container, Content, Place
+from rdctl.oio.rawx import META, Copy, Owner, Rawx, chunk_headers, copy_of
+from rdctl.workers import Workers
+
+# How often another service is tried for a chunk.
+ATTEMPTS = 3
+DELETE_SECONDS = 5.0
+# After a lost reply, so that a server that is slow has the time to register what it was sent.
+SETTLE_SECONDS = 1.0
+# What the headers of a chunk say about itself, and not about its object.
+_OWN = ("chunk-id", "chunk-pos", "chunk-size", "chunk-hash")
+_TOO_FEW = 481
+
+
+class Means(NamedTuple):
+    """What all objects are repaired with. `inspection` reads all data."""
+
+    proxy: Client
+    rawx: Rawx
+    effects: Effects
+    workers: Workers
+    inspection: Inspection
+    journal: Journal
+    sleep: Callable[[float], None]
+
+
+class New(NamedTuple):
+    """A chunk that is rebuilt at its new place."""
+
+    rebuild: Rebuild
+    copy: Copy
+
+    @property
+    def in_place(self) -> bool:
+        return self.copy.url == self.rebuild.chunk.copy.url
+
+
+class Mended(NamedTuple):
+    """What became of an object: facts about each chunk, and whether the listing confirms it."""
+
+    chunks: list[dict[str, Any]]
+    confirmed: bool
+
+
+class Mending:
+    """One object, as `content` describes it. `place` is its name, by which it is shown."""
+
+    def __init__(self, means: Means, place: Place, content: Content, plan: Plan) -> None:
+        self._means = means
+        self._content = content
+        self._place = place
+        self._plan = plan
+        self._shown = escape(content.path)
+        # By its ID, which no other object or version has.
+        self._pinned = place._replace(content_id=content.content_id, version=None)
+        self._listing = {str(chunk["url"]): chunk for chunk in content.chunks}
+        # What a failure removes again; of some it is unknown whether they will exist.
+        self._stored: dict[str, Copy] = {}
+        self._unanswered: set[str] = set()
+        self._entries: list[str] = []
+        # Whether the next repair has to finish this one.
+        self._unfinished = False
+
+    def run(self) -> Mended:
+        """Carry out the plan. If it raises, nothing that was there is lost."""
+        try:
+            made = self._begun(self._targets())
+            made = [self._made(new) for new in made]
+            self._look_again()
+            self._register(made)
+        except RdctlError as error:
+            raise self._undone(error) from error.__cause__
+        except Exception:
+            self._undone(None)
+            raise
+        return self._ended(made)
+
+    # --- where new chunks go ------------------------------------------------------------------
+
+    def _targets(self) -> list[New]:
+        found = [New(one, one.chunk.copy) for one in self._plan.rebuilds if one.in_place]
+        moved = [one for one in self._plan.rebuilds if not one.in_place]
+        for number in dict.fromkeys(one.position.number for one in moved):
+            some = [one for one in moved if one.position.number == number]
+            found += self._spares(some, ())
+        return found
+
+    def _spares(self, rebuilds: Sequence[Rebuild], failed: Sequence[New]) -> list[New]:
+        """New places for chunks of one position, away from the services of all its chunks, and
+        from those that `failed`. Where too few services are left, damaged chunks are replaced on
+        their own ones."""
+        position = rebuilds[0].position
+        broken = [self._listing[one.chunk.copy.url] for one in rebuilds]
+        broken += [self._chunk_of(new) for new in failed]
+        kept = self._kept(position, rebuilds)
+        try:
+            urls = self._asked_spares(kept, broken)
+        except RdctlError as error:
+            if error.facts.get("remote_status") != _TOO_FEW or failed:
+                raise
+            return self._on_their_own(rebuilds, kept, error)
+        return self._placed(rebuilds, urls)
+
+    def _kept(self, position: PositionState, rebuilds: Sequence[Rebuild]) -> list[Any]:
+        """The chunks that stay. One too many of them kills a meta2 of 4.2: surplus ones are left
+        out."""
+        replaced = {one.chunk.copy.url for one in self._plan.rebuilds if not one.in_place}
+        urls = [chunk.copy.url for chunk in position.chunks if chunk.copy.url not in replaced]
+        most = max(0, position.scheme.wanted - len(rebuilds))
+        return [self._listing[url] for url in urls[:most]]
+
+    def _asked_spares(self, kept: list[Any], broken: list[Any]) -> list[str]:
+        body = {"notin": kept, "broken": broken}
+        urls: list[str] = self._means.proxy.change(
+            "content.spare",
+            self._place.holder._replace(path=self._content.path),
+            {"stgpol": self._content.policy},
+            what=f"get spare chunks for {self._place.described}",
+            shows=f"rdctl oio content show {self._place.words}",
+            step=True,
+            assume=[f"http://<rawx>/<chunk {number}>" for number in range(len(broken))],
+            body=body,
+        )
+        return urls
+
+    def _on_their_own(
+        self, rebuilds: Sequence[Rebuild], kept: list[Any], error: RdctlError
+    ) -> list[New]:
+        """Too few services: their own ones are asked for, too."""
+        if not kept:
+            raise error
+        return self._placed(rebuilds, self._asked_spares(kept, []))
+
+    def _placed(self, rebuilds: Sequence[Rebuild], urls: Sequence[str]) -> list[New]:
+        if self._means.effects.dry_run:
+            copies = [Copy(url, "<rawx>", "/" + url.rpartition("/")[2], "") for url in urls]
+        else:
+            copies = [copy_of({"url": url}) for url in urls]
+        known = {*self._listing, *self._stored}
+        fresh = [copy for copy in dict.fromkeys(copies) if copy.url not in known]
+        if len(fresh) < len(rebuilds):
+            message = f"{self._shown}: the proxy gave {len(fresh)} of {len(rebuilds)} new chunks"
+            raise RdctlError(Code.BAD_REPLY, message)
+        return [
+            New(one, copy._replace(pos=one.chunk.copy.pos))
+            for one, copy in zip(rebuilds, fresh, strict=False)
+        ]
+
+    # --- new chunks ---------------------------------------------------------------------------
+
+    def _begun(self, made: list[New]) -> list[New]:
+        """Record in the journal what is going to be stored."""
+        pairs = [
+            Pair(new.copy.url, new.rebuild.chunk.copy.url if new.rebuild.removes else None)
+            for new in made
+        ]
+        self._entries.append(self._means.journal.begin(self._content, self._place, pairs))
+        return made
+
+    def _made(self, new: New) -> New:
+        """Store a chunk, on another service if the first ones fail, and read it back."""
+        failed: list[New] = []
+        while True:
+            try:
+                self._store(new)
+                return new
+            except RdctlError as error:
+                if not self._drop(new):
+                    self._unfinished = True
+                failed.append(new)
+                if new.in_place or len(failed) == ATTEMPTS:
+                    raise self._not_stored(new, error) from error
+            (new,) = self._begun(self._spares([new.rebuild], failed))
+
+    def _not_stored(self, new: New, error: RdctlError) -> RdctlError:
+        """Its own outcome does not matter: it was removed."""
+        codes = (Code.UNKNOWN, Code.NOT_FOUND, Code.EXISTS)
+        code = Code.UNAVAILABLE if error.code in codes else error.code
+        message = f"{self._shown}: not repaired: {error.message}"
+        return RdctlError(code, message, hint=error.hint, **error.facts)
+
+    def _store(self, new: New) -> None:
+        faults: list[RdctlError] = []
+        for data in self._data_of(new.rebuild):
+            try:
+                self._put(new, data)
+                self._read_back(new, data)
+                return
+            except RdctlError as error:
+                # Another source does not help if the service is the one that fails.
+                if error.code is not Code.BAD_REPLY or not self._drop(new):
+                    raise
+                faults.append(error)
+        raise faults[0]
+
+    def _data_of(self, rebuild: Rebuild) -> Iterator[Data]:
+        position = rebuild.position
+        if not position.size:
+            yield nothing()
+            return
+        if rebuild.metachunk is not None:
+            target, scheme = rebuild.chunk.copy, position.scheme
+            if self._means.effects.dry_run:
+                yield unread(target, rebuild.size)
+            else:
+                yield fragment(rebuild.metachunk, scheme, target, rebuild.size)
+            return
+        for source in rebuild.sources:
+            yield replica(
+                self._means.rawx,
+                source,
+                position.size,
+                position.hash,
+                self._means.workers.check,
+            )
+
+    def _put(self, new: New, data: Data) -> None:
+        rebuild, dry_run = new.rebuild, self._means.effects.dry_run
+        headers = {META + name: value for name, value in self._headers(rebuild).items()}
+        headers |= {
+            f"{META}chunk-pos": rebuild.chunk.copy.pos,
+            f"{META}chunk-id": new.copy.id,
+            f"{META}chunk-hash": data.hash,
+        }
+        if rebuild.position.scheme.k:
+            headers[f"{META}metachunk-size"] = str(rebuild.position.size)
+            headers[f"{META}metachunk-hash"] = rebuild.position.hash
+        self._stored[new.copy.url] = new.copy
+        self._unanswered.add(new.copy.url)
+        try:
+            self._means.rawx.put(
+                new.copy,
+                headers,
+                Blocks(data.blocks() if not dry_run else (), data.size, data.shell),
+                what=self._sentence(new),
+                seconds=READ_SECONDS,
+                check=self._means.workers.check,
+                step=not dry_run,
+            )
+        except RdctlError as error:
+            if "http_status" in error.facts or error.code is Code.UNREACHABLE:
+                self._unanswered.discard(new.copy.url)
+            if error.code is Code.EXISTS:  # it belongs to another repair
+                del self._stored[new.copy.url]
+                if new.in_place:
+                    return
+            raise
+        self._unanswered.discard(new.copy.url)
+
+    def _sentence(self, new: New) -> str:
+        rebuild = new.rebuild
+        pos, names = rebuild.chunk.copy.pos, ", ".join(one.copy.url for one in rebuild.sources)
+        where = "in its own place" if new.in_place else f"in place of {rebuild.chunk.copy.url}"
+        size = count(rebuild.size, "byte")
+        return f"rebuild chunk {pos} of {self._place.described} ({size}) from {names} {where}"
+
+    def _headers(self, rebuild: Rebuild) -> Mapping[str, str]:
+        """What all chunks of the position have in common, as another one has it."""
+        chunks = [*rebuild.sources, *rebuild.position.chunks]
+        for chunk in chunks:
+            if chunk.held is not None and chunk.state == model.GOOD and chunk.held.meta:
+                meta = chunk.held.meta.items()
+                return {name: value for name, value in meta if name not in _OWN}
+        container: Container = self._means.proxy.read("container.show", self._place.holder)
+        account = container.account or str(self._place.account)
+        owner = Owner(account, container.container, container.cid or "")
+        named = self._place._replace(path=self._content.path)
+        headers = chunk_headers(self._content, named, owner)
+        return {name.removeprefix(META): value for name, value in headers.items()}
+
+    def _read_back(self, new: New, data: Data) -> None:
+        """Raise unless the service returns what was sent, as a chunk of this object."""
+        if self._means.effects.dry_run:
+            return
+        listed = self._content._replace(chunks=[self._chunk_of(new)])
+        (position,) = self._means.inspection.inspect(listed).positions
+        (found,) = position.chunks
+        held = found.held
+        if found.state == model.UNREACHABLE:
+            raise RdctlError(Code.UNREACHABLE, found.message)
+        if found.state != model.GOOD or held is None or held.md5 != data.hash:
+            message = f"{new.copy.url}: stored, but read back damaged: {found.message}"
+            raise RdctlError(Code.FAILED, message)
+        if new.in_place:
+            self._stored.pop(new.copy.url, None)
+
+    def _chunk_of(self, new: New) -> dict[str, Any]:
+        """The chunk in the proxy's list, at its new place."""
+        old = self._listing[new.rebuild.chunk.copy.url]
+        return {key: old[key] for key in ("pos", "size", "hash")} | {"url": new.copy.url}
+
+    # --- the list of chunks -------------------------------------------------------------------
+
+    def _listed(self) -> set[str]:
+        """The urls that are registered for the object now; `conflict` if it is another one, or
+        gone."""
+        try:
+            now = self._means.proxy.content(self._pinned)
+        except RdctlError as error:
+            if error.code is Code.NOT_FOUND:
+                raise self._changed() from error
+            raise
+        if (now.content_id, now.version) != (self._content.content_id, self._content.version):
+            raise self._changed()
+        return {str(chunk["url"]) for chunk in now.chunks}
+
+    def _changed(self) -> RdctlError:
+        message = f"{self._shown}: not repaired: the object changed in the meantime"
+        hint = "It was replaced, deleted, or repaired by another client. Run the command again."
+        return RdctlError(Code.CONFLICT, message, hint=hint)
+
+    def _look_again(self) -> None:
+        """Raise if what is replaced is not registered any more."""
+        if self._means.effects.dry_run:
+            return
+        listed = self._listed()
+        gone = [one for one in self._plan.rebuilds if one.chunk.copy.url not in listed]
+        for rebuild in gone:
+            if rebuild.in_place:
+                self._stored[rebuild.chunk.copy.url] = rebuild.chunk.copy
+        if gone:
+            raise self._changed()
+
+    def _register(self, made: Sequence[New]) -> None:
+        """Exchange the chunks in one transaction, which fails if one of them was exchanged before.
+        A lost reply leaves its outcome to the list."""
+        moved = [new for new in made if not new.in_place]
+        if not moved:
+            return
+        dry_run = self._means.effects.dry_run
+        rebuilds = [new.rebuild for new in moved]
+        try:
+            self._means.proxy.change(
+                "container.raw_update",
+                self._place.holder,
+                what=f"register {total(rebuilds)} rebuilt for {self._place.described}",
+                shows=f"rdctl oio content show {self._place.words}",
+                destroys="the registration of the chunks that they replace",
+                step=dry_run,
+                body={
+                    "old": [self._bean(self._listing[one.chunk.copy.url]) for one in rebuilds],
+                    "new": [self._bean(self._chunk_of(new)) for new in moved],
+                },
+            )
+        except RdctlError as error:
+            if error.code is Code.NOT_FOUND:
+                raise self._changed() from error
+            self._settle(moved, error)
+
+    def _bean(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
+        return {
+            "type": "chunk",
+            "id": chunk["url"],
+            "content": self._content.content_id,
+            "hash": chunk["hash"],
+            "size": chunk["size"],
+            "pos": chunk["pos"],
+        }
+
+    def _settle(self, moved: Sequence[New], error: RdctlError) -> None:
+        """After a failed registration: return if the new chunks are listed nevertheless."""
+        if error.code is Code.UNKNOWN:
+            self._means.sleep(SETTLE_SECONDS)
+        try:
+            listed = self._listed()
+        except RdctlError as second:
+            if second.code is Code.CONFLICT:
+                raise
+            if error.code is Code.UNKNOWN:  # one side is listed, and it is unknown which
+                self._stored.clear()
+                self._unfinished = True
+                error.hint = "Run the command again: it finishes this repair first."
+            raise error from second
+        if all(new.copy.url in listed for new in moved):
+            return
+        if error.code is Code.UNKNOWN:
+            message = f"{self._shown}: not repaired: the new chunks are not registered"
+            raise RdctlError(Code.UNAVAILABLE, message, hint="Run the command again.") from error
+        raise error
+
+    # --- the end ------------------------------------------------------------------------------
+
+    def _ended(self, made: Sequence[New]) -> Mended:
+        """Remove what was replaced, once the list confirms that."""
+        listed, confirmed = self._confirmed(made)
+        removed = {
+            new.copy.url: new.rebuild.removes and confirmed and self._removed(new, listed)
+            for new in made
+        }
+        if not confirmed:
+            self._unfinished = True
+        self._close()
+        return Mended([_fact(new, removed[new.copy.url]) for new in made], confirmed)
+
+    def _confirmed(self, made: Sequence[New]) -> tuple[set[str], bool]:
+        if self._means.effects.dry_run:
+            return {new.copy.url for new in made}, True
+        try:
+            listed = self._listed()
+        except RdctlError as error:
+            if error.code is not Code.CONFLICT:
+                return set(), False
+            raise self._undone(error) from error.__cause__
+        if not all(new.copy.url in listed for new in made):
+            self._stored = {url: one for url, one in self._stored.items() if url not in listed}
+            raise self._undone(self._changed())
+        return listed, True
+
+    def _removed(self, new: New, listed: set[str]) -> bool:
+        """Delete the replaced chunk: whether it is gone. One that cannot be reached stays in the
+        journal."""
+        old = new.rebuild.chunk.copy
+        if old.url in listed:
+            return False
+        try:
+            self._means.rawx.delete(old, DELETE_SECONDS)
+        except RdctlError:
+            self._unfinished = True
+            return False
+        return True
+
+    def _drop(self, new: New) -> bool:
+        """Remove a chunk that was stored: whether it is gone for sure."""
+        copy = self._stored.pop(new.copy.url, None)
+        return copy is None or self._delete(copy)
+
+    def _delete(self, copy: Copy) -> bool:
+        try:
+            was_there = self._means.rawx.delete(copy, DELETE_SECONDS)
+        except RdctlError:
+            return False
+        return was_there or copy.url not in self._unanswered
+
+    def _undone(self, error: RdctlError | None) -> RdctlError:
+        """The error, after what was stored was removed again. What cannot be removed stays in the
+        journal."""
+        left = [copy.url for copy in self._stored.values() if not self._delete(copy)]
+        self._unfinished = self._unfinished or bool(left)
+        self._close()
+        error = error or RdctlError(Code.INTERRUPTED, "interrupted")
+        if left:
+            error.message += f"; {count(len(left), 'new chunk')} could not be removed yet"
+            error.facts["chunks"] = left
+        return error
+
+    def _close(self) -> None:
+        if not self._unfinished:
+            for id in self._entries:
+                self._means.journal.end(id)
+
+
+def _fact(new: New, removed: bool) -> dict[str, Any]:
+    rebuild = new.rebuild
+    return {
+        "pos": rebuild.chunk.copy.pos,
+        "state": rebuild.chunk.state,
+        "bytes": rebuild.size,
+        "from": [one.copy.url for one in rebuild.sources],
+        "to": new.copy.url,
+        "replaces": rebuild.chunk.copy.url,
+        "removed": removed,
+    }
+
+
+def facts_of(chunks: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+    listed = list(chunks)
+    return {
+        "rebuilt": len(listed),
+        "bytes": sum(int(chunk["bytes"]) for chunk in listed),
+        "chunks": listed,
+    }
