@@ -44,7 +44,7 @@ _LABELS = {
     "resumed_at": "resumed at byte ",
 }
 # Facts that a message before has said.
-_UNSAID = ("undoes",)
+_UNSAID = ("undoes", "chunk_method")
 
 # Facts that are sizes, too.
 _SIZES = {"stored": "on disk", "used": "used"}
@@ -84,14 +84,20 @@ _SAID = (
 
 
 def _folded(change: Change) -> Mapping[str, Any]:
-    """The facts of a sentence, with `copies 2/3` in place of those stored and those requested."""
+    """The facts of a sentence, with `copies 2/3`, or `fragments 8/9`, in place of those stored and
+    those requested."""
     facts = change.facts
     if change.past and "{}" in change.past:
         facts = {key: value for key, value in facts.items() if key not in _SAID}
     if "wanted" not in facts:
         return facts
-    copies = f"{facts['copies']}/{facts['wanted']}"
-    return {key: value for key, value in {**facts, "copies": copies}.items() if key != "wanted"}
+    chunks = "fragments" if str(facts.get("chunk_method")).startswith("ec/") else "copies"
+    stored = f"{facts['copies']}/{facts['wanted']}"
+    return {
+        chunks if key == "copies" else key: stored if key == "copies" else value
+        for key, value in facts.items()
+        if key != "wanted"
+    }
 
 
 def _fact(key: str, value: Any, units: str) -> str:

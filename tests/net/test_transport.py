@@ -23,7 +23,7 @@ from rdctl.net import transport as module
 from rdctl.net.curl import curl
 from rdctl.net.deadline import Deadline
 from rdctl.net.heads import MOST_HEAD, MOST_HEADERS
-from rdctl.net.messages import Access, Reply
+from rdctl.net.messages import Access, Blocks, Reply
 from rdctl.net.transport import Transport
 from tests.clock import Stopwatch
 from tests.fakes import faults
@@ -519,6 +519,52 @@ def test_the_trace_can_be_pasted_and_tells_no_secret() -> None:
     assert curl("GET", "http://h/", {"Connection": "close"}, None) == (
         "curl -sS -X GET -H Expect: http://h/"
     )
+
+
+@pytest.mark.parametrize("way", ["direct", "through a proxy"])
+def test_trailers_follow_a_body_and_are_computed_after_it(way: str) -> None:
+    """Sent over the connection itself, and by the libraries."""
+    order: list[str] = []
+    received = bytearray()
+
+    def blocks() -> Iterator[bytes]:
+        for block in (b"first", b"", b"0\r\n\r\n"):
+            order.append("block")
+            yield block
+
+    def total() -> str:
+        order.append("trailer")
+        return "10"
+
+    def take(listener: socket.socket) -> None:
+        sock, _ = listener.accept()
+        with sock:
+            while not received.endswith(b"X-Last: yes\r\n\r\n"):
+                received.extend(sock.recv(1 << 16))
+            sock.sendall(b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=take, args=(listener,), daemon=True)
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        proxy = Access(http_proxy=url) if way != "direct" else None
+        client = Client("http://storage.test" if proxy else url, access=proxy)
+        body = Blocks(blocks(), 10, None, {"X-Total": total, "X-Last": lambda: "yes"})
+        reply = client.change(method="PUT", headers={"Connection": "keep-alive"}, body=body)
+        thread.join(10)
+    assert reply.status == 201
+    head, _, sent = bytes(received).partition(b"\r\n\r\n")
+    assert b"\r\nTransfer-Encoding: chunked\r\nTrailer: X-Total, X-Last" in head
+    assert b"Content-Length" not in head
+    assert sent == (b"5\r\nfirst\r\n5\r\n0\r\n\r\n\r\n0\r\nX-Total: 10\r\nX-Last: yes\r\n\r\n")
+    assert order == [*["block"] * 3, "trailer"]
+    line, note = client.trace
+    assert line.startswith(
+        "curl -sS -X PUT -H Expect: -H 'Connection: keep-alive'"
+        " -H 'X-Total: <known after the data>' -H 'X-Last: <known after the data>' "
+    )
+    assert line.endswith(f" --data-binary @- {client.transport.url}/v1/x  # 10 bytes on stdin")
+    assert note.startswith("# 201 Created, 10 bytes sent, 0 received, ")
 
 
 def test_requests_to_one_daemon_do_not_overlap() -> None:

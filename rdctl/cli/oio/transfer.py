@@ -66,7 +66,7 @@ _NO = (None, None)
     "--min-copies",
     type=click.IntRange(1),
     metavar="N",
-    help="Minimum number of copies to store.",
+    help="Minimum number of copies, or fragments, to store.",
 )
 @PROPERTIES
 def put(
@@ -92,7 +92,8 @@ def put(
 
     Chunks are sent to the rawx services in parallel and verified by checksum. A copy that fails or
     takes too long is skipped with a warning, as long as half of the copies (or --min-copies) are
-    stored. If an upload fails or is interrupted, its chunks are deleted. If the outcome of the
+    stored; of the fragments of an erasure-coded object, one more than are needed to read it. If an
+    upload fails or is interrupted, its chunks are deleted. If the outcome of the
     final request is unknown (exit code 10), the chunks are kept and listed.
 
     Data of unknown size (standard input, a pipe, a file in /proc) are first stored in a temporary

@@ -269,6 +269,7 @@ class Uploads(Transfers):
             "size": source.size,
             "hash": sent.hash,
             "policy": prepared.policy,
+            "chunk_method": prepared.chunk_method,
             "copies": sent.copies,
             "wanted": sent.expected,
             "failed_copies": self._warn_failed(place, sent, sending),

@@ -112,6 +112,15 @@ def test_what_is_stored_and_registered(near: Near, chunk_size: int, size: int) -
             assert sent["trailer"].split(", ") == list(sent)[-3:]
 
 
+def test_what_the_success_says(near: Near) -> None:
+    client = coded(near, 4, 2)
+    client.file("a", b"x")
+    assert "policy EC42, fragments 6/6)" in client.ok("put", "docs", "a").out
+    client.sds.stop(0)
+    ran = client.ok("put", "docs", "a", "--path", "b")
+    assert "fragments 5/6, failed copies http://" in ran.out
+
+
 def test_standard_input(near: Near) -> None:
     client, data = coded(near, 2, 1), bytes_of(5500)
     client.ok("put", "docs", "-", "--path", "a", stdin=data)

@@ -46,6 +46,7 @@ def test_an_object_comes_back_as_it_went(
         "size": size,
         "hash": md5(data),
         "policy": "SINGLE",
+        "chunk_method": f"plain/nb_copy={copies}",
         "copies": copies,
         "wanted": copies,
     }
