@@ -215,8 +215,8 @@ def get(
 
     A file appears under its name only when it is complete and its checksums are verified. An
     existing file is refused without --overwrite. An interrupted download is kept next to the file;
-    --continue resumes it if the object has not changed, and skips complete files. Replicas that
-    cannot be read or have a wrong checksum are skipped. With --to - data are written as they
+    --continue resumes it if the object has not changed, and skips complete files. Replicas and
+    fragments that cannot be read or are wrong are skipped. With --to - data are written as they
     arrive, so a wrong checksum of a chunk of more than 2 MiB is reported only after its data
     (exit code 9)."""
     downloads = site.oio.downloads
