@@ -150,9 +150,12 @@ _rdctl_node() {
         'rdctl context set') keys='action target changed verified error line' ;;
         'rdctl context rename') keys='action target changed verified error line' ;;
         'rdctl context remove') keys='action target changed verified error line' ;;
-        'rdctl sandbox') verbs='serve reboot reset path' ;;
+        'rdctl sandbox') verbs='serve reboot damage stop start reset path' ;;
         'rdctl sandbox serve') options='--host --rapiddisk-port --oio-port' valued='--host --rapiddisk-port --oio-port' keys='action target changed verified error line' ;;
         'rdctl sandbox reboot') keys='action target changed verified error line' ;;
+        'rdctl sandbox damage') options='--how --position --count' valued='--how --position --count' keys='action target changed verified error line' ;;
+        'rdctl sandbox stop') keys='action target changed verified error line' ;;
+        'rdctl sandbox start') keys='action target changed verified error line' ;;
         'rdctl sandbox reset') keys='action target changed verified error line' ;;
         'rdctl sandbox path') keys='path' ;;
         'rdctl completion') options='--install' keys='action target changed verified error line' ;;
@@ -482,6 +485,13 @@ _rdctl_values() {
         'rdctl context rename 1') kind='context' ;;
         'rdctl context remove 1') kind='context' ;;
         'rdctl sandbox serve --host') kind='ip' ;;
+        'rdctl sandbox damage --how') choices='missing short long corrupt foreign unlabeled' ;;
+        'rdctl sandbox damage 1') kind='container:sandbox' ;;
+        'rdctl sandbox damage 2') kind='content:sandbox' ;;
+        'rdctl sandbox stop 1') kind='address:sandbox' ;;
+        'rdctl sandbox stop '[0-9]*) kind='address:sandbox' ;;
+        'rdctl sandbox start 1') kind='address:sandbox' ;;
+        'rdctl sandbox start '[0-9]*) kind='address:sandbox' ;;
         'rdctl completion 1') choices='bash fish zsh' ;;
         'rdctl help 1') choices='exit-codes output environment config rapiddisk oio doctor history context sandbox completion help version' ;;
         *' -c' | *' --context') kind='contexts' ;;

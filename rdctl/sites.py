@@ -354,7 +354,7 @@ class Site:
 
         ready_sandbox(self.sandbox_path, self.config.home)
         host = url.split("//", 1)[1]
-        return WsgiAdapter(self._sandbox_apps.get(host) or _no_service(host))
+        return WsgiAdapter(self._sandbox_apps.get(host) or _no_service(host), _trailers)
 
     @cached_property
     def _sandbox_apps(self) -> dict[str, WSGIApplication]:
@@ -367,6 +367,13 @@ def _left(seconds: float | None, busy: Callable[[], float], began: float) -> flo
     """The seconds left of the time limit; None without one. A machine without servers does not need
     the Deadline of the network."""
     return None if seconds is None else max(0.0, seconds - (busy() - began))
+
+
+def _trailers() -> dict[str, str]:
+    """What follows the chunked body of this thread's request."""
+    from rdctl.net.deadline import current
+
+    return {name: value() for name, value in current.trailers.items()}
 
 
 def _no_service(host: str) -> WSGIApplication:

@@ -193,7 +193,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "remove": _REMOVE,
     },
     "rdctl sandbox": {
-        "serve": "start run server",
+        "serve": "run server",
+        "reboot": "restart",
+        "damage": "break corrupt",
+        "stop": "down kill",
+        "start": "up",
         "path": "file where show info",
     },
 }

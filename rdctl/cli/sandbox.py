@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.options import seconds_of
+from rdctl.cli.options import flags_of, seconds_of
 from rdctl.cli.tree import LazyGroup, verb
 from rdctl.core.errors import Code, Ended, RdctlError, hints
 from rdctl.core.results import Change, Failure, Item, Report, Text
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rdctl.cli.invocation import Invocation
+    from rdctl.sandbox.oio.trials import Placed
+    from rdctl.sandbox.store import Store
 
 _HERE = "rdctl.cli.sandbox:"
 
@@ -30,6 +32,9 @@ group = LazyGroup(
     children={
         "serve": (_HERE + "serve", "Serve the sandbox over HTTP."),
         "reboot": (_HERE + "reboot", "Reboot the simulated machine of the sandbox."),
+        "damage": (_HERE + "damage", "Damage chunks of the sandbox."),
+        "stop": (_HERE + "stop", "Stop OpenIO services of the sandbox."),
+        "start": (_HERE + "start", "Start OpenIO services of the sandbox."),
         "reset": (_HERE + "reset", "Reset the sandbox to its initial state."),
         "path": (_HERE + "path", "Show the path of the sandbox file."),
     },
@@ -109,25 +114,39 @@ def reboot(on: Invocation) -> Report:
     As on a real machine, all volumes, caches and exports are gone afterwards, unless units that are
     enabled bring them back: the stop side of these units runs before, their start side after. Disks
     and the files in /etc stay. Requires confirmation if contents or unwritten blocks are lost.
-    OpenIO is not affected, and no real machine is rebooted."""
+    OpenIO is not affected, but that its services that are down are started. No real machine is
+    rebooted."""
     from rdctl.sandbox.machine.boot import losses
     from rdctl.sandbox.machine.stored import StoredMachine
-    from rdctl.sandbox.store import Store
+    from rdctl.sandbox.oio.trials import start_all
 
-    ready_sandbox(on.sandbox_path, on.environment.home())
-    seconds = seconds_of(click.get_current_context())
-    machine = StoredMachine(Store(on.sandbox_path, lambda: seconds))
+    store = _store(on)
+    machine = StoredMachine(store)
     lost = [_loss(*loss) for loss in losses(machine, _with_image(str(machine.root)))]
     on.effects.consent(lost)
     active = [unit for unit in machine.units() if unit in machine.systemd.active]
     outcomes = [_run_unit(on, "stop", unit, machine.stop) for unit in reversed(active)]
-    act = Effect("reboot the sandbox", "systemctl reboot", machine.reboot, "; ".join(lost) or None)
+
+    def restart() -> None:
+        machine.reboot()
+        with store.change() as connection:
+            start_all(connection)
+
+    act = Effect("reboot the sandbox", "systemctl reboot", restart, "; ".join(lost) or None)
     on.effects.do(act, None)
     done = None if on.effects.dry_run else True
     outcomes.append(Change("reboot", "sandbox", done, done))
     enabled = [unit for unit in machine.units() if machine.systemd.is_enabled(unit)]
     outcomes += [_run_unit(on, "start", unit, machine.start) for unit in enabled]
     return Report(outcomes)
+
+
+def _store(on: Invocation) -> Store:
+    from rdctl.sandbox.store import Store
+
+    ready_sandbox(on.sandbox_path, on.environment.home())
+    seconds = seconds_of(click.get_current_context())
+    return Store(on.sandbox_path, lambda: seconds)
 
 
 def _with_image(root: str) -> set[str]:
@@ -165,19 +184,138 @@ def _run_unit(
     return Change(verb, unit, done, done, past="started" if verb == "start" else "stopped")
 
 
+# Kept here as well: the sandbox is not imported for help.
+_WAYS = ("missing", "short", "long", "corrupt", "foreign", "unlabeled")
+
+
+@verb(
+    "damage",
+    on_site=False,
+    examples=[
+        "rdctl sandbox damage photos index.txt --how missing",
+        "rdctl sandbox damage photos big.bin --position 0.3 --how corrupt",
+        "rdctl sandbox damage photos big.bin --position 0 --count 3 --how short --dry-run",
+    ],
+)
+@click.argument("container", metavar="CONTAINER")
+@click.argument("path", metavar="PATH")
+@click.option("--how", type=click.Choice(_WAYS), required=True, help="How to damage the chunks.")
+@click.option(
+    "--position",
+    default="0",
+    metavar="P",
+    show_default=True,
+    help="Part of the object (0), or a fragment of it (0.3).",
+)
+@click.option(
+    "--count",
+    type=click.IntRange(1),
+    default=1,
+    metavar="N",
+    show_default=True,
+    help="Number of replicas or fragments to damage.",
+)
+def damage(
+    on: Invocation, container: str, path: str, how: str, position: str, count: int
+) -> Report:
+    """Damage chunks of the sandbox.
+
+    This is for trials of checks and repairs: the chunks are damaged behind OpenIO's back, as by a
+    failing disk. They are removed (missing), cut in half (short), get one byte more (long) or one
+    other byte (corrupt), are replaced by a chunk of another object (foreign), or lose their
+    metadata (unlabeled). Only the latest version of an object is damaged, and only in the sandbox,
+    whatever the current context is; its account is "sandbox" unless --account says otherwise.
+    Requires confirmation."""
+    from rdctl.sandbox.oio import trials
+
+    store = _store(on)
+    account = flags_of(click.get_current_context()).get("account") or "sandbox"
+    with store.look() as connection:
+        chunks = trials.placed(connection, account, container, path, position)[:count]
+    losses = [f"chunk {one.pos} of {path} at {one.url} will be damaged: {how}" for one in chunks]
+    on.effects.consent(losses)
+    outcomes = []
+    for chunk, loss in zip(chunks, losses, strict=True):
+        outcomes.append(_damage(on, store, chunk, how, loss))
+    return Report(outcomes)
+
+
+def _damage(on: Invocation, store: Store, chunk: Placed, how: str, loss: str) -> Change:
+    from rdctl.sandbox.oio import trials
+
+    def act() -> None:
+        with store.change() as connection:
+            trials.damage(connection, chunk, how)
+
+    on.effects.do(
+        Effect(f"damage chunk {chunk.pos}", f"damage {chunk.url} ({how})", act, loss), None
+    )
+    done = None if on.effects.dry_run else True
+    return Change("damage", chunk.url, done, done, {"position": chunk.pos, "how": how})
+
+
+@verb(
+    "stop",
+    on_site=False,
+    examples=[
+        "rdctl sandbox stop 127.0.0.1:16013",
+        "rdctl sandbox stop 127.0.0.1:16013 127.0.0.1:16014 --dry-run",
+    ],
+)
+@click.argument("services", nargs=-1, required=True, metavar="SERVICE...")
+def stop(on: Invocation, services: tuple[str, ...]) -> Report:
+    """Stop OpenIO services of the sandbox.
+
+    This is for trials: a rawx that is stopped refuses connections, a stopped meta2 serves its
+    containers no longer, and the score of both is 0. No data are lost. `rdctl sandbox start` starts
+    them again, and so does `rdctl sandbox reboot`."""
+    return Report([_switch(on, address, down=True) for address in services])
+
+
+@verb(
+    "start",
+    on_site=False,
+    examples=[
+        "rdctl sandbox start 127.0.0.1:16013",
+        "rdctl sandbox start 127.0.0.1:16013 --dry-run",
+    ],
+)
+@click.argument("services", nargs=-1, required=True, metavar="SERVICE...")
+def start(on: Invocation, services: tuple[str, ...]) -> Report:
+    """Start OpenIO services of the sandbox.
+
+    Those that were stopped run again, with the data that they had; also a meta2 that a request
+    killed, as real ones of 4.2 are killed by an invalid request for spare chunks."""
+    return Report([_switch(on, address, down=False) for address in services])
+
+
+def _switch(on: Invocation, address: str, *, down: bool) -> Change:
+    from rdctl.sandbox.oio import trials
+
+    verb, past = ("stop", "stopped") if down else ("start", "started")
+    store = _store(on)
+    with store.look() as connection:
+        if trials.is_down(connection, address) is down:
+            state = "stopped" if down else "running"
+            return Change(verb, address, False, True, past=f"{{}} is already {state}")
+
+    def act() -> None:
+        with store.change() as connection:
+            (trials.stop if down else trials.start)(connection, address)
+
+    on.effects.do(Effect(f"{verb} {address}", f"{verb} {address}", act), None)
+    done = None if on.effects.dry_run else True
+    return Change(verb, address, done, done, past=past)
+
+
 @verb("reset", on_site=False, examples=["rdctl sandbox reset", "rdctl sandbox reset --dry-run"])
 def reset(on: Invocation) -> Report:
     """Reset the sandbox to its initial state.
 
     Requires confirmation: all changes in the sandbox are lost. No real system is touched."""
-    from rdctl.sandbox.store import Store
-
     loss = f"the sandbox in {on.sandbox_path} will be reset; all changes in it will be lost"
     on.effects.consent([loss])
-    ready_sandbox(on.sandbox_path, on.environment.home())
-    seconds = seconds_of(click.get_current_context())
-    store = Store(on.sandbox_path, lambda: seconds)
-    act = Effect("reset the sandbox", f"reset {on.sandbox_path}", store.reset, loss)
+    act = Effect("reset the sandbox", f"reset {on.sandbox_path}", _store(on).reset, loss)
     on.effects.do(act, None)
     done = None if on.effects.dry_run else True
     return Report([Change("reset", "sandbox", done, done)])

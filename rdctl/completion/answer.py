@@ -122,7 +122,9 @@ def _is_there(path: str) -> bool:
 
 def _site(request: CompletionRequest, config: Config, environment: Environment) -> Site:
     """The site of the settings in effect; of several contexts the first."""
-    options = request.options
+    options = dict(request.options)
+    if request.noun == "sandbox":
+        options["context"] = "sandbox"
     if contexts := several(config, options):
         options = {**options, "context": next(iter(contexts))}
     return Site(

@@ -76,6 +76,9 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "rdctl history --target": None,
     "TIME": None,
     "rdctl sandbox serve --host": "ip",
+    "rdctl sandbox damage CONTAINER": "container:sandbox",
+    "rdctl sandbox damage PATH": "content:sandbox",
+    "SERVICE": "address:sandbox",
     "--columns": KEY_LIST,
     "--sort-by": SORT_KEY,
     "STYLE": tuple(

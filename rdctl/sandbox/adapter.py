@@ -23,12 +23,15 @@ class WsgiAdapter(BaseAdapter):
 
     The app gets the same environment as from `serve`, with the request target as it was sent in
     `REQUEST_URI`; `Date` and `Connection: close` are added as by a server. What the app raises
-    reaches the caller.
+    reaches the caller. `trailers` are asked for once a chunked body was read.
     """
 
-    def __init__(self, app: WSGIApplication) -> None:
+    def __init__(
+        self, app: WSGIApplication, trailers: Callable[[], Mapping[str, str]] | None = None
+    ) -> None:
         super().__init__()
         self.app = app
+        self.trailers = trailers
 
     def send(
         self,
@@ -39,7 +42,11 @@ class WsgiAdapter(BaseAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> Response:
-        status, headers, body = _call(self.app, _environ(request))
+        environ = _environ(request)
+        if self.trailers is not None and "HTTP_TRANSFER_ENCODING" in environ:
+            for name, value in self.trailers().items():
+                environ.setdefault(f"HTTP_{name.upper().replace('-', '_')}", value)
+        status, headers, body = _call(self.app, environ)
         raw = _raw(request, status, headers, body)
         response = Response()
         response.status_code = raw.status
@@ -131,7 +138,7 @@ def _raw(
     sent = HTTPHeaderDict({"Date": formatdate(usegmt=True), "Connection": "close"})
     for name, value in headers:
         sent.add(name, value)
-    if "Content-Length" not in sent:
+    if "Content-Length" not in sent and request.method != "HEAD":
         sent["Content-Length"] = str(len(body))
     number, _, reason = status.partition(" ")
     return HTTPResponse(

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
 
 _MOST_BODY = 64 << 20  # bytes
+_MOST_TRAILERS = 100
 _MAX_LINE = 128 * 1024  # bytes of a request line; the apps refuse long ones themselves
 
 
@@ -70,6 +71,7 @@ class _Handler(WSGIRequestHandler):
         if not self.parse_request():
             return
         server: Any = self.server
+        self._trailers: dict[str, str] = {}
         try:
             body = self._body()
         except _Refused as refused:
@@ -78,7 +80,8 @@ class _Handler(WSGIRequestHandler):
             self._drain()
             return
         self.connection.settimeout(self.timeout)
-        environ = self.get_environ() | {"CONTENT_LENGTH": str(len(body))}
+        # Trailers are given to the app as headers; they do not replace any.
+        environ = self._trailers | self.get_environ() | {"CONTENT_LENGTH": str(len(body))}
         _Gateway(BytesIO(body), self.wfile, self.get_stderr(), environ).run(server.get_app())
         if "Content-Length" in self.headers or "Transfer-Encoding" in self.headers:
             self._drain()
@@ -117,8 +120,11 @@ class _Handler(WSGIRequestHandler):
                 raise _Refused("413 Request Entity Too Large")
             yield self._exactly(size)
             self.rfile.readline(64)
-        while self.rfile.readline(4096).strip():
-            pass
+        while line := self.rfile.readline(4096).strip():
+            name, _, value = line.decode("latin-1").partition(":")
+            if len(self._trailers) == _MOST_TRAILERS:
+                raise _Refused("400 Bad Request")
+            self._trailers[f"HTTP_{name.strip().upper().replace('-', '_')}"] = value.strip()
 
     def _chunk_size(self) -> int:
         digits = self.rfile.readline(64).partition(b";")[0].strip()
@@ -185,11 +191,18 @@ class _Refused(Exception):
 class _Gateway(SimpleHandler):
     http_version = "1.1"
     os_environ: dict[str, str] = {}  # noqa: RUF012 - the app sees the request, not this process
+    environ: WSGIEnvironment
     headers: Headers
 
     def cleanup_headers(self) -> None:
-        super().cleanup_headers()
+        if self.environ["REQUEST_METHOD"] != "HEAD":  # its app alone knows whether it has a length
+            super().cleanup_headers()
         self.headers["Connection"] = "close"
+
+    def handle_error(self) -> None:
+        """A service that is down refuses: its client gets no reply."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error()
 
 
 class _Server(ThreadingMixIn, WSGIServer):

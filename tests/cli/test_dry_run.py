@@ -134,6 +134,10 @@ CONFIGURATION: dict[str, tuple[str, ...]] = {
     "context remove lab": CONTEXTS,
     "sandbox reset": RD1,
     "sandbox reboot": DIRTY,
+    "sandbox damage photos index.txt --how missing": (),
+    "sandbox damage photos index.txt --how corrupt --count 2": (),
+    "sandbox stop 127.0.0.1:16013": (),
+    "sandbox start 127.0.0.1:16013": ("sandbox stop 127.0.0.1:16013",),
     "completion bash --install": (),
 }
 # Whole objects: FILES lie in the directory, and what is received goes there.
@@ -235,6 +239,7 @@ def changing(trace: str) -> list[str]:
 LINE = re.compile(
     r"((printf|cat) .*\| )?(curl -sS|install) |"
     "(echo|mkdir|rmdir|ln|rm|mv|dd|write|reset|dmsetup|blockdev|ioctl|systemctl) "
+    "|(damage|stop|start) "
 )
 READS = re.compile(rf"/({'|'.join(ASKING)})\?")
 

@@ -96,7 +96,7 @@ def test_a_text_of_click(theirs: str, ours: str) -> None:
         ("oio content", "fetch", "get"),
         ("rapiddisk", "wipe", "flush"),
         ("oio container", "rb", "destroy"),
-        ("sandbox", "restart", ""),
+        ("sandbox", "restart", "reboot"),
     ],
 )
 def test_a_verb_meant(noun: str, word: str, verb: str) -> None:

@@ -194,7 +194,7 @@ def test_fish_lists_names_as_its_own_tests_ask_it(home: Home) -> None:
         ),
         (
             "rdctl -c sandbox oio conscience lock rawx 127.0.0.1:",
-            "rdctl -c sandbox oio conscience lock rawx 127.0.0.1:1601",
+            "rdctl -c sandbox oio conscience lock rawx 127.0.0.1:160",
         ),
         (
             "rdctl -c sandbox oio admin copy photos --to=127.0.0.1:16011",

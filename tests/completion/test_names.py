@@ -66,7 +66,11 @@ def test_commands_of_the_history_are_offered(complete: Completion) -> None:
         ("ip", (), ["fd00::7", "10.0.2.15", "127.0.0.1"]),
         ("account", (), ["sandbox"]),
         ("container", (), ["photos"]),
-        ("policy", (), ["SINGLE", "TWOCOPIES", "THREECOPIES", "17COPIES", "EC", "BACKBLAZE"]),
+        (
+            "policy",
+            (),
+            "SINGLE TWOCOPIES THREECOPIES 17COPIES EC EC42 EC21 BACKBLAZE".split(),
+        ),
         ("address", ("rdir",), ["127.0.0.1:16018", "127.0.0.1:16019"]),
         ("address", ("user1", "rdir"), ["127.0.0.1:16018", "127.0.0.1:16019"]),
         ("address", ("rdir", "127.0.0.1:16018"), ["127.0.0.1:16019"]),

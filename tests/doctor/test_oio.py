@@ -40,7 +40,7 @@ def test_a_locked_service(rdctl: Program, sandbox: Run) -> None:
     assert row["message"] == "rawx 127.0.0.1:16013 has score 0: it is down or locked"
     heal(rdctl, row["mend"])
     (row,) = of(examined(sandbox), "services")
-    assert row["message"] == "14 services of 7 types are up"
+    assert row["message"] == "22 services of 7 types are up"
 
 
 def test_a_type_without_a_service(rdctl: Program, sandbox: Run) -> None:

@@ -13,12 +13,13 @@ from rdctl.sandbox.oio.conscience import policy
 from rdctl.sandbox.oio.replies import (
     CONTAINER_FROZEN,
     CONTAINER_NOT_FOUND,
+    UNAVAILABLE,
     USER_NOT_FOUND,
     ApiFault,
     bad_request,
 )
-from rdctl.sandbox.oio.state import NAMESPACE, container_id, new_id, now, setting
-from rdctl.sandbox.oio.wsgi import HttpRequest, raw
+from rdctl.sandbox.oio.state import NAMESPACE, container_id, is_down, new_id, now, setting
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, raw
 
 # The values of sys.status, as shown: -1 and -2 in 32 bits.
 ENABLED, FROZEN, DISABLED = "0", "4294967295", "4294967294"
@@ -37,9 +38,11 @@ class BaseAccess(IntEnum):
 
 
 def locate(connection: sqlite3.Connection, request: HttpRequest, access: BaseAccess) -> str:
-    """The id of the container that the request names; Fault 406, 431 or 436."""
+    """The id of the container that the request names; Fault 406, 431, 436, or 503 if it is down."""
     cid = directory.find(connection, request)
     require(connection, cid)
+    if is_down(connection, _master(connection, cid)):
+        raise _unreplied()
     status = properties.get(connection, properties.of_base(cid)).get("sys.status")
     if (status == DISABLED and access >= BaseAccess.READ) or (
         status == FROZEN and access is BaseAccess.WRITE
@@ -58,6 +61,22 @@ def require(connection: sqlite3.Connection, cid: str) -> None:
 def is_there(connection: sqlite3.Connection, cid: str) -> bool:
     found = connection.execute("SELECT 1 FROM oio_bases WHERE cid = ?", (cid,)).fetchone()
     return found is not None
+
+
+def killed(connection: sqlite3.Connection, cid: str) -> HttpReply:
+    """The reply to a request that kills the service of a container, which stays down."""
+    master = _master(connection, cid)
+    connection.execute("INSERT INTO oio_down VALUES (?)", (master,))
+    return _unreplied().reply
+
+
+def _unreplied() -> ApiFault:
+    return ApiFault(UNAVAILABLE, "No service replied")
+
+
+def _master(connection: sqlite3.Connection, cid: str) -> str:
+    row = connection.execute("SELECT master FROM oio_bases WHERE cid = ?", (cid,)).fetchone()
+    return str(row["master"])
 
 
 def create(

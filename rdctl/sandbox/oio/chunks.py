@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import NamedTuple
 
 from rdctl.sandbox.oio import conscience
@@ -91,8 +91,9 @@ def store_chunks(connection: sqlite3.Connection, cid: str, id: str, chunks: list
     )
 
 
-def refuse_taken(connection: sqlite3.Connection, cid: str, chunks: list[Chunk]) -> None:
+def refuse_taken(connection: sqlite3.Connection, cid: str, urls: Collection[str]) -> None:
+    """Refuse urls that are registered, or twice among these."""
     taken = "SELECT 1 FROM oio_chunks WHERE cid = ? AND url = ?"
-    for chunk in chunks:
-        if connection.execute(taken, (cid, chunk.url)).fetchone():
-            raise ApiFault(19, "Step error: (19) UNIQUE constraint failed: chunks.id")
+    known = any(connection.execute(taken, (cid, url)).fetchone() for url in urls)
+    if known or len(set(urls)) < len(urls):
+        raise ApiFault(19, "Step error: (19) UNIQUE constraint failed: chunks.id")

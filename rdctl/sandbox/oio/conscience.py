@@ -42,6 +42,8 @@ _POLICIES = {
     "THREECOPIES": "rawx3:DUPONETHREE",
     "17COPIES": "rawx17:DUP17",
     "EC": "NONE:EC",
+    "EC42": "NONE:EC42",
+    "EC21": "NONE:EC21",
     "BACKBLAZE": "NONE:BACKBLAZE",
 }
 _POOLS = {
@@ -61,6 +63,8 @@ _SECURITIES = {
     "DUPONETHREE": "plain/distance=1,nb_copy=3",
     "DUP17": "plain/distance=1,nb_copy=17",
     "EC": "ec/k=6,m=3,algo=liberasurecode_rs_vand,distance=1",
+    "EC42": "ec/k=4,m=2,algo=liberasurecode_rs_vand,distance=1",
+    "EC21": "ec/k=2,m=1,algo=liberasurecode_rs_vand,distance=1",
     "BACKBLAZE": "backblaze/account_id=None,bucket_name=None,distance=0,nb_copy=1",
 }
 
@@ -81,9 +85,16 @@ class Registered(NamedTuple):
 
 
 class Policy(NamedTuple):
+    """`copies` is the number of chunks of a part: replicas, or with `k` that many data fragments
+    and the parity. `method` is that of x-oio-content-meta-chunk-method."""
+
     pool: str
     copies: int
-    method: str  # as in x-oio-content-meta-chunk-method
+    method: str
+    k: int = 0
+
+    def position(self, part: int, number: int) -> str:
+        return f"{part}.{number}" if self.k else str(part)
 
 
 def is_address(value: object) -> bool:
@@ -92,7 +103,8 @@ def is_address(value: object) -> bool:
 
 def services(connection: sqlite3.Connection, type: str | None = None) -> list[Registered]:
     rows = connection.execute(
-        "SELECT type, address, coalesce(locked, score) AS score, tags FROM oio_services"
+        "SELECT type, address, tags, CASE WHEN address IN (SELECT address FROM oio_down) THEN 0"
+        " ELSE coalesce(locked, score) END AS score FROM oio_services"
         " WHERE ns = ? AND (? IS NULL OR type = ?) ORDER BY rowid",
         (NAMESPACE, type, type),
     )
@@ -115,8 +127,8 @@ def policy(name: str) -> Policy | None:
     method, _, options = _SECURITIES.get(security, "plain/nb_copy=1").partition("/")
     values = dict(option.split("=") for option in options.split(","))
     if method == "ec":
-        copies = int(values["k"]) + int(values["m"])
-        return Policy(pool, copies, f"ec/algo={values['algo']},k={values['k']},m={values['m']}")
+        k, m = int(values["k"]), int(values["m"])
+        return Policy(pool, k + m, f"ec/algo={values['algo']},k={k},m={m}", k)
     copies = int(values["nb_copy"])
     return Policy(pool, copies, f"{method}/nb_copy={copies}")
 
@@ -167,12 +179,13 @@ def poll(
                 chosen.append(random.choice(candidates))
                 break
         else:
+            polled = len(known) + len(chosen)
             filled = sum(_in_slot(service, slots[0]) for service in scored)
             raise ApiFault(
                 UNSATISFIABLE,
                 f"found only {len(chosen)} services matching the criteria"
                 + (f" (pool={pool})" if pool else "")
-                + f": no service polled from [{slots[0]}], {len(chosen)}/{len(targets)}"
+                + f": no service polled from [{slots[0]}], {polled}/{len(targets)}"
                 f" services polled, {filled} services in slot",
             )
     return chosen

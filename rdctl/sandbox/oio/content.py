@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections import Counter
 from typing import Any, NamedTuple
 
 from rdctl.sandbox.oio import base, directory, properties
@@ -156,7 +157,7 @@ def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     if not name or not directory.has_names(request):
         raise bad_request("Missing fully qualified path")
     new = _described(request)
-    if 0 <= new.length != length_of(new.chunks) and not new.method.startswith("ec"):
+    if _is_irreparable(new):
         raise ApiFault(425, "Content broken and irreparable")
     autocreate(connection, request)
     cid = base.locate(connection, request, BaseAccess.WRITE)
@@ -167,7 +168,7 @@ def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
         return _append(connection, cid, find_alias(connection, cid, request), new)
     old = base.aliases(connection, "a.cid = ? AND a.name = ?", (cid, name)).fetchall()
     if force:
-        refuse_taken(connection, cid, new.chunks)
+        refuse_taken(connection, cid, [chunk.url for chunk in new.chunks])
         base.drop_aliases(connection, cid, old)
         version = new.version or 0
     else:
@@ -177,6 +178,15 @@ def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     if not force and base.max_versions(values) == 1:
         base.drop_aliases(connection, cid, old)
     return empty()
+
+
+def _is_irreparable(new: _Described) -> bool:
+    """Whether parts are missing. The sizes of fragments are not compared; k of a part suffice."""
+    k = re.fullmatch(r"ec/(?:.*,)?k=(\d{1,4})(?:,.*)?", new.method)
+    if k is None:
+        return 0 <= new.length != length_of(new.chunks)
+    found = Counter(position_of(chunk.pos) for chunk in new.chunks)
+    return min(found.values(), default=0) < int(k[1])
 
 
 def _store(
@@ -216,7 +226,7 @@ def _append(
     there = chunks_of(connection, cid, alias["content"])
     first = 1 + max((position_of(chunk.pos) for chunk in there), default=-1)
     moved = [chunk._replace(pos=_moved(chunk.pos, first)) for chunk in new.chunks]
-    refuse_taken(connection, cid, moved)
+    refuse_taken(connection, cid, [chunk.url for chunk in moved])
     store_chunks(connection, cid, alias["content"], moved)
     _grow(connection, cid, alias, length_of(new.chunks))
     return empty()

@@ -20,7 +20,9 @@ from rdctl.sandbox.oio.replies import (
 from rdctl.sandbox.oio.state import CHUNK_SIZE, new_id, now
 from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, text
 
-_MOST_POSITIONS = 1 << 16  # of one prepare: 64 GiB, the sandbox's own limit
+# So many chunks to keep, beyond those of the policy, overrun the stack of a meta2: it dies.
+_DEADLY = 3
+_MOST_POSITIONS = 1 << 16  # of one prepare, the sandbox's own limit: 64 GiB of replicas
 META = "x-oio-content-meta-"
 
 
@@ -44,13 +46,14 @@ def prepare(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     policy = conscience.policy(name)
     if policy is None:
         raise ApiFault(480, f"Invalid policy [{name}]")
-    positions = max(1, -(-size // CHUNK_SIZE))
+    step = CHUNK_SIZE * (policy.k or 1)
+    positions = max(1, -(-size // step))
     if positions > _MOST_POSITIONS:
-        raise ApiFault(413, f"More than {_MOST_POSITIONS * CHUNK_SIZE} bytes")
+        raise ApiFault(413, f"More than {_MOST_POSITIONS * step} bytes")
     chunks = [
-        Chunk(base.new_chunk_url(address), str(position), CHUNK_SIZE, "0" * 32)
-        for position in range(positions)
-        for address in _rawx(connection, policy, position)
+        Chunk(base.new_chunk_url(address), policy.position(part, number), CHUNK_SIZE, "0" * 32)
+        for part in range(positions)
+        for number, address in enumerate(_rawx(connection, policy, part))
     ]
     seconds = now() // 1_000_000
     headers = [
@@ -113,10 +116,17 @@ def spare(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     policy = conscience.policy(name)
     if policy is None:
         raise ApiFault(480, f"Invalid policy [{name}]")
+    targets = conscience.targets_for(connection, policy)
+    if len(healthy) >= len(targets) + _DEADLY:
+        return base.killed(connection, cid)
+    if len(healthy) >= len(targets):
+        used = f"{len(healthy)} already used, {len(broken)} to avoid"
+        raise bad_request(f"too many locations in the blacklist ({used})")
     spares = conscience.poll(
         connection,
-        conscience.targets_for(connection, policy),
-        avoid=_rawx_ids(broken),
+        targets,
+        # Where nothing is kept, spares are chosen as for a new content.
+        avoid=_rawx_ids(broken) if healthy else [],
         known=_rawx_ids(healthy),
     )
     chunks = [

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from rdctl.sandbox.oio import base
 from rdctl.sandbox.oio.base import BaseAccess
+from rdctl.sandbox.oio.chunks import is_hex, refuse_taken
 from rdctl.sandbox.oio.replies import ApiFault, argument, bad_request, empty, field
 from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, raw
 
@@ -47,11 +48,14 @@ def _header(item: dict[str, Any]) -> Bean:
 def _chunk(item: dict[str, Any]) -> Bean:
     values = {
         "url": field(item, "id", str),
+        "hash": field(item, "hash", str),
+        "size": field(item, "size", int),
         "content": field(item, "content", str),
         "pos": field(item, "pos", str),
-        "size": field(item, "size", int),
-        "hash": field(item, "hash", str),
     }
+    if not (is_hex(values["hash"]) and is_hex(values["content"])):
+        raise bad_request("Invalid chunk, not hexa header id")
+    values["hash"] = values["hash"].upper()
     return Bean("oio_chunks", ("url",), values)
 
 
@@ -68,6 +72,8 @@ def _beans(items: list[Any]) -> list[Bean]:
     beans = []
     for item in items:
         kind = item.get("type") if isinstance(item, dict) else None
+        if kind is None:
+            raise bad_request("Missing 'type' field")
         if not isinstance(kind, str) or kind not in _KINDS:
             raise bad_request("Unexpected 'type' field")
         beans.append(_KINDS[kind](item))
@@ -82,6 +88,7 @@ def _array(request: HttpRequest) -> list[Bean]:
 
 
 def _save(connection: sqlite3.Connection, cid: str, bean: Bean) -> None:
+    """Add the row, in place of one with the same key."""
     columns = ", ".join(("cid", *bean.values))
     marks = ", ".join("?" * (1 + len(bean.values)))
     connection.execute(
@@ -121,21 +128,28 @@ def update(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     value = argument(request)
     if not isinstance(value, dict):
         raise bad_request("JSON object expected")
-    old, new = (_set(value, name) for name in ("old", "new"))
-    if len(old) != len(new):
-        raise bad_request("Length mismatch for bean sets")
+    old, new = _sets(value)
     access = BaseAccess.READ if request.flag("frozen") else BaseAccess.WRITE
     cid = base.locate(connection, request, access)
-    for bean in _beans(old):
+    for bean in old:
         if not _remove(connection, cid, bean):
-            raise ApiFault(420, "Bean not found")
-    for bean in _beans(new):
+            raise ApiFault(420, "bean not found")
+    refuse_taken(connection, cid, [one.values["url"] for one in new if one.table == "oio_chunks"])
+    for bean in new:
         _save(connection, cid, bean)
+    base.count(connection, cid)
     return empty()
 
 
-def _set(value: dict[str, Any], name: str) -> list[Any]:
-    items = value.get(name)
-    if not isinstance(items, list):
-        raise bad_request(f"No '{name}' set of beans")
-    return items
+def _sets(value: dict[str, Any]) -> tuple[list[Bean], list[Bean]]:
+    for name in ("old", "new"):
+        if value.get(name) is None:
+            raise bad_request(f"No '{name}' set of beans")
+    old, new = value["old"], value["new"]
+    if not (isinstance(old, list) and isinstance(new, list)):
+        raise bad_request("Invalid JSON, exepecting array of beans")
+    if not old:
+        raise bad_request("No bean to update")
+    if len(old) != len(new):
+        raise bad_request("Length mismatch for bean sets")
+    return _beans(old), _beans(new)

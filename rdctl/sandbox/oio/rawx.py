@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import os
 import re
 import sqlite3
 import time
@@ -11,7 +13,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from urllib.parse import quote, unquote
 
-from rdctl.sandbox.oio.state import NAMESPACE, container_id, new_id
+from rdctl.sandbox.oio.state import NAMESPACE, container_id, is_down, new_id
 from rdctl.sandbox.oio.wsgi import Answered, Handler, HttpReply, HttpRequest, Router
 
 _REASONS = {
@@ -20,6 +22,7 @@ _REASONS = {
     204: "No Content",
     206: "Partial Content",
     400: "Bad Request",
+    403: "Forbidden",
     404: "Not Found",
     409: "Conflict",
     416: "Requested Range Not Satisfiable",
@@ -27,6 +30,7 @@ _REASONS = {
 }
 _EXPLAINED = {
     400: "Your browser sent a request that this server could not understand.<br />\n",
+    403: "You don't have permission to access this resource.",
     404: "The requested URL was not found on this server.",
     409: "The chunk is there already.",
     416: (
@@ -40,23 +44,28 @@ _EXPLAINED = {
 }
 _META = "x-oio-chunk-meta-"
 _NEEDED = ("content-storage-policy", "content-chunk-method", "chunk-pos", "full-path")
-_CHUNK_ID = re.compile("/([0-9A-Fa-f]{64})")
+_METACHUNK = ("metachunk-size", "metachunk-hash")
+_CHUNK_ID = re.compile("//?([0-9A-Fa-f]{64})")  # clients of OpenIO's own write two slashes
 
 
 def router(address: str) -> Router:
     """The routes of the service that is known as `address`, an IP:PORT."""
 
     def route(request: HttpRequest) -> Handler:
+        return answer
+
+    def answer(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
+        if is_down(connection, address):
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
         if request.method == "GET" and request.path in _TEXTS:
-            return lambda connection, request: _reply(200, [], _TEXTS[request.path].encode())
+            return _reply(200, [], _TEXTS[request.path].encode())
         handler = _ROUTES.get(request.method)
         if handler is None:
             raise _refusal(404)
         chunk = _CHUNK_ID.fullmatch(request.path)
         if chunk is None:
             raise _refusal(400)
-        key = (address, chunk[1].upper())
-        return lambda connection, request: handler(connection, request, key)
+        return handler(connection, request, (address, chunk[1].upper()))
 
     return route
 
@@ -65,73 +74,146 @@ _Key = tuple[str, str]  # the service's address, the chunk's id
 
 
 def _put(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
+    stored = _stored(request, key)
+    made = connection.execute(
+        "INSERT OR IGNORE INTO oio_rawx VALUES (?, ?, ?, ?, ?, ?)",
+        (*key, json.dumps(stored), time.time(), len(request.body), request.body),
+    )
+    if not made.rowcount:
+        raise _refusal(409)
+    return _created(request, key, f"Resource /{key[1]}", _shown(stored))
+
+
+def _stored(request: HttpRequest, key: _Key) -> dict[str, str]:
+    """The metadata that is kept of a chunk: what names its content is taken from the full path."""
     meta = {
         name.removeprefix(_META): value
         for name, value in request.headers.items()
         if name.startswith(_META)
     }
-    if not all(meta.get(name) for name in _NEEDED):
+    if (
+        not all(meta.get(name) for name in _NEEDED)
+        or meta.get("chunk-id", key[1]).upper() != key[1]
+    ):
         raise _refusal(400)
-    parts = [unquote(part) for part in meta["full-path"].split("/")]
-    if len(parts) != 5 or not all(parts):
+    named = _named(meta["full-path"])
+    if meta.get("container-id", named["container-id"]).upper() != named["container-id"]:
         raise _refusal(400)
-    account, container, path, version, content = parts
+    metachunk: dict[str, str] = {}
+    if meta["content-chunk-method"].startswith("ec/"):
+        if not all(meta.get(name) for name in _METACHUNK):
+            raise _refusal(403)
+        size, hash = (meta[name].upper() for name in _METACHUNK)
+        metachunk = {"metachunk-size": size, "metachunk-hash": hash}
     digest = hashlib.md5(request.body, usedforsecurity=False).hexdigest().upper()
     if meta.get("chunk-hash", digest).upper() != digest:
         raise _refusal(422)
-    stored = {
-        "container-id": container_id(account, container),
-        "content-path": quote(path, safe=""),
-        "content-id": content,
-        "content-version": version,
+    return {
+        **named,
         "content-storage-policy": meta["content-storage-policy"],
         "content-chunk-method": meta["content-chunk-method"],
+        **metachunk,
         "chunk-id": key[1],
         "chunk-size": meta.get("chunk-size", str(len(request.body))),
         "chunk-hash": digest,
         "chunk-pos": meta["chunk-pos"],
-        "oio-version": meta.get("oio-version", "4.2"),
+        **{name: meta[name] for name in ("oio-version",) if name in meta},
         "full-path": meta["full-path"],
     }
+
+
+def _named(full_path: str) -> dict[str, str]:
+    parts = [unquote(part) for part in full_path.split("/")]
+    if len(parts) != 5 or not all(parts):
+        raise _refusal(400)
+    account, container, path, version, content = parts
+    return {
+        "container-id": container_id(account, container),
+        "content-path": quote(path, safe=""),
+        "content-id": content,
+        "content-version": version,
+    }
+
+
+def _copy(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
+    """A second name of a chunk at this service, whichever host its new url names."""
+    full_path = request.headers.get(f"{_META}full-path")
+    id = request.headers.get("destination", "").rpartition("/")[2].upper()
+    if full_path is None or not _CHUNK_ID.fullmatch(f"/{id}"):
+        raise _refusal(400)
+    found = connection.execute(
+        "SELECT headers FROM oio_rawx WHERE address = ? AND id = ?", key
+    ).fetchone()
+    if found is None:
+        raise _refusal(404)
+    stored = json.loads(found["headers"])
+    stored |= {**_named(full_path), "chunk-id": id, "full-path": full_path}
     made = connection.execute(
-        "INSERT OR IGNORE INTO oio_rawx VALUES (?, ?, ?, ?, ?)",
-        (*key, json.dumps(stored), time.time(), request.body),
+        "INSERT OR IGNORE INTO oio_rawx"
+        " SELECT address, ?, ?, mtime, size, data FROM oio_rawx WHERE address = ? AND id = ?",
+        (id, json.dumps(stored), *key),
     )
     if not made.rowcount:
         raise _refusal(409)
+    return _created(request, (key[0], id), f"Destination /{id}", [])
+
+
+def _created(
+    request: HttpRequest, key: _Key, what: str, headers: list[tuple[str, str]]
+) -> HttpReply:
     host = request.headers.get("host", key[0])
-    headers = [*_shown(stored), ("Location", f"http://{host}/{key[1]}")]
-    text = f"Resource /{key[1]} has been created."
-    return _page(201, text, headers, head="<html>\n<head>", charset="ISO-8859-1")
+    location = ("Location", f"http://{host}/{key[1]}")
+    text = f"{what} has been created."
+    return _page(201, text, [*headers, location], head="<html>\n<head>", charset="ISO-8859-1")
 
 
 def _get(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
     row = connection.execute(
-        "SELECT headers, mtime, data FROM oio_rawx WHERE address = ? AND id = ?", key
+        "SELECT rowid, headers, mtime, size FROM oio_rawx WHERE address = ? AND id = ?", key
     ).fetchone()
     if row is None:
         raise _refusal(404)
-    data: bytes = row["data"]
+    size: int = row["size"]
     headers = [
         ("Last-Modified", formatdate(row["mtime"], usegmt=True)),
         ("ETag", f'"{int(row["mtime"] * 1e6):x}"'),
         ("Accept-Ranges", "bytes"),
-        *_shown(json.loads(row["headers"])),
     ]
-    asked = _ranges(request.headers.get("range", ""))
+    if request.headers.get("x-oio-xattr", "") != "false":
+        headers += _shown(json.loads(row["headers"]))
     if request.method == "HEAD":
-        return _reply(200, [*headers, ("Content-Length", str(len(data)))])
+        return _reply(200, [*headers, *([("Content-Length", str(size))] if size else [])])
+    asked = _ranges(request.headers.get("range", ""))
     if not asked:
-        return _reply(200, headers, data)
-    spans = [span for span in (_span(first, last, len(data)) for first, last in asked) if span]
+        return _reply(200, headers, _part(connection, row["rowid"], 0, size - 1))
+    spans = [span for span in (_span(first, last, size) for first, last in asked) if span]
     if not spans:
         raise _refusal(416)
-    parts = [(f"bytes {first}-{last}/{len(data)}", data[first : last + 1]) for first, last in spans]
+    parts = [
+        (f"bytes {first}-{last}/{size}", _part(connection, row["rowid"], first, last))
+        for first, last in spans
+    ]
     if len(parts) == 1:
         return _reply(206, [*headers, ("Content-Range", parts[0][0])], parts[0][1])
     boundary = new_id(16).lower()
     headers.append(("Content-Type", f"multipart/byteranges; boundary={boundary}"))
     return _reply(206, headers, _multipart(parts, boundary))
+
+
+def _head(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
+    """Of an empty chunk, and of none, the length is not reported."""
+    try:
+        reply = _get(connection, request, key)
+    except Answered as answered:
+        reply = answered.reply
+    return reply._replace(body=b"", sized=False)
+
+
+def _part(connection: sqlite3.Connection, row: int, first: int, last: int) -> bytes:
+    """The bytes of a range, read without the others."""
+    with connection.blobopen("oio_rawx", "data", row, readonly=True) as blob:
+        blob.seek(first)
+        return blob.read(last + 1 - first)
 
 
 def _delete(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
@@ -144,8 +226,9 @@ def _delete(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> 
 _ROUTES: dict[str, Callable[[sqlite3.Connection, HttpRequest, _Key], HttpReply]] = {
     "PUT": _put,
     "GET": _get,
-    "HEAD": _get,
+    "HEAD": _head,
     "DELETE": _delete,
+    "COPY": _copy,
 }
 _COUNTED = ("", ".put", ".get", ".del", ".stat", ".info", ".raw", ".other")
 _TEXTS = {

@@ -124,9 +124,9 @@ def strings(values: dict[str, Any]) -> dict[str, str]:
 
 def field(values: dict[str, Any], name: str, kind: type) -> Any:
     """A required field; `true` is not an integer, nor is a value of more than 64 bits."""
-    if name not in values:
+    value = values.get(name)
+    if value is None:
         raise bad_request(f"Missing field [{name}]")
-    value = values[name]
     if type(value) is not kind or (isinstance(value, int) and abs(value) >= 1 << 63):
         raise bad_request(f"Invalid type for field [{name}]")
     return value

@@ -19,6 +19,8 @@ CREATE TABLE oio_services (
     ns TEXT, type TEXT, address TEXT, score INTEGER NOT NULL, locked INTEGER, tags TEXT NOT NULL,
     PRIMARY KEY (ns, type, address)
 );
+-- Those that were stopped, or that died of a request, until they are started again.
+CREATE TABLE oio_down (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE oio_pools (name TEXT PRIMARY KEY, targets TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE oio_accounts (name TEXT PRIMARY KEY, ctime REAL NOT NULL, metadata TEXT NOT NULL);
@@ -61,7 +63,8 @@ CREATE INDEX oio_chunks_by_url ON oio_chunks (url);
 
 -- What the rawx services hold. headers: the x-oio-chunk-meta- ones as a JSON object.
 CREATE TABLE oio_rawx (
-    address TEXT, id TEXT, headers TEXT NOT NULL, mtime REAL NOT NULL, data BLOB NOT NULL,
+    address TEXT, id TEXT, headers TEXT NOT NULL, mtime REAL NOT NULL, size INTEGER NOT NULL,
+    data BLOB NOT NULL,
     PRIMARY KEY (address, id)
 )
 """
@@ -81,6 +84,14 @@ _SERVICES = (
     ("rawx", 16014, "rawx,rawx-even", 92, 2),
     ("rawx", 16015, "rawx,rawx-odd", 91, 3),
     ("rawx", 16016, "rawx,rawx-even", 90, 4),
+    ("rawx", 16020, "rawx,rawx-odd", 89, 5),
+    ("rawx", 16021, "rawx,rawx-even", 88, 6),
+    ("rawx", 16022, "rawx,rawx-odd", 87, 7),
+    ("rawx", 16023, "rawx,rawx-even", 86, 8),
+    ("rawx", 16024, "rawx,rawx-odd", 85, 9),
+    ("rawx", 16025, "rawx,rawx-even", 84, 10),
+    ("rawx", 16026, "rawx,rawx-odd", 83, 11),
+    ("rawx", 16027, "rawx,rawx-even", 82, 12),
     ("rdir", 16018, "rdir", 97, 1),
     ("rdir", 16019, "rdir", 96, 2),
     ("sqlx", 16012, "sqlx", 97, 1),
@@ -120,6 +131,11 @@ SETTINGS = {
 def setting(connection: sqlite3.Connection, name: str) -> str:
     row = connection.execute("SELECT value FROM oio_settings WHERE name = ?", (name,)).fetchone()
     return row["value"].decode("utf-8", "replace") if row else SETTINGS[name]
+
+
+def is_down(connection: sqlite3.Connection, address: str) -> bool:
+    found = connection.execute("SELECT 1 FROM oio_down WHERE address = ?", (address,)).fetchone()
+    return found is not None
 
 
 def now() -> int:

@@ -37,10 +37,13 @@ class HttpRequest(NamedTuple):
 
 
 class HttpReply(NamedTuple):
+    """`sized`: with the length of its body, unless a header of its own has one."""
+
     status: int
     reason: str
     headers: list[tuple[str, str]]
     body: bytes = b""
+    sized: bool = True
 
 
 Handler = Callable[[sqlite3.Connection, HttpRequest], HttpReply]
@@ -76,7 +79,7 @@ def application(
             reply = answered.reply
         body = _replaced(reply.body, seen)
         headers = reply.headers
-        if all(name != "Content-Length" for name, _ in headers):
+        if reply.sized and all(name != "Content-Length" for name, _ in headers):
             headers = [*headers, ("Content-Length", str(len(body)))]
         start_response(f"{reply.status} {reply.reason}", headers)
         return [body]

@@ -49,10 +49,10 @@ def test_services_are_counted_by_type(oio: Oio) -> None:
     oio.ok("conscience", "lock", "rawx", RAWX, "--yes")
     found = row(oio.ok("overview", "--json"))
     assert found["namespace"] == "OPENIO"
-    rawx = {"type": "rawx", "total": 4, "up": 3, "down_or_locked": 1, "lowest_score": 0}
+    rawx = {"type": "rawx", "total": 12, "up": 11, "down_or_locked": 1, "lowest_score": 0}
     assert of_type(found, "rawx") == rawx
     assert "echo" not in [service["type"] for service in found["services"]]
-    assert re.search(r"\n  rawx +4 +3 +1 +0\n", oio.ok("overview").out)
+    assert re.search(r"\n  rawx +12 +11 +1 +0\n", oio.ok("overview").out)
 
 
 def test_accounts_are_added_up(oio: Oio) -> None:

@@ -431,10 +431,10 @@ def test_the_conscience_takes_its_time(
 def test_dropping_a_type_names_its_services(wire: Oio) -> None:
     ran = wire("conscience", "deregister", "rawx")
     assert ran.code == 2
-    for port in (16013, 16014, 16015, 16016):
-        assert f"\n  rawx 127.0.0.1:{port} will be removed from the conscience" in ran.err
+    addresses = [f"127.0.0.1:{port}" for port in (*range(16013, 16017), *range(16020, 16028))]
+    for address in addresses:
+        assert f"\n  rawx {address} will be removed from the conscience" in ran.err
     ran = wire("conscience", "flush", "rawx", "--yes", "--json")
-    addresses = [f"127.0.0.1:{port}" for port in (16013, 16014, 16015, 16016)]
     assert results(ran)[0]["services"] == addresses
     (sent,) = wire.changes
     assert (sent.route, sent.query, sent.body) == ("conscience/flush", "type=rawx", b"")

@@ -88,6 +88,7 @@ def test_every_recording_is_replayed_or_excused() -> None:
 @pytest.mark.parametrize("chapter", CHAPTERS, ids=lambda chapter: chapter.name)
 def test_recordings(chapter: Chapter, tmp_path: Path) -> None:
     replay = Replay(Servers(tmp_path / "store"))
+    keep_recorded_rawx(replay.servers)
     faults = []
     for number in chapter.numbers:
         if number in EXCUSED:
@@ -96,6 +97,14 @@ def test_recordings(chapter: Chapter, tmp_path: Path) -> None:
             replay.arrange(step)
         faults += [f"#{number} {fault}" for fault in replay.differences(RECORDINGS[number])]
     assert not faults, "\n".join(faults)
+
+
+def keep_recorded_rawx(servers: Servers) -> None:
+    """The recorded servers had four rawx services, the first four of the sandbox."""
+    listed = servers.proxy("GET", "conscience/list?type=rawx&full=1").json
+    assert servers.proxy("POST", "conscience/flush?type=rawx").status == 200
+    kept = [{"type": "rawx", "addr": one["addr"], "tags": one["tags"]} for one in listed[:4]]
+    assert servers.proxy("POST", "conscience/register", kept).status == 204
 
 
 # The replay --------------------------------------------------------------------------------------
@@ -117,6 +126,8 @@ _ANY_SERVICE = {
 }
 
 
+# Recorded on another lab, which had no others (repair-recordings.jsonl).
+POLICIES_OF_ANOTHER_LAB = {"EC42", "EC21"}
 # The ends of the names of numbers that need only be numbers.
 _MEASURES = ("score", "ctime", "mtime")
 
@@ -270,6 +281,8 @@ def _same_object(
         yield from _same_array(replay, where, [*wanted.values()], [*found.values()])
         wanted = dict.fromkeys(replay.mask(replay.ours(host)) for host in wanted)
         found = dict.fromkeys(map(replay.mask, found))
+    if where in ("body.storage_policy", "body.data_security"):
+        found = {name: found[name] for name in found if name not in POLICIES_OF_ANOTHER_LAB}
     if set(wanted) != set(found):
         yield f"{where}: keys {sorted(wanted)} expected, not {sorted(found)}"
         return
