@@ -200,28 +200,28 @@ threading.Thread.start = start
 import http.client
 send = http.client.HTTPConnection.send
 def dies(self, data):
-    if getattr(self, "_method", "") == "METHOD":
+    if bytes(data[:5]).startswith(b"METHOD "):
         raise MemoryError
     return send(self, data)
 http.client.HTTPConnection.send = dies
 """,
     "memory, as a reply comes": """
 import http.client
-begin = http.client.HTTPResponse.begin
+read = http.client.HTTPResponse._read_status
 def dies(self):
     if self._method == "METHOD":
         raise MemoryError
-    return begin(self)
-http.client.HTTPResponse.begin = dies
+    return read(self)
+http.client.HTTPResponse._read_status = dies
 """,
     "what nobody thought of, as a reply comes": """
 import http.client
-begin = http.client.HTTPResponse.begin
+read = http.client.HTTPResponse._read_status
 def dies(self):
     if self._method == "METHOD":
         raise AssertionError("oops")
-    return begin(self)
-http.client.HTTPResponse.begin = dies
+    return read(self)
+http.client.HTTPResponse._read_status = dies
 """,
     "memory, in a checksum": """
 import hashlib

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from rdctl.oio.erasure.codec import Codec
-from tests.cli.oio.test_proof import keeps, mute, says, silent
+from tests.cli.oio.test_proof import DEATHS, dying, keeps, mute, says, shows, silent
 from tests.cli.oio.test_transfer import MEMORY
 from tests.cli.oio.transfers import (
     ROOT,
@@ -260,6 +260,32 @@ def test_one_metachunk_with_too_few_fragments_stores_nothing(near: Near) -> None
     ran = client("put", "docs", "a", "--json")
     assert "4 of 6 fragments of metachunk 1 stored, 5 required" in errors_of(ran)[0]["message"]
     assert (client.sds.objects, client.sds.chunks) == ({}, {})
+
+
+@pytest.mark.parametrize(("hash", "stored"), [("", True), ("0" * 32, False)])
+def test_a_fragment_without_a_hash_is_asked_for_it(near: Near, hash: str, stored: bool) -> None:
+    """That of its chunk file, with the headers."""
+    client = coded(near, 2, 1)
+    client.sds.faults += [on("PUT", keeps(None)), on("HEAD", shows(hash, None))]
+    client.file("a", bytes_of(5000))
+    ran = client("put", "docs", "a", "--json")
+    if stored:
+        assert ran.json["results"][0]["verified"] is True
+        assert len(client.sds.asked("HEAD")) == 9
+    else:
+        assert ran.code == 9
+        assert (client.sds.objects, client.sds.chunks) == ({}, {})
+
+
+@pytest.mark.parametrize("death", DEATHS)
+def test_what_dies_stores_nothing(near: Near, death: str) -> None:
+    client = coded(near, 4, 2)
+    path = client.file("a", bytes_of(9000))
+    ran = dying(client, death, "PUT", "content", "put", "docs", path)
+    assert ran.returncode not in (0, 8), ran.stdout
+    assert "Traceback" not in ran.stderr
+    assert client.sds.objects == {}
+    assert client.sds.orphans() == set() or "could not be deleted" in ran.stderr
 
 
 def test_all_fragments_may_be_required(near: Near) -> None:
