@@ -253,8 +253,8 @@ def _off(place: Place, counters: _Counters, sums: _Sums, aimed: Callable[[str], 
     )
     # Touch recomputes nothing: it only sends the counters to the account service.
     mend = (
-        f"rdctl oio container set-properties {place.words}"
-        f" --system sys.m2.objects={sums.objects} --system sys.m2.usage={sums.bytes}"
+        f"rdctl oio container set-properties --system sys.m2.objects={sums.objects}"
+        f" --system sys.m2.usage={sums.bytes} {place.words}"
         f" && rdctl oio container touch {place.words}"
     )
     return Finding(

@@ -46,7 +46,9 @@ def findings_of(state: ObjectState, place: Place, aimed: Callable[[str], str]) -
     }
     # Such an object is not touched by a repair.
     hopeless = any(problem.finding in ("lost", "inconsistent") for problem in state.problems)
-    repair = None if hopeless else aimed(f"rdctl oio content repair {place.words}")
+    # What only the data show, only a deep repair sees.
+    words = f"--deep {place.words}" if state.deep else place.words
+    repair = None if hopeless else aimed(f"rdctl oio content repair {words}")
     for problem in state.problems:
         yield Finding(
             severity=severity_of(problem.finding),

@@ -119,15 +119,17 @@ def test_a_damaged_copy(
     id = client.sds.held("b")[4]
     damage(client.sds, id)
     expected = [(quick, "b", "1")] if quick else []
-    assert words_of(checked(client, code=12 if quick else 0)) == expected
+    repair = shlex.join(["rdctl", *client.where, "oio", "content", "repair"])
+    seen = checked(client, code=12 if quick else 0)
+    assert words_of(seen) == expected
+    assert [one["mend"] for one in seen] == [f"{repair} docs b"] * len(expected)
     (found,) = checked(client, "--deep")
     assert words_of([found]) == [(deep, "b", "1")]
     assert found["severity"] == "error"
     assert found["container"] == "docs"
     assert found["url"].endswith(id)
     assert found["content_id"] == client.sds.objects["b"][-1]["meta"]["id"]
-    where = shlex.join(["rdctl", *client.where])
-    assert found["mend"] == f"{where} oio content repair docs b"
+    assert found["mend"] == f"{repair} --deep docs b"
 
 
 @pytest.mark.parametrize(
@@ -184,6 +186,15 @@ def test_a_table(near: Near) -> None:
     assert ran.err == "checked 3 objects, 27 chunks (7.3 KiB): 1 finding (1 missing)\n"
     names = client("check", "docs", "-o", "name")
     assert names.out == "b\n"
+
+
+def test_a_mend_can_be_pasted(near: Near) -> None:
+    client = near(copies=3)
+    name = "-o dd; ü'"
+    client.sds.put(name, b"x")
+    client.sds.lose(client.sds.held(name)[0])
+    (found,) = checked(client, "--deep")
+    assert shlex.split(found["mend"])[-5:] == ["repair", "--deep", "--", "docs", name]
 
 
 # --- fragments, by their data ---------------------------------------------------------------------
@@ -257,7 +268,7 @@ def test_two_wrong_fragments(
     second(client.sds, client.sds.held("a")[10])
     found = checked(client, "--deep")
     assert [one["position"] for one in found] == ["1.1", "1.4"]
-    assert all(one["mend"].endswith("content repair docs a") for one in found)
+    assert all(one["mend"].endswith("content repair --deep docs a") for one in found)
 
 
 def test_fragments_of_which_too_many_are_wrong(near: Near) -> None:
