@@ -122,3 +122,34 @@ def test_of_several_at_a_time_the_first_that_is_not_done() -> None:
     assert shown(1, 3).endswith(" 1/3 file1")
     assert shown(3).endswith(" 3/3 file3")
     assert "file" not in shown()
+
+
+def test_a_pause_keeps_the_count() -> None:
+    err = io.BytesIO()
+    ticks = itertools.count()
+    environment = Environment(
+        stdin=io.BytesIO(),
+        stdout=Stream(io.BytesIO(), tty=True),
+        stderr=Messages(err, tty=True),
+        environ={},
+        clock=lambda: float(next(ticks)),
+    )
+    bar = Bar(environment, color=False)
+    bar.begin(3, "objects")
+    bar.advance()
+    bar.pause()
+    paused = len(err.getvalue())
+    # Its last line is erased.
+    assert err.getvalue().endswith(b"\x1b[2K")
+    bar.pause()
+    assert len(err.getvalue()) == paused
+    bar.advance()
+    bar.end()
+    assert "2/3 objects" in frames(err.getvalue()[paused:].decode())[0]
+
+
+def test_a_check_shows_its_progress_also_between_rows(transfer: Program) -> None:
+    ran = transfer("-c", "sandbox", "oio", "content", "check", "photos", tty=True)
+    assert ran.code == 0
+    assert any("1/5 objects" in frame for frame in frames(ran.err))
+    assert ran.err.endswith("No findings.\nchecked 5 objects, 15 chunks (733 B)\n")

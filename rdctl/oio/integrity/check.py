@@ -87,8 +87,20 @@ class Checks(Acts):
         def targets(listing: Listing) -> Iterable[Place]:
             return self._listed(places[0], scope, listing) if whole else named
 
-        total = None if whole else len(named)
+        def total() -> int | None:
+            return self._expected(places[0], scope) if whole else len(named)
+
         return self._found(targets, one, total, "objects", fail_on)
+
+    def _expected(self, place: Place, scope: Scope) -> int | None:
+        """How many objects the container counts, for the progress bar; None if not known."""
+        if scope.prefix:
+            return None
+        try:
+            shown: Container = self._proxy.read("container.show", place)
+        except RdctlError:  # the listing shows why
+            return None
+        return shown.objects if scope.all_versions or not shown.keeps_versions else None
 
     def _listed(self, place: Place, scope: Scope, listing: Listing) -> Iterator[Place]:
         """The objects of a container. A listing that breaks off is a failure of its own: what was
@@ -154,7 +166,7 @@ class Checks(Acts):
             except RdctlError as error:
                 return failure("check", place.name, error)
 
-        return self._found(lambda listing: named, one, len(named), "containers", fail_on)
+        return self._found(lambda listing: named, one, lambda: len(named), "containers", fail_on)
 
     def _counted(self, place: Place, aimed: Callable[[str], str]) -> _Checked:
         """A difference is reported if it is there twice, without a change in between."""
@@ -196,19 +208,17 @@ class Checks(Acts):
         self,
         targets: Callable[[Listing], Iterable[Place]],
         one: Callable[[Place], _Checked | Failure],
-        total: int | None,
+        total: Callable[[], int | None],
         unit: str,
         fail_on: str,
     ) -> Listing:
         listing = Listing((), few=True)
 
         def found() -> Iterator[Finding]:
-            self._workers.progress.begin(total, unit)
+            self._workers.progress.begin(total(), unit)
             tally: Counter[str] = Counter()
             words: Counter[str] = Counter()
-            places = targets(listing)
-            results = map(one, places) if total == 1 else self._workers.ordered(one, places)
-            for result in results:
+            for result in self._workers.ordered(one, targets(listing)):
                 self._workers.progress.advance()
                 if isinstance(result, Failure):
                     listing.failures.append(result)

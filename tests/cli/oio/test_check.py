@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -51,10 +52,11 @@ def test_a_healthy_container(near: Near, deep: bool) -> None:
     assert ran.err == "No findings.\nchecked 3 objects, 27 chunks (7.3 KiB)\n"
     routes = client.sds.routes()
     assert (routes.count("content/show"), routes.count("container/list")) == (3, 1)
-    assert len(routes) == 4
+    assert routes[:1] == ["container/show"]  # for the progress bar
+    assert len(routes) == 5
     assert len(client.sds.asked("HEAD")) == 27
     assert len(client.sds.asked("GET")) == (27 if deep else 0)
-    assert len(client.sds.calls) == (58 if deep else 31)
+    assert len(client.sds.calls) == (59 if deep else 32)
     quiet = client("check", "docs", "-q", *words)
     assert (quiet.code, quiet.out, quiet.err) == (0, "", "")
     assert checked(client, *words, code=0) == []
@@ -63,7 +65,7 @@ def test_a_healthy_container(near: Near, deep: bool) -> None:
 def test_an_object_of_one_chunk_costs_two_requests(near: Near) -> None:
     client = filled(near, size=10, copies=1)
     checked(client, code=0)
-    assert len(client.sds.calls) == 1 + 2 * 3
+    assert len(client.sds.calls) == 2 + 2 * 3
 
 
 def test_an_empty_container_and_empty_objects(near: Near) -> None:
@@ -681,3 +683,49 @@ def test_an_unreadable_counter(near: Near) -> None:
     client.sds.system["sys.m2.objects"] = "many"
     ran = counted(client, "docs", code=9)
     assert "counters are not reported, or cannot be read" in ran.err
+
+
+# --- interrupted, and in several contexts ---------------------------------------------------------
+
+
+@pytest.mark.parametrize("words", [[], ["a"]])
+def test_interrupted(near: Near, words: list[str]) -> None:
+    """What was found before is shown; nothing waits for what hangs."""
+    client = filled(near, size=20_000)
+    client.sds.lose(client.sds.held("a")[0])
+    hanging = client.sds.held("b" if not words else "a")[-1]
+    begun = threading.Event()
+
+    def fault(call: Call) -> bool:
+        if call.who != "proxy" and call.chunk == hanging:
+            begun.set()
+            call.sds.wait(20)
+        return False
+
+    client.sds.faults.append(fault)
+    with client.start("check", "docs", *words, "-o", "ndjson") as process:
+        assert begun.wait(20)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert b"Traceback" not in err
+
+
+def test_several_contexts(near: Near) -> None:
+    one, other = filled(near), filled(near)
+    other.sds.lose(other.sds.held("c")[0])
+    (one.rdctl.home / "config.toml").write_text(
+        "".join(
+            f'[contexts.{name}]\noio = "{client.sds.url}"\nnamespace = "OPENIO"\naccount = "ACCT"\n'
+            for name, client in (("a", one), ("b", other))
+        )
+    )
+    where = ("-c", "a,b", "oio", "content", "check", "docs")
+    env = {"RDCTL_CONFIG": str(one.rdctl.home / "config.toml")}
+    ran = one.rdctl(*where, "--json", env=env)
+    assert ran.code == 12, ran.err
+    (found,) = ran.json["items"]
+    assert (found["context"], found["finding"]) == ("b", "missing")
+    assert found["mend"] == "rdctl -c b oio content repair docs c"
+    assert "a: checked 3 objects" in ran.err
+    assert "b: checked 3 objects" in ran.err
