@@ -19,6 +19,7 @@ from rdctl.net.messages import Blocks, Reply
 from rdctl.net.transport import Transport
 from rdctl.oio.bodies import escaped
 from rdctl.oio.model import Content, Place
+from rdctl.oio.silence import Silence
 
 META = "x-oio-chunk-meta-"
 _KEEP_ALIVE = {"Connection": "keep-alive"}
@@ -137,6 +138,8 @@ class Rawx:
 
     def __init__(self, reach: Callable[[str], Transport]) -> None:
         self._reach = reach
+        # For those that can ask another service instead.
+        self.silence = Silence()
         self._transports: dict[str, Transport] = {}
         self._lock = threading.Lock()
 

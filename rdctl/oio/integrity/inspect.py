@@ -22,11 +22,11 @@ from rdctl.oio.integrity.model import (
     count,
     listed,
 )
-from rdctl.oio.integrity.silence import Silence
 from rdctl.oio.model import Content
 from rdctl.oio.objects.digests import hex_md5, md5
 from rdctl.oio.objects.layout import Scheme, lacking, place_of, scheme_of
 from rdctl.oio.rawx import Copy, Held, Rawx, copy_of, reported_md5
+from rdctl.oio.silence import Silence
 from rdctl.workers import Workers
 
 if TYPE_CHECKING:

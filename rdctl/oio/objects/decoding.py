@@ -41,7 +41,7 @@ class Decoding(Receiving):
         most = FEW_SEGMENTS if parallel == 1 else MOST_SEGMENTS
         self.piece = SEGMENT * segments_at_a_time(scheme, most)
         super().__init__(rawx, workers, content, place, warn, min(parallel, MOST_PIECES))
-        services = Services(lambda words: warn(f"{self.shown}: {words}"))
+        services = Services(lambda words: warn(f"{self.shown}: {words}"), rawx.silence)
         self._metachunks = {
             part.number: Metachunk(rawx, workers, scheme, part, services, self.shown)
             for part in self.positions

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 
 from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.oio.rawx import Copy
+from rdctl.oio.silence import Silence
 from rdctl.workers import WAKE_SECONDS, Stopped, start_thread
 
 T = TypeVar("T")
@@ -20,11 +21,13 @@ SLOWER = 3
 
 
 class Services:
-    """What was seen of the rawx services while an object is read: fragments that failed, and
-    services that are slow or do not answer, are asked last. `warn` shows why."""
+    """What was seen of the rawx services while an object is read: fragments that failed are asked
+    last, and services that are slow or do not answer, as long as `silence` holds. `warn` shows
+    why."""
 
-    def __init__(self, warn: Callable[[str], None]) -> None:
+    def __init__(self, warn: Callable[[str], None], silence: Silence | None = None) -> None:
         self._warn = warn
+        self._silence = silence or Silence()
         self._failed: set[Copy] = set()
         self._away: set[str] = set()
         # The seconds that the last reply took.
@@ -36,14 +39,20 @@ class Services:
 
     def ordered(self, copies: Sequence[Copy]) -> list[Copy]:
         """Those that are likely to serve first, in their order otherwise."""
-        return sorted(
-            copies, key=lambda one: (one in self._failed) + 2 * (one.address in self._away)
-        )
+        return sorted(copies, key=lambda one: (self._is_away(one.address), one in self._failed))
+
+    def _is_away(self, address: str) -> bool:
+        return address in self._away or self._silence.holds(address)
+
+    def answered(self, copy: Copy, seconds: float, *, in_time: bool) -> None:
+        self.pace = seconds
+        if in_time:
+            self._silence.end(copy.address)
 
     def failed(self, copy: Copy, error: RdctlError, *, spare: bool) -> None:
         """A fragment was not received; `spare`: another one is asked."""
         if error.code in (Code.UNREACHABLE, Code.TIMEOUT):
-            self._away.add(copy.address)
+            self._leave(copy.address)
         if copy not in self._failed:
             self._failed.add(copy)
             self._warn(error.message + ("; trying another fragment" if spare else ""))
@@ -55,9 +64,13 @@ class Services:
 
     def slow(self, copy: Copy, *, spare: bool) -> None:
         if copy.address not in self._away:
-            self._away.add(copy.address)
+            self._leave(copy.address)
             words = f"{copy.url}: no complete reply within {self.patience:.1f} s"
             self._warn(words + ("; trying another fragment" if spare else ""))
+
+    def _leave(self, address: str) -> None:
+        self._away.add(address)
+        self._silence.begin(address)
 
 
 class Gathering(Generic[T]):
@@ -157,7 +170,8 @@ class Gathering(Generic[T]):
         with self._changed:
             self._running.pop(copy)
             if received is not None:
-                self._services.pace = time.monotonic() - started
+                seconds, in_time = time.monotonic() - started, copy not in self._slow
+                self._services.answered(copy, seconds, in_time=in_time)
                 self._keep(copy, received)
             elif fault is not None:
                 self.faults[copy] = fault

@@ -217,6 +217,21 @@ def test_stuck_services_do_not_hold_it_up(
     assert got(coded, "range", bytes_of(40_000))
 
 
+def test_a_stuck_service_is_remembered_by_the_next_objects(
+    coded: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rdctl.oio.objects.gathering.GRACE_SECONDS", 0.2)
+    coded.sds.faults.append(on("GET", hang, who=1))
+    for number in range(12):
+        coded.sds.put(f"many/{number}", bytes_of(5000, seed=number))
+    ran = coded.ok("get", "docs", "many/", "--recursive", "--to", "all", "--parallel", "1")
+    assert "no complete reply within" in ran.err
+    for number in range(12):
+        found = coded.directory / "all" / str(number)
+        assert found.read_bytes() == bytes_of(5000, seed=number)
+    assert len([call for call in coded.sds.asked("GET") if call.who == 1]) < 4
+
+
 def test_a_slow_service_may_still_be_the_first(
     coded: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

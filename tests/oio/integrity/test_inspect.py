@@ -16,9 +16,9 @@ from rdctl.net.deadline import Deadline
 from rdctl.net.transport import Transport
 from rdctl.oio.integrity.inspect import Inspection
 from rdctl.oio.integrity.model import ObjectState
-from rdctl.oio.integrity.silence import ASK_AGAIN_SECONDS, Silence
 from rdctl.oio.model import Content
 from rdctl.oio.rawx import Rawx
+from rdctl.oio.silence import ASK_AGAIN_SECONDS, Silence
 from rdctl.workers import Workers
 from tests.oio.objects.chunks import chunk, content
 from tests.oio.wire import Answer, Answering, Sent
