@@ -685,6 +685,35 @@ def test_an_unreadable_counter(near: Near) -> None:
     assert "counters are not reported, or cannot be read" in ran.err
 
 
+# --- in the sandbox -------------------------------------------------------------------------------
+
+SANDBOX = {
+    "missing": "missing",
+    "short": "short",
+    "long": "long",
+    "corrupt": "wrong-hash",
+    "foreign": "foreign",
+    "unlabeled": "no-metadata",
+}
+
+
+@pytest.mark.parametrize("policy", ["THREECOPIES", "EC42"])
+def test_damage_in_the_sandbox_and_its_mend(oio: Oio, policy: str) -> None:
+    """What a finding says to run makes it go away."""
+    put = ("content", "put", "photos", "-", "--path", "new", "--policy", policy)
+    oio.ok(*put, stdin=bytes_of(5000))
+    for how, state in SANDBOX.items():
+        damage = ("sandbox", "damage", "photos", "new", "--how", how, "--yes")
+        assert oio.rdctl(*damage).code == 0
+        ran = oio("content", "check", "photos", "--deep", "--json")
+        assert ran.code == 12, ran.err
+        (found,) = ran.json["items"]
+        assert (found["object"], found["finding"]) == ("new", state)
+        mended = oio.rdctl(*shlex.split(found["mend"])[1:], "--yes")
+        assert mended.code == 0, mended.err
+        assert oio.ok("content", "check", "photos", "--deep", "--json").json["items"] == []
+
+
 # --- interrupted, and in several contexts ---------------------------------------------------------
 
 

@@ -101,6 +101,21 @@ CASES = (
         ("content/show?cid={cid}&content={id}&properties=0",),
         code=6,
     ),
+    # No rawx listens, which is a finding: the object is looked at again.
+    By(
+        "content check --cid {cid} index.txt",
+        ("content/show?cid={cid}&path=index.txt&properties=0",) * 2,
+        code=12,
+    ),
+    By(
+        "content check --cid {cid} --content-id {id}",
+        ("content/show?cid={cid}&content={id}&properties=0",) * 2,
+        code=12,
+    ),
+    By(
+        "container check --cid {cid}",
+        (OWNER, "container/list?cid={cid}&max=1000&all=1", OWNER),
+    ),
     # What changes a container is told by its name, and so is sent.
     _container("destroy", "--force", "&force=1", (f"container/show?{NAMES}",) * 2),
     _container("flush", looks=(*HELD, f"container/show?{NAMES}")),
@@ -294,7 +309,7 @@ def test_a_content_that_is_not_there(wire: Oio, ids: dict[str, str], case: By) -
     ran = wire(*words, "--yes", "--json", body=case.body)
     assert ran.code == 3, ran.err
     where = "photos" if "photos" in words or case.target or case.body or case.code else ids["cid"]
-    if words[1] != "get" and "show" not in words[1] and "get-" not in words[1]:
+    if words[1] not in ("get", "check") and "show" not in words[1] and "get-" not in words[1]:
         assert f'object with ID "ABCD" not found in container "{where}"' in ran.err
     assert 'object with ID "ABCD" not found in container ' in ran.err
     assert wire.changes == []
