@@ -217,8 +217,8 @@ def get(
     existing file is refused without --overwrite. An interrupted download is kept next to the file;
     --continue resumes it if the object has not changed, and skips complete files. Replicas and
     fragments that cannot be read or are wrong are skipped. With --to - data are written as they
-    arrive, so a wrong checksum of a chunk of more than 2 MiB is reported only after its data
-    (exit code 9)."""
+    arrive, so a wrong checksum of a large chunk may be reported only after its data (exit
+    code 9)."""
     downloads = site.oio.downloads
     strip, below = "", None
     if recursive:

@@ -52,6 +52,12 @@ class Decoding(Receiving):
     def proves(self, span: Span) -> bool:
         return not self._unproven
 
+    def _may_be_whole(self, size: int) -> bool:
+        return False  # the size of a piece is that of its segments
+
+    def _give_back(self, data: memoryview) -> None:
+        """The memory of decoded segments is not used again."""
+
     def _cut(self, span: Span) -> Iterator[Piece]:
         return pieces_of(self.positions, span, self.piece, aligned=True)
 

@@ -54,9 +54,9 @@ class Downloads(Transfers):
     def read(
         self, places: Sequence[Place], requested: Bytes | None, below: Below | None = None
     ) -> Data:
-        """The bytes of objects, one after the other; nothing if one is missing. A chunk of at most
-        `layout.PIECE` is checked against its MD5 before it is passed on, a larger one at its
-        end."""
+        """The bytes of objects, one after the other; nothing if one is missing. A chunk that is
+        received in one piece is checked against its MD5 before it is passed on, a larger one at
+        its end."""
         if below and below.missing:
             raise below.missing
         return Data(self._blocks(places, requested))

@@ -5,13 +5,14 @@ All is streamed: what is held in memory depends on how much is done at a time, n
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 from rdctl.oio.model import Content, Place
-from rdctl.oio.objects.digests import feed, hex_md5, md5, md5_of
+from rdctl.oio.objects.digests import WAITING, feed, hex_md5, md5, md5_of
 from rdctl.oio.objects.layout import (
     PIECE,
     RAWX_HINT,
@@ -27,6 +28,35 @@ from rdctl.workers import Workers
 
 # Pieces of one object in progress at a time: more would only take memory.
 MOST_PIECES = 4
+# Larger pieces, if they are whole parts of an object that is received alone: how large, how many
+# in progress, how many in memory.
+MOST_WHOLE = 10 << 20
+WHOLE_PIECES, WHOLE_AHEAD = 2, 4
+
+
+class Buffers:
+    """Memory for pieces of up to `size` bytes, which is used again: the system clears new memory,
+    which takes a tenth of the time of a download. A piece that is given back may be in use until
+    `later` others and the next one are."""
+
+    def __init__(self, size: int, later: int) -> None:
+        self._size = size
+        self._later = later
+        self._free: deque[bytearray] = deque()
+        self._used: deque[bytearray] = deque()
+
+    def lend(self, size: int) -> memoryview:
+        try:
+            buffer = self._free.pop()
+        except IndexError:
+            buffer = bytearray(self._size)
+        return memoryview(buffer)[:size]
+
+    def give_back(self, data: memoryview) -> None:
+        buffer: Any = data.obj
+        self._used.append(buffer)
+        if len(self._used) > self._later + 1:
+            self._free.append(self._used.popleft())
 
 
 class Receiving:
@@ -61,14 +91,22 @@ class Receiving:
         self.identity = (content.content_id, content.version, content.hash, self.size)
         self.path = content.path
         self.positions = self._parts(content)
+        largest = max((part.size for part in self.positions), default=0)
+        hashed = len(self.positions) > 1 and all(part.hash for part in self.positions)
+        if hashed and self._may_be_whole(largest) and parallel == workers.parallel > 1:
+            self.piece, self._parallel, self._ahead = largest, WHOLE_PIECES, WHOLE_AHEAD
         # Every part has an MD5 and comes in one piece: they prove the whole, and are computed in
         # parallel, unlike that of the whole.
-        self.proven_by_parts = len(self.positions) > 1 and all(
-            part.hash is not None and part.size <= self.piece for part in self.positions
-        )
+        self.proven_by_parts = hashed and largest <= self.piece
+        # With the MD5 of the whole, blocks wait for the thread that computes it.
+        self._buffers = Buffers(min(largest, self.piece), 0 if self.proven_by_parts else WAITING)
         # Replicas that failed, and services that do not answer: they are tried last.
         self._bad: set[Copy] = set()
         self._away: set[str] = set()
+
+    def _may_be_whole(self, size: int) -> bool:
+        """Whether parts of that size, larger than a piece, may be received in one."""
+        return self.piece < size <= MOST_WHOLE
 
     def _parts(self, content: Content) -> list[Position]:
         """Its positions with the replicas listed completely; their sizes must add up."""
@@ -134,21 +172,29 @@ class Receiving:
             later = not final and (not checked or (whole and piece.position.hash is not None))
             return piece, self._fetch(piece, checked, later=later)
 
+        coming: Iterator[tuple[Piece, memoryview]]
         if self._parallel == 1 or (span.size <= self.piece and len(self.positions) == 1):
-            yield from map(fetch, self._cut(span))
+            coming = map(fetch, self._cut(span))
         else:
             cut = self._cut(span)
-            yield from self._workers.ordered(fetch, cut, self._parallel, self._ahead)
+            coming = self._workers.ordered(fetch, cut, self._parallel, self._ahead)
+        for piece, data in coming:
+            yield piece, data
+            self._give_back(data)
+
+    def _give_back(self, data: memoryview) -> None:
+        """Nothing uses a piece any longer but the thread of a digest."""
+        self._buffers.give_back(data)
 
     def _cut(self, span: Span) -> Iterator[Piece]:
-        return pieces_of(self.positions, span)
+        return pieces_of(self.positions, span, self.piece)
 
     def _fetch(self, piece: Piece, checked: bool, *, later: bool) -> memoryview:
         """One piece, from the first replica that gives it. `checked`: proven by the MD5 of its
         part, if it is the whole of it; `later`: its part is proven at its end."""
         position = piece.position
         copies = sorted(position.copies, key=self._is_bad)
-        data = memoryview(bytearray(piece.size))
+        data = self._buffers.lend(piece.size)
         faults = []
         for number, copy in enumerate(copies, 1):
             try:
