@@ -51,10 +51,11 @@ class Services:
 
     def failed(self, copy: Copy, error: RdctlError, *, spare: bool) -> None:
         """A fragment was not received; `spare`: another one is asked."""
+        known = copy in self._failed or (copy.address in self._away and not spare)
+        self._failed.add(copy)
         if error.code in (Code.UNREACHABLE, Code.TIMEOUT):
             self._leave(copy.address)
-        if copy not in self._failed:
-            self._failed.add(copy)
+        if not known:
             self._warn(error.message + ("; trying another fragment" if spare else ""))
 
     def wrong(self, copy: Copy, reason: str) -> None:
@@ -63,10 +64,11 @@ class Services:
         self._warn(f"fragment {copy.pos} is damaged: {copy.url}: {reason}")
 
     def slow(self, copy: Copy, *, spare: bool) -> None:
-        if copy.address not in self._away:
-            self._leave(copy.address)
+        """Without a spare one it is waited for."""
+        if spare and copy.address not in self._away:
             words = f"{copy.url}: no complete reply within {self.patience:.1f} s"
-            self._warn(words + ("; trying another fragment" if spare else ""))
+            self._warn(f"{words}; trying another fragment")
+        self._leave(copy.address)
 
     def _leave(self, address: str) -> None:
         self._away.add(address)

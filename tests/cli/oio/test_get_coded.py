@@ -232,6 +232,15 @@ def test_a_stuck_service_is_remembered_by_the_next_objects(
     assert len([call for call in coded.sds.asked("GET") if call.who == 1]) < 4
 
 
+def test_a_deadline_ends_what_waits_for_stuck_services(coded: Client) -> None:
+    coded.sds.faults.append(on("GET", hang))
+    ran = coded.rdctl("--timeout", "1", *coded.where, "oio", "content", "get", "docs", "a")
+    assert ran.code == 7
+    assert "only 0 of 6 fragments can be read, and 4 are required" in ran.err
+    assert "Use a longer --timeout." in ran.err
+    assert os.listdir(coded.directory) == []
+
+
 def test_a_slow_service_may_still_be_the_first(
     coded: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
