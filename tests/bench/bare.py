@@ -3,6 +3,7 @@
     python bare.py create|show URL THREADS < NAMES
     python bare.py list URL OBJECTS
     python bare.py raw URL TIMES
+    python bare.py chunks URL COUNT FILE
 
 It checks nothing and tells nothing: what is beyond it is what rdctl's care costs. `raw` does
 without the library, too: what is left is what the server takes.
@@ -10,6 +11,7 @@ without the library, too: what is left is what the server takes.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import socket
 import sys
@@ -40,6 +42,18 @@ class Bare:
         reply = self._session.get(f"{self._base}/container/show?acct=ACCT&ref={quote(name)}")
         return {**reply.headers, **reply.json()["properties"]}
 
+    def chunks(self, count: int, target: str) -> None:
+        """Chunks of 1 MiB, one after the other, each with its MD5."""
+        self._session.headers["Connection"] = "keep-alive"
+        base = self._base.rpartition("/v3.0")[0]
+        with open(target, "wb") as file:
+            for number in range(count):
+                reply = self._session.get(f"{base}/{1:016X}{number:016X}{1 << 20:032X}")
+                digest = hashlib.md5(reply.content).hexdigest().upper()
+                if digest != reply.headers["X-oio-chunk-meta-chunk-hash"]:
+                    raise SystemExit(f"chunk {number}: wrong MD5")
+                file.write(reply.content)
+
     def pages(self, name: str) -> None:
         marker = ""
         while True:
@@ -65,11 +79,14 @@ def raw(url: str, times: int) -> None:
 
 
 def main() -> None:
-    verb, url, number = sys.argv[1:]
+    verb, url, number, *rest = sys.argv[1:]
     if verb == "raw":
         raw(url, int(number))
         return
     bare = Bare(url)
+    if verb == "chunks":
+        bare.chunks(int(number), *rest)
+        return
     if verb == "list":
         bare.pages(number)
         return
