@@ -75,12 +75,20 @@ class Metachunk:
         metachunk. Raises Unprovable if neither is possible."""
         window = self._segments.window(first, end)
         if not self._digests:
-            parts = self._segments.received(self.position.copies, window, self._scheme.k + 1)
+            parts = self._segments.received(self._last_first(), window, self._scheme.k + 1)
             more = len(parts) > self._scheme.k
             if more and self._segments.disagreement(window, parts) is None:
                 return self._segments.joined(window, parts)
             self._prove(disagree=more)
         return self._proven_bytes(window)
+
+    def _last_first(self) -> Sources:
+        """The data, then the last parity first. The first is the XOR of the data, so like faults in
+        two of them cancel out; and OpenIO's rebuilder, which verifies nothing, makes of a wrong
+        fragment another one that agrees with the data and the first parity."""
+        data = [copy for copy in self.position.copies if copy.fragment < self._scheme.k]
+        parity = [copy for copy in self.position.copies if copy.fragment >= self._scheme.k]
+        return (*data, *reversed(parity))
 
     def _prove(self, *, disagree: bool) -> None:
         try:

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import pytest
 
+from rdctl.oio.erasure.codec import Codec
 from tests.cli.oio.transfers import (
     Client,
     bytes_of,
@@ -129,7 +130,7 @@ def test_fragments_that_are_not_needed_are_not_asked(coded: Client) -> None:
     got(coded, "range", bytes_of(9000))
     # 4000 to 7999 is a whole metachunk, which its MD5 proves.
     asked = [call.spot for call in coded.sds.asked("GET")]
-    extra = ["0.4", "2.4"]
+    extra = ["0.5", "2.5"]
     assert sorted(asked) == sorted([f"{p}.{i}" for p in range(3) for i in range(4)] + extra)
 
 
@@ -278,6 +279,32 @@ def test_the_requests_of_ranges_at_borders(near: Callable[..., Client]) -> None:
     assert asked("b", 4194300, 4194310) == {"0 bytes=786672-1048895", "1 bytes=0-81"}
     assert asked("b", 1048575, 1048575) == {"0 bytes=0-262223"}
     assert asked("b", 1048576, 2097151) == {"0 bytes=262224-524447"}
+
+
+def rebuilt_by_openio(sds: Sds) -> None:
+    """OpenIO's rebuilder verifies nothing: fragment 0 is made of a damaged 1, 2, 3 and 4."""
+    ids = spots(sds)
+    sds.flip(ids["0.1"], 500)
+    codec, sources = Codec(4, 2), range(1, 5)
+    wrong = codec.decode({index: sds.chunks[ids[f"0.{index}"]] for index in sources}, 4000)
+    sds.lie(ids["0.0"], codec.encode(wrong)[0])
+
+
+def like_faults(sds: Sds) -> None:
+    """They cancel out in an XOR."""
+    for spot in ("0.0", "0.1"):
+        sds.flip(spots(sds)[spot], 500)
+
+
+@pytest.mark.parametrize("damage", [rebuilt_by_openio, like_faults])
+def test_wrong_fragments_that_agree_with_the_first_parity(
+    coded: Client, damage: Callable[[Sds], None]
+) -> None:
+    damage(coded.sds)
+    for way in WAYS:
+        warnings = got(coded, way, bytes_of(9000))
+        assert any("fragment 0.0 is damaged" in line for line in warnings)
+        assert any("fragment 0.1 is damaged" in line for line in warnings)
 
 
 def test_only_k_are_left_for_a_range(coded: Client) -> None:
