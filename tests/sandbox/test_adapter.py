@@ -165,3 +165,22 @@ def test_the_daemon_by_its_host(tmp_path: Path) -> None:
     assert set(reply.headers) == {"Date", "Connection", "Content-Length"}
     reply = session.post(f"http://{RAPIDDISK_HOST}/v1/lockRapidDisk/rd0%2F")
     assert reply.json()["status"] == "Success"
+
+
+def test_trailers_follow_a_chunked_body_and_replace_no_header() -> None:
+    sent: list[bytes] = []
+
+    def blocks() -> Iterator[bytes]:
+        for block in pieces():
+            sent.append(block)
+            yield block
+
+    def trailers() -> dict[str, str]:
+        return {"X-Sum": str(len(b"".join(sent))), "X-Own": "trailer"}
+
+    session = requests.Session()
+    session.mount(URL, WsgiAdapter(echo, trailers))
+    headers = {"X-Own": "header"}
+    seen = session.put(URL, data=blocks(), headers=headers).json()
+    assert (seen["body"], seen["HTTP_X_SUM"], seen["HTTP_X_OWN"]) == ("one two", "7", "header")
+    assert "HTTP_X_SUM" not in session.put(URL, data=b"one two", headers=headers).json()
