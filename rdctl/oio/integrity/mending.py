@@ -17,13 +17,15 @@ from rdctl.net.messages import Blocks
 from rdctl.net.transport import READ_SECONDS
 from rdctl.oio.client import Client
 from rdctl.oio.integrity import model
+from rdctl.oio.integrity.check import same
 from rdctl.oio.integrity.data import Data, fragment, nothing, replica, unread
 from rdctl.oio.integrity.inspect import Inspection
 from rdctl.oio.integrity.journal import Journal, Pair
-from rdctl.oio.integrity.model import PositionState, count
+from rdctl.oio.integrity.model import count
 from rdctl.oio.integrity.plan import Plan, Rebuild, total
+from rdctl.oio.integrity.spares import New, Spares
 from rdctl.oio.model import Container, Content, Place
-from rdctl.oio.rawx import META, Copy, Owner, Rawx, chunk_headers, copy_of
+from rdctl.oio.rawx import META, Copy, Owner, Rawx, chunk_headers
 from rdctl.workers import Workers
 
 # How often another service is tried for a chunk.
@@ -33,7 +35,6 @@ DELETE_SECONDS = 5.0
 SETTLE_SECONDS = 1.0
 # What the headers of a chunk say about itself, and not about its object.
 _OWN = ("chunk-id", "chunk-pos", "chunk-size", "chunk-hash")
-_TOO_FEW = 481
 
 
 class Means(NamedTuple):
@@ -46,17 +47,6 @@ class Means(NamedTuple):
     inspection: Inspection
     journal: Journal
     sleep: Callable[[float], None]
-
-
-class New(NamedTuple):
-    """A chunk that is rebuilt at its new place."""
-
-    rebuild: Rebuild
-    copy: Copy
-
-    @property
-    def in_place(self) -> bool:
-        return self.copy.url == self.rebuild.chunk.copy.url
 
 
 class Mended(NamedTuple):
@@ -78,8 +68,11 @@ class Mending:
         # By its ID, which no other object or version has.
         self._pinned = place._replace(content_id=content.content_id, version=None)
         self._listing = {str(chunk["url"]): chunk for chunk in content.chunks}
-        # What a failure removes again; of some it is unknown whether they will exist.
+        self._spares = Spares(means.proxy, means.effects, place, content, plan)
+        # What a failure removes again; of some it is unknown whether they will exist. Those that
+        # were stored under their own url are removed only if the object is gone.
         self._stored: dict[str, Copy] = {}
+        self._in_place: dict[str, Copy] = {}
         self._unanswered: set[str] = set()
         self._entries: list[str] = []
         # Whether the next repair has to finish this one.
@@ -88,7 +81,7 @@ class Mending:
     def run(self) -> Mended:
         """Carry out the plan. If it raises, nothing that was there is lost."""
         try:
-            made = self._begun(self._targets())
+            made = self._begun(self._spares.targets())
             made = [self._made(new) for new in made]
             self._look_again()
             self._register(made)
@@ -98,77 +91,6 @@ class Mending:
             self._undone(None)
             raise
         return self._ended(made)
-
-    # --- where new chunks go ------------------------------------------------------------------
-
-    def _targets(self) -> list[New]:
-        found = [New(one, one.chunk.copy) for one in self._plan.rebuilds if one.in_place]
-        moved = [one for one in self._plan.rebuilds if not one.in_place]
-        for number in dict.fromkeys(one.position.number for one in moved):
-            some = [one for one in moved if one.position.number == number]
-            found += self._spares(some, ())
-        return found
-
-    def _spares(self, rebuilds: Sequence[Rebuild], failed: Sequence[New]) -> list[New]:
-        """New places for chunks of one position, away from the services of all its chunks, and
-        from those that `failed`. Where too few services are left, damaged chunks are replaced on
-        their own ones."""
-        position = rebuilds[0].position
-        broken = [self._listing[one.chunk.copy.url] for one in rebuilds]
-        broken += [self._chunk_of(new) for new in failed]
-        kept = self._kept(position, rebuilds)
-        try:
-            urls = self._asked_spares(kept, broken)
-        except RdctlError as error:
-            if error.facts.get("remote_status") != _TOO_FEW or failed:
-                raise
-            return self._on_their_own(rebuilds, kept, error)
-        return self._placed(rebuilds, urls)
-
-    def _kept(self, position: PositionState, rebuilds: Sequence[Rebuild]) -> list[Any]:
-        """The chunks that stay. One too many of them kills a meta2 of 4.2: surplus ones are left
-        out."""
-        replaced = {one.chunk.copy.url for one in self._plan.rebuilds if not one.in_place}
-        urls = [chunk.copy.url for chunk in position.chunks if chunk.copy.url not in replaced]
-        most = max(0, position.scheme.wanted - len(rebuilds))
-        return [self._listing[url] for url in urls[:most]]
-
-    def _asked_spares(self, kept: list[Any], broken: list[Any]) -> list[str]:
-        body = {"notin": kept, "broken": broken}
-        urls: list[str] = self._means.proxy.change(
-            "content.spare",
-            self._place.holder._replace(path=self._content.path),
-            {"stgpol": self._content.policy},
-            what=f"get spare chunks for {self._place.described}",
-            shows=f"rdctl oio content show {self._place.words}",
-            step=True,
-            assume=[f"http://<rawx>/<chunk {number}>" for number in range(len(broken))],
-            body=body,
-        )
-        return urls
-
-    def _on_their_own(
-        self, rebuilds: Sequence[Rebuild], kept: list[Any], error: RdctlError
-    ) -> list[New]:
-        """Too few services: their own ones are asked for, too."""
-        if not kept:
-            raise error
-        return self._placed(rebuilds, self._asked_spares(kept, []))
-
-    def _placed(self, rebuilds: Sequence[Rebuild], urls: Sequence[str]) -> list[New]:
-        if self._means.effects.dry_run:
-            copies = [Copy(url, "<rawx>", "/" + url.rpartition("/")[2], "") for url in urls]
-        else:
-            copies = [copy_of({"url": url}) for url in urls]
-        known = {*self._listing, *self._stored}
-        fresh = [copy for copy in dict.fromkeys(copies) if copy.url not in known]
-        if len(fresh) < len(rebuilds):
-            message = f"{self._shown}: the proxy gave {len(fresh)} of {len(rebuilds)} new chunks"
-            raise RdctlError(Code.BAD_REPLY, message)
-        return [
-            New(one, copy._replace(pos=one.chunk.copy.pos))
-            for one, copy in zip(rebuilds, fresh, strict=False)
-        ]
 
     # --- new chunks ---------------------------------------------------------------------------
 
@@ -193,11 +115,18 @@ class Mending:
                     self._unfinished = True
                 failed.append(new)
                 if new.in_place or len(failed) == ATTEMPTS:
-                    raise self._not_stored(new, error) from error
-            (new,) = self._begun(self._spares([new.rebuild], failed))
+                    raise self._not_stored(error) from error
+            (new,) = self._begun(self._spares.others(new.rebuild, failed))
 
-    def _not_stored(self, new: New, error: RdctlError) -> RdctlError:
-        """Its own outcome does not matter: it was removed."""
+    def _not_stored(self, error: RdctlError) -> RdctlError:
+        """Its own outcome does not matter: it was removed. The sources are gone, too, when the
+        object changed in the meantime."""
+        try:
+            if not same(self._means.proxy.content(self._pinned), self._content):
+                return self._changed()
+        except RdctlError as second:
+            if second.code is Code.NOT_FOUND:
+                return self._gone()
         codes = (Code.UNKNOWN, Code.NOT_FOUND, Code.EXISTS)
         code = Code.UNAVAILABLE if error.code in codes else error.code
         message = f"{self._shown}: not repaired: {error.message}"
@@ -296,7 +225,7 @@ class Mending:
         """Raise unless the service returns what was sent, as a chunk of this object."""
         if self._means.effects.dry_run:
             return
-        listed = self._content._replace(chunks=[self._chunk_of(new)])
+        listed = self._content._replace(chunks=[self._spares.chunk_of(new)])
         (position,) = self._means.inspection.inspect(listed).positions
         (found,) = position.chunks
         held = found.held
@@ -305,13 +234,9 @@ class Mending:
         if found.state != model.GOOD or held is None or held.md5 != data.hash:
             message = f"{new.copy.url}: stored, but read back damaged: {found.message}"
             raise RdctlError(Code.FAILED, message)
-        if new.in_place:
-            self._stored.pop(new.copy.url, None)
-
-    def _chunk_of(self, new: New) -> dict[str, Any]:
-        """The chunk in the proxy's list, at its new place."""
-        old = self._listing[new.rebuild.chunk.copy.url]
-        return {key: old[key] for key in ("pos", "size", "hash")} | {"url": new.copy.url}
+        if new.in_place and new.copy.url in self._stored:
+            del self._stored[new.copy.url]
+            self._in_place[new.copy.url] = new.copy
 
     # --- the list of chunks -------------------------------------------------------------------
 
@@ -322,11 +247,16 @@ class Mending:
             now = self._means.proxy.content(self._pinned)
         except RdctlError as error:
             if error.code is Code.NOT_FOUND:
-                raise self._changed() from error
+                raise self._gone() from error
             raise
         if (now.content_id, now.version) != (self._content.content_id, self._content.version):
-            raise self._changed()
+            raise self._gone()
         return {str(chunk["url"]) for chunk in now.chunks}
+
+    def _gone(self) -> RdctlError:
+        """The object does not exist now, and nothing that was stored for it is needed."""
+        self._stored |= self._in_place
+        return self._changed()
 
     def _changed(self) -> RdctlError:
         message = f"{self._shown}: not repaired: the object changed in the meantime"
@@ -338,11 +268,9 @@ class Mending:
         if self._means.effects.dry_run:
             return
         listed = self._listed()
-        gone = [one for one in self._plan.rebuilds if one.chunk.copy.url not in listed]
-        for rebuild in gone:
-            if rebuild.in_place:
-                self._stored[rebuild.chunk.copy.url] = rebuild.chunk.copy
+        gone = {one.chunk.copy.url for one in self._plan.rebuilds} - listed
         if gone:
+            self._stored |= {url: one for url, one in self._in_place.items() if url in gone}
             raise self._changed()
 
     def _register(self, made: Sequence[New]) -> None:
@@ -363,7 +291,7 @@ class Mending:
                 step=dry_run,
                 body={
                     "old": [self._bean(self._listing[one.chunk.copy.url]) for one in rebuilds],
-                    "new": [self._bean(self._chunk_of(new)) for new in moved],
+                    "new": [self._bean(self._spares.chunk_of(new)) for new in moved],
                 },
             )
         except RdctlError as error:

@@ -48,12 +48,7 @@ class Rebuild(NamedTuple):
     @property
     def size(self) -> int:
         """The bytes of its file."""
-        scheme = self.position.scheme
-        if not scheme.k:
-            return self.position.size
-        from rdctl.oio.erasure.fragments import chunk_file_size
-
-        return chunk_file_size(scheme.k, self.position.size)
+        return file_size(self.position)
 
     @property
     def removes(self) -> bool:
@@ -109,17 +104,26 @@ def planned(state: ObjectState, proofs: Mapping[int, Metachunk], *, unreachable:
 
 
 def sources(position: PositionState) -> tuple[ChunkState, ...]:
-    """The chunks whose data were read and are right. A fragment without metadata proves nothing by
-    itself."""
+    """The chunks whose data were read and are right."""
     return tuple(chunk for chunk in position.chunks if _is_source(chunk, position))
 
 
 def _is_source(chunk: ChunkState, position: PositionState) -> bool:
-    if chunk.state == model.GOOD:
-        return True
+    """Without metadata, a replica is compared with the hash in the list, and a fragment with the
+    others, if they have the right length."""
+    if chunk.state != model.NO_METADATA:
+        return chunk.state == model.GOOD
     length = chunk.held.length if chunk.held else None
-    whole = length == position.size and not position.scheme.k
-    return chunk.state == model.NO_METADATA and whole
+    return length == file_size(position)
+
+
+def file_size(position: PositionState) -> int:
+    """The bytes of each chunk file of a position."""
+    if not position.scheme.k:
+        return position.size
+    from rdctl.oio.erasure.fragments import chunk_file_size
+
+    return chunk_file_size(position.scheme.k, position.size)
 
 
 def _is_to_rebuild(chunk: ChunkState, unreachable: bool) -> bool:

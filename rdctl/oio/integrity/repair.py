@@ -17,7 +17,7 @@ from rdctl.oio.integrity.journal import Entry, Journal, entries, unusable
 from rdctl.oio.integrity.leftovers import Leftovers
 from rdctl.oio.integrity.mending import Means, Mended, Mending, facts_of
 from rdctl.oio.integrity.model import ObjectState, PositionState, count
-from rdctl.oio.integrity.plan import Plan, is_damaged, planned, total
+from rdctl.oio.integrity.plan import Plan, is_damaged, planned, sources, total
 from rdctl.oio.model import Content, Page, Place
 from rdctl.oio.objects.transfers import Transfers
 from rdctl.oio.rawx import reported_md5
@@ -220,7 +220,8 @@ class Repairs(Transfers):
             fault: RdctlError | None = None
             plan = Plan()
             try:
-                state, proofs = self._proved(*self._examined(content, parallel))
+                state = self._examined(content, parallel)
+                proofs = self._proofs(state)
                 plan = planned(state, proofs, unreachable=self._choice.unreachable)
             except RdctlError as error:
                 fault = error
@@ -235,16 +236,15 @@ class Repairs(Transfers):
             content = again
         raise changing(place)
 
-    def _examined(self, content: Content, parallel: int) -> tuple[ObjectState, set[int]]:
-        """The state of an object, and the positions whose data were read. They are read of each
-        position with damage: a source is proven, and further damage is repaired as well."""
+    def _examined(self, content: Content, parallel: int) -> ObjectState:
+        """The state of an object. All data of a position with damage are read: a source is proven,
+        and further damage is repaired as well."""
         if self._choice.deep:
-            state = self._thorough.inspect(content, parallel)
-            return state, {position.number for position in state.positions}
+            return self._thorough.inspect(content, parallel)
         state = self._quick.inspect(content, parallel)
         bad = {one.number for one in state.positions if self._is_damaged(one)}
         if not bad:
-            return state, bad
+            return state
         urls = {
             chunk.copy.url
             for position in state.positions
@@ -254,27 +254,25 @@ class Repairs(Transfers):
         some = content._replace(chunks=[one for one in content.chunks if one["url"] in urls])
         read = {one.number: one for one in self._thorough.inspect(some, parallel).positions}
         positions = tuple(read.get(one.number, one) for one in state.positions)
-        return state._replace(positions=positions), bad
+        return state._replace(positions=positions)
 
     def _is_damaged(self, position: PositionState) -> bool:
         return is_damaged(position, self._choice.unreachable)
 
-    def _proved(
-        self, state: ObjectState, read: set[int]
-    ) -> tuple[ObjectState, dict[int, Metachunk]]:
-        """The metachunks of an erasure-coded object that were read, proven."""
+    def _proofs(self, state: ObjectState) -> dict[int, Metachunk]:
+        """The metachunks of which something is rebuilt, proven."""
         proofs: dict[int, Metachunk] = {}
-        positions = []
         for position in state.positions:
-            coded = position.scheme.k and position.size and reported_md5(position.hash)
-            enough = position.usable >= position.scheme.needed
-            if position.number in read and coded and enough:
-                from rdctl.oio.integrity.proofs import proved
+            scheme = position.scheme
+            coded = scheme.k and position.size and reported_md5(position.hash)
+            if not coded or not self._is_damaged(position):
+                continue
+            if len({one.copy.fragment for one in sources(position)}) >= scheme.k:
+                from rdctl.oio.integrity.proofs import proven
 
-                position, metachunk = proved(self._rawx, self._workers, state.content, position)
-                proofs[position.number] = metachunk
-            positions.append(position)
-        return state._replace(positions=tuple(positions)), proofs
+                proof = proven(self._rawx, self._workers, state.content, position)
+                proofs[position.number] = proof
+        return proofs
 
     def _mended(self, place: Place, content: Content, plan: Plan) -> Mended | None:
         if not plan.rebuilds or self._tools is None:
