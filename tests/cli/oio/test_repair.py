@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Callable
 
 import pytest
@@ -14,6 +15,7 @@ from tests.cli.oio.repairs import (
     changes,
     closed,
     emptied,
+    flipped,
     forgotten,
     grown,
     healthy,
@@ -66,6 +68,17 @@ def test_damage_is_repaired(client: Client, damage: Callable[..., None], bad: in
     assert closed(client)
     client.ok("repair", "docs", "a", "--deep")
     assert client.ok("get", "docs", "a", "--to", "-").stdout == DATA
+
+
+@pytest.mark.parametrize("damage", [*SEEN, flipped, lying], ids=lambda damage: damage.__name__)
+def test_the_command_of_a_finding_repairs_it(client: Client, damage: Callable[..., None]) -> None:
+    sds = client.sds
+    damage(sds, sds.held("a")[1])
+    found = client("check", "docs", "--deep", "--json").json["items"]
+    (mend,) = {one["mend"] for one in found}
+    assert client.rdctl(*shlex.split(mend)[1:]).code == 0
+    healthy(sds)
+    client.ok("check", "docs", "--deep")
 
 
 def test_a_missing_chunk_is_stored_under_its_own_url(client: Client) -> None:
