@@ -186,6 +186,20 @@ def test_nothing_is_removed_before_the_list_confirms_it(client: Client) -> None:
     assert closed(client)
 
 
+def test_what_is_still_listed_is_not_removed(client: Client) -> None:
+    sds = client.sds
+    old = sds.objects["a"][-1]["chunks"][0]
+
+    def listed_again(call: Call) -> None:
+        sds._answer(call)
+        sds.objects["a"][-1]["chunks"].append(old)
+
+    sds.faults.append(on("container/raw_update", listed_again, times=1))
+    (one,) = client.ok("repair", "docs", "a", "--json").json["results"]
+    assert one["chunks"][0]["removed"] is False
+    assert "DELETE" not in changes(sds)
+
+
 REFUSED = {
     "UNIQUE constraint": (4, lambda call: call.refuse(19, message="Step error: (19) UNIQUE")),
     "frozen": (4, lambda call: call.refuse(436, "503 Service unavailable", "Invalid status")),
