@@ -118,7 +118,8 @@ def test_replies_have_the_recorded_shape(
     url: str, server: str, method: str, path: str, query: str, body: Any, status: int
 ) -> None:
     """Status, headers, and the keys and types of the body are those of a recording."""
-    if path == "content/show" and status == 200:
+    # Not by an earlier case: each worker of a parallel run has a peer of its own.
+    if path == "content/delete" or (path == "content/show" and status == 200):
         create = f"/v3.0/OPENIO/content/create?{query}"
         assert ask(url, "POST", create, json.dumps(CHUNKS).encode(), META)[0] == 204
     prefix = "/v3.0/OPENIO/" if server == PROXY else "/"
