@@ -18,12 +18,8 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-import urllib3
-import urllib3.connection
-import urllib3.exceptions
-
 from rdctl.net.heads import HeadReader, Watched
-from rdctl.net.lean_requests import requests
+from rdctl.net.lean_requests import requests, urllib3
 
 _TCP = socket.SOCK_STREAM
 # How often a request checks whether it was canceled.

@@ -1,7 +1,7 @@
-"""requests, without dependencies that rdctl does not need.
+"""requests and urllib3, without dependencies that rdctl does not need.
 
-requests loads libraries for guessing encodings, for internationalized host names, which it loads
-again when a name needs it, and for versions of packages: together a tenth of the time of a remote
+They load libraries for guessing encodings, for internationalized host names, which are loaded again
+when a name needs it, and for versions of packages: together a tenth of the time of a remote
 command. Stubs replace them.
 """
 
@@ -18,10 +18,11 @@ _IN_PLACE: dict[str, dict[str, Any]] = {
     "importlib.metadata": {"version": None},
 }
 
-__all__ = ["requests"]
+__all__ = ["requests", "urllib3"]
 
 if "requests" in sys.modules:
     import requests
+    import urllib3
 else:
     _made = {name: ModuleType(name) for name in _IN_PLACE if name not in sys.modules}
     for _name, _module in _made.items():
@@ -29,6 +30,7 @@ else:
     sys.modules.update(_made)
     try:
         import requests
+        import urllib3
     finally:
         for _name in _made:
             del sys.modules[_name]

@@ -513,7 +513,10 @@ def imported(process: Rdctl, *words: str) -> set[str]:
             "-c sandbox rapiddisk list",
             "requests urllib3 http.client ssl rich tabulate yaml jmespath wsgiref",
         ),
-        ("-c sandbox oio container list", "rich tabulate yaml jmespath charset_normalizer.api"),
+        (
+            "-c sandbox oio container list",
+            "rich tabulate yaml jmespath charset_normalizer.api importlib.metadata",
+        ),
     ],
 )
 def test_a_start_imports_only_what_it_needs(process: Rdctl, words: str, heavy: str) -> None:
