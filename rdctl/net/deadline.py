@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
-from rdctl.net.heads import HeadReader, Watched
+from rdctl.net.heads import HeadReader
 from rdctl.net.lean_requests import requests, urllib3
 
 _TCP = socket.SOCK_STREAM
@@ -134,7 +134,7 @@ class _Socket:
         self._sock = sock
 
     def makefile(self, mode: str = "rb", buffering: int = -1, **_: Any) -> io.BufferedReader:
-        return Watched(_Receiver(self._sock))
+        return io.BufferedReader(_Receiver(self._sock))
 
     def sendall(self, data: Any) -> None:
         rest = memoryview(data)
@@ -402,7 +402,7 @@ def _response(
 ) -> requests.Response:
     raw = urllib3.HTTPResponse(
         body=answer,
-        headers=urllib3.HTTPHeaderDict(answer.msg.items()),
+        headers=urllib3.HTTPHeaderDict(answer.msg.raw_items()),
         status=answer.status,
         version=answer.version,
         reason=answer.reason,
@@ -415,7 +415,7 @@ def _response(
     response = requests.Response()
     response.request, response.raw = request, raw
     response.status_code, response.reason = raw.status, raw.reason or ""
-    response.headers = requests.structures.CaseInsensitiveDict(raw.headers)
+    response.headers = requests.structures.CaseInsensitiveDict(raw.headers.itermerged())
     return response
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import io
 from typing import Any
 
 # Maximum size of all headers of a reply, in bytes.
@@ -16,37 +15,17 @@ class _BadHead(http.client.HTTPException):
     """Headers that the standard library would accept: unterminated or too large."""
 
 
-class Watched(io.BufferedReader):
-    """Limits the size of the headers, and records whether the last line was cut."""
-
-    cut = False
-    head: int | None = 0
-
-    def readline(self, size: int | None = -1, /) -> bytes:
-        line = super().readline(size)
-        self.cut = not line.endswith(b"\n")
-        if self.head is not None:
-            self.head += len(line)
-            if self.head > MOST_HEAD:
-                raise _BadHead(f"its headers are larger than {MOST_HEAD >> 20} MiB")
-        return line
-
-
 class HeadReader(http.client.HTTPResponse):
     """Reads its headers itself: the standard library parses them as those of a mail, which takes
     six times as long, and ends at an invalid one. An oio-proxy makes headers of the names of
     properties, even of those with blanks."""
 
     def begin(self) -> None:
-        source: Any = self.fp
-        status = 100
+        status, most = 100, MOST_HEAD
         while status == 100:
             version, status, reason = self._read_status()  # type: ignore[attr-defined]
-            self.headers = self.msg = _fields(source)
-        source.head = None
-        if source.cut:
-            self.close()
-            raise _BadHead("unterminated headers")
+            self.headers, most = _fields(self.fp, most)
+        self.msg = self.headers
         if not version.startswith("HTTP/1."):
             raise http.client.UnknownProtocol(version)
         self.version = 10 if version == "HTTP/1.0" else 11
@@ -67,19 +46,25 @@ class HeadReader(http.client.HTTPResponse):
             self.will_close = True
 
 
-def _fields(source: Any) -> http.client.HTTPMessage:
-    """The headers of a reply. A line without a name is skipped."""
+def _fields(source: Any, most: int) -> tuple[http.client.HTTPMessage, int]:
+    """The headers of a reply of up to `most` bytes, and how many of these are left. A line without
+    a name is skipped."""
     fields = http.client.HTTPMessage()
     name = value = ""
     for _ in range(MOST_HEADERS + 1):
-        line = source.readline(MOST_HEAD + 1)
+        line = source.readline(most + 1)
+        most -= len(line)
+        if most < 0:
+            raise _BadHead(f"its headers are larger than {MOST_HEAD >> 20} MiB")
+        if not line.endswith(b"\n"):
+            raise _BadHead("unterminated headers")
         if line[:1] in (b" ", b"\t"):
             value += " " + line.decode("latin-1").strip()
             continue
         if name:
-            fields[name] = value
+            fields.set_raw(name, value)
         if not line.rstrip(b"\r\n"):
-            return fields
+            return fields, most
         name, colon, value = line.decode("latin-1").partition(":")
         value = value.lstrip(" \t").rstrip("\r\n")
         if not colon:
