@@ -62,6 +62,7 @@ def _fields(source: Any, most: int) -> tuple[http.client.HTTPMessage, int]:
             value += " " + line.decode("latin-1").strip()
             continue
         if name:
+            # Any other way is slow, and since Python 3.14 refuses names with blanks.
             fields.set_raw(name, value)
         if not line.rstrip(b"\r\n"):
             return fields, most

@@ -77,6 +77,20 @@ def test_headers_as_they_come() -> None:
     }
 
 
+def test_names_that_python_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From 3.14 on, names of headers with blanks cannot be set, only read."""
+
+    def header_store_parse(self: object, name: str, value: str) -> tuple[str, str]:
+        if not re.fullmatch("[!-9;-~]+", name):
+            raise ValueError(f"Header field name contains invalid characters: {name!r}")
+        return name, value
+
+    monkeypatch.setattr("email.policy.Compat32.header_store_parse", header_store_parse)
+    head = b"HTTP/1.1 200 OK\r\nwith blanks: 2\r\nContent-Length: 0\r\n\r\n"
+    with FaultServer([faults.raw(head)]) as server:
+        assert Client(server.url).read().headers["with blanks"] == "2"
+
+
 def test_no_line_end_gets_into_a_request() -> None:
     with FaultServer([OK]) as server:
         with pytest.raises(ValueError, match="line end"):
