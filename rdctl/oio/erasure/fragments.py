@@ -63,9 +63,15 @@ def chunk_file_size(k: int, metachunk: int) -> int:
     return whole * fragment_size(k, SEGMENT) + fragment_size(k, rest)
 
 
-def segment_sizes(metachunk: int) -> list[int]:
-    """The lengths of the segments of a metachunk; of an empty one there are none."""
-    return [min(SEGMENT, metachunk - first) for first in range(0, metachunk, SEGMENT)]
+def segment_count(metachunk: int) -> int:
+    """The number of segments of a metachunk; an empty one has none."""
+    return -(-metachunk // SEGMENT)
+
+
+def segment_sizes(metachunk: int, first: int = 0, end: int | None = None) -> list[int]:
+    """The lengths of the segments of a metachunk, from `first` up to and without `end`."""
+    numbers = range(first, segment_count(metachunk) if end is None else end)
+    return [min(SEGMENT, metachunk - number * SEGMENT) for number in numbers]
 
 
 def segments_extent(k: int, metachunk: int, first: int, last: int) -> Extent:

@@ -16,6 +16,7 @@ from rdctl.oio.erasure.fragments import (
     Extent,
     fragment_size,
     payload,
+    segment_count,
     segment_sizes,
     segments_extent,
 )
@@ -84,7 +85,8 @@ class Segments:
         self._services = services
         self._damaged = damaged
         self._shown = shown
-        self._sizes = segment_sizes(position.size)
+        # The proxy's word for the size: nothing is allocated for all of its segments.
+        self.count = segment_count(position.size)
 
     @cached_property
     def _codec(self) -> Codec:
@@ -92,22 +94,19 @@ class Segments:
 
         return Codec(self._scheme.k, self._scheme.m)
 
-    @property
-    def count(self) -> int:
-        return len(self._sizes)
-
     def window(self, first: int, end: int) -> Window:
         """The segments from `first` up to and without `end`."""
-        extent = segments_extent(self._scheme.k, self._position.size, first, end - 1)
-        return Window(first, tuple(self._sizes[first:end]), extent)
+        size = self._position.size
+        extent = segments_extent(self._scheme.k, size, first, end - 1)
+        return Window(first, tuple(segment_sizes(size, first, end)), extent)
 
     def windows(
         self, copies: Sequence[Copy], most: int
     ) -> Generator[tuple[Window, Parts], None, None]:
         """All segments in their order, of up to `most` of these fragments and at least k."""
         step = segments_at_a_time(self._scheme)
-        starts = range(0, len(self._sizes), step)
-        coming = (self.window(first, min(first + step, len(self._sizes))) for first in starts)
+        starts = range(0, self.count, step)
+        coming = (self.window(first, min(first + step, self.count)) for first in starts)
         yield from self._workers.ordered(
             lambda window: (window, self.received(copies, window, most)), coming, 1
         )

@@ -408,6 +408,17 @@ def test_parts_of_other_sizes(coded: Client) -> None:
     assert ran.stdout == data[1000:4999]
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_a_size_that_cannot_be(coded: Client, way: str) -> None:
+    """The proxy's word for a size costs no memory."""
+    object = coded.sds.objects["a"][-1]
+    object["chunks"] = [one | {"size": 1 << 60} for one in object["chunks"] if one["pos"][0] == "0"]
+    object["meta"] |= {"length": str(1 << 60)}
+    ran = coded("get", "docs", "a", *WAYS[way][0])
+    assert ran.code == 9
+    assert "shorter than the proxy reports" in ran.err or "received" in ran.err
+
+
 def test_headers_of_other_libraries(coded: Client) -> None:
     """Their version and checksum say nothing about the data."""
     for id in spots(coded.sds).values():

@@ -15,6 +15,7 @@ from rdctl.oio.erasure.fragments import (
     fragment_size,
     header,
     payload,
+    segment_count,
     segment_sizes,
     segments_extent,
 )
@@ -57,6 +58,12 @@ def test_lengths_of_chunk_files_as_recorded() -> None:
 )
 def test_segments(size: int, segments: list[int]) -> None:
     assert segment_sizes(size) == segments
+
+
+def test_some_segments_of_many() -> None:
+    size = (1 << 60) + 7
+    assert segment_count(size) == (1 << 40) + 1
+    assert segment_sizes(size, (1 << 40) - 1, segment_count(size)) == [SEGMENT, 7]
 
 
 def test_ranges_of_segments() -> None:
