@@ -36,13 +36,20 @@ class Schema(NamedTuple):
     """A kind of item. `name` carries the version: it increases when a key is removed or changes its
     meaning.
 
-    `noun` is the plural for messages; `named_by` the key that `-o name` prints.
+    `noun` is the plural for messages; `named_by` the key that `-o name` prints, `or_by` the one
+    where that is null.
     """
 
     name: str
     noun: str
     named_by: str
     columns: tuple[Column, ...]
+    or_by: str = ""
+
+    def name_in(self, row: Mapping[str, Any]) -> Any:
+        """The name of a row."""
+        name = row[self.named_by]
+        return row[self.or_by] if name is None and self.or_by else name
 
 
 def _schema(name: str, noun: str, named_by: str, *columns: Column) -> Schema:
@@ -546,7 +553,7 @@ _OIO = (
             cells.command,
             below=True,
         ),
-    ),
+    )._replace(or_by="container"),
     _schema(
         "rdctl.oio.account-name/1",
         "accounts",

@@ -62,7 +62,7 @@ def test_csv_and_tsv_have_all_columns(name: str, format: str) -> None:
 
 @every_schema
 def test_names_alone(name: str) -> None:
-    names = [str(row[SCHEMAS[name].named_by]) for row in rows_of(EXAMPLES[name])]
+    names = [str(SCHEMAS[name].name_in(row)) for row in rows_of(EXAMPLES[name])]
     assert show(result_of(EXAMPLES[name]), SCHEMAS[name], "name").splitlines() == names
     nul = show(result_of(EXAMPLES[name]), SCHEMAS[name], "name", nul=True)
     assert nul == "".join(f"{each}\0" for each in names)

@@ -17,10 +17,10 @@ from rdctl.output.schemas import Schema
 class Name(Writer):
     def listing(self, listing: Listing, schema: Schema) -> None:
         rows = rows_of(listing, schema, self.view)
-        self._names((row.get("context"), row[schema.named_by]) for row in rows)
+        self._names((row.get("context"), schema.name_in(row)) for row in rows)
 
     def item(self, row: Row, schema: Schema) -> None:
-        self._names([(None, row[schema.named_by])])
+        self._names([(None, schema.name_in(row))])
 
     def report(self, report: Report, schema: Schema) -> None:
         changes = (outcome for outcome in report if isinstance(outcome, Change))

@@ -10,7 +10,7 @@ from itertools import chain, islice
 from rdctl.core.results import Change, Listing, Report
 from rdctl.output import cells
 from rdctl.output.formats.writer import RowWriter
-from rdctl.output.layout import line, widths
+from rdctl.output.layout import BOLD, line, painted, width, widths
 from rdctl.output.rows import Row, begun, detail_columns, rows_of, table_columns
 from rdctl.output.schemas import Column, Schema
 
@@ -18,6 +18,12 @@ from rdctl.output.schemas import Column, Schema
 MOST_DRAWN = 200
 # Longer ones are continued on the next line, which then fits a terminal of 80 columns.
 LONGEST_COMMAND = 59
+# The words of a command, each with its quotes.
+_WORDS = re.compile(r"""(?:[^\s'"\\]|'[^']*'|"[^"]*"|\\.)+""")
+# Stands for a command while a table is drawn: no text of a cell has control characters.
+_MARK = "\0"
+# Where a command begins for which the last column is too narrow.
+_INDENT = 4
 # A column that has less, its gap included, is not drawn at all.
 LEAST_WIDTH = 3
 # What a column keeps at least, its gap included, before another one stays on one line.
@@ -92,8 +98,9 @@ class Table(RowWriter):
             out.write(line(texts, sizes, rights) + "\n")
         for row in chain(page, rest):
             out.write(line(cells.texts(row, columns, units), sizes, rights) + "\n")
-            for _, text in self._below(row, below):
-                out.write(f"{indent}{text}\n")
+            for column, text in self._below(row, below):
+                lines = _continued(text) if column.cell is cells.command else [text]
+                out.write("".join(f"{indent}{one}\n" for one in lines))
 
     def _drawn(self, page: list[Row], columns: Sequence[Column]) -> None:
         """By rich."""
@@ -114,12 +121,17 @@ class Table(RowWriter):
                 overflow="fold",
                 no_wrap=whole,
             )
+        commands: list[str] = []
         for row, shown_texts in zip(page, lines, strict=True):
             texts = zip(columns, shown_texts, strict=True)
             shown = [Text(text, style=_style(column, text)) for column, text in texts]
-            for column, text in self._below(row, below):
-                shown[-1].append(f"\n{text}", "bold" if column.cell is cells.command else "dim")
             table.add_row(*shown)
+            for column, text in self._below(row, below):
+                if column.cell is cells.command:
+                    commands.append(text)
+                    table.add_row(*[""] * (len(columns) - 1), _MARK)
+                else:
+                    shown[-1].append(f"\n{text}", "dim")
         buffer = io.StringIO()
         Console(
             file=buffer,
@@ -129,8 +141,22 @@ class Table(RowWriter):
             legacy_windows=False,
             _environ={},
         ).print(table)
+        left = iter(commands)
         for drawn in buffer.getvalue().splitlines():
-            self.out.write(drawn.rstrip() + "\n")
+            if _MARK in drawn:
+                self._command(next(left), drawn.index(_MARK))
+            else:
+                self.out.write(drawn.rstrip() + "\n")
+
+    def _command(self, command: str, start: int) -> None:
+        """A command below the last column, which begins at `start`, or where there is room. It can
+        be pasted: only the terminal itself breaks a word of it."""
+        lines = _continued(command)
+        if start + max(map(width, lines)) > self.view.width:
+            start = min(start, _INDENT)
+            lines = _continued(command, self.view.width - start)
+        for one in lines:
+            self.out.write(" " * start + painted(one, BOLD if self.view.color else "") + "\n")
 
     def _parted(self, columns: Sequence[Column]) -> tuple[list[Column], list[Column]]:
         """The columns side by side, and those below the last of them; columns requested by name are
@@ -140,12 +166,11 @@ class Table(RowWriter):
         return [c for c in columns if not c.below], [c for c in columns if c.below]
 
     def _below(self, row: Row, columns: Sequence[Column]) -> Iterator[tuple[Column, str]]:
-        """The lines below a row."""
+        """The texts below a row."""
         for column in columns:
             text = cells.of(row, column, self.view.units)
             if text != cells.NOTHING:
-                lines = _continued(text) if column.cell is cells.command else [text]
-                yield from ((column, line) for line in lines)
+                yield column, text
 
 
 def _whole(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int) -> list[bool]:
@@ -166,20 +191,19 @@ def _whole(columns: Sequence[Column], lines: Sequence[Sequence[str]], width: int
 _FIGURE = re.compile(r"[0-9][0-9.:TZ+-]*|-")
 
 
-def _continued(command: str) -> list[str]:
+def _continued(command: str, room: int = LONGEST_COMMAND) -> list[str]:
     """A long command on several lines, which a shell reads as one."""
-    if len(command) <= LONGEST_COMMAND or any(char in command for char in "'\"\\"):
+    words = _WORDS.findall(command)
+    if width(command) <= room or " ".join(words) != command:
         return [command]
-    import textwrap
-
-    *lines, last = textwrap.wrap(
-        command,
-        LONGEST_COMMAND - 2,
-        subsequent_indent="    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return [*(f"{line} \\" for line in lines), last]
+    lines = [words[0]]
+    for word in words[1:]:
+        longer = f"{lines[-1]} {word}"
+        if width(longer) <= room - 2:
+            lines[-1] = longer
+        else:
+            lines.append(f"    {word}")
+    return [*(f"{one} \\" for one in lines[:-1]), lines[-1]]
 
 
 def _style(column: Column, text: str) -> str:

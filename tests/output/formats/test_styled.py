@@ -23,7 +23,7 @@ def test_every_style_of_tabulate(style: str) -> None:
         shown = show(result_of(EXAMPLES[name]), SCHEMAS[name], table_style=style)
         assert shown.endswith("\n")
         for row in rows_of(EXAMPLES[name]):
-            assert str(row[SCHEMAS[name].named_by])[:3] in shown
+            assert str(SCHEMAS[name].name_in(row))[:3] in shown
 
 
 def test_a_style_of_tabulate_in_full() -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import shlex
+
 import pytest
 
 from rdctl.core.results import Listing
@@ -84,10 +87,32 @@ def test_a_table_keeps_to_the_terminal_and_loses_nothing(name: str, width: int) 
         for columns in (width, 1000)
     )
     columns = [column for column in SCHEMAS[name].columns if column.shown]
-    # Where there is no room for all columns, lines are left to be broken by the terminal.
+    # Where there is no room for all columns, lines are left to be broken by the terminal; so is a
+    # single word of a command.
     if width >= LEAST_WIDTH * len(columns):
-        assert max(map(len, shown.splitlines())) <= width
+        lines = [line for line in shown.splitlines() if " " in line.strip().removesuffix(" \\")]
+        assert max(map(len, lines), default=0) <= width
+    shown, whole = (text.replace(" \\\n", "\n") for text in (shown, whole))
     assert sorted(visible(shown)) == sorted(visible(whole))
+
+
+FINDINGS = SCHEMAS["rdctl.oio.finding/1"]
+PASTED = "rdctl -c lab oio content repair --deep -- 'été à la mer' 'it'\"'\"'s a  long name.tar.gz'"
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 200])
+@pytest.mark.parametrize("color", [False, True])
+def test_a_command_on_a_narrow_terminal_can_be_pasted(width: int, color: bool) -> None:
+    """Its lines are one command for a shell, and show nothing of other columns."""
+    (row,) = EXAMPLES[FINDINGS.name]["items"][:1]
+    rows = [{**row, "object": "a/name/of/several/lines" * 3, "mend": PASTED}, row]
+    shown = show(Listing(rows), FINDINGS, terminal=True, width=width, color=color)
+    shown = re.sub("\x1b\\[[0-9;]*m", "", shown)
+    assert max(map(len, shown.splitlines())) <= width
+    first, second = shown.replace("\\\n", "").split("$ ")[1:]  # as a shell reads it
+    end = first.index("name.tar.gz'") + len("name.tar.gz'")
+    assert shlex.split(first[:end]) == shlex.split(PASTED)
+    assert shlex.split(second) == shlex.split(row["mend"])
 
 
 def test_a_table_of_many_rows_is_drawn_by_the_plain_writer() -> None:
