@@ -69,6 +69,13 @@ def test_chunks_are_damaged_each_in_its_way(stored: Oio, how: str) -> None:
     }[how]
 
 
+def test_a_corrupt_chunk_is_not_healed_by_further_damage(stored: Oio) -> None:
+    for _ in range(2):
+        stored.rdctl("sandbox", "damage", "photos", "big", "--how", "corrupt", "--yes")
+    ran = stored("content", "check", "photos", "big", "--deep")
+    assert (ran.code, ran.out.count("wrong-hash")) == (12, 1)
+
+
 def test_so_many_fragments_of_a_part(stored: Oio) -> None:
     words = ("sandbox", "damage", "photos", "big", "--count", "2", "--how", "missing")
     asked = stored.rdctl(*words)
