@@ -18,6 +18,14 @@ PIECE = 2 << 20
 ALGORITHM = "liberasurecode_rs_vand"
 MOST_FRAGMENTS = 32
 RAWX_HINT = "See which rawx services are up: rdctl oio conscience list rawx"
+DAMAGE_HINT = "See what is damaged: rdctl oio content check CONTAINER PATH --deep"
+
+
+def hint_for(fault: RdctlError) -> str:
+    """What to do about a part that cannot be read, for this reason: a service that answers wrongly
+    is up."""
+    damaged = fault.code in (Code.NOT_FOUND, Code.BAD_REPLY)
+    return fault.hint or (DAMAGE_HINT if damaged else RAWX_HINT)
 
 
 class Position(NamedTuple):

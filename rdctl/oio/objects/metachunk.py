@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.objects.digests import hex_md5, md5, md5_of
 from rdctl.oio.objects.gathering import Services
-from rdctl.oio.objects.layout import Position, Scheme
+from rdctl.oio.objects.layout import DAMAGE_HINT, Position, Scheme
 from rdctl.oio.objects.segments import Disagreement, Segments, Window
 from rdctl.oio.rawx import Copy, Held, Rawx, reported_md5
 from rdctl.workers import Workers
@@ -163,7 +163,7 @@ class Metachunk:
                 self.compare()
                 return
         message = f"no {self._scheme.k} of its fragments match its MD5: the data is corrupt"
-        raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {message}")
+        raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {message}", hint=DAMAGE_HINT)
 
     def _proven_by_sound(self, survey: Survey) -> bool:
         """Whether fragments that are not wrong by their own MD5, those that have it first, prove

@@ -15,10 +15,10 @@ from rdctl.oio.model import Content, Place
 from rdctl.oio.objects.digests import WAITING, feed, hex_md5, md5, md5_of
 from rdctl.oio.objects.layout import (
     PIECE,
-    RAWX_HINT,
     Piece,
     Position,
     Span,
+    hint_for,
     lacking,
     pieces_of,
     positions,
@@ -270,4 +270,4 @@ class Receiving:
             )
         # The object is there, its bytes are not.
         code = Code.FAILED if first.code is Code.NOT_FOUND else first.code
-        return RdctlError(code, message, hint=first.hint or RAWX_HINT, **first.facts)
+        return RdctlError(code, message, hint=hint_for(first), **first.facts)

@@ -21,7 +21,7 @@ from rdctl.oio.erasure.fragments import (
     segments_extent,
 )
 from rdctl.oio.objects.gathering import Gathering, Services
-from rdctl.oio.objects.layout import RAWX_HINT, Position, Scheme
+from rdctl.oio.objects.layout import DAMAGE_HINT, Position, Scheme, hint_for
 from rdctl.oio.rawx import Copy, Held, Rawx
 from rdctl.workers import Workers
 
@@ -119,7 +119,7 @@ class Segments:
 
         if len({copy.fragment for copy in copies}) < self._scheme.k:
             listed = len({copy.fragment for copy in self._position.copies})
-            raise RdctlError(Code.FAILED, self._too_few(listed, "are listed"), hint=RAWX_HINT)
+            raise RdctlError(Code.FAILED, self._too_few(listed, "are listed"), hint=DAMAGE_HINT)
         gathering = Gathering(receive, copies, self._services, self._workers.check)
         gathering.gather(self._scheme.k, most)
         if len(gathering.received) < self._scheme.k:
@@ -190,7 +190,7 @@ class Segments:
         message = f"{self._too_few(count, 'can be read')}: {first.message}"
         # The object is there, its bytes are not.
         code = Code.FAILED if first.code is Code.NOT_FOUND else first.code
-        return RdctlError(code, message, hint=first.hint or RAWX_HINT, **first.facts)
+        return RdctlError(code, message, hint=hint_for(first), **first.facts)
 
     def _too_few(self, count: int, what: str) -> str:
         fragments = f"{count} of {self._scheme.wanted} fragments"

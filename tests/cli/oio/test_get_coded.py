@@ -157,6 +157,16 @@ def test_how_many_of_how_many_are_left(coded: Client) -> None:
     assert "--continue" in error["hint"]
 
 
+def test_what_to_do_about_a_damaged_object(coded: Client) -> None:
+    """Its services are up: a check shows what is wrong, not a list of services."""
+    for index in (1, 3, 4):
+        coded.sds.lose(spots(coded.sds)[f"0.{index}"])
+        coded.sds.flip(spots(coded.sds)[f"1.{index}"])
+    for words in ([], ["--range", "4000-5000"]):
+        (error,) = errors_of(coded("get", "docs", "a", *words, "--json"))
+        assert "oio content check CONTAINER PATH --deep" in error["hint"]
+
+
 def test_fragments_of_which_each_is_damaged_elsewhere(coded: Client) -> None:
     """Two faults that no MD5 of a fragment shows, in different segments."""
     client, data = coded, bytes_of(3 * MIB)
