@@ -102,7 +102,8 @@ def _choices(param: click.Parameter) -> Sequence[str]:
 
 
 def _name(param: click.Parameter) -> str:
-    """`--timeout`, `VOLUME`."""
+    """`--timeout`, `VOLUME`, `CONTAINER and PATH`."""
     if isinstance(param, click.Option):
         return max(param.opts, key=len)
-    return param.human_readable_name.strip("[]").removesuffix("...")
+    words = param.human_readable_name.split()
+    return " and ".join(word.strip("[]").removesuffix("...") for word in words)

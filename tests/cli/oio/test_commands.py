@@ -91,6 +91,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "conscience show rawx here": (2, "usage", 'invalid service address "here"', ""),
     "conscience flush nope": (3, "not-found", NO_TYPE, "Existing types: "),
     "conscience deregister nope": (3, "not-found", NO_TYPE, "Existing types: "),
+    "content show docs ''": (2, "usage", "CONTAINER and PATH must not be empty", ""),
     "reference create ''": (2, "usage", "REFERENCE must not be empty", ""),
     "reference show nope": (3, "not-found", NO_USER, ""),
     "reference destroy nope": (3, "not-found", NO_USER, ""),
@@ -220,7 +221,8 @@ def test_every_command_is_here() -> None:
     done |= {"service handlers", "content copy", "api"}
     # These have test_put.py and test_get.py.
     done |= {"content put", "content get"}
-    done |= {"content check", "container check"}  # test_check.py
+    # These have test_check.py and test_repair.py.
+    done |= {"content check", "container check", "content repair"}
     assert done - {"api POST"} == VERBS
     # No more can fail in them than in any: no proxy, or none that answers. `api` has its own file.
     never = {"api", "local list", "content put", "content get", "content check", "container check"}
