@@ -202,10 +202,11 @@ class Mending:
 
     def _sentence(self, new: New) -> str:
         rebuild = new.rebuild
-        pos, names = rebuild.chunk.copy.pos, ", ".join(one.copy.url for one in rebuild.sources)
-        where = "in its own place" if new.in_place else f"in place of {rebuild.chunk.copy.url}"
-        size = count(rebuild.size, "byte")
-        return f"rebuild chunk {pos} of {self._place.described} ({size}) from {names} {where}"
+        old, size = rebuild.chunk.copy, count(rebuild.size, "byte")
+        names = ", ".join(one.copy.address for one in rebuild.sources)
+        origin = f" from {names}," if names else ""
+        where = "in its own place" if new.in_place else f"in place of that on {old.address}"
+        return f"rebuild chunk {old.pos} of {self._place.described} ({size}){origin} {where}"
 
     def _headers(self, rebuild: Rebuild) -> Mapping[str, str]:
         """What all chunks of the position have in common, as another one has it."""

@@ -173,6 +173,8 @@ class Repairs(Transfers):
 
     def _summary(self, holder: Place, tally: Mapping[str, int]) -> Change:
         repaired = f"{count(tally['repaired'], 'object')} repaired"
+        if tally["failed"]:
+            repaired += f", {tally['failed']} failed"
         words = f"{{}}: {count(tally['objects'], 'object')} examined, {repaired}"
         evidence = Evidence(tally["repaired"] > 0, True)
         return self._done("repair", holder.name, evidence, tally, past=words)

@@ -159,9 +159,12 @@ def test_nothing_is_written_in_a_dry_run(client: Client) -> None:
     assert sds.chunks == before
     assert not list(client.rdctl.home.rglob("repairs.ndjson"))
     assert ran.out.count("would rebuild chunk") == 2
-    assert f"({size} bytes) from http://" in ran.out
+    assert f"({size} bytes) from 127.0.0.1:" in ran.out
+    # Each on one or two lines of a terminal; JSON has the URLs.
+    assert "http://" not in ran.out
     (one,) = client.ok("repair", "docs", "a", "--dry-run", "--json").json["results"]
     assert (one["changed"], one["rebuilt"], one["bytes"]) == (None, 2, 2 * size)
+    assert all(url.startswith("http://") for chunk in one["chunks"] for url in chunk["from"])
 
 
 # --- services that do not answer ----------------------------------------------------------------
@@ -218,6 +221,10 @@ def test_a_container_lists_what_was_repaired(client: Client) -> None:
     assert (container["target"], container["objects"], container["repaired"]) == ("docs", 8, 1)
     ran = client.ok("repair", "docs", "--prefix", "n")
     assert ran.out == "docs: 7 objects examined, 0 objects repaired\n"
+    for id in sds.held("n4"):
+        sds.lose(id)
+    ran = client("repair", "docs", "--prefix", "n")
+    assert (ran.code, ran.out) == (8, "docs: 7 objects examined, 0 objects repaired, 1 failed\n")
 
 
 def test_prefix_is_about_containers(client: Client) -> None:
