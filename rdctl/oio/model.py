@@ -115,6 +115,12 @@ class Namespace(NamedTuple):
     service_pools: dict[str, Any]
     options: dict[str, Any]
 
+    def chunk_method(self, policy: str) -> str:
+        """How objects of a storage policy are stored now."""
+        security = str(self.storage_policies.get(policy, "")).split(":")
+        data = next((part for part in security if part in self.data_security), "")
+        return str(self.data_security.get(data, "plain"))
+
 
 class Link(NamedTuple):
     """A service that a reference is linked to."""

@@ -8,6 +8,7 @@ removed. On any failure before that, what was stored is removed again.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
@@ -24,7 +25,7 @@ from rdctl.oio.integrity.journal import Journal, Pair
 from rdctl.oio.integrity.model import count
 from rdctl.oio.integrity.plan import Plan, Rebuild, total
 from rdctl.oio.integrity.spares import New, Spares
-from rdctl.oio.model import Container, Content, Place
+from rdctl.oio.model import Container, Content, Namespace, Place
 from rdctl.oio.rawx import META, Copy, Owner, Rawx, chunk_headers
 from rdctl.workers import Workers
 
@@ -33,6 +34,10 @@ ATTEMPTS = 3
 DELETE_SECONDS = 5.0
 # After a lost reply, so that a server that is slow has the time to register what it was sent.
 SETTLE_SECONDS = 1.0
+# A chunk may be in its own place nevertheless.
+_READ_BACK = (Code.EXISTS, Code.UNKNOWN, Code.UNREACHABLE, Code.TIMEOUT)
+# What was stored, and is not what was sent.
+_WRONG = (model.SHORT, model.LONG, model.WRONG_HASH, model.FOREIGN, model.WRONG_POSITION)
 # What the headers of a chunk say about itself, and not about its object.
 _OWN = ("chunk-id", "chunk-pos", "chunk-size", "chunk-hash")
 
@@ -41,6 +46,7 @@ class Means(NamedTuple):
     """What all objects are repaired with. `inspection` reads all data."""
 
     proxy: Client
+    namespace: Callable[[], Namespace]
     rawx: Rawx
     effects: Effects
     workers: Workers
@@ -68,7 +74,7 @@ class Mending:
         # By its ID, which no other object or version has.
         self._pinned = place._replace(content_id=content.content_id, version=None)
         self._listing = {str(chunk["url"]): chunk for chunk in content.chunks}
-        self._spares = Spares(means.proxy, means.effects, place, content, plan)
+        self._spares = Spares(means.proxy, means.namespace, means.effects, place, content, plan)
         # What a failure removes again; of some it is unknown whether they will exist. Those that
         # were stored under their own url are removed only if the object is gone.
         self._stored: dict[str, Copy] = {}
@@ -195,8 +201,8 @@ class Mending:
                 self._unanswered.discard(new.copy.url)
             if error.code is Code.EXISTS:  # it belongs to another repair
                 del self._stored[new.copy.url]
-                if new.in_place:
-                    return
+            if new.in_place and error.code in _READ_BACK:
+                return  # what is read back decides
             raise
         self._unanswered.discard(new.copy.url)
 
@@ -232,7 +238,11 @@ class Mending:
         held = found.held
         if found.state == model.UNREACHABLE:
             raise RdctlError(Code.UNREACHABLE, found.message)
+        if new.in_place and found.state == model.MISSING:
+            raise RdctlError(Code.UNAVAILABLE, f"{new.copy.url}: not stored: {found.message}")
         if found.state != model.GOOD or held is None or held.md5 != data.hash:
+            if new.in_place and found.state in _WRONG:
+                self._delete(new.copy)
             message = f"{new.copy.url}: stored, but read back damaged: {found.message}"
             raise RdctlError(Code.FAILED, message)
         if new.in_place and new.copy.url in self._stored:
@@ -296,8 +306,6 @@ class Mending:
                 },
             )
         except RdctlError as error:
-            if error.code is Code.NOT_FOUND:
-                raise self._changed() from error
             self._settle(moved, error)
 
     def _bean(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
@@ -311,7 +319,10 @@ class Mending:
         }
 
     def _settle(self, moved: Sequence[New], error: RdctlError) -> None:
-        """After a failed registration: return if the new chunks are listed nevertheless."""
+        """After a failed registration: return if the new chunks are listed nevertheless. A proxy
+        repeats a request to a meta2 that does not answer, and reports that the old ones are not
+        found if the first one was carried out."""
+        replaced = error.code is Code.NOT_FOUND
         if error.code is Code.UNKNOWN:
             self._means.sleep(SETTLE_SECONDS)
         try:
@@ -319,13 +330,17 @@ class Mending:
         except RdctlError as second:
             if second.code is Code.CONFLICT:
                 raise
-            if error.code is Code.UNKNOWN:  # one side is listed, and it is unknown which
+            if replaced or error.code is Code.UNKNOWN:  # it is unknown which side is listed
                 self._stored.clear()
                 self._unfinished = True
+            if error.code is Code.UNKNOWN:
                 error.hint = "Run the command again: it finishes this repair first."
-            raise error from second
+            raise (self._changed() if replaced else error) from second
         if all(new.copy.url in listed for new in moved):
             return
+        self._keep(listed)
+        if replaced:
+            raise self._changed() from error
         if error.code is Code.UNKNOWN:
             message = f"{self._shown}: not repaired: the new chunks are not registered"
             raise RdctlError(Code.UNAVAILABLE, message, hint="Run the command again.") from error
@@ -354,10 +369,17 @@ class Mending:
             if error.code is not Code.CONFLICT:
                 return set(), False
             raise self._undone(error) from error.__cause__
-        if not all(new.copy.url in listed for new in made):
-            self._stored = {url: one for url, one in self._stored.items() if url not in listed}
+        missing = [new for new in made if new.copy.url not in listed]
+        if any(new.rebuild.chunk.copy.url in listed for new in missing):
+            return listed, False  # it is older than the registration
+        if missing:
+            self._keep(listed)
             raise self._undone(self._changed())
         return listed, True
+
+    def _keep(self, listed: set[str]) -> None:
+        """Do not remove what is registered."""
+        self._stored = {url: one for url, one in self._stored.items() if url not in listed}
 
     def _removed(self, new: New, listed: set[str]) -> bool:
         """Delete the replaced chunk: whether it is gone. One that cannot be reached stays in the
@@ -373,8 +395,12 @@ class Mending:
         return True
 
     def _drop(self, new: New) -> bool:
-        """Remove a chunk that was stored: whether it is gone for sure."""
+        """Remove a chunk that was stored: whether it is gone for sure. One in its own place may be
+        that of another repair by now."""
         copy = self._stored.pop(new.copy.url, None)
+        if copy is not None and new.in_place:
+            self._in_place[copy.url] = copy
+            return copy.url not in self._unanswered
         return copy is None or self._delete(copy)
 
     def _delete(self, copy: Copy) -> bool:
@@ -397,9 +423,11 @@ class Mending:
         return error
 
     def _close(self) -> None:
+        """A line that is not written is no harm: the next repair looks at the chunks again."""
         if not self._unfinished:
-            for id in self._entries:
-                self._means.journal.end(id)
+            with suppress(RdctlError):
+                for id in self._entries:
+                    self._means.journal.end(id)
 
 
 def _fact(new: New, removed: bool) -> dict[str, Any]:

@@ -96,6 +96,7 @@ class Repairs(Transfers):
             log.share()
         self._tools = Means(
             proxy=self._proxy,
+            namespace=lambda: self._namespace,
             rawx=self._rawx,
             effects=self._effects,
             workers=self._workers,

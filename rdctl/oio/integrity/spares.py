@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
@@ -11,7 +11,8 @@ from rdctl.effects.door import Effects
 from rdctl.oio.client import Client
 from rdctl.oio.integrity.model import PositionState
 from rdctl.oio.integrity.plan import Plan, Rebuild
-from rdctl.oio.model import Content, Place
+from rdctl.oio.model import Content, Namespace, Place
+from rdctl.oio.objects.layout import scheme_of
 from rdctl.oio.rawx import Copy, copy_of
 
 _TOO_FEW = 481
@@ -32,9 +33,16 @@ class Spares:
     """New places for the chunks of one object."""
 
     def __init__(
-        self, proxy: Client, effects: Effects, place: Place, content: Content, plan: Plan
+        self,
+        proxy: Client,
+        namespace: Callable[[], Namespace],
+        effects: Effects,
+        place: Place,
+        content: Content,
+        plan: Plan,
     ) -> None:
         self._proxy = proxy
+        self._namespace = namespace
         self._effects = effects
         self._place = place
         self._content = content
@@ -75,16 +83,26 @@ class Spares:
 
     def _kept(self, position: PositionState, count: int) -> list[Any]:
         """The chunks that stay. One too many of them kills a meta2 of 4.2: surplus ones are left
-        out."""
+        out, also those that the storage policy does not ask for any more."""
         replaced = {one.chunk.copy.url for one in self._plan.rebuilds if not one.in_place}
         urls = [chunk.copy.url for chunk in position.chunks if chunk.copy.url not in replaced]
-        return [self._listing[url] for url in urls[: max(0, position.scheme.wanted - count)]]
+        method = self._namespace().chunk_method(self._policy())
+        wanted = scheme_of(self._content._replace(chunk_method=method)).wanted
+        most = min(wanted, position.scheme.wanted) - count
+        return [self._listing[url] for url in urls[: max(0, most)]]
+
+    def _policy(self) -> str:
+        """Without it, the proxy would use that of the container."""
+        if not self._content.policy:
+            message = f"{escape(self._content.path)}: its storage policy is not known"
+            raise RdctlError(Code.UNSUPPORTED, f"{message}, and a new chunk needs one")
+        return self._content.policy
 
     def _urls(self, kept: list[Any], broken: list[Any], count: int) -> list[str]:
         urls: list[str] = self._proxy.change(
             "content.spare",
             self._place.holder._replace(path=self._content.path),
-            {"stgpol": self._content.policy},
+            {"stgpol": self._policy()},
             what=f"get spare chunks for {self._place.described}",
             shows=f"rdctl oio content show {self._place.words}",
             step=True,

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import TypeVar
 
 from rdctl.core.errors import Code, Ended, RdctlError
 from rdctl.core.results import Change, Failure
 from rdctl.oio.acts import Acts, OioDependencies, failure
-from rdctl.oio.model import Content, Place
+from rdctl.oio.model import Content, Namespace, Place
 from rdctl.oio.rawx import Rawx
 from rdctl.workers import Stopped, Turns
 
@@ -22,6 +23,11 @@ class Transfers(Acts):
         super().__init__(means)
         self._rawx = Rawx(self._proxy.reach)
         self._turns = Turns()
+
+    @cached_property
+    def _namespace(self) -> Namespace:
+        namespace: Namespace = self._asked(lambda: self._proxy.read("conscience.info"))
+        return namespace
 
     def _asked(self, act: Callable[[], T]) -> T:
         """Ask the proxy; after a failure that affects all it is not asked again."""

@@ -6,7 +6,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
-from functools import cached_property
 from typing import IO, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, as_error, hints
@@ -14,7 +13,7 @@ from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import escape
 from rdctl.net.deadline import Deadline
 from rdctl.oio.acts import ACCEPTED, PROVEN, OioDependencies, for_target
-from rdctl.oio.model import Container, Content, Namespace, Place
+from rdctl.oio.model import Container, Content, Place
 from rdctl.oio.objects.files import (
     file_fault,
     files_below,
@@ -399,18 +398,11 @@ class Uploads(Transfers):
         container: Container = self._proxy.read("container.show", holder)
         return container
 
-    @cached_property
-    def _namespace(self) -> Namespace:
-        namespace: Namespace = self._asked(lambda: self._proxy.read("conscience.info"))
-        return namespace
-
     def _assumed(self, place: Place, size: int, wish: Wish) -> Content:
         """What prepare would answer, as far as a dry run can know."""
         namespace = self._namespace
         policy = wish.policy or self._policy or namespace.options.get("storage_policy") or "SINGLE"
-        security = str(namespace.storage_policies.get(policy, "")).split(":")
-        data = next((part for part in security if part in namespace.data_security), "")
-        method = str(namespace.data_security.get(data, "plain"))
+        method = namespace.chunk_method(policy)
         chunk_size = namespace.chunk_size or max(size, 1)
         content = Content(
             container=place.container,
