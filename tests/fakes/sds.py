@@ -76,6 +76,9 @@ class Sds(Beans):
         policy = {"storage_policy": {self.policy: "NONE:DATA"}, "data_security": security}
         call.json({"ns": "OPENIO", "chunksize": self.chunk_size, "options": {}, **policy})
 
+    def _conscience_list(self, call: Call) -> None:
+        call.json([{"addr": address, "score": 100, "tags": {}} for address in self.addresses[:-1]])
+
     def _container_show(self, call: Call) -> None:
         system = {"name": f"{CID}.1", "user-name": call.query["ref"], "account": "ACCT"}
         if self.counted:
@@ -291,7 +294,7 @@ def _joined(files: list[bytes]) -> bytes:
     return bytes(found)
 
 
-_ANYWHERE = ("conscience/info", "content/prepare", "container/create")
+_ANYWHERE = ("conscience/info", "conscience/list", "content/prepare", "container/create")
 
 
 def slowly(call: Call, size: int = 10, pause: float = 0.01) -> None:

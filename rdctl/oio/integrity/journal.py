@@ -9,13 +9,17 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.log import SharedLog
 from rdctl.oio.model import Content, Place
+from rdctl.oio.rawx import copy_of
+
+# How each line begins.
+_START = b'{"id": "'
 
 
 class Pair(NamedTuple):
@@ -88,31 +92,47 @@ class Journal:
             raise unusable(self.path, error) from error
 
 
-def entries(text: bytes) -> Iterator[Entry]:
+def entries(text: bytes, path: str) -> list[Entry]:
     """What was begun and not finished, the oldest first. Lines that are cut are skipped: what they
-    name was not stored."""
+    name was not stored. Raises `failed` for another file than a journal, which would be lost."""
     begun: dict[str, Entry] = {}
-    for line in text.splitlines():
+    lines = [line for line in text.split(b"\n") if line.strip(b"\0\r ")]
+    known = not lines
+    for line in lines:
         try:
             value = json.loads(line)
             if value["state"] == "done":
-                begun.pop(value["id"], None)
+                begun.pop(str(value["id"]), None)
             else:
-                begun[value["id"]] = _entry(value)
-        except (ValueError, TypeError, KeyError):
+                begun[str(value["id"])] = _entry(value)
+            known = True
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError, RdctlError):
             continue
-    yield from begun.values()
+    if not known and not (len(lines) == 1 and _is_cut(lines[0])):
+        raise RdctlError(
+            Code.FAILED,
+            f"{path}: not a journal of repairs",
+            hint="Nothing was repaired. Use another file, or a new one: --journal FILE",
+            target=path,
+        )
+    return list(begun.values())
+
+
+def _is_cut(line: bytes) -> bool:
+    return line.startswith(_START) or _START.startswith(line)
 
 
 def _entry(value: dict[str, Any]) -> Entry:
     place = Place(
-        account=value["account"],
-        reference=value["container"],
-        cid=value["cid"],
-        path=value["path"],
-        content_id=value["content_id"],
+        account=_text(value["account"]),
+        reference=_text(value["container"]),
+        cid=_text(value["cid"]),
+        path=_text(value["path"]),
+        content_id=_text(value["content_id"]),
     )
-    pairs = tuple(Pair(str(pair["new"]), pair["old"]) for pair in value["chunks"])
+    pairs = tuple(Pair(str(pair["new"]), _text(pair["old"])) for pair in value["chunks"])
+    for url in (url for pair in pairs for url in pair if url is not None):
+        copy_of({"url": url})
     return Entry(
         id=str(value["id"]),
         time=float(value["time"]),
@@ -120,6 +140,12 @@ def _entry(value: dict[str, Any]) -> Entry:
         place=place,
         pairs=pairs,
     )
+
+
+def _text(value: Any) -> str | None:
+    if not isinstance(value, str | None):
+        raise TypeError(value)
+    return value
 
 
 def unusable(path: str, error: OSError) -> RdctlError:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cached_property
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.client import Client
 from rdctl.oio.integrity.inspect import HEAD_SECONDS
 from rdctl.oio.integrity.journal import Entry, Pair
 from rdctl.oio.integrity.mending import DELETE_SECONDS
-from rdctl.oio.model import Content, Place
+from rdctl.oio.model import Content, Place, Service
 from rdctl.oio.rawx import Copy, Rawx, copy_of
 from rdctl.workers import Workers
 
@@ -29,6 +30,8 @@ class Leftovers:
         that is not registered is removed."""
         try:
             listed = self._listed(entry)
+            if listed is None and not self._is_ours(entry):
+                return False
         except RdctlError:
             return False
         settled = [self._settled(entry, pair, listed) for pair in entry.pairs]
@@ -54,6 +57,17 @@ class Leftovers:
                 if content.content_id == entry.place.content_id:
                     return {str(chunk["url"]) for chunk in content.chunks}
         return None
+
+    def _is_ours(self, entry: Entry) -> bool:
+        """Whether all its chunks are on services of this namespace. Another one of the same name
+        does not have the object either, which may need them."""
+        urls = [url for pair in entry.pairs for url in pair if url is not None]
+        return all(copy_of({"url": url}).address in self._services for url in urls)
+
+    @cached_property
+    def _services(self) -> set[str]:
+        services: list[Service] = self._proxy.read("conscience.list", None, {"type": "rawx"})
+        return {service.address for service in services}
 
     def _content_of(self, place: Place) -> Content:
         try:

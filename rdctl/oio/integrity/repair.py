@@ -107,13 +107,13 @@ class Repairs(Transfers):
 
     def _foresee(self, keeping: Keeping) -> None:
         with suppress(FileNotFoundError), open(keeping.path, "rb") as file:
-            left = [one for one in entries(file.read()) if self._is_here(one)]
+            left = [one for one in entries(file.read(), keeping.path) if self._is_here(one)]
             if left:
                 self._warn(f"would first finish {_interrupted(left)} ({keeping.path})")
 
     def _finish(self, journal: Journal, log: SharedLog, keeping: Keeping) -> None:
         """Finish what killed repairs have left. It is kept in the journal until nothing is left."""
-        every = list(entries(log.read()))
+        every = entries(log.read(), keeping.path)
         here = [one for one in every if self._is_here(one)]
         leftovers = Leftovers(self._proxy, self._rawx, self._workers)
         finished = 0

@@ -4,6 +4,10 @@ what may be needed is kept."""
 from __future__ import annotations
 
 import copy
+import json
+import resource
+import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -19,7 +23,7 @@ from tests.cli.oio.repairs import (
 )
 from tests.cli.oio.test_repair_faults import Quiet, done_then, hang_up
 from tests.cli.oio.transfers import Client, errors_of, unsure
-from tests.fakes.sds import Call, on
+from tests.fakes.sds import Call, Sds, on
 
 
 @pytest.fixture(params=KINDS)
@@ -165,3 +169,108 @@ def test_it_was_not_stored(lacking: Client) -> None:
     lacking.ok("repair", "docs", "a")
     healthy(sds)
     assert closed(lacking)
+
+
+# --- the journal --------------------------------------------------------------------------------
+
+
+def test_another_system_of_the_same_name_removes_nothing(near: Near) -> None:
+    """It does not have the object; the chunks of the journal are those of the first one."""
+    client = namespace(near, "copies")
+    sds = client.sds
+    sds.truncate(sds.held("a")[0], 5)
+
+    def silent(call: Call) -> None:
+        sds.faults.append(on("content/show", unsure))
+        done_then(hang_up)(call)
+
+    sds.faults.append(on("container/raw_update", silent, times=1))
+    assert client("repair", "docs", "a").code == 10
+    sds.faults.clear()
+    was, calls = readable(sds), len(sds.calls)
+    with Sds(copies=3, rawx=6) as other:
+        twin = Client(client.rdctl, other, client.directory)
+        ran = twin.ok("repair", "docs")
+        assert "cannot be finished yet" in ran.err
+    assert readable(sds) == was
+    assert len(sds.calls) == calls
+    client.ok("repair", "docs", "a")
+    healthy(sds)
+    assert closed(client)
+
+
+OTHER = {
+    "text": b"my notes\n",
+    "bytes": b"\xff\xd8\xff\xe0\0\0",
+    "json": b'{"name": "index.txt"}\n',
+    "deep": b"[" * 100_000,
+    "number": b"1\n2\n",
+}
+
+
+@pytest.mark.parametrize("name", OTHER)
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_another_file_than_a_journal_is_left_alone(
+    client: Client, name: str, words: tuple[str, ...]
+) -> None:
+    file = Path(client.file("notes", OTHER[name]))
+    ran = client("repair", "docs", "a", "--journal", str(file), *words)
+    assert ran.code == 1
+    assert f"{file}: not a journal of repairs" in ran.err
+    assert file.read_bytes() == OTHER[name]
+    assert changes(client.sds) == []
+
+
+WRONG: dict[str, object] = {
+    "time": 10**400,
+    "account": 5,
+    "container": ["docs"],
+    "path": {},
+    "chunks": [{"new": "no url", "old": None}],
+    "content_id": 7,
+}
+
+
+@pytest.mark.parametrize("name", [*WRONG, "cut"])
+def test_damaged_lines_are_skipped(client: Client, name: str) -> None:
+    line = {
+        "id": "1",
+        "state": "begun",
+        "time": 1.7e9,
+        "namespace": "OPENIO",
+        "account": "ACCT",
+        "container": "docs",
+        "cid": None,
+        "path": "a",
+        "content_id": "AA",
+        "version": None,
+        "chunks": [],
+        name: WRONG.get(name),
+    }
+    done = b'{"id": "0", "state": "done"}\n'
+    text = b'{"id": "1", "sta' if name == "cut" else done + json.dumps(line).encode()
+    file = client.file("journal", text)
+    client.ok("repair", "docs", "a", "--journal", file)
+    healthy(client.sds)
+
+
+def test_a_disk_that_is_full_at_the_end_does_not_fail_the_repair(client: Client) -> None:
+    sds = client.sds
+    file = client.directory / "repairs.ndjson"
+    processes: list[subprocess.Popen[bytes]] = []
+
+    def full(call: Call) -> None:
+        size = file.stat().st_size
+        resource.prlimit(processes[0].pid, resource.RLIMIT_FSIZE, (size, size))
+        sds._answer(call)
+
+    sds.faults.append(on("container/raw_update", full, times=1))
+    with client.start("repair", "docs", "a", "--journal", str(file)) as process:
+        processes.append(process)
+        out, err = process.communicate()
+    assert (process.returncode, out[:10]) == (0, b"repaired a"), err
+    healthy(sds)
+    assert not closed(client)
+    client.ok("repair", "docs", "a", "--journal", str(file))
+    healthy(sds)
+    assert file.read_bytes() == b""
