@@ -88,8 +88,9 @@ def test_so_many_fragments_of_a_part(stored: Oio) -> None:
 
 def test_a_damaged_object_is_read_while_k_fragments_are_left(stored: Oio, tmp_path: Path) -> None:
     def got() -> tuple[int, str]:
-        ran = stored("content", "get", "photos", "big", "--to", "out", "--overwrite")
-        data = Path("out").read_bytes() if Path("out").exists() else b""
+        out = tmp_path / "out"
+        ran = stored("content", "get", "photos", "big", "--to", str(out), "--overwrite")
+        data = out.read_bytes() if out.exists() else b""
         return ran.code, hashlib.md5(data).hexdigest()
 
     right = hashlib.md5(DATA).hexdigest()
