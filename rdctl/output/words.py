@@ -105,6 +105,8 @@ def _fact(key: str, value: Any, units: str) -> str:
     if key == "size" and isinstance(value, int):
         shown = cells.size(value, units)
         return f"{shown} bytes" if shown.isdigit() else shown
+    if key == "resumed_at" and not value:
+        return ""
     if key in _SIZES and isinstance(value, int):
         return f"{_fact('size', value, units)} {_SIZES[key]}"
     if key in _UNSAID:
