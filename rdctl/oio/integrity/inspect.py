@@ -228,7 +228,7 @@ def _length(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> _Wro
     if held.length is None or size is None or held.length == size:
         return None
     state = model.SHORT if held.length < size else model.LONG
-    return state, f"{held.length} of {count(size, 'byte')}"
+    return state, f"{held.length} instead of {count(size, 'byte')}"
 
 
 def _hash(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> _Wrong:
