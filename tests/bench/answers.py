@@ -16,13 +16,19 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote, unquote
 
+from rdctl.oio.erasure.codec import Codec
+
 BLOCK = random.Random(1).randbytes(1 << 20)
 NAMESPACE = "OPENIO"
 CREATED = 1795293369
 # Of an object or chunk: its MD5 takes a second for half of this.
 MOST_SIZE = 1 << 30
 _CHUNK = re.compile("/[0-9A-F]{64}")
-_POLICY = {"policy": "SINGLE", "chunk-method": "plain/nb_copy=1"}
+_METHODS = {
+    "SINGLE": "plain/nb_copy=1",
+    "EC": "ec/algo=liberasurecode_rs_vand,k=6,m=3",
+}
+K, M = 6, 3
 _SYSTEM = {
     "account": "ACCT",
     "m2.ctime": f"{CREATED}500368",
@@ -55,13 +61,21 @@ def data(size: int) -> bytes:
 
 
 @functools.cache
-def data_md5(size: int) -> str:
-    """The MD5 of `data(size)`, in hexadecimal, found without all of it in memory."""
-    whole, rest = divmod(size, len(BLOCK))
+def fragments() -> list[bytes]:
+    """Those of a segment, which is BLOCK in all objects of whole MiB. The codec itself is held
+    against what OpenIO wrote in tests/oio/erasure."""
+    return Codec(K, M).encode(BLOCK)
+
+
+@functools.cache
+def data_md5(size: int, block: bytes = BLOCK) -> str:
+    """The MD5 of `data(size)`, or of another block over and over, in hexadecimal, found without
+    all of it in memory."""
+    whole, rest = divmod(size, len(block))
     digest = hashlib.md5()
     for _ in range(whole):
-        digest.update(BLOCK)
-    digest.update(BLOCK[:rest])
+        digest.update(block)
+    digest.update(block[:rest])
     return digest.hexdigest().upper()
 
 
@@ -77,12 +91,14 @@ class Request(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """`chunk` is a range of bytes of `data` in place of a body."""
+    """`chunk` is a range of bytes of `data` in place of a body, or of another block over and
+    over."""
 
     status: str
     headers: Mapping[str, str] = {}
     body: bytes = b""
     chunk: range | None = None
+    block: bytes = BLOCK
 
 
 class Stored(NamedTuple):
@@ -94,6 +110,7 @@ class Stored(NamedTuple):
     version: str
     mime_type: str
     chunks: list[dict[str, Any]]
+    policy: str = "SINGLE"
 
 
 def _json(value: Any, headers: Mapping[str, str] | None = None) -> Answer:
@@ -181,7 +198,7 @@ class Answers:
                 "mtime": CREATED,
                 "deleted": False,
                 "content": kept[name].content_id,
-                "policy": _POLICY["policy"],
+                "policy": kept[name].policy,
                 "hash": kept[name].hash,
                 "size": kept[name].size,
                 "mime-type": kept[name].mime_type,
@@ -204,15 +221,18 @@ class Answers:
     # --- contents -----------------------------------------------------------------------------
 
     def _prepare(self, request: Request, query: dict[str, str]) -> Answer:
-        size = int(json.loads(request.body)["size"])
+        wanted = json.loads(request.body)
+        size, policy = int(wanted["size"]), wanted.get("policy") or "SINGLE"
         self._serial += 1
+        each = self._chunk_size * (K if policy == "EC" else 1)
         chunks = []
-        for position in range(max(1, -(-size // self._chunk_size))):
-            held = min(self._chunk_size, size - position * self._chunk_size)
-            # What a chunk holds is told by its id, which a real rawx would look up.
-            url = f"{self.url}/{self._serial:016X}{position:016X}{held:032X}"
-            chunks.append(_chunk(url, str(position), self._chunk_size, "0" * 32))
-        stored = Stored(size, "", f"{self._serial:032X}", f"{CREATED}{self._serial:06}", "", chunks)
+        for position in range(max(1, -(-size // each))):
+            held = min(each, size - position * each)
+            for id, pos in _chunks_of(policy, position, held):
+                url = f"{self.url}/{self._serial:016X}{id}"
+                chunks.append(_chunk(url, pos, self._chunk_size, "0" * 32))
+        version = f"{CREATED}{self._serial:06}"
+        stored = Stored(size, "", f"{self._serial:032X}", version, "", chunks, policy)
         return _content(query["path"], stored, {"x-oio-ns-chunk-size": str(self._chunk_size)})
 
     def _create(self, request: Request, query: dict[str, str]) -> Answer:
@@ -223,7 +243,9 @@ class Answers:
             for name, value in request.headers.items()
         }
         size = int(meta["length"])
-        if sum(chunk["size"] for chunk in chunks) != size:
+        # All fragments of a metachunk have its size.
+        sizes = {chunk["pos"].partition(".")[0]: chunk["size"] for chunk in chunks}
+        if sum(sizes.values()) != size:
             return _refusal("500 Internal", 425, "Content broken and irreparable")
         self._objects.setdefault(query["ref"], {})[query["path"]] = Stored(
             size,
@@ -232,6 +254,7 @@ class Answers:
             meta["version"],
             meta.get("mime-type", "application/octet-stream"),
             [_chunk(chunk["url"], chunk["pos"], chunk["size"], chunk["hash"]) for chunk in chunks],
+            meta.get("policy", "SINGLE"),
         )
         return Answer("204 No Content")
 
@@ -260,7 +283,7 @@ class Answers:
     # --- chunks -------------------------------------------------------------------------------
 
     def _chunk(self, request: Request, path: str) -> Answer:
-        size = int(path[33:], 16)
+        size, block = int(path[33:], 16), block_of(path)
         headers = {
             name: value
             for name, value in request.headers.items()
@@ -275,12 +298,30 @@ class Answers:
         if size > MOST_SIZE:  # an id that is not from here
             return Answer("404 Not Found", {}, b"<html>Not Found</html>\n")
         headers["X-oio-chunk-meta-chunk-size"] = str(size)
-        headers["X-oio-chunk-meta-chunk-hash"] = data_md5(size)
+        headers["X-oio-chunk-meta-chunk-hash"] = data_md5(size, block)
         asked = _range(request.headers.get("range", ""), size)
         if asked is None:
-            return Answer("200 OK", headers, chunk=range(size))
+            return Answer("200 OK", headers, chunk=range(size), block=block)
         headers["Content-Range"] = f"bytes {asked.start}-{asked.stop - 1}/{size}"
-        return Answer("206 Partial Content", headers, chunk=asked)
+        return Answer("206 Partial Content", headers, chunk=asked, block=block)
+
+
+def _chunks_of(policy: str, position: int, held: int) -> list[tuple[str, str]]:
+    """The ends of the ids of the chunks of a position, and their places. What a chunk holds is told
+    by its id, which a real rawx would look up: the number of a fragment from 1, and the size."""
+    if policy != "EC":
+        return [(f"{position:016X}{held:032X}", str(position))]
+    size = held // len(BLOCK) * len(fragments()[0])
+    return [
+        (f"{number + 1:08X}{position:08X}{size:032X}", f"{position}.{number}")
+        for number in range(K + M)
+    ]
+
+
+def block_of(path: str) -> bytes:
+    """What a chunk holds over and over."""
+    number = int(path[17:25], 16)
+    return fragments()[number - 1] if 0 < number <= K + M else BLOCK
 
 
 def is_chunk(path: str) -> bool:
@@ -354,7 +395,8 @@ def _content(path: str, stored: Stored, also: Mapping[str, str] | None = None) -
         "ctime": str(CREATED),
         "mtime": str(CREATED),
         "deleted": "False",
-        **_POLICY,
+        "policy": stored.policy,
+        "chunk-method": _METHODS[stored.policy],
     }
     headers = {f"x-oio-content-meta-{key}": unquote(value) for key, value in meta.items()}
     headers["x-oio-content-meta-name"] = meta["name"]

@@ -4,9 +4,11 @@
     python bare.py list URL OBJECTS
     python bare.py raw URL TIMES
     python bare.py chunks URL COUNT FILE
+    python bare.py encode FILE K M
 
 It checks nothing and tells nothing: what is beyond it is what rdctl's care costs. `raw` does
-without the library, too: what is left is what the server takes.
+without the library, too: what is left is what the server takes. `encode` sends nothing: it is the
+codec alone.
 """
 
 from __future__ import annotations
@@ -78,8 +80,20 @@ def raw(url: str, times: int) -> None:
                 pass
 
 
+def encode(path: str, k: int, m: int) -> None:
+    from rdctl.oio.erasure.codec import Codec
+
+    codec = Codec(k, m)
+    with open(path, "rb") as file:
+        while segment := file.read(1 << 20):
+            codec.encode(segment)
+
+
 def main() -> None:
     verb, url, number, *rest = sys.argv[1:]
+    if verb == "encode":
+        encode(url, int(number), int(rest[0]))
+        return
     if verb == "raw":
         raw(url, int(number))
         return

@@ -4,8 +4,8 @@
 
 It listens on 127.0.0.1, says its address on stdout, and ends with its standard input. Each reply
 leaves in one piece, `--latency` milliseconds after it was ready, whatever else goes on. What is put
-is taken for a piece of `answers.data`, whose MD5 is known, unless `--hash` makes the peer work it
-out, as a rawx does. `GET /bench/log` tells, and then forgets, when which requests came.
+is taken for what its id says, whose MD5 is known, unless `--hash` makes the peer work it out, as a
+rawx does. `GET /bench/log` tells, and then forgets, when which requests came.
 """
 
 from __future__ import annotations
@@ -17,14 +17,15 @@ import json
 import sys
 import time
 from collections import deque
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from tests.bench.answers import BLOCK, Answer, Answers, Request, data_md5, is_chunk
+from tests.bench.answers import BLOCK, Answer, Answers, Request, block_of, data_md5, is_chunk
 
 LOG = "/bench/log"
+_MOST_LINE = 1 << 10
 # One loop, so one buffer: what was received is used up before the next is.
 _BUFFER = memoryview(bytearray(1 << 20))
-_BLOCK = memoryview(BLOCK)
 
 
 class Settings(NamedTuple):
@@ -34,6 +35,39 @@ class Settings(NamedTuple):
     log: deque[tuple[float, str, str]]
 
 
+class Pieces:
+    """A body in pieces, each behind its length, with trailers after the last one."""
+
+    def __init__(self) -> None:
+        self._line = b""
+        self._left = 0  # of a piece, with the end of its line
+        self._last = False
+        self.ended = False
+
+    def parts(self, received: memoryview) -> Iterator[memoryview]:
+        """What a piece of the stream holds of the body."""
+        while received and not self.ended:
+            if self._left:
+                part, received = received[: self._left], received[self._left :]
+                yield part[: max(self._left - 2, 0)]
+                self._left -= len(part)
+                continue
+            # A line is short.
+            start = self._line + bytes(received[:_MOST_LINE])
+            line, end, _ = start.partition(b"\r\n")
+            if not end:
+                self._line = start
+                return
+            received = received[len(line) + 2 - len(self._line) :]
+            self._line = b""
+            if self._last:
+                self.ended = not line
+            elif int(line, 16):
+                self._left = int(line, 16) + 2
+            else:
+                self._last = True
+
+
 class Connection(asyncio.BufferedProtocol):
     """One client: request after request, each read to its end before it is answered."""
 
@@ -41,7 +75,9 @@ class Connection(asyncio.BufferedProtocol):
         self._settings = settings
         self._head = bytearray()
         self._body = bytearray()
-        self._left: range | None = None  # of a chunk that is being sent
+        self._left: range | None = None  # of a chunk that is being sent, and its block
+        self._block = memoryview(BLOCK)
+        self._pieces: Pieces | None = None  # of a body of unknown length
         self._closing = False
         self._paused = False
         self._missing = 0
@@ -62,7 +98,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def buffer_updated(self, count: int) -> None:
         received = _BUFFER[:count]
-        if not self._missing:
+        if not self._missing and self._pieces is None:
             self._head += received
             end = self._head.find(b"\r\n\r\n")
             if end < 0:
@@ -80,6 +116,7 @@ class Connection(asyncio.BufferedProtocol):
         fields = (line.partition(": ") for line in lines)
         self._headers = headers = {name.lower(): value for name, _, value in fields}
         self._missing = self._length = int(headers.get("content-length", "0"))
+        self._pieces = Pieces() if headers.get("transfer-encoding") == "chunked" else None
         chunk = is_chunk(self._target)
         # A rawx keeps connections as HTTP/1.1 has it, a proxy only when it is asked to.
         wish = headers.get("connection", "").lower()
@@ -90,6 +127,15 @@ class Connection(asyncio.BufferedProtocol):
             self._transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _take(self, received: memoryview) -> None:
+        if self._pieces is not None:
+            for part in self._pieces.parts(received):
+                self._length += len(part)
+                if self._digest is not None:
+                    self._digest.update(part)
+            if self._pieces.ended:
+                self._pieces = None
+                self._answer()
+            return
         if self._keeps_body:
             self._body += received
         elif self._digest is not None:
@@ -104,7 +150,8 @@ class Connection(asyncio.BufferedProtocol):
     def _answer(self) -> None:
         settings, length, md5 = self._settings, self._length, ""
         if self._method == "PUT":
-            md5 = self._digest.hexdigest().upper() if self._digest else data_md5(length)
+            known = block_of(self._target) if is_chunk(self._target) else BLOCK
+            md5 = self._digest.hexdigest().upper() if self._digest else data_md5(length, known)
         body = bytes(self._body)
         self._body.clear()
         if self._target == LOG:
@@ -127,15 +174,15 @@ class Connection(asyncio.BufferedProtocol):
         lines += [f"Connection: {'keep-alive' if self._keeps else 'Close'}"]
         head = "\r\n".join([*lines, "", ""]).encode("latin-1")
         sent = self._method != "HEAD"
-        self._left = answer.chunk if sent else None
+        self._left, self._block = answer.chunk if sent else None, memoryview(answer.block)
         self._transport.write(head + answer.body if sent else head)
         self._go_on()
 
     def _go_on(self) -> None:
         """Send what is left of a chunk as far as the client takes it, then end the request."""
         while self._left and not self._paused:
-            start = self._left.start % len(BLOCK)
-            piece = _BLOCK[start : start + len(self._left)]
+            start = self._left.start % len(self._block)
+            piece = self._block[start : start + len(self._left)]
             self._left = self._left[len(piece) :]
             self._transport.write(piece)
         if not self._left and not self._keeps:

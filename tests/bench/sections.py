@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.bench.answers import BLOCK, data
+from tests.bench.answers import BLOCK, K, M, data, fragments
 from tests.bench.meter import MB, Measured, Row, Section, seconds
 from tests.bench.peer import LOG
 
@@ -536,6 +536,77 @@ def chunked(bench: Bench) -> Section:
     return Section("Objects of many chunks", text, rows, bench.few(5, 1), unit="MB")
 
 
+def coded(bench: Bench) -> Section:
+    """Erasure-coded objects, against the codec and curl."""
+    size, huge = bench.few(256 * MIB, 60 * MIB), bench.few(1 << 30, 120 * MIB)
+    path, target = bench.object(size), bench.home / "got"
+    each = K * MIB
+    metachunks = [min(each, size - at) // MIB for at in range(0, size, each)]
+    # All over one connection: curl reads its requests from files.
+    ups, downs = bench.home / "fragments-up", bench.home / "fragments-down"
+    up, down = [], []
+    for number, segments in enumerate(metachunks):
+        for index, fragment in enumerate(fragments()):
+            source = bench.home / f"fragment-{index}-{segments}"
+            if not source.exists():
+                source.write_bytes(fragment * segments)
+            id = f"{1:016X}{index + 1:08X}{number:08X}{segments * len(fragment):032X}"
+            url = f'url = "{bench.pieces}/{id}"\n'
+            up.append(f'{url}upload-file = "{source}"\nheader = "Expect:"\nfail\nsilent\n')
+            down += [url] if index < K else []
+    ups.write_text("next\n".join(up))
+    downs.write_text("".join(down))
+    encode = bench.bare("encode", str(path), str(K), str(M))
+    send, fetch = f"curl -K {ups}", f"curl -sf -K {downs} > {target}"
+
+    def against(what: str, script: str) -> Row:
+        return Row(
+            f"encoding, then `{what}`",
+            shell(f"{' '.join(encode)} && {script}"),
+            work=size / MB,
+            fresh="got",
+            lacking=lacking("curl"),
+        )
+
+    def rdctl(words: Sequence[str], count: int, base: str | None) -> Row:
+        return Row(
+            f"`rdctl {words[2]}`, {count // MIB} MiB",
+            bench.rdctl(*words, url=bench.pieces),
+            work=count / MB,
+            fresh="got",
+            against=base,
+            ratio=1 if base else None,
+            megabytes=120,
+        )
+
+    def put(count: int) -> tuple[str, ...]:
+        what = ("oio", "content", "put", "coded", str(bench.object(count)))
+        return (*what, "--path", str(count), "--policy", "EC", *PUT)
+
+    def get(count: int) -> tuple[str, ...]:
+        return ("oio", "content", "get", "coded", str(count), "--to", str(target))
+
+    rows = [
+        Row("encoding alone", encode, work=size / MB),
+        sent := against("curl -T", send),
+        rdctl(put(size), size, sent.what),
+        Row("`curl -o` alone", shell(fetch), work=size / MB, lacking=lacking("curl")),
+        got := against("curl -o", fetch),
+        rdctl(get(size), size, got.what),
+        rdctl(put(huge), huge, None),
+        rdctl(get(huge), huge, None),
+    ]
+    text = (
+        f"Objects of {size // MIB} and {huge // MIB} MiB with {K} data and {M} parity fragments for"
+        f" each {K} MiB. The limit is the time of the codec alone, in a process of its own, and of"
+        " curl, which transfers the fragments one after the other over one connection: all of them"
+        " to the server, those of data from it. rdctl also computes the MD5s of the object, of each"
+        " metachunk and of each fragment when it puts, and verifies the whole when it gets, which"
+        " takes no arithmetic as long as all data fragments are there."
+    )
+    return Section("Erasure coding", text, rows, bench.few(3, 1), unit="MB", warm=False)
+
+
 def small(bench: Bench) -> Section:
     """Many objects of 4 KiB: a directory up, a container down."""
     rows = []
@@ -655,6 +726,7 @@ def sections() -> Mapping[str, Callable[[Bench], Section]]:
         "far": far,
         "large": large,
         "chunks": chunked,
+        "ec": coded,
         "small": small,
         "check": check,
         "upstream": upstream,

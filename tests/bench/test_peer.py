@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from tests.bench.answers import data, data_md5
+from tests.bench.peer import Pieces
 from tests.bench.places import peer
 from tests.bench.sections import requests
 from tests.conftest import Program, Ran
@@ -190,6 +191,31 @@ def test_chunks_are_taken_and_given(options: tuple[str, ...]) -> None:
             status, _, got = ask(url, "GET", chunk, headers={"Range": asked})
             assert (status, got) == (206, part)
         assert ask(url, "GET", "/" + "A" * 64)[0] == 404
+
+
+def test_the_client_puts_and_gets_fragments(
+    near: Callable[..., Ran], url: str, tmp_path: Path
+) -> None:
+    """Each with the MD5 and size that the peer expects, in pieces with trailers."""
+    whole, got = data(8 * MIB), tmp_path / "got"
+    (tmp_path / "given").write_bytes(whole)
+    put = ("put", "coded", str(tmp_path / "given"), "--path", "big", "--policy", "EC")
+    near("oio", "content", *put, "--autocreate", "--min-copies", "9")
+    near("oio", "content", "get", "coded", "big", "--to", str(got))
+    assert got.read_bytes() == whole
+    _, headers, body = ask(url, "GET", "/v3.0/OPENIO/content/show?acct=ACCT&ref=coded&path=big")
+    assert headers["x-oio-content-meta-policy"] == "EC"
+    assert sum(chunk["size"] for chunk in json.loads(body)) == 9 * len(whole)
+
+
+@pytest.mark.parametrize("at_a_time", [1, 3, 100])
+def test_a_body_in_pieces_is_read_however_it_arrives(at_a_time: int) -> None:
+    sent = b"5\r\nhello\r\n1\r\n,\r\nA\r\n 0\r\n world\r\n0\r\nx-a: b\r\nx-c: d\r\n\r\n"
+    pieces, got = Pieces(), b""
+    for first in range(0, len(sent), at_a_time):
+        assert not pieces.ended
+        got += b"".join(pieces.parts(memoryview(sent[first : first + at_a_time])))
+    assert (pieces.ended, got) == (True, b"hello, 0\r\n world")
 
 
 def test_a_peer_that_hashes_finds_a_fault() -> None:
