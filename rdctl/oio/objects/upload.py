@@ -359,19 +359,21 @@ class Uploads(Transfers):
         return Failure("put", _with_left(error, left))
 
     def _warn_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
-        """Warn of chunks that are missing; their urls. Incomplete ones are deleted."""
-        if not sent.failed:
+        """Warn of chunks that are missing; the urls of those that failed. Incomplete ones are
+        deleted."""
+        if not sent.failed and sent.copies >= sent.expected:
             return None
-        (_, fault), *_ = sent.failed
+        reasons = [fault.message for _, fault in sent.failed]
+        reason = reasons[0] if reasons else "the proxy listed too few services"
         scheme = sending.scheme
         self._warn(
             f"{place.shown}: only {sent.copies} of {sent.expected} {scheme.chunks} of some"
-            f" {scheme.part}s were stored: {fault.message}"
+            f" {scheme.part}s were stored: {reason}"
         )
         failed = [copy for copy, _ in sent.failed]
         for _ in sending.delete([copy for copy in failed if copy in sending.delivery.begun]):
             pass
-        return [copy.url for copy in failed]
+        return [copy.url for copy in failed] or None
 
     def _owner_of(self, place: Place) -> Owner:
         """The container by all its names; a container just created is queried for them, once."""

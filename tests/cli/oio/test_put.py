@@ -145,6 +145,17 @@ def test_what_cannot_be_meant(near: Callable[..., Client], words: str, said: str
 # Writing when something fails ---------------------------------------------------------------------
 
 
+def test_a_proxy_that_lists_fewer_services_than_copies(near: Callable[..., Client]) -> None:
+    client = near(copies=2, rawx=3)
+    client.sds.prepared = {"chunk-method": "plain/nb_copy=3"}
+    client.file("a", b"data")
+    ran = client.ok("put", "docs", "a", "--json")
+    (result,) = ran.json["results"]
+    assert (result["copies"], result["wanted"]) == (2, 3)
+    fewer = "only 2 of 3 copies of some chunks were stored: the proxy listed too few services"
+    assert f"warning: a: {fewer}" in ran.err
+
+
 def test_a_dead_replica_is_done_without_and_told_of(near: Callable[..., Client]) -> None:
     client, data = near(copies=3, rawx=3), bytes_of(2500)
     client.sds.stop(1)

@@ -358,6 +358,9 @@ def test_a_proxy_that_lists_fewer_fragments(near: Near, listed: int, code: int) 
         assert client.sds.asked("PUT") == []
     else:
         assert content(client, "a", 4, 2) == b"data"
+        fewer = "only 5 of 6 fragments of some metachunks were stored"
+        assert f"warning: a: {fewer}: the proxy listed too few services" in ran.err
+        assert ran.json["results"][0].get("failed_copies") is None
 
 
 @pytest.mark.parametrize("algorithm", ["isa_l_rs_vand", "jerasure_rs_cauchy", "shss"])
