@@ -193,8 +193,8 @@ _WAYS = ("missing", "short", "long", "corrupt", "foreign", "unlabeled")
     on_site=False,
     examples=[
         "rdctl sandbox damage photos index.txt --how missing",
-        "rdctl sandbox damage photos big.bin --position 0.3 --how corrupt",
-        "rdctl sandbox damage photos big.bin --position 0 --count 3 --how short --dry-run",
+        "rdctl sandbox damage photos index.txt --how corrupt",
+        "rdctl sandbox damage photos sea/storm.svg --position 0 --count 2 --how short --dry-run",
     ],
 )
 @click.argument("container", metavar="CONTAINER")

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -78,15 +78,18 @@ def test_an_object_comes_back_as_it_went(
     assert sorted(os.listdir(client.directory)) == ["a", "back"]
 
 
-def test_long_chunks_go_in_pieces(near: Callable[..., Client]) -> None:
+@pytest.mark.parametrize(("options", "requests"), [(("--parallel", "1"), 4 + 4 + 1), ((), 3)])
+def test_long_chunks_go_in_pieces_or_whole(
+    options: Sequence[str], requests: int, near: Callable[..., Client]
+) -> None:
     client, data = near(chunk_size=7 << 20, copies=2), bytes_of((15 << 20) + 1)
     client.file("a", data)
     client.ok("put", "docs", "a")
     assert client.sds.content("a") == data
-    assert client.ok("get", "docs", "a", "--to", "-").stdout == data
-    client.ok("get", "docs", "a", "--to", "b")
+    assert client.ok("get", "docs", "a", "--to", "-", *options).stdout == data
+    client.ok("get", "docs", "a", "--to", "b", *options)
     assert (client.directory / "b").read_bytes() == data
-    assert len(client.sds.asked("GET")) == 2 * (4 + 4 + 1)
+    assert len(client.sds.asked("GET")) == 2 * requests
 
 
 def test_no_byte_too_many_is_asked_for(near: Callable[..., Client]) -> None:
