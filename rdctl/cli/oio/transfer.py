@@ -92,9 +92,9 @@ def put(
 
     Chunks are sent to the rawx services in parallel and verified by checksum. A copy that fails or
     takes too long is skipped with a warning, as long as half of the copies (or --min-copies) are
-    stored; of the fragments of an erasure-coded object, one more than are needed to read it. If an
-    upload fails or is interrupted, its chunks are deleted. If the outcome of the
-    final request is unknown (exit code 10), the chunks are kept and listed.
+    stored; of the fragments of an erasure-coded object, at least one more than are needed to read
+    it. If an upload fails or is interrupted, its chunks are deleted. If the outcome of the final
+    request is unknown (exit code 10), the chunks are kept and listed.
 
     Data of unknown size (standard input, a pipe, a file in /proc) are first stored in a temporary
     file ($TMPDIR, or /tmp), up to the container's quota and while at least 64 MiB are free

@@ -140,12 +140,18 @@ def positions(content: Content, size: Callable[[int, Mapping[str, Any]], int]) -
                 number=number,
                 offset=offset,
                 size=length,
-                hash=reported_md5(parts[0].get("hash")),
+                hash=_most_listed(parts),
                 copies=tuple(copy_of(chunk) for chunk in parts),
             )
         )
         offset += length
     return found
+
+
+def _most_listed(parts: Sequence[Mapping[str, Any]]) -> str | None:
+    """The MD5 of a position, as most of its chunks are listed with it: one entry may be wrong."""
+    hashes = [reported_md5(chunk.get("hash")) for chunk in parts]
+    return max(hashes, key=hashes.count)
 
 
 def place_of(chunk: Mapping[str, Any], scheme: Scheme) -> tuple[int, int, int]:

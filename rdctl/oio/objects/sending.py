@@ -136,7 +136,8 @@ class Sending:
         for position, copy in ((one, copy) for one in self.positions for copy in one.copies):
             fragment = position.number, copy.fragment
             if (copy.address, copy.path) in places or fragment in fragments:
-                raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {copy.url} is listed twice")
+                what = copy.url if fragment not in fragments else f"fragment {copy.pos}"
+                raise RdctlError(Code.BAD_REPLY, f"{self._shown}: {what} is listed twice")
             places.add((copy.address, copy.path))
             if self.scheme.k:
                 fragments.add(fragment)

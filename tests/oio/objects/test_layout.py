@@ -114,3 +114,11 @@ def test_what_is_no_position_of_a_fragment(pos: str) -> None:
     with pytest.raises(RdctlError) as caught:
         positions(content(chunks=[chunk(pos)], chunk_method=EC42), lambda number, one: 1)
     assert caught.value.code is Code.BAD_REPLY
+
+
+@pytest.mark.parametrize("wrong", range(3))
+def test_the_hash_that_most_chunks_have(wrong: int) -> None:
+    right = "AB" * 16
+    chunks = [chunk(0, f"http://h/{n}", hash="0" * 32 if n == wrong else right) for n in range(3)]
+    (found,) = positions(content(chunks=chunks), lambda number, one: 1)
+    assert found.hash == right
