@@ -34,6 +34,8 @@ LAG_SECONDS = 10.0
 TIDY_SECONDS = 15.0
 # How long a socket that takes nothing is waited for when its upload is given up.
 ABORT_SECONDS = 1.0
+# Metachunks in progress at a time: one thread at a time encodes, so more only take memory.
+MOST_METACHUNKS = 4
 
 
 class Sent(NamedTuple):
@@ -72,7 +74,6 @@ class Sending:
         self._effects = effects
         self._workers = workers
         self._source = source
-        self._parallel = parallel
         self._deadline = deadline
         left = deadline.left()
         # Some time is reserved for creating the object or for cleaning up.
@@ -83,6 +84,7 @@ class Sending:
             raise RdctlError(
                 Code.BAD_REPLY, f'{place.shown}: chunk method "{method}" keeps no copy'
             )
+        self._parallel = min(parallel, MOST_METACHUNKS) if scheme.k else parallel
         self._codec = _codec(scheme)
         # Encoding takes a processor, and memory: one segment at a time.
         self._encoding = threading.Lock()
