@@ -41,7 +41,7 @@ class Progress:
         yield
 
     def pause(self) -> None:
-        """Show nothing until the next advance."""
+        """Hide the progress until the next advance."""
 
     def end(self) -> None:
         """The work has ended."""

@@ -175,8 +175,8 @@ class Invocation:
             self._workers.progress = Progress()
 
     def one_by_one(self, items: Iterable[Any]) -> Iterator[Any]:
-        """Rare items: each is written out before the next is looked for. No progress bar is in the
-        way on a terminal."""
+        """Rare items: each is written out before the next one is searched for. On a terminal, the
+        progress bar is hidden meanwhile."""
         stdout = self.environment.stdout
         for item in items:
             if stdout.tty:

@@ -160,7 +160,7 @@ class Listing:
         self.answered = False
         # The exit code that the items themselves imply.
         self.verdict = Exit.OK
-        # Informational messages about the whole; known at the end.
+        # Informational messages about the whole; complete at the end.
         self.notes: list[str] = []
         self.count = 0
 
@@ -176,8 +176,8 @@ class Listing:
 
     @property
     def exit(self) -> Exit:
-        """Findings outweigh failures: damage is known, and what could not be examined may be well.
-        Failures outweigh any other verdict."""
+        """Findings outweigh failures: they are known damage, and what could not be examined may be
+        intact. Failures outweigh any other verdict."""
         if self.verdict is Exit.FINDINGS:
             return self.verdict
         return _exit_of(self.failures, self.answered or self.count > self.failed) or self.verdict

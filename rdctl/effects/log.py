@@ -1,5 +1,5 @@
-"""A log that many processes append to: whole lines only, each by one write, under a lock. And one
-that each of them keeps open, which shows whether another one does."""
+"""Logs that many processes append to: whole lines only, each by one write. One is locked for each
+use; the other is kept open, with a shared lock that shows others that it is in use."""
 
 from __future__ import annotations
 
@@ -130,8 +130,8 @@ class SharedLog:
         return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
 
     def append(self, line: bytes) -> None:
-        """Append a line, and wait until it is on the disk. It does not continue a line that was
-        cut."""
+        """Append a line, and wait until it is on the disk. After an incomplete line it begins a new
+        one."""
         size = os.fstat(self._descriptor).st_size
         if size and os.pread(self._descriptor, 1, size - 1) != b"\n":
             line = b"\n" + line
@@ -144,7 +144,7 @@ class SharedLog:
         os.ftruncate(self._descriptor, 0)
 
     def share(self) -> None:
-        """Admit other processes."""
+        """Allow other processes to open it."""
         import fcntl
 
         if self.alone:
@@ -183,7 +183,7 @@ def shared_log(path: str, home: str | None) -> Iterator[SharedLog]:
 
 
 def _is_locked(descriptor: int) -> bool:
-    """Whether another process has the lock; else this one has it now."""
+    """Whether another process holds the lock; if not, this one holds it now."""
     return not locked(descriptor, 0)
 
 

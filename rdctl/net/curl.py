@@ -58,7 +58,7 @@ def curl(
 
 
 def _without_trailers(headers: Mapping[str, str], trailers: Iterable[str]) -> Mapping[str, str]:
-    """curl sends no trailers: they are shown as headers, which servers accept as well."""
+    """curl does not support trailers: they are shown as headers, which servers accept as well."""
     kept = {name: headers[name] for name in headers if name not in CHUNKED}
     return {**kept, **dict.fromkeys(trailers, "<known after the data>")}
 

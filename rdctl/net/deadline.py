@@ -163,7 +163,7 @@ class _Connecting(urllib3.connection.HTTPConnection):
         super().putheader(header, *values)
 
     def send(self, data: Any) -> None:
-        """urllib3 sends chunked bodies, but no trailers: they are added to its last chunk."""
+        """urllib3 does not support trailers: they are added to its last chunk."""
         if data == _LAST_CHUNK and current.trailers:
             lines = [f"{name}: {value()}\r\n" for name, value in current.trailers.items()]
             data = "".join(["0\r\n", *lines, "\r\n"]).encode("latin-1")
@@ -337,7 +337,7 @@ class _HTTPSPool(_Pool, urllib3.HTTPSConnectionPool):
     ConnectionCls = _HTTPSConnection
 
 
-# Addresses that need neither escapes nor a lookup of what they mean: nearly all.
+# URLs that need no escapes, and whose host needs no conversion: nearly all.
 _CHARACTERS = r"(?:[\w.~!$&'()*+,;=:@?/-]|%[0-9A-F]{2})*"
 _PLAIN = re.compile(rf"(http://(?:[\w.-]+|\[[0-9A-Fa-f:.]+\])(?::\d+)?)(/(?!/){_CHARACTERS})", re.A)
 
@@ -359,8 +359,8 @@ class DeadlineAdapter(requests.adapters.HTTPAdapter):
         cert: Any = None,
         proxies: Mapping[str, str] | None = None,
     ) -> requests.Response:
-        """Without TLS and a proxy straight over a connection of the pool: the general way of the
-        libraries takes twice the time, which counts when an object has many chunks."""
+        """Without TLS or a proxy, send directly over a connection of the pool: the general code of
+        the libraries takes twice the time, which counts when an object has many chunks."""
         plain = _PLAIN.fullmatch(str(request.url))
         if plain is None or proxies:
             return super().send(request, stream, timeout, verify, cert, proxies)
@@ -376,7 +376,7 @@ class DeadlineAdapter(requests.adapters.HTTPAdapter):
             failed.callback(answer.close)
             answer.begin()
             if answer.will_close:
-                connection.close()  # which leaves the rest of the reply to be read
+                connection.close()  # the rest of the reply can still be read
             response = _response(request, answer, connection, pool)
             failed.pop_all()
         return response

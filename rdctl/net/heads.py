@@ -16,9 +16,9 @@ class _BadHead(http.client.HTTPException):
 
 
 class HeadReader(http.client.HTTPResponse):
-    """Reads its headers itself: the standard library parses them as those of a mail, which takes
-    six times as long, and ends at an invalid one. An oio-proxy makes headers of the names of
-    properties, even of those with blanks."""
+    """Parses headers itself: the standard library parses them as those of an email, which takes six
+    times as long, and stops at an invalid one. An oio-proxy turns the names of properties into
+    headers, even names with blanks."""
 
     def begin(self) -> None:
         status, most = 100, MOST_HEAD

@@ -1,7 +1,7 @@
 """requests and urllib3, without dependencies that rdctl does not need.
 
-They load libraries for guessing encodings, for internationalized host names, which are loaded again
-when a name needs it, and for versions of packages: together a tenth of the time of a remote
+They load libraries for guessing encodings, for internationalized host names (loaded later if a name
+needs it), and for versions of packages: together a tenth of the time of a remote
 command. Stubs replace them.
 """
 

@@ -29,7 +29,7 @@ _MD5 = re.compile("[0-9A-F]{32}")
 _REFUSED = {
     404: (Code.NOT_FOUND, "chunk not found"),
     409: (Code.EXISTS, "a chunk with that id already exists"),
-    412: (Code.BAD_REPLY, "the chunk is damaged: not of the size or hash that was stored"),
+    412: (Code.BAD_REPLY, "the chunk is damaged: its size or hash is not that which was stored"),
     416: (Code.BAD_REPLY, "the chunk is shorter than the proxy reports"),
     422: (Code.BAD_REPLY, "data corrupted in transit"),
     507: (Code.UNAVAILABLE, "no space left on the service"),
@@ -56,7 +56,7 @@ class Copy(NamedTuple):
 
     @property
     def fragment(self) -> int:
-        """The number of a fragment, from 0; of a replica 0."""
+        """The index of a fragment, from 0; 0 for a replica."""
         return int(self.pos.partition(".")[2] or 0)
 
 
@@ -138,7 +138,7 @@ class Rawx:
 
     def __init__(self, reach: Callable[[str], Transport]) -> None:
         self._reach = reach
-        # For those that can ask another service instead.
+        # For callers that can use another service instead.
         self.silence = Silence()
         self._transports: dict[str, Transport] = {}
         self._lock = threading.Lock()

@@ -1,4 +1,4 @@
-"""Which services do not answer, so that not every request to them waits for its time limit."""
+"""Services that do not answer, so that not every request to them waits until it times out."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable
 
-# After this long one request is sent to see whether the service answers again.
+# After this time, one request is sent to see whether the service answers again.
 ASK_AGAIN_SECONDS = 30.0
 
 
@@ -19,7 +19,7 @@ class Silence:
         self._lock = threading.Lock()
 
     def holds(self, address: str) -> bool:
-        """Whether a request is not worth its time. It is for the first one after a while."""
+        """Whether to skip a request. The first one after the waiting time is not skipped."""
         with self._lock:
             until = self._until.get(address)
             if until is None:

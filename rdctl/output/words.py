@@ -75,7 +75,7 @@ def _words(change: Change, target: str) -> str:
     return f"{target}: {past}" if colon else f"{past} {target}"
 
 
-# What a sentence of its own names, or is too long for it.
+# Facts that a sentence of its own names, or that are too long for it.
 _SAID = (
     *("file", "sha256"),
     # Of repairs.

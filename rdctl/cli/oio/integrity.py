@@ -1,5 +1,4 @@
-"""rdctl oio content check, content repair, container check: whether objects and counters are as
-they should be."""
+"""rdctl oio content check, content repair and container check."""
 
 from __future__ import annotations
 
@@ -72,11 +71,11 @@ def check_contents(
     and belong to the object, and each part must have the copies or fragments that the chunk method
     of the object requires, on different services. One short request per chunk is sent to the rawx
     services, which do not check data themselves. --deep also reads all chunks, which takes as long
-    as a download of all copies, and compares their hashes. Nothing is changed.
+    as downloading all copies, and compares their hashes. Nothing is changed.
 
     A finding is an error if redundancy or data are lost, else a warning. The finding `lost` means
     that no good copy, or too few good fragments, are left. A chunk whose service does not answer is
-    `unreachable`: it may be good. A hash of another algorithm than MD5 is `not-comparable`. Each
+    `unreachable`: it may be good. A hash that is not an MD5 is `not-comparable`. Each
     finding has the command that fixes it, if there is one.
 
     The exit code is 12 if there is a finding (see --fail-on). Otherwise it is that of the objects
@@ -100,9 +99,9 @@ def check_contents(
     ],
 )
 @target("content", several=True, whole=True, reads=True)
-@click.option("--deep", is_flag=True, help="Read all data, to find silent damage as well.")
+@click.option("--deep", is_flag=True, help="Read all data, to also find silent corruption.")
 @click.option("--prefix", metavar="P", help="Only objects whose names begin with P.")
-@click.option("--all-versions", is_flag=True, help="Also repair older versions.")
+@click.option("--all-versions", is_flag=True, help="Also repair old versions of objects.")
 @click.option(
     "--include-unreachable",
     "unreachable",
@@ -128,7 +127,7 @@ def repair(
     Without PATH all objects of the container are examined; only those with damage are listed. A
     chunk is rebuilt from good replicas, or from enough fragments of an erasure-coded object. All
     data that a chunk is rebuilt from are read and verified first. If too few chunks are good,
-    nothing of the object is touched. Damage that only the data show is found with --deep.
+    nothing of the object is changed. Damage that only the data show is found with --deep.
 
     A missing chunk is stored again under its own URL. A damaged one is replaced: a new chunk is
     stored on another service, read back and registered; then the damaged one is deleted. Nothing

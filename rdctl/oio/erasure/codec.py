@@ -33,7 +33,7 @@ class Codec:
         return [header(self.k, index, len(segment)) + part for index, part in enumerate(parts)]
 
     def decode(self, fragments: Mapping[int, Buffer], size: int) -> bytes:
-        """The segment of that length from k of its fragments. When all data is among them, no
+        """The segment of that length from k of its fragments. If these are all data fragments, no
         arithmetic is needed."""
         sources = self._sources(fragments)
         parts = self._payloads(fragments, sources, size)
@@ -54,7 +54,7 @@ class Codec:
 
     @cached_property
     def _library(self) -> Library | None:
-        """PyECLib, if it is installed and writes the same as this."""
+        """PyECLib, if it is installed and encodes to the same bytes."""
         library = Library.load(self.k, self.m)
         probe = bytes(range(1, 256)) * self.k
         if library is None or library.parity(probe) != self._parity(self._cut(probe)):
@@ -65,7 +65,7 @@ class Codec:
         return self._library.parity(segment) if self._library else None
 
     def _sources(self, fragments: Mapping[int, Buffer]) -> tuple[int, ...]:
-        """The fragments to compute from: as much data as there is, then the first parity."""
+        """The fragments to compute from: all data fragments, then the first parity fragments."""
         if len(fragments) < self.k:
             raise ValueError(f"{len(fragments)} fragments, but {self.k} are needed")
         return tuple(sorted(fragments)[: self.k])
@@ -86,7 +86,7 @@ class Codec:
         return [terms.sum(weights(self.k, sources, self.k + row)) for row in range(self.m)]
 
     def _rebuild(self, parts: dict[int, bytes]) -> None:
-        """Add the data that is missing. With the first parity, the last one is an XOR."""
+        """Add the missing data payloads. With the first parity, the last of them is an XOR."""
         sources = tuple(parts)
         terms = Terms(parts)
         lost = [index for index in range(self.k) if index not in parts]

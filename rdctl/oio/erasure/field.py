@@ -1,7 +1,7 @@
 """Arithmetic of the erasure code: sums of payloads, weighted in GF(2^16).
 
 A payload is a row of little-endian words of 16 bits. `bytes.translate` multiplies all its bytes by
-a table, and XOR of large integers adds: fast without C code of our own. Tables are made when a
+a table, and XOR of large integers adds: fast without C code of our own. A table is made when its
 weight is first used.
 """
 

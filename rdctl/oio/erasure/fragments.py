@@ -11,7 +11,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-# What every client of OpenIO uses; it is recorded nowhere in the object.
+# Every client of OpenIO uses this size; objects do not record it.
 SEGMENT = 1 << 20
 HEADER_SIZE = 80
 # index, payload length, backend metadata length, segment length, checksum type, checksums,
@@ -99,8 +99,8 @@ def header(k: int, index: int, segment: int) -> bytes:
 
 def payload(fragment: Buffer, k: int, index: int, segment: int) -> memoryview:
     """The payload of the fragment with that index of a segment of that length; DamagedFragment if
-    its header or its length says otherwise. Versions and checksums of the header are not compared:
-    they differ between libraries, and the payload is proven by hashes of the whole."""
+    its header or its length does not match. Versions and checksums of the header are not compared:
+    they differ between libraries, and hashes of the whole prove the payload."""
     size = payload_size(k, segment)
     if len(fragment) != HEADER_SIZE + size:
         raise DamagedFragment(index, f"{len(fragment)} bytes, not {HEADER_SIZE + size}")

@@ -1,1 +1,1 @@
-"""Whether objects are whole, and how they become whole again."""
+"""Checks and repairs of objects."""

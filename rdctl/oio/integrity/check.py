@@ -18,9 +18,9 @@ from rdctl.oio.rawx import Rawx
 from rdctl.workers import Turns
 
 T = TypeVar("T")
-# A target that changes while it is looked at is looked at again, up to this often.
+# How often a target is inspected that changes during its inspection.
 LOOKS = 5
-# Chunks of one object that are looked at in parallel, beside other objects.
+# Chunks of one object that are inspected in parallel, while other objects are, too.
 _MOST_CHUNKS = 4
 # What content/show refuses: the data of the object were drained.
 _DRAINED = 427
@@ -39,7 +39,7 @@ def is_whole(places: Sequence[Place]) -> bool:
 
 
 class _Checked(NamedTuple):
-    """One target: what was found, and how much was looked at."""
+    """One target: its findings, and how much was inspected."""
 
     findings: list[Finding]
     objects: int = 0
@@ -118,15 +118,15 @@ class Checks(Acts):
     def _examined(
         self, place: Place, inspection: Inspection, parallel: int, scope: Scope | None
     ) -> ObjectState | None:
-        """The state of an object that does not change meanwhile. With a `scope`, None for one that
-        is gone since it was listed."""
+        """The state of an object that did not change during its inspection. With a `scope`, None
+        for one that was deleted after it was listed."""
         try:
             content = self._show(place)
             for _ in range(LOOKS):
                 state = inspection.inspect(content, parallel)
                 if state.healthy:
                     return state
-                # Its chunks are gone, too, when it was replaced meanwhile.
+                # If it was replaced in the meantime, its chunks were deleted, too.
                 again = self._show(place)
                 if same(content, again):
                     return state
@@ -142,7 +142,7 @@ class Checks(Acts):
         return self._turns.take(lambda: self._proxy.content(place, check=check), place.name)
 
     def _is_gone(self, error: RdctlError, place: Place, scope: Scope) -> bool:
-        """Whether an object that is listed has no data by now: it was drained or deleted."""
+        """Whether a listed object has no data anymore: it was drained or deleted."""
         if error.facts.get("remote_status") == _DRAINED:
             return True
         if error.code is not Code.NOT_FOUND or place.path is None:
@@ -169,7 +169,7 @@ class Checks(Acts):
         return self._found(lambda listing: named, one, lambda: len(named), "containers", fail_on)
 
     def _counted(self, place: Place, aimed: Callable[[str], str]) -> _Checked:
-        """A difference is reported if it is there twice, without a change in between."""
+        """A difference is reported if it is seen twice, without a change in between."""
         before: tuple[_Counters, _Sums] | None = None
         for _ in range(LOOKS):
             counters = self._counters(place)
@@ -202,7 +202,7 @@ class Checks(Acts):
             size += sum(entry.size or 0 for entry in page.entries)
         return _Sums(objects, size, markers)
 
-    # --- what both have in common -------------------------------------------------------------
+    # --- both -----------------------------------------------------------------------------------
 
     def _found(
         self,
@@ -237,7 +237,7 @@ class Checks(Acts):
 
 
 class _Counters(NamedTuple):
-    """What a container says about itself."""
+    """What a container counts."""
 
     objects: int
     bytes: int
@@ -251,7 +251,7 @@ class _Sums(NamedTuple):
     markers: int
 
     def agrees(self, counters: _Counters) -> bool:
-        """Servers count delete markers, or not."""
+        """Some servers count delete markers, others do not."""
         counted = (self.objects, self.objects + self.markers)
         return counters.bytes == self.bytes and counters.objects in counted
 
@@ -282,7 +282,7 @@ def _off(place: Place, counters: _Counters, sums: _Sums, aimed: Callable[[str], 
 
 
 def place_of(entry: Entry, holder: Place, scope: Scope) -> Place:
-    """An object of a listing. Its latest version has whatever id it has when it is looked at."""
+    """An object of a listing. A latest version is named without its ID, which may change."""
     if not scope.all_versions:
         return holder._replace(path=entry.name)
     if entry.content_id:

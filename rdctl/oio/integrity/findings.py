@@ -10,7 +10,7 @@ from rdctl.oio.integrity import model
 from rdctl.oio.integrity.model import ERROR, WARNING, Finding, ObjectState, PositionState
 from rdctl.oio.model import Place
 
-# Redundancy and data are as they should be, or unknown.
+# Neither data nor redundancy are known to be lost.
 _WARNINGS = {"surplus", "misplaced", "counters-off", model.NOT_COMPARABLE, model.UNREACHABLE}
 # What `content repair` replaces.
 _REPAIRED = {
@@ -44,11 +44,11 @@ def findings_of(state: ObjectState, place: Place, aimed: Callable[[str], str]) -
         "version": content.version,
         "content_id": content.content_id,
     }
-    # Such an object is not touched by a repair.
-    hopeless = any(problem.finding in ("lost", "inconsistent") for problem in state.problems)
-    # What only the data show, only a deep repair sees.
+    # A repair changes nothing of such an object.
+    beyond_repair = any(problem.finding in ("lost", "inconsistent") for problem in state.problems)
+    # Damage that only the data show is found only by a deep repair.
     words = f"--deep {place.words}" if state.deep else place.words
-    repair = None if hopeless else aimed(f"rdctl oio content repair {words}")
+    repair = None if beyond_repair else aimed(f"rdctl oio content repair {words}")
     for problem in state.problems:
         yield Finding(
             severity=severity_of(problem.finding),

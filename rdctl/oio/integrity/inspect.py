@@ -1,4 +1,4 @@
-"""Inspect one object: ask the rawx service of each chunk what it holds, and read it if asked to.
+"""Inspect one object: request the headers of each chunk from its rawx and, if `deep`, its data.
 
 Nothing is changed. A chunk whose service does not answer is unknown, never missing.
 """
@@ -36,14 +36,13 @@ if TYPE_CHECKING:
 READ_BYTES = 1 << 20
 # A rawx that is up answers a HEAD in a millisecond.
 HEAD_SECONDS = 5.0
-# Only an object of more chunks has some of them looked at in parallel: threads cost time too.
+# Only objects with more chunks have them inspected in parallel: threads cost time, too.
 FEW_CHUNKS = 16
 _SILENT = (Code.UNREACHABLE, Code.TIMEOUT, Code.UNAVAILABLE)
 
 
 class Inspection:
-    """`inspect` looks at one object after the other, in any thread. `deep`: the data of all chunks
-    are read."""
+    """Inspects objects, in any thread. `deep`: the data of all chunks are read."""
 
     def __init__(
         self,
@@ -100,7 +99,7 @@ class Inspection:
         return self._rawx.head(copy, seconds=HEAD_SECONDS, check=self._workers.check)
 
     def _asked(self, copy: Copy, ask: Callable[[], Any]) -> Any:
-        """What the service of a chunk answers, or the state that follows from its refusal."""
+        """The reply of the service of a chunk, or the state that its error implies."""
         self._workers.check()
         if self._silence.holds(copy.address):
             message = f"{copy.address} did not answer an earlier request"
@@ -108,7 +107,7 @@ class Inspection:
         try:
             answer = ask()
         except RdctlError as error:
-            if self._deadline.over:  # that of the command: it says nothing about the service
+            if self._deadline.over:  # that of the command, and no fault of the service
                 raise
             return self._refused(copy, error)
         self._silence.end(copy.address)
@@ -125,7 +124,8 @@ class Inspection:
         return ChunkState(copy, model.UNREADABLE, f"cannot be read on {copy.address}: {reason}")
 
     def _read(self, found: ChunkState, expected: str | None = None) -> ChunkState:
-        """The state by its data: they have to have the expected MD5, or what the rawx reports."""
+        """The state by its data, which must have the expected MD5, else the one that its rawx
+        reports."""
         copy, held = found.copy, found.held
         digest = self._asked(copy, lambda: self._md5(copy, (held and held.length) or 0))
         if isinstance(digest, ChunkState):
@@ -166,7 +166,7 @@ class _Entry(NamedTuple):
 
 
 def _entries(content: Content, scheme: Scheme) -> tuple[list[_Entry], list[Problem]]:
-    """The chunks in the order of their positions; and those whose position makes no sense."""
+    """The chunks in the order of their positions; and the problems of invalid positions."""
     placed, invalid = [], []
     for chunk in content.chunks:
         if key := lacking(chunk):
@@ -186,11 +186,11 @@ def _entry(number: int, chunk: Mapping[str, Any]) -> _Entry:
     return _Entry(number=number, size=int(chunk["size"]), hash=hash, copy=copy_of(chunk))
 
 
-# --- what the headers of a chunk say --------------------------------------------------------------
+# --- the headers of a chunk ----------------------------------------------------------------------
 
 
 def _compared(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> ChunkState:
-    """The state by the headers. The first that differs is reported: each explains the rest."""
+    """The state by the headers. Only the first difference is reported: it explains the others."""
     rules = (_metadata, _owner, _pos, _length, _metachunk if scheme.k else _hash)
     for rule in rules:
         if wrong := rule(entry, held, content, scheme):
@@ -203,7 +203,7 @@ _Wrong = tuple[str, str] | None
 
 
 def _metadata(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> _Wrong:
-    return None if held.meta else (model.NO_METADATA, "without metadata")
+    return None if held.meta else (model.NO_METADATA, "no metadata")
 
 
 def _owner(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> _Wrong:
@@ -212,30 +212,30 @@ def _owner(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> _Wron
     owner = held.meta.get("content-id") or (path[4] if len(path) == 5 else "")
     if not owner or not content.content_id or owner.upper() == content.content_id.upper():
         return None
-    return model.FOREIGN, f"chunk of another object ({owner})"
+    return model.FOREIGN, f"belongs to another object ({owner})"
 
 
 def _pos(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> _Wrong:
     pos = held.meta.get("chunk-pos")
     if pos is None or pos == entry.copy.pos:
         return None
-    return model.WRONG_POSITION, f"chunk of position {pos}"
+    return model.WRONG_POSITION, f"belongs to position {pos}"
 
 
 def _length(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> _Wrong:
-    """A replica is as long as its position, a fragment as it was when it was stored."""
+    """A replica has the length of its position, a fragment the length that was stored with it."""
     size = _whole(held.meta.get("chunk-size")) if scheme.k else entry.size
     if held.length is None or size is None or held.length == size:
         return None
     state = model.SHORT if held.length < size else model.LONG
-    return state, f"{held.length} instead of {count(size, 'byte')}"
+    return state, f"{count(held.length, 'byte')}, expected {size},"
 
 
 def _hash(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> _Wrong:
     expected = reported_md5(entry.hash)
     if expected is None or held.md5 is None or held.md5 == expected:
         return None
-    return model.WRONG_HASH, f"chunk of other data (MD5 {held.md5}, expected {expected})"
+    return model.WRONG_HASH, f"other data (MD5 {held.md5}, expected {expected})"
 
 
 def _metachunk(entry: _Entry, held: Held, content: Content, scheme: Scheme) -> _Wrong:
@@ -252,7 +252,7 @@ def _whole(text: str | None) -> int | None:
     return int(text) if text and text.isascii() and text.isdigit() and len(text) < 19 else None
 
 
-# --- what the list of chunks says -----------------------------------------------------------------
+# --- the list of chunks ---------------------------------------------------------------------------
 
 
 def _positions(
@@ -307,7 +307,7 @@ def _of_position(position: PositionState) -> Iterable[Problem]:
     if position.lost:
         message = f"no good copy of position {number}"
         if scheme.k:
-            message = f"{position.usable} good fragments of position {number}, {scheme.k} needed"
+            message = f"{position.usable} good fragments of position {number}, {scheme.k} required"
         yield Problem("lost", message, str(number))
     if lacks := position.lacking:
         present = scheme.wanted - len(lacks)

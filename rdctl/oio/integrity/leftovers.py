@@ -1,4 +1,4 @@
-"""What killed repairs have left: chunks that no listing shows are removed."""
+"""Remove the chunks that killed repairs left behind, and that no listing shows."""
 
 from __future__ import annotations
 
@@ -59,8 +59,8 @@ class Leftovers:
         return None
 
     def _is_ours(self, entry: Entry) -> bool:
-        """Whether all its chunks are on services of this namespace. Another one of the same name
-        does not have the object either, which may need them."""
+        """Whether all its chunks are on services of this namespace. In another namespace of the
+        same name, they may be in use."""
         urls = [url for pair in entry.pairs for url in pair if url is not None]
         return all(copy_of({"url": url}).address in self._services for url in urls)
 

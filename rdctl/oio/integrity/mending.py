@@ -1,4 +1,4 @@
-"""The repair of one object, in the order that never loses anything.
+"""The repair of one object, in an order that never loses anything.
 
 New chunks are recorded in the journal, stored with their hash, and read back. If the object is
 still the same, they are registered in one transaction; only what they then have replaced is
@@ -32,13 +32,13 @@ from rdctl.workers import Workers
 # How often another service is tried for a chunk.
 ATTEMPTS = 3
 DELETE_SECONDS = 5.0
-# After a lost reply, so that a server that is slow has the time to register what it was sent.
+# After a lost reply, for a slow server to finish the registration.
 SETTLE_SECONDS = 1.0
-# A chunk may be in its own place nevertheless.
+# After these errors, a chunk may be stored in its own place nevertheless.
 _READ_BACK = (Code.EXISTS, Code.UNKNOWN, Code.UNREACHABLE, Code.TIMEOUT)
-# What was stored, and is not what was sent.
+# States of a chunk that was stored differently from what was sent.
 _WRONG = (model.SHORT, model.LONG, model.WRONG_HASH, model.FOREIGN, model.WRONG_POSITION)
-# What the headers of a chunk say about itself, and not about its object.
+# Headers about the chunk itself, not about its object.
 _OWN = ("chunk-id", "chunk-pos", "chunk-size", "chunk-hash")
 
 
@@ -125,8 +125,8 @@ class Mending:
             (new,) = self._begun(self._spares.others(new.rebuild, failed))
 
     def _not_stored(self, error: RdctlError) -> RdctlError:
-        """Its own outcome does not matter: it was removed. The sources are gone, too, when the
-        object changed in the meantime."""
+        """The outcome of the chunk does not matter: it was removed. If the object changed in the
+        meantime, its sources were deleted, too."""
         try:
             if not same(self._means.proxy.content(self._pinned), self._content):
                 return self._changed()
@@ -199,7 +199,7 @@ class Mending:
         except RdctlError as error:
             if "http_status" in error.facts or error.code is Code.UNREACHABLE:
                 self._unanswered.discard(new.copy.url)
-            if error.code is Code.EXISTS:  # it belongs to another repair
+            if error.code is Code.EXISTS:  # that of another repair
                 del self._stored[new.copy.url]
             if new.in_place and error.code in _READ_BACK:
                 return  # what is read back decides
@@ -243,7 +243,7 @@ class Mending:
         if found.state != model.GOOD or held is None or held.md5 != data.hash:
             if new.in_place and found.state in _WRONG:
                 self._delete(new.copy)
-            message = f"{new.copy.url}: stored, but read back damaged: {found.message}"
+            message = f"{new.copy.url}: stored, but damaged when read back: {found.message}"
             raise RdctlError(Code.FAILED, message)
         if new.in_place and new.copy.url in self._stored:
             del self._stored[new.copy.url]
@@ -275,7 +275,7 @@ class Mending:
         return RdctlError(Code.CONFLICT, message, hint=hint)
 
     def _look_again(self) -> None:
-        """Raise if what is replaced is not registered any more."""
+        """Raise if a chunk that is replaced is no longer registered."""
         if self._means.effects.dry_run:
             return
         listed = self._listed()
@@ -395,8 +395,8 @@ class Mending:
         return True
 
     def _drop(self, new: New) -> bool:
-        """Remove a chunk that was stored: whether it is gone for sure. One in its own place may be
-        that of another repair by now."""
+        """Remove a chunk that was stored: whether it is certainly gone. One in its own place is
+        kept: it may belong to another repair."""
         copy = self._stored.pop(new.copy.url, None)
         if copy is not None and new.in_place:
             self._in_place[copy.url] = copy
@@ -423,7 +423,7 @@ class Mending:
         return error
 
     def _close(self) -> None:
-        """A line that is not written is no harm: the next repair looks at the chunks again."""
+        """A line that cannot be written is harmless: the next repair examines the chunks again."""
         if not self._unfinished:
             with suppress(RdctlError):
                 for id in self._entries:

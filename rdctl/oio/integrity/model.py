@@ -1,5 +1,5 @@
-"""What an inspection sees: the state of each chunk, of each position and of the object. Plain data,
-for findings and for repairs."""
+"""What an inspection finds: the state of each chunk, of each position and of the object. Plain
+data, for findings and for repairs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rdctl.oio.rawx import Copy, Held
 
 ERROR, WARNING = "error", "warning"
 
-# The states of a chunk. Of the first three its data can be used as they are.
+# The states of a chunk. In the first three, its data can be used.
 GOOD = "good"
 # Its data cannot be compared: their hash is by another algorithm than MD5, or not reported.
 NOT_COMPARABLE = "not-comparable"
@@ -25,7 +25,7 @@ MISSING = "missing"
 SHORT = "short"
 LONG = "long"
 WRONG_HASH = "wrong-hash"
-# It belongs to another object, which may still use it.
+# It belongs to another object, which may use it.
 FOREIGN = "foreign"
 WRONG_POSITION = "wrong-position"
 # It exists, and its service refuses to read it.
@@ -88,9 +88,9 @@ class PositionState(NamedTuple):
 
     @property
     def lost(self) -> bool:
-        """Whether its bytes cannot be had any more, even if all services were up."""
-        hopes = (chunk for chunk in self.chunks if chunk.usable or chunk.state == UNREACHABLE)
-        return self._different(hopes) < self.scheme.needed
+        """Whether its bytes cannot be read, even if all services were up."""
+        possible = (chunk for chunk in self.chunks if chunk.usable or chunk.state == UNREACHABLE)
+        return self._different(possible) < self.scheme.needed
 
     def _different(self, chunks: Iterator[ChunkState]) -> int:
         if self.scheme.k:
@@ -99,7 +99,7 @@ class PositionState(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is wrong with an object beside its chunks; `position` if it is about one."""
+    """A problem of an object other than a damaged chunk; `position` if it is about one."""
 
     finding: str
     message: str

@@ -1,4 +1,4 @@
-"""What is rebuilt of one object, and from what: plain data."""
+"""The plan for the repair of one object: what is rebuilt, and from what. Plain data."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from rdctl.oio.objects.metachunk import Metachunk
 
 EMPTY_MD5 = "D41D8CD98F00B204E9800998ECF8427E"
-# What is wrong with a chunk for sure. One whose service does not answer may be good.
+# States of chunks that are certainly damaged. One whose service does not answer may be good.
 DAMAGED = (
     model.MISSING,
     model.SHORT,
@@ -57,9 +57,9 @@ class Rebuild(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """`refusal`: why nothing of the object is touched. `unreachable` chunks are left alone.
-    `unlisted` says which positions have too few chunks in the proxy's list, `remarks` what else is
-    odd."""
+    """`refusal`: why nothing of the object is changed. `unreachable` chunks are not rebuilt.
+    `unlisted` says which positions have too few chunks in the proxy's list, `remarks` what a repair
+    does not change."""
 
     rebuilds: tuple[Rebuild, ...] = ()
     refusal: RdctlError | None = None
@@ -132,7 +132,7 @@ def _is_to_rebuild(chunk: ChunkState, unreachable: bool) -> bool:
 
 def _refusals(state: ObjectState, unreachable: bool) -> Iterator[RdctlError]:
     for problem in state.problems:
-        # Of a position with chunks it is examined below, by what was read.
+        # A position with chunks is examined below, by its data.
         listed = problem.finding == "lost" and _has(state, problem.position)
         if problem.finding in ("inconsistent", "lost") and not listed:
             yield RdctlError(Code.FAILED, problem.message)
@@ -157,7 +157,7 @@ def _refusal(position: PositionState) -> Iterator[RdctlError]:
     if usable >= scheme.needed:
         return
     what = "fragment" if scheme.k else "copy"
-    words = f"{usable} of {scheme.needed} needed fragments of position {number} are good"
+    words = f"{usable} good fragments of position {number}, {scheme.needed} required"
     words = words if scheme.k else f"no good copy of position {number}"
     bad = ", ".join(_counted(position.chunks))
     silent = [chunk for chunk in position.chunks if chunk.state == model.UNREACHABLE]

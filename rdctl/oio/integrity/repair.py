@@ -1,4 +1,4 @@
-"""Repair objects: what is damaged is rebuilt from what is proven to be good."""
+"""Repair objects: damaged chunks are rebuilt from chunks that are proven to be good."""
 
 from __future__ import annotations
 
@@ -26,7 +26,8 @@ from rdctl.workers import Stopped
 if TYPE_CHECKING:
     from rdctl.oio.objects.metachunk import Metachunk
 
-# Of unfinished repairs in the journal, so many are finished by a command; older ones are dropped.
+# How many unfinished repairs of the journal a command finishes, and after how many days they are
+# dropped.
 MOST_UNFINISHED = 1000
 DAYS = 30
 # What content/show refuses: the data of the object were drained.
@@ -64,12 +65,12 @@ class Repairs(Transfers):
         self, places: Sequence[Place], scope: Scope, choice: Choice, keeping: Keeping
     ) -> Report:
         """Repair objects, each with an outcome; of a whole container, those with damage, and at the
-        end the container itself. First, what killed repairs have left is finished."""
+        end the container itself. First, killed repairs are finished."""
         self._choice = choice
         self._proxy.suggests = len(places) == 1
         whole = is_whole(places)
         self._effects.foretell([f"repair objects of {places[0].holder.shown}"] if places else [])
-        # What is removed was replaced, and is damaged.
+        # No question: only damaged chunks that were replaced are removed.
         self._effects.consent([])
 
         def outcomes() -> Iterator[Change | Failure]:
@@ -112,7 +113,7 @@ class Repairs(Transfers):
                 self._warn(f"would first finish {_interrupted(left)} ({keeping.path})")
 
     def _finish(self, journal: Journal, log: SharedLog, keeping: Keeping) -> None:
-        """Finish what killed repairs have left. It is kept in the journal until nothing is left."""
+        """Finish killed repairs. What cannot be finished yet stays in the journal."""
         every = entries(log.read(), keeping.path)
         here = [one for one in every if self._is_here(one)]
         leftovers = Leftovers(self._proxy, self._rawx, self._workers)
@@ -193,7 +194,7 @@ class Repairs(Transfers):
                     yield place_of(entry, holder, scope)
 
     def _attempt(self, place: Place) -> Change | Failure | None:
-        """The outcome for an object that is listed; None if its data are gone by now."""
+        """The outcome for a listed object; None if its data are gone."""
         outcome = self._outcome_of(place, 1)
         if isinstance(outcome, Failure) and _is_gone(outcome.error):
             return None
@@ -230,7 +231,7 @@ class Repairs(Transfers):
                 fault = error
             if fault is None and not plan.rebuilds and plan.refusal is None:
                 return content, plan
-            # Its chunks are gone, too, when it was replaced meanwhile.
+            # If it was replaced in the meantime, its chunks were deleted, too.
             again: Content = self._asked(lambda: self._show(place))
             if same(content, again):
                 if fault is not None:
@@ -326,7 +327,7 @@ def _healthy(name: str | None, facts: Mapping[str, Any] | None = None) -> Change
 
 
 def _unlisted(place: Place, plan: Plan, facts: Mapping[str, Any]) -> RdctlError:
-    """Chunks without a line in the proxy's list: there is no old one to exchange."""
+    """Too few chunks are registered: without an old chunk, raw_update cannot register a new one."""
     rebuilt = facts.get("rebuilt", 0)
     message = f"{place.shown}: "
     if rebuilt:

@@ -1,4 +1,4 @@
-"""Where rebuilt chunks go: in their own places, or where content/spare says."""
+"""The places of rebuilt chunks: their own, or those that content/spare returns."""
 
 from __future__ import annotations
 
@@ -68,8 +68,8 @@ class Spares:
         return {key: old[key] for key in ("pos", "size", "hash")} | {"url": new.copy.url}
 
     def _ask(self, rebuilds: Sequence[Rebuild], failed: Sequence[New]) -> list[New]:
-        """New places for chunks of one position, away from the services of all its chunks. Where
-        too few services are left, also on these."""
+        """New places for chunks of one position, on services without any of its chunks. If too few
+        of these are left, also on the others."""
         broken = [self._listing[one.chunk.copy.url] for one in rebuilds]
         broken += [self.chunk_of(new) for new in failed]
         kept = self._kept(rebuilds[0].position, len(rebuilds))
@@ -82,8 +82,8 @@ class Spares:
         return self._placed(rebuilds, urls)
 
     def _kept(self, position: PositionState, count: int) -> list[Any]:
-        """The chunks that stay. One too many of them kills a meta2 of 4.2: surplus ones are left
-        out, also those that the storage policy does not ask for any more."""
+        """The chunks to keep. One too many of them crashes a meta2 of 4.2: surplus ones are left
+        out, also those that the storage policy does not require anymore."""
         replaced = {one.chunk.copy.url for one in self._plan.rebuilds if not one.in_place}
         urls = [chunk.copy.url for chunk in position.chunks if chunk.copy.url not in replaced]
         method = self._namespace().chunk_method(self._policy())
@@ -94,8 +94,8 @@ class Spares:
     def _policy(self) -> str:
         """Without it, the proxy would use that of the container."""
         if not self._content.policy:
-            message = f"{escape(self._content.path)}: its storage policy is not known"
-            raise RdctlError(Code.UNSUPPORTED, f"{message}, and a new chunk needs one")
+            message = f"{escape(self._content.path)}: its storage policy is unknown"
+            raise RdctlError(Code.UNSUPPORTED, f"{message}, and new chunks require one")
         return self._content.policy
 
     def _urls(self, kept: list[Any], broken: list[Any], count: int) -> list[str]:
@@ -119,7 +119,7 @@ class Spares:
             copies = [one for one in dict.fromkeys(copies) if one.url not in self._given]
         if len(copies) < len(rebuilds):
             message = (
-                f"{escape(self._content.path)}: the proxy gave {len(copies)} of {len(rebuilds)}"
+                f"{escape(self._content.path)}: the proxy returned {len(copies)} of {len(rebuilds)}"
                 " new chunks"
             )
             raise RdctlError(Code.BAD_REPLY, message)

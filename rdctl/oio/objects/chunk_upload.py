@@ -1,4 +1,4 @@
-"""One chunk of one part of an object, a replica or a fragment, on its way to its rawx."""
+"""The upload of one chunk of one part of an object, a replica or a fragment, to its rawx."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class ChunkUpload:
         self._fault: RdctlError | None = None
         k = delivery.scheme.k
         self._size = chunk_file_size(k, position.size) if k else position.size
-        # Of what a fragment's chunk is sent, and of the whole part once that is known.
+        # The MD5s of a fragment's chunk, as it is sent, and of the whole part, once known.
         self._own: Any = md5() if k else None
         self._whole = ""
         self._group = group
@@ -95,7 +95,7 @@ class ChunkUpload:
         return self.held is not None and self.held.md5 is not None
 
     def fault_in(self, hash: str) -> RdctlError | None:
-        """Why it does not hold its bytes of the part with that MD5; None when it is proven to."""
+        """Why it is not proven to hold its bytes of the part with that MD5; None if it is."""
         if self._fault is not None:
             return self._fault
         if self.held is None:
@@ -109,7 +109,7 @@ class ChunkUpload:
         return None
 
     def end(self, hash: str) -> None:
-        """No further block comes; the MD5 of the part."""
+        """End the blocks; `hash` is the MD5 of the part."""
         self._whole = hash
         self.give(None)
 

@@ -1,4 +1,4 @@
-"""The bytes of erasure-coded objects as they come from the rawx services."""
+"""Receive the bytes of erasure-coded objects from the rawx services."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ MOST_PIECES = 2
 class Decoding(Receiving):
     """The bytes of one erasure-coded object.
 
-    What the checksum of the whole or of a metachunk proves afterwards is read from k fragments,
-    data first, which takes no arithmetic. Anything else is compared with one more fragment.
+    Bytes that the checksum of the object or of a metachunk proves afterwards are read from k
+    fragments, data first, which takes no arithmetic. Others are compared with one more fragment.
     """
 
     _ahead = MOST_PIECES
@@ -46,7 +46,7 @@ class Decoding(Receiving):
             part.number: Metachunk(rawx, workers, scheme, part, services, self.shown)
             for part in self.positions
         }
-        # Whether bytes were handed on of which nothing proves that they are right.
+        # Whether bytes were passed on that no checksum proves.
         self._unproven = False
 
     def proves(self, span: Span) -> bool:
@@ -56,7 +56,7 @@ class Decoding(Receiving):
         return False  # the size of a piece is that of its segments
 
     def _give_back(self, data: memoryview) -> None:
-        """The memory of decoded segments is not used again."""
+        """The memory of decoded segments is not reused."""
 
     def _cut(self, span: Span) -> Iterator[Piece]:
         return pieces_of(self.positions, span, self.piece, aligned=True)

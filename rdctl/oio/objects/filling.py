@@ -17,7 +17,8 @@ from rdctl.workers import Workers
 
 class Filling:
     """The download of one object into a file. `had` bytes existed before, `has` exist now, `keep`:
-    whether they are usable; `unproven`: some existed before that nothing proves."""
+    whether they are usable; `unproven`: no checksum proves some of those that existed
+    before."""
 
     def __init__(self, receiving: Receiving, span: Span, workers: Workers, resume: bool) -> None:
         self._receiving = receiving

@@ -1,4 +1,4 @@
-"""Fragments, or parts of them, as they come from several rawx services at a time."""
+"""Receive fragments, or parts of them, from several rawx services at a time."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from rdctl.workers import WAKE_SECONDS, Stopped, start_thread
 
 T = TypeVar("T")
 
-# A service is slow if it takes longer than this, plus so many times what another one took.
+# A service is slow if it takes longer than this, plus this many times what another one took.
 GRACE_SECONDS = 1.0
 SLOWER = 3
 
 
 class Services:
-    """What was seen of the rawx services while an object is read: fragments that failed are asked
-    last, and services that are slow or do not answer, as long as `silence` holds. `warn` shows
-    why."""
+    """The state of the rawx services while an object is read. Fragments that failed are requested
+    last, and so are those on services that are slow or do not answer, as long as `silence` holds.
+    `warn` shows why."""
 
     def __init__(self, warn: Callable[[str], None], silence: Silence | None = None) -> None:
         self._warn = warn
@@ -38,7 +38,7 @@ class Services:
         return GRACE_SECONDS + SLOWER * self.pace
 
     def ordered(self, copies: Sequence[Copy]) -> list[Copy]:
-        """Those that are likely to serve first, in their order otherwise."""
+        """The most promising fragments first, otherwise in their order."""
         return sorted(copies, key=lambda one: (self._is_away(one.address), one in self._failed))
 
     def _is_away(self, address: str) -> bool:
@@ -50,7 +50,7 @@ class Services:
             self._silence.end(copy.address)
 
     def failed(self, copy: Copy, error: RdctlError, *, spare: bool) -> None:
-        """A fragment was not received; `spare`: another one is asked."""
+        """A fragment was not received; `spare`: another one is requested."""
         known = copy in self._failed or (copy.address in self._away and not spare)
         self._failed.add(copy)
         if error.code in (Code.UNREACHABLE, Code.TIMEOUT):
@@ -64,7 +64,7 @@ class Services:
         self._warn(f"fragment {copy.pos} is damaged: {copy.url}: {reason}")
 
     def slow(self, copy: Copy, *, spare: bool) -> None:
-        """Without a spare one it is waited for."""
+        """Without a spare fragment, its reply is waited for."""
         if spare and copy.address not in self._away:
             words = f"{copy.url}: no complete reply within {self.patience:.1f} s"
             self._warn(f"{words}; trying another fragment")
@@ -76,12 +76,12 @@ class Services:
 
 
 class Gathering(Generic[T]):
-    """`wanted` fragments of different numbers, and at least `needed`, from the services that give
-    them first.
+    """Up to `most` fragments of different indexes, at least `needed`, from the services that answer
+    first.
 
-    As many as are wanted are asked at a time. For each that fails or is slow another one is asked;
-    a slow one may still be the first to answer. `receive(copy, repeatable, check)` gets one, or
-    raises an RdctlError.
+    `most` are requested at a time. For each that fails or is slow, another one is requested; a slow
+    one may still be the first to answer. `receive(copy, repeatable, check)` returns one, or raises
+    an RdctlError.
     """
 
     def __init__(
@@ -102,24 +102,24 @@ class Gathering(Generic[T]):
         self.received: dict[Copy, T] = {}
         self.faults: dict[Copy, RdctlError] = {}
 
-    def gather(self, needed: int, wanted: int) -> None:
-        """Fill `received`; with fewer than `needed` of them, nothing else can be received."""
+    def gather(self, needed: int, most: int) -> None:
+        """Fill `received`. If it has fewer than `needed` afterwards, no others can be received."""
         try:
             with self._changed:
-                while not self._is_complete(needed, wanted):
+                while not self._is_complete(needed, most):
                     self._changed.wait(WAKE_SECONDS if self._wake is None else self._wake)
                     self._check()
         finally:
             self._over = True
 
-    def _is_complete(self, needed: int, wanted: int) -> bool:
-        """Whether this is over; otherwise as many are asked as may be needed."""
+    def _is_complete(self, needed: int, most: int) -> bool:
+        """Whether this is over; otherwise, as many are requested as may be needed."""
         self._mark_slow()
-        while len(self.received) < wanted and len(self._brisk) < wanted - len(self.received):
+        while len(self.received) < most and len(self._brisk) < most - len(self.received):
             if (copy := self._next()) is None:
                 break
             self._start(copy)
-        if len(self.received) >= wanted:
+        if len(self.received) >= most:
             return True
         return not self._brisk and (len(self.received) >= needed or not self._running)
 
@@ -136,7 +136,7 @@ class Gathering(Generic[T]):
         return min(max(until - time.monotonic(), 0.001), WAKE_SECONDS)
 
     def _next(self) -> Copy | None:
-        """Another one to ask, of a number that is neither received nor on its way."""
+        """Another fragment to request, of an index that is neither received nor requested."""
         taken = {copy.fragment for copy in [*self.received, *self._brisk]}
         for copy in self._waiting:
             if copy.fragment not in taken:
@@ -195,4 +195,4 @@ class Gathering(Generic[T]):
 
 
 class _Over(Exception):
-    """All that is needed was received."""
+    """All that is needed has been received."""

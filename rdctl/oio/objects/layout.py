@@ -22,8 +22,8 @@ DAMAGE_HINT = "See what is damaged: rdctl oio content check CONTAINER PATH --dee
 
 
 def hint_for(fault: RdctlError) -> str:
-    """What to do about a part that cannot be read, for this reason: a service that answers wrongly
-    is up."""
+    """What to do about a part that cannot be read for this reason. A service with a wrong reply is
+    up."""
     damaged = fault.code in (Code.NOT_FOUND, Code.BAD_REPLY)
     return fault.hint or (DAMAGE_HINT if damaged else RAWX_HINT)
 

@@ -1,5 +1,5 @@
-"""One metachunk of an erasure-coded object: its bytes from any k fragments, proven, and which of
-its fragments are wrong.
+"""One metachunk of an erasure-coded object: its proven bytes from any k fragments, and which of its
+fragments are wrong.
 """
 
 from __future__ import annotations
@@ -27,8 +27,9 @@ class Unprovable(RdctlError):
 
 
 class Survey(NamedTuple):
-    """What reading fragments to their ends showed: those that were read, each with whether it has
-    its own MD5 (None: not reported), the k that were decoded, their MD5, those of the segments."""
+    """The result of reading fragments to their ends: those that were read, each with whether it has
+    its own MD5 (None: not reported), the k that were decoded, the MD5 of the metachunk decoded from
+    them, and those of its segments."""
 
     read: dict[Copy, bool | None]
     sources: Sources
@@ -83,9 +84,10 @@ class Metachunk:
         return self._proven_bytes(window)
 
     def _last_first(self) -> Sources:
-        """The data, then the last parity first. The first is the XOR of the data, so like faults in
-        two of them cancel out; and OpenIO's rebuilder, which verifies nothing, makes of a wrong
-        fragment another one that agrees with the data and the first parity."""
+        """The data fragments, then the parity ones from the last. The first parity is the XOR of
+        the data, so equal errors in two of them cancel out; and OpenIO's rebuilder, which verifies
+        nothing, rebuilds from a wrong fragment another one that agrees with the data and the first
+        parity."""
         data = [copy for copy in self.position.copies if copy.fragment < self._scheme.k]
         parity = [copy for copy in self.position.copies if copy.fragment >= self._scheme.k]
         return (*data, *reversed(parity))
@@ -209,7 +211,7 @@ class Metachunk:
                 whole.update(data)
                 digests += [md5_of(segment) for segment in _cut(window, data)]
         if len(digests) < self._segments.count:
-            sources = ()  # one of them was lost on the way
+            sources = ()  # one of them failed in between
         read = {copy: self._is_own(copy, held[copy], hex_md5(own[copy])) for copy in own}
         return Survey(read, sources, hex_md5(whole), digests)
 
@@ -223,8 +225,8 @@ class Metachunk:
         return None if held.md5 is None else copy not in self.wrong
 
     def _subsets(self, copies: Sequence[Copy]) -> Iterator[Sources]:
-        """Every k of these fragments. What most subsets decode to is likely to be right, so these
-        come first."""
+        """All subsets of k of these fragments. The result of most subsets is likely to be right, so
+        these come first."""
         subsets = list(combinations(copies, self._scheme.k))
         found = self._disagreement(copies)
         if found is None:

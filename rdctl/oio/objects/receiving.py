@@ -28,16 +28,16 @@ from rdctl.workers import Workers
 
 # Pieces of one object in progress at a time: more would only take memory.
 MOST_PIECES = 4
-# Larger pieces, if they are whole parts of an object that is received alone: how large, how many
-# in progress, how many in memory.
+# Larger pieces, for whole parts of an object that is received alone: their size, how many are in
+# progress, how many in memory.
 MOST_WHOLE = 10 << 20
 WHOLE_PIECES, WHOLE_AHEAD = 2, 4
 
 
 class Buffers:
-    """Memory for pieces of up to `size` bytes, which is used again: the system clears new memory,
-    which takes a tenth of the time of a download. A piece that is given back may be in use until
-    `later` others and the next one are."""
+    """Reused memory for pieces of up to `size` bytes: the system clears new memory, which takes a
+    tenth of the time of a download. A piece that is given back may be in use until `later` others
+    and the next one are given back."""
 
     def __init__(self, size: int, later: int) -> None:
         self._size = size
@@ -183,15 +183,15 @@ class Receiving:
             self._give_back(data)
 
     def _give_back(self, data: memoryview) -> None:
-        """Nothing uses a piece any longer but the thread of a digest."""
+        """From here on, only the thread of a digest may use the piece."""
         self._buffers.give_back(data)
 
     def _cut(self, span: Span) -> Iterator[Piece]:
         return pieces_of(self.positions, span, self.piece)
 
     def _fetch(self, piece: Piece, checked: bool, *, later: bool) -> memoryview:
-        """One piece, from the first replica that gives it. `checked`: proven by the MD5 of its
-        part, if it is the whole of it; `later`: its part is proven at its end."""
+        """One piece, from the first replica that gives it. `checked`: a piece that is
+        a whole part is proven by its MD5; `later`: its part is proven at its end."""
         position = piece.position
         copies = sorted(position.copies, key=self._is_bad)
         data = self._buffers.lend(piece.size)

@@ -48,7 +48,7 @@ class Window(NamedTuple):
 
 
 class Part(NamedTuple):
-    """What a rawx sent of one chunk file: the fragments of a window."""
+    """The fragments of a window, from one chunk file, as a rawx sent them."""
 
     data: memoryview
     held: Held
@@ -58,7 +58,7 @@ Parts = Mapping[Copy, Part]
 
 
 class Disagreement(NamedTuple):
-    """The first segment whose fragments do not all belong together, and these by their numbers."""
+    """The first segment whose fragments disagree: its size, and these fragments."""
 
     size: int
     fragments: dict[Copy, memoryview]
@@ -85,7 +85,7 @@ class Segments:
         self._services = services
         self._damaged = damaged
         self._shown = shown
-        # The proxy's word for the size: nothing is allocated for all of its segments.
+        # Only a number: memory for a size that the proxy reports is not allocated at once.
         self.count = segment_count(position.size)
 
     @cached_property
@@ -112,7 +112,7 @@ class Segments:
         )
 
     def received(self, copies: Sequence[Copy], window: Window, most: int) -> Parts:
-        """The window of up to `most` of these fragments, of different numbers; at least k."""
+        """The window of up to `most` of these fragments, of different indexes; at least k."""
 
         def receive(copy: Copy, repeatable: bool, check: Callable[[], None]) -> Part:
             return self._receive(copy, window, repeatable, check)
@@ -155,24 +155,24 @@ class Segments:
         at = 0
         for size, fragments in self._each(window, parts):
             into = data[at : at + size]
-            numbered = {copy.fragment: fragment for copy, fragment in fragments.items()}
-            if all(number in numbered for number in range(self._scheme.k)):
-                _copy(into, [numbered[number] for number in range(self._scheme.k)])
+            by_index = {copy.fragment: fragment for copy, fragment in fragments.items()}
+            if all(index in by_index for index in range(self._scheme.k)):
+                _copy(into, [by_index[index] for index in range(self._scheme.k)])
             else:
-                into[:] = self._codec.decode(numbered, size)
+                into[:] = self._codec.decode(by_index, size)
             at += size
         return data
 
     def decode(self, fragments: Mapping[Copy, memoryview], size: int) -> bytes:
         """One segment."""
-        numbered = {copy.fragment: fragment for copy, fragment in fragments.items()}
-        return self._codec.decode(numbered, size)
+        by_index = {copy.fragment: fragment for copy, fragment in fragments.items()}
+        return self._codec.decode(by_index, size)
 
     def disagreement(self, window: Window, parts: Parts) -> Disagreement | None:
-        """None if all these fragments, more than k, belong together."""
+        """The first segment in which these fragments, more than k, disagree; None if all agree."""
         for size, fragments in self._each(window, parts):
-            numbered = {copy.fragment: fragment for copy, fragment in fragments.items()}
-            if not self._codec.is_consistent(numbered, size):
+            by_index = {copy.fragment: fragment for copy, fragment in fragments.items()}
+            if not self._codec.is_consistent(by_index, size):
                 return Disagreement(size, fragments)
         return None
 
@@ -188,7 +188,7 @@ class Segments:
         """Fewer than k fragments were received."""
         first = faults[0]
         message = f"{self._too_few(count, 'can be read')}: {first.message}"
-        # The object is there, its bytes are not.
+        # The object exists, its bytes do not.
         code = Code.FAILED if first.code is Code.NOT_FOUND else first.code
         return RdctlError(code, message, hint=hint_for(first), **first.facts)
 

@@ -35,8 +35,8 @@ class Source:
         self.size = max(0, self._before.st_size - start)
 
     def blocks(self, first: int, size: int) -> Iterator[bytes]:
-        """The bytes from `first` on, in blocks of one size, but for the last; `conflict` when the
-        file has got shorter."""
+        """The bytes from `first` on, in blocks of the same size except for the last one; `conflict`
+        if the file has become shorter."""
         at, end = self._start + first, self._start + first + size
         while at < end:
             block = self._read(min(BLOCK, end - at), at)
@@ -64,7 +64,7 @@ class Source:
         self._file.close()
 
     def _read(self, size: int, at: int) -> bytes:
-        """So many bytes; fewer only at the end of the file."""
+        """`size` bytes; fewer only at the end of the file."""
         try:
             data = os.pread(self._descriptor, size, at)
             while data and (missing := size - len(data)):

@@ -386,8 +386,8 @@ class Uploads(Transfers):
             return self._owner
 
     def _made(self, holder: Place) -> Container:
-        """The container just created. Since 7 prepare does not create it: the proxy answers that
-        without a meta2."""
+        """The container just created. Since OpenIO 7, content/prepare does not create it: the proxy
+        replies without a meta2."""
         try:
             return self._container(holder)
         except RdctlError as error:

@@ -77,14 +77,14 @@ class OpenIO(Acts):
 
     @cached_property
     def checks(self) -> Checks:
-        """Whether objects and counters are as they should be."""
+        """Checks of objects and counters."""
         from rdctl.oio.integrity.check import Checks
 
         return Checks(self._means)
 
     @cached_property
     def repairs(self) -> Repairs:
-        """Damaged objects, and what they are rebuilt from."""
+        """Repairs of damaged objects."""
         from rdctl.oio.integrity.repair import Repairs
 
         return Repairs(self._means)

@@ -20,9 +20,9 @@ MOST_DRAWN = 200
 LONGEST_COMMAND = 59
 # The words of a command, each with its quotes.
 _WORDS = re.compile(r"""(?:[^\s'"\\]|'[^']*'|"[^"]*"|\\.)+""")
-# Stands for a command while a table is drawn: no text of a cell has control characters.
+# The placeholder of a command while a table is drawn: cells have no control characters.
 _MARK = "\0"
-# Where a command begins for which the last column is too narrow.
+# The indentation of a command for which the last column is too narrow.
 _INDENT = 4
 # A column that has less, its gap included, is not drawn at all.
 LEAST_WIDTH = 3
@@ -149,8 +149,8 @@ class Table(RowWriter):
                 self.out.write(drawn.rstrip() + "\n")
 
     def _command(self, command: str, start: int) -> None:
-        """A command below the last column, which begins at `start`, or where there is room. It can
-        be pasted: only the terminal itself breaks a word of it."""
+        """A command below the last column, which begins at `start`, or further left if it is too
+        long. It can be pasted: its words are not broken."""
         lines = _continued(command)
         if start + max(map(width, lines)) > self.view.width:
             start = min(start, _INDENT)

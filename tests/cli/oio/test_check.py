@@ -165,7 +165,7 @@ def test_too_few_fragments_are_lost(near: Near) -> None:
         client.sds.lose(id)
     found = checked(client, "a")
     assert words_of(found)[0] == ("lost", "a", "0")
-    assert found[0]["message"] == "3 good fragments of position 0, 4 needed"
+    assert found[0]["message"] == "3 good fragments of position 0, 4 required"
 
 
 def test_a_list_without_chunks(near: Near) -> None:

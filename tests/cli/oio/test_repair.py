@@ -130,8 +130,8 @@ def test_the_last_readable_copy_is_never_touched(client: Client) -> None:
     assert ran.code == 1
     (error,) = errors_of(ran)
     assert error["code"] == "failed"
-    words = "3 of 4 needed fragments" if sds.k else "no good copy"
-    assert f"{words} of position 0" in error["message"]
+    words = "3 good fragments of position 0, 4 required" if sds.k else "no good copy of position 0"
+    assert words in error["message"]
     assert (sds.chunks, changes(sds)) == (before, [])
 
 
