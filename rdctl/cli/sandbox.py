@@ -114,7 +114,7 @@ def reboot(on: Invocation) -> Report:
     As on a real machine, all volumes, caches and exports are gone afterwards, unless units that are
     enabled bring them back: the stop side of these units runs before, their start side after. Disks
     and the files in /etc stay. Requires confirmation if contents or unwritten blocks are lost.
-    OpenIO is not affected, but that its services that are down are started. No real machine is
+    OpenIO is not affected, except that its stopped services are started. No real machine is
     rebooted."""
     from rdctl.sandbox.machine.boot import losses
     from rdctl.sandbox.machine.stored import StoredMachine
@@ -184,7 +184,7 @@ def _run_unit(
     return Change(verb, unit, done, done, past="started" if verb == "start" else "stopped")
 
 
-# Kept here as well: the sandbox is not imported for help.
+# The ways of trials.damage: the sandbox is not imported for help.
 _WAYS = ("missing", "short", "long", "corrupt", "foreign", "unlabeled")
 
 
@@ -220,11 +220,11 @@ def damage(
 ) -> Report:
     """Damage chunks of the sandbox.
 
-    This is for trials of checks and repairs: the chunks are damaged behind OpenIO's back, as by a
-    failing disk. They are removed (missing), cut in half (short), get one byte more (long) or one
-    other byte (corrupt), are replaced by a chunk of another object (foreign), or lose their
-    metadata (unlabeled). Only the latest version of an object is damaged, and only in the sandbox,
-    whatever the current context is; its account is "sandbox" unless --account says otherwise.
+    This is for trials of checks and repairs: chunks are damaged without OpenIO noticing, as by a
+    failing disk. They are removed (missing), cut in half (short), extended by one byte (long),
+    changed in one byte (corrupt), replaced by a chunk of another object (foreign), or stripped of
+    their metadata (unlabeled). Only the latest version of an object is damaged, and only in the
+    sandbox, whatever the current context is; its account is "sandbox" unless --account is given.
     Requires confirmation."""
     from rdctl.sandbox.oio import trials
 
@@ -266,9 +266,9 @@ def _damage(on: Invocation, store: Store, chunk: Placed, how: str, loss: str) ->
 def stop(on: Invocation, services: tuple[str, ...]) -> Report:
     """Stop OpenIO services of the sandbox.
 
-    This is for trials: a rawx that is stopped refuses connections, a stopped meta2 serves its
-    containers no longer, and the score of both is 0. No data are lost. `rdctl sandbox start` starts
-    them again, and so does `rdctl sandbox reboot`."""
+    This is for trials: a stopped rawx refuses connections, a stopped meta2 no longer serves its
+    containers, and the score of both is 0. No data are lost. `rdctl sandbox start` and `rdctl
+    sandbox reboot` start them again."""
     return Report([_switch(on, address, down=True) for address in services])
 
 
@@ -284,8 +284,8 @@ def stop(on: Invocation, services: tuple[str, ...]) -> Report:
 def start(on: Invocation, services: tuple[str, ...]) -> Report:
     """Start OpenIO services of the sandbox.
 
-    Those that were stopped run again, with the data that they had; also a meta2 that a request
-    killed, as real ones of 4.2 are killed by an invalid request for spare chunks."""
+    Services that were stopped run again, with the data that they had. So does a meta2 that an
+    invalid request for spare chunks has crashed, as it crashes real ones of 4.2."""
     return Report([_switch(on, address, down=False) for address in services])
 
 

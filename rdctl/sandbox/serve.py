@@ -195,12 +195,12 @@ class _Gateway(SimpleHandler):
     headers: Headers
 
     def cleanup_headers(self) -> None:
-        if self.environ["REQUEST_METHOD"] != "HEAD":  # its app alone knows whether it has a length
+        if self.environ["REQUEST_METHOD"] != "HEAD":  # only the app knows whether it has a length
             super().cleanup_headers()
         self.headers["Connection"] = "close"
 
     def handle_error(self) -> None:
-        """A service that is down refuses: its client gets no reply."""
+        """No reply from a stopped service."""
         if not isinstance(sys.exc_info()[1], ConnectionError):
             super().handle_error()
 

@@ -63,8 +63,8 @@ def is_there(connection: sqlite3.Connection, cid: str) -> bool:
     return found is not None
 
 
-def killed(connection: sqlite3.Connection, cid: str) -> HttpReply:
-    """The reply to a request that kills the service of a container, which stays down."""
+def crashed(connection: sqlite3.Connection, cid: str) -> HttpReply:
+    """The reply to a request that crashes the service of a container, which then stays down."""
     master = _master(connection, cid)
     connection.execute("INSERT INTO oio_down VALUES (?)", (master,))
     return _unreplied().reply

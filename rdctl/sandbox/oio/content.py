@@ -181,7 +181,8 @@ def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def _is_irreparable(new: _Described) -> bool:
-    """Whether parts are missing. The sizes of fragments are not compared; k of a part suffice."""
+    """Whether chunks are missing. The sizes of fragments are not compared, and k of each metachunk
+    suffice."""
     k = re.fullmatch(r"ec/(?:.*,)?k=(\d{1,4})(?:,.*)?", new.method)
     if k is None:
         return 0 <= new.length != length_of(new.chunks)

@@ -20,8 +20,8 @@ from rdctl.sandbox.oio.replies import (
 from rdctl.sandbox.oio.state import CHUNK_SIZE, new_id, now
 from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, text
 
-# So many chunks to keep, beyond those of the policy, overrun the stack of a meta2: it dies.
-_DEADLY = 3
+# With this many more chunks to keep than the policy has, a meta2 overflows its stack and crashes.
+_CRASHING = 3
 _MOST_POSITIONS = 1 << 16  # of one prepare, the sandbox's own limit: 64 GiB of replicas
 META = "x-oio-content-meta-"
 
@@ -117,8 +117,8 @@ def spare(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     if policy is None:
         raise ApiFault(480, f"Invalid policy [{name}]")
     targets = conscience.targets_for(connection, policy)
-    if len(healthy) >= len(targets) + _DEADLY:
-        return base.killed(connection, cid)
+    if len(healthy) >= len(targets) + _CRASHING:
+        return base.crashed(connection, cid)
     if len(healthy) >= len(targets):
         used = f"{len(healthy)} already used, {len(broken)} to avoid"
         raise bad_request(f"too many locations in the blacklist ({used})")

@@ -45,7 +45,7 @@ _EXPLAINED = {
 _META = "x-oio-chunk-meta-"
 _NEEDED = ("content-storage-policy", "content-chunk-method", "chunk-pos", "full-path")
 _METACHUNK = ("metachunk-size", "metachunk-hash")
-_CHUNK_ID = re.compile("//?([0-9A-Fa-f]{64})")  # clients of OpenIO's own write two slashes
+_CHUNK_ID = re.compile("//?([0-9A-Fa-f]{64})")  # OpenIO's own clients send two slashes
 
 
 def router(address: str) -> Router:
@@ -85,7 +85,7 @@ def _put(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> Htt
 
 
 def _stored(request: HttpRequest, key: _Key) -> dict[str, str]:
-    """The metadata that is kept of a chunk: what names its content is taken from the full path."""
+    """The metadata to store with a chunk; the names of its object are those of the full path."""
     meta = {
         name.removeprefix(_META): value
         for name, value in request.headers.items()
@@ -136,7 +136,7 @@ def _named(full_path: str) -> dict[str, str]:
 
 
 def _copy(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
-    """A second name of a chunk at this service, whichever host its new url names."""
+    """Give a chunk a second name at this service, whatever host the new URL has."""
     full_path = request.headers.get(f"{_META}full-path")
     id = request.headers.get("destination", "").rpartition("/")[2].upper()
     if full_path is None or not _CHUNK_ID.fullmatch(f"/{id}"):
@@ -201,7 +201,7 @@ def _get(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> Htt
 
 
 def _head(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
-    """Of an empty chunk, and of none, the length is not reported."""
+    """The length of an empty or missing chunk is not reported."""
     try:
         reply = _get(connection, request, key)
     except Answered as answered:

@@ -19,7 +19,7 @@ CREATE TABLE oio_services (
     ns TEXT, type TEXT, address TEXT, score INTEGER NOT NULL, locked INTEGER, tags TEXT NOT NULL,
     PRIMARY KEY (ns, type, address)
 );
--- Those that were stopped, or that died of a request, until they are started again.
+-- Services that were stopped or crashed, until they are started again.
 CREATE TABLE oio_down (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE oio_pools (name TEXT PRIMARY KEY, targets TEXT NOT NULL) WITHOUT ROWID;
 

@@ -1,4 +1,4 @@
-"""What goes wrong in an OpenIO, for trials: damaged chunks, and services that are down."""
+"""Faults of OpenIO, for trials: damaged chunks and stopped services."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from rdctl.sandbox.oio.wsgi import raw
 
 
 class Placed(NamedTuple):
-    """A chunk that a rawx has: its row in `oio_rawx`, its size, and what names it."""
+    """A chunk on a rawx: its row in `oio_rawx`, its position, URL and size."""
 
     row: int
     pos: str
@@ -80,25 +80,27 @@ def _long(connection: sqlite3.Connection, chunk: Placed) -> None:
 
 
 def _corrupt(connection: sqlite3.Connection, chunk: Placed) -> None:
-    """One byte is another one: about the middle, past the header that a fragment may have there."""
+    """Change one byte, near the middle: past the header that a fragment may have there."""
     _refuse_empty(chunk)
     at = min(chunk.size // 2 + 100, chunk.size - 1)
     with connection.blobopen("oio_rawx", "data", chunk.row) as blob:
-        blob[at] = (blob[at] + 1) % 256  # damaged twice, it is still damaged
+        blob[at] = (blob[at] + 1) % 256  # a second time as well, it stays damaged
 
 
 _OWNER = '$."content-id"'
 
 
 def _foreign(connection: sqlite3.Connection, chunk: Placed) -> None:
-    """The file of a chunk of another object, with its metadata."""
+    """Replace the file by that of another object, with its metadata."""
     other = connection.execute(
         "SELECT o.rowid FROM oio_rawx o, oio_rawx c WHERE c.rowid = ?"
         " AND json_extract(o.headers, ?) <> json_extract(c.headers, ?) LIMIT 1",
         (chunk.row, _OWNER, _OWNER),
     ).fetchone()
     if other is None:
-        raise RdctlError(Code.CONFLICT, f"no chunk of another object for {chunk.url}")
+        raise RdctlError(
+            Code.CONFLICT, f"chunk {chunk.url}: no other object has a chunk to put in its place"
+        )
     connection.execute(
         "UPDATE oio_rawx SET (headers, size, data) ="
         " (SELECT headers, size, data FROM oio_rawx WHERE rowid = ?) WHERE rowid = ?",
@@ -107,7 +109,7 @@ def _foreign(connection: sqlite3.Connection, chunk: Placed) -> None:
 
 
 def _unlabeled(connection: sqlite3.Connection, chunk: Placed) -> None:
-    """Without its extended attributes, which hold the metadata."""
+    """Remove the extended attributes, which hold the metadata."""
     connection.execute(
         "UPDATE oio_rawx SET headers = ? WHERE rowid = ?", (json.dumps({}), chunk.row)
     )
@@ -131,7 +133,7 @@ WAYS: dict[str, Callable[[sqlite3.Connection, Placed], None]] = {
 def is_down(connection: sqlite3.Connection, address: str) -> bool:
     """Whether a service is down; `not-found` if the sandbox has none at this address."""
     if address not in {service.address for service in conscience.services(connection)}:
-        message = f"no service at {address} in the sandbox"
+        message = f"service {address} not found in the sandbox"
         hint = "List the services: rdctl -c sandbox oio conscience list rawx"
         raise RdctlError(Code.NOT_FOUND, message, hint=hint, target=address)
     return state.is_down(connection, address)

@@ -133,4 +133,4 @@ def test_a_reboot_starts_what_is_down(oio: Oio) -> None:
 
 def test_a_service_that_the_sandbox_lacks(oio: Oio) -> None:
     ran = oio.rdctl("sandbox", "stop", "192.0.2.1:16013")
-    assert (ran.code, "no service at 192.0.2.1:16013 in the sandbox" in ran.err) == (3, True)
+    assert (ran.code, "service 192.0.2.1:16013 not found in the sandbox" in ran.err) == (3, True)
