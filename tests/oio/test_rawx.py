@@ -94,14 +94,14 @@ def test_a_recorded_reply_is_understood(number: int) -> None:
 
     gone = one["method"] == "DELETE" and one["status"] == 404
     if one["status"] < 300 or gone:
-        told = act()
+        held = act()
         if one["method"] in ("PUT", "HEAD"):
-            assert isinstance(told, Held)
-            assert told.hash == told.md5 == headers[f"{META}chunk-hash"]
-            assert str(told.size) == headers[f"{META}chunk-size"]
-            assert told.id == headers[f"{META}chunk-id"]
-            assert told.content_id == headers[f"{META}content-id"]
-            assert {META + name: value for name, value in told.meta.items()} == metadata(headers)
+            assert isinstance(held, Held)
+            assert held.hash == held.md5 == headers[f"{META}chunk-hash"]
+            assert str(held.size) == headers[f"{META}chunk-size"]
+            assert held.id == headers[f"{META}chunk-id"]
+            assert held.content_id == headers[f"{META}content-id"]
+            assert {META + name: value for name, value in held.meta.items()} == metadata(headers)
     else:
         with pytest.raises(RdctlError) as caught:
             act()

@@ -86,7 +86,7 @@ class Sending:
             )
         self._parallel = min(parallel, MOST_METACHUNKS) if scheme.k else parallel
         self._codec = _codec(scheme)
-        # Encoding takes a processor, and memory: one segment at a time.
+        # Encoding takes CPU time and memory: one segment is encoded at a time.
         self._encoding = threading.Lock()
         self.delivery = Delivery(
             rawx,
@@ -108,21 +108,7 @@ class Sending:
         if not self.positions or sum(position.size for position in self.positions) != source.size:
             message = f"{place.shown}: the proxy lists too few chunks for {source.size} bytes"
             raise RdctlError(Code.BAD_REPLY, message)
-        self._needed = max(scheme.quorum, min_copies or 0)
-        if self._needed > scheme.wanted:
-            raise RdctlError(
-                Code.USAGE,
-                f"policy {escape(prepared.policy or '')} keeps only {scheme.wanted}"
-                f" {scheme.chunks}: --min-copies {self._needed} is too high",
-            )
-        fewest = min(len(position.copies) for position in self.positions)
-        if fewest < self._needed:
-            raise RdctlError(
-                Code.UNAVAILABLE,
-                f"{place.shown}: the proxy lists {fewest} services, but {self._needed} of"
-                f" {scheme.wanted} {scheme.chunks} are required",
-                hint=RAWX_HINT,
-            )
+        self._needed = self._required(prepared.policy or "", min_copies)
         self._failed: list[tuple[Copy, RdctlError]] = []
         # Services that gave no answer, and why: other chunks avoid them if possible.
         self._away: dict[str, RdctlError] = {}
@@ -130,9 +116,29 @@ class Sending:
         self._busy = threading.Condition()
         self._running = 0
 
+    def _required(self, policy: str, min_copies: int | None) -> int:
+        """How many chunks of each part have to be stored; raise if that is not possible."""
+        scheme = self.scheme
+        required = max(scheme.quorum, min_copies or 0)
+        if required > scheme.wanted:
+            raise RdctlError(
+                Code.USAGE,
+                f"policy {escape(policy)} keeps only {scheme.wanted} {scheme.chunks}:"
+                f" --min-copies {required} is too high",
+            )
+        fewest = min(len(position.copies) for position in self.positions)
+        if fewest < required:
+            raise RdctlError(
+                Code.UNAVAILABLE,
+                f"{self._shown}: the proxy lists {fewest} services, but {required} of"
+                f" {scheme.wanted} {scheme.chunks} are required",
+                hint=RAWX_HINT,
+            )
+        return required
+
     def _refuse_twice(self) -> None:
-        """Raise where two uploads would be one chunk: to delete one would delete the other. A
-        fragment that is stored twice counts once."""
+        """Raise if two uploads would write the same chunk, since deleting one would delete the
+        other, or if a fragment would be stored twice, since it counts once."""
         places: set[tuple[str, str]] = set()
         fragments: set[tuple[int, int]] = set()
         for position, copy in ((one, copy) for one in self.positions for copy in one.copies):
@@ -219,7 +225,7 @@ class Sending:
         group = threading.Condition()
         uploads = [ChunkUpload(self.delivery, position, copy, group) for copy in position.copies]
         if len(uploads) == 1 and position.size <= BLOCK:
-            # Most chunks of small objects: no thread is worth its while.
+            # Small objects: a thread would cost more than it saves.
             self._check()
             data = b"".join(self._source.blocks(position.offset, position.size))
             uploads[0].receive([data])
@@ -254,7 +260,7 @@ class Sending:
         self, position: Position, uploads: Sequence[ChunkUpload], group: threading.Condition
     ) -> str:
         """Give the part's bytes, or their fragments, to its uploads; the MD5 of the bytes."""
-        # Of one part alone: beside the reading, which has a processor to spare.
+        # The hash of a single part is computed in a thread of its own, while the file is read.
         alone = len(self.positions) == 1
         with Digest() if alone else nullcontext(md5()) as digest:
             for block in self._source.blocks(position.offset, position.size):
