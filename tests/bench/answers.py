@@ -62,8 +62,8 @@ def data(size: int) -> bytes:
 
 @functools.cache
 def fragments() -> list[bytes]:
-    """Those of a segment, which is BLOCK in all objects of whole MiB. The codec itself is held
-    against what OpenIO wrote in tests/oio/erasure."""
+    """The fragments of a segment, which is BLOCK in all objects of whole MiB. tests/oio/erasure
+    compares the codec with fragments that OpenIO wrote."""
     return Codec(K, M).encode(BLOCK)
 
 
@@ -307,8 +307,9 @@ class Answers:
 
 
 def _chunks_of(policy: str, position: int, held: int) -> list[tuple[str, str]]:
-    """The ends of the ids of the chunks of a position, and their places. What a chunk holds is told
-    by its id, which a real rawx would look up: the number of a fragment from 1, and the size."""
+    """The ends of the ids of the chunks of a position, and their places. The id of a
+    chunk says what it holds, which a real rawx would look up: the index of a fragment plus 1, and
+    the size."""
     if policy != "EC":
         return [(f"{position:016X}{held:032X}", str(position))]
     size = held // len(BLOCK) * len(fragments()[0])

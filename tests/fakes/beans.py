@@ -1,4 +1,4 @@
-"""The chunk lists of a small OpenIO SDS: what a repair asks of its meta2, and what kills it."""
+"""The chunk lists of a small OpenIO SDS: requests of repairs, and those that crash its meta2."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _BAD = "400 Bad request"
 
 class Beans(Volumes):
     """`objects[path]` are the versions of an object, the latest last. `killer` is the request that
-    broke the law of content/spare: the meta2 is dead since then, and stays so."""
+    broke the rules of content/spare: the meta2 crashed, and stays down."""
 
     def __init__(self, rawx: int, method: str, copies: int) -> None:
         super().__init__(rawx)
@@ -135,7 +135,7 @@ class Beans(Volumes):
         call.reply("204 No Content")
 
     def _list(self, bean: dict[str, Any]) -> None:
-        """A chunk belongs to the object that its bean names; to none if that is gone."""
+        """A chunk belongs to the object that its bean names, if that exists."""
         entry = {name: bean[name] for name in ("pos", "size", "hash")}
         for versions in self.objects.values():
             for object in versions:
@@ -147,7 +147,7 @@ class Beans(Volumes):
             for object in versions:
                 object["chunks"] = [one for one in object["chunks"] if one["url"] != url]
 
-    # --- what tests look at -------------------------------------------------------------------
+    # --- what tests inspect --------------------------------------------------------------------
 
     def held(self, path: str) -> list[str]:
         """The ids of the chunks of the latest version of an object, by position."""

@@ -24,8 +24,8 @@ class Left(Exception):
 
 
 class Call:
-    """One request. `who` is `proxy` or the number of a rawx; the body of a PUT to a rawx is there
-    once `body()` was called, trailers are then among the headers."""
+    """One request. `who` is `proxy` or the number of a rawx; the body of a PUT to a rawx is
+    available after `body()` was called; trailers are then among the headers."""
 
     def __init__(self, sds: Sds, who: str | int, sock: socket.socket, stream: Any) -> None:
         self.sds, self.who, self._sock, self._stream = sds, who, sock, stream
@@ -64,7 +64,7 @@ class Call:
         return int(self.spot.partition(".")[0])
 
     def body(self, most: int | None = None) -> bytes:
-        """All of it, or so much of it; Left when the client goes before."""
+        """All of it, or its first bytes; raises Left if the client disconnects."""
         left = most
         while self._piece() and left != 0:
             wanted = self._missing if left is None else min(left, self._missing)
@@ -77,7 +77,7 @@ class Call:
         return self.received
 
     def _piece(self) -> int:
-        """How many bytes come in one go: all, or those of a piece of a chunked body."""
+        """How many bytes arrive at once: all, or those of a piece of a chunked body."""
         if self._missing or not self._chunked:
             return self._missing
         line = self._stream.readline().strip() or self._stream.readline().strip()
@@ -105,7 +105,7 @@ class Call:
         *,
         length: int | None = None,
     ) -> None:
-        """`length` is that of a body that comes otherwise, or never; -1: of no known length."""
+        """`length` is that of a body that is sent separately, or never; -1: unknown."""
         lines = [f"HTTP/1.1 {status}"]
         lines += [f"{name}: {value}" for name, value in (headers or {}).items()]
         if length != -1:
@@ -169,18 +169,18 @@ class Listening:
             _shut(sock)
 
     def stop(self, number: int) -> None:
-        """One rawx (-1: the proxy) takes no more connections; those that are open go on."""
+        """One rawx (-1: the proxy) refuses new connections; open ones continue."""
         _shut(self._listeners[number])
 
     def start(self, number: int) -> None:
-        """One that died is there again, at the same address."""
+        """Start a stopped one again, at the same address."""
         host, _, port = self.addresses[number].partition(":")
         self._listeners[number] = listener = socket.create_server((host, int(port)), backlog=64)
         who = "proxy" if listener is self._listeners[-1] else number
         threading.Thread(target=self._accept, args=(who, listener), daemon=True).start()
 
     def wait(self, seconds: float) -> bool:
-        """True when it ends meanwhile."""
+        """True if it ends in the meantime."""
         return self._stopping.wait(seconds)
 
     def _accept(self, who: str | int, listener: socket.socket) -> None:

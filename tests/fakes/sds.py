@@ -257,7 +257,7 @@ class Sds(Beans):
             yield self.fresh(part + number), f"{part}.{number}" if self.k else str(part)
 
     def content(self, path: str) -> bytes:
-        """An object, put together from one copy of each position, or from its data fragments."""
+        """An object, joined from one copy of each position, or from its data fragments."""
         parts = {
             str(chunk["pos"]): self.chunks[chunk["url"][-64:]]
             for chunk in self.objects[path][-1]["chunks"]
@@ -270,13 +270,13 @@ class Sds(Beans):
 
 
 def _identity(object: dict[str, Any]) -> dict[str, Any]:
-    """What a listing reports of a version beside its size."""
+    """What a listing reports of a version besides its size."""
     return {"content": object["meta"].get("id"), "version": int(object["meta"].get("version", 0))}
 
 
 def fragments(data: bytes, k: int, m: int) -> list[bytes]:
     """The chunk files of a metachunk."""
-    from rdctl.oio.erasure.codec import Codec  # heavy, and plain objects do without
+    from rdctl.oio.erasure.codec import Codec  # heavy, and not needed for plain objects
 
     segments = [data[first : first + SEGMENT] for first in range(0, len(data), SEGMENT)]
     encoded = [Codec(k, m).encode(segment) for segment in segments]

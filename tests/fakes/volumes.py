@@ -72,7 +72,7 @@ class Volumes(Listening):
         if data is None:
             call.reply("404 Not Found", length=-1)
         else:
-            # Of an empty chunk a real rawx reports no length.
+            # A real rawx reports no length of an empty chunk.
             call.reply("200 OK", self._recorded(call), length=len(data) or -1)
 
     def _delete_chunk(self, call: Call) -> None:
@@ -80,13 +80,13 @@ class Volumes(Listening):
         call.reply("404 Not Found" if gone is None else "204 No Content")
 
     def asked(self, method: str) -> list[Call]:
-        """What the rawx services were asked."""
+        """The requests to the rawx services."""
         return [call for call in self.calls if call.who != "proxy" and call.method == method]
 
     # --- damage -------------------------------------------------------------------------------
 
     def flip(self, id: str, at: int = -1) -> None:
-        """One byte of a chunk changes; its metadata do not notice."""
+        """Change one byte of a chunk, but not its metadata."""
         data = bytearray(self.chunks[id])
         data[at] ^= 0x55
         self.chunks[id] = bytes(data)
@@ -95,19 +95,19 @@ class Volumes(Listening):
         self.chunks[id] = self.chunks[id][:size]
 
     def lose(self, id: str) -> None:
-        """The file of a chunk is gone."""
+        """Remove the file of a chunk."""
         del self.chunks[id]
 
     def forget(self, id: str) -> None:
-        """A chunk loses all its metadata, as when its extended attributes were not copied."""
+        """Remove all metadata of a chunk, as when its extended attributes were not copied."""
         self.meta[id] = {}
 
     def swap(self, id: str, other: str) -> None:
-        """The file of another chunk, metadata and all, in place of a chunk's own."""
+        """Replace the file of a chunk by that of another one, with its metadata."""
         self.chunks[id], self.meta[id] = self.chunks[other], self.meta[other]
 
     def lie(self, id: str, data: bytes) -> None:
-        """Other bytes, of which the metadata say that they are right."""
+        """Replace the bytes of a chunk, with metadata that match them."""
         self.chunks[id] = data
         self.meta[id] = {**self.meta[id], "chunk-size": str(len(data)), "chunk-hash": md5(data)}
 

@@ -136,7 +136,7 @@ def test_fragments_that_are_not_needed_are_not_asked(coded: Client) -> None:
 
 @pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
 def test_more_than_m_damaged_fragments(coded: Client, damage: Damage) -> None:
-    """Nothing wrong is handed on, whatever is missing."""
+    """No wrong bytes are passed on, whatever is missing."""
     for index in (0, 2, 5):
         damage(coded.sds, f"1.{index}")
     data = bytes_of(9000)
@@ -456,7 +456,7 @@ def test_a_download_is_continued(coded: Client) -> None:
 
 
 def test_a_part_of_a_metachunk_that_is_kept_is_not_verified(coded: Client) -> None:
-    """A range is continued amid a metachunk, and nothing compares what was there before."""
+    """A range is continued within a metachunk, and nothing verifies the earlier bytes."""
     client, data = coded, bytes_of(8 * MIB)
     client.sds.chunk_size = 2 * MIB
     client.sds.put("a", data)

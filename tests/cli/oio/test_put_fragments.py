@@ -175,7 +175,7 @@ DEAD = "dead, at once"
 
 
 def failing(client: Client, kind: str, count: int) -> None:
-    """So many rawx services fail."""
+    """Let this many rawx services fail."""
     for number in range(count):
         if kind == DEAD:
             client.sds.stop(number)
@@ -423,7 +423,7 @@ def test_the_trace_of_a_fragment_is_a_request_that_a_rawx_accepts(near: Near) ->
 
 
 def test_ctrl_c_leaves_nothing(near: Near) -> None:
-    # More than the sockets take in while nobody reads.
+    # More than the sockets take in while they are not read.
     client = coded(near, 2, 1, chunk_size=12 << 20)
     client.sds.faults.append(on("PUT", hold, pos="1.1"))
     client.file("a", bytes_of(48 << 20))

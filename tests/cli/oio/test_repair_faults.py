@@ -101,7 +101,7 @@ def done_then(act: Callable[[Call], None]) -> Callable[[Call], None]:
 
 
 class Quiet:
-    """A call whose reply nobody hears."""
+    """A call whose reply is lost."""
 
     def __init__(self, call: Call) -> None:
         self._call = call

@@ -1,4 +1,4 @@
-"""The codec, beside what liberasurecode wrote, and by its promises."""
+"""The codec, compared with what liberasurecode wrote, and by its promises."""
 
 from __future__ import annotations
 
