@@ -115,16 +115,21 @@ def locked_log(path: str, home: str | None) -> Iterator[Log]:
         yield log
 
 
-class SharedLog:
-    """A private file that several processes keep open while they work, and append to. `alone`: no
-    other process has it open, and none can open it before `share`. The locks end with a process
-    that is killed. All methods raise OSError."""
+class NoLocks(OSError):
+    """The file system has no locks, so that other processes cannot be seen."""
 
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-        self.alone = not _is_locked(descriptor)
-        if not self.alone:
-            self._wait()
+
+class SharedLog:
+    """A file that several processes keep open while they work, and append to. `alone`: no other
+    process has it open, and none can open it before `share`. The locks end with a process that is
+    killed. All methods raise OSError, the first one NoLocks."""
+
+    def __init__(self, place: Location) -> None:
+        self._place = place
+        self._descriptor, self.alone = _shared(place)
+
+    def close(self) -> None:
+        os.close(self._descriptor)
 
     def read(self) -> bytes:
         return os.pread(self._descriptor, os.fstat(self._descriptor).st_size, 0)
@@ -139,32 +144,28 @@ class SharedLog:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         os.fsync(self._descriptor)
 
-    def clear(self) -> None:
-        """Remove all lines."""
-        os.ftruncate(self._descriptor, 0)
+    def protect(self) -> None:
+        """Make it private, once it is known to be what it should be."""
+        _protect(self._descriptor)
+
+    def keep(self, text: bytes) -> None:
+        """Replace all lines by these, while alone. If that fails, they all stay."""
+        if not text:
+            os.ftruncate(self._descriptor, 0)
+            return
+        self._place.replace(text)
+        # A process that waits for the old file opens the new one then.
+        old = self._descriptor
+        self._descriptor, self.alone = _shared(self._place)
+        os.close(old)
 
     def share(self) -> None:
         """Allow other processes to open it."""
         import fcntl
 
         if self.alone:
-            with suppress(OSError):  # a file system without locks
-                fcntl.flock(self._descriptor, fcntl.LOCK_SH)
+            fcntl.flock(self._descriptor, fcntl.LOCK_SH)
             self.alone = False
-
-    def _wait(self) -> None:
-        """Wait until the process that is alone shares the file."""
-        import fcntl
-
-        until = time.monotonic() + _SHARE_SECONDS
-        while True:
-            try:
-                fcntl.flock(self._descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > until:
-                    raise TimeoutError(errno.ETIMEDOUT, "locked by another process") from None
-            time.sleep(0.05)
 
 
 @contextmanager
@@ -173,18 +174,77 @@ def shared_log(path: str, home: str | None) -> Iterator[SharedLog]:
     OSError."""
     place = _location(path, home)
     try:
-        descriptor = _opened(place, True, lambda descriptor: True)
+        log = SharedLog(place)
         try:
-            yield SharedLog(descriptor)
+            yield log
         finally:
-            os.close(descriptor)
+            log.close()
     finally:
         place.close()
 
 
-def _is_locked(descriptor: int) -> bool:
-    """Whether another process holds the lock; if not, this one holds it now."""
-    return not locked(descriptor, 0)
+def shared_text(path: str) -> bytes:
+    """The lines of a shared log, only read; empty if it does not exist. Raises OSError."""
+    with suppress(FileNotFoundError):
+        place = Location.of(path, None)
+        try:
+            _refuse_others(place)
+            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+            with open(os.open(place.name, flags, dir_fd=place.directory), "rb") as file:
+                return file.read()
+        finally:
+            place.close()
+    return b""
+
+
+def _shared(place: Location) -> tuple[int, bool]:
+    """A descriptor that is locked, and whether no other process has one."""
+    _refuse_others(place)
+    alone = False
+
+    def lock(descriptor: int) -> bool:
+        nonlocal alone
+        try:
+            alone = _flock(descriptor, alone=True)
+            return alone or _is_admitted(descriptor)
+        except OSError as error:
+            why = f"files cannot be locked here ({error.strerror})"
+            raise NoLocks(error.errno, why) from error
+
+    return _opened(place, True, lock, private=False), alone
+
+
+def _refuse_others(place: Location) -> None:
+    """Opening a device may do something already."""
+    if not (place.is_free or place.holds_a_file):
+        raise OSError(errno.EINVAL, "not a regular file")
+
+
+def _is_admitted(descriptor: int) -> bool:
+    """Wait until the process that is alone shares the file."""
+    until = time.monotonic() + _SHARE_SECONDS
+    while not _flock(descriptor, alone=False):
+        if time.monotonic() > until:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def _flock(descriptor: int, *, alone: bool) -> bool:
+    """Lock a file, if that is possible at once."""
+    import fcntl
+
+    try:
+        fcntl.flock(descriptor, (fcntl.LOCK_EX if alone else fcntl.LOCK_SH) | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _protect(descriptor: int) -> None:
+    if stat.S_IMODE(os.fstat(descriptor).st_mode) & 0o077:
+        with suppress(OSError):  # that of another user
+            os.fchmod(descriptor, 0o600)
 
 
 @contextmanager
@@ -209,8 +269,11 @@ def _location(path: str, home: str | None) -> Location:
     return Location.of(path, home, make=0o700)
 
 
-def _opened(place: Location, make: bool, lock: Callable[[int], bool]) -> int:
-    """A descriptor of the file that has the name now, locked if `lock` is true for it."""
+def _opened(
+    place: Location, make: bool, lock: Callable[[int], bool], *, private: bool = True
+) -> int:
+    """A descriptor of the file that has the name now, locked if `lock` is true for it; with
+    `private`, for its owner alone."""
     flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
     while True:
         try:
@@ -229,9 +292,8 @@ def _opened(place: Location, make: bool, lock: Callable[[int], bool]) -> int:
                 raise PermissionError(errno.EPERM, "file of another user")
             if not lock(descriptor):
                 raise TimeoutError(errno.ETIMEDOUT, "locked by another process")
-            if stat.S_IMODE(status.st_mode) & 0o077:
-                with suppress(OSError):  # that of another user
-                    os.fchmod(descriptor, 0o600)
+            if private:
+                _protect(descriptor)
             with suppress(FileNotFoundError):
                 if os.path.samestat(status, os.stat(place.name, dir_fd=place.directory)):
                     return descriptor

@@ -79,7 +79,7 @@ def _words(change: Change, target: str) -> str:
 _SAID = (
     *("file", "sha256"),
     # Of repairs.
-    *("rebuilt", "bytes", "chunks", "unreachable", "remarks", "objects", "repaired", "failed"),
+    *("container", "rebuilt", "chunks", "unreachable", "remarks", "objects", "repaired", "failed"),
 )
 
 
@@ -102,7 +102,7 @@ def _folded(change: Change) -> Mapping[str, Any]:
 
 def _fact(key: str, value: Any, units: str) -> str:
     """`64.0 MiB`, `score 0`, `services 127.0.0.1:6013 127.0.0.1:6014`; nothing of no value."""
-    if key == "size" and isinstance(value, int):
+    if key in ("size", "bytes") and isinstance(value, int):
         shown = cells.size(value, units)
         return f"{shown} bytes" if shown.isdigit() else shown
     if key == "resumed_at" and not value:

@@ -89,13 +89,15 @@ def by_time(ran: Ran) -> dict[str, list[dict[str, Any]]]:
 # Which commands, and how it is said ---------------------------------------------------------------
 
 # What shows something and yet is not watched: it changes something, reserves places for chunks, or
-# is asked once (the doctor, whose exit code counts).
+# is asked once (the doctor and checks, whose exit code counts).
 NOT_WATCHED = {
     "rdctl doctor",
     "rdctl oio admin drop-cache",
     "rdctl oio admin leave",
     "rdctl oio admin ping",
     "rdctl oio admin sync",
+    "rdctl oio container check",
+    "rdctl oio content check",
     "rdctl oio content prepare",
     "rdctl oio content spare",
 }

@@ -75,7 +75,8 @@ def check_contents(
 
     A finding is an error if redundancy or data are lost, else a warning. The finding `lost` means
     that no good copy, or too few good fragments, are left. A chunk whose service does not answer is
-    `unreachable`: it may be good. A hash that is not an MD5 is `not-comparable`. Each
+    `unreachable`: it may be good. An object that cannot be read without such chunks is
+    `unavailable`, which is an error. A hash that is not an MD5 is `not-comparable`. Each
     finding has the command that fixes it, if there is one.
 
     The exit code is 12 if there is a finding (see --fail-on). Otherwise it is that of the objects
@@ -131,14 +132,21 @@ def repair(
 
     A missing chunk is stored again under its own URL. A damaged one is replaced: a new chunk is
     stored on another service, read back and registered; then the damaged one is deleted. Nothing
-    readable is deleted, so no confirmation is required. --dry-run shows which chunks would be
-    rebuilt, from what, and how many bytes.
+    readable is deleted, so no confirmation is required. In a frozen container, such as a snapshot,
+    only missing chunks are rebuilt. --dry-run shows which chunks would be rebuilt, from what, and
+    how many bytes.
 
-    A chunk is not lost because its service does not answer. Such chunks are reported, and rebuilt
-    only with --include-unreachable.
+    A chunk is not lost because its service does not answer. An object with such chunks fails as
+    `unavailable`, after its other chunks were rebuilt. With --include-unreachable they are rebuilt
+    on other services. The old ones stay on the service that is down, until a later repair with the
+    same journal deletes them.
 
     The journal names each new chunk before it is stored. If a repair is killed, the next one that
-    uses the same journal first removes what is left of it."""
+    uses the same journal first removes what is left of it. The file must be on a file system with
+    locks, best a local one.
+
+    The exit code is that of the objects that could not be repaired or not be examined: 8 if only
+    some could not."""
     from rdctl.oio.integrity.repair import Choice, Keeping
 
     scope = _scope(places, prefix, all_versions)

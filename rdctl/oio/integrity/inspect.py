@@ -309,6 +309,14 @@ def _of_position(position: PositionState) -> Iterable[Problem]:
         if scheme.k:
             message = f"{position.usable} good fragments of position {number}, {scheme.k} required"
         yield Problem("lost", message, str(number))
+    if position.unavailable:
+        message = f"cannot be read now: no copy of position {number} can be reached"
+        if scheme.k:
+            message = (
+                f"cannot be read now: {position.usable} of {scheme.k} needed fragments of position"
+                f" {number} can be reached"
+            )
+        yield Problem("unavailable", message, str(number))
     if lacks := position.lacking:
         present = scheme.wanted - len(lacks)
         message = f"{present} of {scheme.wanted} {chunks} are listed for position {number}"

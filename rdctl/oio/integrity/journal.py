@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect, Effects
-from rdctl.effects.log import SharedLog
+from rdctl.effects.log import NoLocks, SharedLog
 from rdctl.oio.model import Content, Place
 from rdctl.oio.rawx import copy_of
 
@@ -30,13 +30,14 @@ class Pair(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """The repair of one object, as it began."""
+    """The repair of one object, as it began, and the line that says so."""
 
     id: str
     time: float
     namespace: str
     place: Place
     pairs: tuple[Pair, ...]
+    line: bytes
 
 
 class Journal:
@@ -57,29 +58,29 @@ class Journal:
         """Before chunks are stored. Raises `failed` if that cannot be recorded."""
         id = os.urandom(8).hex()
         self._write(
-            {
-                "id": id,
-                "state": "begun",
-                "time": self._now,
-                "namespace": self._namespace,
-                "account": place.account,
-                "container": place.reference,
-                "cid": place.cid,
-                "path": content.path,
-                "content_id": content.content_id,
-                "version": content.version,
-                "chunks": [pair._asdict() for pair in pairs],
-            }
+            _line(
+                {
+                    "id": id,
+                    "state": "begun",
+                    "time": self._now,
+                    "namespace": self._namespace,
+                    "account": place.account,
+                    "container": place.reference,
+                    "cid": place.cid,
+                    "path": content.path,
+                    "content_id": content.content_id,
+                    "version": content.version,
+                    "chunks": [pair._asdict() for pair in pairs],
+                }
+            )
         )
         return id
 
     def end(self, id: str) -> None:
         """Nothing is left of it."""
-        self._write({"id": id, "state": "done"})
+        self._write(ended(id))
 
-    def _write(self, value: dict[str, Any]) -> None:
-        line = json.dumps(value).encode() + b"\n"
-
+    def _write(self, line: bytes) -> None:
         def write() -> None:
             if self._log is not None:
                 with self._lock:
@@ -90,6 +91,15 @@ class Journal:
             self._effects.do(record, None)
         except OSError as error:
             raise unusable(self.path, error) from error
+
+
+def ended(id: str) -> bytes:
+    """The line of a repair of which nothing is left."""
+    return _line({"id": id, "state": "done"})
+
+
+def _line(value: Mapping[str, Any]) -> bytes:
+    return json.dumps(value).encode() + b"\n"
 
 
 def entries(text: bytes, path: str) -> list[Entry]:
@@ -104,7 +114,7 @@ def entries(text: bytes, path: str) -> list[Entry]:
             if value["state"] == "done":
                 begun.pop(str(value["id"]), None)
             else:
-                begun[str(value["id"])] = _entry(value)
+                begun[str(value["id"])] = _entry(value, line)
             known = True
         except (ValueError, TypeError, KeyError, OverflowError, RecursionError, RdctlError):
             continue
@@ -122,7 +132,7 @@ def _is_cut(line: bytes) -> bool:
     return line.startswith(_START) or _START.startswith(line)
 
 
-def _entry(value: dict[str, Any]) -> Entry:
+def _entry(value: dict[str, Any], line: bytes) -> Entry:
     place = Place(
         account=_text(value["account"]),
         reference=_text(value["container"]),
@@ -139,6 +149,7 @@ def _entry(value: dict[str, Any]) -> Entry:
         namespace=str(value["namespace"]),
         place=place,
         pairs=pairs,
+        line=line,
     )
 
 
@@ -149,9 +160,15 @@ def _text(value: Any) -> str | None:
 
 
 def unusable(path: str, error: OSError) -> RdctlError:
+    hint = "Nothing is repaired without it. Use another file: --journal FILE"
+    if isinstance(error, NoLocks):
+        hint = (
+            "Without locks, repairs that run at the same time cannot be seen. Use a file on a local"
+            " file system: --journal FILE"
+        )
     return RdctlError(
         Code.FAILED,
         f"{path}: {error.strerror or error}: the journal of repairs cannot be used",
-        hint="Nothing is repaired without it. Use another file: --journal FILE",
+        hint=hint,
         target=path,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import cached_property
 
@@ -14,26 +15,62 @@ from rdctl.oio.model import Content, Place, Service
 from rdctl.oio.rawx import Copy, Rawx, copy_of
 from rdctl.workers import Workers
 
+# A list may come from a database that is late: one look at it proves that a chunk is not registered
+# only if the repair is older than this.
+LATE_SECONDS = 600.0
+# Else it has to be the same one after this time.
+AGAIN_SECONDS = 5.0
+
 
 class Leftovers:
-    """`removed` counts the chunks that were removed."""
+    """`removed` counts the chunks that were removed; `now` is the time."""
 
-    def __init__(self, proxy: Client, rawx: Rawx, workers: Workers) -> None:
+    def __init__(
+        self,
+        proxy: Client,
+        rawx: Rawx,
+        workers: Workers,
+        sleep: Callable[[float], None],
+        now: float,
+    ) -> None:
         self._proxy = proxy
         self._rawx = rawx
         self._workers = workers
+        self._sleep = sleep
+        self._now = now
         self._away: set[str] = set()
         self.removed = 0
 
-    def finish(self, entry: Entry) -> bool:
-        """Whether nothing is left of a repair: of each chunk and the one that it replaces, the one
+    def finish(self, entries: Sequence[Entry]) -> list[Entry]:
+        """The repairs of which nothing is left: of each chunk and the one that it replaces, the one
         that is not registered is removed."""
-        try:
-            listed = self._listed(entry)
-            if listed is None and not self._is_ours(entry):
-                return False
-        except RdctlError:
-            return False
+        sure: list[tuple[Entry, set[str] | None]] = []
+        unsure: list[tuple[Entry, set[str] | None]] = []
+        for entry, listed in self._looked(entries):
+            (sure if self._is_sure(entry, listed) else unsure).append((entry, listed))
+        if unsure:
+            self._sleep(AGAIN_SECONDS)
+            first = {entry.id: listed for entry, listed in unsure}
+            again = self._looked([entry for entry, _ in unsure])
+            sure += [(entry, listed) for entry, listed in again if first[entry.id] == listed]
+        return [entry for entry, listed in sure if self._is_finished(entry, listed)]
+
+    def _looked(self, entries: Sequence[Entry]) -> list[tuple[Entry, set[str] | None]]:
+        """What is registered for the object of each repair, as far as that can be seen."""
+        found = []
+        for entry in entries:
+            with suppress(RdctlError):
+                listed = self._listed(entry)
+                if listed is not None or self._is_ours(entry):
+                    found.append((entry, listed))
+        return found
+
+    def _is_sure(self, entry: Entry, listed: set[str] | None) -> bool:
+        if self._now - entry.time > LATE_SECONDS:
+            return True
+        return listed is not None and all(pair.new in listed for pair in entry.pairs)
+
+    def _is_finished(self, entry: Entry, listed: set[str] | None) -> bool:
         settled = [self._settled(entry, pair, listed) for pair in entry.pairs]
         return all(settled)
 

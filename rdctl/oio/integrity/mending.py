@@ -19,7 +19,7 @@ from rdctl.net.transport import READ_SECONDS
 from rdctl.oio.client import Client
 from rdctl.oio.integrity import model
 from rdctl.oio.integrity.check import same
-from rdctl.oio.integrity.data import Data, fragment, nothing, replica, unread
+from rdctl.oio.integrity.data import Buffer, Data, fragment, nothing, replica, unread
 from rdctl.oio.integrity.inspect import Inspection
 from rdctl.oio.integrity.journal import Journal, Pair
 from rdctl.oio.integrity.model import count
@@ -27,7 +27,7 @@ from rdctl.oio.integrity.plan import Plan, Rebuild, total
 from rdctl.oio.integrity.spares import New, Spares
 from rdctl.oio.model import Container, Content, Namespace, Place
 from rdctl.oio.rawx import META, Copy, Owner, Rawx, chunk_headers
-from rdctl.workers import Workers
+from rdctl.workers import Stopped, Workers
 
 # How often another service is tried for a chunk.
 ATTEMPTS = 3
@@ -56,10 +56,12 @@ class Means(NamedTuple):
 
 
 class Mended(NamedTuple):
-    """What became of an object: facts about each chunk, and whether the listing confirms it."""
+    """What became of an object: facts about each chunk, and whether the listing confirms it.
+    `behind` has the services of replaced chunks that could not be deleted."""
 
     chunks: list[dict[str, Any]]
     confirmed: bool
+    behind: list[str]
 
 
 class Mending:
@@ -93,6 +95,8 @@ class Mending:
             self._register(made)
         except RdctlError as error:
             raise self._undone(error) from error.__cause__
+        except Stopped:
+            raise self._interrupted() from None
         except Exception:
             self._undone(None)
             raise
@@ -116,9 +120,11 @@ class Mending:
             try:
                 self._store(new)
                 return new
+            except Stopped:
+                self._unfinished |= not self._drop(new)
+                raise
             except RdctlError as error:
-                if not self._drop(new):
-                    self._unfinished = True
+                self._unfinished |= not self._drop(new)
                 failed.append(new)
                 if new.in_place or len(failed) == ATTEMPTS:
                     raise self._not_stored(error) from error
@@ -186,11 +192,19 @@ class Mending:
             headers[f"{META}metachunk-hash"] = rebuild.position.hash
         self._stored[new.copy.url] = new.copy
         self._unanswered.add(new.copy.url)
+        sent = 0
+
+        def blocks() -> Iterator[Buffer]:
+            nonlocal sent
+            for block in data.blocks():
+                sent += len(block)
+                yield block
+
         try:
             self._means.rawx.put(
                 new.copy,
                 headers,
-                Blocks(data.blocks() if not dry_run else (), data.size, data.shell),
+                Blocks(blocks() if not dry_run else (), data.size, data.shell),
                 what=self._sentence(new),
                 seconds=READ_SECONDS,
                 check=self._means.workers.check,
@@ -203,6 +217,10 @@ class Mending:
                 del self._stored[new.copy.url]
             if new.in_place and error.code in _READ_BACK:
                 return  # what is read back decides
+            raise
+        except Stopped:
+            if sent < data.size:  # no rawx keeps a part
+                self._unanswered.discard(new.copy.url)
             raise
         self._unanswered.discard(new.copy.url)
 
@@ -338,6 +356,10 @@ class Mending:
             raise (self._changed() if replaced else error) from second
         if all(new.copy.url in listed for new in moved):
             return
+        if replaced and any(new.rebuild.chunk.copy.url in listed for new in moved):
+            # The list contradicts the refusal: it is late.
+            self._stored.clear()
+            self._unfinished = True
         self._keep(listed)
         if replaced:
             raise self._changed() from error
@@ -358,7 +380,15 @@ class Mending:
         if not confirmed:
             self._unfinished = True
         self._close()
-        return Mended([_fact(new, removed[new.copy.url]) for new in made], confirmed)
+        return Mended(
+            chunks=[_fact(new, removed[new.copy.url]) for new in made],
+            confirmed=confirmed,
+            behind=[
+                new.rebuild.chunk.copy.address
+                for new in made
+                if new.rebuild.removes and not removed[new.copy.url]
+            ],
+        )
 
     def _confirmed(self, made: Sequence[New]) -> tuple[set[str], bool]:
         if self._means.effects.dry_run:
@@ -416,10 +446,17 @@ class Mending:
         left = [copy.url for copy in self._stored.values() if not self._delete(copy)]
         self._unfinished = self._unfinished or bool(left)
         self._close()
-        error = error or RdctlError(Code.INTERRUPTED, "interrupted")
+        error = error or RdctlError(Code.INTERRUPTED, f"{self._shown}: interrupted")
         if left:
             error.message += f"; {count(len(left), 'new chunk')} could not be removed yet"
             error.facts["chunks"] = left
+        return error
+
+    def _interrupted(self) -> RdctlError:
+        error = self._undone(None)
+        if not self._unfinished:
+            error.message += " (partial data removed)"
+            self._means.effects.undone.append(f"repair {self._shown}")
         return error
 
     def _close(self) -> None:

@@ -92,6 +92,11 @@ class PositionState(NamedTuple):
         possible = (chunk for chunk in self.chunks if chunk.usable or chunk.state == UNREACHABLE)
         return self._different(possible) < self.scheme.needed
 
+    @property
+    def unavailable(self) -> bool:
+        """Whether its bytes cannot be read now, and may be once all services are up."""
+        return bool(self.size) and not self.lost and self.usable < self.scheme.needed
+
     def _different(self, chunks: Iterator[ChunkState]) -> int:
         if self.scheme.k:
             return len({chunk.copy.fragment for chunk in chunks})

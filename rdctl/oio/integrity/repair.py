@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.core.results import Change, Failure, Report, literal
 from rdctl.core.units import escape
-from rdctl.effects.log import SharedLog, shared_log
+from rdctl.effects.log import SharedLog, shared_log, shared_text
 from rdctl.oio.acts import ACCEPTED, ALREADY, PAGE, PROVEN, Evidence, OioDependencies, failure
 from rdctl.oio.integrity.check import LOOKS, Scope, changing, is_whole, place_of, same
 from rdctl.oio.integrity.inspect import Inspection
-from rdctl.oio.integrity.journal import Entry, Journal, entries, unusable
+from rdctl.oio.integrity.journal import Entry, Journal, ended, entries, unusable
 from rdctl.oio.integrity.leftovers import Leftovers
 from rdctl.oio.integrity.mending import Means, Mended, Mending, facts_of
 from rdctl.oio.integrity.model import ObjectState, PositionState, count
-from rdctl.oio.integrity.plan import Plan, is_damaged, planned, sources, total
-from rdctl.oio.model import Content, Page, Place
+from rdctl.oio.integrity.plan import Plan, is_damaged, planned, sources
+from rdctl.oio.model import Container, Content, Page, Place
 from rdctl.oio.objects.transfers import Transfers
+from rdctl.oio.operations.container import refuse_frozen
 from rdctl.oio.rawx import reported_md5
 from rdctl.workers import Stopped
 
@@ -60,6 +63,9 @@ class Repairs(Transfers):
         self._thorough = Inspection(self._rawx, self._workers, deadline, deep=True)
         self._choice = Choice()
         self._tools: Means | None = None
+        self._holder = Place()
+        # How many replaced chunks could not be deleted, by their services.
+        self._behind: Counter[str] = Counter()
 
     def repair(
         self, places: Sequence[Place], scope: Scope, choice: Choice, keeping: Keeping
@@ -67,6 +73,8 @@ class Repairs(Transfers):
         """Repair objects, each with an outcome; of a whole container, those with damage, and at the
         end the container itself. First, killed repairs are finished."""
         self._choice = choice
+        if places:
+            self._holder = places[0].holder
         self._proxy.suggests = len(places) == 1
         whole = is_whole(places)
         self._effects.foretell([f"repair objects of {places[0].holder.shown}"] if places else [])
@@ -76,6 +84,7 @@ class Repairs(Transfers):
         def outcomes() -> Iterator[Change | Failure]:
             with ExitStack() as stack:
                 self._begin(stack, keeping)
+                stack.callback(self._say_behind, keeping)
                 yield from self._whole(places[0], scope) if whole else self._named(places)
 
         return Report(outcomes())
@@ -89,12 +98,10 @@ class Repairs(Transfers):
                 self._foresee(keeping)
             else:
                 log = stack.enter_context(shared_log(keeping.path, keeping.home))
+                self._prepare(log, keeping)
         except OSError as error:
             raise unusable(keeping.path, error) from error
         journal = Journal(keeping.path, log, self._effects, self._proxy.namespace, keeping.now)
-        if log is not None and log.alone:
-            self._finish(journal, log, keeping)
-            log.share()
         self._tools = Means(
             proxy=self._proxy,
             namespace=lambda: self._namespace,
@@ -107,35 +114,41 @@ class Repairs(Transfers):
         )
 
     def _foresee(self, keeping: Keeping) -> None:
-        with suppress(FileNotFoundError), open(keeping.path, "rb") as file:
-            left = [one for one in entries(file.read(), keeping.path) if self._is_here(one)]
-            if left:
-                self._warn(f"would first finish {_interrupted(left)} ({keeping.path})")
+        every = entries(shared_text(keeping.path), keeping.path)
+        if left := [one for one in every if self._is_here(one)]:
+            self._warn(f"would first finish {_interrupted(left)} ({keeping.path})")
 
-    def _finish(self, journal: Journal, log: SharedLog, keeping: Keeping) -> None:
-        """Finish killed repairs. What cannot be finished yet stays in the journal."""
-        every = entries(log.read(), keeping.path)
-        here = [one for one in every if self._is_here(one)]
-        leftovers = Leftovers(self._proxy, self._rawx, self._workers)
-        finished = 0
-        for entry in here[:MOST_UNFINISHED]:
-            old = keeping.now - entry.time > DAYS * 86400
-            if leftovers.finish(entry) or old:
-                journal.end(entry.id)
-                finished += 1
-        if finished == len(every):
-            log.clear()
-        if here:
-            left = len(here) - finished
-            message = f"finished {_interrupted(here[:finished])}" if finished else ""
-            if leftovers.removed:
-                message += f" ({count(leftovers.removed, 'chunk')} removed)"
-            if message:
-                self._effects.tell(message)
-            if left:
-                self._warn(
-                    f"{_interrupted(here[finished:])} cannot be finished yet ({keeping.path})"
-                )
+    def _prepare(self, log: SharedLog, keeping: Keeping) -> None:
+        """Another file than a journal is left as it is. Only one that no other repair uses has
+        lines to finish."""
+        text = log.read()
+        every = entries(text, keeping.path)
+        log.protect()
+        if not log.alone:
+            return
+        finished = self._finished([one for one in every if self._is_here(one)], keeping)
+        kept = b"".join(one.line + b"\n" for one in every if one not in finished)
+        try:
+            if kept != text:
+                log.keep(kept)
+        except OSError:  # a mount point, or a directory that cannot be written: it grows
+            for one in finished:
+                log.append(ended(one.id))
+        log.share()
+
+    def _finished(self, here: Sequence[Entry], keeping: Keeping) -> list[Entry]:
+        """Finish what killed repairs have left: what needs no line in the journal by now."""
+        leftovers = Leftovers(self._proxy, self._rawx, self._workers, self._sleep, keeping.now)
+        some = here[:MOST_UNFINISHED]
+        settled = leftovers.finish(some)
+        finished = [one for one in some if one in settled or keeping.now - one.time > DAYS * 86400]
+        if finished:
+            removed = count(leftovers.removed, "chunk")
+            detail = f" ({removed} removed)" if leftovers.removed else ""
+            self._effects.tell(f"finished {_interrupted(finished)}{detail}")
+        if left := [one for one in here if one not in finished]:
+            self._warn(f"{_interrupted(left)} cannot be finished yet ({keeping.path})")
+        return finished
 
     def _is_here(self, entry: Entry) -> bool:
         return entry.namespace == self._proxy.namespace
@@ -167,7 +180,7 @@ class Repairs(Transfers):
                 tally["failed"] += 1
             elif outcome.changed is not False:
                 tally["repaired"] += 1
-            elif outcome == _healthy(outcome.target):
+            elif outcome.past == _HEALTHY:
                 continue
             yield outcome
         if tally["failed"] < tally["objects"] or not tally["objects"]:
@@ -208,14 +221,24 @@ class Repairs(Transfers):
         except Stopped:
             raise
         except Exception as error:  # the others continue
-            return failure("repair", place.name, as_error(error))
+            failed = as_error(error)
+            failed.facts.setdefault("container", place.container)
+            return failure("repair", place.name, failed)
 
     def _repaired(self, place: Place, parallel: int) -> Change | Failure:
         content, plan = self._planned(place, parallel)
         if plan.refusal is not None:
             raise plan.refusal
+        frozen = self._frozen(place, plan)
+        if frozen is not None:  # what is stored in its own place changes no database
+            exchanged = [one for one in plan.rebuilds if not one.in_place]
+            plan = plan._replace(rebuilds=tuple(one for one in plan.rebuilds if one.in_place))
         mended = self._mended(place, content, plan)
-        return self._outcome_for(place, content, plan, mended)
+        facts = _facts(place, plan, mended)
+        self._note_behind(mended)
+        if frozen is not None:
+            raise _not_exchanged(place, frozen, count(len(exchanged), "chunk"), facts)
+        return self._outcome_for(place, plan, mended, facts)
 
     def _planned(self, place: Place, parallel: int) -> tuple[Content, Plan]:
         """An object that did not change while it was examined, and the plan for it."""
@@ -278,60 +301,109 @@ class Repairs(Transfers):
                 proofs[position.number] = proof
         return proofs
 
+    def _frozen(self, place: Place, plan: Plan) -> RdctlError | None:
+        """Why no chunk can be exchanged, which is found out before any is stored."""
+        if all(one.in_place for one in plan.rebuilds):
+            return None
+        try:
+            refuse_frozen(place.holder, self._status)
+        except RdctlError as error:
+            return error
+        return None
+
+    @cached_property
+    def _status(self) -> str | None:
+        """That of the container of all objects."""
+        shown: Container = self._asked(lambda: self._proxy.read("container.show", self._holder))
+        return shown.status
+
     def _mended(self, place: Place, content: Content, plan: Plan) -> Mended | None:
         if not plan.rebuilds or self._tools is None:
             return None
         return Mending(self._tools, place, content, plan).run()
 
     def _outcome_for(
-        self, place: Place, content: Content, plan: Plan, mended: Mended | None
-    ) -> Change | Failure:
-        facts: dict[str, Any] = facts_of(mended.chunks) if mended else {}
-        if plan.remarks:
-            facts["remarks"] = list(plan.remarks)
-        if plan.unreachable:
-            facts["unreachable"] = [chunk.copy.url for chunk in plan.unreachable]
-            addresses = ", ".join(dict.fromkeys(one.copy.address for one in plan.unreachable))
-            self._warn(
-                f"{place.shown}: {count(len(plan.unreachable), 'chunk')} not examined, since"
-                f" {addresses} did not answer; to rebuild them: --include-unreachable"
-            )
+        self, place: Place, plan: Plan, mended: Mended | None, facts: Mapping[str, Any]
+    ) -> Change:
         if plan.unlisted:
             raise _unlisted(place, plan, facts)
+        if plan.unreachable:
+            raise _not_examined(place, plan, facts)
+        if mended is None:
+            if plan.remarks:
+                words = f"no damaged chunk; not repaired: {'; '.join(plan.remarks)}"
+                return Change("repair", place.name, *ALREADY, facts, _past(words))
+            return Change("repair", place.name, *ALREADY, facts, _HEALTHY)
         for remark in plan.remarks:
             self._warn(f"{place.shown}: {remark}")
-        if mended is None:
-            if plan.unreachable:
-                return self._done("repair", place.name, _UNSEEN, facts, past=_past(_WITHOUT))
-            return _healthy(place.name, facts)
         evidence = PROVEN if mended.confirmed else ACCEPTED
-        words = literal(f"{total(plan.rebuilds)} rebuilt")
-        return self._done("repair", place.name, evidence, facts, past=f"repaired {{}}: {words}")
+        words = f"repaired {{}}: {count(len(plan.rebuilds), 'chunk')} rebuilt"
+        return self._done("repair", place.name, evidence, facts, past=words)
+
+    def _note_behind(self, mended: Mended | None) -> None:
+        if mended is not None and not self._effects.dry_run:
+            self._behind.update(mended.behind)
+
+    def _say_behind(self, keeping: Keeping) -> None:
+        """Of replaced chunks that could not be deleted."""
+        if self._behind:
+            addresses = ", ".join(sorted(self._behind))
+            self._warn(
+                f"{count(self._behind.total(), 'old chunk')} could not be deleted yet"
+                f" ({addresses}): a later repair with the same journal ({keeping.path}) deletes"
+                f" {'it' if self._behind.total() == 1 else 'them'}"
+            )
 
 
 def _is_gone(error: RdctlError) -> bool:
     return error.code is Code.NOT_FOUND or error.facts.get("remote_status") == _DRAINED
 
 
-_WITHOUT = "no other damage found"
-# Nothing was changed, and it is unknown whether anything is damaged.
-_UNSEEN = Evidence(False, None)
-
-
 def _past(words: str) -> str:
     return f"{{}}: {literal(words)}"
 
 
-def _healthy(name: str | None, facts: Mapping[str, Any] | None = None) -> Change:
-    return Change("repair", name, *ALREADY, facts or {}, _past("no damage found"))
+_HEALTHY = _past("no damage found")
+
+
+def _facts(place: Place, plan: Plan, mended: Mended | None) -> dict[str, Any]:
+    facts: dict[str, Any] = {"container": place.container}
+    facts |= facts_of(mended.chunks) if mended else {}
+    if plan.remarks:
+        facts["remarks"] = list(plan.remarks)
+    if plan.unreachable:
+        facts["unreachable"] = [chunk.copy.url for chunk in plan.unreachable]
+    return facts
+
+
+def _so_far(place: Place, facts: Mapping[str, Any]) -> str:
+    """How the message of an object begins of which only some chunks were rebuilt."""
+    rebuilt = facts.get("rebuilt", 0)
+    return f"{place.shown}: " + (f"{count(rebuilt, 'chunk')} rebuilt, but " if rebuilt else "")
+
+
+def _not_examined(place: Place, plan: Plan, facts: Mapping[str, Any]) -> RdctlError:
+    """Whether these chunks are damaged is unknown."""
+    addresses = ", ".join(dict.fromkeys(one.copy.address for one in plan.unreachable))
+    return RdctlError(
+        Code.UNAVAILABLE,
+        f"{_so_far(place, facts)}not all chunks could be examined: {addresses} did not answer",
+        hint="Start the service, or rebuild its chunks on others: --include-unreachable",
+        target=place.name,
+        **facts,
+    )
+
+
+def _not_exchanged(
+    place: Place, error: RdctlError, chunks: str, facts: Mapping[str, Any]
+) -> RdctlError:
+    message = f"{_so_far(place, facts)}{chunks} cannot be exchanged: {error.message}"
+    return RdctlError(error.code, message, hint=error.hint, target=place.name, **facts)
 
 
 def _unlisted(place: Place, plan: Plan, facts: Mapping[str, Any]) -> RdctlError:
     """Too few chunks are registered: without an old chunk, raw_update cannot register a new one."""
-    rebuilt = facts.get("rebuilt", 0)
-    message = f"{place.shown}: "
-    if rebuilt:
-        message += f"{count(rebuilt, 'chunk')} rebuilt, but "
+    message = _so_far(place, facts)
     message += f"redundancy cannot be restored: {'; '.join(plan.unlisted)}"
     copy = "COPY"
     hint = (

@@ -49,7 +49,8 @@ class Run(NamedTuple):
 PROVEN, REFUTED = Run(True, True, 0, 1), Run(False, True, 0, 1)
 LOOKED, ALREADY = Run(True, None, 1, 1), Run(False, True, 1, 0)
 UNTOLD = Run(None, None, 0, 1)
-TRANSFERS = {"content put", "content get"}  # test_put.py and test_get.py have them
+# test_put.py, test_get.py and test_repair.py have them
+TRANSFERS = {"content put", "content get", "content repair"}
 ELSEWHERE = {"content copy", "service kill"}  # at a server that does them, below
 
 Runs = tuple[Run, ...]

@@ -540,8 +540,30 @@ def test_a_dead_rawx_is_unknown(near: Near) -> None:
 def test_a_single_copy_that_is_unreachable_is_not_lost(near: Near) -> None:
     client = filled(near, "a", copies=1, size=10)
     client.sds.stop(client.sds.rawx_of(client.sds.held("a")[0]))
-    (found,) = checked(client, "--retries", "0")
-    assert found["finding"] == "unreachable"
+    found = checked(client, "--retries", "0")
+    assert [(one["finding"], one["severity"]) for one in found] == [
+        ("unavailable", "error"),
+        ("unreachable", "warning"),
+    ]
+    assert "no copy of position 0 can be reached" in found[0]["message"]
+    assert found[0]["mend"] is None
+    # It cannot be read now, which a download would show.
+    checked(client, "--retries", "0", "--fail-on", "error", code=12)
+    assert client("get", "docs", "a", "--to", "-", "--retries", "0").code == 6
+
+
+def test_too_few_fragments_can_be_reached(near: Near) -> None:
+    client = near(method=EC42, rawx=9, chunk_size=500)
+    client.sds.put("a", bytes_of(1000))
+    held = client.sds.held("a")
+    for id in held[:2]:
+        client.sds.stop(client.sds.rawx_of(id))
+    words = ("--retries", "0", "--fail-on", "error")
+    assert {one["finding"] for one in checked(client, *words, code=0)} == {"unreachable"}
+    client.sds.lose(held[2])
+    found = checked(client, *words)
+    assert [one["finding"] for one in found] == ["unavailable", *2 * ["unreachable"], "missing"]
+    assert "3 of 4 needed fragments of position 0 can be reached" in found[0]["message"]
 
 
 def test_a_hung_rawx_is_waited_for_once(near: Near, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,6 +112,17 @@ CASES = (
         ("content/show?cid={cid}&content={id}&properties=0",) * 2,
         code=12,
     ),
+    # Nor can any service be examined here: nothing is repaired.
+    By(
+        "content repair --cid {cid} index.txt",
+        ("content/show?cid={cid}&path=index.txt&properties=0",),
+        code=6,
+    ),
+    By(
+        "content repair --cid {cid} --content-id {id}",
+        ("content/show?cid={cid}&content={id}&properties=0",),
+        code=6,
+    ),
     By(
         "container check --cid {cid}",
         (OWNER, "container/list?cid={cid}&max=1000&all=1", OWNER),
@@ -309,7 +320,11 @@ def test_a_content_that_is_not_there(wire: Oio, ids: dict[str, str], case: By) -
     ran = wire(*words, "--yes", "--json", body=case.body)
     assert ran.code == 3, ran.err
     where = "photos" if "photos" in words or case.target or case.body or case.code else ids["cid"]
-    if words[1] not in ("get", "check") and "show" not in words[1] and "get-" not in words[1]:
+    if (
+        words[1] not in ("get", "check", "repair")
+        and "show" not in words[1]
+        and "get-" not in words[1]
+    ):
         assert f'object with ID "ABCD" not found in container "{where}"' in ran.err
     assert 'object with ID "ABCD" not found in container ' in ran.err
     assert wire.changes == []

@@ -173,20 +173,46 @@ def test_nothing_is_written_in_a_dry_run(client: Client) -> None:
 def test_unreachable_is_not_lost(client: Client) -> None:
     sds = client.sds
     sds.stop(0)
-    ran = client.ok("repair", "docs", "a", "--json")
-    (one,) = ran.json["results"]
-    assert (one["changed"], one["verified"]) == (False, None)
-    assert one["unreachable"]
+    ran = client("repair", "docs", "a", "--json")
+    (error,) = errors_of(ran)
+    assert (ran.code, error["code"], error["container"]) == (6, "unavailable", "docs")
+    assert error["unreachable"]
+    assert f"not all chunks could be examined: {sds.addresses[0]} did not answer" in ran.err
+    assert "--include-unreachable" in error["hint"]
     assert changes(sds) == []
-    assert "--include-unreachable" in ran.err
+
+
+def test_what_can_be_rebuilt_is_although_some_chunks_are_unreachable(client: Client) -> None:
+    sds = client.sds
+    sds.put("b", DATA)
+    sds.stop(0)
+    held = [id for id in sds.held("a") if sds.rawx_of(id) != 0]
+    sds.lose(held[0])
+    ran = client("repair", "docs", "a", "--json")
+    (error,) = errors_of(ran)
+    assert (ran.code, error["code"], error["rebuilt"]) == (6, "unavailable", 1)
+    assert "a: 1 chunk rebuilt, but not all chunks could be examined" in error["message"]
+    assert client("repair", "docs").code == 6
+    sds.put("c", b"")
+    for id in sds.held("c"):
+        del sds.chunks[id]
+    sds.objects["c"][-1]["chunks"] = []  # which no service has
+    ran = client("repair", "docs")
+    assert (ran.code, ran.err.count("not all chunks could be examined")) == (8, 2)
+    sds.start(0)
+    client.ok("repair", "docs")
+    healthy(sds)
 
 
 def test_unreachable_chunks_are_rebuilt_when_that_is_requested(client: Client) -> None:
     sds = client.sds
     sds.stop(0)
     gone = [id for id in sds.held("a") if sds.rawx_of(id) == 0]
-    (one,) = client.ok("repair", "docs", "a", "--include-unreachable", "--json").json["results"]
+    ran = client.ok("repair", "docs", "a", "--include-unreachable", "--json")
+    (one,) = ran.json["results"]
     assert one["rebuilt"] == len(gone) > 0
+    chunks = f"{len(gone)} old chunk{'s' if gone[1:] else ''} could not be deleted yet"
+    assert f"{chunks} ({sds.addresses[0]}): a later repair with the same journal" in ran.err
     assert not set(gone) & set(sds.held("a"))
     assert not closed(client)  # what is on that service is an orphan now
     sds.start(0)
@@ -218,13 +244,28 @@ def test_a_container_lists_what_was_repaired(client: Client) -> None:
     ran = client.ok("repair", "docs", "--json")
     repaired, container = ran.json["results"]
     assert (repaired["target"], repaired["changed"]) == ("n3", True)
+    assert repaired["container"] == "docs"
     assert (container["target"], container["objects"], container["repaired"]) == ("docs", 8, 1)
+    assert "container" not in container
     ran = client.ok("repair", "docs", "--prefix", "n")
     assert ran.out == "docs: 7 objects examined, 0 objects repaired\n"
     for id in sds.held("n4"):
         sds.lose(id)
     ran = client("repair", "docs", "--prefix", "n")
     assert (ran.code, ran.out) == (8, "docs: 7 objects examined, 0 objects repaired, 1 failed\n")
+    (error,) = errors_of(client("repair", "docs", "--prefix", "n", "--json"))
+    assert (error["target"], error["container"]) == ("n4", "docs")
+
+
+def test_sizes_are_shown_as_others(copies: Client) -> None:
+    sds = copies.sds
+    copies.sds.put("big", bytes_of(1_750_640))
+    for tty, size in ((False, "1750640 bytes"), (True, "1.7 MiB")):
+        sds.chunk_size = 1_750_640
+        sds.put("big", bytes_of(1_750_640))
+        sds.lose(sds.held("big")[0])
+        ran = copies.ok("repair", "docs", "big", tty=tty)
+        assert f"repaired big: 1 chunk rebuilt ({size})" in ran.out.replace("\r", "")
 
 
 def test_prefix_is_about_containers(client: Client) -> None:
@@ -346,6 +387,11 @@ def test_two_copies_on_one_service_are_reported(copies: Client) -> None:
     (one,) = ran.json["results"]
     assert one["changed"] is False
     assert "has several copies of position 0" in one["remarks"][0]
+    (found,) = copies("check", "docs", "a", "--json").json["items"]
+    assert found["finding"] == "misplaced"
+    ran = copies.ok("repair", "docs", "a")
+    assert ran.out == f"a: no damaged chunk; not repaired: {found['message']}\n"
+    assert "not repaired: " in copies.ok("repair", "docs").out
 
 
 @pytest.mark.parametrize("chunks", [[], None], ids=["none", "a hole"])

@@ -96,6 +96,30 @@ def test_a_list_older_than_the_registration_removes_nothing(client: Client) -> N
     assert closed(client)
 
 
+def test_a_list_that_contradicts_the_refusal_removes_nothing(client: Client) -> None:
+    """The registration was carried out, and the list is older than that."""
+    sds = client.sds
+    before = copy.deepcopy(sds.objects["a"][-1]["chunks"])
+
+    def old(call: Call) -> None:
+        object = sds.objects["a"][-1]
+        now, object["chunks"] = object["chunks"], before
+        sds._answer(call)
+        object["chunks"] = now
+
+    def registered(call: Call) -> None:
+        done_then(repeated)(call)
+        sds.faults.append(on("content/show", old, times=1))
+
+    sds.faults.append(on("container/raw_update", registered, times=1))
+    ran = client("repair", "docs", "a", "--json")
+    assert (ran.code, errors_of(ran)[0]["code"]) == (4, "conflict")
+    assert "DELETE" not in changes(sds)
+    client.ok("repair", "docs", "a")
+    healthy(sds)
+    assert closed(client)
+
+
 # --- the law of content/spare -------------------------------------------------------------------
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -215,6 +217,78 @@ def test_a_refused_registration_leaves_nothing(client: Client, name: str) -> Non
     assert client("repair", "docs", "a").code == code
     assert (readable(sds), sds.held("a"), sds.orphans()) == (was, listed, set())
     assert closed(client)
+
+
+STATUS = {"-1": "frozen", "-2": "disabled"}
+
+
+@pytest.mark.parametrize("status", STATUS)
+@pytest.mark.parametrize("words", [(), ("--dry-run",)])
+def test_nothing_is_exchanged_in_a_frozen_container(
+    client: Client, status: str, words: tuple[str, ...]
+) -> None:
+    """It is found out before anything is stored, once for all objects."""
+    sds = client.sds
+    sds.counted, sds.system = True, {"sys.status": status}
+    sds.put("b", DATA)
+    sds.truncate(sds.held("b")[0], 5)
+    before = dict(sds.chunks)
+    ran = client("repair", "docs", "a", "b", "--json", *words)
+    assert (ran.code, errors_of(ran)[0]["code"]) == (4, "frozen")
+    assert f'1 chunk cannot be exchanged: container "docs" is {STATUS[status]}' in ran.err
+    assert errors_of(ran)[0]["hint"].endswith("oio admin enable docs")
+    assert (sds.chunks, changes(sds)) == (before, [])
+    assert sds.routes().count("container/show") == 1
+
+
+def test_a_missing_chunk_is_stored_in_a_frozen_container(client: Client) -> None:
+    """In its own place: the database does not change."""
+    sds = client.sds
+    sds.counted, sds.system = True, {"sys.status": "-1"}
+    sds.lose(sds.held("a")[1])
+    ran = client("repair", "docs", "a", "--json")
+    (error,) = errors_of(ran)
+    assert (ran.code, error["code"], error["rebuilt"]) == (4, "frozen", 1)
+    assert changes(sds) == ["PUT"]
+    sds.system = {}
+    client.ok("repair", "docs", "a")
+    healthy(sds)
+
+
+@pytest.mark.parametrize("ending", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("damage", ["cut", "lost"])
+def test_ended_while_a_chunk_is_stored(near: Near, ending: signal.Signals, damage: str) -> None:
+    client = near(copies=3, rawx=6, chunk_size=8 << 20)
+    sds = client.sds
+    data = bytes_of(8 << 20)
+    sds.put("a", data)
+    held = sds.held("a")
+    sds.lose(held[0]) if damage == "lost" else sds.truncate(held[0], 5)
+    amid = threading.Event()
+    ended = threading.Event()
+
+    def stuck(call: Call) -> None:
+        call.body(1000)
+        amid.set()
+        ended.wait(60)
+        call.hang_up()
+
+    sds.faults.append(on("PUT", stuck, times=1))
+    file = client.directory / "repairs.ndjson"
+    with client.start("repair", "docs", "a", "--journal", str(file)) as process:
+        assert amid.wait(60)
+        process.send_signal(ending)
+        _, err = process.communicate(timeout=60)
+    ended.set()
+    assert process.returncode == (130 if ending == signal.SIGINT else 143)
+    assert b"not started" not in err, err
+    assert b"nothing was changed" not in err, err
+    assert b"a: interrupted (partial data removed)" in err, err
+    assert (sds.held("a"), sds.orphans()) == (held, set())
+    assert closed(client)
+    sds.faults.clear()
+    client.ok("repair", "docs", "a")
+    healthy(sds, "a", data)
 
 
 # --- other clients ------------------------------------------------------------------------------
