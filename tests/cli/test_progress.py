@@ -94,19 +94,24 @@ def test_nothing_in_a_pipe(transfer: Program, source: Path) -> None:
     assert put(transfer, "--recursive", str(source), tty=False).err == "[sandbox]\n"
 
 
+def bar_on(err: io.BytesIO) -> Bar:
+    """A bar on a terminal whose clock ticks each time that it is read."""
+    ticks = itertools.count()
+    environment = Environment(
+        stdin=io.BytesIO(),
+        stdout=Stream(io.BytesIO(), tty=True),
+        stderr=Messages(err, tty=True),
+        environ={},
+        clock=lambda: float(next(ticks)),
+    )
+    return Bar(environment, color=False)
+
+
 def test_of_several_at_a_time_the_first_that_is_not_done() -> None:
     def shown(*running: int) -> str:
         """While three were begun, and only these are not done."""
         err = io.BytesIO()
-        ticks = itertools.count()
-        environment = Environment(
-            stdin=io.BytesIO(),
-            stdout=Stream(io.BytesIO(), tty=True),
-            stderr=Messages(err, tty=True),
-            environ={},
-            clock=lambda: float(next(ticks)),
-        )
-        bar = Bar(environment, color=False)
+        bar = bar_on(err)
         bar.begin(3, "bytes")
         files = {number: bar.file(number, 3, f"file{number}") for number in (1, 2, 3)}
         for file in files.values():
@@ -126,15 +131,7 @@ def test_of_several_at_a_time_the_first_that_is_not_done() -> None:
 
 def test_a_pause_keeps_the_count() -> None:
     err = io.BytesIO()
-    ticks = itertools.count()
-    environment = Environment(
-        stdin=io.BytesIO(),
-        stdout=Stream(io.BytesIO(), tty=True),
-        stderr=Messages(err, tty=True),
-        environ={},
-        clock=lambda: float(next(ticks)),
-    )
-    bar = Bar(environment, color=False)
+    bar = bar_on(err)
     bar.begin(3, "objects")
     bar.advance()
     bar.pause()

@@ -126,7 +126,7 @@ class ObjectState(NamedTuple):
 
     @property
     def healthy(self) -> bool:
-        """Whether there is nothing to report."""
+        """Whether no damage or other problem was found."""
         return not self.problems and all(chunk.state == GOOD for chunk in self.chunks)
 
 

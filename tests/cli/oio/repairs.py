@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from tests.cli.oio.transfers import Client, bytes_of
-from tests.fakes.sds import Sds, fragments
+from tests.fakes.listening import Fault
+from tests.fakes.sds import Call, Sds, fragments
 
 Near = Callable[..., Client]
 DATA = bytes_of(2500)
@@ -25,6 +27,49 @@ def namespace(near: Near, kind: str) -> Client:
     made = near(**KINDS[kind])
     made.sds.put("a", DATA)
     return made
+
+
+def damaged(near: Near, kind: str) -> Client:
+    """A client, and an object of that kind of which one chunk is cut."""
+    made = namespace(near, kind)
+    made.sds.truncate(made.sds.held("a")[0], 5)
+    return made
+
+
+def chunks_of(sds: Sds) -> list[dict[str, Any]]:
+    """The list of chunks, as it is now."""
+    listed: list[dict[str, Any]] = copy.deepcopy(sds.objects["a"][-1]["chunks"])
+    return listed
+
+
+def late(before: list[dict[str, Any]]) -> Fault:
+    """An answer with the list of before, as from a database that is late."""
+
+    def old(call: Call) -> None:
+        object = call.sds.objects["a"][-1]
+        now, object["chunks"] = object["chunks"], before
+        call.sds._answer(call)
+        object["chunks"] = now
+
+    return old
+
+
+def journal_line(client: Client, **values: Any) -> str:
+    """A repair that is not finished, of a chunk that does not exist."""
+    value = {
+        "id": "1",
+        "state": "begun",
+        "time": 1.7e9,
+        "namespace": "OPENIO",
+        "account": "ACCT",
+        "container": "docs",
+        "cid": None,
+        "path": "a",
+        "content_id": client.sds.objects["a"][-1]["meta"]["id"],
+        "version": None,
+        "chunks": [],
+    }
+    return json.dumps(value | values) + "\n"
 
 
 def expected(sds: Sds, data: bytes = DATA) -> dict[str, bytes]:

@@ -3,8 +3,6 @@ what may be needed is kept."""
 
 from __future__ import annotations
 
-import copy
-import json
 import resource
 import subprocess
 from pathlib import Path
@@ -15,8 +13,12 @@ from tests.cli.oio.repairs import (
     KINDS,
     Near,
     changes,
+    chunks_of,
     closed,
+    damaged,
     healthy,
+    journal_line,
+    late,
     lawful,
     namespace,
     readable,
@@ -28,10 +30,7 @@ from tests.fakes.sds import Call, Sds, on
 
 @pytest.fixture(params=KINDS)
 def client(near: Near, request: pytest.FixtureRequest) -> Client:
-    """An object of which one chunk is cut."""
-    made = namespace(near, request.param)
-    made.sds.truncate(made.sds.held("a")[0], 5)
-    return made
+    return damaged(near, request.param)
 
 
 def repeated(call: Call) -> None:
@@ -75,13 +74,7 @@ def test_nothing_is_removed_after_a_refusal_that_no_list_explains(
 
 def test_a_list_older_than_the_registration_removes_nothing(client: Client) -> None:
     sds = client.sds
-    before = copy.deepcopy(sds.objects["a"][-1]["chunks"])
-
-    def old(call: Call) -> None:
-        object = sds.objects["a"][-1]
-        now, object["chunks"] = object["chunks"], before
-        sds._answer(call)
-        object["chunks"] = now
+    old = late(chunks_of(sds))
 
     def registered(call: Call) -> None:
         sds._answer(call)
@@ -99,13 +92,7 @@ def test_a_list_older_than_the_registration_removes_nothing(client: Client) -> N
 def test_a_list_that_contradicts_the_refusal_removes_nothing(client: Client) -> None:
     """The registration was carried out, and the list is older than that."""
     sds = client.sds
-    before = copy.deepcopy(sds.objects["a"][-1]["chunks"])
-
-    def old(call: Call) -> None:
-        object = sds.objects["a"][-1]
-        now, object["chunks"] = object["chunks"], before
-        sds._answer(call)
-        object["chunks"] = now
+    old = late(chunks_of(sds))
 
     def registered(call: Call) -> None:
         done_then(repeated)(call)
@@ -257,22 +244,9 @@ WRONG: dict[str, object] = {
 
 @pytest.mark.parametrize("name", [*WRONG, "cut"])
 def test_damaged_lines_are_skipped(client: Client, name: str) -> None:
-    line = {
-        "id": "1",
-        "state": "begun",
-        "time": 1.7e9,
-        "namespace": "OPENIO",
-        "account": "ACCT",
-        "container": "docs",
-        "cid": None,
-        "path": "a",
-        "content_id": "AA",
-        "version": None,
-        "chunks": [],
-        name: WRONG.get(name),
-    }
+    line = journal_line(client, **{"content_id": "AA", name: WRONG.get(name)})
     done = b'{"id": "0", "state": "done"}\n'
-    text = b'{"id": "1", "sta' if name == "cut" else done + json.dumps(line).encode()
+    text = b'{"id": "1", "sta' if name == "cut" else done + line.strip().encode()
     file = client.file("journal", text)
     client.ok("repair", "docs", "a", "--journal", file)
     healthy(client.sds)

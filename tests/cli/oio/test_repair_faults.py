@@ -14,9 +14,10 @@ from tests.cli.oio.repairs import (
     Near,
     changes,
     closed,
+    damaged,
     healthy,
+    journal_line,
     lawful,
-    namespace,
     readable,
 )
 from tests.cli.oio.transfers import (
@@ -36,10 +37,7 @@ from tests.fakes.sds import Call, Sds, md5, on
 
 @pytest.fixture(params=KINDS)
 def client(near: Near, request: pytest.FixtureRequest) -> Client:
-    """An object of which one chunk is cut."""
-    made = namespace(near, request.param)
-    made.sds.truncate(made.sds.held("a")[0], 5)
-    return made
+    return damaged(near, request.param)
 
 
 def stored_wrong(call: Call) -> None:
@@ -448,26 +446,12 @@ def test_nothing_is_repaired_without_a_journal(client: Client) -> None:
 
 def test_what_belongs_to_another_object_is_never_removed(client: Client) -> None:
     """Whatever the journal says."""
-    import json
-
     sds = client.sds
     sds.put("b", DATA)
     (other, *_) = sds.objects["b"][-1]["chunks"]
     file = client.directory / "journal"
-    line = {
-        "id": "1",
-        "state": "begun",
-        "time": 1.7e9,
-        "namespace": "OPENIO",
-        "account": "ACCT",
-        "container": "docs",
-        "cid": None,
-        "path": "a",
-        "content_id": sds.objects["a"][-1]["meta"]["id"],
-        "version": None,
-        "chunks": [{"new": other["url"], "old": None}],
-    }
-    file.write_text(json.dumps(line) + '\nnot a line\n{"id": "2", "sta')
+    line = journal_line(client, chunks=[{"new": other["url"], "old": None}])
+    file.write_text(line + 'not a line\n{"id": "2", "sta')
     before = dict(sds.chunks)
     client.ok("repair", "docs", "b", "--journal", str(file))
     assert sds.chunks == before

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import copy
 import errno
 import fcntl
-import json
 import os
 import stat
 import time
@@ -15,7 +13,18 @@ from typing import Any
 import pytest
 
 from rdctl.oio.integrity.leftovers import AGAIN_SECONDS, LATE_SECONDS
-from tests.cli.oio.repairs import KINDS, Near, changes, closed, healthy, namespace, readable
+from tests.cli.oio.repairs import (
+    KINDS,
+    Near,
+    changes,
+    chunks_of,
+    closed,
+    damaged,
+    healthy,
+    journal_line,
+    late,
+    readable,
+)
 from tests.cli.oio.test_repair_faults import done_then, hang_up
 from tests.cli.oio.transfers import Client, unsure
 from tests.fakes.sds import Call, on
@@ -23,28 +32,7 @@ from tests.fakes.sds import Call, on
 
 @pytest.fixture(params=KINDS)
 def client(near: Near, request: pytest.FixtureRequest) -> Client:
-    """An object of which one chunk is cut."""
-    made = namespace(near, request.param)
-    made.sds.truncate(made.sds.held("a")[0], 5)
-    return made
-
-
-def line(client: Client, **values: Any) -> str:
-    """A repair that is not finished, of a chunk that does not exist."""
-    value = {
-        "id": "1",
-        "state": "begun",
-        "time": 1.7e9,
-        "namespace": "OPENIO",
-        "account": "ACCT",
-        "container": "docs",
-        "cid": None,
-        "path": "a",
-        "content_id": client.sds.objects["a"][-1]["meta"]["id"],
-        "version": None,
-        "chunks": [],
-    }
-    return json.dumps(value | values) + "\n"
+    return damaged(near, request.param)
 
 
 # --- which file ---------------------------------------------------------------------------------
@@ -59,7 +47,7 @@ def test_a_file_system_without_locks_is_refused(
     chunk = sds.fresh(0)
     meta = {"content-id": sds.objects["a"][-1]["meta"]["id"], "chunk-pos": "0"}
     sds.store(chunk[-64:], b"new", meta)
-    text = line(client, chunks=[{"new": chunk, "old": None}])
+    text = journal_line(client, chunks=[{"new": chunk, "old": None}])
     file = Path(client.file("journal", text.encode()))
     before = dict(sds.chunks)
 
@@ -119,9 +107,15 @@ def test_only_regular_files(client: Client, kind: str, words: tuple[str, ...]) -
 
 def test_only_open_lines_are_kept(client: Client) -> None:
     """Those of another namespace are finished by its own repairs."""
-    other = line(client, id="7", namespace="OTHER", path="elsewhere")
+    other = journal_line(client, id="7", namespace="OTHER", path="elsewhere")
     done = '{"id": "0", "state": "done"}\n'
-    text = line(client, id="0") + done + other + line(client, id="2") + '{"id": "3", "sta'
+    text = (
+        journal_line(client, id="0")
+        + done
+        + other
+        + journal_line(client, id="2")
+        + '{"id": "3", "sta'
+    )
     file = Path(client.file("journal", text.encode()))
     client.ok("repair", "docs", "a", "--journal", str(file))
     client.ok("repair", "docs", "a", "--journal", str(file))
@@ -132,7 +126,7 @@ def test_only_open_lines_are_kept(client: Client) -> None:
 
 
 def test_lines_are_kept_while_another_repair_uses_it(client: Client) -> None:
-    text = line(client, id="2") + '{"id": "0", "state": "done"}\n'
+    text = journal_line(client, id="2") + '{"id": "0", "state": "done"}\n'
     file = Path(client.file("journal", text.encode()))
     with file.open("rb") as held:
         fcntl.flock(held, fcntl.LOCK_SH)
@@ -142,8 +136,8 @@ def test_lines_are_kept_while_another_repair_uses_it(client: Client) -> None:
 
 def test_a_journal_that_is_a_mount_point(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     """It cannot be replaced: what is finished is noted in it."""
-    other = line(client, id="7", namespace="OTHER")
-    text = line(client, id="2") + other
+    other = journal_line(client, id="7", namespace="OTHER")
+    text = journal_line(client, id="2") + other
     file = Path(client.file("journal", text.encode()))
 
     def refuse(*names: object, **directories: object) -> None:
@@ -163,7 +157,7 @@ def test_a_journal_that_is_a_mount_point(client: Client, monkeypatch: pytest.Mon
 def interrupted(client: Client, *, done: bool) -> list[dict[str, Any]]:
     """A repair ends without knowing whether its chunks are registered; the list before it."""
     sds = client.sds
-    before: list[dict[str, Any]] = copy.deepcopy(sds.objects["a"][-1]["chunks"])
+    before = chunks_of(sds)
 
     def silent(call: Call) -> None:
         sds.faults.append(on("content/show", unsure))
@@ -177,23 +171,11 @@ def interrupted(client: Client, *, done: bool) -> list[dict[str, Any]]:
     return before
 
 
-def late(client: Client, before: list[dict[str, Any]]) -> None:
-    """The next list comes from a database that is late."""
-
-    def old(call: Call) -> None:
-        object = client.sds.objects["a"][-1]
-        now, object["chunks"] = object["chunks"], before
-        client.sds._answer(call)
-        object["chunks"] = now
-
-    client.sds.faults.append(on("content/show", old, times=1))
-
-
 def test_a_late_list_removes_nothing(client: Client) -> None:
     sds = client.sds
     before = interrupted(client, done=True)
     was = readable(sds)
-    late(client, before)
+    sds.faults.append(on("content/show", late(before), times=1))
     ran = client.ok("repair", "docs", "a")
     assert "cannot be finished yet" in ran.err
     assert AGAIN_SECONDS in client.rdctl.slept
