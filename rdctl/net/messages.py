@@ -112,7 +112,7 @@ def succeeded(reply: Reply) -> bool:
 
 class Blocks(NamedTuple):
     """A body of `size` bytes that is sent in blocks; `shell` is a shell command that writes the
-    same bytes, if there is one. `trailers` are headers that are known, and sent, after it."""
+    same bytes, or None. `trailers` are headers that are known, and sent, after it."""
 
     blocks: Iterable[bytes | memoryview]
     size: int

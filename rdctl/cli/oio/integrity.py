@@ -77,7 +77,7 @@ def check_contents(
     that no good copy, or too few good fragments, are left. A chunk whose service does not answer is
     `unreachable`: it may be good. An object that cannot be read without such chunks is
     `unavailable`, which is an error. A hash that is not an MD5 is `not-comparable`. Each
-    finding has the command that fixes it, if there is one.
+    finding names the command that fixes it, if any.
 
     The exit code is 12 if there is a finding (see --fail-on). Otherwise it is that of the objects
     that could not be checked: 8 if only some could not."""

@@ -165,9 +165,7 @@ def _refusal(position: PositionState) -> Iterator[RdctlError]:
         hint = f"Start the services that do not answer: each may have a good {what}."
         yield RdctlError(Code.UNAVAILABLE, f"{words} ({bad})", hint=hint)
         return
-    hint = (
-        "Nothing of the object was changed. Upload it again from another source, if there is one."
-    )
+    hint = "Nothing of the object was changed. Upload it again from another source."
     yield RdctlError(Code.FAILED, f"{words} ({bad})", hint=hint)
 
 
