@@ -92,7 +92,7 @@ _rdctl_node() {
         'rdctl oio container raw-insert') options='--cid --body --overwrite' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-update') options='--cid --body --frozen' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-delete') options='--cid --body' valued='--cid --body' keys='action target changed verified error line' ;;
-        'rdctl oio content') verbs='list show delete get-properties set-properties del-properties touch prepare create spare copy truncate put get check repair' ;;
+        'rdctl oio content') verbs='list show delete get-properties set-properties del-properties touch prepare create spare copy truncate put get ranges check repair' ;;
         'rdctl oio content list') options='--cid --prefix --delimiter --marker --end-marker --limit --deleted --all-versions --properties --watch' valued='--cid --prefix --delimiter --marker --end-marker --limit' keys='name kind size hash policy mime_type content_id version deleted created modified properties' ;;
         'rdctl oio content show') options='--ndjson --failed --content-version --content-id --cid --chunks --watch' valued='--failed --content-version --content-id --cid' keys='container path content_id version size hash policy mime_type chunk_method chunk_size created modified deleted properties chunks' ;;
         'rdctl oio content delete') options='--ndjson --failed --content-version --content-id --cid' valued='--failed --content-version --content-id --cid' keys='action target changed verified error line' ;;
@@ -107,6 +107,7 @@ _rdctl_node() {
         'rdctl oio content truncate') options='--content-version --content-id --cid --size' valued='--content-version --content-id --cid --size' keys='action target changed verified error line' ;;
         'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --name-prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies -p --property' valued='--cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies -p --property' keys='action target changed verified error line' ;;
         'rdctl oio content get') options='--ndjson --failed --content-version --content-id --cid --to --recursive --range --continue --overwrite' valued='--failed --content-version --content-id --cid --to --range' keys='action target changed verified error line' ;;
+        'rdctl oio content ranges') options='--cid --shards --prefix' valued='--cid --shards --prefix' keys='shard marker end_marker objects bytes' ;;
         'rdctl oio content check') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --fail-on' valued='--failed --content-version --content-id --cid --prefix --fail-on' keys='severity finding container object version content_id position url message mend' ;;
         'rdctl oio content repair') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --include-unreachable --journal' valued='--failed --content-version --content-id --cid --prefix --journal' keys='action target changed verified error line' ;;
         'rdctl oio account') verbs='list show containers' ;;
@@ -392,6 +393,7 @@ _rdctl_values() {
         'rdctl oio content get 1') kind='container' ;;
         'rdctl oio content get 2') kind='content' ;;
         'rdctl oio content get '[0-9]*) kind='content' ;;
+        'rdctl oio content ranges 1') kind='container' ;;
         'rdctl oio content check --failed') kind='file' ;;
         'rdctl oio content check --fail-on') choices='warning error never' ;;
         'rdctl oio content check 1') kind='container' ;;

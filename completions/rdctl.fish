@@ -225,7 +225,7 @@ function _rdctl_node --no-scope-shadowing
             set options --cid\t'Container ID, instead of its name.' --body\t'JSON file with the beans; - reads stdin.'
             set valued --cid --body
         case 'rdctl oio content'
-            set verbs list\t'List the objects of a container.' show\t'Show objects.' delete\t'Delete objects.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Re-emit the creation events of objects.' prepare\t'Get locations for the chunks of a new object.' create\t'Register an object whose chunks are already stored.' spare\t'Get locations for replacements of lost chunks.' copy\t'Copy (link) an object within its container.' truncate\t'Truncate an object.' put\t'Upload files as objects.' get\t'Download objects to files or standard output.' check\t'Check the chunks of objects.' repair\t'Repair lost and damaged chunks of objects.'
+            set verbs list\t'List the objects of a container.' show\t'Show objects.' delete\t'Delete objects.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Re-emit the creation events of objects.' prepare\t'Get locations for the chunks of a new object.' create\t'Register an object whose chunks are already stored.' spare\t'Get locations for replacements of lost chunks.' copy\t'Copy (link) an object within its container.' truncate\t'Truncate an object.' put\t'Upload files as objects.' get\t'Download objects to files or standard output.' ranges\t'Divide the listing of a container into ranges.' check\t'Check the chunks of objects.' repair\t'Repair lost and damaged chunks of objects.'
         case 'rdctl oio content list'
             set options --cid\t'Container ID, instead of its name.' --prefix\t'Show only names with this prefix.' --delimiter\t'Group names up to this character, such as /.' --marker\t'Show only names after this one.' --end-marker\t'Show only names before this one.' --limit\t'Maximum number of entries.' --deleted\t'Include delete markers.' --all-versions\t'Show all versions, not only the latest.' --properties\t'Include user properties.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --cid --prefix --delimiter --marker --end-marker --limit
@@ -268,6 +268,9 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio content get'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --to\t'Destination (default: working directory); - writes to stdout.' --recursive\t'Download all objects whose names begin with PATH.' --range\t'Byte range: 0-99, 100-, -50.' --continue\t'Resume an interrupted download.' --overwrite\t'Replace existing files.'
             set valued --failed --content-version --content-id --cid --to --range
+        case 'rdctl oio content ranges'
+            set options --cid\t'Container ID, instead of its name.' --shards\t'Number of ranges.' --prefix\t'Only objects whose names begin with P.'
+            set valued --cid --shards --prefix
         case 'rdctl oio content check'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --deep\t'Read all chunks and compare their hashes.' --prefix\t'Only objects whose names begin with P.' --all-versions\t'Also check old versions of objects.' --fail-on\t'Lowest severity that causes exit code 12.'
             set valued --failed --content-version --content-id --cid --prefix --fail-on
@@ -530,6 +533,8 @@ function _rdctl_columns --no-scope-shadowing
             set choices container\t'name, or container ID' path\t'name of the object' content_id\t'32 hex digits' version\t'microseconds since 1970' size\t'bytes' hash\t'MD5; null: not known' policy\t'storage policy' mime_type\t'null: not set' chunk_method\t'such as plain/nb_copy=3' chunk_size\t'bytes per position; null except in content prepare' created\t'date in UTC' modified\t'date in UTC; null: proxy 3.3' deleted\t'is a delete marker' properties\t'key to value; null in content prepare' chunks\t'pos, size, hash, score of the service, url; real_url: null if the same as url'
         case 'rdctl oio content spare'
             set choices url\t'where a chunk may be written'
+        case 'rdctl oio content ranges'
+            set choices shard\t'number of the range, from 1' marker\t'the range begins after this name; null: at the first object' end_marker\t'it ends before this name; null: at the last object' objects\t'objects in the range' bytes\t'bytes of these objects; null: a size cannot be read'
         case 'rdctl oio account list'
             set choices account\t'name of the account'
         case 'rdctl oio account show'
@@ -918,6 +923,8 @@ function _rdctl_values --no-scope-shadowing
             set kind container
         case 'rdctl oio content get #2' 'rdctl oio content get #*'
             set kind content
+        case 'rdctl oio content ranges #1'
+            set kind container
         case 'rdctl oio content check --failed'
             set kind file
         case 'rdctl oio content check --fail-on'

@@ -168,6 +168,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "copy": "cp link",
         "check": "verify fsck scrub integrity crawl",
         "repair": "rebuild fix heal mend reconstruct",
+        "ranges": "shards shard split partition",
         **_PROPERTIES,
     },
     "rdctl oio account": {

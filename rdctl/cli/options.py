@@ -146,6 +146,7 @@ EMPTY = {
     "--prefix": "all names begin with nothing",
     "--name-prefix": "names stay as they are",
     "--marker": "all names come after nothing, as at the start of a loop",
+    "--end-marker": "no name is the end, as of the last range of a container",
     "--args": "a link without arguments, which is the default",
 }
 

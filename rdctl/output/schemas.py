@@ -500,6 +500,16 @@ _OIO = (
         _hidden("properties", "PROPERTIES", "key to value; null without --properties, prefix"),
     ),
     _schema(
+        "rdctl.oio.range/1",
+        "ranges",
+        "shard",
+        _number("shard", "SHARD", "number of the range, from 1", True),
+        Column("marker", "MARKER", "the range begins after this name; null: at the first object"),
+        Column("end_marker", "END MARKER", "it ends before this name; null: at the last object"),
+        _count("objects", "OBJECTS", "objects in the range", True),
+        _size("bytes", "SIZE", "bytes of these objects; null: a size cannot be read"),
+    ),
+    _schema(
         "rdctl.oio.content/1",
         "objects",
         "path",

@@ -67,7 +67,14 @@ def test_a_listing_from_its_start(wire: Oio) -> None:
     """`--prefix "$p"` and `--marker "$m"` of a script that has none yet."""
     words = ("container", "list", "photos", "--json")
     whole = wire.ok(*words).json["items"]
-    assert wire.ok(*words, "--prefix", "", "--marker=").json["items"] == whole
+    empty = ("--prefix", "", "--marker=", "--end-marker=")
+    assert wire.ok(*words, *empty).json["items"] == whole
+
+
+def test_a_listing_of_containers_from_its_start(oio: Oio) -> None:
+    words = ("container", "list", "--json")
+    whole = oio.ok(*words).json["items"]
+    assert oio.ok(*words, "--prefix", "", "--marker=", "--end-marker=").json["items"] == whole
 
 
 def test_no_arguments_of_a_link(wire: Oio) -> None:

@@ -153,6 +153,7 @@ def listing_verb(family: str, *, bare: bool = False) -> Command:
         delimiter = filters["delimiter"]
         if delimiter is not None and len(delimiter.encode("utf-8", "surrogateescape")) != 1:
             raise RdctlError(Code.USAGE, "invalid --delimiter: must be a single byte")
+        filters["end_marker"] = filters["end_marker"] or None
         if place is None:
             return _list_containers(site, limit, **filters)
         filters["all"] = filters.pop("all_versions")

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _HERE = "rdctl.cli.oio.content:"
 _THERE = "rdctl.cli.oio.transfer:"
 _CHECKS = "rdctl.cli.oio.integrity:"
+_SYNC = "rdctl.cli.oio.sync:"
 
 group = LazyGroup(
     "content",
@@ -41,6 +42,7 @@ group = LazyGroup(
         "truncate": (_HERE + "truncate", "Truncate an object."),
         "put": (_THERE + "put", "Upload files as objects."),
         "get": (_THERE + "get", "Download objects to files or standard output."),
+        "ranges": (_SYNC + "ranges", "Divide the listing of a container into ranges."),
         "check": (_CHECKS + "check_contents", "Check the chunks of objects."),
         "repair": (_CHECKS + "repair", "Repair lost and damaged chunks of objects."),
     },

@@ -8,9 +8,20 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import escape, human_size
-from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, UNREPORTED, Acts, Evidence, batches, distinct
-from rdctl.oio.model import Container, Content, Place
+from rdctl.oio.acts import (
+    ACCEPTED,
+    ALREADY,
+    PAGE,
+    PROVEN,
+    UNREPORTED,
+    Acts,
+    Evidence,
+    batches,
+    distinct,
+)
+from rdctl.oio.model import Container, Content, Entry, Place
 from rdctl.oio.properties import CREATE, check_user
+from rdctl.oio.sync.ranges import ranges
 
 
 class Contents(Acts):
@@ -107,6 +118,17 @@ class Contents(Acts):
             if kept
             else f'object "{place.shown}" in container "{place.holder.shown}" will be replaced'
         )
+
+    def ranges(self, place: Place, shards: int, prefix: str | None) -> Listing:
+        """Ranges of the listing, of about as many objects each."""
+
+        def entries() -> Iterator[Entry]:
+            for page in self._proxy.pages(place, {"max": PAGE, "prefix": prefix}):
+                self._workers.progress.advance(len(page.entries))
+                yield from page.entries
+
+        self._workers.progress.begin(None, "objects")
+        return Listing(ranges(entries(), shards))
 
     def spare(self, place: Place, policy: str, body: Any) -> Listing:
         chunks = self._change(

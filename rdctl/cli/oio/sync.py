@@ -1,0 +1,52 @@
+"""rdctl oio content sync, ranges."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from rdctl.cli.oio.arguments import target
+from rdctl.cli.tree import verb
+
+if TYPE_CHECKING:
+    from rdctl.core.results import Listing
+    from rdctl.oio.model import Place
+    from rdctl.sites import Site
+
+# A range costs some kilobytes of memory.
+MOST_SHARDS = 10_000
+
+
+@verb(
+    "ranges",
+    shows="rdctl.oio.range/1",
+    examples=[
+        "rdctl -c sandbox oio content ranges photos --shards 4",
+        "rdctl -c sandbox oio content ranges photos --shards 4 --prefix sea/ --json",
+        "rdctl -c sandbox oio content ranges photos --shards 2 -o tsv --no-headers"
+        " --columns marker,end_marker",
+    ],
+)
+@target("container", reads=True)
+@click.option(
+    "--shards",
+    type=click.IntRange(1, MOST_SHARDS),
+    metavar="N",
+    required=True,
+    help="Number of ranges.",
+)
+@click.option("--prefix", metavar="P", help="Only objects whose names begin with P.")
+def ranges(site: Site, place: Place, shards: int, prefix: str | None) -> Listing:
+    """Divide the listing of a container into ranges.
+
+    The container is listed once, and divided into ranges of about as many objects each, so that
+    several machines can process them at the same time. Each row is a range for `content list
+    --marker M --end-marker M`; an empty marker does not limit it. With --prefix, give the same
+    prefix there.
+
+    The ranges cover the whole container. Of an object that is created later, none of its ranges
+    is missing, but two neighboring ones may list it. There are fewer ranges than N if there are
+    fewer objects. A range never ends at a name with control characters, backslashes or bytes that
+    are not UTF-8, so markers can be passed as they are shown."""
+    return site.oio.contents.ranges(place, shards, prefix)
