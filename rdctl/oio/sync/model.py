@@ -25,7 +25,7 @@ class Remote(NamedTuple):
     """An object of a listing; None: not reported by the server. `name` is the whole name.
 
     `mtime_ns` is from the property, None if it has none or cannot be read; `modified` is the time
-    of the object itself, in seconds since 1970, by the clock of the server."""
+    of the object itself, or of its creation, in seconds since 1970, by the clock of the server."""
 
     name: str
     size: int | None

@@ -1,0 +1,59 @@
+"""Whether a file and an object are the same, without a request and without reading more than that
+takes."""
+
+from __future__ import annotations
+
+import re
+
+from rdctl.oio.sync.model import Local, Remote
+
+_BILLION = 10**9
+# In which steps file systems keep times, in nanoseconds: NTFS, microseconds, milliseconds, exFAT,
+# whole seconds, FAT.
+_STEPS = (100, 1000, 10**6, 10**7, _BILLION, 2 * _BILLION)
+_MD5 = re.compile("[0-9A-Fa-f]{32}")
+
+
+def uploaded(local: Local, remote: Remote) -> bool:
+    """Whether the object is the file, by size and time. Without the property, the file must not be
+    newer than the object."""
+    if remote.size != local.size:
+        return False
+    if remote.mtime_ns is not None:
+        return same_time(local.mtime_ns, remote.mtime_ns)
+    return remote.modified is not None and local.mtime_ns <= remote.modified * _BILLION
+
+
+def downloaded(local: Local, remote: Remote) -> bool:
+    """Whether the file is the object, by size and time. Without the property, the file must not be
+    older than the object."""
+    time = file_time(remote)
+    if remote.size != local.size or time is None:
+        return False
+    newer = remote.mtime_ns is None and local.mtime_ns > time
+    return newer or same_time(local.mtime_ns, time)
+
+
+def file_time(remote: Remote) -> int | None:
+    """The modification time that a file made of the object gets, in nanoseconds."""
+    if remote.mtime_ns is None and remote.modified is not None:
+        return remote.modified * _BILLION
+    return remote.mtime_ns
+
+
+def same_time(kept: int, exact: int) -> bool:
+    """Whether the time of a file is this time, as far as its file system can keep it."""
+    if kept == exact:
+        return True
+    return any(kept % step == 0 and exact // step == kept // step for step in _STEPS)
+
+
+def comparable(remote: Remote) -> bool:
+    """Whether the object has the MD5 of all its bytes: one that was appended to has none, and later
+    servers may have another hash."""
+    return remote.hash is not None and _MD5.fullmatch(remote.hash) is not None
+
+
+def same_bytes(size: int, md5: str, remote: Remote) -> bool:
+    """Whether bytes of that size and MD5 are those of the object, which is `comparable`."""
+    return size == remote.size and md5.upper() == str(remote.hash).upper()

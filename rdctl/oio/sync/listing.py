@@ -1,0 +1,121 @@
+"""Objects of a container as they are compared: all of them, or those of given names."""
+
+from __future__ import annotations
+
+import calendar
+import os
+from collections.abc import Iterator, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
+
+from rdctl.core.errors import RdctlError
+from rdctl.core.units import raw_bytes
+from rdctl.oio.acts import PAGE
+from rdctl.oio.client import Client
+from rdctl.oio.model import Entry, Page, Place
+from rdctl.oio.sync.model import MTIME, Remote, mtime_of
+from rdctl.workers import Workers
+
+# So many names are looked up one by one; more of them by listing what is between.
+FEW = 8
+
+
+class Objects(NamedTuple):
+    """The objects of a listing. `fault` is what ended it early; `skipped` counts those whose names
+    cannot be read."""
+
+    remotes: list[Remote]
+    skipped: int
+    fault: RdctlError | None
+
+    @property
+    def complete(self) -> bool:
+        return self.fault is None and not self.skipped
+
+
+def remote_of(entry: Entry) -> Remote:
+    return Remote(
+        name=entry.name,
+        size=entry.size,
+        modified=_seconds(entry.modified or entry.created),
+        mtime_ns=mtime_of(entry.properties.get(MTIME)) if entry.properties else None,
+        hash=entry.hash,
+        version=entry.version,
+        content_id=entry.content_id,
+    )
+
+
+@lru_cache(1024)
+def _seconds(date: str | None) -> int | None:
+    """Seconds since 1970 of `2026-11-21T20:44:52Z`; objects are often created in the same one."""
+    if date is None:
+        return None
+    day, _, time = date.rstrip("Z").partition("T")
+    return calendar.timegm((*map(int, day.split("-")), *map(int, time.split(":"))))
+
+
+def all_below(proxy: Client, holder: Place, prefix: str | None) -> Objects:
+    """All objects of a container with that prefix. A listing that cannot be begun raises."""
+    remotes: list[Remote] = []
+    skipped, fault = 0, None
+    pages = _pages(proxy, holder, prefix)
+    try:
+        for page in pages:
+            remotes += [remote_of(entry) for entry in page.entries if entry.kind == "object"]
+            skipped += page.skipped
+    except RdctlError as error:
+        if not remotes:
+            raise
+        fault = error
+    return Objects(remotes, skipped, fault)
+
+
+def all_named(
+    proxy: Client, workers: Workers, holder: Place, names: Sequence[str]
+) -> dict[str, Remote]:
+    """The objects of these names, as far as they exist. What is between far names is not listed,
+    so this takes at most a request a name, and at most those of the whole listing."""
+    if len(names) > FEW:
+        return {remote.name: remote for remote in _scanned(proxy, holder, names)}
+
+    def look(name: str) -> Remote | None:
+        # An object comes before all others whose names begin with its name.
+        for page in _pages(proxy, holder, name, most=1):
+            for entry in page.entries:
+                return remote_of(entry) if entry.name == name else None
+        return None
+
+    found = workers.ordered(look, names) if len(names) > 1 else map(look, names)
+    return {remote.name: remote for remote in found if remote is not None}
+
+
+def _scanned(proxy: Client, holder: Place, names: Sequence[str]) -> Iterator[Remote]:
+    """The existing objects of these names, in one pass over the listing."""
+    requested = set(names)
+    left = sorted(requested, key=raw_bytes)
+    order = [raw_bytes(name) for name in left]
+    prefix = os.path.commonprefix([left[0], left[-1]])  # noqa: RUF071 - names, not paths
+    at = 0
+    while at < len(left):
+        before = left[at][:-1]  # a marker that comes before the name
+        for page in _pages(proxy, holder, prefix or None, before or None):
+            yield from (remote_of(entry) for entry in page.entries if entry.name in requested)
+            if page.marker is None:
+                return
+            reached = unquote_to_bytes(page.marker)
+            while at < len(left) and order[at] <= reached:
+                at += 1
+            if at == len(left) or raw_bytes(left[at][:-1]) > reached:
+                break
+
+
+def _pages(
+    proxy: Client,
+    holder: Place,
+    prefix: str | None,
+    marker: str | None = None,
+    most: int = PAGE,
+) -> Iterator[Page]:
+    query = {"max": most, "prefix": prefix, "marker": marker, "properties": True}
+    return proxy.pages(holder, query)
