@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import quote
 
 from rdctl.sandbox.oio import base, directory, properties
+from rdctl.sandbox.oio.account import touched
 from rdctl.sandbox.oio.base import BaseAccess
 from rdctl.sandbox.oio.replies import (
     CONTAINER_DISABLED,
@@ -140,6 +141,7 @@ def touch(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     cid = directory.cid_of(request, "Directory error")
     directory.require(connection, cid, "Directory error", http=403)
     base.locate(connection, request, BaseAccess.READ)  # a frozen one as well
+    touched(connection, cid)
     return empty()
 
 

@@ -24,6 +24,13 @@ CREATE TABLE oio_down (address TEXT PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE oio_pools (name TEXT PRIMARY KEY, targets TEXT NOT NULL) WITHOUT ROWID;
 
 CREATE TABLE oio_accounts (name TEXT PRIMARY KEY, ctime REAL NOT NULL, metadata TEXT NOT NULL);
+CREATE TABLE oio_account_locks (name TEXT PRIMARY KEY, until REAL NOT NULL) WITHOUT ROWID;
+-- What was reported to the account service about a container; all NULL: to forget it. It is valid
+-- while the container has that version (NULL: no container), and not after `until`.
+CREATE TABLE oio_recounted (
+    account TEXT, name TEXT, objects INTEGER, bytes INTEGER, mtime REAL, version BLOB, until REAL,
+    PRIMARY KEY (account, name)
+) WITHOUT ROWID;
 
 CREATE TABLE oio_references (cid TEXT PRIMARY KEY, account TEXT NOT NULL, name TEXT NOT NULL);
 CREATE INDEX oio_references_of ON oio_references (account, name);

@@ -12,9 +12,9 @@ from tests.sandbox.oio.wire import Servers
 
 WIRE = Path(__file__).parent.parent.parent / "wire" / "parity-recordings.jsonl"
 RECORDINGS: list[dict[str, Any]] = [json.loads(row) for row in WIRE.read_text("utf-8").splitlines()]
-_META2 = {17008: 16009, 17010: 16010, 17011: 16011}
+_META2 = {17008: 16009, 17009: 16010, 17010: 16011}
 _META0_AND_META1 = {17006: 16006, 17007: 16007}
-_SQLX = {17009: 16012}
+_SQLX = {17011: 16012}
 _RAWX = dict(zip(range(17012, 17024), (*range(16013, 16017), *range(16020, 16028)), strict=True))
 _OTHERS = {17024: 16017, 17025: 16018, 17026: 16019}
 _PORTS = {**_META0_AND_META1, **_META2, **_SQLX, **_RAWX, **_OTHERS}
