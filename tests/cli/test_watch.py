@@ -927,8 +927,8 @@ def test_nothing_grows(process: Rdctl, context: str, kind: str) -> None:
     before, after = json.loads(out)
     assert after["descriptors"] <= before["descriptors"]
     assert after["threads"] <= before["threads"]
-    assert after["objects"] - before["objects"] < 100
-    assert after["blocks"] - before["blocks"] < 100
+    assert after["objects"] - before["objects"] < 20
+    assert after["blocks"] - before["blocks"] < 20
 
 
 def test_a_signal_within_a_finalizer_ends_it_too(
