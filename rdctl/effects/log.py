@@ -108,10 +108,10 @@ class Log:
 
 
 @contextmanager
-def locked_log(path: str, home: str | None) -> Iterator[Log]:
-    """The log, created if it does not exist, while no other process writes to it. New files below
-    `home` belong to its owner. Raises OSError."""
-    with _locked_log(path, home, make=True) as log:
+def locked_log(path: str, home: str | None, seconds: float = _LOCK_SECONDS) -> Iterator[Log]:
+    """The log, created if it does not exist, while no other process writes to it; one that does is
+    waited for. New files below `home` belong to its owner. Raises OSError."""
+    with _locked_log(path, home, make=True, seconds=seconds) as log:
         yield log
 
 
@@ -248,10 +248,12 @@ def _protect(descriptor: int) -> None:
 
 
 @contextmanager
-def _locked_log(path: str, home: str | None, *, make: bool) -> Iterator[Log]:
+def _locked_log(
+    path: str, home: str | None, *, make: bool, seconds: float = _LOCK_SECONDS
+) -> Iterator[Log]:
     place = _location(path, home) if make else Location.of(path, home)
     try:
-        descriptor = _opened(place, make, lambda opened: locked(opened, _LOCK_SECONDS, 0.001))
+        descriptor = _opened(place, make, lambda opened: locked(opened, seconds, 0.001))
         try:
             yield Log(descriptor, place)
         finally:
