@@ -233,8 +233,8 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --chunks\t'List the chunks of each object in tables.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed --content-version --content-id --cid
         case 'rdctl oio content delete'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.'
-            set valued --failed --content-version --content-id --cid
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --prefix\t'Delete all objects whose names begin with P.' --glob\t'Delete all objects whose names match PATTERN.' --recursive\t'Delete all objects below PATH, or of the container.'
+            set valued --failed --content-version --content-id --cid --prefix --glob
         case 'rdctl oio content get-properties'
             set options --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --content-version --content-id --cid

@@ -148,6 +148,8 @@ OBJECTS: dict[str, tuple[str, ...]] = {
     "oio content put docs note.txt --path 'a b' --autocreate": (),
     "oio content put photos tree --recursive": (),
     "oio content put photos note.txt --path index.txt --overwrite": (),
+    "oio content delete photos --prefix sea/ --glob *.svg": (),
+    "oio content delete photos --recursive": (),
     "oio content get photos index.txt": (),
     "oio content get photos index.txt sea/storm.svg --to .": (),
 }

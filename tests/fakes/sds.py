@@ -206,6 +206,15 @@ class Sds(Beans):
         else:
             call.reply("204 No Content")
 
+    def _content_delete_many(self, call: Call) -> None:
+        names = [one["name"] for one in json.loads(call.body())["contents"]]
+        found = [(name, self.objects.pop(name, None)) for name in names]
+        outcomes = [
+            {"name": name, "status": 204 if one else 420, "message": "Gone" if one else "Not found"}
+            for name, one in found
+        ]
+        call.json({"contents": outcomes})
+
     # --- what tests look at -------------------------------------------------------------------
 
     def routes(self) -> list[str]:

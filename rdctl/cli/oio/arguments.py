@@ -90,6 +90,7 @@ def target(
     reads: bool = False,
     optional: bool = False,
     sent_by: str = "id",
+    selects: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """The target arguments of a command. The function gets a Place (a list of them with `several`),
     and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. A missing word is None;
@@ -98,12 +99,12 @@ def target(
     `--cid` replaces the container or reference, `--content-id` the path, unless the target is `new`
     and has no ID yet. A command that changes the target looks up the names of an ID; one that only
     `reads` sends the ID. `sent_by`: how an object given by its ID is sent. `whole`: without a path
-    the target is the container. `optional`: without any words the function gets None. In `FILE...`
-    a `-` is not a list of names. For click all words are one argument, since their number depends
-    on these options.
+    the target is the container; so it is with any of the options that `selects` names. `optional`:
+    without any words the function gets None. In `FILE...` a `-` is not a list of names. For click
+    all words are one argument, since their number depends on these options.
     """
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
-    usage = usage.replace("PATH...", "[PATH...]") if whole else usage
+    usage = usage.replace("PATH...", "[PATH...]") if whole or selects else usage
     usage = f"[{usage}]" if optional else usage
     taken = ["cid"] if kind == "content" or not new else []
     taken += ["content_id", "version"] if kind == "content" and not new else []
@@ -116,7 +117,8 @@ def target(
             ids = {key: options.pop(key) if key in taken else None for key in _IDS}
             if optional and not given and not any(ids.values()):
                 return function(site, None, **options)
-            places = _places(context, site, kind, several, given, ids, whole)
+            by_option = any(options[name] not in (None, False) for name in selects)
+            places = _places(context, site, kind, several, given, ids, whole or by_option)
             values = _rest(context, site, given, rest, ids)
             if not reads:
                 needed = kind in ("container", "content")

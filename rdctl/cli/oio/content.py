@@ -81,18 +81,40 @@ def show(site: Site, places: list[Place], chunks: bool) -> Listing:
     "delete",
     examples=[
         "rdctl -c sandbox oio content delete photos index.txt",
+        "rdctl -c sandbox oio content delete photos --prefix alps/ --dry-run",
+        "rdctl -c sandbox oio content delete photos --glob '*.svg' --dry-run",
         "rdctl -c sandbox oio content list photos -0 --prefix sea/"
         " | rdctl -c sandbox oio content delete photos - --dry-run",
     ],
 )
-@target("content", several=True, sent_by="version")
-def delete(site: Site, places: list[Place]) -> Report:
+@target("content", several=True, sent_by="version", selects=("prefix", "glob", "recursive"))
+@click.option("--prefix", metavar="P", help="Delete all objects whose names begin with P.")
+@click.option("--glob", metavar="PATTERN", help="Delete all objects whose names match PATTERN.")
+@click.option(
+    "--recursive", is_flag=True, help="Delete all objects below PATH, or of the container."
+)
+def delete(
+    site: Site, places: list[Place], prefix: str | None, glob: str | None, recursive: bool
+) -> Report:
     """Delete objects.
 
     Requires confirmation. In a container with versioning, this adds a delete marker and keeps all
     versions. To delete one version permanently, use --content-version, or the --content-id of an
-    older version."""
-    return site.oio.contents.delete(places)
+    older version.
+
+    A PATH is always a name, never a pattern. With --prefix and --glob, the objects whose names
+    begin with P, match PATTERN, or both, are deleted. In a pattern, `*` and `?` match within one
+    component of the name, `**` matches any number of them; a pattern without a slash matches the
+    last component. --recursive deletes the objects below PATH/, and without PATH all objects. The
+    container is listed first, and the number of objects and their size are confirmed once. If the
+    listing is incomplete, nothing is deleted. An object that has changed since then is not
+    deleted."""
+    if prefix is None and glob is None and not recursive:
+        return site.oio.contents.delete(places)
+    from rdctl.cli.oio.sync import selection_of
+
+    holder, selection = selection_of(places, prefix, glob, recursive)
+    return site.oio.deletions.selected(holder, selection)
 
 
 @verb(

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from rdctl.oio.integrity.repair import Repairs
     from rdctl.oio.objects.download import Downloads
     from rdctl.oio.objects.upload import Uploads
+    from rdctl.oio.sync.deleting import Deletions
 
 
 class OpenIO(Acts):
@@ -74,6 +75,13 @@ class OpenIO(Acts):
         from rdctl.oio.objects.download import Downloads
 
         return Downloads(self._means)
+
+    @cached_property
+    def deletions(self) -> Deletions:
+        """Deletion of what a listing has."""
+        from rdctl.oio.sync.deleting import Deletions
+
+        return Deletions(self._means)
 
     @cached_property
     def checks(self) -> Checks:

@@ -66,6 +66,7 @@ CASES = (
     By("container show --cid {cid}", (OWNER,)),
     By("container list --cid {cid}", ("container/list?cid={cid}&max=1000",)),
     By("content list --cid {cid}", ("container/list?cid={cid}&max=1000",)),
+    By("content ranges --cid {cid} --shards 2", ("container/list?cid={cid}&max=1000",)),
     By("container get-properties --cid {cid}", ("container/get_properties?cid={cid}",)),
     By("reference show --cid {cid}", ("reference/show?cid={cid}",)),
     By("reference get-properties --cid {cid}", ("reference/get_properties?cid={cid}",)),
