@@ -121,7 +121,7 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl rapiddisk daemon status'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio'
-            set verbs overview\t'Show services and accounts at a glance.' conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' account\t'Show accounts and their containers.' service\t'Manage single services.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
+            set verbs overview\t'Show services and accounts at a glance.' conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' account\t'Manage accounts, and show their containers.' service\t'Manage single services.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
         case 'rdctl oio overview'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience'
@@ -178,7 +178,7 @@ function _rdctl_node --no-scope-shadowing
             set options --cid\t'Container ID, instead of its name.' --all\t'Delete all properties.'
             set valued --cid
         case 'rdctl oio container'
-            set verbs create\t'Create containers.' show\t'Show containers.' list\t'List containers, or the objects of a container.' destroy\t'Destroy containers.' flush\t'Delete all objects of containers (alias: empty).' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' touch\t'Recompute the account\'s container counters.' dedup\t'Deduplicate the chunks of identical objects.' purge\t'Delete old versions of objects.' check\t'Check the counters of containers.' raw-insert\t'Insert rows into a container\'s database.' raw-update\t'Replace rows in a container\'s database.' raw-delete\t'Delete rows from a container\'s database.'
+            set verbs create\t'Create containers.' show\t'Show containers.' list\t'List containers, or the objects of a container.' destroy\t'Destroy containers.' flush\t'Delete all objects of containers (alias: empty).' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.' locate\t'Show the services of containers.' touch\t'Recompute the account\'s container counters.' refresh\t'Reset and recompute the account\'s container counters.' dedup\t'Deduplicate the chunks of identical objects.' purge\t'Delete old versions of objects.' check\t'Check the counters of containers.' raw-insert\t'Insert rows into a container\'s database.' raw-update\t'Replace rows in a container\'s database.' raw-delete\t'Delete rows from a container\'s database.'
         case 'rdctl oio container create'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).' --quota\t'Maximum size of all objects, such as 10G; 0: no limit.' --policy\t'Storage policy of new objects.' --max-versions\t'Number of versions to keep per object; 1: no versioning, -1: all.' --system\t'System property to set, such as sys.m2.quota=10G (requires confirmation).'
             set valued --failed -p --property --quota --policy --max-versions --system
@@ -203,7 +203,13 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio container del-properties'
             set options --cid\t'Container ID, instead of its name.' --all\t'Delete all properties.'
             set valued --cid
+        case 'rdctl oio container locate'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed --cid
         case 'rdctl oio container touch'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.'
+            set valued --failed --cid
+        case 'rdctl oio container refresh'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.'
             set valued --failed --cid
         case 'rdctl oio container dedup'
@@ -278,7 +284,7 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --deep\t'Read all data, to also find silent corruption.' --prefix\t'Only objects whose names begin with P.' --all-versions\t'Also repair old versions of objects.' --include-unreachable\t'Also rebuild chunks on rawx services that do not answer.' --journal\t'Journal of repairs (default: repairs.ndjson in the state directory).'
             set valued --failed --content-version --content-id --cid --prefix --journal
         case 'rdctl oio account'
-            set verbs list\t'List accounts.' show\t'Show accounts.' containers\t'List the containers of the account.'
+            set verbs list\t'List accounts.' show\t'Show accounts.' containers\t'List the containers of the account.' create\t'Create accounts.' delete\t'Delete accounts.' set-properties\t'Set properties of an account.' del-properties\t'Delete properties of an account.' refresh\t'Recompute the counters of accounts.' flush\t'Empty the container listings of accounts.'
         case 'rdctl oio account list'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio account show'
@@ -287,6 +293,22 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio account containers'
             set options --prefix\t'Show only names with this prefix.' --marker\t'Show only names after this one.' --limit\t'Maximum number of entries.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --prefix --marker --limit
+        case 'rdctl oio account create'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
+        case 'rdctl oio account delete'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
+        case 'rdctl oio account set-properties'
+            set options --replace-all\t'Remove all other properties.'
+        case 'rdctl oio account del-properties'
+            set options --all\t'Delete all properties.'
+        case 'rdctl oio account refresh'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --all\t'Refresh all accounts.'
+            set valued --failed
+        case 'rdctl oio account flush'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
+            set valued --failed
         case 'rdctl oio service'
             set verbs stats\t'Show the counters of a service.' ping\t'Check whether services respond.' version\t'Show the versions of services.' handlers\t'List the request handlers of a service.' lean-glib\t'Release the unused memory of services.' lean-sqlx\t'Release the SQLite caches of services.' flush\t'Flush the caches of services.' reload\t'Reload the caches of services.' kill\t'Abort services.'
         case 'rdctl oio service stats'
@@ -465,6 +487,8 @@ function _rdctl_synonym --no-scope-shadowing
             set path 'rdctl oio account list'
         case 'rdctl oio account info' 'rdctl oio account describe'
             set path 'rdctl oio account show'
+        case 'rdctl oio account rm' 'rdctl oio account remove' 'rdctl oio account destroy'
+            set path 'rdctl oio account delete'
         case 'rdctl oio local ls'
             set path 'rdctl oio local list'
         case 'rdctl context ls'
@@ -493,7 +517,7 @@ function _rdctl_columns --no-scope-shadowing
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: rapiddiskd before 9, or locally without root where the kernel\'s list is truncated' locked\t'read-only; null: rapiddiskd before 9, or the device could not be queried' unwritten\t'bytes that a write-back cache has not written to its source; null: remote, no root' used_by\t'caches, exports (`export NQN`) and, locally, mounts and swap; null: remote, where no cache uses it (exports are not listed), or not readable'
         case 'rdctl rapiddisk show'
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: as in the listing' high_water\t'bytes: end of the highest write, which limits shrinking; null: remote, no root' locked\t'read-only; null: rapiddiskd before 9' unwritten\t'as in the listing; null: remote, no root' users\t'who uses it: kind, name, and the command that frees it' users_seen\t'the kinds of user checked for; others may exist'
-        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk save' 'rdctl rapiddisk load' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk dump' 'rdctl rapiddisk apply' 'rdctl rapiddisk undo' 'rdctl rapiddisk boot enable' 'rdctl rapiddisk boot disable' 'rdctl rapiddisk boot stop' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio content repair' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl context use' 'rdctl context set' 'rdctl context rename' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reboot' 'rdctl sandbox damage' 'rdctl sandbox stop' 'rdctl sandbox start' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
+        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk save' 'rdctl rapiddisk load' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk dump' 'rdctl rapiddisk apply' 'rdctl rapiddisk undo' 'rdctl rapiddisk boot enable' 'rdctl rapiddisk boot disable' 'rdctl rapiddisk boot stop' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container refresh' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio content repair' 'rdctl oio account create' 'rdctl oio account delete' 'rdctl oio account set-properties' 'rdctl oio account del-properties' 'rdctl oio account refresh' 'rdctl oio account flush' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl context use' 'rdctl context set' 'rdctl context rename' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reboot' 'rdctl sandbox damage' 'rdctl sandbox stop' 'rdctl sandbox start' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
             set choices action\t'the verb' target\t'what was changed; null in a dry run, before it has a name' changed\t'false: was already so; null: not known' verified\t'proven by the reply or by a check; null: not proven' error\t'the error\'s code; null: no error' line\t'line of the name on standard input, from 1; null: not from there'
         case 'rdctl rapiddisk cache list' 'rdctl rapiddisk cache show'
             set choices device\t'name below /dev/mapper, such as rc-wt_sdb' volume\t'the volume that caches; null: Debian\'s 9.0.0, incomplete' source\t'the device that is cached; null: as the volume' policy\t'write-through, write-around or writeback' dirty\t'bytes not yet written to the source; null: remote, no root, other policies' writeback_seconds\t'seconds to write these to the source, estimated from its speed so far; null: as dirty, or no speed is known' flush_on_suspend\t'when flush_on_suspend was last sent, which makes the kernel write back once before the mapping is removed; null: never since the last boot, remote' kernel\t'the kernel\'s name, such as dm-3; null: remote' source_kernel\t'the kernel\'s name of the source; null: remote'
@@ -525,6 +549,8 @@ function _rdctl_columns --no-scope-shadowing
             set choices container\t'name' account\t'name of the account' cid\t'container ID: 64 hex digits' objects\t'number of objects, each version counted' bytes\t'in the container' quota\t'bytes; 0: none; null: not set' policy\t'storage policy; null: that of the namespace' versioning\t'versions kept; -1: all; null: not set' status\t'enabled, frozen or disabled' created\t'date in UTC' properties\t'key to value, of the user' system\t'key to value, of the system'
         case 'rdctl oio container list'
             set choices name\t'of the container' kind\t'container or prefix' size\t'bytes; null: prefix, delete marker' hash\t'MD5; null: not known, prefix, delete marker' policy\t'storage policy; null: prefix, delete marker' mime_type\t'null: not set, prefix, delete marker' content_id\t'32 hex digits; null: prefix' version\t'microseconds since 1970 (3.3: maybe seconds); null: prefix' deleted\t'is a delete marker; null: prefix' created\t'date in UTC; null: prefix' modified\t'date in UTC; null: prefix' properties\t'key to value; null without --properties, prefix' objects\t'number of objects' bytes\t'in the container'
+        case 'rdctl oio container locate'
+            set choices container\t'name' account\t'name of the account' cid\t'container ID: 64 hex digits' base\t'name of the database: sys.name' status\t'enabled, frozen or disabled' meta2\t'addresses of the services that have the database' meta1\t'addresses of the services that list these; null: not reported' meta0\t'addresses of the services that list those; null: not reported'
         case 'rdctl oio container check' 'rdctl oio content check'
             set choices severity\t'error or warning' finding\t'its kind, such as missing, short, wrong-hash or lost' container\t'name or ID of the container' object\t'name; null: about the container' version\t'version of the object; null: as above, or not reported' content_id\t'object ID; null: as the version' position\t'0, or 0.3 for a fragment; null: about the object or container as a whole' url\t'the chunk; null: not about a single chunk' message\t'what was found' mend\t'the command that fixes it; null: no single command fixes it'
         case 'rdctl oio content list'
@@ -807,9 +833,17 @@ function _rdctl_values --no-scope-shadowing
             set kind container
         case 'rdctl oio container del-properties #2' 'rdctl oio container del-properties #*'
             set kind key:container
+        case 'rdctl oio container locate --failed'
+            set kind file
+        case 'rdctl oio container locate #1' 'rdctl oio container locate #*'
+            set kind container
         case 'rdctl oio container touch --failed'
             set kind file
         case 'rdctl oio container touch #1' 'rdctl oio container touch #*'
+            set kind container
+        case 'rdctl oio container refresh --failed'
+            set kind file
+        case 'rdctl oio container refresh #1' 'rdctl oio container refresh #*'
             set kind container
         case 'rdctl oio container dedup --failed'
             set kind file
@@ -944,6 +978,30 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl oio account show --failed'
             set kind file
         case 'rdctl oio account show #1' 'rdctl oio account show #*'
+            set kind account
+        case 'rdctl oio account create --failed'
+            set kind file
+        case 'rdctl oio account create #1' 'rdctl oio account create #*'
+            set kind account
+        case 'rdctl oio account delete --failed'
+            set kind file
+        case 'rdctl oio account delete #1' 'rdctl oio account delete #*'
+            set kind account
+        case 'rdctl oio account set-properties #1'
+            set kind account
+        case 'rdctl oio account set-properties #2' 'rdctl oio account set-properties #*'
+            set kind assignment:account
+        case 'rdctl oio account del-properties #1'
+            set kind account
+        case 'rdctl oio account del-properties #2' 'rdctl oio account del-properties #*'
+            set kind key:account
+        case 'rdctl oio account refresh --failed'
+            set kind file
+        case 'rdctl oio account refresh #1' 'rdctl oio account refresh #*'
+            set kind account
+        case 'rdctl oio account flush --failed'
+            set kind file
+        case 'rdctl oio account flush #1' 'rdctl oio account flush #*'
             set kind account
         case 'rdctl oio service stats --type'
             set kind type

@@ -66,6 +66,7 @@ SHOWING = {
     "oio reference show photos": "rdctl.oio.reference/2",
     "oio reference get-properties photos": "rdctl.oio.properties/1",
     "oio container show photos": "rdctl.oio.container/2",
+    "oio container locate photos": "rdctl.oio.location/1",
     "oio container list": "rdctl.oio.account-container/1",
     "oio container list photos": "rdctl.oio.entry/1",
     "oio container list photos --delimiter / --properties": "rdctl.oio.entry/1",

@@ -49,7 +49,10 @@ SYNONYMS: dict[str, dict[str, str]] = {
         "download": "get",
         "upload": "put",
     },
-    "rdctl oio account": {"ls": "list", "info": "show", "describe": "show"},
+    "rdctl oio account": {
+        **_FOR_READING,
+        **dict.fromkeys(("rm", "remove", "destroy"), "delete"),
+    },
     "rdctl oio local": {"ls": "list"},
     "rdctl context": {**_FOR_READING, "rm": "remove", "delete": "remove", "switch": "use"},
 }
@@ -156,7 +159,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "show": f"{_SHOW} get stat head du usage quota",
         "list": "dir contents objects",
         "destroy": f"{_REMOVE} rb rmdir",
-        "check": "verify fsck recount",
+        "check": "verify fsck",
+        "refresh": "recount recompute",
+        "locate": "where find",
         **_PROPERTIES,
     },
     "rdctl oio content": {
@@ -175,6 +180,11 @@ MEANINGS: dict[str, dict[str, str]] = {
         "list": "dir",
         "show": f"{_SHOW} get stat",
         "containers": "buckets",
+        "create": "add new make",
+        "delete": _REMOVE,
+        "refresh": "recount recompute touch update",
+        "set-properties": "set setprops set-property update-properties",
+        "del-properties": "unset unset-properties delete-properties remove-properties del-property",
     },
     "rdctl oio service": {
         "stats": "stat statistics metrics show info status",

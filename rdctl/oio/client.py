@@ -14,29 +14,20 @@ from rdctl.net.deadline import Deadline
 from rdctl.net.messages import Reply
 from rdctl.net.transport import Transport
 from rdctl.oio import suggest
+from rdctl.oio.account_service import AccountService
 from rdctl.oio.bodies import Escaped, Payload, escaped, field, query_string
-from rdctl.oio.model import Account, AccountPage, Content, Outcome, Page, Place
+from rdctl.oio.model import Content, Outcome, Page, Place
 from rdctl.oio.reading import (
     NO_HANDLER,
     Reading,
     come_again,
     is_error,
-    is_page,
     is_unknown_route,
     no_page,
 )
-from rdctl.oio.refusals import SAYS_NO_MORE, Asked, is_direct, leaves_open, refusal
-from rdctl.oio.replies import account, plain
+from rdctl.oio.refusals import Asked, is_direct, leaves_open, refusal
 from rdctl.oio.replies.values import whole
 from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
-
-# The meaning of HTTP statuses of services that use HTTP themselves.
-_OWN_ERRORS = {
-    404: Code.NOT_FOUND,
-    502: Code.UNAVAILABLE,
-    503: Code.UNAVAILABLE,
-    504: Code.TIMEOUT,
-}
 
 
 class Client:
@@ -61,7 +52,7 @@ class Client:
         self.reach = reach
         self._request_id = field("--request-id", request_id)
         self._reading = Reading(transport.url, self._request_id, unread or Unread())
-        self._account_service: Transport | None = None
+        self.account_service = AccountService(self, self._reading)
         # Whether to suggest similar names if a name is not found.
         self.suggests = False
 
@@ -71,6 +62,7 @@ class Client:
         quick.suggests = False
         quick._transport = self._transport.brief(seconds)
         quick.reach = lambda address: self.reach(address).brief(seconds)
+        quick.account_service = self.account_service.brief(quick, seconds)
         return quick
 
     @property
@@ -389,86 +381,13 @@ class Client:
                 raise RdctlError(Code.BAD_REPLY, message, request_id=self._request_id)
             following = {"marker": Escaped(page.marker)}
 
-    # --- the account service ------------------------------------------------------------------
-
-    def accounts(self) -> list[str]:
-        """GET /v1.0/account/list"""
-        names: list[str] = self._account("list", {}, None, plain.names)
-        return names
-
-    def account(self, name: str) -> Account:
-        """GET /v1.0/account/show"""
-        value: Account = self._account("show", {"id": name}, name, account.shown)
-        return value
-
-    def account_containers(self, name: str, query: Mapping[str, Any]) -> AccountPage:
-        """GET /v1.0/account/containers: one page."""
-        value: AccountPage = self._account(
-            "containers", {"id": name, **query}, name, account.account_containers
-        )
-        return value
-
-    def server_time(self) -> float | None:
-        """GET /status of the account service: seconds since 1970 by its clock, as the proxy reports
-        no time; None if it reports none either."""
-        return self._account_transport().read("/status").date
-
-    def _account_transport(self) -> Transport:
-        if self._account_service is None:
-            for address in self.read("lb.choose", None, {"type": "account"})[:1]:
-                self._account_service = self.reach(address)
-        if self._account_service is None:
-            raise self.error(481, "none is up", Asked("lb.choose", None, "account"))
-        return self._account_service
-
-    def _account(
-        self,
-        action: str,
-        query: Mapping[str, Any],
-        name: str | None,
-        reader: Callable[[Reply], Any],
-    ) -> Any:
-        path = f"/v1.0/account/{action}" + query_string(query)
-        return self._own(self._account_transport(), path, reader, "an account service", name)
-
     # --- services that speak HTTP themselves --------------------------------------------------
 
     def own(self, address: str, path: str, reader: Callable[[Reply], Any], type: str) -> Any:
         """Query a service of this type over its own HTTP interface."""
-        return self._own(self.reach(address), path, reader, f"the {type} service")
-
-    def _own(
-        self,
-        service: Transport,
-        path: str,
-        reader: Callable[[Reply], Any],
-        kind: str,
-        name: str | None = None,
-    ) -> Any:
+        service = self.reach(address)
         reply = service.read(path)
-        if reply.status < 300:
-            return self._reading.value(reply, reader, service.url, kind)
-        if is_page(reply):
-            raise self._reading.strange(reply, service.url, kind)
-        # Their errors are plain text.
-        code = _OWN_ERRORS.get(reply.status, Code.FAILED)
-        hint = None
-        if name and code is Code.NOT_FOUND and self.suggests:
-            hint = hints(suggest.near(name, self.brief(suggest.SECONDS).accounts))
-        message = escape(reply.text.strip() or reply.reason)
-        if name and code is Code.NOT_FOUND:
-            more = "" if SAYS_NO_MORE.fullmatch(message) else f" ({message})"
-            message = f'account "{escape(name)}" not found{more}'
-        elif name:
-            message = f"{escape(name)}: {message}"
-        raise RdctlError(
-            code,
-            message,
-            hint=hint,
-            target=name,
-            http_status=reply.status,
-            request_id=self._request_id,
-        )
+        return self._reading.of_service(reply, reader, service.url, f"the {type} service")
 
 
 def _place_of(parameters: Mapping[str, str]) -> Place | None:

@@ -175,6 +175,20 @@ class Container(NamedTuple):
         return self.versioning not in (None, 0, 1)
 
 
+class Location(NamedTuple):
+    """Where the database of a container is: `base` is its name, `meta0` to `meta2` are addresses;
+    None: not reported."""
+
+    container: str
+    account: str | None
+    cid: str | None
+    base: str | None
+    status: str | None
+    meta2: list[str]
+    meta1: list[str] | None
+    meta0: list[str] | None
+
+
 class Entry(NamedTuple):
     """A line of a listing: an `object`, or a `prefix` up to the delimiter."""
 

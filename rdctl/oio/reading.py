@@ -6,11 +6,18 @@ from collections.abc import Callable
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import defuse
+from rdctl.core.units import defuse, escape
 from rdctl.core.unread import MISSHAPEN, Misread, Unread
 from rdctl.net.messages import Reply, TooMuch
 
 NO_HANDLER = "No handler found"
+# The meaning of HTTP statuses of services that use HTTP themselves.
+_SERVICE_ERRORS = {
+    404: Code.NOT_FOUND,
+    502: Code.UNAVAILABLE,
+    503: Code.UNAVAILABLE,
+    504: Code.TIMEOUT,
+}
 # Bytes; anything longer is not an error.
 _LONGEST_ERROR = 1 << 16
 
@@ -57,6 +64,19 @@ class Reading:
             raise self.strange(reply, url, kind) from error
         self._unread.take(unread)
         return value
+
+    def of_service(self, reply: Reply, reader: Callable[[Reply], Any], url: str, kind: str) -> Any:
+        """The value of a reply of a service that speaks HTTP itself, or its error: plain text."""
+        if reply.status < 300:
+            return self.value(reply, reader, url, kind)
+        if is_page(reply):
+            raise self.strange(reply, url, kind)
+        raise RdctlError(
+            _SERVICE_ERRORS.get(reply.status, Code.FAILED),
+            escape(reply.text.strip() or reply.reason),
+            http_status=reply.status,
+            request_id=self._request_id,
+        )
 
     def strange(
         self, reply: Reply, url: str | None = None, kind: str = "an oio-proxy"

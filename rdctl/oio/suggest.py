@@ -52,8 +52,9 @@ def near_place(
     account, container, path = place.account, place.reference, place.path
     if status in _NO_CONTAINER and account and container:
         query = {"limit": _PAGE}
+        service = proxy.account_service
         return near(
-            container, lambda: [row.name for row in proxy.account_containers(account, query).rows]
+            container, lambda: [one.name for one in service.containers(account, query).rows]
         )
     if status == _NO_OBJECT and path:
         prefix = path[: path.rfind("/") + 1] or None

@@ -23,6 +23,7 @@ _UNCHANGED = {
     "deregister": "has no services",
     "emptied": "is already empty",
     "flushed": "has no services",
+    "flushed the listing of": "lists no containers",
     "purge": "has nothing to purge",
     "remove": "is already removed",
     "renew": "is up to date",

@@ -131,6 +131,7 @@ ASSUMED = {
     r"(unlink|renew) user1 rdir": "oio reference link user1 rdir",
     r"force user1 sqlx .*--replace": "oio reference link user1 sqlx",
     r"(?<!create )\bdocs\b": "oio container create docs",
+    r"account delete team1": "oio account create team1 team2",
 }
 # and these files were in the directory.
 CHUNK = {"url": "http://127.0.0.1:16201/" + "A" * 64, "pos": "0", "size": 11, "hash": "0" * 32}

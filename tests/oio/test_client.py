@@ -492,7 +492,7 @@ def test_account_service_is_found_once() -> None:
     server = Answering(serve)
     proxy = proxy_to(server)
     for _ in range(2):
-        found = proxy.account("a b")
+        found = proxy.account_service.show("a b")
     assert (found.account, found.bytes, found.created) == ("a b", 3, "2026-11-21T21:11:23Z")
     assert server.lines == [
         f"GET {NS}/lb/choose?type=account",
@@ -523,9 +523,9 @@ def account_of(*replies: Answer) -> Client:
 )
 def test_errors_of_the_account_service_are_plain_text(reply: Answer, code: Code, said: str) -> None:
     for act in (
-        lambda proxy: proxy.account("a b"),
-        lambda proxy: proxy.accounts(),
-        lambda proxy: proxy.account_containers("a b", {}),
+        lambda proxy: proxy.account_service.show("a b"),
+        lambda proxy: proxy.account_service.names(),
+        lambda proxy: proxy.account_service.containers("a b", {}),
     ):
         error = failing(account_of(reply), act)
         assert error.code is code
@@ -535,7 +535,7 @@ def test_errors_of_the_account_service_are_plain_text(reply: Answer, code: Code,
 def test_no_account_service() -> None:
     """None is up: an empty list, or an error of its own."""
     for reply in (answer([]), refusal(481, "found only 0 services")):
-        error = failing(proxy_to(Answering([reply])), lambda proxy: proxy.accounts())
+        error = failing(proxy_to(Answering([reply])), lambda proxy: proxy.account_service.names())
         assert error.code is Code.UNAVAILABLE
 
 

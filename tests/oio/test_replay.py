@@ -81,11 +81,11 @@ def value_of(proxy: Client, exchange: Exchange) -> Any:
     """What the client makes of the reply; an error is raised."""
     query = exchange.query
     if exchange.route.startswith("account"):
-        name = query.pop("id", "")
+        name, service = query.pop("id", ""), proxy.account_service
         ways: dict[str, Callable[[], Any]] = {
-            "account.list": proxy.accounts,
-            "account.show": partial(proxy.account, name),
-            "account.containers": partial(proxy.account_containers, name, query),
+            "account.list": service.names,
+            "account.show": partial(service.show, name),
+            "account.containers": partial(service.containers, name, query),
         }
         return ways[exchange.route]()
     if exchange.route == "api":

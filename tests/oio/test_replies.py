@@ -130,9 +130,10 @@ def read(route: str, reply: Answer, unread: Unread | None = None) -> Any:
     """What the client makes of a reply."""
     if route.startswith("account."):
         proxy = proxy_to(Answering([answer([{"addr": "1:1"}]), reply]), unread=unread)
+        service = proxy.account_service
         if route == "account.list":
-            return proxy.accounts()
-        return proxy.account("a") if route == "account.show" else proxy.account_containers("a", {})
+            return service.names()
+        return service.show("a") if route == "account.show" else service.containers("a", {})
     proxy = proxy_to(Answering([reply]), dialect="4.2", unread=unread)
     place = Place("a", "r", path="p")
     anything: dict[str, Any] = {"keys": ["k"], "names": ["n"], "body": [], "size": 1, "to": "1:1"}

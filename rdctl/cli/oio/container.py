@@ -45,7 +45,9 @@ group = LazyGroup(
         "destroy": (_HERE + "destroy", "Destroy containers."),
         "flush": (_HERE + "flush", "Delete all objects of containers (alias: empty)."),
         **children("rdctl.cli.oio.container"),
+        "locate": (_HERE + "locate", "Show the services of containers."),
         "touch": (_HERE + "touch", "Recompute the account's container counters."),
+        "refresh": (_HERE + "refresh", "Reset and recompute the account's container counters."),
         "dedup": (_HERE + "dedup", "Deduplicate the chunks of identical objects."),
         "purge": (_HERE + "purge", "Delete old versions of objects."),
         "check": (
@@ -266,6 +268,42 @@ def touch(site: Site, places: list[Place]) -> Report:
     Repairs wrong counters of the account. The container itself is not changed. Also works on a
     frozen container."""
     return site.oio.touch("container", places)
+
+
+@verb(
+    "refresh",
+    examples=[
+        "rdctl -c sandbox oio container refresh photos",
+        "rdctl -c sandbox oio container refresh photos --json",
+    ],
+)
+@target("container", several=True)
+def refresh(site: Site, places: list[Place]) -> Report:
+    """Reset and recompute the account's container counters.
+
+    The counters of a container are set to 0 in its account, and the container is touched, so that
+    they are right again a moment later. A container that its account does not list, as after
+    `rdctl oio account flush`, is only touched. One that no longer exists is removed from the
+    listing of its account. The container itself is not changed."""
+    return site.oio.refreshes.containers(places)
+
+
+@verb(
+    "locate",
+    shows="rdctl.oio.location/1",
+    watch=True,
+    examples=[
+        "rdctl -c sandbox oio container locate photos",
+        "rdctl -c sandbox oio container locate photos --json --query '[].meta2[]'",
+    ],
+)
+@target("container", several=True, reads=True)
+def locate(site: Site, places: list[Place]) -> Listing:
+    """Show the services of containers.
+
+    The meta2 services have the database of a container, the meta1 services list these, and the
+    meta0 services list those. Also shows the name and the status of the database."""
+    return site.oio.containers.locate(places)
 
 
 @verb(

@@ -21,6 +21,7 @@ from rdctl.oio.operations.content import Contents
 from rdctl.oio.operations.overview import Overviews
 from rdctl.oio.operations.properties import PropertiesOf
 from rdctl.oio.operations.reference import References
+from rdctl.oio.operations.refresh import Refreshes
 from rdctl.oio.operations.service import Services
 from rdctl.oio.routes import READ
 
@@ -45,6 +46,7 @@ class OpenIO(Acts):
         self.containers = Containers(means)
         self.contents = Contents(means)
         self.accounts = Accounts(means)
+        self.refreshes = Refreshes(means)
         self.overviews = Overviews(means)
         self.services = Services(means)
         self.bases = Bases(means)
@@ -56,7 +58,7 @@ class OpenIO(Acts):
 
     def server_time(self) -> float | None:
         """Seconds since 1970 by the clock of the account service; None if it is not reported."""
-        return self._proxy.server_time()
+        return self._proxy.account_service.time()
 
     def about(self, places: Sequence[Place]) -> None:
         """The targets of a command. Similar names are suggested only for a single target."""

@@ -20,7 +20,7 @@ from rdctl.oio.acts import (
     distinct,
     failure,
 )
-from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page, Place
+from rdctl.oio.model import UNREADABLE, Container, Entry, Link, Location, Outcome, Page, Place
 from rdctl.oio.properties import CREATE, check_user, system_values
 from rdctl.oio.refusals import FROZEN, Asked
 
@@ -110,6 +110,25 @@ class Containers(Acts):
     def show(self, places: Sequence[Place]) -> Listing:
         """Show each container; those that cannot be shown are reported at the end."""
         return self._shown(places, lambda place: self._proxy.read("container.show", place))
+
+    def locate(self, places: Sequence[Place]) -> Listing:
+        """The services that hold the database of each container, and those that led there."""
+
+        def locate(place: Place) -> Location:
+            found: Container = self._proxy.read("container.show", place)
+            services, directory = self._proxy.read("reference.show", place)
+            return Location(
+                container=found.container,
+                account=found.account,
+                cid=found.cid,
+                base=found.system.get("sys.name"),
+                status=found.status,
+                meta2=_hosts(services, "meta2"),
+                meta1=directory and _hosts(directory, "meta1"),
+                meta0=directory and _hosts(directory, "meta0"),
+            )
+
+        return self._shown_by_name("locate", places, locate, lambda place: place.name)
 
     def entries(self, place: Place, filters: Mapping[str, Any], limit: int | None) -> Listing:
         """A container's objects and prefixes, in the order of their names' bytes."""
@@ -276,6 +295,10 @@ class Containers(Acts):
             query=flags,
             body=body,
         )
+
+
+def _hosts(links: Sequence[Link], type: str) -> list[str]:
+    return [link.address for link in links if link.type == type]
 
 
 def refuse_frozen(place: Place, status: str | None) -> None:

@@ -39,7 +39,7 @@ class Overviews(Acts):
                     for type in types
                 ]
                 services = [row for row in services if row.total != 0]
-            names = part("accounts", self._proxy.accounts)
+            names = part("accounts", self._proxy.account_service.names)
             if types is None and names is None:
                 error, *_ = [one.error for one in listing.failures]
                 listing.failures.clear()
@@ -80,7 +80,7 @@ class Overviews(Acts):
 
         def show(name: str) -> Account | None:
             try:
-                return self._proxy.account(name)
+                return self._proxy.account_service.show(name)
             except RdctlError as error:
                 if error.code is Code.NOT_FOUND:
                     return None

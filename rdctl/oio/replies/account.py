@@ -33,6 +33,18 @@ def account_containers(reply: Reply) -> AccountPage:
     return AccountPage(rows(_account_container, listing, "container", "name"), len(listing))
 
 
+def last_events(reply: Reply) -> dict[str, float]:
+    """The time of the last event of each container; a prefix has none."""
+    listing = [_listed(row) for row in as_array(reply.json()["listing"])]
+    return dict(rows(_last_event, listing, "container", "name"))
+
+
+def _last_event(row: Any) -> tuple[str, float]:
+    mtime = row.get("mtime") or 0
+    date(mtime)  # refuses what is not a time
+    return as_text(row["name"]), float(mtime)
+
+
 _LISTED = ("name", "objects", "bytes", "is_prefix", "mtime")
 
 

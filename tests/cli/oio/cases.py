@@ -268,6 +268,38 @@ CASES = (
         setup=LONG,
         asks='object "long" in container "photos" will be truncated from 10 B to 5 B',
     ),
+    Case("account create t1 sandbox", "created t1\nsandbox already exists"),
+    Case(
+        "account delete t1",
+        "deleted t1",
+        setup=("account create t1",),
+        asks='account "t1" will be deleted',
+    ),
+    Case("account set-properties sandbox a=b", "sandbox: properties updated (a)"),
+    Case(
+        "account set-properties sandbox a=b --replace-all",
+        "sandbox: properties updated (a)",
+        setup=("account set-properties sandbox c=d",),
+        asks="sandbox: all other properties will be deleted",
+    ),
+    Case(
+        "account del-properties sandbox a z",
+        "sandbox: properties deleted (a; not set: z)",
+        setup=("account set-properties sandbox a=b",),
+    ),
+    Case(
+        "account del-properties sandbox --all",
+        "sandbox: properties deleted (a)",
+        setup=("account set-properties sandbox a=b",),
+        asks="sandbox: all properties will be deleted: a",
+    ),
+    Case("account refresh sandbox", "refreshed sandbox (containers 1)"),
+    Case(
+        "account flush sandbox",
+        "flushed the listing of sandbox",
+        asks='account "sandbox": the service will forget its 1 container',
+    ),
+    Case("container refresh photos docs", "refreshed photos\nrefreshed docs", setup=DOCS),
     Case("admin ping photos", "SERVICE          ROLE  MASTER  STATUS  MESSAGE\n127.0.0.1:16009"),
     Case("admin sync photos", "-     -          301  not SLAVE\n"),
     Case(

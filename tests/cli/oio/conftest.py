@@ -19,6 +19,7 @@ from rdctl.sandbox.serve import serve
 from tests.cli.oio.transfers import Client
 from tests.conftest import Program, Ran
 from tests.fakes.sds import Sds
+from tests.sandbox.oio.wire import ACCOUNT_HOST
 
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
@@ -109,7 +110,7 @@ class Server:
     def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
         environ["wsgi.input"] = BytesIO(body)
-        route = environ["PATH_INFO"].removeprefix("/v3.0/").removeprefix("OPENIO/")
+        route = environ["PATH_INFO"].removeprefix("/v3.0/").removeprefix("OPENIO/").lstrip("/")
         sent = Sent(environ["REQUEST_METHOD"], route, environ["QUERY_STRING"], _value(body))
         self.sent.append(sent)
         return self.app(environ, start_response)
@@ -134,8 +135,15 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def wire(oio: Oio, server: Server) -> Oio:
-    """The sandbox's proxy over HTTP; `sent` keeps what it is asked."""
-    server.app = apps(oio.rdctl.sandbox)[OIO_HOST]
+    """The sandbox's proxy over HTTP, and at the same port its account service; `sent` keeps what
+    they are asked."""
+    served = apps(oio.rdctl.sandbox, {ACCOUNT_HOST: server.url.removeprefix("http://")})
+
+    def both(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+        to_account = environ["PATH_INFO"].startswith("/v1.0/account/")
+        return served[ACCOUNT_HOST if to_account else OIO_HOST](environ, start_response)
+
+    server.app = both
     server.sent = []
     where = ("--oio-url", server.url, "--namespace", "OPENIO", "--account", "sandbox")
     over_http = Oio(oio.rdctl, *where)

@@ -37,6 +37,7 @@ SHOWN = {
     "reference get-properties photos": "properties",
     "container show photos": "container",
     "container get-properties photos owner": "properties",
+    "container locate photos": "location",
     "container list": "account-container",
     "container list photos": "entry",
     "container list photos --delimiter / --properties": "entry",

@@ -2,37 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import Any
 
 import pytest
 
 from rdctl.oio.operations import overview
-from rdctl.sandbox import OIO_HOST, apps
 from tests.cli.oio.conftest import Oio, Server
 from tests.cli.oio.test_refusals import refusing
 
 RAWX = "127.0.0.1:16013"
 TOTALS = ("accounts", "containers", "objects", "bytes")
-
-
-@pytest.fixture
-def wire(wire: Oio, server: Server, oio: Oio) -> Oio:
-    """The proxy over HTTP, and at its port the account service too."""
-    served = apps(oio.rdctl.sandbox)
-    address = server.url.removeprefix("http://")
-
-    def both(environ: Any, start_response: Any) -> Any:
-        if environ["PATH_INFO"].startswith("/v1.0/account/"):
-            return served["127.0.0.1:16017"](environ, start_response)
-        if not environ["PATH_INFO"].endswith("lb/choose"):
-            return served[OIO_HOST](environ, start_response)
-        start_response("200 OK", [("Content-Type", "application/json")])
-        return [json.dumps([{"addr": address, "id": "x"}]).encode()]
-
-    server.app = both
-    return wire
 
 
 def row(ran: Any) -> dict[str, Any]:
