@@ -53,7 +53,7 @@ _rdctl_node() {
         'rdctl rapiddisk daemon stop') keys='action target changed verified error line' ;;
         'rdctl rapiddisk daemon enable') keys='action target changed verified error line' ;;
         'rdctl rapiddisk daemon disable') keys='action target changed verified error line' ;;
-        'rdctl oio') verbs='overview conscience reference container content account service admin local api' ;;
+        'rdctl oio') verbs='overview conscience reference container content lifecycle account service admin local api' ;;
         'rdctl oio overview') options='--watch' keys='namespace services accounts containers objects bytes' ;;
         'rdctl oio conscience') verbs='info types list show register lock unlock flush deregister' ;;
         'rdctl oio conscience info') options='--watch' keys='namespace chunk_size storage_policies data_security service_pools options' ;;
@@ -112,6 +112,9 @@ _rdctl_node() {
         'rdctl oio content ranges') options='--cid --shards --prefix' valued='--cid --shards --prefix' keys='shard marker end_marker objects bytes' ;;
         'rdctl oio content check') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --fail-on' valued='--failed --content-version --content-id --cid --prefix --fail-on' keys='severity finding container object version content_id position url message mend' ;;
         'rdctl oio content repair') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --include-unreachable --journal' valued='--failed --content-version --content-id --cid --prefix --journal' keys='action target changed verified error line' ;;
+        'rdctl oio lifecycle') verbs='get set' ;;
+        'rdctl oio lifecycle get') options='--cid' valued='--cid' keys='action target changed verified error line' ;;
+        'rdctl oio lifecycle set') options='--cid' valued='--cid' keys='action target changed verified error line' ;;
         'rdctl oio account') verbs='list show containers create delete set-properties del-properties refresh flush' ;;
         'rdctl oio account list') options='--watch' keys='account' ;;
         'rdctl oio account show') options='--ndjson --failed --watch' valued='--failed' keys='account containers objects bytes created metadata' ;;
@@ -418,6 +421,9 @@ _rdctl_values() {
         'rdctl oio content repair 1') kind='container' ;;
         'rdctl oio content repair 2') kind='content' ;;
         'rdctl oio content repair '[0-9]*) kind='content' ;;
+        'rdctl oio lifecycle get 1') kind='container' ;;
+        'rdctl oio lifecycle set 1') kind='container' ;;
+        'rdctl oio lifecycle set 2') kind='file' ;;
         'rdctl oio account show --failed') kind='file' ;;
         'rdctl oio account show 1') kind='account' ;;
         'rdctl oio account show '[0-9]*) kind='account' ;;

@@ -176,6 +176,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "ranges": "shards shard split partition",
         **_PROPERTIES,
     },
+    "rdctl oio lifecycle": {
+        "get": f"{_SHOW} show print",
+        "set": "put apply create add",
+    },
     "rdctl oio account": {
         "list": "dir",
         "show": f"{_SHOW} get stat",

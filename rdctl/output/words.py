@@ -24,6 +24,7 @@ _UNCHANGED = {
     "emptied": "is already empty",
     "flushed": "has no services",
     "flushed the listing of": "lists no containers",
+    "set the lifecycle configuration of": "has that lifecycle configuration already",
     "purge": "has nothing to purge",
     "remove": "is already removed",
     "renew": "is up to date",

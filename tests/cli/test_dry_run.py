@@ -23,7 +23,7 @@ from rdctl.cli.tree import Command, root
 from rdctl.completion.nodes import walk
 from tests.cli.oio.cases import CASES, Case
 from tests.cli.oio.conftest import ASKING, Oio, seeded
-from tests.cli.test_help import SHELL, UNRUN, as_printed, assume, examples_of
+from tests.cli.test_help import RULES, SHELL, UNRUN, as_printed, assume, examples_of
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import FakeKernel
 from tests.rapiddisk.acts import ACTS, BOOT, DAEMON, Act, arranged
@@ -141,7 +141,13 @@ CONFIGURATION: dict[str, tuple[str, ...]] = {
     "completion bash --install": (),
 }
 # Whole objects: FILES lie in the directory, and what is received goes there.
-FILES = {"note.txt": b"hello\n", "empty": b"", "tree/a": b"a", "tree/b c": b"@b"}
+FILES = {
+    "rules.xml": RULES.encode(),
+    "note.txt": b"hello\n",
+    "empty": b"",
+    "tree/a": b"a",
+    "tree/b c": b"@b",
+}
 OBJECTS: dict[str, tuple[str, ...]] = {
     "oio content put photos note.txt": (),
     "oio content put photos note.txt empty --name-prefix new/": (),
@@ -151,6 +157,10 @@ OBJECTS: dict[str, tuple[str, ...]] = {
     "oio content delete photos --prefix sea/ --glob *.svg": (),
     "oio content delete photos --recursive": (),
     "oio content get photos index.txt": (),
+    "oio lifecycle set photos rules.xml": (),
+    "oio lifecycle set docs rules.xml": (
+        "-c sandbox oio container create docs -p X-Container-Sysmeta-Swift3-Lifecycle=old",
+    ),
     "oio content get photos index.txt sea/storm.svg --to .": (),
 }
 
@@ -333,6 +343,7 @@ def test_the_order_of_many_at_a_time_is_that_of_the_names(rdctl: Program) -> Non
 NO_CHANGE = {
     "rdctl help",
     "rdctl sandbox serve",  # its clients do
+    "rdctl oio lifecycle get",
     "rdctl oio content copy",  # of a proxy 3.3 only: tests/cli/oio/test_commands.py
 }
 

@@ -135,6 +135,10 @@ ASSUMED = {
 }
 # and these files were in the directory.
 CHUNK = {"url": "http://127.0.0.1:16201/" + "A" * 64, "pos": "0", "size": 11, "hash": "0" * 32}
+RULES = (
+    "<LifecycleConfiguration><Rule><Filter><Prefix>tmp/</Prefix></Filter><Status>Enabled</Status>"
+    "<Expiration><Days>30</Days></Expiration></Rule></LifecycleConfiguration>"
+)
 FILES: dict[str, tuple[str, object]] = {
     r"raw-(insert|delete) .*beans\.json": ("beans.json", [{"type": "chunk"}]),
     r"raw-update .*beans\.json": (
@@ -144,6 +148,7 @@ FILES: dict[str, tuple[str, object]] = {
     r"chunks\.json": ("chunks.json", [CHUNK]),
     r"lost\.json": ("lost.json", {"notin": [], "broken": [CHUNK]}),
     r"picture\.png": ("picture.png", "no picture"),
+    r"rules\.xml": ("rules.xml", RULES),
     r"\bholiday\b": ("holiday/beach.svg", "no drawing"),
 }
 
@@ -156,7 +161,8 @@ def assume(rdctl: Program, example: str) -> None:
     for mention, (name, content) in FILES.items():
         if re.search(mention, example):
             (rdctl.home / name).parent.mkdir(exist_ok=True)
-            (rdctl.home / name).write_text(json.dumps(content))
+            text = content if name.endswith(".xml") else json.dumps(content)
+            (rdctl.home / name).write_text(str(text))
 
 
 def as_printed(rdctl: Program, example: str, **options: bool | bytes) -> Ran:

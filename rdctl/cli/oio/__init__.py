@@ -26,7 +26,11 @@ group = LazyGroup(
         ),
         "container": ("rdctl.cli.oio.container:group", "Manage containers."),
         "content": ("rdctl.cli.oio.content:group", "Manage objects and their chunks."),
-        "account": ("rdctl.cli.oio.account:group", "Show accounts and their containers."),
+        "lifecycle": (
+            "rdctl.cli.oio.lifecycle:group",
+            "Manage when the objects of a container expire.",
+        ),
+        "account": ("rdctl.cli.oio.account:group", "Manage accounts."),
         "service": ("rdctl.cli.oio.service:group", "Manage single services."),
         "admin": ("rdctl.cli.oio.admin:group", "Repair databases: replicas and elections."),
         "local": ("rdctl.cli.oio.conscience:local", "Show the services on the proxy's host."),

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from rdctl.oio.integrity.repair import Repairs
     from rdctl.oio.objects.download import Downloads
     from rdctl.oio.objects.upload import Uploads
+    from rdctl.oio.operations.lifecycle import Lifecycles
     from rdctl.oio.sync.deleting import Deletions
 
 
@@ -63,6 +64,13 @@ class OpenIO(Acts):
     def about(self, places: Sequence[Place]) -> None:
         """The targets of a command. Similar names are suggested only for a single target."""
         self._proxy.suggests = len(places) == 1
+
+    @cached_property
+    def lifecycles(self) -> Lifecycles:
+        """Lifecycle configurations."""
+        from rdctl.oio.operations.lifecycle import Lifecycles
+
+        return Lifecycles(self._means)
 
     @cached_property
     def uploads(self) -> Uploads:
