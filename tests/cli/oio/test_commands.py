@@ -172,6 +172,15 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "content set-properties photos nope a=b": (3, "not-found", NO_OBJECT, ""),
     "content del-properties photos nope a": (3, "not-found", NO_OBJECT, ""),
     "account list --timeout 0": (2, "usage", "timeout", ""),
+    **{
+        f"account {words}": (3, "not-found", 'account "nope" not found', "")
+        for words in (
+            *("delete nope", "flush nope", "refresh nope"),
+            *("set-properties nope a=b", "del-properties nope a"),
+        )
+    },
+    "container locate nope": (3, "not-found", NO_PHOTOS, ""),
+    "container refresh nope": (3, "not-found", NO_PHOTOS, ""),
     "account show nope": (3, "not-found", 'account "nope" not found', ""),
     "account containers --account nope": (3, "not-found", 'account "nope" not found', ""),
     "service stats 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
@@ -226,10 +235,12 @@ def test_every_command_is_here() -> None:
     done |= {"content put", "content get"}
     # These have test_check.py and test_repair.py.
     done |= {"content check", "container check", "content repair"}
+    # These have test_lifecycle.py.
+    done |= {"lifecycle get", "lifecycle set"}
     assert done - {"api POST"} == VERBS
     # No more can fail in them than in any: no proxy, or none that answers. `api` has its own file.
     never = {"api", "local list", "content put", "content get", "content check", "container check"}
-    never |= {"content repair"}
+    never |= {"content repair", "lifecycle get", "lifecycle set", "account create"}
     assert {verb_of(words) for words in REFUSED} == VERBS - never
 
 
