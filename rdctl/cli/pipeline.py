@@ -190,10 +190,13 @@ def _planned(result: Result, invocation: Invocation, view: View) -> Result:
         texts |= {f"{where}would {act}": text for act, text in door.texts.items()}
         losses += [f"{where}{loss}" for loss in door.losses]
     if view.in_words and report is not None:
-        from rdctl.output.words import sentence
+        from rdctl.output.words import sentence, total
 
-        unchanged = [change for change in report.changes if change.changed is False]
-        summary += [sentence(change, view.units) for change in unchanged]
+        if (counts := report.summary) is not None:
+            summary.append(total(counts, view.units, planned=True))
+        else:
+            unchanged = [change for change in report.changes if change.changed is False]
+            summary += [sentence(change, view.units) for change in unchanged]
     contexts = {door.context: door.plan for door in invocation.doors if door.context}
     return Plan(plan, report, contexts or None, summary, losses, texts)
 

@@ -93,8 +93,10 @@ def plan(plan: Plan) -> Row:
 
 
 def _outcomes(report: Report) -> Row:
-    return {
+    data = {
         "status": report.status,
         "results": [change.data() for change in report.changes],
         "errors": [failure_data(failure) for failure in report.failures],
     }
+    summary = report.summary
+    return data if summary is None else {**data, "summary": summary._asdict()}

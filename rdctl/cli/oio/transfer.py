@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -23,10 +24,57 @@ if TYPE_CHECKING:
     from rdctl.oio.model import Place
     from rdctl.oio.objects.files import Where
     from rdctl.oio.objects.layout import Bytes
+    from rdctl.oio.sync.choice import Choice
     from rdctl.sites import Site
 
 _RANGE = re.compile(r"(?a)(\d{1,18})?-(\d{1,18})?")
 _NO = (None, None)
+
+
+def choosing(function: Any) -> Any:
+    """Add the options that choose what is transferred; the function gets them as `choice`."""
+
+    @functools.wraps(function)
+    def chosen(
+        *words: Any,
+        update: bool,
+        checksum: bool,
+        include: tuple[str, ...],
+        exclude: tuple[str, ...],
+        **options: Any,
+    ) -> Any:
+        from rdctl.oio.sync.choice import Choice
+        from rdctl.oio.sync.filters import Filters
+
+        choice = Choice(update, checksum, Filters.of(include, exclude))
+        return function(*words, choice=choice, **options)
+
+    for option in (
+        click.option(
+            "--exclude",
+            metavar="GLOB",
+            multiple=True,
+            help="Skip names that match GLOB (repeatable).",
+        ),
+        click.option(
+            "--include",
+            metavar="GLOB",
+            multiple=True,
+            help="Transfer only names that match GLOB (repeatable).",
+        ),
+        click.option(
+            "--checksum",
+            is_flag=True,
+            help="Skip what has the same size and MD5; replace the rest.",
+        ),
+        click.option(
+            "--update",
+            is_flag=True,
+            help="Skip what has the same size and modification time; replace the rest.",
+        ),
+    ):
+        chosen = option(chosen)
+    return chosen
 
 
 @verb(
@@ -69,6 +117,7 @@ _NO = (None, None)
     help="Minimum number of copies, or fragments, to store.",
 )
 @PROPERTIES
+@choosing
 def put(
     site: Site,
     place: Place,
@@ -77,6 +126,7 @@ def put(
     path: str | None,
     prefix: str,
     recursive: bool,
+    choice: Choice,
     **wishes: Any,
 ) -> Report:
     """Upload files as objects.
@@ -99,6 +149,7 @@ def put(
     Data of unknown size (standard input, a pipe, a file in /proc) are first stored in a temporary
     file ($TMPDIR, or /tmp), up to the container's quota and while at least 64 MiB are free
     there."""
+    from rdctl.oio.objects.inputs import Naming
     from rdctl.oio.objects.upload import Wish
     from rdctl.oio.properties import CREATE, check_user
 
@@ -125,11 +176,10 @@ def put(
     return site.oio.uploads.put(
         place,
         files,
-        names=names,
-        path=path,
-        prefix=prefix,
+        Naming(names, path, prefix, choice.filters),
         recursive=recursive,
         wish=Wish(**wishes),
+        choice=choice,
         own=bulk.properties,
         stdin=context.obj.stdin,
     )

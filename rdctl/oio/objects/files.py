@@ -14,6 +14,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape, raw_bytes
 from rdctl.effects.files import Destination
 from rdctl.oio.model import Place
+from rdctl.oio.sync.model import Local
 
 _PART = ".part"
 _NAME_MAX = 255  # bytes, in any file system of Linux
@@ -186,15 +187,6 @@ def is_regular(file: str | IO[bytes]) -> bool:
         return False  # not a file of the operating system
 
 
-def may_be_regular(path: str) -> bool:
-    """Whether it is not a device or pipe; a missing file is reported when it is opened."""
-    return is_regular(path) or not os.path.exists(path)
-
-
-def size_of(path: str) -> int:
-    return os.stat(path).st_size if is_regular(path) else 0
-
-
 def open_below(directory: str, path: str) -> IO[bytes]:
     """A regular file below a directory, open for reading; no link is followed on the way there, as
     one could have been put in its place since the directory was listed. Raises OSError."""
@@ -220,28 +212,32 @@ def open_below(directory: str, path: str) -> IO[bytes]:
 
 def files_below(
     directory: str, warn: Callable[[str], None]
-) -> tuple[list[str], dict[str, RdctlError]]:
-    """The regular files below a directory, by their paths in it, sorted, and the directories that
+) -> tuple[list[Local], dict[str, RdctlError]]:
+    """The regular files below a directory, sorted by their paths in it, and the directories that
     cannot be read. A warning names everything else; symbolic links are not followed."""
     pending = [""]
-    found: list[str] = []
+    found: list[Local] = []
     unread: dict[str, RdctlError] = {}
     while pending:
         inner = pending.pop()
+        above = inner and f"{inner}/"
         try:
             with os.scandir(os.path.join(directory, inner)) as entries:
                 for entry in entries:
-                    path = os.path.join(inner, entry.name)
+                    name = above + entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        pending.append(path)
-                    elif entry.is_file(follow_symlinks=False):
-                        found.append(path)
-                    else:
+                        pending.append(name)
+                    elif not entry.is_file(follow_symlinks=False):
                         kind = "symbolic link" if entry.is_symlink() else "special file"
-                        warn(f"{os.path.join(directory, path)}: skipped: {kind}")
+                        warn(f"{os.path.join(directory, name)}: skipped: {kind}")
+                    else:
+                        with suppress(FileNotFoundError):  # deleted since it was listed
+                            status = entry.stat(follow_symlinks=False)
+                            size, time = status.st_size, status.st_mtime_ns
+                            found.append(Local(name, entry.path, size, time))
         except OSError as error:
             unread[inner] = file_fault(error, os.path.join(directory, inner))
-    return sorted(found, key=os.fsencode), unread
+    return sorted(found, key=lambda local: os.fsencode(local.name)), unread
 
 
 def file_fault(error: OSError, path: str) -> RdctlError:
