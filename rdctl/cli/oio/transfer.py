@@ -247,6 +247,7 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
 )
 @click.option("--continue", "resume", is_flag=True, help="Resume an interrupted download.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@choosing
 def get(
     site: Site,
     places: list[Place],
@@ -255,6 +256,7 @@ def get(
     requested: Bytes | None,
     resume: bool,
     overwrite: bool,
+    choice: Choice,
 ) -> Report | Data:
     """Download objects to files or standard output.
 
@@ -269,22 +271,33 @@ def get(
     fragments that cannot be read or are wrong are skipped. With --to - data are written as they
     arrive, so a wrong checksum of a large chunk may be reported only after its data (exit
     code 9)."""
+    if choice.compares:
+        _refuse_compared(to, requested)
     downloads = site.oio.downloads
-    strip, below = "", None
+    strip = ""
     if recursive:
         (place,) = _one(places)
         prefix = place.path or ""
         strip = prefix[: prefix.rfind("/") + 1]
-        below = downloads.below(place.holder, prefix or None)
-        places = below.places
+        found = downloads.below(place.holder, prefix or None)
     elif any(place.path is None and place.content_id is None for place in places):
         raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
+    else:
+        found = downloads.named(places, choice)
+    found = found.taken(lambda name: choice.filters.takes(name.removeprefix(strip)))
     if to == "-":
         if resume or overwrite:
             raise RdctlError(Code.USAGE, "--to - cannot be used with --continue or --overwrite")
-        return downloads.read(places, requested, below)
+        return downloads.read(found, requested)
     where = _where(to, recursive or len(places) > 1, strip)._replace(home=site.config.home)
-    return downloads.get(places, where, requested, overwrite=overwrite, resume=resume, below=below)
+    return downloads.get(found, where, requested, overwrite=overwrite, resume=resume, choice=choice)
+
+
+def _refuse_compared(to: str | None, requested: Bytes | None) -> None:
+    """Refuse what leaves no file to be compared."""
+    other = "--to -" if to == "-" else "--range" if requested is not None else None
+    if other:
+        raise RdctlError(Code.USAGE, f"{other} cannot be used with --update or --checksum")
 
 
 def _one(places: list[Place]) -> list[Place]:

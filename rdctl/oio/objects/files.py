@@ -56,7 +56,8 @@ def identity_of(*words: object) -> str:
 
 
 def target_of(where: Where, name: str, identity: str = "") -> Destination:
-    """The file that an object becomes; `usage` for a name that would lead elsewhere."""
+    """The file that an object becomes, its part only with the `identity`; `usage` for a name that
+    would lead elsewhere."""
     if not where.directory:
         root, _, last = where.path.rpartition("/")
         root = root or ("/" if where.path.startswith("/") else ".")
@@ -71,8 +72,9 @@ def target_of(where: Where, name: str, identity: str = "") -> Destination:
 def parts_of(where: Where, name: str) -> tuple[str, ...]:
     """The path of an object below the directory. Empty parts (`//`, a leading `/`) are ignored, as
     in any path; what would lead elsewhere is `usage`."""
-    # A name may hold half a surrogate pair, which is no byte.
-    relative = os.fsdecode(raw_bytes(name.removeprefix(where.strip)))
+    relative = name.removeprefix(where.strip)
+    if not relative.isascii():  # it may hold half a surrogate pair, which is no byte
+        relative = os.fsdecode(raw_bytes(relative))
     parts = tuple(part for part in relative.split("/") if part)
     for part in parts:
         if part in (".", "..") or "\0" in part:
@@ -133,6 +135,8 @@ class Files:
 
 
 def _part_of(name: str, identity: str) -> str:
+    if not identity:
+        return ""
     stem = os.fsdecode(raw_bytes(name)[:_STEM])
     return f".{stem}.{identity}{_PART}"
 
@@ -185,6 +189,23 @@ def is_regular(file: str | IO[bytes]) -> bool:
         return stat.S_ISREG(os.stat(file if isinstance(file, str) else file.fileno()).st_mode)
     except (OSError, ValueError):
         return False  # not a file of the operating system
+
+
+def file_at(path: str, name: str) -> Local | None:
+    """The regular file at a path, if any; the link itself, if it is one, is no file."""
+    try:
+        status = os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return Local(name, path, status.st_size, status.st_mtime_ns)
+
+
+def open_regular(path: str) -> IO[bytes]:
+    """A regular file, open for reading. Raises OSError."""
+    directory, name = os.path.split(path)
+    return open_below(directory or ".", name)
 
 
 def open_below(directory: str, path: str) -> IO[bytes]:

@@ -18,13 +18,19 @@ STDIN = "-"
 
 
 class File(NamedTuple):
-    """A file to be sent (`-`: standard input), and the object that it becomes; `below`: it was
-    found in that directory. `local` None: its size is not known, or it does not exist."""
+    """A file to be sent (`-`: standard input), and the name of the object that it becomes in a
+    container; `below`: it was found in that directory. `local` None: its size is not known, or it
+    does not exist."""
 
+    name: str
     path: str
-    place: Place
+    holder: Place
     below: str | None = None
     local: Local | None = None
+
+    @property
+    def place(self) -> Place:
+        return self.holder._replace(path=self.name)
 
     @property
     def size(self) -> int:
@@ -75,18 +81,19 @@ def files_of(
         if not recursive:
             raise _is_directory(given, naming)
         inside, unread = files_below(given, warn)
-        for local in inside:
-            if naming.filters.takes(local.name):
-                place = holder._replace(path=naming.prefix + local.name)
-                found.append(File(local.path, place, given, local))
+        found += [
+            File(naming.prefix + local.name, local.path, holder, given, local)
+            for local in inside
+            if not naming.filters or naming.filters.takes(local.name)
+        ]
         for inner, error in unread.items():
             if not naming.filters.excludes(inner + "/"):
                 name = f"{naming.prefix}{inner}/"
-                found.append(File(os.path.join(given, inner), holder._replace(path=name)))
+                found.append(File(name, os.path.join(given, inner), holder))
                 refused[name] = error
     if naming.path is not None and len(found) != 1 and not (naming.filters and not found):
         raise RdctlError(Code.USAGE, "--path cannot be used with several files")
-    made = [file.place.name for file in found]
+    made = [file.name for file in found]
     if len(set(made)) < len(made):
         twice = next(name for name in made if made.count(name) > 1)
         raise RdctlError(Code.USAGE, f'several files would become object "{escape(twice)}"')
@@ -103,7 +110,7 @@ def _single(
         message = f"{shown} needs an object name: use --path P"
         raise RdctlError(Code.USAGE, message, target=naming.names.get(given))
     local = Local(name, given, status.st_size, status.st_mtime_ns) if status and regular else None
-    return File(given, holder._replace(path=name), local=local)
+    return File(name, given, holder, local=local)
 
 
 def _status(path: str) -> os.stat_result | None:

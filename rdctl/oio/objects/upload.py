@@ -86,7 +86,7 @@ class Uploads(Transfers):
         try:
             self._owner = self._asked(lambda: self._found(holder, wish))
         except RdctlError as error:
-            return Report([Failure("put", for_target(error, file.place.name)) for file in files])
+            return Report([Failure("put", for_target(error, file.name)) for file in files])
         self._proxy.suggests = False
         same: list[File] = []
         if choice.compares:
@@ -100,7 +100,7 @@ class Uploads(Transfers):
 
         def put(number: int, parallel: int) -> Change | Failure:
             file = files[number]
-            name = file.place.name
+            name = file.name
             if name in refused:
                 return Failure("put", refused[name])
             with closing(self._source(file, stdin)) as source:
@@ -111,17 +111,16 @@ class Uploads(Transfers):
                 return self._put(file.place, source, mine, losses.get(name), parallel)
 
         skipped = (
-            self._done("put", file.place.name, ALREADY, {"size": file.size}, past="uploaded")
-            for file in same
+            Change("put", file.name, *ALREADY, {"size": file.size}, "uploaded") for file in same
         )
-        sent = self._each_of("put", [file.place.name for file in files], put)
+        sent = self._each_of("put", [file.name for file in files], put)
         return Report(chain(skipped, sent), since)
 
     def _existing(self, files: Sequence[File]) -> dict[str, Remote]:
         """The objects that have the names of the files, from a listing."""
         if self._owner is None or not files:
             return {}
-        holder, names = files[0].place.holder, [file.place.name for file in files]
+        holder, names = files[0].holder, [file.name for file in files]
         return self._asked(lambda: all_named(self._proxy, self._workers, holder, names))
 
     def _parted(
@@ -129,22 +128,22 @@ class Uploads(Transfers):
     ) -> tuple[list[File], list[File]]:
         """The files that differ from their objects, and those that do not."""
         pairs = [
-            Pair(file.local, remotes[file.place.name], file.open)
+            Pair(file.local, remotes[file.name], file.open)
             for file in files
-            if file.local is not None and file.place.name in remotes
+            if file.local is not None and file.name in remotes
         ]
         same = unchanged(pairs, choice, uploaded, self._workers, self._warn)
-        differ = [file for file in files if file.place.name not in same]
-        return differ, [file for file in files if file.place.name in same]
+        differ = [file for file in files if file.name not in same]
+        return differ, [file for file in files if file.name in same]
 
     def _replacing(self, files: Sequence[File], remotes: Mapping[str, Remote]) -> dict[str, str]:
         """Ask before objects are replaced; the losses by their names."""
         if self._keeps_versions:
             return {}
-        losses = {file.place.name: _loss(file) for file in files if file.place.name in remotes}
+        losses = {file.name: _loss(file) for file in files if file.name in remotes}
         if len(losses) > MOST_NAMED:
             size = human_size(sum(remotes[name].size or 0 for name in losses))
-            holder = files[0].place.holder.shown
+            holder = files[0].holder.shown
             many = f'{len(losses)} objects ({size}) in container "{holder}" will be replaced'
             self._effects.consent([many])
         else:
@@ -160,7 +159,7 @@ class Uploads(Transfers):
         if self._owner is None:
             return losses
         for file, found in zip(files, self._contents(files), strict=True):
-            name = file.place.name
+            name = file.name
             if name in refused:
                 continue
             if isinstance(found, RdctlError):
@@ -202,7 +201,7 @@ class Uploads(Transfers):
             except RdctlError as error:
                 if error.code is Code.NOT_FOUND:
                     return None
-                error.target = error.target or file.place.name
+                error.target = error.target or file.name
                 return error
 
         return self._workers.ordered(look, files) if files[1:] else map(look, files)
