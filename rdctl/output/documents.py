@@ -81,7 +81,9 @@ def failure_data(failure: Failure) -> Row:
 
 
 def report(report: Report) -> Row:
-    return {"schema": CHANGE.name, **_outcomes(report)}
+    data = {"schema": CHANGE.name, **_outcomes(report)}
+    summary = report.summary
+    return data if summary is None else {**data, "summary": summary._asdict()}
 
 
 def plan(plan: Plan) -> Row:
@@ -93,10 +95,8 @@ def plan(plan: Plan) -> Row:
 
 
 def _outcomes(report: Report) -> Row:
-    data = {
+    return {
         "status": report.status,
         "results": [change.data() for change in report.changes],
         "errors": [failure_data(failure) for failure in report.failures],
     }
-    summary = report.summary
-    return data if summary is None else {**data, "summary": summary._asdict()}
