@@ -85,6 +85,8 @@ def choosing(function: Any) -> Any:
         "rdctl -c sandbox oio content put photos holiday/ --recursive --name-prefix 2024/",
         "tar -c holiday | rdctl -c sandbox oio content put photos - --path holiday.tar",
         "find holiday -type f | rdctl -c sandbox oio content put photos --files-from -",
+        "rdctl -c sandbox oio content put photos holiday/ --recursive --update",
+        "rdctl -c sandbox oio content put photos holiday/ --recursive --exclude '*.raw'",
     ],
 )
 @target("container", rest="[FILE...]")
@@ -137,6 +139,18 @@ def put(
     before the upload and before the object is created. --overwrite in a container without
     versioning requires confirmation: the previous data are lost. If two uploads of the same name
     finish at the same time, both can succeed; the later one is kept.
+
+    --update skips files that have been uploaded: those of the same size and modification time,
+    which --update stores with each object as the property x-object-meta-mtime. Objects without it
+    are skipped if they have the same size and the file is not newer than the object. --checksum
+    compares sizes and MD5s instead, and reads all files; an object without an MD5 is uploaded.
+    What differs is replaced as with --overwrite. The objects are compared by a listing of the
+    container.
+
+    --include and --exclude select files by their path below the given directory. In GLOB, * and ?
+    match within a path component, ** across components. A GLOB without a slash matches the last
+    component at any depth, one with a slash the whole path; one that ends with a slash matches all
+    below. A file is uploaded if it matches any --include (or none is given) and no --exclude.
 
     The MIME type is guessed from the suffix of the object's name, unless --mime-type is given.
 
@@ -233,6 +247,7 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
         "rdctl -c sandbox oio content get photos index.txt",
         "rdctl -c sandbox oio content get photos index.txt --to - --range 0-3",
         "rdctl -c sandbox oio content get photos sea/ --recursive --to holiday",
+        "rdctl -c sandbox oio content get photos --recursive --update --to backup",
     ],
 )
 @target("content", several=True, whole=True, reads=True)
@@ -263,7 +278,14 @@ def get(
     Object names become paths below the destination directory. --recursive removes the part of PATH
     up to its last slash. Leading and repeated slashes are ignored, and an empty object whose name
     ends with a slash becomes a directory. A name that leads outside the directory, or to the same
-    file as another name, is refused.
+    file as another name, is refused. A file gets the modification time of the property
+    x-object-meta-mtime, which put --update stores, or that of the object.
+
+    --update skips files of the same size and modification time; if the object has no stored time,
+    those of the same size that are not older than the object. --checksum compares sizes and MD5s
+    instead, and reads all files; an object without an MD5 is downloaded. What differs is replaced
+    as with --overwrite. --include and --exclude select objects by their path below the destination
+    directory, as in rdctl oio content put.
 
     A file appears under its name only when it is complete and its checksums are verified. An
     existing file is refused without --overwrite. An interrupted download is kept next to the file;

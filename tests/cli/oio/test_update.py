@@ -11,9 +11,11 @@ from typing import Any
 
 import pytest
 
+from rdctl.core.results import Summary
 from rdctl.oio.sync.model import MTIME, mtime_of
 from tests.cli.oio.transfers import Client, bytes_of, errors_of, hold, wait_for
 from tests.cli.processes import SECONDS
+from tests.conftest import Program
 from tests.fakes.sds import Call, md5, on
 
 NOON = 1_700_000_000_123_456_789
@@ -520,3 +522,8 @@ def test_erasure_coded_objects_are_compared_as_others(near: Callable[..., Client
         client.ok(*DOWN, option)
     assert (client.directory / "out/a").read_bytes() == bytes_of(5000)
     assert md5(bytes_of(5000)) == client.sds.objects["a"][-1]["meta"]["hash"]
+
+
+def test_the_summary_is_in_the_help_of_the_output(rdctl: Program) -> None:
+    text = rdctl("help", "output").out
+    assert all(f"\n  {key}" in text or f" {key} " in text for key in Summary._fields)
