@@ -297,8 +297,12 @@ class Downloads(Transfers):
         now = (content.content_id, content.version)
         if listed is not None and (listed.content_id, listed.version) == now and None not in now:
             return file_time(listed)
-        found = self._asked(lambda: self._proxy.read("content.get_properties", place))
-        stored = mtime_of(found.properties.get(MTIME))
+        stored = None
+        try:
+            found = self._asked(lambda: self._proxy.read("content.get_properties", place))
+            stored = mtime_of(found.properties.get(MTIME))
+        except RdctlError as error:  # the data can still be had
+            self._warn(f"{place.shown}: its stored modification time is unknown: {error.message}")
         date = content.modified or content.created
         if stored is not None or date is None:
             return stored

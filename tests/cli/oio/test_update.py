@@ -382,6 +382,18 @@ def test_a_file_gets_the_time_that_was_stored_or_that_of_the_object(
         assert (client.directory / name).stat().st_mtime_ns == 1_700_000_000 * 10**9
 
 
+def test_properties_that_cannot_be_read_do_not_prevent_a_download(
+    near: Callable[..., Client],
+) -> None:
+    client = near()
+    client.sds.put("a", b"x")
+    broken = on("content/get_properties", lambda call: call.refuse(500, message="broken"))
+    client.sds.faults.append(broken)
+    ran = client.ok("get", "docs", "a", "--to", "b")
+    assert "a: its stored modification time is unknown: " in ran.err
+    assert (client.directory / "b").stat().st_mtime_ns == 1_700_000_000 * 10**9
+
+
 def test_a_range_has_no_time_of_a_whole_file(near: Callable[..., Client]) -> None:
     client = near()
     client.sds.put("a", b"12345")
