@@ -39,11 +39,11 @@ EVERYTHING = Choice()
 
 
 class Pair(NamedTuple):
-    """A file and the object of the same name; `open` opens the file, or raises OSError."""
+    """A file and the object of the same name; `opened` opens the file, or raises OSError."""
 
     local: Local
     remote: Remote
-    open: Callable[[], IO[bytes]]
+    opened: Callable[[], IO[bytes]]
 
 
 def unchanged(
@@ -70,7 +70,7 @@ def _same(pair: Pair, workers: Workers) -> bool:
     it is transferred."""
     digest, size = md5(), pair.local.size
     try:
-        with pair.open() as file:
+        with pair.opened() as file:
 
             def read(count: int, at: int) -> bytes:
                 block = os.pread(file.fileno(), count, at)
