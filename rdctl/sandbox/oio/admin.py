@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from rdctl.sandbox.oio import base, conscience, container, directory, properties
+from rdctl.sandbox.oio import base, conscience, container, directory, properties, variables
 from rdctl.sandbox.oio.replies import (
     CONTAINER_DISABLED,
     CONTAINER_FROZEN,
@@ -23,8 +23,8 @@ from rdctl.sandbox.oio.replies import (
     object_argument,
     status_of,
 )
-from rdctl.sandbox.oio.state import CONSCIENCE, NAMESPACE, SETTINGS, setting
-from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, dumps, raw
+from rdctl.sandbox.oio.state import CONSCIENCE, NAMESPACE
+from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, dumps
 
 _VERSION = "4.2.10/4.2"
 # Those that speak the protocol of OpenIO's own servers; the others speak HTTP.
@@ -91,14 +91,13 @@ def _service_info() -> dict[str, Any]:
 
 def get_service_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     _grid_service(connection, request)
-    return get_config(connection, request)
+    return variables.show(connection, request.query["id"])
 
 
 def set_service_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Accepted, and without effect here."""
     object_argument(request)
     _grid_service(connection, request)
-    return empty()
+    return variables.change(connection, request, request.query["id"])
 
 
 def obey(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
@@ -118,28 +117,28 @@ def kill(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 def cache_status(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return answer(
         {
-            "csm0": {"count": 0, "max": 0, "ttl": 0},
-            "meta1": {"count": 0, "max": 200000, "ttl": 3600},
+            "csm0": {"count": 0, "max": 4194304, "ttl": 0},
+            "meta1": {"count": 0, "max": 4194304, "ttl": 0},
         }
     )
 
 
+def flush_local(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
+    conscience.forget_services(connection)
+    return empty()
+
+
 def done(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """For requests without effect here: no cache to flush, no pools to reload."""
+    """For requests without effect here: no locations to forget, no pools to reload."""
     return empty()
 
 
 def get_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    return answer({name: setting(connection, name) for name in SETTINGS})
+    return variables.show(connection)
 
 
 def set_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    for name, value in object_argument(request).items():
-        if name in SETTINGS and isinstance(value, str):
-            connection.execute(
-                "INSERT OR REPLACE INTO oio_settings VALUES (?, ?)", (name, raw(value))
-            )
-    return empty()
+    return variables.change(connection, request)
 
 
 # admin/
@@ -147,12 +146,16 @@ def set_config(connection: sqlite3.Connection, request: HttpRequest) -> HttpRepl
 # The reply of a service about a base: status, message, body.
 _Verdict = tuple[int, str, Any]
 _OK: _Verdict = (200, "OK", "")
+_NO_FILE = "sqlite3_open error: (errno=2 No such file or directory) (rc=14) SQLITE_CANTOPEN"
 
 
 class _Base:
-    """A base as admin/ names it: `type`, and the services that hold it."""
+    """A base as admin/ names it: `type`, and the services that its reference is linked to. Not
+    `located`: the reference may be missing."""
 
-    def __init__(self, connection: sqlite3.Connection, request: HttpRequest) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, request: HttpRequest, *, located: bool = True
+    ) -> None:
         self.connection = connection
         self.type = request.query.get("type", "")
         if not self.type:
@@ -164,9 +167,10 @@ class _Base:
             self.cid = directory.cid_of(request, "Directory error", prefix=True)
             self.hosts = [directory.meta1_by_prefix(connection)(self.cid)]
         else:
-            self.cid = directory.find(connection, request)
+            find = directory.find if located else directory.any_cid
+            self.cid = find(connection, request)
             self.hosts = directory.hosts(connection, self.cid, self.type)
-        if not self.hosts:
+        if located and not self.hosts:
             raise ApiFault(CONTAINER_NOT_FOUND, "No service located")
 
     @property
@@ -174,7 +178,23 @@ class _Base:
         row = self.connection.execute(
             "SELECT master FROM oio_bases WHERE cid = ?", (self.cid,)
         ).fetchone()
-        return row["master"] if row and row["master"] in self.hosts else self.hosts[0]
+        if row and row["master"] in self.hosts and self.held_by(row["master"]):
+            return str(row["master"])
+        return next(filter(self.held_by, self.hosts), self.hosts[0])
+
+    def held_by(self, host: str) -> bool:
+        """Whether a service has a copy of the base."""
+        row = self.connection.execute(
+            "SELECT held FROM oio_copies WHERE cid = ? AND type = ? AND host = ?",
+            (self.cid, self.type, host),
+        ).fetchone()
+        return bool(row["held"]) if row else host in self.hosts
+
+    def hold(self, host: str, held: bool) -> None:
+        self.connection.execute(
+            "INSERT OR REPLACE INTO oio_copies VALUES (?, ?, ?, ?)",
+            (self.cid, self.type, host, held),
+        )
 
     @property
     def replicated(self) -> bool:
@@ -188,12 +208,20 @@ class _Base:
 def _each(
     connection: sqlite3.Connection, request: HttpRequest, ask: Callable[[_Base, str], _Verdict]
 ) -> HttpReply:
-    """The reply of each service of the base; only of `service_id` if given."""
-    asked = _Base(connection, request)
+    """The reply of each service of the base; only of those in `service_id` if given."""
+    return _replies(connection, request, _Base(connection, request), ask)
+
+
+def _replies(
+    connection: sqlite3.Connection,
+    request: HttpRequest,
+    asked: _Base,
+    ask: Callable[[_Base, str], _Verdict],
+) -> HttpReply:
     chosen = request.query.get("service_id")
     known = {service.address for service in conscience.services(connection)}
     replies = {}
-    for host in [chosen] if chosen else asked.hosts:
+    for host in chosen.split(",") if chosen else asked.hosts:
         status, message, body = ask(asked, host) if host in known else (2, _refused(host), "")
         replies[host] = {"status": status_of(status, message), "body": body}
     return content(dumps(replies, slashes=False))
@@ -213,7 +241,8 @@ def has(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def _has(asked: _Base, host: str) -> _Verdict:
-    if asked.type == "meta2" and not base.is_there(asked.connection, asked.cid):
+    lost = asked.type == "meta2" and not base.is_there(asked.connection, asked.cid)
+    if lost or not asked.held_by(host):
         return CONTAINER_NOT_FOUND, "Container not found : (2) No such file or directory", ""
     for service in conscience.services(asked.connection, asked.type):
         if service.address == host:
@@ -279,14 +308,25 @@ def _debug(asked: _Base, host: str) -> _Verdict:
 
 
 def remove(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Accepted, and without effect here: the services share one copy of the base."""
+    """Also the last copy: the container is lost then."""
     if not request.query.get("service_id"):
-        raise bad_request("Missing service id")
-    return _each(connection, request, _agree)
+        raise bad_request("No service ID")
+    asked = _Base(connection, request, located=False)
+    reply = _replies(connection, request, asked, _remove)
+    if asked.type == "meta2" and not any(map(asked.held_by, asked.hosts)):
+        base.lose(connection, asked.cid)
+    return reply
+
+
+def _remove(asked: _Base, host: str) -> _Verdict:
+    if _has(asked, host)[0] != 200:
+        return CONTAINER_NOT_FOUND, _NO_FILE, ""
+    asked.hold(host, False)
+    return _OK
 
 
 def copy(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Accepted if both ends exist, without effect here."""
+    """The services share the data of a base: to have a copy is all that a copy is here."""
     value = argument(request)
     asked = _Base(connection, request)
     if not isinstance(value, dict):
@@ -294,11 +334,14 @@ def copy(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     target = field(value, "to", str)
     if not conscience.is_address(target):
         raise bad_request("Invalid target URL")
-    source = value.get("from", asked.master)
+    source = str(value.get("from", asked.master))
     known = {service.address for service in conscience.services(connection)}
+    if source in known and _has(asked, source)[0] != 200:
+        raise ApiFault(CONTAINER_NOT_FOUND, f"Dump failed: {_NO_FILE}")
     for address in (source, target):
         if address not in known:
-            raise ApiFault(502, _refused(str(address)))
+            raise ApiFault(502, _refused(address))
+    asked.hold(target, True)
     return answer({})
 
 

@@ -128,7 +128,12 @@ def create(
 def drop(connection: sqlite3.Connection, cid: str) -> None:
     """Remove the base with all that it holds; its links and its reference stay."""
     drop_chunks(connection, cid, "1")
-    for table in ("oio_aliases", "oio_contents", "oio_bases"):
+    lose(connection, cid)
+
+
+def lose(connection: sqlite3.Connection, cid: str) -> None:
+    """Remove the base; the chunks stay where they are, unknown to anything."""
+    for table in ("oio_aliases", "oio_contents", "oio_chunks", "oio_bases"):
         connection.execute(f"DELETE FROM {table} WHERE cid = ?", (cid,))
     connection.execute(
         "DELETE FROM oio_properties WHERE owner IN ('base', 'content') AND cid = ?", (cid,)

@@ -20,7 +20,7 @@ from rdctl.sandbox.oio.replies import (
     object_argument,
     status_of,
 )
-from rdctl.sandbox.oio.state import CHUNK_SIZE, NAMESPACE, setting
+from rdctl.sandbox.oio.state import CHUNK_SIZE, NAMESPACE, now, setting
 from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest
 
 TYPES = (
@@ -163,7 +163,20 @@ def poll(
     known: Collection[str] = (),
 ) -> list[Registered]:
     """One service for each target that `known` leaves open, no service twice; Fault 481."""
-    scored = [service for service in services(connection) if service.score > 0]
+    return choice(services(connection), targets, pool=pool, avoid=avoid, known=known)[0]
+
+
+def choice(
+    registered: list[Registered],
+    targets: Targets,
+    *,
+    pool: str = "",
+    avoid: Collection[str] = (),
+    known: Collection[str] = (),
+) -> tuple[list[Registered], bool]:
+    """The same among these services, and whether another slot than the first had to be used."""
+    scored = [service for service in registered if service.score > 0]
+    flawed = False
     chosen: list[Registered] = []
     for slots in targets[len(known) :]:
         for slot in slots:
@@ -177,6 +190,7 @@ def poll(
             ]
             if candidates:
                 chosen.append(random.choice(candidates))
+                flawed = flawed or slot != slots[0]
                 break
         else:
             polled = len(known) + len(chosen)
@@ -188,7 +202,7 @@ def poll(
                 + f": no service polled from [{slots[0]}], {polled}/{len(targets)}"
                 f" services polled, {filled} services in slot",
             )
-    return chosen
+    return chosen, flawed
 
 
 def _in_slot(service: Registered, slot: str) -> bool:
@@ -358,8 +372,10 @@ def choose(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     if not re.fullmatch("[0-9]{1,4}", size):
         raise bad_request("Invalid size")
     slot = request.query.get("slot")
-    slots = [f"{type}-{slot}", type] if slot else [type]
-    return _chosen(poll(connection, [slots] * int(size)))
+    slots = [type]
+    if slot:
+        slots = [slot if slot.startswith(type) else f"{type}-{slot}", type]
+    return _choice(choice(_known(connection), [slots] * max(1, int(size))))
 
 
 def poll_pool(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
@@ -379,18 +395,21 @@ def poll_pool(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply
     else:
         raise ApiFault(400, "Missing policy or pool parameter", http=404)
     wishes = object_argument(request) if request.body else {}
-    avoid, known = (_ids(wishes.get(name)) for name in ("avoid", "known"))
-    return _chosen(poll(connection, targets, avoid=avoid, known=known))
+    avoid, known = (_ids(wishes, name) for name in ("avoid", "known"))
+    return _choice(choice(_known(connection), targets, avoid=avoid, known=known))
 
 
-def _ids(value: object) -> list[str]:
-    return [item for item in value if isinstance(item, str)] if isinstance(value, list) else []
+def _ids(wishes: dict[str, Any], name: str) -> list[str]:
+    value = wishes.get(name) or []
+    if not isinstance(value, list):
+        raise bad_request(f"Invalid type for field [{name}]")
+    return [item for item in value if isinstance(item, str)]
 
 
 def create_pool(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     name = request.query.get("name")
     if not name:
-        raise bad_request("Missing pool name")
+        raise bad_request("Missing name parameter")
     if targets_of(connection, name) is not None:
         raise ApiFault(421, f"A pool named [{name}] already exists")
     targets = object_argument(request).get("targets")
@@ -401,8 +420,34 @@ def create_pool(connection: sqlite3.Connection, request: HttpRequest) -> HttpRep
 
 
 def show_cache(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    return _chosen(sorted(services(connection)))
+    return answer(_by_id(sorted(_known(connection))))
 
 
-def _chosen(chosen: Sequence[Registered]) -> HttpReply:
-    return answer([{"addr": service.address, "id": service.id} for service in chosen])
+def forget_services(connection: sqlite3.Connection) -> None:
+    """The proxy knows no services until it asks the conscience again."""
+    connection.execute(
+        "INSERT OR REPLACE INTO oio_settings VALUES (?, ?)", (_FORGOTTEN, str(now()).encode())
+    )
+
+
+_FORGOTTEN = "time of the last flush of the services"
+
+
+def _known(connection: sqlite3.Connection) -> list[Registered]:
+    """The services that the proxy knows."""
+    row = connection.execute(
+        "SELECT value FROM oio_settings WHERE name = ?", (_FORGOTTEN,)
+    ).fetchone()
+    period = int(setting(connection, "proxy.period.cs.downstream")) * 1_000_000
+    if row is not None and now() < int(row["value"]) + period:
+        return []
+    return services(connection)
+
+
+def _choice(made: tuple[Sequence[Registered], bool]) -> HttpReply:
+    chosen, flawed = made
+    return answer(_by_id(chosen), [("x-oio-lb-flawed", "1")] if flawed else [])
+
+
+def _by_id(chosen: Sequence[Registered]) -> list[dict[str, str]]:
+    return [{"addr": service.address, "id": service.id} for service in chosen]

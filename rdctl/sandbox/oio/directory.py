@@ -9,6 +9,7 @@ from typing import Any
 
 from rdctl.sandbox.oio import conscience, properties
 from rdctl.sandbox.oio.replies import (
+    UNSATISFIABLE,
     USER_NOT_FOUND,
     ApiFault,
     answer,
@@ -70,6 +71,11 @@ def find(
     return cid
 
 
+def any_cid(connection: sqlite3.Connection, request: HttpRequest) -> str:
+    """The id, whether or not there is such a reference."""
+    return cid_of(request, "Directory error")
+
+
 def require(
     connection: sqlite3.Connection, cid: str, complaint: str, http: int | None = None
 ) -> None:
@@ -99,10 +105,19 @@ def links(
     connection: sqlite3.Connection, cid: str, type: str | None = None
 ) -> list[dict[str, Any]]:
     rows = connection.execute(
-        "SELECT seq, type, host, args FROM oio_links WHERE cid = ? AND (? IS NULL OR type = ?)",
+        "SELECT seq, type, host, args FROM oio_links"
+        " WHERE cid = ? AND (? IS NULL OR type = ?) AND host != ''",
         (cid, type, type),
     )
     return [dict(row) for row in rows]
+
+
+def _has_lost_all(connection: sqlite3.Connection, cid: str, type: str) -> bool:
+    """Whether a relink left nothing but a link to no service, which is never replaced."""
+    row = connection.execute(
+        "SELECT 1 FROM oio_links WHERE cid = ? AND type = ? AND host = ''", (cid, type)
+    ).fetchone()
+    return row is not None
 
 
 def link_services(connection: sqlite3.Connection, cid: str, type: str) -> list[str]:
@@ -135,10 +150,17 @@ def _replicas(connection: sqlite3.Connection, type: str) -> int:
     return 1
 
 
-def _store_links(connection: sqlite3.Connection, cid: str, type: str, addresses: list[str]) -> None:
+def _store_links(
+    connection: sqlite3.Connection,
+    cid: str,
+    type: str,
+    addresses: list[str],
+    seq: int = 1,
+    args: str = "",
+) -> None:
     connection.executemany(
-        "INSERT INTO oio_links VALUES (?, ?, 1, ?, '')",
-        [(cid, type, address) for address in addresses],
+        "INSERT INTO oio_links VALUES (?, ?, ?, ?, ?)",
+        [(cid, type, seq, address, args) for address in addresses],
     )
 
 
@@ -234,6 +256,8 @@ def link(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     if request.flag("autocreate"):
         ensure(connection, *names_of(request, _NO_META1))
     cid = _existing(connection, request)
+    if _has_lost_all(connection, cid, type):
+        return answer(_described(type, [""]))
     if request.flag("dryrun"):
         return answer(_described(type, hosts(connection, cid, type) or poll(connection, type)))
     return answer(_described(type, link_services(connection, cid, type)))
@@ -243,6 +267,8 @@ def renew(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Linked services are kept while one of them is up; otherwise they are replaced."""
     type = _service_type(request)
     cid = _existing(connection, request)
+    if _has_lost_all(connection, cid, type):
+        return answer(_described(type, [""]))
     up = {service.address for service in conscience.services(connection) if service.score > 0}
     if up.isdisjoint(hosts(connection, cid, type)):
         _unlink(connection, cid, type)
@@ -258,41 +284,49 @@ def force(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
         field(value, name, kind)
         for name, kind in (("seq", int), ("type", str), ("host", str), ("args", str))
     )
-    if not conscience.is_address(host):
+    addresses = host.split(",")
+    if not all(map(conscience.is_address, addresses)):
         raise bad_request("Invalid address")
     cid = _existing(connection, request)
     if request.flag("replace"):
-        _unlink(connection, cid, type)
+        _unlink(connection, cid, type, seq)
     elif any(linked["seq"] == seq for linked in links(connection, cid, type)):
         raise ApiFault(
             455,
             f"{_META1}: (SQLITE_CONSTRAINT) UNIQUE constraint failed:"
             " services.cid, services.srvtype, services.seq",
         )
-    connection.execute("INSERT INTO oio_links VALUES (?, ?, ?, ?, ?)", (cid, type, seq, host, args))
+    _store_links(connection, cid, type, addresses, seq, args)
     return empty()
 
 
 def relink(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Other services in place of those `replaced`, beside those `kept`."""
+    """Other services in place of those `replaced`. What is linked afterwards is these alone: those
+    `kept` are only avoided, and lost. Only the first sequence number can be relinked."""
     value = argument(request)
-    kept, replaced = (
-        value.get(name) if isinstance(value, dict) else None for name in ("kept", "replaced")
-    )
-    if not kept and not replaced:
+    if not isinstance(value, dict):
+        raise bad_request("Not an object")
+    if not value.get("kept") and not value.get("replaced"):
         raise bad_request("Missing [kept] and [replaced]")
     type = _service_type(request)
+    kept, replaced = (_linked_service(value.get(name)) for name in ("kept", "replaced"))
     cid = _existing(connection, request)
-    linked = hosts(connection, cid, type)
-    staying = [host for host in linked if host not in _addresses(replaced)]
-    others = conscience.poll(
-        connection,
-        [[type]] * (len(linked) - len(staying)),
-        avoid=[f"{NAMESPACE}|{type}|{host}" for host in linked],
-    )
-    _unlink(connection, cid, type)
-    _store_links(connection, cid, type, staying + [service.address for service in others])
-    return answer(_described(type, hosts(connection, cid, type)))
+    linked = links(connection, cid, type)
+    first = min((link["seq"] for link in linked), default=1)
+    group = sorted(link["host"] for link in linked if link["seq"] == first)
+    if sorted([*kept, *replaced]) != group:
+        raise ApiFault(407, f"{_META1}: services changed", http=500)
+    if len(kept) >= _replicas(connection, type):
+        raise ApiFault(UNSATISFIABLE, f"{_META1}: Too many services kept")
+    known, avoid = ([f"{NAMESPACE}|{type}|{host}" for host in hosts] for hosts in (kept, replaced))
+    targets = [[type]] * len(group)
+    chosen = conscience.poll(connection, targets, known=known, avoid=avoid)
+    if request.flag("dryrun"):
+        return answer([])
+    addresses = [service.address for service in chosen]
+    _unlink(connection, cid, type, first)
+    _store_links(connection, cid, type, addresses or [""], first)
+    return answer([{"seq": first, "type": type, "host": one, "args": ""} for one in addresses])
 
 
 def unlink(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
@@ -301,8 +335,11 @@ def unlink(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return empty()
 
 
-def _unlink(connection: sqlite3.Connection, cid: str, type: str) -> None:
-    connection.execute("DELETE FROM oio_links WHERE cid = ? AND type = ?", (cid, type))
+def _unlink(connection: sqlite3.Connection, cid: str, type: str, seq: int | None = None) -> None:
+    connection.execute(
+        "DELETE FROM oio_links WHERE cid = ? AND type = ? AND (? IS NULL OR seq = ?)",
+        (cid, type, seq, seq),
+    )
 
 
 def _existing(connection: sqlite3.Connection, request: HttpRequest) -> str:
@@ -330,15 +367,9 @@ def _property_names(request: HttpRequest) -> list[str]:
     return value
 
 
-def _addresses(described: object) -> set[str]:
-    """The hosts of one service as relink describes it, or of several: `{"host": "A,B"}`."""
-    items = described if isinstance(described, list) else [described]
-    return {
-        host
-        for item in items
-        if isinstance(item, dict)
-        for host in str(item.get("host", "")).split(",")
-    }
+def _linked_service(described: object) -> list[str]:
+    """The hosts of a service as relink describes it: `{"host": "A,B", ...}`."""
+    return str(described.get("host", "")).split(",") if isinstance(described, dict) else []
 
 
 def _described(type: str, addresses: list[str]) -> list[dict[str, Any]]:

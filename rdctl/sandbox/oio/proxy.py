@@ -69,7 +69,7 @@ _GLOBAL: dict[tuple[str, str], Handler] = {
     ("POST", "config"): admin.set_config,
     ("GET", "cache/status"): admin.cache_status,
     ("GET", "cache/show"): conscience.show_cache,
-    ("POST", "cache/flush/local"): admin.done,
+    ("POST", "cache/flush/local"): admin.flush_local,
     ("POST", "cache/flush/high"): admin.done,
     ("POST", "cache/flush/low"): admin.done,
     ("GET", "forward/config"): admin.get_service_config,

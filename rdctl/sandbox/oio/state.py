@@ -42,6 +42,12 @@ CREATE TABLE oio_links (
 -- The bases: those of meta2 are the containers. master: the service that won the election.
 CREATE TABLE oio_bases (cid TEXT PRIMARY KEY, master TEXT NOT NULL) WITHOUT ROWID;
 
+-- The services that have a base although the reference is not linked to them, and those that are
+-- linked and have lost it.
+CREATE TABLE oio_copies (
+    cid TEXT, type TEXT, host TEXT, held INTEGER NOT NULL, PRIMARY KEY (cid, type, host)
+) WITHOUT ROWID;
+
 -- Of a reference or a base (name empty, version 0), or of a version of a content.
 CREATE TABLE oio_properties (
     owner TEXT, cid TEXT, name BLOB, version INTEGER, key BLOB, value BLOB NOT NULL,
@@ -132,11 +138,14 @@ SETTINGS = {
     "proxy.bulk.max.create_many": "100",
     "proxy.bulk.max.delete_many": "100",
     "proxy.cache.enabled": "on",
+    "proxy.period.cs.downstream": "5",
 }
 
 
-def setting(connection: sqlite3.Connection, name: str) -> str:
-    row = connection.execute("SELECT value FROM oio_settings WHERE name = ?", (name,)).fetchone()
+def setting(connection: sqlite3.Connection, name: str, service: str = "") -> str:
+    """A variable of the proxy, or of another service."""
+    key = f"{service} {name}" if service else name
+    row = connection.execute("SELECT value FROM oio_settings WHERE name = ?", (key,)).fetchone()
     return row["value"].decode("utf-8", "replace") if row else SETTINGS[name]
 
 

@@ -24,9 +24,10 @@ def ours(text: str) -> str:
     """The text, with the addresses of the sandbox."""
 
     def address(match: re.Match[str]) -> str:
-        return f"127.0.0.1:{_PORTS.get(int(match[1]), int(match[1]))}"
+        return f"127.0.0.1{match[1]}{_PORTS.get(int(match[2]), int(match[2]))}"
 
-    return re.sub(r"127\.0\.0\.1:(170\d\d)\b", address, text)
+    text = text.replace("/sds/data/", "/sds/")
+    return re.sub(r"127\.0\.0\.1(:|%3A)(170\d\d)\b", address, text)
 
 
 def replay(path: Path) -> Replay:
