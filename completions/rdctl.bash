@@ -53,25 +53,28 @@ _rdctl_node() {
         'rdctl rapiddisk daemon stop') keys='action target changed verified error line' ;;
         'rdctl rapiddisk daemon enable') keys='action target changed verified error line' ;;
         'rdctl rapiddisk daemon disable') keys='action target changed verified error line' ;;
-        'rdctl oio') verbs='overview conscience reference container content lifecycle account service admin local api' ;;
+        'rdctl oio') verbs='overview conscience reference container content lifecycle account service lb cache admin local api' ;;
         'rdctl oio overview') options='--watch' keys='namespace services accounts containers objects bytes' ;;
-        'rdctl oio conscience') verbs='info types list show register lock unlock flush deregister' ;;
+        'rdctl oio conscience') verbs='info types list show resolve wait register lock unlock flush deregister' ;;
         'rdctl oio conscience info') options='--watch' keys='namespace chunk_size storage_policies data_security service_pools options' ;;
         'rdctl oio conscience types') options='--watch' keys='type' ;;
         'rdctl oio conscience list') options='--ndjson --failed --full --watch' valued='--failed' keys='type address score state tags' ;;
         'rdctl oio conscience show') options='--ndjson --failed --watch' valued='--failed' keys='type address score state tags' ;;
+        'rdctl oio conscience resolve') options='--ndjson --failed --watch' valued='--failed' keys='type address id' ;;
+        'rdctl oio conscience wait') options='--ndjson --failed --score -s --count -n --unlock' valued='--failed --score -s --count -n' keys='type address score state tags' ;;
         'rdctl oio conscience register') options='--tag' valued='--tag' keys='action target changed verified error line' ;;
-        'rdctl oio conscience lock') options='--ndjson --failed --score' valued='--failed --score' keys='action target changed verified error line' ;;
+        'rdctl oio conscience lock') options='--ndjson --failed --score --unregistered' valued='--failed --score' keys='action target changed verified error line' ;;
         'rdctl oio conscience unlock') options='--ndjson --failed --all' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl oio conscience flush') keys='action target changed verified error line' ;;
         'rdctl oio conscience deregister') keys='action target changed verified error line' ;;
-        'rdctl oio reference') verbs='create show destroy link unlink renew force get-properties set-properties del-properties' ;;
+        'rdctl oio reference') verbs='create show destroy link unlink renew relink force get-properties set-properties del-properties' ;;
         'rdctl oio reference create') options='--ndjson --failed -p --property' valued='--failed -p --property' keys='action target changed verified error line' ;;
         'rdctl oio reference show') options='--ndjson --failed --cid --type --watch' valued='--failed --cid --type' keys='reference services directory' ;;
         'rdctl oio reference destroy') options='--ndjson --failed --cid --force' valued='--failed --cid' keys='action target changed verified error line' ;;
         'rdctl oio reference link') options='--cid' valued='--cid' keys='action target changed verified error line' ;;
         'rdctl oio reference unlink') options='--cid' valued='--cid' keys='action target changed verified error line' ;;
         'rdctl oio reference renew') options='--cid' valued='--cid' keys='action target changed verified error line' ;;
+        'rdctl oio reference relink') options='--cid --from' valued='--cid --from' keys='action target changed verified error line' ;;
         'rdctl oio reference force') options='--cid --seq --args --replace' valued='--cid --seq --args' keys='action target changed verified error line' ;;
         'rdctl oio reference get-properties') options='--cid --watch' valued='--cid' keys='target properties system' ;;
         'rdctl oio reference set-properties') options='--cid --replace-all' valued='--cid' keys='action target changed verified error line' ;;
@@ -107,8 +110,8 @@ _rdctl_node() {
         'rdctl oio content spare') options='--content-version --content-id --cid --policy --body' valued='--content-version --content-id --cid --policy --body' keys='url' ;;
         'rdctl oio content copy') options='--content-version --content-id --cid' valued='--content-version --content-id --cid' keys='action target changed verified error line' ;;
         'rdctl oio content truncate') options='--content-version --content-id --cid --size' valued='--content-version --content-id --cid --size' keys='action target changed verified error line' ;;
-        'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --name-prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies -p --property --update --checksum --include --exclude' valued='--cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies -p --property --include --exclude' keys='action target changed verified error line' ;;
-        'rdctl oio content get') options='--ndjson --failed --content-version --content-id --cid --to --recursive --range --continue --overwrite --update --checksum --include --exclude' valued='--failed --content-version --content-id --cid --to --range --include --exclude' keys='action target changed verified error line' ;;
+        'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --name-prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies -p --property' valued='--cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies -p --property' keys='action target changed verified error line' ;;
+        'rdctl oio content get') options='--ndjson --failed --content-version --content-id --cid --to --recursive --range --continue --overwrite' valued='--failed --content-version --content-id --cid --to --range' keys='action target changed verified error line' ;;
         'rdctl oio content ranges') options='--cid --shards --prefix' valued='--cid --shards --prefix' keys='shard marker end_marker objects bytes' ;;
         'rdctl oio content check') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --fail-on' valued='--failed --content-version --content-id --cid --prefix --fail-on' keys='severity finding container object version content_id position url message mend' ;;
         'rdctl oio content repair') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --include-unreachable --journal' valued='--failed --content-version --content-id --cid --prefix --journal' keys='action target changed verified error line' ;;
@@ -125,22 +128,36 @@ _rdctl_node() {
         'rdctl oio account del-properties') options='--all' keys='action target changed verified error line' ;;
         'rdctl oio account refresh') options='--ndjson --failed --all' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl oio account flush') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
-        'rdctl oio service') verbs='stats ping version handlers lean-glib lean-sqlx flush reload kill' ;;
+        'rdctl oio service') verbs='stats ping version handlers config lean-glib lean-sqlx flush reload kill' ;;
         'rdctl oio service stats') options='--type --watch' valued='--type' keys='name kind value' ;;
         'rdctl oio service ping') options='--ndjson --failed --type --watch' valued='--failed --type' keys='service status version' ;;
         'rdctl oio service version') options='--ndjson --failed --type --watch' valued='--failed --type' keys='service status version' ;;
         'rdctl oio service handlers') options='--watch' keys='handler' ;;
+        'rdctl oio service config') verbs='get set' ;;
+        'rdctl oio service config get') options='--watch' keys='service name value' ;;
+        'rdctl oio service config set') keys='action target changed verified error line' ;;
         'rdctl oio service lean-glib') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl oio service lean-sqlx') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl oio service flush') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl oio service reload') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl oio service kill') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
-        'rdctl oio admin') verbs='ping status drop-cache sync debug leave copy freeze enable disable get-properties set-properties del-properties' ;;
+        'rdctl oio lb') verbs='choose poll' ;;
+        'rdctl oio lb choose') options='--size --slot --watch' valued='--size --slot' keys='type address id flawed' ;;
+        'rdctl oio lb poll') options='--pool --policy --avoid --known --watch' valued='--pool --policy --avoid --known' keys='type address id flawed' ;;
+        'rdctl oio cache') verbs='show status flush' ;;
+        'rdctl oio cache show') options='--watch' keys='type address id' ;;
+        'rdctl oio cache status') options='--watch' keys='cache count max ttl' ;;
+        'rdctl oio cache flush') keys='action target changed verified error line' ;;
+        'rdctl oio admin') verbs='ping status drop-cache sync info vacuum debug has remove leave copy freeze enable disable get-properties set-properties del-properties' ;;
         'rdctl oio admin ping') options='--cid --type --seq' valued='--cid --type --seq' keys='service role master status message body' ;;
         'rdctl oio admin status') options='--cid --type --seq --watch' valued='--cid --type --seq' keys='service role master status message body' ;;
         'rdctl oio admin drop-cache') options='--cid --type --seq' valued='--cid --type --seq' keys='service role master status message body' ;;
         'rdctl oio admin sync') options='--cid --type --seq' valued='--cid --type --seq' keys='service role master status message body' ;;
+        'rdctl oio admin info') options='--cid --type --seq --watch' valued='--cid --type --seq' keys='service role master status message body' ;;
+        'rdctl oio admin vacuum') options='--cid --type --seq' valued='--cid --type --seq' keys='service role master status message body' ;;
         'rdctl oio admin debug') options='--cid --type --seq --watch' valued='--cid --type --seq' keys='service status message state master peers log' ;;
+        'rdctl oio admin has') options='--cid --type --seq --service --watch' valued='--cid --type --seq --service' keys='service role master status message body' ;;
+        'rdctl oio admin remove') options='--cid --type --seq --service' valued='--cid --type --seq --service' keys='action target changed verified error line' ;;
         'rdctl oio admin leave') options='--cid --type --seq --service --all' valued='--cid --type --seq --service' keys='service role master status message body' ;;
         'rdctl oio admin copy') options='--cid --type --seq --to' valued='--cid --type --seq --to' keys='action target changed verified error line' ;;
         'rdctl oio admin freeze') options='--ndjson --failed --cid --type --seq' valued='--failed --cid --type --seq' keys='action target changed verified error line' ;;
@@ -150,7 +167,7 @@ _rdctl_node() {
         'rdctl oio admin set-properties') options='--cid --replace-all --system --type --seq' valued='--cid --system --type --seq' keys='action target changed verified error line' ;;
         'rdctl oio admin del-properties') options='--cid --all --type --seq' valued='--cid --type --seq' keys='action target changed verified error line' ;;
         'rdctl oio local') verbs='list' ;;
-        'rdctl oio local list') options='--watch' keys='type address score state tags' ;;
+        'rdctl oio local list') options='--ndjson --failed --watch' valued='--failed' keys='type address score state tags' ;;
         'rdctl oio api') options='--param --header --body -i --include --raw' valued='--param --header --body' keys='action target changed verified error line' ;;
         'rdctl doctor') options='--deep --fail-on' valued='--fail-on' keys='severity check subject message why mend' ;;
         'rdctl history') options='--since --target' valued='--since --target' keys='time id user contexts command result exit error ended targets more_targets effects more_effects acts more_acts left more_left undoes undone_by request_id host login_uid uid sudo_user tty pid boot argv more_argv' ;;
@@ -274,6 +291,13 @@ _rdctl_values() {
         'rdctl oio conscience show 1') kind='type' ;;
         'rdctl oio conscience show 2') kind='address' ;;
         'rdctl oio conscience show '[0-9]*) kind='address' ;;
+        'rdctl oio conscience resolve --failed') kind='file' ;;
+        'rdctl oio conscience resolve 1') kind='type' ;;
+        'rdctl oio conscience resolve 2') kind='address' ;;
+        'rdctl oio conscience resolve '[0-9]*) kind='address' ;;
+        'rdctl oio conscience wait --failed') kind='file' ;;
+        'rdctl oio conscience wait 1') kind='type' ;;
+        'rdctl oio conscience wait '[0-9]*) kind='type' ;;
         'rdctl oio conscience register 1') kind='type' ;;
         'rdctl oio conscience register 2') kind='address' ;;
         'rdctl oio conscience lock --failed') kind='file' ;;
@@ -300,6 +324,9 @@ _rdctl_values() {
         'rdctl oio reference unlink 2') kind='type' ;;
         'rdctl oio reference renew 1') kind='container' ;;
         'rdctl oio reference renew 2') kind='type' ;;
+        'rdctl oio reference relink --from') kind='linked' ;;
+        'rdctl oio reference relink 1') kind='container' ;;
+        'rdctl oio reference relink 2') kind='type' ;;
         'rdctl oio reference force 1') kind='container' ;;
         'rdctl oio reference force 2') kind='type' ;;
         'rdctl oio reference force 3') kind='address' ;;
@@ -456,6 +483,12 @@ _rdctl_values() {
         'rdctl oio service version 1') kind='address' ;;
         'rdctl oio service version '[0-9]*) kind='address' ;;
         'rdctl oio service handlers 1') kind='address' ;;
+        'rdctl oio service config get 1') kind='configurable' ;;
+        'rdctl oio service config get 2') kind='variable' ;;
+        'rdctl oio service config get '[0-9]*) kind='variable' ;;
+        'rdctl oio service config set 1') kind='configurable' ;;
+        'rdctl oio service config set 2') kind='variable-assignment' ;;
+        'rdctl oio service config set '[0-9]*) kind='variable-assignment' ;;
         'rdctl oio service lean-glib --failed') kind='file' ;;
         'rdctl oio service lean-glib 1') kind='address' ;;
         'rdctl oio service lean-glib '[0-9]*) kind='address' ;;
@@ -471,6 +504,14 @@ _rdctl_values() {
         'rdctl oio service kill --failed') kind='file' ;;
         'rdctl oio service kill 1') kind='address' ;;
         'rdctl oio service kill '[0-9]*) kind='address' ;;
+        'rdctl oio lb choose --slot') kind='slot' ;;
+        'rdctl oio lb choose 1') kind='type' ;;
+        'rdctl oio lb poll --pool') kind='pool' ;;
+        'rdctl oio lb poll --policy') kind='policy' ;;
+        'rdctl oio lb poll --avoid') kind='known' ;;
+        'rdctl oio lb poll --known') kind='known' ;;
+        'rdctl oio cache flush 1') choices='local high low' ;;
+        'rdctl oio cache flush '[0-9]*) choices='local high low' ;;
         'rdctl oio admin ping --type') kind='type' ;;
         'rdctl oio admin ping 1') kind='container' ;;
         'rdctl oio admin status --type') kind='type' ;;
@@ -479,8 +520,18 @@ _rdctl_values() {
         'rdctl oio admin drop-cache 1') kind='container' ;;
         'rdctl oio admin sync --type') kind='type' ;;
         'rdctl oio admin sync 1') kind='container' ;;
+        'rdctl oio admin info --type') kind='type' ;;
+        'rdctl oio admin info 1') kind='container' ;;
+        'rdctl oio admin vacuum --type') kind='type' ;;
+        'rdctl oio admin vacuum 1') kind='container' ;;
         'rdctl oio admin debug --type') kind='type' ;;
         'rdctl oio admin debug 1') kind='container' ;;
+        'rdctl oio admin has --type') kind='type' ;;
+        'rdctl oio admin has --service') kind='replica' ;;
+        'rdctl oio admin has 1') kind='container' ;;
+        'rdctl oio admin remove --type') kind='type' ;;
+        'rdctl oio admin remove --service') kind='replica' ;;
+        'rdctl oio admin remove 1') kind='container' ;;
         'rdctl oio admin leave --type') kind='type' ;;
         'rdctl oio admin leave --service') kind='replica' ;;
         'rdctl oio admin leave 1') kind='container' ;;
@@ -511,9 +562,12 @@ _rdctl_values() {
         'rdctl oio admin del-properties 1') kind='container' ;;
         'rdctl oio admin del-properties 2') kind='key:admin' ;;
         'rdctl oio admin del-properties '[0-9]*) kind='key:admin' ;;
+        'rdctl oio local list --failed') kind='file' ;;
+        'rdctl oio local list 1') kind='type' ;;
+        'rdctl oio local list '[0-9]*) kind='type' ;;
         'rdctl oio api --body') kind='file' ;;
         'rdctl oio api 1') choices='GET POST PUT DELETE' ;;
-        'rdctl oio api 2') choices='/cache/flush/high /cache/flush/local /cache/flush/low /cache/show /cache/status /config /forward/flush /forward/handlers /forward/info /forward/kill /forward/lean-glib /forward/lean-sqlx /forward/ping /forward/reload /forward/stats /forward/version /status admin/copy admin/debug admin/del_properties admin/disable admin/drop_cache admin/enable admin/freeze admin/get_properties admin/has admin/info admin/leave admin/meta0_force admin/meta0_list admin/ping admin/remove admin/set_properties admin/status admin/sync admin/vacuum conscience/deregister conscience/flush conscience/info conscience/list conscience/lock conscience/register conscience/resolve conscience/unlock container/create container/create_many container/dedup container/del_properties container/destroy container/flush container/get_properties container/list container/purge container/raw_delete container/raw_insert container/raw_update container/set_properties container/show container/snapshot container/touch content/copy content/create content/del_properties content/delete content/delete_many content/drain content/get_properties content/link content/locate content/prepare content/purge content/set_properties content/show content/spare content/touch content/truncate content/update lb/choose lb/create_pool lb/poll lb/reload local/list reference/create reference/del_properties reference/destroy reference/force reference/get_properties reference/link reference/relink reference/renew reference/set_properties reference/show reference/unlink' ;;
+        'rdctl oio api 2') choices='/cache/flush/high /cache/flush/local /cache/flush/low /cache/show /cache/status /config /forward/config /forward/flush /forward/handlers /forward/info /forward/kill /forward/lean-glib /forward/lean-sqlx /forward/ping /forward/reload /forward/stats /forward/version /status admin/copy admin/debug admin/del_properties admin/disable admin/drop_cache admin/enable admin/freeze admin/get_properties admin/has admin/info admin/leave admin/meta0_force admin/meta0_list admin/ping admin/remove admin/set_properties admin/status admin/sync admin/vacuum conscience/deregister conscience/flush conscience/info conscience/list conscience/lock conscience/register conscience/resolve conscience/unlock container/create container/create_many container/dedup container/del_properties container/destroy container/flush container/get_properties container/list container/purge container/raw_delete container/raw_insert container/raw_update container/set_properties container/show container/snapshot container/touch content/copy content/create content/del_properties content/delete content/delete_many content/drain content/get_properties content/link content/locate content/prepare content/purge content/set_properties content/show content/spare content/touch content/truncate content/update lb/choose lb/create_pool lb/poll lb/reload local/list reference/create reference/del_properties reference/destroy reference/force reference/get_properties reference/link reference/relink reference/renew reference/set_properties reference/show reference/unlink' ;;
         'rdctl doctor --fail-on') choices='warning error' ;;
         'rdctl history 1') kind='command' ;;
         'rdctl history '[0-9]*) kind='command' ;;
@@ -586,6 +640,7 @@ _rdctl_synonym() {
         'rdctl oio account ls') path='rdctl oio account list' ;;
         'rdctl oio account info' | 'rdctl oio account describe') path='rdctl oio account show' ;;
         'rdctl oio account rm' | 'rdctl oio account remove' | 'rdctl oio account destroy') path='rdctl oio account delete' ;;
+        'rdctl oio cache ls' | 'rdctl oio cache list') path='rdctl oio cache show' ;;
         'rdctl oio local ls') path='rdctl oio local list' ;;
         'rdctl context ls') path='rdctl context list' ;;
         'rdctl context info' | 'rdctl context describe') path='rdctl context show' ;;
@@ -632,7 +687,7 @@ _rdctl() {
             esac
             if [[ " $valued " == *" $word "* ]]; then
                 option=$word
-            elif [[ $word =~ ^-[0Vhiqy]+[cop]$ ]]; then
+            elif [[ $word =~ ^-[0Vhiqy]+[cnops]$ ]]; then
                 option=-${word: -1}
             fi
         elif [[ " $verbs " == *" $word "* ]]; then

@@ -63,6 +63,14 @@ SHOWING = {
     "oio conscience types": "rdctl.oio.type/1",
     "oio conscience list": "rdctl.oio.service/1",
     "oio conscience show rawx 127.0.0.1:16013": "rdctl.oio.service/1",
+    "oio conscience resolve rawx 127.0.0.1:16013": "rdctl.oio.service-id/1",
+    "oio conscience wait rawx": "rdctl.oio.service/1",
+    "oio lb choose rawx --size 2": "rdctl.oio.choice/1",
+    "oio lb poll --pool rawx2": "rdctl.oio.choice/1",
+    "oio cache show": "rdctl.oio.service-id/1",
+    "oio cache status": "rdctl.oio.cache/1",
+    "oio service config get proxy": "rdctl.oio.variable/1",
+    "oio service config get 127.0.0.1:16009 ns.worm": "rdctl.oio.variable/1",
     "oio reference show photos": "rdctl.oio.reference/2",
     "oio reference get-properties photos": "rdctl.oio.properties/1",
     "oio container show photos": "rdctl.oio.container/2",
@@ -89,6 +97,8 @@ SHOWING = {
     "oio admin sync photos": "rdctl.oio.replica/1",
     "oio admin debug photos": "rdctl.oio.election/1",
     "oio admin leave photos --all --yes": "rdctl.oio.replica/1",
+    "oio admin has photos": "rdctl.oio.replica/1",
+    "oio admin info photos": "rdctl.oio.replica/1",
     "oio admin get-properties photos": "rdctl.oio.properties/1",
     "oio local list": "rdctl.oio.service/1",
     "doctor --deep": "rdctl.finding/1",
@@ -107,7 +117,7 @@ LOST = {
     "broken": [],
 }
 # What the sandbox, a proxy 4.2, answers with "unsupported".
-UNSHOWN = {"oio service handlers"}
+UNSHOWN = {"oio service handlers", "oio admin vacuum"}
 # Of what only another machine or version shows, or damaged objects: the data that its rows are made
 # of.
 MODELS: dict[str, Any] = {

@@ -54,6 +54,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
         **dict.fromkeys(("rm", "remove", "destroy"), "delete"),
     },
     "rdctl oio local": {"ls": "list"},
+    "rdctl oio cache": {"ls": "show", "list": "show"},
     "rdctl context": {**_FOR_READING, "rm": "remove", "delete": "remove", "switch": "use"},
 }
 
@@ -136,6 +137,8 @@ MEANINGS: dict[str, dict[str, str]] = {
         "account": "accounts",
         "conscience": "cluster namespace services score scores",
         "overview": "du df size status",
+        "lb": "loadbalancer balancer balance pool pools",
+        "service config": "config",
         "content list": "ls list",
         "container create": "mb mkdir create",
         "content put": "put upload cp",
@@ -146,6 +149,19 @@ MEANINGS: dict[str, dict[str, str]] = {
         "list": "dir services score scores",
         "show": f"describe {_SHOW}",
         "register": "add create new",
+        "wait": "await wait-for ready",
+    },
+    "rdctl oio lb": {
+        "choose": "pick select get",
+        "poll": "ask spare",
+    },
+    "rdctl oio cache": {
+        "status": "stats stat usage fill",
+        "flush": "empty drop erase wipe",
+    },
+    "rdctl oio service config": {
+        "get": f"show list ls {_SHOW}",
+        "set": "put change update modify",
     },
     "rdctl oio reference": {
         "create": "add new make",
@@ -195,7 +211,9 @@ MEANINGS: dict[str, dict[str, str]] = {
         "ping": "check health",
     },
     "rdctl oio admin": {
-        "status": "show info election",
+        "status": "show election",
+        "has": "where locate",
+        "vacuum": "compact",
         "freeze": "readonly",
         **_PROPERTIES,
     },

@@ -50,6 +50,19 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "rdctl oio admin copy --to": "replica",
     "ACCOUNT": "account",
     "--policy": "policy",
+    "--pool": "pool",
+    "--slot": "slot",
+    "rdctl oio lb poll --avoid": "known",
+    "rdctl oio lb poll --known": "known",
+    "rdctl oio conscience resolve ID": "address",
+    "rdctl oio cache flush CACHE": ("local", "high", "low"),
+    "rdctl oio service config get ADDRESS": "configurable",
+    "rdctl oio service config set ADDRESS": "configurable",
+    "VARIABLE": "variable",
+    "VARIABLE=VALUE": "variable-assignment",
+    "rdctl oio admin remove --service": "replica",
+    "rdctl oio admin has --service": "replica",
+    "rdctl oio reference relink --from": "linked",
     "rdctl oio api METHOD": ("GET", "POST", "PUT", "DELETE"),
     "rdctl oio api PATH": tuple(sorted({route.path for route in ROUTES.values()})),
     # rdctl itself
@@ -88,8 +101,7 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "FILE": FILE,
     # Numbers, texts and IDs chosen by the user.
     **dict.fromkeys(
-        "SIZE N S SECONDS PORT R D P M V HEX MD5 K=V NS URL TEXT JMESPATH UUID NGUID GLOB"
-        " PATTERN".split()
+        "SIZE N S SECONDS PORT R D P M V HEX MD5 K=V NS URL TEXT JMESPATH UUID NGUID".split()
     ),
 }
 

@@ -230,6 +230,50 @@ def _policies(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     return (Candidate(name, str(meaning)) for name, meaning in policies.items())
 
 
+def _pools(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    pools = site.oio.conscience.namespace().value.service_pools
+    return (Candidate(name, str(meaning)) for name, meaning in pools.items())
+
+
+def _slots(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    """The slots of the services of the preceding type."""
+    slots: dict[str, int] = {}
+    for service in site.oio.conscience.services(request.args[:1], False):
+        for slot in str(service.tags.get("tag.slots", "")).split(","):
+            slots[slot] = slots.get(slot, 0) + 1
+    return (Candidate(slot, f"{count} services") for slot, count in sorted(slots.items()) if slot)
+
+
+def _known(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    """The services that the proxy knows."""
+    return (Candidate(service.address, service.type or "") for service in site.oio.caches.known())
+
+
+def _configurable(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    """The services that show their variables, and the proxy."""
+    yield Candidate("proxy", "the oio-proxy itself")
+    yield from _services_of(site, ["meta0", "meta1", "meta2"])
+
+
+def _variables(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    for row in site.oio.variables.get(request.args[0], None):
+        yield Candidate(row["name"], row["value"] or "")
+
+
+def _variable_assignments(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    return (Candidate(f"{name}=", value) for name, value in _variables(site, request))
+
+
+def _linked(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    """The services that the reference is linked to, of the type if it was typed."""
+    cid = request.options.get("cid")
+    place = site.oio.place(None if cid else request.args[0], cid)
+    type = next(iter(request.args[0 if cid else 1 :]), None)
+    for reference in site.oio.references.show([place], type):
+        for link in reference.services:
+            yield Candidate(link.address, link.type)
+
+
 def _keys(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     query = {"type": request.options.get("type") or "meta2"} if request.noun == "admin" else {}
     item = site.oio.properties.get(request.noun, _place(site, request), None, query)
@@ -285,6 +329,13 @@ OPENIO: _Kinds = {
     "address": _services,
     "replica": _replicas,
     "policy": _policies,
+    "pool": _pools,
+    "slot": _slots,
+    "known": _known,
+    "configurable": _configurable,
+    "variable": _variables,
+    "variable-assignment": _variable_assignments,
+    "linked": _linked,
     "key": _keys,
     "assignment": _assignments,
 }

@@ -110,8 +110,8 @@ class AccountService:
 
     def _transport(self) -> Transport:
         if self._found is None:
-            for address in self._client.read("lb.choose", None, {"type": "account"})[:1]:
-                self._found = self._client.reach(address)
+            for service in self._client.read("lb.choose", None, {"type": "account"}).services[:1]:
+                self._found = self._client.reach(service.address)
         if self._found is None:
             raise self._client.error(481, "none is up", Asked("lb.choose", None, "account"))
         return self._found

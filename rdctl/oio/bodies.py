@@ -137,6 +137,16 @@ def forced_service(arguments: Arguments) -> Payload:
     return Payload(encoded({**value, "seq": arguments["seq"], "args": arguments["args"]}))
 
 
+def replaced_services(arguments: Arguments) -> Payload:
+    """All linked services of one sequence number, to be replaced. Never none of them, which would
+    remove the links (ValueError), and never any to keep: servers would drop these."""
+    if not arguments["addresses"]:
+        raise ValueError("no services to replace")
+    value = {key: arguments[key] for key in ("seq", "type", "args")}
+    replaced = {**value, "host": ",".join(arguments["addresses"])}
+    return Payload(encoded({"kept": None, "replaced": replaced}))
+
+
 def prepare(arguments: Arguments) -> Payload:
     value = {"size": arguments["size"]}
     if arguments.get("policy"):

@@ -3,7 +3,7 @@ reported by the server."""
 
 from __future__ import annotations
 
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape, quoted
@@ -97,6 +97,22 @@ class Service(NamedTuple):
     score: int | None
     state: str | None
     tags: dict[str, Any]
+
+
+class ServiceId(NamedTuple):
+    """How the load balancer identifies a service: `NAMESPACE|TYPE|ADDRESS`, or since 5.x a name in
+    place of the address. None: not reported."""
+
+    type: str | None
+    address: str
+    id: str | None
+
+
+class Choice(NamedTuple):
+    """Services that the load balancer chose; `flawed`: it relaxed the constraints of the pool."""
+
+    services: list[ServiceId]
+    flawed: bool
 
 
 class Counter(NamedTuple):
@@ -206,22 +222,15 @@ class Entry(NamedTuple):
     properties: dict[str, str] | None = None
 
 
-# Entries, or what is compared with files.
-Listed = TypeVar("Listed")
-
-
-class PageOf(NamedTuple, Generic[Listed]):
+class Page(NamedTuple):
     """One page of a listing. `marker` is for the next request, as received: it is already escaped.
     `status` is that of the container, as in `Container`, None if it is not reported, or UNREADABLE;
     `skipped` counts the rows that cannot be read."""
 
-    entries: list[Listed]
+    entries: list[Entry]
     marker: str | None
     status: str | None
     skipped: int
-
-
-Page = PageOf[Entry]
 
 
 class AccountPage(NamedTuple):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ _SERVICE_ERRORS = {
 }
 # Bytes; anything longer is not an error.
 _LONGEST_ERROR = 1 << 16
+_LASTING = re.compile(r"Election failed|Service ID \[.*\] not found")
 
 
 class Reading:
@@ -127,11 +129,12 @@ def is_error(reply: Reply) -> bool:
 
 
 def come_again(reply: Reply) -> bool:
-    """503 in the body means temporarily unavailable; a failed election does not recover soon."""
+    """503 in the body means temporarily unavailable; a failed election does not recover soon, and a
+    service ID that is not known does not appear."""
     if reply.status < 500:
         return False
     try:
         body = reply.json()
-        return body["status"] == 503 and "Election failed" not in body["message"]
+        return body["status"] == 503 and not _LASTING.search(body["message"])
     except MISSHAPEN:
         return False

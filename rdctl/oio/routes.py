@@ -86,6 +86,7 @@ _SET_CONTENT = (
     Way(REAL, body=bodies.properties, reply=proofs.done),
     Way(WRITTEN, body=bodies.flat_properties, reply=proofs.done),
 )
+_CONFIGURE = post(proofs.configured, bodies.given, *NEW)
 
 
 def _properties(
@@ -118,16 +119,21 @@ def _base(action: str, doc: str, ways: tuple[Way, ...], effect: str = READ) -> R
 _TABLE = (
     # The proxy itself.
     Route("status", "/status", "The proxy's counters.", get(plain.text)),
-    Route("config.get", "/config", "The proxy's configuration.", get(plain.json, *NEW)),
+    Route("config.get", "/config", "The proxy's configuration.", get(plain.texts, *NEW)),
     Route(
         "config.set",
         "/config",
         "Set variables of the proxy.",
-        post(plain.json, bodies.given, *NEW),
+        _CONFIGURE,
         effect=CHANGE,
     ),
-    Route("cache.show", "/cache/show", "The proxy's caches.", get(plain.json, *NEW)),
-    Route("cache.status", "/cache/status", "How full the caches are.", get(plain.json)),
+    Route(
+        "cache.show",
+        "/cache/show",
+        "The services that the proxy knows.",
+        get(conscience.services_by_id, *NEW),
+    ),
+    Route("cache.status", "/cache/status", "How full the caches are.", get(plain.caches)),
     *(
         Route(f"cache.flush-{which}", f"/cache/flush/{which}", doc, post(), effect=CHANGE)
         for which, doc in (
@@ -140,7 +146,7 @@ _TABLE = (
     _route("conscience.info", "The namespace.", get(conscience.namespace)),
     Route("conscience.types", "conscience/info", "Types of services.", get(plain.names)),
     _route("conscience.list", "Services of one type.", get(conscience.services)),
-    _route("conscience.resolve", "The address of a service id.", get(plain.json, *NEW)),
+    _route("conscience.resolve", "The address of a service id.", get(conscience.address, *NEW)),
     *(
         _route(
             f"conscience.{action}",
@@ -167,8 +173,8 @@ _TABLE = (
     ),
     _route("local.list", "Services of this host.", get(conscience.services)),
     # Load balancing.
-    _route("lb.choose", "Services that the load balancer would choose.", get(conscience.addresses)),
-    _route("lb.poll", "Services for a policy or a pool.", post(plain.json, bodies.given)),
+    _route("lb.choose", "Services that the load balancer would choose.", get(conscience.choice)),
+    _route("lb.poll", "Services for a policy or a pool.", post(conscience.choice, bodies.given)),
     _route("lb.reload", "Reload the load balancer.", post(), CHANGE),
     Route(
         "lb.create-pool",
@@ -196,9 +202,15 @@ _TABLE = (
     ),
     _route(
         "reference.relink",
-        "Replace linked services by given ones.",
-        post(plain.json, bodies.given, *NEW),
+        "Replace linked services by others.",
+        post(reference.relinked, bodies.replaced_services, *NEW),
         DESTROY,
+    ),
+    Route(
+        "reference.rehearse-relink",
+        "reference/relink",
+        "Whether the linked services are those to be replaced, with dryrun.",
+        post(reference.relinked, bodies.replaced_services, *NEW),
     ),
     # Containers.
     _route(
@@ -222,12 +234,6 @@ _TABLE = (
     ),
     _route("container.show", "A container.", get(container.shown)),
     _route("container.list", "A page of a container's objects.", get(container.page)),
-    Route(
-        "container.compare",
-        "container/list",
-        "A page of what is compared with files.",
-        get(container.compared),
-    ),
     _route("container.destroy", "Destroy a container.", post(), DESTROY),
     _route("container.flush", "Delete all objects of a container.", post(proofs.flushed), DESTROY),
     # Real servers ignore a filter for containers, so all are requested.
@@ -331,6 +337,13 @@ _TABLE = (
         READ,
     ),
     _service("info", "A service's information.", get(plain.json, *NEW), READ),
+    *(
+        Route(f"service.{action}-config", "/forward/config", doc, ways, effect=effect)
+        for action, doc, ways, effect in (
+            ("get", "A service's configuration.", get(plain.texts, *NEW), READ),
+            ("set", "Set variables of a service.", _CONFIGURE, CHANGE),
+        )
+    ),
     _service("lean-glib", "Release a service's unused memory.", post()),
     _service("lean-sqlx", "Release a service's SQLite memory.", post()),
     _service("flush", "Flush a service's caches.", post()),

@@ -81,9 +81,7 @@ def failure_data(failure: Failure) -> Row:
 
 
 def report(report: Report) -> Row:
-    data = {"schema": CHANGE.name, **_outcomes(report)}
-    summary = report.summary
-    return data if summary is None else {**data, "summary": summary._asdict()}
+    return {"schema": CHANGE.name, **_outcomes(report)}
 
 
 def plan(plan: Plan) -> Row:

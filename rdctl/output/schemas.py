@@ -450,6 +450,42 @@ _OIO = (
         Column("tags", "TAGS", "tags that the service reports", cells.tags),
     ),
     _schema(
+        "rdctl.oio.service-id/1",
+        "services",
+        "address",
+        Column("type", "TYPE", "such as rawx; null: not reported"),
+        Column("address", "ADDRESS", "IP:PORT"),
+        Column("id", "ID", "as given, or NAMESPACE|TYPE|ADDRESS; null: not reported"),
+    ),
+    _schema(
+        "rdctl.oio.choice/1",
+        "services",
+        "address",
+        Column("type", "TYPE", "such as rawx; null: not reported"),
+        Column("address", "ADDRESS", "IP:PORT"),
+        Column("id", "ID", "NAMESPACE|TYPE|ADDRESS; null: not reported"),
+        Column("flawed", "FLAWED", "constraints were relaxed to choose all of these", cells.yes_no),
+    ),
+    _schema(
+        "rdctl.oio.cache/1",
+        "caches",
+        "cache",
+        Column("cache", "CACHE", "csm0 (flushed as high) or meta1 (flushed as low)"),
+        _count("count", "ENTRIES", "number of entries; null: not reported", True),
+        _number("max", "MAX", "maximum number of entries, 0: disabled; null: not reported", True),
+        _number(
+            "ttl", "TTL", "seconds that an entry is kept, 0: no limit; null: not reported", True
+        ),
+    ),
+    _schema(
+        "rdctl.oio.variable/1",
+        "variables",
+        "name",
+        _hidden("service", "SERVICE", "IP:PORT, or proxy"),
+        Column("name", "NAME", "of the variable"),
+        Column("value", "VALUE", "string, as the service reports it; null: cannot be read"),
+    ),
+    _schema(
         "rdctl.oio.reference/2",
         "references",
         "reference",

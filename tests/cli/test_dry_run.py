@@ -253,7 +253,7 @@ LINE = re.compile(
     "(echo|mkdir|rmdir|ln|rm|mv|dd|write|reset|dmsetup|blockdev|ioctl|systemctl) "
     "|(damage|stop|start) "
 )
-READS = re.compile(rf"/({'|'.join(ASKING)})\?")
+READS = re.compile(rf"/({'|'.join(ASKING)})\?|[?&]dryrun=1\b")
 
 
 def words(line: str) -> list[str]:

@@ -26,6 +26,7 @@ OWN = {node.path: options for node, options in parted(root)[1].items()}
 UNRUN = {
     "rdctl sandbox serve": "runs until Ctrl-C; has tests of its own",
     "rdctl oio service handlers": "asks a proxy 3.3, which the sandbox is not",
+    "rdctl oio admin vacuum": "asks a proxy since 5.1, which the sandbox is not",
 }
 SHELL = re.compile(r"[|<>]")
 
@@ -129,6 +130,7 @@ ASSUMED = {
     r"\blab\b": "context set lab rapiddisk=http://127.0.0.1:9118",
     r"(?<!create )\buser1\b": "oio reference create user1 -p color=blue",
     r"(unlink|renew) user1 rdir": "oio reference link user1 rdir",
+    r"relink user1 rdir": "oio reference force user1 rdir 127.0.0.1:16018",
     r"force user1 sqlx .*--replace": "oio reference link user1 sqlx",
     r"(?<!create )\bdocs\b": "oio container create docs",
     r"account delete team1": "oio account create team1 team2",

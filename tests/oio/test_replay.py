@@ -39,6 +39,7 @@ ARGUMENTS: dict[str, Any] = {
     "namespace": "OPENIO",
     "type": "rawx",
     "address": "127.0.0.1:6010",
+    "addresses": ["127.0.0.1:6010"],
     "seq": 1,
     "args": "",
     "size": 1,

@@ -118,6 +118,13 @@ FILTERS = {
 }
 FILTERED = "prefix=%C3%A9%2F&delimiter=%2F&marker=b%2B%20c&end_marker=z&max=1000&deleted=1&all=1"
 
+# All hosts of a sequence number are one; what is kept would be lost.
+RELINK = {"seq": 1, "type": "rdir", "args": "", "addresses": ["1:1", "2:2"]}
+RELINKED = {
+    "kept": None,
+    "replaced": {"seq": 1, "type": "rdir", "args": "", "host": "1:1,2:2"},
+}
+
 CASES: dict[str, Case] = {
     "status": get("/v3.0/status"),
     "config.get": get("/v3.0/config", NEW),
@@ -204,11 +211,14 @@ CASES: dict[str, Case] = {
         arguments={"address": "127.0.0.1:6010", "type": "rdir", "seq": 1, "args": ""},
     ),
     "reference.relink": at(
-        f"reference/relink?{C}&type=rdir",
-        {"kept": {}, "replaced": {}},
+        f"reference/relink?{C}&type=rdir", RELINKED, NEW, query={"type": "rdir"}, arguments=RELINK
+    ),
+    "reference.rehearse-relink": at(
+        f"reference/relink?{C}&type=rdir&dryrun=1",
+        RELINKED,
         NEW,
-        query={"type": "rdir"},
-        arguments={"body": {"kept": {}, "replaced": {}}},
+        query={"type": "rdir", "dryrun": True},
+        arguments=RELINK,
     ),
     # The reference asks for the account to be created along with it.
     "container.create": Case(
@@ -236,9 +246,6 @@ CASES: dict[str, Case] = {
     ),
     "container.show": get(f"container/show?{C}", place=CONTAINER),
     "container.list": get(
-        f"container/list?{C}&{FILTERED}&properties=1", place=CONTAINER, query=FILTERS
-    ),
-    "container.compare": get(
         f"container/list?{C}&{FILTERED}&properties=1", place=CONTAINER, query=FILTERS
     ),
     "container.destroy": at(
@@ -382,6 +389,16 @@ CASES: dict[str, Case] = {
     ),
     "service.handlers": service("handlers", OLDER),
     "service.info": get(f"/v3.0/forward/info?id={ID}", NEW, query={"id": "127.0.0.1:6010"}),
+    "service.get-config": get(
+        f"/v3.0/forward/config?id={ID}", NEW, query={"id": "127.0.0.1:6010"}
+    ),
+    "service.set-config": post(
+        f"/v3.0/forward/config?id={ID}",
+        {"k": "v"},
+        NEW,
+        query={"id": "127.0.0.1:6010"},
+        arguments={"body": {"k": "v"}},
+    ),
     "service.lean-glib": service("lean-glib"),
     "service.lean-sqlx": service("lean-sqlx"),
     "service.flush": service("flush"),

@@ -32,6 +32,8 @@ group = LazyGroup(
         ),
         "account": ("rdctl.cli.oio.account:group", "Manage accounts."),
         "service": ("rdctl.cli.oio.service:group", "Manage single services."),
+        "lb": ("rdctl.cli.oio.lb:group", "Show which services would be chosen."),
+        "cache": ("rdctl.cli.oio.cache:group", "Show and flush the caches of the proxy."),
         "admin": ("rdctl.cli.oio.admin:group", "Repair databases: replicas and elections."),
         "local": ("rdctl.cli.oio.conscience:local", "Show the services on the proxy's host."),
         "api": ("rdctl.cli.oio.api:api", "Send a request to the proxy."),

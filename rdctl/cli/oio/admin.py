@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl.cli.oio.arguments import target
-from rdctl.cli.oio.conscience import address
+from rdctl.cli.oio.conscience import address, checked_address
 from rdctl.cli.oio.properties import children, properties_verbs
 from rdctl.cli.tree import Command, LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
@@ -43,6 +43,17 @@ _REPLICAS: dict[str, tuple[str, str, str | None]] = {
         "The master replies that it is not a slave (301); this is not an error.",
         None,
     ),
+    "info": (
+        "Show the SQLite settings of each replica.",
+        "Shows how the database is opened and replicated; the details are in JSON, in `body`.",
+        None,
+    ),
+    "vacuum": (
+        "Compact the database.",
+        "Releases the disk space of deleted entries. Only supported by proxies since 5.1; earlier"
+        " ones fail with exit code 11.",
+        None,
+    ),
     "debug": (
         "Show the election state of each replica.",
         "Shows the state, the master that the replica reports, and its latest transitions.",
@@ -72,6 +83,8 @@ group = LazyGroup(
             action: (f"{_HERE}{action.replace('-', '_')}", line)
             for action, (line, _, _) in _REPLICAS.items()
         },
+        "has": (_HERE + "has", "Show which services have the database."),
+        "remove": (_HERE + "remove", "Remove surplus copies of a database."),
         "leave": (_HERE + "leave", "Make replicas leave the election."),
         "copy": (_HERE + "copy", "Copy a database to another service."),
         **{action: (f"{_HERE}{action}", line) for action, (line, _) in _STATES.items()},
@@ -98,7 +111,7 @@ def _base_options(function: Callable[..., Any]) -> Callable[..., Any]:
 def _ask_replicas(action: str) -> Command:
     line, meaning, loss = _REPLICAS[action]
     route = action.replace("-", "_")
-    reads = action in ("status", "debug")
+    reads = action in ("status", "debug", "info")
 
     @target("base", reads=reads)
     @_base_options
@@ -107,7 +120,8 @@ def _ask_replicas(action: str) -> Command:
         return site.oio.bases.replicas(route, place, query, lost)
 
     ask.__doc__ = f"{line}\n\n{meaning}"
-    here = f"rdctl -c sandbox oio admin {action} photos"
+    where = "-c sandbox" if action != "vacuum" else "--oio-url http://127.0.0.1:6002"
+    here = f"rdctl {where} oio admin {action} photos"
     examples = [here, f"{here} --type meta2 --json"]
     shows = "rdctl.oio.election/1" if action == "debug" else "rdctl.oio.replica/1"
     return verb(action, shows=shows, watch=reads, examples=examples)(ask)
@@ -118,6 +132,66 @@ status = _ask_replicas("status")
 drop_cache = _ask_replicas("drop-cache")
 sync = _ask_replicas("sync")
 debug = _ask_replicas("debug")
+info = _ask_replicas("info")
+vacuum = _ask_replicas("vacuum")
+
+
+def _addresses(context: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[str]:
+    return [checked_address(word) for word in value]
+
+
+@verb(
+    "has",
+    shows="rdctl.oio.replica/1",
+    watch=True,
+    examples=[
+        "rdctl -c sandbox oio admin has photos",
+        "rdctl -c sandbox oio admin has photos --service 127.0.0.1:16010 --json",
+    ],
+)
+@target("base", reads=True)
+@_base_options
+@click.option(
+    "--service",
+    "services",
+    metavar="ADDRESS",
+    multiple=True,
+    callback=_addresses,
+    help="Service to query in place of the linked ones (repeatable).",
+)
+def has(site: Site, place: Place, services: list[str], **query: Any) -> Listing:
+    """Show which services have the database.
+
+    Queries the services that the reference is linked to. One that does not have it is an error
+    (exit code 3). In JSON, `body` is the path of its file."""
+    query = {**query, "service_id": ",".join(services) or None}
+    return site.oio.bases.replicas("has", place, query)
+
+
+@verb(
+    "remove",
+    examples=[
+        "rdctl -c sandbox oio admin remove photos --service 127.0.0.1:16010 --dry-run",
+        "rdctl -c sandbox oio admin remove photos --service 127.0.0.1:16011 --json --dry-run",
+    ],
+)
+@target("base")
+@_base_options
+@click.option(
+    "--service",
+    "services",
+    metavar="ADDRESS",
+    multiple=True,
+    required=True,
+    callback=_addresses,
+    help="Service to remove it from (repeatable).",
+)
+def remove(site: Site, place: Place, services: list[str], **query: Any) -> Report:
+    """Remove surplus copies of a database.
+
+    Requires confirmation. The master is refused, and so is a service if no other linked one has the
+    database. Use this after `admin copy` and `reference relink`, to clean up the old service."""
+    return site.oio.bases.remove(place, services, query)
 
 
 @verb(

@@ -31,6 +31,8 @@ group = LazyGroup(
         "types": (_HERE + "types", "List service types."),
         "list": (_HERE + "list_services", "List services and their scores."),
         "show": (_HERE + "show", "Show services with all their tags and statistics."),
+        "resolve": (_HERE + "resolve", "Show the addresses of services by their IDs."),
+        "wait": (_HERE + "wait", "Wait until services have a score."),
         "register": (_HERE + "register", "Register a service."),
         "lock": (_HERE + "lock", "Lock service scores."),
         "unlock": (_HERE + "unlock", "Unlock service scores."),
@@ -124,6 +126,61 @@ def show(site: Site, addresses: list[str], type: str) -> Listing:
 
 
 @verb(
+    "resolve",
+    shows="rdctl.oio.service-id/1",
+    watch=True,
+    examples=[
+        "rdctl -c sandbox oio conscience resolve rawx 127.0.0.1:16013",
+        "rdctl -c sandbox oio conscience resolve rawx 127.0.0.1:16013 --json --query [].address",
+    ],
+)
+@click.argument("type")
+@names("id")
+def resolve(site: Site, ids: list[str], type: str) -> Listing:
+    """Show the addresses of services by their IDs.
+
+    Since OpenIO 5 a service can have an ID in place of its address, which chunk URLs then contain.
+    An address is its own ID. Not supported by proxies 3.3."""
+    return site.oio.conscience.resolve(type, ids)
+
+
+@verb(
+    "wait",
+    shows="rdctl.oio.service/1",
+    examples=[
+        "rdctl -c sandbox oio conscience wait rawx",
+        "rdctl -c sandbox oio conscience wait rawx meta2 --count 15 --timeout 60",
+    ],
+)
+@names("type", required=False)
+@click.option(
+    "--score",
+    "-s",
+    type=click.IntRange(-1, 99),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Score that every service must exceed.",
+)
+@click.option(
+    "--count",
+    "-n",
+    type=click.IntRange(1),
+    metavar="N",
+    default=1,
+    help="Number of services that must exceed it, in all (default: 1).",
+)
+@click.option("--unlock", is_flag=True, help="Unlock the services that do not exceed it.")
+def wait(site: Site, types: list[str] | None, score: int, count: int, unlock: bool) -> Listing:
+    """Wait until services have a score.
+
+    Waits until no service of the given types, or of all types, has a score of N or lower, and lists
+    them. A given type without any service is waited for. Looks once a second for 15 seconds, or as
+    long as --timeout allows; exit code 7 if that was not enough."""
+    return site.oio.conscience.wait(types, score, count, unlock)
+
+
+@verb(
     "register",
     examples=[
         "rdctl -c sandbox oio conscience register rawx 127.0.0.1:6301 --tag tag.vol=/mnt/d1",
@@ -158,12 +215,16 @@ def register(site: Site, type: str, address: str, tags: dict[str, str]) -> Repor
     show_default=True,
     help="Score to set.",
 )
-def lock(site: Site, addresses: list[str], type: str, score: int) -> Report:
+@click.option(
+    "--unregistered", is_flag=True, help="Also lock services that are not registered yet."
+)
+def lock(site: Site, addresses: list[str], type: str, score: int, unregistered: bool) -> Report:
     """Lock service scores.
 
     A service locked at score 0 gets no new data: use this to take it out of service. Requires
-    confirmation. An unknown address is refused."""
-    return site.oio.conscience.set_lock(type, addresses, True, score)
+    confirmation. An unknown address is refused without --unregistered. With it, the conscience
+    lists the address, and a service that registers there later is locked from the start."""
+    return site.oio.conscience.lock(type, addresses, score, unregistered)
 
 
 @verb(
@@ -184,7 +245,7 @@ def unlock(site: Site, addresses: list[str] | None, type: str | None, everything
         raise RdctlError(Code.USAGE, "specify either TYPE ADDRESS... or --all")
     if addresses is None:
         return site.oio.conscience.unlock_all(type)
-    return site.oio.conscience.set_lock(str(type), addresses, False, 0)
+    return site.oio.conscience.unlock(str(type), addresses)
 
 
 def _drop(action: str, doc: str) -> Command:
@@ -224,12 +285,13 @@ local = LazyGroup(
     watch=True,
     examples=[
         "rdctl -c sandbox oio local list",
-        "rdctl -c sandbox oio local list --json --query \"[?type=='rawx'].address\"",
+        "rdctl -c sandbox oio local list rawx --json --query [].address",
     ],
 )
-def list_local(site: Site) -> Listing:
+@names("type", required=False)
+def list_local(site: Site, types: list[str] | None) -> Listing:
     """List the services on the proxy's host.
 
-    Shows the services that run on that host and registered through the proxy. Their scores are not
-    set (-2)."""
-    return site.oio.conscience.local()
+    Shows the services, of the given types or of all, that run on that host and registered through
+    the proxy. Their scores are not set (-2)."""
+    return site.oio.conscience.local(types)

@@ -32,6 +32,7 @@ group = LazyGroup(
         "link": (_HERE + "link", "Link a service chosen by the directory."),
         "unlink": (_HERE + "unlink", "Remove the links to services of a type."),
         "renew": (_HERE + "renew", "Replace a linked service that is down."),
+        "relink": (_HERE + "relink", "Replace linked services by others."),
         "force": (_HERE + "force", "Link a specific service."),
         **children("rdctl.cli.oio.reference"),
     },
@@ -136,6 +137,31 @@ def renew(site: Site, place: Place, type: str) -> Report:
 
     The directory chooses another service. If the linked service is up, the link is kept."""
     return site.oio.references.link(place, type, renew=True)
+
+
+@verb(
+    "relink",
+    examples=[
+        "rdctl -c sandbox oio reference relink user1 rdir --from 127.0.0.1:16018",
+        "rdctl -c sandbox oio reference relink user1 rdir --from 127.0.0.1:16018 --dry-run",
+    ],
+)
+@target("reference", rest="TYPE")
+@click.option(
+    "--from",
+    "addresses",
+    metavar="ADDRESS",
+    multiple=True,
+    required=True,
+    help="Linked service to replace (repeatable).",
+)
+def relink(site: Site, place: Place, type: str, addresses: tuple[str, ...]) -> Report:
+    """Replace linked services by others.
+
+    Requires confirmation: the data of the reference on these services become unreachable, unless
+    another linked service has them. Other services are chosen as for a new link; the links to the
+    services that are not given are kept. Not supported by proxies 3.3."""
+    return site.oio.references.relink(place, type, [checked_address(one) for one in addresses])
 
 
 @verb(

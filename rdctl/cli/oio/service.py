@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdctl.cli.names_input import names
+from rdctl.cli.oio.arguments import pairs
 from rdctl.cli.oio.conscience import address, checked_address
 from rdctl.cli.tree import Command, LazyGroup, verb
 from rdctl.core.results import Listing, Report
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 
 _HERE = "rdctl.cli.oio.service:"
 _META2 = "127.0.0.1:16010"
+# In place of the address of a service.
+PROXY = "proxy"
 
 # The actions of a service: the first line of the help, and the rest.
 _COMMANDS = {
@@ -54,6 +57,7 @@ group = LazyGroup(
         "ping": (_HERE + "ping", "Check whether services respond."),
         "version": (_HERE + "version", "Show the versions of services."),
         "handlers": (_HERE + "handlers", "List the request handlers of a service."),
+        "config": (_HERE + "config", "Show and set variables of running services."),
         **{
             action: (f"{_HERE}{action.replace('-', '_')}", line)
             for action, (line, _) in _COMMANDS.items()
@@ -61,6 +65,18 @@ group = LazyGroup(
     },
 )
 
+
+config = LazyGroup(
+    "config",
+    help="""Show and set variables of running services.
+
+    ADDRESS is that of a meta0, meta1 or meta2 service, or `proxy` for the oio-proxy itself. Changes
+    are lost when the service restarts: for lasting ones, edit its configuration file.""",
+    children={
+        "get": (_HERE + "get_config", "Show variables of a service."),
+        "set": (_HERE + "set_config", "Set variables of a service."),
+    },
+)
 
 _type = click.option(
     "--type",
@@ -160,3 +176,44 @@ lean_sqlx = _command("lean-sqlx")
 flush = _command("flush")
 reload = _command("reload")
 kill = _command("kill")
+
+
+def _configurable(context: click.Context, param: click.Parameter, value: str) -> str:
+    return value if value == PROXY else checked_address(value)
+
+
+@verb(
+    "get",
+    shows="rdctl.oio.variable/1",
+    watch=True,
+    examples=[
+        "rdctl -c sandbox oio service config get proxy",
+        f"rdctl -c sandbox oio service config get {_META2} ns.storage_policy",
+    ],
+)
+@click.argument("address", callback=_configurable)
+@click.argument("names", metavar="[VARIABLE...]", nargs=-1)
+def get_config(site: Site, address: str, names: tuple[str, ...]) -> Listing:
+    """Show variables of a service.
+
+    Shows the given variables, or all. Their values are strings, as the service reports them. Not
+    supported by proxies 3.3."""
+    return site.oio.variables.get(address, names or None)
+
+
+@verb(
+    "set",
+    examples=[
+        "rdctl -c sandbox oio service config set proxy proxy.bulk.max.create_many=50",
+        f"rdctl -c sandbox oio service config set {_META2} ns.worm=on --dry-run",
+    ],
+)
+@click.argument("address", callback=_configurable)
+@click.argument("values", metavar="VARIABLE=VALUE...", nargs=-1, required=True)
+def set_config(site: Site, address: str, values: tuple[str, ...]) -> Report:
+    """Set variables of a service.
+
+    Unknown variables, and values that are not of the kind of the current one, are refused before
+    anything is changed: a service would ignore the former and misread the latter. Each variable is
+    read afterwards; a value that the service limited to its range is an error."""
+    return site.oio.variables.set(address, pairs(values))

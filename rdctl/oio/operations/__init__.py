@@ -30,7 +30,10 @@ if TYPE_CHECKING:
     from rdctl.oio.integrity.repair import Repairs
     from rdctl.oio.objects.download import Downloads
     from rdctl.oio.objects.upload import Uploads
+    from rdctl.oio.operations.balancing import LoadBalancer
+    from rdctl.oio.operations.cache import ProxyCaches
     from rdctl.oio.operations.lifecycle import Lifecycles
+    from rdctl.oio.operations.variables import Variables
     from rdctl.oio.sync.deleting import Deletions
 
 
@@ -99,6 +102,27 @@ class OpenIO(Acts):
         from rdctl.oio.integrity.check import Checks
 
         return Checks(self._means)
+
+    @cached_property
+    def balancer(self) -> LoadBalancer:
+        """The load balancer."""
+        from rdctl.oio.operations.balancing import LoadBalancer
+
+        return LoadBalancer(self._means)
+
+    @cached_property
+    def caches(self) -> ProxyCaches:
+        """The caches of the proxy."""
+        from rdctl.oio.operations.cache import ProxyCaches
+
+        return ProxyCaches(self._means)
+
+    @cached_property
+    def variables(self) -> Variables:
+        """The configuration of running services."""
+        from rdctl.oio.operations.variables import Variables
+
+        return Variables(self._means)
 
     @cached_property
     def repairs(self) -> Repairs:

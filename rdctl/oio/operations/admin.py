@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rdctl.core.errors import RdctlError
-from rdctl.core.results import Failure, Listing, Report
-from rdctl.oio.acts import ALREADY, OK, PROVEN, UNREPORTED, Acts, Evidence, distinct
+from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Failure, Listing, Report, literal
+from rdctl.oio.acts import ACCEPTED, ALREADY, OK, PROVEN, UNREPORTED, Acts, Evidence, distinct
 from rdctl.oio.model import Outcome, Place
 from rdctl.oio.refusals import Asked, database
 from rdctl.oio.routes import READ, ROUTES
 
 # Replies of single replicas that are not errors: a slave names its master, a master is not a slave.
 _NO_FAULT = (301, 303)
+# That of a service that does not have the database.
+_NO_BASE = 431
 
 
 class Bases(Acts):
@@ -23,7 +25,7 @@ class Bases(Acts):
         """Query each replica of a database: one row per service. If a replica fails, the command
         fails."""
         name = f"admin.{action}"
-        if action in ("ping", "sync", "drop_cache", "leave"):
+        if ROUTES[name].effect != READ:
             if loss:
                 self._effects.consent([loss])
             outcomes = self._change(
@@ -68,6 +70,88 @@ class Bases(Acts):
             if outcome.status not in OK and outcome.status not in _NO_FAULT
         ]
 
+    def remove(self, place: Place, addresses: Sequence[str], query: Mapping[str, Any]) -> Report:
+        """Remove surplus copies of a database. Servers would remove the last one, too, so what must
+        be left is determined before the question and once again before the request."""
+        base = database(place, query.get("type"))
+        todo = self._surplus(place, addresses, query)
+        losses = [f"the copy of {base} on {address} will be deleted" for address in todo]
+        if todo:
+            self._effects.consent(losses)
+            todo = [one for one in self._surplus(place, addresses, query) if one in todo]
+        failed: list[Failure] = []
+        if todo:
+            sent = {**query, "service_id": ",".join(todo)}
+            outcomes = self._change(
+                "admin.remove", place, sent, destroys="; ".join(losses), assume=[]
+            )
+            failed = self._failed("remove", place, query, outcomes)
+        left = self._held(place, query, todo) if todo and not self._effects.dry_run else {}
+        names = {failure.error.target for failure in failed}
+        return Report(
+            [
+                *(
+                    self._removed(base, address, address in todo, left.get(address))
+                    for address in dict.fromkeys(addresses)
+                    if address not in names
+                ),
+                *failed,
+            ]
+        )
+
+    def _removed(self, base: str, address: str, sent: bool, held: bool | None) -> Change | Failure:
+        base = literal(base)
+        if not sent:
+            return self._done("remove", address, ALREADY, past=f"{base} is not on {{}}")
+        if held:
+            message = f"{base} is still on {address}"
+            return Failure("remove", RdctlError(Code.UNPROVEN, message, target=address))
+        evidence = ACCEPTED if held is None else PROVEN
+        return self._done("remove", address, evidence, past=f"removed {base} from {{}}")
+
+    def _surplus(
+        self, place: Place, addresses: Sequence[str], query: Mapping[str, Any]
+    ) -> list[str]:
+        """Those of these services that have the database although it is not needed there. Raises if
+        it is, or may be."""
+        type = str(query.get("type"))
+        base = database(place, type)
+        services, directory = self._proxy.read("reference.show", place, strict=True)
+        linked = {link.address for link in [*services, *(directory or [])] if link.type == type}
+        held = {**self._held(place, query), **self._held(place, query, addresses)}
+        todo = [address for address in dict.fromkeys(addresses) if held.get(address) is not False]
+        unclear = [address for address in todo if held.get(address) is None]
+        if unclear:
+            message = f"{unclear[0]}: cannot check whether it has {base}"
+            raise RdctlError(Code.UNGUARDED, message, target=unclear[0])
+        left = {address for address, has in held.items() if has} - {*todo}
+        if todo and not left:
+            raise _needed(todo[0], f"it has the only copy of {base}", place)
+        if todo and not left & linked:
+            raise _needed(todo[0], f"no other linked service has {base}", place)
+        if risky := [address for address in todo if address in linked]:
+            masters = self._masters(place, query)
+            if not masters:
+                message = f"{risky[0]}: cannot check whether it is the master of {base}"
+                raise RdctlError(Code.UNGUARDED, message, target=risky[0])
+            if serving := [address for address in risky if address in masters]:
+                raise _needed(serving[0], f"it is the master of {base}", place)
+        return todo
+
+    def _held(
+        self, place: Place, query: Mapping[str, Any], addresses: Sequence[str] = ()
+    ) -> dict[str, bool | None]:
+        """Which of these services, or of the linked ones, have the database; None: not known."""
+        query = {**query, "service_id": ",".join(addresses) or None}
+        outcomes: list[Outcome] = self._proxy.read("admin.has", place, query)
+        known = {_NO_BASE: False, **dict.fromkeys(OK, True)}
+        return {outcome.name: known.get(outcome.status or 0) for outcome in outcomes}
+
+    def _masters(self, place: Place, query: Mapping[str, Any]) -> set[str]:
+        """The masters of the database according to its replicas."""
+        rows = [_replica("status", one) for one in self._proxy.read("admin.status", place, query)]
+        return {row["master"] for row in rows if row["master"]}
+
     def set_state(self, action: str, places: Sequence[Place], query: Mapping[str, Any]) -> Report:
         """freeze, enable, disable: if the state is already as requested, that is not an error."""
         losses = {
@@ -106,6 +190,15 @@ class Bases(Acts):
         failed = self._failed("copy", place, query, outcomes)
         done = [] if failed else [self._done("copy", place.name, UNREPORTED)]
         return Report([*done, *failed])
+
+
+def _needed(address: str, why: str, place: Place) -> RdctlError:
+    return RdctlError(
+        Code.IN_USE,
+        f"{address}: {why}",
+        hint=f"See where it is: rdctl oio admin has {place.words}",
+        target=address,
+    )
 
 
 def _replica(action: str, outcome: Outcome) -> dict[str, Any]:

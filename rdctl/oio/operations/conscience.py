@@ -4,19 +4,62 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
+from itertools import groupby
+from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import escape, guess, natural, operand
 from rdctl.oio.acts import ACCEPTED, ALREADY, Acts
-from rdctl.oio.model import Service
+from rdctl.oio.model import Service, ServiceId
 from rdctl.oio.suggest import existing_types
 
 # From the server: unknown type of service.
 _NO_TYPE = 453
+# In the message of 4.2, which comes with the status of an unavailable conscience.
+_UNKNOWN_ID = "not found"
 # A change is visible in the conscience after two seconds at most.
 _SEEN_SECONDS = (0.0, 0.2, 0.5, 1.0, 1.0)
+
+
+# How long `wait` takes by default, and how often it looks.
+WAIT_SECONDS = 15.0
+_INTERVAL = 1.0
+# How many services the error of `wait` names.
+_NAMED = 5
+
+
+class _Scores(NamedTuple):
+    """What `wait` found; `lacking` says in words what it waits for."""
+
+    services: list[Service]
+    up: list[Service]
+    low: list[Service]
+    lacking: list[str]
+
+    @staticmethod
+    def of(services: list[Service], types: Sequence[str], score: int, count: int) -> _Scores:
+        up = [one for one in services if one.score is not None and one.score > score]
+        low = [one for one in services if one not in up]
+        present = {one.type for one in services}
+        lacking = [f"no {escape(type)} service" for type in types if type not in present]
+        if low:
+            names = [f"{one.type} {one.address}" for one in low[:_NAMED]]
+            names += ["..."] if low[_NAMED:] else []
+            lacking.append(f"score {score} or lower: {', '.join(map(escape, names))}")
+        if len(up) < max(count, 1):
+            lacking.append(f"{len(up)} of {max(count, 1)} services above score {score}")
+        return _Scores(services, up, low, lacking)
+
+    def timed_out(self, seconds: float) -> RdctlError:
+        return RdctlError(
+            Code.TIMEOUT,
+            f"timed out after {seconds:g} s: {'; '.join(self.lacking)}",
+            hint=hints(
+                "Wait longer: --timeout SECONDS",
+                "If a score is locked, unlock it: --unlock" if self.low else None,
+            ),
+        )
 
 
 class Conscience(Acts):
@@ -85,8 +128,52 @@ class Conscience(Acts):
         listing.items = found()
         return listing
 
-    def local(self) -> Listing:
-        return Listing(_in_order(self._proxy.read("local.list")))
+    def local(self, types: Sequence[str] | None) -> Listing:
+        """The services of these types on the proxy's host, or all of them (None)."""
+
+        def found() -> Iterator[Service]:
+            services = _in_order(self._proxy.read("local.list"))
+            for type in set(types or ()) - {service.type for service in services}:
+                self._check_type(type)
+            yield from (one for one in services if types is None or one.type in types)
+
+        return Listing(found())
+
+    def _check_type(self, type: str) -> None:
+        if hint := existing_types(self._proxy, type):
+            message = f'service type "{escape(type)}" not found in the conscience'
+            raise RdctlError(Code.NOT_FOUND, message, hint=hint, target=type)
+
+    def resolve(self, type: str, ids: Sequence[str]) -> Listing:
+        """The addresses of these services, each with its own failure."""
+
+        def resolve(id: str) -> ServiceId:
+            try:
+                address = self._proxy.read(
+                    "conscience.resolve", None, {"type": type, "service_id": id}
+                )
+            except RdctlError as error:
+                raise self._unresolved(error, type, id) from error
+            return ServiceId(type, address, id)
+
+        listing = self._shown_by_name("resolve", ids, resolve, str)
+        listing.vertical = False
+        return listing
+
+    def _unresolved(self, error: RdctlError, type: str, id: str) -> RdctlError:
+        """4.2 answers 503 for an unknown ID, as if the conscience were down."""
+        error.target = id
+        if error.facts.get("remote_status") == _NO_TYPE:
+            error.hint = existing_types(self._proxy, type) or error.hint
+        elif _UNKNOWN_ID in error.message:
+            error = RdctlError(
+                Code.NOT_FOUND,
+                f'{type} service "{escape(id)}" not found in the conscience',
+                hint=f"See the services: rdctl oio conscience list {operand(type)}",
+                target=id,
+                **error.facts,
+            )
+        return error
 
     def register(self, type: str, address: str, tags: Mapping[str, Any]) -> Report:
         """Register a service in the conscience; an existing one gets these tags."""
@@ -103,22 +190,28 @@ class Conscience(Acts):
         changed = None if address in known else True
         return Report([self._seen("register", address, seen.get(address), changed, bool(seen))])
 
-    def set_lock(self, type: str, addresses: Sequence[str], locked: bool, score: int) -> Report:
-        """Lock or unlock the scores of services, which must be registered."""
-        action = "lock" if locked else "unlock"
+    def lock(
+        self, type: str, addresses: Sequence[str], score: int, unregistered: bool = False
+    ) -> Report:
+        """Lock the scores of services; `unregistered`: also of those that the conscience does not
+        know, which it then lists."""
+        registered = {service.address: service for service in self._all(type)}
+        known = dict(registered)
+        if unregistered:
+            known = {a: Service(type, a, None, None, {}) for a in addresses} | registered
+        todo, outcomes = _chosen("lock", type, addresses, known)
+        if todo:
+            self._effects.consent(
+                [_lock_loss(service, score, service.address in registered) for service in todo]
+            )
+        outcomes += self._pin(type, todo, score, _SEEN_SECONDS)
+        return Report(outcomes)
+
+    def unlock(self, type: str, addresses: Sequence[str]) -> Report:
+        """Unlock the scores of services, which must be registered."""
         known = {service.address: service for service in self._all(type)}
-        outcomes: list[Change | Failure] = []
-        todo = []
-        for address in dict.fromkeys(addresses):
-            if address in known:
-                todo.append(known[address])
-            else:
-                outcomes.append(Failure(action, _no_service(type, address, known)))
-        if locked and todo:
-            locked_at = f"score will be locked at {score}"
-            locked_at += " (gets no new data)" if score == 0 else ""
-            self._effects.consent([f"{type} {service.address}: {locked_at}" for service in todo])
-        outcomes += self._pin(type, todo, score if locked else None, _SEEN_SECONDS)
+        todo, outcomes = _chosen("unlock", type, addresses, known)
+        outcomes += self._pin(type, todo, None, _SEEN_SECONDS)
         return Report(outcomes)
 
     def unlock_all(self, type: str | None) -> Report:
@@ -166,6 +259,46 @@ class Conscience(Acts):
             change = self._seen(action, address, service, moved, done)
             outcomes.append(failures.get(address, change))
         return outcomes
+
+    def wait(self, types: Sequence[str] | None, score: int, count: int, unlock: bool) -> Listing:
+        """Wait until all services of these types, or of all types (None), are above this score.
+        There must be `count` of them, and one of each given type; `unlock` unlocks the others.
+        Raises TIMEOUT at the end of the command's time, or of the default."""
+        deadline = self._proxy.deadline
+        deadline = deadline if deadline.left() is not None else deadline.within(WAIT_SECONDS)
+        allowed, risen = deadline.left() or 0.0, 0
+        while True:
+            scores = _Scores.of(self._now(types), types or (), score, count)
+            if not risen:
+                self._workers.progress.begin(max(len(scores.services), count), "services")
+            self._workers.progress.advance(len(scores.up) - risen)
+            risen = len(scores.up)
+            if not scores.lacking:
+                return Listing(scores.services)
+            if unlock:
+                self._unlock_low(scores)
+                if self._effects.dry_run:
+                    return Listing(scores.services)
+            if (deadline.left() or 0.0) <= _INTERVAL:
+                raise scores.timed_out(allowed)
+            self._sleep(_INTERVAL)
+
+    def _now(self, types: Sequence[str] | None) -> list[Service]:
+        """The services of these types; none while the conscience is unavailable, as it may still be
+        starting."""
+        try:
+            names = self._types() if types is None else dict.fromkeys(types)
+            return [service for type in names for service in self._services(type, True)]
+        except RdctlError as error:
+            if error.code is not Code.UNAVAILABLE:
+                raise
+            return []
+
+    def _unlock_low(self, scores: _Scores) -> None:
+        for type, services in groupby(scores.low, key=lambda service: service.type):
+            for outcome in self._pin(type, list(services), None, ()):
+                if isinstance(outcome, Failure):
+                    raise outcome.error
 
     def drop(self, action: str, type: str) -> Report:
         """`deregister` and `flush`: both drop every service of the type."""
@@ -230,13 +363,37 @@ def _in_order(services: Iterable[Service]) -> list[Service]:
     return sorted(services, key=lambda service: (service.type, natural(service.address)))
 
 
-def _no_service(type: str, address: str, known: Mapping[str, Any]) -> RdctlError:
+def _chosen(
+    action: str, type: str, addresses: Sequence[str], known: Mapping[str, Service]
+) -> tuple[list[Service], list[Change | Failure]]:
+    """The known services among these, and the failures of the others."""
+    chosen = dict.fromkeys(addresses)
+    failures = [
+        Failure(action, _no_service(type, address, known, action))
+        for address in chosen
+        if address not in known
+    ]
+    return [known[address] for address in chosen if address in known], [*failures]
+
+
+def _lock_loss(service: Service, score: int, registered: bool) -> str:
+    loss = f"score will be locked at {score}" + (" (gets no new data)" if score == 0 else "")
+    if not registered:
+        loss = f"not registered in the conscience; its {loss}, and it will be listed"
+    return f"{service.type} {service.address}: {loss}"
+
+
+def _no_service(
+    type: str, address: str, known: Mapping[str, Any], action: str = "show"
+) -> RdctlError:
+    lock = "To lock a service before it registers, add --unregistered."
     return RdctlError(
         Code.NOT_FOUND,
         f"{type} service {address} not found in the conscience",
         hint=hints(
             f"Registered {type} services: {', '.join(map(escape, known)) or 'none'}.",
             guess(address, known),
+            lock if action == "lock" else None,
         ),
         target=address,
     )

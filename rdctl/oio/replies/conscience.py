@@ -6,7 +6,7 @@ from typing import Any
 
 from rdctl.core.unread import rows, spared
 from rdctl.net.messages import Reply
-from rdctl.oio.model import Namespace, Service
+from rdctl.oio.model import Choice, Namespace, Service, ServiceId
 from rdctl.oio.replies.values import (
     as_address,
     as_array,
@@ -56,5 +56,19 @@ def _state(score: int | None) -> str | None:
     return {0: "down-or-locked", -1: "unscored"}.get(score, "unset")
 
 
-def addresses(reply: Reply) -> list[str]:
-    return rows(as_address, as_array(reply.json()), "service")
+def address(reply: Reply) -> str:
+    return as_address(reply.json())
+
+
+def choice(reply: Reply) -> Choice:
+    return Choice(services_by_id(reply), reply.headers.get("x-oio-lb-flawed") == "1")
+
+
+def services_by_id(reply: Reply) -> list[ServiceId]:
+    return rows(_service_id, as_array(reply.json()), "service")
+
+
+def _service_id(entry: Any) -> ServiceId:
+    id = text_or_none(entry.get("id"))
+    parts = (id or "").split("|")
+    return ServiceId(parts[1] if parts[2:] else None, as_address(entry), id)

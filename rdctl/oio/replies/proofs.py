@@ -53,6 +53,15 @@ def flushed_type(reply: Reply) -> None:
         raise ValueError("status 200 was expected")
 
 
+def configured(reply: Reply) -> None:
+    """Variables that were sent: 4.2 replies nothing, 7.x whether each is known. Neither proves that
+    a value was taken: it has to be read afterwards."""
+    if reply.status != 200:
+        nothing(reply)
+    elif not all(type(known) is bool for known in reply.json().values()):
+        raise ValueError("true or false was expected")
+
+
 def pong(reply: Reply) -> None:
     """forward/ping: 4.2 says OK, 3.3 nothing."""
     if reply.text.strip() not in ("", "OK"):

@@ -18,6 +18,11 @@ def links(reply: Reply) -> list[Link]:
     return found
 
 
+def relinked(reply: Reply) -> list[Link]:
+    """reference/relink: the new services only; none if it was only rehearsed."""
+    return _links(as_array(reply.json()))
+
+
 def _links(entries: Any) -> list[Link]:
     found = rows(_link, as_array(entries), "link", "type", "host")
     # 4.2 lists them in random order.

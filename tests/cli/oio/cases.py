@@ -55,7 +55,8 @@ class Case(NamedTuple):
 
     @property
     def verb(self) -> str:
-        return " ".join(self.words.split()[:2])
+        words = self.words.split()
+        return " ".join(words[: 3 if words[:2] == ["service", "config"] else 2])
 
     @property
     def argv(self) -> list[str]:
@@ -105,6 +106,49 @@ CASES = (
         "conscience unlock rdir --all",
         "unlocked 127.0.0.1:16018 (score 97, state up)\n"
         "unlocked 127.0.0.1:16019 (score 96, state up)",
+    ),
+    Case(
+        "conscience lock rawx 127.0.0.1:16099 --unregistered",
+        "locked 127.0.0.1:16099 (score 0, state down-or-locked)",
+        asks="rawx 127.0.0.1:16099: not registered in the conscience; its score will be locked at 0"
+        " (gets no new data), and it will be listed",
+    ),
+    Case(
+        "conscience wait rdir --unlock",
+        "rdir  127.0.0.1:16018     97  up",
+        setup=("conscience lock rdir 127.0.0.1:16018",),
+    ),
+    Case("cache flush low high", "flushed low\nflushed high"),
+    Case(
+        "cache flush local", "flushed local", asks="the proxy will know no services until it asks"
+    ),
+    Case(
+        "service config set proxy proxy.bulk.max.create_many=50 proxy.cache.enabled=true",
+        "set proxy.bulk.max.create_many (value 50)\nproxy.cache.enabled is up to date (value on)",
+    ),
+    Case(f"service config set {META2} ns.worm=on", "set ns.worm (value on)"),
+    Case(
+        "reference relink user1 rdir --from 127.0.0.1:16018",
+        "relinked user1 (services 127.0.0.1:16019)",
+        setup=(*REFERENCE, "reference force user1 rdir 127.0.0.1:16018"),
+        asks='reference "user1" will be unlinked from rdir 127.0.0.1:16018: its data there become',
+    ),
+    Case(
+        "reference relink user1 meta2 --from 127.0.0.1:16009",
+        "relinked user1 (services 127.0.0.1:16011, 127.0.0.1:16010)",
+        setup=(
+            *REFERENCE,
+            "reference force user1 meta2 127.0.0.1:16009",
+            "reference force user1 meta2 127.0.0.1:16010 --seq 2",
+        ),
+        asks='reference "user1" will be unlinked from meta2 127.0.0.1:16009: its data there become',
+    ),
+    Case(
+        "admin remove photos --service 127.0.0.1:16012 --service 127.0.0.1:16020",
+        'removed container "photos" from 127.0.0.1:16012\n'
+        'container "photos" is not on 127.0.0.1:16020\n',
+        setup=("admin copy photos --to 127.0.0.1:16012",),
+        asks='the copy of container "photos" on 127.0.0.1:16012 will be deleted',
     ),
     Case(
         "conscience flush echo",

@@ -25,7 +25,10 @@ if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
 # POST is no sign of a change: these only ask.
-ASKING = ("get_properties", "admin/status", "admin/debug", "forward/stats")
+ASKING = (
+    *("get_properties", "forward/stats", "lb/poll"),
+    *(f"admin/{action}" for action in ("status", "debug", "has", "info")),
+)
 
 
 class Sent(NamedTuple):
@@ -38,7 +41,8 @@ class Sent(NamedTuple):
 
     @property
     def changes(self) -> bool:
-        return self.method != "GET" and not self.route.endswith(ASKING)
+        asks = self.route.endswith(ASKING) or "dryrun=1" in self.query
+        return self.method != "GET" and not asks
 
 
 class Oio:

@@ -23,6 +23,7 @@ reference force --replace|reference set-properties --replace-all|reference del-p
 conscience flush|conscience deregister|conscience lock|service kill|admin leave --service
 admin leave --all|admin copy|admin freeze|admin disable|admin drop-cache
 admin set-properties --replace-all|admin set-properties --system|admin del-properties --all|api POST
+cache flush|reference relink|admin remove --service --service
 account delete|account flush|account set-properties --replace-all|account del-properties --all
 """
 
