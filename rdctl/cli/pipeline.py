@@ -189,13 +189,20 @@ def _planned(result: Result, invocation: Invocation, view: View) -> Result:
         summary += [f"{where}would {act}" for act in door.would]
         texts |= {f"{where}would {act}": text for act, text in door.texts.items()}
         losses += [f"{where}{loss}" for loss in door.losses]
-    if view.in_words and report is not None:
-        from rdctl.output.words import sentence
-
-        unchanged = [change for change in report.changes if change.changed is False]
-        summary += [sentence(change, view.units) for change in unchanged]
+    if report is not None and (report.summary is not None or view.in_words):
+        summary += _not_to_be_done(report, view)
     contexts = {door.context: door.plan for door in invocation.doors if door.context}
     return Plan(plan, report, contexts or None, summary, losses, texts)
+
+
+def _not_to_be_done(report: Report, view: View) -> list[str]:
+    """What a dry run says of targets that need no change: the numbers, or each."""
+    from rdctl.output.words import sentence, total
+
+    if (counts := report.summary) is not None:
+        return [total(counts, view.units, planned=True)]
+    unchanged = [change for change in report.changes if change.changed is False]
+    return [sentence(change, view.units) for change in unchanged]
 
 
 def _keep_failed(failures: Sequence[Failure], invocation: Invocation) -> None:

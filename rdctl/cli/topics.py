@@ -107,6 +107,14 @@ _NAMES = (
     '{"name": "photos", "properties": {"team": "red"}}',
     '{"name": "films"}',
 )
+_SUMMARY_KEYS = (
+    ("sent", "number of files or objects transferred, in either direction"),
+    ("skipped", "number of those that needed no transfer; their results have changed: false"),
+    ("deleted", "number of those deleted at the destination"),
+    ("failed", "number of errors"),
+    ("bytes", "size of what was sent"),
+    ("seconds", "duration"),
+)
 _PLAN_KEYS = (
     ("summary", "what would be done, in sentences"),
     ("losses", "what would have to be confirmed, in sentences"),
@@ -177,6 +185,10 @@ def output() -> list[Section]:
                 "changed is false if the target was already in the requested state, and null if"
                 " this is unknown. verified is true if the reply or a check confirms the result,"
                 " else null.",
+                "A transfer that can skip files (oio content put and get with --update, --checksum,"
+                " --include or --exclude) also has a summary after errors, in ndjson as its last"
+                " line. In a table it is the last line, and what was skipped is not listed:",
+                Terms(_SUMMARY_KEYS),
                 "An error:",
                 Lines(_ERROR),
                 "A dry run (--dry-run) is rdctl.plan/1: summary says what would be done, losses"

@@ -101,7 +101,8 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "FILE": FILE,
     # Numbers, texts and IDs chosen by the user.
     **dict.fromkeys(
-        "SIZE N S SECONDS PORT R D P M V HEX MD5 K=V NS URL TEXT JMESPATH UUID NGUID".split()
+        "SIZE N S SECONDS PORT R D P M V HEX MD5 K=V NS URL TEXT JMESPATH UUID NGUID GLOB"
+        " PATTERN".split()
     ),
 }
 

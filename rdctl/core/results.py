@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -183,14 +184,28 @@ class Listing:
         return _exit_of(self.failures, self.answered or self.count > self.failed) or self.verdict
 
 
+class Summary(NamedTuple):
+    """What a transfer that skips targets has done: numbers of targets, and the bytes of those that
+    were `sent`, in either direction."""
+
+    sent: int
+    skipped: int
+    deleted: int
+    failed: int
+    bytes: int
+    seconds: float
+
+
 class Report:
     """The outcomes of a change, one per target; they determine status and exit code.
 
     Pending outcomes are pending operations: taking the next outcome runs its operation, and
-    `outcomes` runs all of them.
+    `outcomes` runs all of them. `since`, by the monotonic clock, is when a transfer began that has
+    a summary: what it skips is not shown line by line.
     """
 
-    def __init__(self, outcomes: Iterable[Change | Failure]) -> None:
+    def __init__(self, outcomes: Iterable[Change | Failure], since: float | None = None) -> None:
+        self.since = since
         self._coming: Iterator[Change | Failure] = iter(outcomes)
         self._come: list[Change | Failure] = []
         # Whether none are pending.
@@ -227,6 +242,22 @@ class Report:
     @property
     def failures(self) -> list[Failure]:
         return [outcome for outcome in self.outcomes if isinstance(outcome, Failure)]
+
+    @property
+    def summary(self) -> Summary | None:
+        """The summary of all outcomes, if there is to be one."""
+        if self.since is None:
+            return None
+        made = [change for change in self.changes if change.changed is not False]
+        sent = [change for change in made if change.action != "delete"]
+        return Summary(
+            sent=len(sent),
+            skipped=len(self.changes) - len(made),
+            deleted=len(made) - len(sent),
+            failed=len(self.failures),
+            bytes=sum(change.facts.get("size") or 0 for change in sent),
+            seconds=round(time.monotonic() - self.since, 3),
+        )
 
     @property
     def status(self) -> str:

@@ -37,6 +37,15 @@ class Part:
     def cut(self, size: int) -> None:
         os.ftruncate(self._descriptor, size)
 
+    def date(self, mtime_ns: int) -> bool:
+        """Set the modification time, after the last write. False if the file system cannot keep
+        it."""
+        try:
+            os.utime(self._descriptor, ns=(os.fstat(self._descriptor).st_atime_ns, mtime_ns))
+        except (OSError, OverflowError):
+            return False
+        return True
+
 
 class Destination(NamedTuple):
     """The place of a new file: `directories` are the path from the directory `root`; none of them

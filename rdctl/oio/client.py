@@ -16,7 +16,7 @@ from rdctl.net.transport import Transport
 from rdctl.oio import suggest
 from rdctl.oio.account_service import AccountService
 from rdctl.oio.bodies import Escaped, Payload, escaped, field, query_string
-from rdctl.oio.model import Content, Outcome, Page, Place
+from rdctl.oio.model import Content, Outcome, PageOf, Place
 from rdctl.oio.reading import (
     NO_HANDLER,
     Reading,
@@ -358,7 +358,9 @@ class Client:
         value: Content = self.read("content.show", place, {"properties": "0"}, check=check)
         return value
 
-    def pages(self, place: Place, query: Mapping[str, Any]) -> Iterator[Page]:
+    def pages(
+        self, place: Place, query: Mapping[str, Any], route: str = "container.list"
+    ) -> Iterator[PageOf[Any]]:
         """The pages of a container's listing, each requested after the previous one was
         consumed."""
         following: dict[str, Any] = {}
@@ -366,7 +368,7 @@ class Client:
         reached = raw_bytes(given) if given else None
         last = None
         while True:
-            page: Page = self.read("container.list", place, {**query, **following})
+            page: PageOf[Any] = self.read(route, place, {**query, **following})
             # A marker may be inside a prefix, which is then listed again.
             if page.entries and page.entries[0] == last:
                 page = page._replace(entries=page.entries[1:])

@@ -3,7 +3,7 @@ reported by the server."""
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape, quoted
@@ -222,15 +222,22 @@ class Entry(NamedTuple):
     properties: dict[str, str] | None = None
 
 
-class Page(NamedTuple):
+# Entries, or what is compared with files.
+Listed = TypeVar("Listed")
+
+
+class PageOf(NamedTuple, Generic[Listed]):
     """One page of a listing. `marker` is for the next request, as received: it is already escaped.
     `status` is that of the container, as in `Container`, None if it is not reported, or UNREADABLE;
     `skipped` counts the rows that cannot be read."""
 
-    entries: list[Entry]
+    entries: list[Listed]
     marker: str | None
     status: str | None
     skipped: int
+
+
+Page = PageOf[Entry]
 
 
 class AccountPage(NamedTuple):

@@ -234,6 +234,12 @@ _TABLE = (
     ),
     _route("container.show", "A container.", get(container.shown)),
     _route("container.list", "A page of a container's objects.", get(container.page)),
+    Route(
+        "container.compare",
+        "container/list",
+        "A page of what is compared with files.",
+        get(container.compared),
+    ),
     _route("container.destroy", "Destroy a container.", post(), DESTROY),
     _route("container.flush", "Delete all objects of a container.", post(proofs.flushed), DESTROY),
     # Real servers ignore a filter for containers, so all are requested.

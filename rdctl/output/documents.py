@@ -81,7 +81,9 @@ def failure_data(failure: Failure) -> Row:
 
 
 def report(report: Report) -> Row:
-    return {"schema": CHANGE.name, **_outcomes(report)}
+    data = {"schema": CHANGE.name, **_outcomes(report)}
+    summary = report.summary
+    return data if summary is None else {**data, "summary": summary._asdict()}
 
 
 def plan(plan: Plan) -> Row:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rdctl.core.results import Change
+from rdctl.core.results import Change, Summary
 from rdctl.output import cells
 
 _PAST = {
@@ -63,6 +63,17 @@ def sentence(change: Change, units: str) -> str:
     if change.changed and change.verified is None:
         words += " (reported, not verified)"
     return words
+
+
+def total(summary: Summary, units: str, *, planned: bool = False) -> str:
+    """`sent 3 (1.2 MiB), skipped 9997 in 0.4 s`; what did not occur is left out, but for what was
+    sent and skipped. `planned`: `would send 3 (1.2 MiB), skip 9997`."""
+    words = ("send", "skip", "delete", "fail") if planned else summary._fields[:4]
+    size = f" ({_fact('bytes', summary.bytes, units)})" if summary.sent else ""
+    parts = [f"{words[0]} {summary.sent}{size}", f"{words[1]} {summary.skipped}"]
+    rare = zip(words[2:], (summary.deleted, summary.failed), strict=True)
+    line = ", ".join([*parts, *(f"{word} {count}" for word, count in rare if count)])
+    return f"would {line}" if planned else f"{line} in {summary.seconds:.1f} s"
 
 
 def _words(change: Change, target: str) -> str:

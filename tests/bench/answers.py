@@ -111,6 +111,7 @@ class Stored(NamedTuple):
     mime_type: str
     chunks: list[dict[str, Any]]
     policy: str = "SINGLE"
+    properties: Mapping[str, str] = {}
 
 
 def _json(value: Any, headers: Mapping[str, str] | None = None) -> Answer:
@@ -142,6 +143,7 @@ class Answers:
             "POST content/prepare": self._prepare,
             "POST content/create": self._create,
             "GET content/show": self._show,
+            "POST content/get_properties": self._get_properties,
             "POST content/delete": self._delete,
         }
         self._proxy = {
@@ -202,6 +204,7 @@ class Answers:
                 "hash": kept[name].hash,
                 "size": kept[name].size,
                 "mime-type": kept[name].mime_type,
+                **({"properties": kept[name].properties} if kept[name].properties else {}),
             }
             for name in page
         ]
@@ -255,21 +258,31 @@ class Answers:
             meta.get("mime-type", "application/octet-stream"),
             [_chunk(chunk["url"], chunk["pos"], chunk["size"], chunk["hash"]) for chunk in chunks],
             meta.get("policy", "SINGLE"),
+            body.get("properties", {}) if isinstance(body, dict) else {},
         )
         return Answer("204 No Content")
 
     def _show(self, request: Request, query: dict[str, str]) -> Answer:
-        name = query["ref"]
-        stored = self._objects.get(name, {}).get(query["path"])
-        if name.isdecimal():
-            stored = self._generated(int(query["path"].removeprefix("object-")))
+        stored = self._stored(query)
         if stored is None:
             return _refusal("404 Not found", 420, "Alias not found")
         return _content(query["path"], stored)
 
+    def _get_properties(self, request: Request, query: dict[str, str]) -> Answer:
+        stored = self._stored(query)
+        if stored is None:
+            return _refusal("404 Not found", 420, "Alias not found")
+        return _json({"properties": stored.properties})
+
+    def _stored(self, query: dict[str, str]) -> Stored | None:
+        name = query["ref"]
+        if name.isdecimal():
+            return self._generated(int(query["path"].removeprefix("object-")))
+        return self._objects.get(name, {}).get(query["path"])
+
     def _generated(self, number: int) -> Stored:
         """An object of a generated listing, of one chunk."""
-        entry = json.loads(_entry(number))
+        entry = json.loads(entry_of(number))
         size, version = entry["size"], str(entry["version"])
         url = f"{self.url}/{number:016X}{0:016X}{size:032X}"
         chunks = [_chunk(url, "0", size, data_md5(size))]
@@ -352,23 +365,28 @@ def _system_headers(name: str) -> dict[str, str]:
 
 # One object of a generated listing; all that differs between real ones differs here.
 _ENTRY = (
-    '{"name":"object-%09d","version":%d%06d,"ctime":%d,"mtime":%d,'
+    '{%s"name":"object-%09d","version":%d%06d,"ctime":%d,"mtime":%d,'
     '"deleted":false,"content":"%032X","policy":"SINGLE","hash":"%032X","size":%d,'
     '"mime-type":"application\\/octet-stream"}'
 )
 
 
-def _entry(n: int) -> str:
-    moment = CREATED + n
-    return _ENTRY % (n, moment, n % 10**6, moment, moment, n + 2**90, n + 2**100, 4096 + n % 977)
+def entry_of(number: int, with_properties: bool = False) -> str:
+    moment = CREATED + number
+    more = f'"properties":{{"x-object-meta-mtime":"{moment}"}},' if with_properties else ""
+    ids, size = (number + 2**90, number + 2**100), 4096 + number % 977
+    return _ENTRY % (more, number, moment, number % 10**6, moment, moment, *ids, size)
 
 
 def _generated(count: int, query: dict[str, str], most: int) -> tuple[str, str]:
     """A page of a listing of `count` objects as JSON, and the marker behind it."""
     marker = query.get("marker", "")
-    start = int(marker.removeprefix("object-")) + 1 if marker else 0
+    # A marker may be the start of a name, which comes before it.
+    number, digits = marker.removeprefix("object-"), 9
+    start = int(number) + 1 if len(number) == digits else int(number.ljust(digits, "0"))
     end = min(count, start + most)
-    page = ",".join(_entry(number) for number in range(start, end))
+    with_properties = query.get("properties", "").lower() in ("1", "true")
+    page = ",".join(entry_of(number, with_properties) for number in range(start, end))
     return page, f"object-{end - 1:09}" if end < count else ""
 
 

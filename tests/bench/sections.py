@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import time
@@ -11,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.bench.answers import BLOCK, K, M, data, fragments
+from tests.bench.answers import BLOCK, K, M, data, entry_of, fragments
 from tests.bench.meter import MB, Measured, Row, Section, seconds
 from tests.bench.peer import LOG
 
@@ -640,6 +641,51 @@ def small(bench: Bench) -> Section:
     return Section("Small objects", text, rows, bench.few(3, 1), unit="objects")
 
 
+def repeated(bench: Bench) -> Section:
+    """A transfer of what is there already, against the listing that it takes."""
+    count = bench.few(10_000, 2000)
+    directory = bench.home / f"unchanged-{count}"
+    directory.mkdir(exist_ok=True)
+    for number in range(count):
+        entry = json.loads(entry_of(number))
+        path = directory / entry["name"]
+        path.touch()
+        os.truncate(path, entry["size"])
+        os.utime(path, (entry["mtime"], entry["mtime"]))
+    listing = "`rdctl container list --properties`"
+    rows = [
+        Row(
+            listing,
+            bench.rdctl("oio", "container", "list", str(count), "--properties"),
+            work=count,
+        ),
+        Row(
+            "`rdctl content put --recursive --update`",
+            bench.rdctl(
+                *("oio", "content", "put", str(count), str(directory), "--recursive", "--update")
+            ),
+            work=count,
+            against=listing,
+            ratio=1.1,
+        ),
+        Row(
+            "`rdctl content get --recursive --update`",
+            bench.rdctl(
+                *("oio", "content", "get", str(count), "--recursive", "--update"),
+                *("--to", str(directory)),
+            ),
+            work=count,
+            against=listing,
+            ratio=1.1,
+        ),
+    ]
+    text = (
+        f"{count:,} files that are objects of the same names, sizes and times: nothing is"
+        " transferred. The limit is 1.1 times the listing with properties."
+    )
+    return Section("Repeated transfers", text, rows, bench.few(5, 1), unit="objects")
+
+
 def check(bench: Bench) -> Section:
     """Healthy objects of one chunk: requests and time an object, and memory."""
     few, many = 1000, bench.few(10_000, 3000)
@@ -728,6 +774,7 @@ def sections() -> Mapping[str, Callable[[Bench], Section]]:
         "chunks": chunked,
         "ec": coded,
         "small": small,
+        "repeat": repeated,
         "check": check,
         "upstream": upstream,
     }

@@ -110,12 +110,24 @@ class Sds(Beans):
         if len(names) > most:
             headers["x-oio-list-marker"] = quote(names[most - 1], safe="")
         first = None if "all" in call.query else -2
+        asked = call.query.get("properties", "").lower() in ("1", "true")
+        more = self._compared if asked else _nothing
         listed = [
-            {"name": name, "size": one["size"], "deleted": False, **_identity(one)}
+            {"name": name, "size": one["size"], "deleted": False, **_identity(one), **more(one)}
             for name in names[:most]
             for one in self.objects[name][:first:-1]
         ]
         call.json({"objects": listed, "prefixes": []}, headers=headers)
+
+    def _compared(self, object: dict[str, Any]) -> dict[str, Any]:
+        """What a listing with properties has besides."""
+        properties = object.get("properties")
+        hash = object["meta"].get("hash") if self.hashes else ""
+        return {
+            "hash": hash,
+            **_times(object),
+            **({"properties": properties} if properties else {}),
+        }
 
     def _container_create(self, call: Call) -> None:
         self.containers.add(call.query["ref"])
@@ -167,23 +179,29 @@ class Sds(Beans):
         versions[:] = [*(versions if self.versions not in (None, "1") else []), kept]
         call.reply("204 No Content")
 
-    def _content_show(self, call: Call) -> None:
+    def _found(self, call: Call) -> tuple[str, dict[str, Any]] | None:
+        """The object that is asked for, and its name."""
         version, id = call.query.get("version"), call.query.get("content")
         path = call.query.get("path") or next(
             (n for n, all in self.objects.items() if id in [one["meta"]["id"] for one in all]), ""
         )
-        found = self.objects.get(path, [])
         named = [
             one
-            for one in found
+            for one in self.objects.get(path, [])
             if version in (None, one["meta"]["version"]) and id in (None, one["meta"]["id"])
         ]
         if not named:
             call.refuse(420, "404 Not found", "Content not found")
+            return None
+        return path, named[-1]
+
+    def _content_show(self, call: Call) -> None:
+        if (found := self._found(call)) is None:
             return
-        object = named[-1]
+        path, object = found
         headers = {META + key: value for key, value in object["meta"].items()}
         headers[META + "name"] = quote(path, errors="surrogateescape", safe="")
+        headers |= {META + key: time for key, time in _times(object).items()}
         if not self.hashes:
             headers[META + "hash"] = ""
         chunks = [
@@ -193,6 +211,10 @@ class Sds(Beans):
         call.json(chunks[::-1], headers=headers)
 
     _content_locate = _content_show
+
+    def _content_get_properties(self, call: Call) -> None:
+        if (found := self._found(call)) is not None:
+            call.json({"properties": found[1].get("properties") or {}})
 
     def _score(self, number: int, url: str) -> int:
         given = {self.addresses[rawx]: score for rawx, score in self.scores.items()}
@@ -281,6 +303,16 @@ class Sds(Beans):
 def _identity(object: dict[str, Any]) -> dict[str, Any]:
     """What a listing reports of a version besides its size."""
     return {"content": object["meta"].get("id"), "version": int(object["meta"].get("version", 0))}
+
+
+def _times(object: dict[str, Any]) -> dict[str, str]:
+    """A version is the time of its creation, in microseconds."""
+    time = object["meta"].get("mtime", object["meta"].get("version"))
+    return {"ctime": time, "mtime": time}
+
+
+def _nothing(object: dict[str, Any]) -> dict[str, Any]:
+    return {}
 
 
 def fragments(data: bytes, k: int, m: int) -> list[bytes]:

@@ -248,6 +248,9 @@ CASES: dict[str, Case] = {
     "container.list": get(
         f"container/list?{C}&{FILTERED}&properties=1", place=CONTAINER, query=FILTERS
     ),
+    "container.compare": get(
+        f"container/list?{C}&{FILTERED}&properties=1", place=CONTAINER, query=FILTERS
+    ),
     "container.destroy": at(
         f"container/destroy?{C}&force=1&flush=1", query={"force": True, "flush": True}
     ),

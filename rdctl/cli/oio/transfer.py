@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import re
 import stat
@@ -23,10 +24,57 @@ if TYPE_CHECKING:
     from rdctl.oio.model import Place
     from rdctl.oio.objects.files import Where
     from rdctl.oio.objects.layout import Bytes
+    from rdctl.oio.sync.choice import Choice
     from rdctl.sites import Site
 
 _RANGE = re.compile(r"(?a)(\d{1,18})?-(\d{1,18})?")
 _NO = (None, None)
+
+
+def choosing(function: Any) -> Any:
+    """Add the options that choose what is transferred; the function gets them as `choice`."""
+
+    @functools.wraps(function)
+    def chosen(
+        *words: Any,
+        update: bool,
+        checksum: bool,
+        include: tuple[str, ...],
+        exclude: tuple[str, ...],
+        **options: Any,
+    ) -> Any:
+        from rdctl.oio.sync.choice import Choice
+        from rdctl.oio.sync.filters import Filters
+
+        choice = Choice(update, checksum, Filters.of(include, exclude))
+        return function(*words, choice=choice, **options)
+
+    for option in (
+        click.option(
+            "--exclude",
+            metavar="GLOB",
+            multiple=True,
+            help="Skip names that match GLOB (repeatable).",
+        ),
+        click.option(
+            "--include",
+            metavar="GLOB",
+            multiple=True,
+            help="Transfer only names that match GLOB (repeatable).",
+        ),
+        click.option(
+            "--checksum",
+            is_flag=True,
+            help="Skip what has the same size and MD5; replace the rest.",
+        ),
+        click.option(
+            "--update",
+            is_flag=True,
+            help="Skip what has the same size and modification time; replace the rest.",
+        ),
+    ):
+        chosen = option(chosen)
+    return chosen
 
 
 @verb(
@@ -37,6 +85,8 @@ _NO = (None, None)
         "rdctl -c sandbox oio content put photos holiday/ --recursive --name-prefix 2024/",
         "tar -c holiday | rdctl -c sandbox oio content put photos - --path holiday.tar",
         "find holiday -type f | rdctl -c sandbox oio content put photos --files-from -",
+        "rdctl -c sandbox oio content put photos holiday/ --recursive --update",
+        "rdctl -c sandbox oio content put photos holiday/ --recursive --exclude '*.raw'",
     ],
 )
 @target("container", rest="[FILE...]")
@@ -69,6 +119,7 @@ _NO = (None, None)
     help="Minimum number of copies, or fragments, to store.",
 )
 @PROPERTIES
+@choosing
 def put(
     site: Site,
     place: Place,
@@ -77,6 +128,7 @@ def put(
     path: str | None,
     prefix: str,
     recursive: bool,
+    choice: Choice,
     **wishes: Any,
 ) -> Report:
     """Upload files as objects.
@@ -87,6 +139,18 @@ def put(
     before the upload and before the object is created. --overwrite in a container without
     versioning requires confirmation: the previous data are lost. If two uploads of the same name
     finish at the same time, both can succeed; the later one is kept.
+
+    --update skips files that have been uploaded: those of the same size and modification time,
+    which --update stores with each object as the property x-object-meta-mtime. Objects without it
+    are skipped if they have the same size and the file is not newer than the object. --checksum
+    compares sizes and MD5s instead, and reads all files; an object without an MD5 is uploaded.
+    What differs is replaced as with --overwrite. The objects are compared by a listing of the
+    container.
+
+    --include and --exclude select files by their path below the given directory. In GLOB, * and ?
+    match within a path component, ** across components. A GLOB without a slash matches the last
+    component at any depth, one with a slash the whole path; one that ends with a slash matches all
+    below. A file is uploaded if it matches any --include (or none is given) and no --exclude.
 
     The MIME type is guessed from the suffix of the object's name, unless --mime-type is given.
 
@@ -99,6 +163,7 @@ def put(
     Data of unknown size (standard input, a pipe, a file in /proc) are first stored in a temporary
     file ($TMPDIR, or /tmp), up to the container's quota and while at least 64 MiB are free
     there."""
+    from rdctl.oio.objects.inputs import Naming
     from rdctl.oio.objects.upload import Wish
     from rdctl.oio.properties import CREATE, check_user
 
@@ -125,11 +190,10 @@ def put(
     return site.oio.uploads.put(
         place,
         files,
-        names=names,
-        path=path,
-        prefix=prefix,
+        Naming(names, path, prefix, choice.filters),
         recursive=recursive,
         wish=Wish(**wishes),
+        choice=choice,
         own=bulk.properties,
         stdin=context.obj.stdin,
     )
@@ -183,6 +247,7 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
         "rdctl -c sandbox oio content get photos index.txt",
         "rdctl -c sandbox oio content get photos index.txt --to - --range 0-3",
         "rdctl -c sandbox oio content get photos sea/ --recursive --to holiday",
+        "rdctl -c sandbox oio content get photos --recursive --update --to backup",
     ],
 )
 @target("content", several=True, whole=True, reads=True)
@@ -197,6 +262,7 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
 )
 @click.option("--continue", "resume", is_flag=True, help="Resume an interrupted download.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
+@choosing
 def get(
     site: Site,
     places: list[Place],
@@ -205,13 +271,21 @@ def get(
     requested: Bytes | None,
     resume: bool,
     overwrite: bool,
+    choice: Choice,
 ) -> Report | Data:
     """Download objects to files or standard output.
 
     Object names become paths below the destination directory. --recursive removes the part of PATH
     up to its last slash. Leading and repeated slashes are ignored, and an empty object whose name
     ends with a slash becomes a directory. A name that leads outside the directory, or to the same
-    file as another name, is refused.
+    file as another name, is refused. A file gets the modification time of the property
+    x-object-meta-mtime, which put --update stores, or that of the object.
+
+    --update skips files of the same size and modification time; if the object has no stored time,
+    those of the same size that are not older than the object. --checksum compares sizes and MD5s
+    instead, and reads all files; an object without an MD5 is downloaded. What differs is replaced
+    as with --overwrite. --include and --exclude select objects by their path below the destination
+    directory, as in rdctl oio content put.
 
     A file appears under its name only when it is complete and its checksums are verified. An
     existing file is refused without --overwrite. An interrupted download is kept next to the file;
@@ -219,22 +293,33 @@ def get(
     fragments that cannot be read or are wrong are skipped. With --to - data are written as they
     arrive, so a wrong checksum of a large chunk may be reported only after its data (exit
     code 9)."""
+    if choice.compares:
+        _refuse_compared(to, requested)
     downloads = site.oio.downloads
-    strip, below = "", None
+    strip = ""
     if recursive:
         (place,) = _one(places)
         prefix = place.path or ""
         strip = prefix[: prefix.rfind("/") + 1]
-        below = downloads.below(place.holder, prefix or None)
-        places = below.places
+        found = downloads.below(place.holder, prefix or None)
     elif any(place.path is None and place.content_id is None for place in places):
         raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
+    else:
+        found = downloads.named(places, choice)
+    found = found.taken(lambda name: choice.filters.takes(name.removeprefix(strip)))
     if to == "-":
         if resume or overwrite:
             raise RdctlError(Code.USAGE, "--to - cannot be used with --continue or --overwrite")
-        return downloads.read(places, requested, below)
+        return downloads.read(found, requested)
     where = _where(to, recursive or len(places) > 1, strip)._replace(home=site.config.home)
-    return downloads.get(places, where, requested, overwrite=overwrite, resume=resume, below=below)
+    return downloads.get(found, where, requested, overwrite=overwrite, resume=resume, choice=choice)
+
+
+def _refuse_compared(to: str | None, requested: Bytes | None) -> None:
+    """Refuse what leaves no file to be compared."""
+    other = "--to -" if to == "-" else "--range" if requested is not None else None
+    if other:
+        raise RdctlError(Code.USAGE, f"{other} cannot be used with --update or --checksum")
 
 
 def _one(places: list[Place]) -> list[Place]:

@@ -4,27 +4,31 @@ another attempt.
 
 from __future__ import annotations
 
+import calendar
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext, suppress
 from functools import partial
 from itertools import chain
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Data, Failure, Report
 from rdctl.core.units import escape, quoted
 from rdctl.effects.files import Destination, make_directory, make_file, pour
-from rdctl.oio.acts import ACCEPTED, ALREADY, PAGE, PROVEN
-from rdctl.oio.model import Content, Page, Place
+from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN
+from rdctl.oio.model import Content, Place
 from rdctl.oio.objects.digests import digest_for, feed, hex_md5, md5
 from rdctl.oio.objects.files import (
     Files,
     Where,
+    file_at,
     file_fault,
     identity_of,
     is_marker,
     is_regular,
+    open_regular,
     parts_of,
     refuse_taken,
     target_of,
@@ -33,16 +37,25 @@ from rdctl.oio.objects.filling import Filling
 from rdctl.oio.objects.layout import Bytes, Position, Span, scheme_of
 from rdctl.oio.objects.receiving import Receiving
 from rdctl.oio.objects.transfers import Transfers
+from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
+from rdctl.oio.sync.compare import downloaded, file_time
+from rdctl.oio.sync.listing import all_below, all_named
+from rdctl.oio.sync.model import MTIME, Remote, mtime_of
 from rdctl.workers import Stopped
 
 
 class Below(NamedTuple):
-    """The objects of a container with a common prefix, and their total size; `missing`: the error
-    about objects whose names cannot be read."""
+    """The objects of a listing; `missing`: the error about those that it lacks, as it broke off or
+    their names cannot be read."""
 
     places: list[Place]
-    total: int
-    missing: RdctlError | None
+    remotes: Mapping[str, Remote]
+    missing: RdctlError | None = None
+
+    def taken(self, takes: Callable[[str], bool]) -> Below:
+        """Those whose names are taken; an object that has only an id always is."""
+        places = [place for place in self.places if place.path is None or takes(place.path)]
+        return self._replace(places=places)
 
 
 class Downloads(Transfers):
@@ -50,16 +63,16 @@ class Downloads(Transfers):
 
     # Whether the progress bar knows the total of all objects.
     _total_known = False
+    # The objects that were listed, by their names.
+    _listed: Mapping[str, Remote] = {}
 
-    def read(
-        self, places: Sequence[Place], requested: Bytes | None, below: Below | None = None
-    ) -> Data:
+    def read(self, below: Below, requested: Bytes | None) -> Data:
         """The bytes of objects, one after the other; nothing if one is missing. A chunk that is
         received in one piece is checked against its MD5 before it is passed on, a larger one at
         its end."""
-        if below and below.missing:
+        if below.missing:
             raise below.missing
-        return Data(self._blocks(places, requested))
+        return Data(self._blocks(below.places, requested))
 
     def _blocks(self, places: Sequence[Place], requested: Bytes | None) -> Iterator[memoryview]:
         for number, place in enumerate(places, 1):
@@ -110,49 +123,93 @@ class Downloads(Transfers):
 
     def get(
         self,
-        places: Iterable[Place],
+        below: Below,
         where: Where,
         requested: Bytes | None,
         *,
         overwrite: bool,
         resume: bool,
-        below: Below | None = None,
+        choice: Choice = EVERYTHING,
     ) -> Report:
-        """Download objects into files, with an outcome each; `below`: the listing they come
-        from."""
-        places = list(dict.fromkeys(places))
-        total = below.total if below else None
+        """Download objects into files, with an outcome each. If `choice` compares, existing files
+        are left out or replaced."""
+        since = time.monotonic() if choice else None
+        places, remotes = below.places, below.remotes
         files = Files(where, places)
-        self._total_known = len(places) > 1 or total is not None
+        same: dict[Place, str] = {}
+        if choice.compares and not where.special:
+            overwrite = True
+            same = self._same(below, where, files, choice)
+        differ = [place for place in places if place not in same]
+        self._listed = remotes
+        sizes = [remotes[place.name].size or 0 for place in differ if place.name in remotes]
+        self._total_known = len(places) > 1 or len(sizes) == len(places)
         if self._total_known:
-            self._workers.progress.begin(total, "bytes")
+            known = len(sizes) == len(differ)
+            self._workers.progress.begin(sum(sizes) if known else None, "bytes")
 
         def get(number: int, parallel: int) -> Change | Failure:
-            place = places[number]
+            place = differ[number]
             if where.special:
                 return self._get_special(place, where.path, requested, parallel)
             return self._get(place, where, files, requested, parallel, overwrite, resume)
 
-        outcomes = self._each_of("get", [place.name for place in places], get)
-        missing = [Failure("get", below.missing, whole=True)] if below and below.missing else []
-        return Report(chain(outcomes, missing))
+        skipped = (
+            Change("get", place.name, *ALREADY, _facts(remotes[place.name], path), "downloaded")
+            for place, path in same.items()
+        )
+        outcomes = self._each_of("get", [place.name for place in differ], get)
+        missing = [Failure("get", below.missing, whole=True)] if below.missing else []
+        return Report(chain(skipped, outcomes, missing), since)
+
+    def _same(self, below: Below, where: Where, files: Files, choice: Choice) -> dict[Place, str]:
+        """The objects whose files need no change, with the paths of these."""
+        found: dict[str, tuple[Place, str]] = {}
+        same: dict[Place, str] = {}
+        pairs = []
+        for place in filter(_is_plain, below.places):
+            name = place.path or ""
+            remote = below.remotes.get(name)
+            with suppress(RdctlError):  # reported when it is downloaded
+                if remote is None:
+                    continue
+                if is_marker(where, name) and remote.size == 0:
+                    path = os.path.join(where.path, *parts_of(where, name), "")
+                    if os.path.isdir(path):
+                        same[place] = path
+                    continue
+                files.guard(place, name)
+                path = target_of(where, name).path
+                if local := file_at(path, name):
+                    pairs.append(Pair(local, remote, partial(open_regular, path)))
+                    found[name] = place, path
+        names = unchanged(pairs, choice, downloaded, self._workers, self._warn)
+        return same | dict(found[name] for name in found if name in names)
 
     def below(self, holder: Place, prefix: str | None) -> Below:
-        """All objects of a container with that prefix; `not-found` if none exists."""
-        query = {"max": PAGE, "prefix": prefix}
-        pages: Iterator[Page] = self._proxy.pages(holder, query)
-        places, total, skipped = [], 0, 0
-        for page in pages:
-            places += [holder._replace(path=entry.name) for entry in page.entries]
-            total += sum(entry.size or 0 for entry in page.entries)
-            skipped += page.skipped
+        """All objects of a container with that prefix; `not-found` if none exists. Of a listing
+        that breaks off, what was listed."""
+        listed = all_below(self._proxy, holder, prefix)
         self._proxy.suggests = False
-        if prefix and not places:
+        if prefix and not listed.remotes and not listed.skipped:
             message = (
                 f'objects with prefix "{escape(prefix)}" not found in container "{holder.shown}"'
             )
             raise RdctlError(Code.NOT_FOUND, message, target=prefix)
-        return Below(places, total, _nameless(holder, skipped) if skipped else None)
+        missing = listed.fault or (_nameless(holder, listed.skipped) if listed.skipped else None)
+        remotes = {remote.name: remote for remote in listed.remotes}
+        return Below([holder._replace(path=name) for name in remotes], remotes, missing)
+
+    def named(self, places: Sequence[Place], choice: Choice) -> Below:
+        """Given objects; they are looked up only if `choice` compares. Those with an id or a
+        version of their own are not compared."""
+        places = list(dict.fromkeys(places))
+        plain = list(filter(_is_plain, places))
+        if not choice.compares or not plain:
+            return Below(places, {})
+        names = [place.name for place in plain]
+        holder = plain[0].holder
+        return Below(places, all_named(self._proxy, self._workers, holder, names))
 
     def _get_special(
         self, place: Place, path: str, requested: Bytes | None, parallel: int
@@ -197,7 +254,9 @@ class Downloads(Transfers):
         if resume and not overwrite and is_regular(target.path):
             return self._there_already(place, receiving, span, target)
         refuse_taken(target, replaced=overwrite)
-        filling = Filling(receiving, span, self._workers, resume)
+        whole = span == Span(0, receiving.size)
+        dated = self._file_time(place, receiving.content) if whole else None
+        filling = Filling(receiving, span, self._workers, resume, dated)
         act = make_file(
             target,
             filling.fill,
@@ -219,6 +278,8 @@ class Downloads(Transfers):
             self._warn(
                 f"{place.shown}: changed since the partial download; downloaded from the start"
             )
+        if filling.undated:
+            self._warn(f"{place.shown}: the file system cannot keep its modification time")
         facts = {"size": span.size, "file": target.path}
         if resume:
             facts["resumed_at"] = filling.had
@@ -228,6 +289,24 @@ class Downloads(Transfers):
             self._warn_unproven(receiving)
         evidence = PROVEN if proven else ACCEPTED
         return self._done("get", place.name, evidence, facts, past="downloaded")
+
+    def _file_time(self, place: Place, content: Content) -> int | None:
+        """The modification time of the file. The properties are requested separately, unless the
+        object is as it was listed."""
+        listed = self._listed.get(place.name)
+        now = (content.content_id, content.version)
+        if listed is not None and (listed.content_id, listed.version) == now and None not in now:
+            return file_time(listed)
+        stored = None
+        try:
+            found = self._asked(lambda: self._proxy.read("content.get_properties", place))
+            stored = mtime_of(found.properties.get(MTIME))
+        except RdctlError as error:  # the data can still be had
+            self._warn(f"{place.shown}: its stored modification time is unknown: {error.message}")
+        date = content.modified or content.created
+        if stored is not None or date is None:
+            return stored
+        return calendar.timegm(time.strptime(date, "%Y-%m-%dT%H:%M:%SZ")) * 10**9
 
     def _get_directory(self, place: Place, where: Where, name: str) -> Change:
         """An empty object that stands for a directory."""
@@ -277,6 +356,15 @@ class Downloads(Transfers):
             error.hint = hints(error.hint, f"Resume: {words} --continue")
             error.facts["received"] = filling.has
         return error
+
+
+def _facts(remote: Remote, path: str) -> dict[str, Any]:
+    return {"size": remote.size, "file": path}
+
+
+def _is_plain(place: Place) -> bool:
+    """Whether it means the latest version of a name, as listings have it."""
+    return not (place.content_id or place.version)
 
 
 def _way_of(content: Content) -> type[Receiving]:

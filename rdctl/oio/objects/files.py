@@ -14,6 +14,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape, raw_bytes
 from rdctl.effects.files import Destination
 from rdctl.oio.model import Place
+from rdctl.oio.sync.model import Local
 
 _PART = ".part"
 _NAME_MAX = 255  # bytes, in any file system of Linux
@@ -55,7 +56,8 @@ def identity_of(*words: object) -> str:
 
 
 def target_of(where: Where, name: str, identity: str = "") -> Destination:
-    """The file that an object becomes; `usage` for a name that would lead elsewhere."""
+    """The file that an object becomes, its part only with the `identity`; `usage` for a name that
+    would lead elsewhere."""
     if not where.directory:
         root, _, last = where.path.rpartition("/")
         root = root or ("/" if where.path.startswith("/") else ".")
@@ -70,8 +72,9 @@ def target_of(where: Where, name: str, identity: str = "") -> Destination:
 def parts_of(where: Where, name: str) -> tuple[str, ...]:
     """The path of an object below the directory. Empty parts (`//`, a leading `/`) are ignored, as
     in any path; what would lead elsewhere is `usage`."""
-    # A name may hold half a surrogate pair, which is no byte.
-    relative = os.fsdecode(raw_bytes(name.removeprefix(where.strip)))
+    relative = name.removeprefix(where.strip)
+    if not relative.isascii():  # it may hold half a surrogate pair, which is no byte
+        relative = os.fsdecode(raw_bytes(relative))
     parts = tuple(part for part in relative.split("/") if part)
     for part in parts:
         if part in (".", "..") or "\0" in part:
@@ -132,6 +135,8 @@ class Files:
 
 
 def _part_of(name: str, identity: str) -> str:
+    if not identity:
+        return ""
     stem = os.fsdecode(raw_bytes(name)[:_STEM])
     return f".{stem}.{identity}{_PART}"
 
@@ -186,13 +191,21 @@ def is_regular(file: str | IO[bytes]) -> bool:
         return False  # not a file of the operating system
 
 
-def may_be_regular(path: str) -> bool:
-    """Whether it is not a device or pipe; a missing file is reported when it is opened."""
-    return is_regular(path) or not os.path.exists(path)
+def file_at(path: str, name: str) -> Local | None:
+    """The regular file at a path, if any; the link itself, if it is one, is no file."""
+    try:
+        status = os.lstat(path)
+    except (OSError, ValueError):
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        return None
+    return Local(name, path, status.st_size, status.st_mtime_ns)
 
 
-def size_of(path: str) -> int:
-    return os.stat(path).st_size if is_regular(path) else 0
+def open_regular(path: str) -> IO[bytes]:
+    """A regular file, open for reading. Raises OSError."""
+    directory, name = os.path.split(path)
+    return open_below(directory or ".", name)
 
 
 def open_below(directory: str, path: str) -> IO[bytes]:
@@ -220,28 +233,32 @@ def open_below(directory: str, path: str) -> IO[bytes]:
 
 def files_below(
     directory: str, warn: Callable[[str], None]
-) -> tuple[list[str], dict[str, RdctlError]]:
-    """The regular files below a directory, by their paths in it, sorted, and the directories that
+) -> tuple[list[Local], dict[str, RdctlError]]:
+    """The regular files below a directory, sorted by their paths in it, and the directories that
     cannot be read. A warning names everything else; symbolic links are not followed."""
     pending = [""]
-    found: list[str] = []
+    found: list[Local] = []
     unread: dict[str, RdctlError] = {}
     while pending:
         inner = pending.pop()
+        above = inner and f"{inner}/"
         try:
             with os.scandir(os.path.join(directory, inner)) as entries:
                 for entry in entries:
-                    path = os.path.join(inner, entry.name)
+                    name = above + entry.name
                     if entry.is_dir(follow_symlinks=False):
-                        pending.append(path)
-                    elif entry.is_file(follow_symlinks=False):
-                        found.append(path)
-                    else:
+                        pending.append(name)
+                    elif not entry.is_file(follow_symlinks=False):
                         kind = "symbolic link" if entry.is_symlink() else "special file"
-                        warn(f"{os.path.join(directory, path)}: skipped: {kind}")
+                        warn(f"{os.path.join(directory, name)}: skipped: {kind}")
+                    else:
+                        with suppress(FileNotFoundError):  # deleted since it was listed
+                            status = entry.stat(follow_symlinks=False)
+                            size, time = status.st_size, status.st_mtime_ns
+                            found.append(Local(name, entry.path, size, time))
         except OSError as error:
             unread[inner] = file_fault(error, os.path.join(directory, inner))
-    return sorted(found, key=os.fsencode), unread
+    return sorted(found, key=lambda local: os.fsencode(local.name)), unread
 
 
 def file_fault(error: OSError, path: str) -> RdctlError:

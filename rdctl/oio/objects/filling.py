@@ -18,9 +18,16 @@ from rdctl.workers import Workers
 class Filling:
     """The download of one object into a file. `had` bytes existed before, `has` exist now, `keep`:
     whether they are usable; `unproven`: no checksum proves some of those that existed
-    before."""
+    before; `undated`: the file could not get the modification time `mtime_ns`."""
 
-    def __init__(self, receiving: Receiving, span: Span, workers: Workers, resume: bool) -> None:
+    def __init__(
+        self,
+        receiving: Receiving,
+        span: Span,
+        workers: Workers,
+        resume: bool,
+        mtime_ns: int | None,
+    ) -> None:
         self._receiving = receiving
         self._span = span
         self._workers = workers
@@ -31,7 +38,8 @@ class Filling:
         self._hash = receiving.hash if whole and not receiving.proven_by_parts else None
         self.had = self.has = 0
         self.keep = True
-        self.unproven = False
+        self.unproven = self.undated = False
+        self._mtime_ns = mtime_ns
 
     def fill(self, part: Part) -> None:
         try:
@@ -40,6 +48,8 @@ class Filling:
             bad = self._all(part)
             if bad:
                 self._mend(part, bad)
+            if self._mtime_ns is not None:
+                self.undated = not part.date(self._mtime_ns)
         finally:
             part.keep = self.keep
 

@@ -84,6 +84,7 @@ class Receiving:
         self._warn = warn
         self._words = place.words
         self._parallel = min(parallel, MOST_PIECES)
+        self.content = content
         self.shown = escape(content.path)
         self.size = content.size or 0
         self.hash = reported_md5(content.hash)

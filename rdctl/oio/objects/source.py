@@ -24,14 +24,16 @@ _MADE_UP = 1 << 20
 
 
 class Source:
-    """`size` bytes of an open file, from `start` on. `name` is for messages."""
+    """`size` bytes of an open file, from `start` on. `name` is for messages. `mtime_ns` is None for
+    a `copy` of what has no size."""
 
-    def __init__(self, file: IO[bytes], name: str, start: int = 0) -> None:
+    def __init__(self, file: IO[bytes], name: str, start: int = 0, *, copy: bool = False) -> None:
         self._file = file
         self._descriptor = file.fileno()
         self._start = start
         self._before = os.fstat(self._descriptor)
         self.name = name
+        self.mtime_ns = None if copy else self._before.st_mtime_ns
         self.size = max(0, self._before.st_size - start)
 
     def blocks(self, first: int, size: int) -> Iterator[bytes]:
@@ -96,7 +98,7 @@ def source_of(
         return Source(file, name, start)
     with closing(file):
         kept = spool(_reader(file, check), BLOCK, check, most, of=escape(name))
-        return Source(effects_.look(kept), name)
+        return Source(effects_.look(kept), name, copy=True)
 
 
 def _has_size(file: IO[bytes], start: int) -> bool:

@@ -4,24 +4,20 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from itertools import chain
 from typing import IO, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, as_error, hints
 from rdctl.core.results import Change, Failure, Report
-from rdctl.core.units import escape
+from rdctl.core.units import escape, human_size
 from rdctl.net.deadline import Deadline
-from rdctl.oio.acts import ACCEPTED, PROVEN, OioDependencies, for_target
+from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, OioDependencies, for_target
 from rdctl.oio.model import Container, Content, Place
-from rdctl.oio.objects.files import (
-    file_fault,
-    files_below,
-    is_regular,
-    may_be_regular,
-    open_below,
-    size_of,
-)
+from rdctl.oio.objects.files import file_fault, is_regular
+from rdctl.oio.objects.inputs import STDIN, File, Naming, files_of
 from rdctl.oio.objects.layout import scheme_of
 from rdctl.oio.objects.mime import guessed
 from rdctl.oio.objects.sending import Sending, Sent
@@ -29,21 +25,17 @@ from rdctl.oio.objects.source import Source, source_of
 from rdctl.oio.objects.transfers import Transfers
 from rdctl.oio.operations.container import refuse_frozen
 from rdctl.oio.rawx import Owner
+from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
+from rdctl.oio.sync.compare import uploaded
+from rdctl.oio.sync.listing import all_named
+from rdctl.oio.sync.model import MTIME, Remote, mtime_text
 from rdctl.workers import Stopped
 
-STDIN = "-"
+# Objects that a question names; more are counted.
+MOST_NAMED = 20
 # How long a proxy that takes no connection is waited for once the chunks are stored: all of them
 # would have to be sent again.
 CREATE_SECONDS = 10.0
-
-
-class File(NamedTuple):
-    """A file to be sent (`-`: standard input), and the object that it becomes; `below`: it was
-    found in that directory."""
-
-    path: str
-    place: Place
-    below: str | None = None
 
 
 class Wish(NamedTuple):
@@ -76,97 +68,108 @@ class Uploads(Transfers):
         self,
         holder: Place,
         paths: Sequence[str],
+        naming: Naming,
         *,
-        names: Mapping[str, str],
-        path: str | None,
-        prefix: str,
         recursive: bool,
         wish: Wish,
+        choice: Choice = EVERYTHING,
         own: Mapping[str, Mapping[str, str]],
         stdin: IO[bytes],
     ) -> Report:
         """Files, and with `recursive` what is below directories, as objects of one container, each
-        with an outcome. What has a name that is taken is refused before anything is sent.
-
-        `names` has those of the objects by path. Where it has none, `path` names a single one;
-        `prefix` stands before each name, which is that of the file, or its path below the
-        directory. `own` has the properties of single objects."""
-        files, refused = self._files(holder, paths, names, path, prefix, recursive)
+        with an outcome. What has a name that is taken is refused before anything is sent; if
+        `choice` compares, it is left out or replaced. `own` has the properties of single
+        objects."""
+        since = time.monotonic() if choice else None
+        files, refused = files_of(holder, paths, naming, recursive, self._warn)
         self._proxy.suggests = not wish.autocreate
         try:
             self._owner = self._asked(lambda: self._found(holder, wish))
         except RdctlError as error:
-            return Report([Failure("put", for_target(error, file.place.name)) for file in files])
+            return Report([Failure("put", for_target(error, file.name)) for file in files])
         self._proxy.suggests = False
-        losses: dict[str, str] = {}
-        if self._owner is not None:
-            for file, found in zip(files, self._taken(files), strict=True):
-                name = file.place.name
-                if name in refused:
-                    continue
-                if isinstance(found, RdctlError):
-                    refused[name] = found
-                elif found is not None and not wish.overwrite:
-                    refused[name] = _exists(file.place)
-                elif found is not None and not self._keeps_versions:
-                    container = file.place.holder.shown
-                    losses[name] = (
-                        f'object "{file.place.shown}" in container "{container}" will be replaced'
-                    )
-        self._effects.consent(list(losses.values()))
-        self._workers.progress.begin(sum(size_of(file.path) for file in files), "bytes")
+        same: list[File] = []
+        if choice.compares:
+            remotes = self._existing(files)
+            files, same = self._parted(files, remotes, choice)
+            wish = wish._replace(overwrite=True)
+            losses = self._replacing(files, remotes)
+        else:
+            losses = self._taken(files, refused, wish)
+        self._workers.progress.begin(sum(file.size for file in files), "bytes")
 
         def put(number: int, parallel: int) -> Change | Failure:
             file = files[number]
-            name = file.place.name
+            name = file.name
             if name in refused:
                 return Failure("put", refused[name])
             with closing(self._source(file, stdin)) as source:
-                mine = wish._replace(properties={**wish.properties, **own.get(name, {})})
+                properties = {**wish.properties, **own.get(name, {})}
+                if choice.compares and source.mtime_ns is not None:
+                    properties = {MTIME: mtime_text(source.mtime_ns), **properties}
+                mine = wish._replace(properties=properties)
                 return self._put(file.place, source, mine, losses.get(name), parallel)
 
-        return Report(self._each_of("put", [file.place.name for file in files], put))
+        skipped = (
+            Change("put", file.name, *ALREADY, {"size": file.size}, "uploaded") for file in same
+        )
+        sent = self._each_of("put", [file.name for file in files], put)
+        return Report(chain(skipped, sent), since)
 
-    def _files(
-        self,
-        holder: Place,
-        paths: Sequence[str],
-        names: Mapping[str, str],
-        path: str | None,
-        prefix: str,
-        recursive: bool,
-    ) -> tuple[list[File], dict[str, RdctlError]]:
-        """What is to be sent, and what of it cannot be read, by the names of the objects."""
-        found: list[tuple[str, str, str | None]] = []
-        refused: dict[str, RdctlError] = {}
-        for given in paths:
-            if given == STDIN or not os.path.isdir(given):
-                name = path or names.get(given) or prefix + os.path.basename(given)
-                if path is None and (given == STDIN or not may_be_regular(given)):
-                    shown = "standard input" if given == STDIN else escape(given)
-                    message = f"{shown} needs an object name: use --path P"
-                    raise RdctlError(Code.USAGE, message, target=names.get(given))
-                found.append((given, name, None))
+    def _existing(self, files: Sequence[File]) -> dict[str, Remote]:
+        """The objects that have the names of the files, from a listing."""
+        if self._owner is None or not files:
+            return {}
+        holder, names = files[0].holder, [file.name for file in files]
+        return self._asked(lambda: all_named(self._proxy, self._workers, holder, names))
+
+    def _parted(
+        self, files: Sequence[File], remotes: Mapping[str, Remote], choice: Choice
+    ) -> tuple[list[File], list[File]]:
+        """The files that differ from their objects, and those that do not."""
+        pairs = [
+            Pair(file.local, remotes[file.name], file.open)
+            for file in files
+            if file.local is not None and file.name in remotes
+        ]
+        same = unchanged(pairs, choice, uploaded, self._workers, self._warn)
+        differ = [file for file in files if file.name not in same]
+        return differ, [file for file in files if file.name in same]
+
+    def _replacing(self, files: Sequence[File], remotes: Mapping[str, Remote]) -> dict[str, str]:
+        """Ask before objects are replaced; the losses by their names."""
+        if self._keeps_versions:
+            return {}
+        losses = {file.name: _loss(file) for file in files if file.name in remotes}
+        if len(losses) > MOST_NAMED:
+            size = human_size(sum(remotes[name].size or 0 for name in losses))
+            holder = files[0].holder.shown
+            many = f'{len(losses)} objects ({size}) in container "{holder}" will be replaced'
+            self._effects.consent([many])
+        else:
+            self._effects.consent(list(losses.values()))
+        return losses
+
+    def _taken(
+        self, files: Sequence[File], refused: dict[str, RdctlError], wish: Wish
+    ) -> dict[str, str]:
+        """Refuse the names that are taken, or ask before the objects are replaced; the losses by
+        their names."""
+        losses: dict[str, str] = {}
+        if self._owner is None:
+            return losses
+        for file, found in zip(files, self._contents(files), strict=True):
+            name = file.name
+            if name in refused:
                 continue
-            if not recursive:
-                message = f"{escape(given)}: is a directory"
-                hint = "Use --recursive to upload the files below it."
-                if names:
-                    hint = "List only files, for example: find DIRECTORY -type f"
-                raise RdctlError(Code.USAGE, message, hint=hint, target=names.get(given))
-            inside, unread = files_below(given, self._warn)
-            found += [(os.path.join(given, inner), prefix + inner, given) for inner in inside]
-            for inner, error in unread.items():
-                found.append((os.path.join(given, inner), prefix + inner + "/", None))
-                refused[prefix + inner + "/"] = error
-        if path is not None and len(found) != 1:
-            raise RdctlError(Code.USAGE, "--path cannot be used with several files")
-        files = [File(given, holder._replace(path=name), below) for given, name, below in found]
-        made = [file.place.name for file in files]
-        if len(set(made)) < len(made):
-            twice = next(name for name in made if made.count(name) > 1)
-            raise RdctlError(Code.USAGE, f'several files would become object "{escape(twice)}"')
-        return files, refused
+            if isinstance(found, RdctlError):
+                refused[name] = found
+            elif found is not None and not wish.overwrite:
+                refused[name] = _exists(file.place)
+            elif found is not None and not self._keeps_versions:
+                losses[name] = _loss(file)
+        self._effects.consent(list(losses.values()))
+        return losses
 
     def _found(self, holder: Place, wish: Wish) -> Owner | None:
         """The container; None: it does not exist, and may be created."""
@@ -188,7 +191,7 @@ class Uploads(Transfers):
         account = container.account or str(holder.account)
         return Owner(account, container.container, container.cid or "")
 
-    def _taken(self, files: Sequence[File]) -> Iterator[Content | RdctlError | None]:
+    def _contents(self, files: Sequence[File]) -> Iterator[Content | RdctlError | None]:
         """The existing content of each name, if any; or why it is unknown."""
 
         def look(file: File) -> Content | RdctlError | None:
@@ -198,7 +201,7 @@ class Uploads(Transfers):
             except RdctlError as error:
                 if error.code is Code.NOT_FOUND:
                     return None
-                error.target = error.target or file.place.name
+                error.target = error.target or file.name
                 return error
 
         return self._workers.ordered(look, files) if files[1:] else map(look, files)
@@ -207,7 +210,7 @@ class Uploads(Transfers):
         """The file, open for reading; an endless one is read up to the container's quota."""
         try:
             if file.path != STDIN:
-                opened, name, start = _opened(file), file.path, 0
+                opened, name, start = file.open(), file.path, 0
             elif is_regular(stdin):
                 start = stdin.tell()
                 opened, name = _again(stdin), "/dev/stdin"
@@ -457,12 +460,9 @@ def _again(file: IO[bytes]) -> IO[bytes]:
     return open(os.dup(file.fileno()), "rb", buffering=0)
 
 
-def _opened(file: File) -> IO[bytes]:
-    if file.below is None:
-        # Of a pipe the other end may never be opened: wait for its bytes instead.
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-        return open(descriptor, "rb", buffering=0)
-    return open_below(file.below, os.path.relpath(file.path, file.below))
+def _loss(file: File) -> str:
+    place = file.place
+    return f'object "{place.shown}" in container "{place.holder.shown}" will be replaced'
 
 
 def _exists(place: Place) -> RdctlError:

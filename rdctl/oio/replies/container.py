@@ -8,7 +8,7 @@ from typing import Any
 from rdctl.core.units import raw_bytes
 from rdctl.core.unread import needed, note, rows, spared
 from rdctl.net.messages import Reply
-from rdctl.oio.model import UNREADABLE, Container, Entry, Outcome, Page
+from rdctl.oio.model import UNREADABLE, Container, Entry, Listed, Outcome, Page, PageOf
 from rdctl.oio.replies.properties import apart
 from rdctl.oio.replies.values import (
     as_array,
@@ -16,10 +16,12 @@ from rdctl.oio.replies.values import (
     as_texts,
     date,
     header,
+    seconds,
     text_or_none,
     true_or_false,
     whole_or_none,
 )
+from rdctl.oio.sync.model import MTIME, Remote, mtime_of
 
 _CONTAINER = "x-oio-container-meta-"
 # sys.status is 0, -1 or -2, mostly written without a sign.
@@ -80,14 +82,25 @@ def page(reply: Reply) -> Page:
     body = reply.json()
     objects, prefixes = as_array(body["objects"]), as_array(body["prefixes"])
     entries = rows(_entry, objects, "object", "name") + rows(_prefix, prefixes, "prefix")
-    skipped = len(objects) + len(prefixes) - len(entries)
     entries.sort(key=lambda entry: raw_bytes(entry.name))
+    return _page(reply, body, entries, len(objects) + len(prefixes) - len(entries))
+
+
+def compared(reply: Reply) -> PageOf[Remote]:
+    """container/list with properties: of the objects only what is compared with files."""
+    body = reply.json()
+    objects = as_array(body["objects"])
+    remotes = rows(_remote, objects, "object", "name")
+    return _page(reply, body, remotes, len(objects) - len(remotes))
+
+
+def _page(reply: Reply, body: Any, entries: list[Listed], skipped: int) -> PageOf[Listed]:
     truncated = reply.headers["x-oio-list-truncated"]
     if not needed("x-oio-list-truncated", true_or_false, truncated):
-        return Page(entries, None, _page_status(body), skipped)
+        return PageOf(entries, None, _page_status(body), skipped)
     marker = reply.headers.get("x-oio-list-marker")
     following = needed("x-oio-list-marker", _marker, marker)
-    return Page(entries, following, _page_status(body), skipped)
+    return PageOf(entries, following, _page_status(body), skipped)
 
 
 def _page_status(body: Any) -> str | None:
@@ -125,6 +138,19 @@ def _entry(entry: Any) -> Entry:
         created=date(entry.get("ctime")),
         modified=date(entry.get("mtime")),
         properties=None if user is None else as_texts(user),
+    )
+
+
+def _remote(entry: Any) -> Remote:
+    user = entry.get("properties")
+    return Remote(
+        name=as_text(entry["name"]),
+        size=whole_or_none(entry.get("size")),
+        modified=seconds(entry.get("mtime") or entry.get("ctime")),
+        mtime_ns=mtime_of(user.get(MTIME)) if user else None,
+        hash=text_or_none(entry.get("hash")) or None,
+        version=whole_or_none(entry.get("version", entry.get("ver"))),
+        content_id=text_or_none(entry.get("content")),
     )
 
 

@@ -34,7 +34,13 @@ def header(reply: Reply, name: str) -> str | None:
 
 
 def date(value: Any) -> str | None:
-    """`2026-11-21T20:44:52Z` of seconds or microseconds since 1970, however they are written."""
+    """`2026-11-21T20:44:52Z` of what `seconds` reads."""
+    number = seconds(value)
+    return None if number is None else time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(number))
+
+
+def seconds(value: Any) -> int | None:
+    """Seconds since 1970, of seconds or microseconds, however they are written."""
     if value in (None, "", 0, "0"):
         return None
     if isinstance(value, bool) or not isinstance(value, str | int | float):
@@ -46,7 +52,7 @@ def date(value: Any) -> str | None:
         number /= 1e6
     if abs(number) >= _YEAR_10000:
         raise ValueError("a time was expected")
-    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(int(number)))
+    return int(number)
 
 
 # --- the parts of a JSON value ------------------------------------------------------------------

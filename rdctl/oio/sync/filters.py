@@ -42,7 +42,10 @@ class Filters(NamedTuple):
         """Whether a name, relative to the source, is taken."""
         if self.include and not any(glob.matches(name) for glob in self.include):
             return False
-        return not any(glob.matches(name) for glob in self.exclude)
+        return not self.excludes(name)
+
+    def excludes(self, name: str) -> bool:
+        return any(glob.matches(name) for glob in self.exclude)
 
     def __bool__(self) -> bool:
         """Whether any name may be left out."""

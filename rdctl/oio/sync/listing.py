@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import calendar
 import os
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -13,8 +11,8 @@ from rdctl.core.errors import RdctlError
 from rdctl.core.units import raw_bytes
 from rdctl.oio.acts import PAGE
 from rdctl.oio.client import Client
-from rdctl.oio.model import Entry, Page, Place
-from rdctl.oio.sync.model import MTIME, Remote, mtime_of
+from rdctl.oio.model import PageOf, Place
+from rdctl.oio.sync.model import Remote
 from rdctl.workers import Workers
 
 # So many names are looked up one by one; more of them by listing what is between.
@@ -34,27 +32,6 @@ class Objects(NamedTuple):
         return self.fault is None and not self.skipped
 
 
-def remote_of(entry: Entry) -> Remote:
-    return Remote(
-        name=entry.name,
-        size=entry.size,
-        modified=_seconds(entry.modified or entry.created),
-        mtime_ns=mtime_of(entry.properties.get(MTIME)) if entry.properties else None,
-        hash=entry.hash,
-        version=entry.version,
-        content_id=entry.content_id,
-    )
-
-
-@lru_cache(1024)
-def _seconds(date: str | None) -> int | None:
-    """Seconds since 1970 of `2026-11-21T20:44:52Z`; objects are often created in the same one."""
-    if date is None:
-        return None
-    day, _, time = date.rstrip("Z").partition("T")
-    return calendar.timegm((*map(int, day.split("-")), *map(int, time.split(":"))))
-
-
 def all_below(proxy: Client, holder: Place, prefix: str | None) -> Objects:
     """All objects of a container with that prefix. A listing that cannot be begun raises."""
     remotes: list[Remote] = []
@@ -62,7 +39,7 @@ def all_below(proxy: Client, holder: Place, prefix: str | None) -> Objects:
     pages = _pages(proxy, holder, prefix)
     try:
         for page in pages:
-            remotes += [remote_of(entry) for entry in page.entries if entry.kind == "object"]
+            remotes += page.entries
             skipped += page.skipped
     except RdctlError as error:
         if not remotes:
@@ -82,8 +59,8 @@ def all_named(
     def look(name: str) -> Remote | None:
         # An object comes before all others whose names begin with its name.
         for page in _pages(proxy, holder, name, most=1):
-            for entry in page.entries:
-                return remote_of(entry) if entry.name == name else None
+            for remote in page.entries:
+                return remote if remote.name == name else None
         return None
 
     found = workers.ordered(look, names) if len(names) > 1 else map(look, names)
@@ -100,7 +77,7 @@ def _scanned(proxy: Client, holder: Place, names: Sequence[str]) -> Iterator[Rem
     while at < len(left):
         before = left[at][:-1]  # a marker that comes before the name
         for page in _pages(proxy, holder, prefix or None, before or None):
-            yield from (remote_of(entry) for entry in page.entries if entry.name in requested)
+            yield from (remote for remote in page.entries if remote.name in requested)
             if page.marker is None:
                 return
             reached = unquote_to_bytes(page.marker)
@@ -116,6 +93,6 @@ def _pages(
     prefix: str | None,
     marker: str | None = None,
     most: int = PAGE,
-) -> Iterator[Page]:
+) -> Iterator[PageOf[Remote]]:
     query = {"max": most, "prefix": prefix, "marker": marker, "properties": True}
-    return proxy.pages(holder, query)
+    return proxy.pages(holder, query, "container.compare")

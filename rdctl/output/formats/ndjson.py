@@ -26,6 +26,8 @@ class Ndjson(Json):
                 self.document(outcome.data())
             else:
                 self.document({"error": failure_data(outcome)})
+        if (summary := report.summary) is not None:
+            self.document({"summary": summary._asdict()})
 
     def value(self, value: Any) -> None:
         for entry in entries(value):

@@ -54,11 +54,16 @@ class Table(RowWriter):
         self._at_length(iter([row]), detail_columns(schema, self.view))
 
     def report(self, report: Report, schema: Schema) -> None:
-        from rdctl.output.words import sentence
+        from rdctl.output.words import sentence, total
 
+        skips = report.since is not None
         for outcome in report:
-            if isinstance(outcome, Change) and not self.view.quiet:
+            if not isinstance(outcome, Change) or (skips and outcome.changed is False):
+                continue
+            if not self.view.quiet:
                 self.out.write(sentence(outcome, self.view.units) + "\n")
+        if (summary := report.summary) is not None and not self.view.quiet:
+            self.out.write(total(summary, self.view.units) + "\n")
 
     def rows(self, rows: Iterator[Row], columns: Sequence[Column]) -> None:
         view = self.view

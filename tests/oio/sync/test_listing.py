@@ -9,13 +9,14 @@ import pytest
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.oio.acts import PAGE
-from rdctl.oio.model import Entry, Place
-from rdctl.oio.sync.listing import FEW, all_below, all_named, remote_of
-from rdctl.oio.sync.model import MTIME
+from rdctl.oio.model import Place
+from rdctl.oio.sync.listing import FEW, all_below, all_named
+from rdctl.oio.sync.model import MTIME, Remote
 from rdctl.workers import Workers
 from tests.oio.wire import Answer, Answering, Sent, answer, proxy_to, refusal
 
 HOLDER = Place("acct", "docs")
+LAST = {"x-oio-list-truncated": "false"}
 
 
 class Lister:
@@ -57,25 +58,29 @@ def found(lister: Lister, names: list[str]) -> list[str]:
     return sorted(remotes)
 
 
-def test_an_entry_is_what_is_compared() -> None:
-    entry = Entry(
-        name="a",
-        kind="object",
-        size=5,
-        hash="AB",
-        version=7,
-        content_id="CD",
-        created="2023-11-14T22:13:19Z",
-        modified="2023-11-14T22:13:20Z",
-        properties={MTIME: "1.5"},
-    )
-    remote = remote_of(entry)
+def compared(**facts: Any) -> Remote:
+    """The only object of a listing."""
+    page = answer({"objects": [{"name": "a", **facts}], "prefixes": []}, headers=LAST)
+    (remote,) = all_below(proxy_to(Answering([page])), HOLDER, None).remotes
+    return remote
+
+
+def test_a_row_is_what_is_compared() -> None:
+    properties = {MTIME: "1.5", "color": "red"}
+    row = {"size": 5, "hash": "AB", "version": 7, "content": "CD", "properties": properties}
+    times = {"ctime": 1_700_000_000, "mtime": 1_700_000_000_999_999}
+    remote = compared(**row, **times)
     assert (remote.modified, remote.mtime_ns) == (1_700_000_000, 1_500_000_000)
     assert (remote.size, remote.hash, remote.version, remote.content_id) == (5, "AB", 7, "CD")
-    bare = remote_of(entry._replace(modified=None, properties=None))
-    assert (bare.modified, bare.mtime_ns) == (1_699_999_999, None)
-    assert remote_of(Entry("a", "object")).modified is None
-    assert remote_of(entry._replace(modified="1969-12-31T23:59:59Z")).modified == -1
+    assert compared(ctime="1700000001").modified == 1_700_000_001
+    assert compared(mtime=-1).modified == -1
+    assert compared() == Remote("a", None, None, None, None, None, None)
+
+
+@pytest.mark.parametrize("odd", ["yesterday", 5, None, ["1"], "1.5\n"])
+def test_a_time_that_cannot_be_read_is_no_time(odd: Any) -> None:
+    remote = compared(size=5, hash="AB", properties={MTIME: odd})
+    assert (remote.mtime_ns, remote.size, remote.hash) == (None, 5, "AB")
 
 
 @pytest.mark.parametrize("count", [0, 1, FEW])
