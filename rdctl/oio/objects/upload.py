@@ -89,11 +89,11 @@ class Uploads(Transfers):
             return Report([Failure("put", for_target(error, file.name)) for file in files])
         self._proxy.suggests = False
         same: list[File] = []
+        remotes: dict[str, Remote] = {}
         if choice.compares:
             remotes = self._existing(files)
             files, same = self._parted(files, remotes, choice)
-            wish = wish._replace(overwrite=True)
-            losses = self._replacing(files, remotes)
+            losses = self._replacing([file for file in files if file.name not in refused], remotes)
         else:
             losses = self._taken(files, refused, wish)
         self._workers.progress.begin(sum(file.size for file in files), "bytes")
@@ -107,7 +107,9 @@ class Uploads(Transfers):
                 properties = {**wish.properties, **own.get(name, {})}
                 if choice.compares and source.mtime_ns is not None:
                     properties = {MTIME: mtime_text(source.mtime_ns), **properties}
-                mine = wish._replace(properties=properties)
+                # What was not listed, and has been created since, is not replaced.
+                overwrite = wish.overwrite or name in remotes
+                mine = wish._replace(properties=properties, overwrite=overwrite)
                 return self._put(file.place, source, mine, losses.get(name), parallel)
 
         skipped = (

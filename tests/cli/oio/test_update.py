@@ -204,6 +204,39 @@ def test_what_differs_is_replaced_after_one_question(near: Callable[..., Client]
     assert len(names_sent(client)) == 24
 
 
+def test_an_object_that_another_client_created_meanwhile_is_kept(
+    near: Callable[..., Client],
+) -> None:
+    client = near()
+    touched(client, "d/a", b"mine")
+
+    def create_too(call: Call) -> bool:
+        client.sds.put("a", b"theirs")
+        return False
+
+    client.sds.faults.append(lambda call: call.method == "PUT" and create_too(call))
+    ran = client(*UP, "--update")
+    assert ran.code == 4
+    assert 'object "a" already exists' in ran.err
+    assert client.sds.content("a") == b"theirs"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
+def test_a_directory_that_cannot_be_read_is_an_error_and_no_loss(
+    near: Callable[..., Client],
+) -> None:
+    client = near()
+    client.sds.put("x/", b"theirs")
+    touched(client, "d/x/a", b"mine")
+    (client.directory / "d/x").chmod(0)
+    try:
+        ran = client(*UP, "--update")
+    finally:
+        (client.directory / "d/x").chmod(0o700)
+    assert ran.code == 5
+    assert "will be replaced" not in ran.err
+
+
 def test_a_versioned_container_needs_no_consent(near: Callable[..., Client]) -> None:
     client = near(versions="-1")
     client.sds.put("a", b"old")
