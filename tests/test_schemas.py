@@ -81,6 +81,7 @@ SHOWING = {
     "oio container get-properties photos": "rdctl.oio.properties/1",
     "oio content list photos": "rdctl.oio.entry/1",
     "oio content show photos index.txt": "rdctl.oio.content/1",
+    "oio content locate photos index.txt": "rdctl.oio.chunk/1",
     "oio content ranges photos --shards 3": "rdctl.oio.range/1",
     "oio content get-properties photos index.txt": "rdctl.oio.properties/1",
     "oio content prepare photos new --size 10": "rdctl.oio.content/1",

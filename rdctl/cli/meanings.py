@@ -178,15 +178,19 @@ MEANINGS: dict[str, dict[str, str]] = {
         "check": "verify fsck",
         "refresh": "recount recompute",
         "locate": "where find",
+        "snapshot": "backup clone",
         **_PROPERTIES,
     },
     "rdctl oio content": {
         "list": "dir",
-        "show": f"{_SHOW} stat head locate",
+        "show": f"{_SHOW} stat head",
+        "locate": "analyze where",
+        "undelete": "restore recover",
         "delete": f"{_REMOVE} unlink",
         "put": "push send save add store rcat",
         "get": "pull fetch read",
-        "copy": "cp link",
+        "copy": "cp",
+        "link": "ln fastcopy hardlink",
         "check": "verify fsck scrub integrity crawl",
         "repair": "rebuild fix heal mend reconstruct",
         "ranges": "shards shard split partition",
@@ -239,7 +243,7 @@ MEANINGS: dict[str, dict[str, str]] = {
 # slip of one letter.
 DESTRUCTIVE = frozenset(
     "deregister del-properties delete destroy disable drop-cache dedup flush force kill leave"
-    " purge remove reset stop truncate unexport unlink".split()
+    " drain purge remove reset stop truncate unexport unlink".split()
 )
 # The least likeness of a word and a verb: "rename" is not nearly "remove", "remov" is.
 _LIKENESS = 0.67

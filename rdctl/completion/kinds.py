@@ -40,7 +40,7 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "REFERENCE": "container",
     "rdctl oio reference create REFERENCE": None,
     "PATH": "content",
-    "TARGET": None,
+    **dict.fromkeys(("TARGET", "SNAPSHOT")),
     "KEY": "key:{noun}",
     "KEY=VALUE": "assignment:{noun}",
     "TYPE": "type",

@@ -9,6 +9,7 @@ from rdctl.core.errors import Code, Ended, RdctlError, as_error
 from rdctl.core.results import Change, Failure, Listing, Report
 from rdctl.core.units import escape
 from rdctl.effects.door import Effects
+from rdctl.oio import paging
 from rdctl.oio.client import Client
 from rdctl.oio.model import AccountContainer, Entry, Outcome, Place
 from rdctl.oio.properties import setting
@@ -18,7 +19,7 @@ from rdctl.workers import Stopped, Turns, Workers, left_under_way, not_begun
 T = TypeVar("T")
 # Maximum items of create_many and delete_many; size of a page of a listing.
 BATCH = 100
-PAGE = 1000
+PAGE = paging.PAGE
 OK = range(200, 300)
 _TOO_MANY = 413
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from copy import copy
 from typing import Any
-from urllib.parse import quote, unquote_to_bytes
+from urllib.parse import quote
 
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.units import escape, raw_bytes
@@ -13,9 +13,9 @@ from rdctl.core.unread import MISSHAPEN, Unread
 from rdctl.net.deadline import Deadline
 from rdctl.net.messages import Reply
 from rdctl.net.transport import Transport
-from rdctl.oio import suggest
+from rdctl.oio import paging, suggest
 from rdctl.oio.account_service import AccountService
-from rdctl.oio.bodies import Escaped, Payload, escaped, field, query_string
+from rdctl.oio.bodies import Payload, escaped, field, query_string
 from rdctl.oio.model import Content, Outcome, PageOf, Place
 from rdctl.oio.reading import (
     NO_HANDLER,
@@ -64,6 +64,13 @@ class Client:
         quick.reach = lambda address: self.reach(address).brief(seconds)
         quick.account_service = self.account_service.brief(quick, seconds)
         return quick
+
+    def afterwards(self, seconds: float) -> Client:
+        """The same client, with its own time limit: for cleaning up."""
+        late = copy(self)
+        late.suggests = False
+        late._transport = self._transport.afterwards(seconds)
+        return late
 
     @property
     def deadline(self) -> Deadline:
@@ -361,27 +368,8 @@ class Client:
     def pages(
         self, place: Place, query: Mapping[str, Any], route: str = "container.list"
     ) -> Iterator[PageOf[Any]]:
-        """The pages of a container's listing, each requested after the previous one was
-        consumed."""
-        following: dict[str, Any] = {}
-        given = query.get("marker")
-        reached = raw_bytes(given) if given else None
-        last = None
-        while True:
-            page: PageOf[Any] = self.read(route, place, {**query, **following})
-            # A marker may be inside a prefix, which is then listed again.
-            if page.entries and page.entries[0] == last:
-                page = page._replace(entries=page.entries[1:])
-            last = page.entries[-1] if page.entries else last
-            yield page
-            if page.marker is None:
-                return
-            # A marker that does not advance would loop forever.
-            before, reached = reached, unquote_to_bytes(page.marker)
-            if before is not None and reached <= before:
-                message = f'{place.shown}: the listing does not advance past "{page.marker}"'
-                raise RdctlError(Code.BAD_REPLY, message, request_id=self._request_id)
-            following = {"marker": Escaped(page.marker)}
+        """The pages of a container's listing, as in `paging`."""
+        return paging.pages(self.read, place, query, self._request_id, route)
 
     # --- services that speak HTTP themselves --------------------------------------------------
 

@@ -229,12 +229,14 @@ Listed = TypeVar("Listed")
 class PageOf(NamedTuple, Generic[Listed]):
     """One page of a listing. `marker` is for the next request, as received: it is already escaped.
     `status` is that of the container, as in `Container`, None if it is not reported, or UNREADABLE;
-    `skipped` counts the rows that cannot be read."""
+    `skipped` counts the rows that cannot be read. `incomplete` is a name of which versions may be
+    missing."""
 
     entries: list[Listed]
     marker: str | None
     status: str | None
     skipped: int
+    incomplete: str | None = None
 
 
 Page = PageOf[Entry]
@@ -266,6 +268,24 @@ class Content(NamedTuple):
     deleted: bool | None
     properties: dict[str, str] | None
     chunks: list[dict[str, Any]]
+
+
+class Located(NamedTuple):
+    """A chunk of an object and the service that holds it. `size` and `hash` are those that are
+    registered, of a fragment those of its metachunk; `chunk_size` and `chunk_hash` those of what
+    the service holds, None if it was not asked."""
+
+    pos: str | None
+    service: str | None
+    volume: str | None
+    location: str | None
+    score: int | None
+    size: int | None
+    hash: str | None
+    chunk_size: int | None
+    chunk_hash: str | None
+    url: str | None
+    real_url: str | None
 
 
 class Outcome(NamedTuple):

@@ -115,11 +115,15 @@ class Owner(NamedTuple):
     cid: str
 
 
+def full_path(account: str, container: str, path: str, version: str, content_id: str) -> str:
+    """The object that a chunk belongs to, by all its names."""
+    return "/".join(map(escaped, (account, container, path, version, content_id)))
+
+
 def chunk_headers(content: Content, place: Place, owner: Owner) -> dict[str, str]:
     """The headers about the object of a chunk, without those about the chunk itself."""
     path = place.path or content.path
     version, content_id = str(content.version or ""), content.content_id or ""
-    parts = (owner.account, owner.container, path, version, content_id)
     headers = {
         "container-id": owner.cid,
         "content-id": content_id,
@@ -127,7 +131,7 @@ def chunk_headers(content: Content, place: Place, owner: Owner) -> dict[str, str
         "content-version": version,
         "content-storage-policy": content.policy or "",
         "content-chunk-method": content.chunk_method or "plain/nb_copy=1",
-        "full-path": "/".join(escaped(part) for part in parts),
+        "full-path": full_path(owner.account, owner.container, path, version, content_id),
         "oio-version": "4.2",
     }
     return {META + name: value for name, value in headers.items() if value}
@@ -172,6 +176,38 @@ class Rawx:
         if reply.status != 201:
             raise _fault(copy, Code.BAD_REPLY, "not stored: unexpected status", reply.status)
         return _held(reply, reply.headers.get(f"{META}chunk-size"))
+
+    def link(
+        self,
+        copy: Copy,
+        to: Copy,
+        owner: str,
+        *,
+        what: str,
+        seconds: float,
+        check: Callable[[], None],
+    ) -> None:
+        """COPY /ID: give a chunk a second name on the same service, as a chunk of the object whose
+        full path is `owner`. The bytes are shared; deleting one name keeps the other. Only 201
+        means that it was done."""
+        reply = self._to(copy).change(
+            copy.path,
+            method="COPY",
+            headers={
+                **_KEEP_ALIVE,
+                "Destination": f"http://{copy.address}{to.path}",
+                f"{META}full-path": owner,
+            },
+            seconds=seconds,
+            what=what,
+            shows="rdctl oio conscience list rawx",
+            assume=Reply(201, "Assumed", {}, b""),
+            step=True,
+            check=check,
+        )
+        _refused(reply, copy)
+        if reply.status != 201:
+            raise _fault(copy, Code.BAD_REPLY, "not linked: unexpected status", reply.status)
 
     def head(self, copy: Copy, *, seconds: float, check: Callable[[], None]) -> Held:
         """HEAD /ID: what the rawx holds."""

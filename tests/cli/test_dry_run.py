@@ -156,6 +156,10 @@ OBJECTS: dict[str, tuple[str, ...]] = {
     "oio content put photos note.txt --path index.txt --overwrite": (),
     "oio content delete photos --prefix sea/ --glob *.svg": (),
     "oio content delete photos --recursive": (),
+    "oio content link photos index.txt copy": (),
+    "oio content link photos index.txt note --to-container docs --autocreate -p a=b": (),
+    "oio content link photos index.txt sea/storm.svg --overwrite": (),
+    "oio container snapshot photos before": (),
     "oio content get photos index.txt": (),
     "oio lifecycle set photos rules.xml": (),
     "oio lifecycle set docs rules.xml": (

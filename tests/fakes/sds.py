@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import quote
 
-from tests.fakes.beans import Beans
+from tests.fakes.copies import FROZEN, Copies
 from tests.fakes.listening import CHUNK, Call, Fault, md5, on
 
 META = "x-oio-content-meta-"
@@ -28,7 +28,7 @@ CID = "0123456789ABCDEF" * 4
 SEGMENT = 1 << 20
 
 
-class Sds(Beans):
+class Sds(Copies):
     """An OpenIO of one container, `docs`. `scores` are those of rawx services, by number; `system`
     are properties of the container that were set, or are wrong; `counted`: show has counters."""
 
@@ -44,7 +44,6 @@ class Sds(Beans):
     ) -> None:
         super().__init__(rawx, method or f"plain/nb_copy={copies}", copies)
         self.chunk_size, self.versions, self.hashes = chunk_size, versions, hashes
-        self.containers = {"docs"}
         self.scores: dict[int, int] = {}
         self.system: dict[str, str] = {}
         self.counted = False
@@ -65,7 +64,7 @@ class Sds(Beans):
             self._dead(call)
         elif call.query.get("ref") in self.containers or call.route in _ANYWHERE:
             with self._lock:
-                handler(call)
+                self._handled(call, handler)
         else:
             call.refuse(406, "404 Not found", "User not found")
 
@@ -84,10 +83,13 @@ class Sds(Beans):
         if self.counted:
             counters = self._counters() | self.system
             system |= {key[4:].replace(".", "-"): value for key, value in counters.items()}
+        if call.query["ref"] in self.frozen:
+            system["status"] = FROZEN
         if self.versions is not None:
             system["m2-policy-version"] = self.versions
         headers = {f"x-oio-container-meta-sys-{key}": value for key, value in system.items()}
-        call.json({"properties": {}, "system": {}}, headers=headers)
+        user = self.user.get(call.query["ref"], {})
+        call.json({"properties": user, "system": {}}, headers=headers)
 
     def _counters(self) -> dict[str, str]:
         held = [object for versions in self.objects.values() for object in versions]
@@ -96,7 +98,7 @@ class Sds(Beans):
 
     def _container_set_properties(self, call: Call) -> None:
         self.system.update(json.loads(call.body()).get("system", {}))
-        call.json({})
+        super()._container_set_properties(call)
 
     def _container_touch(self, call: Call) -> None:
         """Recomputes nothing."""
@@ -106,16 +108,17 @@ class Sds(Beans):
         prefix, marker = call.query.get("prefix", ""), call.query.get("marker", "")
         names = sorted(n for n in self.objects if n.startswith(prefix) and n > marker)
         most = int(call.query.get("max", "1000"))
-        headers = {"x-oio-list-truncated": str(len(names) > most).lower()}
-        if len(names) > most:
-            headers["x-oio-list-marker"] = quote(names[most - 1], safe="")
         first = None if "all" in call.query else -2
         asked = call.query.get("properties", "").lower() in ("1", "true")
         more = self._compared if asked else _nothing
+        found = [(name, one) for name in names for one in self.objects[name][:first:-1]]
+        # The next page begins after the name, whatever versions of it are missing.
+        headers = {"x-oio-list-truncated": str(len(found) > most).lower()}
+        if len(found) > most:
+            headers["x-oio-list-marker"] = quote(found[most - 1][0], safe="")
         listed = [
             {"name": name, "size": one["size"], "deleted": False, **_identity(one), **more(one)}
-            for name in names[:most]
-            for one in self.objects[name][:first:-1]
+            for name, one in found[:most]
         ]
         call.json({"objects": listed, "prefixes": []}, headers=headers)
 
@@ -150,7 +153,7 @@ class Sds(Beans):
                     {"url": url, "real_url": url, "pos": spot, "score": 50 + number, **zero}
                 )
         headers = {
-            "id": f"{self._serial:032X}",
+            "id": call.query.get("content") or f"{self._serial:032X}",
             "name": quote(call.query["path"], errors="surrogateescape", safe=""),
             "version": str(1_700_000_000_000_000 + self._serial),
             "length": str(size),
@@ -164,6 +167,8 @@ class Sds(Beans):
         call.json(chunks[::-1], headers={**told, "x-oio-ns-chunk-size": self.chunk_size})
 
     def _content_create(self, call: Call) -> None:
+        if self._refuses(call):
+            return
         body = json.loads(call.body())
         chunks = body["chunks"] if isinstance(body, dict) else body
         meta = {n.removeprefix(META): v for n, v in call.headers.items() if n.startswith(META)}

@@ -50,6 +50,7 @@ group = LazyGroup(
         "refresh": (_HERE + "refresh", "Reset and recompute the account's container counters."),
         "dedup": (_HERE + "dedup", "Deduplicate the chunks of identical objects."),
         "purge": (_HERE + "purge", "Delete old versions of objects."),
+        "snapshot": ("rdctl.cli.oio.links:snapshot", "Copy a container without copying its data."),
         "check": (
             "rdctl.cli.oio.integrity:check_containers",
             "Check the counters of containers.",

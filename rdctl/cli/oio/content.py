@@ -23,6 +23,8 @@ _HERE = "rdctl.cli.oio.content:"
 _THERE = "rdctl.cli.oio.transfer:"
 _CHECKS = "rdctl.cli.oio.integrity:"
 _SYNC = "rdctl.cli.oio.sync:"
+_VERSIONS = "rdctl.cli.oio.versions:"
+_LINKS = "rdctl.cli.oio.links:"
 
 group = LazyGroup(
     "content",
@@ -33,6 +35,11 @@ group = LazyGroup(
         "list": (_HERE + "list_contents", "List the objects of a container."),
         "show": (_HERE + "show", "Show objects."),
         "delete": (_HERE + "delete", "Delete objects."),
+        "undelete": (_VERSIONS + "undelete", "Restore deleted objects."),
+        "purge": (_VERSIONS + "purge", "Delete old versions of objects."),
+        "drain": (_VERSIONS + "drain", "Delete the data of objects, but keep their names."),
+        "link": (_LINKS + "link", "Copy an object without copying its data."),
+        "locate": (_LINKS + "locate", "Show where the chunks of an object are stored."),
         **children("rdctl.cli.oio.content"),
         "touch": (_HERE + "touch", "Re-emit the creation events of objects."),
         "prepare": (_HERE + "prepare", "Get locations for the chunks of a new object."),
@@ -99,8 +106,9 @@ def delete(
     """Delete objects.
 
     Requires confirmation. In a container with versioning, this adds a delete marker and keeps all
-    versions. To delete one version permanently, use --content-version, or the --content-id of an
-    older version.
+    versions. An object that is already deleted is left unchanged; `content undelete` restores it.
+    To delete one version permanently, use --content-version, or the --content-id of an older
+    version. The version of a delete marker is refused.
 
     A PATH is always a name, never a pattern. With --prefix and --glob, the objects whose names
     begin with P, match PATTERN, or both, are deleted. In a pattern, `*` and `?` match within one

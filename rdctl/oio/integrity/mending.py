@@ -16,6 +16,7 @@ from rdctl.core.units import escape
 from rdctl.effects.door import Effects
 from rdctl.net.messages import Blocks
 from rdctl.net.transport import READ_SECONDS
+from rdctl.oio.chunklists import Exchange, exchange
 from rdctl.oio.client import Client
 from rdctl.oio.integrity import model
 from rdctl.oio.integrity.check import same
@@ -310,31 +311,26 @@ class Mending:
             return
         dry_run = self._means.effects.dry_run
         rebuilds = [new.rebuild for new in moved]
+        pairs = [
+            Exchange(
+                content_id=self._content.content_id,
+                old=self._listing[new.rebuild.chunk.copy.url],
+                new=self._spares.chunk_of(new),
+            )
+            for new in moved
+        ]
         try:
-            self._means.proxy.change(
-                "container.raw_update",
+            exchange(
+                self._means.proxy,
                 self._place.holder,
+                pairs,
                 what=f"register {total(rebuilds)} rebuilt for {self._place.described}",
                 shows=f"rdctl oio content show {self._place.words}",
                 destroys="the registration of the chunks that they replace",
                 step=dry_run,
-                body={
-                    "old": [self._bean(self._listing[one.chunk.copy.url]) for one in rebuilds],
-                    "new": [self._bean(self._spares.chunk_of(new)) for new in moved],
-                },
             )
         except RdctlError as error:
             self._settle(moved, error)
-
-    def _bean(self, chunk: Mapping[str, Any]) -> dict[str, Any]:
-        return {
-            "type": "chunk",
-            "id": chunk["url"],
-            "content": self._content.content_id,
-            "hash": chunk["hash"],
-            "size": chunk["size"],
-            "pos": chunk["pos"],
-        }
 
     def _settle(self, moved: Sequence[New], error: RdctlError) -> None:
         """After a failed registration: return if the new chunks are listed nevertheless. A proxy

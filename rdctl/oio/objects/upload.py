@@ -167,7 +167,7 @@ class Uploads(Transfers):
             if isinstance(found, RdctlError):
                 refused[name] = found
             elif found is not None and not wish.overwrite:
-                refused[name] = _exists(file.place)
+                refused[name] = exists(file.place)
             elif found is not None and not self._keeps_versions:
                 losses[name] = _loss(file)
         self._effects.consent(list(losses.values()))
@@ -242,7 +242,7 @@ class Uploads(Transfers):
         )
         if prepared is None:
             prepared = self._assumed(place, source.size, wish)
-        _check_names(prepared, place)
+        check_names(prepared, place)
         owner = self._owner_of(place)
         sending = Sending(
             self._rawx,
@@ -265,7 +265,7 @@ class Uploads(Transfers):
         except Stopped:
             return self._undone(place, sending)
         except Exception as error:  # a chunk that was sent is deleted, whatever it is
-            raise _with_left(as_error(error), sending.tidy()) from error
+            raise with_left(as_error(error), sending.tidy()) from error
         finally:
             self._sending.discard(sending)
         self._create(place, source.size, prepared, sent, sending, wish, loss)
@@ -290,7 +290,7 @@ class Uploads(Transfers):
             if error.code is Code.NOT_FOUND:
                 return
             raise
-        raise _exists(place)
+        raise exists(place)
 
     def _create(
         self,
@@ -326,7 +326,7 @@ class Uploads(Transfers):
             self._asked(lambda: self._until_taken(create))
         except RdctlError as error:
             if error.code is not Code.UNKNOWN:  # nothing was created
-                raise _with_left(error, sending.tidy()) from error
+                raise with_left(error, sending.tidy()) from error
             urls = [chunk["url"] for chunk in sent.chunks]
             raise RdctlError(
                 Code.UNKNOWN,
@@ -361,7 +361,7 @@ class Uploads(Transfers):
             self._effects.undone.append(f"put {place.shown}")
         message = "interrupted" if left else "interrupted (partial data removed)"
         error = RdctlError(Code.INTERRUPTED, message, target=place.name)
-        return Failure("put", _with_left(error, left))
+        return Failure("put", with_left(error, left))
 
     def _warn_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
         """Warn of chunks that are missing; the urls of those that failed. Incomplete ones are
@@ -442,7 +442,7 @@ class Uploads(Transfers):
         return content._replace(chunk_method=scheme.method, chunks=chunks)
 
 
-def _check_names(prepared: Content, place: Place) -> None:
+def check_names(prepared: Content, place: Place) -> None:
     """Values from the proxy are used in headers of each chunk and of the object."""
     named = {
         "id": prepared.content_id,
@@ -467,7 +467,7 @@ def _loss(file: File) -> str:
     return f'object "{place.shown}" in container "{place.holder.shown}" will be replaced'
 
 
-def _exists(place: Place) -> RdctlError:
+def exists(place: Place) -> RdctlError:
     return RdctlError(
         Code.EXISTS,
         f'object "{place.shown}" already exists in container "{place.holder.shown}"',
@@ -476,7 +476,7 @@ def _exists(place: Place) -> RdctlError:
     )
 
 
-def _with_left(error: RdctlError, left: Sequence[str]) -> RdctlError:
+def with_left(error: RdctlError, left: Sequence[str]) -> RdctlError:
     """The error, with the chunks that could not be deleted."""
     if left:
         error.message += f"; {len(left)} chunks could not be deleted: {', '.join(left[:3])}"

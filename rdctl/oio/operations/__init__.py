@@ -29,10 +29,12 @@ if TYPE_CHECKING:
     from rdctl.oio.integrity.check import Checks
     from rdctl.oio.integrity.repair import Repairs
     from rdctl.oio.objects.download import Downloads
+    from rdctl.oio.objects.linking import Links
     from rdctl.oio.objects.upload import Uploads
     from rdctl.oio.operations.balancing import LoadBalancer
     from rdctl.oio.operations.cache import ProxyCaches
     from rdctl.oio.operations.lifecycle import Lifecycles
+    from rdctl.oio.operations.snapshot import Snapshots
     from rdctl.oio.operations.variables import Variables
     from rdctl.oio.sync.deleting import Deletions
 
@@ -95,6 +97,20 @@ class OpenIO(Acts):
         from rdctl.oio.sync.deleting import Deletions
 
         return Deletions(self._means)
+
+    @cached_property
+    def links(self) -> Links:
+        """Objects that share the bytes of others."""
+        from rdctl.oio.objects.linking import Links
+
+        return Links(self._means)
+
+    @cached_property
+    def snapshots(self) -> Snapshots:
+        """Copies of whole containers."""
+        from rdctl.oio.operations.snapshot import Snapshots
+
+        return Snapshots(self._means)
 
     @cached_property
     def checks(self) -> Checks:

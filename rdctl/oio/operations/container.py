@@ -27,6 +27,8 @@ from rdctl.oio.refusals import FROZEN, Asked
 # Give up flushing a container after this many requests that leave its listing unchanged.
 _IDLE_ROUNDS = 5
 # Codes that guarantee that nothing was changed.
+# The property of a snapshot that still shares chunks with its source.
+INCOMPLETE = "rdctl.incomplete-snapshot"
 _NOTHING_DONE = (Code.UNREACHABLE, Code.UNAVAILABLE, Code.TIMEOUT)
 
 
@@ -144,6 +146,9 @@ class Containers(Acts):
             left = limit
             pages = self._proxy.pages(place, {**filters, "max": min(PAGE, left or PAGE)})
             for page in pages:
+                if page.incomplete is not None:
+                    shown = escape(page.incomplete)
+                    self._warn(f"{shown}: the proxy does not list all its versions")
                 taken = page.entries if left is None else page.entries[:left]
                 if filters.get("properties"):
                     taken = [_with_properties(entry) for entry in taken]
@@ -187,7 +192,10 @@ class Containers(Acts):
 
     def _lost(self, place: Place, flush: bool, force: bool) -> str:
         """What is lost when a container is destroyed; or why that would be refused."""
-        count = _count(self._look(place))
+        shown = self._look(place)
+        count = _count(shown)
+        if flush:
+            refuse_shared(place, shown)
         loss = f'container "{place.shown}"'
         if flush:
             objects = f"its {count}" if count else "all its objects"
@@ -211,7 +219,9 @@ class Containers(Acts):
         def lost(place: Place) -> str | None:
             if not self._first(place):
                 return None
-            count = _count(self._proxy.read("container.show", place)) or "all objects"
+            shown: Container = self._proxy.read("container.show", place)
+            refuse_shared(place, shown)
+            count = _count(shown) or "all objects"
             return f'{count} in container "{place.shown}" will be deleted'
 
         def flush(place: Place, loss: str) -> Evidence:
@@ -316,6 +326,19 @@ def refuse_frozen(place: Place, status: str | None) -> None:
             Code.FROZEN,
             f'container "{place.shown}" is {FROZEN if status == "frozen" else status}',
             hint=f"Enable it: rdctl oio admin enable {place.words}",
+            target=place.name,
+        )
+
+
+def refuse_shared(place: Place, shown: Container) -> None:
+    """Refuse to delete the objects of an incomplete snapshot: their chunks are also those of the
+    source."""
+    if INCOMPLETE in shown.properties:
+        raise RdctlError(
+            Code.IN_USE,
+            f'container "{place.shown}" is an incomplete snapshot: it'
+            f" {escape(str(shown.properties[INCOMPLETE]))}",
+            hint=f"Remove it without its chunks: rdctl oio container destroy --force {place.words}",
             target=place.name,
         )
 

@@ -6,25 +6,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Change, Failure, Item, Listing, Report
+from rdctl.core.results import Item, Listing, Report
 from rdctl.core.units import escape, human_size
-from rdctl.oio.acts import (
-    ACCEPTED,
-    ALREADY,
-    PAGE,
-    PROVEN,
-    UNREPORTED,
-    Acts,
-    Evidence,
-    batches,
-    distinct,
-)
-from rdctl.oio.model import Container, Content, Entry, Place
+from rdctl.net.transport import READ_SECONDS
+from rdctl.oio.acts import ACCEPTED, ALREADY, PAGE, PROVEN, UNREPORTED, failure
+from rdctl.oio.model import Container, Content, Entry, Located, Place, Service
+from rdctl.oio.operations.versions import Versions
 from rdctl.oio.properties import CREATE, check_user
+from rdctl.oio.rawx import Rawx, copy_of
 from rdctl.oio.sync.ranges import ranges
 
 
-class Contents(Acts):
+class Contents(Versions):
     def show(self, places: Sequence[Place], chunks: bool) -> Listing:
         """Show each object; tables list its chunks only with `chunks`. User properties are
         requested separately, as headers may hide or break them."""
@@ -38,35 +31,35 @@ class Contents(Acts):
         listing.counted = () if chunks else ("chunks",)
         return listing
 
-    def delete(self, places: Sequence[Place]) -> Report:
-        """Delete objects, in batches if the server supports it."""
-        places = distinct(places)
-        losses = {
-            place: f'object "{place.shown}" in container "{place.holder.shown}" will be deleted'
-            for place in places
-        }
-        self._effects.consent(list(losses.values()))
-        many = self._proxy.offers("content.delete_many") and all(
-            place.path and not place.version for place in places
-        )
+    def locate(self, place: Place, held: bool) -> Listing:
+        """The chunks of an object, with their services; `held`: and what these report of them."""
+        content = self._proxy.content(place)
+        services: list[Service] = self._proxy.read("conscience.list", None, {"type": "rawx"})
+        tags = {name: one.tags for one in services for name in _names_of(one)}
+        found = [_located(chunk, tags) for chunk in content.chunks]
+        listing = Listing(found, also=("chunk_size", "chunk_hash") if held else ())
+        if held:
+            listing.items = self._with_held(found, listing)
+        return listing
 
-        def delete(place: Place) -> Evidence:
-            self._change("content.delete", place, destroys=losses[place])
-            return PROVEN
+    def _with_held(self, found: Sequence[Located], listing: Listing) -> Iterator[Located]:
+        rawx = Rawx(self._proxy.reach)
 
-        def delete_many(batch: Sequence[Place]) -> Iterator[Change | Failure]:
-            return self._batch(
-                "delete",
-                "content.delete_many",
-                batch,
-                batch[0].holder.query(),
-                lambda outcome: None,
-                destroys=f'{len(batch)} objects in container "{batch[0].holder.shown}"',
-            )
+        def look(one: Located) -> Located | RdctlError:
+            try:
+                copy = copy_of({"url": one.url, "real_url": one.real_url})
+                held = rawx.head(copy, seconds=READ_SECONDS, check=self._workers.check)
+                return one._replace(chunk_size=held.length, chunk_hash=held.hash)
+            except RdctlError as error:
+                return error
 
-        if many and len(places) > 1:
-            return self._in_turn("delete", batches(places), delete_many)
-        return self._each("delete", places, delete)
+        for one, outcome in zip(found, self._workers.ordered(look, found), strict=True):
+            if isinstance(outcome, RdctlError):
+                listing.failures.append(failure("locate", str(one.url), outcome))
+                listing.failed += 1
+                yield one
+            else:
+                yield outcome
 
     def prepare(self, place: Place, size: int, policy: str | None, autocreate: bool) -> Item:
         """Chunks for a new object of `size` bytes; nothing is written to them."""
@@ -171,6 +164,31 @@ class Contents(Acts):
         )
         query = {"size": size}
         return self._destroy("content.truncate", "truncate", place, loss, ACCEPTED, query=query)
+
+
+def _names_of(service: Service) -> list[str]:
+    """How the url of a chunk may name its service."""
+    id = service.tags.get("tag.service_id")
+    return [service.address, *([str(id)] if id else [])]
+
+
+def _located(chunk: Mapping[str, Any], tags: Mapping[str, Mapping[str, Any]]) -> Located:
+    url = chunk.get("real_url") or chunk.get("url")
+    host = str(url or "").removeprefix("http://").partition("/")[0]
+    about = tags.get(host, {})
+    return Located(
+        pos=chunk.get("pos"),
+        service=host or None,
+        volume=about.get("tag.vol"),
+        location=about.get("tag.loc"),
+        score=chunk.get("score"),
+        size=chunk.get("size"),
+        hash=chunk.get("hash"),
+        chunk_size=None,
+        chunk_hash=None,
+        url=chunk.get("url"),
+        real_url=None if chunk.get("real_url") == chunk.get("url") else chunk.get("real_url"),
+    )
 
 
 def _about(place: Place, content: Content) -> Content:

@@ -314,7 +314,7 @@ def remove(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     asked = _Base(connection, request, located=False)
     reply = _replies(connection, request, asked, _remove)
     if asked.type == "meta2" and not any(map(asked.held_by, asked.hosts)):
-        base.lose(connection, asked.cid)
+        base.drop(connection, asked.cid)
     return reply
 
 

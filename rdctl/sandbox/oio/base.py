@@ -126,13 +126,8 @@ def create(
 
 
 def drop(connection: sqlite3.Connection, cid: str) -> None:
-    """Remove the base with all that it holds; its links and its reference stay."""
-    drop_chunks(connection, cid, "1")
-    lose(connection, cid)
-
-
-def lose(connection: sqlite3.Connection, cid: str) -> None:
-    """Remove the base; the chunks stay where they are, unknown to anything."""
+    """Remove the base with all that it lists; the bytes of its chunks, its links and its reference
+    stay."""
     for table in ("oio_aliases", "oio_contents", "oio_chunks", "oio_bases"):
         connection.execute(f"DELETE FROM {table} WHERE cid = ?", (cid,))
     connection.execute(
@@ -243,16 +238,16 @@ def drop_aliases(connection: sqlite3.Connection, cid: str, dropped: Iterable[sql
 
 
 def drop_chunks(connection: sqlite3.Connection, cid: str, where: str, *values: str) -> None:
-    """Remove chunks, and their bytes from the rawx (here at once; in OpenIO by an event)."""
+    """Remove chunks, and their bytes from the rawx (here at once; in OpenIO by an event), although
+    another container may list them, as a snapshot does before its chunks are linked."""
     chosen = f"FROM oio_chunks WHERE cid = ? AND {where}"
     urls = [row["url"] for row in connection.execute(f"SELECT url {chosen}", (cid, *values))]
     connection.execute(f"DELETE {chosen}", (cid, *values))
     for url in urls:
         address, _, id = url.removeprefix("http://").partition("/")
         connection.execute(
-            "DELETE FROM oio_rawx WHERE address = ? AND id = ?"
-            " AND NOT EXISTS (SELECT 1 FROM oio_chunks WHERE url = ?)",
-            (address, id, url),
+            "DELETE FROM oio_rawx WHERE address = ? AND id = ?",
+            (address, id),
         )
 
 

@@ -192,7 +192,7 @@ def snapshot(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
             raise ApiFault(USER_NOT_FOUND, "no such user") from fault
         raise
     if not base.create(connection, account, name, {}, {}):
-        raise ApiFault(433, "Container already exists")
+        raise bad_request("Container already exists")
     copy = container_id(account, name)
     for table in ("oio_aliases", "oio_contents", "oio_chunks"):
         columns = [row["name"] for row in connection.execute(f"PRAGMA table_info({table})")][1:]

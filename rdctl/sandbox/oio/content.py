@@ -173,11 +173,18 @@ def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
         version = new.version or 0
     else:
         version = _next_version(new, old)
+        if _is_used(connection, cid, new.id):
+            raise ApiFault(421, "A content exists with this ID", http=409)
     _store(connection, cid, name, version, new)
     values = properties.get(connection, properties.of_base(cid))
     if not force and base.max_versions(values) == 1:
         base.drop_aliases(connection, cid, old)
     return empty()
+
+
+def _is_used(connection: sqlite3.Connection, cid: str, id: str) -> bool:
+    known = "SELECT 1 FROM oio_contents WHERE cid = ? AND id = ?"
+    return connection.execute(known, (cid, id)).fetchone() is not None
 
 
 def _is_irreparable(new: _Described) -> bool:
@@ -300,12 +307,15 @@ def delete(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 def _delete(
     connection: sqlite3.Connection, cid: str, found: list[sqlite3.Row], *, exact: bool
 ) -> None:
-    """Remove one version, or the name: in a container with versions that adds a marker."""
+    """Remove one version, or the name: in a container with versions that adds a marker. A current
+    marker is removed, which restores the object."""
     if not found:
         raise ApiFault(ALIAS_NOT_FOUND, "Alias not found")
     values = properties.get(connection, properties.of_base(cid))
     if exact or base.max_versions(values) == 1:
         base.drop_aliases(connection, cid, found)
+    elif found[0]["deleted"]:
+        base.drop_aliases(connection, cid, found[:1])
     else:
         base.mark_deleted(connection, cid, found[0])
     base.count(connection, cid)
@@ -400,6 +410,9 @@ def drain(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Remove the chunks; keep the name and its metadata."""
     refuse_nameless(request)
     cid = base.locate(connection, request, BaseAccess.WRITE)
+    found = aliases_of(connection, cid, request)
+    if found and found[0]["deleted"]:
+        return empty()  # a delete marker has no data
     alias = find_alias(connection, cid, request)
     base.drop_chunks(connection, cid, "content = ?", alias["content"])
     connection.execute(

@@ -8,7 +8,7 @@ import sqlite3
 from rdctl.sandbox.oio import base, conscience, directory, properties
 from rdctl.sandbox.oio.alias import path_of
 from rdctl.sandbox.oio.base import BaseAccess
-from rdctl.sandbox.oio.chunks import Chunk, chunk_of, host_of, shown_chunks
+from rdctl.sandbox.oio.chunks import Chunk, chunk_of, host_of, is_hex, shown_chunks
 from rdctl.sandbox.oio.replies import (
     CONTAINER_FROZEN,
     ApiFault,
@@ -63,7 +63,7 @@ def prepare(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
         (f"{META}deleted", "False"),
         (f"{META}hash", ""),
         (f"{META}hash-method", "md5"),
-        (f"{META}id", new_id(32)),
+        (f"{META}id", _given_id(request) or new_id(32)),
         (f"{META}length", str(size)),
         (f"{META}mime-type", "application/octet-stream"),
         (f"{META}mtime", str(seconds)),
@@ -72,6 +72,12 @@ def prepare(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
         (f"{META}version", str(now())),
     ]
     return content(shown_chunks(connection, chunks), headers)
+
+
+def _given_id(request: HttpRequest) -> str:
+    """That of the query; what is not hexadecimal is ignored."""
+    given = request.query.get("content", "")
+    return given.upper() if is_hex(given) else ""
 
 
 def _size(given: object) -> int:

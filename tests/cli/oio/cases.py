@@ -79,6 +79,15 @@ ECHO = ("conscience register echo 127.0.0.1:7999",)
 LONG = (
     "content create photos long --chunks - --length 10 --content-id AB < " + json.dumps(CHUNKS),
 )
+VERSIONS = (
+    "container set-properties photos --max-versions -1",
+    *(
+        f"content create photos v --chunks - --length 10 --content-id {id} --content-version {id}"
+        f" < {json.dumps([chunk(f'{id}one'), chunk(f'{id}two', pos=1)])}"
+        for id in ("10", "20")
+    ),
+)
+DELETED = (*VERSIONS, "content delete photos v")
 BY_HAND = ("container raw-insert photos --body - < " + json.dumps(BEANS),)
 FROZEN = ("admin freeze photos",)
 
@@ -286,6 +295,24 @@ CASES = (
         "content delete photos index.txt sea/storm.svg",
         "deleted index.txt\ndeleted sea/storm.svg",
         asks='object "sea/storm.svg" in container "photos" will be deleted',
+    ),
+    Case(
+        "content delete photos index.txt v",
+        "deleted index.txt\nv is already deleted",
+        setup=DELETED,
+        asks='object "index.txt" in container "photos" will be deleted',
+    ),
+    Case("content undelete photos v", "restored v", setup=DELETED),
+    Case(
+        "content purge photos v --max-versions 1",
+        "purged v",
+        setup=VERSIONS,
+        asks='version 10 (10 B) of object "v" in container "photos" will be deleted',
+    ),
+    Case(
+        "content drain photos index.txt",
+        "drained index.txt",
+        asks='the data of object "index.txt" in container "photos" (37 B) will be deleted',
     ),
     Case("content touch photos index.txt", "touched index.txt"),
     Case("content prepare photos new --size 10", "Container     photos\nPath          new\n"),

@@ -18,6 +18,7 @@ from tests.cli.oio.cases import (
     ALIAS,
     BEANS,
     BY_HAND,
+    DELETED,
     DOCS,
     ECHO,
     FROZEN,
@@ -27,6 +28,7 @@ from tests.cli.oio.cases import (
     META2,
     RAWX,
     REFERENCE,
+    VERSIONS,
 )
 from tests.cli.oio.cases import CHUNKS as PARTS
 from tests.cli.oio.conftest import Oio
@@ -49,8 +51,8 @@ class Run(NamedTuple):
 PROVEN, REFUTED = Run(True, True, 0, 1), Run(False, True, 0, 1)
 LOOKED, ALREADY = Run(True, None, 1, 1), Run(False, True, 1, 0)
 UNTOLD = Run(None, None, 0, 1)
-# test_put.py, test_get.py and test_repair.py have them
-TRANSFERS = {"content put", "content get", "content repair"}
+# test_put.py, test_get.py, test_repair.py, test_link.py and test_snapshot.py have them
+TRANSFERS = {"content put", "content get", "content repair", "content link", "container snapshot"}
 ELSEWHERE = {"content copy", "service kill"}  # at a server that does them, below
 
 Runs = tuple[Run, ...]
@@ -91,8 +93,14 @@ TABLE: dict[str, tuple[tuple[str, ...], Any, Runs]] = {
     "container raw-update photos --body -": (BY_HAND, LATER, (PROVEN,)),
     "container raw-delete photos --body -": (BY_HAND, [ALIAS], (UNTOLD, UNTOLD)),
     # Contents.
-    "content delete photos index.txt": ((), None, (PROVEN,)),
-    "content delete photos index.txt sea/storm.svg": ((), None, (PROVEN,)),
+    # What is current is looked up before the prompt, and again before the request.
+    "content delete photos index.txt": ((), None, (Run(True, True, 2, 1),)),
+    "content delete photos index.txt sea/storm.svg": ((), None, (Run(True, True, 4, 1),)),
+    "content delete photos v": (DELETED, None, (ALREADY, ALREADY)),
+    "content undelete photos v": (DELETED, None, (Run(True, True, 1, 1), ALREADY)),
+    "content purge photos v --max-versions 1": (VERSIONS, None, (
+        Run(True, True, 1, 1), ALREADY)),
+    "content drain photos index.txt": ((), None, (Run(True, True, 1, 1), ALREADY)),
     "content touch photos index.txt": ((), None, (UNTOLD, UNTOLD)),
     "content create photos new --chunks - --length 10 --content-id AB": ((), PARTS, (
         Run(True, True, 1, 1),)),

@@ -41,6 +41,7 @@ SHOWN = {
     "container list": "account-container",
     "container list photos": "entry",
     "container list photos --delimiter / --properties": "entry",
+    "content locate photos index.txt": "chunk",
     "content ranges photos --shards 2": "range",
     "content list photos --prefix alps/ --all-versions --deleted": "entry",
     "content show photos index.txt sea/storm.svg": "content",
@@ -162,6 +163,12 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "content show photos": (2, "usage", "missing argument PATH", "content show --help"),
     "content delete photos nope": (3, "not-found", NO_OBJECT, ""),
     "content delete nope a b": (3, "not-found", NO_PHOTOS, ""),
+    "content undelete photos nope": (3, "not-found", NO_OBJECT, ""),
+    "content purge photos nope": (3, "not-found", NO_OBJECT, ""),
+    "content drain photos nope": (3, "not-found", NO_OBJECT, ""),
+    "content link photos nope new": (3, "not-found", NO_OBJECT, ""),
+    "content locate photos nope": (3, "not-found", NO_OBJECT, ""),
+    "container snapshot nope": (3, "not-found", NO_PHOTOS, ""),
     "content touch photos nope": (3, "not-found", NO_OBJECT, ""),
     "content prepare nope a --size 1": (3, "not-found", NO_PHOTOS, ""),
     "content prepare photos a --size 1 --policy NONE": (2, "usage", "", "conscience info"),
@@ -259,6 +266,8 @@ def test_every_command_is_here() -> None:
     done |= {"service handlers", "content copy", "api"}
     # These have test_put.py and test_get.py.
     done |= {"content put", "content get"}
+    # These have test_link.py and test_snapshot.py.
+    done |= {"content link", "container snapshot"}
     # These have test_check.py and test_repair.py.
     done |= {"content check", "container check", "content repair"}
     # These have test_lifecycle.py.

@@ -17,6 +17,7 @@ container purge|container raw-insert|container raw-update|container raw-delete
 container create --system|container set-properties --replace-all|container set-properties --system
 container set-properties --quota
 container del-properties --all|content create|content delete|content truncate
+content purge|content drain
 content set-properties --replace-all
 content del-properties --all|reference destroy|reference destroy --force|reference unlink
 reference force --replace|reference set-properties --replace-all|reference del-properties --all

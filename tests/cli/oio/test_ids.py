@@ -22,6 +22,13 @@ OWNER = "container/show?cid={cid}"
 TITLE = f"content/show?{NAMES}&content={{id}}&properties=0"
 PATH = f"content/show?{NAMES}&path=index.txt&properties=0"
 BASE = "type=meta2"
+CURRENT = f"container/list?{NAMES}&prefix=index.txt&max=1&deleted=1"
+BOTH = (
+    f"container/list?{NAMES}&marker=index.txs%F4%8F%BF%BF&max=2&deleted=1",
+    f"container/list?{NAMES}&prefix=sea%2Fstorm.svg&max=1&deleted=1",
+)
+VERSIONS = f"container/list?{NAMES}&prefix=index.txt&all=1&max=1000"
+KEPT_BY_CONTENT = f"content/get_properties?{NAMES}&path=index.txt"
 
 
 class By(NamedTuple):
@@ -159,19 +166,44 @@ CASES = (
     # A content's id is sent, with its path for people, but where it is refused.
     By(
         "content delete --cid {cid} index.txt",
-        (OWNER, f"content/delete?{NAMES}&path=index.txt"),
+        (OWNER, CURRENT, CURRENT, f"content/delete?{NAMES}&path=index.txt"),
         "index.txt",
     ),
     By(
         "content delete --cid {cid} index.txt sea/storm.svg",
-        (OWNER, f"content/delete_many?{NAMES}"),
+        (OWNER, *2 * BOTH, f"content/delete_many?{NAMES}"),
         "index.txt",
     ),
     By(
         "content delete --cid {cid} --content-id {id}",
-        (OWNER, TITLE, PATH, f"content/delete?{NAMES}&content={{id}}"),
+        (OWNER, TITLE, PATH, CURRENT, CURRENT, f"content/delete?{NAMES}&content={{id}}"),
         "index.txt",
     ),
+    By(
+        "content undelete --cid {cid} --content-id {id}",
+        (OWNER, TITLE, PATH, VERSIONS),
+        "index.txt",
+    ),
+    By(
+        "content purge --cid {cid} --content-id {id} --max-versions 1",
+        (OWNER, TITLE, PATH, VERSIONS),
+        "index.txt",
+    ),
+    By(
+        "content drain --cid {cid} --content-id {id}",
+        (OWNER, TITLE, PATH, TITLE, f"content/drain?{NAMES}&content={{id}}"),
+        "index.txt",
+    ),
+    By(
+        "content link --cid {cid} --content-id {id} index.txt",
+        (OWNER, TITLE, PATH, PATH, KEPT_BY_CONTENT, f"container/show?{NAMES}", PATH),
+        code=4,
+    ),
+    By(
+        "content locate --cid {cid} --content-id {id}",
+        ("content/show?cid={cid}&content={id}&properties=0", "conscience/list?type=rawx"),
+    ),
+    By("container snapshot --cid {cid} photos", (OWNER, *2 * (f"container/show?{NAMES}",)), code=4),
     By(
         "content touch --cid {cid} index.txt",
         (OWNER, f"content/touch?{NAMES}&path=index.txt"),

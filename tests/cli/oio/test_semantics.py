@@ -5,14 +5,15 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from tests.cli.oio.cases import CHUNKS, META2, RAWX, chunk
 from tests.cli.oio.conftest import Oio
+from tests.cli.oio.test_causes import Received
 from tests.conftest import Program, Ran
-from tests.fakes.faults import Behaviour, FaultServer, json, reply
+from tests.fakes.faults import Behaviour, Connection, FaultServer, json, reply
 
 OLD = {"Server": "oio-proxy/3.3.1/3.0"}
 
@@ -516,13 +517,21 @@ def test_what_only_an_old_proxy_can_do(rdctl: Program) -> None:
 
 
 def test_a_dialect_without_batches_deletes_one_by_one(rdctl: Program) -> None:
-    with FaultServer([reply(204)]) as server:
+    empty = {"x-oio-list-truncated": "false"}
+    listing = reply(200, b'{"objects": [], "prefixes": []}', empty)
+
+    def behave(connection: Connection) -> None:
+        request = connection.receive()
+        answer = listing if request.method == "GET" else reply(204)
+        answer(cast(Connection, Received(connection, request)))
+
+    with FaultServer([behave]) as server:
         facts = f"oio={server.url} namespace=NS account=me dialect=reference"
         assert rdctl("context", "set", "old", *facts.split()).code == 0
         words = ("oio", "content", "delete", "c", "a", "b", "--yes", "--json")
         ran = rdctl("-c", "old", *words)
     assert (ran.code, [row["target"] for row in results(ran)]) == (0, ["a", "b"])
-    routes = [request.path.partition("?")[0] for request in server.requests]
+    routes = [one.path.partition("?")[0] for one in server.requests if one.method == "POST"]
     assert routes == ["/v3.0/NS/content/delete"] * 2
 
 

@@ -47,7 +47,9 @@ class Client:
         return str(path)
 
     @contextmanager
-    def start(self, *words: str, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    def start(
+        self, *words: str, noun: str = "content", **options: Any
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """The program as a process, which is over at the end."""
         environ = {
             "PATH": os.environ["PATH"],
@@ -56,7 +58,7 @@ class Client:
             "RDCTL_HISTORY": str(self.rdctl.home / "history.ndjson"),
             "RDCTL_DEBUG": "1",
         }
-        argv = [sys.executable, "-m", "rdctl", *self.where, "oio", "content", *words]
+        argv = [sys.executable, "-m", "rdctl", *self.where, "oio", noun, *words]
         streams = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "stdin": subprocess.PIPE}
         given = {**streams, **options}
         with subprocess.Popen(argv, env=environ, cwd=self.directory, **given) as process:
