@@ -288,6 +288,7 @@ class Snapshots(Transfers):
             f' snapshot "{self._copy.shown}": {counted} could not be linked: {fault.message}',
             hint=f"See its state: rdctl oio content check {copy} {name}",
             target=linked.entry.name,
+            version=linked.entry.version,
         )
         return Failure("snapshot", error)
 
