@@ -121,11 +121,11 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl rapiddisk daemon status'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio'
-            set verbs overview\t'Show services and accounts at a glance.' conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' lifecycle\t'Manage when the objects of a container expire.' account\t'Manage accounts, and show their containers.' service\t'Manage single services.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
+            set verbs overview\t'Show services and accounts at a glance.' conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' lifecycle\t'Manage when the objects of a container expire.' account\t'Manage accounts, and show their containers.' service\t'Manage single services.' lb\t'Show which services the load balancer would choose.' cache\t'Show and flush the caches of the proxy.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
         case 'rdctl oio overview'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience'
-            set verbs info\t'Show the namespace.' types\t'List service types.' list\t'List services and their scores.' show\t'Show services with all their tags and statistics.' register\t'Register a service.' lock\t'Lock service scores.' unlock\t'Unlock service scores.' flush\t'Deregister all services of a type.' deregister\t'Deregister all services of a type.'
+            set verbs info\t'Show the namespace.' types\t'List service types.' list\t'List services and their scores.' show\t'Show services with all their tags and statistics.' resolve\t'Show the addresses of services by their IDs.' wait\t'Wait until services have a score.' register\t'Register a service.' lock\t'Lock service scores.' unlock\t'Unlock service scores.' flush\t'Deregister all services of a type.' deregister\t'Deregister all services of a type.'
         case 'rdctl oio conscience info'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience types'
@@ -136,17 +136,23 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio conscience show'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
+        case 'rdctl oio conscience resolve'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
+        case 'rdctl oio conscience wait'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --score\t'Score that every service must exceed.' -s\t'Score that every service must exceed.' --count\t'Number of services that must exceed it, in all (default: 1).' -n\t'Number of services that must exceed it, in all (default: 1).' --unlock\t'Unlock the services that do not exceed it.'
+            set valued --failed --score -s --count -n
         case 'rdctl oio conscience register'
             set options --tag\t'Service tag (repeatable).'
             set valued --tag
         case 'rdctl oio conscience lock'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --score\t'Score to set.'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --score\t'Score to set.' --unregistered\t'Also lock services that are not registered yet.'
             set valued --failed --score
         case 'rdctl oio conscience unlock'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --all\t'Unlock all services (of TYPE).'
             set valued --failed
         case 'rdctl oio reference'
-            set verbs create\t'Create references.' show\t'Show references and their linked services.' destroy\t'Destroy references.' link\t'Link a service chosen by the directory.' unlink\t'Remove the links to services of a type.' renew\t'Replace a linked service that is down.' force\t'Link a specific service.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.'
+            set verbs create\t'Create references.' show\t'Show references and their linked services.' destroy\t'Destroy references.' link\t'Link a service chosen by the directory.' unlink\t'Remove the links to services of a type.' renew\t'Replace a linked service that is down.' relink\t'Replace linked services by others.' force\t'Link a specific service.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.'
         case 'rdctl oio reference create'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).'
             set valued --failed -p --property
@@ -165,6 +171,9 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio reference renew'
             set options --cid\t'Container ID, instead of its name.'
             set valued --cid
+        case 'rdctl oio reference relink'
+            set options --cid\t'Container ID, instead of its name.' --from\t'Linked service to replace (repeatable).'
+            set valued --cid --from
         case 'rdctl oio reference force'
             set options --cid\t'Container ID, instead of its name.' --seq\t'Sequence number of the link.' --args\t'Arguments stored with the link.' --replace\t'Replace an existing link.'
             set valued --cid --seq --args
@@ -287,11 +296,11 @@ function _rdctl_node --no-scope-shadowing
             set options --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --size\t'New size of the object.'
             set valued --content-version --content-id --cid --size
         case 'rdctl oio content put'
-            set options --cid\t'Container ID, instead of its name.' --files-from\t'Read file names (one per line or NUL-terminated) from FILE; - reads stdin.' --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --path\t'Object name (default: name of the file).' --name-prefix\t'Text before all object names, such as 2024/.' --recursive\t'Upload directories recursively.' --overwrite\t'Replace existing objects.' --autocreate\t'Create the container if it does not exist.' --policy\t'Storage policy (default: the container\'s).' --mime-type\t'MIME type (default: guessed from the name).' --min-copies\t'Minimum number of copies, or fragments, to store.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).'
-            set valued --cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies -p --property
+            set options --cid\t'Container ID, instead of its name.' --files-from\t'Read file names (one per line or NUL-terminated) from FILE; - reads stdin.' --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --path\t'Object name (default: name of the file).' --name-prefix\t'Text before all object names, such as 2024/.' --recursive\t'Upload directories recursively.' --overwrite\t'Replace existing objects.' --autocreate\t'Create the container if it does not exist.' --policy\t'Storage policy (default: the container\'s).' --mime-type\t'MIME type (default: guessed from the name).' --min-copies\t'Minimum number of copies, or fragments, to store.' -p\t'Property to set (repeatable).' --property\t'Property to set (repeatable).' --update\t'Skip what has the same size and modification time; replace the rest.' --checksum\t'Skip what has the same size and MD5; replace the rest.' --include\t'Transfer only names that match GLOB (repeatable).' --exclude\t'Skip names that match GLOB (repeatable).'
+            set valued --cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies -p --property --include --exclude
         case 'rdctl oio content get'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --to\t'Destination (default: working directory); - writes to stdout.' --recursive\t'Download all objects whose names begin with PATH.' --range\t'Byte range: 0-99, 100-, -50.' --continue\t'Resume an interrupted download.' --overwrite\t'Replace existing files.'
-            set valued --failed --content-version --content-id --cid --to --range
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --to\t'Destination (default: working directory); - writes to stdout.' --recursive\t'Download all objects whose names begin with PATH.' --range\t'Byte range: 0-99, 100-, -50.' --continue\t'Resume an interrupted download.' --overwrite\t'Replace existing files.' --update\t'Skip what has the same size and modification time; replace the rest.' --checksum\t'Skip what has the same size and MD5; replace the rest.' --include\t'Transfer only names that match GLOB (repeatable).' --exclude\t'Skip names that match GLOB (repeatable).'
+            set valued --failed --content-version --content-id --cid --to --range --include --exclude
         case 'rdctl oio content ranges'
             set options --cid\t'Container ID, instead of its name.' --shards\t'Number of ranges.' --prefix\t'Only objects whose names begin with P.'
             set valued --cid --shards --prefix
@@ -336,7 +345,7 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
             set valued --failed
         case 'rdctl oio service'
-            set verbs stats\t'Show the counters of a service.' ping\t'Check whether services respond.' version\t'Show the versions of services.' handlers\t'List the request handlers of a service.' lean-glib\t'Release the unused memory of services.' lean-sqlx\t'Release the SQLite caches of services.' flush\t'Flush the caches of services.' reload\t'Reload the caches of services.' kill\t'Abort services.'
+            set verbs stats\t'Show the counters of a service.' ping\t'Check whether services respond.' version\t'Show the versions of services.' handlers\t'List the request handlers of a service.' config\t'Show and set variables of running services.' lean-glib\t'Release the unused memory of services.' lean-sqlx\t'Release the SQLite caches of services.' flush\t'Flush the caches of services.' reload\t'Reload the caches of services.' kill\t'Abort services.'
         case 'rdctl oio service stats'
             set options --type\t'Service type (default: ask the conscience).' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --type
@@ -347,6 +356,10 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --type\t'Service type (default: ask the conscience).' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed --type
         case 'rdctl oio service handlers'
+            set options --watch\t'Repeat every SECONDS (default: 2).'
+        case 'rdctl oio service config'
+            set verbs get\t'Show variables of a service.' set\t'Set variables of a service.'
+        case 'rdctl oio service config get'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio service lean-glib'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
@@ -363,8 +376,22 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio service kill'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
             set valued --failed
+        case 'rdctl oio lb'
+            set verbs choose\t'Show services of a type as they would be chosen.' poll\t'Show services as they would be chosen for a pool.'
+        case 'rdctl oio lb choose'
+            set options --size\t'Number of services.' --slot\t'Choose from this slot first, such as rawx-even.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --size --slot
+        case 'rdctl oio lb poll'
+            set options --pool\t'Service pool to fill.' --policy\t'Storage policy whose pool to fill.' --avoid\t'Address or ID not to choose (repeatable).' --known\t'Address or ID that is already chosen (repeatable).' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --pool --policy --avoid --known
+        case 'rdctl oio cache'
+            set verbs show\t'Show the services that the proxy knows.' status\t'Show how full the caches are.' flush\t'Flush caches of the proxy.'
+        case 'rdctl oio cache show'
+            set options --watch\t'Repeat every SECONDS (default: 2).'
+        case 'rdctl oio cache status'
+            set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio admin'
-            set verbs ping\t'Make all replicas join their election.' status\t'Show which replica is the master.' drop-cache\t'Make all replicas close the database.' sync\t'Make the slaves fetch the database from the master.' debug\t'Show the election state of each replica.' leave\t'Make replicas leave the election.' copy\t'Copy a database to another service.' freeze\t'Make databases read-only.' enable\t'Enable frozen or disabled databases.' disable\t'Disable databases.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.'
+            set verbs ping\t'Make all replicas join their election.' status\t'Show which replica is the master.' drop-cache\t'Make all replicas close the database.' sync\t'Make the slaves fetch the database from the master.' info\t'Show the SQLite settings of each replica.' vacuum\t'Compact the database.' debug\t'Show the election state of each replica.' has\t'Show which services have the database.' remove\t'Remove surplus copies of a database.' leave\t'Make replicas leave the election.' copy\t'Copy a database to another service.' freeze\t'Make databases read-only.' enable\t'Enable frozen or disabled databases.' disable\t'Disable databases.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.'
         case 'rdctl oio admin ping'
             set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
             set valued --cid --type --seq
@@ -377,9 +404,21 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio admin sync'
             set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
             set valued --cid --type --seq
+        case 'rdctl oio admin info'
+            set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --cid --type --seq
+        case 'rdctl oio admin vacuum'
+            set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.'
+            set valued --cid --type --seq
         case 'rdctl oio admin debug'
             set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --cid --type --seq
+        case 'rdctl oio admin has'
+            set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.' --service\t'Service to query in place of the linked ones (repeatable).' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --cid --type --seq --service
+        case 'rdctl oio admin remove'
+            set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.' --service\t'Service to remove it from (repeatable).'
+            set valued --cid --type --seq --service
         case 'rdctl oio admin leave'
             set options --cid\t'Container ID, instead of its name.' --type\t'Service type.' --seq\t'Sequence number of the database.' --service\t'Replica that leaves.' --all\t'Make all replicas leave.'
             set valued --cid --type --seq --service
@@ -407,7 +446,8 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio local'
             set verbs list\t'List the services on the proxy\'s host.'
         case 'rdctl oio local list'
-            set options --watch\t'Repeat every SECONDS (default: 2).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
         case 'rdctl oio api'
             set options --param\t'Query parameter (repeatable).' --header\t'Request header (repeatable).' --body\t'Request body; - reads stdin.' -i\t'Show the status and headers.' --include\t'Show the status and headers.' --raw\t'Do not escape control characters.'
             set valued --param --header --body
@@ -515,6 +555,8 @@ function _rdctl_synonym --no-scope-shadowing
             set path 'rdctl oio account show'
         case 'rdctl oio account rm' 'rdctl oio account remove' 'rdctl oio account destroy'
             set path 'rdctl oio account delete'
+        case 'rdctl oio cache ls' 'rdctl oio cache list'
+            set path 'rdctl oio cache show'
         case 'rdctl oio local ls'
             set path 'rdctl oio local list'
         case 'rdctl context ls'
@@ -543,7 +585,7 @@ function _rdctl_columns --no-scope-shadowing
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: rapiddiskd before 9, or locally without root where the kernel\'s list is truncated' locked\t'read-only; null: rapiddiskd before 9, or the device could not be queried' unwritten\t'bytes that a write-back cache has not written to its source; null: remote, no root' used_by\t'caches, exports (`export NQN`) and, locally, mounts and swap; null: remote, where no cache uses it (exports are not listed), or not readable'
         case 'rdctl rapiddisk show'
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: as in the listing' high_water\t'bytes: end of the highest write, which limits shrinking; null: remote, no root' locked\t'read-only; null: rapiddiskd before 9' unwritten\t'as in the listing; null: remote, no root' users\t'who uses it: kind, name, and the command that frees it' users_seen\t'the kinds of user checked for; others may exist'
-        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk save' 'rdctl rapiddisk load' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk dump' 'rdctl rapiddisk apply' 'rdctl rapiddisk undo' 'rdctl rapiddisk boot enable' 'rdctl rapiddisk boot disable' 'rdctl rapiddisk boot stop' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container refresh' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container snapshot' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content undelete' 'rdctl oio content purge' 'rdctl oio content drain' 'rdctl oio content link' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio content repair' 'rdctl oio lifecycle get' 'rdctl oio lifecycle set' 'rdctl oio account create' 'rdctl oio account delete' 'rdctl oio account set-properties' 'rdctl oio account del-properties' 'rdctl oio account refresh' 'rdctl oio account flush' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl context use' 'rdctl context set' 'rdctl context rename' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reboot' 'rdctl sandbox damage' 'rdctl sandbox stop' 'rdctl sandbox start' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
+        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk save' 'rdctl rapiddisk load' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk dump' 'rdctl rapiddisk apply' 'rdctl rapiddisk undo' 'rdctl rapiddisk boot enable' 'rdctl rapiddisk boot disable' 'rdctl rapiddisk boot stop' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference relink' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container refresh' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container snapshot' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content undelete' 'rdctl oio content purge' 'rdctl oio content drain' 'rdctl oio content link' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio content repair' 'rdctl oio lifecycle get' 'rdctl oio lifecycle set' 'rdctl oio account create' 'rdctl oio account delete' 'rdctl oio account set-properties' 'rdctl oio account del-properties' 'rdctl oio account refresh' 'rdctl oio account flush' 'rdctl oio service config set' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio cache flush' 'rdctl oio admin remove' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl context use' 'rdctl context set' 'rdctl context rename' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reboot' 'rdctl sandbox damage' 'rdctl sandbox stop' 'rdctl sandbox start' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
             set choices action\t'the verb' target\t'what was changed; null in a dry run, before it has a name' changed\t'false: was already so; null: not known' verified\t'proven by the reply or by a check; null: not proven' error\t'the error\'s code; null: no error' line\t'line of the name on standard input, from 1; null: not from there'
         case 'rdctl rapiddisk cache list' 'rdctl rapiddisk cache show'
             set choices device\t'name below /dev/mapper, such as rc-wt_sdb' volume\t'the volume that caches; null: Debian\'s 9.0.0, incomplete' source\t'the device that is cached; null: as the volume' policy\t'write-through, write-around or writeback' dirty\t'bytes not yet written to the source; null: remote, no root, other policies' writeback_seconds\t'seconds to write these to the source, estimated from its speed so far; null: as dirty, or no speed is known' flush_on_suspend\t'when flush_on_suspend was last sent, which makes the kernel write back once before the mapping is removed; null: never since the last boot, remote' kernel\t'the kernel\'s name, such as dm-3; null: remote' source_kernel\t'the kernel\'s name of the source; null: remote'
@@ -565,8 +607,10 @@ function _rdctl_columns --no-scope-shadowing
             set choices namespace\t'name of the namespace' chunk_size\t'bytes of one chunk at most' storage_policies\t'name to definition' data_security\t'name to definition' service_pools\t'name to definition; empty: proxy 3.3' options\t'name to value'
         case 'rdctl oio conscience types'
             set choices type\t'name of the service type'
-        case 'rdctl oio conscience list' 'rdctl oio conscience show' 'rdctl oio local list'
+        case 'rdctl oio conscience list' 'rdctl oio conscience show' 'rdctl oio conscience wait' 'rdctl oio local list'
             set choices type\t'such as rawx' address\t'IP:PORT' score\t'0 to 100; -1 never scored, -2 not set' state\t'up, down-or-locked, unscored or unset' tags\t'tags that the service reports'
+        case 'rdctl oio conscience resolve' 'rdctl oio cache show'
+            set choices type\t'such as rawx; null: not reported' address\t'IP:PORT' id\t'as given, or NAMESPACE|TYPE|ADDRESS; null: not reported'
         case 'rdctl oio reference show'
             set choices reference\t'name, or container ID' services\t'linked services: seq, type, address, args' directory\t'services of the directory: seq, type, address, args'
         case 'rdctl oio reference get-properties' 'rdctl oio container get-properties' 'rdctl oio content get-properties' 'rdctl oio admin get-properties'
@@ -584,7 +628,7 @@ function _rdctl_columns --no-scope-shadowing
         case 'rdctl oio content show' 'rdctl oio content prepare'
             set choices container\t'name, or container ID' path\t'name of the object' content_id\t'32 hex digits' version\t'microseconds since 1970' size\t'bytes' hash\t'MD5; null: not known' policy\t'storage policy' mime_type\t'null: not set' chunk_method\t'such as plain/nb_copy=3' chunk_size\t'bytes per position; null except in content prepare' created\t'date in UTC' modified\t'date in UTC; null: proxy 3.3' deleted\t'is a delete marker' properties\t'key to value; null in content prepare' chunks\t'pos, size, hash, score of the service, url; real_url: null if the same as url'
         case 'rdctl oio content locate'
-            set choices pos\t'position: 0, or 0.3 for fragment 3 of metachunk 0' service\t'IP:PORT, or ID, of the rawx service' volume\t'directory of the service' location\t'where the service is, such as rack.host.disk' score\t'score of the service' size\t'registered bytes; of a fragment, those of its metachunk' hash\t'registered MD5; of a fragment, that of its metachunk' chunk_size\t'bytes that the service holds' chunk_hash\t'MD5 as reported by the service' url\t'name of the chunk' real_url\t'where it is reached; null: the same as url'
+            set choices pos\t'position: 0, or 0.3 for fragment 3 of metachunk 0' service\t'IP:PORT, or ID, of the rawx service' volume\t'directory of the service; null: not known' location\t'where the service is, such as rack.host.disk; null: not known' score\t'score of the service' size\t'registered bytes; of a fragment, those of its metachunk' hash\t'registered MD5; of a fragment, that of its metachunk' chunk_size\t'bytes that the service holds; null: not queried' chunk_hash\t'MD5 as reported by the service; null: not queried' url\t'name of the chunk' real_url\t'where it is reached; null: the same as url'
         case 'rdctl oio content spare'
             set choices url\t'where a chunk may be written'
         case 'rdctl oio content ranges'
@@ -601,7 +645,13 @@ function _rdctl_columns --no-scope-shadowing
             set choices service\t'IP:PORT' status\t'OK' version\t'null: not asked for, or not reported'
         case 'rdctl oio service handlers'
             set choices handler\t'a request that the service handles'
-        case 'rdctl oio admin ping' 'rdctl oio admin status' 'rdctl oio admin drop-cache' 'rdctl oio admin sync' 'rdctl oio admin leave'
+        case 'rdctl oio service config get'
+            set choices service\t'IP:PORT, or proxy' name\t'of the variable' value\t'string, as the service reports it; null: cannot be read'
+        case 'rdctl oio lb choose' 'rdctl oio lb poll'
+            set choices type\t'such as rawx; null: not reported' address\t'IP:PORT' id\t'NAMESPACE|TYPE|ADDRESS; null: not reported' flawed\t'constraints were relaxed to choose all of these'
+        case 'rdctl oio cache status'
+            set choices cache\t'csm0 (flushed as high) or meta1 (flushed as low)' count\t'number of entries; null: not reported' max\t'maximum number of entries, 0: disabled; null: not reported' ttl\t'seconds that an entry is kept, 0: no limit; null: not reported'
+        case 'rdctl oio admin ping' 'rdctl oio admin status' 'rdctl oio admin drop-cache' 'rdctl oio admin sync' 'rdctl oio admin info' 'rdctl oio admin vacuum' 'rdctl oio admin has' 'rdctl oio admin leave'
             set choices service\t'IP:PORT of the replica' role\t'master or slave; null: not reported' master\t'the master according to it; null: not reported' status\t'200 OK, 303 slave, 301 not a slave, else an error' message\t'the status in words' body\t'the rest of its reply; null: nothing'
         case 'rdctl oio admin debug'
             set choices service\t'IP:PORT of the replica' status\t'200 OK, else an error' message\t'the status in words' state\t'of its election; null: no election' master\t'the master according to it; null: not reported' peers\t'the other replicas; null: not reported' log\t'its latest: time (or null), state before, event, state after; null: not reported'
@@ -767,6 +817,16 @@ function _rdctl_values --no-scope-shadowing
             set kind type
         case 'rdctl oio conscience show #2' 'rdctl oio conscience show #*'
             set kind address
+        case 'rdctl oio conscience resolve --failed'
+            set kind file
+        case 'rdctl oio conscience resolve #1'
+            set kind type
+        case 'rdctl oio conscience resolve #2' 'rdctl oio conscience resolve #*'
+            set kind address
+        case 'rdctl oio conscience wait --failed'
+            set kind file
+        case 'rdctl oio conscience wait #1' 'rdctl oio conscience wait #*'
+            set kind type
         case 'rdctl oio conscience register #1'
             set kind type
         case 'rdctl oio conscience register #2'
@@ -810,6 +870,12 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl oio reference renew #1'
             set kind container
         case 'rdctl oio reference renew #2'
+            set kind type
+        case 'rdctl oio reference relink --from'
+            set kind linked
+        case 'rdctl oio reference relink #1'
+            set kind container
+        case 'rdctl oio reference relink #2'
             set kind type
         case 'rdctl oio reference force #1'
             set kind container
@@ -1085,6 +1151,14 @@ function _rdctl_values --no-scope-shadowing
             set kind address
         case 'rdctl oio service handlers #1'
             set kind address
+        case 'rdctl oio service config get #1'
+            set kind configurable
+        case 'rdctl oio service config get #2' 'rdctl oio service config get #*'
+            set kind variable
+        case 'rdctl oio service config set #1'
+            set kind configurable
+        case 'rdctl oio service config set #2' 'rdctl oio service config set #*'
+            set kind variable-assignment
         case 'rdctl oio service lean-glib --failed'
             set kind file
         case 'rdctl oio service lean-glib #1' 'rdctl oio service lean-glib #*'
@@ -1105,6 +1179,20 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl oio service kill #1' 'rdctl oio service kill #*'
             set kind address
+        case 'rdctl oio lb choose --slot'
+            set kind slot
+        case 'rdctl oio lb choose #1'
+            set kind type
+        case 'rdctl oio lb poll --pool'
+            set kind pool
+        case 'rdctl oio lb poll --policy'
+            set kind policy
+        case 'rdctl oio lb poll --avoid'
+            set kind known
+        case 'rdctl oio lb poll --known'
+            set kind known
+        case 'rdctl oio cache flush #1' 'rdctl oio cache flush #*'
+            set choices 'local' 'high' 'low'
         case 'rdctl oio admin ping --type'
             set kind type
         case 'rdctl oio admin ping #1'
@@ -1121,9 +1209,29 @@ function _rdctl_values --no-scope-shadowing
             set kind type
         case 'rdctl oio admin sync #1'
             set kind container
+        case 'rdctl oio admin info --type'
+            set kind type
+        case 'rdctl oio admin info #1'
+            set kind container
+        case 'rdctl oio admin vacuum --type'
+            set kind type
+        case 'rdctl oio admin vacuum #1'
+            set kind container
         case 'rdctl oio admin debug --type'
             set kind type
         case 'rdctl oio admin debug #1'
+            set kind container
+        case 'rdctl oio admin has --type'
+            set kind type
+        case 'rdctl oio admin has --service'
+            set kind replica
+        case 'rdctl oio admin has #1'
+            set kind container
+        case 'rdctl oio admin remove --type'
+            set kind type
+        case 'rdctl oio admin remove --service'
+            set kind replica
+        case 'rdctl oio admin remove #1'
             set kind container
         case 'rdctl oio admin leave --type'
             set kind type
@@ -1173,12 +1281,16 @@ function _rdctl_values --no-scope-shadowing
             set kind container
         case 'rdctl oio admin del-properties #2' 'rdctl oio admin del-properties #*'
             set kind key:admin
+        case 'rdctl oio local list --failed'
+            set kind file
+        case 'rdctl oio local list #1' 'rdctl oio local list #*'
+            set kind type
         case 'rdctl oio api --body'
             set kind file
         case 'rdctl oio api #1'
             set choices 'GET' 'POST' 'PUT' 'DELETE'
         case 'rdctl oio api #2'
-            set choices '/cache/flush/high' '/cache/flush/local' '/cache/flush/low' '/cache/show' '/cache/status' '/config' '/forward/flush' '/forward/handlers' '/forward/info' '/forward/kill' '/forward/lean-glib' '/forward/lean-sqlx' '/forward/ping' '/forward/reload' '/forward/stats' '/forward/version' '/status' 'admin/copy' 'admin/debug' 'admin/del_properties' 'admin/disable' 'admin/drop_cache' 'admin/enable' 'admin/freeze' 'admin/get_properties' 'admin/has' 'admin/info' 'admin/leave' 'admin/meta0_force' 'admin/meta0_list' 'admin/ping' 'admin/remove' 'admin/set_properties' 'admin/status' 'admin/sync' 'admin/vacuum' 'conscience/deregister' 'conscience/flush' 'conscience/info' 'conscience/list' 'conscience/lock' 'conscience/register' 'conscience/resolve' 'conscience/unlock' 'container/create' 'container/create_many' 'container/dedup' 'container/del_properties' 'container/destroy' 'container/flush' 'container/get_properties' 'container/list' 'container/purge' 'container/raw_delete' 'container/raw_insert' 'container/raw_update' 'container/set_properties' 'container/show' 'container/snapshot' 'container/touch' 'content/copy' 'content/create' 'content/del_properties' 'content/delete' 'content/delete_many' 'content/drain' 'content/get_properties' 'content/link' 'content/locate' 'content/prepare' 'content/purge' 'content/set_properties' 'content/show' 'content/spare' 'content/touch' 'content/truncate' 'content/update' 'lb/choose' 'lb/create_pool' 'lb/poll' 'lb/reload' 'local/list' 'reference/create' 'reference/del_properties' 'reference/destroy' 'reference/force' 'reference/get_properties' 'reference/link' 'reference/relink' 'reference/renew' 'reference/set_properties' 'reference/show' 'reference/unlink'
+            set choices '/cache/flush/high' '/cache/flush/local' '/cache/flush/low' '/cache/show' '/cache/status' '/config' '/forward/config' '/forward/flush' '/forward/handlers' '/forward/info' '/forward/kill' '/forward/lean-glib' '/forward/lean-sqlx' '/forward/ping' '/forward/reload' '/forward/stats' '/forward/version' '/status' 'admin/copy' 'admin/debug' 'admin/del_properties' 'admin/disable' 'admin/drop_cache' 'admin/enable' 'admin/freeze' 'admin/get_properties' 'admin/has' 'admin/info' 'admin/leave' 'admin/meta0_force' 'admin/meta0_list' 'admin/ping' 'admin/remove' 'admin/set_properties' 'admin/status' 'admin/sync' 'admin/vacuum' 'conscience/deregister' 'conscience/flush' 'conscience/info' 'conscience/list' 'conscience/lock' 'conscience/register' 'conscience/resolve' 'conscience/unlock' 'container/create' 'container/create_many' 'container/dedup' 'container/del_properties' 'container/destroy' 'container/flush' 'container/get_properties' 'container/list' 'container/purge' 'container/raw_delete' 'container/raw_insert' 'container/raw_update' 'container/set_properties' 'container/show' 'container/snapshot' 'container/touch' 'content/copy' 'content/create' 'content/del_properties' 'content/delete' 'content/delete_many' 'content/drain' 'content/get_properties' 'content/link' 'content/locate' 'content/prepare' 'content/purge' 'content/set_properties' 'content/show' 'content/spare' 'content/touch' 'content/truncate' 'content/update' 'lb/choose' 'lb/create_pool' 'lb/poll' 'lb/reload' 'local/list' 'reference/create' 'reference/del_properties' 'reference/destroy' 'reference/force' 'reference/get_properties' 'reference/link' 'reference/relink' 'reference/renew' 'reference/set_properties' 'reference/show' 'reference/unlink'
         case 'rdctl doctor --fail-on'
             set choices 'warning' 'error'
         case 'rdctl history #1' 'rdctl history #*'
@@ -1266,7 +1378,7 @@ function _rdctl_line --no-scope-shadowing
             end
             if contains -- "$word" $valued
                 set option $word
-            else if string match -qr -- '^-[0Vhiqy]+[cop]$' "$word"
+            else if string match -qr -- '^-[0Vhiqy]+[cnops]$' "$word"
                 set option -(string sub -s -1 -- "$word")
             end
         else if contains -- "$word" (string replace -r '\t.*' '' -- $verbs)
