@@ -154,16 +154,16 @@ _rdctl_node() {
         'rdctl oio cache show') options='--watch' keys='type address id' ;;
         'rdctl oio cache status') options='--watch' keys='cache count max ttl' ;;
         'rdctl oio cache flush') keys='action target changed verified error line' ;;
-        'rdctl oio admin') verbs='ping status drop-cache sync info vacuum debug has remove leave copy freeze enable disable get-properties set-properties del-properties' ;;
+        'rdctl oio admin') verbs='ping status drop-cache sync info debug has remove vacuum leave copy freeze enable disable get-properties set-properties del-properties' ;;
         'rdctl oio admin ping') options='--cid --type --seq' valued='--cid --type --seq' keys='service role master status message body' ;;
         'rdctl oio admin status') options='--cid --type --seq --watch' valued='--cid --type --seq' keys='service role master status message body' ;;
         'rdctl oio admin drop-cache') options='--cid --type --seq' valued='--cid --type --seq' keys='service role master status message body' ;;
         'rdctl oio admin sync') options='--cid --type --seq' valued='--cid --type --seq' keys='service role master status message body' ;;
         'rdctl oio admin info') options='--cid --type --seq --watch' valued='--cid --type --seq' keys='service role master status message body' ;;
-        'rdctl oio admin vacuum') options='--cid --type --seq' valued='--cid --type --seq' keys='service role master status message body' ;;
         'rdctl oio admin debug') options='--cid --type --seq --watch' valued='--cid --type --seq' keys='service status message state master peers log' ;;
         'rdctl oio admin has') options='--cid --type --seq --service --watch' valued='--cid --type --seq --service' keys='service role master status message body' ;;
         'rdctl oio admin remove') options='--cid --type --seq --service' valued='--cid --type --seq --service' keys='action target changed verified error line' ;;
+        'rdctl oio admin vacuum') options='--ndjson --failed --cid --type --seq' valued='--failed --cid --type --seq' keys='action target changed verified error line' ;;
         'rdctl oio admin leave') options='--cid --type --seq --service --all' valued='--cid --type --seq --service' keys='service role master status message body' ;;
         'rdctl oio admin copy') options='--cid --type --seq --to' valued='--cid --type --seq --to' keys='action target changed verified error line' ;;
         'rdctl oio admin freeze') options='--ndjson --failed --cid --type --seq' valued='--failed --cid --type --seq' keys='action target changed verified error line' ;;
@@ -546,8 +546,6 @@ _rdctl_values() {
         'rdctl oio admin sync 1') kind='container' ;;
         'rdctl oio admin info --type') kind='type' ;;
         'rdctl oio admin info 1') kind='container' ;;
-        'rdctl oio admin vacuum --type') kind='type' ;;
-        'rdctl oio admin vacuum 1') kind='container' ;;
         'rdctl oio admin debug --type') kind='type' ;;
         'rdctl oio admin debug 1') kind='container' ;;
         'rdctl oio admin has --type') kind='type' ;;
@@ -556,6 +554,10 @@ _rdctl_values() {
         'rdctl oio admin remove --type') kind='type' ;;
         'rdctl oio admin remove --service') kind='replica' ;;
         'rdctl oio admin remove 1') kind='container' ;;
+        'rdctl oio admin vacuum --failed') kind='file' ;;
+        'rdctl oio admin vacuum --type') kind='type' ;;
+        'rdctl oio admin vacuum 1') kind='container' ;;
+        'rdctl oio admin vacuum '[0-9]*) kind='container' ;;
         'rdctl oio admin leave --type') kind='type' ;;
         'rdctl oio admin leave --service') kind='replica' ;;
         'rdctl oio admin leave 1') kind='container' ;;

@@ -118,7 +118,7 @@ LOST = {
     "broken": [],
 }
 # What the sandbox, a proxy 4.2, answers with "unsupported".
-UNSHOWN = {"oio service handlers", "oio admin vacuum"}
+UNSHOWN = {"oio service handlers"}
 # Of what only another machine or version shows, or damaged objects: the data that its rows are made
 # of.
 MODELS: dict[str, Any] = {

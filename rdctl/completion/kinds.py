@@ -55,7 +55,6 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "rdctl oio lb poll --avoid": "known",
     "rdctl oio lb poll --known": "known",
     "rdctl oio conscience resolve ID": "address",
-    "rdctl oio cache flush CACHE": ("local", "high", "low"),
     "rdctl oio service config get ADDRESS": "configurable",
     "rdctl oio service config set ADDRESS": "configurable",
     "VARIABLE": "variable",

@@ -379,7 +379,7 @@ _TABLE = (
         post(admin.replicas, bodies.nothing, *NEW),
         DESTROY,
     ),
-    _base("vacuum", "Compact the database.", post(admin.replicas, bodies.nothing, *NEW), CHANGE),
+    _base("vacuum", "Compact the database.", post(proofs.done, bodies.nothing, *NEW), CHANGE),
     *(
         route._replace(seconds=ADMIN_SECONDS)
         for route in _properties("admin", "the database", _SET_CONTAINER, "flush", "system")

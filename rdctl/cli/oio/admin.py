@@ -48,12 +48,6 @@ _REPLICAS: dict[str, tuple[str, str, str | None]] = {
         "Shows how the database is opened and replicated; the details are in JSON, in `body`.",
         None,
     ),
-    "vacuum": (
-        "Compact the database.",
-        "Releases the disk space of deleted entries. Only supported by proxies since 5.1; earlier"
-        " ones fail with exit code 11.",
-        None,
-    ),
     "debug": (
         "Show the election state of each replica.",
         "Shows the state, the master that the replica reports, and its latest transitions.",
@@ -85,6 +79,7 @@ group = LazyGroup(
         },
         "has": (_HERE + "has", "Show which services have the database."),
         "remove": (_HERE + "remove", "Remove surplus copies of a database."),
+        "vacuum": (_HERE + "vacuum", "Compact databases."),
         "leave": (_HERE + "leave", "Make replicas leave the election."),
         "copy": (_HERE + "copy", "Copy a database to another service."),
         **{action: (f"{_HERE}{action}", line) for action, (line, _) in _STATES.items()},
@@ -120,8 +115,7 @@ def _ask_replicas(action: str) -> Command:
         return site.oio.bases.replicas(route, place, query, lost)
 
     ask.__doc__ = f"{line}\n\n{meaning}"
-    where = "-c sandbox" if action != "vacuum" else "--oio-url http://127.0.0.1:6002"
-    here = f"rdctl {where} oio admin {action} photos"
+    here = f"rdctl -c sandbox oio admin {action} photos"
     examples = [here, f"{here} --type meta2 --json"]
     shows = "rdctl.oio.election/1" if action == "debug" else "rdctl.oio.replica/1"
     return verb(action, shows=shows, watch=reads, examples=examples)(ask)
@@ -133,7 +127,6 @@ drop_cache = _ask_replicas("drop-cache")
 sync = _ask_replicas("sync")
 debug = _ask_replicas("debug")
 info = _ask_replicas("info")
-vacuum = _ask_replicas("vacuum")
 
 
 def _addresses(context: click.Context, param: click.Parameter, value: tuple[str, ...]) -> list[str]:
@@ -192,6 +185,20 @@ def remove(site: Site, place: Place, services: list[str], **query: Any) -> Repor
     Requires confirmation. The master is refused, and so is a service if no other linked one has the
     database. Use this after `admin copy` and `reference relink`, to clean up the old service."""
     return site.oio.bases.remove(place, services, query)
+
+
+_LATER = "rdctl --oio-url http://127.0.0.1:6002 oio admin vacuum photos"
+
+
+@verb("vacuum", examples=[_LATER, f"{_LATER} --dry-run"])
+@target("base", several=True)
+@_base_options
+def vacuum(site: Site, places: list[Place], **query: Any) -> Report:
+    """Compact databases.
+
+    Releases the disk space of deleted entries on the master. Only supported by proxies since 5.1;
+    earlier ones fail with exit code 11."""
+    return site.oio.bases.vacuum(places, query)
 
 
 @verb(

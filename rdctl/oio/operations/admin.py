@@ -181,6 +181,15 @@ class Bases(Acts):
 
         return self._each_confirmed(action, places, lost, act, past[action])
 
+    def vacuum(self, places: Sequence[Place], query: Mapping[str, Any]) -> Report:
+        """Compact databases. Servers do not report what it released."""
+
+        def act(place: Place) -> Evidence:
+            self._change("admin.vacuum", place, query)
+            return UNREPORTED
+
+        return self._each("vacuum", distinct(places), act, "compacted")
+
     def copy(self, place: Place, to: str, query: Mapping[str, Any]) -> Report:
         """Copy a database to another service. If servers report on each replica, all must have
         succeeded."""

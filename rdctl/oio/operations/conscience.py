@@ -54,7 +54,7 @@ class _Scores(NamedTuple):
     def timed_out(self, seconds: float) -> RdctlError:
         return RdctlError(
             Code.TIMEOUT,
-            f"timed out after {seconds:g} s: {'; '.join(self.lacking)}",
+            f"timed out after {round(seconds, 1):g} s: {'; '.join(self.lacking)}",
             hint=hints(
                 "Wait longer: --timeout SECONDS",
                 "If a score is locked, unlock it: --unlock" if self.low else None,

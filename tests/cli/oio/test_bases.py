@@ -283,7 +283,14 @@ def test_an_ok_for_a_copy_that_stays_is_not_a_success(wire: Oio, server: Server)
 
 
 def test_vacuum_is_of_later_proxies(wire: Oio, server: Server) -> None:
+    """A 7.3 answers with an empty object."""
     assert wire("admin", "vacuum", "photos").code == 11
-    answering(server, "admin/vacuum", of_one(M1, 200, "OK"))
-    ran = wire.ok("admin", "vacuum", "photos", "--json")
-    assert [row["status"] for row in ran.json["items"]] == [200]
+    answering(server, "admin/vacuum", {})
+    wire.sent.clear()
+    assert wire.ok("admin", "vacuum", "photos", "--dry-run").out == "would vacuum photos\n"
+    assert wire.changes == []
+    ran = wire.ok("admin", "vacuum", "photos", "docs", "--json")
+    assert [row["target"] for row in ran.json["results"]] == ["photos", "docs"]
+    assert {row["verified"] for row in ran.json["results"]} == {None}
+    assert [sent.route for sent in wire.changes] == ["admin/vacuum"] * 2
+    assert wire.ok("admin", "vacuum", "photos").out == "compacted photos\n"
