@@ -121,7 +121,7 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl rapiddisk daemon status'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio'
-            set verbs overview\t'Show services and accounts at a glance.' conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' lifecycle\t'Manage when the objects of a container expire.' account\t'Manage accounts, and show their containers.' service\t'Manage single services.' lb\t'Show which services the load balancer would choose.' cache\t'Show and flush the caches of the proxy.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
+            set verbs overview\t'Show services and accounts at a glance.' conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' lifecycle\t'Manage when the objects of a container expire.' account\t'Manage accounts, and show their containers.' volume\t'Show and manage volumes: the chunk indexes of rawx services.' directory\t'Show and warm up the directory of containers.' events\t'Show the queue of events.' service\t'Manage single services.' lb\t'Show which services the load balancer would choose.' cache\t'Show and flush the caches of the proxy.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
         case 'rdctl oio overview'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience'
@@ -344,6 +344,46 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio account flush'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
             set valued --failed
+        case 'rdctl oio volume'
+            set verbs show\t'Show the number of chunks on volumes.' chunks\t'List the chunks on volumes.' assignation\t'List volumes and their rdir services.' admin\t'Manage incidents and locks of volumes.'
+        case 'rdctl oio volume show'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --containers\t'Show the chunks of each container.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
+        case 'rdctl oio volume chunks'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Only those of the container with this ID.' --to-rebuild\t'Show only chunks not newer than the incident.' --marker\t'Show only chunks after this one (of one VOLUME).' --limit\t'Maximum number (of one VOLUME).' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed --cid --marker --limit
+        case 'rdctl oio volume assignation'
+            set options --exit-code\t'Exit with code 12 if a volume has no rdir.' --watch\t'Repeat every SECONDS (default: 2).'
+        case 'rdctl oio volume admin'
+            set verbs show\t'Show incidents and locks of volumes.' incident\t'Set the date of an incident of volumes.' lock\t'Lock volumes.' unlock\t'Unlock volumes.' clear\t'Clear incidents, and the indexes of volumes.'
+        case 'rdctl oio volume admin show'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
+        case 'rdctl oio volume admin incident'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --date\t'Time of the incident: an age (2h), a date, or seconds since 1970 (default: now).'
+            set valued --failed --date
+        case 'rdctl oio volume admin lock'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --owner\t'Who holds the lock.'
+            set valued --failed --owner
+        case 'rdctl oio volume admin unlock'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --owner\t'Who holds the lock.' --force\t'Release the lock of any owner.'
+            set valued --failed --owner
+        case 'rdctl oio volume admin clear'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --all\t'Remove all entries of the index.' --before-incident\t'Remove the entries not newer than the incident.' --repair\t'Rewrite the remaining entries.'
+            set valued --failed
+        case 'rdctl oio directory'
+            set verbs dump\t'List which meta1 services have which prefixes.' warmup\t'Make meta1 services open their databases.'
+        case 'rdctl oio directory dump'
+            set options --prefix\t'Only prefixes that begin with these digits.' --service\t'Only prefixes that this meta1 has.'
+            set valued --prefix --service
+        case 'rdctl oio directory warmup'
+            set options --prefix\t'Only prefixes that begin with these digits.' --digits\t'Digits in the name of a database (default: ns.meta1_digits of the proxy).'
+            set valued --prefix --digits
+        case 'rdctl oio events'
+            set verbs stats\t'Show the counters of a queue.'
+        case 'rdctl oio events stats'
+            set options --tube\t'Queue to show.' --address\t'Address of the beanstalkd.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --tube --address
         case 'rdctl oio service'
             set verbs stats\t'Show the counters of a service.' ping\t'Check whether services respond.' version\t'Show the versions of services.' handlers\t'List the request handlers of a service.' config\t'Show and set variables of running services.' lean-glib\t'Release the unused memory of services.' lean-sqlx\t'Release the SQLite caches of services.' flush\t'Flush the caches of services.' reload\t'Reload the caches of services.' kill\t'Abort services.'
         case 'rdctl oio service stats'
@@ -585,7 +625,7 @@ function _rdctl_columns --no-scope-shadowing
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: rapiddiskd before 9, or locally without root where the kernel\'s list is truncated' locked\t'read-only; null: rapiddiskd before 9, or the device could not be queried' unwritten\t'bytes that a write-back cache has not written to its source; null: remote, no root' used_by\t'caches, exports (`export NQN`) and, locally, mounts and swap; null: remote, where no cache uses it (exports are not listed), or not readable'
         case 'rdctl rapiddisk show'
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: as in the listing' high_water\t'bytes: end of the highest write, which limits shrinking; null: remote, no root' locked\t'read-only; null: rapiddiskd before 9' unwritten\t'as in the listing; null: remote, no root' users\t'who uses it: kind, name, and the command that frees it' users_seen\t'the kinds of user checked for; others may exist'
-        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk save' 'rdctl rapiddisk load' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk dump' 'rdctl rapiddisk apply' 'rdctl rapiddisk undo' 'rdctl rapiddisk boot enable' 'rdctl rapiddisk boot disable' 'rdctl rapiddisk boot stop' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference relink' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container refresh' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container snapshot' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content undelete' 'rdctl oio content purge' 'rdctl oio content drain' 'rdctl oio content link' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio content repair' 'rdctl oio lifecycle get' 'rdctl oio lifecycle set' 'rdctl oio account create' 'rdctl oio account delete' 'rdctl oio account set-properties' 'rdctl oio account del-properties' 'rdctl oio account refresh' 'rdctl oio account flush' 'rdctl oio service config set' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio cache flush' 'rdctl oio admin remove' 'rdctl oio admin vacuum' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl context use' 'rdctl context set' 'rdctl context rename' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reboot' 'rdctl sandbox damage' 'rdctl sandbox stop' 'rdctl sandbox start' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
+        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk save' 'rdctl rapiddisk load' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk dump' 'rdctl rapiddisk apply' 'rdctl rapiddisk undo' 'rdctl rapiddisk boot enable' 'rdctl rapiddisk boot disable' 'rdctl rapiddisk boot stop' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference relink' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container refresh' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container snapshot' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content undelete' 'rdctl oio content purge' 'rdctl oio content drain' 'rdctl oio content link' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio content repair' 'rdctl oio lifecycle get' 'rdctl oio lifecycle set' 'rdctl oio account create' 'rdctl oio account delete' 'rdctl oio account set-properties' 'rdctl oio account del-properties' 'rdctl oio account refresh' 'rdctl oio account flush' 'rdctl oio volume admin incident' 'rdctl oio volume admin lock' 'rdctl oio volume admin unlock' 'rdctl oio volume admin clear' 'rdctl oio directory warmup' 'rdctl oio service config set' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio cache flush' 'rdctl oio admin remove' 'rdctl oio admin vacuum' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl context use' 'rdctl context set' 'rdctl context rename' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reboot' 'rdctl sandbox damage' 'rdctl sandbox stop' 'rdctl sandbox start' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
             set choices action\t'the verb' target\t'what was changed; null in a dry run, before it has a name' changed\t'false: was already so; null: not known' verified\t'proven by the reply or by a check; null: not proven' error\t'the error\'s code; null: no error' line\t'line of the name on standard input, from 1; null: not from there'
         case 'rdctl rapiddisk cache list' 'rdctl rapiddisk cache show'
             set choices device\t'name below /dev/mapper, such as rc-wt_sdb' volume\t'the volume that caches; null: Debian\'s 9.0.0, incomplete' source\t'the device that is cached; null: as the volume' policy\t'write-through, write-around or writeback' dirty\t'bytes not yet written to the source; null: remote, no root, other policies' writeback_seconds\t'seconds to write these to the source, estimated from its speed so far; null: as dirty, or no speed is known' flush_on_suspend\t'when flush_on_suspend was last sent, which makes the kernel write back once before the mapping is removed; null: never since the last boot, remote' kernel\t'the kernel\'s name, such as dm-3; null: remote' source_kernel\t'the kernel\'s name of the source; null: remote'
@@ -639,7 +679,17 @@ function _rdctl_columns --no-scope-shadowing
             set choices account\t'name of the account' containers\t'number of containers' objects\t'number of objects' bytes\t'in all its containers' created\t'date in UTC' metadata\t'key to value'
         case 'rdctl oio account containers'
             set choices name\t'of the container' kind\t'container or prefix' objects\t'number of objects' bytes\t'in the container' modified\t'date in UTC; null: prefix'
-        case 'rdctl oio service stats'
+        case 'rdctl oio volume show'
+            set choices volume\t'address or service ID of a rawx' rdir\t'IP:PORT of the rdir service that indexes it' chunks\t'number of indexed chunks' to_rebuild\t'of these, not newer than the incident; null: none' incident\t'date in UTC; null: none' containers\t'cid, chunks and to_rebuild of each container'
+        case 'rdctl oio volume chunks'
+            set choices volume\t'address or service ID of its rawx' cid\t'of its container' content_id\t'of its object' chunk_id\t'its name on the rawx' modified\t'when it was stored, date in UTC; null: not known'
+        case 'rdctl oio volume assignation'
+            set choices volume\t'address or service ID of a rawx' rdir\t'IP:PORT of its rdir service; null: none is assigned' location\t'of the rawx; null: not reported' rdir_location\t'of the rdir; null: not reported'
+        case 'rdctl oio volume admin show'
+            set choices volume\t'address or service ID of a rawx' rdir\t'IP:PORT of the rdir service that indexes it' incident\t'date in UTC; null: none' locked_by\t'who holds the lock; null: not locked'
+        case 'rdctl oio directory dump'
+            set choices prefix\t'first digits of container IDs' services\t'IP:PORT of its meta1 services'
+        case 'rdctl oio events stats' 'rdctl oio service stats'
             set choices name\t'of the counter' kind\t'counter, gauge or config' value\t'a number, or a string if the service reports one'
         case 'rdctl oio service ping' 'rdctl oio service version'
             set choices service\t'IP:PORT' status\t'OK' version\t'null: not asked for, or not reported'
@@ -1133,6 +1183,36 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl oio account flush #1' 'rdctl oio account flush #*'
             set kind account
+        case 'rdctl oio volume show --failed'
+            set kind file
+        case 'rdctl oio volume show #1' 'rdctl oio volume show #*'
+            set kind rawx
+        case 'rdctl oio volume chunks --failed'
+            set kind file
+        case 'rdctl oio volume chunks #1' 'rdctl oio volume chunks #*'
+            set kind rawx
+        case 'rdctl oio volume admin show --failed'
+            set kind file
+        case 'rdctl oio volume admin show #1' 'rdctl oio volume admin show #*'
+            set kind rawx
+        case 'rdctl oio volume admin incident --failed'
+            set kind file
+        case 'rdctl oio volume admin incident #1' 'rdctl oio volume admin incident #*'
+            set kind rawx
+        case 'rdctl oio volume admin lock --failed'
+            set kind file
+        case 'rdctl oio volume admin lock #1' 'rdctl oio volume admin lock #*'
+            set kind rawx
+        case 'rdctl oio volume admin unlock --failed'
+            set kind file
+        case 'rdctl oio volume admin unlock #1' 'rdctl oio volume admin unlock #*'
+            set kind rawx
+        case 'rdctl oio volume admin clear --failed'
+            set kind file
+        case 'rdctl oio volume admin clear #1' 'rdctl oio volume admin clear #*'
+            set kind rawx
+        case 'rdctl oio directory dump --service'
+            set kind meta1
         case 'rdctl oio service stats --type'
             set kind type
         case 'rdctl oio service stats #1'
@@ -1304,7 +1384,7 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl context set #1'
             set kind context
         case 'rdctl context set #2' 'rdctl context set #*'
-            set choices 'rapiddisk=' 'oio=' 'namespace=' 'account=' 'protected=' 'timeout=' 'token_file=' 'ca=' 'cert=' 'key=' 'http_proxy=' 'dialect='
+            set choices 'rapiddisk=' 'oio=' 'namespace=' 'account=' 'protected=' 'timeout=' 'token_file=' 'ca=' 'cert=' 'key=' 'http_proxy=' 'events=' 'dialect='
         case 'rdctl context rename #1'
             set kind context
         case 'rdctl context remove #1'

@@ -27,10 +27,12 @@ if TYPE_CHECKING:
 
     from rdctl.history.history import History
     from rdctl.history.places import Place
+    from rdctl.net.beanstalk import Ask
     from rdctl.net.deadline import Deadline
     from rdctl.net.messages import Access
     from rdctl.net.transport import Transport
     from rdctl.oio.operations import OpenIO
+    from rdctl.oio.operations.events import Events
     from rdctl.rapiddisk.backend import Backend
     from rdctl.rapiddisk.changes import Dependencies
     from rdctl.rapiddisk.machine import RapidDisk
@@ -278,6 +280,25 @@ class Site:
             )
             self._oio = OpenIO(means)
         return self._oio
+
+    @property
+    def oio_events(self) -> Events:
+        """The queue of events of that OpenIO."""
+        from rdctl.net.beanstalk import Beanstalkd
+        from rdctl.oio.operations.events import Queue
+
+        def reach(address: str) -> Beanstalkd:
+            ask = self._simulated_queue(address) if self.settings.in_sandbox("oio") else None
+            return Beanstalkd(address, self.effects, self._deadline, ask)
+
+        return self.oio.events(Queue(self.settings.get("events"), reach))
+
+    def _simulated_queue(self, address: str) -> Ask:
+        """That of the sandbox, which never opens a socket."""
+        from rdctl.sandbox import queue_of
+
+        ready_sandbox(self.sandbox_path, self.config.home)
+        return queue_of(self.sandbox_path, address, self._deadline.left)
 
     def _missing_of_oio(self) -> RdctlError | None:
         """The error about a missing setting, if any."""

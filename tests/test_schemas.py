@@ -42,6 +42,8 @@ MAPS = {
     "tags",
 }
 
+# One of them has a chunk.
+RAWX = " ".join(f"127.0.0.1:{port}" for port in (*range(16013, 16017), *range(16020, 16028)))
 # A run of every command that shows something.
 SHOWING = {
     "rapiddisk status": "rdctl.rapiddisk.status/1",
@@ -89,6 +91,12 @@ SHOWING = {
     "oio account list": "rdctl.oio.account-name/1",
     "oio account show": "rdctl.oio.account/2",
     "oio account containers": "rdctl.oio.account-container/1",
+    "oio volume show 127.0.0.1:16013": "rdctl.oio.volume/1",
+    f"oio volume chunks {RAWX}": "rdctl.oio.indexed-chunk/1",
+    "oio volume assignation": "rdctl.oio.assignment/1",
+    "oio volume admin show 127.0.0.1:16013": "rdctl.oio.volume-state/1",
+    "oio events stats": "rdctl.oio.counter/1",
+    "oio directory dump --prefix 8F": "rdctl.oio.mapped-prefix/1",
     "oio service stats 127.0.0.1:16009": "rdctl.oio.counter/1",
     "oio service ping 127.0.0.1:16009": "rdctl.oio.service-reply/2",
     "oio service version 127.0.0.1:16009": "rdctl.oio.service-reply/2",

@@ -146,8 +146,8 @@ def set_context(on: Invocation, name: str, assignments: tuple[str, ...]) -> Repo
     """Create or change a context.
 
     KEY= removes a setting. Keys: rapiddisk, oio, namespace, account, protected, timeout,
-    token_file, ca, cert, key, http_proxy, dialect (see `rdctl help config`). Comments in the file
-    are kept. A system-wide context is copied to your own file first."""
+    token_file, ca, cert, key, http_proxy, events, dialect (see `rdctl help config`). Comments in
+    the file are kept. A system-wide context is copied to your own file first."""
     values = [parse_assignment(text) for text in assignments]
     with _editing(on) as config:
         known = config.contexts.get(name)

@@ -210,6 +210,18 @@ MEANINGS: dict[str, dict[str, str]] = {
         "set-properties": "set setprops set-property update-properties",
         "del-properties": "unset unset-properties delete-properties remove-properties del-property",
     },
+    "rdctl oio volume": {
+        "show": f"{_SHOW} get stat info",
+        "chunks": "list ls dir",
+        "assignation": "assignments assignment assign rdir rdirs",
+    },
+    "rdctl oio volume admin": {
+        "show": f"{_SHOW} get list ls status",
+        "incident": "set mark date",
+        "clear": "reset purge clean flush",
+    },
+    "rdctl oio events": {"stats": "stat statistics show list info status queue"},
+    "rdctl oio directory": {"dump": "list ls show map export", "warmup": "warm warm-up ping"},
     "rdctl oio service": {
         "stats": "stat statistics metrics show info status",
         "ping": "check health",
@@ -242,8 +254,8 @@ MEANINGS: dict[str, dict[str, str]] = {
 # Verbs that destroy or disconnect something: suggested only for a word of that meaning, or for a
 # slip of one letter.
 DESTRUCTIVE = frozenset(
-    "deregister del-properties delete destroy disable drop-cache dedup flush force kill leave"
-    " drain purge remove reset stop truncate unexport unlink".split()
+    "clear deregister del-properties delete destroy disable drop-cache dedup flush force kill"
+    " leave drain purge remove reset stop truncate unexport unlink".split()
 )
 # The least likeness of a word and a verb: "rename" is not nearly "remove", "remov" is.
 _LIKENESS = 0.67

@@ -76,13 +76,14 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
     """Serve the sandbox over HTTP.
 
     Other programs can use it like the real daemons. The addresses are printed to standard error.
-    The services behind the oio-proxy listen on free ports, which the proxy reports to its clients.
+    The services behind the oio-proxy listen on free ports, which the proxy reports to its clients;
+    so does the beanstalkd (see `rdctl oio events stats`).
     Runs until interrupted with Ctrl-C. By default it listens on this machine only (see --host), and
     its ports differ from those of the real daemons.
 
     To use it as a context, set one with these addresses, namespace=OPENIO and account=sandbox (see
     `rdctl context set --help`)."""
-    from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps
+    from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps, beanstalkd
     from rdctl.sandbox.serve import serve as serve_apps
 
     ports = {RAPIDDISK_HOST: rapiddisk_port, OIO_HOST: oio_port}
@@ -91,17 +92,20 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
     ready_sandbox(on.sandbox_path, on.environment.home())
     served = apps(on.sandbox_path, real)
     listeners = [(app, host, ports.get(name, 0)) for name, app in served.items()]
+    queue = beanstalkd(on.sandbox_path)
 
     def ready(urls: list[str]) -> None:
-        for name, url in zip(served, urls, strict=True):
+        *of_apps, of_queue = urls
+        for name, url in zip(served, of_apps, strict=True):
             if name in ports:
                 on.notice(f"Serving {url} ({'oio-proxy' if name == OIO_HOST else 'rapiddiskd'})")
             else:
                 real[name] = url.split("//", 1)[1]
+        on.notice(f"Serving {of_queue} (beanstalkd)")
         on.notice("Press Ctrl-C to stop.")
 
     try:
-        serve_apps(listeners, ready)
+        serve_apps([*listeners, (queue, host, 0)], ready)
     except Ended as ended:  # changes made by its clients are not reported
         raise RdctlError(ended.code, ended.code.word) from ended
     return Text("")

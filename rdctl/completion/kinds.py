@@ -48,6 +48,19 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "ADDRESS": "address",
     "rdctl oio admin leave --service": "replica",
     "rdctl oio admin copy --to": "replica",
+    "rdctl oio directory dump --service": "meta1",
+    **dict.fromkeys(
+        (
+            f"rdctl oio volume {verb} VOLUME"
+            for verb in (
+                *("show", "chunks", "admin show", "admin incident"),
+                *("admin lock", "admin unlock", "admin clear"),
+            )
+        ),
+        "rawx",
+    ),
+    "WHO": None,
+    **dict.fromkeys(("TUBE", "HOST:PORT"), None),
     "ACCOUNT": "account",
     "--policy": "policy",
     "--pool": "pool",

@@ -6,6 +6,7 @@ import os
 import shlex
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
+from functools import partial
 from itertools import takewhile
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
@@ -220,6 +221,10 @@ def _replicas(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     return _services_of(site, [request.options.get("type") or "meta2"])
 
 
+def _services_of_type(type: str, site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    return _services_of(site, [type])
+
+
 def _services_of(site: Site, types: Sequence[str] | None) -> Iterator[Candidate]:
     for service in site.oio.conscience.services(types, False):
         yield Candidate(service.address, f"{service.type}, score {service.score}")
@@ -327,6 +332,7 @@ OPENIO: _Kinds = {
     "content": _contents,
     "type": _types,
     "address": _services,
+    **{type: partial(_services_of_type, type) for type in ("meta1", "rawx")},
     "replica": _replicas,
     "policy": _policies,
     "pool": _pools,

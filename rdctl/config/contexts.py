@@ -34,10 +34,12 @@ KEYS: dict[str, tuple[type, str]] = {
     "cert": (str, "file with the client certificate"),
     "key": (str, "file with the private key of the client certificate"),
     "http_proxy": (str, "URL of an HTTP proxy"),
+    "events": (str, "address of the beanstalkd of OpenIO: beanstalk://HOST:PORT"),
     "dialect": (str, "dialect of the oio-proxy: auto, 4.2, 3.3 or reference"),
 }
 # Credentials: sent only to endpoints from the same source.
 CREDENTIALS = ("token_file", "cert", "key")
+_QUEUE = re.compile(r"(?:beanstalk://)?([A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]):([0-9]{1,5})/?")
 _NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
 
@@ -73,6 +75,7 @@ class Config:
                 "oio": "http://oio.sandbox",
                 "namespace": "OPENIO",
                 "account": "sandbox",
+                "events": "127.0.0.1:16028",
             },
             None,
         )
@@ -226,9 +229,19 @@ def checked(key: str, value: Any) -> Any:
         fault = unusable_url(re.sub(r"//[^/@]*@", "//", value))
         if fault:
             raise ValueError(f"invalid URL: {fault}")
+    if key == "events":
+        return queue_address(value)
     if key == "dialect" and value not in DIALECTS:
         raise ValueError(f"must be {either(DIALECTS)}")
     return value
+
+
+def queue_address(text: str) -> str:
+    """HOST:PORT of a beanstalkd; raises ValueError with what it must be."""
+    match = _QUEUE.fullmatch(text)
+    if match is None or not 0 < int(match[2]) < 1 << 16:
+        raise ValueError(f'invalid address "{defuse(text)}": must be HOST:PORT')
+    return f"{match[1]}:{match[2]}"
 
 
 def unusable_url(url: str) -> str | None:

@@ -38,6 +38,7 @@ VARIABLES = {
     "cert": ("RDCTL_CERT",),
     "key": ("RDCTL_KEY",),
     "http_proxy": ("RDCTL_HTTP_PROXY",),
+    "events": ("RDCTL_EVENTS",),
     "dialect": ("RDCTL_DIALECT",),
 }
 
@@ -167,7 +168,7 @@ def resolve(config: Config, flags: Mapping[str, Any]) -> Settings:
     return Settings(named, values, bool(flags.get("context")), how if named else None)
 
 
-_OF_OIO = ("oio", "namespace", "account", "dialect")
+_OF_OIO = ("oio", "namespace", "account", "events", "dialect")
 
 
 def several(config: Config, flags: Mapping[str, Any]) -> dict[str, bool] | None:

@@ -14,7 +14,7 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
 
@@ -147,6 +147,33 @@ class _Socket:
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
+
+
+@contextlib.contextmanager
+def query(host: str, port: int, data: bytes, seconds: float) -> Iterator[io.BufferedReader]:
+    """Send a query of a protocol other than HTTP, and read its reply, within the current deadline;
+    `seconds` are those to connect. Raises OSError."""
+    whole = current.deadline or Deadline(None)
+    patience = whole.within(seconds)
+    found = _Looking(host, port).wait(patience, current.check)
+    if isinstance(found, OSError):
+        raise found
+    failed: OSError = TimeoutError("timed out")
+    for address in found or ():
+        try:
+            sock = socket.create_connection((address, port), max(patience.left() or 0.0, 0.001))
+        except OSError as error:
+            failed = error
+            continue
+        with sock:
+            connection = _Socket(sock)
+            connection.sendall(data)
+            with connection.makefile() as reply:
+                yield reply
+        return
+    if isinstance(failed, TimeoutError) and not whole.over:
+        raise ConnectionError(f"no reply within {seconds:g} s") from failed
+    raise failed
 
 
 _LAST_CHUNK = b"0\r\n\r\n"

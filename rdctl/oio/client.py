@@ -51,8 +51,8 @@ class Client:
         self._dialect = dialect
         self.reach = reach
         self._request_id = field("--request-id", request_id)
-        self._reading = Reading(transport.url, self._request_id, unread or Unread())
-        self.account_service = AccountService(self, self._reading)
+        self.reading = Reading(transport.url, self._request_id, unread or Unread())
+        self.account_service = AccountService(self, self.reading)
         # Whether to suggest similar names if a name is not found.
         self.suggests = False
 
@@ -193,7 +193,7 @@ class Client:
             if is_unknown_route(reply):
                 continue
             self._refused(reply, asked)
-            return self._reading.value(reply, self._reader(route, way), strict=strict)
+            return self.reading.value(reply, self._reader(route, way), strict=strict)
         raise RdctlError(
             Code.UNSUPPORTED,
             f"this oio-proxy ({self._dialect}) does not support {route.path.lstrip('/')}",
@@ -308,7 +308,7 @@ class Client:
                 message = f"route not found on this oio-proxy ({NO_HANDLER})"
                 return RdctlError(Code.UNSUPPORTED, message, request_id=self._request_id)
             self._refused(reply, asked)
-            self._reading.value(reply, no_page)
+            self.reading.value(reply, no_page)
         except RdctlError as error:
             return error
         return None
@@ -323,7 +323,7 @@ class Client:
             body = reply.json()
             status, message = whole(body["status"]), str(body.get("message", ""))
         except MISSHAPEN as error:
-            raise self._reading.strange(reply) from error
+            raise self.reading.strange(reply) from error
         refusal = self.error(status, message, asked, http_status=reply.status)
         if self.suggests and asked.place is not None:
             quick = self.brief(suggest.SECONDS)
@@ -377,7 +377,7 @@ class Client:
         """Query a service of this type over its own HTTP interface."""
         service = self.reach(address)
         reply = service.read(path)
-        return self._reading.of_service(reply, reader, service.url, f"the {type} service")
+        return self.reading.of_service(reply, reader, service.url, f"the {type} service")
 
 
 def _place_of(parameters: Mapping[str, str]) -> Place | None:

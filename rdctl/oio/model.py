@@ -335,3 +335,58 @@ class Overview(NamedTuple):
     containers: int | None
     objects: int | None
     bytes: int | None
+
+
+class IndexedContainer(NamedTuple):
+    """A container that has chunks on a volume; `to_rebuild` None: no incident is set."""
+
+    cid: str
+    chunks: int | None
+    to_rebuild: int | None
+
+
+class Volume(NamedTuple):
+    """The index of a volume: of the chunks of a rawx, kept by a rdir. `to_rebuild` and `incident`
+    None: no incident is set. `containers` are as in IndexedContainer."""
+
+    volume: str
+    rdir: str
+    chunks: int | None
+    to_rebuild: int | None
+    incident: str | None
+    containers: list[dict[str, Any]]
+
+
+class IndexedChunk(NamedTuple):
+    """A chunk as the index of its volume has it."""
+
+    volume: str
+    cid: str
+    content_id: str
+    chunk_id: str
+    modified: str | None
+
+
+class VolumeState(NamedTuple):
+    """What administrators set on a volume; None: not set."""
+
+    volume: str
+    rdir: str
+    incident: str | None
+    locked_by: str | None
+
+
+class Assignment(NamedTuple):
+    """The rdir of a volume; None: none is assigned. Locations None: not reported."""
+
+    volume: str
+    rdir: str | None
+    location: str | None
+    rdir_location: str | None
+
+
+class MappedPrefix(NamedTuple):
+    """The meta1 services of the containers whose ID begins with a prefix."""
+
+    prefix: str
+    services: list[str]

@@ -360,6 +360,15 @@ _TABLE = (
     _base("has", "Which replicas have the database.", post(admin.replicas, bodies.nothing, *NEW)),
     _base("info", "SQLite information of each replica.", post(admin.sqlite)),
     _base("status", "The master according to each replica.", post(admin.replicas)),
+    # The same request as status, sent for what it makes a service do: open the base.
+    Route(
+        "admin.warmup",
+        "admin/status",
+        "Open the database, and elect its master.",
+        post(admin.replicas),
+        effect=CHANGE,
+        seconds=ADMIN_SECONDS,
+    ),
     _base("drop_cache", "Make every replica close the database.", post(admin.replicas), DESTROY),
     _base("sync", "Resynchronize the slaves of the database.", post(admin.replicas), CHANGE),
     _base("leave", "Make replicas leave the election.", post(admin.replicas), DESTROY),

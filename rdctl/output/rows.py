@@ -111,7 +111,7 @@ def _counting(column: Column) -> Column:
         value = row.get(column.key)
         return f"{len(value)} (use --{column.key})" if value else None
 
-    return column._replace(of_row=number)
+    return column._replace(of_row=number, cell=cells.text, inner=())
 
 
 def narrow(row: Row, view: View) -> Row:

@@ -19,6 +19,7 @@ _PAST = {
 # Of a change that was not necessary, by `past` or the action; else `is already PAST`.
 _UNCHANGED = {
     "add": "already exists",
+    "clear": "has nothing to clear",
     "create": "already exists",
     "deregister": "has no services",
     "emptied": "is already empty",

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from io import BytesIO
+from typing import TYPE_CHECKING, BinaryIO
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
+
+    from rdctl.sandbox.oio.beanstalkd import Beanstalkd
 
 # The hosts under which the systems are reached in-process, by `adapter.WsgiAdapter`.
 RAPIDDISK_HOST = "rapiddisk.sandbox"
@@ -48,3 +53,29 @@ def oio_apps(
     from rdctl.sandbox.store import Store
 
     return oio.apps(Store(path, left), OIO_HOST, advertise)
+
+
+def beanstalkd(
+    path: str | os.PathLike[str], left: Callable[[], float | None] | None = None
+) -> Beanstalkd:
+    """The queue of events alone."""
+    from rdctl.sandbox.oio.beanstalkd import Beanstalkd
+    from rdctl.sandbox.store import Store
+
+    return Beanstalkd(Store(path, left))
+
+
+def queue_of(
+    path: str | os.PathLike[str], address: str, left: Callable[[], float | None]
+) -> Callable[[bytes], AbstractContextManager[BinaryIO]]:
+    """Asks the queue of events in this process, by the address that clients know."""
+
+    @contextmanager
+    def ask(command: bytes) -> Iterator[BinaryIO]:
+        from rdctl.sandbox.oio.state import BEANSTALKD_ADDRESS
+
+        if address != BEANSTALKD_ADDRESS:
+            raise ConnectionRefusedError(errno.ECONNREFUSED, os.strerror(errno.ECONNREFUSED))
+        yield BytesIO(beanstalkd(path, left).answer(command) or b"")
+
+    return ask

@@ -11,13 +11,14 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from email.errors import MissingHeaderBodySeparatorDefect
 from io import BufferedReader, BytesIO, RawIOBase
-from socketserver import TCPServer, ThreadingMixIn
+from socketserver import StreamRequestHandler, TCPServer, ThreadingMixIn
 from threading import Event, Thread
 from typing import TYPE_CHECKING, Any
 from wsgiref.handlers import SimpleHandler
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.sandbox.oio.beanstalkd import Beanstalkd
 
 if TYPE_CHECKING:
     from wsgiref.headers import Headers
@@ -29,11 +30,12 @@ _MAX_LINE = 128 * 1024  # bytes of a request line; the apps refuse long ones the
 
 
 def serve(
-    listeners: Sequence[tuple[WSGIApplication, str, int]],
+    listeners: Sequence[tuple[WSGIApplication | Beanstalkd, str, int]],
     ready: Callable[[list[str]], object],
     stop: Event | None = None,
 ) -> None:
-    """Serve each (app, host, port) until `stop` is set or Ctrl-C, then close every socket.
+    """Serve each (app, host, port) until `stop` is set or Ctrl-C, then close every socket. Apps are
+    served over HTTP, a Beanstalkd over its own protocol.
 
     Port 0 takes a free one. `ready` is called once, with the URLs in the order of the listeners,
     when all of them listen. Ctrl-C is the normal end and is not passed on. An address that is not
@@ -41,7 +43,9 @@ def serve(
     """
     stop = stop or Event()
     with ExitStack() as stack, suppress(KeyboardInterrupt):
-        servers = [stack.enter_context(_listen(*listener)) for listener in listeners]
+        servers = [_listen(*listener) for listener in listeners]
+        for server in servers:
+            stack.enter_context(server)
         for server in servers:
             thread = Thread(target=server.serve_forever, args=(0.1,), daemon=True)
             thread.start()
@@ -224,10 +228,40 @@ class _Server6(_Server):
     address_family = socket.AF_INET6
 
 
-def _listen(app: WSGIApplication, host: str, port: int) -> _Server:
-    kind = _Server6 if ":" in host else _Server
+class _Lines(StreamRequestHandler):
+    """Commands of one client of a beanstalkd, each a line."""
+
+    timeout = 60.0
+    server: _QueueServer
+
+    def handle(self) -> None:
+        while line := self.rfile.readline(_MAX_LINE):
+            reply = self.server.queue.answer(line)
+            if reply is None:
+                return
+            self.wfile.write(reply)
+
+
+class _QueueServer(ThreadingMixIn, TCPServer):
+    daemon_threads = True
+    queue: Beanstalkd
+    handle_error = _Server.handle_error
+
+
+class _QueueServer6(_QueueServer):
+    address_family = socket.AF_INET6
+
+
+def _listen(app: WSGIApplication | Beanstalkd, host: str, port: int) -> _Server | _QueueServer:
+    six = ":" in host
     try:
-        server = kind((host, port), _Handler)
+        if isinstance(app, Beanstalkd):
+            of_queue: type[_QueueServer] = _QueueServer6 if six else _QueueServer
+            queue = of_queue((host, port), _Lines)
+            queue.queue = app
+            return queue
+        of_app: type[_Server] = _Server6 if six else _Server
+        server = of_app((host, port), _Handler)
     except (OSError, OverflowError) as error:
         raise _cannot_listen(host, port, error) from error
     server.set_app(app)
@@ -249,9 +283,10 @@ def _cannot_listen(host: str, port: int, error: Exception) -> RdctlError:
     return RdctlError(code, f"cannot listen on {address}: {reason}", hint=hint, target=address)
 
 
-def _url(server: _Server) -> str:
+def _url(server: _Server | _QueueServer) -> str:
     host, port = server.server_address[:2]
-    return f"http://{_address(str(host), int(port))}"
+    scheme = "beanstalk" if isinstance(server, _QueueServer) else "http"
+    return f"{scheme}://{_address(str(host), int(port))}"
 
 
 def _address(host: str, port: int) -> str:

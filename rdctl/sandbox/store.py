@@ -22,7 +22,7 @@ from rdctl.core.errors import Code, RdctlError
 SYSTEMS = ("machine", "oio")
 
 # Increased with every change of a SCHEMA: a store of another version is refused until it is reset.
-VERSION = 6
+VERSION = 7
 
 _OURS = 0x7264_6374  # PRAGMA application_id: "rdct"
 _PATIENCE = 10.0  # seconds that a transaction waits for those before it, if nothing else is given

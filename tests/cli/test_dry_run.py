@@ -257,7 +257,9 @@ LINE = re.compile(
     "(echo|mkdir|rmdir|ln|rm|mv|dd|write|reset|dmsetup|blockdev|ioctl|systemctl) "
     "|(damage|stop|start) "
 )
-READS = re.compile(rf"/({'|'.join(ASKING)})\?|[?&]dryrun=1\b")
+# A warmup sends queries for what they make services do.
+WARMS = r"\?(?!cid=[0-9A-F]+&type=meta1)"
+READS = re.compile(rf"/({'|'.join(ASKING)}){WARMS}|[?&]dryrun=1\b")
 
 
 def words(line: str) -> list[str]:

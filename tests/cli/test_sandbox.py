@@ -177,7 +177,8 @@ def served(process: Rdctl) -> Iterator[Callable[..., Served]]:
         started.append(running)
         assert running.stderr is not None
         urls = []
-        for line, api in zip(running.stderr, (b"rapiddiskd", b"oio-proxy", b""), strict=False):
+        apis = (b"rapiddiskd", b"oio-proxy", b"beanstalkd", b"")
+        for line, api in zip(running.stderr, apis, strict=False):
             if line == b"Press Ctrl-C to stop.\n":
                 break
             serving, url, name = line.split()

@@ -66,6 +66,11 @@ class Connection:
         """Return when the client has sent something, which stays unread."""
         self._sock.recv(1, socket.MSG_PEEK)
 
+    def read_line(self) -> None:
+        """Read a line, for a server of another protocol."""
+        with self._sock.makefile("rb") as stream:
+            stream.readline()
+
     def send(self, data: bytes) -> None:
         self._sock.sendall(data)
 

@@ -31,6 +31,15 @@ group = LazyGroup(
             "Manage when the objects of a container expire.",
         ),
         "account": ("rdctl.cli.oio.account:group", "Manage accounts."),
+        "volume": (
+            "rdctl.cli.oio.volume:group",
+            "Show and manage the chunk indexes of rawx services.",
+        ),
+        "directory": (
+            "rdctl.cli.oio.directory:group",
+            "Show and warm up the directory of containers.",
+        ),
+        "events": ("rdctl.cli.oio.events:group", "Show the queue of events."),
         "service": ("rdctl.cli.oio.service:group", "Manage single services."),
         "lb": ("rdctl.cli.oio.lb:group", "Show which services would be chosen."),
         "cache": ("rdctl.cli.oio.cache:group", "Show and flush the caches of the proxy."),

@@ -65,6 +65,13 @@ def _cid_option(callback: Callback) -> Callable[[Function], Function]:
     )
 
 
+# The option of commands whose target is not a container.
+container_id = click.option(
+    "--cid",
+    metavar="HEX",
+    callback=_hex(_CID_DIGITS, _CID),
+    help="Only those of the container with this ID.",
+)
 _BASE_CID = _cid_option(_hex(f"{_CID_DIGITS}, or a prefix of up to 4", _CID, _PREFIX))
 _IDS: dict[str, Callable[[Function], Function]] = {
     "cid": _cid_option(_hex(_CID_DIGITS, _CID)),

@@ -33,9 +33,12 @@ if TYPE_CHECKING:
     from rdctl.oio.objects.upload import Uploads
     from rdctl.oio.operations.balancing import LoadBalancer
     from rdctl.oio.operations.cache import ProxyCaches
+    from rdctl.oio.operations.directory import Directory
+    from rdctl.oio.operations.events import Events, Queue
     from rdctl.oio.operations.lifecycle import Lifecycles
     from rdctl.oio.operations.snapshot import Snapshots
     from rdctl.oio.operations.variables import Variables
+    from rdctl.oio.operations.volume import Volumes
     from rdctl.oio.sync.deleting import Deletions
 
 
@@ -76,6 +79,26 @@ class OpenIO(Acts):
         from rdctl.oio.operations.lifecycle import Lifecycles
 
         return Lifecycles(self._means)
+
+    @cached_property
+    def directory(self) -> Directory:
+        """The map of meta0, and the bases of meta1."""
+        from rdctl.oio.operations.directory import Directory
+
+        return Directory(self._means)
+
+    def events(self, queue: Queue) -> Events:
+        """The queue of events, which is reached by itself."""
+        from rdctl.oio.operations.events import Events
+
+        return Events(self._means, queue)
+
+    @cached_property
+    def volumes(self) -> Volumes:
+        """The indexes of rdir services."""
+        from rdctl.oio.operations.volume import Volumes
+
+        return Volumes(self._means)
 
     @cached_property
     def uploads(self) -> Uploads:

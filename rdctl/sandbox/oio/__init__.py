@@ -11,7 +11,7 @@ import sqlite3
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rdctl.sandbox.oio import account, demo, proxy, rawx, rdir, state
+from rdctl.sandbox.oio import account, demo, events, proxy, rawx, rdir, state
 from rdctl.sandbox.oio.wsgi import application
 from rdctl.sandbox.store import Store
 
@@ -23,6 +23,7 @@ SCHEMA = state.SCHEMA
 
 def seed(connection: sqlite3.Connection) -> None:
     state.seed_services(connection)
+    events.seed(connection)
     demo.seed(connection)
 
 
@@ -37,5 +38,5 @@ def apps(
         host: application(store, proxy.route, advertise),
         state.ACCOUNT_ADDRESS: application(store, account.route),
         **{address: application(store, rawx.router(address)) for address in state.RAWX_ADDRESSES},
-        **dict.fromkeys(state.RDIR_ADDRESSES, application(store, rdir.route)),
+        **{address: application(store, rdir.router(address)) for address in state.RDIR_ADDRESSES},
     }

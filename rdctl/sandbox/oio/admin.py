@@ -402,10 +402,15 @@ def meta0_list(connection: sqlite3.Connection, request: HttpRequest) -> HttpRepl
     directory.meta0(connection)
     holder = directory.meta1_by_prefix(connection)
     prefixes = (f"{number:04X}" for number in range(1 << 16))
-    return answer({prefix: [holder(prefix)] for prefix in prefixes})
+    # meta0 swaps the bytes of the prefixes in its keys.
+    return answer({prefix[2:] + prefix[:2]: [holder(prefix)] for prefix in prefixes})
 
 
 def meta0_force(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """Accepted, and without effect here."""
-    object_argument(request)
+    value = argument(request)
+    if value is None:
+        raise bad_request("Empty JSON mapping")
+    if not isinstance(value, dict):
+        raise bad_request("Invalid JSON object: must be a hash")
     return empty()

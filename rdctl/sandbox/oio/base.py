@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from urllib.parse import quote
 
-from rdctl.sandbox.oio import directory, properties
+from rdctl.sandbox.oio import directory, properties, rawx
 from rdctl.sandbox.oio.conscience import policy
 from rdctl.sandbox.oio.replies import (
     CONTAINER_FROZEN,
@@ -245,10 +245,7 @@ def drop_chunks(connection: sqlite3.Connection, cid: str, where: str, *values: s
     connection.execute(f"DELETE {chosen}", (cid, *values))
     for url in urls:
         address, _, id = url.removeprefix("http://").partition("/")
-        connection.execute(
-            "DELETE FROM oio_rawx WHERE address = ? AND id = ?",
-            (address, id),
-        )
+        rawx.drop(connection, address, id)
 
 
 def versions_to_keep(connection: sqlite3.Connection, cid: str, request: HttpRequest) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from email.utils import formatdate
 from urllib.parse import quote, unquote
 
+from rdctl.sandbox.oio import events
 from rdctl.sandbox.oio.state import NAMESPACE, container_id, is_down, new_id
 from rdctl.sandbox.oio.wsgi import Answered, Handler, HttpReply, HttpRequest, Router
 
@@ -81,6 +82,7 @@ def _put(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> Htt
     )
     if not made.rowcount:
         raise _refusal(409)
+    events.stored(connection, key[0], stored)
     return _created(request, key, f"Resource /{key[1]}", _shown(stored))
 
 
@@ -155,6 +157,7 @@ def _copy(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> Ht
     )
     if not made.rowcount:
         raise _refusal(409)
+    events.stored(connection, key[0], stored)
     return _created(request, (key[0], id), f"Destination /{id}", [])
 
 
@@ -216,9 +219,18 @@ def _part(connection: sqlite3.Connection, row: int, first: int, last: int) -> by
         return blob.read(last + 1 - first)
 
 
+def drop(connection: sqlite3.Connection, address: str, id: str) -> bool:
+    """Delete a chunk; False if the service has none of this id."""
+    gone = connection.execute(
+        "DELETE FROM oio_rawx WHERE address = ? AND id = ? RETURNING headers", (address, id)
+    ).fetchone()
+    if gone is not None:
+        events.removed(connection, address, json.loads(gone["headers"]))
+    return gone is not None
+
+
 def _delete(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> HttpReply:
-    gone = connection.execute("DELETE FROM oio_rawx WHERE address = ? AND id = ?", key)
-    if not gone.rowcount:
+    if not drop(connection, *key):
         raise _refusal(404)
     return _reply(204, [])
 

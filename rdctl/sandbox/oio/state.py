@@ -79,10 +79,24 @@ CREATE TABLE oio_rawx (
     address TEXT, id TEXT, headers TEXT NOT NULL, mtime REAL NOT NULL, size INTEGER NOT NULL,
     data BLOB NOT NULL,
     PRIMARY KEY (address, id)
-)
+);
+
+-- What the rdir services hold: for each volume (a rawx) its chunks, as CONTAINER|CONTENT|CHUNK.
+-- incident: seconds since 1970, or 0. lock: who holds it, or empty.
+CREATE TABLE oio_rdir_bases (
+    rdir TEXT, volume TEXT, incident INTEGER NOT NULL, lock TEXT NOT NULL,
+    PRIMARY KEY (rdir, volume)
+) WITHOUT ROWID;
+CREATE TABLE oio_rdir (
+    rdir TEXT, volume TEXT, key TEXT, mtime INTEGER NOT NULL, PRIMARY KEY (rdir, volume, key)
+) WITHOUT ROWID;
+-- The events that were handled.
+CREATE TABLE oio_events (count INTEGER NOT NULL)
 """
 
-CONSCIENCE = "127.0.0.1:16003"  # not among the services that it lists
+# Not among the services that the conscience lists.
+CONSCIENCE = "127.0.0.1:16003"
+BEANSTALKD_ADDRESS = "127.0.0.1:16028"
 
 # type, port, slots, score, volume
 _SERVICES = (

@@ -56,7 +56,8 @@ class Case(NamedTuple):
     @property
     def verb(self) -> str:
         words = self.words.split()
-        return " ".join(words[: 3 if words[:2] == ["service", "config"] else 2])
+        nested = words[:2] in (["service", "config"], ["volume", "admin"])
+        return " ".join(words[: 3 if nested else 2])
 
     @property
     def argv(self) -> list[str]:
@@ -67,9 +68,13 @@ class Case(NamedTuple):
         return b"" if self.body is None else json.dumps(self.body).encode()
 
     def prepare(self, oio: Oio) -> None:
+        """In process, where all services can be reached."""
+        sandbox = Oio(oio.rdctl)
+        if self.words.startswith("volume"):
+            oio.show_rdir()
         for line in self.setup:
             words, _, body = line.partition(" < ")
-            oio.ok(*shlex.split(words), "--yes", stdin=body.encode())
+            sandbox.ok(*shlex.split(words), "--yes", stdin=body.encode())
 
 
 REFERENCE = ("reference create user1 -p color=blue -p size=1",)
@@ -90,6 +95,14 @@ VERSIONS = (
 DELETED = (*VERSIONS, "content delete photos v")
 BY_HAND = ("container raw-insert photos --body - < " + json.dumps(BEANS),)
 FROZEN = ("admin freeze photos",)
+INCIDENT = (f"volume admin incident {RAWX} --date 1750000000",)
+LOCKED = (f"volume admin lock {RAWX} --owner me",)
+OTHERS = " ".join(f"127.0.0.1:{port}" for port in (*range(16014, 16017), *range(16020, 16028)))
+# A chunk that only one rawx can take.
+INDEXED = (
+    f"conscience lock rawx {OTHERS}",
+    "content put photos - --path new --policy SINGLE < new",
+)
 
 CASES = (
     Case(
@@ -461,6 +474,43 @@ CASES = (
         Case(f"service {action} {META2}", f"{META2}: {action} done")
         for action in ("lean-glib", "lean-sqlx")
     ),
+    Case(
+        f"volume admin incident {RAWX} --date 1750000000",
+        f"set the incident of {RAWX} (incident 2025-06-15T15:06:40Z)",
+    ),
+    Case(
+        f"volume admin incident {RAWX} 127.0.0.1:16014 --date 1750000001",
+        f"set the incident of {RAWX} (",
+        setup=INCIDENT,
+        asks=f"volume {RAWX}: incident of 2025-06-15T15:06:40Z will be replaced",
+    ),
+    Case(f"volume admin lock {RAWX} --owner me", f"locked {RAWX} (owner me)"),
+    Case(f"volume admin unlock {RAWX} --owner me", f"unlocked {RAWX}", setup=LOCKED),
+    Case(
+        f"volume admin unlock {RAWX} --force",
+        f"unlocked {RAWX}",
+        setup=LOCKED,
+        asks=f'volume {RAWX}: lock of "me" will be released',
+    ),
+    Case(
+        f"volume admin clear {RAWX}",
+        f"cleared {RAWX} (removed 0, repaired 0, errors 0)",
+        setup=INCIDENT,
+        asks=f"volume {RAWX}: incident of 2025-06-15T15:06:40Z will be removed",
+    ),
+    Case(
+        f"volume admin clear {RAWX} --repair",
+        f"cleared {RAWX} (removed 0, repaired ",
+        setup=INDEXED,
+        asks=f"volume {RAWX}: all entries of its index will be rewritten",
+    ),
+    Case(
+        f"volume admin clear {RAWX} --all",
+        f"cleared {RAWX} (removed ",
+        setup=INDEXED,
+        asks=f"volume {RAWX}: ",
+    ),
+    Case("directory warmup --prefix 8F54", "warmed up OPENIO (bases 1)"),
     Case(f"service flush {META2}", f"flushed {META2}"),
     Case(
         f"service flush {META2} 127.0.0.1:16011",

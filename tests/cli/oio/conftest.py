@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 
 from rdctl.sandbox import OIO_HOST, apps
+from rdctl.sandbox.oio.state import RDIR_ADDRESSES
 from rdctl.sandbox.serve import serve
 from tests.cli.oio.transfers import Client
 from tests.conftest import Program, Ran
@@ -42,7 +43,9 @@ class Sent(NamedTuple):
     @property
     def changes(self) -> bool:
         asks = self.route.endswith(ASKING) or "dryrun=1" in self.query
-        return self.method != "GET" and not asks
+        # A warmup asks for what that makes services do.
+        warms = self.route == "admin/status" and self.query.endswith("&type=meta1")
+        return self.method != "GET" and (warms or not asks)
 
 
 class Oio:
@@ -52,6 +55,8 @@ class Oio:
         self.rdctl = rdctl
         self.where = where or ("-c", "sandbox")
         self.sent: list[Sent] = []
+        # Over HTTP: have the proxy report where its rdir services listen.
+        self.show_rdir: Callable[[], None] = lambda: None
 
     def __call__(self, *words: str, body: Any = None, **options: Any) -> Ran:
         """`body`: a JSON value on standard input."""
@@ -104,20 +109,35 @@ def _value(body: bytes) -> Any:
 
 
 class Server:
-    """One port for all tests; each puts its own app behind it."""
+    """The ports for all tests, of the proxy and of the rdir services; each test puts its own apps
+    behind them. `real` are the addresses of the services that the proxy knows by others."""
 
     def __init__(self) -> None:
-        self.app: WSGIApplication
+        self.apps: dict[str, WSGIApplication] = {}
+        self.real: dict[str, str] = {}
         self.url = ""
         self.sent: list[Sent] = []
 
-    def __call__(self, environ: WSGIEnvironment, start_response: StartResponse) -> Any:
-        body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
-        environ["wsgi.input"] = BytesIO(body)
-        route = environ["PATH_INFO"].removeprefix("/v3.0/").removeprefix("OPENIO/").lstrip("/")
-        sent = Sent(environ["REQUEST_METHOD"], route, environ["QUERY_STRING"], _value(body))
-        self.sent.append(sent)
-        return self.app(environ, start_response)
+    @property
+    def app(self) -> WSGIApplication:
+        """The proxy."""
+        return self.apps[OIO_HOST]
+
+    @app.setter
+    def app(self, app: WSGIApplication) -> None:
+        self.apps[OIO_HOST] = app
+
+    def at(self, host: str) -> WSGIApplication:
+        def app(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
+            body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+            environ["wsgi.input"] = BytesIO(body)
+            route = environ["PATH_INFO"].removeprefix("/v3.0/").removeprefix("OPENIO/")
+            query = environ["QUERY_STRING"]
+            sent = Sent(environ["REQUEST_METHOD"], route.lstrip("/"), query, _value(body))
+            self.sent.append(sent)
+            return self.apps[host](environ, start_response)
+
+        return app
 
 
 @pytest.fixture(scope="session")
@@ -125,11 +145,16 @@ def server() -> Iterator[Server]:
     stop, ready = Event(), Event()
     served = Server()
 
+    hosts = (OIO_HOST, *RDIR_ADDRESSES)
+
     def listening(urls: list[str]) -> None:
-        (served.url,) = urls
+        served.url, *others = urls
+        addresses = [url.removeprefix("http://") for url in others]
+        served.real = dict(zip(RDIR_ADDRESSES, addresses, strict=True))
         ready.set()
 
-    thread = Thread(target=serve, args=([(served, "127.0.0.1", 0)], listening, stop), daemon=True)
+    listeners = [(served.at(host), "127.0.0.1", 0) for host in hosts]
+    thread = Thread(target=serve, args=(listeners, listening, stop), daemon=True)
     thread.start()
     assert ready.wait(10)
     yield served
@@ -139,19 +164,21 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def wire(oio: Oio, server: Server) -> Oio:
-    """The sandbox's proxy over HTTP, and at the same port its account service; `sent` keeps what
-    they are asked."""
-    served = apps(oio.rdctl.sandbox, {ACCOUNT_HOST: server.url.removeprefix("http://")})
+    """The sandbox's proxy over HTTP, at the same port its account service, and its rdir services;
+    `sent` keeps what they are asked."""
+    real = {ACCOUNT_HOST: server.url.removeprefix("http://")}
+    served = apps(oio.rdctl.sandbox, real)
 
     def both(environ: WSGIEnvironment, start_response: StartResponse) -> Any:
         to_account = environ["PATH_INFO"].startswith("/v1.0/account/")
         return served[ACCOUNT_HOST if to_account else OIO_HOST](environ, start_response)
 
-    server.app = both
+    server.apps = {**served, OIO_HOST: both}
     server.sent = []
     where = ("--oio-url", server.url, "--namespace", "OPENIO", "--account", "sandbox")
     over_http = Oio(oio.rdctl, *where)
     over_http.sent = server.sent
+    over_http.show_rdir = lambda: real.update(server.real)
     return over_http
 
 

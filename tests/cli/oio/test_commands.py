@@ -14,7 +14,7 @@ import yaml
 from rdctl.cli.tree import root
 from rdctl.completion.nodes import walk
 from rdctl.output.schemas import SCHEMAS
-from tests.cli.oio.cases import BEANS, CASES, META2, RAWX, Case
+from tests.cli.oio.cases import BEANS, CASES, META2, OTHERS, RAWX, Case
 from tests.cli.oio.conftest import Oio
 
 VERBS = {
@@ -51,6 +51,12 @@ SHOWN = {
     "account show": "account",
     "account show sandbox": "account",
     "account containers --prefix p": "account-container",
+    f"volume show {RAWX} 127.0.0.1:16014": "volume",
+    f"volume chunks {OTHERS} {RAWX}": "indexed-chunk",
+    "volume assignation": "assignment",
+    f"volume admin show {RAWX}": "volume-state",
+    "directory dump --prefix 8F5": "mapped-prefix",
+    "events stats --tube oio": "counter",
     f"service stats {META2}": "counter",
     f"service stats {RAWX}": "counter",
     f"service version {RAWX}": "service-reply",
@@ -76,6 +82,7 @@ NO_PHOTOS = 'container "nope" not found in account "sandbox"'
 NO_USER = 'reference "nope" not found in account "sandbox"'
 NO_OBJECT = 'object "nope" not found in container "photos"'
 NO_TYPE = 'service type "nope" not found in the conscience'
+NO_RDIR = "volume 127.0.0.1:7: no rdir assigned"
 AWAY = "127.0.0.1:7: [errno=111] Connection refused"
 REFUSED: dict[str, tuple[int, str, str, str]] = {
     "overview --namespace OTHER": (3, "not-found", "Invalid parameter 'namespace'", "--na"),
@@ -199,6 +206,24 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "container refresh nope": (3, "not-found", NO_PHOTOS, ""),
     "account show nope": (3, "not-found", 'account "nope" not found', ""),
     "account containers --account nope": (3, "not-found", 'account "nope" not found', ""),
+    **{
+        f"volume {verb} 127.0.0.1:7": (3, "not-found", NO_RDIR, "volume assignation")
+        for verb in (
+            *("show", "chunks", "admin show", "admin incident"),
+            *("admin lock --owner me", "admin unlock", "admin clear"),
+        )
+    },
+    f"volume chunks {RAWX} --to-rebuild": (4, "conflict", "has no incident", "admin incident"),
+    "volume assignation --namespace OTHER": (3, "not-found", "namespace", "--namespace"),
+    f"volume admin lock {RAWX} --owner admin_clear": (2, "usage", "release that lock", ""),
+    f"volume admin incident {RAWX} --date 2999-01-01": (2, "usage", "must be in the past", ""),
+    "directory dump --prefix 8F541": (2, "usage", "up to 4 hexadecimal digits", ""),
+    "directory dump --service here": (2, "usage", 'invalid service address "here"', ""),
+    "events stats --tube nope": (3, "not-found", 'tube "nope" not found', ""),
+    "events stats --tube 'a b'": (2, "usage", 'invalid tube "a b"', ""),
+    "events stats --address 127.0.0.1": (2, "usage", "must be HOST:PORT", ""),
+    "events stats --address 127.0.0.1:5": (6, "unreachable", "Connection refused", "its address"),
+    "directory warmup --digits 5": (2, "usage", "--digits", ""),
     "service stats 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
     "service stats here": (2, "usage", 'invalid service address "here"', ""),
     "service ping 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
@@ -319,7 +344,8 @@ def test_a_change_in_json(oio: Oio, case: Case) -> None:
     for row in ran.json["results"]:
         assert list(row)[:4] == ["action", "target", "changed", "verified"]
         assert row["action"] == case.verb.split()[-1]
-        assert row["target"] in case.words or case.words.startswith("conscience unlock rdir")
+        of_others = ("conscience unlock rdir", "directory warmup")
+        assert row["target"] in case.words or case.words.startswith(of_others)
 
 
 @pytest.mark.parametrize("words", SHOWN)

@@ -26,6 +26,7 @@ admin leave --all|admin copy|admin freeze|admin disable|admin drop-cache
 admin set-properties --replace-all|admin set-properties --system|admin del-properties --all|api POST
 cache flush|reference relink|admin remove --service --service
 account delete|account flush|account set-properties --replace-all|account del-properties --all
+volume admin incident|volume admin unlock --force|volume admin clear|volume admin clear --all
 """
 
 
