@@ -98,7 +98,7 @@ _rdctl_node() {
         'rdctl oio container raw-insert') options='--cid --body --overwrite' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-update') options='--cid --body --frozen' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-delete') options='--cid --body' valued='--cid --body' keys='action target changed verified error line' ;;
-        'rdctl oio content') verbs='list show delete undelete purge drain link locate get-properties set-properties del-properties touch prepare create spare copy truncate put get ranges check repair' ;;
+        'rdctl oio content') verbs='list show delete undelete purge drain link locate get-properties set-properties del-properties touch prepare create spare copy truncate put get append ranges check repair' ;;
         'rdctl oio content list') options='--cid --prefix --delimiter --marker --end-marker --limit --deleted --all-versions --properties --watch' valued='--cid --prefix --delimiter --marker --end-marker --limit' keys='name kind size hash policy mime_type content_id version deleted created modified properties' ;;
         'rdctl oio content show') options='--ndjson --failed --content-version --content-id --cid --chunks --watch' valued='--failed --content-version --content-id --cid' keys='container path content_id version size hash policy mime_type chunk_method chunk_size created modified deleted properties chunks' ;;
         'rdctl oio content delete') options='--ndjson --failed --content-version --content-id --cid --prefix --glob --recursive' valued='--failed --content-version --content-id --cid --prefix --glob' keys='action target changed verified error line' ;;
@@ -116,8 +116,9 @@ _rdctl_node() {
         'rdctl oio content spare') options='--content-version --content-id --cid --policy --body' valued='--content-version --content-id --cid --policy --body' keys='url' ;;
         'rdctl oio content copy') options='--content-version --content-id --cid' valued='--content-version --content-id --cid' keys='action target changed verified error line' ;;
         'rdctl oio content truncate') options='--content-version --content-id --cid --size' valued='--content-version --content-id --cid --size' keys='action target changed verified error line' ;;
-        'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --name-prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies -p --property --update --checksum --include --exclude' valued='--cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies -p --property --include --exclude' keys='action target changed verified error line' ;;
+        'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --name-prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies --content-id -p --property --update --checksum --include --exclude' valued='--cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies --content-id -p --property --include --exclude' keys='action target changed verified error line' ;;
         'rdctl oio content get') options='--ndjson --failed --content-version --content-id --cid --to --recursive --range --continue --overwrite --update --checksum --include --exclude' valued='--failed --content-version --content-id --cid --to --range --include --exclude' keys='action target changed verified error line' ;;
+        'rdctl oio content append') options='--content-version --content-id --cid --min-copies' valued='--content-version --content-id --cid --min-copies' keys='action target changed verified error line' ;;
         'rdctl oio content ranges') options='--cid --shards --prefix' valued='--cid --shards --prefix' keys='shard marker end_marker objects bytes' ;;
         'rdctl oio content check') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --fail-on' valued='--failed --content-version --content-id --cid --prefix --fail-on' keys='severity finding container object version content_id position url message mend' ;;
         'rdctl oio content repair') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --include-unreachable --journal' valued='--failed --content-version --content-id --cid --prefix --journal' keys='action target changed verified error line' ;;
@@ -476,6 +477,9 @@ _rdctl_values() {
         'rdctl oio content get 1') kind='container' ;;
         'rdctl oio content get 2') kind='content' ;;
         'rdctl oio content get '[0-9]*) kind='content' ;;
+        'rdctl oio content append 1') kind='container' ;;
+        'rdctl oio content append 2') kind='content' ;;
+        'rdctl oio content append 3') kind='file' ;;
         'rdctl oio content ranges 1') kind='container' ;;
         'rdctl oio content check --failed') kind='file' ;;
         'rdctl oio content check --fail-on') choices='warning error never' ;;

@@ -188,6 +188,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "undelete": "restore recover",
         "delete": f"{_REMOVE} unlink",
         "put": "push send save add store rcat",
+        "append": "extend join",
         "get": "pull fetch read",
         "copy": "cp",
         "link": "ln fastcopy hardlink",

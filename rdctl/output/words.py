@@ -27,6 +27,7 @@ _UNCHANGED = {
     "flushed the listing of": "lists no containers",
     "set the lifecycle configuration of": "has that lifecycle configuration already",
     "purge": "has nothing to purge",
+    "appended to": "is unchanged: nothing to append",
     "remove": "is already removed",
     "renew": "is up to date",
     "resize": "is already that size",
@@ -50,7 +51,7 @@ _LABELS = {
 _UNSAID = ("undoes", "chunk_method")
 
 # Facts that are sizes, too.
-_SIZES = {"stored": "on disk", "used": "used"}
+_SIZES = {"stored": "on disk", "used": "used", "added": "added"}
 
 
 def sentence(change: Change, units: str) -> str:

@@ -161,6 +161,8 @@ OBJECTS: dict[str, tuple[str, ...]] = {
     "oio content link photos index.txt sea/storm.svg --overwrite": (),
     "oio container snapshot photos before": (),
     "oio content get photos index.txt": (),
+    "oio content append photos index.txt note.txt": (),
+    "oio content get photos index.txt --to x --range 0-3 --range -2": (),
     "oio lifecycle set photos rules.xml": (),
     "oio lifecycle set docs rules.xml": (
         "-c sandbox oio container create docs -p X-Container-Sysmeta-Swift3-Lifecycle=old",

@@ -180,9 +180,26 @@ class Sds(Copies):
             return
         properties = body.get("properties", {}) if isinstance(body, dict) else {}
         kept = {"size": size, "chunks": chunks, "meta": meta, "properties": properties}
+        if "append" in call.query and call.query["path"] in self.objects:
+            self._append(self.objects[call.query["path"]][-1], chunks, size)
+            call.reply("204 No Content")
+            return
+        if meta["id"] in {one["meta"]["id"] for all in self.objects.values() for one in all}:
+            call.refuse(421, "409 Conflict", "A content exists with this ID")
+            return
         versions = self.objects.setdefault(call.query["path"], [])
         versions[:] = [*(versions if self.versions not in (None, "1") else []), kept]
         call.reply("204 No Content")
+
+    def _append(self, object: dict[str, Any], chunks: list[dict[str, Any]], size: int) -> None:
+        """The chunks after the last one; the hash of the whole is no longer known."""
+        first = 1 + max(int(str(one["pos"]).partition(".")[0]) for one in object["chunks"])
+        for chunk in chunks:
+            number, dot, fragment = str(chunk["pos"]).partition(".")
+            chunk["pos"] = f"{first + int(number)}{dot}{fragment}"
+        object["chunks"] += chunks
+        object["size"] += size
+        object["meta"] |= {"length": str(object["size"]), "hash": ""}
 
     def _found(self, call: Call) -> tuple[str, dict[str, Any]] | None:
         """The object that is asked for, and its name."""

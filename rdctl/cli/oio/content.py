@@ -49,6 +49,7 @@ group = LazyGroup(
         "truncate": (_HERE + "truncate", "Truncate an object."),
         "put": (_THERE + "put", "Upload files as objects."),
         "get": (_THERE + "get", "Download objects to files or standard output."),
+        "append": (_HERE + "append", "Append a file to an object."),
         "ranges": (_SYNC + "ranges", "Divide the listing of a container into ranges."),
         "check": (_CHECKS + "check_contents", "Check the chunks of objects."),
         "repair": (_CHECKS + "repair", "Repair lost and damaged chunks of objects."),
@@ -241,6 +242,33 @@ def copy(site: Site, place: Place, target: str) -> Report:
 
     Both objects share the same chunks. Not supported by proxies since 4.0 (exit code 11)."""
     return site.oio.contents.copy(place, target)
+
+
+@verb(
+    "append",
+    fleet=False,
+    examples=[
+        "rdctl -c sandbox oio content append photos index.txt picture.png",
+        "echo more | rdctl -c sandbox oio content append photos index.txt -",
+    ],
+)
+@target("content", rest="FILE", sent_by="path")
+@click.option(
+    "--min-copies",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Minimum number of copies, or fragments, to store.",
+)
+def append(site: Site, place: Place, file: str, min_copies: int | None) -> Report:
+    """Append a file to an object.
+
+    The data (- for standard input) become new chunks after the last one, stored with the policy of
+    the object and the same checks and clean-up as in `content put`. The latest version itself is
+    changed, also in a container that keeps versions. Its MD5 is no longer recorded afterwards,
+    only those of its chunks, so `content get` verifies it by these. An object that does not exist
+    is an error (exit code 3)."""
+    stdin = click.get_current_context().obj.stdin
+    return site.oio.appends.append(place, file, min_copies, stdin)
 
 
 @verb(

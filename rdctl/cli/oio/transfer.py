@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl.cli.names_input import bulk_of, bulk_options
-from rdctl.cli.oio.arguments import PROPERTIES, target
+from rdctl.cli.oio.arguments import PROPERTIES, content_id, target
 from rdctl.cli.options import seconds_of
 from rdctl.cli.renamed import Renamed
 from rdctl.cli.tree import verb
@@ -118,6 +118,9 @@ def choosing(function: Any) -> Any:
     metavar="N",
     help="Minimum number of copies, or fragments, to store.",
 )
+@click.option(
+    "--content-id", metavar="HEX", callback=content_id, help="ID of the new object (one file)."
+)
 @PROPERTIES
 @choosing
 def put(
@@ -220,9 +223,11 @@ def _listed(bulk: Bulk, given: list[str], prefix: str) -> tuple[list[str], dict[
     return paths, dict(zip(paths, words, strict=True))
 
 
-def _range(context: click.Context, param: click.Parameter, value: str | None) -> Bytes | None:
-    if value is None:
-        return None
+def _ranges(context: click.Context, param: click.Parameter, values: tuple[str, ...]) -> list[Bytes]:
+    return [_range(value) for value in values]
+
+
+def _range(value: str) -> Bytes:
     from rdctl.oio.objects.layout import Bytes
 
     match = _RANGE.fullmatch(value)
@@ -246,6 +251,7 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
     examples=[
         "rdctl -c sandbox oio content get photos index.txt",
         "rdctl -c sandbox oio content get photos index.txt --to - --range 0-3",
+        "rdctl -c sandbox oio content get photos index.txt --to - --range -4 --range 0-3",
         "rdctl -c sandbox oio content get photos sea/ --recursive --to holiday",
         "rdctl -c sandbox oio content get photos --recursive --update --to backup",
     ],
@@ -258,7 +264,12 @@ def _range(context: click.Context, param: click.Parameter, value: str | None) ->
 )
 @click.option("--recursive", is_flag=True, help="Download all objects whose names begin with PATH.")
 @click.option(
-    "--range", "requested", metavar="R", callback=_range, help="Byte range: 0-99, 100-, -50."
+    "--range",
+    "ranges",
+    metavar="R",
+    multiple=True,
+    callback=_ranges,
+    help="Byte range: 0-99, 100-, -50 (repeatable).",
 )
 @click.option("--continue", "resume", is_flag=True, help="Resume an interrupted download.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
@@ -268,7 +279,7 @@ def get(
     places: list[Place],
     to: str | None,
     recursive: bool,
-    requested: Bytes | None,
+    ranges: list[Bytes],
     resume: bool,
     overwrite: bool,
     choice: Choice,
@@ -290,12 +301,16 @@ def get(
     A file appears under its name only when it is complete and its checksums are verified. An
     existing file is refused without --overwrite. An interrupted download is kept next to the file;
     --continue resumes it if the object has not changed, and skips complete files. Replicas and
-    fragments that cannot be read or are wrong are skipped. With --to - data are written as they
+    fragments that cannot be read or are wrong are skipped. Several ranges are written one after the
+    other, in the given order. With --to - data are written as they
     arrive, so a wrong checksum of a large chunk may be reported only after its data (exit
     code 9)."""
+    requested = ranges[0] if ranges else None
     if choice.compares:
         _refuse_compared(to, requested)
     downloads = site.oio.downloads
+    if ranges[1:] and resume:
+        raise RdctlError(Code.USAGE, "--continue cannot be used with several ranges")
     strip = ""
     if recursive:
         (place,) = _one(places)
@@ -310,8 +325,12 @@ def get(
     if to == "-":
         if resume or overwrite:
             raise RdctlError(Code.USAGE, "--to - cannot be used with --continue or --overwrite")
+        if ranges[1:]:
+            return site.oio.several_ranges.read_each(found, ranges)
         return downloads.read(found, requested)
     where = _where(to, recursive or len(places) > 1, strip)._replace(home=site.config.home)
+    if ranges[1:]:
+        return site.oio.several_ranges.get_each(found, where, ranges, overwrite=overwrite)
     return downloads.get(found, where, requested, overwrite=overwrite, resume=resume, choice=choice)
 
 

@@ -47,6 +47,8 @@ class Delivery:
         self.headers = headers
         self.patience = patience
         self.check = check
+        # The position of the first part in the object: others may be before it.
+        self.first = 0
         # Every chunk of which a byte may have left, and those of which all have, and no answer
         # has come: they may be stored at any time.
         self.begun: dict[Copy, None] = {}
@@ -170,7 +172,7 @@ class ChunkUpload:
         delivery, position, copy = self._delivery, self._position, self.copy
         headers = {
             **delivery.headers,
-            f"{META}chunk-pos": _place(position, copy),
+            f"{META}chunk-pos": _place(position, copy, delivery.first),
             f"{META}chunk-id": copy.id,
         }
         body = self._body(blocks)
@@ -257,6 +259,6 @@ def described(copy: Copy, position: Position, hash: str) -> dict[str, Any]:
     return {"url": copy.url, "pos": _place(position, copy), "size": position.size, "hash": hash}
 
 
-def _place(position: Position, copy: Copy) -> str:
+def _place(position: Position, copy: Copy, first: int = 0) -> str:
     fragment = f".{copy.fragment}" if "." in copy.pos else ""
-    return f"{position.number}{fragment}"
+    return f"{first + position.number}{fragment}"

@@ -10,6 +10,7 @@ from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import escape
 from rdctl.oio.acts import PROVEN
 from rdctl.oio.model import Content, Place
+from rdctl.oio.objects.assumed import assumed
 from rdctl.oio.objects.hardlinks import HardLinks
 from rdctl.oio.objects.upload import Uploads, Wish, check_names, exists, with_left
 from rdctl.oio.rawx import full_path
@@ -107,7 +108,7 @@ class Links(Uploads):
         )
         if prepared is None:
             wish = Wish(policy=content.policy)
-            prepared = self._assumed(target, 1, wish)
+            prepared = assumed(self._namespace, target, 1, wish.policy or self._policy, None)
             return prepared._replace(content_id=link.id or prepared.content_id)
         check_names(prepared, target)
         if link.id is not None and (prepared.content_id or "").upper() != link.id.upper():

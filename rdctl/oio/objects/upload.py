@@ -16,9 +16,9 @@ from rdctl.core.units import escape, human_size
 from rdctl.net.deadline import Deadline
 from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, OioDependencies, for_target
 from rdctl.oio.model import Container, Content, Place
+from rdctl.oio.objects.assumed import assumed
 from rdctl.oio.objects.files import file_fault, is_regular
 from rdctl.oio.objects.inputs import STDIN, File, Naming, files_of
-from rdctl.oio.objects.layout import scheme_of
 from rdctl.oio.objects.mime import guessed
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source, source_of
@@ -46,6 +46,7 @@ class Wish(NamedTuple):
     policy: str | None = None
     mime_type: str | None = None
     min_copies: int | None = None
+    content_id: str | None = None
     properties: Mapping[str, str] = {}
 
 
@@ -82,6 +83,8 @@ class Uploads(Transfers):
         objects."""
         since = time.monotonic() if choice else None
         files, refused = files_of(holder, paths, naming, recursive, self._warn)
+        if wish.content_id and len(files) != 1:
+            raise RdctlError(Code.USAGE, "--content-id cannot be used with several files")
         self._proxy.suggests = not wish.autocreate
         try:
             self._owner = self._asked(lambda: self._found(holder, wish))
@@ -226,23 +229,7 @@ class Uploads(Transfers):
     def _put(
         self, place: Place, source: Source, wish: Wish, loss: str | None, parallel: int
     ) -> Change | Failure:
-        making = wish.autocreate and self._owner is None
-        prepared: Content | None = self._asked(
-            lambda: self._change(
-                "content.prepare",
-                place,
-                shows=f"rdctl oio container show {place.holder.words}",
-                # It may create a container, and nothing else.
-                step=not making,
-                assume=None,
-                size=source.size,
-                policy=wish.policy,
-                autocreate=making,
-            )
-        )
-        if prepared is None:
-            prepared = self._assumed(place, source.size, wish)
-        check_names(prepared, place)
+        prepared = self._ready(place, source.size, wish)
         owner = self._owner_of(place)
         sending = Sending(
             self._rawx,
@@ -281,6 +268,32 @@ class Uploads(Transfers):
         evidence = PROVEN if sent.proven else ACCEPTED
         return self._done("put", place.name, evidence, facts, past="uploaded")
 
+    def _ready(self, place: Place, size: int, wish: Wish) -> Content:
+        """The chunks for so many bytes."""
+        making = wish.autocreate and self._owner is None
+        prepared: Content | None = self._asked(
+            lambda: self._change(
+                "content.prepare",
+                place,
+                {"content": wish.content_id} if wish.content_id else None,
+                shows=f"rdctl oio container show {place.holder.words}",
+                # It may create a container, and nothing else.
+                step=not making,
+                assume=None,
+                size=size,
+                policy=wish.policy,
+                autocreate=making,
+            )
+        )
+        if prepared is None:
+            policy = wish.policy or self._policy
+            prepared = assumed(self._namespace, place, size, policy, wish.content_id)
+        check_names(prepared, place)
+        if wish.content_id and str(prepared.content_id).upper() != wish.content_id.upper():
+            message = f"{place.shown}: the proxy does not accept the ID {wish.content_id}"
+            raise RdctlError(Code.BAD_REPLY, message, target=place.name)
+        return prepared
+
     def _still_free(self, place: Place) -> None:
         """Raise `exists` if the object was created by another client meanwhile. This can still
         happen between this check and the creation: then the later one replaces the earlier."""
@@ -301,15 +314,18 @@ class Uploads(Transfers):
         sending: Sending,
         wish: Wish,
         loss: str | None,
+        *,
+        append: bool = False,
     ) -> None:
-        """Create the object from the chunks. They are deleted only if it certainly does not
-        exist."""
+        """Create the object from the chunks, or append these to it. They are deleted only if that
+        certainly was not done."""
 
         def create() -> None:
             self._change(
                 "content.create",
                 place,
-                what=f"put {place.described}",
+                {"append": append},
+                what=f"{'append to' if append else 'put'} {place.described}",
                 destroys=loss,
                 length=size,
                 content_id=prepared.content_id,
@@ -325,6 +341,9 @@ class Uploads(Transfers):
         try:
             self._asked(lambda: self._until_taken(create))
         except RdctlError as error:
+            if wish.content_id and error.code is Code.EXISTS:
+                other = place._replace(path=None, content_id=wish.content_id)
+                error.hint = f"See the object with that ID: rdctl oio content show {other.words}"
             if error.code is not Code.UNKNOWN:  # nothing was created
                 raise with_left(error, sending.tidy()) from error
             urls = [chunk["url"] for chunk in sent.chunks]
@@ -355,13 +374,13 @@ class Uploads(Transfers):
             self._sleep(pause)
             pause = min(2 * pause, 2.0)
 
-    def _undone(self, place: Place, sending: Sending) -> Failure:
+    def _undone(self, place: Place, sending: Sending, action: str = "put") -> Failure:
         left = sending.tidy()
         if not left:
-            self._effects.undone.append(f"put {place.shown}")
+            self._effects.undone.append(f"{action} {place.shown}")
         message = "interrupted" if left else "interrupted (partial data removed)"
         error = RdctlError(Code.INTERRUPTED, message, target=place.name)
-        return Failure("put", with_left(error, left))
+        return Failure(action, with_left(error, left))
 
     def _warn_failed(self, place: Place, sent: Sent, sending: Sending) -> list[str] | None:
         """Warn of chunks that are missing; the urls of those that failed. Incomplete ones are
@@ -404,42 +423,6 @@ class Uploads(Transfers):
     def _container(self, holder: Place) -> Container:
         container: Container = self._proxy.read("container.show", holder)
         return container
-
-    def _assumed(self, place: Place, size: int, wish: Wish) -> Content:
-        """What prepare would answer, as far as a dry run can know."""
-        namespace = self._namespace
-        policy = wish.policy or self._policy or namespace.options.get("storage_policy") or "SINGLE"
-        method = namespace.chunk_method(policy)
-        chunk_size = namespace.chunk_size or max(size, 1)
-        content = Content(
-            container=place.container,
-            path=place.name,
-            content_id="<object ID>",
-            version=None,
-            size=size,
-            hash=None,
-            policy=policy,
-            mime_type="application/octet-stream",
-            chunk_method=method,
-            chunk_size=chunk_size,
-            created=None,
-            modified=None,
-            deleted=None,
-            properties=None,
-            chunks=[],
-        )
-        scheme = scheme_of(content)
-        count = max(1, -(-size // (chunk_size * scheme.needed)))
-        chunks = [
-            {
-                "url": f"http://<rawx>/<chunk {position * scheme.wanted + number}>",
-                "pos": f"{position}.{number}" if scheme.k else str(position),
-                "size": chunk_size,
-            }
-            for position in range(count)
-            for number in range(scheme.wanted)
-        ]
-        return content._replace(chunk_method=scheme.method, chunks=chunks)
 
 
 def check_names(prepared: Content, place: Place) -> None:

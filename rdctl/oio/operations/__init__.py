@@ -28,8 +28,10 @@ from rdctl.oio.routes import READ
 if TYPE_CHECKING:
     from rdctl.oio.integrity.check import Checks
     from rdctl.oio.integrity.repair import Repairs
+    from rdctl.oio.objects.append import Appends
     from rdctl.oio.objects.download import Downloads
     from rdctl.oio.objects.linking import Links
+    from rdctl.oio.objects.ranges import Ranges
     from rdctl.oio.objects.upload import Uploads
     from rdctl.oio.operations.balancing import LoadBalancer
     from rdctl.oio.operations.cache import ProxyCaches
@@ -106,6 +108,20 @@ class OpenIO(Acts):
         from rdctl.oio.objects.upload import Uploads
 
         return Uploads(self._means)
+
+    @cached_property
+    def several_ranges(self) -> Ranges:
+        """Several ranges of objects, into files."""
+        from rdctl.oio.objects.ranges import Ranges
+
+        return Ranges(self._means)
+
+    @cached_property
+    def appends(self) -> Appends:
+        """Bytes, to the end of objects."""
+        from rdctl.oio.objects.append import Appends
+
+        return Appends(self._means)
 
     @cached_property
     def downloads(self) -> Downloads:

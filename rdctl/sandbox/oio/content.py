@@ -164,9 +164,9 @@ def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     force = request.flag("force")
     if not new.id and not force:
         raise bad_request("Invalid URL (missing CONTENTID)")
-    if request.flag("append"):
-        return _append(connection, cid, find_alias(connection, cid, request), new)
     old = base.aliases(connection, "a.cid = ? AND a.name = ?", (cid, name)).fetchall()
+    if request.flag("append") and old and not old[0]["deleted"]:
+        return _append(connection, cid, find_alias(connection, cid, request), new)
     if force:
         refuse_taken(connection, cid, [chunk.url for chunk in new.chunks])
         base.drop_aliases(connection, cid, old)
@@ -230,13 +230,17 @@ def _next_version(new: _Described, old: list[sqlite3.Row]) -> int:
 def _append(
     connection: sqlite3.Connection, cid: str, alias: sqlite3.Row, new: _Described
 ) -> HttpReply:
-    """The chunks are appended to the existing ones; their positions continue."""
+    """The chunks are appended to the existing ones; their positions continue. The hash of the whole
+    is cleared."""
     there = chunks_of(connection, cid, alias["content"])
     first = 1 + max((position_of(chunk.pos) for chunk in there), default=-1)
     moved = [chunk._replace(pos=_moved(chunk.pos, first)) for chunk in new.chunks]
     refuse_taken(connection, cid, [chunk.url for chunk in moved])
     store_chunks(connection, cid, alias["content"], moved)
     _grow(connection, cid, alias, length_of(new.chunks))
+    connection.execute(
+        "UPDATE oio_contents SET hash = '' WHERE cid = ? AND id = ?", (cid, alias["content"])
+    )
     return empty()
 
 
@@ -280,6 +284,8 @@ def truncate(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     cid = base.locate(connection, request, BaseAccess.WRITE)
     alias = find_alias(connection, cid, request)
     size, kept, boundary = int(given), -1, 0
+    if size > (alias["size"] or 0):
+        raise bad_request("truncate operation cannot grow contents")
     sizes = {position_of(c.pos): c.size for c in chunks_of(connection, cid, alias["content"])}
     for position in sorted(sizes):
         kept, boundary = position, boundary + sizes[position]

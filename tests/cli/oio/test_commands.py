@@ -295,6 +295,8 @@ def test_every_command_is_here() -> None:
     done |= {"content link", "container snapshot"}
     # These have test_check.py and test_repair.py.
     done |= {"content check", "container check", "content repair"}
+    # It has test_append.py.
+    done |= {"content append"}
     # These have test_lifecycle.py.
     done |= {"lifecycle get", "lifecycle set"}
     done |= {"admin vacuum"}  # only a later proxy: test_bases.py
@@ -303,6 +305,7 @@ def test_every_command_is_here() -> None:
     never = {"api", "content put", "content get", "content check", "container check"}
     never |= {"content repair", "lifecycle get", "lifecycle set", "account create"}
     never |= {"cache show", "cache status"}
+    never |= {"content append"}
     assert {verb_of(words) for words in REFUSED} == VERBS - never
 
 
