@@ -39,14 +39,6 @@ LEFT = {
     "lifecycle apply",
     "volume admin bootstrap",
 }
-# Not in the tree yet.
-TO_COME = {
-    f"rdctl oio {verb}"
-    for verb in (
-        *("container snapshot", "content drain", "content link"),
-        *("content locate", "content purge"),
-    )
-}
 NODES = {node.path: node for node in walk(root)}
 
 
@@ -77,8 +69,6 @@ def test_the_lines_of_rdctl_exist(command: str) -> None:
     for line in lines:
         words = [word for word in line.split() if word != "-"]
         verb = " ".join(word for word in words if not word.startswith("-") and word != "name")
-        if verb in TO_COME:
-            continue
         node = NODES[verb]
         assert not node.children
         options = {spelling for param in node.command.params for spelling in param.opts}
