@@ -158,7 +158,8 @@ def test_markers_that_go_back_end_a_listing(oio: Oio, markers: list[str], words:
         ran = at(oio, server)(*words.split())
     assert ran.code == 9
     assert "docs: the listing does not advance past " in ran.err
-    assert len(server.requests) <= 3
+    # What was listed before is still requested by get.
+    assert len([one for one in server.requests if "container/list" in one.path]) <= 3
 
 
 def test_containers_of_an_account_that_come_in_circles(oio: Oio) -> None:
