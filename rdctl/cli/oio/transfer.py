@@ -289,8 +289,8 @@ def get(
     Object names become paths below the destination directory. --recursive removes the part of PATH
     up to its last slash. Leading and repeated slashes are ignored, and an empty object whose name
     ends with a slash becomes a directory. A name that leads outside the directory, or to the same
-    file as another name, is refused. A file gets the modification time of the property
-    x-object-meta-mtime, which put --update stores, or that of the object.
+    file as another name, is refused. A file gets the modification time that put --update
+    stored, or that of the object.
 
     --update skips files of the same size and modification time; if the object has no stored time,
     those of the same size that are not older than the object. --checksum compares sizes and MD5s
