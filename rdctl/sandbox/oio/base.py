@@ -253,9 +253,9 @@ def versions_to_keep(connection: sqlite3.Connection, cid: str, request: HttpRequ
     given = request.query.get("maxvers")
     if given is None:
         return max_versions(properties.get(connection, properties.of_base(cid)))
-    if not re.fullmatch("[0-9]{1,18}", given):
+    if not re.fullmatch("-?[0-9]{1,18}", given):
         raise bad_request(f"Invalid maxvers parameter: {given}")
-    return int(given)
+    return int(given) or 1
 
 
 def purge(connection: sqlite3.Connection, cid: str, keep: int, where: str, *values: object) -> None:

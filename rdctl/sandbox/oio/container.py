@@ -183,7 +183,9 @@ def destroy(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 def snapshot(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     """A copy of the container as it is now, frozen. The copy shares the chunks."""
-    value = object_argument(request)
+    value = argument(request)
+    if not isinstance(value, dict):
+        raise bad_request("Not an object")
     account, name = field(value, "account", str), field(value, "container", str)
     try:
         cid = base.locate(connection, request, BaseAccess.READ)

@@ -43,7 +43,7 @@ def _headers(
     connection: sqlite3.Connection, cid: str, alias: sqlite3.Row, *, user: bool
 ) -> list[tuple[str, str]]:
     system = {
-        "chunk-method": alias["method"],
+        "chunk-method": "drained" if alias["drained"] else alias["method"],
         "ctime": alias["ctime"],
         "deleted": str(bool(alias["deleted"])),
         "hash": alias["hash"],
@@ -79,10 +79,24 @@ def show(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     return content(shown_chunks(connection, chunks), headers)
 
 
+def _marker_headers(alias: sqlite3.Row) -> list[tuple[str, str]]:
+    system = {
+        "ctime": alias["ctime"],
+        "deleted": "True",
+        "mtime": alias["mtime"],
+        "name": base.escaped(text(alias["name"])),
+        "version": alias["version"],
+    }
+    return [(f"{META}{key}", str(value)) for key, value in system.items()]
+
+
 def get_properties(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     argument(request)  # a filter, ignored
     refuse_nameless(request)
     cid = base.locate(connection, request, BaseAccess.READ)
+    found = aliases_of(connection, cid, request)
+    if found and found[0]["deleted"]:
+        return answer({"properties": {}}, _marker_headers(found[0]))
     alias = find_alias(connection, cid, request)
     owner = properties.of_content(cid, alias["name"], alias["version"])
     headers = _headers(connection, cid, alias, user=False)
@@ -429,7 +443,8 @@ def drain(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def purge(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    refuse_nameless(request)
+    if not path_of(request):
+        raise bad_request("Missing path")
     cid = base.locate(connection, request, BaseAccess.WRITE)
     keep = base.versions_to_keep(connection, cid, request)
     base.purge(connection, cid, keep, "a.name = ?", path_of(request))

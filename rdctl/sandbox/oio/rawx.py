@@ -148,6 +148,8 @@ def _copy(connection: sqlite3.Connection, request: HttpRequest, key: _Key) -> Ht
     ).fetchone()
     if found is None:
         raise _refusal(404)
+    if id == key[1]:
+        raise _refusal(403)
     stored = json.loads(found["headers"])
     stored |= {**_named(full_path), "chunk-id": id, "full-path": full_path}
     made = connection.execute(
