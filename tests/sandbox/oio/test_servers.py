@@ -467,7 +467,7 @@ def test_an_object_of_three_positions_round_trips(servers: Servers) -> None:
         assert b"".join(parts) == data
 
 
-@pytest.mark.parametrize("ending", ["delete", "replace", "flush", "destroy", "drain"])
+@pytest.mark.parametrize("ending", ["delete", "replace", "flush", "drain"])
 def test_the_chunks_go_with_their_content(servers: Servers, ending: str) -> None:
     make(servers, "c")
     kept = put(servers, "c", "kept", b"kept")
@@ -477,10 +477,28 @@ def test_the_chunks_go_with_their_content(servers: Servers, ending: str) -> None
     elif ending in ("delete", "drain"):
         servers.proxy("POST", url(f"content/{ending}", "c", "gone"))
     else:
-        servers.proxy("POST", url(f"container/{ending}", "c", force=1))
+        servers.proxy("POST", url("container/flush", "c"))
         kept = []
     assert [chunk(servers, one).status for one in gone] == [404] * 3
     assert [chunk(servers, one).body for one in kept] == [b"kept"] * len(kept)
+
+
+def test_chunks_of_a_container_destroyed_by_force_stay(servers: Servers) -> None:
+    make(servers, "c")
+    left = put(servers, "c", "a", b"left")
+    assert servers.proxy("POST", url("container/destroy", "c", force=1)).status == 204
+    assert [chunk(servers, one).body for one in left] == [b"left"] * len(left)
+
+
+def test_a_copied_database_alone_shares_every_chunk(servers: Servers) -> None:
+    """What is deleted in the copy is lost in the source."""
+    make(servers, "c")
+    shared = put(servers, "c", "a", b"shared")
+    account = {"account": "acct", "container": "copy"}
+    servers.proxy("POST", url("container/snapshot", "c"), account)
+    servers.proxy("POST", "admin/enable?acct=acct&ref=copy&type=meta2")
+    assert servers.proxy("POST", "content/delete?acct=acct&ref=copy&path=a").status == 204
+    assert [chunk(servers, one).status for one in shared] == [404] * 3
 
 
 def test_to_register_the_same_chunks_again_loses_nothing(servers: Servers) -> None:
