@@ -68,7 +68,7 @@ def test_what_asks_is_announced(rdctl: Program) -> None:
             assert "for confirmation" in paragraph, line
             assert any(f"`{name}`" in paragraph for name in names), (names, paragraph)
             asking += 1
-    assert asking == 13
+    assert asking == 15
 
 
 def test_a_cached_disk_comes_back(rdctl: Program) -> None:
