@@ -87,6 +87,11 @@ _IDS: dict[str, Callable[[Function], Function]] = {
 }
 
 
+_AUTO = click.option(
+    "--auto", is_flag=True, help="Omit CONTAINER: it follows from PATH (flat names)."
+)
+
+
 def target(
     kind: str,
     *,
@@ -98,6 +103,7 @@ def target(
     optional: bool = False,
     sent_by: str = "id",
     selects: tuple[str, ...] = (),
+    flat: bool = False,
 ) -> Callable[[Function], Function]:
     """The target arguments of a command. The function gets a Place (a list of them with `several`),
     and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. A missing word is None;
@@ -107,7 +113,8 @@ def target(
     and has no ID yet. A command that changes the target looks up the names of an ID; one that only
     `reads` sends the ID. `sent_by`: how an object given by its ID is sent. `whole`: without a path
     the target is the container; so it is with any of the options that `selects` names. `optional`:
-    without any words the function gets None. In `FILE...` a `-` is not a list of names. For click
+    without any words the function gets None. `flat`: with --auto the container follows from the
+    path. In `FILE...` a `-` is not a list of names. For click
     all words are one argument, since their number depends on these options.
     """
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
@@ -125,7 +132,13 @@ def target(
             if optional and not given and not any(ids.values()):
                 return function(site, None, **options)
             by_option = any(options[name] not in (None, False) for name in selects)
-            places = _places(context, site, kind, several, given, ids, whole or by_option)
+            if flat and options.pop("auto"):
+                if any(ids.values()) or by_option or options.get("recursive"):
+                    message = "--auto cannot be used with an ID, a version or several objects"
+                    raise RdctlError(Code.USAGE, message)
+                places = site.oio.flat(_taken(context, site, given, several, "PATH"))
+            else:
+                places = _places(context, site, kind, several, given, ids, whole or by_option)
             values = _rest(context, site, given, rest, ids)
             if not reads:
                 needed = kind in ("container", "content")
@@ -137,6 +150,7 @@ def target(
         options = {**_IDS, "cid": _BASE_CID} if kind == "base" else _IDS
         for key in taken:
             command = options[key](command)
+        command = _AUTO(command) if flat else command
         return bulk_options(command) if several else command
 
     return decorate

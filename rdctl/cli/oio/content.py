@@ -75,7 +75,7 @@ BYTES = parsed("size", parse_bytes)
         "rdctl -c sandbox oio content show photos index.txt --json --query '[].chunks[].url'",
     ],
 )
-@target("content", several=True, reads=True)
+@target("content", several=True, reads=True, flat=True)
 @click.option("--chunks", is_flag=True, help="List the chunks of each object in tables.")
 def show(site: Site, places: list[Place], chunks: bool) -> Listing:
     """Show objects.
@@ -133,7 +133,7 @@ def delete(
         "rdctl -c sandbox oio content touch photos index.txt --json",
     ],
 )
-@target("content", several=True)
+@target("content", several=True, flat=True)
 def touch(site: Site, places: list[Place]) -> Report:
     """Re-emit the creation events of objects.
 
@@ -252,7 +252,7 @@ def copy(site: Site, place: Place, target: str) -> Report:
         "echo more | rdctl -c sandbox oio content append photos index.txt -",
     ],
 )
-@target("content", rest="FILE", sent_by="path")
+@target("content", rest="FILE", sent_by="path", flat=True)
 @click.option(
     "--min-copies",
     type=click.IntRange(1),

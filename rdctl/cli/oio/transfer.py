@@ -256,7 +256,7 @@ def _range(value: str) -> Bytes:
         "rdctl -c sandbox oio content get photos --recursive --update --to backup",
     ],
 )
-@target("content", several=True, whole=True, reads=True)
+@target("content", several=True, whole=True, reads=True, flat=True)
 @click.option(
     "--to",
     metavar="FILE|DIR|-",

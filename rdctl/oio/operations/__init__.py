@@ -12,6 +12,7 @@ from rdctl.core.results import Raw
 from rdctl.core.units import escape
 from rdctl.oio import ids
 from rdctl.oio.acts import Acts, OioDependencies
+from rdctl.oio.flat import flat_of
 from rdctl.oio.model import CID_DIGITS, Place
 from rdctl.oio.operations.account import Accounts
 from rdctl.oio.operations.admin import Bases
@@ -209,6 +210,12 @@ class OpenIO(Acts):
         """References or containers in the account of the settings."""
         account = self.account_name(None)
         return [Place(account=account, reference=reference) for reference in references]
+
+    def flat(self, paths: Sequence[str]) -> list[Place]:
+        """Objects in the containers that follow from their names."""
+        flat = flat_of(self._proxy.read("conscience.info").options)
+        account = self.account_name(None)
+        return [Place(account=account, reference=flat.container(path), path=path) for path in paths]
 
     def named(
         self, places: Sequence[Place], *, sent_by: str = "id", needed: bool = True
