@@ -194,6 +194,7 @@ MEANINGS: dict[str, dict[str, str]] = {
         "link": "ln fastcopy hardlink",
         "check": "verify fsck scrub integrity crawl",
         "repair": "rebuild fix heal mend reconstruct",
+        "sync": "rsync mirror synchronize backup",
         "ranges": "shards shard split partition",
         **_PROPERTIES,
     },

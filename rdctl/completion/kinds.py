@@ -45,6 +45,8 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "KEY=VALUE": "assignment:{noun}",
     "TYPE": "type",
     "--mime-type": None,
+    "rdctl oio content sync SOURCE": FILE,
+    "rdctl oio content sync TARGET": FILE,
     "ADDRESS": "address",
     "rdctl oio admin leave --service": "replica",
     "rdctl oio admin copy --to": "replica",

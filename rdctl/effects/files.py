@@ -119,6 +119,59 @@ def make_directory(
     return Effect(what, f"mkdir -p {shlex.quote(target.path)}", perform)
 
 
+def remove_file(
+    target: Destination, size: int, mtime_ns: int, *, what: str, destroys: str
+) -> Effect[bool]:
+    """Remove a regular file of this size and modification time. Another one, or anything else in
+    its place, stays: then the result is False."""
+
+    def perform() -> bool:
+        place = _existing(target)
+        try:
+            status = os.stat(target.name, dir_fd=place.directory, follow_symlinks=False)
+            same = (status.st_size, status.st_mtime_ns) == (size, mtime_ns)
+            if not (stat.S_ISREG(status.st_mode) and same):
+                return False
+            os.unlink(target.name, dir_fd=place.directory)
+        except FileNotFoundError:
+            return False
+        finally:
+            place.close()
+        return True
+
+    return Effect(what, f"rm {shlex.quote(target.path)}", perform, destroys, did=bool)
+
+
+def remove_directory(target: Destination, *, what: str) -> Effect[bool]:
+    """Remove an empty directory; False if it is not empty, or is none."""
+
+    def perform() -> bool:
+        place = _existing(target)
+        try:
+            os.rmdir(target.name, dir_fd=place.directory)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOENT, errno.ENOTDIR):
+                raise
+            return False
+        finally:
+            place.close()
+        return True
+
+    return Effect(what, f"rmdir {shlex.quote(target.path)}", perform, did=bool)
+
+
+def _existing(target: Destination) -> Location:
+    """The directory of a target; none below its root may be a link."""
+    place = Location.of(target.root, None, inside=True)
+    try:
+        for place.name in target.directories:
+            place.enter(None)
+    except BaseException:
+        place.close()
+        raise
+    return place
+
+
 def directory_of(target: Destination, home: str | None) -> Location:
     """The directory, created if missing."""
     place = Location.of(target.root, home, make=0o777, inside=True)

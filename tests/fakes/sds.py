@@ -251,7 +251,8 @@ class Sds(Copies):
             call.reply("204 No Content")
 
     def _content_delete_many(self, call: Call) -> None:
-        names = [one["name"] for one in json.loads(call.body())["contents"]]
+        body = json.loads(call.body().decode("utf-8", "surrogateescape"))
+        names = [one["name"] for one in body["contents"]]
         found = [(name, self.objects.pop(name, None)) for name in names]
         outcomes = [
             {"name": name, "status": 204 if one else 420, "message": "Gone" if one else "Not found"}

@@ -50,6 +50,7 @@ group = LazyGroup(
         "put": (_THERE + "put", "Upload files as objects."),
         "get": (_THERE + "get", "Download objects to files or standard output."),
         "append": (_HERE + "append", "Append a file to an object."),
+        "sync": (_SYNC + "sync", "Make a container the same as a folder, or the reverse."),
         "ranges": (_SYNC + "ranges", "Divide the listing of a container into ranges."),
         "check": (_CHECKS + "check_contents", "Check the chunks of objects."),
         "repair": (_CHECKS + "repair", "Repair lost and damaged chunks of objects."),

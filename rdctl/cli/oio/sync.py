@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import os
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from rdctl.cli.oio.arguments import target
+from rdctl.cli.oio.arguments import target as target_of
+from rdctl.cli.oio.transfer import choosing, journaling
 from rdctl.cli.options import SYNONYM
 from rdctl.cli.tree import verb
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.units import quoted
 
 if TYPE_CHECKING:
-    from rdctl.core.results import Listing
+    from rdctl.core.results import Listing, Report
     from rdctl.oio.model import Place
+    from rdctl.oio.sync.choice import Choice
     from rdctl.oio.sync.deleting import Selection
+    from rdctl.oio.sync.journal import Given
+    from rdctl.oio.sync.sync import Ends
     from rdctl.sites import Site
 
 # A range costs some kilobytes of memory.
@@ -31,7 +38,7 @@ MOST_SHARDS = 10_000
         " --columns marker,end_marker",
     ],
 )
-@target("container", reads=True)
+@target_of("container", reads=True)
 @click.option(
     "--shards",
     type=click.IntRange(1, MOST_SHARDS),
@@ -53,6 +60,111 @@ def ranges(site: Site, place: Place, shards: int, prefix: str | None) -> Listing
     fewer objects. A range never ends at a name with control characters, backslashes or bytes that
     are not UTF-8, so markers can be passed as they are shown."""
     return site.oio.contents.ranges(place, shards, prefix)
+
+
+# --- content sync ---------------------------------------------------------------------------------
+
+
+@verb(
+    "sync",
+    fleet=False,
+    examples=[
+        "rdctl -c sandbox oio content sync ./holiday photos/2024 --dry-run",
+        "rdctl -c sandbox oio content sync photos ./copy",
+        "rdctl -c sandbox oio content sync photos/sea ./sea --delete --journal sea.journal"
+        " --resume",
+    ],
+)
+@click.argument("source", metavar="SOURCE")
+@click.argument("target", metavar="TARGET")
+@click.option("--delete", is_flag=True, help="Delete what is at TARGET only.")
+@click.option(
+    "--max-delete",
+    type=click.IntRange(0),
+    metavar="N",
+    help="Maximum number of deletions (default: a quarter of TARGET).",
+)
+@click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
+@click.option("--policy", metavar="POLICY", help="Storage policy (default: the container's).")
+@partial(choosing, always=True)
+@journaling
+def sync(
+    site: Site,
+    source: str,
+    target: str,
+    delete: bool,
+    max_delete: int | None,
+    autocreate: bool,
+    policy: str | None,
+    choice: Choice,
+    given: Given | None,
+) -> Report:
+    """Make a container the same as a folder, or the reverse.
+
+    One of SOURCE and TARGET is a folder, the other one CONTAINER or CONTAINER/PREFIX. A folder
+    begins with `/`, `./` or `../`, or is `.` or `..`; anything else is a container, even if a
+    folder of that name exists. Objects are named by their paths below the folder, after PREFIX/.
+
+    What differs is transferred, as with --update: an object is the same as a file of the same size
+    and modification time, or with --checksum of the same size and MD5. What exists at TARGET only
+    stays, unless --delete is given. Replacing objects in a container without versioning, and any
+    deletion, require confirmation.
+
+    --delete deletes last, and nothing at all if a transfer fails or a listing is incomplete. It is
+    refused, even with --yes, if SOURCE is empty, or if more than a quarter of what is at TARGET
+    (or --max-delete N) would be deleted. What --include and --exclude leave out is never deleted,
+    nor what has changed since it was listed. Of a folder, only regular files are deleted, and
+    directories that are empty then.
+
+    With --journal each item is recorded when it is finished. --resume continues after an
+    interruption or a crash."""
+    from rdctl.oio.objects.upload import Wish
+    from rdctl.oio.sync.surplus import Limit
+    from rdctl.oio.sync.sync import Asked
+
+    if max_delete is not None and not delete:
+        raise RdctlError(Code.USAGE, "--max-delete requires --delete")
+    ends = _ends(site, source, target)
+    limit = Limit(max_delete) if delete else None
+    asked = Asked(choice, limit, given, site.config.home)
+    if _is_folder(source):
+        wish = Wish(autocreate=autocreate, policy=policy)
+        return site.oio.syncs.upload(ends, asked, wish, click.get_current_context().obj.stdin)
+    if autocreate or policy:
+        raise RdctlError(Code.USAGE, "--autocreate and --policy require a folder as SOURCE")
+    return site.oio.syncs.download(ends, asked)
+
+
+def _is_folder(word: str) -> bool:
+    """Whether a word is a folder, by itself alone: what exists may change, and a wrong guess could
+    delete."""
+    return word in (".", "..") or word.startswith(("/", "./", "../"))
+
+
+def _ends(site: Site, source: str, target: str) -> Ends:
+    """The folder and the container of the two words."""
+    from rdctl.oio.sync.sync import Ends
+
+    folders = [word for word in (source, target) if _is_folder(word)]
+    if len(folders) != 1:
+        both = "both are folders" if folders else "both are containers"
+        message = f"SOURCE and TARGET must be a folder and a container: {both}"
+        hint = "A folder begins with / or ./, a container does not."
+        if not folders:
+            hint += f" Did you mean {quoted(f'./{_likely(source, target)}')}?"
+        raise RdctlError(Code.USAGE, message, hint=hint)
+    container, _, prefix = (target if _is_folder(source) else source).partition("/")
+    for word in (source, target):
+        if "\0" in word:
+            raise RdctlError(Code.USAGE, "SOURCE and TARGET must not contain NUL")
+    (place,) = site.oio.places([container])
+    site.oio.about([place])
+    return Ends(folders[0], place, f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else "")
+
+
+def _likely(source: str, target: str) -> str:
+    """The word that more likely means a folder, for a hint."""
+    return target if os.path.isdir(target) and not os.path.isdir(source) else source
 
 
 # --- content delete -------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import functools
 import os
 import re
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -25,19 +25,21 @@ if TYPE_CHECKING:
     from rdctl.oio.objects.files import Where
     from rdctl.oio.objects.layout import Bytes
     from rdctl.oio.sync.choice import Choice
+    from rdctl.oio.sync.journal import Given, Journal
     from rdctl.sites import Site
 
 _RANGE = re.compile(r"(?a)(\d{1,18})?-(\d{1,18})?")
 _NO = (None, None)
 
 
-def choosing(function: Any) -> Any:
-    """Add the options that choose what is transferred; the function gets them as `choice`."""
+def choosing(function: Any, *, always: bool = False) -> Any:
+    """Add the options that choose what is transferred; the function gets them as `choice`.
+    `always`: it compares in any case."""
 
     @functools.wraps(function)
     def chosen(
         *words: Any,
-        update: bool,
+        update: bool = always,
         checksum: bool,
         include: tuple[str, ...],
         exclude: tuple[str, ...],
@@ -49,7 +51,7 @@ def choosing(function: Any) -> Any:
         choice = Choice(update, checksum, Filters.of(include, exclude))
         return function(*words, choice=choice, **options)
 
-    for option in (
+    options = [
         click.option(
             "--exclude",
             metavar="GLOB",
@@ -72,9 +74,43 @@ def choosing(function: Any) -> Any:
             is_flag=True,
             help="Skip what has the same size and modification time; replace the rest.",
         ),
-    ):
+    ]
+    for option in options[:-1] if always else options:
         chosen = option(chosen)
     return chosen
+
+
+def journaling(function: Any) -> Any:
+    """Add --journal and --resume; the function gets them as `given`."""
+
+    @functools.wraps(function)
+    def kept(
+        site: Site, *words: Any, journal: str | None, resume_journal: bool, **options: Any
+    ) -> Any:
+        given = None
+        if journal is not None:
+            from rdctl.oio.sync.journal import Given
+
+            given = Given(journal, resume_journal, site.config.home)
+        elif resume_journal:
+            raise RdctlError(Code.USAGE, "--resume requires --journal")
+        return function(site, *words, given=given, **options)
+
+    for option in (
+        click.option(
+            "--resume",
+            "resume_journal",
+            is_flag=True,
+            help="Continue the transfer of the journal, or begin it.",
+        ),
+        click.option(
+            "--journal",
+            metavar="FILE",
+            help="Record what is finished in FILE, for --resume.",
+        ),
+    ):
+        kept = option(kept)
+    return kept
 
 
 @verb(
@@ -123,6 +159,7 @@ def choosing(function: Any) -> Any:
 )
 @PROPERTIES
 @choosing
+@journaling
 def put(
     site: Site,
     place: Place,
@@ -132,6 +169,7 @@ def put(
     prefix: str,
     recursive: bool,
     choice: Choice,
+    given: Given | None,
     **wishes: Any,
 ) -> Report:
     """Upload files as objects.
@@ -181,8 +219,8 @@ def put(
                 Code.USAGE, "--files-from cannot be used with FILE, --path or --recursive"
             )
         seconds = seconds_of(context)
-        given = bulk.names(context.obj, site.settings.context, seconds, list_of_files)
-        files, names = _listed(bulk, given, prefix)
+        listed = bulk.names(context.obj, site.settings.context, seconds, list_of_files)
+        files, names = _listed(bulk, listed, prefix)
     elif bulk.failed or bulk.ndjson:
         raise RdctlError(Code.USAGE, "--failed and --ndjson require --files-from")
     elif files is None:
@@ -190,16 +228,41 @@ def put(
     check_user("content", CREATE, place, wishes["properties"])
     for name, properties in bulk.properties.items():
         check_user("content", CREATE, place._replace(path=name), properties)
-    return site.oio.uploads.put(
-        place,
-        files,
-        Naming(names, path, prefix, choice.filters),
-        recursive=recursive,
-        wish=Wish(**wishes),
-        choice=choice,
-        own=bulk.properties,
-        stdin=context.obj.stdin,
-    )
+
+    def transfer(journal: Journal | None) -> Report:
+        return site.oio.uploads.put(
+            place,
+            files or [],
+            Naming(names, path, prefix, choice.filters),
+            recursive=recursive,
+            wish=Wish(**wishes),
+            choice=choice._replace(journal=journal),
+            own=bulk.properties,
+            stdin=context.obj.stdin,
+        )
+
+    named = {
+        "action": "put",
+        **_named(place, choice),
+        "source": [file if file == "-" else os.path.abspath(file) for file in files],
+        "path": path,
+        "prefix": prefix,
+        "recursive": recursive,
+        **{key: wishes[key] for key in ("policy", "mime_type", "properties")},
+    }
+    return site.oio.journaled(given, named, transfer)
+
+
+def _named(place: Place, choice: Choice) -> dict[str, Any]:
+    """What identifies a transfer besides its files."""
+    return {
+        "account": place.account,
+        "container": place.container,
+        "update": choice.update,
+        "checksum": choice.checksum,
+        "include": [glob.pattern for glob in choice.filters.include],
+        "exclude": [glob.pattern for glob in choice.filters.exclude],
+    }
 
 
 def _listed(bulk: Bulk, given: list[str], prefix: str) -> tuple[list[str], dict[str, str]]:
@@ -274,6 +337,7 @@ def _range(value: str) -> Bytes:
 @click.option("--continue", "resume", is_flag=True, help="Resume an interrupted download.")
 @click.option("--overwrite", is_flag=True, help="Replace existing files.")
 @choosing
+@journaling
 def get(
     site: Site,
     places: list[Place],
@@ -283,6 +347,7 @@ def get(
     resume: bool,
     overwrite: bool,
     choice: Choice,
+    given: Given | None,
 ) -> Report | Data:
     """Download objects to files or standard output.
 
@@ -305,9 +370,37 @@ def get(
     other, in the given order. With --to - data are written as they
     arrive, so a wrong checksum of a large chunk may be reported only after its data (exit
     code 9)."""
+    if choice.compares or given:
+        options = "--update or --checksum" if choice.compares else "--journal"
+        _refuse_no_file(to, ranges[0] if ranges else None, options)
+    if given is None:
+        return _get(site, places, to, recursive, ranges, resume, overwrite, choice)
+
+    def transfer(journal: Journal | None) -> Report:
+        chosen = choice._replace(journal=journal)
+        return cast("Report", _get(site, places, to, recursive, ranges, resume, overwrite, chosen))
+
+    named = {
+        "action": "get",
+        **_named(places[0], choice),
+        "source": [place.words for place in places],
+        "recursive": recursive,
+        "folder": os.path.abspath(to or "."),
+    }
+    return site.oio.journaled(given, named, transfer)
+
+
+def _get(
+    site: Site,
+    places: list[Place],
+    to: str | None,
+    recursive: bool,
+    ranges: list[Bytes],
+    resume: bool,
+    overwrite: bool,
+    choice: Choice,
+) -> Report | Data:
     requested = ranges[0] if ranges else None
-    if choice.compares:
-        _refuse_compared(to, requested)
     downloads = site.oio.downloads
     if ranges[1:] and resume:
         raise RdctlError(Code.USAGE, "--continue cannot be used with several ranges")
@@ -334,11 +427,11 @@ def get(
     return downloads.get(found, where, requested, overwrite=overwrite, resume=resume, choice=choice)
 
 
-def _refuse_compared(to: str | None, requested: Bytes | None) -> None:
-    """Refuse what leaves no file to be compared."""
+def _refuse_no_file(to: str | None, requested: Bytes | None, options: str) -> None:
+    """Refuse what leaves no file of a whole object, which these options require."""
     other = "--to -" if to == "-" else "--range" if requested is not None else None
     if other:
-        raise RdctlError(Code.USAGE, f"{other} cannot be used with --update or --checksum")
+        raise RdctlError(Code.USAGE, f"{other} cannot be used with {options}")
 
 
 def _one(places: list[Place]) -> list[Place]:

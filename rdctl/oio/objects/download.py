@@ -38,9 +38,10 @@ from rdctl.oio.objects.layout import Bytes, Position, Span, scheme_of
 from rdctl.oio.objects.receiving import Receiving
 from rdctl.oio.objects.transfers import Transfers
 from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
-from rdctl.oio.sync.compare import downloaded, file_time
+from rdctl.oio.sync.compare import downloaded, file_time, is_download
+from rdctl.oio.sync.journal import Item
 from rdctl.oio.sync.listing import all_below, all_named
-from rdctl.oio.sync.model import MTIME, Remote, mtime_of
+from rdctl.oio.sync.model import MTIME, Local, Remote, mtime_of
 from rdctl.workers import Stopped
 
 
@@ -140,6 +141,8 @@ class Downloads(Transfers):
         if choice.compares and not where.special:
             overwrite = True
             same = self._same(below, where, files, choice)
+        elif choice.resumes and not where.special:
+            same = self._finished(below, where, files, choice)
         differ = [place for place in places if place not in same]
         self._listed = remotes
         sizes = [remotes[place.name].size or 0 for place in differ if place.name in remotes]
@@ -152,7 +155,9 @@ class Downloads(Transfers):
             place = differ[number]
             if where.special:
                 return self._get_special(place, where.path, requested, parallel)
-            return self._get(place, where, files, requested, parallel, overwrite, resume)
+            outcome = self._get(place, where, files, requested, parallel, overwrite, resume)
+            self._record(outcome, choice)
+            return outcome
 
         skipped = (
             Change("get", place.name, *ALREADY, _facts(remotes[place.name], path), "downloaded")
@@ -180,11 +185,42 @@ class Downloads(Transfers):
                     continue
                 files.guard(place, name)
                 path = target_of(where, name).path
-                if local := file_at(path, name):
+                local = file_at(path, name)
+                if _has_finished(choice, local, remote):
+                    same[place] = path
+                elif local is not None:
                     pairs.append(Pair(local, remote, partial(open_regular, path)))
                     found[name] = place, path
         names = unchanged(pairs, choice, downloaded, self._workers, self._warn)
         return same | dict(found[name] for name in found if name in names)
+
+    def _finished(
+        self, below: Below, where: Where, files: Files, choice: Choice
+    ) -> dict[Place, str]:
+        """The objects that an earlier attempt has downloaded, with the paths of their files; the
+        last ones of these may be missing in its journal."""
+        found: dict[Place, str] = {}
+        for place in filter(_is_plain, below.places):
+            remote = below.remotes.get(place.name)
+            with suppress(RdctlError):  # reported when it is downloaded
+                files.guard(place, place.name)
+                path = target_of(where, place.name).path
+                local = file_at(path, place.name)
+                if remote is None or local is None:
+                    continue
+                if _has_finished(choice, local, remote) or is_download(local, remote):
+                    found[place] = path
+        return found
+
+    def _record(self, outcome: Change | Failure, choice: Choice) -> None:
+        """A file is finished."""
+        if choice.journal is None or not isinstance(outcome, Change):
+            return
+        path, name = str(outcome.facts.get("file")), str(outcome.target)
+        remote = self._listed.get(name)
+        local = Local(name, path, 0, 0) if self._effects.dry_run else file_at(path, name)
+        if remote is not None and local is not None and not path.endswith("/"):
+            choice.journal.add(Item(name, local.size, local.mtime_ns, remote.content_id))
 
     def below(self, holder: Place, prefix: str | None) -> Below:
         """All objects of a container with that prefix; `not-found` if none exists. Of a listing
@@ -201,11 +237,11 @@ class Downloads(Transfers):
         return Below([holder._replace(path=name) for name in remotes], remotes, missing)
 
     def named(self, places: Sequence[Place], choice: Choice) -> Below:
-        """Given objects; they are looked up only if `choice` compares. Those with an id or a
-        version of their own are not compared."""
+        """Given objects; they are looked up only if `choice` compares, or has a journal. Those with
+        an id or a version of their own are not compared."""
         places = list(dict.fromkeys(places))
         plain = list(filter(_is_plain, places))
-        if not choice.compares or not plain:
+        if not choice.dates or not plain:
             return Below(places, {})
         names = [place.name for place in plain]
         holder = plain[0].holder
@@ -365,6 +401,12 @@ def _facts(remote: Remote, path: str) -> dict[str, Any]:
 def _is_plain(place: Place) -> bool:
     """Whether it means the latest version of a name, as listings have it."""
     return not (place.content_id or place.version)
+
+
+def _has_finished(choice: Choice, local: Local | None, remote: Remote) -> bool:
+    """Whether an earlier attempt has made this file of this object."""
+    item = choice.finished(remote.name, local)
+    return item is not None and item.content_id == remote.content_id
 
 
 def _way_of(content: Content) -> type[Receiving]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import re
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -21,6 +22,7 @@ _NAME_MAX = 255  # bytes, in any file system of Linux
 # Bytes of a name that its part has too: with the rest it must not be longer than a name may be.
 _STEM = 200
 _IDENTITY = 16  # digits
+_A_PART = re.compile(rf"\..+\.[0-9a-f]{{{_IDENTITY}}}{re.escape(_PART)}", re.DOTALL)
 _ALONE = "Use --to FILE to download a single object under any name."
 _FILE_FAULTS = {
     errno.ENOENT: Code.NOT_FOUND,
@@ -139,6 +141,11 @@ def _part_of(name: str, identity: str) -> str:
         return ""
     stem = os.fsdecode(raw_bytes(name)[:_STEM])
     return f".{stem}.{identity}{_PART}"
+
+
+def is_part(name: str) -> bool:
+    """Whether a file is what a download has begun, of which another attempt may continue."""
+    return _A_PART.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def refuse_taken(target: Destination, *, replaced: bool) -> None:

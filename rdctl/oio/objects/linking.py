@@ -12,7 +12,8 @@ from rdctl.oio.acts import PROVEN
 from rdctl.oio.model import Content, Place
 from rdctl.oio.objects.assumed import assumed
 from rdctl.oio.objects.hardlinks import HardLinks
-from rdctl.oio.objects.upload import Uploads, Wish, check_names, exists, with_left
+from rdctl.oio.objects.prepared import check_names
+from rdctl.oio.objects.upload import Uploads, Wish, exists, with_left
 from rdctl.oio.rawx import full_path
 from rdctl.workers import Stopped
 

@@ -12,7 +12,7 @@ from typing import IO, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, as_error, hints
 from rdctl.core.results import Change, Failure, Report
-from rdctl.core.units import escape, human_size
+from rdctl.core.units import human_size
 from rdctl.net.deadline import Deadline
 from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, OioDependencies, for_target
 from rdctl.oio.model import Container, Content, Place
@@ -20,13 +20,15 @@ from rdctl.oio.objects.assumed import assumed
 from rdctl.oio.objects.files import file_fault, is_regular
 from rdctl.oio.objects.inputs import STDIN, File, Naming, files_of
 from rdctl.oio.objects.mime import guessed
+from rdctl.oio.objects.prepared import check_names
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source, source_of
 from rdctl.oio.objects.transfers import Transfers
 from rdctl.oio.operations.container import refuse_frozen
 from rdctl.oio.rawx import Owner
 from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
-from rdctl.oio.sync.compare import uploaded
+from rdctl.oio.sync.compare import is_upload, uploaded
+from rdctl.oio.sync.journal import Item
 from rdctl.oio.sync.listing import all_named
 from rdctl.oio.sync.model import MTIME, Remote, mtime_text
 from rdctl.workers import Stopped
@@ -81,10 +83,27 @@ class Uploads(Transfers):
         with an outcome. What has a name that is taken is refused before anything is sent; if
         `choice` compares, it is left out or replaced. `own` has the properties of single
         objects."""
-        since = time.monotonic() if choice else None
         files, refused = files_of(holder, paths, naming, recursive, self._warn)
         if wish.content_id and len(files) != 1:
             raise RdctlError(Code.USAGE, "--content-id cannot be used with several files")
+        return self.upload(holder, files, refused, wish=wish, choice=choice, own=own, stdin=stdin)
+
+    def upload(
+        self,
+        holder: Place,
+        files: Sequence[File],
+        refused: dict[str, RdctlError],
+        *,
+        wish: Wish,
+        choice: Choice,
+        own: Mapping[str, Mapping[str, str]],
+        stdin: IO[bytes],
+        existing: Mapping[str, Remote] | None = None,
+        losses_after: Sequence[str] = (),
+    ) -> Report:
+        """As `put`, of files that are known. `existing` are the objects, if already listed;
+        `losses_after` is what will be lost afterwards, for the same question."""
+        since = time.monotonic() if choice else None
         self._proxy.suggests = not wish.autocreate
         try:
             self._owner = self._asked(lambda: self._found(holder, wish))
@@ -92,12 +111,14 @@ class Uploads(Transfers):
             return Report([Failure("put", for_target(error, file.name)) for file in files])
         self._proxy.suggests = False
         same: list[File] = []
-        remotes: dict[str, Remote] = {}
+        remotes: Mapping[str, Remote] = {}
         if choice.compares:
-            remotes = self._existing(files)
+            remotes = self._existing(files) if existing is None else existing
             files, same = self._parted(files, remotes, choice)
-            losses = self._replacing([file for file in files if file.name not in refused], remotes)
+            replacing = [file for file in files if file.name not in refused]
+            losses = self._replacing(replacing, remotes, losses_after)
         else:
+            files, same = self._left(files, choice)
             losses = self._taken(files, refused, wish)
         self._workers.progress.begin(sum(file.size for file in files), "bytes")
 
@@ -108,12 +129,15 @@ class Uploads(Transfers):
                 return Failure("put", refused[name])
             with closing(self._source(file, stdin)) as source:
                 properties = {**wish.properties, **own.get(name, {})}
-                if choice.compares and source.mtime_ns is not None:
+                if choice.dates and source.mtime_ns is not None:
                     properties = {MTIME: mtime_text(source.mtime_ns), **properties}
                 # What was not listed, and has been created since, is not replaced.
                 overwrite = wish.overwrite or name in remotes
                 mine = wish._replace(properties=properties, overwrite=overwrite)
-                return self._put(file.place, source, mine, losses.get(name), parallel)
+                outcome = self._put(file.place, source, mine, losses.get(name), parallel)
+                if choice.journal and source.mtime_ns is not None and isinstance(outcome, Change):
+                    choice.journal.add(Item(name, source.size, source.mtime_ns))
+                return outcome
 
         skipped = (
             Change("put", file.name, *ALREADY, {"size": file.size}, "uploaded") for file in same
@@ -132,27 +156,50 @@ class Uploads(Transfers):
         self, files: Sequence[File], remotes: Mapping[str, Remote], choice: Choice
     ) -> tuple[list[File], list[File]]:
         """The files that differ from their objects, and those that do not."""
-        pairs = [
-            Pair(file.local, remotes[file.name], file.open)
-            for file in files
-            if file.local is not None and file.name in remotes
-        ]
-        same = unchanged(pairs, choice, uploaded, self._workers, self._warn)
+        pairs, same = list[Pair](), set[str]()
+        for file in files:
+            name, local = file.name, file.local
+            remote = remotes.get(name)
+            if local is None or remote is None:
+                continue
+            if choice.finished(name, local) and remote.size == local.size:
+                same.add(name)
+            else:
+                pairs.append(Pair(local, remote, file.open))
+        same |= unchanged(pairs, choice, uploaded, self._workers, self._warn)
         differ = [file for file in files if file.name not in same]
         return differ, [file for file in files if file.name in same]
 
-    def _replacing(self, files: Sequence[File], remotes: Mapping[str, Remote]) -> dict[str, str]:
-        """Ask before objects are replaced; the losses by their names."""
+    def _left(self, files: Sequence[File], choice: Choice) -> tuple[Sequence[File], list[File]]:
+        """The files that an earlier attempt has not finished, and those that it has; the last ones
+        of these may be missing in its journal."""
+        if not choice.resumes:
+            return files, []
+        names = {file.name for file in files if choice.finished(file.name, file.local)}
+        remotes = self._existing([file for file in files if file.name not in names])
+        for file in files:
+            remote = remotes.get(file.name)
+            if file.local is not None and remote is not None and is_upload(file.local, remote):
+                names.add(file.name)
+        left = [file for file in files if file.name not in names]
+        return left, [file for file in files if file.name in names]
+
+    def _replacing(
+        self, files: Sequence[File], remotes: Mapping[str, Remote], after: Sequence[str]
+    ) -> dict[str, str]:
+        """Ask before objects are replaced, and for what is lost afterwards; the losses by their
+        names."""
         if self._keeps_versions:
+            self._effects.consent(after)
             return {}
         losses = {file.name: _loss(file) for file in files if file.name in remotes}
         if len(losses) > MOST_NAMED:
             size = human_size(sum(remotes[name].size or 0 for name in losses))
             holder = files[0].holder.shown
             many = f'{len(losses)} objects ({size}) in container "{holder}" will be replaced'
-            self._effects.consent([many])
+            self._effects.consent([many, *after])
         else:
-            self._effects.consent(list(losses.values()))
+            self._effects.consent([*losses.values(), *after])
         return losses
 
     def _taken(
@@ -423,21 +470,6 @@ class Uploads(Transfers):
     def _container(self, holder: Place) -> Container:
         container: Container = self._proxy.read("container.show", holder)
         return container
-
-
-def check_names(prepared: Content, place: Place) -> None:
-    """Values from the proxy are used in headers of each chunk and of the object."""
-    named = {
-        "id": prepared.content_id,
-        "policy": prepared.policy,
-        "chunk method": prepared.chunk_method,
-        "MIME type": prepared.mime_type,
-    }
-    for what, value in named.items():
-        text = "" if value is None else str(value)
-        if not (text.isascii() and text.isprintable()) or (what == "id" and not text):
-            message = f'{place.shown}: invalid {what} from the proxy: "{escape(text)}"'
-            raise RdctlError(Code.BAD_REPLY, message, target=place.name)
 
 
 def _again(file: IO[bytes]) -> IO[bytes]:

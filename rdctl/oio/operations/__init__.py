@@ -3,12 +3,12 @@ One module per noun, as in `cli/oio`; the wire is in `client` and `routes`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Raw
+from rdctl.core.results import Raw, Report
 from rdctl.core.units import escape
 from rdctl.oio import ids
 from rdctl.oio.acts import Acts, OioDependencies
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     from rdctl.oio.operations.variables import Variables
     from rdctl.oio.operations.volume import Volumes
     from rdctl.oio.sync.deleting import Deletions
+    from rdctl.oio.sync.journal import Given, Journal
+    from rdctl.oio.sync.sync import Syncs
 
 
 class OpenIO(Acts):
@@ -151,6 +153,27 @@ class OpenIO(Acts):
         from rdctl.oio.operations.snapshot import Snapshots
 
         return Snapshots(self._means)
+
+    @cached_property
+    def syncs(self) -> Syncs:
+        """Folders and containers that are made the same."""
+        from rdctl.oio.sync.sync import Syncs
+
+        return Syncs(self._means)
+
+    def journaled(
+        self,
+        given: Given | None,
+        transfer: Mapping[str, Any],
+        act: Callable[[Journal | None], Report],
+    ) -> Report:
+        """The report of a transfer that keeps a journal, if one is given."""
+        if given is None:
+            return act(None)
+        from rdctl.oio.sync.journal import journaled
+
+        named = {"namespace": self._proxy.namespace, **transfer}
+        return journaled(given, self._effects, named, act)
 
     @cached_property
     def checks(self) -> Checks:

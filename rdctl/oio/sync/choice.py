@@ -10,6 +10,7 @@ from rdctl.core.units import escape
 from rdctl.oio.objects.digests import feed, hex_md5, md5
 from rdctl.oio.sync.compare import comparable, same_bytes
 from rdctl.oio.sync.filters import Filters
+from rdctl.oio.sync.journal import Item, Journal
 from rdctl.oio.sync.model import Local, Remote
 from rdctl.workers import Workers
 
@@ -19,19 +20,34 @@ _NAMED = 3
 
 class Choice(NamedTuple):
     """What is transferred: what `filters` take, and with `update` or `checksum` only what differs,
-    by size and time, or by size and MD5."""
+    by size and time, or by size and MD5. What `journal` has as finished is left out."""
 
     update: bool = False
     checksum: bool = False
     filters: Filters = Filters()
+    journal: Journal | None = None
 
     @property
     def compares(self) -> bool:
         return self.update or self.checksum
 
+    @property
+    def dates(self) -> bool:
+        """Whether objects get the modification time of their file, by which it is recognized."""
+        return self.compares or self.journal is not None
+
+    @property
+    def resumes(self) -> bool:
+        """Whether some of it may be finished by an earlier attempt."""
+        return self.journal is not None and self.journal.resumed
+
+    def finished(self, name: str, local: Local | None) -> Item | None:
+        """What an earlier attempt has finished, if the file is still the same."""
+        return self.journal.item(name, local) if self.journal else None
+
     def __bool__(self) -> bool:
         """Whether anything may be left out."""
-        return self.compares or bool(self.filters)
+        return self.dates or bool(self.filters)
 
 
 # All, whether it differs or not.

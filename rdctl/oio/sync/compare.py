@@ -41,6 +41,18 @@ def file_time(remote: Remote) -> int | None:
     return remote.mtime_ns
 
 
+def is_upload(local: Local, remote: Remote) -> bool:
+    """Whether the object was made of the file, as it is now, by a transfer that keeps times."""
+    same = remote.size == local.size and remote.mtime_ns is not None
+    return same and same_time(local.mtime_ns, remote.mtime_ns or 0)
+
+
+def is_download(local: Local, remote: Remote) -> bool:
+    """Whether the file was made of the object, as it is now."""
+    time = file_time(remote)
+    return remote.size == local.size and time is not None and same_time(local.mtime_ns, time)
+
+
 def same_time(kept: int, exact: int) -> bool:
     """Whether the time of a file is this time, as far as its file system can keep it."""
     if kept == exact:

@@ -110,8 +110,7 @@ def complete(objects: Objects, holder: Place) -> list[Remote]:
     if objects.skipped:
         noun = "object" if objects.skipped == 1 else "objects"
         message = f"{holder.shown}: {objects.skipped} {noun} with unreadable names in the listing"
-        hint = "Nothing was deleted. Delete objects by their names instead."
-        raise RdctlError(Code.BAD_REPLY, message, hint=hint, target=holder.name)
+        raise RdctlError(Code.BAD_REPLY, message, hint="Nothing was changed.", target=holder.name)
     return objects.remotes
 
 

@@ -17,6 +17,7 @@ class Glob:
     at its end it means all below. A backslash makes a wildcard literal."""
 
     def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
         whole = "/" in pattern
         pattern = pattern.removeprefix("/")
         if not pattern or pattern.endswith("/"):

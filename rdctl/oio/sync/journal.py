@@ -11,14 +11,16 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import escape, raw_bytes
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.log import Log, locked_log, shared_text
+from rdctl.oio.sync.model import Local
 
 FORMAT = "rdctl.oio.transfer/1"
 # How each journal begins.
@@ -51,22 +53,24 @@ class Journal:
     written."""
 
     def __init__(
-        self, path: str, log: Log | None, effects: Effects, finished: Mapping[str, Item]
+        self, path: str, log: Log | None, effects: Effects, finished: Mapping[str, Item] | None
     ) -> None:
         self.path = path
         self._log = log
         self._effects = effects
-        self._finished = finished
+        # Whether it continues an earlier attempt.
+        self.resumed = finished is not None
+        self._finished = finished or {}
         self._lock = threading.Lock()
         self._unsynced = 0
 
-    def __bool__(self) -> bool:
-        """Whether an earlier attempt has finished anything."""
-        return bool(self._finished)
-
-    def item(self, name: str) -> Item | None:
-        """What an earlier attempt has finished under this name."""
-        return self._finished.get(name)
+    def item(self, name: str, local: Local | None) -> Item | None:
+        """What an earlier attempt has finished under this name, if the file is still that one."""
+        item = self._finished.get(name)
+        if item is None or local is None:
+            return None
+        same = (item.size, item.mtime_ns) == (local.size, local.mtime_ns)
+        return item if same else None
 
     def add(self, item: Item) -> None:
         """An item is finished. Raises `failed` if that cannot be recorded."""
@@ -98,6 +102,9 @@ def opened(given: Given, effects: Effects, transfer: Mapping[str, Any]) -> Itera
     """The journal of this transfer. Refused are one of another transfer, and without --resume any
     that is not empty."""
     path = given.path
+    transfer = {
+        key: several(value) if isinstance(value, list) else value for key, value in transfer.items()
+    }
     with ExitStack() as kept:
         log = None
         try:
@@ -118,7 +125,7 @@ def _checked(
 ) -> Journal:
     found = read(text, given.path)
     if found is None:
-        journal = Journal(given.path, log, effects, {})
+        journal = Journal(given.path, log, effects, None)
         journal.write(_line({"journal": FORMAT, **transfer}))
         journal.sync()
         return journal
@@ -182,6 +189,27 @@ def _refuse_other(path: str, before: Mapping[str, Any], transfer: Mapping[str, A
             hint="Repeat the command of that transfer, or use another file: --journal FILE",
             target=path,
         )
+
+
+def journaled(
+    given: Given | None,
+    effects: Effects,
+    transfer: Mapping[str, Any],
+    act: Callable[[Journal | None], Report],
+) -> Report:
+    """The report of `act`, of which each operation can use the journal."""
+    if given is None:
+        return act(None)
+    with ExitStack() as opening:
+        journal = opening.enter_context(opened(given, effects, transfer))
+        report = act(journal)
+        kept = opening.pop_all()
+
+    def outcomes() -> Iterator[Change | Failure]:
+        with kept:
+            yield from report
+
+    return Report(outcomes(), report.since)
 
 
 def several(names: Sequence[str]) -> Any:

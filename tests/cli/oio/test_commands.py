@@ -293,6 +293,8 @@ def test_every_command_is_here() -> None:
     done |= {"content put", "content get"}
     # These have test_link.py and test_snapshot.py.
     done |= {"content link", "container snapshot"}
+    # This has test_sync.py.
+    done |= {"content sync"}
     # These have test_check.py and test_repair.py.
     done |= {"content check", "container check", "content repair"}
     # It has test_append.py.
@@ -306,6 +308,7 @@ def test_every_command_is_here() -> None:
     never |= {"content repair", "lifecycle get", "lifecycle set", "account create"}
     never |= {"cache show", "cache status"}
     never |= {"content append"}
+    never |= {"content sync"}
     assert {verb_of(words) for words in REFUSED} == VERBS - never
 
 

@@ -11,7 +11,8 @@ import pytest
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effects
-from rdctl.oio.sync.journal import FORMAT, Given, Item, opened, several
+from rdctl.oio.sync.journal import FORMAT, Given, Item, Journal, opened, several
+from rdctl.oio.sync.model import Local
 
 TRANSFER = {"action": "put", "namespace": "NS", "container": "docs", "source": ["/home/a"]}
 ITEMS = [
@@ -19,6 +20,9 @@ ITEMS = [
     Item("odd \udcff\n\\ \U0001f600", 0, -1, None),
     Item("a/1", 6, 2, "CD"),
 ]
+
+
+LATER = Item("c", 7, 7)
 
 
 def door(**options: Any) -> Effects:
@@ -32,7 +36,7 @@ def path(tmp_path: Path) -> Path:
 
 def written(path: Path, items: list[Item] = ITEMS) -> bytes:
     with opened(Given(str(path), False), door(), TRANSFER) as journal:
-        assert not journal
+        assert not journal.resumed
         for item in items:
             journal.add(item)
     return path.read_bytes()
@@ -40,7 +44,15 @@ def written(path: Path, items: list[Item] = ITEMS) -> bytes:
 
 def resumed(path: Path) -> dict[str, Item | None]:
     with opened(Given(str(path), True), door(), TRANSFER) as journal:
-        return {item.name: journal.item(item.name) for item in ITEMS}
+        return {name: known(journal, name) for name in {item.name for item in ITEMS}}
+
+
+def known(journal: Journal, name: str) -> Item | None:
+    """What is finished, of any file that it may be."""
+    of_name = [item for item in [*ITEMS, LATER] if item.name == name]
+    locals = [Local(name, "", item.size, item.mtime_ns) for item in of_name]
+    found = [journal.item(name, local) for local in locals]
+    return next(filter(None, found), None)
 
 
 def refused(path: Path, given: Given, transfer: dict[str, Any] = TRANSFER) -> RdctlError:
@@ -74,11 +86,11 @@ def test_a_line_that_is_cut_is_ignored(path: Path, whole: int) -> None:
     cut = b"".join(lines[:whole]) + lines[whole][:-9]
     path.write_bytes(cut)
     with opened(Given(str(path), True), door(), TRANSFER) as journal:
-        assert [bool(journal.item(item.name)) for item in ITEMS[:2]] == [whole > 1, whole > 2]
-        journal.add(Item("c", 7, 7))
+        assert [bool(known(journal, item.name)) for item in ITEMS[:2]] == [whole > 1, whole > 2]
+        journal.add(LATER)
     with opened(Given(str(path), True), door(), TRANSFER) as journal:
-        assert journal.item("c") == Item("c", 7, 7)
-        assert [bool(journal.item(item.name)) for item in ITEMS[:2]] == [whole > 1, whole > 2]
+        assert known(journal, "c") == LATER
+        assert [bool(known(journal, item.name)) for item in ITEMS[:2]] == [whole > 1, whole > 2]
 
 
 @pytest.mark.parametrize("text", [b"", b'{"jour', b'{"journal": "rdctl.oio.transfer/1", "nam'])
@@ -154,7 +166,7 @@ def test_a_dry_run_writes_nothing(path: Path) -> None:
     assert dry.plan == [f"write {path}", f"write {path}"]
     text = written(path)
     with opened(Given(str(path), True), door(dry_run=True), TRANSFER) as journal:
-        assert journal.item("a/1") == ITEMS[2]
+        assert known(journal, "a/1") == ITEMS[2]
         journal.add(ITEMS[0])
     assert path.read_bytes() == text
 
@@ -164,3 +176,15 @@ def test_many_sources_are_named_by_their_hash() -> None:
     assert several(names[:10]) == names[:10]
     assert several(names)["count"] == 11
     assert several(names) != several(names[::-1])
+
+
+def test_a_file_that_changed_is_not_finished(path: Path) -> None:
+    written(path, ITEMS[:1])
+    with opened(Given(str(path), True), door(), TRANSFER) as journal:
+        name, size, mtime_ns, _ = ITEMS[0]
+        assert journal.resumed
+        assert journal.item(name, Local(name, "", size, mtime_ns)) == ITEMS[0]
+        assert journal.item(name, Local(name, "", size + 1, mtime_ns)) is None
+        assert journal.item(name, Local(name, "", size, mtime_ns + 1)) is None
+        assert journal.item(name, None) is None
+        assert journal.item("b", Local("b", "", size, mtime_ns)) is None
