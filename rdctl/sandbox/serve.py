@@ -43,9 +43,10 @@ def serve(
     """
     stop = stop or Event()
     with ExitStack() as stack, suppress(KeyboardInterrupt):
-        servers = [_listen(*listener) for listener in listeners]
-        for server in servers:
-            stack.enter_context(server)
+        servers = []
+        for listener in listeners:
+            servers.append(_listen(*listener))
+            stack.enter_context(servers[-1])
         for server in servers:
             thread = Thread(target=server.serve_forever, args=(0.1,), daemon=True)
             thread.start()
