@@ -214,9 +214,12 @@ def spoiled(rng: random.Random, words: list[str]) -> list[str]:
 
 
 def tame(words: list[str]) -> list[str]:
-    """Without what a random line may not do here: serve, and read all of the machine."""
+    """Without what a random line may not do here: serve, read all of the machine, and send a
+    request for each of 65,536 databases."""
     words = [word.replace("..", ".", max(0, word.count("..") - 3)) for word in words]
-    return ["status" if word == "serve" else word for word in words]
+    words = ["status" if word == "serve" else word for word in words]
+    few = {"warmup": ["warmup", "--prefix", "8F5"]}
+    return [more for word in words for more in few.get(word, [word])]
 
 
 def stdin(rng: random.Random) -> bytes:
