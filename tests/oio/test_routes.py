@@ -412,6 +412,7 @@ CASES: dict[str, Case] = {
         f"admin.{action}": base(f"admin/{action}?{B}")
         for action in ("ping", "info", "status", "drop_cache", "sync", "debug")
     },
+    "admin.warmup": base(f"admin/status?{B}"),
     **{f"admin.{action}": base(f"admin/{action}?{B}", None, NEW) for action in ("has", "vacuum")},
     "admin.leave": base(
         f"admin/leave?{B}&service_id={ID}", query={**BASE, "service_id": "127.0.0.1:6010"}
@@ -717,12 +718,24 @@ def test_the_others_need_no_consent(name: str) -> None:
     assert server.sent
 
 
+# The same request as that of another row, which is a read.
+ASKS = {"admin.warmup": "admin.status"}
+
+
 def rows_by_post() -> list[tuple[str, Route]]:
     return [
         (name, route)
         for name, route in ROUTES.items()
         if route.effect != "read" and any(way.method == "POST" for way in route.ways)
+        if name not in ASKS
     ]
+
+
+def test_rows_of_the_same_request() -> None:
+    for name, read in ASKS.items():
+        assert ROUTES[name].path == ROUTES[read].path
+        assert ROUTES[name].ways == ROUTES[read].ways
+        assert ROUTES[read].effect == "read"
 
 
 def test_api_refuses_every_changing_row_without_consent(rdctl: Program) -> None:
