@@ -259,12 +259,14 @@ def versions_to_keep(connection: sqlite3.Connection, cid: str, request: HttpRequ
 
 
 def purge(connection: sqlite3.Connection, cid: str, keep: int, where: str, *values: object) -> None:
-    """For each name keep `keep` versions, the latest ones; all of them when `keep` is negative."""
+    """For each name keep `keep` versions, the latest ones; all of them when `keep` is negative.
+    Delete markers are neither counted nor removed."""
     if keep < 0:
         return
     seen: dict[bytes, int] = {}
     excess = []
-    for alias in aliases(connection, f"a.cid = ? AND {where}", (cid, *values)):
+    where = f"a.cid = ? AND NOT a.deleted AND {where}"
+    for alias in aliases(connection, where, (cid, *values)):
         seen[alias["name"]] = seen.get(alias["name"], 0) + 1
         if seen[alias["name"]] > keep:
             excess.append(alias)

@@ -138,6 +138,9 @@ def test_purge_deletes_what_it_names_and_keeps_the_marker(kept: Oio) -> None:
     kept.ok(*words, "--max-versions", "1", "--yes")
     left = rows(kept, "--all-versions", "--prefix", "index.txt")
     assert [row["deleted"] for row in left] == [True, False]
+    # As recorded, the proxy's own purge does not count markers either.
+    kept.ok("container", "purge", "photos", "--max-versions", "1", "--yes")
+    assert rows(kept, "--all-versions", "--prefix", "index.txt") == left
     assert old["version"] not in [row["version"] for row in left]
 
 
