@@ -59,7 +59,11 @@ _STATES = {
         "Make databases read-only.",
         "Requires confirmation: all writes fail until `admin enable`, except to properties.",
     ),
-    "enable": ("Enable frozen or disabled databases.", "Reads and writes work again."),
+    "enable": (
+        "Enable frozen or disabled databases.",
+        "Reads and writes work again. An incomplete snapshot (see `container snapshot`) is refused:"
+        " deleting its objects would delete the data of its source.",
+    ),
     "disable": (
         "Disable databases.",
         "Requires confirmation: all reads and writes fail until `admin enable`.",

@@ -8,7 +8,8 @@ from typing import Any
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Listing, Report, literal
 from rdctl.oio.acts import ACCEPTED, ALREADY, OK, PROVEN, UNREPORTED, Acts, Evidence, distinct
-from rdctl.oio.model import Outcome, Place
+from rdctl.oio.model import Container, Outcome, Place
+from rdctl.oio.operations.container import refuse_shared
 from rdctl.oio.refusals import Asked, database
 from rdctl.oio.routes import READ, ROUTES
 
@@ -165,6 +166,8 @@ class Bases(Acts):
         already = {"freeze": 436, "disable": 437, "enable": 439}[action]
 
         def act(place: Place, loss: str | None = None) -> Evidence:
+            if action == "enable" and query.get("type") == "meta2":
+                self._refuse_incomplete(place)
             try:
                 self._change(f"admin.{action}", place, query, destroys=loss)
             except RdctlError as error:
@@ -180,6 +183,18 @@ class Bases(Acts):
             return f"{database(place, query.get('type'))} {losses[action]}"
 
         return self._each_confirmed(action, places, lost, act, past[action])
+
+    def _refuse_incomplete(self, place: Place) -> None:
+        """Refuse to enable an incomplete snapshot: whatever deletes its objects then, deletes the
+        chunks of the source."""
+        suggests, self._proxy.suggests = self._proxy.suggests, False
+        try:
+            shown: Container = self._proxy.read("container.show", place)
+        except RdctlError:
+            return  # a disabled container cannot be shown
+        finally:
+            self._proxy.suggests = suggests
+        refuse_shared(place, shown)
 
     def vacuum(self, places: Sequence[Place], query: Mapping[str, Any]) -> Report:
         """Compact databases. Servers do not report what it released."""

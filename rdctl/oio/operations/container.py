@@ -26,9 +26,9 @@ from rdctl.oio.refusals import FROZEN, Asked
 
 # Give up flushing a container after this many requests that leave its listing unchanged.
 _IDLE_ROUNDS = 5
-# Codes that guarantee that nothing was changed.
 # The property of a snapshot that still shares chunks with its source.
 INCOMPLETE = "rdctl.incomplete-snapshot"
+# Codes that guarantee that nothing was changed.
 _NOTHING_DONE = (Code.UNREACHABLE, Code.UNAVAILABLE, Code.TIMEOUT)
 
 
@@ -167,7 +167,9 @@ class Containers(Acts):
         """Destroy containers. What would be refused is refused before the prompt."""
 
         def destroy(place: Place, loss: str) -> Evidence:
-            self._look(place)  # it may have been frozen while the prompt was open
+            shown = self._look(place, force)  # it may have been frozen while the prompt was open
+            if shown.status in ("frozen", "disabled"):
+                self._change("admin.enable", place, {"type": "meta2"})
             if flush:
                 self._flush(place, loss)
             try:
@@ -192,10 +194,8 @@ class Containers(Acts):
 
     def _lost(self, place: Place, flush: bool, force: bool) -> str:
         """What is lost when a container is destroyed; or why that would be refused."""
-        shown = self._look(place)
+        shown = self._look(place, force)
         count = _count(shown)
-        if flush:
-            refuse_shared(place, shown)
         loss = f'container "{place.shown}"'
         if flush:
             objects = f"its {count}" if count else "all its objects"
@@ -209,10 +209,14 @@ class Containers(Acts):
             raise error
         return f"{loss} will be destroyed"
 
-    def _look(self, place: Place) -> Container:
-        """A container that is not frozen."""
+    def _look(self, place: Place, force: bool) -> Container:
+        """A container that is not frozen. An incomplete snapshot is only destroyed by force, and
+        may be frozen."""
         shown: Container = self._proxy.read("container.show", place)
-        refuse_frozen(place, shown.status or UNREADABLE)
+        if not force:
+            refuse_shared(place, shown)
+        if INCOMPLETE not in shown.properties:
+            refuse_frozen(place, shown.status or UNREADABLE)
         return shown
 
     def flush(self, places: Sequence[Place]) -> Report:

@@ -86,10 +86,9 @@ class Snapshots(Transfers):
 
     @property
     def _removal(self) -> str:
-        words = self._copy.words
         return (
-            f"It is an incomplete snapshot. To remove it without its chunks:"
-            f" rdctl oio admin enable {words}; rdctl oio container destroy --force {words}"
+            "It is an incomplete snapshot. To remove it without its chunks:"
+            f" rdctl oio container destroy --force {self._copy.words}"
         )
 
     # --- the source, read-only meanwhile ------------------------------------------------------

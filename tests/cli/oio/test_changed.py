@@ -109,7 +109,7 @@ TABLE: dict[str, tuple[tuple[str, ...], Any, Runs]] = {
     "admin copy photos --to 127.0.0.1:16011": ((), None, (Run(None, None, 1, 1),)),
     "admin freeze photos": ((), None, (PROVEN, REFUTED)),
     "admin disable photos": ((), None, (PROVEN, REFUTED)),
-    "admin enable photos": (FROZEN, None, (PROVEN, REFUTED)),
+    "admin enable photos": (FROZEN, None, (Run(True, True, 1, 1), Run(False, True, 1, 1))),
     **{
         # Its type is looked up: rawx, rdir and account do not speak the proxy's protocol.
         f"service {action} {META2}": ((), None, (Run(None, None, 3, 1),))

@@ -160,7 +160,8 @@ CASES = (
     *(_base(action) for action in ("ping", "sync", "drop-cache")),
     _base("leave", "--all"),
     _base("copy", "--to 127.0.0.1:16011", target="photos"),
-    *(_base(action, target="photos") for action in ("freeze", "disable", "enable")),
+    *(_base(action, target="photos") for action in ("freeze", "disable")),
+    _base("enable", target="photos", looks=(f"container/show?{NAMES}",)),
     _base("set-properties", "a=b", "photos", KEPT_BY_BASE),
     _base("del-properties", "owner", "photos", KEPT_BY_BASE),
     # A content's id is sent, with its path for people, but where it is refused.

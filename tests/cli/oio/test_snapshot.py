@@ -307,8 +307,15 @@ def test_a_killed_snapshot_loses_nothing(container: Container) -> None:
     sds.faults.clear()
     ran = container.snapshot()
     assert (ran.code, "It is an incomplete snapshot" in ran.err) == (4, True)
-    sds.frozen.clear()  # admin enable docs copy
+    # Enabled, it could be changed: each change would delete chunks of the source.
+    ran = container.client.rdctl(*container.where[:-1], "admin", "enable", "copy")
+    assert (ran.code, "it shares chunks with docs" in ran.err) == (4, True)
+    assert "container destroy --force copy" in ran.err
+    assert sds.frozen == {"docs", "copy"}
+    ran = container("destroy", "copy", "--flush")
+    assert (ran.code, "is an incomplete snapshot" in ran.err) == (4, True)
     assert container("destroy", "copy", "--force").code == 0
+    assert container.client.rdctl(*container.where[:-1], "admin", "enable", "docs").code == 0
     assert all(url[-64:] in sds.chunks for urls in before.values() for url in urls)
     assert container.snapshot().code == 0
     apart(sds)
