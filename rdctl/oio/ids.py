@@ -7,6 +7,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.oio.paging import PAGE
 
 if TYPE_CHECKING:
     from rdctl.oio.client import Client
@@ -40,6 +41,28 @@ def by_version(proxy: Client, place: Place) -> Place:
     return place._replace(path=shown.path, version=_version(proxy, place, shown))
 
 
+def for_deletion(proxy: Client, place: Place) -> Place:
+    """As `by_version`, but a version goes by its path: proxies 7 ignore it beside an ID, and add a
+    delete marker. The ID of the latest data below a delete marker is that of a deleted object."""
+    named = by_version(proxy, place)
+    if named.version is None or named.path is None:
+        return named
+    named = named._replace(content_id=None)
+    if place.version is None and named.version == _latest_data(proxy, named):
+        return named._replace(version=None)
+    return named
+
+
+def _latest_data(proxy: Client, place: Place) -> str | None:
+    """The latest version of an object that is no delete marker."""
+    query = {"prefix": place.path, "all": True, "max": PAGE}
+    for page in proxy.pages(place.holder, query):
+        for entry in page.entries:
+            if entry.name == place.path and not entry.deleted:
+                return str(entry.version)
+    return None
+
+
 def by_path(proxy: Client, place: Place) -> Place:
     """The object of that id by its path, with its version where it is not the latest."""
     shown = _shown(proxy, place)
@@ -48,7 +71,12 @@ def by_path(proxy: Client, place: Place) -> Place:
 
 
 # How an object given by its id is sent in a change.
-SENT_BY = {"id": by_id, "version": by_version, "path": by_path}
+SENT_BY = {
+    "id": by_id,
+    "version": by_version,
+    "path": by_path,
+    "deletion": for_deletion,
+}
 
 
 def _version(proxy: Client, place: Place, shown: Content) -> str | None:

@@ -49,7 +49,8 @@ class Place(NamedTuple):
         """An object with its container, anything else by its name."""
         if not (self.path or self.content_id):
             return self.shown
-        return f'object "{self.shown}" in container "{self.holder.shown}"'
+        version = f"version {escape(self.version)} of " if self.version else ""
+        return f'{version}object "{self.shown}" in container "{self.holder.shown}"'
 
     @property
     def words(self) -> str:

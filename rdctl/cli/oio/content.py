@@ -96,7 +96,7 @@ def show(site: Site, places: list[Place], chunks: bool) -> Listing:
         " | rdctl -c sandbox oio content delete photos - --dry-run",
     ],
 )
-@target("content", several=True, sent_by="version", selects=("prefix", "glob", "recursive"))
+@target("content", several=True, sent_by="deletion", selects=("prefix", "glob", "recursive"))
 @click.option("--prefix", metavar="P", help="Delete all objects whose names begin with P.")
 @click.option("--glob", metavar="PATTERN", help="Delete all objects whose names match PATTERN.")
 @click.option(
@@ -109,8 +109,8 @@ def delete(
 
     Requires confirmation. In a container with versioning, this adds a delete marker and keeps all
     versions. An object that is already deleted is left unchanged; `content undelete` restores it.
-    To delete one version permanently, use --content-version, or the --content-id of an older
-    version. The version of a delete marker is refused.
+    To delete one version permanently, use --content-version, or the --content-id of a version older
+    than the latest. The version of a delete marker is refused.
 
     A PATH is always a name, never a pattern. With --prefix and --glob, the objects whose names
     begin with P, match PATTERN, or both, are deleted. In a pattern, `*` and `?` match within one

@@ -167,7 +167,7 @@ class Versions(Acts):
                 self._change(
                     "content.delete",
                     exact,
-                    what=f"undelete {place.described}",
+                    what=f"undelete {place._replace(version=None).described}",
                     shows=f"rdctl oio content show {place._replace(version=None).words}",
                     destroys="the delete marker",
                 )
@@ -290,7 +290,8 @@ def _loss(place: Place, surplus: Sequence[Entry]) -> str:
         named += f" and {len(surplus) - _MOST_NAMED} older ones"
     size = human_size(sum(entry.size or 0 for entry in surplus))
     noun = "version" if len(surplus) == 1 else "versions"
-    return f"{noun} {named} ({size}) of {place.described} will be deleted"
+    described = place._replace(version=None).described
+    return f"{noun} {named} ({size}) of {described} will be deleted"
 
 
 def _end_of(page: Page, end: str) -> str:

@@ -461,11 +461,31 @@ def test_an_older_version_is_deleted_by_its_id(wire: Oio) -> None:
     old, new = versions(wire)
     wire.ok("content", "delete", "v", "--content-id", "AA", "--yes")
     sent = [line for line in asked(wire) if "content/delete" in line]
-    assert sent == [f"content/delete?acct=sandbox&ref=v&content=AA&version={old}"]
+    assert sent == [f"content/delete?acct=sandbox&ref=v&path=a&version={old}"]
     listed = ("container", "list", "v", "--all-versions", "--json")
     assert [row["version"] for row in wire.ok(*listed).json["items"]] == [new]
     wire.ok("content", "delete", "v", "--content-id", "BB", "--yes")
     assert [row["deleted"] for row in wire.ok(*listed).json["items"]] == [True, False]
+    # A second run leaves the version below the marker, as with its name.
+    again = wire.ok("content", "delete", "v", "--content-id", "BB", "--yes", "--json")
+    assert again.json["results"][0]["changed"] is False
+    assert [row["deleted"] for row in wire.ok(*listed).json["items"]] == [True, False]
+    # With its version, it is deleted, and the prompt says that it is a version.
+    words = ("content", "delete", "v", "--content-id", "BB", "--content-version", str(new))
+    said = f'version {new} of object "a" in container "v"'
+    ran = wire(*words)
+    assert (ran.code, f"{said} will be deleted" in ran.err) == (2, True)
+    assert f"would delete {said}" in wire.ok(*words, "--dry-run").out
+    wire.ok(*words, "--yes")
+    assert [row["deleted"] for row in wire.ok(*listed).json["items"]] == [True]
+
+
+def test_an_older_version_below_a_marker_is_deleted_by_its_id(wire: Oio) -> None:
+    _, new = versions(wire)
+    wire.ok("content", "delete", "v", "a", "--yes")
+    wire.ok("content", "delete", "v", "--content-id", "AA", "--yes")
+    rows = wire.ok("container", "list", "v", "--all-versions", "--json").json["items"]
+    assert [row["version"] for row in rows if not row["deleted"]] == [new]
 
 
 def test_a_drained_content_is_deleted_by_its_id(wire: Oio, ids: dict[str, str]) -> None:
