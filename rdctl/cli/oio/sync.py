@@ -102,8 +102,9 @@ def sync(
     """Make a container the same as a folder, or the reverse.
 
     One of SOURCE and TARGET is a folder, the other one CONTAINER or CONTAINER/PREFIX. A folder
-    begins with `/`, `./` or `../`, or is `.` or `..`; anything else is a container, even if a
-    folder of that name exists. Objects are named by their paths below the folder, after PREFIX/.
+    begins with `/`, `./` or `../`, or is `.` or `..`; anything else is a container. Without
+    --delete, SOURCE may also be just the name of an existing folder, if TARGET is not one. Objects
+    are named by their paths below the folder, after PREFIX/.
 
     What differs is transferred, as with --update: an object is the same as a file of the same size
     and modification time, or with --checksum of the same size and MD5. What exists at TARGET only
@@ -124,6 +125,8 @@ def sync(
 
     if max_delete is not None and not delete:
         raise RdctlError(Code.USAGE, "--max-delete requires --delete")
+    if not delete and _is_bare_folder(source, target):
+        source = f"./{source}"
     ends = _ends(site, source, target)
     limit = Limit(max_delete) if delete else None
     asked = Asked(choice, limit, given, site.config.home)
@@ -139,6 +142,14 @@ def _is_folder(word: str) -> bool:
     """Whether a word is a folder, by itself alone: what exists may change, and a wrong guess could
     delete."""
     return word in (".", "..") or word.startswith(("/", "./", "../"))
+
+
+def _is_bare_folder(source: str, target: str) -> bool:
+    """Whether SOURCE is the name of a folder, as in `put`. Only uploads are recognized like this:
+    a missing folder never turns an upload into a download."""
+    if _is_folder(source) or _is_folder(target) or "\0" in source + target:
+        return False
+    return os.path.isdir(source) and not os.path.isdir(target)
 
 
 def _ends(site: Site, source: str, target: str) -> Ends:

@@ -155,7 +155,12 @@ def journaling(function: Any) -> Any:
     help="Minimum number of copies, or fragments, to store.",
 )
 @click.option(
-    "--content-id", metavar="HEX", callback=content_id, help="ID of the new object (one file)."
+    "--content-id",
+    cls=Renamed,
+    formerly="--id",  # as OpenIO's own client has it
+    metavar="HEX",
+    callback=content_id,
+    help="ID of the new object (one file).",
 )
 @PROPERTIES
 @choosing

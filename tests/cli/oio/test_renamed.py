@@ -19,6 +19,7 @@ from tests.cli.oio.conftest import Oio
 # The command, the former option, the option, and the value that both take.
 RENAMED = {
     ("content put", "--prefix", "--name-prefix"): "new/",
+    ("content put", "--id", "--content-id"): "AB",
     ("content create", "--chunks", "--body"): "-",
     ("content create", "--length", "--size"): "10",
     ("container raw-insert", "--force", "--overwrite"): None,

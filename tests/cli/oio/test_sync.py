@@ -96,6 +96,32 @@ def test_words_that_are_folders(near: Near, word: str) -> None:
     assert set(client.sds.objects) == {above + name for name in FILES}
 
 
+def test_the_name_of_a_folder_is_enough_for_an_upload(near: Near) -> None:
+    client = near()
+    folder(client, FILES)
+    client.ok("sync", "folder", "docs/x")
+    assert set(client.sds.objects) == {f"x/{name}" for name in FILES}
+
+
+@pytest.mark.parametrize(
+    ("words", "why"),
+    [
+        (("folder", "docs", "--delete", "--yes"), "a guess never deletes"),
+        (("folder", "other"), "both may be folders"),
+        (("docs", "folder"), "a missing folder must not turn an upload into a download"),
+        (("folder/a", "docs"), "a file is not a folder"),
+    ],
+)
+def test_the_name_alone_is_not_enough(near: Near, words: tuple[str, ...], why: str) -> None:
+    client = near()
+    folder(client, FILES)
+    client.file("other/x", b"1")
+    ran = client("sync", *words)
+    assert ran.code == 2, why
+    assert "both are containers" in ran.err
+    assert client.sds.calls == []
+
+
 @pytest.mark.parametrize("container", ["docs/x", "docs/x/", "docs/x//"])
 def test_a_part_of_a_container(near: Near, container: str) -> None:
     client = near()
