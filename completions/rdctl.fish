@@ -125,7 +125,7 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio overview'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience'
-            set verbs info\t'Show the namespace.' types\t'List service types.' list\t'List services and their scores.' show\t'Show services with all their tags and statistics.' resolve\t'Show the addresses of services by their IDs.' wait\t'Wait until services have a score.' register\t'Register a service.' lock\t'Lock service scores.' unlock\t'Unlock service scores.' flush\t'Deregister all services of a type.' deregister\t'Deregister all services of a type.'
+            set verbs info\t'Show the namespace.' types\t'List service types.' list\t'List services and their scores.' show\t'Show services with all their tags and statistics.' resolve\t'Show the addresses of services by their IDs.' wait\t'Wait until services have a score.' register\t'Register a service.' lock\t'Lock service scores.' unlock\t'Unlock service scores.' flush\t'Deregister all services of a type.' deregister\t'Deregister services, or all services of a type.'
         case 'rdctl oio conscience info'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience types'
@@ -146,10 +146,13 @@ function _rdctl_node --no-scope-shadowing
             set options --tag\t'Service tag (repeatable).'
             set valued --tag
         case 'rdctl oio conscience lock'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --score\t'Score to set.' --unregistered\t'Also lock services that are not registered yet.'
-            set valued --failed --score
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --score\t'Score to set.' --unregistered\t'Also lock services that are not registered yet.' --only\t'Only the score for writing or for reading (oio-proxy 2025).'
+            set valued --failed --score --only
         case 'rdctl oio conscience unlock'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --all\t'Unlock all services (of TYPE).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --all\t'Unlock all services (of TYPE).' --only\t'Only the score for writing or for reading (oio-proxy 2025).'
+            set valued --failed --only
+        case 'rdctl oio conscience deregister'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
             set valued --failed
         case 'rdctl oio reference'
             set verbs create\t'Create references.' show\t'Show references and their linked services.' destroy\t'Destroy references.' link\t'Link a service chosen by the directory.' unlink\t'Remove the links to services of a type.' renew\t'Replace a linked service that is down.' relink\t'Replace linked services by others.' force\t'Link a specific service.' get-properties\t'Show properties.' set-properties\t'Set properties.' del-properties\t'Delete properties.'
@@ -654,7 +657,7 @@ function _rdctl_columns --no-scope-shadowing
         case 'rdctl oio conscience types'
             set choices type\t'name of the service type'
         case 'rdctl oio conscience list' 'rdctl oio conscience show' 'rdctl oio conscience wait' 'rdctl oio local list'
-            set choices type\t'such as rawx' address\t'IP:PORT' score\t'0 to 100; -1 never scored, -2 not set' state\t'up, down-or-locked, unscored or unset' tags\t'tags that the service reports'
+            set choices type\t'such as rawx' address\t'IP:PORT' score\t'0 to 100; -1 never scored, -2 not set' state\t'up, locked, down, unscored or unset; down-or-locked if locks are not reported' tags\t'tags that the service reports' get_score\t'score for reading; null: the same' locked\t'locked score: no, put, get or both; null: not reported'
         case 'rdctl oio conscience resolve' 'rdctl oio cache show'
             set choices type\t'such as rawx; null: not reported' address\t'IP:PORT' id\t'as given, or NAMESPACE|TYPE|ADDRESS; null: not reported'
         case 'rdctl oio reference show'
@@ -889,20 +892,28 @@ function _rdctl_values --no-scope-shadowing
             set kind address
         case 'rdctl oio conscience lock --failed'
             set kind file
+        case 'rdctl oio conscience lock --only'
+            set choices 'put' 'get'
         case 'rdctl oio conscience lock #1'
             set kind type
         case 'rdctl oio conscience lock #2' 'rdctl oio conscience lock #*'
             set kind address
         case 'rdctl oio conscience unlock --failed'
             set kind file
+        case 'rdctl oio conscience unlock --only'
+            set choices 'put' 'get'
         case 'rdctl oio conscience unlock #1'
             set kind type
         case 'rdctl oio conscience unlock #2' 'rdctl oio conscience unlock #*'
             set kind address
         case 'rdctl oio conscience flush #1'
             set kind type
+        case 'rdctl oio conscience deregister --failed'
+            set kind file
         case 'rdctl oio conscience deregister #1'
             set kind type
+        case 'rdctl oio conscience deregister #2' 'rdctl oio conscience deregister #*'
+            set kind address
         case 'rdctl oio reference create --failed'
             set kind file
         case 'rdctl oio reference show --failed'
@@ -1396,7 +1407,7 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl oio api #1'
             set choices 'GET' 'POST' 'PUT' 'DELETE'
         case 'rdctl oio api #2'
-            set choices '/cache/flush/high' '/cache/flush/local' '/cache/flush/low' '/cache/show' '/cache/status' '/config' '/forward/config' '/forward/flush' '/forward/handlers' '/forward/info' '/forward/kill' '/forward/lean-glib' '/forward/lean-sqlx' '/forward/ping' '/forward/reload' '/forward/stats' '/forward/version' '/status' 'admin/copy' 'admin/debug' 'admin/del_properties' 'admin/disable' 'admin/drop_cache' 'admin/enable' 'admin/freeze' 'admin/get_properties' 'admin/has' 'admin/info' 'admin/leave' 'admin/meta0_force' 'admin/meta0_list' 'admin/ping' 'admin/remove' 'admin/set_properties' 'admin/status' 'admin/sync' 'admin/vacuum' 'conscience/deregister' 'conscience/flush' 'conscience/info' 'conscience/list' 'conscience/lock' 'conscience/register' 'conscience/resolve' 'conscience/unlock' 'container/create' 'container/create_many' 'container/dedup' 'container/del_properties' 'container/destroy' 'container/flush' 'container/get_properties' 'container/list' 'container/purge' 'container/raw_delete' 'container/raw_insert' 'container/raw_update' 'container/set_properties' 'container/show' 'container/snapshot' 'container/touch' 'content/copy' 'content/create' 'content/del_properties' 'content/delete' 'content/delete_many' 'content/drain' 'content/get_properties' 'content/link' 'content/locate' 'content/prepare' 'content/purge' 'content/set_properties' 'content/show' 'content/spare' 'content/touch' 'content/truncate' 'content/update' 'lb/choose' 'lb/create_pool' 'lb/poll' 'lb/reload' 'local/list' 'reference/create' 'reference/del_properties' 'reference/destroy' 'reference/force' 'reference/get_properties' 'reference/link' 'reference/relink' 'reference/renew' 'reference/set_properties' 'reference/show' 'reference/unlink'
+            set choices '/cache/flush/high' '/cache/flush/local' '/cache/flush/low' '/cache/show' '/cache/status' '/config' '/forward/balance-masters' '/forward/config' '/forward/flush' '/forward/handlers' '/forward/info' '/forward/kill' '/forward/lean-glib' '/forward/lean-sqlx' '/forward/ping' '/forward/reload' '/forward/stats' '/forward/version' '/status' 'admin/copy' 'admin/debug' 'admin/del_properties' 'admin/disable' 'admin/drop_cache' 'admin/enable' 'admin/freeze' 'admin/get_properties' 'admin/has' 'admin/info' 'admin/leave' 'admin/meta0_force' 'admin/meta0_list' 'admin/ping' 'admin/remove' 'admin/set_properties' 'admin/status' 'admin/sync' 'admin/vacuum' 'conscience/deregister' 'conscience/flush' 'conscience/info' 'conscience/list' 'conscience/lock' 'conscience/register' 'conscience/resolve' 'conscience/score' 'conscience/unlock' 'container/checkpoint' 'container/create' 'container/create_many' 'container/dedup' 'container/del_properties' 'container/destroy' 'container/drain' 'container/flush' 'container/get_properties' 'container/list' 'container/purge' 'container/raw_delete' 'container/raw_insert' 'container/raw_update' 'container/set_properties' 'container/sharding/show' 'container/show' 'container/snapshot' 'container/touch' 'content/copy' 'content/create' 'content/del_properties' 'content/delete' 'content/delete_many' 'content/drain' 'content/get_properties' 'content/link' 'content/locate' 'content/prepare' 'content/prepare2' 'content/purge' 'content/set_properties' 'content/show' 'content/spare' 'content/touch' 'content/transition' 'content/truncate' 'content/update' 'lb/choose' 'lb/create_pool' 'lb/poll' 'lb/reload' 'local/list' 'reference/create' 'reference/del_properties' 'reference/destroy' 'reference/force' 'reference/get_properties' 'reference/link' 'reference/relink' 'reference/renew' 'reference/set_properties' 'reference/show' 'reference/unlink'
         case 'rdctl doctor --fail-on'
             set choices 'warning' 'error'
         case 'rdctl history #1' 'rdctl history #*'
@@ -1408,7 +1419,7 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl context set #1'
             set kind context
         case 'rdctl context set #2' 'rdctl context set #*'
-            set choices 'rapiddisk=' 'oio=' 'namespace=' 'account=' 'protected=' 'timeout=' 'token_file=' 'ca=' 'cert=' 'key=' 'http_proxy=' 'events=' 'dialect='
+            set choices 'rapiddisk=' 'oio=' 'namespace=' 'account=' 'protected=' 'timeout=' 'token_file=' 'ca=' 'cert=' 'key=' 'http_proxy=' 'events=' 'dialect=' 'dialect=auto' 'dialect=3.3' 'dialect=4.2' 'dialect=5' 'dialect=7' 'dialect=2025' 'dialect=reference'
         case 'rdctl context rename #1'
             set kind context
         case 'rdctl context remove #1'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from rdctl.config.contexts import KEYS
+from rdctl.config.contexts import DIALECTS, KEYS
 from rdctl.oio.routes import ROUTES
 
 # Files, completed by the shell; keys of the command's schema, as a list or one after an optional -.
@@ -98,7 +98,10 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
         ),
     ),
     "WORD": None,
-    "rdctl context set KEY=VALUE": tuple(f"{key}=" for key in KEYS),
+    "rdctl context set KEY=VALUE": (
+        *(f"{key}=" for key in KEYS),
+        *(f"dialect={value}" for value in DIALECTS),
+    ),
     "rdctl history ID": "command",
     "rdctl history --target": None,
     "TIME": None,

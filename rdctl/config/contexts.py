@@ -19,7 +19,7 @@ SYSTEM_FILE = "etc/rdctl/config.toml"
 # The value of `audit` in that file: without history, no change.
 REQUIRED = "required"
 ENDPOINTS = {"rapiddisk": "rapiddisk_url", "oio": "oio_url"}
-DIALECTS = ("auto", "4.2", "3.3", "reference")
+DIALECTS = ("auto", "3.3", "4.2", "5", "7", "2025", "reference")
 
 # The keys of a context: their type, and what they mean.
 KEYS: dict[str, tuple[type, str]] = {
@@ -35,7 +35,7 @@ KEYS: dict[str, tuple[type, str]] = {
     "key": (str, "file with the private key of the client certificate"),
     "http_proxy": (str, "URL of an HTTP proxy"),
     "events": (str, "address of the beanstalkd of OpenIO: beanstalk://HOST:PORT"),
-    "dialect": (str, "dialect of the oio-proxy: auto, 4.2, 3.3 or reference"),
+    "dialect": (str, "dialect of the oio-proxy: auto, 3.3, 4.2, 5, 7, 2025 or reference"),
 }
 # Credentials: sent only to endpoints from the same source.
 CREDENTIALS = ("token_file", "cert", "key")

@@ -47,7 +47,7 @@ def _proxy(site: Site) -> Iterator[Finding]:
     begun = time.perf_counter()
     namespace = site.oio.conscience.namespace().value.namespace
     answers = f"oio-proxy answers{after(site, begun)}"
-    yield Finding.ok(f"{answers}: dialect {site.oio.dialect}, namespace {namespace}", subject=url)
+    yield Finding.ok(f"{answers}: dialect {site.oio.dialect()}, namespace {namespace}", subject=url)
     token = site.settings.credential("token_file", "oio")
     if token is not None and url.startswith("http:") and not is_here(url):
         yield in_the_clear(url)
@@ -73,7 +73,8 @@ def _services(site: Site) -> Iterator[Finding]:
         else:
             for service in down:
                 name = f"{type} {service.address}"
-                message = f"{name} has score {service.score}: it is down or locked"
+                state = str(service.state).replace("-", " ")
+                message = f"{name} has score {service.score}: it is {state}"
                 if service.score is None:
                     message = f"{name} has an unreadable score"
                 elif service.score < 0:
@@ -89,9 +90,12 @@ def _down(
 ) -> Finding:
     type, addresses = services[0].type, [service.address for service in services]
     words = " ".join(map(quoted, (type, *addresses)))
+    subject = " ".join((type, *addresses))
+    if all(service.state == "down" for service in services):
+        return severity(message, subject=subject, why="Start it on its host.")
     return severity(
         message,
-        subject=" ".join((type, *addresses)),
+        subject=subject,
         why="If it is down, start it on its host; if it is locked, unlock it:",
         mend=rdctl_again(site, f"oio conscience unlock {words}"),
     )

@@ -124,12 +124,28 @@ def contents(arguments: Arguments) -> Payload:
 
 
 def service(arguments: Arguments) -> Payload:
+    """`only`: lock or unlock only the score for `put` or `get`, which are apart since 2025."""
     value = {"ns": arguments["namespace"], "type": arguments["type"], "addr": arguments["address"]}
-    if arguments.get("score") is not None:
-        value["score"] = arguments["score"]
+    only, score = arguments.get("only"), arguments.get("score")
+    if only is not None and score is not None:
+        value["scores"] = {f"score.{only}": score}
+    elif only is not None:
+        value["tags"] = {f"tag.{only}lock": True}
+    elif score is not None:
+        value["score"] = score
     if arguments.get("tags"):
         value["tags"] = dict(arguments["tags"])
     return Payload(encoded(value))
+
+
+def checkpoint(arguments: Arguments) -> Payload:
+    """Without a suffix, the server makes one of the time."""
+    suffix = arguments.get("suffix")
+    return Payload(encoded({"suffix": suffix} if suffix else {}))
+
+
+def transition(arguments: Arguments) -> Payload:
+    return Payload(encoded({"policy": arguments["policy"]}))
 
 
 def forced_service(arguments: Arguments) -> Payload:

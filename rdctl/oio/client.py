@@ -27,11 +27,26 @@ from rdctl.oio.reading import (
 )
 from rdctl.oio.refusals import Asked, is_direct, leaves_open, refusal
 from rdctl.oio.replies.values import whole
-from rdctl.oio.routes import ADMIN_SECONDS, DESTROY, READ, ROUTES, WRITTEN, Route, Way
+from rdctl.oio.routes import (
+    ADMIN_SECONDS,
+    BEGINS,
+    DESTROY,
+    NEW,
+    READ,
+    REAL,
+    ROUTES,
+    SHOWN_BY,
+    Route,
+    Way,
+)
+
+# Bytes. With chunks of 1 MiB and many copies, these are some thousands of chunks.
+MANY_CHUNKS = 1 << 28
 
 
 class Client:
-    """One oio-proxy. `dialect` None: it is detected from the replies.
+    """One oio-proxy. `dialect` None: it is detected from the replies, as far as requests depend on
+    it.
 
     `reach` makes a transport to the address (IP:PORT) of another service; `unread` collects the
     values that cannot be read.
@@ -48,7 +63,8 @@ class Client:
     ) -> None:
         self.namespace = namespace
         self._transport = transport
-        self._dialect = dialect
+        # The dialects that it may have.
+        self._dialects: tuple[str, ...] = (dialect,) if dialect is not None else REAL
         self.reach = reach
         self._request_id = field("--request-id", request_id)
         self.reading = Reading(transport.url, self._request_id, unread or Unread())
@@ -78,9 +94,17 @@ class Client:
         return self._transport.deadline
 
     @property
-    def dialect(self) -> str | None:
-        """None until it is detected."""
-        return self._dialect
+    def dialect(self) -> str:
+        """The dialect, as far as it is known: that of the proxy, or the first of those that it may
+        have."""
+        first, *others = self._dialects
+        return f"{first} or later" if others else first
+
+    def detect(self) -> str:
+        """The dialect; asks the proxy for its status if it is not known."""
+        if len(self._dialects) > 1:
+            self._learn(self._transport.read("/v3.0/status"), counters=True)
+        return self.dialect
 
     # --- calls --------------------------------------------------------------------------------
 
@@ -196,7 +220,8 @@ class Client:
             return self.reading.value(reply, self._reader(route, way), strict=strict)
         raise RdctlError(
             Code.UNSUPPORTED,
-            f"this oio-proxy ({self._dialect}) does not support {route.path.lstrip('/')}",
+            f"this oio-proxy ({self.dialect}) does not support {route.path.lstrip('/')}",
+            hint=_where(route),
             request_id=self._request_id,
         )
 
@@ -204,34 +229,39 @@ class Client:
         """The ways to try, one a method. Where bodies differ, the dialect must be known first;
         where methods differ, the next is tried after `No handler found`, which proves that nothing
         was done."""
-        ways = [way for way in route.ways if way.dialects != WRITTEN]
-        if self._dialect is None and len({way.body for way in ways}) > 1:
-            self._learn(self._transport.read("/v3.0/status"))
-        if self._dialect is not None:
-            ways = [way for way in route.ways if self._dialect in way.dialects]
+        if len({way.body for way in self._possible(route)}) > 1:
+            self.detect()
+        ways = self._possible(route)
         of_method: dict[str, Way] = {}
         for way in ways:
             of_method.setdefault(way.method, way)
         return list(of_method.values())
 
+    def _possible(self, route: Route) -> list[Way]:
+        """The ways of the dialects that the proxy may have."""
+        return [way for way in route.ways if not set(self._dialects).isdisjoint(way.dialects)]
+
     def offers(self, name: str) -> bool:
-        """Whether the dialect, if known, has the route."""
-        ways = ROUTES[name].ways
-        return self._dialect is None or any(self._dialect in way.dialects for way in ways)
+        """Whether the proxy may have the route, as far as its dialect is known."""
+        return bool(self._possible(ROUTES[name]))
 
     def _reader(self, route: Route, way: Way) -> Callable[[Reply], Any]:
         """The reader of the current dialect, which may have been detected from the reply itself."""
-        for other in route.ways:
-            if self._dialect in other.dialects:
-                return other.reply
-        return way.reply
+        possible = self._possible(route)
+        return (possible[0] if possible else way).reply
 
-    def _learn(self, reply: Reply) -> None:
-        """3.3 names itself in every reply, 4.2 does not."""
-        if self._dialect is None:
-            server = reply.headers.get("Server", "")
-            old = server.startswith(("oio-proxy/3.", "oio-proxy/master", "metacd_http/"))
-            self._dialect = "3.3" if old else "4.2"
+    def _learn(self, reply: Reply, *, counters: bool = False) -> None:
+        """3.3 names itself in every reply, later proxies do not. Those differ in the routes that
+        their status counts (`counters`)."""
+        if len(self._dialects) == 1:
+            return
+        server = reply.headers.get("Server", "")
+        if server.startswith(("oio-proxy/3.", "oio-proxy/master", "metacd_http/")):
+            self._dialects = ("3.3",)
+        else:
+            self._dialects = NEW
+        if counters:
+            self._dialects = (_counted(reply.text, self._dialects[0]),)
 
     def _path(self, route: Route, parameters: Mapping[str, Any]) -> str:
         if route.path.startswith("/"):
@@ -360,6 +390,13 @@ class Client:
 
     # --- objects and listings -----------------------------------------------------------------
 
+    def prepares(self, size: int) -> str:
+        """The route that returns the chunks of a new object of this size. From 4.3 on, prepare
+        sends a header for each chunk, which for a large object are more than a client accepts;
+        prepare2 sends them in its body."""
+        large = size >= MANY_CHUNKS and self.detect() in ROUTES["content.prepare2"].ways[0].dialects
+        return "content.prepare2" if large else "content.prepare"
+
     def content(self, place: Place, *, check: Callable[[], None] | None = None) -> Content:
         """An object and its chunks, without the properties that users gave it."""
         value: Content = self.read("content.show", place, {"properties": "0"}, check=check)
@@ -378,6 +415,25 @@ class Client:
         service = self.reach(address)
         reply = service.read(path)
         return self.reading.of_service(reply, reader, service.url, f"the {type} service")
+
+
+def _counted(status: str, otherwise: str) -> str:
+    """The dialect of a proxy, by the routes that its status counts."""
+    counted = (dialect for route, dialect in SHOWN_BY if f"req.hits.{route}_" in status)
+    return next(counted, otherwise)
+
+
+def _where(route: Route) -> str | None:
+    """Which releases have a route, if not all do."""
+    having = [dialect for dialect in REAL if any(dialect in way.dialects for way in route.ways)]
+    if having in ([], list(REAL)):
+        return None
+    gone = REAL[REAL.index(having[-1]) + 1 :]
+    if not gone:
+        return f"Available in oio-proxy {BEGINS[having[0]]} and later."
+    if having[0] == REAL[0]:
+        return f"Removed in oio-proxy {BEGINS[gone[0]]}."
+    return f"Available only in oio-proxy {BEGINS[having[0]]} until {BEGINS[gone[0]]}."
 
 
 def _place_of(parameters: Mapping[str, str]) -> Place | None:

@@ -90,14 +90,20 @@ class Place(NamedTuple):
 
 
 class Service(NamedTuple):
-    """A service as the conscience knows it. `state` is `up`, `down-or-locked`, `unscored` or
-    `unset`: a lock and a score of zero look the same."""
+    """A service as the conscience knows it. `state` is `up`, `locked`, `down`, `unscored` or
+    `unset`; `down-or-locked` if locks are not reported: a lock and a score of zero look the same.
+
+    `score` is that for writing, `get_score` that for reading (None: the same). `locked` is `no`,
+    `put`, `get` or `both` of them.
+    """
 
     type: str
     address: str
     score: int | None
     state: str | None
     tags: dict[str, Any]
+    get_score: int | None = None
+    locked: str | None = None
 
 
 class ServiceId(NamedTuple):
@@ -228,7 +234,8 @@ Listed = TypeVar("Listed")
 
 
 class PageOf(NamedTuple, Generic[Listed]):
-    """One page of a listing. `marker` is for the next request, as received: it is already escaped.
+    """One page of a listing. `marker` is for the next request, as received: it is already escaped;
+    `version_marker` goes with it where a page ends between the versions of an object.
     `status` is that of the container, as in `Container`, None if it is not reported, or UNREADABLE;
     `skipped` counts the rows that cannot be read. `incomplete` is a name of which versions may be
     missing."""
@@ -238,6 +245,24 @@ class PageOf(NamedTuple, Generic[Listed]):
     status: str | None
     skipped: int
     incomplete: str | None = None
+    version_marker: int | None = None
+
+
+class Shard(NamedTuple):
+    """A container that holds the objects of a sharded one whose names are after `lower` and not
+    after `upper`; empty: no limit. `objects` is the number that it had when it was made."""
+
+    cid: str
+    lower: str
+    upper: str
+    objects: int | None
+
+
+class ShardPage(NamedTuple):
+    """Some shards of a container; `marker` as in `Page`."""
+
+    shards: list[Shard]
+    marker: str | None
 
 
 Page = PageOf[Entry]

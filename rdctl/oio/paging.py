@@ -25,11 +25,13 @@ def pages(
     """The pages, each requested after the previous one was consumed. `read` is that of a client."""
     following: dict[str, Any] = {}
     given = query.get("marker")
-    reached = raw_bytes(given) if given else None
+    reached: _Reached | None = (raw_bytes(given), None) if given else None
     last = None
     while True:
         page: PageOf[Any] = read(route, place, {**query, **following})
-        if query.get("all") and not query.get("delimiter"):
+        # From 2025 on, the next page begins between the versions of a name, if this one ends there.
+        version = page.version_marker if query.get("all") else None
+        if query.get("all") and not query.get("delimiter") and version is None:
             page = _whole_names(read, place, {**query, **following}, page)
         # A marker may be inside a prefix, which is then listed again.
         if page.entries and page.entries[0] == last:
@@ -39,11 +41,22 @@ def pages(
         if page.marker is None:
             return
         # A marker that does not advance would loop forever.
-        before, reached = reached, unquote_to_bytes(page.marker)
-        if before is not None and reached <= before:
+        before, reached = reached, (unquote_to_bytes(page.marker), version)
+        if not _advanced(before, reached):
             message = f'{place.shown}: the listing does not advance past "{page.marker}"'
             raise RdctlError(Code.BAD_REPLY, message, request_id=request_id)
-        following = {"marker": Escaped(page.marker)}
+        following = {"marker": Escaped(page.marker), "version_marker": version}
+
+
+# A name, and a version of it.
+_Reached = tuple[bytes, int | None]
+
+
+def _advanced(before: _Reached | None, now: _Reached) -> bool:
+    """Versions are listed from the latest one on."""
+    if before is None or now[0] != before[0]:
+        return before is None or now[0] > before[0]
+    return before[1] is not None and now[1] is not None and now[1] < before[1]
 
 
 def _whole_names(

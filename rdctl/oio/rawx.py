@@ -6,6 +6,7 @@ given, it is reached there.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import threading
 from collections.abc import Callable, Mapping
@@ -31,11 +32,14 @@ _REFUSED = {
     409: (Code.EXISTS, "a chunk with that id already exists"),
     412: (Code.BAD_REPLY, "the chunk is damaged: its size or hash is not that which was stored"),
     416: (Code.BAD_REPLY, "the chunk is shorter than the proxy reports"),
+    # Of a Go rawx that is asked by a name which is not its own.
+    418: (Code.UNAVAILABLE, "the rawx at this address has another name"),
     422: (Code.BAD_REPLY, "data corrupted in transit"),
     507: (Code.UNAVAILABLE, "no space left on the service"),
 }
 _HINTS = {
     400: "The rawx may be of a version that expects other headers; see its log.",
+    418: "It may have moved: rdctl oio conscience list rawx",
     500: "See its log.",
     507: "See which services have space: rdctl oio conscience list rawx --full",
 }
@@ -53,6 +57,17 @@ class Copy(NamedTuple):
     @property
     def id(self) -> str:
         return self.url.rpartition("/")[2]
+
+    @property
+    def real_url(self) -> str:
+        """The url at which it is reached."""
+        return f"http://{self.address}{self.path}"
+
+    @property
+    def urls(self) -> dict[str, str]:
+        """The keys of the proxy's list that `copy_of` reads."""
+        apart = self.real_url != self.url
+        return {"url": self.url} | ({"real_url": self.real_url} if apart else {})
 
     @property
     def fragment(self) -> int:
@@ -101,6 +116,13 @@ def copy_of(chunk: Mapping[str, object]) -> Copy:
     if match is None or "/" not in url or int(match[2] or 80) not in range(1, 65536):
         raise RdctlError(Code.BAD_REPLY, f"invalid chunk URL from the proxy: {url!r}")
     return Copy(url, match[1], f"/{match[3]}", str(chunk.get("pos", "")))
+
+
+def predicted_id(cid: str, path: str, version: int | None, policy: str | None, pos: str) -> str:
+    """The ID that proxies from 7 on give to a chunk. A meta2 2025 stores no IDs, and lists every
+    chunk under this one."""
+    name = f"{cid}{path}{version}{pos}{policy}"
+    return hashlib.sha256(raw_bytes(name)).hexdigest().upper()
 
 
 # Limit for replies that are not chunks: they are small, and many arrive at a time.

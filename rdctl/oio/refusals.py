@@ -14,10 +14,14 @@ from rdctl.oio.routes import READ, ROUTES
 CODES: dict[int, Code] = {
     2: Code.UNAVAILABLE,
     7: Code.TIMEOUT,
+    9: Code.UNAVAILABLE,
+    10: Code.UNAVAILABLE,
     19: Code.CONFLICT,
+    308: Code.CONFLICT,
     400: Code.USAGE,
     403: Code.DENIED,
     404: Code.NOT_FOUND,
+    405: Code.UNSUPPORTED,
     406: Code.NOT_FOUND,
     407: Code.IN_USE,
     408: Code.EXISTS,
@@ -42,6 +46,8 @@ CODES: dict[int, Code] = {
     437: Code.FROZEN,
     438: Code.NOT_EMPTY,
     439: Code.CONFLICT,
+    440: Code.IN_USE,
+    441: Code.IN_USE,
     445: Code.CONFLICT,
     446: Code.CONFLICT,
     450: Code.NOT_FOUND,
@@ -50,6 +56,10 @@ CODES: dict[int, Code] = {
     455: Code.EXISTS,
     460: Code.NOT_FOUND,
     461: Code.NOT_FOUND,
+    465: Code.NOT_FOUND,
+    466: Code.EXISTS,
+    472: Code.CONFLICT,
+    473: Code.CONFLICT,
     480: Code.USAGE,
     481: Code.UNAVAILABLE,
     501: Code.UNSUPPORTED,
@@ -64,6 +74,12 @@ _VERSIONS = "See its versions: rdctl oio container list {name} --prefix {path} -
 _ENABLE = "Enable it: rdctl oio admin enable {base}"
 _TYPES = "See the types: rdctl oio conscience types"
 _NAMESPACE = "The proxy serves another namespace: select it with --namespace."
+# The container holds no objects itself; proxies 2025 follow a redirect, except for databases.
+_SHARDS = (
+    "The container is sharded. Use --cid with one of its shards:"
+    " rdctl oio container sharding show {name}"
+)
+_WAIT = "Wait until it is finished, then try again."
 _REFERENCE = "Its reference may exist: rdctl oio reference show {name}"
 
 # By number, and by how the names of the routes begin: the first that fits. {name} is the container
@@ -79,6 +95,9 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
         ("content.", "A chunk with that ID is already in use."),
         ("container.raw_insert", "Use --overwrite to replace existing beans."),
     ),
+    9: (("", _SERVICES),),
+    10: (("", _SERVICES),),
+    308: (("", _SHARDS),),
     403: (("service.kill", "Enable it in the configuration of the service."),),
     407: (
         (
@@ -119,6 +138,9 @@ HINTS: dict[int, tuple[tuple[str, str | None], ...]] = {
             "Use --flush to delete them first, or --force to leave their chunks as orphans.",
         ),
     ),
+    433: (("container.checkpoint", "Use another --suffix, or none."),),
+    440: (("", _WAIT),),
+    441: (("", _WAIT),),
     445: (
         (
             "",
@@ -258,6 +280,11 @@ def _meaning(status: int | None, asked: Asked, reported: str) -> str | None:
         return None
     if status == 407 and asked.route == "reference.destroy":
         return f'reference "{place.shown}" is still linked to services'
+    if status == 308:
+        return f'container "{place.holder.shown}" is sharded'
+    if status in (440, 441):
+        doing = "drained" if status == 440 else "emptied"
+        return f'container "{place.holder.shown}" is being {doing}'
     if status == 438:
         return f"{database(place, None)} is not empty"
     if status in (436, 437):

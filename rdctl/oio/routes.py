@@ -1,7 +1,8 @@
 """The table of the oio-proxy's routes: paths, and the builders and readers of bodies.
 
 A route lies below /v3.0/NAMESPACE/, or below /v3.0/ when its path begins with a slash. Facts are
-from recordings of 3.3.1 and 4.2.10, and from the published reference.
+from recordings of 3.3.1 and 4.2.10, from the published reference, and for later releases from
+upstream's sources.
 """
 
 from __future__ import annotations
@@ -23,7 +24,14 @@ from rdctl.oio.replies import (
     reference,
 )
 
-DIALECTS = ("4.2", "3.3", "reference")
+# Each is its predecessor and some differences: 5 is 4.3 to 6.x, 2025 all releases since.
+REAL = ("3.3", "4.2", "5", "7", "2025")
+WRITTEN = ("reference",)
+DIALECTS = (*REAL, *WRITTEN)
+# The release that a dialect begins with, for messages.
+BEGINS = {"3.3": "3.3", "4.2": "4.0", "5": "4.3", "7": "7.0", "2025": "2025.28"}
+# A proxy counts the requests of each of its routes, also if it received none: the newest first.
+SHOWN_BY = (("container_checkpoint", "2025"), ("conscience_score", "7"), ("content_prepare2", "5"))
 READ, CHANGE, DESTROY = "read", "change", "destroy"
 # The proxy waits 30 s for a stuck service, and 62 s for three replicas that cannot elect.
 SECONDS, ADMIN_SECONDS = 35.0, 90.0
@@ -51,10 +59,13 @@ class Route(NamedTuple):
     seconds: float = SECONDS
 
 
-NEW = ("4.2",)
+def since(first: str, gone: str | None = None) -> tuple[str, ...]:
+    """The dialects of real servers from `first` on, before that in which a route is `gone`."""
+    return REAL[REAL.index(first) : REAL.index(gone) if gone else None]
+
+
+NEW = since("4.2")
 OLD = ("3.3", "reference")
-REAL = ("4.2", "3.3")
-WRITTEN = ("reference",)
 
 
 def get(reply: Callable[[Reply], Any], *dialects: str) -> tuple[Way, ...]:
@@ -161,17 +172,21 @@ _TABLE = (
             ("unlock", "Unlock a service's score.", CHANGE),
         )
     ),
-    *(
-        # With a body deregister is not implemented; without one it drops the whole type.
-        _route(
-            f"conscience.{action}",
-            "Deregister every service of a type.",
-            post(proofs.flushed_type),
-            DESTROY,
-        )
-        for action in ("deregister", "flush")
+    # Sent with a body only: without one, a proxy before 7 drops the whole type.
+    _route(
+        "conscience.deregister",
+        "Deregister a service.",
+        post(proofs.flushed_type, bodies.service),
+        DESTROY,
+    ),
+    _route(
+        "conscience.flush",
+        "Deregister every service of a type.",
+        post(proofs.flushed_type),
+        DESTROY,
     ),
     _route("local.list", "Services of this host.", get(conscience.services)),
+    _route("conscience.score", "The score of a service.", get(plain.json, *since("7", "2025"))),
     # Load balancing.
     _route("lb.choose", "Services that the load balancer would choose.", get(conscience.choice)),
     _route("lb.poll", "Services for a policy or a pool.", post(conscience.choice, bodies.given)),
@@ -246,6 +261,19 @@ _TABLE = (
     *_properties("container", "a container", _SET_CONTAINER, "flush", "system"),
     _route("container.touch", "Refresh counters.", post(), CHANGE),
     _route("container.dedup", "Deduplicate objects.", post(), CHANGE),
+    _route(
+        "container.checkpoint",
+        "Copy the container's database to a checkpoint.",
+        post(proofs.nothing, bodies.checkpoint, *since("2025")),
+        CHANGE,
+    ),
+    _route(
+        "container.drain",
+        "Drop the data of all objects, keep their names.",
+        post(proofs.flushed, bodies.nothing, *since("2025")),
+        DESTROY,
+    ),
+    _route("container.sharding.show", "A page of shards.", get(container.shards, *since("2025"))),
     _route("container.purge", "Delete surplus versions.", post(), DESTROY),
     _route(
         "container.snapshot",
@@ -281,6 +309,18 @@ _TABLE = (
         ),
         CHANGE,
         "force",
+    ),
+    _route(
+        "content.prepare2",
+        "Chunks for a new object, in one JSON object.",
+        post(content.prepared, bodies.prepare, *since("5")),
+        CHANGE,
+    ),
+    _route(
+        "content.transition",
+        "Move an object to another storage policy.",
+        post(proofs.nothing, bodies.transition, *since("2025")),
+        CHANGE,
     ),
     _route("content.show", "An object and its chunks.", get(content.shown)),
     _route("content.locate", "An object and its chunks (alias).", get(content.shown)),
@@ -354,7 +394,13 @@ _TABLE = (
     _service("lean-sqlx", "Release a service's SQLite memory.", post()),
     _service("flush", "Flush a service's caches.", post()),
     _service("reload", "Reload a service's caches.", post()),
-    _service("kill", "Abort a service.", post(), DESTROY),
+    _service(
+        "kill",
+        "Abort a service.",
+        post(proofs.nothing, bodies.nothing, *since("3.3", "2025"), *WRITTEN),
+        DESTROY,
+    ),
+    _service("balance-masters", "Resign masters.", post(plain.json, bodies.nothing, *since("5"))),
     # Databases and elections.
     _base("ping", "Make every replica join its election.", post(admin.replicas), CHANGE),
     _base("has", "Which replicas have the database.", post(admin.replicas, bodies.nothing, *NEW)),
@@ -388,7 +434,12 @@ _TABLE = (
         post(admin.replicas, bodies.nothing, *NEW),
         DESTROY,
     ),
-    _base("vacuum", "Compact the database.", post(proofs.done, bodies.nothing, *NEW), CHANGE),
+    _base(
+        "vacuum",
+        "Compact the database.",
+        post(proofs.done, bodies.nothing, *since("5")),
+        CHANGE,
+    ),
     *(
         route._replace(seconds=ADMIN_SECONDS)
         for route in _properties("admin", "the database", _SET_CONTAINER, "flush", "system")

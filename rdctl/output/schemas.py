@@ -446,8 +446,15 @@ _OIO = (
         Column("type", "TYPE", "such as rawx"),
         Column("address", "ADDRESS", "IP:PORT"),
         _count("score", "SCORE", "0 to 100; -1 never scored, -2 not set", True),
-        Column("state", "STATE", "up, down-or-locked, unscored or unset", cells.state),
+        Column(
+            "state",
+            "STATE",
+            "up, locked, down, unscored or unset; down-or-locked if locks are not reported",
+            cells.state,
+        ),
         Column("tags", "TAGS", "tags that the service reports", cells.tags),
+        _count("get_score", "GET SCORE", "score for reading; null: the same"),
+        _hidden("locked", "LOCKED", "locked score: no, put, get or both; null: not reported"),
     ),
     _schema(
         "rdctl.oio.service-id/1",

@@ -245,7 +245,7 @@ def test_what_was_removed_meanwhile(process: Rdctl) -> None:
         ("set lab protected=maybe", 2, "protected: must be true or false"),
         ("set lab rapiddisk=127.0.0.1", 2, "must begin with http:// or https://"),
         ("set lab rapiddisk=http://a:b", 2, 'invalid URL "http://a:b": '),
-        ("set lab dialect=5", 2, "dialect: must be auto, 4.2, 3.3 or reference"),
+        ("set lab dialect=6", 2, "dialect: must be auto, 3.3, 4.2, 5, 7, 2025 or reference"),
     ],
 )
 def test_refused(lab: Program, words: str, code: int, message: str) -> None:

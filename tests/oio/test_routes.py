@@ -30,8 +30,11 @@ from tests.oio.wire import (
     refusal,
 )
 
-NEW, BOTH, THREE, OLDER, ALL = "4.2", "4.2 3.3", "3.3", "3.3 reference", "4.2 3.3 reference"
-WRITTEN = "reference"
+LAST = "2025"
+LATER = f"5 7 {LAST}"
+NEW = f"4.2 {LATER}"
+THREE, WRITTEN = "3.3", "reference"
+BOTH, OLDER, ALL = f"3.3 {NEW}", f"3.3 {WRITTEN}", f"3.3 {NEW} {WRITTEN}"
 
 CONTAINER = Place("my acct", "a/b?c")
 C = "acct=my%20acct&ref=a%2Fb%3Fc"
@@ -160,7 +163,14 @@ CASES: dict[str, Case] = {
         "conscience/unlock?type=rawx", SERVICE_SENT, query={"type": "rawx"}, arguments=SERVICE
     ),
     # With a body it would not be implemented: 501.
-    "conscience.deregister": post("conscience/deregister?type=echo", query={"type": "echo"}),
+    "conscience.deregister": post(
+        "conscience/deregister?type=rawx", SERVICE_SENT, query={"type": "rawx"}, arguments=SERVICE
+    ),
+    "conscience.score": get(
+        f"conscience/score?type=rawx&service_id={ID}",
+        "7",
+        query={"type": "rawx", "service_id": "127.0.0.1:6010"},
+    ),
     "conscience.flush": post("conscience/flush?type=echo", query={"type": "echo"}),
     "local.list": get("local/list?type=rawx", query={"type": "rawx"}),
     "lb.choose": get(
@@ -291,6 +301,11 @@ CASES: dict[str, Case] = {
         [{"type": "alias"}],
         arguments={"body": [{"type": "alias"}]},
     ),
+    "container.checkpoint": at(
+        f"container/checkpoint?{C}", {"suffix": "s1"}, LAST, arguments={"suffix": "s1"}
+    ),
+    "container.drain": at(f"container/drain?{C}&limit=5", None, LAST, query={"limit": 5}),
+    "container.sharding.show": get(f"container/sharding/show?{C}", LAST, place=CONTAINER),
     "content.prepare": Case(
         {
             BOTH: ("POST", f"content/prepare?{P}", {"size": 12, "policy": "SINGLE"}, AUTO),
@@ -350,6 +365,12 @@ CASES: dict[str, Case] = {
         place=CONTENT._replace(version="3"),
         arguments={"keys": ["k"]},
     ),
+    "content.prepare2": of(
+        f"content/prepare2?{P}", {"size": 12}, LATER, arguments={"size": 12}
+    ),
+    "content.transition": of(
+        f"content/transition?{P}", {"policy": "EC42"}, LAST, arguments={"policy": "EC42"}
+    ),
     "content.touch": of(f"content/touch?{P}"),
     "content.spare": of(
         f"content/spare?{P}&stgpol=SINGLE",
@@ -407,13 +428,15 @@ CASES: dict[str, Case] = {
     "service.flush": service("flush"),
     # The reference's own address for it is that of flush, by mistake.
     "service.reload": service("reload"),
-    "service.kill": service("kill"),
+    "service.kill": service("kill", "3.3 4.2 5 7 reference"),
+    "service.balance-masters": service("balance-masters", LATER),
     **{
         f"admin.{action}": base(f"admin/{action}?{B}")
         for action in ("ping", "info", "status", "drop_cache", "sync", "debug")
     },
     "admin.warmup": base(f"admin/status?{B}"),
-    **{f"admin.{action}": base(f"admin/{action}?{B}", None, NEW) for action in ("has", "vacuum")},
+    "admin.has": base(f"admin/has?{B}", None, NEW),
+    "admin.vacuum": base(f"admin/vacuum?{B}", None, LATER),
     "admin.leave": base(
         f"admin/leave?{B}&service_id={ID}", query={**BASE, "service_id": "127.0.0.1:6010"}
     ),
@@ -636,7 +659,7 @@ def test_new_containers_are_told_by_the_dialect_of_the_very_reply(
 DESTROYING = [
     *"conscience.lock conscience.deregister conscience.flush".split(),
     *"reference.destroy reference.unlink reference.relink".split(),
-    *"container.destroy container.flush container.purge".split(),
+    *"container.destroy container.flush container.drain container.purge".split(),
     *"container.raw_insert container.raw_update container.raw_delete".split(),
     *"content.delete content.delete_many content.truncate content.update".split(),
     *"content.drain content.purge service.kill".split(),

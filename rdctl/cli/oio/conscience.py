@@ -9,7 +9,7 @@ import click
 
 from rdctl.cli.names_input import names
 from rdctl.cli.oio.arguments import pairs_option
-from rdctl.cli.tree import Command, LazyGroup, verb
+from rdctl.cli.tree import LazyGroup, verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 
@@ -37,7 +37,7 @@ group = LazyGroup(
         "lock": (_HERE + "lock", "Lock service scores."),
         "unlock": (_HERE + "unlock", "Unlock service scores."),
         "flush": (_HERE + "flush", "Deregister all services of a type."),
-        "deregister": (_HERE + "deregister", "Deregister all services of a type."),
+        "deregister": (_HERE + "deregister", "Deregister services, or all services of a type."),
     },
 )
 
@@ -101,8 +101,8 @@ def types(site: Site) -> Listing:
 def list_services(site: Site, types: list[str] | None, full: bool) -> Listing:
     """List services and their scores.
 
-    Lists the services of the given types, or of all types. A score of 0 means down or locked; the
-    conscience does not report which."""
+    Lists the services of the given types, or of all types. A score of 0 means down or locked;
+    before 4.5, the conscience does not report which."""
     return site.oio.conscience.services(types, full)
 
 
@@ -121,7 +121,7 @@ def show(site: Site, addresses: list[str], type: str) -> Listing:
     """Show services with all their tags and statistics.
 
     The statistics are current: the proxy's cache is bypassed. A score of 0 means down or locked;
-    the conscience does not report which."""
+    before 4.5, the conscience does not report which."""
     return site.oio.conscience.show(type, addresses)
 
 
@@ -198,6 +198,13 @@ def register(site: Site, type: str, address: str, tags: dict[str, str]) -> Repor
     return site.oio.conscience.register(type, address, tags)
 
 
+_only = click.option(
+    "--only",
+    type=click.Choice(["put", "get"]),
+    help="Only the score for writing or for reading (oio-proxy 2025).",
+)
+
+
 @verb(
     "lock",
     examples=[
@@ -218,13 +225,16 @@ def register(site: Site, type: str, address: str, tags: dict[str, str]) -> Repor
 @click.option(
     "--unregistered", is_flag=True, help="Also lock services that are not registered yet."
 )
-def lock(site: Site, addresses: list[str], type: str, score: int, unregistered: bool) -> Report:
+@_only
+def lock(
+    site: Site, addresses: list[str], type: str, score: int, unregistered: bool, only: str | None
+) -> Report:
     """Lock service scores.
 
     A service locked at score 0 gets no new data: use this to take it out of service. Requires
     confirmation. An unknown address is refused without --unregistered. With it, the conscience
     lists the address, and a service that registers there later is locked from the start."""
-    return site.oio.conscience.lock(type, addresses, score, unregistered)
+    return site.oio.conscience.lock(type, addresses, score, unregistered, only)
 
 
 @verb(
@@ -237,38 +247,59 @@ def lock(site: Site, addresses: list[str], type: str, score: int, unregistered: 
 @click.argument("type", required=False)
 @names("address", required=False, check=checked_address)
 @click.option("--all", "everything", is_flag=True, help="Unlock all services (of TYPE).")
-def unlock(site: Site, addresses: list[str] | None, type: str | None, everything: bool) -> Report:
+@_only
+def unlock(
+    site: Site,
+    addresses: list[str] | None,
+    type: str | None,
+    everything: bool,
+    only: str | None,
+) -> Report:
     """Unlock service scores.
 
-    Services that are not locked are left unchanged; the conscience does not report which."""
+    Services that are not locked are left unchanged; before 4.5, the conscience does not report
+    which."""
     if everything == (addresses is not None):
         raise RdctlError(Code.USAGE, "specify either TYPE ADDRESS... or --all")
     if addresses is None:
-        return site.oio.conscience.unlock_all(type)
-    return site.oio.conscience.unlock(str(type), addresses)
+        return site.oio.conscience.unlock_all(type, only)
+    return site.oio.conscience.unlock(str(type), addresses, only)
 
 
-def _drop(action: str, doc: str) -> Command:
-    """flush and deregister: the server cannot deregister a single service."""
-
-    def drop(site: Site, type: str) -> Report:
-        return site.oio.conscience.drop(action, type)
-
-    drop.__doc__ = f"Deregister all services of a type.\n\n{doc}"
-    here = f"rdctl -c sandbox oio conscience {action} echo"
-    return verb(action, examples=[f"{here} --dry-run", here])(click.argument("type")(drop))
-
-
-flush = _drop(
+@verb(
     "flush",
-    "The services are unknown to the conscience until they register again. Requires confirmation,"
-    " which lists them.",
+    examples=[
+        "rdctl -c sandbox oio conscience flush echo --dry-run",
+        "rdctl -c sandbox oio conscience flush echo",
+    ],
 )
-deregister = _drop(
+@click.argument("type")
+def flush(site: Site, type: str) -> Report:
+    """Deregister all services of a type.
+
+    The services are unknown to the conscience until they register again. Requires confirmation,
+    which lists them."""
+    return site.oio.conscience.drop("flush", type)
+
+
+@verb(
     "deregister",
-    "Same as flush: the server cannot deregister a single service. Requires confirmation, which"
-    " lists the services.",
+    examples=[
+        "rdctl -c sandbox oio conscience deregister echo --dry-run",
+        "rdctl -c sandbox oio conscience deregister echo",
+    ],
 )
+@click.argument("type")
+@names("address", required=False, check=checked_address)
+def deregister(site: Site, addresses: list[str] | None, type: str) -> Report:
+    """Deregister services, or all services of a type.
+
+    Single services require oio-proxy 6 or later; without an address, it is the same as flush.
+    Services that run register again. Requires confirmation, which lists the services."""
+    if addresses is None:
+        return site.oio.conscience.drop("deregister", type)
+    return site.oio.conscience.deregister(type, addresses)
+
 
 local = LazyGroup(
     "local",

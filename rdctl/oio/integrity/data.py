@@ -53,7 +53,7 @@ def replica(
     return Data(
         size=size,
         hash=hash,
-        shell=f"curl -sS {quoted(source.copy.url)}",
+        shell=f"curl -sS {quoted(source.copy.real_url)}",
         blocks=lambda: ahead(verified(blocks(), hash, source.copy.url)),
     )
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from functools import cached_property
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.oio.addresses import Addresses
 from rdctl.oio.client import Client
 from rdctl.oio.integrity.inspect import HEAD_SECONDS
 from rdctl.oio.integrity.journal import Entry, Pair
@@ -38,6 +39,7 @@ class Leftovers:
         self._workers = workers
         self._sleep = sleep
         self._now = now
+        self._addresses = Addresses(proxy)
         self._away: set[str] = set()
         self.removed = 0
 
@@ -104,7 +106,8 @@ class Leftovers:
     @cached_property
     def _services(self) -> set[str]:
         services: list[Service] = self._proxy.read("conscience.list", None, {"type": "rawx"})
-        return {service.address for service in services}
+        names = (name for one in services for name in (one.address, one.tags.get("tag.service_id")))
+        return {str(name) for name in names if name}
 
     def _content_of(self, place: Place) -> Content:
         try:
@@ -117,10 +120,11 @@ class Leftovers:
     def _gone(self, url: str, entry: Entry, *, strict: bool) -> bool:
         """Remove a chunk of that object: whether it does not exist now. `strict`: only if its
         service says that it belongs to the object, as a new chunk does."""
-        copy = copy_of({"url": url})
-        if copy.address in self._away:
+        address = copy_of({"url": url}).address
+        if address in self._away:
             return False
         try:
+            copy = self._addresses.copy_at(url)
             held = self._rawx.head(copy, seconds=HEAD_SECONDS, check=self._workers.check)
             owner = (held.content_id or "").upper()
             if owner == (entry.place.content_id or "").upper() or not (owner or strict):
@@ -129,7 +133,7 @@ class Leftovers:
         except RdctlError as error:
             if error.code is Code.NOT_FOUND:
                 return True
-            self._away.add(copy.address)
+            self._away.add(address)
             return False
 
     def _delete(self, copy: Copy) -> None:

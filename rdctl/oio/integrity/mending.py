@@ -28,6 +28,7 @@ from rdctl.oio.integrity.plan import Plan, Rebuild, total
 from rdctl.oio.integrity.spares import New, Spares
 from rdctl.oio.model import Container, Content, Namespace, Place
 from rdctl.oio.rawx import META, Copy, Owner, Rawx, chunk_headers
+from rdctl.oio.routes import since
 from rdctl.workers import Stopped, Workers
 
 # How often another service is tried for a chunk.
@@ -322,7 +323,7 @@ class Mending:
         try:
             exchange(
                 self._means.proxy,
-                self._place.holder,
+                self._database(),
                 pairs,
                 what=f"register {total(rebuilds)} rebuilt for {self._place.described}",
                 shows=f"rdctl oio content show {self._place.words}",
@@ -331,6 +332,12 @@ class Mending:
             )
         except RdctlError as error:
             self._settle(moved, error)
+
+    def _database(self) -> Place:
+        """The container, and for a proxy 2025 the object: if the container is sharded, its name
+        says which shard has its rows."""
+        sharded = self._means.proxy.detect() in since("2025")
+        return self._place.holder._replace(path=self._content.path if sharded else None)
 
     def _settle(self, moved: Sequence[New], error: RdctlError) -> None:
         """After a failed registration: return if the new chunks are listed nevertheless. A proxy

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
 from rdctl.effects.door import Effects
+from rdctl.oio.addresses import Addresses
 from rdctl.oio.client import Client
 from rdctl.oio.integrity.model import PositionState
 from rdctl.oio.integrity.plan import Plan, Rebuild
 from rdctl.oio.model import Content, Namespace, Place
 from rdctl.oio.objects.layout import scheme_of
-from rdctl.oio.rawx import Copy, copy_of
+from rdctl.oio.rawx import Copy
+from rdctl.oio.routes import since
 
 _TOO_FEW = 481
 
@@ -42,6 +45,7 @@ class Spares:
         plan: Plan,
     ) -> None:
         self._proxy = proxy
+        self._addresses = Addresses(proxy)
         self._namespace = namespace
         self._effects = effects
         self._place = place
@@ -65,20 +69,40 @@ class Spares:
     def chunk_of(self, new: New) -> dict[str, Any]:
         """A chunk in the proxy's list, at its new place."""
         old = self._listing[new.rebuild.chunk.copy.url]
-        return {key: old[key] for key in ("pos", "size", "hash")} | {"url": new.copy.url}
+        return {key: old[key] for key in ("pos", "size", "hash")} | new.copy.urls
 
     def _ask(self, rebuilds: Sequence[Rebuild], failed: Sequence[New]) -> list[New]:
         """New places for chunks of one position, on services without any of its chunks. If too few
         of these are left, also on the others."""
+        if not self._by_position:
+            return self._places(rebuilds, failed, ())
+        found: list[New] = []
+        for pos in dict.fromkeys(one.chunk.copy.pos for one in rebuilds):
+            of_pos = [one for one in rebuilds if one.chunk.copy.pos == pos]
+            found += self._places(of_pos, failed, found)
+        return found
+
+    @cached_property
+    def _by_position(self) -> bool:
+        """Whether the proxy must know the exact position of new chunks. From 7.3 on, the ID of a
+        chunk follows from it, and a meta2 2025 stores no other ID: a chunk with a random one is
+        lost once it is registered."""
+        return self._proxy.detect() in since("7")
+
+    def _places(
+        self, rebuilds: Sequence[Rebuild], failed: Sequence[New], placed: Sequence[New]
+    ) -> list[New]:
+        """`placed`: chunks of the same position number that have new places."""
         broken = [self._listing[one.chunk.copy.url] for one in rebuilds]
         broken += [self.chunk_of(new) for new in failed]
-        kept = self._kept(rebuilds[0].position, len(rebuilds))
+        kept = self._kept(rebuilds[0].position, len(rebuilds) + len(placed))
+        kept += [self.chunk_of(new) for new in placed]
         try:
-            urls = self._urls(kept, broken, len(rebuilds))
+            urls = self._urls(kept, broken, rebuilds)
         except RdctlError as error:
             if error.facts.get("remote_status") != _TOO_FEW or failed or not kept:
                 raise
-            urls = self._urls(kept, [], len(rebuilds))
+            urls = self._urls(kept, [], rebuilds)
         return self._placed(rebuilds, urls)
 
     def _kept(self, position: PositionState, count: int) -> list[Any]:
@@ -98,15 +122,19 @@ class Spares:
             raise RdctlError(Code.UNSUPPORTED, f"{message}, and new chunks require one")
         return self._content.policy
 
-    def _urls(self, kept: list[Any], broken: list[Any], count: int) -> list[str]:
+    def _urls(self, kept: list[Any], broken: list[Any], rebuilds: Sequence[Rebuild]) -> list[str]:
+        place, query = self._place.holder._replace(path=self._content.path), {}
+        if self._by_position:
+            place = place._replace(version=str(self._content.version))
+            query = {"position": rebuilds[0].chunk.copy.pos}
         urls: list[str] = self._proxy.change(
             "content.spare",
-            self._place.holder._replace(path=self._content.path),
-            {"stgpol": self._policy()},
+            place,
+            {"stgpol": self._policy(), **query},
             what=f"get spare chunks for {self._place.described}",
             shows=f"rdctl oio content show {self._place.words}",
             step=True,
-            assume=[f"http://<rawx>/<chunk {number}>" for number in range(count)],
+            assume=[f"http://<rawx>/<chunk {number}>" for number in range(len(rebuilds))],
             body={"notin": kept, "broken": broken},
         )
         return urls
@@ -115,7 +143,7 @@ class Spares:
         if self._effects.dry_run:
             copies = [Copy(url, "<rawx>", "/" + url.rpartition("/")[2]) for url in urls]
         else:
-            copies = [copy_of({"url": url}) for url in urls]
+            copies = [self._addresses.copy_at(url) for url in urls]
             copies = [one for one in dict.fromkeys(copies) if one.url not in self._given]
         if len(copies) < len(rebuilds):
             message = (

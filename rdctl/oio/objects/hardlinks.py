@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
@@ -43,8 +43,11 @@ class HardLinks:
         # Services that gave no answer, and why.
         self._away: dict[str, RdctlError] = {}
 
-    def chunks_of(self, content: Content) -> list[dict[str, Any]]:
-        """The chunks of an object as they are listed, each with the url of its link to be."""
+    def chunks_of(
+        self, content: Content, named: Callable[[str], str] | None = None
+    ) -> list[dict[str, Any]]:
+        """The chunks of an object as they are listed, each with the url of its link to be. `named`
+        returns the ID of a chunk by its position, if it is not free to choose."""
         found = []
         for chunk in content.chunks:
             missing = lacking(chunk)
@@ -53,7 +56,9 @@ class HardLinks:
                 message = f"{shown}: the proxy lists a chunk without {missing}"
                 raise RdctlError(Code.BAD_REPLY, message)
             kept = {key: chunk[key] for key in ("pos", "size", "hash")}
-            found.append({**kept, "url": self._fresh(str(chunk["url"]))})
+            head, _, id = str(chunk["url"]).rpartition("/")
+            fresh = named(str(chunk["pos"])) if named else self._fresh(id)
+            found.append({**kept, "url": f"{head}/{fresh}"})
         return found
 
     def make(self, old: Mapping[str, Any], new: Mapping[str, Any], owner: str) -> None:
@@ -104,13 +109,12 @@ class HardLinks:
             return False
         return held.meta.get("full-path") == owner
 
-    def _fresh(self, url: str) -> str:
-        head, _, id = url.rpartition("/")
+    def _fresh(self, id: str) -> str:
         if self._effects.dry_run:
             with self._lock:
-                return f"{head}/<chunk {next(self._numbers)}>"
+                return f"<chunk {next(self._numbers)}>"
         digits = os.urandom(_ID_DIGITS // 2).hex().upper()
-        return f"{head}/{id[:_DIRECTORY_DIGITS]}{digits[_DIRECTORY_DIGITS:]}"
+        return id[:_DIRECTORY_DIGITS] + digits[_DIRECTORY_DIGITS:]
 
     # --- when it fails ------------------------------------------------------------------------
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, as_error
@@ -14,7 +15,7 @@ from rdctl.oio.objects.assumed import assumed
 from rdctl.oio.objects.hardlinks import HardLinks
 from rdctl.oio.objects.prepared import check_names
 from rdctl.oio.objects.upload import Uploads, Wish, exists, with_left
-from rdctl.oio.rawx import full_path
+from rdctl.oio.rawx import full_path, predicted_id
 from rdctl.workers import Stopped
 
 
@@ -75,8 +76,9 @@ class Links(Uploads):
         names = (owner.account, owner.container, str(target.path))
         path = full_path(*names, str(prepared.version or ""), prepared.content_id or "")
         links = HardLinks(self._rawx, self._effects, self._workers)
+        named = _naming(owner.cid, str(target.path), prepared)
         try:
-            chunks = self._link_all(links, content, path)
+            chunks = self._link_all(links, content, path, named)
             self._workers.check()
             if not link.overwrite and not self._effects.dry_run:
                 self._asked(lambda: self._until_taken(lambda: self._still_free(target)))
@@ -117,9 +119,15 @@ class Links(Uploads):
             raise RdctlError(Code.BAD_REPLY, message, target=target.name)
         return prepared
 
-    def _link_all(self, links: HardLinks, content: Content, path: str) -> list[dict[str, Any]]:
+    def _link_all(
+        self,
+        links: HardLinks,
+        content: Content,
+        path: str,
+        named: Callable[[str], str] | None,
+    ) -> list[dict[str, Any]]:
         """Link every chunk; if one cannot be linked, none is."""
-        chunks = links.chunks_of(content)
+        chunks = links.chunks_of(content, named)
         pairs = list(zip(content.chunks, chunks, strict=True))
 
         def one(pair: tuple[Mapping[str, Any], Mapping[str, Any]]) -> RdctlError | None:
@@ -183,6 +191,15 @@ class Links(Uploads):
         message = "interrupted" if left else "interrupted (partial data removed)"
         error = RdctlError(Code.INTERRUPTED, message, target=target.name)
         return Failure("link", with_left(error, left))
+
+
+def _naming(cid: str, path: str, prepared: Content) -> Callable[[str], str] | None:
+    """How the proxy names the chunks of a new object, as those that it prepared show; None: at
+    random, so that a client may choose as well."""
+    named = partial(predicted_id, cid, path, prepared.version, prepared.policy)
+    shown = prepared.chunks[0] if prepared.chunks else {}
+    id = str(shown.get("url", "")).rpartition("/")[2]
+    return named if id == named(str(shown.get("pos"))) else None
 
 
 # What content/show refuses: the data of the object were drained.

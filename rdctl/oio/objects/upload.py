@@ -320,7 +320,7 @@ class Uploads(Transfers):
         making = wish.autocreate and self._owner is None
         prepared: Content | None = self._asked(
             lambda: self._change(
-                "content.prepare",
+                self._proxy.prepares(size),
                 place,
                 {"content": wish.content_id} if wish.content_id else None,
                 shows=f"rdctl oio container show {place.holder.words}",

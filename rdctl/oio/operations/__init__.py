@@ -65,10 +65,9 @@ class OpenIO(Acts):
         self.services = Services(means)
         self.bases = Bases(means)
 
-    @property
-    def dialect(self) -> str | None:
-        """The dialect of the proxy, if known."""
-        return self._proxy.dialect
+    def dialect(self) -> str:
+        """The dialect of the proxy."""
+        return self._proxy.detect()
 
     def server_time(self) -> float | None:
         """Seconds since 1970 by the clock of the account service; None if it is not reported."""

@@ -12,6 +12,8 @@ from rdctl.core.results import Change, Failure, Item, Listing, Report
 from rdctl.core.units import escape, guess, natural, operand
 from rdctl.oio.acts import ACCEPTED, ALREADY, Acts
 from rdctl.oio.model import Service, ServiceId
+from rdctl.oio.pins import Pin, lock_loss, lowest, moved
+from rdctl.oio.routes import BEGINS
 from rdctl.oio.suggest import existing_types
 
 # From the server: unknown type of service.
@@ -39,7 +41,7 @@ class _Scores(NamedTuple):
 
     @staticmethod
     def of(services: list[Service], types: Sequence[str], score: int, count: int) -> _Scores:
-        up = [one for one in services if one.score is not None and one.score > score]
+        up = [one for one in services if (lower := lowest(one)) is not None and lower > score]
         low = [one for one in services if one not in up]
         present = {one.type for one in services}
         lacking = [f"no {escape(type)} service" for type in types if type not in present]
@@ -191,7 +193,12 @@ class Conscience(Acts):
         return Report([self._seen("register", address, seen.get(address), changed, bool(seen))])
 
     def lock(
-        self, type: str, addresses: Sequence[str], score: int, unregistered: bool = False
+        self,
+        type: str,
+        addresses: Sequence[str],
+        score: int,
+        unregistered: bool = False,
+        only: str | None = None,
     ) -> Report:
         """Lock the scores of services; `unregistered`: also of those that the conscience does not
         know, which it then lists."""
@@ -199,39 +206,55 @@ class Conscience(Acts):
         known = dict(registered)
         if unregistered:
             known = {a: Service(type, a, None, None, {}) for a in addresses} | registered
+        pin = self._pin_of(score, only, registered.values())
         todo, outcomes = _chosen("lock", type, addresses, known)
-        if todo:
-            self._effects.consent(
-                [_lock_loss(service, score, service.address in registered) for service in todo]
-            )
-        outcomes += self._pin(type, todo, score, _SEEN_SECONDS)
+        losses = [
+            lock_loss(service, pin, service.address in registered)
+            for service in todo
+            if not pin.holds(service)
+        ]
+        if losses:
+            self._effects.consent(losses)
+        outcomes += self._pin(type, todo, pin, _SEEN_SECONDS)
         return Report(outcomes)
 
-    def unlock(self, type: str, addresses: Sequence[str]) -> Report:
+    def unlock(self, type: str, addresses: Sequence[str], only: str | None = None) -> Report:
         """Unlock the scores of services, which must be registered."""
         known = {service.address: service for service in self._all(type)}
+        pin = self._pin_of(None, only, known.values())
         todo, outcomes = _chosen("unlock", type, addresses, known)
-        outcomes += self._pin(type, todo, None, _SEEN_SECONDS)
+        outcomes += self._pin(type, todo, pin, _SEEN_SECONDS)
         return Report(outcomes)
 
-    def unlock_all(self, type: str | None) -> Report:
+    def unlock_all(self, type: str | None, only: str | None = None) -> Report:
         """Unlock the scores of all services, of one type or of all types."""
         found = {name: self._all(name) for name in ([type] if type else self._types(strict=True))}
+        pin = self._pin_of(None, only, [one for services in found.values() for one in services])
         outcomes: list[Change | Failure] = []
         for name, services in found.items():
-            outcomes += self._pin(name, services, None, _SEEN_SECONDS[:1])
+            outcomes += self._pin(name, services, pin, _SEEN_SECONDS[:1])
         return Report(outcomes)
 
+    def _pin_of(self, score: int | None, only: str | None, services: Iterable[Service]) -> Pin:
+        """A proxy without a score for each direction would lock, or unlock, both."""
+        if only is not None and all(service.get_score is None for service in services):
+            raise RdctlError(
+                Code.UNSUPPORTED,
+                f"this oio-proxy ({self._proxy.dialect}) has one score for writing and reading",
+                hint=f"Omit --only. It requires oio-proxy {BEGINS['2025']} or later.",
+            )
+        return Pin(score, only)
+
     def _pin(
-        self, type: str, before: Sequence[Service], score: int | None, waits: Sequence[float]
+        self, type: str, before: Sequence[Service], pin: Pin, waits: Sequence[float]
     ) -> list[Change | Failure]:
-        """Lock scores, or unlock them (None). Whether a service is locked is not reported: if its
-        score stays the same, it is unknown whether anything changed."""
-        action = "unlock" if score is None else "lock"
-        scores = {service.address: service.score for service in before}
+        """Lock or unlock scores. Where locks are not reported and the score stays the same, it is
+        unknown whether anything changed."""
+        action = pin.action
+        todo = {service.address: service for service in before if not pin.holds(service)}
         failures: dict[str, Failure] = {}
-        self._effects.foretell(f"{action} {type} {address}" for address in scores)
-        for address in scores:
+        self._effects.foretell(f"{action} {type} {address}" for address in todo)
+        for address in todo:
             act = partial(
                 self._change,
                 f"conscience.{action}",
@@ -239,24 +262,25 @@ class Conscience(Acts):
                 {"type": type},
                 what=f"{action} {type} {address}",
                 shows=f"rdctl oio conscience list {type} --full",
-                destroys=None if score is None else f"{type} {address} at its own score",
-                **self._service(type, address, score=score),
+                destroys=None if pin.score is None else f"{type} {address} at its own score",
+                **self._service(type, address, score=pin.score, only=pin.only),
             )
             if failure := self._try(action, address, act):
                 failures[address] = failure
 
         def became(service: Service) -> bool:
-            if score is None:
-                return service.score != scores[service.address]
-            return service.score == score
+            return pin.did(todo[service.address], service)
 
-        seen = self._await(type, [a for a in scores if a not in failures], became, waits)
+        seen = self._await(type, [a for a in todo if a not in failures], became, waits)
         outcomes: list[Change | Failure] = []
-        for address, was in scores.items():
+        for was in before:
+            address = was.address
+            if address not in todo:
+                outcomes.append(self._seen(action, address, was, False, True))
+                continue
             service = seen.get(address)
-            moved = None if was == (service.score if service else score) else True
             done = service is not None and became(service)
-            change = self._seen(action, address, service, moved, done)
+            change = self._seen(action, address, service, moved(pin, was, service), done)
             outcomes.append(failures.get(address, change))
         return outcomes
 
@@ -296,12 +320,12 @@ class Conscience(Acts):
 
     def _unlock_low(self, scores: _Scores) -> None:
         for type, services in groupby(scores.low, key=lambda service: service.type):
-            for outcome in self._pin(type, list(services), None, ()):
+            for outcome in self._pin(type, list(services), Pin(None), ()):
                 if isinstance(outcome, Failure):
                     raise outcome.error
 
     def drop(self, action: str, type: str) -> Report:
-        """`deregister` and `flush`: both drop every service of the type."""
+        """Drop every service of the type, by `flush` or `deregister` without addresses."""
         services = self._all(type)
         dropped = {"services": [service.address for service in services]}
         past = {"flush": "flushed"}.get(action)
@@ -311,7 +335,7 @@ class Conscience(Acts):
             [f"{type} {a} will be removed from the conscience" for a in dropped["services"]]
         )
         self._change(
-            f"conscience.{action}",
+            "conscience.flush",
             None,
             {"type": type},
             what=f"{action} {type}",
@@ -319,6 +343,28 @@ class Conscience(Acts):
             destroys=f"all services of type {type}",
         )
         return Report([self._done(action, type, ACCEPTED, dropped, past)])
+
+    def deregister(self, type: str, addresses: Sequence[str]) -> Report:
+        """Make the conscience forget services; those that run register again."""
+        known = {service.address: service for service in self._all(type)}
+        todo, outcomes = _chosen("deregister", type, addresses, known)
+        losses = {one.address: f"{type} {one.address} will be deregistered" for one in todo}
+        if losses:
+            self._effects.consent(list(losses.values()))
+        for address, loss in losses.items():
+            act = partial(
+                self._change,
+                "conscience.deregister",
+                None,
+                {"type": type},
+                what=f"deregister {type} {address}",
+                shows=f"rdctl oio conscience list {operand(type)}",
+                destroys=loss,
+                **self._service(type, address),
+            )
+            failure = self._try("deregister", address, act)
+            outcomes.append(failure or self._done("deregister", address, ACCEPTED))
+        return Report(outcomes)
 
     def _service(self, type: str, address: str, **more: Any) -> dict[str, Any]:
         service = {"namespace": self._proxy.namespace, "type": type, "address": address}
@@ -356,6 +402,8 @@ class Conscience(Acts):
         if self._effects.dry_run:
             return Change(action, address, None, None)
         facts = {"score": service.score, "state": service.state} if service else {}
+        if service is not None and service.get_score is not None:
+            facts |= {"get_score": service.get_score, "locked": service.locked}
         return Change(action, address, changed, done or None, facts)
 
 
@@ -374,13 +422,6 @@ def _chosen(
         if address not in known
     ]
     return [known[address] for address in chosen if address in known], [*failures]
-
-
-def _lock_loss(service: Service, score: int, registered: bool) -> str:
-    loss = f"score will be locked at {score}" + (" (gets no new data)" if score == 0 else "")
-    if not registered:
-        loss = f"not registered in the conscience; its {loss}, and it will be listed"
-    return f"{service.type} {service.address}: {loss}"
 
 
 def _no_service(

@@ -64,7 +64,7 @@ class Contents(Versions):
     def prepare(self, place: Place, size: int, policy: str | None, autocreate: bool) -> Item:
         """Chunks for a new object of `size` bytes; nothing is written to them."""
         content = self._change(
-            "content.prepare",
+            self._proxy.prepares(size),
             place,
             shows=f"rdctl oio container show {place.holder.words}",
             size=size,

@@ -68,7 +68,7 @@ class Overviews(Acts):
             type=type,
             total=len(services),
             up=states.count("up"),
-            down_or_locked=states.count("down-or-locked"),
+            down_or_locked=sum(map(states.count, ("down-or-locked", "down", "locked"))),
             lowest_score=min(scores, default=None),
         )
 

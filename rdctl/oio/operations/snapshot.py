@@ -21,6 +21,7 @@ from rdctl.oio.objects.hardlinks import HardLinks
 from rdctl.oio.objects.transfers import Transfers
 from rdctl.oio.operations.container import INCOMPLETE, refuse_frozen
 from rdctl.oio.rawx import full_path
+from rdctl.oio.routes import since
 
 # Requests that undo have this time each, even after the deadline.
 UNDO_SECONDS = 30.0
@@ -52,6 +53,7 @@ class Snapshots(Transfers):
         """Copy a container, with all versions and delete markers, to one that does not exist yet.
         The source is read-only meanwhile; the snapshot stays so."""
         self._source, self._copy = source, copy
+        self._refuse_later()
         container: Container = self._proxy.read("container.show", source)
         frozen = container.status == "frozen"
         if not frozen:
@@ -67,6 +69,18 @@ class Snapshots(Transfers):
                 self._undo(error)
                 raise
         return Report(outcomes)
+
+    def _refuse_later(self) -> None:
+        """A meta2 2025 derives the IDs of chunks from the container: those of a copy would name
+        chunks that do not exist."""
+        if self._proxy.detect() in since("2025"):
+            raise RdctlError(
+                Code.UNSUPPORTED,
+                f"rdctl cannot copy the containers of an oio-proxy {self._proxy.dialect}",
+                hint="To keep a copy of the database only:"
+                f" rdctl oio container checkpoint {self._source.words}",
+                target=self._source.name,
+            )
 
     def _refuse_existing(self) -> None:
         suggests, self._proxy.suggests = self._proxy.suggests, False

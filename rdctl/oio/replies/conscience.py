@@ -38,21 +38,35 @@ def services(reply: Reply) -> list[Service]:
 
 
 def _service(entry: Any) -> Service:
-    score = whole_or_none(entry.get("score"))
+    score, tags = whole_or_none(entry.get("score")), as_object(entry.get("tags"))
+    scores = as_object(entry.get("scores"))
+    locked = _locked(tags)
     return Service(
         type=text_or_none(entry.get("type")) or "",
         address=as_text(entry["addr"]),
         score=score,
-        state=_state(score),
-        tags=as_object(entry.get("tags")),
+        state=_state(score, locked),
+        tags=tags,
+        get_score=whole_or_none(scores.get("score.get")),
+        locked=locked,
     )
 
 
-def _state(score: int | None) -> str | None:
+def _locked(tags: dict[str, Any]) -> str | None:
+    """From 4.5 on, locks are reported; those of 2025 have one for each direction."""
+    put, get = (tags.get(f"tag.{name}lock", tags.get("tag.lock")) for name in ("put", "get"))
+    if not isinstance(put, bool) or not isinstance(get, bool):
+        return None
+    return {(True, True): "both", (True, False): "put", (False, True): "get"}.get((put, get), "no")
+
+
+def _state(score: int | None, locked: str | None) -> str | None:
     if score is None:
         return None
     if score > 0:
         return "up"
+    if score == 0 and locked is not None:
+        return "locked" if locked in ("both", "put") else "down"
     return {0: "down-or-locked", -1: "unscored"}.get(score, "unset")
 
 

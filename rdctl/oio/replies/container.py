@@ -8,7 +8,17 @@ from typing import Any
 from rdctl.core.units import raw_bytes
 from rdctl.core.unread import needed, note, rows, spared
 from rdctl.net.messages import Reply
-from rdctl.oio.model import UNREADABLE, Container, Entry, Listed, Outcome, Page, PageOf
+from rdctl.oio.model import (
+    UNREADABLE,
+    Container,
+    Entry,
+    Listed,
+    Outcome,
+    Page,
+    PageOf,
+    Shard,
+    ShardPage,
+)
 from rdctl.oio.replies.properties import apart
 from rdctl.oio.replies.values import (
     as_array,
@@ -100,7 +110,10 @@ def _page(reply: Reply, body: Any, entries: list[Listed], skipped: int) -> PageO
         return PageOf(entries, None, _page_status(body), skipped)
     marker = reply.headers.get("x-oio-list-marker")
     following = needed("x-oio-list-marker", _marker, marker)
-    return PageOf(entries, following, _page_status(body), skipped)
+    version = needed(
+        "x-oio-list-version-marker", whole_or_none, reply.headers.get("x-oio-list-version-marker")
+    )
+    return PageOf(entries, following, _page_status(body), skipped, version_marker=version)
 
 
 def _page_status(body: Any) -> str | None:
@@ -151,6 +164,28 @@ def _remote(entry: Any) -> Remote:
         hash=text_or_none(entry.get("hash")) or None,
         version=whole_or_none(entry.get("version", entry.get("ver"))),
         content_id=text_or_none(entry.get("content")),
+    )
+
+
+def shards(reply: Reply) -> ShardPage:
+    """container/sharding/show, in the order of their names' bytes."""
+    body = reply.json()
+    listed = rows(_shard, as_array(body["shard_ranges"]), "shard", "cid")
+    truncated = reply.headers["x-oio-list-truncated"]
+    following = None
+    if needed("x-oio-list-truncated", true_or_false, truncated):
+        following = needed("x-oio-list-marker", _marker, reply.headers.get("x-oio-list-marker"))
+    return ShardPage(listed, following)
+
+
+def _shard(entry: Any) -> Shard:
+    metadata = entry.get("metadata")
+    count = metadata.get("count") if isinstance(metadata, dict) else None
+    return Shard(
+        cid=as_text(entry["cid"]),
+        lower=as_text(entry["lower"]),
+        upper=as_text(entry["upper"]),
+        objects=whole_or_none(count),
     )
 
 

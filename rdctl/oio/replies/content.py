@@ -70,11 +70,12 @@ def _content(headers: dict[str, Any]) -> Content:
 
 
 def prepared(reply: Reply) -> Content:
-    """content/prepare: the same, of a content whose chunks will have its version. Data will be sent
-    to each of them."""
+    """content/prepare and prepare2: the same, of a content whose chunks will have its version. Data
+    will be sent to each of them."""
     needed("version", whole_or_none, header(reply, f"{_CONTENT}version"))
     length = needed("length", whole, reply.headers[_CONTENT + "length"])
-    listed = as_array(reply.json())
+    body = reply.json()
+    listed = as_array(body["chunks"] if isinstance(body, dict) else body)
     for chunk in listed:
         for key, read in _CHUNK.items():
             needed(f"{key} of a chunk", read, as_object(chunk).get(key))

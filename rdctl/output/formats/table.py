@@ -37,6 +37,8 @@ _STATES = {
     "disabled": "yellow",
     "error": "bold red",
     "down-or-locked": "red",
+    "down": "red",
+    "locked": "yellow",
 }
 
 

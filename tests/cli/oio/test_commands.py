@@ -186,7 +186,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "content copy photos index.txt other": (
         11,
         "unsupported",
-        "(4.2) does not support content/copy",
+        "(4.2 or later) does not support content/copy",
         "",
     ),
     "content truncate photos nope --size 0": (3, "not-found", NO_OBJECT, ""),
@@ -231,7 +231,12 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     f"service lean-glib {RAWX}": (11, "unsupported", "a rawx service does not support", ""),
     f"service handlers {RAWX}": (11, "unsupported", "a rawx service does not support", ""),
     "service version 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
-    f"service handlers {META2}": (11, "unsupported", "(4.2) does not support forward/handlers", ""),
+    f"service handlers {META2}": (
+        11,
+        "unsupported",
+        "(4.2 or later) does not support forward/handlers",
+        "",
+    ),
     "service lean-glib 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
     "service lean-sqlx 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
     "service flush 127.0.0.1:7": (6, "unavailable", AWAY, "conscience list"),
