@@ -14,7 +14,8 @@ from rdctl.oio.objects.inputs import File
 from rdctl.oio.objects.layout import scheme_of
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source
-from rdctl.oio.objects.upload import Uploads, Wish, with_left
+from rdctl.oio.objects.transfers import with_left
+from rdctl.oio.objects.upload import Uploads, Wish
 from rdctl.workers import Stopped
 
 

@@ -128,8 +128,9 @@ class Files:
         reason = None
         if other != place:
             reason = f'object "{other.shown}" has the same path'
-        elif name.endswith("/") and parts in self._directories:
-            reason = "it is not empty, and other objects are below it"
+        elif parts in self._directories:
+            empty = "it is not empty, and " if name.endswith("/") else ""
+            reason = f"{empty}other objects are below it"
         if reason:
             raise RdctlError(
                 Code.CONFLICT, f"{escape(name)}: skipped: {reason}", hint=_ALONE, target=name

@@ -14,7 +14,8 @@ from rdctl.oio.model import Content, Place
 from rdctl.oio.objects.assumed import assumed
 from rdctl.oio.objects.hardlinks import HardLinks
 from rdctl.oio.objects.prepared import check_names
-from rdctl.oio.objects.upload import Uploads, Wish, exists, with_left
+from rdctl.oio.objects.transfers import exists, with_left
+from rdctl.oio.objects.upload import Uploads, Wish
 from rdctl.oio.rawx import full_path, predicted_id
 from rdctl.workers import Stopped
 

@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from rdctl.core.errors import Code, Ended, RdctlError
 from rdctl.core.results import Change, Failure
+from rdctl.core.units import escape
 from rdctl.oio.acts import Acts, OioDependencies, failure
 from rdctl.oio.model import Content, Namespace, Place
 from rdctl.oio.rawx import Rawx
@@ -68,3 +69,27 @@ class Transfers(Acts):
         check = self._workers.check
         content = self._proxy.content(place, check=check)
         return content._replace(path=content.path or place.path or "")
+
+
+def exists(place: Place) -> RdctlError:
+    return RdctlError(
+        Code.EXISTS,
+        f'object "{place.shown}" already exists in container "{place.holder.shown}"',
+        hint="Use --overwrite to replace it.",
+        target=place.name,
+    )
+
+
+def with_left(error: RdctlError, left: Sequence[str]) -> RdctlError:
+    """The error, with the chunks that could not be deleted."""
+    if left:
+        error.message += f"; {len(left)} chunks could not be deleted: {', '.join(left[:3])}"
+        error.message += ", ..." if left[3:] else ""
+        error.facts["chunks"] = list(left)
+    return error
+
+
+def changed(place: Place, undone: str) -> RdctlError:
+    """The object is not the listed one any longer, so it was not deleted, or not replaced."""
+    message = f"{escape(place.name)}: changed since it was listed; not {undone}"
+    return RdctlError(Code.CONFLICT, message, target=place.name)

@@ -23,11 +23,11 @@ from rdctl.oio.objects.mime import guessed
 from rdctl.oio.objects.prepared import check_names
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source, source_of
-from rdctl.oio.objects.transfers import Transfers
+from rdctl.oio.objects.transfers import Transfers, changed, exists, with_left
 from rdctl.oio.operations.container import refuse_frozen
 from rdctl.oio.rawx import Owner
 from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
-from rdctl.oio.sync.compare import is_upload, uploaded
+from rdctl.oio.sync.compare import is_unchanged, is_upload, uploaded
 from rdctl.oio.sync.journal import Item
 from rdctl.oio.sync.listing import all_named
 from rdctl.oio.sync.model import MTIME, Remote, mtime_text
@@ -134,7 +134,9 @@ class Uploads(Transfers):
                 # What was not listed, and has been created since, is not replaced.
                 overwrite = wish.overwrite or name in remotes
                 mine = wish._replace(properties=properties, overwrite=overwrite)
-                outcome = self._put(file.place, source, mine, losses.get(name), parallel)
+                loss = losses.get(name)
+                listed = remotes.get(name) if loss else None
+                outcome = self._put(file.place, source, mine, loss, parallel, listed)
                 if choice.journal and source.mtime_ns is not None and isinstance(outcome, Change):
                     choice.journal.add(Item(name, source.size, source.mtime_ns))
                 return outcome
@@ -171,15 +173,17 @@ class Uploads(Transfers):
         return differ, [file for file in files if file.name in same]
 
     def _left(self, files: Sequence[File], choice: Choice) -> tuple[Sequence[File], list[File]]:
-        """The files that an earlier attempt has not finished, and those that it has; the last ones
-        of these may be missing in its journal."""
+        """The files that an earlier attempt has not finished, and those that it has: the object is
+        still there. The last ones of these may be missing in its journal."""
         if not choice.resumes:
             return files, []
-        names = {file.name for file in files if choice.finished(file.name, file.local)}
-        remotes = self._existing([file for file in files if file.name not in names])
+        names, remotes = set[str](), self._existing(files)
         for file in files:
-            remote = remotes.get(file.name)
-            if file.local is not None and remote is not None and is_upload(file.local, remote):
+            local, remote = file.local, remotes.get(file.name)
+            if local is None or remote is None:
+                continue
+            finished = choice.finished(file.name, local) and remote.size == local.size
+            if finished or is_upload(local, remote):
                 names.add(file.name)
         left = [file for file in files if file.name not in names]
         return left, [file for file in files if file.name in names]
@@ -274,7 +278,13 @@ class Uploads(Transfers):
             raise file_fault(error, shown) from error
 
     def _put(
-        self, place: Place, source: Source, wish: Wish, loss: str | None, parallel: int
+        self,
+        place: Place,
+        source: Source,
+        wish: Wish,
+        loss: str | None,
+        parallel: int,
+        listed: Remote | None = None,
     ) -> Change | Failure:
         prepared = self._ready(place, source.size, wish)
         owner = self._owner_of(place)
@@ -296,6 +306,8 @@ class Uploads(Transfers):
             self._workers.check()
             if not wish.overwrite and not self._effects.dry_run:
                 self._asked(lambda: self._until_taken(lambda: self._still_free(place)))
+            if listed is not None and not self._effects.dry_run:
+                self._asked(lambda: self._until_taken(lambda: self._still_listed(place, listed)))
         except Stopped:
             return self._undone(place, sending)
         except Exception as error:  # a chunk that was sent is deleted, whatever it is
@@ -351,6 +363,12 @@ class Uploads(Transfers):
                 return
             raise
         raise exists(place)
+
+    def _still_listed(self, place: Place, listed: Remote) -> None:
+        """Raise if another client changed the object since: that loss was not confirmed."""
+        now = all_named(self._proxy, self._workers, place.holder, [place.name]).get(place.name)
+        if now is not None and not is_unchanged(now, listed):
+            raise changed(place, "replaced")
 
     def _create(
         self,
@@ -480,21 +498,3 @@ def _again(file: IO[bytes]) -> IO[bytes]:
 def _loss(file: File) -> str:
     place = file.place
     return f'object "{place.shown}" in container "{place.holder.shown}" will be replaced'
-
-
-def exists(place: Place) -> RdctlError:
-    return RdctlError(
-        Code.EXISTS,
-        f'object "{place.shown}" already exists in container "{place.holder.shown}"',
-        hint="Use --overwrite to replace it.",
-        target=place.name,
-    )
-
-
-def with_left(error: RdctlError, left: Sequence[str]) -> RdctlError:
-    """The error, with the chunks that could not be deleted."""
-    if left:
-        error.message += f"; {len(left)} chunks could not be deleted: {', '.join(left[:3])}"
-        error.message += ", ..." if left[3:] else ""
-        error.facts["chunks"] = list(left)
-    return error

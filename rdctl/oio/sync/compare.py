@@ -53,6 +53,17 @@ def is_download(local: Local, remote: Remote) -> bool:
     return remote.size == local.size and time is not None and same_time(local.mtime_ns, time)
 
 
+def is_unchanged(now: Remote, listed: Remote) -> bool:
+    """Whether an object is what it was when it was listed. Appending keeps the version and the ID,
+    but neither the size nor the hash."""
+    return (now.version, now.content_id, now.size, now.hash) == (
+        listed.version,
+        listed.content_id,
+        listed.size,
+        listed.hash,
+    )
+
+
 def same_time(kept: int, exact: int) -> bool:
     """Whether the time of a file is this time, as far as its file system can keep it."""
     if kept == exact:

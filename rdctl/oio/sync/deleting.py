@@ -10,7 +10,9 @@ from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import escape, human_size, raw_bytes
 from rdctl.oio.acts import ALREADY, PROVEN, Acts, Evidence, batches
 from rdctl.oio.model import Container, Place
+from rdctl.oio.objects.transfers import changed
 from rdctl.oio.operations.container import refuse_frozen
+from rdctl.oio.sync.compare import is_unchanged
 from rdctl.oio.sync.filters import Glob
 from rdctl.oio.sync.listing import Objects, all_below, all_named
 from rdctl.oio.sync.model import Remote
@@ -77,10 +79,9 @@ class Deletions(Acts):
             now = current.get(remote.name)
             if now is None:
                 found[remote.name] = self._done("delete", remote.name, ALREADY)
-            elif (now.version, now.content_id) != (remote.version, remote.content_id):
-                message = f"{escape(remote.name)}: changed since it was listed; not deleted"
-                error = RdctlError(Code.CONFLICT, message, target=remote.name)
-                found[remote.name] = Failure("delete", error)
+            elif not is_unchanged(now, remote):
+                place = holder._replace(path=remote.name)
+                found[remote.name] = Failure("delete", changed(place, "deleted"))
         return found
 
     def _delete(self, batch: Sequence[Place]) -> Iterator[Change | Failure]:

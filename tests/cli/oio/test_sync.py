@@ -378,6 +378,22 @@ def test_what_changed_in_the_container_stays(near: Near) -> None:
     assert set(client.sds.objects) == {*REST, "new", "m/0"}
 
 
+def test_what_was_appended_to_stays(near: Near) -> None:
+    """Appending keeps the version and the ID of an object."""
+    client = near()
+    both_ways(client, True, {**REST, "new": b"n"}, MANY)
+
+    def late(call: Call) -> None:
+        client.sds.objects["m/0"][-1]["meta"] |= {"size": "9", "hash": ""}
+        client.sds._content_create(call)
+
+    client.sds.faults.append(on("content/create", late, times=1))
+    ran = client(*words_of(True), "--yes")
+    assert ran.code == 8
+    assert [error["target"] for error in errors_of(ran)] == ["m/0"]
+    assert set(client.sds.objects) == {*REST, "new", "m/0"}
+
+
 def test_what_changed_in_the_folder_stays(near: Near) -> None:
     client = near()
     both_ways(client, False, {**REST, "new": b"n"}, MANY)

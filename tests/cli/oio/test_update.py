@@ -221,6 +221,34 @@ def test_an_object_that_another_client_created_meanwhile_is_kept(
     assert client.sds.content("a") == b"theirs"
 
 
+def test_an_object_that_another_client_replaced_meanwhile_is_kept(
+    near: Callable[..., Client],
+) -> None:
+    client = near()
+    client.sds.put("a", b"old")
+    client.sds.put("b", b"old")
+    touched(client, "d/a", b"mine")
+    touched(client, "d/b", b"mine")
+    came = False
+
+    def replace_too(call: Call) -> bool:
+        nonlocal came
+        if call.method == "PUT" and not came:
+            came = True
+            client.sds.fresh(0)  # not the ID that was prepared
+            client.sds.put("a", b"theirs")
+        return False
+
+    client.sds.faults.append(replace_too)
+    ran = client(*UP, "--update", "--yes", "--json", "--parallel", "1")
+    assert ran.code == 8
+    assert [error["target"] for error in errors_of(ran)] == ["a"]
+    assert "a: changed since it was listed; not replaced" in ran.err
+    assert client.sds.content("a") == b"theirs"
+    assert client.sds.content("b") == b"mine"
+    assert names_sent(client) == ["b"]
+
+
 @pytest.mark.skipif(os.geteuid() == 0, reason="root reads everything")
 def test_a_directory_that_cannot_be_read_is_an_error_and_no_loss(
     near: Callable[..., Client],
@@ -286,7 +314,9 @@ def test_a_list_of_files_is_compared_by_one_listing(near: Callable[..., Client])
     assert len(names_sent(client)) == 12
     os.utime(client.directory / "d/05")
     client.ok("put", "docs", "--files-from", "-", "--update", "--yes", stdin=listed)
-    assert client.sds.routes().count("container/list") == 1
+    routes = client.sds.routes()
+    assert routes[: routes.index("content/prepare")].count("container/list") == 1
+    assert routes.count("container/list") == 2  # and once what is about to be replaced
     assert names_sent(client) == ["d/05"]
 
 
@@ -353,6 +383,27 @@ def test_a_listing_that_fails_sends_nothing(near: Callable[..., Client]) -> None
     ran = client(*UP, "--update")
     assert ran.code != 0
     assert names_sent(client) == []
+
+
+def test_what_a_journal_has_is_sent_again_if_the_object_is_gone(
+    near: Callable[..., Client],
+) -> None:
+    client = near()
+    for name in ("a", "b", "c"):
+        touched(client, f"d/{name}", b"x")
+    client.ok(*UP, "--journal", "j")
+    assert names_sent(client) == ["a", "b", "c"]
+    client.ok(*UP, "--journal", "j", "--resume")
+    assert names_sent(client) == []
+    del client.sds.objects["b"]
+    ran = client.ok(*UP, "--journal", "j", "--resume", "--json")
+    assert (summary(ran)["sent"], summary(ran)["skipped"]) == (1, 2)
+    assert names_sent(client) == ["b"]
+    client.sds.put("c", b"other")
+    ran = client(*UP, "--journal", "j", "--resume")
+    assert ran.code == 8
+    assert 'object "c" already exists' in ran.err
+    assert client.sds.content("c") == b"other"
 
 
 def test_an_interrupted_upload_goes_on_where_it_was(near: Callable[..., Client]) -> None:
@@ -545,6 +596,22 @@ def test_what_leaves_no_file_cannot_be_compared(near: Callable[..., Client]) -> 
 def test_an_empty_container_is_nothing_to_get(near: Callable[..., Client]) -> None:
     client = near()
     assert client.ok(*DOWN, "--update").out.startswith("sent 0, skipped 0 in ")
+
+
+@pytest.mark.parametrize("words", [(), ("--update",)])
+def test_a_file_where_others_need_a_directory_is_refused(
+    near: Callable[..., Client], words: tuple[str, ...]
+) -> None:
+    """Whichever would come first, and nothing is left of it."""
+    client = near()
+    client.sds.put("f", b"a file")
+    client.sds.put("f/g", b"below it")
+    ran = client(*DOWN, *words, "--json")
+    assert ran.code == 8
+    assert [error["target"] for error in errors_of(ran)] == ["f"]
+    assert "f: skipped: other objects are below it" in ran.err
+    found = [str(path.relative_to(client.directory)) for path in client.directory.rglob("*")]
+    assert sorted(name for name in found if name.startswith("out/")) == ["out/f", "out/f/g"]
 
 
 def test_names_that_lead_to_the_same_file_are_still_refused(near: Callable[..., Client]) -> None:
