@@ -31,6 +31,7 @@ _UNCHANGED = {
     "remove": "is already removed",
     "renew": "is up to date",
     "resize": "is already that size",
+    "restored": "is not deleted",
     "set": "is up to date",
     "truncate": "is already that size",
     "unexport": "is not exported",

@@ -115,8 +115,10 @@ def delete(site: Site, accounts: list[str]) -> Report:
     """Delete accounts.
 
     Requires confirmation: the properties of the account are lost. An account that lists containers
-    is refused. After a deletion that the service itself refused, it locks the account for 10
-    seconds, and answers that it does not exist; this is reported as in use (exit code 4)."""
+    is refused: destroy them first. Do not empty the listing with `flush` instead: the containers
+    and their objects would be kept, but no longer be listed. After a deletion that the service
+    itself refused, it locks the account for 10 seconds, and answers that it does not exist; this is
+    reported as in use (exit code 4)."""
     return site.oio.accounts.delete(accounts)
 
 

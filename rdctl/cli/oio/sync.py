@@ -34,8 +34,7 @@ MOST_SHARDS = 10_000
     examples=[
         "rdctl -c sandbox oio content ranges photos --shards 4",
         "rdctl -c sandbox oio content ranges photos --shards 4 --prefix sea/ --json",
-        "rdctl -c sandbox oio content ranges photos --shards 2 -o tsv --no-headers"
-        " --columns marker,end_marker",
+        "rdctl -c sandbox oio content ranges photos --shards 2 -o ndjson",
     ],
 )
 @target_of("container", reads=True)
@@ -58,7 +57,8 @@ def ranges(site: Site, place: Place, shards: int, prefix: str | None) -> Listing
     The ranges cover the whole container. Of an object that is created later, none of its ranges
     is missing, but two neighboring ones may list it. There are fewer ranges than N if there are
     fewer objects. A range never ends at a name with control characters, backslashes or bytes that
-    are not UTF-8, so markers can be passed as they are shown."""
+    are not UTF-8, so markers can be passed as they are shown. In scripts use -o ndjson: of the
+    columns of tsv, `read` in a shell drops an empty marker, and takes the end marker for it."""
     return site.oio.contents.ranges(place, shards, prefix)
 
 

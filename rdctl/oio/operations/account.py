@@ -211,6 +211,8 @@ def _not_empty(place: Place, count: int | None, error: RdctlError | None = None)
     reason = f": {containers}" if containers else ""
     hint = (
         f"List them: rdctl oio account containers --account {quoted(place.name)}\n"
+        "Destroy one and all its objects:"
+        f" rdctl oio container destroy CONTAINER --flush --account {quoted(place.name)}\n"
         "If they no longer exist, refresh the account:"
         f" rdctl oio account refresh {quoted(place.name)}"
     )

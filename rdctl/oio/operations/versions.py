@@ -145,7 +145,9 @@ class Versions(Acts):
             if page.entries and page.entries[-1].name != place.path:
                 break
         if not found:
-            raise self._proxy.error(420, "", Asked("content.show", place))
+            error = self._proxy.error(420, "", Asked("content.show", place))
+            error.hint = error.hint or "Without versioning, a deleted object cannot be restored."
+            raise error
         return found
 
     def undelete(self, places: Sequence[Place]) -> Report:

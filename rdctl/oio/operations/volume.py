@@ -358,7 +358,7 @@ def _location(service: Service) -> str | None:
 
 
 def _held(at: Assigned, state: State) -> RdctlError:
-    message = f'volume {escape(at.volume)} is already locked by "{escape(state.lock)}"'
+    message = f'volume {escape(at.volume)} is locked by "{escape(state.lock)}"'
     hint = f"Release the lock: rdctl oio volume admin unlock {quoted(at.volume)} --force"
     return RdctlError(Code.IN_USE, message, hint=hint, target=at.volume)
 

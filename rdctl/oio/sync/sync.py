@@ -256,7 +256,8 @@ def _refuse_empty(source: Sequence[object], surplus: Sequence[object], what: str
         raise RdctlError(
             Code.CONFLICT,
             f"{what}: --delete would delete everything at the destination",
-            hint="Nothing was changed. If this is correct, delete it without sync.",
+            hint="Nothing was changed. Check SOURCE. If this is correct, delete without sync: rm,"
+            " rdctl oio content delete --recursive",
         )
 
 

@@ -116,6 +116,7 @@ def test_an_account_with_containers_is_not_even_asked_for(service: Account) -> N
     ran = service.oio("account", "delete", "sandbox", "--yes", "--json")
     assert (ran.code, error_of(ran)["code"]) == (4, "not-empty")
     assert error_of(ran)["message"] == 'account "sandbox" is not empty: 1 container'
+    assert "container destroy CONTAINER --flush --account sandbox" in error_of(ran)["hint"]
     assert service.changes == []
 
 

@@ -170,7 +170,7 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "content show photos": (2, "usage", "missing argument PATH", "content show --help"),
     "content delete photos nope": (3, "not-found", NO_OBJECT, ""),
     "content delete nope a b": (3, "not-found", NO_PHOTOS, ""),
-    "content undelete photos nope": (3, "not-found", NO_OBJECT, ""),
+    "content undelete photos nope": (3, "not-found", NO_OBJECT, "Without versioning"),
     "content purge photos nope": (3, "not-found", NO_OBJECT, ""),
     "content drain photos nope": (3, "not-found", NO_OBJECT, ""),
     "content link photos nope new": (3, "not-found", NO_OBJECT, ""),

@@ -92,7 +92,7 @@ def test_undelete_removes_the_marker_by_its_version(kept: Oio) -> None:
     assert sent.query.endswith(f"path=index.txt&version={version}")
     assert "index.txt" in {row["name"] for row in rows(kept)}
     assert kept.ok("content", "undelete", "photos", "index.txt").out == (
-        "index.txt is already restored\n"
+        "index.txt is not deleted\n"
     )
     assert len(kept.changes) == 1
 
