@@ -61,7 +61,7 @@ _rdctl_node() {
         'rdctl oio conscience list') options='--ndjson --failed --full --watch' valued='--failed' keys='type address score state tags get_score locked' ;;
         'rdctl oio conscience show') options='--ndjson --failed --watch' valued='--failed' keys='type address score state tags get_score locked' ;;
         'rdctl oio conscience resolve') options='--ndjson --failed --watch' valued='--failed' keys='type address id' ;;
-        'rdctl oio conscience wait') options='--ndjson --failed --score -s --count -n --unlock' valued='--failed --score -s --count -n' keys='type address score state tags get_score locked' ;;
+        'rdctl oio conscience wait') options='--ndjson --failed -s --score -n --count --unlock' valued='--failed -s --score -n --count' keys='type address score state tags get_score locked' ;;
         'rdctl oio conscience register') options='--tag' valued='--tag' keys='action target changed verified error line' ;;
         'rdctl oio conscience lock') options='--ndjson --failed --score --unregistered --only' valued='--failed --score --only' keys='action target changed verified error line' ;;
         'rdctl oio conscience unlock') options='--ndjson --failed --all --only' valued='--failed --only' keys='action target changed verified error line' ;;

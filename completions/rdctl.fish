@@ -121,7 +121,7 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl rapiddisk daemon status'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio'
-            set verbs overview\t'Show services and accounts at a glance.' conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' lifecycle\t'Manage when the objects of a container expire.' account\t'Manage accounts, and show their containers.' volume\t'Show and manage volumes: the chunk indexes of rawx services.' directory\t'Show and warm up the directory of containers.' events\t'Show the queue of events.' service\t'Manage single services.' lb\t'Show which services the load balancer would choose.' cache\t'Show and flush the caches of the proxy.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
+            set verbs overview\t'Show services and accounts at a glance.' conscience\t'Manage the registry of services and their scores.' reference\t'Manage references: names in the directory.' container\t'Manage containers.' content\t'Manage objects and their chunks.' lifecycle\t'Manage when the objects of a container expire.' account\t'Manage accounts, and show their containers.' volume\t'Show and manage the chunk indexes of rawx services.' directory\t'Show and warm up the directory of containers.' events\t'Show the queue of events.' service\t'Manage single services.' lb\t'Show which services the load balancer would choose.' cache\t'Show and flush the caches of the proxy.' admin\t'Repair databases: replicas and elections.' local\t'Show the services on the proxy\'s host.' api\t'Send a request to the proxy.'
         case 'rdctl oio overview'
             set options --watch\t'Repeat every SECONDS (default: 2).'
         case 'rdctl oio conscience'
@@ -140,8 +140,8 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
         case 'rdctl oio conscience wait'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --score\t'Score that every service must exceed.' -s\t'Score that every service must exceed.' --count\t'Number of services that must exceed it, in all (default: 1).' -n\t'Number of services that must exceed it, in all (default: 1).' --unlock\t'Unlock the services that do not exceed it.'
-            set valued --failed --score -s --count -n
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' -s\t'Score that every service must exceed.' --score\t'Score that every service must exceed.' -n\t'Number of services that must exceed it, in all (default: 1).' --count\t'Number of services that must exceed it, in all (default: 1).' --unlock\t'Unlock the services that do not exceed it.'
+            set valued --failed -s --score -n --count
         case 'rdctl oio conscience register'
             set options --tag\t'Service tag (repeatable).'
             set valued --tag

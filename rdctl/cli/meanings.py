@@ -222,7 +222,7 @@ MEANINGS: dict[str, dict[str, str]] = {
     "rdctl oio volume admin": {
         "show": f"{_SHOW} get list ls status",
         "incident": "set mark date",
-        "clear": "reset purge clean flush",
+        "clear": "del delete erase wipe",
     },
     "rdctl oio events": {"stats": "stat statistics show list info status queue"},
     "rdctl oio directory": {"dump": "list ls show map export", "warmup": "warm warm-up ping"},

@@ -30,7 +30,7 @@ group = LazyGroup(
             "rdctl.cli.oio.lifecycle:group",
             "Manage when the objects of a container expire.",
         ),
-        "account": ("rdctl.cli.oio.account:group", "Manage accounts."),
+        "account": ("rdctl.cli.oio.account:group", "Manage accounts, and show their containers."),
         "volume": (
             "rdctl.cli.oio.volume:group",
             "Show and manage the chunk indexes of rawx services.",
@@ -41,7 +41,7 @@ group = LazyGroup(
         ),
         "events": ("rdctl.cli.oio.events:group", "Show the queue of events."),
         "service": ("rdctl.cli.oio.service:group", "Manage single services."),
-        "lb": ("rdctl.cli.oio.lb:group", "Show which services would be chosen."),
+        "lb": ("rdctl.cli.oio.lb:group", "Show which services the load balancer would choose."),
         "cache": ("rdctl.cli.oio.cache:group", "Show and flush the caches of the proxy."),
         "admin": ("rdctl.cli.oio.admin:group", "Repair databases: replicas and elections."),
         "local": ("rdctl.cli.oio.conscience:local", "Show the services on the proxy's host."),

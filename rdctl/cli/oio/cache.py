@@ -51,7 +51,7 @@ def show(site: Site) -> Listing:
     watch=True,
     examples=[
         "rdctl -c sandbox oio cache status",
-        "rdctl -c sandbox oio cache status --json --query [].count",
+        "rdctl -c sandbox oio cache status --json --query '[].count'",
     ],
 )
 def status(site: Site) -> Listing:

@@ -131,7 +131,7 @@ def show(site: Site, addresses: list[str], type: str) -> Listing:
     watch=True,
     examples=[
         "rdctl -c sandbox oio conscience resolve rawx 127.0.0.1:16013",
-        "rdctl -c sandbox oio conscience resolve rawx 127.0.0.1:16013 --json --query [].address",
+        "rdctl -c sandbox oio conscience resolve rawx 127.0.0.1:16013 --json --query '[].address'",
     ],
 )
 @click.argument("type")
@@ -154,8 +154,8 @@ def resolve(site: Site, ids: list[str], type: str) -> Listing:
 )
 @names("type", required=False)
 @click.option(
-    "--score",
     "-s",
+    "--score",
     type=click.IntRange(-1, 99),
     metavar="N",
     default=0,
@@ -163,8 +163,8 @@ def resolve(site: Site, ids: list[str], type: str) -> Listing:
     help="Score that every service must exceed.",
 )
 @click.option(
-    "--count",
     "-n",
+    "--count",
     type=click.IntRange(1),
     metavar="N",
     default=1,
@@ -316,7 +316,7 @@ local = LazyGroup(
     watch=True,
     examples=[
         "rdctl -c sandbox oio local list",
-        "rdctl -c sandbox oio local list rawx --json --query [].address",
+        "rdctl -c sandbox oio local list rawx --json --query '[].address'",
     ],
 )
 @names("type", required=False)

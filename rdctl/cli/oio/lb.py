@@ -34,7 +34,7 @@ group = LazyGroup(
     watch=True,
     examples=[
         "rdctl -c sandbox oio lb choose rawx --size 3",
-        "rdctl -c sandbox oio lb choose rawx --slot rawx-even --json --query [].address",
+        "rdctl -c sandbox oio lb choose rawx --slot rawx-even --json --query '[].address'",
     ],
 )
 @click.argument("type")

@@ -21,7 +21,7 @@ _VOLUME = "127.0.0.1:16013"
 
 group = LazyGroup(
     "volume",
-    help="""Show and manage volumes: the chunk indexes of rawx services.
+    help="""Show and manage the chunk indexes of rawx services.
 
     A rdir service indexes the chunks of each rawx (VOLUME: its address, or its service ID), so
     that the chunks of a lost disk can be found and rebuilt. OpenIO updates an index with a short
