@@ -165,7 +165,7 @@ _rdctl_node() {
         'rdctl oio service reload') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl oio service kill') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl oio lb') verbs='choose poll' ;;
-        'rdctl oio lb choose') options='--size --slot --watch' valued='--size --slot' keys='type address id flawed' ;;
+        'rdctl oio lb choose') options='--count --slot --watch' valued='--count --slot' keys='type address id flawed' ;;
         'rdctl oio lb poll') options='--pool --policy --avoid --known --watch' valued='--pool --policy --avoid --known' keys='type address id flawed' ;;
         'rdctl oio cache') verbs='show status flush' ;;
         'rdctl oio cache show') options='--watch' keys='type address id' ;;

@@ -428,8 +428,8 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio lb'
             set verbs choose\t'Show services of a type as they would be chosen.' poll\t'Show services as they would be chosen for a pool.'
         case 'rdctl oio lb choose'
-            set options --size\t'Number of services.' --slot\t'Choose from this slot first, such as rawx-even.' --watch\t'Repeat every SECONDS (default: 2).'
-            set valued --size --slot
+            set options --count\t'Number of services.' --slot\t'Choose from this slot first, such as rawx-even.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --count --slot
         case 'rdctl oio lb poll'
             set options --pool\t'Service pool to fill.' --policy\t'Storage policy whose pool to fill.' --avoid\t'Address or ID not to choose (repeatable).' --known\t'Address or ID that is already chosen (repeatable).' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --pool --policy --avoid --known

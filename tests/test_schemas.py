@@ -67,7 +67,7 @@ SHOWING = {
     "oio conscience show rawx 127.0.0.1:16013": "rdctl.oio.service/1",
     "oio conscience resolve rawx 127.0.0.1:16013": "rdctl.oio.service-id/1",
     "oio conscience wait rawx": "rdctl.oio.service/1",
-    "oio lb choose rawx --size 2": "rdctl.oio.choice/1",
+    "oio lb choose rawx --count 2": "rdctl.oio.choice/1",
     "oio lb poll --pool rawx2": "rdctl.oio.choice/1",
     "oio cache show": "rdctl.oio.service-id/1",
     "oio cache status": "rdctl.oio.cache/1",

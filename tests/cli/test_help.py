@@ -134,6 +134,9 @@ ASSUMED = {
     r"force user1 sqlx .*--replace": "oio reference link user1 sqlx",
     r"(?<!create )\bdocs\b": "oio container create docs",
     r"account delete team1": "oio account create team1 team2",
+    # Any service may be the master, which is refused.
+    r"admin remove photos .*:16010": "oio admin leave photos --service 127.0.0.1:16010 --yes",
+    r"admin remove photos .*:16011": "oio admin leave photos --service 127.0.0.1:16011 --yes",
 }
 # and these files were in the directory.
 CHUNK = {"url": "http://127.0.0.1:16201/" + "A" * 64, "pos": "0", "size": 11, "hash": "0" * 32}

@@ -40,7 +40,7 @@ def _digits(context: click.Context, param: click.Parameter, value: str) -> str:
 
 _prefix = click.option(
     "--prefix",
-    metavar="HEX",
+    metavar="P",
     default="",
     callback=_digits,
     help="Only prefixes that begin with these digits.",

@@ -33,13 +33,13 @@ group = LazyGroup(
     shows="rdctl.oio.choice/1",
     watch=True,
     examples=[
-        "rdctl -c sandbox oio lb choose rawx --size 3",
+        "rdctl -c sandbox oio lb choose rawx --count 3",
         "rdctl -c sandbox oio lb choose rawx --slot rawx-even --json --query '[].address'",
     ],
 )
 @click.argument("type")
 @click.option(
-    "--size",
+    "--count",
     type=click.IntRange(1, 9999),
     metavar="N",
     default=1,
@@ -47,12 +47,12 @@ group = LazyGroup(
     help="Number of services.",
 )
 @click.option("--slot", metavar="SLOT", help="Choose from this slot first, such as rawx-even.")
-def choose(site: Site, type: str, size: int, slot: str | None) -> Listing:
+def choose(site: Site, type: str, count: int, slot: str | None) -> Listing:
     """Show services of a type as they would be chosen.
 
     FLAWED means that constraints, such as the distance between services, were relaxed. Exit code 6
     if too few services are up."""
-    return site.oio.balancer.choose(type, size, slot)
+    return site.oio.balancer.choose(type, count, slot)
 
 
 @verb(

@@ -215,7 +215,7 @@ def test_services_to_avoid_and_known_ones(wire: Oio) -> None:
 
 
 def test_a_flawed_choice_is_shown(oio: Oio) -> None:
-    assert {row["flawed"] for row in chosen(oio, "choose", "rawx", "--size", "3")} == {False}
+    assert {row["flawed"] for row in chosen(oio, "choose", "rawx", "--count", "3")} == {False}
     assert {row["flawed"] for row in chosen(oio, "choose", "rawx", "--slot", "ssd")} == {True}
     assert "FLAWED" in oio.ok("lb", "choose", "rawx", "--slot", "ssd").out
 
@@ -223,9 +223,9 @@ def test_a_flawed_choice_is_shown(oio: Oio) -> None:
 @pytest.mark.parametrize(
     ("words", "code", "says"),
     [
-        ("choose rdir --size 9", 6, "found only 2 services"),
+        ("choose rdir --count 9", 6, "found only 2 services"),
         ("choose rawxx", 3, "Did you mean rawx?"),
-        ("choose rawx --size 0", 2, "must be a whole number from 1 to 9999"),
+        ("choose rawx --count 0", 2, "must be a whole number from 1 to 9999"),
         ("poll --pool rawx4", 3, 'service pool "rawx4" not found'),
         ("poll --policy SINGL", 3, "Did you mean SINGLE?"),
         ("poll", 2, "specify either --pool POOL or --policy POLICY"),
