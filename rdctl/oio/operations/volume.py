@@ -171,7 +171,7 @@ class Volumes(Acts):
             return self._confirmed(at, lambda now: now.incident == when)
 
         facts = {"incident": date(when)}
-        return self._on_each("incident", volumes, lost, act, facts, "set the incident of {}")
+        return self._on_each("incident", volumes, lost, act, facts, "set the incident of")
 
     def lock(self, volumes: Sequence[str], owner: str) -> Report:
         """Lock volumes for one owner. A lock keeps out other locks and `clear`, nothing else."""

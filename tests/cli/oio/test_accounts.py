@@ -226,7 +226,7 @@ def test_flush_and_how_the_listing_comes_back(service: Account) -> None:
     assert service.shown("sandbox")["containers"] == 0
     assert "photos" in service.oio.ok("container", "show", "photos").out
     before = len(service.changes)
-    assert service.oio.ok("account", "flush", "sandbox").out == "sandbox lists no containers\n"
+    assert service.oio.ok("account", "flush", "sandbox").out == "sandbox has no listed containers\n"
     assert len(service.changes) == before
     # Trap: a refresh has nothing to refresh.
     service.oio.ok("account", "refresh", "sandbox")
