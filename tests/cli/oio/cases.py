@@ -42,6 +42,12 @@ BEANS = [ALIAS, HEADER]
 LATER = {"old": [HEADER], "new": [{**HEADER, "size": 7}]}
 
 
+def verb_of(line: str) -> str:
+    words = line.split()
+    nested = words[:2] in (["service", "config"], ["volume", "admin"])
+    return " ".join(words[: 3 if nested else 2])
+
+
 class Case(NamedTuple):
     """`says` is part of stdout; `setup` are commands before it (` < ` and their standard input),
     `body` is a JSON value on its standard input; `asks`: what the question says is lost, if any."""
@@ -55,9 +61,7 @@ class Case(NamedTuple):
 
     @property
     def verb(self) -> str:
-        words = self.words.split()
-        nested = words[:2] in (["service", "config"], ["volume", "admin"])
-        return " ".join(words[: 3 if nested else 2])
+        return verb_of(self.words)
 
     @property
     def argv(self) -> list[str]:

@@ -29,13 +29,16 @@ from tests.cli.oio.cases import (
     RAWX,
     REFERENCE,
     VERSIONS,
+    verb_of,
 )
 from tests.cli.oio.cases import CHUNKS as PARTS
 from tests.cli.oio.conftest import Oio
+from tests.cli.test_help import RULES
 from tests.conftest import Program, Ran
 from tests.fakes.faults import FaultServer, reply
 
 TWO = "127.0.0.1:16012"
+RDIR = "127.0.0.1:16018"
 
 
 class Run(NamedTuple):
@@ -51,9 +54,19 @@ class Run(NamedTuple):
 PROVEN, REFUTED = Run(True, True, 0, 1), Run(False, True, 0, 1)
 LOOKED, ALREADY = Run(True, None, 1, 1), Run(False, True, 1, 0)
 UNTOLD = Run(None, None, 0, 1)
-# test_put.py, test_get.py, test_repair.py, test_link.py and test_snapshot.py have them
-TRANSFERS = {"content put", "content get", "content repair", "content link", "container snapshot"}
-ELSEWHERE = {"content copy", "service kill"}  # at a server that does them, below
+# Where the service is looked up.
+KEPT, READ_BACK, KEPT_ALREADY = Run(True, None, 2, 1), Run(True, True, 3, 1), Run(False, True, 2, 0)
+# test_put.py, test_get.py, test_append.py, test_repair.py, test_link.py and test_snapshot.py have
+# them, and test_sync.py
+TRANSFERS = {
+    *("content put", "content get", "content append", "content sync"),
+    *("content repair", "content link", "container snapshot"),
+}
+ELSEWHERE = {"content copy", "service kill", "admin vacuum"}  # at a server that does them, below
+READING = {"api", "lifecycle get"}
+
+ACCOUNT = ("account set-properties sandbox a=1 b=2",)
+LOCKED = (f"volume admin lock {RAWX} --owner me",)
 
 Runs = tuple[Run, ...]
 TABLE: dict[str, tuple[tuple[str, ...], Any, Runs]] = {
@@ -105,7 +118,38 @@ TABLE: dict[str, tuple[tuple[str, ...], Any, Runs]] = {
     "content create photos new --chunks - --length 10 --content-id AB": ((), PARTS, (
         Run(True, True, 1, 1),)),
     "content truncate photos long --size 5": (LONG, None, (LOOKED, ALREADY)),
+    f"reference relink user1 rdir --from {RDIR}": (
+        (*REFERENCE, f"reference force user1 rdir {RDIR}"), None, (
+            Run(True, True, 4, 1),)),
+    # Accounts: their service is asked for first.
+    "account create t1": ((), None, (Run(True, True, 1, 1), Run(False, True, 2, 1))),
+    "account delete t1": (("account create t1",), None, (Run(True, True, 2, 1),)),
+    "account set-properties sandbox a=1 c=3": (ACCOUNT, None, (KEPT, KEPT_ALREADY)),
+    "account set-properties sandbox a=1 b=3 --replace-all": (ACCOUNT, None, (KEPT, KEPT_ALREADY)),
+    "account del-properties sandbox a zz": (ACCOUNT, None, (KEPT, KEPT_ALREADY)),
+    "account del-properties sandbox --all": (ACCOUNT, None, (KEPT, KEPT_ALREADY)),
+    "account refresh sandbox": ((), None, (Run(None, None, 4, 3), Run(None, None, 4, 3))),
+    "account flush sandbox": ((), None, (Run(True, True, 2, 1), KEPT_ALREADY)),
+    "container refresh photos": ((), None, (Run(None, None, 2, 2), Run(None, None, 2, 2))),
+    "lifecycle set photos -": ((), RULES, (LOOKED, ALREADY)),
+    # Volumes: the rdir of each is asked for first.
+    f"volume admin incident {RAWX} --date 2026-01-01": ((), None, (READ_BACK, KEPT_ALREADY)),
+    f"volume admin lock {RAWX} --owner me": ((), None, (READ_BACK, KEPT_ALREADY)),
+    f"volume admin unlock {RAWX} --owner me": (LOCKED, None, (READ_BACK, KEPT_ALREADY)),
+    f"volume admin unlock {RAWX} --force": (LOCKED, None, (READ_BACK, KEPT_ALREADY)),
+    f"volume admin clear {RAWX}": ((f"volume admin incident {RAWX}",), None, (
+        READ_BACK, KEPT_ALREADY)),
+    f"volume admin clear {RAWX} --all": ((), None, (
+        Run(True, True, 4, 1), Run(False, True, 3, 0))),
     # Bases and services.
+    # The copies are looked up before the prompt, and again before the request.
+    f"admin remove photos --service {META2}": (
+        (f"admin leave photos --service {META2}",), None, (
+            Run(True, True, 9, 1), Run(False, True, 3, 0))),
+    "directory warmup --digits 0": ((), None, (Run(None, True, 0, 1), Run(None, True, 0, 1))),
+    "cache flush low": ((), None, (Run(None, True, 1, 1), Run(None, True, 1, 1))),
+    "service config set proxy proxy.bulk.max.create_many=50": ((), None, (
+        Run(True, True, 2, 1), ALREADY)),
     "admin copy photos --to 127.0.0.1:16011": ((), None, (Run(None, None, 1, 1),)),
     "admin freeze photos": ((), None, (PROVEN, REFUTED)),
     "admin disable photos": ((), None, (PROVEN, REFUTED)),
@@ -153,38 +197,45 @@ def test_no_change_is_left_out() -> None:
         and not node.children
         and not getattr(node.command, "shows", None)
     }
-    told = {" ".join(words.split()[:2]) for words in TABLE} | TRANSFERS | ELSEWHERE
-    assert told == changing - {"api"}
+    told = {verb_of(words) for words in TABLE} | TRANSFERS | ELSEWHERE
+    assert told == changing - READING
+
+
+def prepared(wire: Oio, words: str) -> dict[str, Any]:
+    """What was done before; what is given to the command itself."""
+    setup, body, _ = TABLE[words]
+    if words.startswith("volume"):
+        wire.show_rdir()
+    for line in setup:
+        before, _, sent = line.partition(" < ")
+        wire.ok(*shlex.split(before), "--yes", stdin=sent.encode())
+    return {"stdin": body.encode()} if isinstance(body, str) else {"body": body}
 
 
 @pytest.mark.parametrize("words", TABLE)
 def test_what_was_changed_is_what_is_said(wire: Oio, words: str) -> None:
-    setup, body, runs = TABLE[words]
-    for line in setup:
-        before, _, sent = line.partition(" < ")
-        wire.ok(*shlex.split(before), "--yes", stdin=sent.encode())
+    given, runs = prepared(wire, words), TABLE[words][2]
     for run in runs:
         wire.sent.clear()
         state = wire.state
-        ran = wire.ok(*shlex.split(words), "--yes", "--json", body=body)
+        ran = wire.ok(*shlex.split(words), "--yes", "--json", **given)
         assert {(row["changed"], row["verified"]) for row in results(ran)} == {run[:2]}
         assert (len(wire.sent) - len(wire.changes), len(wire.changes)) == run[2:]
         if run.changed is False:
             assert wire.state == state
 
 
-@pytest.mark.parametrize("words", [w for w, row in TABLE.items() if ALREADY in row[2]])
+@pytest.mark.parametrize(
+    "words", [w for w, row in TABLE.items() if {ALREADY, KEPT_ALREADY} & {*row[2]}]
+)
 def test_what_is_so_already_plans_nothing_and_asks_nobody(wire: Oio, words: str) -> None:
-    setup, body, _ = TABLE[words]
-    for line in setup:
-        before, _, sent = line.partition(" < ")
-        wire.ok(*shlex.split(before), "--yes", stdin=sent.encode())
-    wire(*shlex.split(words), "--yes", body=body)
+    given = prepared(wire, words)
+    wire(*shlex.split(words), "--yes", **given)
     wire.sent.clear()
-    plan = wire.ok(*shlex.split(words), "--dry-run", "--json", body=body).json
+    plan = wire.ok(*shlex.split(words), "--dry-run", "--json", **given).json
     assert plan["plan"] == []
     assert [(row["changed"], row["verified"]) for row in plan["results"]] == [(False, True)]
-    ran = wire(*shlex.split(words), body=body)  # nobody can be asked here
+    ran = wire(*shlex.split(words), **given)  # nobody can be asked here
     assert (ran.code, wire.changes) == (0, [])
     assert re.search("already|up to date|no properties deleted|is not|has no", ran.out)
 
@@ -199,7 +250,9 @@ def test_what_only_other_servers_do(rdctl: Program) -> None:
         (copied,) = results(at(rdctl, server, "content", "copy", "c", "from", "to"))
     with FaultServer([*[reply(200, b"[]")] * 3, reply(204)]) as server:
         (killed,) = results(at(rdctl, server, "service", "kill", META2))
-    for row in (copied, killed):
+    with FaultServer([reply(204)]) as server:
+        (compacted,) = results(at(rdctl, server, "admin", "vacuum", "c"))
+    for row in (copied, killed, compacted):
         assert (row["changed"], row["verified"]) == (None, None)
 
 
