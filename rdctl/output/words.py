@@ -48,6 +48,7 @@ _LABELS = {
     "any_host": "any host: ",
     "nqn": "",
     "resumed_at": "resumed at byte ",
+    "to_container": "in container ",
 }
 # Facts that a message before has said.
 _UNSAID = ("undoes", "chunk_method")

@@ -171,7 +171,8 @@ def test_to_another_container_with_properties_and_an_id(oio: Oio) -> None:
     oio.ok("content", "set-properties", "photos", "index.txt", "color=blue")
     words = ("content", "link", "photos", "index.txt", "--to-container", "backup")
     assert oio(*words).code == 3
-    oio.ok(*words, "--autocreate", "--id", "00AA")
+    linked = oio.ok(*words, "--autocreate", "--id", "00AA").out
+    assert "linked index.txt (to index.txt, in container backup, " in linked
     shown = oio.ok("content", "show", "backup", "index.txt", "--json").json["items"][0]
     assert (shown["content_id"], shown["properties"]) == ("00AA", {"color": "blue"})
     oio.ok("content", "link", "photos", "index.txt", "i2", "-p", "shape=round")
