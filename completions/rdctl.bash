@@ -79,7 +79,7 @@ _rdctl_node() {
         'rdctl oio reference get-properties') options='--cid --watch' valued='--cid' keys='target properties system' ;;
         'rdctl oio reference set-properties') options='--cid --replace-all' valued='--cid' keys='action target changed verified error line' ;;
         'rdctl oio reference del-properties') options='--cid --all' valued='--cid' keys='action target changed verified error line' ;;
-        'rdctl oio container') verbs='create show list destroy flush get-properties set-properties del-properties locate touch refresh dedup purge snapshot check raw-insert raw-update raw-delete' ;;
+        'rdctl oio container') verbs='create show list destroy flush get-properties set-properties del-properties locate touch refresh dedup purge snapshot checkpoint sharding check raw-insert raw-update raw-delete' ;;
         'rdctl oio container create') options='--ndjson --failed -p --property --quota --policy --max-versions --system' valued='--failed -p --property --quota --policy --max-versions --system' keys='action target changed verified error line' ;;
         'rdctl oio container show') options='--ndjson --failed --cid --watch' valued='--failed --cid' keys='container account cid objects bytes quota policy versioning status created properties system' ;;
         'rdctl oio container list') options='--cid --prefix --delimiter --marker --end-marker --limit --deleted --all-versions --properties --watch' valued='--cid --prefix --delimiter --marker --end-marker --limit' keys='name kind size hash policy mime_type content_id version deleted created modified properties objects bytes' ;;
@@ -94,11 +94,14 @@ _rdctl_node() {
         'rdctl oio container dedup') options='--ndjson --failed --cid' valued='--failed --cid' keys='action target changed verified error line' ;;
         'rdctl oio container purge') options='--ndjson --failed --cid --max-versions' valued='--failed --cid --max-versions' keys='action target changed verified error line' ;;
         'rdctl oio container snapshot') options='--cid' valued='--cid' keys='action target changed verified error line' ;;
+        'rdctl oio container checkpoint') options='--cid --suffix' valued='--cid --suffix' keys='action target changed verified error line' ;;
+        'rdctl oio container sharding') verbs='show' ;;
+        'rdctl oio container sharding show') options='--cid' valued='--cid' keys='cid lower upper objects' ;;
         'rdctl oio container check') options='--ndjson --failed --cid --fail-on' valued='--failed --cid --fail-on' keys='severity finding container object version content_id position url message mend' ;;
         'rdctl oio container raw-insert') options='--cid --body --overwrite' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-update') options='--cid --body --frozen' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-delete') options='--cid --body' valued='--cid --body' keys='action target changed verified error line' ;;
-        'rdctl oio content') verbs='list show delete undelete purge drain link locate get-properties set-properties del-properties touch prepare create spare copy truncate put get append sync ranges check repair' ;;
+        'rdctl oio content') verbs='list show delete undelete purge drain link locate get-properties set-properties del-properties touch prepare create spare copy transition truncate put get append sync ranges check repair' ;;
         'rdctl oio content list') options='--cid --prefix --delimiter --marker --end-marker --limit --deleted --all-versions --properties --watch' valued='--cid --prefix --delimiter --marker --end-marker --limit' keys='name kind size hash policy mime_type content_id version deleted created modified properties' ;;
         'rdctl oio content show') options='--ndjson --failed --auto --content-version --content-id --cid --chunks --watch' valued='--failed --content-version --content-id --cid' keys='container path content_id version size hash policy mime_type chunk_method chunk_size created modified deleted properties chunks' ;;
         'rdctl oio content delete') options='--ndjson --failed --content-version --content-id --cid --prefix --glob --recursive' valued='--failed --content-version --content-id --cid --prefix --glob' keys='action target changed verified error line' ;;
@@ -115,6 +118,7 @@ _rdctl_node() {
         'rdctl oio content create') options='--cid --body --size --content-id --content-version --hash --mime-type --policy --chunk-method -p --property' valued='--cid --body --size --content-id --content-version --hash --mime-type --policy --chunk-method -p --property' keys='action target changed verified error line' ;;
         'rdctl oio content spare') options='--content-version --content-id --cid --policy --body' valued='--content-version --content-id --cid --policy --body' keys='url' ;;
         'rdctl oio content copy') options='--content-version --content-id --cid' valued='--content-version --content-id --cid' keys='action target changed verified error line' ;;
+        'rdctl oio content transition') options='--ndjson --failed --content-version --content-id --cid --policy' valued='--failed --content-version --content-id --cid --policy' keys='action target changed verified error line' ;;
         'rdctl oio content truncate') options='--content-version --content-id --cid --size' valued='--content-version --content-id --cid --size' keys='action target changed verified error line' ;;
         'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --name-prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies --content-id -p --property --update --checksum --include --exclude --journal --resume' valued='--cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies --content-id -p --property --include --exclude --journal' keys='action target changed verified error line' ;;
         'rdctl oio content get') options='--ndjson --failed --auto --content-version --content-id --cid --to --recursive --range --continue --overwrite --update --checksum --include --exclude --journal --resume' valued='--failed --content-version --content-id --cid --to --range --include --exclude --journal' keys='action target changed verified error line' ;;
@@ -202,12 +206,13 @@ _rdctl_node() {
         'rdctl context set') keys='action target changed verified error line' ;;
         'rdctl context rename') keys='action target changed verified error line' ;;
         'rdctl context remove') keys='action target changed verified error line' ;;
-        'rdctl sandbox') verbs='serve reboot damage stop start reset path' ;;
+        'rdctl sandbox') verbs='serve reboot damage stop start release reset path' ;;
         'rdctl sandbox serve') options='--host --rapiddisk-port --oio-port' valued='--host --rapiddisk-port --oio-port' keys='action target changed verified error line' ;;
         'rdctl sandbox reboot') keys='action target changed verified error line' ;;
         'rdctl sandbox damage') options='--how --position --count' valued='--how --position --count' keys='action target changed verified error line' ;;
         'rdctl sandbox stop') keys='action target changed verified error line' ;;
         'rdctl sandbox start') keys='action target changed verified error line' ;;
+        'rdctl sandbox release') keys='action target changed verified error line' ;;
         'rdctl sandbox reset') keys='action target changed verified error line' ;;
         'rdctl sandbox path') keys='path' ;;
         'rdctl completion') options='--install' keys='action target changed verified error line' ;;
@@ -405,6 +410,9 @@ _rdctl_values() {
         'rdctl oio container purge 1') kind='container' ;;
         'rdctl oio container purge '[0-9]*) kind='container' ;;
         'rdctl oio container snapshot 1') kind='container' ;;
+        'rdctl oio container checkpoint --suffix') kind='context' ;;
+        'rdctl oio container checkpoint 1') kind='container' ;;
+        'rdctl oio container sharding show 1') kind='container' ;;
         'rdctl oio container check --failed') kind='file' ;;
         'rdctl oio container check --fail-on') choices='warning error never' ;;
         'rdctl oio container check 1') kind='container' ;;
@@ -470,6 +478,11 @@ _rdctl_values() {
         'rdctl oio content spare 2') kind='content' ;;
         'rdctl oio content copy 1') kind='container' ;;
         'rdctl oio content copy 2') kind='content' ;;
+        'rdctl oio content transition --failed') kind='file' ;;
+        'rdctl oio content transition --policy') kind='policy' ;;
+        'rdctl oio content transition 1') kind='container' ;;
+        'rdctl oio content transition 2') kind='content' ;;
+        'rdctl oio content transition '[0-9]*) kind='content' ;;
         'rdctl oio content truncate 1') kind='container' ;;
         'rdctl oio content truncate 2') kind='content' ;;
         'rdctl oio content put --files-from') kind='file' ;;
@@ -665,6 +678,7 @@ _rdctl_values() {
         'rdctl sandbox stop '[0-9]*) kind='address:sandbox' ;;
         'rdctl sandbox start 1') kind='address:sandbox' ;;
         'rdctl sandbox start '[0-9]*) kind='address:sandbox' ;;
+        'rdctl sandbox release 1') choices='4.2 5 7 2025' ;;
         'rdctl completion 1') choices='bash fish zsh' ;;
         'rdctl help 1') choices='exit-codes output environment config rapiddisk oio doctor history context sandbox completion help version' ;;
         *' -c' | *' --context') kind='contexts' ;;

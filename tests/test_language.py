@@ -38,9 +38,9 @@ NAMES = re.compile(r"(Linux|Python|Ctrl|Got)\b|[A-Z][a-z]*[A-Z]|[A-Z]+\b")
 IMPERATIVES = set(
     "Abort Add Append Cache Check Clear Compact Compare Copy Create Damage Deduplicate"
     " Delete Deregister Destroy Diagnose Disable Divide Do Download Empty Enable ERASE"
-    " Explain Export Flush Get Insert Link List Load Lock Make Manage Notify Print Re-emit"
+    " Explain Export Flush Get Insert Link List Load Lock Make Manage Move Notify Print Re-emit"
     " Reboot Recompute Register Release Reload Remove Rename Repair Replace Reset Resize"
-    " Restore Save Send Serve Set Show Start Stop Truncate Undo Unlink Unlock Upload Wait"
+    " Restore Save Select Send Serve Set Show Start Stop Truncate Undo Unlink Unlock Upload Wait"
     " Write".split()
 )
 

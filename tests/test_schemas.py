@@ -16,6 +16,7 @@ import pytest
 
 from rdctl.cli.tree import LazyGroup, root
 from rdctl.oio.integrity.model import Finding
+from rdctl.oio.model import Shard
 from rdctl.output.schemas import CHANGE, SCHEMAS
 from rdctl.rapiddisk import model
 from rdctl.rapiddisk.boot.model import BootStatus
@@ -142,6 +143,7 @@ MODELS: dict[str, Any] = {
     "rdctl.rapiddisk.difference/1": Difference,
     "rdctl.rapiddisk.boot/1": BootStatus,
     "rdctl.oio.finding/1": Finding,
+    "rdctl.oio.shard/1": Shard,
 }
 CHANGING = {
     "rapiddisk create 1M": 0,

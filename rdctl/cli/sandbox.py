@@ -35,6 +35,7 @@ group = LazyGroup(
         "damage": (_HERE + "damage", "Damage chunks of the sandbox."),
         "stop": (_HERE + "stop", "Stop OpenIO services of the sandbox."),
         "start": (_HERE + "start", "Start OpenIO services of the sandbox."),
+        "release": (_HERE + "release", "Select the release of the sandbox's OpenIO."),
         "reset": (_HERE + "reset", "Reset the sandbox to its initial state."),
         "path": (_HERE + "path", "Show the path of the sandbox file."),
     },
@@ -310,6 +311,33 @@ def _switch(on: Invocation, address: str, *, down: bool) -> Change:
     on.effects.do(Effect(f"{verb} {address}", f"{verb} {address}", act), None)
     done = None if on.effects.dry_run else True
     return Change(verb, address, done, done, past=past)
+
+
+@verb(
+    "release",
+    on_site=False,
+    examples=["rdctl sandbox release 2025", "rdctl sandbox release 4.2 --dry-run"],
+)
+@click.argument("release", metavar="RELEASE", type=click.Choice(["4.2", "5", "7", "2025"]))
+def release(on: Invocation, release: str) -> Report:
+    """Select the release of the sandbox's OpenIO.
+
+    The sandbox simulates a 4.2. With 5, 7 or 2025, its proxy also has the routes of that dialect
+    that rdctl uses, and reports locks as it does. Stored data are the same in all of them."""
+    from rdctl.sandbox.oio import state
+
+    store = _store(on)
+    with store.look() as connection:
+        if state.release(connection) == release:
+            return Report([Change("release", release, False, True, past="{} is already selected")])
+
+    def act() -> None:
+        with store.change() as connection:
+            state.set_release(connection, release)
+
+    on.effects.do(Effect(f"select release {release}", f"select release {release}", act), None)
+    done = None if on.effects.dry_run else True
+    return Report([Change("release", release, done, done, past="selected release")])
 
 
 @verb("reset", on_site=False, examples=["rdctl sandbox reset", "rdctl sandbox reset --dry-run"])

@@ -556,6 +556,15 @@ _OIO = (
         _hidden("properties", "PROPERTIES", "key to value; null without --properties, prefix"),
     ),
     _schema(
+        "rdctl.oio.shard/1",
+        "shards",
+        "cid",
+        Column("cid", "CID", "container ID of the shard"),
+        Column("lower", "LOWER", "its names are after this one; empty: no limit"),
+        Column("upper", "UPPER", "its names are not after this one; empty: no limit"),
+        _count("objects", "OBJECTS", "objects when it was made; null: not reported", True),
+    ),
+    _schema(
         "rdctl.oio.range/1",
         "ranges",
         "shard",

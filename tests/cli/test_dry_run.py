@@ -138,6 +138,7 @@ CONFIGURATION: dict[str, tuple[str, ...]] = {
     "sandbox damage photos index.txt --how corrupt --count 2": (),
     "sandbox stop 127.0.0.1:16013": (),
     "sandbox start 127.0.0.1:16013": ("sandbox stop 127.0.0.1:16013",),
+    "sandbox release 2025": (),
     "completion bash --install": (),
 }
 # Whole objects: FILES lie in the directory, and what is received goes there.
@@ -165,6 +166,8 @@ OBJECTS: dict[str, tuple[str, ...]] = {
     "oio content link photos index.txt note --to-container docs --autocreate -p a=b": (),
     "oio content link photos index.txt sea/storm.svg --overwrite": (),
     "oio container snapshot photos before": (),
+    "oio container checkpoint photos --suffix s1": ("sandbox release 2025",),
+    "oio content transition photos index.txt --policy EC42": ("sandbox release 2025",),
     "oio content get photos index.txt": (),
     "oio content append photos index.txt note.txt": (),
     "oio content get photos index.txt --to x --range 0-3 --range -2": (),
@@ -262,7 +265,7 @@ def changing(trace: str) -> list[str]:
 LINE = re.compile(
     r"((printf|cat) .*\| )?(curl -sS|install) |"
     "(echo|mkdir|rmdir|ln|rm|mv|dd|write|reset|dmsetup|blockdev|ioctl|systemctl) "
-    "|(damage|stop|start) "
+    "|(damage|stop|start|select) "
 )
 # A warmup sends queries for what they make services do.
 WARMS = r"\?(?!cid=[0-9A-F]+&type=meta1)"

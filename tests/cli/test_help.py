@@ -133,6 +133,7 @@ ASSUMED = {
     r"relink user1 rdir": "oio reference force user1 rdir 127.0.0.1:16018",
     r"force user1 sqlx .*--replace": "oio reference link user1 sqlx",
     r"(?<!create )\bdocs\b": "oio container create docs",
+    r"checkpoint|sharding|transition": "sandbox release 2025",
     r"account delete team1": "oio account create team1 team2",
     # Any service may be the master, which is refused.
     r"admin remove photos .*:16010": "oio admin leave photos --service 127.0.0.1:16010 --yes",

@@ -51,6 +51,11 @@ group = LazyGroup(
         "dedup": (_HERE + "dedup", "Deduplicate the chunks of identical objects."),
         "purge": (_HERE + "purge", "Delete old versions of objects."),
         "snapshot": ("rdctl.cli.oio.links:snapshot", "Copy a container without copying its data."),
+        "checkpoint": (
+            "rdctl.cli.oio.sharding:checkpoint",
+            "Copy the database of a container on its meta2 services.",
+        ),
+        "sharding": ("rdctl.cli.oio.sharding:group", "Show how a container is sharded."),
         "check": (
             "rdctl.cli.oio.integrity:check_containers",
             "Check the counters of containers.",

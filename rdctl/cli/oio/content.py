@@ -46,6 +46,7 @@ group = LazyGroup(
         "create": (_HERE + "create", "Register an object whose chunks are already stored."),
         "spare": (_HERE + "spare_chunks", "Get locations for replacements of lost chunks."),
         "copy": (_HERE + "copy", "Copy (link) an object within its container."),
+        "transition": (_HERE + "transition", "Move objects to another storage policy."),
         "truncate": (_HERE + "truncate", "Truncate an object."),
         "put": (_THERE + "put", "Upload files as objects."),
         "get": (_THERE + "get", "Download objects to files or standard output."),
@@ -270,6 +271,24 @@ def append(site: Site, place: Place, file: str, min_copies: int | None) -> Repor
     is an error (exit code 3)."""
     stdin = click.get_current_context().obj.stdin
     return site.oio.appends.append(place, file, min_copies, stdin)
+
+
+@verb(
+    "transition",
+    examples=[
+        "rdctl -c sandbox oio content transition photos index.txt --policy THREECOPIES",
+        "rdctl -c sandbox oio content transition photos index.txt --policy EC42 --dry-run",
+    ],
+)
+@target("content", several=True)
+@click.option("--policy", metavar="P", required=True, help="Storage policy.")
+def transition(site: Site, places: list[Place], policy: str) -> Report:
+    """Move objects to another storage policy.
+
+    The proxy accepts the request, and OpenIO's own services move the data later; until then the
+    object keeps its policy, and its data stay where they are. Requires oio-proxy 2025."""
+    site.oio.conscience.check_policy(policy)
+    return site.oio.contents.transition(places, policy)
 
 
 @verb(

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from rdctl.oio.operations.directory import Directory
     from rdctl.oio.operations.events import Events, Queue
     from rdctl.oio.operations.lifecycle import Lifecycles
+    from rdctl.oio.operations.sharding import Shardings
     from rdctl.oio.operations.snapshot import Snapshots
     from rdctl.oio.operations.variables import Variables
     from rdctl.oio.operations.volume import Volumes
@@ -76,6 +77,13 @@ class OpenIO(Acts):
     def about(self, places: Sequence[Place]) -> None:
         """The targets of a command. Similar names are suggested only for a single target."""
         self._proxy.suggests = len(places) == 1
+
+    @cached_property
+    def shardings(self) -> Shardings:
+        """Shards and checkpoints of containers."""
+        from rdctl.oio.operations.sharding import Shardings
+
+        return Shardings(self._means)
 
     @cached_property
     def lifecycles(self) -> Lifecycles:

@@ -9,7 +9,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Item, Listing, Report
 from rdctl.core.units import escape, human_size
 from rdctl.net.transport import READ_SECONDS
-from rdctl.oio.acts import ACCEPTED, ALREADY, PAGE, PROVEN, UNREPORTED, failure
+from rdctl.oio.acts import ACCEPTED, ALREADY, PAGE, PROVEN, UNREPORTED, Evidence, failure
 from rdctl.oio.model import Container, Content, Entry, Located, Place, Service
 from rdctl.oio.operations.versions import Versions
 from rdctl.oio.properties import CREATE, check_user
@@ -147,6 +147,15 @@ class Contents(Versions):
             target=place._replace(path=target),
         )
         return Report([self._done("copy", place.name, UNREPORTED, {"to": target})])
+
+    def transition(self, places: Sequence[Place], policy: str) -> Report:
+        """Request another storage policy; the data are moved later."""
+
+        def request(place: Place) -> Evidence:
+            self._change("content.transition", place, policy=policy)
+            return ACCEPTED
+
+        return self._each("transition", places, request)
 
     def truncate(self, place: Place, size: int) -> Report:
         shown = self._proxy.content(place)

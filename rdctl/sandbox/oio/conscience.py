@@ -20,7 +20,7 @@ from rdctl.sandbox.oio.replies import (
     object_argument,
     status_of,
 )
-from rdctl.sandbox.oio.state import CHUNK_SIZE, NAMESPACE, now, setting
+from rdctl.sandbox.oio.state import CHUNK_SIZE, NAMESPACE, is_since, now, setting
 from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest
 
 TYPES = (
@@ -233,20 +233,38 @@ def info(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 def list_services(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     full = request.flag("full")
-    return answer(
-        [
-            {
-                "addr": service.address,
-                "score": service.score,
-                "tags": {
-                    key: value
-                    for key, value in service.tags.items()
-                    if full or key.startswith("tag.")
-                },
-            }
-            for service in services(connection, _managed_type(request))
-        ]
-    )
+    listed = []
+    for service in services(connection, _managed_type(request)):
+        tags = {key: tag for key, tag in service.tags.items() if full or key.startswith("tag.")}
+        entry = {"addr": service.address, "score": service.score, "tags": tags}
+        if is_since(connection, "5"):
+            _add_locks(connection, service, entry)
+        listed.append(entry)
+    return answer(listed)
+
+
+def _add_locks(connection: sqlite3.Connection, service: Registered, entry: dict[str, Any]) -> None:
+    """What later releases report. Of one direction, the sandbox locks only that for writing."""
+    sought = "SELECT score, locked FROM oio_services WHERE ns = ? AND type = ? AND address = ?"
+    row = connection.execute(sought, (NAMESPACE, service.type, service.address)).fetchone()
+    locked = row["locked"] is not None
+    both = locked and not _is_put_only(connection, service.address)
+    entry["tags"]["tag.lock"] = both
+    if is_since(connection, "2025"):
+        entry["tags"] |= {"tag.putlock": locked, "tag.getlock": both}
+        get = row["score"] if locked and not both else service.score
+        entry["scores"] = {"score.put": service.score, "score.get": get}
+
+
+def _is_put_only(connection: sqlite3.Connection, address: str) -> bool:
+    sought = "SELECT 1 FROM oio_settings WHERE name = ?"
+    return connection.execute(sought, (f"{address} put only",)).fetchone() is not None
+
+
+def _set_put_only(connection: sqlite3.Connection, address: str, only: bool) -> None:
+    connection.execute("DELETE FROM oio_settings WHERE name = ?", (f"{address} put only",))
+    if only:
+        connection.execute("INSERT INTO oio_settings VALUES (?, ?)", (f"{address} put only", b"1"))
 
 
 def register(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
@@ -264,7 +282,9 @@ def register(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 def lock(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     for ns, type, address, values in _described(request):
-        score = max(0, min(100, values.get("score", 0)))
+        put = (values.get("scores") or {}).get("score.put")
+        score = max(0, min(100, values.get("score", 0) if put is None else put))
+        _set_put_only(connection, address, put is not None and is_since(connection, "2025"))
         connection.execute(
             "INSERT INTO oio_services VALUES (?, ?, ?, -1, ?, '{}')"
             " ON CONFLICT (ns, type, address) DO UPDATE SET locked = excluded.locked",
@@ -282,7 +302,13 @@ def unlock(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def deregister(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """Drops every service of the type: to name one in the body is not implemented."""
+    """Drops every service of the type: before 6, to name one in the body is not implemented."""
+    if is_since(connection, "7"):
+        connection.executemany(
+            "DELETE FROM oio_services WHERE ns = ? AND type = ? AND address = ?",
+            [(ns, type, address) for ns, type, address, _ in _described(request)],
+        )
+        return empty()
     if argument(request) is not None:
         raise ApiFault(501, "NYI")
     return flush(connection, request)

@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import sqlite3
 
-from rdctl.sandbox.oio import admin, conscience, container, content, directory, placement, rawbeans
+from rdctl.sandbox.oio import (
+    admin,
+    conscience,
+    container,
+    content,
+    directory,
+    later,
+    placement,
+    rawbeans,
+)
 from rdctl.sandbox.oio.replies import bad_request, no_handler
-from rdctl.sandbox.oio.state import NAMESPACE
+from rdctl.sandbox.oio.state import NAMESPACE, is_since
 from rdctl.sandbox.oio.wsgi import Handler, HttpReply, HttpRequest, is_utf8
 
 _PREFIX = "/v3.0/"
@@ -24,7 +33,10 @@ def route(request: HttpRequest) -> Handler:
     if handler is not None:
         return handler
     namespace, _, action = place.partition("/")
-    handler = _ROUTES.get((request.method, action))
+    call = request.method, action
+    handler = _ROUTES.get(call)
+    if handler is None and call in later.ROUTES:
+        handler = later.since(*later.ROUTES[call])
     if handler is None:
         raise no_handler()
     if namespace != NAMESPACE:
@@ -52,9 +64,12 @@ def _timed(handler: Handler) -> Handler:
 
 
 def status(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
+    more = [call for call, (first, _) in later.ROUTES.items() if is_since(connection, first)]
+    if is_since(connection, "7") and not is_since(connection, "2025"):
+        more.append(("GET", "conscience/score"))
     lines = [
         f"counter req.{what}.{action.replace('/', '_')}_{method} = 0"
-        for method, action in (*_GLOBAL, *_ROUTES)
+        for method, action in (*_GLOBAL, *_ROUTES, *more)
         for what in ("hits", "time")
     ]
     known = len(conscience.services(connection))

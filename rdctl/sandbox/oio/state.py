@@ -163,6 +163,26 @@ def setting(connection: sqlite3.Connection, name: str, service: str = "") -> str
     return row["value"].decode("utf-8", "replace") if row else SETTINGS[name]
 
 
+# The releases that the sandbox simulates: what differs is in `later`.
+RELEASES = ("4.2", "5", "7", "2025")
+# Their key among the settings, which is none of a proxy.
+_RELEASE = "sandbox release"
+
+
+def release(connection: sqlite3.Connection) -> str:
+    sought = "SELECT value FROM oio_settings WHERE name = ?"
+    row = connection.execute(sought, (_RELEASE,)).fetchone()
+    return row["value"].decode() if row else RELEASES[0]
+
+
+def set_release(connection: sqlite3.Connection, name: str) -> None:
+    connection.execute("REPLACE INTO oio_settings VALUES (?, ?)", (_RELEASE, name.encode()))
+
+
+def is_since(connection: sqlite3.Connection, first: str) -> bool:
+    return RELEASES.index(release(connection)) >= RELEASES.index(first)
+
+
 def is_down(connection: sqlite3.Connection, address: str) -> bool:
     found = connection.execute("SELECT 1 FROM oio_down WHERE address = ?", (address,)).fetchone()
     return found is not None

@@ -63,6 +63,7 @@ TRANSFERS = {
     *("content repair", "content link", "container snapshot"),
 }
 ELSEWHERE = {"content copy", "service kill", "admin vacuum"}  # at a server that does them, below
+ELSEWHERE |= {"container checkpoint", "content transition"}  # test_later.py has them
 READING = {"api", "lifecycle get"}
 
 ACCOUNT = ("account set-properties sandbox a=1 b=2",)
