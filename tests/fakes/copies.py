@@ -100,14 +100,13 @@ class Copies(Beans):
         self.frozen.add(name)
 
     def _container_destroy(self, call: Call) -> None:
-        """By force, all chunks stay where they are."""
+        """By force, all chunks stay where they are. A refusal enables a frozen container."""
         name = call.query["ref"]
-        if name in self.frozen:
-            self.frozen.remove(name)
-            call.refuse(436, "503 Service unavailable", "Container frozen")
-        elif self.objects and "force" not in call.query:
+        if self.objects and "force" not in call.query:
+            self.frozen.discard(name)
             call.refuse(438, "409 Conflict", "Container not empty")
         else:
+            self.frozen.discard(name)
             self.others.pop(name, None)
             self.containers.remove(name)
             call.reply("204 No Content")

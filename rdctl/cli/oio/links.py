@@ -89,9 +89,9 @@ def snapshot(site: Site, place: Place, name: str | None) -> Report:
     Requires confirmation: the container is read-only meanwhile, and enabled at the end, also after
     an error or Ctrl-C. If the snapshot fails, it is removed. If only some chunks cannot be linked,
     their objects are damaged in the snapshot; they are reported (exit code 8). If rdctl is killed,
-    the container stays read-only, and the snapshot may share chunks with it: it then has the
-    property rdctl.incomplete-snapshot. Remove it with `container destroy --force`, which deletes no
-    chunk. Requires proxy 4.2 or later."""
+    the container stays read-only, and the snapshot may share chunks with it: both then have the
+    property rdctl.incomplete-snapshot, which names the snapshot. Remove that with
+    `container destroy --force`, which deletes no chunk. Requires proxy 4.2 or later."""
     if name is not None and (not name or "\0" in name):
         raise RdctlError(Code.USAGE, "invalid SNAPSHOT: must not be empty or contain NUL")
     if name is None:

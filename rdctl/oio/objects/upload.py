@@ -24,7 +24,7 @@ from rdctl.oio.objects.prepared import check_names
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source, source_of
 from rdctl.oio.objects.transfers import Transfers, changed, exists, with_left
-from rdctl.oio.operations.container import refuse_frozen
+from rdctl.oio.operations.container import refuse_read_only
 from rdctl.oio.rawx import Owner
 from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
 from rdctl.oio.sync.compare import is_unchanged, is_upload, uploaded
@@ -240,7 +240,7 @@ class Uploads(Transfers):
             if holder.reference and os.path.exists(holder.reference):
                 error.hint = "Specify the container first: rdctl oio content put CONTAINER FILE"
             raise
-        refuse_frozen(holder, container.status)
+        refuse_read_only(holder, container)
         self._keeps_versions = container.keeps_versions
         self._policy = container.policy
         self._quota = container.quota or None

@@ -26,8 +26,10 @@ from rdctl.oio.refusals import FROZEN, Asked
 
 # Give up flushing a container after this many requests that leave its listing unchanged.
 _IDLE_ROUNDS = 5
-# The property of a snapshot that still shares chunks with its source.
+# The property of a snapshot that still shares chunks with its source: "ACCOUNT/SNAPSHOT shares
+# chunks with ACCOUNT/SOURCE". Its source has it meanwhile too, so that it is copied with the rest.
 INCOMPLETE = "rdctl.incomplete-snapshot"
+SHARES = " shares chunks with "
 # Codes that guarantee that nothing was changed.
 _NOTHING_DONE = (Code.UNREACHABLE, Code.UNAVAILABLE, Code.TIMEOUT)
 
@@ -168,7 +170,8 @@ class Containers(Acts):
 
         def destroy(place: Place, loss: str) -> Evidence:
             shown = self._look(place, force)  # it may have been frozen while the prompt was open
-            if shown.status in ("frozen", "disabled"):
+            if shown.status == "disabled":
+                # The servers destroy a frozen container, but not a disabled one.
                 self._change("admin.enable", place, {"type": "meta2"})
             if flush:
                 self._flush(place, loss)
@@ -200,6 +203,8 @@ class Containers(Acts):
         if flush:
             objects = f"its {count}" if count else "all its objects"
             return f"{loss} and {objects} will be deleted"
+        if is_incomplete(place, shown):
+            return f"{loss}, an incomplete snapshot, will be destroyed; its source keeps all chunks"
         if force:
             objects = f"its {count}" if count else "any objects in it"
             return f"{loss} will be destroyed; the chunks of {objects} will be orphaned"
@@ -215,16 +220,16 @@ class Containers(Acts):
         shown: Container = self._proxy.read("container.show", place)
         if not force:
             refuse_shared(place, shown)
-        if INCOMPLETE not in shown.properties:
+        if not is_incomplete(place, shown):
             refuse_frozen(place, shown.status or UNREADABLE)
         return shown
 
     def flush(self, places: Sequence[Place]) -> Report:
         def lost(place: Place) -> str | None:
-            if not self._first(place):
-                return None
             shown: Container = self._proxy.read("container.show", place)
             refuse_shared(place, shown)
+            if not self._first(place):
+                return None
             count = _count(shown) or "all objects"
             return f'{count} in container "{place.shown}" will be deleted'
 
@@ -334,13 +339,28 @@ def refuse_frozen(place: Place, status: str | None) -> None:
         )
 
 
+def is_incomplete(place: Place, shown: Container) -> bool:
+    """Whether it is an incomplete snapshot, and not the source of one."""
+    mark = shown.properties.get(INCOMPLETE)
+    if mark is None:
+        return False
+    account = place.account or shown.account
+    name = place.reference or shown.container
+    return SHARES not in str(mark) or str(mark).startswith(f"{account}/{name}{SHARES}")
+
+
+def refuse_read_only(place: Place, shown: Container) -> None:
+    refuse_shared(place, shown)
+    refuse_frozen(place, shown.status)
+
+
 def refuse_shared(place: Place, shown: Container) -> None:
     """Refuse to delete the objects of an incomplete snapshot: their chunks are also those of the
     source."""
-    if INCOMPLETE in shown.properties:
+    if is_incomplete(place, shown):
         raise RdctlError(
             Code.IN_USE,
-            f'container "{place.shown}" is an incomplete snapshot: it'
+            f'container "{place.shown}" is an incomplete snapshot:'
             f" {escape(str(shown.properties[INCOMPLETE]))}",
             hint=f"Remove it without its chunks: rdctl oio container destroy --force {place.words}",
             target=place.name,

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Report
@@ -19,7 +19,13 @@ from rdctl.oio.chunklists import Exchange, exchange
 from rdctl.oio.model import Container, Content, Entry, Place
 from rdctl.oio.objects.hardlinks import HardLinks
 from rdctl.oio.objects.transfers import Transfers
-from rdctl.oio.operations.container import INCOMPLETE, refuse_frozen
+from rdctl.oio.operations.container import (
+    INCOMPLETE,
+    SHARES,
+    is_incomplete,
+    refuse_frozen,
+    refuse_shared,
+)
 from rdctl.oio.rawx import full_path
 from rdctl.oio.routes import since
 
@@ -48,6 +54,9 @@ class Snapshots(Transfers):
         super().__init__(means)
         self._links = HardLinks(self._rawx, self._effects, self._workers)
         self._source = self._copy = Place()
+        self._mark = ""
+        # Whether a creation without a reply may still be carried out.
+        self._may_appear = False
 
     def snapshot(self, source: Place, copy: Place) -> Report:
         """Copy a container, with all versions and delete markers, to one that does not exist yet.
@@ -55,13 +64,17 @@ class Snapshots(Transfers):
         self._source, self._copy = source, copy
         self._refuse_later()
         container: Container = self._proxy.read("container.show", source)
+        refuse_shared(source, container)
+        account = source.account or container.account
+        name = source.reference or container.container
+        self._mark = f"{copy.account}/{copy.reference}{SHARES}{account}/{name}"
         frozen = container.status == "frozen"
         if not frozen:
             refuse_frozen(source, container.status)
         self._refuse_existing()
         loss = f'container "{source.shown}" will be read-only until the snapshot is complete'
         self._effects.consent([] if frozen else [loss])
-        with self._held(loss, frozen):
+        with self._held(loss, frozen), self._marked():
             self._create()
             try:
                 outcomes = list(self._filled())
@@ -92,7 +105,7 @@ class Snapshots(Transfers):
             raise
         finally:
             self._proxy.suggests = suggests
-        raise self._exists(self._removal if INCOMPLETE in found.properties else None)
+        raise self._exists(self._removal if is_incomplete(self._copy, found) else None)
 
     def _exists(self, hint: str | None) -> RdctlError:
         message = f'container "{self._copy.shown}" already exists'
@@ -179,10 +192,47 @@ class Snapshots(Transfers):
                     fault = error
         return fault
 
+    @contextmanager
+    def _marked(self) -> Iterator[None]:
+        """Mark the source, so that the snapshot exists with the mark from the start."""
+        source = self._source
+        try:
+            self._set_mark(source, f"mark {source.shown} as the source of {self._copy.shown}")
+            yield
+        finally:
+            if not self._may_appear:
+                self._unmark_source()
+
+    def _unmark_source(self) -> None:
+        proxy = self._proxy.afterwards(UNDO_SECONDS)
+        try:
+            with self._effects.unbroken():
+                proxy.change(
+                    "container.del_properties",
+                    self._source,
+                    what=f"unmark {self._source.shown}",
+                    shows=f"rdctl oio container show {self._source.words}",
+                    keys=[INCOMPLETE],
+                )
+        except RdctlError as error:
+            shown = self._source.shown
+            self._warn(f"{shown}: property {INCOMPLETE} not deleted (harmless): {error.message}")
+
+    def _set_mark(self, place: Place, what: str) -> None:
+        self._change(
+            "container.set_properties",
+            place,
+            what=what,
+            shows=f"rdctl oio container show {place.words}",
+            properties={INCOMPLETE: self._mark},
+            system={},
+        )
+
     # --- the snapshot -------------------------------------------------------------------------
 
     def _create(self) -> None:
-        """Copy the database, and mark the copy as incomplete."""
+        """Copy the database with its mark. The mark is set again, as another client may copy the
+        same source if that was frozen before."""
         source, copy = self._source, self._copy
         try:
             self._change(
@@ -194,25 +244,20 @@ class Snapshots(Transfers):
             )
         except RdctlError as error:
             if error.code is Code.UNKNOWN:
+                self._may_appear = True
                 error.hint = hints(error.hint, self._removal.replace("is an", "may be an"))
             elif "already exists" in error.message.lower():
-                raise self._exists(None) from error
+                # The container was looked up before.
+                raise self._exists(
+                    "If only the reference of a destroyed container is left:"
+                    f" rdctl oio reference destroy {copy.words}"
+                ) from error
             raise
         try:
-            text = f"shares chunks with {source.container}"
-            self._mark("container.set_properties", properties={INCOMPLETE: text}, system={})
+            self._set_mark(copy, f"mark {copy.shown} as incomplete")
         except BaseException as error:
             self._undo(error)
             raise
-
-    def _mark(self, route: str, **arguments: Any) -> None:
-        self._change(
-            route,
-            self._copy,
-            what=f"{'mark' if 'set' in route else 'unmark'} {self._copy.shown} as incomplete",
-            shows=f"rdctl oio container show {self._copy.words}",
-            **arguments,
-        )
 
     def _filled(self) -> Iterator[Change | Failure]:
         """Give all versions their own chunks."""
@@ -238,7 +283,13 @@ class Snapshots(Transfers):
         if failed and len(failed) == total["versions"]:
             raise failed[0].error
         self._workers.check()
-        self._mark("container.del_properties", keys=[INCOMPLETE])
+        self._change(
+            "container.del_properties",
+            self._copy,
+            what=f"unmark {self._copy.shown} as incomplete",
+            shows=f"rdctl oio container show {self._copy.words}",
+            keys=[INCOMPLETE],
+        )
         self._touch()
         facts = {"to": self._copy.container, **total, "chunks": chunks}
         yield self._done("snapshot", self._source.name, PROVEN, facts, "created snapshot of {}")
@@ -370,9 +421,7 @@ class Snapshots(Transfers):
             self._warn(". ".join(filter(None, (words.removeprefix("; "), hint))))
 
     def _not_removed(self) -> RdctlError | None:
-        """Remove the snapshot: why it may still exist."""
-        if fault := self._enable(self._copy):
-            return fault
+        """Remove the snapshot, which stays frozen until then: why it may still exist."""
         proxy = self._proxy.afterwards(UNDO_SECONDS)
         with self._effects.unbroken():
             try:

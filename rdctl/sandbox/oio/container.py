@@ -13,7 +13,6 @@ from rdctl.sandbox.oio.account import touched
 from rdctl.sandbox.oio.base import BaseAccess
 from rdctl.sandbox.oio.replies import (
     CONTAINER_DISABLED,
-    CONTAINER_FROZEN,
     USER_NOT_FOUND,
     ApiFault,
     answer,
@@ -164,18 +163,17 @@ def flush(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def destroy(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
-    """The reference stays. `flush` is ignored. A frozen container is refused, and enabled by it."""
+    """The reference stays. `flush` is ignored. A refusal enables a frozen container."""
     cid = directory.find(connection, request)
     base.require(connection, cid)
     status = properties.get(connection, properties.of_base(cid)).get("sys.status")
     if status == base.DISABLED:
         raise ApiFault(CONTAINER_DISABLED, "Container disabled")
-    if status == base.FROZEN:
-        properties.put(connection, properties.of_base(cid), {"sys.status": base.ENABLED})
-        return ApiFault(CONTAINER_FROZEN, "Container frozen").reply
     held = connection.execute("SELECT 1 FROM oio_aliases WHERE cid = ?", (cid,)).fetchone()
     if held is not None and not request.flag("force"):
-        raise ApiFault(438, "Container not empty")
+        if status == base.FROZEN:
+            properties.put(connection, properties.of_base(cid), {"sys.status": base.ENABLED})
+        return ApiFault(438, "Container not empty").reply
     base.drop(connection, cid)
     connection.execute("DELETE FROM oio_links WHERE cid = ? AND type = 'meta2'", (cid,))
     return empty()

@@ -17,6 +17,7 @@ from tests.conftest import Ran
 from tests.fakes.sds import Call, Sds, on
 
 MARK = "rdctl.incomplete-snapshot"
+SHARED = "ACCT/copy shares chunks with ACCT/docs"
 
 
 class Container:
@@ -49,6 +50,7 @@ def untouched(sds: Sds, before: dict[str, set[str]]) -> None:
     """The source is whole and enabled, and nothing is left of the snapshot."""
     assert sds.frozen == set()
     assert sds.containers == {"docs"}
+    assert MARK not in sds.user.get("docs", {})
     assert sds.urls_of("docs") == before
     assert sds.unlisted() == set()
     assert all(url[-64:] in sds.chunks for urls in before.values() for url in urls)
@@ -71,7 +73,7 @@ def test_every_version_has_its_own_chunks(container: Container) -> None:
     assert result["chunks"] == sum(map(len, before.values()))
     apart(sds)
     assert (sds.urls_of("docs"), sds.frozen, sds.unlisted()) == (before, {"copy"}, set())
-    assert MARK not in sds.user["copy"]
+    assert (MARK in sds.user["copy"], MARK in sds.user["docs"]) == (False, False)
     for urls in sds.urls_of("copy").values():
         assert {sds.owner_of(url[-64:])[1] for url in urls} == {"copy"}
     for urls in before.values():  # all of the source is deleted
@@ -163,6 +165,8 @@ def test_a_lost_reply_of_the_creation_removes_nothing(container: Container) -> N
     assert ran.code == 10
     assert "container destroy --force copy" in ran.err
     assert (sds.frozen, "container/destroy" in sds.routes()) == ({"copy"}, False)
+    # It may be carried out later: then it copies the mark.
+    assert (sds.user["docs"][MARK], sds.user["copy"][MARK]) == (SHARED, SHARED)
 
 
 @pytest.mark.parametrize("act", [lost, unsure])
@@ -302,14 +306,14 @@ def test_a_killed_snapshot_loses_nothing(container: Container) -> None:
         process.wait()
         killed.set()
     assert sds.frozen == {"docs", "copy"}
-    assert sds.user["copy"][MARK] == "shares chunks with docs"
+    assert sds.user["copy"][MARK] == SHARED
     assert sds.urls_of("docs") == before
     sds.faults.clear()
     ran = container.snapshot()
     assert (ran.code, "It is an incomplete snapshot" in ran.err) == (4, True)
     # Enabled, it could be changed: each change would delete chunks of the source.
     ran = container.client.rdctl(*container.where[:-1], "admin", "enable", "copy")
-    assert (ran.code, "it shares chunks with docs" in ran.err) == (4, True)
+    assert (ran.code, SHARED in ran.err) == (4, True)
     assert "container destroy --force copy" in ran.err
     assert sds.frozen == {"docs", "copy"}
     ran = container("destroy", "copy", "--flush")
@@ -321,10 +325,91 @@ def test_a_killed_snapshot_loses_nothing(container: Container) -> None:
     apart(sds)
 
 
+def test_one_that_is_killed_when_it_has_just_created_the_snapshot(container: Container) -> None:
+    """The snapshot has the mark from the start; the source, which has it too, is not refused."""
+    sds = container.sds
+    before = sds.urls_of("docs")
+    killed = threading.Event()
+
+    def hold(call: Call) -> None:
+        call.body()
+        call.sds.snapshot("copy")
+        killed.wait(10)
+        call.hang_up()
+
+    sds.faults.append(on("container/snapshot", hold))
+    with container.client.start("snapshot", "docs", "copy", "--yes", noun="container") as process:
+        wait_for(lambda: "copy" in sds.containers)
+        process.kill()
+        process.wait()
+        killed.set()
+    sds.faults.clear()
+    assert (sds.user["copy"], sds.frozen) == ({MARK: SHARED}, {"docs", "copy"})
+    admin = [*container.where[:-1], "admin", "enable"]
+    assert (container.client.rdctl(*admin, "copy").code, "copy" in sds.frozen) == (4, True)
+    assert container.client.rdctl(*admin, "docs").code == 0
+    for verb in (("flush", "copy"), ("snapshot", "copy", "another")):
+        ran = container(*verb)
+        assert (ran.code, "is an incomplete snapshot" in ran.err) == (4, True)
+        assert "container destroy --force copy" in ran.err
+        assert "admin enable" not in ran.err
+    ran = container("destroy", "copy", "--force", "--dry-run")
+    assert "an incomplete snapshot, will be destroyed; its source keeps all chunks" in ran.out
+    assert container("destroy", "copy", "--force").code == 0
+    assert sds.urls_of("docs") == before
+    assert container.snapshot().code == 0
+    apart(sds)
+    assert (MARK in sds.user["copy"], MARK in sds.user["docs"]) == (False, False)
+
+
+def test_the_source_of_a_killed_snapshot_can_be_deleted(container: Container) -> None:
+    sds = container.sds
+    sds.user["docs"] = {MARK: SHARED}
+    ran = container("destroy", "docs", "--flush", "--dry-run")
+    assert ran.code == 0, ran.err
+
+
+def test_a_snapshot_that_failed_is_removed_frozen(container: Container) -> None:
+    """Enabled, another client could delete the chunks of its source."""
+    sds = container.sds
+    before = sds.urls_of("docs")
+    sds.faults.append(on("container/raw_update", lambda call: call.refuse(500)))
+    assert container.snapshot().code != 0
+    untouched(sds, before)
+    enabled = [call.query["ref"] for call in sds.calls if call.route == "admin/enable"]
+    assert enabled == ["docs"]
+
+
+def test_a_mark_that_stays_on_the_source_is_named(container: Container) -> None:
+    def refuse(call: Call) -> None:
+        if call.query["ref"] == "docs":
+            call.refuse(500, message="disk I/O error")
+        else:
+            call.sds._handled(call, call.sds._container_del_properties)
+
+    container.sds.faults.append(on("container/del_properties", refuse))
+    ran = container.snapshot()
+    assert ran.code == 0
+    assert f"docs: property {MARK} not deleted (harmless)" in ran.err
+    assert container.sds.frozen == {"copy"}
+
+
 def test_an_existing_name_is_refused_before_the_freeze(container: Container) -> None:
     container.sds.containers.add("copy")
     assert container.snapshot().code == 4
     assert "admin/freeze" not in container.sds.routes()
+
+
+def test_the_reference_of_a_destroyed_container_is_named(container: Container) -> None:
+    """A real 7.3.0 refuses its name."""
+    before = container.sds.urls_of("docs")
+    refuse = on(
+        "container/snapshot", lambda call: call.refuse(400, message="Container already exists")
+    )
+    container.sds.faults.append(refuse)
+    ran = container.snapshot()
+    assert (ran.code, "oio reference destroy copy" in ran.err) == (4, True)
+    untouched(container.sds, before)
 
 
 # --- in the sandbox -----------------------------------------------------------------------------

@@ -449,6 +449,17 @@ def test_frozen_and_disabled(servers: Servers, state: str, reads: bool, lists: b
     assert servers.proxy("POST", url("content/delete", "c", "p")).status == 204
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_a_frozen_container_is_destroyed_or_enabled(servers: Servers, force: bool) -> None:
+    make(servers, "c")
+    put(servers, "c", "p")
+    servers.proxy("POST", url("admin/freeze", "c", type="meta2"))
+    destroy = url("container/destroy", "c") + ("&force=1" if force else "")
+    assert servers.proxy("POST", destroy).status == (204 if force else 409)
+    if not force:
+        assert servers.proxy("POST", url("content/delete", "c", "p")).status == 204
+
+
 # Objects and chunks ------------------------------------------------------------------------------
 
 
