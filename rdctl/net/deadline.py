@@ -14,10 +14,11 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
+from rdctl.core.buffers import Buffer, rest_of
 from rdctl.net.heads import HeadReader
 from rdctl.net.lean_requests import requests, urllib3
 
@@ -144,6 +145,16 @@ class _Socket:
     def _send(self, data: memoryview) -> int:
         current.sent = True
         return self._sock.send(data)
+
+    def send_parts(self, parts: Sequence[Buffer]) -> None:
+        """Send these in one piece, without a copy."""
+        rest = list(parts)
+        while rest:
+            rest = rest_of(rest, _waiting(self._sock, self._send_parts, rest))
+
+    def _send_parts(self, parts: Sequence[Buffer]) -> int:
+        current.sent = True
+        return self._sock.sendmsg(parts)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._sock, name)
@@ -308,7 +319,11 @@ class _HTTPConnection(_Connecting):
 
     def _send_body(self, body: Any, chunked: bool) -> None:
         for block in (body,) if isinstance(body, bytes) else body or ():
-            self.send(b"%x\r\n%b\r\n" % (len(block), block) if chunked and block else block)
+            if chunked and block:
+                connected: Any = self.sock
+                connected.send_parts([b"%x\r\n" % len(block), block, b"\r\n"])
+            else:
+                self.send(block)
         if chunked:
             self.send(_LAST_CHUNK)
 

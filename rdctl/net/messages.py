@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from rdctl import __version__
+from rdctl.core.buffers import Buffer
 from rdctl.core.unread import note
 
 # Maximum memory of the values of a reply; smaller bodies than _HARMLESS cannot exceed it.
@@ -114,7 +115,7 @@ class Blocks(NamedTuple):
     """A body of `size` bytes that is sent in blocks; `shell` is a shell command that writes the
     same bytes, or None. `trailers` are headers that are known, and sent, after it."""
 
-    blocks: Iterable[bytes | memoryview]
+    blocks: Iterable[Buffer]
     size: int
     shell: str | None
     trailers: Mapping[str, Callable[[], str]] = {}

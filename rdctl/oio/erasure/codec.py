@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 
+from rdctl.core.buffers import Buffer
 from rdctl.oio.erasure.field import Terms, inverse, product
-from rdctl.oio.erasure.fragments import Buffer, header, payload, payload_size
+from rdctl.oio.erasure.fragments import header, payload, payload_size
 from rdctl.oio.erasure.library import Library
 
 
@@ -29,8 +30,13 @@ class Codec:
     def encode(self, segment: Buffer) -> list[bytes]:
         """All k+m fragments of a segment of at least one byte."""
         data = self._cut(segment)
-        parts = data + (self._library_parity(segment) or self._parity(data))
+        parts = data + self.parity(data, len(segment))
         return [header(self.k, index, len(segment)) + part for index, part in enumerate(parts)]
+
+    def parity(self, data: Sequence[bytes], size: int) -> list[bytes]:
+        """The parity payloads of the data payloads of a segment of that length."""
+        found = self._library.parity(b"".join(data)[:size]) if self._library else None
+        return found or self._parity(data)
 
     def decode(self, fragments: Mapping[int, Buffer], size: int) -> bytes:
         """The segment of that length from k of its fragments. If these are all data fragments, no
@@ -52,6 +58,11 @@ class Codec:
             if index not in sources
         )
 
+    @property
+    def has_library(self) -> bool:
+        """Whether another library encodes, faster than pure Python."""
+        return self._library is not None
+
     @cached_property
     def _library(self) -> Library | None:
         """PyECLib, if it is installed and encodes to the same bytes."""
@@ -60,9 +71,6 @@ class Codec:
         if library is None or library.parity(probe) != self._parity(self._cut(probe)):
             return None
         return library
-
-    def _library_parity(self, segment: Buffer) -> list[bytes] | None:
-        return self._library.parity(segment) if self._library else None
 
     def _sources(self, fragments: Mapping[int, Buffer]) -> tuple[int, ...]:
         """The fragments to compute from: all data fragments, then the first parity fragments."""

@@ -11,6 +11,10 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from rdctl.core.buffers import Buffer
+
+# The only erasure code whose fragments are known here.
+ALGORITHM = "liberasurecode_rs_vand"
 # Every client of OpenIO uses this size; objects do not record it.
 SEGMENT = 1 << 20
 HEADER_SIZE = 80
@@ -24,8 +28,6 @@ _BACKEND = 6
 _BACKEND_VERSION = 0x10000
 _MAGIC = 0x0B0C5ECC
 _LIBRARY_VERSION = 0x10602
-
-Buffer = bytes | bytearray | memoryview
 
 
 class DamagedFragment(ValueError):

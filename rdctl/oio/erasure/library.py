@@ -9,8 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from rdctl.oio.erasure.fragments import HEADER_SIZE, Buffer
-from rdctl.oio.objects.layout import ALGORITHM
+from rdctl.core.buffers import Buffer
+from rdctl.oio.erasure.fragments import ALGORITHM, HEADER_SIZE
 
 
 class Library:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import queue
 import threading
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
+from rdctl.core.buffers import Buffer
 from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.net.deadline import Deadline
 from rdctl.net.messages import Blocks
@@ -18,8 +19,8 @@ from rdctl.oio.objects.source import Source
 from rdctl.oio.rawx import META, Copy, Held, Rawx
 from rdctl.workers import Stopped
 
-# Blocks that wait for a socket which is slower than the file.
-WAITING = 2
+# Blocks of a chunk at a time, with the one that is being sent.
+WAITING = 3
 # For the answer to a chunk that was sent whole, when its upload is given up.
 ANSWER_SECONDS = 3.0
 
@@ -78,7 +79,9 @@ class ChunkUpload:
         self._own: Any = md5() if k else None
         self._whole = ""
         self._group = group
-        self._blocks: deque[bytes | None] = deque()
+        # Those that were not sent yet, and their number.
+        self._blocks: queue.SimpleQueue[Buffer | None] = queue.SimpleQueue()
+        self._unsent = 0
         self._aborted = False
         # How long its answer is waited for, and how long when all else is ended.
         self._answer: Deadline | None = None
@@ -86,7 +89,7 @@ class ChunkUpload:
 
     @property
     def takes(self) -> bool:
-        return self.over or len(self._blocks) < WAITING
+        return self.over or self._unsent < WAITING
 
     @property
     def failed(self) -> bool:
@@ -115,18 +118,15 @@ class ChunkUpload:
         self._whole = hash
         self.give(None)
 
-    def give(self, block: bytes | None) -> None:
-        """One more block."""
-        with self._group:
-            if not self.over:
-                self._blocks.append(block)
-                self._group.notify_all()
+    def give(self, block: Buffer | None) -> None:
+        """One more block, which stays as it is until it was sent."""
+        self._unsent += 1
+        self._blocks.put(block)
 
     def abort(self) -> None:
         """End the upload without its last bytes, so that no chunk results."""
-        with self._group:
-            self._aborted = True
-            self._group.notify_all()
+        self._aborted = True
+        self._blocks.put(None)
 
     def drop(self, fault: RdctlError) -> None:
         """Do without it."""
@@ -138,10 +138,9 @@ class ChunkUpload:
         with self._group:
             if not self.over:
                 self.held, self._fault, self.over = held, fault, True
-                self._blocks.clear()
                 self._group.notify_all()
 
-    def receive(self, blocks: Iterable[bytes] | None = None) -> None:
+    def receive(self, blocks: Iterable[Buffer] | None = None) -> None:
         """Send the blocks that come, or these; whatever happens, there is a result."""
         what = f"store chunk {self.copy.url}"
         try:
@@ -155,19 +154,19 @@ class ChunkUpload:
         except BaseException as error:
             self._finish(None, as_error(error))
 
-    def _coming(self) -> Iterator[bytes]:
+    def _coming(self) -> Iterator[Buffer]:
         while True:
-            with self._group:
-                self._group.wait_for(lambda: self._blocks or self._aborted)
-                if self._aborted:
-                    raise GivenUp
-                block = self._blocks.popleft()
-                self._group.notify_all()
+            block = self._blocks.get()
+            if self._aborted:
+                raise GivenUp
             if block is None:
                 return
             yield block
+            with self._group:
+                self._unsent -= 1
+                self._group.notify_all()
 
-    def deliver(self, blocks: Iterable[bytes]) -> Held:
+    def deliver(self, blocks: Iterable[Buffer]) -> Held:
         """What the rawx reports to hold of these blocks."""
         delivery, position, copy = self._delivery, self._position, self.copy
         headers = {
@@ -200,7 +199,7 @@ class ChunkUpload:
             raise RdctlError(Code.BAD_REPLY, f"{copy.url}: not proven to be stored")
         return held
 
-    def _body(self, blocks: Iterable[bytes]) -> Blocks:
+    def _body(self, blocks: Iterable[Buffer]) -> Blocks:
         position, source = self._position, self._delivery.source
         if self._own is None:
             shell = source.shell(position.offset, position.size)
@@ -215,12 +214,12 @@ class ChunkUpload:
     def _part_hash(self) -> str:
         return self._whole.lower()
 
-    def _hashed(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    def _hashed(self, blocks: Iterable[Buffer]) -> Iterator[Buffer]:
         for block in blocks:
             self._own.update(block)
             yield block
 
-    def _to_the_last(self, blocks: Iterable[bytes]) -> Iterator[bytes]:
+    def _to_the_last(self, blocks: Iterable[Buffer]) -> Iterator[Buffer]:
         self._delivery.begun[self.copy] = None
         yield from blocks
         self._delivery.unanswered.add(self.copy)

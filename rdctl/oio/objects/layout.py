@@ -9,13 +9,13 @@ from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
+from rdctl.oio.erasure.fragments import ALGORITHM
 from rdctl.oio.model import Content
 from rdctl.oio.rawx import Copy, copy_of, reported_md5
 
 # The maximum requested from a rawx at a time.
 PIECE = 2 << 20
-# The only erasure code whose fragments are known here, and the most fragments that it has.
-ALGORITHM = "liberasurecode_rs_vand"
+# The most fragments that the erasure code has.
 MOST_FRAGMENTS = 32
 RAWX_HINT = "See which rawx services are up: rdctl oio conscience list rawx"
 DAMAGE_HINT = "See what is damaged: rdctl oio content check CONTAINER PATH --deep"

@@ -20,13 +20,13 @@ from rdctl.net.transport import READ_SECONDS
 from rdctl.oio.model import Content, Place
 from rdctl.oio.objects.chunk_upload import ChunkUpload, Delivery, GivenUp, described
 from rdctl.oio.objects.digests import Digest, DigestBeside, hex_md5, md5, md5_of
-from rdctl.oio.objects.layout import RAWX_HINT, Position, Scheme, positions, scheme_of
-from rdctl.oio.objects.source import BLOCK, Source
+from rdctl.oio.objects.layout import RAWX_HINT, Position, positions, scheme_of
+from rdctl.oio.objects.source import BLOCK, Source, blocks_of
 from rdctl.oio.rawx import Copy, Owner, Rawx, chunk_headers
 from rdctl.workers import WAKE_SECONDS, Stopped, Workers, start_thread
 
 if TYPE_CHECKING:
-    from rdctl.oio.erasure.codec import Codec
+    from rdctl.oio.objects.coding import Coding, Lane
 
 # How much longer than the others a dispensable chunk may take.
 LAG_SECONDS = 10.0
@@ -34,7 +34,7 @@ LAG_SECONDS = 10.0
 TIDY_SECONDS = 15.0
 # How long a socket that takes nothing is waited for when its upload is given up.
 ABORT_SECONDS = 1.0
-# Metachunks in progress at a time: one thread at a time encodes, so more only take memory.
+# Metachunks in progress at a time: one is encoded at a time, so more only take memory.
 MOST_METACHUNKS = 4
 
 
@@ -85,9 +85,7 @@ class Sending:
                 Code.BAD_REPLY, f'{place.shown}: chunk method "{method}" keeps no copy'
             )
         self._parallel = min(parallel, MOST_METACHUNKS) if scheme.k else parallel
-        self._codec = _codec(scheme)
-        # Encoding takes CPU time and memory: one segment is encoded at a time.
-        self._encoding = threading.Lock()
+        self._coding: Coding | None = None
         self.delivery = Delivery(
             rawx,
             source,
@@ -154,6 +152,19 @@ class Sending:
         """Send everything. If it raises, call `tidy`."""
         if self._effects.dry_run:
             return self._planned()
+        if self.scheme.k:
+            # Not loaded for replicas.
+            from rdctl.oio.objects.coding import Coding
+
+            lanes = min(self._parallel, len(self.positions))
+            self._coding = Coding(self.scheme, self._source.size, lanes)
+        try:
+            return self._all()
+        finally:
+            if self._coding is not None:
+                self._coding.close()
+
+    def _all(self) -> Sent:
         if len(self.positions) == 1:
             parts = [self._position(self.positions[0])]
             self._source.check()
@@ -237,8 +248,9 @@ class Sending:
             for upload in uploads:
                 if not upload.over:
                     threads.append(start_thread(upload.receive))
-            hash = self._feed(position, uploads, group)
-            self._await(uploads, group)
+            with self._coding.lane() if self._coding else nullcontext() as lane:
+                hash = self._feed(position, uploads, group, lane)
+                self._await(uploads, group)
         except BaseException:
             for upload in uploads:
                 upload.abort()
@@ -257,33 +269,47 @@ class Sending:
                 upload.drop(fault)
 
     def _feed(
-        self, position: Position, uploads: Sequence[ChunkUpload], group: threading.Condition
+        self,
+        position: Position,
+        uploads: Sequence[ChunkUpload],
+        group: threading.Condition,
+        lane: Lane | None,
     ) -> str:
         """Give the part's bytes, or their fragments, to its uploads; the MD5 of the bytes."""
         # The hash of a single part is computed in a thread of its own, while the file is read.
-        alone = len(self.positions) == 1
+        alone = len(self.positions) == 1 and lane is None
         with Digest() if alone else nullcontext(md5()) as digest:
-            for block in self._source.blocks(position.offset, position.size):
+            for at, size in blocks_of(position.offset, position.size):
                 self._make_room(uploads, group)
                 if all(upload.over for upload in uploads):
                     break
-                digest.update(block)
-                self._give(block, uploads)
-                self._workers.progress.advance(len(block))
+                if lane is None:
+                    self._give(at, size, uploads, digest)
+                else:
+                    self._give_fragments(at, size, uploads, digest, lane)
+                self._workers.progress.advance(size)
             hash = hex_md5(digest)
         for upload in uploads:
             upload.end(hash)
         return hash
 
-    def _give(self, block: bytes, uploads: Sequence[ChunkUpload]) -> None:
-        if self._codec is None:
-            for upload in uploads:
-                upload.give(block)
-            return
-        with self._encoding:
-            fragments = self._codec.encode(block)
+    def _give(self, at: int, size: int, uploads: Sequence[ChunkUpload], digest: Any) -> None:
+        block = self._source.block(at, size)
+        digest.update(block)
         for upload in uploads:
-            upload.give(fragments[upload.copy.fragment])
+            upload.give(block)
+
+    def _give_fragments(
+        self, at: int, size: int, uploads: Sequence[ChunkUpload], digest: Any, lane: Lane
+    ) -> None:
+        places = lane.next(size)
+        self._source.read_into(places, at)
+        lane.begin()
+        for place in places:
+            digest.update(place)
+        lane.end(self._check)
+        for upload in uploads:
+            upload.give(lane.stripe.fragment(upload.copy.fragment))
 
     def _make_room(self, uploads: Sequence[ChunkUpload], group: threading.Condition) -> None:
         """Wait until each upload takes one more block; for one that others can do without, not
@@ -430,15 +456,6 @@ class Sending:
         for url in Workers(min(max(self._parallel, self.scheme.wanted), 8)).ordered(delete, copies):
             if url is not None:
                 yield url
-
-
-def _codec(scheme: Scheme) -> Codec | None:
-    """What makes fragments; it is not loaded for replicas."""
-    if not scheme.k:
-        return None
-    from rdctl.oio.erasure.codec import Codec
-
-    return Codec(scheme.k, scheme.m)
 
 
 class _Stored(NamedTuple):

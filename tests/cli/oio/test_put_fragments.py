@@ -5,12 +5,14 @@ What is promised: k+1 fragments of each metachunk are proven to be stored, or no
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,6 +34,7 @@ from tests.cli.oio.transfers import (
 )
 from tests.cli.processes import SECONDS
 from tests.fakes.sds import CHUNK, Call, fragments, md5, on
+from tests.oio.erasure.test_stripes import helpers
 
 CODED = "ec/algo=liberasurecode_rs_vand"
 # k and m.
@@ -435,6 +438,30 @@ def test_ctrl_c_leaves_nothing(near: Near) -> None:
     assert b"rolled back: put a" in err
     assert (client.sds.objects, client.sds.chunks) == ({}, {})
     assert "content/create" not in client.sds.routes()
+
+
+@pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="one processor: no helper")
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_the_helper_ends_with_rdctl(near: Near, end: signal.Signals) -> None:
+    client = coded(near, 2, 1, chunk_size=12 << 20)
+    client.sds.faults.append(on("PUT", hold, pos="1.1"))
+    client.file("a", bytes_of(48 << 20))
+    with client.start("put", "docs", "a") as process:
+        wait_for(lambda: any(call.spot == "1.1" for call in client.sds.asked("PUT")))
+        (helper,) = helpers(process.pid)
+        process.send_signal(end)
+        _, err = process.communicate(timeout=SECONDS)
+    wait_for(lambda: not is_running(helper))
+    assert b"Traceback" not in err
+
+
+def is_running(process: int) -> bool:
+    """Not a zombie, which the parent of orphans has to collect."""
+    try:
+        status = Path(f"/proc/{process}/stat").read_text()
+    except OSError:
+        return False
+    return status.rpartition(")")[2].split()[0] != "Z"
 
 
 def test_memory_does_not_grow_with_the_object(near: Near) -> None:
