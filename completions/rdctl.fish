@@ -268,8 +268,8 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.'
             set valued --failed --content-version --content-id --cid
         case 'rdctl oio content purge'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --max-versions\t'Number of versions to keep (default: the container\'s).'
-            set valued --failed --content-version --content-id --cid --max-versions
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --max-versions\t'Number of versions to keep (default: the container\'s).'
+            set valued --failed --content-id --cid --max-versions
         case 'rdctl oio content drain'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.'
             set valued --failed --content-version --content-id --cid

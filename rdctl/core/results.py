@@ -45,10 +45,11 @@ class Text(NamedTuple):
 
 class Document(NamedTuple):
     """A document with a text of its own: `data`, with its schema, in JSON and YAML, `text` in all
-    other formats."""
+    other formats. `noun` names what does not exist if the text is empty."""
 
     text: str
     data: Mapping[str, Any]
+    noun: str = "results"
 
 
 class Raw(NamedTuple):

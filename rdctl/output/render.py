@@ -96,6 +96,8 @@ def _document(result: Document, view: View, out: Stream, notice: Callable[[str],
         writer.value(result.data)
     else:
         out.write(result.text)
+        if not result.text and out.tty:
+            notice(f"No {result.noun}.")
 
 
 # --- bytes, the same in every format ----------------------------------------------------------

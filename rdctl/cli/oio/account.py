@@ -116,7 +116,9 @@ def delete(site: Site, accounts: list[str]) -> Report:
 
     Requires confirmation: the properties of the account are lost. An account that lists containers
     is refused: destroy them first. Do not empty the listing with `flush` instead: the containers
-    and their objects would be kept, but no longer be listed. After a deletion that the service
+    and their objects would be kept, but no longer be listed. After a flush rdctl cannot see that
+    they exist either; `account refresh` does not list them again, but `container refresh` does.
+    After a deletion that the service
     itself refused, it locks the account for 10 seconds, and answers that it does not exist; this is
     reported as in use (exit code 4)."""
     return site.oio.accounts.delete(accounts)

@@ -104,6 +104,7 @@ def target(
     sent_by: str = "id",
     selects: tuple[str, ...] = (),
     flat: bool = False,
+    versions: bool = True,
 ) -> Callable[[Function], Function]:
     """The target arguments of a command. The function gets a Place (a list of them with `several`),
     and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. A missing word is None;
@@ -114,14 +115,15 @@ def target(
     `reads` sends the ID. `sent_by`: how an object given by its ID is sent. `whole`: without a path
     the target is the container; so it is with any of the options that `selects` names. `optional`:
     without any words the function gets None. `flat`: with --auto the container follows from the
-    path. In `FILE...` a `-` is not a list of names. For click
+    path. In `FILE...` a `-` is not a list of names. Not `versions`: no --content-version. For click
     all words are one argument, since their number depends on these options.
     """
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
     usage = usage.replace("PATH...", "[PATH...]") if whole or selects else usage
     usage = f"[{usage}]" if optional else usage
     taken = ["cid"] if kind == "content" or not new else []
-    taken += ["content_id", "version"] if kind == "content" and not new else []
+    taken += ["content_id"] if kind == "content" and not new else []
+    taken += ["version"] if kind == "content" and not new and versions else []
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)

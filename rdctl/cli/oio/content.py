@@ -108,10 +108,11 @@ def delete(
 ) -> Report:
     """Delete objects.
 
-    Requires confirmation. In a container with versioning, this adds a delete marker and keeps all
-    versions. An object that is already deleted is left unchanged; `content undelete` restores it.
-    To delete one version permanently, use --content-version, or the --content-id of a version older
-    than the latest. The version of a delete marker is refused.
+    Requires confirmation, which says whether the objects can be restored: in a container with
+    versioning, this adds a delete marker and keeps all versions. An object that is already deleted
+    is left unchanged; `content undelete` restores it. To delete one version permanently, use
+    --content-version, or the --content-id of a version older than the latest. The version of a
+    delete marker is refused.
 
     A PATH is always a name, never a pattern. With --prefix and --glob, the objects whose names
     begin with P, match PATTERN, or both, are deleted. In a pattern, `*` and `?` match within one

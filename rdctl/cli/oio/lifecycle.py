@@ -42,7 +42,7 @@ group = LazyGroup(
 def get(site: Site, place: Place) -> Document:
     """Print the lifecycle configuration of a container.
 
-    Prints the document as it is stored, or nothing if none is set."""
+    Prints the document as it is stored, or nothing if none is set; a terminal gets a notice."""
     return site.oio.lifecycles.get(place)
 
 

@@ -41,7 +41,7 @@ def undelete(site: Site, places: list[Place]) -> Report:
         "rdctl -c sandbox oio content purge photos index.txt --max-versions 2 --dry-run",
     ],
 )
-@target("content", several=True, sent_by="path")
+@target("content", several=True, sent_by="path", versions=False)
 @click.option(
     "--max-versions",
     type=click.IntRange(1),

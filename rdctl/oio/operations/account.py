@@ -61,7 +61,9 @@ class Accounts(Acts):
             if account.containers is None or account.containers > 0:
                 raise _not_empty(place, account.containers)
             keys = f" with its properties ({escape(', '.join(account.metadata))})"
-            return f'account "{place.shown}"{keys if account.metadata else ""} will be deleted'
+            described = f'account "{place.shown}"{keys if account.metadata else ""}'
+            known = "it lists no containers (if it was flushed, they may still exist)"
+            return f"{described} will be deleted; {known}"
 
         return self._each_confirmed("delete", _named(names), lost, self._delete)
 

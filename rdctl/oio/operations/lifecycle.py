@@ -17,7 +17,7 @@ class Lifecycles(Acts):
         stored = self._read(place).properties.get(KEY)
         text = stored if not stored or stored.endswith("\n") else stored + "\n"
         data = {"schema": _SCHEMA, "container": place.container, "configuration": stored or None}
-        return Document(text or "", data)
+        return Document(text or "", data, "lifecycle configuration")
 
     def set(self, place: Place, configuration: Configuration) -> Report:
         """Set a checked configuration. One that would replace another needs confirmation."""

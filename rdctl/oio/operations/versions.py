@@ -12,11 +12,13 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import escape, human_size, quoted, raw_bytes
 from rdctl.oio.acts import ALREADY, PAGE, PROVEN, Acts, Evidence, batches, distinct
+from rdctl.oio.client import Client
 from rdctl.oio.model import Container, Entry, Page, Place
 from rdctl.oio.refusals import Asked
 
 # What content/show refuses: the data were drained; the version is a delete marker.
 _DRAINED, _MARKER = 427, 426
+PERMANENTLY = " permanently"
 # How many versions a prompt names.
 _MOST_NAMED = 10
 # What is known of an object that needs no request: it is deleted, or why none is sent.
@@ -31,9 +33,7 @@ class Versions(Acts):
         alone; this is looked up before the prompt, and again before each request."""
         places = distinct(places)
         settled = self._settled(places)
-        losses = {
-            place: f"{place.described} will be deleted" for place in places if place not in settled
-        }
+        losses = self._losses([place for place in places if place not in settled])
         self._effects.consent(list(losses.values()))
         many = self._proxy.offers("content.delete_many") and all(
             place.path and not place.version for place in places
@@ -64,6 +64,21 @@ class Versions(Acts):
         if many and len(places) > 1:
             return self._in_turn("delete", batches(places), delete_many)
         return self._each("delete", places, delete)
+
+    def _losses(self, places: Sequence[Place]) -> dict[Place, str]:
+        named = [place for place in places if not place.version]
+        end = self._end(named[0].holder) if named else ""
+        return {
+            place: f"{place.described} will be deleted{PERMANENTLY if place.version else end}"
+            for place in places
+        }
+
+    def _end(self, holder: Place) -> str:
+        try:
+            shown: Container = self._proxy.read("container.show", holder)
+        except RdctlError:
+            return ""
+        return ending(self._proxy, holder, shown)
 
     def _delete_many(self, batch: Sequence[Place]) -> Iterator[Change | Failure]:
         if batch:
@@ -228,19 +243,7 @@ class Versions(Acts):
 
     def _kept(self, holder: Place) -> int:
         """How many versions of an object the container keeps; negative: all."""
-        shown: Container = self._proxy.read("container.show", holder)
-        if shown.versioning is not None:
-            return shown.versioning
-        if not self._proxy.offers("config.get"):
-            return 1
-        settings = self._proxy.read("config.get")
-        given = settings.get("meta2.max_versions") if isinstance(settings, dict) else None
-        try:
-            return int(given or 1)
-        except (TypeError, ValueError) as error:
-            message = f"{holder.shown}: the number of versions that it keeps cannot be read"
-            hint = "Use --max-versions N."
-            raise RdctlError(Code.BAD_REPLY, message, hint=hint) from error
+        return kept_versions(self._proxy, holder, self._proxy.read("container.show", holder))
 
     def drain(self, places: Sequence[Place]) -> Report:
         """Delete the data of objects, not their names and properties."""
@@ -260,6 +263,32 @@ class Versions(Acts):
             return PROVEN
 
         return self._each_confirmed("drain", places, lost, drain)
+
+
+def kept_versions(proxy: Client, holder: Place, shown: Container) -> int:
+    """How many versions of an object this container keeps, by default as the namespace; negative:
+    all."""
+    if shown.versioning is not None:
+        return shown.versioning
+    if not proxy.offers("config.get"):
+        return 1
+    settings = proxy.read("config.get")
+    given = settings.get("meta2.max_versions") if isinstance(settings, dict) else None
+    try:
+        return int(given or 1)
+    except (TypeError, ValueError) as error:
+        message = f"{holder.shown}: the number of versions that it keeps cannot be read"
+        hint = "Use --max-versions N."
+        raise RdctlError(Code.BAD_REPLY, message, hint=hint) from error
+
+
+def ending(proxy: Client, holder: Place, shown: Container) -> str:
+    """What a deletion without a version means in this container; empty if that is not known."""
+    try:
+        kept = kept_versions(proxy, holder, shown)
+    except RdctlError:
+        return ""
+    return PERMANENTLY if kept in (0, 1) else " (`content undelete` restores it)"
 
 
 def _evidence(known: Settled) -> Evidence:

@@ -181,7 +181,7 @@ class Volumes(Acts):
 
         def lost(at: Assigned, state: State) -> None:
             if state.lock not in ("", owner):
-                raise _held(at, state)
+                raise _held(at, state, "locked")
 
         def act(at: Assigned, state: State, loss: str | None) -> Evidence:
             if state.lock == owner:
@@ -198,7 +198,7 @@ class Volumes(Acts):
             if state.lock in ("", owner):
                 return None
             if not force:
-                error = _held(at, state)
+                error = _held(at, state, "unlocked")
                 error.hint = (
                     f"If it is yours: --owner {quoted(state.lock)}\n"
                     "To release the lock of another owner: --force"
@@ -227,7 +227,7 @@ class Volumes(Acts):
 
         def lost(at: Assigned, state: State) -> str | None:
             if state.lock:
-                raise _held(at, state)
+                raise _held(at, state, "cleared")
             losses = list(self._lost_entries(at, state, everything, before_incident))
             if state.incident:
                 losses.append(f"incident of {date(state.incident)} will be removed")
@@ -357,8 +357,8 @@ def _location(service: Service) -> str | None:
     return service.tags.get("tag.loc")
 
 
-def _held(at: Assigned, state: State) -> RdctlError:
-    message = f'volume {escape(at.volume)} is locked by "{escape(state.lock)}"'
+def _held(at: Assigned, state: State, refused: str) -> RdctlError:
+    message = f'volume {escape(at.volume)} is locked by "{escape(state.lock)}": not {refused}'
     hint = f"Release the lock: rdctl oio volume admin unlock {quoted(at.volume)} --force"
     return RdctlError(Code.IN_USE, message, hint=hint, target=at.volume)
 

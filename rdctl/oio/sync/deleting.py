@@ -12,6 +12,7 @@ from rdctl.oio.acts import ALREADY, PROVEN, Acts, Evidence, batches
 from rdctl.oio.model import Container, Place
 from rdctl.oio.objects.transfers import changed
 from rdctl.oio.operations.container import refuse_frozen
+from rdctl.oio.operations.versions import ending
 from rdctl.oio.sync.compare import is_unchanged
 from rdctl.oio.sync.filters import Glob
 from rdctl.oio.sync.listing import Objects, all_below, all_named
@@ -51,7 +52,8 @@ class Deletions(Acts):
             message = f'objects{selection.shown} not found in container "{holder.shown}"'
             raise RdctlError(Code.NOT_FOUND, message, target=holder.name)
         what = f'{counted(listed)}{selection.shown} in container "{holder.shown}"'
-        self._effects.consent([f"{what} will be deleted"] if listed else [])
+        end = ending(self._proxy, holder, shown) if listed else ""
+        self._effects.consent([f"{what} will be deleted{end}"] if listed else [])
         return self.deleted(holder, listed)
 
     def deleted(self, holder: Place, listed: Sequence[Remote]) -> Report:

@@ -107,6 +107,7 @@ def test_delete(service: Account) -> None:
     declined = service.oio("account", "delete", "t1")
     assert (declined.code, service.changes[2:]) == (2, [])
     assert 'account "t1" with its properties (owner) will be deleted' in declined.err
+    assert "it lists no containers (if it was flushed, they may still exist)" in declined.err
     assert service.oio.ok("account", "delete", "t1", "--yes").out == "deleted t1\n"
     assert service.oio("account", "show", "t1").code == 3
 

@@ -37,7 +37,7 @@ def left(oio: Oio) -> list[str]:
         ("--prefix sea/ --glob *o*", ALL[3:], 'with prefix "sea/" that match "*o*"'),
         ("sea --recursive", ALL[3:], 'with prefix "sea/"'),
         ("sea/ --recursive", ALL[3:], 'with prefix "sea/"'),
-        ("--recursive", ALL, '5 objects (733 B) in container "photos" will be deleted'),
+        ("--recursive", ALL, '5 objects (733 B) in container "photos" will be deleted permanently'),
     ],
 )
 def test_what_is_selected(oio: Oio, words: str, gone: list[str], asks: str) -> None:

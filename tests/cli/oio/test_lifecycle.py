@@ -23,6 +23,9 @@ def here(wire: Oio, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_nothing_set(wire: Oio) -> None:
     ran = wire.ok("lifecycle", "get", "photos")
     assert (ran.out, ran.err) == ("", "")
+    ran = wire.ok("lifecycle", "get", "photos", tty=True)
+    assert "No lifecycle configuration." in ran.err
+    assert ran.out == ""
     assert wire.ok("lifecycle", "get", "photos", "--json").json == {
         "schema": "rdctl.oio.lifecycle/1",
         "container": "photos",

@@ -75,6 +75,37 @@ def test_one_that_is_deleted_while_the_prompt_is_open_stays_so(kept: Oio, server
     assert "sea/storm.svg" not in {row["name"] for row in rows(kept)}
 
 
+RESTORABLE = "will be deleted (`content undelete` restores it)"
+
+
+@pytest.mark.parametrize(
+    ("kept", "words", "said"),
+    [
+        ("-1", ("index.txt",), RESTORABLE),
+        ("3", ("index.txt", "sea/storm.svg"), RESTORABLE),
+        ("-1", ("--recursive",), RESTORABLE),
+        ("1", ("index.txt",), "will be deleted permanently"),
+        ("0", ("--recursive",), "will be deleted permanently"),
+        (None, ("index.txt", "sea/storm.svg"), "will be deleted permanently"),
+    ],
+)
+def test_the_prompt_says_whether_it_can_be_restored(
+    wire: Oio, kept: str | None, words: tuple[str, ...], said: str
+) -> None:
+    if kept is not None:
+        wire.ok("container", "set-properties", "photos", "--max-versions", kept, "--yes")
+    wire.sent.clear()
+    ran = wire("content", "delete", "photos", *words)
+    assert (ran.code, said in ran.err) == (2, True)
+    assert [sent.route for sent in wire.sent].count("container/show") == 1
+    assert said in wire.ok("content", "delete", "photos", *words, "--dry-run").out
+
+
+def test_purge_takes_no_version(kept: Oio) -> None:
+    ran = kept("content", "purge", "photos", "index.txt", "--content-version", "1")
+    assert (ran.code, "unknown option" in ran.err) == (2, True)
+
+
 def test_the_version_of_a_marker_is_refused(kept: Oio) -> None:
     version = marker(kept)
     words = ("content", "delete", "photos", "index.txt", "--content-version", version)

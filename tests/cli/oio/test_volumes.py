@@ -292,7 +292,7 @@ def test_a_lock_of_another_owner(oio: Oio) -> None:
     ):
         ran = oio("volume", "admin", *words, "--trace")
         assert ran.code == 4
-        assert f'volume {RAWX} is locked by "me"' in ran.err
+        assert f'volume {RAWX} is locked by "me": not {words[0]}ed' in ran.err
         assert "-X POST" not in ran.err
     oio.ok("volume", "admin", "unlock", RAWX, "--force", "--yes")
     assert oio.ok("volume", "admin", "unlock", RAWX).out == f"{RAWX} is already unlocked\n"
