@@ -791,7 +791,8 @@ def test_every_command(rdctl: Program) -> None:
         if together.code != alone.code:
             different.append((command.name, together.code))
     assert set(different) == {
-        *(("api", 2), ("get", 2), ("put", 2), ("repair", 2), ("dump", 2), ("undo", 2))
+        *(("api", 2), ("get", 2), ("put", 2), ("repair", 2), ("dump", 2), ("undo", 2)),
+        *(("append", 2), ("checkpoint", 2), ("link", 2), ("snapshot", 2), ("sync", 2)),
     }
 
 

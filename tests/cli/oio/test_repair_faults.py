@@ -105,6 +105,7 @@ class Quiet:
 
     def __init__(self, call: Call) -> None:
         self._call = call
+        self.query = call.query
 
     def body(self) -> bytes:
         return self._call.body()
