@@ -282,7 +282,7 @@ def append(site: Site, place: Place, file: str, min_copies: int | None) -> Repor
     ],
 )
 @target("content", several=True)
-@click.option("--policy", metavar="P", required=True, help="Storage policy.")
+@click.option("--policy", metavar="POLICY", required=True, help="Storage policy.")
 def transition(site: Site, places: list[Place], policy: str) -> Report:
     """Move objects to another storage policy.
 
