@@ -16,7 +16,7 @@ from rdctl.net.transport import Transport
 from rdctl.oio import paging, suggest
 from rdctl.oio.account_service import AccountService
 from rdctl.oio.bodies import Payload, escaped, field, query_string
-from rdctl.oio.model import Content, Outcome, PageOf, Place
+from rdctl.oio.model import Content, Outcome, Page, PageOf, Place
 from rdctl.oio.reading import (
     NO_HANDLER,
     Reading,
@@ -407,6 +407,10 @@ class Client:
     ) -> Iterator[PageOf[Any]]:
         """The pages of a container's listing, as in `paging`."""
         return paging.pages(self.read, place, query, self._request_id, route)
+
+    def begun(self, place: Place, query: Mapping[str, Any]) -> Page:
+        """The first page of a container's listing that has entries, or the last one."""
+        return paging.begun(self.read, place, query, self._request_id)
 
     # --- services that speak HTTP themselves --------------------------------------------------
 

@@ -23,16 +23,14 @@ def pages(
     route: str = "container.list",
 ) -> Iterator[PageOf[Any]]:
     """The pages, each requested after the previous one was consumed. `read` is that of a client."""
-    following: dict[str, Any] = {}
-    given = query.get("marker")
-    reached: _Reached | None = (raw_bytes(given), None) if given else None
+    turning = _Turning(place, query, request_id)
     last = None
     while True:
-        page: PageOf[Any] = read(route, place, {**query, **following})
+        page: PageOf[Any] = read(route, place, turning.query)
         # From 2025 on, the next page begins between the versions of a name, if this one ends there.
         version = page.version_marker if query.get("all") else None
         if query.get("all") and not query.get("delimiter") and version is None:
-            page = _whole_names(read, place, {**query, **following}, page)
+            page = _whole_names(read, place, turning.query, page)
         # A marker may be inside a prefix, which is then listed again.
         if page.entries and page.entries[0] == last:
             page = page._replace(entries=page.entries[1:])
@@ -40,12 +38,39 @@ def pages(
         yield page
         if page.marker is None:
             return
-        # A marker that does not advance would loop forever.
-        before, reached = reached, (unquote_to_bytes(page.marker), version)
-        if not _advanced(before, reached):
-            message = f'{place.shown}: the listing does not advance past "{page.marker}"'
-            raise RdctlError(Code.BAD_REPLY, message, request_id=request_id)
-        following = {"marker": Escaped(page.marker), "version_marker": version}
+        turning.turn(page.marker, version)
+
+
+def begun(
+    read: Callable[..., Any], place: Place, query: Mapping[str, Any], request_id: str
+) -> Page:
+    """The first page that has entries, or the last one. From 2025 on, a page without entries may be
+    followed by others."""
+    turning = _Turning(place, query, request_id)
+    while True:
+        page: Page = read("container.list", place, turning.query)
+        if page.entries or page.skipped or page.marker is None:
+            return page
+        turning.turn(page.marker, page.version_marker if query.get("all") else None)
+
+
+class _Turning:
+    """The query of a page, and of those that follow. A marker that does not advance would loop
+    forever."""
+
+    def __init__(self, place: Place, query: Mapping[str, Any], request_id: str) -> None:
+        self.query = dict(query)
+        self._place = place
+        self._request_id = request_id
+        given = query.get("marker")
+        self._reached: _Reached | None = (raw_bytes(given), None) if given else None
+
+    def turn(self, marker: str, version: int | None) -> None:
+        before, self._reached = self._reached, (unquote_to_bytes(marker), version)
+        if not _advanced(before, self._reached):
+            message = f'{self._place.shown}: the listing does not advance past "{marker}"'
+            raise RdctlError(Code.BAD_REPLY, message, request_id=self._request_id)
+        self.query |= {"marker": Escaped(marker), "version_marker": version}
 
 
 # A name, and a version of it.

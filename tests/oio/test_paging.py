@@ -416,3 +416,27 @@ def test_prefix_of_containers_is_escaped(rdctl: Program) -> None:
         ran = containers_at(rdctl, server, "--prefix", "p +%/", "--json")
     assert [item["name"] for item in ran.json["items"]] == names[1:]
     assert f"prefix={quote('p +%/', safe='')}" in server.requests[1].path
+
+
+def test_a_page_without_entries_is_not_an_empty_container() -> None:
+    """As a 2025 may list: what follows the marker decides."""
+    pages: list[tuple[list[object], str]] = [([], "a"), ([], "b"), ([{"name": "c"}], "c")]
+
+    def reply(sent: Sent) -> Answer:
+        objects, marker = pages[len(answering.sent) - 1]
+        headers = {"x-oio-list-truncated": "true", "x-oio-list-marker": marker}
+        return answer({"objects": objects, "prefixes": []}, headers=headers)
+
+    answering = Answering(reply)
+    page = proxy_to(answering).begun(PLACE, {"max": 1, "all": True})
+    assert [entry.name for entry in page.entries] == ["c"]
+    asked = [dict(parse_qsl(one.target)).get("marker") for one in answering.sent]
+    assert asked == [None, "a", "b"]
+
+
+def test_pages_without_entries_that_do_not_advance() -> None:
+    headers = {"x-oio-list-truncated": "true", "x-oio-list-marker": "a"}
+    answering = Answering(lambda sent: answer({"objects": [], "prefixes": []}, headers=headers))
+    with pytest.raises(RdctlError, match="does not advance past"):
+        proxy_to(answering).begun(PLACE, {"max": 1, "all": True})
+    assert len(answering.sent) == 2

@@ -13,7 +13,7 @@ from rdctl.oio.acts import PAGE, Acts, OioDependencies, distinct, failure
 from rdctl.oio.integrity.findings import findings_of, severity_of, verdict
 from rdctl.oio.integrity.inspect import Inspection
 from rdctl.oio.integrity.model import Finding, ObjectState, count
-from rdctl.oio.model import Container, Content, Entry, Page, Place
+from rdctl.oio.model import Container, Content, Entry, Place
 from rdctl.oio.rawx import Rawx
 from rdctl.workers import Turns
 
@@ -149,7 +149,7 @@ class Checks(Acts):
             return False
         filters: dict[str, Any] = {"max": PAGE, "prefix": place.path}
         filters |= {"all": True} if scope.all_versions else {"max": 1}
-        page: Page = self._proxy.read("container.list", place.holder, filters)
+        page = self._proxy.begun(place.holder, filters)
         return place not in [place_of(entry, place.holder, scope) for entry in page.entries]
 
     # --- counters -----------------------------------------------------------------------------

@@ -20,7 +20,7 @@ from rdctl.oio.acts import (
     distinct,
     failure,
 )
-from rdctl.oio.model import UNREADABLE, Container, Entry, Link, Location, Outcome, Page, Place
+from rdctl.oio.model import UNREADABLE, Container, Entry, Link, Location, Outcome, Place
 from rdctl.oio.properties import CREATE, check_user, system_values
 from rdctl.oio.refusals import FROZEN, Asked
 
@@ -272,7 +272,7 @@ class Containers(Acts):
     def _first(self, place: Place) -> Entry | None:
         """Any version of anything in it, or a delete marker: the counters of a container may be
         wrong, its listing is not. A frozen one must not be changed."""
-        page: Page = self._proxy.read("container.list", place, {"max": 1, "all": True})
+        page = self._proxy.begun(place, {"max": 1, "all": True})
         refuse_frozen(place, page.status)
         return page.entries[0] if page.entries else None
 

@@ -141,8 +141,7 @@ class Versions(Acts):
         return found
 
     def _page(self, holder: Place, query: Mapping[str, object]) -> Page:
-        page: Page = self._proxy.read("container.list", holder, {**query, "deleted": True})
-        return page
+        return self._proxy.begun(holder, {**query, "deleted": True})
 
     # --- all versions of one object -----------------------------------------------------------
 

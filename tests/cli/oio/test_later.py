@@ -6,7 +6,9 @@ import json
 
 import pytest
 
+from tests.cli.oio.repairs import Near
 from tests.conftest import Program
+from tests.fakes.sds import Call, on
 from tests.oio.wire import NS
 
 RAWX = "127.0.0.1:16013"
@@ -115,3 +117,19 @@ def test_only_large_uploads_are_prepared_in_a_body(rdctl: Program) -> None:
         ran = rdctl("-c", "sandbox", *words.split(), size)
         assert f"{NS}/content/{route}?" in ran.err
         assert len(json.loads(ran.out)["item"]["chunks"]) == chunks
+
+
+@pytest.mark.parametrize("words", ["flush docs", "purge docs"])
+def test_an_empty_page_is_not_an_empty_container(near: Near, words: str) -> None:
+    """A 2025 may list nothing, and a marker for what follows."""
+
+    def empty_page(call: Call) -> None:
+        headers = {"x-oio-list-truncated": "true", "x-oio-list-marker": "A"}
+        call.json({"objects": [], "prefixes": []}, headers=headers)
+
+    client = near()
+    client.sds.put("a", b"data")
+    client.sds.faults.append(on("container/list", empty_page, times=1))
+    ran = client.rdctl(*client.where, "oio", "container", *words.split())
+    assert (ran.code, 'in container "docs"' in ran.err) == (2, True)  # consent is asked for
+    assert client.sds.routes().count("container/list") == 2
