@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.cli.oio.repairs import Near
+from tests.cli.oio.repairs import Near, chunks_of, healthy, namespace
 from tests.conftest import Program
 from tests.fakes.sds import Call, on
 from tests.oio.wire import NS
@@ -133,3 +133,24 @@ def test_an_empty_page_is_not_an_empty_container(near: Near, words: str) -> None
     ran = client.rdctl(*client.where, "oio", "container", *words.split())
     assert (ran.code, 'in container "docs"' in ran.err) == (2, True)  # consent is asked for
     assert client.sds.routes().count("container/list") == 2
+
+
+def test_a_repair_of_2025_names_each_position_and_the_object(near: Near) -> None:
+    """The ID of a new chunk follows from its version and position; of a sharded container, the
+    name of the object says which shard has its rows."""
+    client = namespace(near, "fragments")
+    sds = client.sds
+    known = b"counter req.hits.container_checkpoint_POST 0\n"
+    sds.faults.append(on("/v3.0/status", lambda call: call.reply("200 OK", body=known)))
+    lost = sds.held("a")[:2]
+    for id in lost:
+        sds.truncate(id, 5)
+    spots = sorted(chunk["pos"] for chunk in chunks_of(sds) if chunk["url"][-64:] in lost)
+    client.ok("repair", "docs", "a")
+    spares = [call.query for call in sds.calls if call.route == "content/spare"]
+    assert sorted(query["position"] for query in spares) == spots
+    version = sds.objects["a"][-1]["meta"]["version"]
+    assert {(query["path"], query["version"]) for query in spares} == {("a", version)}
+    (update,) = [call.query for call in sds.calls if call.route == "container/raw_update"]
+    assert (update["ref"], update["path"]) == ("docs", "a")
+    healthy(sds)
