@@ -102,27 +102,27 @@ _rdctl_node() {
         'rdctl oio container raw-update') options='--cid --body --frozen' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-delete') options='--cid --body' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio content') verbs='list show delete undelete purge drain link locate get-properties set-properties del-properties touch prepare create spare copy transition truncate put get append sync ranges check repair' ;;
-        'rdctl oio content list') options='--cid --prefix --delimiter --marker --end-marker --limit --deleted --all-versions --properties --watch' valued='--cid --prefix --delimiter --marker --end-marker --limit' keys='name kind size hash policy mime_type content_id version deleted created modified properties' ;;
-        'rdctl oio content show') options='--ndjson --failed --auto --content-version --content-id --cid --chunks --watch' valued='--failed --content-version --content-id --cid' keys='container path content_id version size hash policy mime_type chunk_method chunk_size created modified deleted properties chunks' ;;
-        'rdctl oio content delete') options='--ndjson --failed --content-version --content-id --cid --prefix --glob --recursive' valued='--failed --content-version --content-id --cid --prefix --glob' keys='action target changed verified error line' ;;
-        'rdctl oio content undelete') options='--ndjson --failed --content-version --content-id --cid' valued='--failed --content-version --content-id --cid' keys='action target changed verified error line' ;;
-        'rdctl oio content purge') options='--ndjson --failed --content-id --cid --max-versions' valued='--failed --content-id --cid --max-versions' keys='action target changed verified error line' ;;
-        'rdctl oio content drain') options='--ndjson --failed --content-version --content-id --cid' valued='--failed --content-version --content-id --cid' keys='action target changed verified error line' ;;
-        'rdctl oio content link') options='--content-version --content-id --cid --to-container --overwrite --autocreate --id -p --property' valued='--content-version --content-id --cid --to-container --id -p --property' keys='action target changed verified error line' ;;
-        'rdctl oio content locate') options='--content-version --content-id --cid --chunk-info' valued='--content-version --content-id --cid' keys='pos service volume location score size hash chunk_size chunk_hash url real_url' ;;
-        'rdctl oio content get-properties') options='--content-version --content-id --cid --watch' valued='--content-version --content-id --cid' keys='target properties system' ;;
-        'rdctl oio content set-properties') options='--content-version --content-id --cid --replace-all' valued='--content-version --content-id --cid' keys='action target changed verified error line' ;;
-        'rdctl oio content del-properties') options='--content-version --content-id --cid --all' valued='--content-version --content-id --cid' keys='action target changed verified error line' ;;
-        'rdctl oio content touch') options='--ndjson --failed --auto --content-version --content-id --cid' valued='--failed --content-version --content-id --cid' keys='action target changed verified error line' ;;
+        'rdctl oio content list') options='--auto --flat-bits --cid --prefix --delimiter --marker --end-marker --limit --deleted --all-versions --properties --watch' valued='--flat-bits --cid --prefix --delimiter --marker --end-marker --limit' keys='name kind size hash policy mime_type content_id version deleted created modified properties' ;;
+        'rdctl oio content show') options='--ndjson --failed --auto --flat-bits --content-version --content-id --cid --chunks --watch' valued='--failed --flat-bits --content-version --content-id --cid' keys='container path content_id version size hash policy mime_type chunk_method chunk_size created modified deleted properties chunks' ;;
+        'rdctl oio content delete') options='--ndjson --failed --auto --flat-bits --content-version --content-id --cid --prefix --glob --recursive' valued='--failed --flat-bits --content-version --content-id --cid --prefix --glob' keys='action target changed verified error line' ;;
+        'rdctl oio content undelete') options='--ndjson --failed --auto --flat-bits --content-version --content-id --cid' valued='--failed --flat-bits --content-version --content-id --cid' keys='action target changed verified error line' ;;
+        'rdctl oio content purge') options='--ndjson --failed --auto --flat-bits --content-id --cid --max-versions' valued='--failed --flat-bits --content-id --cid --max-versions' keys='action target changed verified error line' ;;
+        'rdctl oio content drain') options='--ndjson --failed --auto --flat-bits --content-version --content-id --cid' valued='--failed --flat-bits --content-version --content-id --cid' keys='action target changed verified error line' ;;
+        'rdctl oio content link') options='--auto --flat-bits --content-version --content-id --cid --to-container --overwrite --autocreate --id -p --property' valued='--flat-bits --content-version --content-id --cid --to-container --id -p --property' keys='action target changed verified error line' ;;
+        'rdctl oio content locate') options='--auto --flat-bits --content-version --content-id --cid --chunk-info' valued='--flat-bits --content-version --content-id --cid' keys='pos service volume location score size hash chunk_size chunk_hash url real_url' ;;
+        'rdctl oio content get-properties') options='--auto --flat-bits --content-version --content-id --cid --watch' valued='--flat-bits --content-version --content-id --cid' keys='target properties system' ;;
+        'rdctl oio content set-properties') options='--auto --flat-bits --content-version --content-id --cid --replace-all' valued='--flat-bits --content-version --content-id --cid' keys='action target changed verified error line' ;;
+        'rdctl oio content del-properties') options='--auto --flat-bits --content-version --content-id --cid --all' valued='--flat-bits --content-version --content-id --cid' keys='action target changed verified error line' ;;
+        'rdctl oio content touch') options='--ndjson --failed --auto --flat-bits --content-version --content-id --cid' valued='--failed --flat-bits --content-version --content-id --cid' keys='action target changed verified error line' ;;
         'rdctl oio content prepare') options='--cid --size --policy --autocreate' valued='--cid --size --policy' keys='container path content_id version size hash policy mime_type chunk_method chunk_size created modified deleted properties chunks' ;;
         'rdctl oio content create') options='--cid --body --size --content-id --content-version --hash --mime-type --policy --chunk-method -p --property' valued='--cid --body --size --content-id --content-version --hash --mime-type --policy --chunk-method -p --property' keys='action target changed verified error line' ;;
         'rdctl oio content spare') options='--content-version --content-id --cid --policy --body' valued='--content-version --content-id --cid --policy --body' keys='url' ;;
         'rdctl oio content copy') options='--content-version --content-id --cid' valued='--content-version --content-id --cid' keys='action target changed verified error line' ;;
         'rdctl oio content transition') options='--ndjson --failed --content-version --content-id --cid --policy' valued='--failed --content-version --content-id --cid --policy' keys='action target changed verified error line' ;;
         'rdctl oio content truncate') options='--content-version --content-id --cid --size' valued='--content-version --content-id --cid --size' keys='action target changed verified error line' ;;
-        'rdctl oio content put') options='--cid --files-from --ndjson --failed --path --name-prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies --content-id -p --property --update --checksum --include --exclude --journal --resume' valued='--cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies --content-id -p --property --include --exclude --journal' keys='action target changed verified error line' ;;
-        'rdctl oio content get') options='--ndjson --failed --auto --content-version --content-id --cid --to --recursive --range --continue --overwrite --update --checksum --include --exclude --journal --resume' valued='--failed --content-version --content-id --cid --to --range --include --exclude --journal' keys='action target changed verified error line' ;;
-        'rdctl oio content append') options='--auto --content-version --content-id --cid --min-copies' valued='--content-version --content-id --cid --min-copies' keys='action target changed verified error line' ;;
+        'rdctl oio content put') options='--auto --flat-bits --cid --files-from --ndjson --failed --path --name-prefix --recursive --overwrite --autocreate --policy --mime-type --min-copies --content-id -p --property --update --checksum --include --exclude --journal --resume' valued='--flat-bits --cid --files-from --failed --path --name-prefix --policy --mime-type --min-copies --content-id -p --property --include --exclude --journal' keys='action target changed verified error line' ;;
+        'rdctl oio content get') options='--ndjson --failed --auto --flat-bits --content-version --content-id --cid --to --recursive --range --continue --overwrite --update --checksum --include --exclude --journal --resume' valued='--failed --flat-bits --content-version --content-id --cid --to --range --include --exclude --journal' keys='action target changed verified error line' ;;
+        'rdctl oio content append') options='--auto --flat-bits --content-version --content-id --cid --min-copies' valued='--flat-bits --content-version --content-id --cid --min-copies' keys='action target changed verified error line' ;;
         'rdctl oio content sync') options='--delete --max-delete --autocreate --policy --checksum --include --exclude --journal --resume' valued='--max-delete --policy --include --exclude --journal' keys='action target changed verified error line' ;;
         'rdctl oio content ranges') options='--cid --shards --prefix' valued='--cid --shards --prefix' keys='shard marker end_marker objects bytes' ;;
         'rdctl oio content check') options='--ndjson --failed --content-version --content-id --cid --deep --prefix --all-versions --fail-on' valued='--failed --content-version --content-id --cid --prefix --fail-on' keys='severity finding container object version content_id position url message mend' ;;
@@ -775,7 +775,7 @@ _rdctl() {
             ended=1
         elif [[ ! $ended && $word == -?* ]]; then
             case $word in
-                --cid | --cid=*) cid=1 ;;
+                --cid | --cid=* | --auto) cid=1 ;;
                 --content-id | --content-id=*) ids=1 ;;
             esac
             if [[ " $valued " == *" $word "* ]]; then
@@ -793,7 +793,7 @@ _rdctl() {
             args+=("$word")
         fi
     done
-    # An ID replaces a container or a path.
+    # An ID, or --auto, replaces a container; an ID may replace a path.
     number=$((${#args[@]} + 1 + cid))
     ((number == 1)) || number=$((number + ids))
 

@@ -142,7 +142,7 @@ _rdctl() {{
             ended=1
         elif [[ ! $ended && $word == -?* ]]; then
             case $word in
-                --cid | --cid=*) cid=1 ;;
+                --cid | --cid=* | --auto) cid=1 ;;
                 --content-id | --content-id=*) ids=1 ;;
             esac
             if [[ " $valued " == *" $word "* ]]; then
@@ -160,7 +160,7 @@ _rdctl() {{
             args+=("$word")
         fi
     done
-    # An ID replaces a container or a path.
+    # An ID, or --auto, replaces a container; an ID may replace a path.
     number=$((${{#args[@]}} + 1 + cid))
     ((number == 1)) || number=$((number + ids))
 

@@ -168,7 +168,7 @@ function _rdctl_line --no-scope-shadowing
             set ended 1
         else if test -z "$ended"; and string match -qr -- '^-.' "$word"
             switch "$word"
-                case --cid '--cid=*'
+                case --cid '--cid=*' --auto
                     set cid 1
                 case --content-id '--content-id=*'
                     set ids 1

@@ -181,6 +181,8 @@ def _containers(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
 
 
 def _contents(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    if request.options.get("auto"):
+        return  # to find them, all containers would have to be listed
     container = None if request.options.get("cid") else request.args[0]
     place = site.oio.place(container, request.options.get("cid"))
 
@@ -292,12 +294,17 @@ def _assignments(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
 def _place(site: Site, request: CompletionRequest) -> Place:
     """The place named by the arguments and options so far."""
     args, options = iter(request.args), request.options
-    container = None if options.get("cid") else next(args)
+    auto = options.get("auto")
+    container = None if options.get("cid") or auto else next(args)
     path = None
     if request.noun == "content" and not options.get("content_id"):
         path = next(args)
     ids = (options.get(key) for key in ("content_id", "version"))
-    return site.oio.place(container, options.get("cid"), path, *ids)
+    place = site.oio.place(container, options.get("cid"), path, *ids)
+    if not auto:
+        return place
+    bits = options.get("flat_bits")
+    return site.oio.flat(int(bits) if bits else None).place(place)
 
 
 def _commands(site: Site, request: CompletionRequest) -> Iterator[Candidate]:

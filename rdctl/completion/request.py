@@ -20,6 +20,7 @@ _OPTIONS = {
     "--content-id": "content_id",
     "--content-version": "version",
     "--type": "type",
+    "--flat-bits": "flat_bits",
 }
 
 
@@ -67,8 +68,8 @@ def options_of(words: Iterable[str]) -> dict[str, Any]:
     """The relevant options, in all their spellings."""
     found: dict[str, Any] = {}
     for option, value in options_in(words, "0Vhiqy", _OPTIONS):
-        if option == "--local":
-            found["local"] = True
+        if option in ("--local", "--auto"):
+            found[option[2:]] = True
         elif value is not None:
             found[_OPTIONS[option]] = value
     return found

@@ -147,7 +147,7 @@ _rdctl_argument() {{
     fi
     if (( $# > 1 )); then
         # An ID replaces a container or a path.
-        (( ! $_rdctl_typed[(I)--cid(|=*)] )) || (( place++ ))
+        (( ! $_rdctl_typed[(I)(--auto|--cid(|=*))] )) || (( place++ ))
         (( place == 1 || ! $_rdctl_typed[(I)--content-id(|=*)] )) || (( place++ ))
         if [[ ${{@[-1]}} == ... ]] && (( place >= $# )); then
             place=$(($# - 1))

@@ -396,6 +396,14 @@ def distinct(places: Sequence[Place]) -> list[Place]:
     return list(dict.fromkeys(places))
 
 
+def by_holder(places: Iterable[Place]) -> dict[Place, list[Place]]:
+    """The objects of each container: those of flat names are in many."""
+    found: dict[Place, list[Place]] = {}
+    for place in places:
+        found.setdefault(place.holder, []).append(place)
+    return found
+
+
 def batches(places: Sequence[Place], size: int = BATCH) -> Iterator[Sequence[Place]]:
     for start in range(0, len(places), size):
         yield places[start : start + size]

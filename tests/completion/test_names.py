@@ -124,6 +124,18 @@ def test_contents_by_prefix_and_by_id(complete: Completion) -> None:
     assert complete("key:container", "owner", where=(*SANDBOX, "--cid", cid)) == ["owner"]
 
 
+def test_flat_names(complete: Completion) -> None:
+    """What is in other containers is not searched for; keys are those of the one object."""
+    file = complete.rdctl.home / "index.txt"
+    file.write_text("data")
+    for words in (["--auto"], ["--auto", "--flat-bits", "9"]):
+        key = "long" if words[1:] else "color"
+        put = ("content", "put", *words, "--autocreate", str(file), "-p", f"{key}=blue")
+        assert complete.rdctl(*SANDBOX, "oio", *put).code == 0
+        assert complete("content", where=(*SANDBOX, *words)) == []
+        assert complete("key:content", "index.txt", where=(*SANDBOX, *words)) == [key]
+
+
 def test_contexts(complete: Completion) -> None:
     complete.rdctl.config.write_text(
         '[contexts.lab]\nrapiddisk = "local"\n[contexts.prod]\noio = "http://h:1"\naccount = "a"\n'

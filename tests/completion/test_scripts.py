@@ -77,7 +77,7 @@ def test_options_stand_anywhere(shell: Offering, path: str) -> None:
 def check_option(shell: Offering, node: Node, option: click.Option) -> None:
     """Its value is completed, and what stands behind it as if it were not there."""
     for spelling in option.opts:
-        if spelling in ("--cid", "--content-id"):
+        if spelling in ("--cid", "--content-id", "--auto"):
             continue  # they stand in place of an argument
         if option.is_flag or may_lack_value(option):
             assert shell(f"{node.path} {spelling} ") == shell(f"{node.path} ")

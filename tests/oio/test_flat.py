@@ -44,6 +44,41 @@ def test_options(bits: object) -> None:
     assert flat_of(options) == Flat(17, 2, 3)
 
 
+def test_other_bits_than_those_of_the_namespace() -> None:
+    assert flat_of({"flat_bitlength": 17, "flat_hash_size": 3}, 9) == Flat(9, 0, 3)
+    assert flat_of({}, 9) == Flat(9)
+
+
+def test_names_of_flat_containers() -> None:
+    for bits, names in ((17, ["52AA0", "00000", "FFFF8"]), (9, ["528", "000", "FF8"])):
+        assert all(map(Flat(bits).names, names))
+    for name, containers in VECTORS.items():
+        text = name.decode("utf-8", "surrogateescape")
+        assert all(Flat(bits).names(container) for bits, container in containers.items())
+        assert all(Flat(bits).names(Flat(bits).container(text)) for bits in range(1, 256))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "52AA4",
+        "52aa0",
+        "52AA",
+        "052AA0",
+        "0x52AA0",
+        " 52AA0",
+        "52AA0\n",
+        "5_AA0",
+        "",
+        "photos",
+        "528",
+    ],
+)
+def test_names_that_no_flat_container_has(name: str) -> None:
+    """The client of OpenIO takes some of these for flat containers, but never creates them."""
+    assert not Flat(17).names(name)
+
+
 @pytest.mark.parametrize("bits", [None, 0, "00", 256, "x", -1, 1.5])
 def test_a_namespace_without_flat_names(bits: object) -> None:
     with pytest.raises(RdctlError) as caught:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -87,9 +87,40 @@ _IDS: dict[str, Callable[[Function], Function]] = {
 }
 
 
-_AUTO = click.option(
-    "--auto", is_flag=True, help="Omit CONTAINER: it follows from PATH (flat names)."
-)
+class Auto(NamedTuple):
+    """--auto is given, perhaps with --flat-bits."""
+
+    bits: int | None
+
+
+def _auto_options(kind: str) -> Callable[[Function], Function]:
+    """--auto and --flat-bits, which `_auto` reads."""
+    follows = (
+        "it follows from PATH (flat names)."
+        if kind == "content"
+        else "each object is in that of its name (flat names)."
+    )
+    auto = click.option("--auto", is_flag=True, help=f"Omit CONTAINER: {follows}")
+    bits = click.option(
+        "--flat-bits",
+        type=click.IntRange(1, 255),
+        metavar="N",
+        help="Bits of flat names (default: those of the namespace).",
+    )
+    return lambda function: auto(bits(function))
+
+
+def _auto(options: dict[str, Any], unfit: dict[str, Any]) -> Auto | None:
+    """Remove the two options. `unfit` are the values of options that need a container."""
+    auto, bits = options.pop("auto"), options.pop("flat_bits")
+    if not auto:
+        if bits is not None:
+            raise RdctlError(Code.USAGE, "--flat-bits requires --auto")
+        return None
+    for name in (name for name, value in unfit.items() if value not in (None, False)):
+        option = f"--{name.replace('_', '-')}"
+        raise RdctlError(Code.USAGE, f"--auto cannot be used with {option}")
+    return Auto(bits)
 
 
 def target(
@@ -105,6 +136,7 @@ def target(
     selects: tuple[str, ...] = (),
     flat: bool = False,
     versions: bool = True,
+    gets_flat: bool = False,
 ) -> Callable[[Function], Function]:
     """The target arguments of a command. The function gets a Place (a list of them with `several`),
     and a value for each word of `rest`: `TYPE`, `[KEY...]`, `KEY=VALUE...`. A missing word is None;
@@ -115,15 +147,19 @@ def target(
     `reads` sends the ID. `sent_by`: how an object given by its ID is sent. `whole`: without a path
     the target is the container; so it is with any of the options that `selects` names. `optional`:
     without any words the function gets None. `flat`: with --auto the container follows from the
-    path. In `FILE...` a `-` is not a list of names. Not `versions`: no --content-version. For click
-    all words are one argument, since their number depends on these options.
+    path; `gets_flat`: for names that are not words of the target, the function also gets `flat`,
+    None without --auto, and a container as target is only an account then. In `FILE...` a `-` is
+    not a list of names. Not `versions`: no --content-version. For click all words are one argument,
+    since their number depends on these options.
     """
+    flat = flat or gets_flat
     usage = _WORDS[kind] + ("..." if several else "") + (f" {rest}" if rest else "")
     usage = usage.replace("PATH...", "[PATH...]") if whole or selects else usage
     usage = f"[{usage}]" if optional else usage
     taken = ["cid"] if kind == "content" or not new else []
     taken += ["content_id"] if kind == "content" and not new else []
     taken += ["version"] if kind == "content" and not new and versions else []
+    needs_container = (*selects, "recursive") if kind == "content" else ()
 
     def decorate(function: Function) -> Function:
         @functools.wraps(function)
@@ -134,14 +170,16 @@ def target(
             if optional and not given and not any(ids.values()):
                 return function(site, None, **options)
             by_option = any(options[name] not in (None, False) for name in selects)
-            if flat and options.pop("auto"):
-                if any(ids.values()) or by_option or options.get("recursive"):
-                    message = "--auto cannot be used with an ID, a version or several objects"
-                    raise RdctlError(Code.USAGE, message)
-                places = site.oio.flat(_taken(context, site, given, several, "PATH"))
-            else:
-                places = _places(context, site, kind, several, given, ids, whole or by_option)
-            values = _rest(context, site, given, rest, ids)
+            unfit = {key: options.get(key) for key in needs_container}
+            auto = _auto(options, {**ids, **unfit, "version": None}) if flat else None
+            all_of_it = whole or by_option
+            places = _places(context, site, kind, several, given, ids, all_of_it, auto)
+            values = _rest(context, site, given, rest, {**ids, "auto": auto})
+            found = site.oio.flat(auto.bits) if auto else None
+            if found and kind == "content":
+                places = [found.place(place) for place in places]
+            if gets_flat:
+                options["flat"] = found
             if not reads:
                 needed = kind in ("container", "content")
                 places = site.oio.named(places, sent_by=sent_by, needed=needed)
@@ -152,7 +190,7 @@ def target(
         options = {**_IDS, "cid": _BASE_CID} if kind == "base" else _IDS
         for key in taken:
             command = options[key](command)
-        command = _AUTO(command) if flat else command
+        command = _auto_options(kind)(command) if flat else command
         return bulk_options(command) if several else command
 
     return decorate
@@ -166,17 +204,18 @@ def _places(
     given: list[str],
     ids: dict[str, str | None],
     whole: bool,
+    auto: Auto | None,
 ) -> list[Place]:
     """Remove the words of the target from the given ones."""
     cid, content_id, version = ids["cid"], ids["content_id"], ids["version"]
     if kind != "content":
-        if cid:
+        if cid or auto:
             return [site.oio.place(cid=cid)]
         return site.oio.places(_taken(context, site, given, several, _WORDS[kind]))
-    container = None if cid else _taken(context, site, given, False, "CONTAINER")[0]
+    container = None if cid or auto else _taken(context, site, given, False, "CONTAINER")[0]
     if content_id:
         return [site.oio.place(container, cid, None, content_id, version)]
-    if whole and not given:
+    if whole and not given and not auto:
         return [site.oio.place(container, cid, None, None, version)]
     paths = _taken(context, site, given, several, "PATH")
     return [site.oio.place(container, cid, path, None, version) for path in paths]
@@ -206,7 +245,7 @@ def _rest(
     site: Site,
     given: list[str],
     rest: str,
-    ids: dict[str, str | None],
+    replacing: Mapping[str, Any],
 ) -> list[Any]:
     values: list[Any] = []
     for word in rest.split():
@@ -225,7 +264,7 @@ def _rest(
             values.append(None)
     if given:
         message = f"Got unexpected extra argument ({defuse(given[0])})"
-        used = [word for key, word in _IN_PLACE_OF.items() if ids[key]]
+        used = [word for key, word in _IN_PLACE_OF.items() if replacing[key]]
         raise click.UsageError("; ".join([message, *used]), context)
     return values
 
@@ -233,6 +272,7 @@ def _rest(
 _IN_PLACE_OF = {
     "cid": "--cid replaces the name",
     "content_id": "--content-id replaces PATH",
+    "auto": "--auto replaces CONTAINER",
 }
 
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from rdctl.core.results import Listing, Report
+    from rdctl.oio.flat import Flat
     from rdctl.oio.model import Place
     from rdctl.sites import Site
 
@@ -156,19 +157,25 @@ def listing_verb(family: str, *, bare: bool = False) -> Command:
         site: Site,
         place: Place | None,
         limit: int | None,
+        flat: Flat | None = None,
         **filters: Any,
     ) -> Listing:
         delimiter = filters["delimiter"]
+        if flat and delimiter is not None:
+            raise RdctlError(Code.USAGE, "--auto cannot be used with --delimiter")
         if delimiter is not None and len(delimiter.encode("utf-8", "surrogateescape")) != 1:
             raise RdctlError(Code.USAGE, "invalid --delimiter: must be a single byte")
         filters["end_marker"] = filters["end_marker"] or None
         if place is None:
             return _list_containers(site, limit, **filters)
         filters["all"] = filters.pop("all_versions")
+        if flat:
+            return site.oio.flat_listings.entries(flat, filters, limit)
         return site.oio.containers.entries(place, filters, limit)
 
     list_contents.__doc__ = _LIST_CONTAINERS if bare else _LIST_CONTENTS
-    with_target = target("container", reads=True, optional=bare)(_listing_options(list_contents))
+    targeted = target("container", reads=True, optional=bare, gets_flat=not bare)
+    with_target = targeted(_listing_options(list_contents))
     return verb(
         "list",
         shows="rdctl.oio.entry/1",
@@ -180,6 +187,7 @@ def listing_verb(family: str, *, bare: bool = False) -> Command:
             f"rdctl -c sandbox oio {family} list photos --delimiter /",
             f"rdctl -c sandbox oio {family} list photos --prefix alps/ --json",
             f"rdctl -c sandbox oio {family} list photos -0 | xargs -0 -n 1 echo",
+            *([] if bare else [f"rdctl -c sandbox oio {family} list --auto"]),
         ],
     )(with_target)
 
@@ -188,7 +196,12 @@ _SORTED = """Sorted by name (byte order). Rows are shown as they arrive, however
 If --limit ends the listing, the marker for the next one is shown."""
 _LIST_CONTENTS = f"""List the objects of a container.
 
-{_SORTED}"""
+{_SORTED}
+
+With --auto, lists the objects of all containers of the account that are named as by --auto, one \
+container after the other, in the order of the containers' names. --marker, the name of an object, \
+then continues after that object in this order. Objects that --auto does not find in their \
+container are left out, and counted at the end."""
 _LIST_CONTAINERS = f"""List containers, or the objects of a container.
 
 Without CONTAINER, lists the containers of the account with their objects and bytes. The account \

@@ -97,7 +97,9 @@ def show(site: Site, places: list[Place], chunks: bool) -> Listing:
         " | rdctl -c sandbox oio content delete photos - --dry-run",
     ],
 )
-@target("content", several=True, sent_by="deletion", selects=("prefix", "glob", "recursive"))
+@target(
+    "content", several=True, sent_by="deletion", selects=("prefix", "glob", "recursive"), flat=True
+)
 @click.option("--prefix", metavar="P", help="Delete all objects whose names begin with P.")
 @click.option("--glob", metavar="PATTERN", help="Delete all objects whose names match PATTERN.")
 @click.option(

@@ -12,6 +12,7 @@ from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
     from rdctl.core.results import Listing, Report
+    from rdctl.oio.flat import Flat
     from rdctl.oio.model import Place
     from rdctl.sites import Site
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
         "rdctl -c sandbox oio content link photos index.txt --to-container backup --autocreate",
     ],
 )
-@target("content", rest="[TARGET]", sent_by="path")
+@target("content", rest="[TARGET]", sent_by="path", gets_flat=True)
 @click.option("--to-container", metavar="CONTAINER", help="Container of the new object.")
 @click.option("--overwrite", is_flag=True, help="Replace an existing object.")
 @click.option("--autocreate", is_flag=True, help="Create the container if it does not exist.")
@@ -42,13 +43,15 @@ def link(
     autocreate: bool,
     new_id: str | None,
     properties: dict[str, str],
+    flat: Flat | None,
 ) -> Report:
     """Copy an object without copying its data.
 
     The new object, TARGET or the same name in --to-container, shares the bytes of the first, but
     has chunks of its own: hard links on the same rawx services. So either can be deleted or
     replaced without a change of the other. Size, hash, storage policy and MIME type are the same,
-    and so are the properties unless -p is given.
+    and so are the properties unless -p is given. With --auto, the new object is in the container of
+    its own name, unless --to-container is given.
 
     An existing TARGET is refused without --overwrite; in a container without versioning it is lost,
     which requires confirmation. Linking an older version (--content-version) to its own name makes
@@ -64,6 +67,7 @@ def link(
             raise RdctlError(Code.USAGE, f"invalid {word}: must not be empty or contain NUL")
     holder = place.holder if to_container is None else site.oio.places([to_container])[0]
     new = holder._replace(path=name if name is not None else place.path)
+    new = flat.place(new) if flat and to_container is None else new
     check_user("content", CREATE, new, properties)
     wish = Link(overwrite, autocreate, properties or None, new_id)
     return site.oio.links.link(place, new, wish)
@@ -108,7 +112,7 @@ def snapshot(site: Site, place: Place, name: str | None) -> Report:
         "rdctl -c sandbox oio content locate photos index.txt --chunk-info --json",
     ],
 )
-@target("content", reads=True)
+@target("content", reads=True, flat=True)
 @click.option(
     "--chunk-info", is_flag=True, help="Also query the rawx services (one request per chunk)."
 )

@@ -38,6 +38,7 @@ def properties_verbs(
     system properties that can be set; `adds` adds options, whose values are sent in the query;
     `sets` adds those of `limits` to set-properties."""
     here = f"rdctl -c sandbox oio {family}"
+    flat = kind == "content"
 
     @verb(
         "get-properties",
@@ -48,7 +49,7 @@ def properties_verbs(
             f"{here} get-properties {example} --json --query properties",
         ],
     )
-    @target(kind, rest="[KEY...]", reads=True)
+    @target(kind, rest="[KEY...]", reads=True, flat=flat)
     @adds
     def get(site: Site, place: Place, keys: list[str] | None, **query: Any) -> Item:
         """Show properties.
@@ -63,7 +64,7 @@ def properties_verbs(
             f"{here} set-properties {example} color=blue --replace-all --dry-run",
         ],
     )
-    @target(kind, rest="[KEY=VALUE...]", sent_by="path")
+    @target(kind, rest="[KEY=VALUE...]", sent_by="path", flat=flat)
     @click.option("--replace-all", is_flag=True, help="Remove all other properties.")
     @sets
     @(SYSTEM if system else _none)
@@ -96,7 +97,7 @@ def properties_verbs(
             f"{here} del-properties {example} --all --dry-run",
         ],
     )
-    @target(kind, rest="[KEY...]")
+    @target(kind, rest="[KEY...]", flat=flat)
     @click.option("--all", "everything", is_flag=True, help="Delete all properties.")
     @adds
     def delete(

@@ -21,6 +21,7 @@ from rdctl.core.units import defuse, escape
 if TYPE_CHECKING:
     from rdctl.cli.names_input import Bulk
     from rdctl.core.results import Data, Report
+    from rdctl.oio.flat import Flat
     from rdctl.oio.model import Place
     from rdctl.oio.objects.files import Where
     from rdctl.oio.objects.layout import Bytes
@@ -123,9 +124,10 @@ def journaling(function: Any) -> Any:
         "find holiday -type f | rdctl -c sandbox oio content put photos --files-from -",
         "rdctl -c sandbox oio content put photos holiday/ --recursive --update",
         "rdctl -c sandbox oio content put photos holiday/ --recursive --exclude '*.raw'",
+        "rdctl -c sandbox oio content put --auto --autocreate picture.png",
     ],
 )
-@target("container", rest="[FILE...]")
+@target("container", rest="[FILE...]", gets_flat=True)
 @click.option(
     "--files-from",
     "list_of_files",
@@ -175,6 +177,7 @@ def put(
     recursive: bool,
     choice: Choice,
     given: Given | None,
+    flat: Flat | None,
     **wishes: Any,
 ) -> Report:
     """Upload files as objects.
@@ -185,6 +188,9 @@ def put(
     before the upload and before the object is created. --overwrite in a container without
     versioning requires confirmation: the previous data are lost. If two uploads of the same name
     finish at the same time, both can succeed; the later one is kept.
+
+    With --auto, each object is stored in the container that follows from its name, as by
+    `openio object create --auto`. Use --autocreate to create the containers, as openio always does.
 
     --update skips files that have been uploaded: those of the same size and modification time,
     which --update stores with each object as the property x-object-meta-mtime. Objects without it
@@ -244,6 +250,7 @@ def put(
             choice=choice._replace(journal=journal),
             own=bulk.properties,
             stdin=context.obj.stdin,
+            flat=flat,
         )
 
     named = {
@@ -254,6 +261,7 @@ def put(
         "prefix": prefix,
         "recursive": recursive,
         **{key: wishes[key] for key in ("policy", "mime_type", "properties")},
+        **({"flat": list(flat)} if flat else {}),
     }
     return site.oio.journaled(given, named, transfer)
 

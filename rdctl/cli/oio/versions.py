@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         "rdctl -c sandbox oio content undelete photos index.txt sea/storm.svg --json",
     ],
 )
-@target("content", several=True, sent_by="path")
+@target("content", several=True, sent_by="path", flat=True)
 def undelete(site: Site, places: list[Place]) -> Report:
     """Restore deleted objects.
 
@@ -41,7 +41,7 @@ def undelete(site: Site, places: list[Place]) -> Report:
         "rdctl -c sandbox oio content purge photos index.txt --max-versions 2 --dry-run",
     ],
 )
-@target("content", several=True, sent_by="path", versions=False)
+@target("content", several=True, sent_by="path", versions=False, flat=True)
 @click.option(
     "--max-versions",
     type=click.IntRange(1),
@@ -64,7 +64,7 @@ def purge(site: Site, places: list[Place], max_versions: int | None) -> Report:
         "rdctl -c sandbox oio content drain photos index.txt sea/storm.svg --dry-run",
     ],
 )
-@target("content", several=True, sent_by="version")
+@target("content", several=True, sent_by="version", flat=True)
 def drain(site: Site, places: list[Place]) -> Report:
     """Delete the data of objects, but keep their names.
 

@@ -26,7 +26,7 @@ class Appends(Uploads):
             message = f"{place.shown}: only the latest version can be appended to"
             raise RdctlError(Code.UNSUPPORTED, message, target=place.name)
         wish = Wish(min_copies=min_copies)
-        self._owner = self._asked(lambda: self._found(place.holder, wish))
+        self._look_up_one(place.holder)
         old = self._existing_content(place)
         file = File(place.name, path, place.holder)
         wish = wish._replace(policy=old.policy, mime_type=old.mime_type)

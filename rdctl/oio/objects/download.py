@@ -40,7 +40,7 @@ from rdctl.oio.objects.transfers import Transfers
 from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
 from rdctl.oio.sync.compare import downloaded, file_time, is_download
 from rdctl.oio.sync.journal import Item
-from rdctl.oio.sync.listing import all_below, all_named
+from rdctl.oio.sync.listing import all_below, all_of
 from rdctl.oio.sync.model import MTIME, Local, Remote, mtime_of
 from rdctl.workers import Stopped
 
@@ -243,9 +243,7 @@ class Downloads(Transfers):
         plain = list(filter(_is_plain, places))
         if not choice.dates or not plain:
             return Below(places, {})
-        names = [place.name for place in plain]
-        holder = plain[0].holder
-        return Below(places, all_named(self._proxy, self._workers, holder, names))
+        return Below(places, all_of(self._proxy, self._workers, plain))
 
     def _get_special(
         self, place: Place, path: str, requested: Bytes | None, parallel: int

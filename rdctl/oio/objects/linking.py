@@ -15,7 +15,7 @@ from rdctl.oio.objects.assumed import assumed
 from rdctl.oio.objects.hardlinks import HardLinks
 from rdctl.oio.objects.prepared import check_names
 from rdctl.oio.objects.transfers import exists, with_left
-from rdctl.oio.objects.upload import Uploads, Wish
+from rdctl.oio.objects.upload import Uploads
 from rdctl.oio.rawx import full_path, predicted_id
 from rdctl.workers import Stopped
 
@@ -43,10 +43,9 @@ class Links(Uploads):
                 lambda: self._proxy.read("content.get_properties", source)
             ).properties
         self._proxy.suggests = not link.autocreate
-        wish = Wish(overwrite=link.overwrite, autocreate=link.autocreate)
-        self._owner = self._asked(lambda: self._found(target.holder, wish))
+        to = self._look_up_one(target.holder, link.autocreate)
         self._proxy.suggests = False
-        loss = self._loss(target, link) if self._owner is not None else None
+        loss = self._loss(target, link) if to.owner is not None else None
         self._effects.consent([loss] if loss else [])
         self._effects.foretell([f"link {source.described} as {target.described}"])
         return Report([self._linked(content, source, target, link, dict(properties), loss)])
@@ -61,7 +60,8 @@ class Links(Uploads):
                 raise
         if not link.overwrite:
             raise exists(target)
-        return None if self._keeps_versions else f"{target.described} will be replaced"
+        kept = self._to[target.holder].keeps_versions
+        return None if kept else f"{target.described} will be replaced"
 
     def _linked(
         self,
@@ -96,7 +96,8 @@ class Links(Uploads):
 
     def _prepared(self, content: Content, target: Place, link: Link) -> Content:
         """The ID and the version of the new object; the places of its chunks are not used."""
-        making = link.autocreate and self._owner is None
+        to = self._to[target.holder]
+        making = link.autocreate and to.owner is None
         prepared: Content | None = self._asked(
             lambda: self._change(
                 "content.prepare",
@@ -111,8 +112,8 @@ class Links(Uploads):
             )
         )
         if prepared is None:
-            wish = Wish(policy=content.policy)
-            prepared = assumed(self._namespace, target, 1, wish.policy or self._policy, None)
+            policy = content.policy or to.policy
+            prepared = assumed(self._namespace, target, 1, policy, None)
             return prepared._replace(content_id=link.id or prepared.content_id)
         check_names(prepared, target)
         if link.id is not None and (prepared.content_id or "").upper() != link.id.upper():

@@ -3,33 +3,32 @@
 from __future__ import annotations
 
 import os
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
 from itertools import chain
 from typing import IO, NamedTuple
 
-from rdctl.core.errors import Code, RdctlError, as_error, hints
+from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import human_size
 from rdctl.net.deadline import Deadline
 from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, OioDependencies, for_target
-from rdctl.oio.model import Container, Content, Place
+from rdctl.oio.flat import Flat
+from rdctl.oio.model import Content, Place
 from rdctl.oio.objects.assumed import assumed
+from rdctl.oio.objects.destinations import Destinations
 from rdctl.oio.objects.files import file_fault, is_regular
 from rdctl.oio.objects.inputs import STDIN, File, Naming, files_of
 from rdctl.oio.objects.mime import guessed
 from rdctl.oio.objects.prepared import check_names
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source, source_of
-from rdctl.oio.objects.transfers import Transfers, changed, exists, with_left
-from rdctl.oio.operations.container import refuse_read_only
-from rdctl.oio.rawx import Owner
+from rdctl.oio.objects.transfers import changed, exists, with_left
 from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
 from rdctl.oio.sync.compare import is_unchanged, is_upload, uploaded
 from rdctl.oio.sync.journal import Item
-from rdctl.oio.sync.listing import all_named
+from rdctl.oio.sync.listing import all_of
 from rdctl.oio.sync.model import MTIME, Remote, mtime_text
 from rdctl.workers import Stopped
 
@@ -52,16 +51,11 @@ class Wish(NamedTuple):
     properties: Mapping[str, str] = {}
 
 
-class Uploads(Transfers):
-    """Files that become objects of one container."""
+class Uploads(Destinations):
+    """Files that become objects."""
 
     def __init__(self, means: OioDependencies) -> None:
         super().__init__(means)
-        self._lock = threading.Lock()
-        self._owner: Owner | None = None
-        self._keeps_versions = False
-        self._policy: str | None = None
-        self._quota: int | None = None
         self._sending: set[Sending] = set()
 
     def _unfinished(self) -> list[str]:
@@ -78,12 +72,17 @@ class Uploads(Transfers):
         choice: Choice = EVERYTHING,
         own: Mapping[str, Mapping[str, str]],
         stdin: IO[bytes],
+        flat: Flat | None = None,
     ) -> Report:
         """Files, and with `recursive` what is below directories, as objects of one container, each
-        with an outcome. What has a name that is taken is refused before anything is sent; if
-        `choice` compares, it is left out or replaced. `own` has the properties of single
-        objects."""
+        with an outcome; `flat`: of the container that follows from the name of each. What has a
+        name that is taken is refused before anything is sent; if `choice` compares, it is left out
+        or replaced. `own` has the properties of single objects."""
         files, refused = files_of(holder, paths, naming, recursive, self._warn)
+        if flat is not None:
+            files = [file._replace(holder=flat.place(file.place).holder) for file in files]
+            if not files:
+                return Report([])
         if wish.content_id and len(files) != 1:
             raise RdctlError(Code.USAGE, "--content-id cannot be used with several files")
         return self.upload(holder, files, refused, wish=wish, choice=choice, own=own, stdin=stdin)
@@ -104,12 +103,13 @@ class Uploads(Transfers):
         """As `put`, of files that are known. `existing` are the objects, if already listed;
         `losses_after` is what will be lost afterwards, for the same question."""
         since = time.monotonic() if choice else None
-        self._proxy.suggests = not wish.autocreate
-        try:
-            self._owner = self._asked(lambda: self._found(holder, wish))
-        except RdctlError as error:
-            return Report([Failure("put", for_target(error, file.name)) for file in files])
-        self._proxy.suggests = False
+        holders = list(dict.fromkeys(file.holder for file in files)) or [holder]
+        faults = self._look_up(holders, wish.autocreate)
+        for file in files:
+            if file.holder in faults:
+                refused[file.name] = for_target(faults[file.holder], file.name)
+        if len(faults) == len(holders):
+            return Report([Failure("put", refused[file.name]) for file in files])
         same: list[File] = []
         remotes: Mapping[str, Remote] = {}
         if choice.compares:
@@ -149,10 +149,8 @@ class Uploads(Transfers):
 
     def _existing(self, files: Sequence[File]) -> dict[str, Remote]:
         """The objects that have the names of the files, from a listing."""
-        if self._owner is None or not files:
-            return {}
-        holder, names = files[0].holder, [file.name for file in files]
-        return self._asked(lambda: all_named(self._proxy, self._workers, holder, names))
+        places = [file.place for file in files if self._exists(file.holder)]
+        return self._asked(lambda: all_of(self._proxy, self._workers, places))
 
     def _parted(
         self, files: Sequence[File], remotes: Mapping[str, Remote], choice: Choice
@@ -193,18 +191,22 @@ class Uploads(Transfers):
     ) -> dict[str, str]:
         """Ask before objects are replaced, and for what is lost afterwards; the losses by their
         names."""
-        if self._keeps_versions:
-            self._effects.consent(after)
-            return {}
-        losses = {file.name: _loss(file) for file in files if file.name in remotes}
+        lost = [file for file in files if file.name in remotes and self._loses(file)]
+        losses = {file.name: _loss(file) for file in lost}
         if len(losses) > MOST_NAMED:
             size = human_size(sum(remotes[name].size or 0 for name in losses))
-            holder = files[0].holder.shown
-            many = f'{len(losses)} objects ({size}) in container "{holder}" will be replaced'
+            holders = {file.holder for file in lost}
+            where = f'container "{lost[0].holder.shown}"'
+            where = where if len(holders) == 1 else f"{len(holders)} containers"
+            many = f"{len(losses)} objects ({size}) in {where} will be replaced"
             self._effects.consent([many, *after])
         else:
             self._effects.consent([*losses.values(), *after])
         return losses
+
+    def _loses(self, file: File) -> bool:
+        """Whether an existing object of that name would be lost."""
+        return not self._to[file.holder].keeps_versions
 
     def _taken(
         self, files: Sequence[File], refused: dict[str, RdctlError], wish: Wish
@@ -212,7 +214,7 @@ class Uploads(Transfers):
         """Refuse the names that are taken, or ask before the objects are replaced; the losses by
         their names."""
         losses: dict[str, str] = {}
-        if self._owner is None:
+        if not any(to.owner for to in self._to.values()):
             return losses
         for file, found in zip(files, self._contents(files), strict=True):
             name = file.name
@@ -222,35 +224,17 @@ class Uploads(Transfers):
                 refused[name] = found
             elif found is not None and not wish.overwrite:
                 refused[name] = exists(file.place)
-            elif found is not None and not self._keeps_versions:
+            elif found is not None and self._loses(file):
                 losses[name] = _loss(file)
         self._effects.consent(list(losses.values()))
         return losses
-
-    def _found(self, holder: Place, wish: Wish) -> Owner | None:
-        """The container; None: it does not exist, and may be created."""
-        try:
-            container = self._container(holder)
-        except RdctlError as error:
-            if error.code is not Code.NOT_FOUND or holder.cid:
-                raise
-            if wish.autocreate:
-                return None
-            error.hint = hints(error.hint, "Use --autocreate to create it.")
-            if holder.reference and os.path.exists(holder.reference):
-                error.hint = "Specify the container first: rdctl oio content put CONTAINER FILE"
-            raise
-        refuse_read_only(holder, container)
-        self._keeps_versions = container.keeps_versions
-        self._policy = container.policy
-        self._quota = container.quota or None
-        account = container.account or str(holder.account)
-        return Owner(account, container.container, container.cid or "")
 
     def _contents(self, files: Sequence[File]) -> Iterator[Content | RdctlError | None]:
         """The existing content of each name, if any; or why it is unknown."""
 
         def look(file: File) -> Content | RdctlError | None:
+            if not self._exists(file.holder):
+                return None
             try:
                 content: Content = self._asked(lambda: self._show(file.place))
                 return content
@@ -264,6 +248,7 @@ class Uploads(Transfers):
 
     def _source(self, file: File, stdin: IO[bytes]) -> Source:
         """The file, open for reading; an endless one is read up to the container's quota."""
+        quota = self._to[file.holder].quota
         try:
             if file.path != STDIN:
                 opened, name, start = file.open(), file.path, 0
@@ -272,7 +257,7 @@ class Uploads(Transfers):
                 opened, name = _again(stdin), "/dev/stdin"
             else:
                 opened, name, start = stdin, "/dev/stdin", 0
-            return source_of(opened, name, self._effects, self._in_time, self._quota, start)
+            return source_of(opened, name, self._effects, self._in_time, quota, start)
         except OSError as error:
             shown = "standard input" if file.path == STDIN else file.path
             raise file_fault(error, shown) from error
@@ -329,7 +314,8 @@ class Uploads(Transfers):
 
     def _ready(self, place: Place, size: int, wish: Wish) -> Content:
         """The chunks for so many bytes."""
-        making = wish.autocreate and self._owner is None
+        to = self._to[place.holder]
+        making = wish.autocreate and to.owner is None
         prepared: Content | None = self._asked(
             lambda: self._change(
                 self._proxy.prepares(size),
@@ -345,7 +331,7 @@ class Uploads(Transfers):
             )
         )
         if prepared is None:
-            policy = wish.policy or self._policy
+            policy = wish.policy or to.policy
             prepared = assumed(self._namespace, place, size, policy, wish.content_id)
         check_names(prepared, place)
         if wish.content_id and str(prepared.content_id).upper() != wish.content_id.upper():
@@ -366,7 +352,7 @@ class Uploads(Transfers):
 
     def _still_listed(self, place: Place, listed: Remote) -> None:
         """Raise if another client changed the object since: that loss was not confirmed."""
-        now = all_named(self._proxy, self._workers, place.holder, [place.name]).get(place.name)
+        now = all_of(self._proxy, self._workers, [place]).get(place.name)
         if now is not None and not is_unchanged(now, listed):
             raise changed(place, "replaced")
 
@@ -463,31 +449,6 @@ class Uploads(Transfers):
         for _ in sending.delete([copy for copy in failed if copy in sending.delivery.begun]):
             pass
         return [copy.url for copy in failed] or None
-
-    def _owner_of(self, place: Place) -> Owner:
-        """The container by all its names; a container just created is queried for them, once."""
-        with self._lock:
-            if self._owner is None and self._effects.dry_run:
-                self._owner = Owner(str(place.account), place.container, "<container ID>")
-            elif self._owner is None:
-                found = self._asked(lambda: self._made(place.holder))
-                self._owner = Owner(str(place.account), place.container, found.cid or "")
-            return self._owner
-
-    def _made(self, holder: Place) -> Container:
-        """The container just created. Since OpenIO 7, content/prepare does not create it: the proxy
-        replies without a meta2."""
-        try:
-            return self._container(holder)
-        except RdctlError as error:
-            if error.code is not Code.NOT_FOUND:
-                raise
-        self._change("container.create", holder, properties={}, system={})
-        return self._container(holder)
-
-    def _container(self, holder: Place) -> Container:
-        container: Container = self._proxy.read("container.show", holder)
-        return container
 
 
 def _again(file: IO[bytes]) -> IO[bytes]:

@@ -12,7 +12,7 @@ from rdctl.core.results import Raw, Report
 from rdctl.core.units import escape
 from rdctl.oio import ids
 from rdctl.oio.acts import Acts, OioDependencies
-from rdctl.oio.flat import flat_of
+from rdctl.oio.flat import Flat, flat_of
 from rdctl.oio.model import CID_DIGITS, Place
 from rdctl.oio.operations.account import Accounts
 from rdctl.oio.operations.admin import Bases
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from rdctl.oio.operations.cache import ProxyCaches
     from rdctl.oio.operations.directory import Directory
     from rdctl.oio.operations.events import Events, Queue
+    from rdctl.oio.operations.flat_listing import FlatListings
     from rdctl.oio.operations.lifecycle import Lifecycles
     from rdctl.oio.operations.sharding import Shardings
     from rdctl.oio.operations.snapshot import Snapshots
@@ -84,6 +85,13 @@ class OpenIO(Acts):
         from rdctl.oio.operations.sharding import Shardings
 
         return Shardings(self._means)
+
+    @cached_property
+    def flat_listings(self) -> FlatListings:
+        """The objects of all flat containers."""
+        from rdctl.oio.operations.flat_listing import FlatListings
+
+        return FlatListings(self._means)
 
     @cached_property
     def lifecycles(self) -> Lifecycles:
@@ -241,11 +249,9 @@ class OpenIO(Acts):
         account = self.account_name(None)
         return [Place(account=account, reference=reference) for reference in references]
 
-    def flat(self, paths: Sequence[str]) -> list[Place]:
-        """Objects in the containers that follow from their names."""
-        flat = flat_of(self._proxy.read("conscience.info").options)
-        account = self.account_name(None)
-        return [Place(account=account, reference=flat.container(path), path=path) for path in paths]
+    def flat(self, bits: int | None) -> Flat:
+        """How the namespace names flat containers; `bits` in place of its own."""
+        return flat_of(self._proxy.read("conscience.info").options, bits)
 
     def named(
         self, places: Sequence[Place], *, sent_by: str = "id", needed: bool = True

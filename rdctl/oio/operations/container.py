@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
@@ -20,7 +20,7 @@ from rdctl.oio.acts import (
     distinct,
     failure,
 )
-from rdctl.oio.model import UNREADABLE, Container, Entry, Link, Location, Outcome, Place
+from rdctl.oio.model import UNREADABLE, Container, Entry, Link, Location, Outcome, Page, Place
 from rdctl.oio.properties import CREATE, check_user, system_values
 from rdctl.oio.refusals import FROZEN, Asked
 
@@ -136,29 +136,19 @@ class Containers(Acts):
 
     def entries(self, place: Place, filters: Mapping[str, Any], limit: int | None) -> Listing:
         """A container's objects and prefixes, in the order of their names' bytes."""
-        also = {
-            "all": ("version", "deleted"),
-            "deleted": ("deleted",),
-            "properties": ("properties",),
-        }
-        shown = [key for option, keys in also.items() if filters.get(option) for key in keys]
-        listing = Listing((), also=shown)
+        listing = Listing((), also=also_shown(filters))
 
         def found() -> Iterator[Entry]:
             left = limit
             pages = self._proxy.pages(place, {**filters, "max": min(PAGE, left or PAGE)})
             for page in pages:
-                if page.incomplete is not None:
-                    shown = escape(page.incomplete)
-                    self._warn(f"{shown}: the proxy does not list all its versions")
-                taken = page.entries if left is None else page.entries[:left]
-                if filters.get("properties"):
-                    taken = [_with_properties(entry) for entry in taken]
+                entries = entries_of(page, filters, self._warn)
+                taken = entries if left is None else entries[:left]
                 yield from taken
                 if left is not None:
                     left -= len(taken)
                     if left <= 0:
-                        if page.marker is not None or len(taken) < len(page.entries):
+                        if page.marker is not None or len(taken) < len(entries):
                             listing.marker = after_name(taken[-1])
                         return
 
@@ -384,6 +374,27 @@ def _count(shown: Container) -> str:
         return ""
     size = "" if shown.bytes is None else f" ({human_size(shown.bytes)})"
     return f"{shown.objects} object{'s' if shown.objects > 1 else ''}{size}"
+
+
+def also_shown(filters: Mapping[str, Any]) -> list[str]:
+    """The keys that a table of entries shows because of these filters."""
+    also = {
+        "all": ("version", "deleted"),
+        "deleted": ("deleted",),
+        "properties": ("properties",),
+    }
+    return [key for option, keys in also.items() if filters.get(option) for key in keys]
+
+
+def entries_of(
+    page: Page, filters: Mapping[str, Any], warn: Callable[[str], None]
+) -> Sequence[Entry]:
+    """The entries of a page as they are shown; `warn` of versions that are missing."""
+    if page.incomplete is not None:
+        warn(f"{escape(page.incomplete)}: the proxy does not list all its versions")
+    if not filters.get("properties"):
+        return page.entries
+    return [_with_properties(entry) for entry in page.entries]
 
 
 def _with_properties(entry: Entry) -> Entry:

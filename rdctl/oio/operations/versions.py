@@ -7,11 +7,22 @@ restores the object, and replies as to a deletion. So the current version is loo
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import chain
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import escape, human_size, quoted, raw_bytes
-from rdctl.oio.acts import ALREADY, PAGE, PROVEN, Acts, Evidence, batches, distinct
+from rdctl.oio.acts import (
+    ALREADY,
+    PAGE,
+    PROVEN,
+    Acts,
+    Evidence,
+    batches,
+    by_holder,
+    distinct,
+    for_target,
+)
 from rdctl.oio.client import Client
 from rdctl.oio.model import Container, Entry, Page, Place
 from rdctl.oio.refusals import Asked
@@ -62,14 +73,19 @@ class Versions(Acts):
                     yield next(outcomes)
 
         if many and len(places) > 1:
-            return self._in_turn("delete", batches(places), delete_many)
+            parts = (batches(inside) for inside in by_holder(places).values())
+            return self._in_turn("delete", chain.from_iterable(parts), delete_many)
         return self._each("delete", places, delete)
 
     def _losses(self, places: Sequence[Place]) -> dict[Place, str]:
-        named = [place for place in places if not place.version]
-        end = self._end(named[0].holder) if named else ""
+        holders = list(by_holder(place for place in places if not place.version))
+        found = (
+            self._workers.ordered(self._end, holders) if holders[1:] else map(self._end, holders)
+        )
+        ends = dict(zip(holders, found, strict=True))
         return {
-            place: f"{place.described} will be deleted{PERMANENTLY if place.version else end}"
+            place: f"{place.described} will be deleted"
+            f"{PERMANENTLY if place.version else ends[place.holder]}"
             for place in places
         }
 
@@ -94,13 +110,22 @@ class Versions(Acts):
     def _settled(self, places: Sequence[Place]) -> dict[Place, Settled]:
         """The objects for which nothing is to be sent. Those that do not exist are left to the
         server."""
+        groups = by_holder(places)
+        if len(groups) > 1:
+            parts = self._workers.ordered(self._settled_inside, groups.values())
+        else:
+            parts = (self._settled_inside(inside) for inside in groups.values())
+        return {place: known for part in parts for place, known in part.items()}
+
+    def _settled_inside(self, places: Sequence[Place]) -> dict[Place, Settled]:
+        """Of one container."""
         found: dict[Place, Settled] = {}
         named = [place for place in places if place.path and not place.version]
         if named:
             try:
                 current = self._current(named[0].holder, [str(place.path) for place in named])
             except RdctlError as error:
-                return dict.fromkeys(places, error)
+                return {place: for_target(error, place.name) for place in places}
             for place in named:
                 entry = current.get(str(place.path))
                 if entry is not None and entry.deleted:

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
-from rdctl.core.errors import RdctlError
+from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import raw_bytes
-from rdctl.oio.acts import PAGE
+from rdctl.oio.acts import PAGE, by_holder
 from rdctl.oio.client import Client
 from rdctl.oio.model import PageOf, Place
 from rdctl.oio.sync.model import Remote
@@ -65,6 +65,22 @@ def all_named(
 
     found = workers.ordered(look, names) if len(names) > 1 else map(look, names)
     return {remote.name: remote for remote in found if remote is not None}
+
+
+def all_of(proxy: Client, workers: Workers, places: Sequence[Place]) -> dict[str, Remote]:
+    """As `all_named`, of objects that may be in several containers, which need not exist then."""
+    groups = by_holder(places)
+
+    def look(holder: Place) -> dict[str, Remote]:
+        try:
+            return all_named(proxy, workers, holder, [place.name for place in groups[holder]])
+        except RdctlError as error:
+            if error.code is Code.NOT_FOUND and len(groups) > 1:
+                return {}
+            raise
+
+    found = workers.ordered(look, groups) if len(groups) > 1 else map(look, groups)
+    return {name: remote for remotes in found for name, remote in remotes.items()}
 
 
 def _scanned(proxy: Client, holder: Place, names: Sequence[str]) -> Iterator[Remote]:
