@@ -216,10 +216,10 @@ class Containers(Acts):
 
     def flush(self, places: Sequence[Place]) -> Report:
         def lost(place: Place) -> str | None:
-            shown: Container = self._proxy.read("container.show", place)
-            refuse_shared(place, shown)
             if not self._first(place):
                 return None
+            shown: Container = self._proxy.read("container.show", place)
+            refuse_shared(place, shown)
             count = _count(shown) or "all objects"
             return f'{count} in container "{place.shown}" will be deleted'
 

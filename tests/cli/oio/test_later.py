@@ -135,6 +135,16 @@ def test_an_empty_page_is_not_an_empty_container(near: Near, words: str) -> None
     assert client.sds.routes().count("container/list") == 2
 
 
+@pytest.mark.parametrize("words", ["flush docs", "purge docs"])
+def test_a_row_that_cannot_be_read_is_not_an_empty_container(near: Near, words: str) -> None:
+    client = near()
+    unreadable = {"objects": [{"name": 5}], "prefixes": []}
+    client.sds.faults.append(on("container/list", lambda call: call.json(unreadable), times=9))
+    ran = client.rdctl(*client.where, "oio", "container", *words.split(), "--yes")
+    assert ran.code == 9
+    assert f"container/{words.split()[0]}" not in client.sds.routes()
+
+
 def test_a_repair_of_2025_names_each_position_and_the_object(near: Near) -> None:
     """The ID of a new chunk follows from its version and position; of a sharded container, the
     name of the object says which shard has its rows."""
