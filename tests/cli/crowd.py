@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, quote, urlsplit
 
 import pytest
 
@@ -22,11 +22,13 @@ Before = Callable[[Sequence[str]], object]
 
 class Crowd:
     """`requests` has the names of each request in order of their arrival, `most` how many were
-    under way at a time. `before` is called with the names of a request before it is answered, and
+    under way at a time; requests about a container have its name. `objects` are those of every
+    container. `before` is called with the names of a request before it is answered, and
     may wait, or give bytes to be sent instead; no bytes just close the connection."""
 
     def __init__(self) -> None:
         self.requests: list[list[str]] = []
+        self.objects: Sequence[str] = ()
         self.properties: dict[str, Any] = {}
         self.refused: dict[str, tuple[int, str]] = {}
         self.before: Before = lambda names: None
@@ -54,7 +56,26 @@ class Crowd:
         instead = self.before(names)
         with self._lock:
             self._under_way -= 1
-        connection.send(instead if isinstance(instead, bytes) else self._answer(route, names))
+        connection.send(
+            instead if isinstance(instead, bytes) else self._reply(route, names, request)
+        )
+
+    def _reply(self, route: str, names: Sequence[str], request: Request) -> bytes:
+        if route == "container/list":
+            return self._page(dict(parse_qsl(urlsplit(request.path).query)))
+        return self._answer(route, names)
+
+    def _page(self, query: Mapping[str, str]) -> bytes:
+        """The objects from a marker on, in the order of their names' bytes."""
+        prefix, marker = query.get("prefix", ""), query.get("marker", "").encode()
+        names = sorted(name for name in self.objects if name.startswith(prefix))
+        left = [name for name in names if name.encode() > marker]
+        taken = left[: int(query["max"])]
+        headers = {"x-oio-list-truncated": str(len(taken) < len(left)).lower()}
+        if taken and len(taken) < len(left):
+            headers["x-oio-list-marker"] = quote(taken[-1])
+        rows = [{"name": name, "size": 1, "ver": 1, "deleted": False} for name in taken]
+        return answer(200, {"objects": rows, "prefixes": []}, headers)
 
     def _named(self, route: str, request: Request) -> list[str]:
         if route in MANY:
@@ -75,6 +96,8 @@ class Crowd:
             return answer(404, {"status": status, "message": message})
         if route == "container/create":
             return empty(201)
+        if route == "config":
+            return answer(200, {"meta2.max_versions": "1"})
         if route == "container/show":
             return answer(200, {"properties": {}}, {SYSTEM_HEADER + "user-name": names[0]})
         return empty(204)

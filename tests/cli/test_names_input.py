@@ -73,6 +73,7 @@ def test_the_order_is_that_of_the_names(call: Call, crowd: Crowd, words: str) ->
     """Whichever answer comes first: one half of them is late."""
     late = threading.Event()
     crowd.before = lambda names: names[0] < "c2850" and late.wait(0.005)
+    crowd.objects = MANY
     names = MANY[::-1][-300:]
     ran = call(words, "-y", "-o", "ndjson", stdin=lines(names))
     rows = [json.loads(line) for line in ran.out.splitlines()]
@@ -321,6 +322,7 @@ def test_one_batch_is_refused_whole(call: Call, crowd: Crowd) -> None:
 
     refusal = answer(403, {"status": 403, "message": "Not these"})
     crowd.before = lambda names: refusal if "c0150" in names else None
+    crowd.objects = MANY[:300]
     ran = call("content delete c - --json -y", stdin=lines(MANY[:300]))
     assert (ran.code, outcomes(ran.json)) == (
         8,
@@ -415,8 +417,11 @@ def test_all_failed_where_the_run_did_as_a_whole(
     argv = ("--rapiddisk-url", crowd.server.url, "rapiddisk", "remove", "-", "--retries", "0")
     ran = rdctl(*argv, *words.split(), "--failed", str(failed), stdin=b"rd0\nrd1\n")
     assert (ran.code, failed.read_bytes()) == (6, b"rd0\nrd1\n")
-    asked = rdctl(*crowd.where, "oio", "content", "delete", "c", "-", stdin=b"x\n")
+    asked = rdctl(*crowd.where, "oio", "admin", "freeze", "-", stdin=b"x\n")
     assert asked.code == 2
+    # What is already deleted is looked up before the prompt.
+    looked_up = rdctl(*crowd.where, "oio", "content", "delete", "c", "-", stdin=b"x\n")
+    assert looked_up.code == 6
     failed.write_text("old\n")
     ran = rdctl(*argv, "--ndjson", "--failed", str(failed), stdin=b'{"name": "rd0"}\n{\n')
     assert (ran.code, failed.read_text()) == (2, "old\n")

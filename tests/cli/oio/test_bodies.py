@@ -97,6 +97,8 @@ def test_a_body_keeps_its_very_bytes(wire: Oio) -> None:
 def test_chunks_in_every_form(wire: Oio) -> None:
     for body in (CHUNKS, {"chunks": CHUNKS}, {"item": {"chunks": CHUNKS, "policy": "SINGLE"}}):
         wire.ok(*CREATE.split(), "-", "--dry-run", body=body)
-        real = [*CREATE.replace("new", f"new{len(wire.changes)}").split(), "-"]
+        # A container has one object of an ID.
+        number = len(wire.changes)
+        real = [*CREATE.replace("new", f"new{number}").replace("AB", f"AB{number}0").split(), "-"]
         wire.ok(*real, body=[dict(each, more="x") for each in CHUNKS] if body is CHUNKS else body)
         assert wire.changes[-1].body == CHUNKS
