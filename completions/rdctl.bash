@@ -96,7 +96,7 @@ _rdctl_node() {
         'rdctl oio container snapshot') options='--cid' valued='--cid' keys='action target changed verified error line' ;;
         'rdctl oio container checkpoint') options='--cid --suffix' valued='--cid --suffix' keys='action target changed verified error line' ;;
         'rdctl oio container sharding') verbs='show' ;;
-        'rdctl oio container sharding show') options='--cid' valued='--cid' keys='cid lower upper objects' ;;
+        'rdctl oio container sharding show') options='--cid --watch' valued='--cid' keys='cid lower upper objects' ;;
         'rdctl oio container check') options='--ndjson --failed --cid --fail-on' valued='--failed --cid --fail-on' keys='severity finding container object version content_id position url message mend' ;;
         'rdctl oio container raw-insert') options='--cid --body --overwrite' valued='--cid --body' keys='action target changed verified error line' ;;
         'rdctl oio container raw-update') options='--cid --body --frozen' valued='--cid --body' keys='action target changed verified error line' ;;
@@ -109,7 +109,7 @@ _rdctl_node() {
         'rdctl oio content purge') options='--ndjson --failed --auto --flat-bits --content-id --cid --max-versions' valued='--failed --flat-bits --content-id --cid --max-versions' keys='action target changed verified error line' ;;
         'rdctl oio content drain') options='--ndjson --failed --auto --flat-bits --content-version --content-id --cid' valued='--failed --flat-bits --content-version --content-id --cid' keys='action target changed verified error line' ;;
         'rdctl oio content link') options='--auto --flat-bits --content-version --content-id --cid --to-container --overwrite --autocreate --id -p --property' valued='--flat-bits --content-version --content-id --cid --to-container --id -p --property' keys='action target changed verified error line' ;;
-        'rdctl oio content locate') options='--auto --flat-bits --content-version --content-id --cid --chunk-info' valued='--flat-bits --content-version --content-id --cid' keys='pos service volume location score size hash chunk_size chunk_hash url real_url' ;;
+        'rdctl oio content locate') options='--auto --flat-bits --content-version --content-id --cid --chunk-info --watch' valued='--flat-bits --content-version --content-id --cid' keys='pos service volume location score size hash chunk_size chunk_hash url real_url' ;;
         'rdctl oio content get-properties') options='--auto --flat-bits --content-version --content-id --cid --watch' valued='--flat-bits --content-version --content-id --cid' keys='target properties system' ;;
         'rdctl oio content set-properties') options='--auto --flat-bits --content-version --content-id --cid --replace-all' valued='--flat-bits --content-version --content-id --cid' keys='action target changed verified error line' ;;
         'rdctl oio content del-properties') options='--auto --flat-bits --content-version --content-id --cid --all' valued='--flat-bits --content-version --content-id --cid' keys='action target changed verified error line' ;;

@@ -239,7 +239,7 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio container sharding'
             set verbs show\t'List the shards of a container.'
         case 'rdctl oio container sharding show'
-            set options --cid\t'Container ID, instead of its name.'
+            set options --cid\t'Container ID, instead of its name.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --cid
         case 'rdctl oio container check'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --cid\t'Container ID, instead of its name.' --fail-on\t'Lowest severity that causes exit code 12.'
@@ -277,7 +277,7 @@ function _rdctl_node --no-scope-shadowing
             set options --auto\t'Omit CONTAINER: it follows from PATH (flat names).' --flat-bits\t'Bits of flat names (default: those of the namespace).' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --to-container\t'Container of the new object.' --overwrite\t'Replace an existing object.' --autocreate\t'Create the container if it does not exist.' --id\t'ID of the new object.' -p\t'Property of the new object, in place of all those of the first (repeatable).' --property\t'Property of the new object, in place of all those of the first (repeatable).'
             set valued --flat-bits --content-version --content-id --cid --to-container --id -p --property
         case 'rdctl oio content locate'
-            set options --auto\t'Omit CONTAINER: it follows from PATH (flat names).' --flat-bits\t'Bits of flat names (default: those of the namespace).' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --chunk-info\t'Also query the rawx services (one request per chunk).'
+            set options --auto\t'Omit CONTAINER: it follows from PATH (flat names).' --flat-bits\t'Bits of flat names (default: those of the namespace).' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --chunk-info\t'Also query the rawx services (one request per chunk).' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --flat-bits --content-version --content-id --cid
         case 'rdctl oio content get-properties'
             set options --auto\t'Omit CONTAINER: it follows from PATH (flat names).' --flat-bits\t'Bits of flat names (default: those of the namespace).' --content-version\t'Object version (default: latest).' --content-id\t'Object ID, instead of PATH.' --cid\t'Container ID, instead of its name.' --watch\t'Repeat every SECONDS (default: 2).'

@@ -19,7 +19,7 @@ __all__ = ["Server", "oio", "seeded", "server", "wire"]
 
 NODES = walk(root)
 # What stands before an argument, so that it is the empty one that is refused.
-BEFORE = {"SIZE": "1M", "ID": "1", "METHOD": "GET"}
+BEFORE = {"SIZE": "1M", "ID": "1", "METHOD": "GET", "ADDRESS": "127.0.0.1:1"}
 
 
 def options() -> Iterator[tuple[str, list[str]]]:

@@ -88,10 +88,14 @@ def by_time(ran: Ran) -> dict[str, list[dict[str, Any]]]:
 
 # Which commands, and how it is said ---------------------------------------------------------------
 
-# What shows something and yet is not watched: it changes something, reserves places for chunks, or
-# is asked once (the doctor and checks, whose exit code counts).
+# What shows something and yet is not watched: it changes something, reserves places for chunks,
+# waits by itself, reads a whole listing or map each time, or is asked once (the doctor and checks,
+# whose exit code counts).
 NOT_WATCHED = {
     "rdctl doctor",
+    "rdctl oio conscience wait",
+    "rdctl oio content ranges",
+    "rdctl oio directory dump",
     "rdctl oio admin drop-cache",
     "rdctl oio admin leave",
     "rdctl oio admin ping",

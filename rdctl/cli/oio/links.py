@@ -107,6 +107,7 @@ def snapshot(site: Site, place: Place, name: str | None) -> Report:
 @verb(
     "locate",
     shows="rdctl.oio.chunk/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio content locate photos index.txt",
         "rdctl -c sandbox oio content locate photos index.txt --chunk-info --json",

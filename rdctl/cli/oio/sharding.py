@@ -33,6 +33,7 @@ group = LazyGroup(
 @verb(
     "show",
     shows="rdctl.oio.shard/1",
+    watch=True,
     examples=[
         "rdctl -c sandbox oio container sharding show photos",
         "rdctl -c sandbox oio container sharding show photos --json",

@@ -44,7 +44,8 @@ LATER = {"old": [HEADER], "new": [{**HEADER, "size": 7}]}
 
 def verb_of(line: str) -> str:
     words = line.split()
-    nested = words[:2] in (["service", "config"], ["volume", "admin"])
+    groups = (["service", "config"], ["volume", "admin"], ["container", "sharding"])
+    nested = words[:2] in groups
     return " ".join(words[: 3 if nested else 2])
 
 

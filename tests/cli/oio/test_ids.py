@@ -12,7 +12,7 @@ import pytest
 from rdctl.cli.tree import root
 from rdctl.completion.nodes import walk
 from rdctl.sandbox.oio.state import container_id
-from tests.cli.oio.cases import BEANS, CHUNKS, LATER, META2, chunk
+from tests.cli.oio.cases import BEANS, CHUNKS, LATER, META2, chunk, verb_of
 from tests.cli.oio.conftest import Oio
 from tests.cli.test_help import RULES
 from tests.conftest import Program, Ran
@@ -29,19 +29,22 @@ BOTH = (
     f"container/list?{NAMES}&marker=index.txs%F4%8F%BF%BF&max=2&deleted=1",
     f"container/list?{NAMES}&prefix=sea%2Fstorm.svg&max=1&deleted=1",
 )
+# Whether what is deleted can be restored.
+KEEPS = ("config", f"container/show?{NAMES}")
 VERSIONS = f"container/list?{NAMES}&prefix=index.txt&all=1&max=1000"
 KEPT_BY_CONTENT = f"content/get_properties?{NAMES}&path=index.txt"
 
 
 class By(NamedTuple):
     """How a verb is typed, the requests that it takes, and what a change names as its target;
-    `code` where this server refuses."""
+    `code` where this server refuses, `release` where an earlier one has no such route."""
 
     words: str
     sends: tuple[str, ...]
     target: str | None = None
     body: object = None
     code: int = 0
+    release: str = ""
 
 
 def _container(
@@ -209,17 +212,17 @@ CASES = (
     # A content's id is sent, with its path for people, but where it is refused.
     By(
         "content delete --cid {cid} index.txt",
-        (OWNER, CURRENT, CURRENT, f"content/delete?{NAMES}&path=index.txt"),
+        (OWNER, *KEEPS, CURRENT, CURRENT, f"content/delete?{NAMES}&path=index.txt"),
         "index.txt",
     ),
     By(
         "content delete --cid {cid} index.txt sea/storm.svg",
-        (OWNER, *2 * BOTH, f"content/delete_many?{NAMES}"),
+        (OWNER, *KEEPS, *2 * BOTH, f"content/delete_many?{NAMES}"),
         "index.txt",
     ),
     By(
         "content delete --cid {cid} --content-id {id}",
-        (OWNER, TITLE, PATH, CURRENT, CURRENT, f"content/delete?{NAMES}&content={{id}}"),
+        (OWNER, TITLE, PATH, *KEEPS, CURRENT, CURRENT, f"content/delete?{NAMES}&content={{id}}"),
         "index.txt",
     ),
     By(
@@ -245,6 +248,29 @@ CASES = (
     By(
         "content locate --cid {cid} --content-id {id}",
         ("content/show?cid={cid}&content={id}&properties=0", "conscience/list?type=rawx"),
+    ),
+    By(
+        "container sharding show --cid {cid}",
+        ("container/sharding/show?cid={cid}&max=1000",),
+        release="2025",
+    ),
+    By(
+        "container checkpoint --cid {cid}",
+        (OWNER, f"container/checkpoint?{NAMES}"),
+        "photos",
+        release="2025",
+    ),
+    By(
+        "content transition --cid {cid} index.txt --policy EC42",
+        (OWNER, "conscience/info", f"content/transition?{NAMES}&path=index.txt"),
+        "index.txt",
+        release="2025",
+    ),
+    By(
+        "content transition --cid {cid} --content-id {id} --policy EC42",
+        (OWNER, TITLE, "conscience/info", f"content/transition?{NAMES}&content={{id}}"),
+        "index.txt",
+        release="2025",
     ),
     By("container snapshot --cid {cid} photos", (OWNER, *2 * (f"container/show?{NAMES}",)), code=4),
     By(
@@ -363,7 +389,7 @@ def taking(option: str) -> set[str]:
 
 
 def tried(option: str) -> set[str]:
-    return {" ".join(case.words.split()[:2]) for case in CASES if option in case.words.split()}
+    return {verb_of(case.words) for case in CASES if option in case.words.split()}
 
 
 @pytest.mark.parametrize("option", ["--cid", "--content-id"])
@@ -383,6 +409,8 @@ def ids(wire: Oio) -> dict[str, str]:
 
 
 def run(oio: Oio, case: By, *options: str, **ids: str) -> Ran:
+    if case.release:
+        assert oio.rdctl("sandbox", "release", case.release).code == 0
     given = {"stdin" if isinstance(case.body, bytes) else "body": case.body}
     return oio(*shlex.split(case.words.format(**ids)), *options, **given)
 
