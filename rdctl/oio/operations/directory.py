@@ -16,6 +16,7 @@ from rdctl.oio.replies.values import ADDRESS, as_array, as_object, as_text
 from rdctl.workers import Stopped, Turns
 
 _HEX = "0123456789ABCDEF"
+_DIGITS = frozenset(_HEX)
 # Digits of the prefixes in the map, and the most that name a base.
 _MOST_DIGITS = 4
 _DIGITS_KEY = "ns.meta1_digits"
@@ -151,7 +152,7 @@ class _Warmed:
 
 def _unswapped(key: str) -> str:
     """The prefix that a key of the map means: meta0 swaps its two bytes."""
-    if len(key) != _MOST_DIGITS or set(key) - set(_HEX):
+    if len(key) != _MOST_DIGITS or not _DIGITS.issuperset(key):
         raise ValueError("4 hexadecimal digits were expected")
     return key[2:] + key[:2]
 

@@ -6,6 +6,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 from rdctl.sandbox.oio import base, conscience, container, directory, properties, variables
@@ -165,7 +166,9 @@ class _Base:
         elif self.type == "meta1":
             # Of a prefix, whether or not a reference has an id that begins so.
             self.cid = directory.cid_of(request, "Directory error", prefix=True)
-            self.hosts = [directory.meta1_by_prefix(connection)(self.cid)]
+            self.hosts = [
+                directory.meta1_by_prefix(directory.meta1_addresses(connection))(self.cid)
+            ]
         else:
             find = directory.find if located else directory.any_cid
             self.cid = find(connection, request)
@@ -400,10 +403,16 @@ def _set_status(connection: sqlite3.Connection, request: HttpRequest, wanted: st
 
 def meta0_list(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     directory.meta0(connection)
-    holder = directory.meta1_by_prefix(connection)
+    return answer({})._replace(body=_map(tuple(directory.meta1_addresses(connection))))
+
+
+@lru_cache(maxsize=1)
+def _map(addresses: tuple[str, ...]) -> bytes:
+    """Kept, as it is the same for all prefixes until a meta1 comes or goes."""
+    holder = directory.meta1_by_prefix(addresses)
     prefixes = (f"{number:04X}" for number in range(1 << 16))
     # meta0 swaps the bytes of the prefixes in its keys.
-    return answer({prefix[2:] + prefix[:2]: [holder(prefix)] for prefix in prefixes})
+    return answer({prefix[2:] + prefix[:2]: [holder(prefix)] for prefix in prefixes}).body
 
 
 def meta0_force(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:

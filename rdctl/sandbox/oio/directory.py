@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rdctl.sandbox.oio import conscience, properties
@@ -164,11 +164,15 @@ def _store_links(
     )
 
 
-def meta1_by_prefix(connection: sqlite3.Connection) -> Callable[[str], str]:
-    """Which meta1 holds an id: a function of its prefix, the first four digits."""
+def meta1_addresses(connection: sqlite3.Connection) -> list[str]:
     addresses = [service.address for service in conscience.services(connection, "meta1")]
     if not addresses:
         raise ApiFault(503, "No meta1 answered")
+    return addresses
+
+
+def meta1_by_prefix(addresses: Sequence[str]) -> Callable[[str], str]:
+    """Which meta1 holds an id: a function of its prefix, the first four digits."""
     return lambda cid: addresses[int(cid[:4], 16) % len(addresses)]
 
 
@@ -199,7 +203,8 @@ def create(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 def show(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     cid = _existing(connection, request)
-    directory = [("meta0", meta0(connection)), ("meta1", meta1_by_prefix(connection)(cid))]
+    meta1 = meta1_by_prefix(meta1_addresses(connection))(cid)
+    directory = [("meta0", meta0(connection)), ("meta1", meta1)]
     return answer(
         {
             "dir": [{"seq": 1, "type": type, "host": host, "args": ""} for type, host in directory],
