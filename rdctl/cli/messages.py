@@ -17,15 +17,18 @@ if TYPE_CHECKING:
 
 
 def show_failures(environment: Environment, failures: Sequence[Failure]) -> None:
-    """Show failures on stderr; those with the same message share a line."""
+    """Show failures on stderr; those with the same message share a line, and those with the same
+    hint in a row share it."""
 
     def shown(failure: Failure) -> tuple[str | None, str, str]:
         return failure.context, failure.action, failure.error.message
 
-    for (context, *_), alike in groupby(failures, shown):
-        first, *others = alike
+    lines = [list(alike) for _, alike in groupby(failures, shown)]
+    for at, (first, *others) in enumerate(lines):
         where = _place(first.error, f" and {len(others)} more" if others else "")
-        show_error(environment, first.error, f"{context}: {where}" if context else where)
+        where = f"{first.context}: {where}" if first.context else where
+        following = lines[at + 1][0].error.hint if at + 1 < len(lines) else None
+        show_error(environment, first.error, where, hint=following != first.error.hint)
 
 
 def _place(error: RdctlError, more: str) -> str:
@@ -36,9 +39,11 @@ def _place(error: RdctlError, more: str) -> str:
     return place if named or not target else f"{place}{target}{more}: "
 
 
-def show_error(environment: Environment, error: RdctlError, where: str = "") -> None:
+def show_error(
+    environment: Environment, error: RdctlError, where: str = "", *, hint: bool = True
+) -> None:
     """An error for people, on stderr: what failed and why, then what would be lost if confirmation
-    is missing, then the hints, one a line."""
+    is missing, then with `hint` the hints, one a line."""
     if error.code is Code.DECLINED:
         environment.stderr.write("Aborted.\n")
         return
@@ -47,7 +52,7 @@ def show_error(environment: Environment, error: RdctlError, where: str = "") -> 
     environment.stderr.write(f"rdctl: error: {where}{defuse(error.message)}{colon}\n")
     for loss in losses:
         environment.stderr.write(f"  {loss}\n")
-    for line in error.hint.split("\n") if error.hint else []:
+    for line in error.hint.split("\n") if hint and error.hint else []:
         environment.stderr.write(f"hint: {defuse(line)}\n")
     if error.facts.get("request_id"):
         environment.stderr.write(f"  request id: {error.facts['request_id']}\n")

@@ -10,7 +10,7 @@ import click
 
 from rdctl.cli.meanings import verb_meant
 from rdctl.cli.tree import NoSuchVerb
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.units import did_you_mean, either, nearest
 from rdctl.output import FORMATS
 
@@ -39,7 +39,15 @@ _VALUE = re.compile(r"(['\"]?)(.*)\1 (?:is not|does not) .*", re.DOTALL)
 def usage_error(error: click.UsageError) -> RdctlError:
     """The same error for users, with the command that shows the help."""
     hint = f"Run: {error.ctx.command_path} --help" if error.ctx is not None else None
-    return RdctlError(Code.USAGE, _message(error), hint=hint)
+    return RdctlError(Code.USAGE, _message(error), hint=hints(hint, _listing(error)))
+
+
+def _listing(error: click.UsageError) -> str | None:
+    """The command that lists what is missing, if it has another name than `list`."""
+    missing = isinstance(error, click.MissingParameter) and isinstance(error.param, click.Argument)
+    if missing and error.ctx and error.ctx.command_path.startswith("rdctl oio volume "):
+        return "List the volumes: rdctl oio volume assignation"
+    return None
 
 
 def _message(error: click.UsageError) -> str:

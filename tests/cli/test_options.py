@@ -169,6 +169,11 @@ WRONG: list[tuple[list[str], str]] = [
     (["rapiddisk", "create"], "missing argument SIZE"),
     (["rapiddisk", "create", "1", "2"], 'unexpected argument "2"'),
     (["rapiddisk", "remove"], "missing argument VOLUME\nhint: Run:"),
+    (
+        ["oio", "volume", "show"],
+        "missing argument VOLUME\nhint: Run: rdctl oio volume show --help\n"
+        "hint: List the volumes: rdctl oio volume assignation\n",
+    ),
     (["rapiddisk", "list", "--timeout", "x"], 'invalid value "x" for --timeout: must be a number'),
     (["rapiddisk", "list", "--timeout", "0"], "--timeout: must be a positive number of seconds"),
     (["rapiddisk", "list", "--timeout", "nan"], "--timeout: must be a positive number of seconds"),

@@ -71,11 +71,15 @@ class Transfers(Acts):
         return content._replace(path=content.path or place.path or "")
 
 
-def exists(place: Place) -> RdctlError:
+def exists(place: Place, *, comparable: bool = False) -> RdctlError:
+    """`comparable`: it could also be compared with a file."""
+    hint = "Use --overwrite to replace it."
+    if comparable:
+        hint = "Use --overwrite to replace existing objects, or --update to replace what differs."
     return RdctlError(
         Code.EXISTS,
         f'object "{place.shown}" already exists in container "{place.holder.shown}"',
-        hint="Use --overwrite to replace it.",
+        hint=hint,
         target=place.name,
     )
 

@@ -223,7 +223,7 @@ class Uploads(Destinations):
             if isinstance(found, RdctlError):
                 refused[name] = found
             elif found is not None and not wish.overwrite:
-                refused[name] = exists(file.place)
+                refused[name] = exists(file.place, comparable=file.local is not None)
             elif found is not None and self._loses(file):
                 losses[name] = _loss(file)
         self._effects.consent(list(losses.values()))

@@ -36,6 +36,7 @@ _PAUSE_SECONDS = 1.0
 # After a lost reply, for a slow server to finish the registration.
 _SETTLE_SECONDS = 1.0
 _BASE = {"type": "meta2"}
+_PAST = "created snapshot of {}; the copy is read-only until `admin enable`"
 _DRAINED, _ALREADY_ENABLED, _FROZEN = 427, 439, 436
 
 
@@ -292,7 +293,7 @@ class Snapshots(Transfers):
         )
         self._touch()
         facts = {"to": self._copy.container, **total, "chunks": chunks}
-        yield self._done("snapshot", self._source.name, PROVEN, facts, "created snapshot of {}")
+        yield self._done("snapshot", self._source.name, PROVEN, facts, _PAST)
         yield from failed
 
     def _versions(self) -> Iterator[Entry]:

@@ -48,6 +48,21 @@ def test_a_name_that_is_taken_is_refused_before_a_byte_is_sent(near: Callable[..
     assert client.sds.content("b") == b"old"
 
 
+def test_taken_names_share_a_hint(near: Callable[..., Client]) -> None:
+    client = near()
+    for name in "abc":
+        client.sds.put(name, b"old")
+        client.file(name, b"new")
+    ran = client("put", "docs", "a", "b", "c")
+    hint = "Use --overwrite to replace existing objects, or --update to replace what differs."
+    taken = 'rdctl: error: object "{}" already exists in container "docs"\n'
+    assert ran.err == "".join(map(taken.format, "abc")) + f"hint: {hint}\n"
+    ran = client("put", "docs", "a", "b", "c", "--json")
+    assert [error["hint"] for error in errors_of(ran)] == [hint] * 3
+    ran = client("put", "docs", "-", "--path", "a", stdin=b"new")
+    assert "hint: Use --overwrite to replace it.\n" in ran.err  # it cannot be compared
+
+
 def test_overwriting_asks_unless_versions_are_kept(near: Callable[..., Client]) -> None:
     client = near()
     client.sds.put("a", b"old")

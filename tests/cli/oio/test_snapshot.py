@@ -83,6 +83,13 @@ def test_every_version_has_its_own_chunks(container: Container) -> None:
     assert ran.stdout == DATA[::-1]
 
 
+def test_the_copy_is_said_to_be_read_only(near: Near) -> None:
+    client = near()
+    ran = client.rdctl(*client.where, "oio", "container", "snapshot", "docs", "copy", "--yes")
+    said = "created snapshot of docs; the copy is read-only until `admin enable` (to copy,"
+    assert ran.out.startswith(said)
+
+
 def test_all_pages_and_versions_that_a_page_cuts(near: Near) -> None:
     """A page that ends among the versions of a name continues after that name."""
     client = near(versions="-1")
