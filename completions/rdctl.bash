@@ -194,7 +194,7 @@ _rdctl_node() {
         'rdctl oio admin set-properties') options='--cid --replace-all --system --type --seq' valued='--cid --system --type --seq' keys='action target changed verified error line' ;;
         'rdctl oio admin del-properties') options='--cid --all --type --seq' valued='--cid --type --seq' keys='action target changed verified error line' ;;
         'rdctl oio local') verbs='list' ;;
-        'rdctl oio local list') options='--ndjson --failed --watch' valued='--failed' keys='type address score state tags get_score locked' ;;
+        'rdctl oio local list') options='--ndjson --failed --full --watch' valued='--failed' keys='type address score state tags get_score locked' ;;
         'rdctl oio api') options='--param --header --body -i --include --raw' valued='--param --header --body' keys='action target changed verified error line' ;;
         'rdctl doctor') options='--deep --fail-on' valued='--fail-on' keys='severity check subject message why mend' ;;
         'rdctl history') options='--since --target' valued='--since --target' keys='time id user contexts command result exit error ended targets more_targets effects more_effects acts more_acts left more_left undoes undone_by request_id host login_uid uid sudo_user tty pid boot argv more_argv' ;;
@@ -324,8 +324,8 @@ _rdctl_values() {
         'rdctl oio conscience resolve 2') kind='address' ;;
         'rdctl oio conscience resolve '[0-9]*) kind='address' ;;
         'rdctl oio conscience wait --failed') kind='file' ;;
-        'rdctl oio conscience wait 1') kind='type' ;;
-        'rdctl oio conscience wait '[0-9]*) kind='type' ;;
+        'rdctl oio conscience wait 1') kind='type-or-address' ;;
+        'rdctl oio conscience wait '[0-9]*) kind='type-or-address' ;;
         'rdctl oio conscience register 1') kind='type' ;;
         'rdctl oio conscience register 2') kind='address' ;;
         'rdctl oio conscience lock --failed') kind='file' ;;
@@ -503,8 +503,8 @@ _rdctl_values() {
         'rdctl oio content append 3') kind='file' ;;
         'rdctl oio content sync --policy') kind='policy' ;;
         'rdctl oio content sync --journal') kind='file' ;;
-        'rdctl oio content sync 1') kind='file' ;;
-        'rdctl oio content sync 2') kind='file' ;;
+        'rdctl oio content sync 1') kind='container-or-file' ;;
+        'rdctl oio content sync 2') kind='container-or-file' ;;
         'rdctl oio content ranges 1') kind='container' ;;
         'rdctl oio content check --failed') kind='file' ;;
         'rdctl oio content check --fail-on') choices='warning error never' ;;
@@ -743,6 +743,13 @@ _rdctl_synonym() {
     esac
 }
 
+# Live names of a kind, for the word in the variables of the caller.
+_rdctl_names() {
+    mapfile -t COMPREPLY < <(command rdctl __complete bash "$1" "$prefix" "$head" \
+        "$value" "${#args[@]}" "${args[@]}" "${typed[@]:1:${#typed[@]}-2}" \
+        < /dev/null 2> /dev/null)
+}
+
 _rdctl() {
     local IFS=$' \t\n' path=rdctl option='' ended='' prefix='' before='' ids=0 cid=0 number
     local verbs options valued keys choices='' kind='' word blank current head value
@@ -831,11 +838,21 @@ _rdctl() {
             choices=$keys
             [[ $value != -* ]] || before=-
             ;;
-        ?*)
-            mapfile -t COMPREPLY < <(command rdctl __complete bash "$kind" "$prefix" "$head" \
-                "$value" "${#args[@]}" "${args[@]}" "${typed[@]:1:${#typed[@]}-2}" \
-                < /dev/null 2> /dev/null)
+        container-or-file)
+            # readline completes files where nothing else is offered.
+            compopt -o default
+            [[ $value != [./~]* ]] || return
+            _rdctl_names container
+            # Folders too; readline completes names in quotes.
+            mapfile -t args < <(compgen -d -- "$value")
+            for word in "${args[@]}"; do
+                printf -v word %q/ "$word"
+                COMPREPLY+=("${word#"$head"}")
+            done
+            # The path follows.
+            [[ ${COMPREPLY-} != */ ]] || compopt -o nospace
             ;;
+        ?*) _rdctl_names "$kind" ;;
     esac
     if [[ $choices ]]; then
         mapfile -t COMPREPLY < \

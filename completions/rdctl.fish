@@ -506,7 +506,7 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl oio local'
             set verbs list\t'List the services on the proxy\'s host.'
         case 'rdctl oio local list'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --full\t'Include statistics.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
         case 'rdctl oio api'
             set options --param\t'Query parameter (repeatable).' --header\t'Request header (repeatable).' --body\t'Request body; - reads stdin.' -i\t'Show the status and headers.' --include\t'Show the status and headers.' --raw\t'Do not escape control characters.'
@@ -898,7 +898,7 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl oio conscience wait --failed'
             set kind file
         case 'rdctl oio conscience wait #1' 'rdctl oio conscience wait #*'
-            set kind type
+            set kind type-or-address
         case 'rdctl oio conscience register #1'
             set kind type
         case 'rdctl oio conscience register #2'
@@ -1190,9 +1190,9 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl oio content sync --journal'
             set kind file
         case 'rdctl oio content sync #1'
-            set kind file
+            set kind container-or-file
         case 'rdctl oio content sync #2'
-            set kind file
+            set kind container-or-file
         case 'rdctl oio content ranges #1'
             set kind container
         case 'rdctl oio content check --failed'
@@ -1577,7 +1577,7 @@ function _rdctl_file
     set -l choices
     set -l kind
     _rdctl_line
-    test "$kind" = file
+    string match -q '*file' "$kind"
 end
 
 # The completions at the cursor, each with a tab and its description.
@@ -1604,6 +1604,7 @@ function _rdctl
             _rdctl_columns
             set before (string match -r '^-?' -- "$value")
         case '*'
+            set kind (string replace -- -or-file '' $kind)
             test "$kind" = contexts
             and set before (string match -r '^(?:.*,)?' -- "$value")
             command -sq rdctl

@@ -31,8 +31,9 @@ def recipes() -> dict[str, list[str]]:
 @pytest.fixture(autouse=True)
 def _files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What a recipe has the reader write."""
-    (text,) = re.findall(r"^```toml\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
-    (tmp_path / "state.toml").write_text(text)
+    for kind, name in (("toml", "state.toml"), ("xml", "rules.xml")):
+        (text,) = re.findall(rf"^```{kind}\n(.*?)^```$", TEXT, re.MULTILINE | re.DOTALL)
+        (tmp_path / name).write_text(text)
     monkeypatch.chdir(tmp_path)
 
 

@@ -110,6 +110,13 @@ _rdctl_synonym() {{
     esac
 }}
 
+# Live names of a kind, for the word in the variables of the caller.
+_rdctl_names() {{
+    mapfile -t COMPREPLY < <(command rdctl __complete bash "$1" "$prefix" "$head" \
+        "$value" "${{#args[@]}}" "${{args[@]}}" "${{typed[@]:1:${{#typed[@]}}-2}}" \
+        < /dev/null 2> /dev/null)
+}}
+
 _rdctl() {{
     local IFS=$' \t\n' path=rdctl option='' ended='' prefix='' before='' ids=0 cid=0 number
     local verbs options valued keys choices='' kind='' word blank current head value
@@ -198,11 +205,21 @@ _rdctl() {{
             choices=$keys
             [[ $value != -* ]] || before=-
             ;;
-        ?*)
-            mapfile -t COMPREPLY < <(command rdctl __complete bash "$kind" "$prefix" "$head" \
-                "$value" "${{#args[@]}}" "${{args[@]}}" "${{typed[@]:1:${{#typed[@]}}-2}}" \
-                < /dev/null 2> /dev/null)
+        container-or-file)
+            # readline completes files where nothing else is offered.
+            compopt -o default
+            [[ $value != [./~]* ]] || return
+            _rdctl_names container
+            # Folders too; readline completes names in quotes.
+            mapfile -t args < <(compgen -d -- "$value")
+            for word in "${{args[@]}}"; do
+                printf -v word %q/ "$word"
+                COMPREPLY+=("${{word#"$head"}}")
+            done
+            # The path follows.
+            [[ ${{COMPREPLY-}} != */ ]] || compopt -o nospace
             ;;
+        ?*) _rdctl_names "$kind" ;;
     esac
     if [[ $choices ]]; then
         mapfile -t COMPREPLY < \

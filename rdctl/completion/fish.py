@@ -228,7 +228,7 @@ function _rdctl_file
     set -l choices
     set -l kind
     _rdctl_line
-    test "$kind" = file
+    string match -q '*file' "$kind"
 end
 
 # The completions at the cursor, each with a tab and its description.
@@ -255,6 +255,7 @@ function _rdctl
             _rdctl_columns
             set before (string match -r '^-?' -- "$value")
         case '*'
+            set kind (string replace -- -or-file '' $kind)
             test "$kind" = contexts
             and set before (string match -r '^(?:.*,)?' -- "$value")
             command -sq rdctl

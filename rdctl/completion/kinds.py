@@ -9,6 +9,8 @@ from rdctl.oio.routes import ROUTES
 
 # Files, completed by the shell; keys of the command's schema, as a list or one after an optional -.
 FILE = "file"
+# Live names of containers, and files, completed by the shell.
+CONTAINER_OR_FILE = "container-or-file"
 KEY_LIST = "keys"
 SORT_KEY = "sort-key"
 
@@ -45,8 +47,8 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "KEY=VALUE": "assignment:{noun}",
     "TYPE": "type",
     "--mime-type": None,
-    "rdctl oio content sync SOURCE": FILE,
-    "rdctl oio content sync TARGET": FILE,
+    "rdctl oio content sync SOURCE": CONTAINER_OR_FILE,
+    "rdctl oio content sync TARGET": CONTAINER_OR_FILE,
     "ADDRESS": "address",
     "rdctl oio admin leave --service": "replica",
     "rdctl oio admin copy --to": "replica",
@@ -70,6 +72,7 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "rdctl oio lb poll --avoid": "known",
     "rdctl oio lb poll --known": "known",
     "rdctl oio conscience resolve ID": "address",
+    "rdctl oio conscience wait TYPE": "type-or-address",
     "rdctl oio service config get ADDRESS": "configurable",
     "rdctl oio service config set ADDRESS": "configurable",
     "VARIABLE": "variable",

@@ -218,6 +218,12 @@ def _services(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     return _services_of(site, types or None)
 
 
+def _types_and_services(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
+    """Types, and the services of the preceding type; without one, those of all types."""
+    yield from _types(site, request)
+    yield from _services(site, request)
+
+
 def _replicas(site: Site, request: CompletionRequest) -> Iterator[Candidate]:
     """The services that can hold a database of `--type`."""
     return _services_of(site, [request.options.get("type") or "meta2"])
@@ -339,6 +345,7 @@ OPENIO: _Kinds = {
     "content": _contents,
     "type": _types,
     "address": _services,
+    "type-or-address": _types_and_services,
     **{type: partial(_services_of_type, type) for type in ("meta1", "rawx")},
     "replica": _replicas,
     "policy": _policies,

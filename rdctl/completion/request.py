@@ -86,6 +86,7 @@ SEVERAL = {
     "port": 0,
     "container": 0,
     "type": 0,
+    "type-or-address": 0,
     "content": 1,
     "key": 1,
     "assignment": 1,

@@ -169,6 +169,11 @@ _rdctl_names() {{
     local -a found ending
     case $1 in
         (file) _files; return ;;
+        (container-or-file)
+            [[ $text == [./~]* ]] || _rdctl_names container
+            _files
+            return
+            ;;
         (keys) (( $#_rdctl_keys )) && _values -s , key $_rdctl_keys; return ;;
         (sort-key) compset -P -; (( $#_rdctl_keys )) && compadd -- $_rdctl_keys; return ;;
         (contexts) compset -P '*,' ;;

@@ -9,7 +9,7 @@ import tabulate
 from rdctl.cli.topics import TOPICS
 from rdctl.cli.tree import root
 from rdctl.completion import kinds, names
-from rdctl.completion.kinds import FILE, KEY_LIST, SORT_KEY, VALUES, value_of
+from rdctl.completion.kinds import CONTAINER_OR_FILE, FILE, KEY_LIST, SORT_KEY, VALUES, value_of
 from rdctl.completion.nodes import choices, label, walk
 from rdctl.completion.request import _OPTIONS, options_of
 
@@ -22,7 +22,7 @@ WANTED = [
     if not (isinstance(param, click.Option) and param.is_flag) and not choices(param)
     for word in label(param).split()
 ]
-BY_SHELL = {FILE, KEY_LIST, SORT_KEY}
+BY_SHELL = {FILE, CONTAINER_OR_FILE, KEY_LIST, SORT_KEY}
 BY_NAMES = {"context", "contexts", *names.KINDS}
 
 

@@ -208,12 +208,26 @@ def test_fish_lists_names_as_its_own_tests_ask_it(home: Home) -> None:
             "rdctl -c sandbox oio content create photos x --body ~/conf",
             "rdctl -c sandbox oio content create photos x --body ~/config.toml ",
         ),
+        # Containers and files.
+        ("rdctl -c sandbox oio content sync pho", "rdctl -c sandbox oio content sync photos "),
+        ("rdctl -c sandbox oio content sync ~/b", "rdctl -c sandbox oio content sync ~/bin/"),
+        (
+            "rdctl -c sandbox oio content sync ./x pho",
+            "rdctl -c sandbox oio content sync ./x photos ",
+        ),
         ("rdctl -c lab oio container show p", "rdctl -c lab oio container show p"),
         ("rdctl -c nosuch oio container show p", "rdctl -c nosuch oio container show p"),
     ],
 )
 def test_names_of_all_sorts(prompt: Prompt, typed: str, line: str) -> None:
     completed(prompt, typed, line)
+
+
+def test_folders_beside_containers(prompt: Prompt) -> None:
+    prompt.pty.sendline("cd ~")
+    completed(
+        prompt, "rdctl -c sandbox oio content sync bi", "rdctl -c sandbox oio content sync bin/"
+    )
 
 
 def test_the_cursor_may_stand_within_a_line(prompt: Prompt) -> None:

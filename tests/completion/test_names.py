@@ -106,6 +106,11 @@ def test_what_is_told_beside_them(complete: Completion) -> None:
 def test_services_of_all_types_and_of_one(complete: Completion) -> None:
     everything = complete("address")
     assert {"127.0.0.1:16006", "127.0.0.1:16013", "127.0.0.1:16019"} <= set(everything)
+    assert complete("type-or-address", "meta2", "rdir")[-2:] == [
+        "127.0.0.1:16018",
+        "127.0.0.1:16019",
+    ]
+    assert "rawx" in complete("type-or-address", "meta2", "rdir")
     rdir = complete("replica", "photos", where=(*SANDBOX, "--type", "rdir"))
     assert rdir == complete("address", "rdir")
 

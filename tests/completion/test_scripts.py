@@ -103,6 +103,7 @@ def offered(shell: Offering, values: list[Slot], node: Node) -> set[str]:
         words |= {"<nospace>"}
     return words | {
         "file": {"<default>"},
+        "container-or-file": {"<default>"},
         "keys": set(node.keys),
         "sort-key": set(node.keys),
     }.get(kind, set())

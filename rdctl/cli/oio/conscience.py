@@ -144,15 +144,20 @@ def resolve(site: Site, ids: list[str], type: str) -> Listing:
     return site.oio.conscience.resolve(type, ids)
 
 
+def _type_or_address(word: str) -> str:
+    return checked_address(word) if ":" in word else word
+
+
 @verb(
     "wait",
     shows="rdctl.oio.service/1",
     examples=[
         "rdctl -c sandbox oio conscience wait rawx",
         "rdctl -c sandbox oio conscience wait rawx meta2 --count 15 --timeout 60",
+        "rdctl -c sandbox oio conscience wait rawx 127.0.0.1:16013",
     ],
 )
-@names("type", required=False)
+@names("type|address", required=False, check=_type_or_address)
 @click.option(
     "-s",
     "--score",
@@ -171,13 +176,18 @@ def resolve(site: Site, ids: list[str], type: str) -> Listing:
     help="Number of services that must exceed it, in all (default: 1).",
 )
 @click.option("--unlock", is_flag=True, help="Unlock the services that do not exceed it.")
-def wait(site: Site, types: list[str] | None, score: int, count: int, unlock: bool) -> Listing:
+def wait(site: Site, words: list[str] | None, score: int, count: int, unlock: bool) -> Listing:
     """Wait until services have a score.
 
     Waits until no service of the given types, or of all types, has a score of N or lower, and lists
-    them. A given type without any service is waited for. Looks once a second for 15 seconds, or as
-    long as --timeout allows; exit code 7 if that was not enough."""
-    return site.oio.conscience.wait(types, score, count, unlock)
+    them. With addresses (IP:PORT), waits for these services only. A given type without any service
+    is waited for, and so is an address that is not registered. Looks once a second for 15 seconds,
+    or as long as --timeout allows; exit code 7 if that was not enough."""
+    from rdctl.oio.operations.conscience import Awaited
+
+    types = [word for word in words or () if ":" not in word]
+    addresses = [word for word in words or () if ":" in word]
+    return site.oio.conscience.wait(Awaited(types or None, addresses), score, count, unlock)
 
 
 @verb(
@@ -320,9 +330,10 @@ local = LazyGroup(
     ],
 )
 @names("type", required=False)
-def list_local(site: Site, types: list[str] | None) -> Listing:
+@click.option("--full", is_flag=True, help="Include statistics.")
+def list_local(site: Site, types: list[str] | None, full: bool) -> Listing:
     """List the services on the proxy's host.
 
     Shows the services, of the given types or of all, that run on that host and registered through
     the proxy. Their scores are not set (-2)."""
-    return site.oio.conscience.local(types)
+    return site.oio.conscience.local(types, full)

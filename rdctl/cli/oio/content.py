@@ -119,10 +119,10 @@ def delete(
     A PATH is always a name, never a pattern. With --prefix and --glob, the objects whose names
     begin with P, match PATTERN, or both, are deleted. In a pattern, `*` and `?` match within one
     component of the name, `**` matches any number of them; a pattern without a slash matches the
-    last component. --recursive deletes the objects below PATH/, and without PATH all objects. The
-    container is listed first, and the number of objects and their size are confirmed once. If the
-    listing is incomplete, nothing is deleted. An object that has changed since then is not
-    deleted."""
+    last component. --recursive deletes the objects below PATH/ (not all whose names begin with
+    PATH, as `content get --recursive` takes them), and without PATH all objects. The container is
+    listed first, and the number of objects and their size are confirmed once. If the listing is
+    incomplete, nothing is deleted. An object that has changed since then is not deleted."""
     if prefix is None and glob is None and not recursive:
         return site.oio.contents.delete(places)
     from rdctl.cli.oio.sync import selection_of

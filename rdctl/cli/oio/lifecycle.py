@@ -57,7 +57,12 @@ def get(site: Site, place: Place) -> Document:
 def set_(site: Site, place: Place, file: str) -> Report:
     """Set the lifecycle configuration of a container.
 
-    FILE is an XML document; - reads stdin. Replacing another configuration requires confirmation.
+    FILE is an XML document; - reads stdin. This one deletes what is below tmp/ after 30 days:
+
+    <LifecycleConfiguration> <Rule> <Filter><Prefix>tmp/</Prefix></Filter> <Status>Enabled</Status>
+    <Expiration><Days>30</Days></Expiration> </Rule> </LifecycleConfiguration>
+
+    Replacing another configuration requires confirmation.
     What OpenIO would ignore or misread is refused: unknown elements, namespaces, dates with a time
     of day, rules with the same ID. Warnings tell what `openio lifecycle apply` does otherwise: it
     applies rules that are Disabled, and a Transition has no effect. Expiration deletes all versions

@@ -364,11 +364,12 @@ def get(
 ) -> Report | Data:
     """Download objects to files or standard output.
 
-    Object names become paths below the destination directory. --recursive removes the part of PATH
-    up to its last slash. Leading and repeated slashes are ignored, and an empty object whose name
-    ends with a slash becomes a directory. A name that leads outside the directory, or to the same
-    file as another name, is refused. A file gets the modification time that put --update
-    stored, or that of the object.
+    Object names become paths below the destination directory. With --recursive, PATH is the start
+    of names: `sea` also downloads seafood.txt, and `sea/` only what is below it, unlike `content
+    delete --recursive`. The part of PATH up to its last slash is removed from the paths. Leading
+    and repeated slashes are ignored, and an empty object whose name ends with a slash becomes a
+    directory. A name that leads outside the directory, or to the same file as another name, is
+    refused. A file gets the modification time that put --update stored, or that of the object.
 
     --update skips files of the same size and modification time; if the object has no stored time,
     those of the same size that are not older than the object. --checksum compares sizes and MD5s

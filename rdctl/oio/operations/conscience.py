@@ -27,8 +27,30 @@ _SEEN_SECONDS = (0.0, 0.2, 0.5, 1.0, 1.0)
 # How long `wait` takes by default, and how often it looks.
 WAIT_SECONDS = 15.0
 _INTERVAL = 1.0
+# The tags that only a full list has.
+_STATISTICS = "stat."
 # How many services the error of `wait` names.
 _NAMED = 5
+
+
+class Awaited(NamedTuple):
+    """The services that `wait` waits for: all of these types, or of all types (None). Addresses
+    restrict it to these services."""
+
+    types: Sequence[str] | None = None
+    addresses: Sequence[str] = ()
+
+    def among(self, services: Iterable[Service]) -> list[Service]:
+        return [one for one in services if not self.addresses or one.address in self.addresses]
+
+    def missing(self, services: Sequence[Service]) -> list[str]:
+        """What is not registered, in words."""
+        if self.addresses:
+            found = {one.address for one in services}
+            missing = [address for address in self.addresses if address not in found]
+            return [f"{address} is not registered" for address in dict.fromkeys(missing)]
+        present = {one.type for one in services}
+        return [f"no {escape(type)} service" for type in self.types or () if type not in present]
 
 
 class _Scores(NamedTuple):
@@ -40,11 +62,10 @@ class _Scores(NamedTuple):
     lacking: list[str]
 
     @staticmethod
-    def of(services: list[Service], types: Sequence[str], score: int, count: int) -> _Scores:
+    def of(services: list[Service], awaited: Awaited, score: int, count: int) -> _Scores:
         up = [one for one in services if (lower := lowest(one)) is not None and lower > score]
         low = [one for one in services if one not in up]
-        present = {one.type for one in services}
-        lacking = [f"no {escape(type)} service" for type in types if type not in present]
+        lacking = awaited.missing(services)
         if low:
             names = [f"{one.type} {one.address}" for one in low[:_NAMED]]
             names += ["..."] if low[_NAMED:] else []
@@ -130,14 +151,15 @@ class Conscience(Acts):
         listing.items = found()
         return listing
 
-    def local(self, types: Sequence[str] | None) -> Listing:
+    def local(self, types: Sequence[str] | None, full: bool) -> Listing:
         """The services of these types on the proxy's host, or all of them (None)."""
 
         def found() -> Iterator[Service]:
             services = _in_order(self._proxy.read("local.list"))
             for type in set(types or ()) - {service.type for service in services}:
                 self._check_type(type)
-            yield from (one for one in services if types is None or one.type in types)
+            chosen = (one for one in services if types is None or one.type in types)
+            yield from chosen if full else map(_without_statistics, chosen)
 
         return Listing(found())
 
@@ -284,25 +306,25 @@ class Conscience(Acts):
             outcomes.append(failures.get(address, change))
         return outcomes
 
-    def wait(self, types: Sequence[str] | None, score: int, count: int, unlock: bool) -> Listing:
-        """Wait until all services of these types, or of all types (None), are above this score.
-        There must be `count` of them, and one of each given type; `unlock` unlocks the others.
-        Raises TIMEOUT at the end of the command's time, or of the default."""
+    def wait(self, awaited: Awaited, score: int, count: int, unlock: bool) -> Listing:
+        """Wait until all these services are above this score. There must be `count` of them, and
+        one of each given type; `unlock` unlocks the others. Raises TIMEOUT at the end of the
+        command's time, or of the default."""
         deadline = self._proxy.deadline
         deadline = deadline if deadline.left() is not None else deadline.within(WAIT_SECONDS)
         allowed, risen = deadline.left() or 0.0, 0
         while True:
-            scores = _Scores.of(self._now(types), types or (), score, count)
+            scores = _Scores.of(awaited.among(self._now(awaited.types)), awaited, score, count)
             if not risen:
                 self._workers.progress.begin(max(len(scores.services), count), "services")
             self._workers.progress.advance(len(scores.up) - risen)
             risen = len(scores.up)
             if not scores.lacking:
-                return Listing(scores.services)
+                return Listing(map(_without_statistics, scores.services))
             if unlock:
                 self._unlock_low(scores)
                 if self._effects.dry_run:
-                    return Listing(scores.services)
+                    return Listing(map(_without_statistics, scores.services))
             if (deadline.left() or 0.0) <= _INTERVAL:
                 raise scores.timed_out(allowed)
             self._sleep(_INTERVAL)
@@ -409,6 +431,12 @@ class Conscience(Acts):
 
 def _in_order(services: Iterable[Service]) -> list[Service]:
     return sorted(services, key=lambda service: (service.type, natural(service.address)))
+
+
+def _without_statistics(service: Service) -> Service:
+    """As the conscience lists it by default."""
+    tags = {key: tag for key, tag in service.tags.items() if not key.startswith(_STATISTICS)}
+    return service._replace(tags=tags)
 
 
 def _chosen(

@@ -111,6 +111,54 @@ def test_an_unknown_type_is_not_waited_for(oio: Oio) -> None:
     assert "Did you mean rawx?" in ran.err
 
 
+def test_addresses_restrict_the_wait(oio: Oio) -> None:
+    """Of a type, or of all types."""
+    oio.ok("conscience", "lock", "rdir", OTHER_RDIR, "--yes")
+    clock = Clock(oio)
+    for words in (("rdir", RDIR), (RDIR,)):
+        rows = oio.ok("conscience", "wait", *words, "--json").json["items"]
+        assert [(row["type"], row["address"]) for row in rows] == [("rdir", RDIR)]
+    assert clock.times == 0
+    ran = oio("conscience", "wait", "rdir", RDIR, OTHER_RDIR)
+    assert (ran.code, ran.out) == (7, "")
+    assert f"score 0 or lower: rdir {OTHER_RDIR}\n" in ran.err
+
+
+def test_an_address_is_waited_for_until_it_registers(oio: Oio) -> None:
+    new = "127.0.0.1:16099"
+
+    def register(times: int) -> None:
+        if times == 2:
+            oio.rdctl.sleep = lambda seconds: None  # of the nested command
+            oio.ok("conscience", "lock", "rdir", new, "--score", "50", "--unregistered", "--yes")
+            oio.rdctl.sleep = clock.sleep
+
+    clock = Clock(oio)
+    ran = oio("conscience", "wait", "meta2", new)
+    assert ran.code == 7
+    assert f"timed out after 15 s: {new} is not registered; 0 of 1 services" in ran.err
+    clock = Clock(oio, register)
+    assert new in oio.ok("conscience", "wait", "rdir", new).out
+    assert clock.times == 2
+
+
+def test_a_malformed_address_is_not_waited_for(wire: Oio) -> None:
+    ran = wire("conscience", "wait", "rawx", "127.0.0.1:x")
+    assert (ran.code, wire.sent) == (2, [])
+    assert 'invalid service address "127.0.0.1:x": must be IP:PORT' in ran.err
+
+
+def test_statistics_are_shown_only_on_request(oio: Oio) -> None:
+    def tags(*words: str) -> list[dict[str, Any]]:
+        return [row["tags"] for row in oio.ok(*words, "--json").json["items"]]
+
+    plain, full = tags("conscience", "list", "rdir"), tags("conscience", "list", "rdir", "--full")
+    assert "stat.cpu" in full[0]
+    assert tags("conscience", "wait", "rdir") == plain
+    assert tags("local", "list", "rdir") == plain
+    assert tags("local", "list", "rdir", "--full") == full
+
+
 def test_wait_can_unlock_and_only_what_is_low(wire: Oio) -> None:
     wire.ok("conscience", "lock", "rdir", RDIR, "--yes")
     wire.sent.clear()
