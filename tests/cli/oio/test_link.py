@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from threading import Lock
 
 import pytest
 
@@ -144,8 +145,10 @@ def test_an_existing_name_is_refused_before_anything_is_linked(client: Client) -
 
 
 def test_a_name_taken_meanwhile_is_refused(client: Client) -> None:
+    first = Lock()  # COPYs come in parallel
+
     def taken(call: Call) -> bool:
-        if call.method == "COPY" and "b" not in call.sds.objects:
+        if call.method == "COPY" and first.acquire(blocking=False):
             call.sds.put("b", b"other")
         return False
 
