@@ -200,7 +200,7 @@ def _not_to_be_done(report: Report, view: View) -> list[str]:
     from rdctl.output.words import sentence, total
 
     if (counts := report.summary) is not None:
-        return [total(counts, view.units, planned=True)]
+        return [total(counts, view.units, report.past, planned=True)]
     unchanged = [change for change in report.changes if change.changed is False]
     return [sentence(change, view.units) for change in unchanged]
 

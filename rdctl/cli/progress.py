@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 PATIENCE_SECONDS = 0.5
 # Beside names: narrower terminals have a short bar, or none.
 WIDE_COLUMNS, NARROW_COLUMNS = 100, 60
+# Narrower ones have only numbers.
+TINY_COLUMNS = 40
 SHORT_BAR = 12
 
 
@@ -125,20 +127,29 @@ class Bar(Progress):
     def _bar(self, width: int) -> list[rich.progress.ProgressColumn]:
         from rich.progress import BarColumn
 
+        if width < TINY_COLUMNS:
+            return []
         if not self._files or width >= WIDE_COLUMNS:
             return [BarColumn()]
         return [BarColumn(SHORT_BAR)] if width >= NARROW_COLUMNS else []
 
     def _amount(self, width: int) -> list[rich.progress.ProgressColumn]:
         from rich import progress
+        from rich.table import Column
 
+        line = Column(no_wrap=True)
         if self._unit != "bytes":
-            amount = [progress.MofNCompleteColumn(), progress.TextColumn(self._unit)]
-            return [*amount, progress.TimeRemainingColumn(compact=True)]
-        amount = [progress.DownloadColumn(binary_units=True)]
-        if self._files and width < NARROW_COLUMNS:
+            count = progress.MofNCompleteColumn(table_column=line)
+            if width < TINY_COLUMNS:
+                return [count]
+            unit = progress.TextColumn(self._unit)
+            return [count, unit, progress.TimeRemainingColumn(compact=True)]
+        amount: list[progress.ProgressColumn] = [
+            progress.DownloadColumn(binary_units=True, table_column=line)
+        ]
+        if width < (NARROW_COLUMNS if self._files else TINY_COLUMNS):
             return amount
-        speed = progress.TransferSpeedColumn()
+        speed = progress.TransferSpeedColumn(table_column=line)
         return [*amount, speed, progress.TimeRemainingColumn(compact=True)]
 
 

@@ -202,11 +202,17 @@ class Report:
 
     Pending outcomes are pending operations: taking the next outcome runs its operation, and
     `outcomes` runs all of them. `since`, by the monotonic clock, is when a transfer began that has
-    a summary: what it skips is not shown line by line.
+    a summary: what it skips is not shown line by line. `past` is the word for what it transferred.
     """
 
-    def __init__(self, outcomes: Iterable[Change | Failure], since: float | None = None) -> None:
+    def __init__(
+        self,
+        outcomes: Iterable[Change | Failure],
+        since: float | None = None,
+        past: str = "sent",
+    ) -> None:
         self.since = since
+        self.past = past
         self._coming: Iterator[Change | Failure] = iter(outcomes)
         self._come: list[Change | Failure] = []
         # Whether none are pending.

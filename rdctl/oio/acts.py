@@ -37,6 +37,8 @@ PROVEN = Evidence(True, True)
 ACCEPTED = Evidence(True, None)
 # The state was already as requested: nothing changed.
 ALREADY = Evidence(False, True)
+# Nothing changed: the state seems to be as requested, but was not checked.
+SKIPPED = Evidence(False, None)
 # The server accepted the change, and does not report whether it made a difference.
 UNREPORTED = Evidence(None, None)
 

@@ -70,10 +70,11 @@ def sentence(change: Change, units: str) -> str:
     return words
 
 
-def total(summary: Summary, units: str, *, planned: bool = False) -> str:
+def total(summary: Summary, units: str, past: str, *, planned: bool = False) -> str:
     """`sent 3 (1.2 MiB), skipped 9997 in 0.4 s`; what did not occur is left out, but for what was
-    sent and skipped. `planned`: `would send 3 (1.2 MiB), skip 9997`."""
-    words = ("send", "skip", "delete", "fail") if planned else summary._fields[:4]
+    sent (`past` says it) and skipped. `planned`: `would send 3 (1.2 MiB), skip 9997`."""
+    plan = ("send" if past == "sent" else "download", "skip", "delete", "fail")
+    words = plan if planned else (past, *summary._fields[1:4])
     size = f" ({_fact('bytes', summary.bytes, units)})" if summary.sent else ""
     parts = [f"{words[0]} {summary.sent}{size}", f"{words[1]} {summary.skipped}"]
     rare = zip(words[2:], (summary.deleted, summary.failed), strict=True)

@@ -83,6 +83,23 @@ def test_every_direction(transfer: Program, source: Path) -> None:
         assert f" 1/{count} a/b.txt" in frames(ran.err)[0]
 
 
+@pytest.mark.parametrize("columns", [10, 20, 39])
+@pytest.mark.parametrize("unit", ["bytes", "objects"])
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_narrow_terminal_has_one_line(columns: int, unit: str, count: int) -> None:
+    err = io.BytesIO()
+    bar = bar_on(err, columns)
+    bar.begin(1_000_000_000, unit)
+    with bar.file(1, count, "some/long/name"):
+        bar.advance(123_456_789)
+        bar.end()
+    drawn = err.getvalue().decode()
+    # Nothing but the end of the bar moves down.
+    assert drawn.count("\n") == 1
+    assert "1" in drawn
+    assert all(width(frame) <= columns for frame in frames(drawn))
+
+
 def test_a_single_file_needs_no_name(transfer: Program, source: Path) -> None:
     (first, *_) = frames(put(transfer, str(source / "c.txt")).err)
     assert BAR in first
@@ -94,7 +111,7 @@ def test_nothing_in_a_pipe(transfer: Program, source: Path) -> None:
     assert put(transfer, "--recursive", str(source), tty=False).err == "[sandbox]\n"
 
 
-def bar_on(err: io.BytesIO) -> Bar:
+def bar_on(err: io.BytesIO, columns: int = 80) -> Bar:
     """A bar on a terminal whose clock ticks each time that it is read."""
     ticks = itertools.count()
     environment = Environment(
@@ -103,6 +120,7 @@ def bar_on(err: io.BytesIO) -> Bar:
         stderr=Messages(err, tty=True),
         environ={},
         clock=lambda: float(next(ticks)),
+        size=lambda: (columns, 24),
     )
     return Bar(environment, color=False)
 

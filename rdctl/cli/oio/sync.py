@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,9 +13,11 @@ from rdctl.cli.oio.transfer import choosing, journaling
 from rdctl.cli.options import SYNONYM
 from rdctl.cli.tree import verb
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import quoted
+from rdctl.core.units import escape, quoted
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rdctl.core.results import Listing, Report
     from rdctl.oio.model import Place
     from rdctl.oio.sync.choice import Choice
@@ -108,8 +110,8 @@ def sync(
 
     What differs is transferred, as with --update: an object is the same as a file of the same size
     and modification time, or with --checksum of the same size and MD5. What exists at TARGET only
-    stays, unless --delete is given. Replacing objects in a container without versioning, and any
-    deletion, require confirmation.
+    stays, unless --delete is given. Replacing objects in a container without versioning, or files
+    that are newer than their objects, and any deletion, require confirmation.
 
     --delete deletes last, and nothing at all if a transfer fails or a listing is incomplete. It is
     refused, even with --yes, if SOURCE is empty, or if more than a quarter of what is at TARGET
@@ -127,15 +129,39 @@ def sync(
         raise RdctlError(Code.USAGE, "--max-delete requires --delete")
     if not delete and _is_bare_folder(source, target):
         source = f"./{source}"
-    ends = _ends(site, source, target)
+    ends = _ends(site, source, target, delete)
     limit = Limit(max_delete) if delete else None
-    asked = Asked(choice, limit, given, site.config.home)
+    options = {
+        "--delete": delete,
+        "--max-delete": max_delete,
+        "--checksum": choice.checksum,
+        "--include": [glob.pattern for glob in choice.filters.include],
+        "--exclude": [glob.pattern for glob in choice.filters.exclude],
+        "--autocreate": autocreate,
+        "--policy": policy,
+        "--journal": given and given.path,
+        "--resume": given is not None,
+    }
+    again = f"rdctl oio content sync {quoted(source)} {quoted(target)}{_words(options)}"
+    asked = Asked(choice, again, limit, given, site.config.home)
     if _is_folder(source):
         wish = Wish(autocreate=autocreate, policy=policy)
         return site.oio.syncs.upload(ends, asked, wish, click.get_current_context().obj.stdin)
     if autocreate or policy:
         raise RdctlError(Code.USAGE, "--autocreate and --policy require a folder as SOURCE")
     return site.oio.syncs.download(ends, asked)
+
+
+def _words(options: Mapping[str, Any]) -> str:
+    """Options as they are typed."""
+    words = ""
+    for option, value in options.items():
+        for one in value if isinstance(value, list) else [value]:
+            if one is True:
+                words += f" {option}"
+            elif one is not None and one is not False:
+                words += f" {option} {quoted(str(one))}"
+    return words
 
 
 def _is_folder(word: str) -> bool:
@@ -152,7 +178,7 @@ def _is_bare_folder(source: str, target: str) -> bool:
     return os.path.isdir(source) and not os.path.isdir(target)
 
 
-def _ends(site: Site, source: str, target: str) -> Ends:
+def _ends(site: Site, source: str, target: str, delete: bool) -> Ends:
     """The folder and the container of the two words."""
     from rdctl.oio.sync.sync import Ends
 
@@ -164,13 +190,28 @@ def _ends(site: Site, source: str, target: str) -> Ends:
         if not folders:
             hint += f" Did you mean {quoted(f'./{_likely(source, target)}')}?"
         raise RdctlError(Code.USAGE, message, hint=hint)
-    container, _, prefix = (target if _is_folder(source) else source).partition("/")
     for word in (source, target):
         if "\0" in word:
             raise RdctlError(Code.USAGE, "SOURCE and TARGET must not contain NUL")
+    container, prefix = _container(target if _is_folder(source) else source, delete)
     (place,) = site.oio.places([container])
     site.oio.about([place])
-    return Ends(folders[0], place, f"{prefix.rstrip('/')}/" if prefix.rstrip("/") else "")
+    return Ends(folders[0], place, prefix)
+
+
+def _container(word: str, delete: bool) -> tuple[str, str]:
+    """The container of a word, and the prefix, with a slash at its end."""
+    container, slash, prefix = word.partition("/")
+    below = prefix.rstrip("/")
+    if slash and not prefix and delete:  # usually a variable of a script that is not set
+        message = f'"{escape(word)}": empty prefix with --delete'
+        hint = f"For the whole container write it without the slash: {quoted(container)}"
+        raise RdctlError(Code.USAGE, message, hint=hint)
+    for part in below.split("/") if prefix else ():
+        if part in ("", ".", ".."):
+            kind = f'the component "{part}"' if part else "an empty component"
+            raise RdctlError(Code.USAGE, f'"{escape(word)}": invalid prefix: it contains {kind}')
+    return container, below and f"{below}/"
 
 
 def _likely(source: str, target: str) -> str:

@@ -374,8 +374,8 @@ def get(
     --update skips files of the same size and modification time; if the object has no stored time,
     those of the same size that are not older than the object. --checksum compares sizes and MD5s
     instead, and reads all files; an object without an MD5 is downloaded. What differs is replaced
-    as with --overwrite. --include and --exclude select objects by their path below the destination
-    directory, as in rdctl oio content put.
+    as with --overwrite, also files that are newer than the object. --include and --exclude select
+    objects by their path below the destination directory, as in rdctl oio content put.
 
     A file appears under its name only when it is complete and its checksums are verified. An
     existing file is refused without --overwrite. An interrupted download is kept next to the file;
@@ -428,7 +428,7 @@ def _get(
         raise click.UsageError("Missing argument 'PATH'.", click.get_current_context())
     else:
         found = downloads.named(places, choice)
-    found = found.taken(lambda name: choice.filters.takes(name.removeprefix(strip)))
+    found = downloads.chosen(found, choice.filters, strip)
     if to == "-":
         if resume or overwrite:
             raise RdctlError(Code.USAGE, "--to - cannot be used with --continue or --overwrite")

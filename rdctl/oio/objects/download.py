@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Data, Failure, Report
-from rdctl.core.units import escape, quoted
+from rdctl.core.units import escape, human_size, quoted
 from rdctl.effects.files import Destination, make_directory, make_file, pour
-from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN
+from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, SKIPPED, Evidence
 from rdctl.oio.model import Content, Place
 from rdctl.oio.objects.digests import digest_for, feed, hex_md5, md5
 from rdctl.oio.objects.files import (
@@ -36,9 +36,10 @@ from rdctl.oio.objects.files import (
 from rdctl.oio.objects.filling import Filling
 from rdctl.oio.objects.layout import Bytes, Position, Span, scheme_of
 from rdctl.oio.objects.receiving import Receiving
-from rdctl.oio.objects.transfers import Transfers
+from rdctl.oio.objects.transfers import Transfers, few_or
 from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
-from rdctl.oio.sync.compare import downloaded, file_time, is_download
+from rdctl.oio.sync.compare import downloaded, file_time, is_download, is_newer, object_time
+from rdctl.oio.sync.filters import Filters, warn_unmatched
 from rdctl.oio.sync.journal import Item
 from rdctl.oio.sync.listing import all_below, all_of
 from rdctl.oio.sync.model import MTIME, Local, Remote, mtime_of
@@ -53,14 +54,32 @@ class Below(NamedTuple):
     remotes: Mapping[str, Remote]
     missing: RdctlError | None = None
 
-    def taken(self, takes: Callable[[str], bool]) -> Below:
-        """Those whose names are taken; an object that has only an id always is."""
-        places = [place for place in self.places if place.path is None or takes(place.path)]
+    def taken(self, filters: Filters, strip: str) -> Below:
+        """Those whose names without `strip` are taken; an object that has only an id always is."""
+        places = [
+            place
+            for place in self.places
+            if place.path is None or filters.takes(place.path.removeprefix(strip))
+        ]
         return self._replace(places=places)
+
+    def names(self, strip: str) -> list[str]:
+        """The names that filters see."""
+        return [place.path.removeprefix(strip) for place in self.places if place.path]
+
+
+class Same(NamedTuple):
+    """The file of an object that needs no change, and what is known about that."""
+
+    path: str
+    evidence: Evidence
 
 
 class Downloads(Transfers):
     """Objects that become files."""
+
+    # The command that continues an interrupted one; None: `get --continue`.
+    again: str | None = None
 
     # Whether the progress bar knows the total of all objects.
     _total_known = False
@@ -131,13 +150,15 @@ class Downloads(Transfers):
         overwrite: bool,
         resume: bool,
         choice: Choice = EVERYTHING,
+        losses_after: Sequence[str] | None = None,
     ) -> Report:
         """Download objects into files, with an outcome each. If `choice` compares, existing files
-        are left out or replaced."""
+        are left out or replaced. With `losses_after`, which is what will be lost afterwards, it
+        asks before files are replaced that are newer than their objects."""
         since = time.monotonic() if choice else None
         places, remotes = below.places, below.remotes
         files = Files(where, places)
-        same: dict[Place, str] = {}
+        same: dict[Place, Same] = {}
         if choice.compares and not where.special:
             overwrite = True
             same = self._same(below, where, files, choice)
@@ -145,6 +166,8 @@ class Downloads(Transfers):
             same = self._finished(below, where, files, choice)
         differ = [place for place in places if place not in same]
         self._listed = remotes
+        if losses_after is not None:
+            self._effects.consent([*self._newer(differ, where), *losses_after])
         sizes = [remotes[place.name].size or 0 for place in differ if place.name in remotes]
         self._total_known = len(places) > 1 or len(sizes) == len(places)
         if self._total_known:
@@ -160,17 +183,32 @@ class Downloads(Transfers):
             return outcome
 
         skipped = (
-            Change("get", place.name, *ALREADY, _facts(remotes[place.name], path), "downloaded")
-            for place, path in same.items()
+            Change("get", place.name, *known, _facts(remotes[place.name], path), "downloaded")
+            for place, (path, known) in same.items()
         )
         outcomes = self._each_of("get", [place.name for place in differ], get)
         missing = [Failure("get", below.missing, whole=True)] if below.missing else []
-        return Report(chain(skipped, outcomes, missing), since)
+        return Report(chain(skipped, outcomes, missing), since, "downloaded")
 
-    def _same(self, below: Below, where: Where, files: Files, choice: Choice) -> dict[Place, str]:
-        """The objects whose files need no change, with the paths of these."""
-        found: dict[str, tuple[Place, str]] = {}
-        same: dict[Place, str] = {}
+    def _newer(self, places: Sequence[Place], where: Where) -> Sequence[str]:
+        """The loss of each file that is newer than its object, or of all together."""
+        newer = []
+        for place in places:
+            with suppress(RdctlError):  # reported when it is downloaded
+                local = file_at(target_of(where, place.name).path, place.name)
+                if local is not None and is_newer(local, self._listed[place.name]):
+                    newer.append(local)
+        size = human_size(sum(local.size for local in newer))
+        many = f"{len(newer)} files ({size}) in {escape(where.path)}"
+        return few_or(
+            f"{many}, newer than their objects, will be replaced",
+            [f"{escape(one.path)}, newer than its object, will be replaced" for one in newer],
+        )
+
+    def _same(self, below: Below, where: Where, files: Files, choice: Choice) -> dict[Place, Same]:
+        """The objects whose files need no change."""
+        found: dict[str, tuple[Place, Same]] = {}
+        same: dict[Place, Same] = {}
         pairs = []
         for place in filter(_is_plain, below.places):
             name = place.path or ""
@@ -181,25 +219,25 @@ class Downloads(Transfers):
                 if is_marker(where, name) and remote.size == 0:
                     path = os.path.join(where.path, *parts_of(where, name), "")
                     if os.path.isdir(path):
-                        same[place] = path
+                        same[place] = Same(path, ALREADY)
                     continue
                 files.guard(place, name)
                 path = target_of(where, name).path
                 local = file_at(path, name)
                 if _has_finished(choice, local, remote):
-                    same[place] = path
+                    same[place] = Same(path, SKIPPED)
                 elif local is not None:
                     pairs.append(Pair(local, remote, partial(open_regular, path)))
-                    found[name] = place, path
+                    found[name] = place, Same(path, choice.evidence(name, local))
         names = unchanged(pairs, choice, downloaded, self._workers, self._warn)
         return same | dict(found[name] for name in found if name in names)
 
     def _finished(
         self, below: Below, where: Where, files: Files, choice: Choice
-    ) -> dict[Place, str]:
-        """The objects that an earlier attempt has downloaded, with the paths of their files; the
-        last ones of these may be missing in its journal."""
-        found: dict[Place, str] = {}
+    ) -> dict[Place, Same]:
+        """The objects that an earlier attempt has downloaded; the last ones of these may be missing
+        in its journal."""
+        found: dict[Place, Same] = {}
         for place in filter(_is_plain, below.places):
             remote = below.remotes.get(place.name)
             with suppress(RdctlError):  # reported when it is downloaded
@@ -209,7 +247,7 @@ class Downloads(Transfers):
                 if remote is None or local is None:
                     continue
                 if _has_finished(choice, local, remote) or is_download(local, remote):
-                    found[place] = path
+                    found[place] = Same(path, SKIPPED)
         return found
 
     def _record(self, outcome: Change | Failure, choice: Choice) -> None:
@@ -244,6 +282,12 @@ class Downloads(Transfers):
         if not choice.dates or not plain:
             return Below(places, {})
         return Below(places, all_of(self._proxy, self._workers, plain))
+
+    def chosen(self, below: Below, filters: Filters, strip: str) -> Below:
+        """Those that filters take, with a warning of patterns that match none."""
+        if not below.missing:
+            warn_unmatched(filters, below.names(strip), self._warn)
+        return below.taken(filters, strip)
 
     def _get_special(
         self, place: Place, path: str, requested: Bytes | None, parallel: int
@@ -340,7 +384,8 @@ class Downloads(Transfers):
         date = content.modified or content.created
         if stored is not None or date is None:
             return stored
-        return calendar.timegm(time.strptime(date, "%Y-%m-%dT%H:%M:%SZ")) * 10**9
+        seconds = calendar.timegm(time.strptime(date, "%Y-%m-%dT%H:%M:%SZ"))
+        return object_time(seconds, content.version)
 
     def _get_directory(self, place: Place, where: Where, name: str) -> Change:
         """An empty object that stands for a directory."""
@@ -387,7 +432,7 @@ class Downloads(Transfers):
         if filling.has and filling.keep:
             options = f" --range {requested.words}" if requested else ""
             words = f"rdctl oio content get {place.words} --to {quoted(target.path)}{options}"
-            error.hint = hints(error.hint, f"Resume: {words} --continue")
+            error.hint = hints(error.hint, f"Resume: {self.again or f'{words} --continue'}")
             error.facts["received"] = filling.has
         return error
 

@@ -45,6 +45,15 @@ class File(NamedTuple):
         return open_below(self.below, os.path.relpath(self.path, self.below))
 
 
+class Inputs(NamedTuple):
+    """What is to be sent, what of it cannot be read, by the names of the objects, and all names
+    that the filters have seen."""
+
+    files: list[File]
+    refused: dict[str, RdctlError]
+    names: list[str]
+
+
 class Naming(NamedTuple):
     """The names of objects: `names` has those of files by path, `path` that of a single one;
     `prefix` comes before each other name. `filters` see names without the prefix."""
@@ -67,20 +76,23 @@ def files_of(
     naming: Naming,
     recursive: bool,
     warn: Callable[[str], None],
-) -> tuple[list[File], dict[str, RdctlError]]:
-    """What is to be sent, and what of it cannot be read, by the names of the objects."""
+) -> Inputs:
+    """The files at these paths, and with `recursive` those below directories."""
     found: list[File] = []
     refused: dict[str, RdctlError] = {}
+    names: list[str] = []
     for given in paths:
         status = None if given == STDIN else _status(given)
         if status is None or not stat.S_ISDIR(status.st_mode):
             name = naming.of(given)
-            if naming.takes(name):
+            names.append(name.removeprefix(naming.prefix))
+            if naming.filters.takes(names[-1]):
                 found.append(_single(holder, given, name, status, naming))
             continue
         if not recursive:
             raise _is_directory(given, naming)
         inside, unread = files_below(given, warn)
+        names += [local.name for local in inside]
         found += [
             File(naming.prefix + local.name, local.path, holder, given, local)
             for local in inside
@@ -97,7 +109,7 @@ def files_of(
     if len(set(made)) < len(made):
         twice = next(name for name in made if made.count(name) > 1)
         raise RdctlError(Code.USAGE, f'several files would become object "{escape(twice)}"')
-    return found, refused
+    return Inputs(found, refused, names)
 
 
 def _single(

@@ -15,6 +15,8 @@ from rdctl.oio.rawx import Rawx
 from rdctl.workers import Stopped, Turns
 
 T = TypeVar("T")
+# Objects or files that a question names; more are counted.
+_MOST_NAMED = 20
 
 
 class Transfers(Acts):
@@ -69,6 +71,11 @@ class Transfers(Acts):
         check = self._workers.check
         content = self._proxy.content(place, check=check)
         return content._replace(path=content.path or place.path or "")
+
+
+def few_or(many: str, losses: Sequence[str]) -> Sequence[str]:
+    """The losses for a question, each one if they are few."""
+    return [many] if len(losses) > _MOST_NAMED else losses
 
 
 def exists(place: Place, *, comparable: bool = False) -> RdctlError:

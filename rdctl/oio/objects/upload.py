@@ -13,7 +13,7 @@ from rdctl.core.errors import Code, RdctlError, as_error
 from rdctl.core.results import Change, Failure, Report
 from rdctl.core.units import human_size
 from rdctl.net.deadline import Deadline
-from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, OioDependencies, for_target
+from rdctl.oio.acts import ACCEPTED, PROVEN, OioDependencies, for_target
 from rdctl.oio.flat import Flat
 from rdctl.oio.model import Content, Place
 from rdctl.oio.objects.assumed import assumed
@@ -24,16 +24,15 @@ from rdctl.oio.objects.mime import guessed
 from rdctl.oio.objects.prepared import check_names
 from rdctl.oio.objects.sending import Sending, Sent
 from rdctl.oio.objects.source import Source, source_of
-from rdctl.oio.objects.transfers import changed, exists, with_left
+from rdctl.oio.objects.transfers import changed, exists, few_or, with_left
 from rdctl.oio.sync.choice import EVERYTHING, Choice, Pair, unchanged
 from rdctl.oio.sync.compare import is_unchanged, is_upload, uploaded
+from rdctl.oio.sync.filters import warn_unmatched
 from rdctl.oio.sync.journal import Item
 from rdctl.oio.sync.listing import all_of
 from rdctl.oio.sync.model import MTIME, Remote, mtime_text
 from rdctl.workers import Stopped
 
-# Objects that a question names; more are counted.
-MOST_NAMED = 20
 # How long a proxy that takes no connection is waited for once the chunks are stored: all of them
 # would have to be sent again.
 CREATE_SECONDS = 10.0
@@ -78,7 +77,9 @@ class Uploads(Destinations):
         with an outcome; `flat`: of the container that follows from the name of each. What has a
         name that is taken is refused before anything is sent; if `choice` compares, it is left out
         or replaced. `own` has the properties of single objects."""
-        files, refused = files_of(holder, paths, naming, recursive, self._warn)
+        files, refused, names = files_of(holder, paths, naming, recursive, self._warn)
+        if not refused:
+            warn_unmatched(naming.filters, names, self._warn)
         if flat is not None:
             files = [file._replace(holder=flat.place(file.place).holder) for file in files]
             if not files:
@@ -142,7 +143,8 @@ class Uploads(Destinations):
                 return outcome
 
         skipped = (
-            Change("put", file.name, *ALREADY, {"size": file.size}, "uploaded") for file in same
+            Change("put", name, *choice.evidence(name, local), {"size": size}, "uploaded")
+            for name, local, size in ((file.name, file.local, file.size) for file in same)
         )
         sent = self._each_of("put", [file.name for file in files], put)
         return Report(chain(skipped, sent), since)
@@ -193,15 +195,11 @@ class Uploads(Destinations):
         names."""
         lost = [file for file in files if file.name in remotes and self._loses(file)]
         losses = {file.name: _loss(file) for file in lost}
-        if len(losses) > MOST_NAMED:
-            size = human_size(sum(remotes[name].size or 0 for name in losses))
-            holders = {file.holder for file in lost}
-            where = f'container "{lost[0].holder.shown}"'
-            where = where if len(holders) == 1 else f"{len(holders)} containers"
-            many = f"{len(losses)} objects ({size}) in {where} will be replaced"
-            self._effects.consent([many, *after])
-        else:
-            self._effects.consent([*losses.values(), *after])
+        size = human_size(sum(remotes[name].size or 0 for name in losses))
+        holders = [f'container "{shown}"' for shown in {file.holder.shown for file in lost}]
+        where = holders[0] if len(holders) == 1 else f"{len(holders)} containers"
+        many = f"{len(losses)} objects ({size}) in {where} will be replaced"
+        self._effects.consent([*few_or(many, list(losses.values())), *after])
         return losses
 
     def _loses(self, file: File) -> bool:

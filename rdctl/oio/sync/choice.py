@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import IO, NamedTuple
 
 from rdctl.core.units import escape
+from rdctl.oio.acts import ALREADY, SKIPPED, Evidence
 from rdctl.oio.objects.digests import feed, hex_md5, md5
 from rdctl.oio.sync.compare import comparable, same_bytes
 from rdctl.oio.sync.filters import Filters
@@ -44,6 +45,10 @@ class Choice(NamedTuple):
     def finished(self, name: str, local: Local | None) -> Item | None:
         """What an earlier attempt has finished, if the file is still the same."""
         return self.journal.item(name, local) if self.journal else None
+
+    def evidence(self, name: str, local: Local | None) -> Evidence:
+        """What is known of a file that is skipped: only --checksum reads it."""
+        return ALREADY if self.checksum and not self.finished(name, local) else SKIPPED
 
     def __bool__(self) -> bool:
         """Whether anything may be left out."""

@@ -17,11 +17,11 @@ _MD5 = re.compile("[0-9A-Fa-f]{32}")
 def uploaded(local: Local, remote: Remote) -> bool:
     """Whether the object is the file, by size and time. Without the property, the file must not be
     newer than the object."""
-    if remote.size != local.size:
+    time = file_time(remote)
+    if remote.size != local.size or time is None:
         return False
-    if remote.mtime_ns is not None:
-        return same_time(local.mtime_ns, remote.mtime_ns)
-    return remote.modified is not None and local.mtime_ns <= remote.modified * _BILLION
+    older = remote.mtime_ns is None and local.mtime_ns < time
+    return older or same_time(local.mtime_ns, time)
 
 
 def downloaded(local: Local, remote: Remote) -> bool:
@@ -36,9 +36,24 @@ def downloaded(local: Local, remote: Remote) -> bool:
 
 def file_time(remote: Remote) -> int | None:
     """The modification time that a file made of the object gets, in nanoseconds."""
-    if remote.mtime_ns is None and remote.modified is not None:
-        return remote.modified * _BILLION
+    if remote.mtime_ns is None:
+        return object_time(remote.modified, remote.version)
     return remote.mtime_ns
+
+
+def object_time(modified: int | None, version: int | None) -> int | None:
+    """The time of an object itself, in nanoseconds. A version is a time in microseconds: one in
+    that second tells apart objects that replaced each other within it."""
+    if modified is None:
+        return None
+    exact = version is not None and version // 10**6 == modified
+    return version * 1000 if exact and version is not None else modified * _BILLION
+
+
+def is_newer(local: Local, remote: Remote) -> bool:
+    """Whether the file has changed since the time that the object has stored, or its own."""
+    times = (remote.mtime_ns, object_time(remote.modified, remote.version))
+    return any(time is not None and local.mtime_ns > time for time in times)
 
 
 def is_upload(local: Local, remote: Remote) -> bool:

@@ -26,11 +26,11 @@ class Selection(NamedTuple):
     prefix: str = ""
     glob: str | None = None
 
-    @property
-    def shown(self) -> str:
-        """` with prefix "a/" that match "*.txt"`"""
+    def shown(self, count: int = 0) -> str:
+        """` with prefix "a/" that match "*.txt"`, of so many objects."""
         prefix = f' with prefix "{escape(self.prefix)}"' if self.prefix else ""
-        return prefix + (f' that match "{escape(self.glob)}"' if self.glob is not None else "")
+        match = "matches" if count == 1 else "match"
+        return prefix + (f' that {match} "{escape(self.glob)}"' if self.glob is not None else "")
 
 
 class Deletions(Acts):
@@ -48,10 +48,11 @@ class Deletions(Acts):
         if selection.glob is not None:
             glob = Glob(selection.glob)
             listed = [remote for remote in listed if glob.matches(remote.name)]
-        if not listed and selection.shown:
-            message = f'objects{selection.shown} not found in container "{holder.shown}"'
+        if not listed and selection.shown():
+            message = f'objects{selection.shown()} not found in container "{holder.shown}"'
             raise RdctlError(Code.NOT_FOUND, message, target=holder.name)
-        what = f'{counted(listed)}{selection.shown} in container "{holder.shown}"'
+        those = selection.shown(len(listed))
+        what = f'{counted(listed)}{those} in container "{holder.shown}"'
         end = ending(self._proxy, holder, shown) if listed else ""
         self._effects.consent([f"{what} will be deleted{end}"] if listed else [])
         return self.deleted(holder, listed)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple
+
+from rdctl.core.units import escape
 
 # An escaped character, a wildcard, or any other text.
 _TOKEN = re.compile(r"\\[*?\\]|\*\*/|\*\*|\*|\?|[^*?\\]+|\\", re.DOTALL)
@@ -51,6 +53,21 @@ class Filters(NamedTuple):
     def __bool__(self) -> bool:
         """Whether any name may be left out."""
         return bool(self.include or self.exclude)
+
+
+def warn_unmatched(filters: Filters, names: Sequence[str], warn: Callable[[str], None]) -> None:
+    """Warn of patterns that match none of these names, which are all that there are."""
+    for option, globs in ("--include", filters.include), ("--exclude", filters.exclude):
+        for glob in globs:
+            if not any(map(glob.matches, names)):
+                warn(f'{option} "{escape(glob.pattern)}" matches nothing{_why(glob.pattern)}')
+
+
+def _why(pattern: str) -> str:
+    """A likely reason why a pattern matches nothing."""
+    if pattern.startswith("./"):
+        return '; names do not begin with "./"'
+    return "; [...] is literal" if re.search(r"\[.*\]", pattern, re.DOTALL) else ""
 
 
 def _regex(tokens: Sequence[str]) -> str:

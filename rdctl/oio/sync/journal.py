@@ -209,7 +209,7 @@ def journaled(
         with kept:
             yield from report
 
-    return Report(outcomes(), report.since)
+    return Report(outcomes(), report.since, report.past)
 
 
 def several(names: Sequence[str]) -> Any:

@@ -17,6 +17,7 @@ from rdctl.oio.objects.inputs import File, Naming, files_of
 from rdctl.oio.objects.upload import Uploads, Wish
 from rdctl.oio.sync.choice import Choice
 from rdctl.oio.sync.deleting import Deletions, complete, counted
+from rdctl.oio.sync.filters import warn_unmatched
 from rdctl.oio.sync.journal import Given, Journal, folder_of, journaled
 from rdctl.oio.sync.listing import Objects, all_below, all_named
 from rdctl.oio.sync.model import Remote
@@ -47,9 +48,11 @@ class Ends(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """How to make them the same; `limit` None: without --delete."""
+    """How to make them the same; `again` is the command that continues it; `limit` None: without
+    --delete."""
 
     choice: Choice
+    again: str
     limit: Limit | None = None
     journal: Given | None = None
     home: str | None = None
@@ -81,9 +84,12 @@ class Syncs(Deletions):
 
         def act(choice: Choice) -> Report:
             naming = Naming({}, None, ends.prefix, choice.filters)
-            found, refused = files_of(ends.holder, [ends.folder], naming, True, self._warn)
-            files = [file for file in found if not is_part(file.name)]
+            found, refused, names = files_of(ends.holder, [ends.folder], naming, True, self._warn)
+            files = self._without_parts(found)
             objects = self._objects(ends)
+            if not refused and objects.complete:
+                names += [one.name.removeprefix(ends.prefix) for one in objects.remotes]
+                warn_unmatched(choice.filters, names, self._warn)
             surplus: list[Remote] = []
             if asked.limit and not refused:
                 surplus = self._without_file(ends, asked.limit, naming, files, objects)
@@ -118,21 +124,26 @@ class Syncs(Deletions):
 
         def act(choice: Choice) -> Report:
             downloads = Downloads(self._means)
+            downloads.again = asked.again
             where = Where(ends.folder, directory=True, strip=ends.prefix, home=asked.home)
             whole = downloads.below(ends.holder, ends.prefix or None)
-            below = whole.taken(lambda name: choice.filters.takes(name.removeprefix(ends.prefix)))
+            below = whole.taken(choice.filters, ends.prefix)
             found, unread = _files(ends.folder)
-            if asked.limit and (whole.missing or unread):
+            incomplete = bool(whole.missing or unread)
+            if asked.limit and incomplete:
                 self._warn("nothing will be deleted: the listing is incomplete")
-            surplus = without_object(ends.folder, [], ())
-            if asked.limit and not (whole.missing or unread):
+            if not incomplete:
+                names = [local.name for local in found] + whole.names(ends.prefix)
+                warn_unmatched(choice.filters, names, self._warn)
+            surplus, losses = without_object(ends.folder, [], ()), list[str]()
+            if asked.limit and not incomplete:
                 mine = [local for local in found if choice.filters.takes(local.name)]
                 surplus = without_object(ends.folder, mine, _paths(where, whole))
                 _refuse_empty(below.places, surplus.files, f"no objects {ends.shown}")
                 shown = f"in {escape(ends.folder)}"
                 asked.limit.check(len(surplus.files), len(mine), "files", shown)
                 loss = f"{surplus.shown} {shown} without an object {ends.shown} will be deleted"
-                self._effects.consent([loss] if surplus.files else [])
+                losses += [loss] if surplus.files else []
             report = downloads.get(
                 below,
                 where,
@@ -140,12 +151,13 @@ class Syncs(Deletions):
                 overwrite=True,
                 resume=choice.resumes,
                 choice=choice,
+                losses_after=losses,
             )
 
             def delete() -> Outcomes:
                 return removed(ends.folder, self._still(ends, surplus), self._effects)
 
-            return self._then(report, delete, asked)
+            return self._then(report, None if incomplete else delete, asked)
 
         return self._kept("download", ends, asked, {}, act)
 
@@ -184,6 +196,14 @@ class Syncs(Deletions):
                 raise
             return Objects([], 0, None)
 
+    def _without_parts(self, files: Sequence[File]) -> list[File]:
+        """The files but for parts of downloads, of which a warning tells: the names may be those of
+        files of the user."""
+        for file in files:
+            if is_part(file.name):
+                self._warn(f"{escape(file.path)}: skipped: named like an incomplete download")
+        return [file for file in files if not is_part(file.name)]
+
     def _without_file(
         self, ends: Ends, limit: Limit, naming: Naming, files: Sequence[File], objects: Objects
     ) -> list[Remote]:
@@ -205,20 +225,26 @@ class Syncs(Deletions):
         left = [local for local in surplus.files if ends.prefix + local.name not in now]
         return surplus._replace(files=left)
 
-    def _then(self, report: Report, delete: Callable[[], Outcomes], asked: Asked) -> Report:
-        """The outcomes of the transfers, and if none has failed, those of the deletions."""
+    def _then(self, report: Report, delete: Callable[[], Outcomes] | None, asked: Asked) -> Report:
+        """The outcomes of the transfers, and if none has failed, those of the deletions. None: a
+        warning has said that nothing is deleted."""
 
         def outcomes() -> Outcomes:
             failed = 0
             for outcome in report:
-                failed += isinstance(outcome, Failure)
+                if isinstance(outcome, Failure):
+                    failed += 1
+                    if outcome.error.code is Code.INTERRUPTED:
+                        outcome.error.hint = f"Resume: {asked.again}"
                 yield outcome
+            if delete is None:
+                return
             if not failed:
                 yield from delete()
             elif asked.limit:
                 self._warn("nothing was deleted, as not all transfers succeeded")
 
-        return Report(outcomes(), report.since)
+        return Report(outcomes(), report.since, report.past)
 
 
 def _files(folder: str) -> tuple[list[Any], bool]:

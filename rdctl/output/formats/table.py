@@ -65,7 +65,7 @@ class Table(RowWriter):
             if not self.view.quiet:
                 self.out.write(sentence(outcome, self.view.units) + "\n")
         if (summary := report.summary) is not None and not self.view.quiet:
-            self.out.write(total(summary, self.view.units) + "\n")
+            self.out.write(total(summary, self.view.units, report.past) + "\n")
 
     def rows(self, rows: Iterator[Row], columns: Sequence[Column]) -> None:
         view = self.view

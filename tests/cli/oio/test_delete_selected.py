@@ -33,7 +33,7 @@ def left(oio: Oio) -> list[str]:
         ("--glob *.svg", ALL[:2] + ALL[3:], '4 objects (696 B) that match "*.svg" in'),
         ("--glob *", ALL, "5 objects (733 B)"),
         ("--glob sea/*", ALL[3:], "2 objects"),
-        ("--glob */s*", ALL[4:], "1 object "),
+        ("--glob */s*", ALL[4:], ' that matches "*/s*" in container'),
         ("--prefix sea/ --glob *o*", ALL[3:], 'with prefix "sea/" that match "*o*"'),
         ("sea --recursive", ALL[3:], 'with prefix "sea/"'),
         ("sea/ --recursive", ALL[3:], 'with prefix "sea/"'),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 import pytest
 
 from tests.cli.oio.conftest import Oio
-from tests.cli.oio.transfers import Client, bytes_of, errors_of
+from tests.cli.oio.transfers import Client, bytes_of, errors_of, hold, wait_for
+from tests.cli.processes import SECONDS
 from tests.conftest import Ran
 from tests.fakes.sds import Call, on
 
@@ -122,6 +124,35 @@ def test_the_name_alone_is_not_enough(near: Near, words: tuple[str, ...], why: s
     assert client.sds.calls == []
 
 
+@pytest.mark.parametrize("word", ["docs/", "docs//"])
+def test_an_empty_prefix_deletes_nothing(near: Near, word: str) -> None:
+    """Such as that of a variable that is not set."""
+    client = near()
+    folder(client, FILES)
+    objects(client, MANY)
+    for words in (("./folder", word), (word, "./folder")):
+        ran = client("sync", *words, "--delete", "--max-delete", "9", "--yes")
+        assert ran.code == 2
+    assert client.sds.calls == []
+    if word == "docs/":
+        assert "without the slash: docs\n" in ran.err
+        client.ok("sync", "./folder", word)
+        assert set(client.sds.objects) == {*FILES, *MANY}
+
+
+@pytest.mark.parametrize(
+    "prefix", ["..", ".", "./pre", "../x", "a/../b", "/pre", "a//b", "a/.", "/"]
+)
+def test_no_name_has_such_a_prefix(near: Near, prefix: str) -> None:
+    client = near()
+    folder(client, FILES)
+    for words in (("./folder", f"docs/{prefix}"), (f"docs/{prefix}", "./folder")):
+        ran = client("sync", *words)
+        assert ran.code == 2
+        assert "invalid prefix" in ran.err
+    assert client.sds.calls == []
+
+
 @pytest.mark.parametrize("container", ["docs/x", "docs/x/", "docs/x//"])
 def test_a_part_of_a_container(near: Near, container: str) -> None:
     client = near()
@@ -180,7 +211,8 @@ def test_by_checksum(near: Near) -> None:
     assert summary(ran) == counts(sent=1, skipped=2)
     os.utime(below / "a")
     (below / "d/b").write_bytes(b"44")
-    ran = client.ok(*DOWN, "--checksum", "--json")
+    assert client(*DOWN, "--checksum").code == 2  # the files are newer
+    ran = client.ok(*DOWN, "--checksum", "--json", "--yes")
     assert summary(ran) == counts(sent=1, skipped=2)
     assert (below / "d/b").read_bytes() == b"22"
 
@@ -330,6 +362,8 @@ def test_nothing_is_deleted_if_a_transfer_fails(near: Near, up: bool) -> None:
     assert ran.code == 8
     assert summary(ran) == counts(sent=1, skipped=6, failed=1)
     assert "nothing was deleted" in ran.err
+    assert "warning: " in ran.err
+    assert ran.err.count("warning: ") == 1
     assert left(client, up) == {*MANY, "good"}
 
 
@@ -355,6 +389,7 @@ def test_nothing_is_deleted_after_an_incomplete_listing(near: Near, up: bool, fa
     client.sds.faults.append(broken)
     ran = client(*words_of(up), "--yes")
     assert ran.code in (1, 8, 9)
+    assert ran.err.count("will be deleted") + ran.err.count("was deleted") <= 1
     assert left(client, up) == set(MANY)
     assert not any("delete" in word for word in changes(client))
 
@@ -491,7 +526,10 @@ def test_parts_of_downloads_are_no_files(near: Near) -> None:
     client = near()
     part = ".a.0123456789abcdef.part"
     folder(client, {"a": b"1", f"d/{part}": b"2", ".part": b"3"})
-    client.ok(*UP)
+    ran = client.ok(*UP)
+    assert ran.err.count("named like an incomplete download") == 1
+    assert f"folder/d/{part}: skipped" in ran.err
+    assert "skipped" not in client.ok(*UP, "--exclude", ".*.part").err
     assert set(client.sds.objects) == {"a", ".part"}
     client.sds.objects.pop(".part")
     client.ok(*DOWN, "--delete", "--yes", "--max-delete", "1")
@@ -507,6 +545,78 @@ def test_one_question_for_all_that_is_lost(near: Near) -> None:
     assert 'object "m/7" in container "docs" will be replaced' in ran.err
     assert "2 objects (2 B)" in ran.err
     assert client.sds.content("m/7") == b"changed"
+
+
+def test_files_that_are_newer_are_replaced_after_a_question(near: Near) -> None:
+    client = near()
+    below = folder(client, {**FILES, "same": b"s", "own": b"o", "old": b"12"})
+    client.ok(*UP)
+    for name in ("a", "d/b", "own", "old"):
+        (below / name).write_bytes(b"edited")
+        os.utime(below / name, ns=(NOON, NOON + 1))
+    objects(client, {"own": b"12", "d/b": b"12"})  # without a stored time
+    for name in ("own", "old"):
+        os.utime(below / name, ns=(NOON, NOON - 10**9))
+    client.sds.calls.clear()
+    assert client(*DOWN, "--json").code == 2
+    assert client(*DOWN, tty=True, stdin=b"n\n").code == 1
+    dry = client.ok(*DOWN, "--dry-run")
+    assert client.sds.asked("GET") == []
+    assert (below / "a").read_bytes() == b"edited"
+    file = below / "surplus"
+    file.write_bytes(b"1")
+    ran = client(*DOWN, "--delete", tty=True, stdin=b"y\n")
+    assert ran.code == 0, ran.err
+    assert ran.err.count("Continue?") == 1
+    for shown in (dry.out, ran.err):
+        for name in ("a", "d/b"):
+            assert f"./folder/{name}, newer than its object, will be replaced" in shown
+        assert shown.count("newer than") == 2
+    assert "1 file (1 B) in ./folder without an object" in ran.err
+    assert ((below / "a").read_bytes(), (below / "d/b").read_bytes()) == (b"1", b"12")
+    assert client.ok(*DOWN, "--json").json["summary"]["sent"] == 0
+
+
+def test_many_newer_files_are_counted_and_get_asks_nothing(near: Near) -> None:
+    client = near()
+    names = [f"f{number:02}" for number in range(21)]
+    folder(client, dict.fromkeys(names, b"old"))
+    client.ok(*UP)
+    for name in names:
+        client.file(f"folder/{name}", b"newer")
+    ran = client(*DOWN)
+    assert ran.code == 2
+    assert "21 files (105 B) in ./folder, newer than their objects, will be replaced" in ran.err
+    ran = client.ok("get", "docs", "--recursive", "--update", "--to", "folder")
+    assert ran.out.splitlines()[-1].startswith("downloaded 21 (63 bytes), skipped 0 in ")
+
+
+@ways
+@pytest.mark.parametrize("journal", [True, False])
+def test_after_an_interruption_the_hint_is_the_same_sync(
+    near: Near, up: bool, journal: bool
+) -> None:
+    client = near(chunk_size=1 << 20)
+    (folder if up else objects)(client, {"a b": bytes_of(5000)})
+    (client.directory / "folder").mkdir(exist_ok=True)
+
+    def wait(call: Call) -> bool:
+        if call.who == "proxy":
+            return False
+        hold(call) if up else call.sds.wait(5)
+        return True
+
+    client.sds.faults.append(wait)
+    words = (*(UP if up else DOWN), "--exclude", "*.x y", "--yes")
+    kept = ("--journal", "j") if journal else ()
+    with client.start(*words, *kept) as process:
+        wait_for(lambda: client.sds.asked("PUT" if up else "GET"))
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=SECONDS)
+    ends = "./folder docs" if up else "docs ./folder"
+    resume = " --journal j --resume" if journal else ""
+    assert f"oio content sync {ends} --exclude '*.x y'{resume}\n" in err.decode()
+    assert b"content get" not in err
 
 
 def test_versions_stay(oio: Oio, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -292,6 +292,91 @@ def test_a_dry_run_says_what_would_be_sent_and_skipped(near: Callable[..., Clien
     assert client.sds.asked("PUT") == []
 
 
+@pytest.mark.parametrize(
+    ("pattern", "warning"),
+    [
+        ("*.nef", '"*.nef" matches nothing\n'),
+        ("./a.jpg", '"./a.jpg" matches nothing; names do not begin with "./"\n'),
+        ("[ab].jpg", '"[ab].jpg" matches nothing; [...] is literal\n'),
+        ("a.*", ""),
+    ],
+)
+def test_a_pattern_that_matches_nothing(
+    near: Callable[..., Client], pattern: str, warning: str
+) -> None:
+    client = near()
+    for name in ("d/a.jpg", "d/x/b.jpg"):
+        touched(client, name, b"x")
+    client.ok(*UP, "--name-prefix", "p/")
+    commands = (
+        (*UP, "--name-prefix", "q/", "--update"),
+        ("put", "docs", "d/a.jpg", "--path", "z", "--update") if pattern != "a.*" else UP[:0],
+        ("get", "docs", "p/", "--recursive", "--to", "out"),
+        ("sync", "./d", "docs/r"),
+        ("sync", "docs/p", "./other"),
+    )
+    for words in filter(None, commands):
+        for option in ("--include", "--exclude"):
+            err = client.ok(*words, option, pattern).err
+            assert (f"{option} {warning}" in err) if warning else "matches" not in err
+
+
+def test_a_pattern_that_matches_at_the_target_only(near: Callable[..., Client]) -> None:
+    client = near()
+    touched(client, "d/a", b"x")
+    client.sds.put("b.raw", b"x")
+    assert "matches" not in client.ok("sync", "./d", "docs", "--exclude", "*.raw").err
+    touched(client, "d/c.tmp", b"x")
+    assert "matches" not in client.ok("sync", "docs", "./d", "--exclude", "*.tmp").err
+
+
+def test_of_an_incomplete_listing_no_pattern_is_doubted(near: Callable[..., Client]) -> None:
+    client = near()
+    client.sds.put("a", b"x")
+
+    def nameless(call: Call) -> None:
+        listed = [{"name": "a", "size": 1}, {"name": 7, "size": 1}]
+        call.json({"objects": listed, "prefixes": []}, headers={"x-oio-list-truncated": "false"})
+
+    client.sds.faults.append(on("container/list", nameless))
+    touched(client, "d/b", b"x")
+    for words in (DOWN, ("sync", "docs", "./d"), ("sync", "./d", "docs")):
+        assert "matches nothing" not in client(*words, "--exclude", "zz", "--yes").err
+
+
+def test_what_is_skipped_is_verified_only_by_checksum(near: Callable[..., Client]) -> None:
+    client = near()
+    touched(client, "d/a", b"x")
+    client.ok(*UP, "--update")
+    client.ok(*DOWN)
+    for words in (UP, DOWN):
+        for option, verified in (("--update", None), ("--checksum", True)):
+            (found,) = client.ok(*words, option, "--json").json["results"]
+            assert (found["changed"], found["verified"]) == (False, verified)
+    touched(client, "d/a", b"y")
+    for words in (UP, DOWN):
+        kept = (*words, "--checksum", "--journal", f"{words[0]}.journal", "--yes")
+        client.ok(*kept)
+        (found,) = client.ok(*kept, "--resume", "--json").json["results"]
+        assert (found["changed"], found["verified"]) == (False, None)  # not read again
+
+
+def test_an_object_replaced_within_the_second_is_noticed(near: Callable[..., Client]) -> None:
+    """Without a stored time, files get the microseconds of the version."""
+    client = near()
+    client.sds.put("a", b"12345")
+    for words in (("get", "docs", "a", "--to", "out/"), (*DOWN, "--update")):
+        client.sds.put("a", b"abcde")
+        client.ok(*words, *(() if "--update" in words else ("--overwrite",)))
+        client.sds.put("a", b"54321")
+        one, other = (client.ok(*DOWN, "--update", "--json").json["summary"] for _ in range(2))
+        assert (one["sent"], other["sent"], other["skipped"]) == (1, 0, 1)
+        assert (client.directory / "out/a").read_bytes() == b"54321"
+    client.sds.calls.clear()
+    client.ok("put", "docs", "out", "--recursive", "--update")
+    assert names_sent(client) == []  # what was downloaded is not newer
+
+
 def test_filters_choose_by_the_name_below_the_folder(near: Callable[..., Client]) -> None:
     client = near()
     for name in ("a.jpg", "a.raw", "x/b.jpg", "x/tmp/c.jpg"):
@@ -436,7 +521,7 @@ def test_a_second_download_gets_only_what_changed(near: Callable[..., Client]) -
     client.ok(*DOWN, "--update")
     assert chunks_read(client) == 2
     ran = client.ok(*DOWN, "--update")
-    assert ran.out.startswith("sent 0, skipped 2 in ")
+    assert ran.out.startswith("downloaded 0, skipped 2 in ")
     assert client.sds.routes() == ["container/list"]
     client.sds.put("x/b", b"54321")
     client.sds.objects["x/b"][-1]["meta"]["mtime"] = str(1_700_000_100_000_000)
@@ -595,7 +680,7 @@ def test_what_leaves_no_file_cannot_be_compared(near: Callable[..., Client]) -> 
 
 def test_an_empty_container_is_nothing_to_get(near: Callable[..., Client]) -> None:
     client = near()
-    assert client.ok(*DOWN, "--update").out.startswith("sent 0, skipped 0 in ")
+    assert client.ok(*DOWN, "--update").out.startswith("downloaded 0, skipped 0 in ")
 
 
 @pytest.mark.parametrize("words", [(), ("--update",)])
