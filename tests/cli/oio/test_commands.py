@@ -84,6 +84,7 @@ NO_OBJECT = 'object "nope" not found in container "photos"'
 NO_TYPE = 'service type "nope" not found in the conscience'
 NO_RDIR = "volume 127.0.0.1:7: no rdir assigned"
 AWAY = "127.0.0.1:7: [errno=111] Connection refused"
+SINCE = "Available in oio-proxy 2025.28 and later."
 REFUSED: dict[str, tuple[int, str, str, str]] = {
     "overview --namespace OTHER": (3, "not-found", "Invalid parameter 'namespace'", "--na"),
     "conscience info --namespace OTHER": (3, "not-found", "Invalid parameter 'namespace'", "--na"),
@@ -254,7 +255,12 @@ REFUSED: dict[str, tuple[int, str, str, str]] = {
     "admin copy photos --to 127.0.0.1:7": (6, "unavailable", AWAY, ""),
     "admin has nope": (3, "not-found", NO_PHOTOS, ""),
     "admin info nope": (3, "not-found", NO_PHOTOS, ""),
-    "admin vacuum photos": (11, "unsupported", "(4.2) does not support admin/vacuum", ""),
+    "container checkpoint photos": (11, "unsupported", "not support container/checkpoint", SINCE),
+    "container sharding show photos": (11, "unsupported", "container/sharding/show", SINCE),
+    "content transition photos index.txt --policy SINGLE": (
+        *(11, "unsupported", "does not support content/transition", SINCE),
+    ),
+    "admin vacuum photos": (11, "unsupported", "(4.2 or later) does not support admin/vacuum", ""),
     f"admin remove nope --service {META2}": (3, "not-found", NO_USER, ""),
     "admin remove photos": (2, "usage", "--service", ""),
     "conscience resolve nope 127.0.0.1:7": (3, "not-found", NO_TYPE, "Existing types: "),
@@ -307,6 +313,8 @@ def test_every_command_is_here() -> None:
     # These have test_lifecycle.py.
     done |= {"lifecycle get", "lifecycle set"}
     done |= {"admin vacuum"}  # only a later proxy: test_bases.py
+    # Only a proxy of 2025 can do these: test_later.py.
+    done |= {"container checkpoint", "container sharding show", "content transition"}
     assert done - {"api POST"} == VERBS
     # No more can fail in them than in any: no proxy, or none that answers. `api` has its own file.
     never = {"api", "content put", "content get", "content check", "container check"}

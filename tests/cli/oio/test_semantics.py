@@ -105,8 +105,11 @@ def test_of_many_only_those_that_lack_a_property_fail(wire: Oio) -> None:
 
 
 def test_what_is_frozen_is_not_destroyed_and_stays_frozen(wire: Oio) -> None:
-    """The server would refuse, and enable it by doing so."""
+    """The server would destroy it; one with objects it would refuse, and enable it by doing so."""
     wire.ok("container", "create", "one", "two", "three")
+    chunk = {"url": "http://127.0.0.1:7/" + "A" * 64, "pos": "0", "size": 1, "hash": "0" * 32}
+    words = ("--body", "-", "--size", "1", "--content-id", "AB")
+    wire.ok("content", "create", "two", "a", *words, body=[chunk])
     wire.ok("admin", "freeze", "two", "--yes")
     wire.sent.clear()
     ran = wire("container", "destroy", "one", "two", "three", "--yes", "--json")
