@@ -138,7 +138,7 @@ def test_an_empty_chunk_has_no_length(sds: Sds) -> None:
 def test_create_takes_k_chunks_a_metachunk(
     sds: Sds, held: list[dict[str, Any]], left: int, status: int
 ) -> None:
-    headers = {"x-oio-content-meta-length": "4000"}
+    headers = {"x-oio-content-meta-length": "4000", "x-oio-content-meta-id": "AB"}
     target = "/v3.0/OPENIO/content/create"
     query = {"acct": "ACCT", "ref": "docs", "path": "b"}
     reply = ask(sds.addresses[-1], "POST", target, {"chunks": held[:left]}, headers, **query)
