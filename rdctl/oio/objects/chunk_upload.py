@@ -83,7 +83,9 @@ class ChunkUpload:
         self._blocks: queue.SimpleQueue[Buffer | None] = queue.SimpleQueue()
         self._unsent = 0
         self._aborted = False
-        # How long its answer is waited for, and how long when all else is ended.
+        # Whether its last byte has left; how long its answer is then waited for, and how long when
+        # all else is ended.
+        self._sent = False
         self._answer: Deadline | None = None
         self._last_wait: Deadline | None = None
 
@@ -221,8 +223,19 @@ class ChunkUpload:
 
     def _to_the_last(self, blocks: Iterable[Buffer]) -> Iterator[Buffer]:
         self._delivery.begun[self.copy] = None
-        yield from blocks
+        left = self._size
+        for block in blocks:
+            left -= len(block)
+            self._may_complete(left)
+            yield block
         self._delivery.unanswered.add(self.copy)
+        self._sent = True
+
+    def _may_complete(self, left: int) -> None:
+        """Called before bytes leave, after which `left` are left. A rawx stores the chunk as soon
+        as it has them all; one with trailers is not complete before these."""
+        if not left and self._own is None:
+            self._delivery.unanswered.add(self.copy)
 
     def _check(self) -> None:
         """Called before each wait, the first of which is for the first byte to leave. What was sent
@@ -237,7 +250,7 @@ class ChunkUpload:
             self._last_wait = self._last_wait or Deadline(ANSWER_SECONDS)
             if self._last_wait.over:
                 raise
-        if self.copy in self._delivery.unanswered:
+        if self._sent:
             # Also one that comes byte by byte.
             self._answer = self._answer or Deadline(READ_SECONDS)
             if self._answer.over:
@@ -245,6 +258,7 @@ class ChunkUpload:
                     Code.TIMEOUT, f"{self.copy.url}: timed out waiting for a complete reply"
                 )
         self._delivery.begun[self.copy] = None
+        self._may_complete(self._size)
 
 
 def _fits(held: Held, copy: Copy, size: int) -> None:

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -270,6 +271,30 @@ def test_what_dies_stores_nothing(
     assert client.sds.objects == {}
     assert client.sds.orphans() == set() or "could not be deleted" in ran.stderr
     assert "Traceback" not in ran.stderr
+
+
+def test_a_chunk_that_is_whole_before_its_upload_is_given_up_is_deleted(
+    near: Callable[..., Client],
+) -> None:
+    """Its last byte has left, but its rawx is slow to store it."""
+    client = near(copies=3)
+
+    arrived, stored = [], []
+
+    def slow(call: Call) -> None:
+        data = call.body()
+        arrived.append(call.chunk)
+        time.sleep(1.0)
+        call.sds.chunks[call.chunk] = data
+        stored.append(call.chunk)
+        call.reply("201 Created", {f"{CHUNK}chunk-hash": md5(data)})
+
+    client.sds.faults.append(on("PUT", slow))
+    path = client.file("a", bytes_of(500))
+    ran = dying(client, "memory, in a checksum", "PUT", "content", "put", "docs", path)
+    assert ran.returncode not in (0, 8), ran.stdout
+    wait_for(lambda: len(stored) == len(arrived))
+    assert client.sds.orphans() == set() or "could not be deleted" in ran.stderr
 
 
 @pytest.mark.parametrize("death", [one for one in DEATHS if one != "no thread starts"])
