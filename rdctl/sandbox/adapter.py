@@ -102,7 +102,11 @@ def _body(request: PreparedRequest) -> Any:
         return body
     if body is None or isinstance(body, (bytes, str)):
         return BytesIO((body or "").encode() if not isinstance(body, bytes) else body)
-    return BytesIO(b"".join(body))
+    gathered = BytesIO()
+    for piece in body:  # one by one: its memory may be used again for the next
+        gathered.write(piece)
+    gathered.seek(0)
+    return gathered
 
 
 def _text(value: str | bytes) -> str:

@@ -83,6 +83,17 @@ def test_the_app_reads_any_kind_of_body(data: Any, body: str) -> None:
     assert ask("PUT", "/", data=data() if callable(data) else data)["body"] == body
 
 
+def test_the_memory_of_a_body_may_be_used_again_for_its_next_piece() -> None:
+    memory = bytearray(3)
+
+    def reused() -> Iterator[memoryview]:
+        for piece in (b"one", b"two"):
+            memory[:] = piece
+            yield memoryview(memory)
+
+    assert ask("PUT", "/x", data=reused())["body"] == "onetwo"
+
+
 def blob(environ: WSGIEnvironment, start_response: StartResponse) -> Iterable[bytes]:
     start_response("206 Partly Here", [("X-Part", "one"), ("X-Part", "two")])
     return [BLOB[:1000], BLOB[1000:]]
