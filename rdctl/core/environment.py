@@ -310,6 +310,8 @@ def _program() -> Sequence[str]:
     path = os.path.abspath(sys.argv[0])
     if os.path.basename(path) == "__main__.py":
         return (sys.executable, "-m", "rdctl")
+    if not os.path.exists(__file__):  # rdctl.pyz, which need not be executable
+        return (sys.executable, path)
     return (path,)
 
 

@@ -13,8 +13,9 @@ _CLEARED = ("/tmp/", "/var/tmp/", "/run/", "/dev/shm/")
 
 def doubt(program: Sequence[str], mount_point: Callable[[str], str]) -> str | None:
     """Why the program may not be there at boot; None: nothing speaks against it."""
-    path, target = program[0], os.path.realpath(program[0])
-    return _doubt(path, mount_point) or _doubt(target, mount_point)
+    files = [program[0], *(word for word in program[1:] if word.startswith("/"))]  # PYTHON FILE.pyz
+    paths = [path for file in files for path in (file, os.path.realpath(file))]
+    return next(filter(None, (_doubt(path, mount_point) for path in paths)), None)
 
 
 def _doubt(path: str, mount_point: Callable[[str], str]) -> str | None:

@@ -174,11 +174,14 @@ class StoredMachine(Machine):
     def execute(self, words: list[str]) -> tuple[int, str]:
         """rdctl as the unit runs it, on this machine."""
         programs = [os.path.basename(word) for word in words]  # it may be `python -m rdctl`
-        if "rdctl" not in programs:
+        zipped = not os.path.exists(__file__)
+        name = os.path.basename(sys.argv[0]) if zipped else "rdctl"
+        if name not in programs:
             return 203, f"{words[0]}: not found in the sandbox\n"
-        own = [word for word in words[programs.index("rdctl") + 1 :] if word != "--local"]
+        own = [word for word in words[programs.index(name) + 1 :] if word != "--local"]
+        program = [os.path.abspath(sys.argv[0])] if zipped else ["-m", "rdctl"]
         here = f"RDCTL_SANDBOX={os.path.abspath(self._kept.path)}"
-        argv = ["env", here, sys.executable, "-m", "rdctl", "-c", "sandbox", *own]
+        argv = ["env", here, sys.executable, *program, "-c", "sandbox", *own]
         return Syscalls.run(self, argv)
 
     def reboot(self) -> None:

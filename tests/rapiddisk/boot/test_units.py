@@ -226,6 +226,12 @@ def test_a_program_that_leads_elsewhere(tmp_path: Path) -> None:
     assert "/opt/rdctl/bin/rdctl is on /opt" in str(_doubt_of(link, mount_point))
 
 
+def test_a_zip_that_may_be_missing_at_boot_though_python_is_not() -> None:
+    words = ["/usr/bin/python3", "/tmp/rdctl.pyz"]
+    assert "/tmp/rdctl.pyz is in a directory that is cleared" in str(doubt(words, lambda path: "/"))
+    assert doubt(["/usr/bin/python3", "-m", "rdctl"], lambda path: "/") is None
+
+
 def _doubt_of(link: Path, mount_point: Callable[[str], str]) -> str | None:
     """Of a link that is itself at a place that is always there."""
     return doubt([os.path.relpath(link)], mount_point)
