@@ -69,9 +69,12 @@ class Program:
         tty: bool = False,
         stdin: bytes = b"",
         width: int = 80,
+        joined: bool = False,
     ) -> Ran:
-        """Run one command. `tty` makes all three streams a terminal."""
-        out, err = io.BytesIO(), io.BytesIO()
+        """Run one command. `tty` makes all three streams a terminal; `joined`: what goes to stderr
+        goes to stdout, too, as on a screen."""
+        out = io.BytesIO()
+        err = out if joined else io.BytesIO()
         environment = Environment(
             stdin=io.BytesIO(stdin),
             stdout=Stream(out, tty=tty),

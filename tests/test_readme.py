@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from rdctl.core.errors import Exit
-from rdctl.sandbox import rapiddisk_app
 from tests.conftest import Program
-from tests.fakes.served import serving
+from tests.documents import Step, reading
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -52,63 +48,18 @@ def test_the_example_of_json_is_a_real_reply(rdctl: Program) -> None:
 
 
 @pytest.mark.parametrize(("before", "said"), [("", "rc-wt_sdb\t0.0"), ("taken", "is in use")])
-def test_the_script_works(rdctl: Program, before: str, said: str) -> None:
-    if before:
-        assert rdctl("-c", "sandbox", "rapiddisk", "create", "64M").code == 0
-        assert rdctl("-c", "sandbox", "rapiddisk", "cache", "create", "rd1", "sdb").code == 0
-    done = run_in_shell(rdctl, block("bash"))
-    assert done.returncode == 0, done.stderr
-    assert said in done.stdout
-
-
-def test_many_at_a_time_works(rdctl: Program) -> None:
-    (rdctl.home / "holiday").mkdir()
-    (rdctl.home / "holiday" / "a file").write_text("hello")
-    done = run_in_shell(rdctl, block("sh"))
-    assert done.returncode == 0, done.stderr
-    assert "\nuploaded holiday/a file" in done.stdout
-    assert "deleted a file" in done.stdout
-    assert (rdctl.home / "rest").read_bytes() == b""
-
-
-def test_rows_of_several_machines_go_back_to_them(rdctl: Program) -> None:
-    stores = [rdctl.home / f"{name}.db" for name in "ab"]
-    with serving(*map(rapiddisk_app, stores)) as urls:
-        for name, url in zip("ab", urls, strict=True):
-            assert rdctl("context", "set", f"rack1-{name}", f"rapiddisk={url}").code == 0
-        assert rdctl("-c", "rack1-b", "rapiddisk", "lock", "rd0").code == 0
-        done = run_in_shell(rdctl, block("shell"))
-    assert (done.returncode, done.stdout) == (0, "rack1-b: unlocked rd0\n"), done.stderr
-    assert (rdctl.home / "rest").read_bytes() == b""
-
-
-def run_in_shell(rdctl: Program, script: str) -> subprocess.CompletedProcess[str]:
-    """A block of the README, in an empty home directory."""
-    define = f'rdctl() {{ {shlex.quote(sys.executable)} -m rdctl "$@"; }}\n'
-    environ = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "HOME": str(rdctl.home),
-        "RDCTL_CONFIG": str(rdctl.config),
-        "RDCTL_SANDBOX": str(rdctl.sandbox),
-        "RDCTL_HISTORY": str(rdctl.home / "history.ndjson"),
-    }
-    return subprocess.run(
-        ["bash", "-euo", "pipefail", "-c", define + script],
-        check=False,
-        cwd=rdctl.home,
-        env=environ,
-        capture_output=True,
-        text=True,
-    )
+def test_the_script_works(tmp_path: Path, before: str, said: str) -> None:
+    with reading(tmp_path, "") as reader:
+        if before:
+            assert reader.types(Step("rdctl -c sandbox rapiddisk create 64M", None)).code == 0
+            cached = Step("rdctl -c sandbox rapiddisk cache create rd1 sdb", None)
+            assert reader.types(cached).code == 0
+        code, output = reader.types(Step(block("bash"), None))
+    assert code == 0, output
+    assert said in output
 
 
 def test_every_exit_code_is_in_the_table() -> None:
     table = re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE)
     told = [int(number) for row in table for number in row.split(",")]
     assert sorted(told) == sorted(Exit)
-
-
-def test_every_file_that_it_links_to_is_there() -> None:
-    for name in re.findall(r"\]\(([^)]+)\)", README):
-        assert (ROOT / name).is_file(), name
