@@ -11,7 +11,7 @@ import click
 import click.exceptions
 
 from rdctl.cli.messages import show_error
-from rdctl.cli.tree import typed
+from rdctl.cli.tree import NoVerb, typed
 from rdctl.cli.view import requested_format
 from rdctl.core.environment import OutputError
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, as_error
@@ -60,7 +60,7 @@ def run(argv: Sequence[str], environment: Environment) -> int:
                 code = carry_out(context, invocation)
         except click.exceptions.Exit as exit:
             code = exit.exit_code
-        except click.exceptions.NoArgsIsHelpError as error:
+        except NoVerb as error:
             code = _no_verb(error, argv, environment)
         except click.UsageError as error:
             code = _misused(error, argv, environment)
@@ -118,13 +118,11 @@ def _located(error: RdctlError, invocation: Invocation | None) -> RdctlError:
     return invocation.error
 
 
-def _no_verb(
-    error: click.exceptions.NoArgsIsHelpError, argv: Sequence[str], environment: Environment
-) -> int:
+def _no_verb(error: NoVerb, argv: Sequence[str], environment: Environment) -> int:
     """A noun without a verb: show its help, or an error in a machine-readable format."""
-    if requested_format(argv, environment) in ("json", "yaml", "ndjson"):
-        return _misused(click.UsageError("Missing command.", error.ctx), argv, environment)
-    environment.stdout.write(error.format_message().rstrip() + "\n")
+    if error.ctx is None or requested_format(argv, environment) in ("json", "yaml", "ndjson"):
+        return _misused(error, argv, environment)
+    environment.stdout.write(error.ctx.get_help().rstrip() + "\n")
     environment.stdout.flush()
     return int(Exit.OK)
 

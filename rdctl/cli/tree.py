@@ -34,6 +34,13 @@ class NoSuchVerb(click.UsageError):
         self.known = list(known)
 
 
+class NoVerb(click.UsageError):
+    """A noun alone. click has an exception for it from 8.2 on; before, it writes the help itself."""
+
+    def __init__(self, ctx: click.Context) -> None:
+        super().__init__("Missing command.", ctx)
+
+
 class LazyGroup(WithGlobals, click.Group):
     """`children` maps a name to `module:attribute` and to the line that help shows for it."""
 
@@ -47,6 +54,11 @@ class LazyGroup(WithGlobals, click.Group):
         from rdctl.cli.meanings import SYNONYMS
 
         return SYNONYMS.get(path, {})
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        if not args and not ctx.resilient_parsing:
+            raise NoVerb(ctx)
+        return super().parse_args(ctx, args)
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(self.children)
