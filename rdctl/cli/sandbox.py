@@ -271,9 +271,9 @@ def _damage(on: Invocation, store: Store, chunk: Placed, how: str, loss: str) ->
 def stop(on: Invocation, services: tuple[str, ...]) -> Report:
     """Stop OpenIO services of the sandbox.
 
-    This is for trials: a stopped rawx refuses connections, a stopped meta2 no longer serves its
-    containers, and the score of both is 0. No data are lost. `rdctl sandbox start` and `rdctl
-    sandbox reboot` start them again."""
+    This is for trials: a stopped service refuses connections, and its score is 0. The replicas of a
+    container on the other meta2 services elect a master, as long as more than half of them run. No
+    data are lost. `rdctl sandbox start` and `rdctl sandbox reboot` start the services again."""
     return Report([_switch(on, address, down=True) for address in services])
 
 

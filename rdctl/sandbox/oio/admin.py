@@ -9,7 +9,15 @@ from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
-from rdctl.sandbox.oio import base, conscience, container, directory, properties, variables
+from rdctl.sandbox.oio import (
+    base,
+    conscience,
+    container,
+    directory,
+    election,
+    properties,
+    variables,
+)
 from rdctl.sandbox.oio.replies import (
     CONTAINER_DISABLED,
     CONTAINER_FROZEN,
@@ -24,7 +32,7 @@ from rdctl.sandbox.oio.replies import (
     object_argument,
     status_of,
 )
-from rdctl.sandbox.oio.state import CONSCIENCE, NAMESPACE
+from rdctl.sandbox.oio.state import CONSCIENCE, NAMESPACE, is_down
 from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, dumps
 
 _VERSION = "4.2.10/4.2"
@@ -177,21 +185,17 @@ class _Base:
             raise ApiFault(CONTAINER_NOT_FOUND, "No service located")
 
     @property
-    def master(self) -> str:
-        row = self.connection.execute(
-            "SELECT master FROM oio_bases WHERE cid = ?", (self.cid,)
-        ).fetchone()
-        if row and row["master"] in self.hosts and self.held_by(row["master"]):
-            return str(row["master"])
-        return next(filter(self.held_by, self.hosts), self.hosts[0])
+    def master(self) -> str | None:
+        return election.master(self.connection, self.cid, self.type, self.hosts)
+
+    @property
+    def elected(self) -> str:
+        return election.elected(self.connection, self.cid, self.type, self.hosts)
 
     def held_by(self, host: str) -> bool:
         """Whether a service has a copy of the base."""
-        row = self.connection.execute(
-            "SELECT held FROM oio_copies WHERE cid = ? AND type = ? AND host = ?",
-            (self.cid, self.type, host),
-        ).fetchone()
-        return bool(row["held"]) if row else host in self.hosts
+        linked = host in self.hosts
+        return election.held_by(self.connection, self.cid, self.type, host, linked=linked)
 
     def hold(self, host: str, held: bool) -> None:
         self.connection.execute(
@@ -225,7 +229,8 @@ def _replies(
     known = {service.address for service in conscience.services(connection)}
     replies = {}
     for host in chosen.split(",") if chosen else asked.hosts:
-        status, message, body = ask(asked, host) if host in known else (2, _refused(host), "")
+        away = host not in known or is_down(connection, host)
+        status, message, body = (2, _refused(host), "") if away else ask(asked, host)
         replies[host] = {"status": status_of(status, message), "body": body}
     return content(dumps(replies, slashes=False))
 
@@ -263,7 +268,10 @@ def status(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 
 
 def _status(asked: _Base, host: str) -> _Verdict:
-    return _OK if host == asked.master else (303, asked.master, "")
+    master = asked.master
+    if master is None:
+        return 500, f"Election failed for {asked.name}", ""
+    return _OK if host == master else (303, master, "")
 
 
 def sync(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
@@ -273,7 +281,7 @@ def sync(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
 def _sync(asked: _Base, host: str) -> _Verdict:
     if not asked.replicated:
         return 500, "Replication not configured", ""
-    return (301, "not SLAVE", "") if host == asked.master else _OK
+    return (301, "not SLAVE", "") if host == asked.elected else _OK
 
 
 def leave(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
@@ -295,13 +303,13 @@ def _debug(asked: _Base, host: str) -> _Verdict:
     if not asked.replicated:
         return 200, "OK", {}
     master = asked.master
-    state = "MASTER" if host == master else "SLAVE"
+    state = {host: "MASTER", None: "FAILED"}.get(master, "SLAVE")
     ids = {address: number for number, address in enumerate(sorted(asked.hosts), 1)}
     key = f"{asked.name}/{asked.type}"
     steps = ("NONE:GET_VERS:CREATING", "CREATING:CREATE_OK:WATCHING", f"WATCHING:NODE_OK:{state}")
     body = {
         "local": {"id": ids.get(host, -1), "url": host, "state": state},
-        "master": {"id": ids[master], "url": master},
+        "master": {"id": ids[master], "url": master} if master else {},
         "base": {"name": asked.name, "type": asked.type, "zk": f"/hc/ns/{NAMESPACE}/srv/{key}"},
         "#": {"R": 0, "P": 0, "V": 0},
         "peers": [address for address in asked.hosts if address != host],
@@ -337,7 +345,7 @@ def copy(connection: sqlite3.Connection, request: HttpRequest) -> HttpReply:
     target = field(value, "to", str)
     if not conscience.is_address(target):
         raise bad_request("Invalid target URL")
-    source = str(value.get("from", asked.master))
+    source = str(value.get("from", asked.elected))
     known = {service.address for service in conscience.services(connection)}
     if source in known and _has(asked, source)[0] != 200:
         raise ApiFault(CONTAINER_NOT_FOUND, f"Dump failed: {_NO_FILE}")

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from urllib.parse import quote
 
-from rdctl.sandbox.oio import directory, properties, rawx
+from rdctl.sandbox.oio import directory, election, properties, rawx
 from rdctl.sandbox.oio.conscience import policy
 from rdctl.sandbox.oio.replies import (
     CONTAINER_FROZEN,
@@ -18,7 +18,7 @@ from rdctl.sandbox.oio.replies import (
     ApiFault,
     bad_request,
 )
-from rdctl.sandbox.oio.state import NAMESPACE, container_id, is_down, new_id, now, setting
+from rdctl.sandbox.oio.state import NAMESPACE, container_id, new_id, now, setting
 from rdctl.sandbox.oio.wsgi import HttpReply, HttpRequest, raw
 
 # The values of sys.status, as shown: -1 and -2 in 32 bits.
@@ -38,11 +38,10 @@ class BaseAccess(IntEnum):
 
 
 def locate(connection: sqlite3.Connection, request: HttpRequest, access: BaseAccess) -> str:
-    """The id of the container that the request names; Fault 406, 431, 436, or 503 if it is down."""
+    """The id of the container that the request names; Fault 406, 431, 436, 503 without a master."""
     cid = directory.find(connection, request)
     require(connection, cid)
-    if is_down(connection, _master(connection, cid)):
-        raise _unreplied()
+    _master(connection, cid)
     status = properties.get(connection, properties.of_base(cid)).get("sys.status")
     if (status == DISABLED and access >= BaseAccess.READ) or (
         status == FROZEN and access is BaseAccess.WRITE
@@ -65,18 +64,13 @@ def is_there(connection: sqlite3.Connection, cid: str) -> bool:
 
 def crashed(connection: sqlite3.Connection, cid: str) -> HttpReply:
     """The reply to a request that crashes the service of a container, which then stays down."""
-    master = _master(connection, cid)
-    connection.execute("INSERT INTO oio_down VALUES (?)", (master,))
-    return _unreplied().reply
-
-
-def _unreplied() -> ApiFault:
-    return ApiFault(UNAVAILABLE, "No service replied")
+    connection.execute("INSERT INTO oio_down VALUES (?)", (_master(connection, cid),))
+    return ApiFault(UNAVAILABLE, "No service replied").reply
 
 
 def _master(connection: sqlite3.Connection, cid: str) -> str:
-    row = connection.execute("SELECT master FROM oio_bases WHERE cid = ?", (cid,)).fetchone()
-    return str(row["master"])
+    hosts = directory.hosts(connection, cid, "meta2")
+    return election.elected(connection, cid, "meta2", hosts)
 
 
 def create(

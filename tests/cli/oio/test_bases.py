@@ -294,3 +294,42 @@ def test_vacuum_is_of_later_proxies(wire: Oio, server: Server) -> None:
     assert {row["verified"] for row in ran.json["results"]} == {None}
     assert [sent.route for sent in wire.changes] == ["admin/vacuum"] * 2
     assert wire.ok("admin", "vacuum", "photos").out == "compacted photos\n"
+
+
+# --- elections ------------------------------------------------------------------------------------
+
+
+def roles(oio: Oio) -> dict[str, str | None]:
+    listed = oio("admin", "status", "photos", "--json").json["items"]
+    return {row["service"]: row["role"] for row in listed}
+
+
+def test_the_others_elect_a_master_while_they_are_a_majority(oio: Oio) -> None:
+    before = roles(oio)
+    assert sorted(map(str, before.values())) == ["master", "slave", "slave"]
+    first = next(service for service, role in before.items() if role == "master")
+    second, third = before.keys() - {first}
+    assert oio.rdctl("sandbox", "stop", first).code == 0
+    assert sorted(map(str, roles(oio).values())) == ["None", "master", "slave"]
+    assert roles(oio)[first] is None
+    oio.ok("container", "show", "photos")
+
+    assert oio.rdctl("sandbox", "stop", second).code == 0
+    assert roles(oio) == dict.fromkeys(before)
+    for command in (("container", "show"), ("content", "list"), ("admin", "sync")):
+        ran = oio(*command, "photos")
+        assert (ran.code, "Election failed [" in ran.err) == (6, True), ran.err
+    debug = oio("admin", "debug", "photos", "--json").json["items"]
+    assert {row["service"]: row["master"] for row in debug} == dict.fromkeys(before)
+    put = oio("content", "put", "photos", "-", "--path", "new", stdin=b"x")
+    assert (put.code, "Election failed [" in put.err) == (6, True), put.err
+
+    assert oio.rdctl("sandbox", "start", second).code == 0
+    assert "master" in (roles(oio)[second], roles(oio)[third])
+    oio.ok("container", "show", "photos")
+
+
+def test_without_any_replica_no_service_replies(oio: Oio) -> None:
+    assert oio.rdctl("sandbox", "stop", M1, M2, M3).code == 0
+    ran = oio("container", "show", "photos")
+    assert (ran.code, "No service replied" in ran.err) == (6, True), ran.err
