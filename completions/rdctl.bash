@@ -680,7 +680,7 @@ _rdctl_values() {
         'rdctl sandbox start '[0-9]*) kind='address:sandbox' ;;
         'rdctl sandbox release 1') choices='4.2 5 7 2025' ;;
         'rdctl completion 1') choices='bash fish zsh' ;;
-        'rdctl help 1') choices='exit-codes output environment config rapiddisk oio doctor history context sandbox completion help version' ;;
+        'rdctl help 1') choices='concepts exit-codes output environment config rapiddisk oio doctor history context sandbox completion help version' ;;
         *' -c' | *' --context') kind='contexts' ;;
         *' --account') kind='account' ;;
         *' -o' | *' --output') choices='table json ndjson yaml csv tsv name' ;;

@@ -1468,7 +1468,7 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl completion #1'
             set choices 'bash' 'fish' 'zsh'
         case 'rdctl help #1'
-            set choices 'exit-codes' 'output' 'environment' 'config' 'rapiddisk' 'oio' 'doctor' 'history' 'context' 'sandbox' 'completion' 'help' 'version'
+            set choices 'concepts' 'exit-codes' 'output' 'environment' 'config' 'rapiddisk' 'oio' 'doctor' 'history' 'context' 'sandbox' 'completion' 'help' 'version'
         case '* -c' '* --context'
             set kind contexts
         case '* --account'

@@ -15,7 +15,8 @@ import click
 
 from rdctl import __version__
 from rdctl.cli import topics
-from rdctl.cli.topics import Lines, Section, Terms
+from rdctl.cli.blocks import Lines, Section, Terms
+from rdctl.cli.markdown import sections
 from rdctl.cli.tree import Command, root
 from rdctl.completion.bash import bash_script
 from rdctl.completion.fish import fish_script
@@ -28,7 +29,9 @@ ROOT = Path(__file__).resolve().parent.parent
 # same on any day.
 DATE = "2026-11-21"
 UNITS = "packaging/systemd"
-DIRECTORIES = ("completions", "man", UNITS)
+# Documents that the program shows. In its package they are also in a wheel and in a zip file.
+DOCUMENTS = "rdctl/documents"
+DIRECTORIES = ("completions", "man", UNITS, DOCUMENTS)
 
 Options = Sequence[click.Option]
 
@@ -45,6 +48,8 @@ def files() -> dict[str, str]:
         "completions/_rdctl": zsh_script(root),
         "man/rdctl.1": _main_page(first, anywhere, nodes),
         "man/rdctl-config.5": _config_page(),
+        "man/rdctl-concepts.7": _concepts_page(),
+        f"{DOCUMENTS}/concepts.md": _concepts(),
     }
     for noun in nouns:
         verbs = {
@@ -106,7 +111,7 @@ def _main_page(first: Node, anywhere: Options, nodes: Mapping[Node, Options]) ->
         *map(topic, topics.exit_codes()[1:]),
         _section("Environment", [_block(b) for s in topics.environment() for b in s.blocks]),
         _section("Files", [_block(topics.files())]),
-        _see_also([(name, 1) for name in nouns] + [("rdctl-config", 5)]),
+        _see_also([(name, 1) for name in nouns] + [("rdctl-config", 5), ("rdctl-concepts", 7)]),
     )
 
 
@@ -145,7 +150,7 @@ def _noun_page(noun: Node, verbs: Mapping[Node, Options]) -> str:
         _exit_status(),
         _section("Environment", [*_variables(noun), "All others are in\n.BR rdctl (1).\n"]),
         _section("Files", [_block(topics.files()), *map(_block, FILES.get(noun.path, ()))]),
-        _see_also([("rdctl", 1), ("rdctl-config", 5)]),
+        _see_also([("rdctl", 1), ("rdctl-config", 5), ("rdctl-concepts", 7)]),
     )
 
 
@@ -196,6 +201,22 @@ def _config_page() -> str:
         *map(topic, rest),
         _section("Environment", map(_block, topics.environment()[0].blocks)),
         _see_also([("rdctl", 1), ("rdctl-context", 1)]),
+    )
+
+
+def _concepts() -> str:
+    return (ROOT / "docs/concepts.md").read_text("utf-8")
+
+
+def _concepts_page() -> str:
+    first, *rest = sections(_concepts(), "docs")
+    return page(
+        "rdctl-concepts",
+        7,
+        "what volumes, caches, exports, containers and elections are",
+        _section("Description", map(_block, first.blocks)),
+        *map(topic, rest),
+        _see_also([("rdctl", 1), ("rdctl-rapiddisk", 1), ("rdctl-oio", 1), ("rdctl-config", 5)]),
     )
 
 

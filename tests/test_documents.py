@@ -13,6 +13,8 @@ DOCUMENTS = (
     "README.md",
     "docs/concepts.md",
     "docs/cookbook.md",
+    "docs/state.md",
+    "docs/transfers.md",
     "docs/tutorial.md",
 )
 TEXTS = {name: (ROOT / name).read_text("utf-8") for name in DOCUMENTS}

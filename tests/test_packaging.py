@@ -22,6 +22,7 @@ DATA = f"rdctl-{__version__}.data/data/"
 TRAVELS = {
     "man/rdctl.1": "share/man/man1/rdctl.1",
     "man/rdctl-config.5": "share/man/man5/rdctl-config.5",
+    "man/rdctl-concepts.7": "share/man/man7/rdctl-concepts.7",
     "completions/rdctl.bash": "share/bash-completion/completions/rdctl.bash",
     "completions/rdctl.fish": "share/fish/vendor_completions.d/rdctl.fish",
     "completions/_rdctl": "share/zsh/site-functions/_rdctl",
@@ -97,7 +98,7 @@ def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_every_module_is_in_the_wheel_and_nothing_else(tree: Path, names: set[str]) -> None:
     modules = {str(path.relative_to(tree)) for path in (tree / "rdctl").rglob("*.py")}
     code = {name for name in names if not name.startswith((f"{INFO}/", DATA))}
-    assert code == modules | {"rdctl/py.typed"}
+    assert code == modules | {"rdctl/py.typed", "rdctl/documents/concepts.md"}
 
 
 def test_man_pages_and_completions_travel(tree: Path, names: set[str]) -> None:
@@ -142,3 +143,15 @@ def test_the_installed_program_runs(installed: Path, command: list[str], tmp_pat
 def test_installed_files_lie_where_shells_and_man_look(installed: Path) -> None:
     for place in TRAVELS.values():
         assert (installed / place).is_file(), place
+
+
+def test_the_concepts_are_shown_from_a_wheel_and_from_a_zip(wheel: Path, tmp_path: Path) -> None:
+    """A wheel is a zip, and Python imports from it as from one."""
+    script = (
+        f"import sys; sys.path.insert(0, {str(wheel)!r}); import rdctl.__main__ as program;"
+        f" assert program.__file__.startswith({str(wheel)!r});"
+        " sys.argv = ['rdctl', 'help', 'concepts', 'election']; sys.exit(program.main())"
+    )
+    shown = run(sys.executable, "-c", script, cwd=tmp_path)
+    assert shown.startswith("Election:")
+    assert "master" in shown

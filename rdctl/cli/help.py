@@ -10,8 +10,9 @@ import click
 from click.formatting import wrap_text
 
 from rdctl import __version__
+from rdctl.cli.blocks import Lines, Section, Terms
 from rdctl.cli.meanings import verb_meant
-from rdctl.cli.topics import TOPICS, Lines, Section, Terms
+from rdctl.cli.topics import TOPICS
 from rdctl.cli.tree import LazyGroup, NoSuchVerb, root, verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Item, Text
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
         "rdctl help exit-codes",
         "rdctl help rapiddisk create",
         "rdctl help output rapiddisk.volume",
+        "rdctl help concepts write-around",
     ],
 )
 @click.argument("topic", required=False)
@@ -42,8 +44,9 @@ if TYPE_CHECKING:
 def show(on: Invocation, topic: str | None, words: tuple[str, ...], pager: bool) -> Text:
     """Show the help of a command, or of a topic.
 
-    TOPIC is a command, such as `rapiddisk create`, or exit-codes, output, environment or config.
-    WORD selects sections of such a topic, such as a schema. Without TOPIC, lists the topics."""
+    TOPIC is a command, such as `rapiddisk create`, or concepts, exit-codes, output, environment
+    or config. WORD selects sections of such a topic, by their headings or else by their text.
+    Without TOPIC, lists the topics."""
     width = min(on.environment.width, 100)
     if topic is None:
         text = as_text(_overview(), width)
@@ -67,15 +70,21 @@ def _paged(text: str, environment: Environment) -> bool:
 
 
 def _sections(topic: str, words: Sequence[str]) -> Sequence[Section]:
-    """The sections of a topic, or those whose heading has all of these words."""
+    """The sections of a topic, or those that have all of these words in their heading; if none has,
+    those that have them in their text."""
     sections = TOPICS[topic][1]()
     exact = [one for one in sections if one.heading.startswith(f"rdctl.{' '.join(words)}/")]
-    found = [one for one in sections if all(w.lower() in one.heading.lower() for w in words)]
+    found = [one for one in sections if _has(one.heading, words)]
+    found = found or [one for one in sections if _has(as_text([one], 100), words)]
     if not found:
         message = f'unknown section "{defuse(" ".join(words))}" of {topic}'
         headings = ", ".join(section.heading for section in sections)
         raise RdctlError(Code.USAGE, message, hint=f"Existing sections: {headings}.")
     return exact or found
+
+
+def _has(text: str, words: Sequence[str]) -> bool:
+    return all(word.lower() in text.lower() for word in words)
 
 
 @verb(
@@ -143,7 +152,9 @@ def as_text(sections: Sequence[Section], width: int) -> str:
 def _write_block(formatter: click.HelpFormatter, block: str | Terms | Lines) -> None:
     indent = " " * formatter.current_indent
     if isinstance(block, Terms):
-        formatter.write_dl(list(block.terms), col_max=min(30, formatter.width // 3))
+        room = formatter.width - formatter.current_indent
+        terms = [(wrap_text(term, room, "", indent), meaning) for term, meaning in block.terms]
+        formatter.write_dl(terms, col_max=min(30, formatter.width // 3))
     elif isinstance(block, Lines):
         for line in block.lines:
             formatter.write(f"{indent}  {line}".rstrip() + "\n")

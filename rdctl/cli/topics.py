@@ -2,34 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from rdctl.cli.blocks import Lines, Section, Terms
 from rdctl.config.contexts import KEYS, SYSTEM_FILE
 from rdctl.config.resolve import VARIABLES as SETTING_VARIABLES
 from rdctl.core.errors import Code, Exit
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
-
-
-class Lines(NamedTuple):
-    """Lines that are shown verbatim."""
-
-    lines: tuple[str, ...]
-
-
-class Terms(NamedTuple):
-    """Words, each with its explanation."""
-
-    terms: tuple[tuple[str, str], ...]
-
-
-class Section(NamedTuple):
-    """Blocks below a heading; a bare string is a paragraph."""
-
-    heading: str
-    blocks: Sequence[str | Terms | Lines]
-
+    from collections.abc import Callable, Iterator
 
 # --- exit-codes -------------------------------------------------------------------------------
 
@@ -480,9 +461,22 @@ def files() -> Terms:
     )
 
 
+# --- concepts ---------------------------------------------------------------------------------
+
+
+def concepts() -> list[Section]:
+    """docs/concepts.md, of which `make generate` keeps a copy in this package."""
+    from importlib.resources import files
+
+    from rdctl.cli.markdown import sections
+
+    return sections((files("rdctl") / "documents" / "concepts.md").read_text("utf-8"), "docs")
+
+
 # --- the topics -------------------------------------------------------------------------------
 
 TOPICS: dict[str, tuple[str, Callable[[], list[Section]]]] = {
+    "concepts": ("What volumes, caches, exports, containers and elections are.", concepts),
     "exit-codes": ("Exit codes and error words.", exit_codes),
     "output": ("Output formats, envelopes, and the keys of every schema.", output),
     "environment": ("Environment variables.", environment),

@@ -87,7 +87,7 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "NAME": "context",
     "rdctl context rename NEW": None,
     "rdctl help TOPIC": (
-        *("exit-codes", "output", "environment", "config"),
+        *("concepts", "exit-codes", "output", "environment", "config"),
         *(
             "rapiddisk",
             "oio",

@@ -8,8 +8,9 @@ from collections.abc import Iterator
 import click
 import pytest
 
+from rdctl.cli.blocks import Terms
 from rdctl.cli.options import EMPTY, GLOBALS
-from rdctl.cli.topics import Terms, environment
+from rdctl.cli.topics import environment
 from rdctl.cli.tree import root
 from rdctl.completion.nodes import walk
 from tests.cli.oio.conftest import Oio, Server, oio, seeded, server, wire

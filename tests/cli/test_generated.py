@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from rdctl.cli.topics import Lines, Section
+from rdctl.cli.blocks import Lines, Section
 from rdctl.cli.tree import root
 from rdctl.completion.nodes import Node, parted, walk
 from tests import generate

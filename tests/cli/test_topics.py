@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from rdctl.cli import topics
-from rdctl.cli.topics import TOPICS, Lines, Section
+from rdctl.cli.blocks import Lines, Section
+from rdctl.cli.topics import TOPICS
 from rdctl.completion.nodes import walk
 from rdctl.config.contexts import KEYS
 from rdctl.core.errors import Code, Exit
@@ -78,6 +79,31 @@ def test_an_unknown_topic_gets_a_suggestion(rdctl: Program, word: str, suggested
     assert ran.json["error"]["message"].endswith(f'"{suggested}')
     assert ran.json["error"]["hint"] == "Run: rdctl help"
     assert "\x1b" not in ran.err
+
+
+@pytest.mark.parametrize(
+    ("words", "headings"),
+    [
+        ("output rapiddisk.volume", ["rdctl.rapiddisk.volume/1"]),
+        ("concepts elect", ["Election"]),
+        ("concepts ELECTION", ["Election"]),
+        ("concepts quorum", ["Election"]),
+        ("concepts power max-age", ["What is lost when"]),
+    ],
+)
+def test_words_select_sections_by_heading_or_else_by_text(
+    rdctl: Program, words: str, headings: list[str]
+) -> None:
+    ran = rdctl("help", *words.split(" "))
+    assert ran.code == 0, ran.err
+    assert re.findall(r"^(\S.*):$", ran.out, re.MULTILINE) == headings
+
+
+def test_words_that_no_section_has(rdctl: Program) -> None:
+    ran = rdctl("help", "concepts", "xyzzy")
+    assert (ran.code, ran.out) == (2, "")
+    assert 'unknown section "xyzzy" of concepts' in ran.err
+    assert "Write-through, write-around, writeback, What is lost when" in words(ran.err)
 
 
 def test_every_exit_code_and_every_error_word_is_told(rdctl: Program) -> None:
