@@ -14,11 +14,12 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from typing import Any
 
 from rdctl.core.buffers import Buffer, rest_of
+from rdctl.net.bodies import Body
 from rdctl.net.heads import HeadReader
 from rdctl.net.lean_requests import requests, urllib3
 
@@ -84,6 +85,8 @@ class _CurrentRequest(threading.local):
     check: Callable[[], None] | None = None
     # Headers that follow a chunked body: each value is computed after the body was sent.
     trailers: Mapping[str, Callable[[], str]] = {}
+    # Whether the libraries have sent all blocks of a chunked body.
+    ended = False
 
 
 current = _CurrentRequest()
@@ -187,7 +190,18 @@ def query(host: str, port: int, data: bytes, seconds: float) -> Iterator[io.Buff
     raise failed
 
 
-_LAST_CHUNK = b"0\r\n\r\n"
+def _last_chunk() -> bytes:
+    """The end of a chunked body, with the trailers."""
+    lines = [f"{name}: {value()}\r\n" for name, value in current.trailers.items()]
+    return "".join(["0\r\n", *lines, "\r\n"]).encode("latin-1")
+
+
+def _to_the_end(blocks: Iterable[Buffer]) -> Iterator[Buffer]:
+    """The blocks of a chunked body, without empty ones: requests before 2.30 would send those as
+    its end."""
+    current.ended = False
+    yield from filter(None, blocks)
+    current.ended = True
 
 
 class _Connecting(urllib3.connection.HTTPConnection):
@@ -202,20 +216,22 @@ class _Connecting(urllib3.connection.HTTPConnection):
 
     def send(self, data: Any) -> None:
         """urllib3 does not support trailers: they are added to its last chunk."""
-        if data == _LAST_CHUNK and current.trailers:
-            lines = [f"{name}: {value()}\r\n" for name, value in current.trailers.items()]
-            data = "".join(["0\r\n", *lines, "\r\n"]).encode("latin-1")
+        if current.ended and data == b"0\r\n\r\n":
+            data = _last_chunk()
         super().send(data)
 
     def _new_conn(self) -> socket.socket:
         """Connect to the first address that responds. All addresses of a host share the timeout;
         urllib3 would give the whole of it to each."""
-        name, whole = self._dns_host, Deadline(self.timeout)
+        # Without a timeout there is an object in its place in some releases.
+        seconds = self.timeout if isinstance(self.timeout, (int, float)) else None
+        name, whole = self._dns_host, Deadline(seconds)
         addresses = self._addresses(_with_zone(name))
         try:
             while True:
                 self._dns_host = addresses.pop(0)
-                self.timeout = max(whole.left() or 0.0, 0.001)
+                left = whole.left()
+                self.timeout = left if left is None else max(left, 0.001)
                 try:
                     return super()._new_conn()
                 except urllib3.exceptions.HTTPError:
@@ -236,8 +252,6 @@ class _Connecting(urllib3.connection.HTTPConnection):
             raise Unresolved(self, f"resolving {name} timed out")
         if isinstance(found, OSError):
             del _known[key]  # the next lookup may succeed
-            if isinstance(found, socket.gaierror):
-                raise urllib3.exceptions.NameResolutionError(name, self, found) from found
             raise urllib3.exceptions.NewConnectionError(self, str(found)) from found
         return list(found)
 
@@ -325,7 +339,7 @@ class _HTTPConnection(_Connecting):
             else:
                 self.send(block)
         if chunked:
-            self.send(_LAST_CHUNK)
+            self.send(_last_chunk())
 
 
 class _HTTPSConnection(_Connecting, urllib3.connection.HTTPSConnection):
@@ -364,6 +378,11 @@ class _HTTPSConnection(_Connecting, urllib3.connection.HTTPSConnection):
 class _Pool(urllib3.HTTPConnectionPool):
     """Does not reuse connections that the server was asked to close: it may close them without
     saying so in its headers, and the next request would be lost."""
+
+    pool: Any = None
+
+    def __del__(self) -> None:
+        self.close()  # not every release does
 
     def _put_conn(self, conn: Any) -> None:
         if conn is not None and conn.last:
@@ -405,6 +424,8 @@ class DeadlineAdapter(requests.adapters.HTTPAdapter):
         the libraries takes twice the time, which counts when an object has many chunks."""
         plain = _PLAIN.fullmatch(str(request.url))
         if plain is None or proxies:
+            if "Transfer-Encoding" in request.headers:
+                request.body = _to_the_end(request.body or ())  # type: ignore[arg-type,assignment]
             return super().send(request, stream, timeout, verify, cert, proxies)
         origin, target = plain.groups()
         pool = self._pools.get(origin)
@@ -444,7 +465,7 @@ def _response(
 ) -> requests.Response:
     raw = urllib3.HTTPResponse(
         body=answer,
-        headers=urllib3.HTTPHeaderDict(answer.msg.raw_items()),
+        headers=answer.msg.raw_items(),  # type: ignore[arg-type]
         status=answer.status,
         version=answer.version,
         reason=answer.reason,
@@ -459,6 +480,14 @@ def _response(
     response.status_code, response.reason = raw.status, raw.reason or ""
     response.headers = requests.structures.CaseInsensitiveDict(raw.headers.itermerged())
     return response
+
+
+def body_of(raw: Any) -> Body:
+    """The body of a reply that was received by these connections, or by the adapter of a test."""
+    answer = raw._original_response
+    if isinstance(answer, HeadReader) and answer.fp is not None:
+        return Body(answer.fp, answer.length, chunked=answer.chunked)
+    return Body(raw, raw.length_remaining, chunked=False)
 
 
 class Session(requests.Session):

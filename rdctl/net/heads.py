@@ -41,7 +41,7 @@ class HeadReader(http.client.HTTPResponse):
         length = self.headers.get("Content-Length", "").strip()
         self.length = int(length) if length.isdecimal() and not self.chunked else None
         if self.status in (204, 304) or self.status < 200 or self._method == "HEAD":  # type: ignore[attr-defined]
-            self.length = 0
+            self.length, self.chunked = 0, False
         if self.length is None and not self.chunked:
             self.will_close = True
 

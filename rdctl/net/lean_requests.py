@@ -11,7 +11,7 @@ from typing import Any
 
 _IN_PLACE: dict[str, dict[str, Any]] = {
     "charset_normalizer": {
-        "__version__": "3.0.0",
+        "__version__": "2.1.1",
         "detect": lambda data: {"encoding": "utf-8"},
     },
     "idna": {},

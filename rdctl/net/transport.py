@@ -16,7 +16,7 @@ from typing import Any
 from rdctl.core.errors import GATEWAY, Code, RdctlError
 from rdctl.effects.door import Effect, Effects, send
 from rdctl.net.curl import curl
-from rdctl.net.deadline import Deadline, DeadlineAdapter, Session, current
+from rdctl.net.deadline import Deadline, DeadlineAdapter, Session, body_of, current
 from rdctl.net.faults import (
     CONNECT_SECONDS,
     FAULTS,
@@ -271,24 +271,27 @@ class Transport:
         status, raw = response.status_code, response.raw
         filled, parts = 0, []
         try:
+            body = body_of(raw)
             if into is not None and status in (200, 206):
-                filled = _fill(into, raw)
+                filled = body.readinto(into)
             else:
                 size = 0
-                for part in raw.stream(1 << 16, decode_content=False):
+                for part in body.read():
                     parts.append(part)
                     size += len(part)
                     if size > self.most:
                         raise Cut(f"its body is larger than {self.most >> 20} MiB")
+            if body.ended:
+                raw.release_conn()
         finally:
             raw.close()
-        body = b"".join(parts)
-        received = filled or len(body)
+        whole = b"".join(parts)
+        received = filled or len(whole)
         sizes = f"{sent} bytes sent, {received} received" if sent else f"{received} bytes"
         about = f"{response.request.method} {response.request.url}"
         note = f"# {status} {response.reason}, {sizes}, {_milliseconds(started)}"
         self._effects.note(note, about)
-        return Reply(status, response.reason or "", response.headers, body, filled)
+        return Reply(status, response.reason or "", response.headers, whole, filled)
 
     @contextlib.contextmanager
     def _within(
@@ -402,18 +405,6 @@ class Transport:
         message = fault.message.format(url=self.url, server=server, reason=reason_of(causes))
         hint = self._away if fault.hint is None else fault.hint or None
         return RdctlError(fault.code, message, hint=hint, **facts)
-
-
-def _fill(into: memoryview, raw: Any) -> int:
-    """Read a body into a buffer; returns its size. The connection is kept if it was complete."""
-    # urllib3's readinto would make a copy.
-    source = getattr(raw, "_original_response", None) or raw
-    filled = 0
-    while filled < len(into) and (count := source.readinto(into[filled:])):
-        filled += count
-    if source.isclosed():
-        raw.release_conn()
-    return filled
 
 
 def _milliseconds(since: float) -> str:

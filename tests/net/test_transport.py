@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import shlex
 import socket
-import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -16,48 +15,19 @@ from typing import Any
 import pytest
 
 from rdctl import __version__
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import Code
 from rdctl.core.unread import Unread
-from rdctl.effects.door import Effects
 from rdctl.net import transport as module
 from rdctl.net.curl import curl
 from rdctl.net.deadline import Deadline
 from rdctl.net.heads import MOST_HEAD, MOST_HEADERS
 from rdctl.net.messages import Access, Blocks, Reply
-from rdctl.net.transport import Transport
 from tests.clock import Stopwatch
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer, http_error, json, reply
+from tests.net.client import PEM, Client, TlsServer, fails
 
 OK = json({"status": "OK"})
-PEM = Path(__file__).parent.parent / "fakes" / "tls.pem"
-
-
-class Client:
-    """A transport with what it waited and traced. Destruction is agreed to."""
-
-    def __init__(self, url: str, **options: Any) -> None:
-        self.slept: list[float] = []
-        self.trace: list[str] = []
-        self.effects = Effects(ask=lambda losses: None, trace=self.trace.append)
-        options = {"sleep": self.slept.append, "jitter": lambda: 0.5, **options}
-        self.transport = Transport(url, self.effects, **options)
-
-    def read(self, path: str = "/v1/x", **options: Any) -> Reply:
-        return self.transport.read(path, **options)
-
-    def change(self, path: str = "/v1/x", **options: Any) -> Reply:
-        options = {"what": "create it", "shows": "rdctl rapiddisk list", **options}
-        return self.transport.change(path, **options)
-
-
-def fails(act: Callable[[], object]) -> RdctlError:
-    with pytest.raises(RdctlError) as caught:
-        act()
-    error = caught.value
-    assert "\n" not in error.message
-    assert len(error.message) < 500
-    return error
 
 
 def test_headers_as_they_come() -> None:
@@ -607,29 +577,6 @@ def test_requests_to_one_daemon_do_not_overlap() -> None:
 
 
 # --- TLS ---------------------------------------------------------------------------------------
-
-
-class TlsServer(FaultServer):
-    """The same behind TLS, with a certificate that nobody trusts by default."""
-
-    client_certificate = False
-
-    def __enter__(self) -> TlsServer:
-        super().__enter__()
-        return self
-
-    def _serve(self, sock: socket.socket, behave: Behaviour) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(PEM)
-        if self.client_certificate:
-            context.load_verify_locations(PEM)
-            context.verify_mode = ssl.CERT_REQUIRED
-        with suppress(OSError):
-            super()._serve(context.wrap_socket(sock, server_side=True), behave)
-
-    @property
-    def https(self) -> str:
-        return self.url.replace("http:", "https:")
 
 
 @pytest.fixture
