@@ -12,7 +12,8 @@ from requests import PreparedRequest, Response
 from requests.adapters import BaseAdapter
 from requests.structures import CaseInsensitiveDict
 from requests.utils import get_encoding_from_headers
-from urllib3 import HTTPHeaderDict, HTTPResponse
+from urllib3 import HTTPResponse
+from urllib3._collections import HTTPHeaderDict
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication, WSGIEnvironment
@@ -153,6 +154,7 @@ def _raw(
         version=11,
         preload_content=False,
         decode_content=False,
+        enforce_content_length=True,
         request_method=request.method,
         request_url=request.url,
     )
