@@ -15,6 +15,8 @@ DOCUMENTS = (
     "docs/cookbook.md",
     "docs/state.md",
     "docs/transfers.md",
+    "docs/scripts.md",
+    "docs/commands.md",
     "docs/tutorial.md",
 )
 TEXTS = {name: (ROOT / name).read_text("utf-8") for name in DOCUMENTS}

@@ -1,27 +1,46 @@
-"""What the README tells to type works, and what it says of exit codes is so."""
+"""The README is short, and leads to each answer in two steps: a link, and its section."""
 
 from __future__ import annotations
 
-import json
 import re
-import shlex
 from pathlib import Path
 
 import pytest
 
-from rdctl.core.errors import Exit
-from tests.conftest import Program
-from tests.documents import Step, reading
+from tests.test_docs import anchor_of, without_fences
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
-COMMANDS = re.findall(r"^(?:\| `|    )(rdctl [^`\n]*?)(?:` \|.*)?$", README, re.MULTILINE)
+# What a newcomer asks, and what the section behind the link has to say.
+ANSWERS = {
+    "What does write-around mean, or write-through, or writeback?": (
+        *("write-around", "the disk only", "write-through", "writeback", "written back"),
+    ),
+    "What is lost when power fails?": ("power fails", "not yet", "writeback", "nothing", "volumes"),
+    "What does flush do?": ("rdctl rapiddisk flush", "erases", "rdctl rapiddisk cache sync"),
+    "How does everything come back after a reboot?": ("boot enable", "reboot", "shutdown"),
+    "What does rdctl refuse, and what does it ask?": ("refused", "require confirmation", "--yes"),
+    "How do I get my objects out?": ("content get", "--recursive", "checksum", "a whole account"),
+    "How do I script this?": ("RDCTL_CONTEXT", "--yes", "exit code", "-o name", "case $code"),
+    "What does an exit code mean?": ("| 0 |", "| 10 |", "its outcome is unknown"),
+    "What is an election, and what if there is no master?": (
+        *("replicas", "master", "slave", "quorum", "Election failed", "admin status", "admin ping"),
+    ),
+    "Are my objects whole, and how are they repaired?": (
+        "content check",
+        "content repair",
+        "--deep",
+    ),
+    "How do I manage several machines?": ("-c 'rack1-*'", "contexts", "context set"),
+    "What is wrong with this machine?": ("rdctl doctor", "exit code"),
+}
 
 
-def block(language: str) -> str:
-    found = re.search(rf"^```{language}\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
-    assert found
-    return found[1]
+def section(document: str, anchor: str) -> str:
+    """The text below the heading with that anchor."""
+    parts = re.split(r"^(?=## )", (ROOT / document).read_text("utf-8"), flags=re.MULTILINE)
+    (found,) = [part for part in parts if anchor_of(part.partition("\n")[0].lstrip("# ")) == anchor]
+    return found.partition("\n")[2]
 
 
 def test_it_opens_with_the_two_commands() -> None:
@@ -29,37 +48,32 @@ def test_it_opens_with_the_two_commands() -> None:
     assert commands[:2] == ["make demo", "make test"]
     targets = re.findall(r"^(\w+):.*##", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
     assert {"demo", "test"} <= set(targets)
+    assert README.index("make demo") < README.index("\n## ")
 
 
-def test_the_commands_work_one_after_the_other(rdctl: Program) -> None:
-    """As somebody would who tries them all in that order."""
-    commands = [line.split("#")[0].strip() for line in COMMANDS]
-    assert len(commands) > 10
-    for command in commands:
-        argv = shlex.split(command.split(">")[0])[1:]
-        ran = rdctl(*argv, tty=True, stdin=b"y\n")
-        assert ran.code == 0, f"{command}\n{ran.err}"
+def test_it_is_short() -> None:
+    assert len(README.splitlines()) <= 120
 
 
-def test_the_example_of_json_is_a_real_reply(rdctl: Program) -> None:
-    real = rdctl("-c", "sandbox", "rapiddisk", "list", "--json").out
-    assert json.loads(block("json")) == json.loads(real)
-    assert block("json") == real
+def test_it_names_every_document() -> None:
+    """In one step, or in two for the pages of an index."""
+    linked = {link.partition("#")[0] for link in re.findall(r"\]\(([^)]+)\)", README)}
+    assert [
+        path.name for path in (ROOT / "docs").glob("*.md") if f"docs/{path.name}" not in linked
+    ] == []
 
 
-@pytest.mark.parametrize(("before", "said"), [("", "rc-wt_sdb\t0.0"), ("taken", "is in use")])
-def test_the_script_works(tmp_path: Path, before: str, said: str) -> None:
-    with reading(tmp_path, "") as reader:
-        if before:
-            assert reader.types(Step("rdctl -c sandbox rapiddisk create 64M", None)).code == 0
-            cached = Step("rdctl -c sandbox rapiddisk cache create rd1 sdb", None)
-            assert reader.types(cached).code == 0
-        code, output = reader.types(Step(block("bash"), None))
-    assert code == 0, output
-    assert said in output
+QUESTIONS = dict(
+    re.findall(r"^\| (\S.*\?) \| \[.*\]\((.*)\) \|$", without_fences(README), re.MULTILINE)
+)
 
 
-def test_every_exit_code_is_in_the_table() -> None:
-    table = re.findall(r"^\| ([\d, ]+) \|", README, re.MULTILINE)
-    told = [int(number) for row in table for number in row.split(",")]
-    assert sorted(told) == sorted(Exit)
+def test_every_question_has_its_answer() -> None:
+    assert QUESTIONS.keys() == ANSWERS.keys()
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_the_answer_is_in_the_section_behind_the_link(question: str) -> None:
+    document, _, anchor = QUESTIONS[question].partition("#")
+    text = section(document, anchor)
+    assert [words for words in ANSWERS[question] if words not in text] == []

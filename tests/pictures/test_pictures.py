@@ -24,7 +24,8 @@ def test_a_picture_is_up_to_date(name: str) -> None:
     assert text_of(committed) == text_of(svg(name, play(*PICTURES[name]))), "make generate"
 
 
-def test_every_picture_is_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text("utf-8")
-    shown = re.findall(r"\(docs/(\w+)\.svg\)", readme)
+def test_every_picture_is_in_a_document() -> None:
+    documents = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    texts = [document.read_text("utf-8") for document in documents]
+    shown = [name for text in texts for name in re.findall(r"\((?:docs/)?(\w+)\.svg\)", text)]
     assert sorted(shown) == sorted(PICTURES)
