@@ -6,11 +6,12 @@ import re
 import tomllib
 from configparser import ConfigParser
 from pathlib import Path
-from typing import NamedTuple
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from release.lock import pins
 
 ROOT = Path(__file__).resolve().parent.parent
 LOCK = (ROOT / "requirements-dev.lock").read_text("utf-8")
@@ -19,45 +20,6 @@ SETUP.read(ROOT / "setup.cfg", "utf-8")
 PYTHONS = re.findall(r"Python :: (3\.\d+)$", SETUP["metadata"]["classifiers"], re.MULTILINE)
 # How it names those who ask for a package, below its hashes.
 OURS = "rdctl (setup.cfg)"
-
-
-class Pin(NamedTuple):
-    requirement: Requirement
-    hashes: list[str]
-    askers: list[str]
-
-    @property
-    def name(self) -> str:
-        return canonicalize_name(self.requirement.name)
-
-    @property
-    def version(self) -> str:
-        return str(self.requirement.specifier).removeprefix("==")
-
-    def holds_for(self, python: str) -> bool:
-        environment = {
-            "python_version": python,
-            "python_full_version": f"{python}.0",
-            "sys_platform": "linux",
-            "os_name": "posix",
-        }
-        marker = self.requirement.marker
-        return marker is None or marker.evaluate(environment)
-
-
-def pins(text: str) -> list[Pin]:
-    """Every line is a pin, a hash, or a comment; ValueError for any other."""
-    found: list[Pin] = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if pin := re.fullmatch(r"(\S.*==\S+(?: ; .+)?) \\", line):
-            found.append(Pin(Requirement(pin[1]), [], []))
-        elif digest := re.fullmatch(r"    --hash=sha256:([0-9a-f]{64})(?: \\)?", line):
-            found[-1].hashes.append(digest[1])
-        elif asker := re.fullmatch(r"    #   (?:via )?(\S.*)|    # via (\S.*)", line):
-            found[-1].askers.append(asker[1] or asker[2])
-        elif not re.fullmatch(r"#.*|    # via", line):
-            raise ValueError(f"line {number} is not that of a lock file: {line}")
-    return found
 
 
 def required() -> list[Requirement]:

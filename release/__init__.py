@@ -1,0 +1,1 @@
+"""What makes and checks a release: see docs/releasing.md. It is no part of what is installed."""
