@@ -22,11 +22,11 @@ CLEAR := --clear
 endif
 
 .PHONY: help demo test test-oldest test-newest test-kernel fuzz lint bench bench-kernel format generate \
-	lock venv clean
+	lock venv pyz test-pyz release-check clean
 .DEFAULT_GOAL := help
 
 help:
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
 
 demo: $(STAMP) ## real work on the embedded sandbox
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" bash tests/demo/run
@@ -84,8 +84,23 @@ lock: ## the lock file, from setup.cfg; LOCK_ARGS=--upgrade for the newest relea
 
 venv: $(STAMP) ## the environment alone
 
+pyz: $(STAMP) ## dist/rdctl.pyz, from the last commit; PYTHONS='python3.11 python3.13' start fast
+	@PYTHONS="$(PYTHONS)" $(PY) -m release.build dist pyz
+
+test-pyz: pyz ## that file in bare roots of Debian 12 and 13, with python3 alone; as root
+	@bash tests/pyz/run dist/rdctl.pyz $(SUITES)
+
+# The validator is not of the lock file, so it comes into an environment that builds nothing.
+release-check: $(STAMP) ## builds and checks a release in dist/, from a clean tree; TAG=v1.0.0
+	@PYTHONS="$(PYTHONS)" $(PY) -m release.check $(TAG)
+	@$(PYTHON) -m venv $(VENV)-schema
+	@$(VENV)-schema/bin/python $(PIP_INSTALL) 'cyclonedx-python-lib[json-validation]==11.12.0'
+	@$(VENV)-schema/bin/python -m release.bill dist/*.cdx.json
+	@cd dist && sha256sum --check --quiet SHA256SUMS
+	@echo "Ready for release, in dist/: see docs/releasing.md"
+
 clean: ## removes what was made
-	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-lock build dist *.egg-info .coverage \
+	rm -rf $(VENV) $(VENV)-oldest $(VENV)-newest $(VENV)-lock $(VENV)-schema build dist *.egg-info .coverage \
 		.hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find rdctl tests -name __pycache__ -type d -prune -exec rm -rf {} +
 
