@@ -56,7 +56,8 @@ def _codes() -> Iterator[str]:
 
 
 def _settings() -> Iterator[str]:
-    from rdctl.cli.topics import Terms, environment
+    from rdctl.cli.blocks import Terms
+    from rdctl.cli.topics import environment
     from rdctl.config.contexts import KEYS
 
     yield from (f"setting {key}" for key in KEYS)
