@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property, lru_cache
 
-from rdctl.core.buffers import Buffer
+from rdctl.core.buffers import Buffer, keep_freed_memory
 from rdctl.oio.erasure.field import Terms, inverse, product
 from rdctl.oio.erasure.fragments import header, payload, payload_size
 from rdctl.oio.erasure.library import Library
@@ -26,6 +26,7 @@ class Codec:
 
     def __init__(self, k: int, m: int) -> None:
         self.k, self.m = k, m
+        keep_freed_memory()
 
     def encode(self, segment: Buffer) -> list[bytes]:
         """All k+m fragments of a segment of at least one byte."""
