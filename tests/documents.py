@@ -4,7 +4,9 @@ A fenced block is, by the first word behind its fence:
 
     console     lines that begin with `$ ` are commands, `> ` continues one; below is their output
     sh, bash    commands whose output is not shown, and that ask nothing
-    any other   not typed; a second word names the file that the reader writes: ```toml state.toml
+    any other   not typed
+
+A second word names a file that the reader writes, a script or another one: ```toml state.toml
 
 Each command has to exit with 0, unless `$ echo $?` follows it and shows the code. In the output,
 `...` stands for what differs from run to run: inside a line for some characters, as a whole line
@@ -17,6 +19,7 @@ runs a document and writes the real output where the shown one is wrong; look at
 from __future__ import annotations
 
 import os
+import random
 import re
 import shlex
 import subprocess
@@ -25,19 +28,23 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, chdir, contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from rdctl.sandbox import rapiddisk_app
+from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps, rapiddisk_app
 from tests.conftest import Program
 from tests.fakes.served import serving
+
+if TYPE_CHECKING:
+    from wsgiref.types import WSGIApplication
 
 ROOT = Path(__file__).resolve().parent.parent
 TYPED = ("console", "sh", "bash")
 # Documents whose sections go on where the one before ended.
 CONTINUED = ("docs/tutorial.md",)
-# Machines that documents name, each of them with a sandbox of its own. What is shown of their
-# address is theirs.
-MACHINES = ("http://rack1-a:9118", "http://rack1-b:9118")
+# Machines that documents name, by address. Each has a sandbox of its own, served over HTTP; its
+# addresses are replaced by the real ones in commands, and put back in what they print.
+RACK = ("http://rack1-a:9118", "http://rack1-b:9118")
+LAB = {RAPIDDISK_HOST: "http://lab:9118", OIO_HOST: "http://lab:6002"}
 
 _FENCE = re.compile(r"^```(\w*)(?: ([\w./-]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"$`\\]*\"")
@@ -49,7 +56,8 @@ _CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _VARIES = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*Z?|\b[0-9A-F]{64}\b"
     r"|(?<=Object ID     )\w{32}|(?<=content_id\": \")\w{32}|\b1[78]\d{14}\b"
-    r"|(?<= in )\d+\.\d(?= s)|(?<=undoing )[0-9a-f]{8}|(?<=  )[0-9a-f]{8}(?=  )"
+    r"|(?<= in )\d+\.\d(?= s)|(?<=undoing )[0-9a-f]{8}|(?<=undone by )[0-9a-f]{8}"
+    r"|(?<=undoes )[0-9a-f]{8}|(?<=  )[0-9a-f]{8}(?=  )"
 )
 
 
@@ -69,6 +77,10 @@ class Block(NamedTuple):
     before: str
     start: int
     end: int
+
+    @property
+    def typed(self) -> bool:
+        return self.kind in TYPED and not self.file
 
     @property
     def steps(self) -> list[Step]:
@@ -92,7 +104,7 @@ def sections(text: str, *, continued: bool = False) -> list[Section]:
     opening = list(_blocks(text, 0, starts[0] if starts else len(text)))
     for start, end in zip(starts, [*starts[1:], len(text)], strict=True):
         blocks = list(_blocks(text, start, end))
-        if any(block.kind in TYPED for block in blocks):
+        if any(block.typed for block in blocks):
             title = text[start + 3 :].partition("\n")[0]
             found.append(Section(title, blocks if found and continued else [*opening, *blocks]))
     return found
@@ -153,6 +165,7 @@ class Reader:
 
     def __init__(self, home: Path, machines: Mapping[str, str]) -> None:
         self.program = Program(home)
+        random.seed(0)  # which services the sandbox chooses
         # Its clock only runs while it sleeps: nothing takes so long that progress is shown.
         self.program.clock = lambda: sum(self.program.slept)
         self.machines = machines
@@ -169,9 +182,9 @@ class Reader:
 
     def follows(self, block: Block) -> Iterator[Step | Fault]:
         """Does what a block shows: each step, or what is wrong with it."""
-        if block.kind not in TYPED:
-            if block.file:
-                self._writes(block.file, block.text)
+        if block.file:
+            self._writes(block.file, block.text)
+        if not block.typed:
             return
         steps = block.steps
         for step, after in zip(steps, [*steps[1:], None], strict=True):
@@ -251,12 +264,25 @@ def _as_seen(output: str) -> str:
 
 @contextmanager
 def reading(home: Path, text: str) -> Iterator[Reader]:
-    """A reader with the machines that a text names."""
-    named = [machine for machine in MACHINES if machine in text]
-    stores = [home / f"machine-{number}.db" for number, _ in enumerate(named)]
+    """A reader, and the machines that a text names."""
+    served: dict[str, WSGIApplication] = {}
+    for number, machine in enumerate(machine for machine in RACK if machine in text):
+        served[machine] = rapiddisk_app(home / f"rack-{number}.db")
+    real: dict[
+        str, str
+    ] = {}  # where the services of OpenIO are, by the address that they have there
+    if "http://lab:" in text:
+        of_lab = apps(home / "lab.db", real)
+        served |= {LAB.get(host, host): app for host, app in of_lab.items()}
     with ExitStack() as stack:
-        urls = stack.enter_context(serving(*map(rapiddisk_app, stores))) if named else []
-        yield Reader(home, dict(zip(named, urls, strict=True)))
+        urls = stack.enter_context(serving(*served.values())) if served else []
+        addresses = {
+            # A service is known by its address without a scheme.
+            name: url if name.startswith("http") else url.split("//")[1]
+            for name, url in zip(served, urls, strict=True)
+        }
+        real.update(addresses)
+        yield Reader(home, addresses)
 
 
 def renewed(text: str, *, continued: bool) -> tuple[str, list[Fault]]:
@@ -272,7 +298,7 @@ def renewed(text: str, *, continued: bool) -> tuple[str, list[Fault]]:
             for block in section.blocks:
                 found = list(reader.follows(block))
                 failed += [one for one in found if isinstance(one, Fault) and one.code]
-                if block.kind == "console":
+                if block.typed and block.kind == "console":
                     changes[block.start, block.end] = "".join(map(_as_written, found))
     for (start, end), new in sorted(changes.items(), reverse=True):
         text = text[:start] + new + text[end:]

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import CONTINUED, ROOT, TYPED, Fault, Section, matches, reading, sections
+from tests.documents import CONTINUED, ROOT, Fault, Section, matches, reading, sections
 
 DOCUMENTS = (
     "README.md",
+    "docs/coming-from.md",
     "docs/concepts.md",
     "docs/cookbook.md",
     "docs/state.md",
@@ -53,7 +54,7 @@ def test_a_document_from_the_first_command_to_the_last(tmp_path: Path, document:
 def test_no_command_is_in_a_block_that_is_not_run(document: str) -> None:
     for section in sections(TEXTS[document]):
         for block in section.blocks:
-            if block.kind not in TYPED and not block.file:
+            if not block.typed and not block.file:
                 assert not re.search(r"^[ $]*rdctl ", block.text, re.MULTILINE), block.text
 
 
@@ -93,6 +94,17 @@ one
 $ cat a.toml
 x = 1
 ```
+
+```sh a.sh
+#!/bin/sh
+exit $1
+```
+
+```console
+$ ./a.sh 5
+$ echo $?
+5
+```
 """
 
 
@@ -108,6 +120,7 @@ x = 1
         ("one\n...\n$ cat", "two\n...\n$ cat", "one\ntwo"),
         ("one\n...\n$ cat", "one\n$ cat", "one\ntwo"),
         ("x = 1\n```\n\n", "x = 2\n```\n\n", "$ cat a.toml\nx = 2"),
+        ("./a.sh 5", "./a.sh 6", "$ echo $?\n6"),
         ("create 64M\ncreated rd1 (...)\n[sandbox]\n", "create 64M\n", "$ rdctl rapiddisk create"),
         ("export RDCTL_CONTEXT=sandbox", "rdctl rapiddisk show rd9", "exit code"),
         ("export RDCTL_CONTEXT=sandbox", "echo | cat; exit 7", "exit code 7"),

@@ -87,7 +87,7 @@ class _Route(NamedTuple):
 
 
 # Paths are matched by prefix, so longer ones come first.
-_ROUTES = (
+ROUTES = (
     _Route("GET", "/v1/checkServiceStatus", listings.check_service_status, exact=True),
     _Route("GET", "/v1/listAllResources", listings.list_all_resources, exact=True),
     _Route("GET", "/v1/listRapidDiskVolumes", listings.list_volumes, exact=True),
@@ -106,7 +106,7 @@ _ROUTES = (
 
 
 def _route(method: str, path: str) -> _Route:
-    for route in _ROUTES:
+    for route in ROUTES:
         matches = path == route.path if route.exact else path.startswith(route.path)
         if matches and method == route.method:
             return route
