@@ -208,7 +208,7 @@ _rdctl_node() {
         'rdctl context remove') keys='action target changed verified error line' ;;
         'rdctl sandbox') verbs='serve reboot damage stop start release reset path' ;;
         'rdctl sandbox serve') options='--host --rapiddisk-port --oio-port' valued='--host --rapiddisk-port --oio-port' keys='action target changed verified error line' ;;
-        'rdctl sandbox reboot') keys='action target changed verified error line' ;;
+        'rdctl sandbox reboot') options='--power-failure' keys='action target changed verified error line' ;;
         'rdctl sandbox damage') options='--how --position --count' valued='--how --position --count' keys='action target changed verified error line' ;;
         'rdctl sandbox stop') keys='action target changed verified error line' ;;
         'rdctl sandbox start') keys='action target changed verified error line' ;;

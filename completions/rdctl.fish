@@ -524,6 +524,8 @@ function _rdctl_node --no-scope-shadowing
         case 'rdctl sandbox serve'
             set options --host\t'Address to listen on.' --rapiddisk-port\t'Port of rapiddiskd; 0 selects a free port.' --oio-port\t'Port of the oio-proxy; 0 selects a free port.'
             set valued --host --rapiddisk-port --oio-port
+        case 'rdctl sandbox reboot'
+            set options --power-failure\t'Cut the power: nothing is written back or saved before.'
         case 'rdctl sandbox damage'
             set options --how\t'How to damage the chunks.' --position\t'Part of the object (0), or a fragment of it (0.3).' --count\t'Number of replicas or fragments to damage.'
             set valued --how --position --count

@@ -112,13 +112,23 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
     return Text("")
 
 
-@verb("reboot", on_site=False, examples=["rdctl sandbox reboot", "rdctl sandbox reboot --dry-run"])
-def reboot(on: Invocation) -> Report:
+@verb(
+    "reboot",
+    on_site=False,
+    examples=["rdctl sandbox reboot", "rdctl sandbox reboot --power-failure --dry-run"],
+)
+@click.option(
+    "--power-failure",
+    is_flag=True,
+    help="Cut the power: nothing is written back or saved before.",
+)
+def reboot(on: Invocation, power_failure: bool) -> Report:
     """Reboot the simulated machine of the sandbox.
 
     As on a real machine, all volumes, caches and exports are gone afterwards, unless units that are
-    enabled bring them back: the stop side of these units runs before, their start side after. Disks
-    and the files in /etc stay. Requires confirmation if contents or unwritten blocks are lost.
+    enabled bring them back: the stop side of these units runs before, their start side after. With
+    --power-failure it does not, and writeback caches are not written back either. Disks and the
+    files in /etc stay. Requires confirmation if contents or unwritten blocks are lost.
     OpenIO is not affected, except that its stopped services are started. No real machine is
     rebooted."""
     from rdctl.sandbox.machine.boot import losses
@@ -127,9 +137,12 @@ def reboot(on: Invocation) -> Report:
 
     store = _store(on)
     machine = StoredMachine(store)
-    lost = [_loss(*loss) for loss in losses(machine, _with_image(str(machine.root)))]
+    with_image = _with_image(str(machine.root))
+    lost = [_loss(*loss) for loss in losses(machine, with_image, sudden=power_failure)]
     on.effects.consent(lost)
     active = [unit for unit in machine.units() if unit in machine.systemd.active]
+    if power_failure:
+        active = []
     outcomes = [_run_unit(on, "stop", unit, machine.stop) for unit in reversed(active)]
 
     def restart() -> None:
@@ -137,7 +150,8 @@ def reboot(on: Invocation) -> Report:
         with store.change() as connection:
             start_all(connection)
 
-    act = Effect("reboot the sandbox", "systemctl reboot", restart, "; ".join(lost) or None)
+    line = "systemctl reboot --force --force" if power_failure else "systemctl reboot"
+    act = Effect("reboot the sandbox", line, restart, "; ".join(lost) or None)
     on.effects.do(act, None)
     done = None if on.effects.dry_run else True
     outcomes.append(Change("reboot", "sandbox", done, done))

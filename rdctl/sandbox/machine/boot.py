@@ -26,11 +26,14 @@ class Loss(NamedTuple):
     image: bool = False
 
 
-def losses(machine: StoredMachine, with_image: Collection[str]) -> list[Loss]:
-    """`with_image`: the volumes that have one in the state file of the machine."""
+def losses(
+    machine: StoredMachine, with_image: Collection[str], *, sudden: bool = False
+) -> list[Loss]:
+    """`with_image`: the volumes that have one in the state file of the machine. `sudden`: without a
+    shutdown."""
     found = []
     mapped = {mapping.volume for mapping in machine.maps.values() if mapping.is_cache}
-    saved = _saved(machine) if with_image else set()
+    saved = _saved(machine) if with_image and not sudden else set()
     for number, volume in machine.volumes.items():
         name = f"rd{number}"
         if volume.unwritten:
@@ -38,7 +41,7 @@ def losses(machine: StoredMachine, with_image: Collection[str]) -> list[Loss]:
         elif volume.used and volume.dirty_of is None and name not in mapped | saved:
             found.append(Loss(name, volume.used, None, name in with_image))
     for mapping in machine.maps.values():
-        if mapping.dirty and not _writes_back(mapping):
+        if mapping.dirty and (sudden or not _writes_back(mapping)):
             found.append(Loss(mapping.name, mapping.dirty * PAGE, mapping.source))
     return found
 

@@ -242,6 +242,35 @@ def test_unwritten_blocks_are_lost_unless_the_cache_is_armed(
     assert losses[1:] == ["2.0 MiB of rc-wb_sdb that are not on sdb will be lost"]
 
 
+def test_a_power_failure_loses_what_no_disk_has(rdctl: Program, sandbox: Sandbox) -> None:
+    """Also what a shutdown would write back or save to an image. What the other policies wrote is
+    on the disk."""
+    done(sandbox, "create 64M --count 3")
+    for line in ("rd1 sda", "rd2 sdb --policy writeback --yes", "rd3 vdb --policy write-around"):
+        done(sandbox, f"cache create {line}")
+    done(sandbox, "nvmet unexport rd0 --yes")
+    image = (
+        'schema = "rdctl.rapiddisk.state/1"\n'
+        '[volumes.rd0]\nsize = "32MiB"\nimage = "/var/lib/rdctl/rd0.img"\n'
+    )
+    machine = machine_of(rdctl)
+    machine.replace(str(machine.path("etc/rdctl/rapiddisk.toml")), image, 0o644)
+    done(sandbox, "boot enable --now --yes")
+    assert rdctl("sandbox", "reboot", "--dry-run", "--json").json["losses"] == []
+    sudden = ("sandbox", "reboot", "--power-failure")
+    ran = rdctl(*sudden, "--dry-run", "--json")
+    assert ran.json["plan"][0] == "systemctl reboot --force --force"
+    assert ran.json["losses"] == [
+        "the contents of rd0 (16.0 KiB) will be lost: they are not saved to its image",
+        "2.0 MiB of rc-wb_sdb that are not on sdb will be lost",
+    ]
+    assert rdctl(*sudden).code == 2
+    ran = rdctl(*sudden, "--json", "--yes")
+    assert (ran.code, ran.json["results"][0]["action"]) == (0, "reboot")
+    (volume,) = done(sandbox, "list --json").json["items"]
+    assert (volume["device"], volume["usage"]) == ("rd0", 0)
+
+
 def unit(machine: StoredMachine, text: str, name: str = UNIT) -> None:
     machine.replace(str(machine.path(name)), text, 0o644)
     service = name.rpartition("/")[2]
