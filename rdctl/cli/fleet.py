@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl.cli.consent import Loss
+from rdctl.cli.messages import error_of
 from rdctl.config.resolve import Settings, resolve
-from rdctl.core.errors import Code, RdctlError, as_error
+from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, InContext, Item, Listing, Report
 from rdctl.sites import Site
 from rdctl.workers import WAKE_SECONDS, Stopped, not_begun, start_thread
@@ -163,7 +164,7 @@ class _ContextRun:
                 self._rows.put(("row", row))
             self._rows.put(("end", None))
         except BaseException as error:
-            failed = as_error(error)
+            failed = error_of(error)
             self._rows.put(("error", error))
         finally:
             self._question.leave(self.context, failed)
@@ -203,7 +204,7 @@ def _failure(action: str, run: _ContextRun, error: BaseException) -> Failure:
     """A context whose command failed as a whole."""
     if isinstance(error, Stopped):
         error = run.stopped()
-    return Failure(action, as_error(error), run.context, whole=True)
+    return Failure(action, error_of(error), run.context, whole=True)
 
 
 def _listing(action: str, runs: Sequence[_ContextRun]) -> Listing:

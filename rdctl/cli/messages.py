@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from rdctl.core.errors import Code
+from rdctl.cli.view import requested_format
+from rdctl.core.errors import Code, as_error
 from rdctl.core.units import defuse, escape
+from rdctl.output import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -60,3 +63,44 @@ def show_error(
         from traceback import format_exception
 
         environment.stderr.write("".join(format_exception(error.__cause__)))
+
+
+def error_of(error: BaseException) -> RdctlError:
+    """The error to show for an exception. Libraries explain many an internal one."""
+    fault = as_error(error)
+    if fault.code is not Code.INTERNAL:
+        return fault
+    from rdctl.core.libraries import cause_of
+
+    return cause_of(error) or fault
+
+
+def failed(error: RdctlError, argv: Sequence[str], environment: Environment) -> int:
+    """Show the error on stderr, and with --json also as the only document on stdout."""
+    started = environment.stdout.started
+    with suppress(OSError):  # a closed reader still gets the exit code
+        # The rows before the error are written first.
+        environment.stdout.flush()
+    show_error(environment, error)
+    form = requested_format(argv, environment)
+    if form in FORMATS and FORMATS[form].errors and not started:
+        from rdctl.output.render import render_error
+
+        if form == "yaml" and not _yaml_works():
+            form = "json"  # which is YAML as well
+        with suppress(OSError):
+            render_error(error, form, environment.stdout)
+    return int(error.exit)
+
+
+def _yaml_works() -> bool:
+    """Whether PyYAML can be used; if not, it may be what the error is about."""
+    try:
+        import yaml
+
+        from rdctl.core.floors import require
+
+        require(yaml)
+    except Exception:
+        return False
+    return True

@@ -10,13 +10,12 @@ from typing import TYPE_CHECKING
 import click
 import click.exceptions
 
-from rdctl.cli.messages import show_error
+from rdctl.cli.messages import error_of, failed, show_error
 from rdctl.cli.tree import NoVerb, typed
 from rdctl.cli.view import requested_format
 from rdctl.core.environment import OutputError
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, as_error
 from rdctl.effects.signals import ENDING
-from rdctl.output import FORMATS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -65,9 +64,9 @@ def run(argv: Sequence[str], environment: Environment) -> int:
         except click.UsageError as error:
             code = _misused(error, argv, environment)
         except RdctlError as error:
-            code = _failed(_located(error, invocation), argv, environment)
+            code = failed(_located(error, invocation), argv, environment)
         except (KeyboardInterrupt, Ended) as error:
-            code = _failed(_ended(error, invocation), argv, environment)
+            code = failed(_ended(error, invocation), argv, environment)
         environment.stdout.flush()
     except BrokenPipeError:
         # A change was completed before; a listing ends here.
@@ -76,10 +75,10 @@ def run(argv: Sequence[str], environment: Environment) -> int:
     except OutputError as error:
         code = _unprinted(error, environment, invocation)
     except Exception as error:
-        fault = _located(as_error(error), invocation)
+        fault = _located(error_of(error), invocation)
         if fault.code is Code.INTERNAL and environment.environ.get("RDCTL_DEBUG"):
             raise
-        code = _failed(fault, argv, environment)
+        code = failed(fault, argv, environment)
         with suppress(OSError):
             environment.stdout.flush()
     if invocation is not None:
@@ -130,23 +129,7 @@ def _no_verb(error: NoVerb, argv: Sequence[str], environment: Environment) -> in
 def _misused(error: click.UsageError, argv: Sequence[str], environment: Environment) -> int:
     from rdctl.cli.usage_errors import usage_error
 
-    return _failed(usage_error(error), argv, environment)
-
-
-def _failed(error: RdctlError, argv: Sequence[str], environment: Environment) -> int:
-    """Show the error on stderr, and with --json also as the only document on stdout."""
-    started = environment.stdout.started
-    with suppress(OSError):  # a closed reader still gets the exit code
-        # The rows before the error are written first.
-        environment.stdout.flush()
-    show_error(environment, error)
-    form = requested_format(argv, environment)
-    if form in FORMATS and FORMATS[form].errors and not started:
-        from rdctl.output.render import render_error
-
-        with suppress(OSError):
-            render_error(error, form, environment.stdout)
-    return int(error.exit)
+    return failed(usage_error(error), argv, environment)
 
 
 # Number of operations that a message lists.

@@ -35,7 +35,7 @@ class NoSuchVerb(click.UsageError):
 
 
 class NoVerb(click.UsageError):
-    """A noun alone. click has an exception for it from 8.2 on; before, it writes the help itself."""
+    """A noun alone. click has an exception for it from 8.2 on; before, it writes the help."""
 
     def __init__(self, ctx: click.Context) -> None:
         super().__init__("Missing command.", ctx)

@@ -115,8 +115,8 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "--columns": KEY_LIST,
     "--sort-by": SORT_KEY,
     "STYLE": tuple(
-        "fancy_grid github grid heavy_grid html jira latex mediawiki orgtbl pipe plain presto"
-        " pretty psql rounded_grid rst simple textile".split()
+        "fancy_grid github grid html jira latex mediawiki orgtbl pipe plain presto"
+        " pretty psql rst simple textile".split()
     ),
     "FILE": FILE,
     # Numbers, texts and IDs chosen by the user.

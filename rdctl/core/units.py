@@ -151,6 +151,11 @@ def escape(text: str) -> str:
     return re.sub(_ESCAPED, _escape_one, text)
 
 
+def numbers(version: str) -> tuple[int, ...]:
+    """A version as numbers, for comparisons; empty if it has none."""
+    return tuple(int(digits) for digits in re.findall(r"[0-9]+", version.partition("+")[0])[:3])
+
+
 def quoted(text: str) -> str:
     """The text as a word for a shell; unprintable characters are escaped as in bash and zsh."""
     if text.isprintable():

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
@@ -123,11 +122,6 @@ def is_here(url: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
-
-
-def numbers(version: str) -> tuple[int, ...]:
-    """A version as numbers, for comparisons; empty if it has none."""
-    return tuple(int(digits) for digits in re.findall(r"[0-9]+", version.partition("+")[0])[:3])
 
 
 # --- servers ------------------------------------------------------------------------------------

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rdctl.config.contexts import CREDENTIALS, LOCAL, REQUIRED, SYSTEM_FILE, required_audit
 from rdctl.config.resolve import VARIABLES
+from rdctl.core import libraries
+from rdctl.core.floors import FLOORS
 from rdctl.core.units import quoted
-from rdctl.doctor.findings import Check, Finding, numbers
+from rdctl.doctor.findings import Check, Finding
 from rdctl.effects.log import unwritable
 
 if TYPE_CHECKING:
@@ -19,42 +20,21 @@ if TYPE_CHECKING:
 
 
 def _python(site: Site) -> Iterator[Finding]:
-    from importlib.metadata import PackageNotFoundError, metadata
-
-    version = sys.version.split()[0]
-    try:
-        needed = str(metadata("rdctl")["Requires-Python"])
-    except PackageNotFoundError:
-        needed = ""
-    if numbers(version) < numbers(needed):
-        yield Finding.error(f"Python {version}, but rdctl requires {needed}", why=sys.executable)
-    else:
-        yield Finding.ok(f"Python {version}")
+    # An older one does not come this far.
+    yield Finding.ok(f"Python {sys.version.split()[0]}")
 
 
 def _libraries(site: Site) -> Iterator[Finding]:
-    from importlib.metadata import PackageNotFoundError, requires, version
-
-    try:
-        needed = [line for line in requires("rdctl") or [] if ";" not in line]
-    except PackageNotFoundError:
-        yield Finding.skipped("requirements unknown: rdctl is not an installed package")
-        return
-    there = []
-    for line in needed:
-        name = re.split(r"[^A-Za-z0-9._-]", line)[0]
-        least = re.search(r">=\s*([0-9.]+)", line)
-        mend = f"{quoted(sys.executable)} -m pip install {quoted(line)}"
-        try:
-            found = version(name)
-        except PackageNotFoundError:
-            yield Finding.error(f"{name} is not installed", subject=name, mend=mend)
-            continue
-        if least and numbers(found) < numbers(least[1]):
-            yield Finding.error(f"{name} {found} is older than {least[1]}", subject=name, mend=mend)
+    fine = []
+    for name in FLOORS:
+        found = libraries.examined(name)
+        if isinstance(found, str):
+            fine.append(f"{name} {found}".strip())
         else:
-            there.append(f"{name} {found}")
-    yield Finding.ok(", ".join(there))
+            mend, why = libraries.command([found]), libraries.ADVICE
+            yield Finding.error(found.message, subject=name, mend=mend, why=None if mend else why)
+    if fine:
+        yield Finding.ok(", ".join(fine))
 
 
 def _config(site: Site) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import human_size, operand, quoted
+from rdctl.core.units import human_size, numbers, operand, quoted
 from rdctl.doctor import boot
 from rdctl.doctor.findings import (
     ERROR,
@@ -20,7 +20,6 @@ from rdctl.doctor.findings import (
     found_by,
     in_the_clear,
     is_here,
-    numbers,
     on_this_machine,
     rdctl_again,
     unless_any,

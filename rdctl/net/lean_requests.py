@@ -9,6 +9,8 @@ import sys
 from types import ModuleType
 from typing import Any
 
+from rdctl.core.floors import require
+
 _IN_PLACE: dict[str, dict[str, Any]] = {
     "charset_normalizer": {
         "__version__": "2.1.1",
@@ -34,3 +36,5 @@ else:
     finally:
         for _name in _made:
             del sys.modules[_name]
+
+require(requests, urllib3)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.floors import require
 from rdctl.core.units import either
 
 
@@ -15,6 +16,7 @@ def compile(query: str) -> Any:
     import jmespath
     import jmespath.exceptions
 
+    require(jmespath)
     try:
         expression = jmespath.compile(query)
         _check_calls(expression.parsed)

@@ -54,5 +54,8 @@ def checked(view: View, schema: Schema | None) -> View:
     if view.table_style:
         import tabulate
 
+        from rdctl.core.floors import require
+
+        require(tabulate)
         known("table style", view.table_style, tabulate.tabulate_formats)
     return view

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from rdctl.core.floors import require
 from rdctl.core.results import Listing
 from rdctl.core.units import CONTROL
 from rdctl.output.documents import code_point, end_of, row_data
@@ -25,6 +26,8 @@ class Yaml(Json):
 def dumps_yaml(value: Any) -> str:
     """YAML that holds any name, as JSON does."""
     import yaml
+
+    require(yaml)
 
     class Dumper(yaml.SafeDumper):
         """Quotes what holds characters that must be escaped."""
