@@ -9,7 +9,7 @@ from rdctl.cli.blocks import Lines, Section, Terms
 
 # The text of a fence, or lines up to an empty one.
 _BLOCK = re.compile(r"^```[^\n]*\n(.*?)\n```$|((?:^(?!```)[^\n]+\n?)+)", re.MULTILINE | re.DOTALL)
-_ITEM = re.compile(r"^(?:-|\d+\.) +", re.MULTILINE)
+_ITEM = re.compile(r"^(-|\d+\.) +", re.MULTILINE)
 _LINK = re.compile(r"\[([^\]]+)\]\(([^()\s]+)\)")
 _EMPHASIS = re.compile(r"(?<![\w*`])\*{1,2}([^*`]+)\*{1,2}(?!\w)")
 _CELL = re.compile(r"(?<!\\)\|")
@@ -35,7 +35,9 @@ def _block(text: str, directory: str) -> str | Terms | Lines:
     if text.startswith("|"):
         return _table(text, directory)
     if _ITEM.match(text):
-        return Terms(tuple(("-", _plain(item, directory)) for item in _ITEM.split(text)[1:]))
+        _, *parts = _ITEM.split(text)
+        items = zip(parts[::2], parts[1::2], strict=True)
+        return Terms(tuple((mark, _plain(item, directory)) for mark, item in items))
     return _plain(text, directory)
 
 

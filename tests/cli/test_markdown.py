@@ -55,7 +55,7 @@ def test_each_form_becomes_a_block() -> None:
             [
                 "See below, transfers (docs/transfers.md) and README (README.md).",
                 Terms((("-", "one, on two lines"), ("-", "two"))),
-                Terms((("-", "first"), ("-", "second"))),
+                Terms((("1.", "first"), ("2.", "second"))),
                 Lines(("# no heading", "", "| no | table |")),
                 Lines(("kept  as", "  it is")),
             ],

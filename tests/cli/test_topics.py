@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rdctl.cli import topics
-from rdctl.cli.blocks import Lines, Section
+from rdctl.cli.blocks import Lines, Section, Terms
 from rdctl.cli.topics import TOPICS
 from rdctl.completion.nodes import walk
 from rdctl.config.contexts import KEYS
@@ -97,6 +97,13 @@ def test_words_select_sections_by_heading_or_else_by_text(
     ran = rdctl("help", *words.split(" "))
     assert ran.code == 0, ran.err
     assert re.findall(r"^(\S.*):$", ran.out, re.MULTILINE) == headings
+
+
+def test_the_concepts_begin_with_a_list_of_their_parts() -> None:
+    first, *rest = topics.concepts()
+    (listed,) = [block for block in first.blocks if isinstance(block, Terms)]
+    named = [part for _, parts in listed.terms for part in parts.split("; ")]
+    assert sorted(named) == sorted(section.heading for section in rest)
 
 
 def test_words_that_no_section_has(rdctl: Program) -> None:
