@@ -686,7 +686,7 @@ _rdctl_values() {
         *' -o' | *' --output') choices='table json ndjson yaml csv tsv name' ;;
         *' --columns') kind='keys' ;;
         *' --sort-by') kind='sort-key' ;;
-        *' --table-style') choices='fancy_grid github grid heavy_grid html jira latex mediawiki orgtbl pipe plain presto pretty psql rounded_grid rst simple textile' ;;
+        *' --table-style') choices='fancy_grid github grid html jira latex mediawiki orgtbl pipe plain presto pretty psql rst simple textile' ;;
         *' --units') choices='auto human bytes K M G' ;;
         *' --color') choices='auto always never' ;;
     esac

@@ -1482,7 +1482,7 @@ function _rdctl_values --no-scope-shadowing
         case '* --sort-by'
             set kind sort-key
         case '* --table-style'
-            set choices 'fancy_grid' 'github' 'grid' 'heavy_grid' 'html' 'jira' 'latex' 'mediawiki' 'orgtbl' 'pipe' 'plain' 'presto' 'pretty' 'psql' 'rounded_grid' 'rst' 'simple' 'textile'
+            set choices 'fancy_grid' 'github' 'grid' 'html' 'jira' 'latex' 'mediawiki' 'orgtbl' 'pipe' 'plain' 'presto' 'pretty' 'psql' 'rst' 'simple' 'textile'
         case '* --units'
             set choices 'auto' 'human' 'bytes' 'K' 'M' 'G'
         case '* --color'
