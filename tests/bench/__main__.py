@@ -64,6 +64,7 @@ def prepared(quick: bool) -> Iterator[Bench]:
             whole=served(WHOLE),
             hashing=served(WHOLE, "--hash"),
             pieces=served(1 << 20),
+            rawx=served(1 << 20, "--hash"),
         )
 
 

@@ -138,6 +138,9 @@ class Answers:
         proxy: dict[str, Callable[[Request, dict[str, str]], Answer]] = {
             "GET container/list": self._list,
             "GET container/show": self._show_container,
+            # Of OpenIO's own client.
+            "POST container/get_properties": self._get_container_properties,
+            "GET content/locate": self._show,
             "POST container/create": lambda request, query: Answer("201 Created"),
             "POST container/create_many": self._create_many,
             "POST content/prepare": self._prepare,
@@ -213,6 +216,10 @@ class Answers:
 
     def _show_container(self, request: Request, query: dict[str, str]) -> Answer:
         return _json({"properties": {}}, _system_headers(query["ref"]))
+
+    def _get_container_properties(self, request: Request, query: dict[str, str]) -> Answer:
+        system = {f"sys.{key}": value for key, value in _system(query["ref"]).items()}
+        return _json({"properties": {}, "system": system})
 
     def _create_many(self, request: Request, query: dict[str, str]) -> Answer:
         wanted = json.loads(request.body)["containers"]

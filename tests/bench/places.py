@@ -88,7 +88,7 @@ def machine() -> list[str]:
         f"{_processor()}, {os.cpu_count()} processors, {memory:.0f} GiB of memory",
         f"Linux {platform.release()}; Python {platform.python_version()}",
         libraries,
-        *filter(None, (_first_line("curl", "--version"), _first_line("jq", "--version"))),
+        *(_first_line(program, "--version") for program in ("curl", "jq", "openio")),
     ]
 
 
@@ -99,7 +99,7 @@ def _processor() -> str:
     return platform.machine()
 
 
-def _first_line(*command: str) -> str | None:
+def _first_line(*command: str) -> str:
     if shutil.which(command[0]) is None:
         return f"{command[0]}: not installed"
     done = subprocess.run(command, capture_output=True, text=True, check=False)

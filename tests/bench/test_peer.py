@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.bench.answers import data, data_md5
+from tests.bench.answers import NAMESPACE, data, data_md5
 from tests.bench.peer import Pieces
 from tests.bench.places import peer
 from tests.bench.sections import requests
@@ -206,6 +206,21 @@ def test_the_client_puts_and_gets_fragments(
     _, headers, body = ask(url, "GET", "/v3.0/OPENIO/content/show?acct=ACCT&ref=coded&path=big")
     assert headers["x-oio-content-meta-policy"] == "EC"
     assert sum(chunk["size"] for chunk in json.loads(body)) == 9 * len(whole)
+
+
+def test_what_openios_own_client_asks_for(
+    near: Callable[..., Ran], url: str, tmp_path: Path
+) -> None:
+    (tmp_path / "given").write_bytes(data(5))
+    put = ("put", "objects", str(tmp_path / "given"), "--path", "small", "--autocreate")
+    near("oio", "content", *put)
+    where = f"/v3.0/{NAMESPACE}"
+    status, _, body = ask(url, "POST", f"{where}/container/get_properties?acct=ACCT&ref=objects")
+    assert (status, json.loads(body)["system"]["sys.user.name"]) == (200, "objects")
+    target = f"{where}/content/locate?acct=ACCT&ref=objects&path=small&properties=False"
+    status, headers, body = ask(url, "GET", target)
+    assert (status, headers["x-oio-content-meta-length"]) == (200, "5")
+    assert [chunk["hash"] for chunk in json.loads(body)] == [data_md5(5)]
 
 
 @pytest.mark.parametrize("at_a_time", [1, 3, 100])
