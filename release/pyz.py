@@ -98,18 +98,19 @@ def compile_all(tree: Path, python: str) -> None:
     sources = [path for path in tree.iterdir() if (path / "__init__.py").is_file()]
     for package in sources:
         if package.name not in _SOURCES_ONLY:
-            shutil.copytree(package, place / package.name, ignore=_all_but_code)
+            shutil.copytree(package, place / package.name, ignore=_all_but_code_and_documents)
     compiling = ["-I", "-m", "compileall", "-q", "-b", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([python, *compiling, "-s", str(place), str(place)], check=True)
     for source in place.rglob("*.py"):
         source.unlink()
 
 
-def _all_but_code(directory: str, names: list[str]) -> list[str]:
+def _all_but_code_and_documents(directory: str, names: list[str]) -> list[str]:
+    """A package finds its documents next to the code that is imported."""
     return [
         name
         for name in names
-        if not name.endswith(".py") and not os.path.isdir(os.path.join(directory, name))
+        if not name.endswith((".py", ".md")) and not os.path.isdir(os.path.join(directory, name))
     ]
 
 

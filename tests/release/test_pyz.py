@@ -126,6 +126,10 @@ def test_the_helper_process_computes(rdctl: Zipped) -> None:
     assert rdctl(program=(sys.executable, "-c", script, str(rdctl.file))) == expected
 
 
+def test_documents_are_shown(rdctl: Zipped) -> None:
+    assert rdctl("help", "concepts", "election").startswith("Election:\n")
+
+
 def test_completion_is_installed(rdctl: Zipped) -> None:
     rdctl("completion", "bash", "--install")
     script = rdctl.home / ".local/share/bash-completion/completions/rdctl"
