@@ -127,6 +127,20 @@ def test_a_page_has_the_sections_that_are_looked_for(name: str) -> None:
     assert "\nExamples:\n" in FILES[name]
 
 
+@pytest.mark.parametrize("name", [name for name in PAGES if name.endswith(".1")])
+def test_a_page_of_commands_names_that_of_the_concepts(name: str) -> None:
+    see_also = FILES[name].partition(".SH SEE ALSO\n")[2]
+    assert ".BR rdctl\\-concepts (7)" in see_also
+
+
+def test_the_page_of_the_concepts_has_every_part_of_the_document() -> None:
+    document = (ROOT / "docs/concepts.md").read_text("utf-8")
+    parts = re.findall(r"^## (.*)$", document, re.MULTILINE)
+    text = plain(FILES["man/rdctl-concepts.7"])
+    assert len(parts) > 20
+    assert [part for part in parts if f".SH {part.upper()} " not in text] == []
+
+
 @pytest.mark.parametrize("name", PAGES)
 def test_what_a_page_points_to_is_there(name: str) -> None:
     for page, number in re.findall(r"^\.BR (\S+) \((\d)\)", FILES[name], re.MULTILINE):
