@@ -8,7 +8,6 @@ in a directory of its own (`python3.11`), which start several times as fast.
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
@@ -28,9 +27,6 @@ _SHEBANG = b"#!/usr/bin/env python3\n"
 _MAIN = """\
 import sys
 
-if sys.version_info < (3, 11):
-    sys.exit("rdctl: error: Python 3.11 or later is required; this is Python %d.%d"
-             % sys.version_info[:2])
 sys.path[:] = [path for path in sys.path if not path.endswith(("site-packages", "dist-packages"))]
 sys.path.insert(0, "%s/python%d.%d" % (sys.path[0], *sys.version_info[:2]))
 
@@ -40,7 +36,7 @@ main()
 """
 # Of what pip writes beside a library: what tells its version, and its license.
 _METADATA = ("METADATA", "entry_points.txt")
-# What has data files is imported from where these are, and of rich's libraries rdctl uses none.
+# The list of authorities is large, and of what rich requires rdctl uses nothing.
 _SOURCES_ONLY = ("certifi", "markdown_it", "mdurl", "pygments")
 
 
@@ -98,20 +94,11 @@ def compile_all(tree: Path, python: str) -> None:
     sources = [path for path in tree.iterdir() if (path / "__init__.py").is_file()]
     for package in sources:
         if package.name not in _SOURCES_ONLY:
-            shutil.copytree(package, place / package.name, ignore=_all_but_code_and_documents)
+            shutil.copytree(package, place / package.name)
     compiling = ["-I", "-m", "compileall", "-q", "-b", "--invalidation-mode", "unchecked-hash"]
     subprocess.run([python, *compiling, "-s", str(place), str(place)], check=True)
     for source in place.rglob("*.py"):
         source.unlink()
-
-
-def _all_but_code_and_documents(directory: str, names: list[str]) -> list[str]:
-    """A package finds its documents next to the code that is imported."""
-    return [
-        name
-        for name in names
-        if not name.endswith((".py", ".md")) and not os.path.isdir(os.path.join(directory, name))
-    ]
 
 
 def write(tree: Path, file: Path) -> None:

@@ -108,6 +108,8 @@ def here() -> Place:
     """The place of the running rdctl."""
     # Up from rdctl/core/libraries.py.
     above = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    while not os.path.exists(above):  # a directory in a zip
+        above = os.path.dirname(above)
     standard = sysconfig.get_path("stdlib")
     return Place(
         rdctl=above,

@@ -171,15 +171,19 @@ def test_only_what_every_platform_imports_is_left(tmp_path: Path) -> None:
     assert left == kept
 
 
-def test_an_old_python_is_refused_in_one_line(tmp_path: Path, zipped: Path) -> None:
-    """Its text is what any Python 3 can parse; here the version is a made-up one."""
-    text = zipfile.ZipFile(zipped).read("__main__.py").decode()
-    script = f"import sys; sys.version_info = (3, 9, 2)\n{text}"
+def test_a_library_that_is_missing_is_not_to_be_installed(rdctl: Zipped) -> None:
+    del rdctl.environ["PYTHONPATH"]
     done = subprocess.run(
-        [sys.executable, "-c", script], cwd=tmp_path, check=False, capture_output=True, text=True
+        [rdctl.file, "rapiddisk", "list"],
+        cwd=rdctl.home,
+        env=rdctl.environ,
+        check=False,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 1
-    assert done.stderr == "rdctl: error: Python 3.11 or later is required; this is Python 3.9\n"
+    assert "click is not installed" in done.stderr
+    assert "hint: Replace the file of rdctl with a complete copy." in done.stderr
 
 
 def test_it_may_be_run_by_all(zipped: Path) -> None:
