@@ -1,3 +1,3 @@
 """rdctl: one command line for RapidDisk and OpenIO SDS."""
 
-__version__ = "0.1.0"
+__version__ = "1.0.0rc1"
