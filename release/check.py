@@ -11,6 +11,7 @@ from __future__ import annotations
 import hashlib
 import os
 import re
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -45,7 +46,8 @@ def main(tag: str | None = None) -> None:
         dist = ROOT / "dist"
         files = reproducible(dist)
         whole(ROOT, dist / f"rdctl-{version}.tar.gz")
-        sums(dist, [*files, *sorted(dist.glob(f"rdctl_{packaged(version)}-*.deb"))])
+        files += [Path(shutil.copy(package, dist)) for package in debian(ROOT)]
+        sums(dist, files)
     except (Refused, ValueError, OSError) as error:
         sys.exit(f"not ready for release: {error}")
 
@@ -88,18 +90,21 @@ def changelog(tree: Path, version: str) -> None:
 
 
 def packages(tree: Path, version: str) -> None:
-    """The packages of the distributions are those of the version."""
+    """The spec of the RPM has the version, and no Debian package of another one is there to be
+    released: `make deb` takes it from the program."""
     expected = packaged(version)
-    debian = (tree / "packaging" / "debian" / "changelog").read_text("utf-8").split("\n")[0]
-    found = re.match(r"rdctl \((.*)-\d+\) \S+; ", debian)
-    if not found or found[1] != expected:
-        raise Refused(
-            f"packaging/debian/changelog begins with {debian!r}, not rdctl ({expected}-1)"
-        )
     for spec in sorted((tree / "packaging").rglob("*.spec")):
-        version_line = re.search(r"^Version:\s*(\S+)$", spec.read_text("utf-8"), re.MULTILINE)
-        if not version_line or version_line[1] != expected:
+        found = re.search(r"^Version:\s*(\S+)$", spec.read_text("utf-8"), re.MULTILINE)
+        if not found or found[1] != expected:
             raise Refused(f"{spec.relative_to(tree)}: Version is not {expected}")
+    for package in debian(tree):
+        if not package.name.startswith(f"rdctl_{expected}-"):
+            raise Refused(f"{package.relative_to(tree)} is not of {expected}: make deb")
+
+
+def debian(tree: Path) -> list[Path]:
+    """The package, if it was made."""
+    return sorted((tree / "build" / "deb").glob("*.deb"))
 
 
 def security(tree: Path) -> None:

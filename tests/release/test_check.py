@@ -18,7 +18,7 @@ CHANGELOG = "# Changelog\n\n## [Unreleased]\n\n## [1.0.0rc1] - 2026-01-02\n\n###
 FILES = {
     "rdctl/__init__.py": '__version__ = "1.0.0rc1"\n',
     "CHANGELOG.md": CHANGELOG,
-    "packaging/debian/changelog": "rdctl (1.0.0~rc1-1) unstable; urgency=medium\n\n  * New.\n",
+    ".gitignore": "build/\n",
     "packaging/rpm/rdctl.spec": "Name: rdctl\nVersion:        1.0.0~rc1\n",
     "SECURITY.md": "Report it privately.\n",
 }
@@ -80,8 +80,6 @@ def test_a_tree_that_is_ready(tree: Path) -> None:
             "unreleased changes",
         ),
         ("CHANGELOG.md", CHANGELOG + "\n### Added\n\n- b\n", "one of them twice"),
-        ("packaging/debian/changelog", "rdctl (1.0.0-1) unstable; urgency=low\n", "1.0.0~rc1-1"),
-        ("packaging/debian/changelog", "", "1.0.0~rc1-1"),
         ("packaging/rpm/rdctl.spec", "Version: 1.0.0\n", "rdctl.spec: Version is not 1.0.0~rc1"),
         ("SECURITY.md", "Write to <SECURITY ADDRESS>.\n", "replace <SECURITY ADDRESS>"),
     ],
@@ -92,6 +90,14 @@ def test_files_that_disagree(tree: Path, name: str, text: str, why: str) -> None
     with pytest.raises((Refused, ValueError)) as refused:
         checked(tree)
     assert why in str(refused.value)
+
+
+def test_a_debian_package_of_another_version(tree: Path) -> None:
+    write(tree, "build/deb/rdctl_1.0.0~rc1-1_all.deb", "")
+    checked(tree)
+    write(tree, "build/deb/rdctl_0.9.0-1_all.deb", "")
+    with pytest.raises(Refused, match=r"build/deb/rdctl_0\.9\.0-1_all\.deb is not of 1\.0\.0~rc1"):
+        checked(tree)
 
 
 @pytest.mark.parametrize("name", ["CHANGELOG.md", "new.txt"])
