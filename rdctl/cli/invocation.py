@@ -189,9 +189,11 @@ class Invocation:
     # --- messages to the user ----------------------------------------------------------------
 
     def warn(self, message: str) -> None:
-        """Print a warning, once."""
+        """Print a warning, once, and not on the line of the progress bar."""
         if message not in self._warned and not self.flags.get("quiet"):
             self._warned.add(message)
+            if self._workers is not None:
+                self._workers.progress.pause()
             self.environment.stderr.write(f"rdctl: warning: {defuse(message)}\n")
 
     def notice(self, message: str) -> None:

@@ -168,3 +168,15 @@ def test_a_check_shows_its_progress_also_between_rows(transfer: Program) -> None
     assert ran.code == 0
     assert any("1/5 objects" in frame for frame in frames(ran.err))
     assert ran.err.endswith("No findings.\nchecked 5 objects, 15 chunks (733 B)\n")
+
+
+def test_a_warning_has_a_line_of_its_own(transfer: Program) -> None:
+    located = transfer("-c", "sandbox", "oio", "content", "locate", "photos", "index.txt", "--json")
+    assert transfer("sandbox", "stop", located.json["items"][0]["service"]).code == 0
+    repair = ("-c", "sandbox", "oio", "content", "repair", "photos", "--include-unreachable")
+    ran = transfer(*repair, tty=True)
+    assert ran.code == 0, ran.err
+    warned = [frame for frame in frames(ran.err) if "rdctl: warning: " in frame]
+    assert warned
+    assert any(BAR in frame for frame in frames(ran.err))
+    assert all(frame.startswith("rdctl: warning: ") for frame in warned)
