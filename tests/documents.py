@@ -51,7 +51,7 @@ _QUOTED = re.compile(r"'[^']*'|\"[^\"$`\\]*\"")
 _FOR_A_SHELL = re.compile(r"[|&;<>$`*?~#(){}\[\]!\\]")
 _EXPORT = re.compile(r"export (\w+)=([\w./-]+)")
 _ANSWER = re.compile(r"\[y/N\] (\w+)$", re.MULTILINE)
-_CONTROL = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_CONTROL = re.compile(r"(\x1b\[[0-9;?]*[A-Za-z]|\r|\n)")
 # Written as `...`: times, durations, versions, and IDs of commands, containers, objects and chunks.
 _VARIES = re.compile(
     r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d[.\d]*Z?|\b[0-9A-F]{64}\b"
@@ -165,7 +165,7 @@ class Reader:
 
     def __init__(self, home: Path, machines: Mapping[str, str]) -> None:
         self.program = Program(home)
-        random.seed(0)  # which services the sandbox chooses
+        random.seed(1)  # which services the sandbox chooses
         # Its clock only runs while it sleeps: nothing takes so long that progress is shown.
         self.program.clock = lambda: sum(self.program.slept)
         self.machines = machines
@@ -220,7 +220,7 @@ class Reader:
             output = output.replace(real, named)
         for answer in answers:
             output = re.sub(r"\[y/N\] (?!\w*\n)", f"[y/N] {answer}\n", output, count=1)
-        return Typed(self.code, _as_seen(output))
+        return Typed(self.code, as_seen(output))
 
     def _in_process(self, command: str, answers: list[str]) -> tuple[int, str]:
         with chdir(self.work):
@@ -255,11 +255,22 @@ class Reader:
         return done.returncode, done.stdout.decode("utf-8", "surrogateescape")
 
 
-def _as_seen(output: str) -> str:
-    """What is on the screen at the end: without control sequences, lines that were overwritten, and
-    blanks at the ends of lines."""
-    lines = _CONTROL.sub("", output).replace("\r\n", "\n").split("\n")
-    return "\n".join(line.rpartition("\r")[2].rstrip() for line in lines).strip("\n")
+def as_seen(output: str) -> str:
+    """What is on the screen at the end, without bars of progress and other erased lines."""
+    lines = [""]
+    back = False  # at the beginning of a line that has text, which is overwritten
+    for piece in _CONTROL.split(output):
+        if piece == "\n":
+            lines.append("")
+        elif piece == "\x1b[1A":
+            lines.pop()
+        elif piece == "\x1b[2K":
+            lines[-1] = ""
+        elif piece and piece[0] not in "\r\x1b":
+            lines[-1] = piece if back else lines[-1] + piece
+        if piece:
+            back = piece == "\r"
+    return "\n".join(map(str.rstrip, lines)).strip("\n")
 
 
 @contextmanager

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import CONTINUED, ROOT, Fault, Section, matches, reading, sections
+from tests.documents import CONTINUED, ROOT, Fault, Section, as_seen, matches, reading, sections
 
 DOCUMENTS = (
     "README.md",
@@ -56,6 +56,15 @@ def test_no_command_is_in_a_block_that_is_not_run(document: str) -> None:
         for block in section.blocks:
             if not block.typed and not block.file:
                 assert not re.search(r"^[ $]*rdctl ", block.text, re.MULTILINE), block.text
+
+
+def test_the_cookbook_lists_its_recipes() -> None:
+    opening, *recipes = re.split(r"^## ", TEXTS["docs/cookbook.md"], flags=re.MULTILINE)
+    titles = [recipe.partition("\n")[0] for recipe in recipes]
+    assert re.findall(r"\[([^]]+)\]\(#", opening) == titles
+    assert sum("\n**What can go wrong**\n" in recipe for recipe in recipes) >= 12
+    for recipe in recipes:
+        assert ("\n**When** " in recipe) >= ("\n**What can go wrong**\n" in recipe), recipe
 
 
 # --- the runner itself --------------------------------------------------------------------------
@@ -150,3 +159,18 @@ def test_the_runner_notices(tmp_path: Path, old: str, new: str, why: str) -> Non
 )
 def test_matches(shown: str, real: str, same: bool) -> None:
     assert matches(shown, real) == same
+
+
+@pytest.mark.parametrize(
+    ("printed", "seen"),
+    [
+        ("a\nb \n", "a\nb"),
+        ("a\r\nb\r\n", "a\nb"),
+        ("\x1b[1ma\x1b[0m\n", "a"),
+        ("10 %\r50 %\n", "50 %"),
+        ("10 %\r\x1b[2Kdone\n", "done"),
+        ("kept\n10 %\n\x1b[1A\x1b[2Kdone\n", "kept\ndone"),
+    ],
+)
+def test_what_is_seen(printed: str, seen: str) -> None:
+    assert as_seen(printed) == seen
