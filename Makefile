@@ -2,6 +2,7 @@
 # in .venv, at the versions and with the hashes of the lock file.
 
 PYTHON ?= python3
+SUITE ?= bookworm
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/stamp
@@ -22,7 +23,7 @@ CLEAR := --clear
 endif
 
 .PHONY: help demo test test-oldest test-newest test-kernel fuzz lint bench bench-kernel format generate \
-	lock venv pyz test-pyz release-check clean
+	lock venv deb test-deb pyz test-pyz release-check clean
 .DEFAULT_GOAL := help
 
 help:
@@ -66,6 +67,12 @@ bench-kernel: $(STAMP) ## beside the C command rapiddisk, in the virtual machine
 format: $(STAMP) ## puts the code into shape
 	@$(PY) -m ruff check --fix .
 	@$(PY) -m ruff format .
+
+deb: ## the Debian package of the last commit, in build/deb
+	@bash packaging/deb
+
+test-deb: deb ## that package, in a bare Debian; SUITE=trixie for another release than bookworm
+	@bash tests/packages/run $(SUITE)
 
 generate: $(STAMP) ## man pages, completions and pictures, from the program
 	@$(PY) -m tests.generate

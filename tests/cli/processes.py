@@ -15,8 +15,9 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent.parent
 # Against hanging only: on a busy machine a start alone takes many seconds.
 SECONDS = 120.0
-
-
+# The tests of packages have an installed program.
+INSTALLED = os.environ.get("RDCTL_INSTALLED")
+ARGV = (INSTALLED,) if INSTALLED else (sys.executable, "-m", "rdctl")
 # What pytest-xdist says to its own processes.
 _OF_THE_TESTS = ("COLUMNS", "LINES")
 
@@ -25,7 +26,7 @@ class Rdctl:
     """`argv` and `env` of a process; what Python itself takes from the environment is not passed
     on, since it would hide what users meet (PYTHONUNBUFFERED)."""
 
-    argv: Sequence[str] = (sys.executable, "-m", "rdctl")
+    argv: Sequence[str] = ARGV
 
     def __init__(self, home: Path) -> None:
         self.home = home

@@ -167,9 +167,15 @@ FISH_PROMPT = (
 
 
 def prompt_of(
-    shell: str, home: Path, environ: Mapping[str, str] | None = None, *, sourced: bool = False
+    shell: str,
+    home: Path,
+    environ: Mapping[str, str] | None = None,
+    *,
+    sourced: bool = False,
+    installed: bool = False,
 ) -> Prompt:
-    """A prompt of a shell that has the script: found on its path (zsh), or `sourced`."""
+    """A prompt of a shell that has the script: found on its path (zsh), or `sourced`; or that finds
+    the `installed` one by itself."""
     whole = {
         "PATH": os.environ["PATH"],
         "HOME": str(home),
@@ -182,16 +188,19 @@ def prompt_of(
         show = r"""bind -x '"\C-t": printf "LINE<%s>END\n" "$READLINE_LINE"; READLINE_LINE='"""
         settings = "bell-style none", "enable-bracketed-paste off", "show-all-if-ambiguous on"
         quiet = "; ".join(f"bind 'set {setting}'" for setting in settings)
-        return Prompt(["bash", "--norc", "-i"], whole, f"source ~/rdctl.bash; {quiet}; {show}")
+        script = "/usr/share/bash-completion/bash_completion" if installed else "~/rdctl.bash"
+        return Prompt(["bash", "--norc", "-i"], whole, f"source {script}; {quiet}; {show}")
     if shell == "fish":
         (home / "rdctl.fish").write_text(fish_script(root))
         # Without a list on a terminal that is dumb.
         whole["TERM"] = "xterm"
-        return FishPrompt(["fish", "-i"], whole, f"source ~/rdctl.fish; {FISH_PROMPT}")
+        load = "" if installed else "source ~/rdctl.fish; "
+        return FishPrompt(["fish", "-i"], whole, f"{load}{FISH_PROMPT}")
     (home / "_rdctl").write_text(zsh_script(root))
     show = (
         'show() { zle -I; print -r -- "LINE<$BUFFER>END"; BUFFER= }; zle -N show; bindkey "^T" show'
     )
     load = "autoload -Uz compinit; compinit -u -D; setopt nobeep noautomenu"
-    load = f"{load}; source ~/_rdctl" if sourced else f"fpath=(~ $fpath); {load}"
+    if not installed:
+        load = f"{load}; source ~/_rdctl" if sourced else f"fpath=(~ $fpath); {load}"
     return Prompt(["zsh", "-f", "-i"], whole, f"{load}; {show}")
