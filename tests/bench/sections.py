@@ -415,7 +415,7 @@ def near(bench: Bench) -> Section:
     moral = (
         "The server is local and fast: most of the time is spent in Python, one thread at a time."
     )
-    return shows(bench, bench.near, "One request per name", bench.few(2000, 200), moral)
+    return shows(bench, bench.near, "One request per name", bench.few(1000, 200), moral)
 
 
 def far(bench: Bench) -> Section:
@@ -424,7 +424,7 @@ def far(bench: Bench) -> Section:
         " `--parallel` is based on this: 8 removes most of the waiting; higher values increase the"
         " load on the server for little gain."
     )
-    return shows(bench, bench.far, "One request per name, 20 ms away", bench.few(300, 50), moral)
+    return shows(bench, bench.far, "One request per name, 20 ms away", bench.few(200, 50), moral)
 
 
 def put_words(path: Path, *more: str) -> tuple[str, ...]:
@@ -536,7 +536,7 @@ def chunked(bench: Bench) -> Section:
 
 def coded(bench: Bench) -> Section:
     """Erasure-coded objects, against the codec and curl."""
-    size, huge = bench.few(256 * MIB, 60 * MIB), bench.few(1 << 30, 120 * MIB)
+    size, huge = bench.few(256 * MIB, 60 * MIB), bench.few(512 * MIB, 120 * MIB)
     path, target = bench.object(size), bench.home / "got"
     each = K * MIB
     metachunks = [min(each, size - at) // MIB for at in range(0, size, each)]
