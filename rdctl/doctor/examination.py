@@ -12,6 +12,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 from rdctl.config.contexts import LOCAL
+from rdctl.core import libraries
 from rdctl.core.errors import RdctlError, as_error
 from rdctl.doctor import oio, own, rapiddisk
 from rdctl.doctor.findings import (
@@ -40,8 +41,9 @@ def reaches(findings: Iterable[Finding], severity: str) -> bool:
 
 def examine(site: Site, deep: bool) -> list[Finding]:
     """The findings of all checks that apply, which run side by side, in the order of the list."""
+    # Imported once, and not in the time of the check that comes first.
+    libraries.faults()
     if any(site.settings.get(key) not in (None, LOCAL) for key in ("rapiddisk", "oio")):
-        # Once, and not in the time of the check that comes first.
         import_module("rdctl.net.transport")
     checks = [*own.CHECKS, *rapiddisk.checks(site), *oio.checks(site)]
     runs = [_Run(check, site, deep) for check in checks]

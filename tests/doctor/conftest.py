@@ -6,10 +6,9 @@ import shlex
 from collections.abc import Callable
 from typing import Any
 
-import click
 import pytest
 
-from rdctl.cli.tree import root
+from rdctl.cli.tree import Command, root
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import FakeKernel
 
@@ -41,15 +40,9 @@ def understood(command: str) -> bool:
     words = shlex.split(command.removeprefix("sudo "))
     if words[0] != "rdctl":
         return words[0] in PROGRAMS or words[1:4] == ["-m", "pip", "install"]
-    context = root.make_context("rdctl", words[1:])
-    found: click.Command = root
-    while isinstance(found, click.Group):
-        name, child, rest = found.resolve_command(
-            context, [*context._protected_args, *context.args]
-        )
-        assert child is not None
-        found, context = child, child.make_context(name, rest, parent=context)
-    return True
+    with root.make_context("rdctl", words[1:]) as context:
+        verb = root.invoke(context)  # which only parses
+    return isinstance(verb.command, Command)
 
 
 def examined(run: Run, *words: str, code: int | None = None, **options: Any) -> list[Row]:
