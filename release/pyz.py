@@ -54,7 +54,7 @@ def make(tree: Path, wheel: Path, file: Path, pythons: Sequence[str]) -> None:
 
 def install(tree: Path, wheel: Path, pins: list[Pin]) -> None:
     """The libraries, and rdctl from its wheel."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    pip = [sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"]
     pip += ["--target", str(tree), "--no-deps", "--no-compile", "--no-warn-conflicts"]
     with tempfile.NamedTemporaryFile("w", suffix=".txt") as listed:
         for pin in pins:
