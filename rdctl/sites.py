@@ -7,7 +7,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
@@ -15,6 +15,7 @@ from rdctl.config.contexts import SANDBOX, Config
 from rdctl.config.resolve import Settings
 from rdctl.core.environment import Environment, read_in_time
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.once import once
 from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
 from rdctl.effects.places import lend_file, refuse_planted
@@ -110,7 +111,7 @@ class Site:
         """The time limit of the whole command."""
         return self._limits.seconds
 
-    @cached_property
+    @once
     def _simulated(self) -> StoredMachine | None:
         """The machine of the sandbox, if that is the machine of this site."""
         if not self.settings.in_sandbox("rapiddisk"):
@@ -348,7 +349,7 @@ class Site:
             **options,
         )
 
-    @cached_property
+    @once
     def _deadline(self) -> Deadline:
         """The deadline of the whole command, for all servers."""
         from rdctl.net.deadline import Deadline
@@ -377,7 +378,7 @@ class Site:
         host = url.split("//", 1)[1]
         return WsgiAdapter(self._sandbox_apps.get(host) or _no_service(host), _trailers)
 
-    @cached_property
+    @once
     def _sandbox_apps(self) -> dict[str, WSGIApplication]:
         from rdctl.sandbox import oio_apps
 

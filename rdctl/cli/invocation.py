@@ -4,7 +4,6 @@ Loaded only when a verb is run, not for help."""
 from __future__ import annotations
 
 import os
-from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +16,7 @@ from rdctl.cli.view import use_color
 from rdctl.config.contexts import Config
 from rdctl.config.resolve import Settings, resolve, several
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.once import once
 from rdctl.core.results import Change, Failure, Listing
 from rdctl.core.units import defuse
 from rdctl.core.unread import Unread
@@ -75,16 +75,16 @@ class Invocation:
         self.doors.append(effects)
         return effects
 
-    @cached_property
+    @once
     def request_id(self) -> str:
         """Logged by the services of OpenIO; the same for all requests of a command."""
         return self.flags.get("request_id") or os.urandom(16).hex().upper()
 
-    @cached_property
+    @once
     def config(self) -> Config:
         return Config(self.environment.environ, self.environment.root, self.environment.home())
 
-    @cached_property
+    @once
     def contexts(self) -> dict[str, bool] | None:
         """The contexts if several are selected; true for those not named by a pattern."""
         return several(self.config, self.flags)

@@ -279,6 +279,10 @@ class _Closed:
         return False
 
 
+# Bytes of the output that wait for more: Python 3.14 would hold the first rows of a listing back.
+_HELD = 8192
+
+
 def _patient(stream: TextIO | None) -> Any:
     """The bytes of a standard stream, buffered even with PYTHONUNBUFFERED: otherwise every row
     would be a system call."""
@@ -286,7 +290,7 @@ def _patient(stream: TextIO | None) -> Any:
         return _Nothing()
     if stream.readable():
         return io.BufferedReader(_Patient(stream.fileno(), "rb"))
-    return io.BufferedWriter(_Patient(stream.fileno(), "wb"))
+    return io.BufferedWriter(_Patient(stream.fileno(), "wb"), _HELD)
 
 
 def real() -> Environment:

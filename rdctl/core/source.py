@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cached_property
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.once import once
 from rdctl.core.units import escape
 
 # Keys, and the numbers of entries in arrays.
@@ -22,7 +22,7 @@ class Source:
         self.data = data
         self._find = lines
 
-    @cached_property
+    @once
     def _lines(self) -> dict[Path, int]:
         return self._find()
 

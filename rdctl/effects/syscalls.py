@@ -10,9 +10,9 @@ import stat
 import struct
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rdctl.core.once import once
 from rdctl.effects.door import Effect
 from rdctl.effects.signals import signals_to
 
@@ -215,7 +215,7 @@ class Syscalls:
             raise OSError(number, os.strerror(number))
         return bool(order == 0)
 
-    @cached_property
+    @once
     def _libc(self) -> ctypes.CDLL:
         import ctypes
 

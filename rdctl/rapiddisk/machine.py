@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cached_property
 from typing import TYPE_CHECKING
 
+from rdctl.core.once import once
 from rdctl.core.results import Item, Listing
 from rdctl.rapiddisk.changes import Dependencies
 
@@ -53,55 +53,55 @@ class RapidDisk:
         """Seconds since 1970 by a remote daemon's clock; None where none is reported."""
         return self._backend.server_time()
 
-    @cached_property
+    @once
     def volumes(self) -> Volumes:
         from rdctl.rapiddisk.volumes import Volumes
 
         return Volumes(self._means)
 
-    @cached_property
+    @once
     def contents(self) -> Contents:
         from rdctl.rapiddisk.contents import Contents
 
         return Contents(self._means)
 
-    @cached_property
+    @once
     def caches(self) -> Caches:
         from rdctl.rapiddisk.caches import Caches
 
         return Caches(self._means)
 
-    @cached_property
+    @once
     def exports(self) -> Exports:
         from rdctl.rapiddisk.exports import Exports
 
         return Exports(self._means)
 
-    @cached_property
+    @once
     def former_exports(self) -> FormerExports:
         from rdctl.rapiddisk.former import FormerExports
 
         return FormerExports(self._means)
 
-    @cached_property
+    @once
     def ports(self) -> Ports:
         from rdctl.rapiddisk.ports import Ports
 
         return Ports(self._means)
 
-    @cached_property
+    @once
     def states(self) -> States:
         from rdctl.rapiddisk.state.operations import States
 
         return States(self._means)
 
-    @cached_property
+    @once
     def boot(self) -> Boot:
         from rdctl.rapiddisk.boot.boot import Boot
 
         return Boot(self._means)
 
-    @cached_property
+    @once
     def stop(self) -> Stop:
         from rdctl.rapiddisk.boot.stop import Stop
 
@@ -113,7 +113,7 @@ class RapidDisk:
 
         return Undo(self._means, RapidDisk, entries)
 
-    @cached_property
+    @once
     def daemon(self) -> Daemon:
         from rdctl.rapiddisk.daemon import Daemon
 

@@ -9,9 +9,10 @@ weights of Lagrange.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from functools import cached_property, lru_cache
+from functools import lru_cache
 
 from rdctl.core.buffers import Buffer, keep_freed_memory
+from rdctl.core.once import once
 from rdctl.oio.erasure.field import Terms, inverse, product
 from rdctl.oio.erasure.fragments import header, payload, payload_size
 from rdctl.oio.erasure.library import Library
@@ -64,7 +65,7 @@ class Codec:
         """Whether another library encodes, faster than pure Python."""
         return self._library is not None
 
-    @cached_property
+    @once
     def _library(self) -> Library | None:
         """PyECLib, if it is installed and encodes to the same bytes."""
         library = Library.load(self.k, self.m)

@@ -6,11 +6,11 @@ Nothing is changed. A chunk whose service does not answer is unknown, never miss
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cached_property
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.once import once
 from rdctl.core.units import escape
 from rdctl.net.deadline import Deadline
 from rdctl.oio.integrity import model
@@ -89,7 +89,7 @@ class Inspection:
 
         return look
 
-    @cached_property
+    @once
     def _metachunks(self) -> Metachunks:
         from rdctl.oio.integrity.metachunks import Metachunks  # with the codec
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from functools import cached_property
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.once import once
 from rdctl.oio.addresses import Addresses
 from rdctl.oio.client import Client
 from rdctl.oio.integrity.inspect import HEAD_SECONDS
@@ -103,7 +103,7 @@ class Leftovers:
         urls = [url for pair in entry.pairs for url in pair if url is not None]
         return all(copy_of({"url": url}).address in self._services for url in urls)
 
-    @cached_property
+    @once
     def _services(self) -> set[str]:
         services: list[Service] = self._proxy.read("conscience.list", None, {"type": "rawx"})
         names = (name for one in services for name in (one.address, one.tags.get("tag.service_id")))

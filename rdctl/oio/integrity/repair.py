@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, as_error
+from rdctl.core.once import once
 from rdctl.core.results import Change, Failure, Report, literal
 from rdctl.core.units import escape
 from rdctl.effects.log import SharedLog, shared_log, shared_text
@@ -311,7 +311,7 @@ class Repairs(Transfers):
             return error
         return None
 
-    @cached_property
+    @once
     def _status(self) -> str | None:
         """That of the container of all objects."""
         shown: Container = self._asked(lambda: self._proxy.read("container.show", self._holder))

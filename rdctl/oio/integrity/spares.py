@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.once import once
 from rdctl.core.units import escape
 from rdctl.effects.door import Effects
 from rdctl.oio.addresses import Addresses
@@ -82,7 +82,7 @@ class Spares:
             found += self._places(of_pos, failed, found)
         return found
 
-    @cached_property
+    @once
     def _by_position(self) -> bool:
         """Whether the proxy must know the exact position of new chunks. From 7.3 on, the ID of a
         chunk follows from it, and a meta2 2025 stores no other ID: a chunk with a random one is

@@ -6,10 +6,10 @@ Only these are in memory, however large the metachunk is.
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.once import once
 from rdctl.oio.erasure.fragments import (
     HEADER_SIZE,
     DamagedFragment,
@@ -88,7 +88,7 @@ class Segments:
         # Only a number: memory for a size that the proxy reports is not allocated at once.
         self.count = segment_count(position.size)
 
-    @cached_property
+    @once
     def _codec(self) -> Codec:
         from rdctl.oio.erasure.codec import Codec
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from functools import cached_property
 from typing import TypeVar
 
 from rdctl.core.errors import Code, Ended, RdctlError
+from rdctl.core.once import once
 from rdctl.core.results import Change, Failure
 from rdctl.core.units import escape
 from rdctl.oio.acts import Acts, OioDependencies, failure
@@ -27,7 +27,7 @@ class Transfers(Acts):
         self._rawx = Rawx(self._proxy.reach)
         self._turns = Turns()
 
-    @cached_property
+    @once
     def _namespace(self) -> Namespace:
         namespace: Namespace = self._asked(lambda: self._proxy.read("conscience.info"))
         return namespace

@@ -4,10 +4,10 @@ One module per noun, as in `cli/oio`; the wire is in `client` and `routes`."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.once import once
 from rdctl.core.results import Raw, Report
 from rdctl.core.units import escape
 from rdctl.oio import ids
@@ -79,28 +79,28 @@ class OpenIO(Acts):
         """The targets of a command. Similar names are suggested only for a single target."""
         self._proxy.suggests = len(places) == 1
 
-    @cached_property
+    @once
     def shardings(self) -> Shardings:
         """Shards and checkpoints of containers."""
         from rdctl.oio.operations.sharding import Shardings
 
         return Shardings(self._means)
 
-    @cached_property
+    @once
     def flat_listings(self) -> FlatListings:
         """The objects of all flat containers."""
         from rdctl.oio.operations.flat_listing import FlatListings
 
         return FlatListings(self._means)
 
-    @cached_property
+    @once
     def lifecycles(self) -> Lifecycles:
         """Lifecycle configurations."""
         from rdctl.oio.operations.lifecycle import Lifecycles
 
         return Lifecycles(self._means)
 
-    @cached_property
+    @once
     def directory(self) -> Directory:
         """The map of meta0, and the bases of meta1."""
         from rdctl.oio.operations.directory import Directory
@@ -113,63 +113,63 @@ class OpenIO(Acts):
 
         return Events(self._means, queue)
 
-    @cached_property
+    @once
     def volumes(self) -> Volumes:
         """The indexes of rdir services."""
         from rdctl.oio.operations.volume import Volumes
 
         return Volumes(self._means)
 
-    @cached_property
+    @once
     def uploads(self) -> Uploads:
         """Whole objects, from files; loaded only when needed."""
         from rdctl.oio.objects.upload import Uploads
 
         return Uploads(self._means)
 
-    @cached_property
+    @once
     def several_ranges(self) -> Ranges:
         """Several ranges of objects, into files."""
         from rdctl.oio.objects.ranges import Ranges
 
         return Ranges(self._means)
 
-    @cached_property
+    @once
     def appends(self) -> Appends:
         """Bytes, to the end of objects."""
         from rdctl.oio.objects.append import Appends
 
         return Appends(self._means)
 
-    @cached_property
+    @once
     def downloads(self) -> Downloads:
         """Whole objects, into files."""
         from rdctl.oio.objects.download import Downloads
 
         return Downloads(self._means)
 
-    @cached_property
+    @once
     def deletions(self) -> Deletions:
         """Deletion of what a listing has."""
         from rdctl.oio.sync.deleting import Deletions
 
         return Deletions(self._means)
 
-    @cached_property
+    @once
     def links(self) -> Links:
         """Objects that share the bytes of others."""
         from rdctl.oio.objects.linking import Links
 
         return Links(self._means)
 
-    @cached_property
+    @once
     def snapshots(self) -> Snapshots:
         """Copies of whole containers."""
         from rdctl.oio.operations.snapshot import Snapshots
 
         return Snapshots(self._means)
 
-    @cached_property
+    @once
     def syncs(self) -> Syncs:
         """Folders and containers that are made the same."""
         from rdctl.oio.sync.sync import Syncs
@@ -190,35 +190,35 @@ class OpenIO(Acts):
         named = {"namespace": self._proxy.namespace, **transfer}
         return journaled(given, self._effects, named, act)
 
-    @cached_property
+    @once
     def checks(self) -> Checks:
         """Checks of objects and counters."""
         from rdctl.oio.integrity.check import Checks
 
         return Checks(self._means)
 
-    @cached_property
+    @once
     def balancer(self) -> LoadBalancer:
         """The load balancer."""
         from rdctl.oio.operations.balancing import LoadBalancer
 
         return LoadBalancer(self._means)
 
-    @cached_property
+    @once
     def caches(self) -> ProxyCaches:
         """The caches of the proxy."""
         from rdctl.oio.operations.cache import ProxyCaches
 
         return ProxyCaches(self._means)
 
-    @cached_property
+    @once
     def variables(self) -> Variables:
         """The configuration of running services."""
         from rdctl.oio.operations.variables import Variables
 
         return Variables(self._means)
 
-    @cached_property
+    @once
     def repairs(self) -> Repairs:
         """Repairs of damaged objects."""
         from rdctl.oio.integrity.repair import Repairs

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import IntEnum
-from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, hints
+from rdctl.core.once import once
 from rdctl.core.units import escape, natural
 from rdctl.effects.door import Effects
 from rdctl.rapiddisk.backend import Backend
@@ -120,7 +120,7 @@ class Work:
         self.going: set[tuple[str, str]] = set()
         self.refused: set[tuple[str, str]] = set()
 
-    @cached_property
+    @once
     def facts(self) -> Facts:
         """Read when something has to be guarded."""
         return Facts(self.backend, list(self._affected()), NO_OVERRIDES)
