@@ -527,5 +527,5 @@ def test_a_start_imports_only_what_it_needs(process: Rdctl, words: str, heavy: s
 def test_version(process: Rdctl) -> None:
     code, out, err = process("--version")
     assert (code, err) == (0, "")
-    assert re.fullmatch(r"rdctl \d+\.\d+\.\d+\n", out)
+    assert re.fullmatch(r"rdctl \d+\.\d+\.\d+(rc\d+)?\n", out)
     assert process("-c", "sandbox", "--version")[1] == out
