@@ -24,12 +24,11 @@ from rdctl.effects.syscalls import Syscalls
 if TYPE_CHECKING:
     from wsgiref.types import StartResponse, WSGIApplication, WSGIEnvironment
 
-    import requests.adapters
-
     from rdctl.history.history import History
     from rdctl.history.places import Place
     from rdctl.net.beanstalk import Ask
     from rdctl.net.deadline import Deadline
+    from rdctl.net.engine import Engine
     from rdctl.net.messages import Access
     from rdctl.net.transport import Transport
     from rdctl.oio.operations import OpenIO
@@ -344,7 +343,7 @@ class Site:
             self.effects,
             deadline=self._deadline,
             retries=self._limits.retries,
-            adapter=self._adapter(url, endpoint),
+            engine=self._engine(url, endpoint),
             sleep=self._environment.sleep,
             **options,
         )
@@ -368,15 +367,17 @@ class Site:
             http_proxy=self.settings.get("http_proxy"),
         )
 
-    def _adapter(self, url: str, endpoint: str) -> requests.adapters.BaseAdapter | None:
-        """The adapter of the sandbox, which never opens a socket."""
+    def _engine(self, url: str, endpoint: str) -> Engine | None:
+        """The engine of the sandbox, which never opens a socket."""
         if not self.settings.in_sandbox(endpoint):
             return None
+        from rdctl.net.engine import Calling
         from rdctl.sandbox.adapter import WsgiAdapter
 
         ready_sandbox(self.sandbox_path, self.config.home)
         host = url.split("//", 1)[1]
-        return WsgiAdapter(self._sandbox_apps.get(host) or _no_service(host), _trailers)
+        app = self._sandbox_apps.get(host) or _no_service(host)
+        return Calling(WsgiAdapter(app, _trailers).call)
 
     @once
     def _sandbox_apps(self) -> dict[str, WSGIApplication]:

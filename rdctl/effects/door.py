@@ -1,24 +1,21 @@
 """The only door: every change outside the process goes through here.
 
 So dry run, trace, confirmation and the record of changes work for every command. A test forbids
-writing, `ioctl`, `mkdir`, `symlink` and `session.send` outside this package.
+writing, `ioctl`, `mkdir`, `symlink` and `send` outside this package.
 """
 
 from __future__ import annotations
 
 import errno
+import time
 from _thread import get_ident  # `threading` takes a millisecond, which help does not need
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 from rdctl.core.acts import Act
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.signals import signals_held, signals_to
-
-if TYPE_CHECKING:
-    import requests
-
 
 T = TypeVar("T")
 
@@ -54,20 +51,27 @@ class Recorder(Protocol):
         """A change is made."""
 
 
+class Engine(Protocol):
+    """Sends requests (rdctl/net/engine.py)."""
+
+    def send(self, request: Any, /) -> Any: ...
+
+
 def send(
-    session: requests.Session,
-    request: requests.PreparedRequest,
-    settings: dict[str, Any],
-    receive: Callable[[requests.Response], T],
+    engine: Engine,
+    request: object,
+    receive: Callable[[Any, float], T],
     *,
     what: str,
     line: str,
     destroys: str | None = None,
 ) -> Effect[T]:
-    """Send a request; `receive` reads the reply as part of the effect."""
+    """Send a request; `receive` reads the reply as part of the effect, and gets the time at which
+    the request began."""
 
     def perform() -> T:
-        return receive(session.send(request, **settings))
+        began = time.perf_counter()
+        return receive(engine.send(request), began)
 
     return Effect(what, line, perform, destroys)
 

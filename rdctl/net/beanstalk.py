@@ -12,8 +12,9 @@ from typing import BinaryIO
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse, quoted
 from rdctl.effects.door import Effect, Effects
-from rdctl.net.deadline import Deadline, current, query
+from rdctl.net.deadline import Deadline, current
 from rdctl.net.faults import CONNECT_SECONDS
+from rdctl.net.sockets import query
 
 SECONDS = 35.0
 _LONGEST_LINE = 1024

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import http.client
 import io
 import re
 from collections.abc import Iterator
 
-from rdctl.net.heads import MOST_HEAD
+from rdctl.net.faults import BadReply, Incomplete
+from rdctl.net.heads import MOST_HEAD, Head
 
 _CHUNK_SIZE = re.compile(rb"[ \t]*([0-9A-Fa-f]{1,16})[ \t]*(?:;.*)?\r?\n")
 _PART = 1 << 16
 
 
-class BadChunk(http.client.HTTPException):
-    """A chunked body that is not valid."""
-
-
 class Body:
     """A body as its head frames it: so many bytes, chunks, or all until the connection is closed.
 
-    The bytes are counted here, since not every release of the libraries does. Raises IncompleteRead
-    if the connection is closed before the end.
+    The bytes are counted here, since not every release of the libraries does. Raises Incomplete if
+    the connection is closed before the end.
     """
 
     def __init__(self, source: io.BufferedIOBase, length: int | None, *, chunked: bool) -> None:
@@ -31,6 +27,13 @@ class Body:
         self._left = 0 if chunked else length
         self._first = True
         self.ended = length == 0 and not chunked
+        # Whether its end is known before the connection is closed.
+        self.bounded = chunked or length is not None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the connection is at the end of the body, and may be used again."""
+        return self.ended and self.bounded
 
     def read(self) -> Iterator[bytes]:
         """The rest of the body, in parts."""
@@ -63,19 +66,19 @@ class Body:
         if self._left is not None:
             self._left -= count
             if count < asked:
-                raise http.client.IncompleteRead(b"", self._left)
+                raise Incomplete(f"{self._left} bytes are missing")
             self.ended = not self._left and not self._chunked
         elif count < asked:
             self.ended = True
 
     def _next_chunk(self) -> None:
         if not self._first and self._line(2) != b"\r\n":
-            raise BadChunk("invalid end of a chunk")
+            raise BadReply("invalid end of a chunk")
         self._first = False
         line = self._line(_PART)
         size = _CHUNK_SIZE.fullmatch(line)
         if size is None:
-            raise BadChunk(f"invalid chunk size {line[:40]!r}")
+            raise BadReply(f"invalid chunk size {line[:40]!r}")
         self._left = int(size[1], 16)
         if not self._left:
             self._skip_trailers()
@@ -86,10 +89,28 @@ class Body:
         while (line := self._line(most + 1)) not in (b"\r\n", b"\n"):
             most -= len(line)
             if most < 0:
-                raise BadChunk(f"its trailers are larger than {MOST_HEAD >> 20} MiB")
+                raise BadReply(f"its trailers are larger than {MOST_HEAD >> 20} MiB")
 
     def _line(self, most: int) -> bytes:
         line = self._source.readline(most)
         if not line.endswith(b"\n") and len(line) < most:
-            raise http.client.IncompleteRead(b"")
+            raise Incomplete("its last chunk is missing")
         return line
+
+
+def body_of(head: Head, method: str, source: io.BufferedIOBase) -> Body:
+    """The body that follows this head, in the reply to a request with this method."""
+    length = _length(head.headers.get("Content-Length", ""))
+    if method == "HEAD" or head.status in (204, 304) or head.status < 200:
+        return Body(source, 0, chunked=False)
+    codings = head.headers.get("Transfer-Encoding", "").lower().split(",")
+    chunked = any(coding.strip() == "chunked" for coding in codings)
+    return Body(source, None if chunked else length, chunked=chunked)
+
+
+def _length(text: str) -> int | None:
+    values = {value.strip() for value in text.split(",")}
+    if len(values) > 1:
+        raise BadReply(f"Content-Length contained multiple unmatching values ({text})")
+    (value,) = values
+    return int(value) if value.isdecimal() else None

@@ -2,27 +2,43 @@
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import urllib3.exceptions
-
 from rdctl.core.errors import Code
-from rdctl.net.deadline import Unresolved
 
 
 class Cut(Exception):
     """A body that is too large."""
 
 
-class Stumbled(http.client.HTTPException):
-    """A reply that makes the libraries fail."""
+class BadReply(Exception):
+    """A reply that is not valid HTTP."""
+
+
+class Stumbled(BadReply):
+    """A reply that makes a library fail."""
+
+
+class Incomplete(Exception):
+    """A body whose connection was closed before its end."""
+
+
+class Disconnected(ConnectionResetError):
+    """The connection was closed without a reply."""
+
+
+class Silent(OSError):
+    """No address of the host responded in time."""
+
+
+class Unresolved(OSError):
+    """The name resolution timed out."""
 
 
 # All exceptions of network faults.
-FAULTS = (OSError, urllib3.exceptions.HTTPError, http.client.HTTPException, Cut)
-# Other exceptions of the libraries for invalid replies (a chunk of -5 bytes).
+FAULTS = (OSError, BadReply, Incomplete, Cut)
+# Other exceptions of the libraries for invalid replies.
 STUMBLES = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, MemoryError),
     *(RuntimeError, TypeError, ValueError),
@@ -94,36 +110,31 @@ _NO_HTTP = Fault(
     "{url} sent an invalid HTTP reply: {reason}",
     "Check that this is the port of the API.",
 )
-_of = urllib3.exceptions
+_CLOSED = Fault(Code.UNREACHABLE, "{url} closed the connection: {reason}", _DIED)
 # Faults by their causes; the first match is used.
-_BY_CAUSE: tuple[tuple[tuple[type[BaseException], ...], Fault], ...] = (
-    ((TimeoutError, _of.ReadTimeoutError), LATE),
-    ((_of.SSLError,), _UNTRUSTED),
+_BY_CAUSE: tuple[tuple[type[BaseException], Fault], ...] = (
+    (Incomplete, Fault(Code.BAD_REPLY, "{url} sent an incomplete reply")),
     (
-        (_of.IncompleteRead, http.client.IncompleteRead),
-        Fault(Code.BAD_REPLY, "{url} sent an incomplete reply"),
-    ),
-    (
-        (http.client.RemoteDisconnected,),
+        Disconnected,
         Fault(Code.UNREACHABLE, "{url} closed the connection without a reply", _DIED),
     ),
-    ((MemoryError,), Fault(Code.FAILED, "not enough memory for the reply of {server}")),
-    (
-        (http.client.HTTPException, _of.InvalidChunkLength, _of.InvalidHeader, _of.DecodeError),
-        _NO_HTTP,
-    ),
-    (
-        (ConnectionResetError, BrokenPipeError),
-        Fault(Code.UNREACHABLE, "{url} closed the connection: {reason}", _DIED),
-    ),
+    (MemoryError, Fault(Code.FAILED, "not enough memory for the reply of {server}")),
+    (BadReply, _NO_HTTP),
+    (ConnectionResetError, _CLOSED),
+    (BrokenPipeError, _CLOSED),
 )
+
+
+def _failed_tls(cause: BaseException) -> bool:
+    """Known by its name: importing it takes longer than a request."""
+    return any(kind.__name__ == "SSLError" for kind in type(cause).__mro__)
 
 
 def fault_of(causes: list[BaseException], late: bool) -> Fault:
     """The kind of fault; `late`: the deadline has passed."""
 
-    def caused_by(*kinds: type[BaseException]) -> bool:
-        return any(isinstance(cause, kinds) for cause in causes)
+    def caused_by(kind: type[BaseException]) -> bool:
+        return any(isinstance(cause, kind) for cause in causes)
 
     if caused_by(Cut):
         return _CUT
@@ -131,11 +142,13 @@ def fault_of(causes: list[BaseException], late: bool) -> Fault:
         return _UNRESOLVED
     if late:
         return LATE
-    if caused_by(_of.ConnectTimeoutError) and not caused_by(_of.NewConnectionError):
+    if caused_by(Silent):
         return _SILENT
-    for kinds, fault in _BY_CAUSE:
-        if caused_by(*kinds):
+    if caused_by(TimeoutError):
+        return LATE
+    if any(map(_failed_tls, causes)):
+        return _UNTRUSTED
+    for kind, fault in _BY_CAUSE:
+        if caused_by(kind):
             return fault
-    if caused_by(_of.ProtocolError) and not caused_by(OSError):
-        return Fault(Code.BAD_REPLY, "{url}: incomplete reply: {reason}")
     return _AWAY

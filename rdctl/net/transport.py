@@ -6,7 +6,7 @@ Only the HTTP status is checked here; the callers interpret the replies.
 from __future__ import annotations
 
 import contextlib
-import random
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -16,7 +16,8 @@ from typing import Any
 from rdctl.core.errors import GATEWAY, Code, RdctlError
 from rdctl.effects.door import Effect, Effects, send
 from rdctl.net.curl import curl
-from rdctl.net.deadline import Deadline, DeadlineAdapter, Session, body_of, current
+from rdctl.net.deadline import Deadline, current
+from rdctl.net.engine import Answer, Engine, Request
 from rdctl.net.faults import (
     CONNECT_SECONDS,
     FAULTS,
@@ -29,11 +30,19 @@ from rdctl.net.faults import (
     fault_of,
     reason_of,
 )
-from rdctl.net.lean_requests import requests
+from rdctl.net.heads import Headers
 from rdctl.net.messages import CHUNKED, HEADERS, Access, Blocks, Reply, busy, succeeded
+from rdctl.net.plain import plain_engine
 
 READ_SECONDS = 35.0
 MOST_BODY = 256 << 20
+_LINE_END = re.compile("[\r\n]")
+
+
+def _random() -> float:
+    import random
+
+    return random.random()
 
 
 class Transport:
@@ -54,9 +63,9 @@ class Transport:
         access: Access | None = None,
         one_at_a_time: bool = False,
         away: str = "Check that the server is running, and its address: rdctl context show",
-        adapter: requests.adapters.BaseAdapter | None = None,
+        engine: Engine | None = None,
         sleep: Callable[[float], None] = time.sleep,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = _random,
     ) -> None:
         self.url = url.rstrip("/")
         # Maximum size of a reply, in bytes.
@@ -68,14 +77,10 @@ class Transport:
         self._away = away
         self._sleep = sleep
         self._jitter = jitter
-        self._headers = {**HEADERS, **(headers or {})}
+        self._headers = Headers({**HEADERS, **(headers or {})}.items())
         self._lock = threading.Lock() if one_at_a_time else contextlib.nullcontext()
         self._access = access or Access()
-        self._session = session = Session()
-        session.trust_env = False
-        session.headers.clear()
-        for scheme in ("http://", "https://"):
-            session.mount(scheme, adapter or DeadlineAdapter())
+        self._engine = engine or _engine_for(self.url, self._access)
 
     @property
     def deadline(self) -> Deadline:
@@ -117,8 +122,10 @@ class Transport:
         attempts = 1 + (self._retries if repeatable else 0)
         patience = self._deadline.within(seconds) if into is None else self._deadline.each(seconds)
 
-        def receive(response: requests.Response) -> Reply:
-            return self._receive(response, len(body or b""), into)
+        about = f"{method} {self.url}{path}"
+
+        def receive(answer: Answer, began: float) -> Reply:
+            return self._receive(answer, began, about, len(body or b""), into)
 
         for attempt in range(1, attempts + 1):
             if check is not None:
@@ -134,10 +141,10 @@ class Transport:
                 shown=self._effects.traces,
             )
             try:
-                with self._within(patience, f"{method} {self.url}{path}", check):
+                with self._within(patience, about, check):
                     reply = self._effects.look(effect)
             except FAULTS as error:
-                fault = self._fault(error, f"{method} {self.url}{path}")
+                fault = self._fault(error, about)
                 if attempt == attempts or fault.code is not Code.UNREACHABLE:
                     raise fault from error
                 if not self._pause(attempt, None):
@@ -173,17 +180,19 @@ class Transport:
         trailers = body.trailers if isinstance(body, Blocks) else {}
         sent = body.size if isinstance(body, Blocks) else len(body or b"")
 
-        def receive(response: requests.Response) -> Reply:
-            return self._receive(response, sent)
+        about = f"{method} {self.url}{path}"
+
+        def receive(answer: Answer, began: float) -> Reply:
+            return self._receive(answer, began, about, sent)
 
         effect = self._effect(
             method, path, headers, body, patience, receive, what=what, destroys=destroys
         )._replace(step=step, did=did)
         try:
-            with self._within(patience, f"{method} {self.url}{path}", check, trailers):
+            with self._within(patience, about, check, trailers):
                 reply = self._effects.do(effect, assume or Reply(204, "Assumed", {}, b""))
         except FAULTS as error:
-            fault = self._fault(error, f"{method} {self.url}{path}")
+            fault = self._fault(error, about)
             # The operation of a step handles its outcome.
             if step or not current.sent:
                 raise fault from error
@@ -212,86 +221,72 @@ class Transport:
         headers: Mapping[str, str] | None,
         body: bytes | Blocks | None,
         patience: Deadline,
-        receive: Callable[[requests.Response], Reply],
+        receive: Callable[[Answer, float], Reply],
         *,
         what: str,
         destroys: str | None = None,
         shown: bool = True,
     ) -> Effect[Reply]:
         """`shown`: whether its line is needed."""
-        request = requests.PreparedRequest()
-        request.method = method
-        # Set directly: prepare_url would quote again and remove dots.
-        request.url = self.url + path
-        request.headers = fields = requests.structures.CaseInsensitiveDict(self._headers)
+        added = dict(headers or {})
         if self._access.token:
-            fields["Authorization"] = f"Bearer {self._access.token}"
-        fields.update(headers or {})
-        if isinstance(body, Blocks):
-            if body.trailers:
-                chunked = "chunked", ", ".join(body.trailers)
-                fields.update(zip(CHUNKED, chunked, strict=True))
-            else:
-                fields["Content-Length"] = str(body.size)
-            request.body = body.blocks  # type: ignore[assignment]
-        else:
-            if body is not None or method in ("POST", "PUT"):
-                fields["Content-Length"] = str(len(body or b""))
-            request.body = body
-        request.hooks = requests.models.default_hooks()
+            added = {"Authorization": f"Bearer {self._access.token}", **added}
+        if isinstance(body, Blocks) and body.trailers:
+            added |= zip(CHUNKED, ("chunked", ", ".join(body.trailers)), strict=True)
+        elif isinstance(body, Blocks):
+            added["Content-Length"] = str(body.size)
+        elif body is not None or method in ("POST", "PUT"):
+            added["Content-Length"] = str(len(body or b""))
+        fields = self._headers.but(added)
+        if _LINE_END.search("".join(f"{name}{value}" for name, value in fields.items())):
+            raise ValueError("invalid line end in a header")
         left = patience.left()
         connect = CONNECT_SECONDS if left is None else min(CONNECT_SECONDS, left)
-        access = self._access
-        settings = {
-            "stream": True,
-            "timeout": (max(connect, 0.001), None if left is None else max(left, 0.001)),
-            "verify": access.ca or True,
-            "cert": (access.cert, access.key) if access.cert and access.key else access.cert,
-            "proxies": {"http": access.http_proxy, "https": access.http_proxy}
-            if access.http_proxy
-            else {},
-        }
+        url = self.url + path
+        request = Request(
+            method,
+            url,
+            fields,
+            body.blocks if isinstance(body, Blocks) else body,
+            max(connect, 0.001),
+            None if left is None else max(left, 0.001),
+        )
         return send(
-            self._session,
+            self._engine,
             request,
-            settings,
             receive,
             what=what,
-            line=curl(method, request.url, fields, body, access) if shown else "",
+            line=curl(method, url, fields, body, self._access) if shown else "",
             destroys=destroys,
         )
 
     def _receive(
         self,
-        response: requests.Response,
+        answer: Answer,
+        began: float,
+        about: str,
         sent: int,
         into: memoryview | None = None,
     ) -> Reply:
-        started = time.perf_counter() - response.elapsed.total_seconds()
-        status, raw = response.status_code, response.raw
+        status, reason, headers, _ = answer.head
         filled, parts = 0, []
         try:
-            body = body_of(raw)
             if into is not None and status in (200, 206):
-                filled = body.readinto(into)
+                filled = answer.body.readinto(into)
             else:
                 size = 0
-                for part in body.read():
+                for part in answer.body.read():
                     parts.append(part)
                     size += len(part)
                     if size > self.most:
                         raise Cut(f"its body is larger than {self.most >> 20} MiB")
-            if body.ended:
-                raw.release_conn()
         finally:
-            raw.close()
-        whole = b"".join(parts)
-        received = filled or len(whole)
+            answer.finish()
+        body = b"".join(parts)
+        received = filled or len(body)
         sizes = f"{sent} bytes sent, {received} received" if sent else f"{received} bytes"
-        about = f"{response.request.method} {response.request.url}"
-        note = f"# {status} {response.reason}, {sizes}, {_milliseconds(started)}"
-        self._effects.note(note, about)
-        return Reply(status, response.reason or "", response.headers, whole, filled)
+        self._effects.note(f"# {status} {reason}, {sizes}, {_milliseconds(began)}", about)
+        return Reply(status, reason, headers, body, filled)
 
     @contextlib.contextmanager
     def _within(
@@ -405,6 +400,15 @@ class Transport:
         message = fault.message.format(url=self.url, server=server, reason=reason_of(causes))
         hint = self._away if fault.hint is None else fault.hint or None
         return RdctlError(fault.code, message, hint=hint, **facts)
+
+
+def _engine_for(url: str, access: Access) -> Engine:
+    """The lightest engine that reaches this server."""
+    if not access.http_proxy and (plain := plain_engine(url)):
+        return plain
+    from rdctl.net.requests_engine import RequestsEngine
+
+    return RequestsEngine(access)
 
 
 def _milliseconds(since: float) -> str:

@@ -23,6 +23,8 @@ __path__.append({str(_CLICK.parent)!r})
 exec(open({str(_CLICK)!r}).read())
 __version__ = "8.1.2"
 """
+# requests is needed for TLS.
+_REMOTE = "--rapiddisk-url https://127.0.0.1:1 rapiddisk list"
 # Of each library: what is imported instead of it, a command that needs it, what the message says.
 INSTEAD = {
     "click old": ("click", '__version__ = "7.1.2"', "rapiddisk list", "7.1.2 in {} is too old"),
@@ -30,9 +32,9 @@ INSTEAD = {
     "click broken": ("click", "x = 1\nfoo()", "--help", "is broken: NameError: name 'foo'"),
     "click damaged": ("click", "def", "rapiddisk list", "click in {} is broken: SyntaxError"),
     "click unreadable": ("click", "raise OSError(5, 'gone')", "version", "broken: OSError: [Errno"),
-    "requests old": ("requests", '__version__ = "2.20.0"', "oio container list", "2.20.0 in {}"),
-    "requests broken": ("requests", "import nowhere", "oio container list", "No module named"),
-    "urllib3 old": ("urllib3", '__version__ = "1.24.3"', "oio container list", "1.26.5 or later"),
+    "requests old": ("requests", '__version__ = "2.20.0"', _REMOTE, "2.20.0 in {}"),
+    "requests broken": ("requests", "import nowhere", _REMOTE, "No module named"),
+    "urllib3 old": ("urllib3", '__version__ = "1.24.3"', _REMOTE, "1.26.5 or later"),
     "yaml old": ("yaml", '__version__ = "5.4"', "rapiddisk list -o yaml", "PyYAML 5.4 in {}"),
     "yaml broken": ("yaml", "1 / 0", "rapiddisk list -o yaml", "is broken: ZeroDivisionError"),
     "jmespath old": (
@@ -73,7 +75,8 @@ def instead(rdctl: Rdctl, tmp_path: Path) -> Callable[[str, str], Path]:
 def test_one_plain_message(rdctl: Rdctl, instead: Callable[[str, str], Path], case: str) -> None:
     name, text, words, message = INSTEAD[case]
     directory = instead(name, text)
-    code, out, err = rdctl("-c", "sandbox", *words.split())
+    context = () if words is _REMOTE else ("-c", "sandbox")
+    code, out, err = rdctl(*context, *words.split())
     first, *hints = err.splitlines()
     assert first.startswith("rdctl: error: ")
     assert message.replace("{}", str(directory)) in first

@@ -515,7 +515,7 @@ def imported(process: Rdctl, *words: str) -> set[str]:
         ),
         (
             "-c sandbox oio container list",
-            "rich tabulate yaml jmespath charset_normalizer.api importlib.metadata",
+            "requests urllib3 http.client ssl rich tabulate yaml jmespath importlib.metadata",
         ),
     ],
 )

@@ -8,10 +8,11 @@ import pytest
 
 from rdctl.core.errors import Code
 from rdctl.net.messages import Access
+from rdctl.net.requests_engine import RequestsEngine
 from tests.fakes.faults import Connection, FaultServer
 from tests.net.client import PEM, Client, TlsServer, fails
 
-WAYS = ("direct", "through a proxy", "TLS")
+WAYS = ("direct", "direct by requests", "through a proxy", "TLS")
 CHUNKED = b"Transfer-Encoding: chunked\r\n\r\n"
 # Replies that end too early.
 CUT = {
@@ -62,7 +63,8 @@ class Served:
         else:
             access = Access()
         kept = {"Connection": "keep-alive"} if self._open else {}
-        return Client(url, access=access, headers=kept)
+        engine = RequestsEngine(access) if self._way == "direct by requests" else None
+        return Client(url, access=access, headers=kept, engine=engine)
 
     def __exit__(self, *_: object) -> None:
         self.server.__exit__(None, None, None)

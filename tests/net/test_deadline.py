@@ -8,9 +8,9 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import pytest
-import requests
 
-from rdctl.net.deadline import Deadline, DeadlineAdapter, current
+from rdctl.net.deadline import Deadline, current
+from rdctl.net.engine import Engine, Request
 from rdctl.net.faults import FAULTS
 from tests.clock import Stopwatch
 from tests.fakes.faults import (
@@ -23,6 +23,7 @@ from tests.fakes.faults import (
     silent,
 )
 
+EngineTo = Callable[[str], Engine]
 # Beyond the deadline: what a busy machine needs to notice it.
 GRACE = 0.45
 
@@ -61,11 +62,16 @@ def test_the_earlier_of_two_deadlines_holds(
         assert within.left() == 1
 
 
-def session() -> requests.Session:
-    made = requests.Session()
-    made.trust_env = False
-    made.mount("http://", DeadlineAdapter())
-    return made
+def ask(engine: Engine, **more: Any) -> int:
+    """Send a request, and read the whole reply."""
+    url = more.pop("url")
+    answer = engine.send(Request(more.pop("method", "GET"), url + "/", {}, **more))
+    try:
+        for _ in answer.body.read():
+            pass
+    finally:
+        answer.finish()
+    return answer.head.status
 
 
 @contextmanager
@@ -95,9 +101,11 @@ def ends_after(seconds: float, work: Callable[[], object]) -> None:
         pytest.param(lambda c: endless(c, b"HTTP/1.1 100 Continue\r\n\r\n"), id="interim replies"),
     ],
 )
-def test_a_reply_that_does_not_come_is_given_up_in_time(behaviour: Behaviour) -> None:
+def test_a_reply_that_does_not_come_is_given_up_in_time(
+    behaviour: Behaviour, engine_to: EngineTo
+) -> None:
     with FaultServer([behaviour]) as server, within(0.4):
-        ends_after(0.4, lambda: session().get(server.url))
+        ends_after(0.4, lambda: ask(engine_to(server.url), url=server.url))
 
 
 def endless(connection: Connection, data: bytes) -> None:
@@ -106,10 +114,11 @@ def endless(connection: Connection, data: bytes) -> None:
         connection.send(data)
 
 
-def test_a_request_that_nobody_takes_is_given_up_in_time() -> None:
+def test_a_request_that_nobody_takes_is_given_up_in_time(engine_to: EngineTo) -> None:
+    body = b"x" * (64 << 20)
     with socket.create_server(("127.0.0.1", 0)) as listener, within(0.4):
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
-        ends_after(0.4, lambda: session().post(url, data=b"x" * (64 << 20)))
+        ends_after(0.4, lambda: ask(engine_to(url), method="POST", url=url, body=body))
 
 
 @contextmanager
@@ -147,19 +156,22 @@ def resolve(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
 
 def test_the_addresses_of_a_host_share_the_time_for_connecting(
-    resolve: Callable[..., None],
+    resolve: Callable[..., None], engine_to: EngineTo
 ) -> None:
     with full_listeners(3) as port:
         resolve("three.test", port, 1, 2, 3)
         url = f"http://three.test:{port}"
-        ends_after(0.5, lambda: session().get(url, timeout=(0.5, None)))
+        ends_after(0.5, lambda: ask(engine_to(url), url=url, connect=0.5))
 
 
-def test_the_next_address_is_tried_when_one_refuses(resolve: Callable[..., None]) -> None:
+def test_the_next_address_is_tried_when_one_refuses(
+    resolve: Callable[..., None], engine_to: EngineTo
+) -> None:
     with FaultServer([json({})]) as server:
         port = int(server.url.rpartition(":")[2])
         resolve("two.test", port, 2, 1)
-        assert session().get(f"http://two.test:{port}", timeout=(1, 1)).status_code == 200
+        url = f"http://two.test:{port}"
+        assert ask(engine_to(url), url=url, connect=1.0, seconds=1.0) == 200
         assert server.requests[0].headers["Host"] == f"two.test:{port}"
 
 

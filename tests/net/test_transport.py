@@ -7,7 +7,7 @@ import shlex
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -22,21 +22,24 @@ from rdctl.net.curl import curl
 from rdctl.net.deadline import Deadline
 from rdctl.net.heads import MOST_HEAD, MOST_HEADERS
 from rdctl.net.messages import Access, Blocks, Reply
+from rdctl.net.plain import plain_engine
+from rdctl.net.requests_engine import RequestsEngine
 from tests.clock import Stopwatch
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer, http_error, json, reply
 from tests.net.client import PEM, Client, TlsServer, fails
 
+Reach = Callable[..., Client]
 OK = json({"status": "OK"})
 
 
-def test_headers_as_they_come() -> None:
+def test_headers_as_they_come(reach: Reach) -> None:
     head = (
         b"HTTP/1.1 200 OK\r\n leading: 0\r\nA: 1 \r\nrubbish\r\nwith blanks: 2\r\na: 3\r\n"
         b"Folded: 4\r\n\t5\r\nEmpty:\r\nlatin: \xe9\r\nContent-Length: 0\r\n\r\n"
     )
     with FaultServer([faults.raw(head)]) as server:
-        headers = Client(server.url).read().headers
+        headers = reach(server.url).read().headers
     assert dict(headers) == {
         "A": "1 , 3",
         "with blanks": "2",
@@ -47,7 +50,7 @@ def test_headers_as_they_come() -> None:
     }
 
 
-def test_names_that_python_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_that_python_refuses(monkeypatch: pytest.MonkeyPatch, reach: Reach) -> None:
     """From 3.14 on, names of headers with blanks cannot be set, only read."""
 
     def header_store_parse(self: object, name: str, value: str) -> tuple[str, str]:
@@ -58,7 +61,7 @@ def test_names_that_python_refuses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("email.policy.Compat32.header_store_parse", header_store_parse)
     head = b"HTTP/1.1 200 OK\r\nwith blanks: 2\r\nContent-Length: 0\r\n\r\n"
     with FaultServer([faults.raw(head)]) as server:
-        assert Client(server.url).read().headers["with blanks"] == "2"
+        assert reach(server.url).read().headers["with blanks"] == "2"
 
 
 def test_no_line_end_gets_into_a_request() -> None:
@@ -78,9 +81,9 @@ def test_no_line_end_gets_into_a_request() -> None:
         ("/\xfc", "/%C3%BC"),
     ],
 )
-def test_a_target_is_sent_as_it_is_or_escaped(path: str, sent: str) -> None:
+def test_a_target_is_sent_as_it_is_or_escaped(path: str, sent: str, reach: Reach) -> None:
     with FaultServer([OK]) as server:
-        Client(server.url).read(path)
+        reach(server.url).read(path)
         assert [request.path for request in server.requests] == [sent]
 
 
@@ -91,7 +94,7 @@ def nobody() -> str:
         return server.url
 
 
-def test_a_connection_that_was_asked_to_be_closed_is_not_used_again() -> None:
+def test_a_connection_that_was_asked_to_be_closed_is_not_used_again(reach: Reach) -> None:
     """By no thread: a server that keeps it open may close it at any time, without a word."""
     connections: list[int] = []
 
@@ -104,7 +107,7 @@ def test_a_connection_that_was_asked_to_be_closed_is_not_used_again() -> None:
                 connection.send(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
 
     with FaultServer([keep_open]) as server:
-        client = Client(server.url, retries=0)
+        client = reach(server.url, retries=0)
         failed: list[Exception] = []
 
         def ask() -> None:
@@ -183,10 +186,12 @@ FAULTS: dict[str, tuple[Behaviour, Code, int | None, Code]] = {
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_read_that_fails_says_how_and_is_repeated_only_where_that_may_help(name: str) -> None:
+def test_a_read_that_fails_says_how_and_is_repeated_only_where_that_may_help(
+    name: str, reach: Reach
+) -> None:
     behaviour, code, times, _ = FAULTS[name]
     with FaultServer([behaviour]) as server:
-        client = Client(server.url)
+        client = reach(server.url)
         error = fails(client.read)
         assert error.code is code
         assert server.url in error.message
@@ -196,10 +201,10 @@ def test_a_read_that_fails_says_how_and_is_repeated_only_where_that_may_help(nam
 
 
 @pytest.mark.parametrize("name", FAULTS)
-def test_a_change_is_sent_once_and_a_lost_reply_is_no_failure(name: str) -> None:
+def test_a_change_is_sent_once_and_a_lost_reply_is_no_failure(name: str, reach: Reach) -> None:
     behaviour, _, times, code = FAULTS[name]
     with FaultServer([behaviour]) as server:
-        client = Client(server.url)
+        client = reach(server.url)
         error = fails(client.change)
         assert error.code is code
         assert len(server.requests) == (0 if times is None else 1)
@@ -209,9 +214,25 @@ def test_a_change_is_sent_once_and_a_lost_reply_is_no_failure(name: str) -> None
             assert (error.hint or "").endswith("Check the outcome: rdctl rapiddisk list")
 
 
-def test_what_was_never_sent_was_not_done(nobody: str) -> None:
-    assert fails(Client(nobody).change).code is Code.UNREACHABLE
-    client = Client(nobody)
+@pytest.mark.parametrize("name", FAULTS)
+def test_both_engines_fail_with_the_same_words(name: str) -> None:
+    words = []
+    for engine_to in (plain_engine, lambda url: RequestsEngine(Access())):
+        with FaultServer([FAULTS[name][0]]) as server:
+            client = Client(server.url, engine=engine_to(server.url), retries=0)
+            errors = fails(client.read), fails(client.change)
+            words.append(
+                [
+                    *((error.message.replace(server.url, "URL"), error.hint) for error in errors),
+                    *(line.partition(", ")[0] for line in client.trace if line[0] == "#"),
+                ]
+            )
+    assert words[0] == words[1]
+
+
+def test_what_was_never_sent_was_not_done(nobody: str, reach: Reach) -> None:
+    assert fails(reach(nobody).change).code is Code.UNREACHABLE
+    client = reach(nobody)
     error = fails(client.read)
     assert error.code is Code.UNREACHABLE
     assert error.message == f"no connection to {nobody}: Connection refused"
@@ -223,6 +244,7 @@ def test_what_was_never_sent_was_not_done(nobody: str) -> None:
     [
         *("http://a..b:1", "http://nohost.invalid:1", "http://.:1", "http://h%zz:1"),
         *("http://b\xfccher.invalid:1", "http://" + "a" * 70 + ":1", "http://127.0.0.1:1/\xfc"),
+        "http://127.0.0.1:65537",
     ],
 )
 def test_an_address_that_leads_nowhere_is_unreachable(url: str) -> None:
@@ -246,20 +268,22 @@ def test_an_address_that_leads_nowhere_is_unreachable(url: str) -> None:
         pytest.param(faults.raw(b'HTTP/1.0 200\r\n\r\n{"status": "OK"}'), id="bare HTTP/1.0"),
     ],
 )
-def test_a_reply_that_is_odd_but_whole_is_taken(behaviour: Behaviour) -> None:
+def test_a_reply_that_is_odd_but_whole_is_taken(behaviour: Behaviour, reach: Reach) -> None:
     with FaultServer([behaviour]) as server:
-        assert Client(server.url).read().json() == {"status": "OK"}
-        assert Client(server.url).change().json() == {"status": "OK"}
+        assert reach(server.url).read().json() == {"status": "OK"}
+        assert reach(server.url).change().json() == {"status": "OK"}
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_without_end_is_cut(chunked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_body_without_end_is_cut(
+    chunked: bool, monkeypatch: pytest.MonkeyPatch, reach: Reach
+) -> None:
     monkeypatch.setattr(module, "MOST_BODY", 2 << 20)
     with FaultServer([faults.huge_json(3, chunked=chunked)]) as server:
-        assert fails(Client(server.url).read).code is Code.BAD_REPLY
-        assert fails(Client(server.url).change).code is Code.UNKNOWN
+        assert fails(reach(server.url).read).code is Code.BAD_REPLY
+        assert fails(reach(server.url).change).code is Code.UNKNOWN
     with FaultServer([faults.huge_json(2, chunked=chunked)]) as server:
-        assert len(Client(server.url).read().body) == 2 << 20
+        assert len(reach(server.url).read().body) == 2 << 20
 
 
 @pytest.mark.parametrize(
@@ -357,10 +381,10 @@ SLOW = {
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_deadline_is_kept_and_nothing_is_repeated(name: str) -> None:
+def test_a_deadline_is_kept_and_nothing_is_repeated(name: str, reach: Reach) -> None:
     with FaultServer([SLOW[name]]) as server:
         watch = Stopwatch()
-        error = fails(Client(server.url, deadline=Deadline(0.4)).read)
+        error = fails(reach(server.url, deadline=Deadline(0.4)).read)
         assert watch.elapsed > 0.35
         assert watch.quiet < 0.85
         assert error.code is Code.TIMEOUT
@@ -369,9 +393,9 @@ def test_a_deadline_is_kept_and_nothing_is_repeated(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SLOW)
-def test_a_change_that_is_not_answered_in_time_may_have_been_done(name: str) -> None:
+def test_a_change_that_is_not_answered_in_time_may_have_been_done(name: str, reach: Reach) -> None:
     with FaultServer([SLOW[name]]) as server:
-        error = fails(lambda: Client(server.url).change(seconds=1.0))
+        error = fails(lambda: reach(server.url).change(seconds=1.0))
         assert error.code is Code.UNKNOWN
         assert len(server.requests) == 1
 
@@ -437,9 +461,9 @@ def test_one_deadline_holds_for_all_requests() -> None:
 # --- what is sent ------------------------------------------------------------------------------
 
 
-def test_a_request_holds_what_it_should_and_nothing_else() -> None:
+def test_a_request_holds_what_it_should_and_nothing_else(reach: Reach) -> None:
     with FaultServer([reply(200, b"{}", {"Set-Cookie": "a=b"})]) as server:
-        client = Client(server.url, headers={"X-oio-req-id": "0F"})
+        client = reach(server.url, headers={"X-oio-req-id": "0F"})
         client.read("/v1/a/../b%2F%C3%BC?x=%20+")
         client.change(body=b"\x00{}", headers={"X-Extra": "1"})
         client.change()

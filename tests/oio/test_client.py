@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.net import engine
 from rdctl.net.heads import MOST_HEAD
 from rdctl.net.transport import MOST_BODY
 from rdctl.oio.client import Client
@@ -256,9 +257,9 @@ def test_an_election_is_awaited_long_enough() -> None:
     waits: list[float] = []
 
     class Waiting(Answering):
-        def send(self, request: Any, **settings: Any) -> Any:  # type: ignore[override]
-            waits.append(settings["timeout"][1])
-            return super().send(request, **settings)
+        def send(self, request: engine.Request) -> engine.Answer:
+            waits.append(request.seconds or 0)
+            return super().send(request)
 
     server = Waiting(lambda sent: refusal(406, "no such user", 404))
     failing(proxy_to(server))

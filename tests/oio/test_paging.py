@@ -15,6 +15,7 @@ import pytest
 from rdctl.cli.run import run
 from rdctl.core.environment import Environment, Messages, Stream
 from rdctl.core.errors import Code, RdctlError
+from rdctl.net.engine import Calling
 from rdctl.oio.client import Client
 from rdctl.oio.model import Place
 from rdctl.sandbox import OIO_HOST, apps
@@ -143,7 +144,7 @@ def test_end_marker_is_not_shown(end: bytes) -> None:
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Client:
     """The sandbox, which is a proxy 4.2, with a container of all these names."""
     path: Path = tmp_path_factory.mktemp("sandbox") / "store"
-    proxy = proxy_to(WsgiAdapter(apps(path)[OIO_HOST]))
+    proxy = proxy_to(Calling(WsgiAdapter(apps(path)[OIO_HOST]).call))
     proxy.change("container.create", PLACE, what="", shows="")
     for number, name in enumerate(NAMES, 1):
         chunk = {"url": f"http://1:1/{number:064X}", "pos": "0", "size": 1, "hash": "0" * 32}

@@ -71,9 +71,12 @@ def test_a_recorded_reply_is_understood(number: int) -> None:
     if one["path"] in ("/stat", "/info"):
         return  # never asked
     body = (one["body"] or "").encode()
-    adapter = Answering([Answer(one["status"], body, one["headers"], one["reason"])])
+    # Not all bodies were recorded as they were sent.
+    framing = () if one["method"] == "HEAD" else ("Content-Length", "Transfer-Encoding")
+    sent = {name: value for name, value in one["headers"].items() if name not in framing}
+    engine = Answering([Answer(one["status"], body, sent, one["reason"])])
     effects = Effects(ask=lambda losses: None)
-    rawx = Rawx(lambda address: Transport(f"http://{address}", effects, adapter=adapter))
+    rawx = Rawx(lambda address: Transport(f"http://{address}", effects, engine=engine))
     copy = copy_of(chunk(0, f"http://127.0.0.1:6013{one['path']}"))
     headers = {name.lower(): value for name, value in one["headers"].items()}
 
@@ -126,9 +129,9 @@ def test_what_is_no_address_of_a_chunk(url: str) -> None:
 
 def test_a_rawx_that_finds_a_chunk_damaged_is_understood() -> None:
     """Since 5 a chunk of another size than its metadata have is refused, whatever is asked."""
-    adapter = Answering([Answer(412), Answer(412)])
+    engine = Answering([Answer(412), Answer(412)])
     effects = Effects(ask=lambda losses: None)
-    rawx = Rawx(lambda address: Transport(f"http://{address}", effects, adapter=adapter))
+    rawx = Rawx(lambda address: Transport(f"http://{address}", effects, engine=engine))
     copy = copy_of(chunk(0, f"http://127.0.0.1:6013/{'A' * 64}"))
     into = memoryview(bytearray(9))
 

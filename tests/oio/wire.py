@@ -1,18 +1,15 @@
-"""A Client whose other end is scripted: an adapter that answers, or a server's address."""
+"""A Client whose other end is scripted: an engine that answers, or a server's address."""
 
 from __future__ import annotations
 
-import io
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
-
-import requests.adapters
-import urllib3
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
+from rdctl.net.engine import Calling, Engine
 from rdctl.net.transport import Transport
 from rdctl.oio.client import Client
 
@@ -52,32 +49,23 @@ def no_handler(headers: Mapping[str, str] | None = None) -> Answer:
     return Answer(404, body, headers or {}, NOT_FOUND)
 
 
-class Answering(requests.adapters.BaseAdapter):
+class Answering(Calling):
     """Keeps what is sent; `answers` is a list of them in turn, or a function of the request."""
 
     def __init__(self, answers: Sequence[Answer] | Callable[[Sent], Answer]) -> None:
-        super().__init__()
+        super().__init__(self._answer)
         self.sent: list[Sent] = []
         self._answers = answers
 
-    def send(self, request: requests.PreparedRequest, **settings: Any) -> requests.Response:  # type: ignore[override]
-        assert request.url is not None
-        target = "/" + request.url.split("/", 3)[3]
-        body = request.body if isinstance(request.body, bytes) else None
-        sent = Sent(str(request.method), target, request.headers, body)
+    def _answer(
+        self, method: str, url: str, headers: Mapping[str, str], body: Any
+    ) -> tuple[int, str, Iterable[tuple[str, str]], bytes]:
+        target = "/" + url.split("/", 3)[3]
+        sent = Sent(method, target, headers, body if isinstance(body, bytes) else None)
         self.sent.append(sent)
         given = self._answers
         reply = given(sent) if callable(given) else given[len(self.sent) - 1]
-        response = requests.Response()
-        response.request = request
-        response.status_code = reply.status
-        response.reason = reply.reason
-        response.headers.update(reply.headers)
-        response.raw = urllib3.HTTPResponse(io.BytesIO(reply.body), preload_content=False)
-        return response
-
-    def close(self) -> None:
-        """Nothing is open."""
+        return reply.status, reply.reason, reply.headers.items(), reply.body
 
     @property
     def lines(self) -> list[str]:
@@ -89,7 +77,7 @@ def consent_missing(losses: Sequence[str]) -> None:
 
 
 def proxy_to(
-    other: requests.adapters.BaseAdapter | str,
+    other: Engine | str,
     *,
     dialect: str | None = None,
     agreed: bool = True,
@@ -97,11 +85,11 @@ def proxy_to(
     slept: list[float] | None = None,
     unread: Unread | None = None,
 ) -> Client:
-    """A proxy at an adapter, or at an address; `slept` takes the pauses between attempts."""
+    """A proxy at an engine, or at an address; `slept` takes the pauses between attempts."""
     effects = Effects(ask=consent_missing)
     if agreed:
         effects.consent([])
-    adapter = None if isinstance(other, str) else other
+    engine = None if isinstance(other, str) else other
     pauses = [] if slept is None else slept
 
     def reach(address: str) -> Transport:
@@ -109,7 +97,7 @@ def proxy_to(
             address if "//" in address else f"http://{address}",
             effects,
             headers={"X-oio-req-id": REQUEST_ID},
-            adapter=adapter,
+            engine=engine,
             retries=retries,
             sleep=pauses.append,
         )

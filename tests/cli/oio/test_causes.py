@@ -13,10 +13,10 @@ import requests
 from rdctl.core.errors import Code
 from rdctl.net.heads import MOST_HEAD
 from rdctl.sandbox import OIO_HOST, apps
-from rdctl.sandbox.adapter import WsgiAdapter
 from tests.cli.oio.conftest import Oio, Sent
 from tests.fakes import faults
 from tests.fakes.faults import Behaviour, Connection, FaultServer, Request
+from tests.sandbox.mounted import Mounted
 
 # What is met; the exit and the word of a read, and those of a change.
 Told = tuple[int, str]
@@ -111,7 +111,7 @@ class Received:
 def meeting(cause: Behaviour, sandbox: Any, met: Callable[[Request], bool]) -> Behaviour:
     """The cause for the requests that are to meet it, the sandbox's answer for the others."""
     session = requests.Session()
-    session.mount(f"http://{OIO_HOST}", WsgiAdapter(apps(sandbox)[OIO_HOST]))
+    session.mount(f"http://{OIO_HOST}", Mounted(apps(sandbox)[OIO_HOST]))
 
     def behave(connection: Connection) -> None:
         request = connection.receive()

@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-import requests
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effects
@@ -56,7 +55,7 @@ class Stored:
 
     def answer(self, sent: Sent) -> Answer:
         if self.dead:
-            raise requests.ConnectionError("Connection refused")
+            raise ConnectionError("Connection refused")
         status = self.head if sent.method == "HEAD" else self.get
         if status >= 300:
             return Answer(status, b"" if sent.method == "HEAD" else b"<!DOCTYPE HTML")
@@ -87,7 +86,7 @@ class Lab:
         known = {"chunk_method": f"plain/nb_copy={copies}", "content_id": ID, **known}
         size = sum(map(len, data))
         self.content: Content = content(**{"size": size, "chunks": chunks, **known})
-        self.adapter = Answering(lambda sent: self.stored[sent.target.lstrip("/")].answer(sent))
+        self.engine = Answering(lambda sent: self.stored[sent.target.lstrip("/")].answer(sent))
 
     @property
     def first(self) -> Stored:
@@ -97,7 +96,7 @@ class Lab:
         effects = Effects(ask=lambda losses: None)
 
         def reach(address: str) -> Transport:
-            return Transport(f"http://{address}", effects, adapter=self.adapter, retries=0)
+            return Transport(f"http://{address}", effects, engine=self.engine, retries=0)
 
         return Inspection(Rawx(reach), Workers(2), Deadline(None), deep=deep)
 
@@ -222,9 +221,9 @@ def test_states(damage: Callable[[Stored], None], quick: str, deep: str) -> None
         lab = Lab([DATA])
         damage(lab.first)
         assert lab.states(is_deep) == [expected, "good", "good"]
-        heads = [sent for sent in lab.adapter.sent if sent.method == "HEAD"]
+        heads = [sent for sent in lab.engine.sent if sent.method == "HEAD"]
         assert len(heads) == 3
-        assert is_deep or len(lab.adapter.sent) == 3
+        assert is_deep or len(lab.engine.sent) == 3
         (message, *fine) = [one.message for one in lab.inspect(is_deep).chunks]
         assert (message == "") == (expected == "good")
         assert fine == ["", ""]
@@ -249,14 +248,14 @@ def test_an_empty_object() -> None:
     lab = Lab([b""])
     state = lab.inspect(deep=True)
     assert state.healthy
-    assert len(lab.adapter.sent) == 3
+    assert len(lab.engine.sent) == 3
 
 
 def test_a_chunk_is_read_in_pieces() -> None:
     data = DATA * 2500
     lab = Lab([data], copies=1)
     assert lab.inspect(deep=True).healthy
-    ranges = [sent.headers["Range"] for sent in lab.adapter.sent if sent.method == "GET"]
+    ranges = [sent.headers["Range"] for sent in lab.engine.sent if sent.method == "GET"]
     assert ranges == [
         "bytes=0-1048575",
         "bytes=1048576-2097151",
@@ -371,7 +370,7 @@ def test_a_service_that_does_not_answer_is_asked_once() -> None:
     inspection = lab.inspection()
     states = [one.state for one in inspection.inspect(lab.content).chunks]
     assert states == ["good", "unreachable", "good"] * 5
-    asked = [sent for sent in lab.adapter.sent if int(sent.target[1:], 16) % 16 == 1]
+    asked = [sent for sent in lab.engine.sent if int(sent.target[1:], 16) % 16 == 1]
     assert len(asked) == 1
 
 

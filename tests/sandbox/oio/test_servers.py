@@ -17,9 +17,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from rdctl.sandbox import OIO_HOST, apps
-from rdctl.sandbox.adapter import WsgiAdapter
 from rdctl.sandbox.oio.state import RAWX_ADDRESSES
 from rdctl.sandbox.serve import serve
+from tests.sandbox.mounted import Mounted
 from tests.sandbox.oio.wire import ACCOUNT_HOST, Reply, Servers
 
 HOSTILE = [
@@ -722,7 +722,7 @@ def browse(session: requests.Session, proxy: str) -> tuple[bytes, dict[str, Any]
 def test_mounted_on_a_session(tmp_path: Path) -> None:
     with requests.Session() as session:
         for host, app in apps(tmp_path / "store").items():
-            session.mount(f"http://{host}/", WsgiAdapter(app))
+            session.mount(f"http://{host}/", Mounted(app))
         body, account = browse(session, f"http://{OIO_HOST}")
     assert body.startswith(b"<svg")
     assert (account["containers"], account["objects"]) == (1, 5)

@@ -619,17 +619,17 @@ def test_two_sandboxes_count_alike(daemon: Daemon) -> None:
 # Two at once -------------------------------------------------------------------------------------
 
 CREATOR = """
+import json
 import sys
 from rdctl.sandbox import RAPIDDISK_HOST, apps
-import requests
 from rdctl.sandbox.adapter import WsgiAdapter
 
-session = requests.Session()
-session.mount(f"http://{RAPIDDISK_HOST}", WsgiAdapter(apps(sys.argv[1])[RAPIDDISK_HOST]))
+adapter = WsgiAdapter(apps(sys.argv[1])[RAPIDDISK_HOST])
+url = f"http://{RAPIDDISK_HOST}/v1/createRapidDisk/1"
 sys.stdin.readline()
 for _ in range(50):
-    reply = session.post(f"http://{RAPIDDISK_HOST}/v1/createRapidDisk/1").json()
-    print(reply["message"].split()[2])
+    *_, body = adapter.call("POST", url, {}, None)
+    print(json.loads(body)["message"].split()[2])
 """
 
 
