@@ -65,7 +65,8 @@ def test_the_earlier_of_two_deadlines_holds(
 def ask(engine: Engine, **more: Any) -> int:
     """Send a request, and read the whole reply."""
     url = more.pop("url")
-    answer = engine.send(Request(more.pop("method", "GET"), url + "/", {}, **more))
+    headers = {"Content-Length": str(len(more["body"]))} if "body" in more else {}
+    answer = engine.send(Request(more.pop("method", "GET"), url + "/", headers, **more))
     try:
         for _ in answer.body.read():
             pass
