@@ -394,8 +394,9 @@ def test_it_is_answered_before_click_is_imported(home: Home) -> None:
     assert "click" not in imported(volumes.stderr)
     where = ("--oio-url", "http://127.0.0.1:1", "--namespace", "N", "--account", "a")
     away = run(home, [*argv, "container", "", "", "", "0", *where])
-    assert "requests" in imported(away.stderr)
-    assert not imported(away.stderr) & {"click", "sqlite3", "rich", "yaml", "rdctl.output"}
+    assert "rdctl.net.plain" in imported(away.stderr)
+    unneeded = {"click", "sqlite3", "rich", "yaml", "rdctl.output", "requests", "http.client"}
+    assert not imported(away.stderr) & unneeded
 
 
 def imported(trace: bytes) -> set[str]:

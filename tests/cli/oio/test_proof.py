@@ -190,6 +190,22 @@ def test_a_hash_of_another_kind_is_never_wrong(client: Client) -> None:
 # --- who dies -------------------------------------------------------------------------------------
 
 MEMORY = "raise MemoryError"
+# A socket over which the request was sent.
+_REPLY = """
+import socket
+send, receive = socket.socket.send, socket.socket.recv_into
+asked = set()
+def noted(self, data, *flags):
+    if b" /" in bytes(data[:8]):
+        (asked.add if bytes(data[:8]).startswith(b"METHOD ") else asked.discard)(self.fileno())
+    return send(self, data, *flags)
+def dies(self, *buffer):
+    if self.fileno() in asked:
+"""
+_DIES = """
+    return receive(self, *buffer)
+socket.socket.send, socket.socket.recv_into = noted, dies
+"""
 DEATHS = {
     "no thread starts": """
 import threading
@@ -198,32 +214,18 @@ def start(self):
 threading.Thread.start = start
 """,
     "memory, as a request is sent": """
-import http.client
-send = http.client.HTTPConnection.send
-def dies(self, data):
-    if bytes(data[:5]).startswith(b"METHOD "):
+import socket
+send = socket.socket.send
+def dies(self, data, *flags):
+    if bytes(data[:8]).startswith(b"METHOD "):
         raise MemoryError
-    return send(self, data)
-http.client.HTTPConnection.send = dies
+    return send(self, data, *flags)
+socket.socket.send = dies
 """,
-    "memory, as a reply comes": """
-import http.client
-read = http.client.HTTPResponse._read_status
-def dies(self):
-    if self._method == "METHOD":
-        raise MemoryError
-    return read(self)
-http.client.HTTPResponse._read_status = dies
-""",
-    "what nobody thought of, as a reply comes": """
-import http.client
-read = http.client.HTTPResponse._read_status
-def dies(self):
-    if self._method == "METHOD":
-        raise AssertionError("oops")
-    return read(self)
-http.client.HTTPResponse._read_status = dies
-""",
+    "memory, as a reply comes": _REPLY + "        raise MemoryError\n" + _DIES,
+    "what nobody thought of, as a reply comes": (
+        _REPLY + "        raise AssertionError('oops')\n" + _DIES
+    ),
     "memory, in a checksum": """
 import hashlib
 md5 = hashlib.md5
