@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import sqlite3
-import time
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -211,6 +210,14 @@ class _Base:
     def name(self) -> str:
         return f"{self.cid}.1"
 
+    @property
+    def since(self) -> int:
+        """When its services elected the master: when it was made. Only containers have that time."""
+        made = properties.get(self.connection, properties.of_base(self.cid)).get(
+            "sys.m2.ctime", "0"
+        )
+        return int(made) // 1_000_000
+
 
 def _each(
     connection: sqlite3.Connection, request: HttpRequest, ask: Callable[[_Base, str], _Verdict]
@@ -313,7 +320,7 @@ def _debug(asked: _Base, host: str) -> _Verdict:
         "base": {"name": asked.name, "type": asked.type, "zk": f"/hc/ns/{NAMESPACE}/srv/{key}"},
         "#": {"R": 0, "P": 0, "V": 0},
         "peers": [address for address in asked.hosts if address != host],
-        "log": [f"{int(time.time())}:{step}" for step in steps],
+        "log": [f"{asked.since}:{step}" for step in steps],
     }
     return 200, "OK", body
 
