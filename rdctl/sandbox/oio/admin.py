@@ -212,11 +212,9 @@ class _Base:
 
     @property
     def since(self) -> int:
-        """When its services elected the master: when it was made. Only containers have that time."""
-        made = properties.get(self.connection, properties.of_base(self.cid)).get(
-            "sys.m2.ctime", "0"
-        )
-        return int(made) // 1_000_000
+        """When its master was elected: with the container; other bases have no time."""
+        values = properties.get(self.connection, properties.of_base(self.cid))
+        return int(values.get("sys.m2.ctime", "0")) // 1_000_000
 
 
 def _each(
