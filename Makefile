@@ -6,6 +6,7 @@ SUITE ?= bookworm
 VENV := .venv
 PY := $(VENV)/bin/python
 STAMP := $(VENV)/stamp
+RELEASE := PYTHONPATH=packaging $(PY) -m release
 LOCK := requirements-dev.lock
 EACH_PROCESSOR := --numprocesses auto --dist worksteal
 # The tests make many small files, and rdctl syncs what it writes: in memory that takes a fraction of
@@ -92,17 +93,17 @@ lock: ## the lock file, from setup.cfg; LOCK_ARGS=--upgrade for the newest relea
 venv: $(STAMP) ## the environment alone
 
 pyz: $(STAMP) ## dist/rdctl.pyz, from the last commit; PYTHONS='python3.11 python3.13' start fast
-	@PYTHONS="$(PYTHONS)" $(PY) -m release.build dist pyz
+	@PYTHONS="$(PYTHONS)" $(RELEASE).build dist pyz
 
 test-pyz: pyz ## that file in bare roots of Debian 12 and 13, with python3 alone; as root
 	@bash tests/pyz/run dist/rdctl.pyz $(SUITES)
 
 # The validator is not of the lock file, so it comes into an environment that builds nothing.
 release-check: $(STAMP) ## builds and checks a release in dist/, from a clean tree; TAG=v1.0.0
-	@PYTHONS="$(PYTHONS)" $(PY) -m release.check $(TAG)
+	@PYTHONS="$(PYTHONS)" $(RELEASE).check $(TAG)
 	@$(PYTHON) -m venv $(VENV)-schema
 	@$(VENV)-schema/bin/python $(PIP_INSTALL) 'cyclonedx-python-lib[json-validation]==11.12.0'
-	@$(VENV)-schema/bin/python -m release.bill dist/*.cdx.json
+	@PYTHONPATH=packaging $(VENV)-schema/bin/python -m release.bill dist/*.cdx.json
 	@cd dist && sha256sum --check --quiet SHA256SUMS
 	@echo "Ready for release, in dist/: see docs/releasing.md"
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from release import pyz, sbom
 from release.version import version_of
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("sdist", "wheel", "pyz", "sbom")
 
 

@@ -134,7 +134,7 @@ def _build(place: Path, umask: int, variables: dict[str, str]) -> None:
     subprocess.run(
         [sys.executable, "-m", "release.build", str(place / "dist")],
         cwd=ROOT,
-        env={**os.environ, **variables, "TMPDIR": str(place / "tmp")},
+        env={**os.environ, **variables, "PYTHONPATH": "packaging", "TMPDIR": str(place / "tmp")},
         umask=umask,
         check=True,
     )
