@@ -7,16 +7,16 @@ import sys
 from typing import TYPE_CHECKING, cast
 
 import click
-from click.formatting import wrap_text
 
 from rdctl import __version__
 from rdctl.cli.blocks import Lines, Section, Terms
 from rdctl.cli.meanings import verb_meant
+from rdctl.cli.options import HelpFormatter
 from rdctl.cli.topics import TOPICS
 from rdctl.cli.tree import LazyGroup, NoSuchVerb, root, verb
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Item, Text
-from rdctl.core.units import defuse, did_you_mean
+from rdctl.core.units import defuse, did_you_mean, nearest
 from rdctl.effects.syscalls import Syscalls
 
 if TYPE_CHECKING:
@@ -77,8 +77,10 @@ def _sections(topic: str, words: Sequence[str]) -> Sequence[Section]:
     found = [one for one in sections if _has(one.heading, words)]
     found = found or [one for one in sections if _has(as_text([one], 100), words)]
     if not found:
-        message = f'unknown section "{defuse(" ".join(words))}" of {topic}'
-        headings = ", ".join(section.heading for section in sections)
+        word, known = " ".join(words), [section.heading for section in sections]
+        meant = did_you_mean(nearest(word, known, 0.8))
+        message = f'unknown section "{defuse(word)}" of {topic}{meant}'
+        headings = "; ".join(known)
         raise RdctlError(Code.USAGE, message, hint=f"Existing sections: {headings}.")
     return exact or found
 
@@ -139,7 +141,7 @@ def columns_of(schema: Schema, width: int) -> str:
 
 def as_text(sections: Sequence[Section], width: int) -> str:
     """Sections, wrapped to that width."""
-    formatter = click.HelpFormatter(width=width)
+    formatter = HelpFormatter(width=width)
     for section in sections:
         with formatter.section(section.heading):
             for number, block in enumerate(section.blocks):
@@ -149,14 +151,16 @@ def as_text(sections: Sequence[Section], width: int) -> str:
     return formatter.getvalue()
 
 
-def _write_block(formatter: click.HelpFormatter, block: str | Terms | Lines) -> None:
+def _write_block(formatter: HelpFormatter, block: str | Terms | Lines) -> None:
     indent = " " * formatter.current_indent
     if isinstance(block, Terms):
         room = formatter.width - formatter.current_indent
-        terms = [(wrap_text(term, room, "", indent), meaning) for term, meaning in block.terms]
+        terms = [
+            (formatter.wrapped(term, room, "", indent), meaning) for term, meaning in block.terms
+        ]
         formatter.write_dl(terms, col_max=min(30, formatter.width // 3))
     elif isinstance(block, Lines):
         for line in block.lines:
             formatter.write(f"{indent}  {line}".rstrip() + "\n")
     else:
-        formatter.write(wrap_text(block, formatter.width, indent, indent) + "\n")
+        formatter.write(formatter.wrapped(block, formatter.width, indent, indent) + "\n")

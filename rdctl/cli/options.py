@@ -8,6 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
+from click.formatting import wrap_text
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import UNITS, defuse
@@ -245,7 +246,7 @@ def written_out(args: Sequence[str], params: Sequence[click.Parameter]) -> list[
 _WHOLE_HYPHEN = "\u2011"
 
 
-class _Formatter(click.HelpFormatter):
+class HelpFormatter(click.HelpFormatter):
     """Help without line breaks at hyphens, so that a search for `--dry-run` finds it."""
 
     def write_text(self, text: str) -> None:
@@ -255,12 +256,15 @@ class _Formatter(click.HelpFormatter):
         whole = [(term, meaning.replace("-", _WHOLE_HYPHEN)) for term, meaning in rows]
         super().write_dl(whole, *args, **kwargs)
 
+    def wrapped(self, text: str, width: int, first: str, rest: str) -> str:
+        return wrap_text(text.replace("-", _WHOLE_HYPHEN), width, first, rest)
+
     def getvalue(self) -> str:
         return super().getvalue().replace(_WHOLE_HYPHEN, "-")
 
 
 class _Context(click.Context):
-    formatter_class = _Formatter
+    formatter_class = HelpFormatter
 
 
 class WithGlobals(click.Command):

@@ -110,7 +110,20 @@ def test_words_that_no_section_has(rdctl: Program) -> None:
     ran = rdctl("help", "concepts", "xyzzy")
     assert (ran.code, ran.out) == (2, "")
     assert 'unknown section "xyzzy" of concepts' in ran.err
-    assert "Write-through, write-around, writeback, What is lost when" in words(ran.err)
+    assert "; Write-through, write-around, writeback; What is lost when; " in words(ran.err)
+
+
+def test_a_mistyped_section_gets_a_suggestion(rdctl: Program) -> None:
+    ran = rdctl("help", "concepts", "elecion", "--json")
+    message = 'unknown section "elecion" of concepts; did you mean "Election"?'
+    assert (ran.code, ran.json["error"]["message"]) == (2, message)
+
+
+@pytest.mark.parametrize("topic", topics.TOPICS)
+def test_no_topic_is_broken_at_a_hyphen(rdctl: Program, topic: str) -> None:
+    """So that a search finds `--dry-run`, and it can be pasted."""
+    for width in (60, 80):
+        assert re.findall(r"^.*\w-$", rdctl("help", topic, width=width).out, re.MULTILINE) == []
 
 
 def test_every_exit_code_and_every_error_word_is_told(rdctl: Program) -> None:
