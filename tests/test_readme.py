@@ -32,6 +32,10 @@ ANSWERS = {
         "--deep",
     ),
     "How do I manage several machines?": ("-c 'rack1-*'", "contexts", "context set"),
+    "How do I connect to my own servers?": ("context set", "rapiddisk=", "oio=", "context use"),
+    "How do I take a command back?": ("undo", "refuses", "rdctl history"),
+    "How many copies does an object have?": ("content locate", "copies", "survives the loss of"),
+    "How do I upgrade or remove rdctl?": ("pipx", "apt", "boot disable", "unwritten data"),
     "What is wrong with this machine?": ("rdctl doctor", "exit code"),
 }
 
