@@ -179,8 +179,8 @@ def _with_image(root: str) -> set[str]:
 def _loss(name: str, size: int, source: str | None, image: bool) -> str:
     if source is None:
         why = ": they are not saved to its image" if image else ""
-        return f"the contents of {name} ({human_size(size)}) will be lost{why}"
-    return f"{human_size(size)} of {name} that are not on {source} will be lost"
+        return f"in the sandbox, the contents of {name} ({human_size(size)}) will be lost{why}"
+    return f"in the sandbox, {human_size(size)} of {name} that are not on {source} will be lost"
 
 
 def _run_unit(

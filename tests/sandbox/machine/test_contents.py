@@ -132,7 +132,7 @@ def test_a_process_that_is_killed_while_it_loads(rdctl: Program, sandbox: Sandbo
 # --- images and reboots ---------------------------------------------------------------------------
 
 IMAGE = "/srv/rd1.img"
-LOST = "the contents of rd1 ({}) will be lost: they are not saved to its image"
+LOST = "in the sandbox, the contents of rd1 ({}) will be lost: they are not saved to its image"
 
 
 @pytest.fixture

@@ -213,7 +213,7 @@ def test_a_reboot_loses_what_is_in_memory(rdctl: Program, sandbox: Sandbox) -> N
     asked = rdctl("sandbox", "reboot", "--json")
     assert (asked.code, asked.json["error"]["losses"]) == (
         2,
-        ["the contents of rd0 (16.0 KiB) will be lost"],
+        ["in the sandbox, the contents of rd0 (16.0 KiB) will be lost"],
     )
     assert volumes(sandbox) == ["rd0", "rd1", "rd2"]
     assert rdctl("sandbox", "reboot", "--yes").out == "rebooted sandbox\n"
@@ -239,7 +239,7 @@ def test_unwritten_blocks_are_lost_unless_the_cache_is_armed(
     with machine.session():
         machine.maps["rc-wb_sdb"].armed = False
     losses = rdctl("sandbox", "reboot", "--json").json["error"]["losses"]
-    assert losses[1:] == ["2.0 MiB of rc-wb_sdb that are not on sdb will be lost"]
+    assert losses[1:] == ["in the sandbox, 2.0 MiB of rc-wb_sdb that are not on sdb will be lost"]
 
 
 def test_a_power_failure_loses_what_no_disk_has(rdctl: Program, sandbox: Sandbox) -> None:
@@ -261,8 +261,9 @@ def test_a_power_failure_loses_what_no_disk_has(rdctl: Program, sandbox: Sandbox
     ran = rdctl(*sudden, "--dry-run", "--json")
     assert ran.json["plan"][0] == "systemctl reboot --force --force"
     assert ran.json["losses"] == [
-        "the contents of rd0 (16.0 KiB) will be lost: they are not saved to its image",
-        "2.0 MiB of rc-wb_sdb that are not on sdb will be lost",
+        "in the sandbox, the contents of rd0 (16.0 KiB) will be lost: "
+        "they are not saved to its image",
+        "in the sandbox, 2.0 MiB of rc-wb_sdb that are not on sdb will be lost",
     ]
     assert rdctl(*sudden).code == 2
     ran = rdctl(*sudden, "--json", "--yes")
