@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import re
 from collections.abc import Iterator
@@ -100,17 +101,18 @@ class Body:
 
 def body_of(head: Head, method: str, source: io.BufferedIOBase) -> Body:
     """The body that follows this head, in the reply to a request with this method."""
-    length = _length(head.headers.get("Content-Length", ""))
+    codings = head.headers.get("Transfer-Encoding", "").lower()
+    chunked = codings.partition(",")[0].strip() == "chunked"
+    length = None if chunked else _length(head.headers.get("Content-Length", ""))
     if method == "HEAD" or head.status in (204, 304) or head.status < 200:
         return Body(source, 0, chunked=False)
-    codings = head.headers.get("Transfer-Encoding", "").lower().split(",")
-    chunked = any(coding.strip() == "chunked" for coding in codings)
-    return Body(source, None if chunked else length, chunked=chunked)
+    return Body(source, length, chunked=chunked)
 
 
 def _length(text: str) -> int | None:
-    values = {value.strip() for value in text.split(",")}
-    if len(values) > 1:
-        raise BadReply(f"Content-Length contained multiple unmatching values ({text})")
-    (value,) = values
-    return int(value) if value.isdecimal() else None
+    """The first of the lengths; if all are numbers, they must be the same."""
+    with contextlib.suppress(ValueError):
+        if len(set(map(int, text.split(",")))) > 1:
+            raise BadReply(f"Content-Length contained multiple unmatching values ({text})")
+    first = text.partition(",")[0].strip()
+    return int(first) if first.isdecimal() else None

@@ -75,7 +75,7 @@ def _status_line(source: io.BufferedIOBase) -> tuple[str, int, str]:
         raise Disconnected("Remote end closed connection without response")
     version, status, reason = [*line.split(None, 2), "", "", ""][:3]
     if not version.startswith("HTTP/") or not (status.isdecimal() and 100 <= int(status) <= 999):
-        raise BadReply(line)
+        raise BadReply(line if line.strip() else "its status line is empty")
     return version, int(status), reason.strip()
 
 

@@ -162,6 +162,13 @@ FAULTS: dict[str, tuple[Behaviour, Code, int | None, Code]] = {
         1,
         Code.UNKNOWN,
     ),
+    "a length below 0, and another": (
+        faults.raw(b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\nContent-Length: 2\r\n\r\n{}"),
+        Code.BAD_REPLY,
+        1,
+        Code.UNKNOWN,
+    ),
+    "an empty line": (faults.raw(b"\r\n\r\n"), Code.BAD_REPLY, 1, Code.UNKNOWN),
     "redirect": (faults.redirect("http://127.0.0.1:9/"), Code.BAD_REPLY, 1, Code.BAD_REPLY),
     "redirect nowhere": (faults.redirect("http://[x"), Code.BAD_REPLY, 1, Code.BAD_REPLY),
     "redirect in latin-1": (faults.redirect("/\xe9"), Code.BAD_REPLY, 1, Code.BAD_REPLY),
@@ -253,6 +260,10 @@ def test_an_address_that_leads_nowhere_is_unreachable(url: str) -> None:
     assert "_HTTPConnection" not in error.message
 
 
+def framed(header: bytes) -> Behaviour:
+    return faults.raw(b'HTTP/1.1 200 OK\r\n%b\r\n\r\n{"status": "OK"}' % header)
+
+
 @pytest.mark.parametrize(
     "behaviour",
     [
@@ -266,6 +277,17 @@ def test_an_address_that_leads_nowhere_is_unreachable(url: str) -> None:
             id="interim replies",
         ),
         pytest.param(faults.raw(b'HTTP/1.0 200\r\n\r\n{"status": "OK"}'), id="bare HTTP/1.0"),
+        pytest.param(framed(b"Content-Length: 16\r\nContent-Length: x"), id="a length, no length"),
+        pytest.param(framed(b"Content-Length: x\r\nContent-Length: 16"), id="no length, a length"),
+        pytest.param(framed(b"Content-Length: 16, 016"), id="the same length twice"),
+        pytest.param(framed(b"Transfer-Encoding: x, chunked"), id="another coding first"),
+        pytest.param(
+            faults.raw(
+                b"HTTP/1.1 200 OK\r\nContent-Length: 3\r\nTransfer-Encoding: Chunked\r\n"
+                b'Content-Length: 4\r\n\r\n10 ; a=b\r\n{"status": "OK"}\r\n0\r\n\r\n'
+            ),
+            id="chunks, and two lengths",
+        ),
     ],
 )
 def test_a_reply_that_is_odd_but_whole_is_taken(behaviour: Behaviour, reach: Reach) -> None:
