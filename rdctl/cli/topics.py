@@ -309,6 +309,10 @@ _OTHER_VARIABLES = (
     ("ZDOTDIR", "target of completion zsh --install (default: home directory)"),
     ("HOME", "home directory, also written as ~"),
     ("NO_COLOR", "if set, disables colors"),
+    (
+        "PYTHONPATH",
+        "directories in which Python searches first; doctor names it if libraries there are wrong",
+    ),
     ("PAGER", "program for `rdctl help --pager` (default: less)"),
     ("TERM", "if dumb, disables colors"),
     ("COLUMNS", "width of the terminal"),
