@@ -104,7 +104,7 @@ def body_of(head: Head, method: str, source: io.BufferedIOBase) -> Body:
     codings = head.headers.get("Transfer-Encoding", "").lower()
     chunked = codings.partition(",")[0].strip() == "chunked"
     length = None if chunked else _length(head.headers.get("Content-Length", ""))
-    if method == "HEAD" or head.status in (204, 304) or head.status < 200:
+    if method == "HEAD" or head.status in (204, 304):
         return Body(source, 0, chunked=False)
     return Body(source, length, chunked=chunked)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import NamedTuple, Protocol
 
@@ -10,6 +11,8 @@ from rdctl.core.buffers import Buffer
 from rdctl.net.bodies import Body, body_of
 from rdctl.net.deadline import current
 from rdctl.net.heads import Head, Headers
+
+_TO_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|[^\w.~!$&'()*+,;=:@?/-]", re.A)
 
 
 class Request(NamedTuple):
@@ -25,8 +28,9 @@ class Request(NamedTuple):
 
     @property
     def target(self) -> str:
-        """The path and the query."""
-        return "/" + "".join(self.url.split("/", 3)[3:])
+        """The path and the query, escaped where necessary."""
+        whole = "/" + "".join(self.url.split("/", 3)[3:])
+        return _TO_ESCAPE.sub(_escaped, whole.partition("#")[0])
 
     @property
     def chunked(self) -> bool:
@@ -47,6 +51,13 @@ class Engine(Protocol):
     sent. Raises FAULTS. Called by any thread."""
 
     def send(self, request: Request, /) -> Answer: ...
+
+
+def _escaped(found: re.Match[str]) -> str:
+    text = found[0]
+    if len(text) == 3:
+        return text.upper()
+    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))
 
 
 def last_chunk() -> bytes:

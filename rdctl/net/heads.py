@@ -58,7 +58,7 @@ def read_head(source: io.BufferedIOBase) -> Head:
     headers as those of an email, which takes six times as long, and stops at an invalid one. An
     oio-proxy turns the names of properties into headers, even names with blanks."""
     status, most = 100, MOST_HEAD
-    while status == 100:
+    while status < 200:
         version, status, reason = _status_line(source)
         fields, most = _fields(source, most)
     if not version.startswith("HTTP/1."):

@@ -20,7 +20,6 @@ from rdctl.net.sockets import Socket, connect
 _ORIGIN = re.compile(r"http://([\w.-]+|\[[0-9A-Fa-f:.]+\])(?::(\d{1,5}))?(/.*)?", re.A | re.S)
 # A rawx keeps connections alive; all connections in use at a time are kept.
 _MOST_KEPT = 64
-_TO_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|[^\w.~!$&'()*+,;=:@?/-]", re.A)
 
 
 class PlainEngine:
@@ -63,8 +62,7 @@ class PlainEngine:
 
     def _head(self, request: Request) -> bytes:
         lines = [f"{name}: {value}" for name, value in request.headers.items()]
-        target = _TO_ESCAPE.sub(_escaped, request.target.partition("#")[0])
-        first = [f"{request.method} {target} HTTP/1.1", f"Host: {self._host}"]
+        first = [f"{request.method} {request.target} HTTP/1.1", f"Host: {self._host}"]
         return "\r\n".join([*first, *lines, "", ""]).encode("latin-1")
 
     def _kept(self) -> Socket | None:
@@ -74,13 +72,14 @@ class PlainEngine:
                 sock = self._idle.pop()
             except IndexError:
                 return None
-            with contextlib.suppress(BlockingIOError):
-                sock.settimeout(0)
-                with contextlib.suppress(ConnectionError):
-                    sock.recv(1, socket.MSG_PEEK)
-                sock.close()
-                continue
-            return sock
+            sock.settimeout(0)
+            try:
+                sock.recv(1, socket.MSG_PEEK)
+            except BlockingIOError:
+                return sock
+            except OSError:
+                pass  # it failed meanwhile, whatever the cause
+            sock.close()
 
 
 def _close_all(sockets: list[Socket]) -> None:
@@ -97,13 +96,6 @@ def _send_body(sock: Socket, request: Request) -> None:
             sock.sendall(block)
     if request.chunked:
         sock.sendall(last_chunk())
-
-
-def _escaped(found: re.Match[str]) -> str:
-    text = found[0]
-    if len(text) == 3:
-        return text.upper()
-    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))
 
 
 def plain_engine(url: str) -> PlainEngine | None:

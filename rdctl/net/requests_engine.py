@@ -43,7 +43,7 @@ class RequestsEngine:
         prepared = requests.PreparedRequest()
         prepared.method = request.method
         # Set directly: prepare_url would quote again and remove dots.
-        prepared.url = request.url
+        prepared.url = "/".join(request.url.split("/", 3)[:3]) + request.target
         prepared.headers = requests.structures.CaseInsensitiveDict(request.headers)
         body: Any = request.body
         prepared.body = _to_the_end(body or ()) if request.chunked else body  # type: ignore[assignment]

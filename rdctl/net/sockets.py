@@ -89,8 +89,10 @@ class Socket:
 
 def connect(name: str, port: int, seconds: float | None) -> socket.socket:
     """Connect to the first address of a host that responds; all of them share the seconds. The
-    lookup of the name may take the rest of the current deadline."""
-    return _first_of(_addresses(_with_zone(name), port), port, Deadline(seconds))
+    lookup of the name may take the rest of the current deadline, which limits both."""
+    addresses = _addresses(_with_zone(name), port)
+    left = current.deadline.left() if current.deadline else None
+    return _first_of(addresses, port, Deadline(seconds).within(left))
 
 
 def _first_of(addresses: Sequence[str], port: int, patience: Deadline) -> socket.socket:
@@ -119,9 +121,9 @@ def _addresses(name: str, port: int) -> list[str]:
         # As bytes: for text, Python loads the rules of international names.
         return _resolved(name.encode("ascii"), port, socket.AI_NUMERICHOST)
     key = name, port
-    if key not in _known:
-        _known[key] = _Looking(*key)
-    found = _known[key].wait(current.deadline or Deadline(None), current.check)
+    # Another thread may remove it at any time.
+    looking = _known.get(key) or _known.setdefault(key, _Looking(*key))
+    found = looking.wait(current.deadline or Deadline(None), current.check)
     if found is None:
         raise Unresolved(f"resolving {name} timed out")
     if isinstance(found, OSError):

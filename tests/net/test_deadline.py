@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -163,6 +164,24 @@ def test_the_addresses_of_a_host_share_the_time_for_connecting(
         resolve("three.test", port, 1, 2, 3)
         url = f"http://three.test:{port}"
         ends_after(0.5, lambda: ask(engine_to(url), url=url, connect=0.5))
+
+
+def test_the_lookup_and_the_connection_share_the_deadline(
+    monkeypatch: pytest.MonkeyPatch, resolve: Callable[..., None], engine_to: EngineTo
+) -> None:
+    with full_listeners(1) as port:
+        resolve("slow.test", port, 1)
+        found = socket.getaddrinfo
+
+        def slowly(host: str, *rest: Any, **options: Any) -> Any:
+            if host == "slow.test":
+                time.sleep(0.8)
+            return found(host, *rest, **options)
+
+        monkeypatch.setattr(socket, "getaddrinfo", slowly)
+        url = f"http://slow.test:{port}"
+        with within(1.0):
+            ends_after(1.0, lambda: ask(engine_to(url), url=url, connect=1.0))
 
 
 def test_the_next_address_is_tried_when_one_refuses(

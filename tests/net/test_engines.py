@@ -14,6 +14,7 @@ import pytest
 from rdctl.effects.door import Effects
 from rdctl.net.messages import Access
 from rdctl.net.plain import PlainEngine
+from rdctl.net.sockets import Socket
 from rdctl.net.transport import Transport
 from tests.fakes.faults import Connection, FaultServer, json
 from tests.net.client import Client
@@ -79,3 +80,12 @@ def test_a_kept_connection_that_is_closed_meanwhile() -> None:
             assert closed.wait(10)
             closed.clear()
         assert len(server.requests) == 3
+
+
+def test_a_kept_connection_that_failed_in_another_way() -> None:
+    """ENOTCONN here: it is no ConnectionError, and the request was not sent."""
+    with FaultServer([json({})]) as server:
+        engine = PlainEngine("127.0.0.1", int(server.url.rpartition(":")[2]))
+        engine._idle.append(Socket(socket.socket()))
+        assert Client(server.url, engine=engine, retries=0).change().status == 200
+        assert len(server.requests) == 1

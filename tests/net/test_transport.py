@@ -79,6 +79,8 @@ def test_no_line_end_gets_into_a_request() -> None:
         ("/%2f", "/%2F"),
         ("/[x]", "/%5Bx%5D"),
         ("/\xfc", "/%C3%BC"),
+        ("/a%20%", "/a%20%25"),
+        ("/a\tb\n", "/a%09b%0A"),
     ],
 )
 def test_a_target_is_sent_as_it_is_or_escaped(path: str, sent: str, reach: Reach) -> None:
@@ -132,6 +134,12 @@ FAULTS: dict[str, tuple[Behaviour, Code, int | None, Code]] = {
     "reset": (faults.reset(), Code.UNREACHABLE, 3, Code.UNKNOWN),
     "reset in the body": (faults.reset_in_body(), Code.UNREACHABLE, 3, Code.UNKNOWN),
     "closed": (faults.close(), Code.UNREACHABLE, 3, Code.UNKNOWN),
+    "closed after an interim reply": (
+        faults.raw(b"HTTP/1.1 103 Early Hints\r\nContent-Length: 2\r\n\r\n"),
+        Code.UNREACHABLE,
+        3,
+        Code.UNKNOWN,
+    ),
     "half a body": (faults.half_body(), Code.BAD_REPLY, 1, Code.UNKNOWN),
     "half a chunk": (faults.broken_chunks(), Code.BAD_REPLY, 1, Code.UNKNOWN),
     "no chunk size": (faults.bad_chunk_size(), Code.BAD_REPLY, 1, Code.UNKNOWN),
@@ -275,6 +283,14 @@ def framed(header: bytes) -> Behaviour:
                 b"HTTP/1.1 100 Continue\r\n\r\n" * 3 + faults.head(200, {}) + b'{"status": "OK"}'
             ),
             id="interim replies",
+        ),
+        pytest.param(
+            faults.raw(
+                b"HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+                + faults.head(200, {})
+                + b'{"status": "OK"}'
+            ),
+            id="interim replies of other kinds",
         ),
         pytest.param(faults.raw(b'HTTP/1.0 200\r\n\r\n{"status": "OK"}'), id="bare HTTP/1.0"),
         pytest.param(framed(b"Content-Length: 16\r\nContent-Length: x"), id="a length, no length"),
