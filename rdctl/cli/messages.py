@@ -95,12 +95,10 @@ def failed(error: RdctlError, argv: Sequence[str], environment: Environment) -> 
 
 def _yaml_works() -> bool:
     """Whether PyYAML can be used; if not, it may be what the error is about."""
+    from rdctl.output.formats.yaml import dumps_yaml
+
     try:
-        import yaml
-
-        from rdctl.core.floors import require
-
-        require(yaml)
+        dumps_yaml("")
     except Exception:
         return False
     return True

@@ -95,6 +95,14 @@ def test_a_document_of_the_error(rdctl: Rdctl, instead: Callable[[str, str], Pat
     assert "click 7.0" in document["error"]["message"]
 
 
+def test_a_document_without_yaml(rdctl: Rdctl, instead: Callable[[str, str], Path]) -> None:
+    """What a removal leaves of PyYAML can be imported, and has nothing in it."""
+    instead("yaml", '__version__ = "6.0"')
+    code, out, err = rdctl("-c", "sandbox", "rapiddisk", "list", "-o", "yaml")
+    assert (code, json.loads(out)["schema"]) == (1, "rdctl.error/1")
+    assert "Traceback" not in err
+
+
 def test_what_does_not_need_it_works(rdctl: Rdctl, instead: Callable[[str, str], Path]) -> None:
     instead("requests", "import nowhere")
     code, out, err = rdctl("-c", "sandbox", "rapiddisk", "list", "-o", "name")
@@ -104,7 +112,7 @@ def test_what_does_not_need_it_works(rdctl: Rdctl, instead: Callable[[str, str],
 
 def test_several_contexts(rdctl: Rdctl, instead: Callable[[str, str], Path]) -> None:
     for name in "ab":
-        url = "oio=http://127.0.0.1:1"
+        url = "oio=https://127.0.0.1:1"
         assert rdctl("context", "set", name, url, "namespace=NS", "account=me")[0] == 0
     instead("requests", "import nowhere")
     code, _, err = rdctl("-c", "a,b", "oio", "container", "list")
