@@ -64,7 +64,9 @@ def tags(tree: Path, version: str, tag: str | None = None) -> None:
             raise Refused(f"the tag {expected} already exists: raise the version")
     elif tag != expected:
         raise Refused(f"the tag is {tag}, but the version needs {expected}")
-    elif git(tree, "tag", "--list", "--format=%(objecttype)", tag) != "tag":
+    elif not (kind := git(tree, "tag", "--list", "--format=%(objecttype)", tag)):
+        raise Refused(f"the tag {tag} does not exist")
+    elif kind != "tag":
         raise Refused(f"{tag} is not an annotated tag: make it with git tag -s")
     elif git(tree, "rev-parse", f"{tag}^{{commit}}") != git(tree, "rev-parse", "HEAD"):
         raise Refused(f"{tag} is not the tag of the last commit")
@@ -90,8 +92,8 @@ def changelog(tree: Path, version: str) -> None:
 
 
 def packages(tree: Path, version: str) -> None:
-    """The spec of the RPM has the version, and no Debian package of another one is there to be
-    released: `make deb` takes it from the program."""
+    """The spec of the RPM has the version, and no Debian package of another one, or of another
+    commit, is there to be released."""
     expected = packaged(version)
     for spec in sorted((tree / "packaging").rglob("*.spec")):
         found = re.search(r"^Version:\s*(\S+)$", spec.read_text("utf-8"), re.MULTILINE)
@@ -100,6 +102,15 @@ def packages(tree: Path, version: str) -> None:
     for package in debian(tree):
         if not package.name.startswith(f"rdctl_{expected}-"):
             raise Refused(f"{package.relative_to(tree)} is not of {expected}: make deb")
+        source = package.with_name(f"rdctl_{expected}.orig.tar.gz")
+        if commit_of(source) != git(tree, "rev-parse", "HEAD"):
+            raise Refused("the package in build/deb is not of the last commit: make deb")
+
+
+def commit_of(archive: Path) -> str | None:
+    """The commit that `git archive` made it of, which it writes into it."""
+    with tarfile.open(archive) as opened:
+        return opened.pax_headers.get("comment")
 
 
 def debian(tree: Path) -> list[Path]:
@@ -116,17 +127,24 @@ def security(tree: Path) -> None:
 
 def reproducible(dist: Path) -> list[Path]:
     """Build everything twice, and keep it if both are the same."""
-    dist.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as other:
         for place, (umask, variables) in zip((one, other), _UNLIKE, strict=True):
             _build(Path(place), umask, variables)
         same(Path(one, "dist"), Path(other, "dist"))
+        emptied(dist)
         kept = []
         for file in sorted(Path(one, "dist").iterdir()):
             kept.append(dist / file.name)
             kept[-1].write_bytes(file.read_bytes())
             kept[-1].chmod(0o755 if file.suffix == ".pyz" else 0o644)
     return kept
+
+
+def emptied(directory: Path) -> None:
+    """What is in dist/ afterwards is the release: files of an earlier one are not."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir()
 
 
 def _build(place: Path, umask: int, variables: dict[str, str]) -> None:

@@ -92,8 +92,22 @@ def test_files_that_disagree(tree: Path, name: str, text: str, why: str) -> None
     assert why in str(refused.value)
 
 
-def test_a_debian_package_of_another_version(tree: Path) -> None:
+def package(tree: Path) -> None:
+    """What `make deb` leaves."""
     write(tree, "build/deb/rdctl_1.0.0~rc1-1_all.deb", "")
+    source = "build/deb/rdctl_1.0.0~rc1.orig.tar.gz"
+    git(tree, "archive", "--format=tar.gz", "--output", source, "HEAD")
+
+
+def test_a_debian_package_of_another_commit(tree: Path) -> None:
+    package(tree)
+    git(tree, "commit", "--allow-empty", "--quiet", "--message", "Later")
+    with pytest.raises(Refused, match="in build/deb is not of the last commit: make deb"):
+        checked(tree)
+
+
+def test_a_debian_package_of_another_version(tree: Path) -> None:
+    package(tree)
     checked(tree)
     write(tree, "build/deb/rdctl_0.9.0-1_all.deb", "")
     with pytest.raises(Refused, match=r"build/deb/rdctl_0\.9\.0-1_all\.deb is not of 1\.0\.0~rc1"):
@@ -120,6 +134,11 @@ def test_the_tag_of_a_hosted_release(tree: Path) -> None:
         checked(tree, "1.0.0rc1")
     git(tree, "commit", "--allow-empty", "--quiet", "--message", "Later")
     with pytest.raises(Refused, match="not the tag of the last commit"):
+        checked(tree, "v1.0.0rc1")
+
+
+def test_a_tag_that_is_missing(tree: Path) -> None:
+    with pytest.raises(Refused, match=r"the tag v1\.0\.0rc1 does not exist"):
         checked(tree, "v1.0.0rc1")
 
 
@@ -175,6 +194,16 @@ def test_a_source_archive_that_is_not_what_is_committed(tree: Path, tmp_path: Pa
     lacking = {name: text for name, text in FILES.items() if name != "SECURITY.md"}
     with pytest.raises(Refused, match=r"lacks SECURITY\.md"):
         check.whole(tree, pack(file, {**lacking, **own}))
+
+
+def test_only_this_release_is_left(tmp_path: Path) -> None:
+    """The hosted workflow publishes all that is there."""
+    write(tmp_path, "rdctl-0.9.0.tar.gz", "")
+    write(tmp_path, "SHA256SUMS", "")
+    check.emptied(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    check.emptied(tmp_path / "new")
+    assert (tmp_path / "new").is_dir()
 
 
 def test_builds_that_differ(tmp_path: Path) -> None:
