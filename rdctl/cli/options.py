@@ -246,6 +246,10 @@ def written_out(args: Sequence[str], params: Sequence[click.Parameter]) -> list[
 _WHOLE_HYPHEN = "\u2011"
 
 
+# As click wraps at the least.
+_NARROWEST = 11
+
+
 class HelpFormatter(click.HelpFormatter):
     """Help without line breaks at hyphens, so that a search for `--dry-run` finds it."""
 
@@ -257,7 +261,7 @@ class HelpFormatter(click.HelpFormatter):
         super().write_dl(whole, *args, **kwargs)
 
     def wrapped(self, text: str, width: int, first: str, rest: str) -> str:
-        return wrap_text(text.replace("-", _WHOLE_HYPHEN), width, first, rest)
+        return wrap_text(text.replace("-", _WHOLE_HYPHEN), max(width, _NARROWEST), first, rest)
 
     def getvalue(self) -> str:
         return super().getvalue().replace(_WHOLE_HYPHEN, "-")

@@ -46,6 +46,13 @@ def test_a_topic_is_the_same_in_every_format(rdctl: Program, topic: str) -> None
         assert rdctl("help", topic, option) == ran
 
 
+@pytest.mark.parametrize("topic", TOPICS)
+def test_a_topic_is_shown_on_the_narrowest_terminal(rdctl: Program, topic: str) -> None:
+    for width in (1, 2, 12):
+        ran = rdctl("help", topic, width=width, tty=True)
+        assert (ran.code, ran.err) == (0, "")
+
+
 @pytest.mark.parametrize("width", [40, 80, 200])
 @pytest.mark.parametrize("topic", TOPICS)
 def test_a_topic_keeps_to_the_terminal(rdctl: Program, topic: str, width: int) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import pytest
@@ -35,16 +36,20 @@ def helpers(parent: int | None = None) -> list[int]:
     """The processes that this one, or another, has started for it."""
     found = []
     for path in Path("/proc").glob("[0-9]*"):
-        try:
-            status, line = (path / "stat").read_text(), (path / "cmdline").read_bytes()
-        except OSError:
-            continue
-        if (
-            int(status.rpartition(")")[2].split()[1]) == (parent or os.getpid())
-            and b"erasure.stripes" in line
-        ):
-            found.append(int(path.name))
+        with suppress(OSError):
+            state, its_parent = (path / "stat").read_text().rpartition(")")[2].split()[:2]
+            if int(its_parent) == (parent or os.getpid()) and state != "Z":
+                if b"erasure.stripes" in command_line(path):
+                    found.append(int(path.name))
     return found
+
+
+def command_line(process: Path) -> bytes:
+    """That of a new process is empty for a moment, after it has begun."""
+    until = time.monotonic() + 30
+    while not (line := (process / "cmdline").read_bytes()) and time.monotonic() < until:
+        time.sleep(0.001)
+    return line
 
 
 @pytest.fixture
