@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import sys
 from typing import TYPE_CHECKING, cast
@@ -45,7 +46,8 @@ def show(on: Invocation, topic: str | None, words: tuple[str, ...], pager: bool)
     """Show the help of a command, or of a topic.
 
     TOPIC is a command, such as `rapiddisk create`, or concepts, exit-codes, output, environment
-    or config. WORD selects sections of such a topic, by their headings or else by their text.
+    or config. WORD selects sections of such a topic, by their headings or else by their text; the
+    first three letters of a word suffice.
     Without TOPIC, lists the topics."""
     width = min(on.environment.width, 100)
     if topic is None:
@@ -71,13 +73,15 @@ def _paged(text: str, environment: Environment) -> bool:
 
 def _sections(topic: str, words: Sequence[str]) -> Sequence[Section]:
     """The sections of a topic, or those that have all of these words in their heading; if none has,
-    those that have them in their text."""
+    those that have them in their text, in which single letters are not searched for."""
     sections = TOPICS[topic][1]()
     exact = [one for one in sections if one.heading.startswith(f"rdctl.{' '.join(words)}/")]
     found = [one for one in sections if _has(one.heading, words)]
-    found = found or [one for one in sections if _has(as_text([one], 100), words)]
+    if not found and all(len(word) > 1 for word in words):
+        found = [one for one in sections if _has(as_text([one], 100), words)]
     if not found:
-        word, known = " ".join(words), [section.heading for section in sections]
+        word, known = " ".join(words), [one.heading for one in sections]
+        known = [heading for heading in known if heading.lower() != topic]  # its title
         meant = did_you_mean(nearest(word, known, 0.8))
         message = f'unknown section "{defuse(word)}" of {topic}{meant}'
         headings = "; ".join(known)
@@ -86,7 +90,13 @@ def _sections(topic: str, words: Sequence[str]) -> Sequence[Section]:
 
 
 def _has(text: str, words: Sequence[str]) -> bool:
-    return all(word.lower() in text.lower() for word in words)
+    """Whether all occur, each as a whole word, or as the beginning of one from three letters on."""
+
+    def found(word: str) -> re.Match[str] | None:
+        end = "" if len(word) > 2 else r"(?!\w)"
+        return re.search(rf"(?<!\w){re.escape(word)}{end}", text, re.IGNORECASE)
+
+    return all(found(word) for word in words)
 
 
 @verb(

@@ -120,6 +120,18 @@ def test_words_that_no_section_has(rdctl: Program) -> None:
     assert "; Write-through, write-around, writeback; What is lost when; " in words(ran.err)
 
 
+@pytest.mark.parametrize("letters", ["c", "a b", "ti", "lection"])
+def test_letters_within_words_select_no_section(rdctl: Program, letters: str) -> None:
+    ran = rdctl("help", "concepts", *letters.split())
+    assert (ran.code, ran.out) == (2, "")
+    assert f'unknown section "{letters}" of concepts' in ran.err
+
+
+def test_the_title_of_a_topic_is_not_listed_as_a_section(rdctl: Program) -> None:
+    ran = rdctl("help", "concepts", "xyzzy")
+    assert "hint: Existing sections: Context; Volume; " in words(ran.err)
+
+
 def test_a_mistyped_section_gets_a_suggestion(rdctl: Program) -> None:
     ran = rdctl("help", "concepts", "elecion", "--json")
     message = 'unknown section "elecion" of concepts; did you mean "Election"?'
