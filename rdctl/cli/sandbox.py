@@ -28,7 +28,8 @@ group = LazyGroup(
     "sandbox",
     help="""Manage the sandbox: both systems, simulated.
 
-    Use -c sandbox to try any command without touching a real system.""",
+    Use -c sandbox to try any command without touching a real system. The commands below mean the
+    sandbox whatever context is selected.""",
     children={
         "serve": (_HERE + "serve", "Serve the sandbox over HTTP."),
         "reboot": (_HERE + "reboot", "Reboot the simulated machine of the sandbox."),
@@ -90,7 +91,7 @@ def serve(on: Invocation, host: str, rapiddisk_port: int, oio_port: int) -> Text
     ports = {RAPIDDISK_HOST: rapiddisk_port, OIO_HOST: oio_port}
     # The real address of each service that the proxy knows by another one.
     real: dict[str, str] = {}
-    ready_sandbox(on.sandbox_path, on.environment.home())
+    _ready(on)
     served = apps(on.sandbox_path, real)
     listeners = [(app, host, ports.get(name, 0)) for name, app in served.items()]
     queue = beanstalkd(on.sandbox_path)
@@ -163,9 +164,21 @@ def reboot(on: Invocation, power_failure: bool) -> Report:
 def _store(on: Invocation) -> Store:
     from rdctl.sandbox.store import Store
 
-    ready_sandbox(on.sandbox_path, on.environment.home())
+    _ready(on)
     seconds = seconds_of(click.get_current_context())
     return Store(on.sandbox_path, lambda: seconds)
+
+
+def _ready(on: Invocation) -> None:
+    _check_context(on)
+    ready_sandbox(on.sandbox_path, on.environment.home())
+
+
+def _check_context(on: Invocation) -> None:
+    """Refuse an unknown context after -c, although these commands mean the sandbox in any case."""
+    typed = on.flags.get("context")
+    if typed and on.contexts is None:
+        on.config.context(typed)
 
 
 def _with_image(root: str) -> set[str]:
@@ -180,7 +193,7 @@ def _loss(name: str, size: int, source: str | None, image: bool) -> str:
     if source is None:
         why = ": they are not saved to its image" if image else ""
         return f"in the sandbox, the contents of {name} ({human_size(size)}) will be lost{why}"
-    return f"in the sandbox, {human_size(size)} of {name} that are not on {source} will be lost"
+    return f"in the sandbox, {human_size(size)} of {name} not yet on {source} will be lost"
 
 
 def _run_unit(
@@ -359,9 +372,10 @@ def reset(on: Invocation) -> Report:
     """Reset the sandbox to its initial state.
 
     Requires confirmation: all changes in the sandbox are lost. No real system is touched."""
+    store = _store(on)
     loss = f"the sandbox in {on.sandbox_path} will be reset; all changes in it will be lost"
     on.effects.consent([loss])
-    act = Effect("reset the sandbox", f"reset {on.sandbox_path}", _store(on).reset, loss)
+    act = Effect("reset the sandbox", f"reset {on.sandbox_path}", store.reset, loss)
     on.effects.do(act, None)
     done = None if on.effects.dry_run else True
     return Report([Change("reset", "sandbox", done, done)])
@@ -377,4 +391,5 @@ def path(on: Invocation) -> Item:
     """Show the path of the sandbox file.
 
     The file is created on first use. Set RDCTL_SANDBOX to use another file."""
+    _check_context(on)
     return Item({"path": on.sandbox_path})

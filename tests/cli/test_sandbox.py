@@ -16,6 +16,7 @@ from threading import Timer
 
 import pytest
 
+from rdctl.core.errors import Exit
 from rdctl.sandbox import store
 from rdctl.sandbox.machine.stored import StoredMachine
 from tests.cli.processes import SECONDS, Rdctl, process
@@ -37,6 +38,36 @@ def test_state_survives(sandbox: Sandbox) -> None:
     assert sandbox("rapiddisk", "create", "64M", "-o", "name").out == "rd1\n"
     assert sandbox("rapiddisk", "lock", "rd1").code == 0
     assert sandbox("rapiddisk", "show", "rd1", "--json").json["item"]["locked"] is True
+
+
+@pytest.mark.parametrize("typed", ["lab", "sandbox,lab", "lab-*"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        "serve",
+        "reboot --yes",
+        "damage photos index.txt --how missing --yes",
+        "stop 127.0.0.1:16013",
+        "start 127.0.0.1:16013",
+        "release 5",
+        "reset --yes",
+        "path",
+    ],
+)
+def test_an_unknown_context_is_refused_although_the_sandbox_is_meant(
+    rdctl: Program, sandbox: Sandbox, typed: str, words: str
+) -> None:
+    sandbox("rapiddisk", "create", "64M")
+    ran = rdctl("-c", typed, "sandbox", *words.split())
+    assert (ran.code, ran.out) == (Exit.NOT_FOUND, "")
+    assert re.match('rdctl: error: (context "lab" not found|no context matches "lab-)', ran.err)
+    assert names(sandbox) == ["rd0", "rd1"]
+
+
+def test_another_context_does_not_lead_away_from_the_sandbox(rdctl: Program) -> None:
+    assert rdctl("context", "set", "lab", "rapiddisk=http://127.0.0.1:1").code == 0
+    ran = rdctl("-c", "lab", "sandbox", "stop", "127.0.0.1:16013")
+    assert (ran.code, ran.out) == (0, "stopped 127.0.0.1:16013\n")
 
 
 def test_path(rdctl: Program) -> None:

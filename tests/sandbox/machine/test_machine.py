@@ -239,7 +239,7 @@ def test_unwritten_blocks_are_lost_unless_the_cache_is_armed(
     with machine.session():
         machine.maps["rc-wb_sdb"].armed = False
     losses = rdctl("sandbox", "reboot", "--json").json["error"]["losses"]
-    assert losses[1:] == ["in the sandbox, 2.0 MiB of rc-wb_sdb that are not on sdb will be lost"]
+    assert losses[1:] == ["in the sandbox, 2.0 MiB of rc-wb_sdb not yet on sdb will be lost"]
 
 
 def test_a_power_failure_loses_what_no_disk_has(rdctl: Program, sandbox: Sandbox) -> None:
@@ -263,7 +263,7 @@ def test_a_power_failure_loses_what_no_disk_has(rdctl: Program, sandbox: Sandbox
     assert ran.json["losses"] == [
         "in the sandbox, the contents of rd0 (16.0 KiB) will be lost: "
         "they are not saved to its image",
-        "in the sandbox, 2.0 MiB of rc-wb_sdb that are not on sdb will be lost",
+        "in the sandbox, 2.0 MiB of rc-wb_sdb not yet on sdb will be lost",
     ]
     assert rdctl(*sudden).code == 2
     ran = rdctl(*sudden, "--json", "--yes")
