@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     examples=[
         "rdctl -c sandbox doctor",
         "rdctl -c sandbox doctor --deep",
-        "rdctl -c sandbox doctor --fail-on warning -q",
+        "rdctl -c sandbox doctor --fail-on warning",
         "rdctl -c sandbox doctor --json --query \"[?severity=='error'].[message, mend]\"",
     ],
 )
@@ -43,6 +43,7 @@ def doctor(site: Site, deep: bool, fail_on: str) -> Listing:
     --timeout). Checks that do not apply are shown as skipped, with the reason.
 
     The exit code is 1 if an error is found or, with --fail-on warning, an error or a warning.
+    All findings are data, which -q does not suppress; select some with --query.
     --deep also lists the exports of a daemon, which crashes version 9.2 if it exports a device with
     a long path, and queries the replicas of the account's first containers for their masters."""
     from rdctl.doctor.examination import examine, reaches

@@ -131,7 +131,8 @@ def output() -> list[Section]:
                 "Select a format with -o FORMAT or RDCTL_OUTPUT; --json is -o json. The format does"
                 " not depend on the terminal. --columns selects keys and their order, --sort-by"
                 " sorts, --query applies a JMESPath expression to the items (not to the envelope),"
-                " and --table-style selects a table style of tabulate.",
+                " in the order of --sort-by, and --table-style selects a table style of tabulate."
+                " --columns and --query are mutually exclusive: an expression selects keys itself.",
                 "--units selects how table, csv and tsv show sizes: human (64.0 MiB), bytes, or K,"
                 " M and G (powers of 1024, with their unit); auto is human on a terminal and bytes"
                 " elsewhere. json, ndjson and yaml always have bytes.",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from rdctl.core.errors import Code, RdctlError
 from rdctl.output import FORMATS
 from rdctl.output.schemas import CHANGE, Schema, check_key, known
 
@@ -50,6 +51,12 @@ def checked(view: View, schema: Schema | None) -> View:
     if view.query is not None:
         from rdctl.output import query
 
+        if view.columns is not None:
+            raise RdctlError(
+                Code.USAGE,
+                "--columns and --query are mutually exclusive",
+                hint="Select keys in the expression, such as '[].{key: key}', or omit --query.",
+            )
         query.compile(view.query)
     if view.table_style:
         import tabulate

@@ -23,6 +23,7 @@ from tests.output.showing import (
         ({"sort_by": "--size"}, 'unknown column "-size"'),
         ({"table_style": "gitub"}, 'unknown table style "gitub"'),
         ({"query": "[?"}, "--query: "),
+        ({"query": "[]", "columns": ["device"]}, "--columns and --query are mutually exclusive"),
         ({"query": ""}, "--query: "),
         ({"query": "[].lenght(@)"}, "--query: unknown function: lenght()"),
         ({"query": "length(@, @)"}, "--query: expected 1 argument for function length()"),
