@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.units import escape, parse_bytes, quoted
+from rdctl.core.units import escape, human_size, parse_bytes, quoted
 from rdctl.oio.model import Place
 
 # The verbs, as typed.
@@ -150,4 +151,51 @@ _READERS = {
     "sys.status": _status,
     "sys.m2.objects": _count,
     "sys.m2.usage": _count,
+}
+
+
+# --- what a change of them means ----------------------------------------------------------------
+
+
+def will_be(key: str, value: str, now: str) -> str:
+    """What setting this system property means, for the question before it."""
+    words = _MEANT.get(key)
+    if words is not None and value:
+        with suppress(ValueError):
+            return words(value, now)
+    if not value:
+        return f"{escape(key)} will be unset (now {escape(now)})"
+    return f"{escape(key)} will be set to {escape(value)}{_now(escape(now))}"
+
+
+def _now(words: str) -> str:
+    return f" (now {words})" if words else ""
+
+
+def _quota_meant(value: str, now: str) -> str:
+    was = _now(human_size(int(now)) if now.isdecimal() and int(now) else "")
+    if not int(value):
+        return f"the quota will be removed{was}"
+    return f"the quota will be {human_size(int(value))}{was}; uploads to a full container fail"
+
+
+def _versions_meant(value: str, now: str) -> str:
+    was, kept = _now(escape(now)), int(value)
+    if kept < 0:
+        return f"all versions of each object will be kept{was}"
+    raises = bool(now) and 0 <= int(now) <= kept
+    older = "" if raises else "; older ones can be deleted"
+    if kept < 2:
+        return f"only the latest version of each object will be kept{was}{older}"
+    return f"{kept} versions of each object will be kept{was}{older}"
+
+
+def _policy_meant(value: str, now: str) -> str:
+    return f"new objects will have storage policy {escape(value)}{_now(escape(now))}"
+
+
+_MEANT = {
+    "sys.m2.quota": _quota_meant,
+    "sys.m2.policy.version": _versions_meant,
+    "sys.m2.policy.storage": _policy_meant,
 }

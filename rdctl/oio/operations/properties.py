@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import Any
 
+from rdctl.core.errors import RdctlError
 from rdctl.core.results import Item, Report
 from rdctl.core.units import escape
-from rdctl.oio.acts import ACCEPTED, ALREADY, Acts, Evidence, different
+from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, Acts, Evidence, different
 from rdctl.oio.model import Place
-from rdctl.oio.properties import DELETE, SET, check_deletion, check_user, system_values
+from rdctl.oio.properties import DELETE, SET, check_deletion, check_user, system_values, will_be
 
 
 class PropertiesOf(Acts):
@@ -59,9 +61,10 @@ class PropertiesOf(Acts):
         losses = []
         if replace:
             losses.append(f"{place.shown}: all other properties will be deleted")
-        for key, value in sorted(system.items()):
-            old = f" (now {escape(now[key])})" if now[key] else ""
-            losses.append(f"{place.shown}: {escape(key)} will be set to {escape(value)}{old}")
+        losses += [
+            f"{place.shown}: {will_be(key, value, now[key])}"
+            for key, value in sorted(system.items())
+        ]
         if losses:
             self._effects.consent(losses)
         self._change(
@@ -74,7 +77,18 @@ class PropertiesOf(Acts):
             properties=properties,
             system=system,
         )
-        return done(ACCEPTED, [*properties, *system])
+        verified = system and not self._effects.dry_run and self._has(family, place, query, system)
+        return done(PROVEN if verified else ACCEPTED, [*properties, *system])
+
+    def _has(
+        self, family: str, place: Place, query: Mapping[str, Any], system: Mapping[str, str]
+    ) -> bool:
+        """Whether the server reports these system properties after a change; what it does not
+        report, or cannot at the moment, is not verified, and no error."""
+        with suppress(RdctlError):
+            found = self._proxy.read(f"{family}.get_properties", place, query)
+            return not different(system, {**dict.fromkeys(system, ""), **found.known_system})
+        return False
 
     def delete(
         self,

@@ -241,7 +241,7 @@ CASES = (
     Case(
         "container set-properties photos --quota 1G --policy SINGLE color=red",
         "photos: properties updated (color, sys.m2.quota, sys.m2.policy.storage)",
-        asks="photos: sys.m2.quota will be set to 1073741824",
+        asks="photos: the quota will be 1.0 GiB; uploads to a full container fail",
     ),
     Case(
         "container destroy docs",
@@ -471,7 +471,7 @@ CASES = (
         Case(
             f"{noun} set-properties photos --system sys.m2.policy.version=3",
             "photos: properties updated (sys.m2.policy.version)",
-            asks="photos: sys.m2.policy.version will be set to 3",
+            asks="photos: 3 versions of each object will be kept; older ones can be deleted",
         )
         for noun in ("container", "admin")
     ),

@@ -378,6 +378,28 @@ def test_one_part_of_a_reply_does_not_condemn_the_others(oio: Oio) -> None:
     assert decided.code == 9
 
 
+@pytest.mark.parametrize(
+    ("read_back", "verified"),
+    [
+        (faults.json({"properties": {}, "system": {"sys.m2.quota": "5"}}), True),
+        (faults.json({"properties": {}, "system": {"sys.m2.quota": "7"}}), None),
+        (faults.json({"properties": {}, "system": {}}), None),
+        (faults.json({"properties": {}, "system": []}), None),
+        (faults.reply(500, b""), None),
+    ],
+    ids=["set", "another", "not reported", "unreadable", "failed"],
+)
+def test_a_limit_is_verified_if_the_proxy_reports_it(
+    oio: Oio, read_back: Behaviour, verified: bool | None
+) -> None:
+    before = faults.json({"properties": {}, "system": {"sys.m2.quota": "9"}})
+    with FaultServer([before, faults.reply(204, b""), read_back]) as server:
+        words = ("container", "set-properties", "c", "--quota", "5B", "--yes", "--json")
+        ran = at(oio, server)(*words)
+    (row,) = ran.json["results"]
+    assert (ran.code, row["changed"], row["verified"]) == (0, True, verified)
+
+
 def test_one_counter_does_not_condemn_the_others(oio: Oio) -> None:
     def ask(behaviour: Behaviour, type: str, verb: str) -> Any:
         with FaultServer([behaviour]) as server:

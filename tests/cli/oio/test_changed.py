@@ -179,7 +179,8 @@ TABLE: dict[str, tuple[tuple[str, ...], Any, Runs]] = {
         )
     },
     **{
-        f"{noun} set-properties photos --system sys.m2.quota=1M": ((), None, (LOOKED, ALREADY))
+        f"{noun} set-properties photos --system sys.m2.quota=1M": ((), None, (
+            Run(True, True, 2, 1), ALREADY))
         for noun in ("container", "admin")
     },
 }  # fmt: skip
