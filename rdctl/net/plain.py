@@ -62,7 +62,9 @@ class PlainEngine:
 
     def _head(self, request: Request) -> bytes:
         lines = [f"{name}: {value}" for name, value in request.headers.items()]
-        first = [f"{request.method} {request.target} HTTP/1.1", f"Host: {self._host}"]
+        first = [f"{request.method} {request.target} HTTP/1.1"]
+        if "Host" not in request.headers:
+            first.append(f"Host: {self._host}")
         return "\r\n".join([*first, *lines, "", ""]).encode("latin-1")
 
     def _kept(self) -> Socket | None:

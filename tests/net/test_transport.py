@@ -89,6 +89,12 @@ def test_a_target_is_sent_as_it_is_or_escaped(path: str, sent: str, reach: Reach
         assert [request.path for request in server.requests] == [sent]
 
 
+def test_another_host_replaces_that_of_the_url(reach: Reach) -> None:
+    with FaultServer([OK]) as server:
+        reach(server.url).read(headers={"host": "other.example"})
+        assert server.requests[0].headers.get_all("Host") == ["other.example"]
+
+
 @pytest.fixture(scope="module")
 def nobody() -> str:
     """An address on which nothing listens."""
