@@ -74,20 +74,28 @@ def target_of(where: Where, name: str, identity: str = "") -> Destination:
 def parts_of(where: Where, name: str) -> tuple[str, ...]:
     """The path of an object below the directory. Empty parts (`//`, a leading `/`) are ignored, as
     in any path; what would lead elsewhere is `usage`."""
-    relative = name.removeprefix(where.strip)
-    if not relative.isascii():  # it may hold half a surrogate pair, which is no byte
-        relative = os.fsdecode(raw_bytes(relative))
-    parts = tuple(part for part in relative.split("/") if part)
-    for part in parts:
-        if part in (".", "..") or "\0" in part:
-            kind = "a NUL byte" if "\0" in part else f'the component "{escape(part)}"'
-            raise RdctlError(
-                Code.USAGE,
-                f"{escape(name)}: invalid file path: it contains {kind}",
-                hint=_ALONE,
-                target=name,
-            )
+    relative = _relative(where, name)
+    parts = tuple(filter(None, relative.split("/")))
+    if "\0" in relative or "." in parts or ".." in parts:
+        kind = "a NUL byte" if "\0" in relative else f'the component "{_elsewhere(parts)}"'
+        raise RdctlError(
+            Code.USAGE,
+            f"{escape(name)}: invalid file path: it contains {kind}",
+            hint=_ALONE,
+            target=name,
+        )
     return parts
+
+
+def _relative(where: Where, name: str) -> str:
+    relative = name.removeprefix(where.strip)
+    if relative.isascii():
+        return relative
+    return os.fsdecode(raw_bytes(relative))  # it may hold half a surrogate pair, which is no byte
+
+
+def _elsewhere(parts: Sequence[str]) -> str:
+    return next(part for part in parts if part in (".", ".."))
 
 
 def is_marker(where: Where, name: str) -> bool:
@@ -110,11 +118,12 @@ class Files:
 
     def _add(self, place: Place, name: str) -> None:
         parts = parts_of(self._where, name)
-        self._directories.update(parts[:count] for count in range(1, len(parts)))
+        if len(parts) > 1:
+            self._directories.update(parts[:count] for count in range(1, len(parts)))
         if name.endswith("/") or not parts:
             return
         # The object with exactly this path takes precedence over those that only map to it.
-        if "/".join(parts) == os.fsdecode(raw_bytes(name.removeprefix(self._where.strip))):
+        if "/".join(parts) == _relative(self._where, name):
             self._files[parts] = place
         else:
             self._files.setdefault(parts, place)
