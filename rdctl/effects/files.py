@@ -58,7 +58,7 @@ class Destination(NamedTuple):
 
     @property
     def path(self) -> str:
-        below = os.path.join(*self.directories, self.name)
+        below = "/".join((*self.directories, self.name))
         plain = self.root == "." and not below.startswith("-")
         return below if plain else os.path.join(self.root, below)
 

@@ -4,7 +4,6 @@ another attempt.
 
 from __future__ import annotations
 
-import calendar
 import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -384,7 +383,9 @@ class Downloads(Transfers):
         date = content.modified or content.created
         if stored is not None or date is None:
             return stored
-        seconds = calendar.timegm(time.strptime(date, "%Y-%m-%dT%H:%M:%SZ"))
+        from calendar import timegm
+
+        seconds = timegm(time.strptime(date, "%Y-%m-%dT%H:%M:%SZ"))
         return object_time(seconds, content.version)
 
     def _get_directory(self, place: Place, where: Where, name: str) -> Change:

@@ -9,6 +9,7 @@ import re
 import stat
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from functools import lru_cache
 from typing import IO, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
@@ -71,6 +72,8 @@ def target_of(where: Where, name: str, identity: str = "") -> Destination:
     return Destination(where.path, tuple(directories), last, _part_of(last, identity))
 
 
+# One name is split for several purposes in turn.
+@lru_cache(maxsize=1)
 def parts_of(where: Where, name: str) -> tuple[str, ...]:
     """The path of an object below the directory. Empty parts (`//`, a leading `/`) are ignored, as
     in any path; what would lead elsewhere is `usage`."""

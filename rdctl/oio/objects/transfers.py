@@ -41,7 +41,9 @@ class Transfers(Acts):
     ) -> Iterator[Change | Failure]:
         """`act(number, parallel)` for each name, several at a time, each with its share of what may
         be done at a time; a signal stops new ones."""
-        at_once = min(max(1, len(names)), self._workers.parallel)
+        if not names:
+            return  # what runs several at a time is not loaded
+        at_once = min(len(names), self._workers.parallel)
         share = max(1, self._workers.parallel // at_once)
 
         def one(number: int) -> list[Change | Failure]:
