@@ -212,9 +212,9 @@ class Downloads(Transfers):
         for place in filter(_is_plain, below.places):
             name = place.path or ""
             remote = below.remotes.get(name)
-            with suppress(RdctlError):  # reported when it is downloaded
-                if remote is None:
-                    continue
+            if remote is None:
+                continue
+            try:
                 if is_marker(where, name) and remote.size == 0:
                     path = os.path.join(where.path, *parts_of(where, name), "")
                     if os.path.isdir(path):
@@ -222,12 +222,14 @@ class Downloads(Transfers):
                     continue
                 files.guard(place, name)
                 path = target_of(where, name).path
-                local = file_at(path, name)
-                if _has_finished(choice, local, remote):
-                    same[place] = Same(path, SKIPPED)
-                elif local is not None:
-                    pairs.append(Pair(local, remote, partial(open_regular, path)))
-                    found[name] = place, Same(path, choice.evidence(name, local))
+            except RdctlError:  # reported when it is downloaded
+                continue
+            local = file_at(path, name)
+            if _has_finished(choice, local, remote):
+                same[place] = Same(path, SKIPPED)
+            elif local is not None:
+                pairs.append(Pair(local, remote, partial(open_regular, path)))
+                found[name] = place, Same(path, choice.evidence(name, local))
         names = unchanged(pairs, choice, downloaded, self._workers, self._warn)
         return same | dict(found[name] for name in found if name in names)
 

@@ -116,8 +116,10 @@ class Files:
         if not where.directory:
             return
         for place in places:
-            with suppress(RdctlError):  # reported when it is processed
+            try:
                 self._add(place, place.path or "")
+            except RdctlError:  # reported when it is processed
+                continue
 
     def _add(self, place: Place, name: str) -> None:
         parts = parts_of(self._where, name)
