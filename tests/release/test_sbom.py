@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,8 @@ def test_every_library_with_its_digests(bill: Any) -> None:
         item = found[pin.name]
         assert item["purl"] == item["bom-ref"] == f"pkg:pypi/{pin.name}@{pin.version}"
         assert [digest["content"] for digest in item["hashes"]] == pin.hashes
-        assert item["licenses"], pin.name
+        # Known of the locked release only, which another environment may not have.
+        assert bool(item.get("licenses")) == (version(pin.name) == pin.version), pin.name
 
 
 def test_what_requires_what(bill: Any) -> None:
