@@ -79,7 +79,7 @@ class Program:
 
         def job() -> Ran:
             nobody()
-            return Program(Path("/nonexistent"))(*argv)
+            return Program(Path("/proc/nonexistent"))(*argv)
 
         ran = Child(job).result()
         assert isinstance(ran, Ran)
