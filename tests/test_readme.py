@@ -23,7 +23,7 @@ ANSWERS = {
     "How do I get my objects out?": ("content get", "--recursive", "checksum", "a whole account"),
     "How do I script this?": ("RDCTL_CONTEXT", "--yes", "exit code", "-o name", "case $code"),
     "What does an exit code mean?": ("| 0 |", "| 10 |", "its outcome is unknown"),
-    "What is an election, and what if there is no master?": (
+    "What is an election, and what can I do without a master?": (
         *("replicas", "master", "slave", "quorum", "Election failed", "admin status", "admin ping"),
     ),
     "Are my objects whole, and how are they repaired?": (
