@@ -244,8 +244,6 @@ def written_out(args: Sequence[str], params: Sequence[click.Parameter]) -> list[
 # --- help -------------------------------------------------------------------------------------
 
 _WHOLE_HYPHEN = "\u2011"
-
-
 # As click wraps at the least.
 _NARROWEST = 11
 

@@ -11,7 +11,6 @@ from rdctl.oio.acts import Acts, Evidence
 # The names of `cache status`, by those of `cache flush`.
 _COUNTED = {"high": "csm0", "low": "meta1"}
 LOCAL = "local"
-NAMES = (LOCAL, *_COUNTED)
 _LOSS = (
     "the proxy will know no services until it asks the conscience again, in a few seconds; requests"
     " that need one can fail until then"
