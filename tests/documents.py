@@ -1,4 +1,4 @@
-"""The commands of a document, and somebody who types them, one after the other, in a new sandbox.
+"""The commands of a document, and a reader who types them, one after the other, in a new sandbox.
 
 A fenced block is, by the first word behind its fence:
 
@@ -161,7 +161,7 @@ class Fault(NamedTuple):
 
 
 class Reader:
-    """Somebody who types what a document shows, at a terminal of 100 columns."""
+    """Types what a document shows, at a terminal of 100 columns."""
 
     def __init__(self, home: Path, machines: Mapping[str, str]) -> None:
         self.program = Program(home)
@@ -279,9 +279,8 @@ def reading(home: Path, text: str) -> Iterator[Reader]:
     served: dict[str, WSGIApplication] = {}
     for number, machine in enumerate(machine for machine in RACK if machine in text):
         served[machine] = rapiddisk_app(home / f"rack-{number}.db")
-    real: dict[
-        str, str
-    ] = {}  # where the services of OpenIO are, by the address that they have there
+    # Where the services of OpenIO are, by the address that they have there.
+    real: dict[str, str] = {}
     if "http://lab:" in text:
         of_lab = apps(home / "lab.db", real)
         served |= {LAB.get(host, host): app for host, app in of_lab.items()}

@@ -1,4 +1,4 @@
-"""What the documents tell to type works, and prints what they show."""
+"""The commands in the documents work, and print what is shown there."""
 
 from __future__ import annotations
 
