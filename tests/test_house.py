@@ -47,7 +47,7 @@ def report(faults: list[str]) -> None:
 FLOORS = (
     {"__main__"},
     {"cli", "completion"},
-    {"sites", "doctor"},
+    {"sites", "doctor", "recording"},
     {"rapiddisk", "oio"},
     {"net", "workers", "output", "config", "history"},
     {"effects"},

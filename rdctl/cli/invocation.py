@@ -11,16 +11,17 @@ from rdctl.cli import consent
 from rdctl.cli.consent import Loss
 from rdctl.cli.names_input import bulk_of
 from rdctl.cli.options import flags_of
-from rdctl.cli.recording import Part, Records
 from rdctl.cli.view import use_color
 from rdctl.config.contexts import Config
-from rdctl.config.resolve import Settings, resolve, several
-from rdctl.core.errors import Code, RdctlError
+from rdctl.config.resolve import Settings, resolve, retries_of, several
+from rdctl.core.errors import RdctlError
 from rdctl.core.once import once
 from rdctl.core.results import Change, Failure, Listing
+from rdctl.core.trace_context import trace_id
 from rdctl.core.units import defuse
 from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
+from rdctl.recording import Part, Records
 from rdctl.sites import Limits, Site, sandbox_path
 
 if TYPE_CHECKING:
@@ -78,7 +79,8 @@ class Invocation:
     @once
     def request_id(self) -> str:
         """Logged by the services of OpenIO; the same for all requests of a command."""
-        return self.flags.get("request_id") or os.urandom(16).hex().upper()
+        given = self.flags.get("request_id") or trace_id(self.environment.environ)
+        return given or os.urandom(16).hex().upper()
 
     @once
     def config(self) -> Config:
@@ -102,7 +104,7 @@ class Invocation:
         site = Site(
             settings,
             effects,
-            Limits(settings.get("timeout"), _retries(self.flags, self.environment)),
+            Limits(settings.get("timeout"), retries_of(self.flags, self.environment.environ)),
             self.config,
             self.environment,
             warn=self.warn,
@@ -216,19 +218,3 @@ class Invocation:
             noun=self.noun,
             yes=bool(self.flags.get("yes")),
         )
-
-
-_MOST_DIGITS = 18
-
-
-def _retries(flags: Mapping[str, Any], environment: Environment) -> int:
-    """The number of retries for reads."""
-    typed: int | None = flags.get("retries")
-    text = environment.environ.get("RDCTL_RETRIES")
-    if typed is not None or not text:
-        return 2 if typed is None else typed
-    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
-        raise RdctlError(
-            Code.CONFIG, f'invalid RDCTL_RETRIES "{defuse(text)}": must be a whole number'
-        )
-    return int(text)

@@ -304,6 +304,11 @@ _OTHER_VARIABLES = (
         "directory of rdctl/sandbox.db and rdctl/history.ndjson (default: ~/.local/state)",
     ),
     ("SUDO_USER", "set by sudo; kept in the history"),
+    (
+        "TRACEPARENT",
+        "W3C trace context; its trace ID is the request ID of OpenIO requests, unless --request-id"
+        " is given (ignored if invalid)",
+    ),
     ("XDG_CACHE_HOME", "directory of the completion cache (default: ~/.cache)"),
     ("XDG_DATA_HOME", "target of completion bash --install (default: ~/.local/share)"),
     ("BASH_COMPLETION_USER_DIR", "same as XDG_DATA_HOME, which it overrides"),

@@ -236,3 +236,19 @@ def _context_settings(config: Config, context: Context, origin: str) -> dict[str
             value = config.expanded(value)
         settings[key] = Setting(value, origin, f"context {context.name}")
     return settings
+
+
+_MOST_DIGITS = 18
+
+
+def retries_of(flags: Mapping[str, Any], environ: Mapping[str, str]) -> int:
+    """The number of retries for reads."""
+    typed: int | None = flags.get("retries")
+    text = environ.get("RDCTL_RETRIES")
+    if typed is not None or not text:
+        return 2 if typed is None else typed
+    if not text.isascii() or not text.isdigit() or len(text) > _MOST_DIGITS:
+        raise RdctlError(
+            Code.CONFIG, f'invalid RDCTL_RETRIES "{defuse(text)}": must be a whole number'
+        )
+    return int(text)

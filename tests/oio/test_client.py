@@ -452,6 +452,46 @@ def test_request_ids_that_cannot_be_sent(rdctl: Program, value: str) -> None:
     assert server.requests == []
 
 
+TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736"
+PARENT = f"00-{TRACE_ID}-00f067aa0ba902b7-01"
+
+
+def _request_ids(rdctl: Program, traceparent: str, *options: str) -> set[str]:
+    with FaultServer([faults.json([])]) as server:
+        where = ("--oio-url", server.url, "--namespace", "OPENIO", *options)
+        ran = rdctl(*where, "oio", "conscience", "types", env={"TRACEPARENT": traceparent})
+        assert ran.code == 0
+    return {request.headers["X-oio-req-id"] for request in server.requests}
+
+
+def test_a_trace_context_sets_the_request_id(rdctl: Program) -> None:
+    assert _request_ids(rdctl, PARENT) == {TRACE_ID}
+
+
+def test_a_request_id_outweighs_the_trace_context(rdctl: Program) -> None:
+    assert _request_ids(rdctl, PARENT, "--request-id", "typed") == {"typed"}
+
+
+@pytest.mark.parametrize(
+    "traceparent",
+    [
+        "",
+        TRACE_ID,
+        PARENT.upper(),
+        PARENT + "\n",
+        PARENT + "-00",
+        PARENT.replace("00-", "ff-", 1),
+        PARENT.replace(TRACE_ID, "0" * 32),
+        PARENT.replace("00f067aa0ba902b7", "0" * 16),
+        PARENT.replace("a3ce", "a3cg"),
+    ],
+)
+def test_an_invalid_trace_context_is_ignored(rdctl: Program, traceparent: str) -> None:
+    (request_id,) = _request_ids(rdctl, traceparent)
+    assert len(request_id) == 32
+    assert request_id.upper() == request_id
+
+
 # --- what is never sent ---------------------------------------------------------------------------
 
 

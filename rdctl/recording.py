@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from _thread import allocate_lock
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 from weakref import ReferenceType, ref
 
 from rdctl.config.contexts import required_audit
@@ -16,12 +16,33 @@ from rdctl.history.places import VARIABLE, Place, at_boot, of_machine, of_sandbo
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rdctl.cli.invocation import Invocation
     from rdctl.config.resolve import Settings
+    from rdctl.core.environment import Environment
+    from rdctl.core.results import Report
     from rdctl.effects.door import Effects
     from rdctl.history.model import Entry
     from rdctl.history.recorder import Outcome, Recording
     from rdctl.sites import Site
+
+
+class Command(Protocol):
+    """What is recorded: a command line, or a call of the Python API."""
+
+    @property
+    def environment(self) -> Environment: ...
+    @property
+    def command_path(self) -> str: ...
+    @property
+    def noun(self) -> str: ...
+    @property
+    def doors(self) -> Sequence[Effects]: ...
+    @property
+    def report(self) -> Report | None: ...
+    @property
+    def request_id(self) -> str: ...
+    @property
+    def sandbox_path(self) -> str: ...
+    def warn(self, message: str) -> None: ...
 
 
 class Part:
@@ -58,8 +79,8 @@ class Records:
     """What this command writes into the history: one entry, or two if it changes the sandbox, which
     has its own history, and other contexts at once."""
 
-    def __init__(self, invocation: Invocation, argv: Sequence[str], *, boot: bool) -> None:
-        self._on = invocation
+    def __init__(self, command: Command, argv: Sequence[str], *, boot: bool) -> None:
+        self._on = command
         self._argv = argv
         self._boot = boot
         self._lock = allocate_lock()
@@ -162,7 +183,7 @@ class Records:
         """Without a change, too, apply takes what was written before the file system was there."""
         from rdctl.history.recorder import absorb, not_written
 
-        if self._on.effects.dry_run or self._in_sandbox(self._parts[0]):
+        if self._on.doors[0].dry_run or self._in_sandbox(self._parts[0]):
             return
         place = self._places(False)[0]
         try:
