@@ -666,8 +666,8 @@ _rdctl_values() {
         'rdctl context show 1') kind='context' ;;
         'rdctl context use 1') kind='context' ;;
         'rdctl context set 1') kind='context' ;;
-        'rdctl context set 2') choices='rapiddisk= oio= namespace= account= protected= timeout= token_file= ca= cert= key= http_proxy= events= dialect= dialect=auto dialect=3.3 dialect=4.2 dialect=5 dialect=7 dialect=2025 dialect=reference' ;;
-        'rdctl context set '[0-9]*) choices='rapiddisk= oio= namespace= account= protected= timeout= token_file= ca= cert= key= http_proxy= events= dialect= dialect=auto dialect=3.3 dialect=4.2 dialect=5 dialect=7 dialect=2025 dialect=reference' ;;
+        'rdctl context set 2') choices='rapiddisk= oio= namespace= account= protected= timeout= token_file= ca= cert= key= http_proxy= events= dialect= remote_command= dialect=auto dialect=3.3 dialect=4.2 dialect=5 dialect=7 dialect=2025 dialect=reference' ;;
+        'rdctl context set '[0-9]*) choices='rapiddisk= oio= namespace= account= protected= timeout= token_file= ca= cert= key= http_proxy= events= dialect= remote_command= dialect=auto dialect=3.3 dialect=4.2 dialect=5 dialect=7 dialect=2025 dialect=reference' ;;
         'rdctl context rename 1') kind='context' ;;
         'rdctl context remove 1') kind='context' ;;
         'rdctl sandbox serve --host') kind='ip' ;;

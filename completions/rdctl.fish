@@ -1448,7 +1448,7 @@ function _rdctl_values --no-scope-shadowing
         case 'rdctl context set #1'
             set kind context
         case 'rdctl context set #2' 'rdctl context set #*'
-            set choices 'rapiddisk=' 'oio=' 'namespace=' 'account=' 'protected=' 'timeout=' 'token_file=' 'ca=' 'cert=' 'key=' 'http_proxy=' 'events=' 'dialect=' 'dialect=auto' 'dialect=3.3' 'dialect=4.2' 'dialect=5' 'dialect=7' 'dialect=2025' 'dialect=reference'
+            set choices 'rapiddisk=' 'oio=' 'namespace=' 'account=' 'protected=' 'timeout=' 'token_file=' 'ca=' 'cert=' 'key=' 'http_proxy=' 'events=' 'dialect=' 'remote_command=' 'dialect=auto' 'dialect=3.3' 'dialect=4.2' 'dialect=5' 'dialect=7' 'dialect=2025' 'dialect=reference'
         case 'rdctl context rename #1'
             set kind context
         case 'rdctl context remove #1'

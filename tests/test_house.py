@@ -48,6 +48,7 @@ FLOORS = (
     {"__main__"},
     {"cli", "completion"},
     {"sites", "doctor", "recording"},
+    {"remote"},
     {"rapiddisk", "oio"},
     {"net", "workers", "output", "config", "history"},
     {"effects"},

@@ -23,7 +23,11 @@ DIALECTS = ("auto", "3.3", "4.2", "5", "7", "2025", "reference")
 
 # The keys of a context: their type, and what they mean.
 KEYS: dict[str, tuple[type, str]] = {
-    "rapiddisk": (str, "`local`, or the URL of rapiddiskd: http://HOST:9118"),
+    "rapiddisk": (
+        str,
+        "`local`, the URL of rapiddiskd: http://HOST:9118, or a machine with rdctl:"
+        " ssh://[USER@]HOST[:PORT]",
+    ),
     "oio": (str, "URL of the oio-proxy: http://HOST:6002"),
     "namespace": (str, "OpenIO SDS namespace"),
     "account": (str, "OpenIO SDS account"),
@@ -36,6 +40,7 @@ KEYS: dict[str, tuple[type, str]] = {
     "http_proxy": (str, "URL of an HTTP proxy"),
     "events": (str, "address of the beanstalkd of OpenIO: beanstalk://HOST:PORT"),
     "dialect": (str, "dialect of the oio-proxy: auto, 3.3, 4.2, 5, 7, 2025 or reference"),
+    "remote_command": (str, "command that runs rdctl on a machine over SSH: sudo -n rdctl"),
 }
 # Credentials: sent only to endpoints from the same source.
 CREDENTIALS = ("token_file", "cert", "key")
@@ -221,9 +226,13 @@ def checked(key: str, value: Any) -> Any:
     if kind is str and not isinstance(value, str):
         raise ValueError("must be a string")
     if key in ENDPOINTS and not (key == "rapiddisk" and value == LOCAL):
-        fault = unusable_url(value)
+        fault = _unusable_endpoint(key, value)
         if fault:
             raise ValueError(f'invalid URL "{defuse(without_password(value))}": {fault}')
+    if key == "remote_command":
+        from rdctl.config.ssh import words_of
+
+        words_of(value)
     if key == "http_proxy":
         # The part before the @ may be a password, so the value is not shown.
         fault = unusable_url(re.sub(r"//[^/@]*@", "//", value))
@@ -244,6 +253,24 @@ def queue_address(text: str) -> str:
     return f"{match[1]}:{match[2]}"
 
 
+def _unusable_endpoint(key: str, url: str) -> str | None:
+    if key != "rapiddisk":
+        return unusable_url(url)
+    if not url.startswith("ssh://"):
+        fault = unusable_url(url)
+        return f"{fault} or ssh://" if fault == _NO_SCHEME else fault
+    from rdctl.config.ssh import address_of
+
+    try:
+        address_of(url)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+_NO_SCHEME = "must begin with http:// or https://"
+
+
 def unusable_url(url: str) -> str | None:
     """Why this is not a valid endpoint, or None if it is."""
     from urllib.parse import urlsplit
@@ -254,7 +281,7 @@ def unusable_url(url: str) -> str | None:
     except ValueError:
         return "invalid host or port"  # urllib's message may show a password
     if parts.scheme not in ("http", "https"):
-        return "must begin with http:// or https://"
+        return _NO_SCHEME
     if not parts.hostname or not url.isprintable() or " " in url:
         return "host missing or invalid"
     if port == 0 or parts.query or parts.fragment or parts.username is not None:

@@ -40,6 +40,7 @@ VARIABLES = {
     "http_proxy": ("RDCTL_HTTP_PROXY",),
     "events": ("RDCTL_EVENTS",),
     "dialect": ("RDCTL_DIALECT",),
+    "remote_command": ("RDCTL_REMOTE_COMMAND",),
 }
 
 
@@ -73,6 +74,11 @@ class Settings(NamedTuple):
     def is_local(self) -> bool:
         """Whether RapidDisk is the kernel of this machine, or of a simulated one."""
         return self.get("rapiddisk") in (LOCAL, SIMULATED)
+
+    @property
+    def over_ssh(self) -> bool:
+        """Whether RapidDisk is that of a machine on which rdctl runs over SSH."""
+        return str(self.get("rapiddisk")).startswith("ssh://")
 
     def in_sandbox(self, endpoint: str) -> bool:
         setting = self.values.get(endpoint)

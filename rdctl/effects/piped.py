@@ -1,0 +1,176 @@
+"""A program that this one talks to through pipes."""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import signal
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from typing import Any, BinaryIO, NamedTuple
+
+# A signal from the terminal, or its end, reaches only this process, which decides what it means.
+# An ignored signal stays ignored in the program.
+_DEAF = 'trap "" INT HUP QUIT; exec "$@"'
+_BLOCK = 1 << 16
+# What is kept of the program's messages: the first and the last bytes.
+_KEPT = 1 << 14
+_END_SECONDS = 2.0
+
+
+class Piped:
+    """Runs a program. It can ask on the terminal, but does not get the terminal's signals.
+
+    `read` has its output, `write` is its input. While one waits for the output, its messages are
+    collected in `said`; `patience` are the seconds that a read waits before it raises TimeoutError.
+    Raises OSError if it cannot be started.
+    """
+
+    def __init__(self, words: Sequence[str], environ: Mapping[str, str]) -> None:
+        import subprocess
+
+        pipe = subprocess.PIPE
+        self._process = subprocess.Popen(
+            ["/bin/sh", "-c", _DEAF, "sh", *words],
+            stdin=pipe,
+            stdout=pipe,
+            stderr=pipe,
+            bufsize=0,
+            env=dict(environ),
+        )
+        its: Any = self._process  # with all streams
+        self.write: BinaryIO = its.stdin
+        self._output: BinaryIO = its.stdout
+        self._messages: BinaryIO = its.stderr
+        self._ear = _Ear(self._output.fileno(), self._messages.fileno())
+        self.read = io.BufferedReader(self._ear, _BLOCK)
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    @property
+    def said(self) -> str:
+        """What it wrote to its standard error so far."""
+        return self._ear.said()
+
+    @property
+    def patience(self) -> float | None:
+        return self._ear.patience
+
+    @patience.setter
+    def patience(self, seconds: float | None) -> None:
+        self._ear.patience = seconds
+
+    def wait(self, seconds: float) -> int | None:
+        """Its exit code, negative for a signal; None if it has not ended in time."""
+        import subprocess
+
+        try:
+            code = self._process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+        self._ear.listen()
+        return code
+
+    def close(self) -> None:
+        """Close its input and wait for its end, which is enforced, also for what it has started."""
+        with suppress(OSError):
+            self.write.close()
+        if self.wait(_END_SECONDS) is None:
+            family = _descendants(self.pid)
+            self._process.terminate()
+            if self.wait(_END_SECONDS) is None:
+                family = [*family, *_descendants(self.pid)]
+                self._process.kill()
+                self._process.wait()
+            _kill(family)
+        self._output.close()
+        self._messages.close()
+
+
+class _Ear(io.RawIOBase):
+    """Reads the output of a program, and keeps a part of its messages meanwhile. Nothing waits for
+    the end of the messages: what it has started may keep them open."""
+
+    def __init__(self, output: int, messages: int) -> None:
+        self._output = output
+        self._messages = messages
+        os.set_blocking(messages, False)
+        self._open = True
+        self._first, self._last = b"", b""
+        self.patience: float | None = None
+
+    def readable(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._output
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        end = None if self.patience is None else time.monotonic() + self.patience
+        while True:
+            waiting = select.poll()
+            waiting.register(self._output, select.POLLIN)
+            if self._open:
+                waiting.register(self._messages, select.POLLIN)
+            left = None if end is None else max(0.0, end - time.monotonic()) * 1000
+            ready = [descriptor for descriptor, _ in waiting.poll(left)]
+            if not ready:
+                raise TimeoutError("no data within the time limit")
+            if self._messages in ready:
+                self.listen()
+            if self._output in ready:
+                data = os.read(self._output, len(buffer))
+                buffer[: len(data)] = data
+                return len(data)
+
+    def listen(self) -> None:
+        """Collect the messages that have arrived."""
+        while self._open:
+            try:
+                data = os.read(self._messages, _BLOCK)
+            except BlockingIOError:
+                return
+            self._open = bool(data)
+            room = _KEPT - len(self._first)
+            self._first += data[:room]
+            self._last = (self._last + data[room:])[-_KEPT:]
+
+    def said(self) -> str:
+        return (self._first + self._last).decode(errors="replace")
+
+
+# --- what it has started ----------------------------------------------------------------------
+
+
+class _Born(NamedTuple):
+    """A process, and when it started: a number is used again."""
+
+    pid: int
+    time: str
+
+
+def _descendants(pid: int) -> list[_Born]:
+    """The processes that a process and its children have started, such as the command of a proxy.
+    Those that went into the background are not among them."""
+    found = []
+    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
+        for child in map(int, file.read().split()):
+            found += [_Born(child, _started(child)), *_descendants(child)]
+    return found
+
+
+def _started(pid: int) -> str:
+    with suppress(OSError), open(f"/proc/{pid}/stat", errors="replace") as file:
+        return file.read().rpartition(")")[2].split()[19]
+    return ""
+
+
+def _kill(family: Sequence[_Born]) -> None:
+    for one in family:
+        if one.time and _started(one.pid) == one.time:
+            with suppress(OSError):
+                os.kill(one.pid, signal.SIGKILL)

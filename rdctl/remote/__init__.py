@@ -1,0 +1,1 @@
+"""Another machine over SSH: rdctl here asks rdctl there."""

@@ -1,0 +1,182 @@
+"""Starting rdctl on another machine with the system's ssh, and what ssh says if that fails.
+
+ssh reads its own configuration: aliases, keys, jump hosts and shared connections are the user's.
+"""
+
+from __future__ import annotations
+
+import random
+import shlex
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from typing import BinaryIO, NamedTuple, TypeVar
+
+from rdctl.config.ssh import DEFAULT_COMMAND, SCHEME, address_of, words_of
+from rdctl.core.errors import Code, RdctlError
+from rdctl.effects.piped import Piped
+from rdctl.remote.refusals import ended, no_ssh
+
+T = TypeVar("T")
+
+AGENT = "__agent"
+# Until ssh has a connection; a person may have to type a passphrase for a jump host meanwhile.
+_CONNECT_SECONDS = 10
+_PATIENT_SECONDS = 30
+# As sftp does: nothing of the user's configuration but the connection itself.
+_OPTIONS = (
+    *("-T", "-x", "-a"),
+    *("-o", "PermitLocalCommand=no"),
+    *("-o", "ClearAllForwardings=yes"),
+    *("-o", "RemoteCommand=none"),
+    # An ssh without its rdctl does not outlive a frozen connection.
+    *("-o", "ServerAliveInterval=15"),
+    *("-o", "ServerAliveCountMax=3"),
+)
+_END_SECONDS = 5.0
+
+
+class Target(NamedTuple):
+    """A machine, and the words that run rdctl on it."""
+
+    host: str
+    user: str | None
+    port: int | None
+    command: tuple[str, ...]
+
+    @property
+    def login(self) -> str:
+        return f"{self.user}@{self.host}" if self.user else self.host
+
+    @property
+    def url(self) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        user = f"{self.user}@" if self.user else ""
+        return f"{SCHEME}{user}{host}" + (f":{self.port}" if self.port else "")
+
+    def ssh(self, *words: str) -> str:
+        """A command for the user's shell that runs these words there."""
+        port = ["-p", str(self.port)] if self.port else []
+        return shlex.join(["ssh", *port, self.login, *words])
+
+
+def target_of(url: str, command: str | None) -> Target:
+    """Raises `config` for an address or a command that is not valid."""
+    try:
+        user, host, port = address_of(url)
+    except ValueError as error:
+        raise RdctlError(Code.CONFIG, f"invalid SSH address: {error}") from error
+    try:
+        words = words_of(command or DEFAULT_COMMAND)
+    except ValueError as error:
+        raise RdctlError(Code.CONFIG, f"remote_command: {error}") from error
+    return Target(host, user, port, words)
+
+
+class Connection:
+    """A started ssh. `read` and `write` are the two directions; messages of ssh are kept meanwhile.
+
+    A Ctrl-C on the terminal does not reach ssh. `patience` are the seconds that a read waits for
+    data before it raises TimeoutError, None to wait without a limit.
+    """
+
+    def __init__(self, target: Target, program: Piped) -> None:
+        self.target = target
+        self.read: BinaryIO = program.read
+        self.write: BinaryIO = program.write
+        self._program = program
+
+    @property
+    def pid(self) -> int:
+        return self._program.pid
+
+    @property
+    def patience(self) -> float | None:
+        return self._program.patience
+
+    @patience.setter
+    def patience(self, seconds: float | None) -> None:
+        self._program.patience = seconds
+
+    def ended(self, before: str = "") -> RdctlError:
+        """Why it ended, in ssh's own words; `before` is what came instead of a message of rdctl.
+        Waits for the end of ssh, but not for long. `again` among the facts: ssh was turned away
+        before it logged in, and another attempt may succeed."""
+        code = self._program.wait(_END_SECONDS)
+        return ended(self.target, code, self._program.said, before)
+
+    def close(self) -> None:
+        """End ssh and what it has started; takes a few seconds if the connection is frozen."""
+        self._program.close()
+
+
+def words(target: Target, *, batch: bool, seconds: float | None) -> list[str]:
+    """The command that starts rdctl there."""
+    limit = _CONNECT_SECONDS if batch else _PATIENT_SECONDS
+    if seconds is not None:
+        limit = max(1, min(limit, int(seconds)))
+    return [
+        "ssh",
+        *_OPTIONS,
+        *("-o", f"ConnectTimeout={limit}"),
+        *(("-o", "BatchMode=yes") if batch else ()),
+        *(("-p", str(target.port)) if target.port else ()),
+        "--",
+        target.login,
+        _for_shell([*target.command, AGENT]),
+    ]
+
+
+def _for_shell(words: list[str]) -> str:
+    """The words for the shell there, which replaces a `~/` at the start."""
+    first, *others = words
+    start = f"~/{shlex.quote(first[2:])}" if first.startswith("~/") else shlex.quote(first)
+    return " ".join([start, *map(shlex.quote, others)])
+
+
+def connect(
+    target: Target, *, batch: bool, seconds: float | None, environ: Mapping[str, str]
+) -> Connection:
+    """Start ssh; `batch`: it must not ask for anything. Raises an error if there is no ssh."""
+    command = words(target, batch=batch, seconds=seconds)
+    if shutil.which("ssh", path=environ.get("PATH")) is None:
+        raise no_ssh(target)
+    return Connection(target, Piped(command, environ))
+
+
+# Pauses before further attempts: a server turns connections away while many others log in
+# (MaxStartups). They are spread, since all of a fleet were turned away at the same time.
+_PAUSES = (0.2, 0.4, 0.8, 1.6, 3.2)
+
+
+def reach(
+    target: Target,
+    hello: Callable[[Connection], T],
+    *,
+    batch: bool,
+    seconds: float | None,
+    environ: Mapping[str, str],
+    sleep: Callable[[float], None] = time.sleep,
+) -> tuple[Connection, T]:
+    """A connection on which `hello` has exchanged the first messages, and what it returns. It
+    raises EOFError, with the text that came instead, if ssh ends before; nothing was asked of rdctl
+    then, so it is attempted again if the server turned ssh away."""
+    for pause in (*_PAUSES, None):
+        try:
+            return _attempt(connect(target, batch=batch, seconds=seconds, environ=environ), hello)
+        except RdctlError as error:
+            if not error.facts.pop("again", False) or pause is None:
+                raise
+            sleep(pause * random.uniform(0.5, 1.5))
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _attempt(connection: Connection, hello: Callable[[Connection], T]) -> tuple[Connection, T]:
+    try:
+        try:
+            return connection, hello(connection)
+        except EOFError as end:
+            raise connection.ended(str(end)) from None
+    except BaseException:
+        connection.close()
+        raise
