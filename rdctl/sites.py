@@ -211,6 +211,7 @@ class Site:
             workers=self._workers,
             left=partial(_left, self._limits.seconds, self._environment.busy, self._began),
             rehearsal=rehearsal,
+            away=self._environment.away,
         )
 
     @property

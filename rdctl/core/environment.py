@@ -16,6 +16,7 @@ from rdctl.core.units import escape, human_size, raw_bytes
 
 if TYPE_CHECKING:
     from rdctl.effects.syscalls import Syscalls
+    from rdctl.rapiddisk.files import Away
 
 
 class OutputError(OSError):
@@ -161,9 +162,11 @@ class Environment:
         sleep: Callable[[float], None] = time.sleep,
         now: Callable[[], float] = time.time,
         program: Sequence[str] = ("/usr/bin/rdctl",),
+        away: Away | None = None,
     ) -> None:
         """`size` returns the current columns and lines of the terminal; `clock` is monotonic, `now`
-        is the time of day, both in seconds. `program` are the words that run rdctl again."""
+        is the time of day, both in seconds. `program` are the words that run rdctl again. `away`
+        has the files that the command names if it was typed on another machine."""
         self.stdin = stdin
         self.stdout = stdout
         self.stderr = stderr
@@ -178,6 +181,7 @@ class Environment:
         self.sleep = sleep
         self.now = now
         self.program = program
+        self.away = away
         self._thought = 0.0
 
     def busy(self) -> float:

@@ -119,10 +119,17 @@ class NewImage:
                 os.close(self._part)
             self._place.close()
 
-    def written(self, fill: Callable[[Part], str], *, of: str, what: str) -> Effect[None]:
-        """Write the contents of a device; `fill` returns their digest."""
+    def written(
+        self, fill: Callable[[Part], str], *, of: str, what: str, through: str = ""
+    ) -> Effect[None]:
+        """Write the contents of a device; `fill` returns their digest. If it is on another machine,
+        the command `through` leads there."""
         part = self._target._replace(name=self._target.part).path
-        names = f"if={quoted_path(self._calls, of)} of={quoted_path(self._calls, part)}"
+        source, place = quoted_path(self._calls, of), quoted_path(self._calls, part)
+        line = f"dd if={source} of={place} bs=1M conv=sparse,fsync"
+        if through:
+            line = f"{through} dd if={source} bs=1M | dd of={place} bs=1M iflag=fullblock"
+            line += " conv=sparse,fsync"
 
         def perform() -> None:
             self._place = directory_of(self._target, self._home)
@@ -133,7 +140,7 @@ class NewImage:
             self._digest = fill(Part(self._part))
             os.fsync(self._part)
 
-        return Effect(what, f"dd {names} bs=1M conv=sparse,fsync", perform, step=True)
+        return Effect(what, line, perform, step=True)
 
     def placed(self, *, what: str) -> Effect[Made]:
         """Give it its name, and its digest."""

@@ -26,8 +26,8 @@ from rdctl.rapiddisk.model import (
 )
 
 if TYPE_CHECKING:
-    from rdctl.effects.files import Destination
     from rdctl.effects.images import Made
+    from rdctl.rapiddisk.files import ImageTarget
     from rdctl.rapiddisk.imagefile import ImageFile
     from rdctl.rapiddisk.kernel.host import Host
     from rdctl.rapiddisk.kernel.identities import Identities
@@ -168,15 +168,7 @@ class Backend(Protocol):
         """Replace such a record; `what` says what it has: `record ...`. If it cannot be written,
         raise if it is `required`, else warn. A `lasting` one is not rolled back."""
 
-    def save_contents(
-        self,
-        volume: str,
-        target: Destination,
-        step: Callable[[int], None],
-        *,
-        replace: bool,
-        home: str | None,
-    ) -> Made:
+    def save_contents(self, volume: str, target: ImageTarget, step: Callable[[int], None]) -> Made:
         """Write the contents of a volume to a file; `step` takes the progress. Raises OSError about
         the file."""
 

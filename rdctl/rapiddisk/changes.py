@@ -15,6 +15,7 @@ from rdctl.rapiddisk.guards import NO_OVERRIDES, Facts, Overrides
 from rdctl.rapiddisk.model import Inventory
 
 if TYPE_CHECKING:
+    from rdctl.rapiddisk.files import Away
     from rdctl.workers import Workers
 
 
@@ -24,7 +25,7 @@ class Dependencies(NamedTuple):
     `aimed` adds the options that lead here to the commands in a text; `workers` returns those of
     the whole command, which read-only commands do not need, and `left` the seconds that are left
     of its time limit, None without one. `rehearsal` returns the same for a dry run of what is about
-    to be done.
+    to be done. `away` has the files that the command names if they are on another machine.
     """
 
     backend: Backend
@@ -33,6 +34,7 @@ class Dependencies(NamedTuple):
     workers: Callable[[], Workers]
     left: Callable[[], float | None]
     rehearsal: Callable[[], Dependencies]
+    away: Away | None = None
 
 
 class Changes:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
@@ -11,9 +10,10 @@ from rdctl.core.results import Change, Failure, Report, literal
 from rdctl.core.units import escape, operand, quoted
 from rdctl.effects.images import Made
 from rdctl.rapiddisk.changes import Changes, Dependencies, find, unproven, unseen
+from rdctl.rapiddisk.files import Files, FilesHere, ImageTarget
 from rdctl.rapiddisk.guards import Facts, Overrides
-from rdctl.rapiddisk.imagefile import ImageFile, checked, fault, guard_directory, target_of
-from rdctl.rapiddisk.images import Images, check_whole, place_of_file
+from rdctl.rapiddisk.imagefile import ImageFile, checked, fault
+from rdctl.rapiddisk.images import Images, check_whole
 from rdctl.rapiddisk.memory import guard_use
 from rdctl.rapiddisk.model import Volume
 from rdctl.rapiddisk.names import volume_name
@@ -28,6 +28,7 @@ class Contents(Changes):
     def __init__(self, means: Dependencies) -> None:
         super().__init__(means)
         self._left = means.left
+        self._files: Files = means.away or FilesHere(means.backend)
         # Raises when the time limit is over.
         self._check_time: Callable[[], None] = _no_limit
 
@@ -42,14 +43,13 @@ class Contents(Changes):
         _refuse_stream(path)
         facts = self._facts([name], overrides)
         volume = self._savable(facts, name)
-        place = place_of_file(self._backend, path)
-        self._guard_target(name, place, path, replace=overwrite)
+        target = self._files.target(name, path, replace=overwrite, home=home)
         self._effects.foretell([f"save {name} to {escape(path)}"])
         with self._backend.claim([]) as alone:
             if alone:
                 volume = self._savable(self._facts([name], overrides), name)
             with self._in_time(f"saving {name} to {escape(path)}"):
-                made = self.write_image(name, place, path, replace=overwrite, home=home)
+                made = self.write_image(name, target)
         facts_of = {"size": volume.size, "stored": made.stored, "file": path, "sha256": made.digest}
         return self._done("save", name, f"saved {{}} to {literal(escape(path))}", facts_of)
 
@@ -68,9 +68,8 @@ class Contents(Changes):
         _refuse_stream(path)
         facts = self._facts([name], overrides)
         volume = self._loadable(facts, name)
-        place = place_of_file(self._backend, path)
         with self._in_time(f"reading {escape(path)}"):
-            image = self.check_image(place, volume.size or 0, path, name)
+            image = self._files.image(path, volume.size or 0, name, self._begun)
         if not image.verified:
             warn(f"{escape(path)} was not verified: it has no {escape(path)}.sha256")
         if not overcommit:
@@ -89,27 +88,14 @@ class Contents(Changes):
             ):
                 self.fill(name, image, loss)
         kept = None if self._effects.dry_run else Images(self._backend).of(name).image
-        if kept is not None and kept != os.path.abspath(path) and self._backend.host().has(kept):
+        loaded = [file for file, _ in image.recorded]
+        if kept is not None and kept not in loaded and self._backend.host().has(kept):
             save = f"rdctl rapiddisk save {operand(name)} {quoted(kept)} --overwrite"
             warn(
                 f"{name} now differs from its image {escape(kept)}, which the next shutdown does"
                 f" not replace; to replace it: {self._aimed(save)}"
             )
         return self._loaded(name, image)
-
-    @staticmethod
-    def _guard_target(volume: str, place: str, path: str, *, replace: bool) -> None:
-        """Raise if a file must not be replaced, or if its directory is missing; a simulated machine
-        creates it."""
-        try:
-            target = target_of(place, path, replace=replace)
-        except RdctlError as error:
-            if error.code is Code.EXISTS:
-                words = f"{quoted(volume)} {quoted(path)} --overwrite"
-                error.hint = f"To replace it: rdctl rapiddisk save {words}"
-            raise
-        if place == path:
-            guard_directory(target)
 
     def _permit(self, what: str) -> None:
         self._backend.here(what)
@@ -155,29 +141,19 @@ class Contents(Changes):
         recorded. Raises RdctlError when it cannot be loaded into so many bytes."""
         return checked(path, name or path, room, volume, self._begun)
 
-    def write_image(
-        self,
-        volume: str,
-        path: str,
-        name: str | None = None,
-        *,
-        replace: bool = True,
-        home: str | None = None,
-    ) -> Made:
-        """Save a volume, and record where; guards and consent are up to the caller."""
-        name = name or path
-        target = target_of(path, name, replace=replace)
+    def write_image(self, volume: str, target: ImageTarget) -> Made:
+        """Save a volume, and record where if that is on its machine; guards and consent are up to
+        the caller."""
         size = self._backend.size_of(volume) or 0
         try:
             with self._stoppable():
-                made = self._backend.save_contents(
-                    volume, target, self._begun(size), replace=replace, home=home
-                )
+                made = self._backend.save_contents(volume, target, self._begun(size))
         except OSError as error:
-            raise fault(error, name) from error
-        images, file = Images(self._backend), os.path.abspath(name)
-        record = images.of(volume).having(file, made.digest)
-        images.keep(volume, record, required=False)
+            raise fault(error, target.name) from error
+        if target.recorded is not None:
+            images = Images(self._backend)
+            record = images.of(volume).having(target.recorded, made.digest)
+            images.keep(volume, record, required=False)
         return made
 
     def fill(
@@ -201,8 +177,7 @@ class Contents(Changes):
                     raise
             with self._stoppable():
                 self._backend.load_contents(volume, image, self._begun(image.size))
-            file, digest = os.path.abspath(image.name), image.digest if image.verified else ""
-            images.keep(volume, former._replace(whole=True, files=((file, digest),)))
+            images.keep(volume, former._replace(whole=True, files=image.recorded))
 
     def _guard_empty(self, volume: str) -> None:
         """The counters do not prove that it is: a refused erase sets them to 0."""

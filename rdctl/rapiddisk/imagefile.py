@@ -37,7 +37,8 @@ _FAULTS = {
 
 class ImageFile(NamedTuple):
     """An image that was checked. `path` is where it is, `name` its path for people; `used`: the
-    memory that its contents take. `verified`: a digest beside it proves it."""
+    memory that its contents take. `verified`: a digest beside it proves it. `stream` gives the
+    contents of one that is on another machine, in pieces of PIECE bytes."""
 
     path: str
     name: str
@@ -45,6 +46,15 @@ class ImageFile(NamedTuple):
     used: int
     digest: str
     verified: bool
+    stream: Callable[[], Iterator[bytes]] | None = None
+
+    @property
+    def recorded(self) -> tuple[tuple[str, str], ...]:
+        """Which files have these contents, in the records of this machine: a path of another one
+        would be taken for a file that is here."""
+        if self.stream is not None:
+            return ()
+        return ((os.path.abspath(self.name), self.digest if self.verified else ""),)
 
 
 class TooLarge(RdctlError):
@@ -120,6 +130,9 @@ def _guard_size(name: str, size: int, room: int, volume: str) -> None:
 
 def image_pieces(image: ImageFile) -> Iterator[bytes]:
     """The contents of an image, in pieces of PIECE bytes. Raises RdctlError."""
+    if image.stream is not None:
+        yield from image.stream()
+        return
     try:
         with _opened(image.path) as file:
             yield from _pieces(file, image.size)

@@ -11,6 +11,7 @@ from rdctl.core.units import escape
 from rdctl.rapiddisk.caches import upper_first
 from rdctl.rapiddisk.changes import Changes, Dependencies
 from rdctl.rapiddisk.contents import Contents
+from rdctl.rapiddisk.files import FileTarget
 from rdctl.rapiddisk.guards import Facts
 from rdctl.rapiddisk.images import Images, about, check_saving
 from rdctl.rapiddisk.model import Cache, Subsystem, Volume
@@ -88,7 +89,8 @@ class Stop(Changes):
         with about(name, "saved"):
             facts.guard_reading(volume, gone)
             with nullcontext() if self._effects.dry_run else self._backend.claim([name]):
-                self._contents.write_image(name, self._backend.host().place(path), path)
+                place = self._backend.host().place(path)
+                self._contents.write_image(name, FileTarget(place, path, replace=True))
 
     # --- caches -------------------------------------------------------------------------------
 

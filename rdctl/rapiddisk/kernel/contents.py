@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
@@ -12,29 +11,21 @@ from rdctl.effects.syscalls import quoted_path
 from rdctl.rapiddisk.kernel.claims import KernelPart
 
 if TYPE_CHECKING:
-    from rdctl.effects.files import Destination, Part
     from rdctl.effects.images import Made
+    from rdctl.rapiddisk.files import ImageTarget, Writer
     from rdctl.rapiddisk.imagefile import ImageFile
 
 
 class KernelContents(KernelPart):
-    def save_contents(
-        self,
-        volume: str,
-        target: Destination,
-        step: Callable[[int], None],
-        *,
-        replace: bool,
-        home: str | None,
-    ) -> Made:
+    def save_contents(self, volume: str, target: ImageTarget, step: Callable[[int], None]) -> Made:
         """Write the contents to a file. Raises OSError about the file."""
         from hashlib import sha256  # several milliseconds, which other commands save
 
-        from rdctl.effects.images import Made, NewImage
+        from rdctl.rapiddisk.files import Copy
 
         size = self._known.size(volume) or 0
 
-        def fill(part: Part) -> str:
+        def fill(part: Writer) -> str:
             digest, offset = sha256(), 0
             for piece in self._read(volume, size):
                 for start, end in runs(piece):
@@ -45,14 +36,9 @@ class KernelContents(KernelPart):
             part.cut(size)
             return digest.hexdigest()
 
-        what = f"save {volume} to {self._calls.shown(target.path)}"
-        if self._effects.dry_run and os.path.exists(target.path):
-            what += ", which is replaced"
-        image = NewImage(self._calls, target, replace=replace, check=lambda: step(0), home=home)
-        with self._claims.claim([volume]), image:
-            node = self._node(volume)
-            self._effects.do(image.written(fill, of=node, what=what), None)
-            return self._effects.do(image.placed(what=what), Made("", 0))
+        with self._claims.claim([volume]):
+            copy = Copy(volume, self._node(volume), fill, lambda: step(0))
+            return target.take(copy, self._effects, self._calls)
 
     def _read(self, volume: str, size: int) -> Iterator[bytes]:
         with self._refusals.worded(f"{volume} cannot be read", volume):
@@ -77,8 +63,10 @@ class KernelContents(KernelPart):
         ):
             node = self._node(volume)
             what = f"load {volume} from {image.name}"
-            names = f"if={quoted_path(self._calls, image.path)} of={quoted_path(self._calls, node)}"
-            line = f"dd {names} bs=1M conv=sparse,fsync"
+            source, place = quoted_path(self._calls, image.path), quoted_path(self._calls, node)
+            line = f"dd if={source} of={place} bs=1M conv=sparse,fsync"
+            if image.stream is not None:
+                line = f"dd of={place} bs=1M iflag=fullblock conv=sparse,fsync < {source}"
             self._effects.undo_with(self._emptying(volume))
             act = self._acts.loading(volume, image.name)
             self._effects.do(Effect(what, line, perform, step=True), None)

@@ -37,11 +37,10 @@ def read(
 ) -> Source:
     """The state at a path; `-` is standard input, a directory all its `*.toml` and `*.json`; None:
     the files of the machine at `root`. `foreign`: they are of the tool nvmetcli."""
-    if path == "-":
-        data = environment.stdin.read(_MOST + 1)
-        texts = [(_STDIN, _text(data, _STDIN))]
+    if path is not None and environment.away is not None:
+        texts = environment.away.texts(path)
     else:
-        texts = [(name, _read(place, name, seconds)) for name, place in _places(path, root)]
+        texts = texts_of(path, environment, root, seconds)
     if not foreign:
         states = [document.parse(name, text) for name, text in texts]
         text = texts[0][1] if path is not None and len(texts) == 1 else None
@@ -49,6 +48,15 @@ def read(
     found = [nvmetcli.parse(name, text) for name, text in texts]
     ignored = [words for _, ignored in found for words in ignored]
     return Source(path or f"/{FILE}", document.merge([state for state, _ in found]), ignored)
+
+
+def texts_of(
+    path: str | None, environment: Environment, root: str, seconds: float | None
+) -> list[tuple[str, str]]:
+    """The files of a state by name, with their text."""
+    if path == "-":
+        return [(_STDIN, _text(environment.stdin.read(_MOST + 1), _STDIN))]
+    return [(name, _read(place, name, seconds)) for name, place in _places(path, root)]
 
 
 def machine_state(root: str, seconds: float | None = None) -> State:
