@@ -110,6 +110,11 @@ class Site:
         """The time limit of the whole command."""
         return self._limits.seconds
 
+    @property
+    def left(self) -> float | None:
+        """The seconds left of that limit; None without one."""
+        return _left(self._limits.seconds, self._environment.busy, self._began)
+
     @once
     def _simulated(self) -> StoredMachine | None:
         """The machine of the sandbox, if that is the machine of this site."""

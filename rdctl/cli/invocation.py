@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rdctl.core.environment import Environment
     from rdctl.core.results import Report
-    from rdctl.workers import Workers
+    from rdctl.workers import Progress, Workers
 
 
 class Invocation:
@@ -58,12 +58,14 @@ class Invocation:
         self.unread = Unread()
         # Notices to print after the result.
         self.next_steps: list[str] = []
+        # Ends the connections of this run.
+        self.closing: list[Callable[[], None]] = []
         self._warned: set[str] = set()
         self._workers: Workers | None = None
 
     def door(self, ask: Callable[[Sequence[str]], None], **options: Any) -> Effects:
         """Create another door to the outside."""
-        flags, part = self.flags, Part(self.records)
+        flags, part = self.flags, self._part()
         effects = Effects(
             ask=ask,
             trace=self._trace if flags.get("trace") else None,
@@ -75,6 +77,10 @@ class Invocation:
         part.effects = effects
         self.doors.append(effects)
         return effects
+
+    def _part(self) -> Part:
+        """The part of a door in the history."""
+        return Part(self.records)
 
     @once
     def request_id(self) -> str:
@@ -151,17 +157,23 @@ class Invocation:
         return self._workers
 
     def _new_workers(self) -> Workers:
-        from rdctl.cli.progress import Bar
         from rdctl.workers import PARALLEL, Workers
 
-        flags, environment = self.flags, self.environment
-        silent = flags.get("quiet") or flags.get("trace") or "watch" in flags
-        shown = environment.stderr.tty and not silent
-        bar = Bar(environment, color=use_color(flags, environment, True)) if shown else None
+        flags, bar = self.flags, self._bar()
         # Lines that belong together stay together.
         in_turn = flags.get("trace") or flags.get("dry_run")
         parallel = flags.get("parallel") or (1 if in_turn else PARALLEL)
         return Workers(parallel, bar, self.notice, patient="watch" not in flags)
+
+    def _bar(self) -> Progress | None:
+        """The progress bar, if one is shown."""
+        flags, environment = self.flags, self.environment
+        silent = flags.get("quiet") or flags.get("trace") or "watch" in flags
+        if silent or not environment.stderr.tty:
+            return None
+        from rdctl.cli.progress import Bar
+
+        return Bar(environment, color=use_color(flags, environment, True))
 
     def end_progress(self) -> None:
         """Remove the progress bar from the terminal."""
@@ -187,6 +199,11 @@ class Invocation:
             stdout.flush()
         if stdout.tty:
             self.end_progress()
+
+    def close(self) -> None:
+        """End the connections to other machines."""
+        while self.closing:
+            self.closing.pop()()
 
     # --- messages to the user ----------------------------------------------------------------
 

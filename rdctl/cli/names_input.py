@@ -81,6 +81,8 @@ class Bulk:
     def __init__(self) -> None:
         self.ndjson = False
         self.failed: str | None = None
+        # Whether `-` is a name like any other: another rdctl has read the names.
+        self.literal = False
         self.lines: dict[str, int] = {}
         self.properties: dict[str, dict[str, str]] = {}
         self.targets: list[str] = []
@@ -372,6 +374,9 @@ def expanded(context: click.Context, site: Site, words: Iterable[str]) -> list[s
     bulk = bulk_of(context).of(where)
     given: list[str] = []
     for word in words:
-        given += bulk.names(context.obj, where, seconds_of(context)) if word == "-" else [word]
+        if word == "-" and not bulk.literal:
+            given += bulk.names(context.obj, where, seconds_of(context))
+        else:
+            given.append(word)
     bulk.targets = given
     return given

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 _KEPT = "rdctl.flags"
 # Key of the typed synonym of a verb that destroys, in click's context.
 SYNONYM = "rdctl.synonym"
+# Key of the words of the verb as they were typed, in click's context.
+WORDS = "rdctl.words"
 
 
 class Global(NamedTuple):

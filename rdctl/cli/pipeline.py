@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from rdctl.cli.tree import Command
     from rdctl.core.results import Result
     from rdctl.output.schemas import Schema
+    from rdctl.sites import Site
 
 
 def carry_out(ctx: click.Context, invocation: Invocation) -> int:
@@ -53,7 +54,7 @@ def carry_out(ctx: click.Context, invocation: Invocation) -> int:
         # `__main__` disabled it during startup, whose objects all stay alive.
         gc.freeze()
         gc.enable()
-    ask = partial(_result, command, ctx, params, invocation)
+    ask = partial(result_of, ctx, params, invocation)
     try:
         if "watch" in invocation.flags and schema is not None:
             from rdctl.cli.watch import watch
@@ -61,6 +62,7 @@ def carry_out(ctx: click.Context, invocation: Invocation) -> int:
             return watch(ask, command, schema, view, invocation)
         return _shown(_asked(ask, command, invocation), schema, view, invocation)
     finally:
+        invocation.close()
         if words := invocation.unread.words:
             invocation.warn(words)
 
@@ -79,14 +81,13 @@ def _asked(ask: Callable[[], Result], command: Command, invocation: Invocation) 
         raise
 
 
-def _result(
-    command: Command, ctx: click.Context, params: dict[str, Any], invocation: Invocation
-) -> Result:
+def result_of(ctx: click.Context, params: dict[str, Any], invocation: Invocation) -> Result:
     """The result of the verb on one site or several; its hints address the site they are from."""
-    call = partial(ctx.invoke, command.work, **params)
+    command: Command = ctx.command  # type: ignore[assignment]
+    call = partial(_called, ctx, params, invocation)
     result: Result
     if not command.on_site:
-        result = call(invocation)
+        result = ctx.invoke(command.work, invocation, **params)
     elif invocation.contexts is None:
         result = call(invocation.site())
     else:
@@ -104,6 +105,19 @@ def _result(
         result.items = invocation.aiming(result, result.items)
     elif isinstance(result, Raw) and result.error is not None:
         invocation.aim(result.error)
+    return result
+
+
+def _called(
+    ctx: click.Context, params: dict[str, Any], invocation: Invocation, site: Site
+) -> Result:
+    """The result of the verb on this site: of its function, or over SSH of rdctl there."""
+    command: Command = ctx.command  # type: ignore[assignment]
+    if site.settings.over_ssh and invocation.noun != "oio":
+        from rdctl.cli.remote import call
+
+        return call(command, ctx, params, invocation, site)
+    result: Result = ctx.invoke(command.work, site, **params)
     return result
 
 

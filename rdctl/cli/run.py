@@ -66,7 +66,7 @@ def run(argv: Sequence[str], environment: Environment) -> int:
         except RdctlError as error:
             code = failed(_located(error, invocation), argv, environment)
         except (KeyboardInterrupt, Ended) as error:
-            code = failed(_ended(error, invocation), argv, environment)
+            code = failed(ended_by(error, invocation), argv, environment)
         environment.stdout.flush()
     except BrokenPipeError:
         # A change was completed before; a listing ends here.
@@ -82,11 +82,11 @@ def run(argv: Sequence[str], environment: Environment) -> int:
         with suppress(OSError):
             environment.stdout.flush()
     if invocation is not None:
-        _record(invocation, code)
+        record(invocation, code)
     return code
 
 
-def _record(invocation: Invocation, code: int) -> None:
+def record(invocation: Invocation, code: int) -> None:
     """Write the end into the history. What fails there does not change how the command ended."""
     try:
         invocation.records.end(code, invocation.error)
@@ -149,7 +149,7 @@ def _of_all(invocation: Invocation, what: str) -> list[str]:
     return [one for door in invocation.doors for one in getattr(door, what)]
 
 
-def _ended(error: KeyboardInterrupt | Ended, invocation: Invocation | None) -> RdctlError:
+def ended_by(error: KeyboardInterrupt | Ended, invocation: Invocation | None) -> RdctlError:
     """An interruption, with what was completed and what is in progress."""
     code = as_error(error).code
     message = code.word + _done_before(invocation)

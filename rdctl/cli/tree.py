@@ -4,12 +4,13 @@ calls one operation and returns its result; `pipeline` does the rest."""
 from __future__ import annotations
 
 import importlib
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from rdctl import __version__
-from rdctl.cli.options import SYNONYM, WithGlobals, watch_option, written_out
+from rdctl.cli.options import SYNONYM, WORDS, WithGlobals, watch_option, written_out
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -42,12 +43,20 @@ class NoVerb(click.UsageError):
 
 
 class LazyGroup(WithGlobals, click.Group):
-    """`children` maps a name to `module:attribute` and to the line that help shows for it."""
+    """`children` maps a name to `module:attribute` and to the line that help shows for it;
+    `internal` has those that only programs use."""
 
-    def __init__(self, *args: Any, children: Mapping[str, tuple[str, str]], **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        children: Mapping[str, tuple[str, str]],
+        internal: Mapping[str, str] = MappingProxyType({}),
+        **kwargs: Any,
+    ) -> None:
         kwargs.setdefault("context_settings", SETTINGS)
         super().__init__(*args, **kwargs)
         self.children = children
+        self.internal = internal
 
     def synonyms(self, path: str) -> Mapping[str, str]:
         """The hidden words of the noun at this path, and the words that they mean."""
@@ -64,9 +73,10 @@ class LazyGroup(WithGlobals, click.Group):
         return list(self.children)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.children:
+        where = self.internal.get(cmd_name) or self.children.get(cmd_name, ("",))[0]
+        if not where:
             return None
-        module, _, attribute = self.children[cmd_name][0].partition(":")
+        module, _, attribute = where.partition(":")
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
@@ -77,7 +87,7 @@ class LazyGroup(WithGlobals, click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        if args[0] not in self.children:
+        if args[0] not in self.children and args[0] not in self.internal:
             args = self._in_other_words(ctx, args)
         return super().resolve_command(ctx, args)
 
@@ -153,6 +163,7 @@ class Command(WithGlobals):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         if self.watch:
             args = written_out(args, self.get_params(ctx))
+        ctx.meta[WORDS] = list(args)
         return super().parse_args(ctx, args)
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -216,6 +227,7 @@ root = LazyGroup(
         "help": ("rdctl.cli.help:show", "Show the help of a command, or of a topic."),
         "version": ("rdctl.cli.help:version", "Show the version of rdctl, and of Python."),
     },
+    internal={"__agent": "rdctl.cli.agent:agent"},
     params=[
         click.Option(
             ["-V", "--version"],

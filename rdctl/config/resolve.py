@@ -60,6 +60,8 @@ class Settings(NamedTuple):
     values: dict[str, Setting]
     explicit: bool
     how: str | None
+    # The options that lead here from another machine, where the command was typed.
+    place: str | None = None
 
     def get(self, key: str) -> Any:
         setting = self.values.get(key)
@@ -93,6 +95,8 @@ class Settings(NamedTuple):
 
     def again(self, words: str) -> str:
         """An rdctl command with the options that address the same place."""
+        if self.place is not None:
+            return " ".join(["rdctl", *([self.place] if self.place else []), words])
         current = any(setting.origin.endswith("(current)") for setting in self.values.values())
         where = [f"-c {self.context}"] if self.context and not current else []
         for key in ("rapiddisk", "oio", "namespace", "account"):

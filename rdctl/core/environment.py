@@ -188,6 +188,15 @@ class Environment:
         """`clock`, without the time spent waiting at prompts."""
         return self.clock() - self._thought
 
+    @contextmanager
+    def thinking(self) -> Iterator[None]:
+        """A person is being asked, whose time does not count."""
+        asked = self.clock()
+        try:
+            yield
+        finally:
+            self._thought += self.clock() - asked
+
     @property
     def can_ask(self) -> bool:
         """Whether a prompt is possible: stdin and stderr are terminals."""
@@ -196,11 +205,11 @@ class Environment:
     def confirm(self, question: str) -> bool:
         """Ask on stderr; any answer other than y or yes is No."""
         self.stderr.write(f"{question} [y/N] ")
-        answer, asked = b"", self.clock()
+        answer = b""
         try:
-            answer = self.stdin.readline()
+            with self.thinking():
+                answer = self.stdin.readline()
         finally:
-            self._thought += self.clock() - asked
             if not answer:
                 self.stderr.write("\n")
         return answer.strip().lower() in (b"y", b"yes")
@@ -212,6 +221,30 @@ class Environment:
             return read_in_time(source, seconds, most, self.clock)
         patience = None if self.stdin_tty else seconds
         return _read(self.stdin, "standard input", patience, most, self.clock)
+
+    def taken(self) -> tuple[Callable[[int, float], bytes], Callable[[bytes], None]]:
+        """Take standard input and output for messages: a function that reads some bytes within so
+        many seconds, or raises TimeoutError, and one that writes. Whatever else reads from the
+        process's input finds it empty, and what it prints goes to stderr."""
+        source, sink = os.dup(self.stdin.fileno()), os.dup(self.stdout.raw.fileno())
+        os.dup2(os.open(os.devnull, os.O_RDONLY), self.stdin.fileno())
+        os.dup2(self.stderr.raw.fileno(), self.stdout.raw.fileno())
+        out = io.BufferedWriter(_Patient(sink, "wb"))
+
+        def receive(most: int, seconds: float) -> bytes:
+            import select
+
+            waiting = select.poll()
+            waiting.register(source, select.POLLIN)
+            if not waiting.poll(seconds * 1000):
+                raise TimeoutError(errno.ETIMEDOUT, os.strerror(errno.ETIMEDOUT))
+            return os.read(source, most)
+
+        def send(data: bytes) -> None:
+            out.write(data)
+            out.flush()
+
+        return receive, send
 
     def home(self) -> str:
         """The user's home directory."""
@@ -281,6 +314,16 @@ class _Closed:
 
     def isatty(self) -> bool:
         return False
+
+
+def no_output() -> Any:
+    """An output that goes nowhere."""
+    return _Nothing()
+
+
+def no_input() -> Any:
+    """An input that cannot be read."""
+    return _Closed()
 
 
 # Bytes of the output that wait for more: Python 3.14 would hold the first rows of a listing back.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -45,6 +45,22 @@ class Unread:
         with self._lock:
             self._values += other._values
             self._rows += other._rows
+
+    def data(self) -> list[tuple[str, str | None, int]]:
+        """The counts as plain data: the noun, the field or None for the whole, and the number."""
+        values = [(noun, field, count) for (noun, field), count in self._values.items()]
+        return [*values, *((noun, None, count) for noun, count in self._rows.items())]
+
+    @classmethod
+    def of(cls, data: Iterable[tuple[str, str | None, int]]) -> Unread:
+        """The counts of `data`."""
+        unread = cls()
+        for noun, field, count in data:
+            if field is None:
+                unread._rows[noun] += count
+            else:
+                unread._values[noun, field] += count
+        return unread
 
     @contextmanager
     def collecting(self) -> Iterator[None]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import time
 from _thread import get_ident  # `threading` takes a millisecond, which help does not need
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
@@ -78,6 +78,11 @@ def send(
 
 # Errors of an undo whose step was not done.
 _WAS_NOT_DONE = (errno.ENOENT, errno.EEXIST, errno.ENXIO, errno.ENODEV)
+
+
+# Lists of a door that are known of one on another machine, too. Its acts stay there, where they can
+# be undone.
+_ACCOUNT = ("plan", "would", "losses", "done", "under_way", "undone", "left")
 
 
 class Effects:
@@ -317,6 +322,19 @@ class Effects:
 
         with signals_to(hear):
             yield
+
+    def account(self) -> dict[str, Any]:
+        """What was done and planned through this door, as plain data."""
+        return {"texts": self.texts, "undoes": self.undoes} | {
+            name: getattr(self, name) for name in _ACCOUNT
+        }
+
+    def take(self, account: Mapping[str, Any]) -> None:
+        """Add the account of a door on another machine, which acts for this one."""
+        for name in _ACCOUNT:
+            getattr(self, name).extend(account.get(name, ()))
+        self.texts |= account.get("texts", {})
+        self.undoes = self.undoes or account.get("undoes")
 
     def tell(self, message: str) -> None:
         """Print an informational message."""

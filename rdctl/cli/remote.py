@@ -1,0 +1,105 @@
+"""A command of RapidDisk whose context is behind SSH: rdctl there runs it."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rdctl.cli.names_input import expanded
+from rdctl.cli.options import WORDS, flags_of
+from rdctl.core.results import Listing, Report
+from rdctl.history.process import this_process, user_of
+from rdctl.remote.launch import target_of
+from rdctl.remote.near import Call, Far, Near, Request, started
+
+if TYPE_CHECKING:
+    from rdctl.cli.invocation import Invocation
+    from rdctl.cli.tree import Command
+    from rdctl.core.results import Result
+    from rdctl.sites import Site
+
+# The global options that are for the other side.
+_FLAGS = ("yes", "dry_run", "trace", "retries", "parallel", "request_id", "watch")
+
+
+def call(
+    command: Command, ctx: click.Context, params: dict[str, Any], on: Invocation, site: Site
+) -> Result:
+    """The result of this command on that machine."""
+    words = params.get("words")
+    if words and "-" in words:
+        words = expanded(ctx, site, words)
+        if not words:
+            return Listing(()) if command.shows else Report(())
+    return ask(on, site, _request(command, ctx, params, words))
+
+
+def ask(on: Invocation, site: Site, request: Request) -> Result:
+    """The result of a request to the machine of this site."""
+    far = _far(on, site)
+    near = Near(
+        site.effects,
+        site.warn,
+        on.notice,
+        lambda: on.workers,
+        on.unread,
+        on.next_steps,
+        site.settings.again("").removeprefix("rdctl").strip(),
+        on.contexts is not None,
+    )
+    flags = {**request.flags, "timeout": site.left}
+    return Call(far, request._replace(flags=flags), near).result()
+
+
+def _far(on: Invocation, site: Site) -> Far:
+    """rdctl on that machine."""
+    settings, environment = site.settings, on.environment
+    process = this_process(environment.environ, environment.root)
+    far = started(
+        target_of(settings.get("rapiddisk"), settings.credential("remote_command", "rapiddisk")),
+        batch=on.contexts is not None or not environment.stderr.tty,
+        seconds=site.left,
+        environ=environment.environ,
+        sender=f"{user_of(process)}@{os.uname().nodename}",
+    )
+    on.closing.append(far.close)
+    return far
+
+
+def _request(
+    command: Command, ctx: click.Context, params: dict[str, Any], words: list[str] | None
+) -> Request:
+    """The parameters as they were typed; `words` are names that were read from standard input."""
+    typed, _, _ = command.make_parser(ctx).parse_args(list(ctx.meta[WORDS]))
+    arguments: list[str] = []
+    options: dict[str, Any] = {}
+    for param in command.params:
+        value = typed.get(str(param.name))
+        if not param.expose_value or params.get(str(param.name)) is None or not _given(value):
+            continue
+        if isinstance(param, click.Argument):
+            if param.name == "words" and words is not None:
+                arguments += words
+            else:
+                arguments += [value] if isinstance(value, str) else value or ()
+        elif isinstance(param, click.Option):
+            _add(options, param, value)
+    flags = {name: on for name in _FLAGS if (on := flags_of(ctx).get(name)) is not None}
+    return Request(ctx.command_path.split()[1:], arguments, options, flags, bool(command.shows))
+
+
+def _given(value: Any) -> bool:
+    """Whether the parser of click found a value; what it has for none depends on its version."""
+    return isinstance(value, str | list | tuple | bool) and value != ()
+
+
+def _add(options: dict[str, Any], param: click.Option, value: Any) -> None:
+    spelling = max(param.opts, key=len)
+    if isinstance(value, bool):
+        if not value and param.secondary_opts:
+            spelling = max(param.secondary_opts, key=len)
+        options[spelling] = True
+    else:
+        options[spelling] = [value] if isinstance(value, str) else list(value)

@@ -1,0 +1,385 @@
+"""One command on another machine: what comes back becomes an ordinary result here."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from queue import Empty, Queue
+from typing import Any, NamedTuple
+
+from rdctl import __version__
+from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints
+from rdctl.core.results import Data, Document, Item, Listing, Raw, Report, Result, Text
+from rdctl.core.unread import Unread
+from rdctl.effects.door import Effects
+from rdctl.effects.signals import ENDING, signals_to
+from rdctl.remote import wire
+from rdctl.remote.launch import Connection, Target, reach
+from rdctl.remote.wire import Incoming, Lost, Message, Outgoing
+from rdctl.workers import WAKE_SECONDS, Stopped, Workers
+
+# Messages that are read ahead.
+_MOST_WAITING = 64
+_CLOSE_SECONDS = 1.0
+_NAMES = {code: number.name.removeprefix("SIG") for number, code in ENDING.items()}
+# A signal beyond so many is not passed on: it ends this process.
+_PATIENT_SIGNALS = 2
+
+
+class Request(NamedTuple):
+    """A command: its path in the tree, its arguments and options as they were typed, and the global
+    options that matter there. `shows`: it changes nothing."""
+
+    path: Sequence[str]
+    arguments: Sequence[str]
+    options: Mapping[str, Any]
+    flags: Mapping[str, Any]
+    shows: bool
+
+
+class Near(NamedTuple):
+    """What a command has on this side. `place` are the options that address the other one."""
+
+    effects: Effects
+    warn: Callable[[str], None]
+    notice: Callable[[str], None]
+    workers: Callable[[], Workers]
+    unread: Unread
+    next_steps: list[str]
+    place: str
+    asks_always: bool
+
+
+class Far:
+    """rdctl on another machine, which is asked one command after the other."""
+
+    def __init__(self, connection: Connection, hello: Message, incoming: Incoming) -> None:
+        self.target = connection.target
+        self.version = str(hello["version"])
+        self._connection = connection
+        self._incoming = incoming
+        self.out = Outgoing(_writing(connection), wire.BEAT)
+        self._messages: Queue[Message | Exception] = Queue(_MOST_WAITING)
+        self._closed = False
+
+    def start(self, sender: str) -> None:
+        """Greet it, and read what it sends from now on."""
+        self.out.tell(**wire.hello(sender=sender, beat=wire.BEAT, patience=wire.PATIENCE))
+        threading.Thread(target=self._read, daemon=True).start()
+
+    def _read(self) -> None:
+        try:
+            while not self._closed:
+                self._messages.put(self._incoming.next())
+        except (Lost, RdctlError) as error:
+            self._messages.put(error)
+
+    def get(self, seconds: float) -> Message | None:
+        """The next message, if any came within so many seconds. Raises Lost, `bad-reply`."""
+        try:
+            message = self._messages.get(timeout=seconds)
+        except Empty:
+            return None
+        if isinstance(message, Exception):
+            self._messages.put(message)  # also for whoever asks again
+            raise message
+        return message
+
+    def ended(self) -> RdctlError:
+        return self._connection.ended()
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self.out.close(_CLOSE_SECONDS)
+            self._connection.close()
+
+
+def _writing(connection: Connection) -> Callable[[bytes], None]:
+    def write(data: bytes) -> None:
+        left = memoryview(data)
+        while left:
+            left = left[connection.write.write(left) :]
+
+    return write
+
+
+def started(
+    target: Target,
+    *,
+    batch: bool,
+    seconds: float | None,
+    environ: Mapping[str, str],
+    sender: str,
+) -> Far:
+    """rdctl on that machine, greeted."""
+
+    def greeted(connection: Connection) -> Far:
+        connection.patience = wire.PATIENCE
+        incoming = Incoming(connection.read.read1)  # type: ignore[attr-defined]
+        hello = incoming.hello()
+        if fault := wire.mismatch(hello, target.host):
+            raise RdctlError(Code.UNSUPPORTED, fault, hint="Install the same version on both.")
+        return Far(connection, hello, incoming)
+
+    _, far = reach(target, greeted, batch=batch, seconds=seconds, environ=environ)
+    far.start(sender)
+    return far
+
+
+class Call:
+    """One command there. Its messages are taken when its result is."""
+
+    def __init__(self, far: Far, request: Request, near: Near) -> None:
+        self._far, self._request, self._near = far, request, near
+        self._stack = ExitStack()
+        self._begun = False
+        # The signals that were passed on, and whether one is for a prompt here.
+        self._signals: list[Code] = []
+        self._asking = False
+        self._held: BaseException | None = None
+        self.open = True
+
+    def result(self) -> Result:
+        """The result; a listing and a report are taken while the command runs there."""
+        request, near = self._request, self._near
+        if not request.shows:
+            self._stack.enter_context(signals_to(self._hear))
+        try:
+            self._far.out.tell(
+                "command",
+                path=list(request.path),
+                arguments=list(request.arguments),
+                options=dict(request.options),
+                globals=dict(request.flags),
+                asks_always=near.asks_always,
+                place=near.place,
+            )
+            first = self._next()
+            if first["kind"] == "result":
+                return self._made(first)
+            raise wire.garbled(f"{first['kind']} before a result")
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """End the command, if it has not ended."""
+        self._stack.close()
+        if self.open:
+            self.open = False
+            self._far.close()
+
+    # --- what it is -----------------------------------------------------------------------
+
+    def _made(self, first: Message) -> Result:
+        type = first["type"]
+        if type == "listing":
+            listing = Listing(
+                (),
+                vertical=first["vertical"],
+                few=first["few"],
+                also=first["also"],
+                counted=first["counted"],
+            )
+            listing.items = self._rows(listing)
+            return listing
+        if type == "report":
+            since = first["since"]
+            since = None if since is None else time.monotonic() - since
+            return Report(self._outcomes(), since, first["past"])
+        if type == "data":
+            return Data(self._blocks())
+        return self._whole(type, first)
+
+    def _whole(self, type: str, first: Message) -> Result:
+        """A result that came in one message."""
+        for message in self._rest():
+            raise wire.garbled(f"{message['kind']} after a result")
+        if type == "item":
+            return Item(first["value"])
+        if type == "document":
+            return Document(first["text"], first["document"], first["noun"])
+        if type == "text":
+            return Text(first["text"])
+        if type == "raw":
+            error = first["error"] and wire.error_of(first["error"])
+            return Raw(first.get("data", b""), error, first["untouched"])
+        raise wire.garbled(f"a result of the kind {type}")
+
+    def _rows(self, listing: Listing) -> Iterator[Any]:
+        for message in self._rest(listing):
+            yield from message["rows"]
+
+    def _outcomes(self) -> Iterator[Any]:
+        for message in self._rest():
+            yield wire.outcome_of(message["outcome"])
+
+    def _blocks(self) -> Iterator[bytes]:
+        for message in self._rest():
+            yield message["data"]
+
+    def _rest(self, listing: Listing | None = None) -> Iterator[Message]:
+        """The messages of the result up to its end."""
+        try:
+            while (message := self._next(listing))["kind"] != "end":
+                yield message
+        finally:
+            self.close()
+
+    # --- what else comes ------------------------------------------------------------------
+
+    def _next(self, listing: Listing | None = None) -> Message:
+        """The next message of the result, or the one at its end, which may raise the error that
+        ended it."""
+        while True:
+            message = self._get()
+            kind = message["kind"]
+            if kind in ("result", "rows", "outcome", "data"):
+                return message
+            if kind == "end":
+                self._end(message, listing)
+                return message
+            self._take(kind, message)
+
+    def _get(self) -> Message:
+        try:
+            while (message := self._far.get(WAKE_SECONDS)) is None:
+                self._pass_on_stopping()
+        except Lost as lost:
+            raise self._lost(lost) from lost
+        return message
+
+    def _take(self, kind: str, message: Message) -> None:
+        """A message beside the result."""
+        near = self._near
+        if kind == "notice":
+            near.notice(message["text"])
+        elif kind == "warning":
+            near.warn(message["text"])
+        elif kind == "trace":
+            near.effects.note(message["line"])
+        elif kind == "line":
+            if near.effects.recorder is not None:
+                near.effects.recorder.line(message["line"])
+        elif kind == "progress":
+            self._progress(message)
+        elif kind in ("begin", "ask"):
+            self._answer(kind, message)
+        # Later versions may send more, which is for those who know it.
+
+    def _progress(self, message: Message) -> None:
+        progress = self._near.workers().progress
+        what = message["what"]
+        if what == "begin":
+            progress.begin(message["total"], message["unit"])
+        elif what == "advance":
+            progress.advance(message["count"])
+        elif what == "pause":
+            progress.pause()
+        elif what == "end":
+            progress.end()
+
+    def _answer(self, kind: str, message: Message) -> None:
+        """Record the intent, or ask for confirmation; the other side waits for the answer."""
+        effects = self._near.effects
+        self._asking = True
+        try:
+            if kind == "ask":
+                effects.consent(message["losses"], message["preface"])
+            elif effects.recorder is not None:
+                effects.recorder.begin()
+        except RdctlError as error:
+            self._far.out.tell("answer", number=message["number"], error=wire.error_data(error))
+            return
+        except (KeyboardInterrupt, Ended, Stopped) as end:
+            # Raised when the other side has ended as well.
+            self._held = end
+            self._far.out.tell("answer", number=message["number"], stopped=True)
+            return
+        finally:
+            self._asking = False
+        self._begun |= kind == "begin"
+        self._far.out.tell("answer", number=message["number"])
+
+    # --- the end --------------------------------------------------------------------------
+
+    def _end(self, end: Message, listing: Listing | None) -> None:
+        """What is known at the end; raises the error that ended the command."""
+        self.open = False
+        self._stack.close()
+        near = self._near
+        near.effects.take(end["account"])
+        near.unread.take(Unread.of(end["unread"]))
+        if listing is not None:
+            _complete(listing, end["listing"] or {})
+        if self._held is not None:
+            raise self._held
+        if self._signals and end["signal"]:
+            raise _raised(self._signals[0])
+        if end["error"]:
+            raise self._error(wire.error_of(end["error"]), end["signal"])
+        near.next_steps.extend(end["next_steps"])
+
+    def _error(self, error: RdctlError, signal: bool) -> RdctlError:
+        where = self._far.target.host
+        if signal:  # of somebody else there
+            message = f"rdctl on {where} was ended: {error.message}"
+            return RdctlError(Code.FAILED, message, hint=error.hint, target=error.target)
+        if error.code is Code.USAGE and self._far.version != __version__:
+            more = f"rdctl on {where} is version {self._far.version}, here {__version__}."
+            error.hint = hints(error.hint, more)
+        return error
+
+    def _lost(self, lost: Lost) -> RdctlError:
+        """The error of a connection that has ended before the command."""
+        where = self._far.target.host
+        silent = str(lost) == "no reply"
+        cause = None if silent else self._far.ended()
+        why = str(lost) if cause is None else cause.message
+        if self._begun:
+            return RdctlError(
+                Code.UNKNOWN,
+                f"connection to {where} lost: {why}; the outcome is unknown",
+                hint="Show what was done there: rdctl history",
+                target=where,
+            )
+        return cause or RdctlError(
+            Code.UNREACHABLE, f"connection to {where} lost: {why}", target=where
+        )
+
+    # --- signals --------------------------------------------------------------------------
+
+    def _hear(self, number: int, usual: Callable[[], object]) -> None:
+        """A signal is for the other side, which ends as by it."""
+        if self._asking or len(self._signals) >= _PATIENT_SIGNALS:
+            usual()  # which raises
+        self._signal({int(one): code for one, code in ENDING.items()}[number])
+
+    def _signal(self, code: Code) -> None:
+        self._signals.append(code)
+        self._far.out.tell("signal", signal=_NAMES[code])
+
+    def _pass_on_stopping(self) -> None:
+        """In a thread of several contexts the main thread has heard the signal."""
+        workers = self._near.workers()
+        if workers.stopping.is_set() and not self._signals:
+            self._signal(workers.ended_by)
+
+
+def _raised(code: Code) -> BaseException:
+    if threading.current_thread() is not threading.main_thread():
+        return Stopped()
+    return KeyboardInterrupt() if code is Code.INTERRUPTED else Ended(code)
+
+
+def _complete(listing: Listing, end: Mapping[str, Any]) -> None:
+    """What is known of a listing once its rows have come."""
+    outcomes = [wire.outcome_of(one) for one in end.get("failures", ())]
+    listing.failures += outcomes  # type: ignore[arg-type]
+    listing.failed += end.get("failed", 0)
+    listing.marker = end.get("marker")
+    listing.verdict = Exit(end.get("verdict", 0))
+    listing.notes += end.get("notes", ())
