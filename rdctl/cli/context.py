@@ -28,7 +28,8 @@ group = LazyGroup(
     "context",
     help="""Manage contexts: named sets of connection settings.
 
-    A context holds the address of a rapiddiskd (or local) and of an oio-proxy, with their settings.
+    A context holds the address of a rapiddiskd (or local, or a machine over SSH) and of an
+    oio-proxy, with their settings.
     Select one with -c NAME. See `rdctl help config` for the configuration file.""",
     children={
         "list": (_HERE + "list_contexts", "List contexts."),
@@ -137,6 +138,7 @@ def use(on: Invocation, name: str) -> Report:
     examples=[
         "rdctl context set lab rapiddisk=http://127.0.0.1:9118 protected=true",
         "rdctl context set lab oio=http://127.0.0.1:6002 namespace=OPENIO account=me",
+        "rdctl context set node7 rapiddisk=ssh://root@node7",
         "rdctl context set lab timeout=",
     ],
 )
@@ -146,8 +148,9 @@ def set_context(on: Invocation, name: str, assignments: tuple[str, ...]) -> Repo
     """Create or change a context.
 
     KEY= removes a setting. Keys: rapiddisk, oio, namespace, account, protected, timeout,
-    token_file, ca, cert, key, http_proxy, events, dialect (see `rdctl help config`). Comments in
-    the file are kept. A system-wide context is copied to your own file first."""
+    token_file, ca, cert, key, http_proxy, events, dialect, remote_command (see `rdctl help
+    config`). Comments in the file are kept. A system-wide context is copied to your own file
+    first."""
     values = [parse_assignment(text) for text in assignments]
     with _editing(on) as config:
         known = config.contexts.get(name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from rdctl.core.environment import read_in_time
@@ -15,6 +15,8 @@ SANDBOX = "sandbox"
 LOCAL = "local"
 # The endpoint of RapidDisk in the sandbox: a simulated machine.
 SIMULATED = "simulated"
+# How the endpoint of RapidDisk begins on a machine where rdctl runs over SSH.
+SSH = "ssh://"
 SYSTEM_FILE = "etc/rdctl/config.toml"
 # The value of `audit` in that file: without history, no change.
 REQUIRED = "required"
@@ -256,9 +258,8 @@ def queue_address(text: str) -> str:
 def _unusable_endpoint(key: str, url: str) -> str | None:
     if key != "rapiddisk":
         return unusable_url(url)
-    if not url.startswith("ssh://"):
-        fault = unusable_url(url)
-        return f"{fault} or ssh://" if fault == _NO_SCHEME else fault
+    if not url.startswith(SSH):
+        return unusable_url(url, ("http://", "https://", SSH))
     from rdctl.config.ssh import address_of
 
     try:
@@ -268,11 +269,8 @@ def _unusable_endpoint(key: str, url: str) -> str | None:
     return None
 
 
-_NO_SCHEME = "must begin with http:// or https://"
-
-
-def unusable_url(url: str) -> str | None:
-    """Why this is not a valid endpoint, or None if it is."""
+def unusable_url(url: str, known: Sequence[str] = ("http://", "https://")) -> str | None:
+    """Why this is not a valid endpoint, or None if it is; `known` is what it may begin with."""
     from urllib.parse import urlsplit
 
     try:
@@ -281,7 +279,7 @@ def unusable_url(url: str) -> str | None:
     except ValueError:
         return "invalid host or port"  # urllib's message may show a password
     if parts.scheme not in ("http", "https"):
-        return _NO_SCHEME
+        return f"must begin with {either(known)}"
     if not parts.hostname or not url.isprintable() or " " in url:
         return "host missing or invalid"
     if port == 0 or parts.query or parts.fragment or parts.username is not None:

@@ -12,6 +12,7 @@ from rdctl.config.contexts import (
     LOCAL,
     SANDBOX,
     SIMULATED,
+    SSH,
     Config,
     Context,
     as_number,
@@ -80,7 +81,7 @@ class Settings(NamedTuple):
     @property
     def over_ssh(self) -> bool:
         """Whether RapidDisk is that of a machine on which rdctl runs over SSH."""
-        return str(self.get("rapiddisk")).startswith("ssh://")
+        return str(self.get("rapiddisk")).startswith(SSH)
 
     def in_sandbox(self, endpoint: str) -> bool:
         setting = self.values.get(endpoint)

@@ -6,7 +6,6 @@ import re
 import shlex
 from typing import NamedTuple
 
-SCHEME = "ssh://"
 DEFAULT_COMMAND = "rdctl"
 
 # Nothing that a shell would take for more than a name: configurations of ssh put the host and the
@@ -29,17 +28,19 @@ def address_of(url: str) -> Address:
     """The parts of ssh://[USER@]HOST[:PORT]; raises ValueError with what is wrong."""
     if not url.isprintable():
         raise ValueError("host missing or invalid")
-    where = url.removeprefix(SCHEME)
+    where = url.partition("://")[2]
     if any(char in where for char in "/?#"):
         raise ValueError("must contain only a user, a host and a port")
     user, at, rest = where.rpartition("@")
+    if user.startswith("-") or rest.startswith("-"):
+        raise ValueError("must not begin with a dash")  # ssh would take it for an option
     if ":" in user:
         raise ValueError("must not contain a password")
     if at and not _USER.fullmatch(user):
         raise ValueError("invalid user")
     match = re.fullmatch(rf"({_IPV6.pattern}|{_HOST.pattern})(?::({_PORT.pattern}))?", rest)
     if match is None:
-        raise ValueError("host or port missing or invalid")
+        raise ValueError("invalid host or port")
     port = int(match[3]) if match[3] else None
     if port is not None and not 0 < port < 1 << 16:
         raise ValueError("invalid port")

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Mapping
 from typing import BinaryIO, NamedTuple, TypeVar
 
-from rdctl.config.ssh import DEFAULT_COMMAND, SCHEME, address_of, words_of
+from rdctl.config.contexts import SSH
+from rdctl.config.ssh import DEFAULT_COMMAND, address_of, words_of
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.piped import Piped
 from rdctl.remote.refusals import ended, no_ssh
@@ -52,7 +53,7 @@ class Target(NamedTuple):
     def url(self) -> str:
         host = f"[{self.host}]" if ":" in self.host else self.host
         user = f"{self.user}@" if self.user else ""
-        return f"{SCHEME}{user}{host}" + (f":{self.port}" if self.port else "")
+        return f"{SSH}{user}{host}" + (f":{self.port}" if self.port else "")
 
     def ssh(self, *words: str) -> str:
         """A command for the user's shell that runs these words there."""

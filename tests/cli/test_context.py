@@ -243,7 +243,7 @@ def test_what_was_removed_meanwhile(process: Rdctl) -> None:
         ("set lab timeout=soon", 2, "timeout: "),
         ("set lab timeout=-1", 2, "timeout: must be a positive number of seconds"),
         ("set lab protected=maybe", 2, "protected: must be true or false"),
-        ("set lab rapiddisk=127.0.0.1", 2, "must begin with http:// or https://"),
+        ("set lab rapiddisk=127.0.0.1", 2, "must begin with http://, https:// or ssh://"),
         ("set lab rapiddisk=http://a:b", 2, 'invalid URL "http://a:b": '),
         ("set lab dialect=6", 2, "dialect: must be auto, 3.3, 4.2, 5, 7, 2025 or reference"),
     ],

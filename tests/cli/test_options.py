@@ -182,7 +182,10 @@ WRONG: list[tuple[list[str], str]] = [
     (["--json", "rapiddisk", "list", "-o", "csv"], "--json and -o csv are mutually exclusive"),
     (["rapiddisk", "list", "-0", "--json"], "-0 cannot be used with -o json"),
     (["rapiddisk", "list", "--local", "--rapiddisk-url", "http://a"], "are mutually exclusive"),
-    (["rapiddisk", "list", "--rapiddisk-url", "ftp://a"], "must begin with http:// or https://"),
+    (
+        ["rapiddisk", "list", "--rapiddisk-url", "ftp://a"],
+        "must begin with http://, https:// or ssh://",
+    ),
     (["rapiddisk", "list", "--columns", "device,sise"], 'unknown column "sise"'),
     (["rapiddisk", "list", "--sort-by", "sise"], 'unknown column "sise"'),
     (["rapiddisk", "list", "--query", "[?"], "--query: "),
