@@ -58,10 +58,16 @@ def _far(on: Invocation, site: Site) -> Far:
     settings, environment = site.settings, on.environment
     process = this_process(environment.environ, environment.root)
     far = started(
-        target_of(settings.get("rapiddisk"), settings.credential("remote_command", "rapiddisk")),
-        batch=on.contexts is not None or not environment.stderr.tty,
+        target_of(
+            settings.get("rapiddisk"),
+            settings.credential("remote_command", "rapiddisk"),
+            settings.context,
+        ),
+        # Where several ask, or nobody looks, ssh must not wait for an answer.
+        batch=on.contexts is not None or "watch" in on.flags or not environment.can_ask,
         seconds=site.left,
         environ=environment.environ,
+        sleep=environment.sleep,
         sender=f"{user_of(process)}@{os.uname().nodename}",
     )
     on.closing.append(far.close)

@@ -17,7 +17,7 @@ _DEAF = 'trap "" INT HUP QUIT; exec "$@"'
 _BLOCK = 1 << 16
 # What is kept of the program's messages: the first and the last bytes.
 _KEPT = 1 << 14
-_END_SECONDS = 2.0
+_END_SECONDS = 1.0
 
 
 class Piped:

@@ -16,7 +16,7 @@ from rdctl.config.contexts import SSH
 from rdctl.config.ssh import DEFAULT_COMMAND, address_of, words_of
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.piped import Piped
-from rdctl.remote.refusals import ended, no_ssh
+from rdctl.remote.refusals import ended, no_answer, no_ssh
 
 T = TypeVar("T")
 
@@ -38,12 +38,13 @@ _END_SECONDS = 5.0
 
 
 class Target(NamedTuple):
-    """A machine, and the words that run rdctl on it."""
+    """A machine, the words that run rdctl on it, and the context that has them, for hints."""
 
     host: str
     user: str | None
     port: int | None
     command: tuple[str, ...]
+    context: str
 
     @property
     def login(self) -> str:
@@ -61,7 +62,7 @@ class Target(NamedTuple):
         return shlex.join(["ssh", *port, self.login, *words])
 
 
-def target_of(url: str, command: str | None) -> Target:
+def target_of(url: str, command: str | None, context: str | None = None) -> Target:
     """Raises `config` for an address or a command that is not valid."""
     try:
         user, host, port = address_of(url)
@@ -71,7 +72,7 @@ def target_of(url: str, command: str | None) -> Target:
         words = words_of(command or DEFAULT_COMMAND)
     except ValueError as error:
         raise RdctlError(Code.CONFIG, f"remote_command: {error}") from error
-    return Target(host, user, port, words)
+    return Target(host, user, port, words, context or "NAME")
 
 
 class Connection:
@@ -105,6 +106,12 @@ class Connection:
         before it logged in, and another attempt may succeed."""
         code = self._program.wait(_END_SECONDS)
         return ended(self.target, code, self._program.said, before)
+
+    def silent(self, seconds: float | None) -> RdctlError:
+        """Neither rdctl nor ssh has said anything in time; `seconds` is the limit of the user."""
+        patience = self.patience or 0.0
+        code = Code.UNREACHABLE if seconds is None or patience < seconds else Code.TIMEOUT
+        return no_answer(self.target, code, patience)
 
     def close(self) -> None:
         """End ssh and what it has started; takes a few seconds if the connection is frozen."""
@@ -161,10 +168,12 @@ def reach(
 ) -> tuple[Connection, T]:
     """A connection on which `hello` has exchanged the first messages, and what it returns. It
     raises EOFError, with the text that came instead, if ssh ends before; nothing was asked of rdctl
-    then, so it is attempted again if the server turned ssh away."""
+    then, so it is attempted again if the server turned ssh away. It may raise TimeoutError, too."""
     for pause in (*_PAUSES, None):
         try:
-            return _attempt(connect(target, batch=batch, seconds=seconds, environ=environ), hello)
+            return _attempt(
+                connect(target, batch=batch, seconds=seconds, environ=environ), hello, seconds
+            )
         except RdctlError as error:
             if not error.facts.pop("again", False) or pause is None:
                 raise
@@ -172,12 +181,16 @@ def reach(
     raise AssertionError("the last attempt returns or raises")
 
 
-def _attempt(connection: Connection, hello: Callable[[Connection], T]) -> tuple[Connection, T]:
+def _attempt(
+    connection: Connection, hello: Callable[[Connection], T], seconds: float | None
+) -> tuple[Connection, T]:
     try:
         try:
             return connection, hello(connection)
         except EOFError as end:
             raise connection.ended(str(end)) from None
+        except TimeoutError:
+            raise connection.silent(seconds) from None
     except BaseException:
         connection.close()
         raise

@@ -23,6 +23,8 @@ from rdctl.workers import WAKE_SECONDS, Stopped, Workers
 # Messages that are read ahead.
 _MOST_WAITING = 64
 _CLOSE_SECONDS = 1.0
+# In which a person answers ssh; a server ends a login after as long.
+_LOGIN_SECONDS = 120.0
 _NAMES = {code: number.name.removeprefix("SIG") for number, code in ENDING.items()}
 # A signal beyond so many is not passed on: it ends this process.
 _PATIENT_SIGNALS = 2
@@ -112,19 +114,22 @@ def started(
     batch: bool,
     seconds: float | None,
     environ: Mapping[str, str],
+    sleep: Callable[[float], None],
     sender: str,
 ) -> Far:
     """rdctl on that machine, greeted."""
+    patience = wire.PATIENCE if batch else _LOGIN_SECONDS
 
     def greeted(connection: Connection) -> Far:
-        connection.patience = wire.PATIENCE
+        connection.patience = patience if seconds is None else min(patience, seconds)
         incoming = Incoming(connection.read.read1)  # type: ignore[attr-defined]
         hello = incoming.hello()
+        connection.patience = wire.PATIENCE
         if fault := wire.mismatch(hello, target.host):
             raise RdctlError(Code.UNSUPPORTED, fault, hint="Install the same version on both.")
         return Far(connection, hello, incoming)
 
-    _, far = reach(target, greeted, batch=batch, seconds=seconds, environ=environ)
+    _, far = reach(target, greeted, batch=batch, seconds=seconds, environ=environ, sleep=sleep)
     far.start(sender)
     return far
 

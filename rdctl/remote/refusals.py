@@ -43,7 +43,7 @@ def _accept(target: Target, said: str) -> str:
 def _command(target: Target, said: str) -> str:
     return (
         "If rdctl is installed there, set its path: "
-        "rdctl context set NAME remote_command=/usr/local/bin/rdctl"
+        f"rdctl context set {target.context} remote_command=/usr/local/bin/rdctl"
     )
 
 
@@ -126,6 +126,14 @@ def no_ssh(target: Target) -> RdctlError:
         Code.FAILED,
         f"cannot connect to {target.url}: ssh not found",
         hint="Install it: sudo apt-get install openssh-client",
+    )
+
+
+def no_answer(target: Target, code: Code, seconds: float) -> RdctlError:
+    return RdctlError(
+        code,
+        f"{target.url} did not answer within {seconds:.3g} s",
+        hint=f"Check that this works: {target.ssh(*target.command, '--version')}",
     )
 
 

@@ -69,12 +69,14 @@ class Incoming:
 
     def hello(self) -> Message:
         """The first message, after whatever else the shell there has written. Raises EOFError with
-        that text at the end."""
+        that text at the end, and TimeoutError."""
         before = b""
         while True:
             try:
                 line = self._line(PREAMBLE)
             except Lost as end:
+                if isinstance(end.__cause__, TimeoutError):
+                    raise end.__cause__ from None
                 text = (before + bytes(self._held)).decode("utf-8", "replace")
                 raise EOFError(text.strip()) from end
             if (at := line.find(_HELLO)) >= 0:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+import shlex
+import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,22 +15,56 @@ from tests.conftest import Program, Ran
 from tests.ssh.server import Server, left_behind, serving
 
 
-@pytest.fixture
-def server(tmp_path: Path) -> Iterator[Server]:
-    """A server; at the end of the test, nothing may be left of what it has started."""
-    with serving(tmp_path / "ssh") as server:
+@pytest.fixture(scope="package")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    with serving(tmp_path_factory.mktemp("ssh")) as server:
         yield server
-        assert left_behind(server) == {}
 
 
 @pytest.fixture
-def over(rdctl: Program, server: Server) -> Callable[..., Ran]:
-    """The program in the context `node`: the sandbox of the login on that server."""
-    where = ("rapiddisk=ssh://node", "remote_command=rdctl -c sandbox")
-    assert rdctl("context", "set", "node", *where).code == 0
+def server(running: Server) -> Iterator[Server]:
+    """A server; at the end of the test, nothing may be left of what it has started."""
+    yield running
+    running.restore()
+    assert left_behind(running) == {}
 
-    def call(*argv: str, **options: Any) -> Ran:
-        path = f"{server.bin}:{os.environ['PATH']}"
-        return rdctl("-c", "node", *argv, env={"PATH": path}, **options)
 
-    return call
+class Over:
+    """The program in the context `node`: another sandbox, that of a login on the server."""
+
+    def __init__(self, rdctl: Program, server: Server) -> None:
+        self.rdctl = rdctl
+        self.server = server
+        self.path = f"{server.bin}{os.pathsep}{os.environ['PATH']}"
+        far = {"RDCTL_SANDBOX": rdctl.home / "far.db", "RDCTL_HISTORY": rdctl.home / "far.ndjson"}
+        self.environ = [f"{name}={path}" for name, path in far.items()]
+        rdctl.sleep = time.sleep
+        self.context("node")
+
+    def context(self, name: str, url: str = "ssh://node", command: str = "") -> None:
+        """A context of this name; without a command, rdctl in the sandbox."""
+        command = command or shlex.join(["env", *self.environ, "rdctl", "-c", "sandbox"])
+        words = (f"rapiddisk={url}", f"remote_command={command}")
+        assert self.rdctl("context", "set", name, *words).code == 0
+
+    def there(self, *argv: str) -> Ran:
+        """The same sandbox, without ssh."""
+        env = dict(one.split("=", 1) for one in self.environ)
+        return self.rdctl("-c", "sandbox", *argv, env=env)
+
+    def __call__(self, *argv: str, **options: Any) -> Ran:
+        env = {"PATH": self.path, **options.pop("env", {})}
+        if not {"-c", "--rapiddisk-url"} & set(argv):
+            argv = ("-c", "node", *argv)
+        return self.rdctl(*argv, env=env, **options)
+
+
+@pytest.fixture
+def over(rdctl: Program, server: Server) -> Over:
+    return Over(rdctl, server)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """For a server of the test's own."""
+    return tmp_path / "own"

@@ -59,9 +59,7 @@ class Server:
             path.mkdir(parents=True)
         for name in ("host", "user"):
             self.key(name)
-        shutil.copyfile(folder / "user.pub", folder / "authorized_keys")
-        self.know()
-        self.configure()
+        self.restore()
         _script(self.bin / "ssh", f'exec /usr/bin/ssh -F {shlex.quote(str(self.config))} "$@"')
         _script(
             self.home / "bin" / "rdctl",
@@ -79,6 +77,16 @@ class Server:
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path], check=True
         )
+
+    def restore(self) -> None:
+        """Undo what a test has changed."""
+        self.admit("user")
+        self.know()
+        self.configure()
+
+    def admit(self, name: str) -> None:
+        """Only the owner of this key may log in."""
+        shutil.copyfile(self.folder / f"{name}.pub", self.folder / "authorized_keys")
 
     def know(self) -> None:
         """The user's ssh knows the key of this host."""
