@@ -82,6 +82,8 @@ _OF_SSH = (
         "{url}: permission denied: {line}",
         _try,
     ),
+    # Also of a jump host, before the connection through it ends.
+    Refusal(r"Could not resolve hostname|connect to host", Code.UNREACHABLE, _AWAY, _try),
     Refusal(r"Bad configuration option|bad configuration option", Code.CONFIG, "{line}", _try),
     # Turned away by a server on which many log in at the same time.
     Refusal(

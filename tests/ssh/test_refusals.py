@@ -159,7 +159,7 @@ def test_a_machine_that_says_nothing(over: Over) -> None:
 def test_a_server_on_which_many_log_in(folder: Path, over: Over) -> None:
     """With MaxStartups, sshd turns away what comes while others log in."""
     with serving(folder, "MaxStartups 1") as server:
-        names = [f"far-{number}" for number in range(4)]
+        names = [f"far-{number}" for number in range(3)]
         for name in names:
             over.context(name, url=f"ssh://{name}")
         done = over(
