@@ -38,8 +38,8 @@ def doctor(site: Site, deep: bool, fail_on: str) -> Listing:
     """Diagnose problems and show how to fix them.
 
     Checks rdctl itself, its configuration, and the systems of the context: RapidDisk, on this
-    machine or through a daemon, and OpenIO SDS. Each problem is shown with the command that fixes
-    it. Nothing is changed. The checks run in parallel and take at most 2 seconds each (or
+    machine, through a daemon or on a machine over SSH, and OpenIO SDS. Each problem is shown with
+    the command that fixes it. Nothing is changed. The checks run in parallel and take at most 2 seconds each (or
     --timeout). Checks that do not apply are shown as skipped, with the reason.
 
     The exit code is 1 if an error is found or, with --fail-on warning, an error or a warning.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import click
 
@@ -28,6 +28,8 @@ def call(
     command: Command, ctx: click.Context, params: dict[str, Any], on: Invocation, site: Site
 ) -> Result:
     """The result of this command on that machine."""
+    if command.name == "doctor":
+        return _doctor(command, ctx, params, on, site)
     words = params.get("words")
     if words and "-" in words:
         words = expanded(ctx, site, words)
@@ -36,9 +38,22 @@ def call(
     return ask(on, site, _request(command, ctx, params, words))
 
 
-def ask(on: Invocation, site: Site, request: Request) -> Result:
+def _doctor(
+    command: Command, ctx: click.Context, params: dict[str, Any], on: Invocation, site: Site
+) -> Listing:
+    from rdctl.cli.remote_doctor import examined
+
+    def ask_there(far: Far) -> Listing:
+        there = ask(on, site, _request(command, ctx, params, None), far)
+        return cast("Listing", there)
+
+    here: Listing = ctx.invoke(command.work, site, **params)
+    return examined(here, lambda: _far(on, site), ask_there, site)
+
+
+def ask(on: Invocation, site: Site, request: Request, far: Far | None = None) -> Result:
     """The result of a request to the machine of this site."""
-    far = _far(on, site)
+    far = far or _far(on, site)
     near = Near(
         site.effects,
         site.warn,

@@ -240,6 +240,10 @@ _CHECKS = (
 )
 
 
+_MISSING = Check("oio", _no_oio)
+ALL = (*_CHECKS, _MISSING)
+
+
 def checks(site: Site) -> tuple[Check, ...]:
     """Those that apply to what is configured."""
-    return _CHECKS if site.settings.get("oio") is not None else (Check("oio", _no_oio),)
+    return _CHECKS if site.settings.get("oio") is not None else (_MISSING,)

@@ -439,4 +439,6 @@ def checks(site: Site) -> tuple[Check, ...]:
     url = site.settings.get("rapiddisk")
     if url is None:
         return (Check("rapiddisk", _no_rapiddisk),)
+    if site.settings.over_ssh:
+        return ()  # made by rdctl there
     return _LOCALLY if site.settings.is_local else _REMOTELY

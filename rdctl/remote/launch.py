@@ -9,7 +9,7 @@ import random
 import shlex
 import shutil
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import BinaryIO, NamedTuple, TypeVar
 
 from rdctl.config.contexts import SSH
@@ -56,10 +56,10 @@ class Target(NamedTuple):
         user = f"{self.user}@" if self.user else ""
         return f"{SSH}{user}{host}" + (f":{self.port}" if self.port else "")
 
-    def ssh(self, *words: str) -> str:
+    def ssh(self, *words: str, options: Sequence[str] = ()) -> str:
         """A command for the user's shell that runs these words there."""
         port = ["-p", str(self.port)] if self.port else []
-        return shlex.join(["ssh", *port, self.login, *words])
+        return shlex.join(["ssh", *options, *port, self.login, *words])
 
 
 def target_of(url: str, command: str | None, context: str | None = None) -> Target:

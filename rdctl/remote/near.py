@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from rdctl import __version__
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints
 from rdctl.core.results import Data, Document, Item, Listing, Raw, Report, Result, Text
+from rdctl.core.units import defuse
 from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
 from rdctl.effects.signals import ENDING, signals_to
@@ -59,7 +60,8 @@ class Far:
 
     def __init__(self, connection: Connection, hello: Message, incoming: Incoming) -> None:
         self.target = connection.target
-        self.version = str(hello["version"])
+        self.version = defuse(str(hello["version"]))
+        self.user = defuse(str(hello.get("user")))
         self._connection = connection
         self._incoming = incoming
         self.out = Outgoing(_writing(connection), wire.BEAT)
