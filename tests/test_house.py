@@ -46,7 +46,7 @@ def report(faults: list[str]) -> None:
 # From the roof down. A unit is a module or package right under rdctl.
 FLOORS = (
     {"__main__"},
-    {"cli", "completion"},
+    {"cli", "completion", "api"},
     {"sites", "doctor", "recording"},
     {"remote"},
     {"rapiddisk", "oio"},

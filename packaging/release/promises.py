@@ -9,7 +9,9 @@ if one of them is gone.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from inspect import signature
 from pathlib import Path
+from typing import Any, get_args, get_type_hints, is_typeddict
 
 from release.build import ROOT
 
@@ -25,7 +27,7 @@ def write(tree: Path) -> None:
 
 def inventory() -> set[str]:
     """The names that this program has, each with its kind."""
-    return {*_commands(), *_keys(), *_codes(), *_settings()}
+    return {*_commands(), *_keys(), *_codes(), *_settings(), *_python()}
 
 
 def _commands() -> Iterator[str]:
@@ -65,6 +67,45 @@ def _settings() -> Iterator[str]:
         for block in section.blocks:
             if isinstance(block, Terms):
                 yield from (f"variable {name}" for name, _ in block.terms)
+
+
+def _python() -> Iterator[str]:
+    """The API: what `rdctl` exports, with parameters, and attributes of what it returns."""
+    from rdctl import api
+    from rdctl.api.oio import OpenIO
+    from rdctl.api.rapiddisk import RapidDisk
+
+    nowhere: Any = None
+    yield from (f"python rdctl.{name}" for name in api.__all__)
+    yield from _parameters("connect", api.connect)
+    yield from (f"python Error.{name}" for name in vars(api.Error("")))
+    for kind in (api.Change, api.Outcome):
+        fields = [*kind.__dataclass_fields__, *vars(kind)]
+        yield from (f"python {kind.__name__}.{name}" for name in fields if name[0] != "_")
+    yield from _of_noun("Site.rapiddisk", RapidDisk(nowhere))
+    yield from _of_noun("Site.oio", OpenIO(nowhere))
+
+
+def _of_noun(path: str, noun: object) -> Iterator[str]:
+    for name in dir(noun):
+        value = getattr(noun, name)
+        if name.startswith("_"):
+            continue
+        if callable(value):
+            yield f"python {path}.{name}"
+            yield from _parameters(f"{path}.{name}", value)
+        else:
+            yield from _of_noun(f"{path}.{name}", value)
+
+
+def _parameters(path: str, function: Any) -> Iterator[str]:
+    hints = get_type_hints(function)
+    for name, parameter in signature(function).parameters.items():
+        if parameter.kind is not parameter.VAR_KEYWORD:
+            yield f"python {path} {name}"
+        for kind in get_args(hints.get(name)) if parameter.kind is parameter.VAR_KEYWORD else ():
+            if is_typeddict(kind):
+                yield from (f"python {path} {key}" for key in kind.__annotations__)
 
 
 if __name__ == "__main__":

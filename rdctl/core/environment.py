@@ -185,12 +185,12 @@ class Environment:
         self._thought = 0.0
 
     def busy(self) -> float:
-        """`clock`, without the time spent waiting at prompts."""
+        """`clock`, without the time spent waiting for the user."""
         return self.clock() - self._thought
 
     @contextmanager
     def thinking(self) -> Iterator[None]:
-        """A person is being asked, whose time does not count."""
+        """A person is being asked, or a program that uses rdctl: their time does not count."""
         asked = self.clock()
         try:
             yield
@@ -353,6 +353,19 @@ def real() -> Environment:
         width=_terminal_size()[0] if stdout.isatty() else 80,
         size=_terminal_size,
         program=_program(),
+    )
+
+
+def embedded() -> Environment:
+    """The environment of a program that uses rdctl as a library: its streams are not touched."""
+    nothing: Any = _Nothing()
+    closed: Any = _Closed()
+    return Environment(
+        stdin=closed,
+        stdout=Stream(nothing, tty=False),
+        stderr=Messages(nothing, tty=False),
+        environ=os.environ,
+        program=(sys.executable, "-m", "rdctl"),
     )
 
 

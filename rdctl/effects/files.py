@@ -304,6 +304,27 @@ def _open_for_pouring(path: str, check: Callable[[], None]) -> int:
         time.sleep(_LOOK_SECONDS / 5)
 
 
+class Spool:
+    """An unnamed temporary file that is written to its end, and removed when closed. `of` names
+    what it is for, for people. Raises `failed` if its directory is full: _SPARE bytes stay free
+    there."""
+
+    def __init__(self, of: str) -> None:
+        import tempfile
+
+        self._of, self._directory = of, "the temporary directory"
+        try:
+            self._directory = tempfile.gettempdir()
+            self.file: IO[bytes] = tempfile.TemporaryFile(buffering=0, dir=self._directory)  # noqa: SIM115
+        except OSError as error:
+            raise _not_kept(of, self._directory, error.strerror or str(error)) from error
+        self.size = 0
+
+    def write(self, block: bytes | memoryview) -> None:
+        _keep(self.file, block, self._of, self._directory)
+        self.size += len(block)
+
+
 def spool(
     read: Callable[[int], bytes],
     size: int,
@@ -312,33 +333,23 @@ def spool(
     *,
     of: str,
 ) -> Effect[IO[bytes]]:
-    """Buffer a stream in blocks of `size` in an unnamed temporary file, which is removed when
-    closed. Raises `conflict` beyond `most` bytes, and `failed` if its directory is full: _SPARE
-    bytes stay free there. `of` names the stream for people."""
+    """Buffer a stream in blocks of `size` in a Spool. Raises `conflict` beyond `most` bytes. `of`
+    names the stream for people."""
 
     def perform() -> IO[bytes]:
-        import tempfile
-
-        directory = "the temporary directory"
-        try:
-            directory = tempfile.gettempdir()
-            file = tempfile.TemporaryFile(buffering=0, dir=directory)  # noqa: SIM115 - the caller closes it
-        except OSError as error:
-            raise _not_kept(of, directory, error.strerror or str(error)) from error
-        kept = 0
+        kept = Spool(of)
         try:
             while block := read(size):
                 check()
-                kept += len(block)
-                if most is not None and kept > most:
+                if most is not None and kept.size + len(block) > most:
                     raise RdctlError(
                         Code.CONFLICT, f"{of}: larger than the container's quota ({most} bytes)"
                     )
-                _keep(file, block, of, directory)
+                kept.write(block)
         except BaseException:
-            file.close()
+            kept.file.close()
             raise
-        return file
+        return kept.file
 
     return Effect("buffer standard input", "# buffer standard input in a temporary file", perform)
 
@@ -347,7 +358,7 @@ def spool(
 _SPARE = 64 << 20
 
 
-def _keep(file: IO[bytes], block: bytes, of: str, directory: str) -> None:
+def _keep(file: IO[bytes], block: bytes | memoryview, of: str, directory: str) -> None:
     """Write a block to the end of a spool."""
     try:
         room = os.fstatvfs(file.fileno())
