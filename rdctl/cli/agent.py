@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -90,6 +91,7 @@ class _Agent:
         self._user = user_of(process)
         self._commands: queue.SimpleQueue[Message | None] = queue.SimpleQueue()
         self._answers: queue.SimpleQueue[Message] = queue.SimpleQueue()
+        self._answered: dict[int, Message] = {}
         self._number = 0
         self.lost = threading.Event()
         self._running = False
@@ -150,23 +152,42 @@ class _Agent:
     def close(self) -> None:
         self.out.close(self.patience)
 
-    def asked(self, kind: str, **message: Any) -> None:
-        """Ask the other side something; raises what it refuses with."""
+    def asked(self, kind: str, **message: Any) -> Message:
+        """Ask the other side something, and wait for its answer; raises what it refuses with."""
+        return self.answer(self.request(kind, **message))
+
+    def request(self, kind: str, **message: Any) -> int:
+        """Ask it; returns the number of the answer."""
         self._number += 1
         self.out.tell(kind, number=self._number, **message)
-        while True:
+        return self._number
+
+    def answer(self, number: int) -> Message:
+        while not self.has_answer(number):
             try:
-                answer = self._answers.get(timeout=_WAKE_SECONDS)
+                self._keep_answer(_WAKE_SECONDS)
             except queue.Empty:
                 if self.lost.is_set():
                     raise KeyboardInterrupt from None
-                continue
-            if answer.get("number") == self._number:
-                break
+        answer = self._answered.pop(number)
         if answer.get("error"):
             raise wire.error_of(answer["error"])
         if answer.get("stopped"):
             raise KeyboardInterrupt
+        return answer
+
+    def has_answer(self, number: int) -> bool:
+        with suppress(queue.Empty):
+            while True:
+                self._keep_answer(0)
+        return number in self._answered
+
+    def _keep_answer(self, seconds: float) -> None:
+        message = self._answers.get(seconds > 0, seconds or None)
+        self._answered[message["number"]] = message
+
+    def send(self, data: bytes | bytearray = b"", **message: Any) -> None:
+        self.out.tell_much("piece", data, **message)
 
 
 # Global options that say how a result is shown here, where nothing is.
@@ -219,6 +240,10 @@ class _Run:
         on.bulk.literal = True
         if on.contexts is not None:
             raise RdctlError(Code.CONFIG, "remote_command must not select several contexts")
+        if not flags.pop("remote_file", False):
+            from rdctl.remote.files import FilesAway
+
+            environment.away = FilesAway(self._agent)
         with context:
             self._send(result_of(context, dict(context.params), on))
 
@@ -336,7 +361,10 @@ def _words(command: Message) -> list[str]:
     return [*words, *(["--"] if some else []), *arguments]
 
 
-_GLOBALS = (*("yes", "dry_run", "trace", "timeout", "retries", "parallel", "request_id", "watch"),)
+_GLOBALS = (
+    *("yes", "dry_run", "trace", "timeout", "retries", "parallel", "request_id", "watch"),
+    "remote_file",
+)
 
 
 def _known(given: Mapping[str, Any]) -> dict[str, Any]:

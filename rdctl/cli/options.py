@@ -188,6 +188,20 @@ def _option(entry: Global, hidden: bool) -> click.Option:
     )
 
 
+# --- --remote-file ---------------------------------------------------------------------------
+
+
+def remote_file_option() -> click.Option:
+    """The option --remote-file of a verb that names files, kept with the global options."""
+    return click.Option(
+        ["remote_file", "--remote-file"],
+        is_flag=True,
+        expose_value=False,
+        callback=_keep,
+        help="Over SSH: the file is on the remote machine.",
+    )
+
+
 # --- --watch ----------------------------------------------------------------------------------
 
 WATCH = "--watch"

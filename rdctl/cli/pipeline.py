@@ -10,7 +10,7 @@ from rdctl.cli.messages import show_error, show_failures
 from rdctl.cli.names_input import check_single
 from rdctl.cli.options import SYNONYM, seconds_of
 from rdctl.cli.view import view_of
-from rdctl.core.errors import Ended, Exit, RdctlError, as_error
+from rdctl.core.errors import Code, Ended, Exit, RdctlError, as_error
 from rdctl.core.results import Change, Failure, Listing, Plan, Raw, Report
 from rdctl.core.units import quoted
 from rdctl.output.render import render
@@ -117,6 +117,12 @@ def _called(
         from rdctl.cli.remote import call
 
         return call(command, ctx, params, invocation, site)
+    if invocation.flags.get("remote_file"):
+        raise RdctlError(
+            Code.USAGE,
+            "--remote-file requires a context over SSH",
+            hint="Omit it: the file is on this machine.",
+        )
     result: Result = ctx.invoke(command.work, site, **params)
     return result
 

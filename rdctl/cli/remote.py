@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -15,13 +16,19 @@ from rdctl.remote.launch import target_of
 from rdctl.remote.near import Call, Far, Near, Request, started
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rdctl.cli.invocation import Invocation
     from rdctl.cli.tree import Command
     from rdctl.core.results import Result
+    from rdctl.remote.files import Offered
     from rdctl.sites import Site
 
 # The global options that are for the other side.
-_FLAGS = ("yes", "dry_run", "trace", "retries", "parallel", "request_id", "watch")
+_FLAGS = (
+    *("yes", "dry_run", "trace", "retries", "parallel", "request_id", "watch"),
+    "remote_file",
+)
 
 
 def call(
@@ -35,7 +42,11 @@ def call(
         words = expanded(ctx, site, words)
         if not words:
             return Listing(()) if command.shows else Report(())
-    return ask(on, site, _request(command, ctx, params, words))
+    files = {}
+    if not flags_of(ctx).get("remote_file"):
+        files = {params[name]: use for name, use in command.files.items() if params[name]}
+    request, overwrite = _request(command, ctx, params, words), bool(params.get("overwrite"))
+    return ask(on, site, request, None, files, overwrite)
 
 
 def _doctor(
@@ -51,8 +62,16 @@ def _doctor(
     return examined(here, lambda: _far(on, site), ask_there, site)
 
 
-def ask(on: Invocation, site: Site, request: Request, far: Far | None = None) -> Result:
-    """The result of a request to the machine of this site."""
+def ask(
+    on: Invocation,
+    site: Site,
+    request: Request,
+    far: Far | None = None,
+    files: Mapping[str, str] = MappingProxyType({}),
+    overwrite: bool = False,
+) -> Result:
+    """The result of a request to the machine of this site. `files` are those of this side that it
+    names, each with its use."""
     far = far or _far(on, site)
     near = Near(
         site.effects,
@@ -63,9 +82,27 @@ def ask(on: Invocation, site: Site, request: Request, far: Far | None = None) ->
         on.next_steps,
         site.settings.again("").removeprefix("rdctl").strip(),
         on.contexts is not None,
+        _offered(on, site, far, files, overwrite) if files else None,
     )
     flags = {**request.flags, "timeout": site.left}
     return Call(far, request._replace(flags=flags), near).result()
+
+
+def _offered(
+    on: Invocation, site: Site, far: Far, files: Mapping[str, str], overwrite: bool
+) -> Offered:
+    from rdctl.remote.files import Offered
+
+    return Offered(
+        files,
+        replace=overwrite,
+        home=site.config.home,
+        through=far.target.ssh(),
+        environment=on.environment,
+        effects=site.effects,
+        workers=lambda: on.workers,
+        left=lambda: site.left,
+    )
 
 
 def _far(on: Invocation, site: Site) -> Far:

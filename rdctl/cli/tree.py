@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from rdctl import __version__
-from rdctl.cli.options import SYNONYM, WORDS, WithGlobals, watch_option, written_out
+from rdctl.cli.options import (
+    SYNONYM,
+    WORDS,
+    WithGlobals,
+    remote_file_option,
+    watch_option,
+    written_out,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -122,7 +129,8 @@ class Command(WithGlobals):
     """A verb. `shows` is the schema of its output, `shows_bare` that without a target, if another;
     a verb without one makes changes and reports them. `local_only`: it works only for RapidDisk
     on this machine. `watch`: it only reads, so it supports --watch; HERE: not through a daemon,
-    which it could crash. `fleet`: it supports several contexts."""
+    which it could crash. `fleet`: it supports several contexts. `files` are its parameters that
+    name files, each with what is done with them (see remote/files.py)."""
 
     def __init__(
         self,
@@ -133,6 +141,7 @@ class Command(WithGlobals):
         local_only: bool = False,
         watch: bool | str = False,
         fleet: bool = True,
+        files: Mapping[str, str] = MappingProxyType({}),
         examples: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
@@ -140,12 +149,15 @@ class Command(WithGlobals):
         super().__init__(*args, **kwargs)
         if watch:
             self.params.append(watch_option())
+        if files:
+            self.params.append(remote_file_option())
         self.shows = shows
         self.shows_bare = shows_bare
         self.on_site = on_site
         self.local_only = local_only
         self.watch = watch
         self.fleet = fleet
+        self.files = files
         self.examples = examples
 
     def shown(self, params: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from rdctl.core.results import Change, Failure, Report, literal
 from rdctl.core.units import escape, operand, quoted
 from rdctl.effects.images import Made
 from rdctl.rapiddisk.changes import Changes, Dependencies, find, unproven, unseen
-from rdctl.rapiddisk.files import Files, FilesHere, ImageTarget
+from rdctl.rapiddisk.files import Files, FilesHere, ImageTarget, out_of_time
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.imagefile import ImageFile, checked, fault
 from rdctl.rapiddisk.images import Images, check_whole
@@ -221,8 +221,7 @@ class Contents(Changes):
 
         def check() -> None:
             if self._left() == 0.0:
-                hint = "Use a longer --timeout. Nothing was changed."
-                raise RdctlError(Code.TIMEOUT, f"{what} timed out", hint=hint)
+                raise out_of_time(what)
 
         self._check_time = check
         try:

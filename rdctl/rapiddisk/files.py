@@ -119,6 +119,12 @@ def guard_target(volume: str, target: FileTarget) -> None:
         guard_directory(destination)
 
 
+def out_of_time(what: str) -> RdctlError:
+    """The error when the time limit of the command ends what only reads, or writes a new image."""
+    hint = "Use a longer --timeout. Nothing was changed."
+    return RdctlError(Code.TIMEOUT, f"{what} timed out", hint=hint)
+
+
 class FilesHere:
     """Those of this machine, be it a simulated one."""
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from queue import Empty, Queue
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl import __version__
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints
@@ -18,8 +18,11 @@ from rdctl.effects.door import Effects
 from rdctl.effects.signals import ENDING, signals_to
 from rdctl.remote import wire
 from rdctl.remote.launch import Connection, Target, reach
-from rdctl.remote.wire import Incoming, Lost, Message, Outgoing
+from rdctl.remote.wire import Bytes, Incoming, Lost, Message, Outgoing
 from rdctl.workers import WAKE_SECONDS, Stopped, Workers
+
+if TYPE_CHECKING:
+    from rdctl.remote.files import Offered
 
 # Messages that are read ahead.
 _MOST_WAITING = 64
@@ -43,7 +46,8 @@ class Request(NamedTuple):
 
 
 class Near(NamedTuple):
-    """What a command has on this side. `place` are the options that address the other one."""
+    """What a command has on this side. `place` are the options that address the other one; `files`
+    are those that the command names."""
 
     effects: Effects
     warn: Callable[[str], None]
@@ -53,6 +57,7 @@ class Near(NamedTuple):
     next_steps: list[str]
     place: str
     asks_always: bool
+    files: Offered | None = None
 
 
 class Far:
@@ -273,7 +278,7 @@ class Call:
                 near.effects.recorder.line(message["line"])
         elif kind == "progress":
             self._progress(message)
-        elif kind in ("begin", "ask"):
+        elif kind in ("begin", "ask", "file"):
             self._answer(kind, message)
         # Later versions may send more, which is for those who know it.
 
@@ -289,13 +294,28 @@ class Call:
         elif what == "end":
             progress.end()
 
+    def _piece(self) -> Message:
+        """The next piece of the contents that the other side sends."""
+        while (message := self._get())["kind"] != "piece":
+            if message["kind"] == "end":
+                raise wire.garbled("an end before that of the contents")
+            self._take(message["kind"], message)
+        return message
+
     def _answer(self, kind: str, message: Message) -> None:
-        """Record the intent, or ask for confirmation; the other side waits for the answer."""
+        """Record the intent, ask for confirmation, or read or write a file; the other side waits
+        for the answer."""
         effects = self._near.effects
+        answer: Message = {}
+        data: Bytes = b""
         self._asking = True
         try:
             if kind == "ask":
                 effects.consent(message["losses"], message["preface"])
+            elif kind == "file":
+                if self._near.files is None:
+                    raise wire.garbled("a file")
+                answer, data = self._near.files.take(message, self._piece)
             elif effects.recorder is not None:
                 effects.recorder.begin()
         except RdctlError as error:
@@ -309,7 +329,7 @@ class Call:
         finally:
             self._asking = False
         self._begun |= kind == "begin"
-        self._far.out.tell("answer", number=message["number"])
+        self._far.out.tell("answer", data, number=message["number"], **answer)
 
     # --- the end --------------------------------------------------------------------------
 

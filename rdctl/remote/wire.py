@@ -19,6 +19,7 @@ from rdctl.core.units import defuse
 from rdctl.output.rows import as_data
 
 Message = dict[str, Any]
+Bytes = bytes | bytearray | memoryview
 
 PROTOCOL = 1
 # Seconds: a side that has nothing to say sends a beat, and one that hears nothing gives up.
@@ -157,7 +158,7 @@ class Outgoing:
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def tell(self, kind: str, data: bytes | memoryview = b"", **message: Any) -> None:
+    def tell(self, kind: str, data: Bytes = b"", **message: Any) -> None:
         """Send a message, and the bytes that follow it."""
         if data:
             message["bytes"] = len(data)
@@ -166,7 +167,7 @@ class Outgoing:
             raise RdctlError(Code.FAILED, "too much for one message over SSH")
         self._queue.put(b"".join((line, b"\n", data)))
 
-    def tell_much(self, kind: str, data: bytes | memoryview = b"", **message: Any) -> None:
+    def tell_much(self, kind: str, data: Bytes = b"", **message: Any) -> None:
         """Send a message of many, when not too many are waiting."""
         while self._queue.qsize() > MOST_WAITING and not self.lost.is_set():
             time.sleep(_FULL_SECONDS)

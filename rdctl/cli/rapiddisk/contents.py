@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 @verb(
     "save",
+    files={"file": "target"},
     local_only=True,
     fleet=False,
     examples=[
@@ -47,6 +48,7 @@ def save(site: Site, volume: str, file: str, overwrite: bool, overrides: Overrid
 
 @verb(
     "load",
+    files={"file": "image"},
     local_only=True,
     fleet=False,
     examples=[

@@ -67,6 +67,7 @@ def dump(site: Site, save: bool, only: str | None, nvmetcli: bool) -> Document |
 
 @verb(
     "diff",
+    files={"file": "state"},
     shows="rdctl.rapiddisk.difference/1",
     local_only=True,
     watch=True,
@@ -94,6 +95,7 @@ def diff(
 
 @verb(
     "apply",
+    files={"file": "state"},
     local_only=True,
     examples=[
         "rdctl -c sandbox rapiddisk apply --dry-run",

@@ -1,0 +1,58 @@
+"""The machine on which rdctl runs behind a stand-in for ssh: one with the kernel of the tests,
+where the connection is lost before a chosen step."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from rdctl.core.environment import Environment
+from tests.conftest import Program
+from tests.rapiddisk.acts import ACTS, arranged
+
+
+def on_machine(told: str | None, run: Callable[[Environment], None], own: Environment) -> None:
+    """Run the program. `told` is JSON: the name of an act, the step before which the connection is
+    lost, and the folder of the machine; without it, it runs on this machine or in its sandbox.
+    What is there afterwards is written to `after.json`."""
+    if told is None:
+        run(own)
+        return
+    from tests.remote.nursery import wait_for_loss
+
+    name, step, folder = json.loads(told)
+    program = Program(Path(folder))
+    kernel = arranged(program, Path(folder) / "root", ACTS[name])
+    own.root, own.calls = str(program.root), kernel
+    before = kernel.snapshot()
+    kernel.before[step] = wait_for_loss
+    try:
+        run(own)
+    finally:
+        after: dict[str, Any] = {
+            "before": before,
+            "after": kernel.snapshot(),
+            "harm": kernel.harm,
+            "steps": kernel.steps,
+            "free": is_free(kernel.path("run/rdctl.lock")),
+        }
+        (Path(folder) / "after.json").write_text(json.dumps(after))
+
+
+def is_free(lock: Path) -> bool:
+    """Whether another process could take the lock."""
+    import fcntl
+
+    if not lock.exists():
+        return True
+    descriptor = os.open(lock, os.O_RDWR)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
