@@ -18,8 +18,8 @@ _rdctl_node() {
         'rdctl rapiddisk remove') options='--ndjson --failed --discard-contents --force --unseen' valued='--failed --unseen' keys='action target changed verified error line' ;;
         'rdctl rapiddisk lock') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl rapiddisk unlock') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
-        'rdctl rapiddisk save') options='--overwrite --force --unseen' valued='--unseen' keys='action target changed verified error line' ;;
-        'rdctl rapiddisk load') options='--overcommit --discard-contents --force --unseen' valued='--unseen' keys='action target changed verified error line' ;;
+        'rdctl rapiddisk save') options='--overwrite --force --unseen --remote-file' valued='--unseen' keys='action target changed verified error line' ;;
+        'rdctl rapiddisk load') options='--overcommit --discard-contents --force --unseen --remote-file' valued='--unseen' keys='action target changed verified error line' ;;
         'rdctl rapiddisk cache') verbs='list show stats create remove sync' ;;
         'rdctl rapiddisk cache list') options='--ndjson --failed --watch' valued='--failed' keys='device volume source policy dirty writeback_seconds flush_on_suspend kernel source_kernel' ;;
         'rdctl rapiddisk cache show') options='--ndjson --failed --watch' valued='--failed' keys='device volume source policy dirty writeback_seconds flush_on_suspend kernel source_kernel' ;;
@@ -39,8 +39,8 @@ _rdctl_node() {
         'rdctl rapiddisk nvmet port add') options='--transport --interface --address --service' valued='--transport --interface --address --service' keys='action target changed verified error line' ;;
         'rdctl rapiddisk nvmet port remove') options='--ndjson --failed' valued='--failed' keys='action target changed verified error line' ;;
         'rdctl rapiddisk dump') options='--save --only --nvmetcli' valued='--only' keys='action target changed verified error line' ;;
-        'rdctl rapiddisk diff') options='--exit-code --only --nvmetcli --watch' valued='--only' keys='kind name state key file machine note' ;;
-        'rdctl rapiddisk apply') options='--prune --recreate --overcommit --wait --save --boot --only --nvmetcli' valued='--wait --only' keys='action target changed verified error line' ;;
+        'rdctl rapiddisk diff') options='--exit-code --only --nvmetcli --watch --remote-file' valued='--only' keys='kind name state key file machine note' ;;
+        'rdctl rapiddisk apply') options='--prune --recreate --overcommit --wait --save --boot --only --nvmetcli --remote-file' valued='--wait --only' keys='action target changed verified error line' ;;
         'rdctl rapiddisk undo') keys='action target changed verified error line' ;;
         'rdctl rapiddisk boot') verbs='enable disable status stop' ;;
         'rdctl rapiddisk boot enable') options='--now' keys='action target changed verified error line' ;;

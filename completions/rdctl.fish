@@ -43,10 +43,10 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
             set valued --failed
         case 'rdctl rapiddisk save'
-            set options --overwrite\t'Replace an existing file.' --force\t'Continue even if an old daemon does not report whether the device is in use.' --unseen\t'Continue even if this check failed (repeatable).'
+            set options --overwrite\t'Replace an existing file.' --force\t'Continue even if an old daemon does not report whether the device is in use.' --unseen\t'Continue even if this check failed (repeatable).' --remote-file\t'Over SSH: the file is on the remote machine.'
             set valued --unseen
         case 'rdctl rapiddisk load'
-            set options --overcommit\t'Allow volumes to exceed the available memory.' --discard-contents\t'Discard data that a writeback cache has not written to its disk (the only copy).' --force\t'Continue even if an old daemon does not report whether the device is in use.' --unseen\t'Continue even if this check failed (repeatable).'
+            set options --overcommit\t'Allow volumes to exceed the available memory.' --discard-contents\t'Discard data that a writeback cache has not written to its disk (the only copy).' --force\t'Continue even if an old daemon does not report whether the device is in use.' --unseen\t'Continue even if this check failed (repeatable).' --remote-file\t'Over SSH: the file is on the remote machine.'
             set valued --unseen
         case 'rdctl rapiddisk cache'
             set verbs list\t'List caches.' show\t'Show caches in detail.' stats\t'Show cache statistics.' create\t'Cache a disk with a volume.' remove\t'Remove caches from their disks.' sync\t'Write dirty blocks of writeback caches to disk.'
@@ -102,10 +102,10 @@ function _rdctl_node --no-scope-shadowing
             set options --save\t'Write it to /etc/rdctl/rapiddisk.toml.' --only\t'Only volumes and caches, or only ports and exports.' --nvmetcli\t'Print ports and exports in the format of nvmetcli.'
             set valued --only
         case 'rdctl rapiddisk diff'
-            set options --exit-code\t'Exit with 12 if there are differences.' --only\t'Only volumes and caches, only images, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).' --watch\t'Repeat every SECONDS (default: 2).'
+            set options --exit-code\t'Exit with 12 if there are differences.' --only\t'Only volumes and caches, only images, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).' --watch\t'Repeat every SECONDS (default: 2).' --remote-file\t'Over SSH: the file is on the remote machine.'
             set valued --only
         case 'rdctl rapiddisk apply'
-            set options --prune\t'Remove what apply created and the file lacks.' --recreate\t'Re-create exports whose identity differs.' --overcommit\t'Skip the check that memory is sufficient.' --wait\t'Wait for missing disks and addresses (default: 0; with --boot: 30).' --save\t'Save FILE as /etc/rdctl/rapiddisk.toml, too.' --boot\t'Do what is possible without asking (systemd units).' --only\t'Only volumes and caches, only images, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).'
+            set options --prune\t'Remove what apply created and the file lacks.' --recreate\t'Re-create exports whose identity differs.' --overcommit\t'Skip the check that memory is sufficient.' --wait\t'Wait for missing disks and addresses (default: 0; with --boot: 30).' --save\t'Save FILE as /etc/rdctl/rapiddisk.toml, too.' --boot\t'Do what is possible without asking (systemd units).' --only\t'Only volumes and caches, only images, or only ports and exports.' --nvmetcli\t'FILE is of nvmetcli (nvmetcli save).' --remote-file\t'Over SSH: the file is on the remote machine.'
             set valued --wait --only
         case 'rdctl rapiddisk boot'
             set verbs enable\t'Restore what the state file has at each boot.' disable\t'Do not restore anything at boot.' status\t'Show the units, and what a shutdown has to write back.' stop\t'Save images, write caches back, remove exports.'

@@ -186,7 +186,7 @@ class _Agent:
         message = self._answers.get(seconds > 0, seconds or None)
         self._answered[message["number"]] = message
 
-    def send(self, data: bytes | bytearray = b"", **message: Any) -> None:
+    def tell_piece(self, data: bytes | bytearray = b"", **message: Any) -> None:
         self.out.tell_much("piece", data, **message)
 
 

@@ -51,7 +51,7 @@ class Link(Protocol):
 
     def has_answer(self, number: int) -> bool: ...
 
-    def send(self, data: bytes | bytearray = b"", **message: Any) -> None:
+    def tell_piece(self, data: bytes | bytearray = b"", **message: Any) -> None:
         """Send a piece of contents, when not too many are waiting."""
 
 
@@ -122,7 +122,7 @@ class TargetAway(NamedTuple):
             except _Refused:
                 pass  # the answer has the reason
             except BaseException:
-                self.link.send(abandoned=True)
+                self.link.tell_piece(abandoned=True)
                 raise
         made = self.link.answer(number)
         return Made(made["digest"], made["stored"])
@@ -149,12 +149,12 @@ class _Sender:
         self._flush(size)
 
     def end(self, digest: str) -> None:
-        self._link.send(digest=digest)
+        self._link.tell_piece(digest=digest)
 
     def _flush(self, end: int) -> None:
         if self._link.has_answer(self._number):
             raise _Refused
-        self._link.send(self._pack.data, runs=self._pack.runs, end=end)
+        self._link.tell_piece(self._pack.data, runs=self._pack.runs, end=end)
         self._pack = Pack(end)
 
 

@@ -163,7 +163,7 @@ def test_a_directory_is_read_here(run: Call) -> None:
     assert "created rd8" in out
     assert "created rd9" in out
     Path("d/2.toml").write_text(f"{STATE}x = 1\n")
-    assert run("apply d").err.startswith('rdctl: error: d/2.toml, line 5: volume rd8: ')
+    assert run("apply d").err.startswith("rdctl: error: d/2.toml, line 5: volume rd8: ")
 
 
 def test_a_state_becomes_that_of_the_machine_there(run: Call, sandbox: Call) -> None:
