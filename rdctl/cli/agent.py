@@ -65,8 +65,11 @@ def agent(on: Invocation) -> Text:
     """Run commands for rdctl on another machine, over SSH."""
     here = _Agent(on)
     here.greet()
-    while (command := here.command()) is not None:
-        here.run(command)
+    while (message := here.command()) is not None:
+        if message["kind"] == wire.COMPLETE:
+            here.complete(message)
+        else:
+            here.run(message)
     here.close()
     return Text("")
 
@@ -121,7 +124,7 @@ class _Agent:
             while True:
                 message = self._incoming.next()
                 kind = message["kind"]
-                if kind == "command":
+                if kind in ("command", wire.COMPLETE):
                     self._commands.put(message)
                 elif kind == "answer":
                     self._answers.put(message)
@@ -148,6 +151,13 @@ class _Agent:
             _Run(self, command).carry_out()
         finally:
             self._running = False
+
+    def complete(self, message: Message) -> None:
+        from rdctl.completion.answer import there
+
+        of, text, args = message["of"], message["text"], message["args"]
+        names = there(of, text, args, self.flags, self.environment)
+        self.out.tell(wire.NAMES, names=[list(name) for name in names])
 
     def close(self) -> None:
         self.out.close(self.patience)

@@ -39,8 +39,8 @@ def doctor(site: Site, deep: bool, fail_on: str) -> Listing:
 
     Checks rdctl itself, its configuration, and the systems of the context: RapidDisk, on this
     machine, through a daemon or on a machine over SSH, and OpenIO SDS. Each problem is shown with
-    the command that fixes it. Nothing is changed. The checks run in parallel and take at most 2 seconds each (or
-    --timeout). Checks that do not apply are shown as skipped, with the reason.
+    the command that fixes it. Nothing is changed. The checks run in parallel and take at most 2
+    seconds each (or --timeout). Checks that do not apply are shown as skipped, with the reason.
 
     The exit code is 1 if an error is found or, with --fail-on warning, an error or a warning.
     All findings are data, which -q does not suppress; select some with --query.

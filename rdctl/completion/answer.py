@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rdctl.completion.cache import AnswerCache
 from rdctl.completion.names import HERE, HISTORY, KINDS, OPENIO, NoEffects, contexts, refuse
@@ -70,9 +70,10 @@ def answer(request: CompletionRequest, environment: Environment, started: float)
         return contexts(config)
     site = _site(request, config, environment)
     if request.kind in HISTORY:
-        return _found(site, request)
+        return _found(site, request, environment)
     here = request.kind not in OPENIO and site.settings.is_local
-    if request.kind in HERE and not here:
+    far = request.kind not in OPENIO and site.settings.over_ssh
+    if request.kind in HERE and not here and not far:
         return []
     if site.in_sandbox and not _is_there(site.sandbox_path):
         return []
@@ -81,18 +82,39 @@ def answer(request: CompletionRequest, environment: Environment, started: float)
     names = cache.read() if cache else None
     if names is None:
         # Import everything before the time of the server starts.
-        _ = site.oio if request.kind in OPENIO else site.rapiddisk
+        find = _far if far else _found
+        if far:
+            import rdctl.completion.far  # noqa: F401
+        else:
+            _ = site.oio if request.kind in OPENIO else site.rapiddisk
         with _alarm(max(BUDGET - (environment.clock() - started), LEAST), cache):
-            names = _found(site, request)
+            names = find(site, request, environment)
         if cache:
             cache.write(names)
     return names
 
 
-def _found(site: Site, request: CompletionRequest) -> list[Candidate]:
+def there(
+    kind: str, text: str, args: Sequence[str], options: Mapping[str, Any], environment: Environment
+) -> list[Candidate]:
+    """The names on this machine, for an rdctl on another one; `options` select the place here."""
+    request = CompletionRequest(kind, "", text, args, options, False)
+    config = Config(environment.environ, environment.root, environment.home())
+    return _found(_site(request, config, environment), request, environment)
+
+
+def _found(site: Site, request: CompletionRequest, environment: Environment) -> list[Candidate]:
     """The current names of this kind; none after an error."""
     with suppress(Exception):
         return list(KINDS[request.kind](site, request))
+    return []
+
+
+def _far(site: Site, request: CompletionRequest, environment: Environment) -> list[Candidate]:
+    from rdctl.completion.far import names
+
+    with suppress(Exception):
+        return names(site, request, environment)
     return []
 
 

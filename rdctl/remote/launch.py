@@ -35,6 +35,7 @@ _OPTIONS = (
     *("-o", "ServerAliveCountMax=3"),
 )
 _END_SECONDS = 5.0
+_CHECK_SECONDS = 1.0
 
 
 class Target(NamedTuple):
@@ -150,6 +151,19 @@ def connect(
     if shutil.which("ssh", path=environ.get("PATH")) is None:
         raise no_ssh(target)
     return Connection(target, Piped(command, environ))
+
+
+def is_shared(target: Target, environ: Mapping[str, str]) -> bool:
+    """Whether ssh has a connection to this machine that further sessions share (ControlMaster)."""
+    port = ["-p", str(target.port)] if target.port else []
+    try:
+        program = Piped(["ssh", "-O", "check", *port, "--", target.login], environ)
+    except OSError:
+        return False
+    try:
+        return program.wait(_CHECK_SECONDS) == 0
+    finally:
+        program.close()
 
 
 # Pauses before further attempts: a server turns connections away while many others log in

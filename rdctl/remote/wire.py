@@ -29,6 +29,8 @@ LONGEST = 16 << 20
 PREAMBLE = 64 << 10
 # Messages with rows or data that wait to be sent.
 MOST_WAITING = 16
+# For TAB: a kind of names is asked for, and they are answered.
+COMPLETE, NAMES = "complete", "names"
 _HELLO = b'{"kind":"hello"'
 _READ_BYTES = 1 << 16
 _FULL_SECONDS = 0.01

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -27,6 +28,14 @@ def server(running: Server) -> Iterator[Server]:
     yield running
     running.restore()
     assert left_behind(running) == {}
+
+
+@pytest.fixture
+def shared(server: Server) -> Iterator[Server]:
+    """The user's ssh shares its connections."""
+    server.configure(f"ControlPath {server.folder}/cm", "ControlMaster auto", "ControlPersist 60")
+    yield server
+    subprocess.run([server.bin / "ssh", "-O", "exit", "node"], check=True, capture_output=True)
 
 
 class Over:

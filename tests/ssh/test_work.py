@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-from collections.abc import Iterator
 from pathlib import Path
-
-import pytest
 
 from rdctl.sandbox import rapiddisk_app
 from tests.fakes.kernel import FakeKernel
@@ -95,14 +91,6 @@ def test_sudo(over: Over, tmp_path: Path) -> None:
 def test_a_path_in_the_home_directory(over: Over, server: Server) -> None:
     over.context("node", command="~/bin/rdctl -c sandbox")
     assert over("rapiddisk", "list", "-o", "name").out == "rd0\n"
-
-
-@pytest.fixture
-def shared(server: Server) -> Iterator[Server]:
-    """The user's ssh shares its connections."""
-    server.configure(f"ControlPath {server.folder}/cm", "ControlMaster auto", "ControlPersist 60")
-    yield server
-    subprocess.run([server.bin / "ssh", "-O", "exit", "node"], check=True, capture_output=True)
 
 
 def test_a_shared_connection(over: Over, shared: Server) -> None:

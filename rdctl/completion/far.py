@@ -1,0 +1,48 @@
+"""Names on a machine that is reached over SSH: rdctl there finds them.
+
+Only over a connection that ssh shares already: a login takes longer than a person waits for TAB,
+and may ask for something.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from rdctl.completion.request import Candidate, CompletionRequest
+from rdctl.remote.launch import is_shared, target_of
+from rdctl.remote.near import started
+from rdctl.remote.wire import COMPLETE, NAMES
+
+if TYPE_CHECKING:
+    from rdctl.core.environment import Environment
+    from rdctl.sites import Site
+
+# The caller ends this process long before.
+_SECONDS = 10.0
+
+
+def names(site: Site, request: CompletionRequest, environment: Environment) -> list[Candidate]:
+    settings, environ = site.settings, environment.environ
+    command = settings.credential("remote_command", "rapiddisk")
+    target = target_of(settings.get("rapiddisk"), command)
+    if not is_shared(target, environ):
+        return []
+    far = started(
+        target,
+        batch=True,
+        seconds=_SECONDS,
+        environ=environ,
+        sleep=environment.sleep,
+        sender="",
+    )
+    try:
+        far.out.tell(COMPLETE, of=request.kind, text=request.text, args=list(request.args))
+        end = time.monotonic() + _SECONDS
+        while time.monotonic() < end:
+            message = far.get(_SECONDS)
+            if message is not None and message["kind"] == NAMES:
+                return [Candidate(str(name), str(about)) for name, about in message["names"]]
+        return []
+    finally:
+        far.close()
