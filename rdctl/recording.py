@@ -79,10 +79,13 @@ class Records:
     """What this command writes into the history: one entry, or two if it changes the sandbox, which
     has its own history, and other contexts at once."""
 
-    def __init__(self, command: Command, argv: Sequence[str], *, boot: bool) -> None:
+    def __init__(
+        self, command: Command, argv: Sequence[str], *, boot: bool, origin: str | None = None
+    ) -> None:
         self._on = command
         self._argv = argv
         self._boot = boot
+        self._origin = origin
         self._lock = allocate_lock()
         # By whether it is that of the sandbox.
         self._recordings: dict[bool, Recording] = {}
@@ -161,6 +164,7 @@ class Records:
             context=",".join(contexts) or None,
             request_id=self._on.request_id if self._on.noun == "oio" else None,
             boot=next(filter(None, boots), None),
+            origin=self._origin,
             undoes=next(iter(undone), None),
             **this_process(environment.environ, environment.root)._asdict(),
         )

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     "history",
     shows="rdctl.history/1",
     on_site=False,
+    remote=True,
     examples=[
         "rdctl history --since 2h",
         "rdctl history --target rd1 --since 2026-11-29",
@@ -88,8 +89,9 @@ def _history(on: Invocation) -> History:
     from rdctl.history.places import of_machine, of_sandbox
 
     environment = on.environment
-    home, named = environment.home(), on.flags.get("context")
-    if (named or environment.environ.get("RDCTL_CONTEXT") or on.config.current) == SANDBOX:
+    home, flags = environment.home(), on.flags
+    named = flags.get("context") or environment.environ.get("RDCTL_CONTEXT") or on.config.current
+    if named == SANDBOX and not flags.get("local"):
         on.settings = resolve(on.config, on.flags)  # for the commands in hints
         return History(of_sandbox(on.sandbox_path, home), on.warn)
     return History(of_machine(environment.environ, home, environment.root), on.warn)

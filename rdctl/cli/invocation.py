@@ -31,11 +31,15 @@ if TYPE_CHECKING:
 
     from rdctl.core.environment import Environment
     from rdctl.core.results import Report
+    from rdctl.remote.near import Far
     from rdctl.workers import Progress, Workers
 
 
 class Invocation:
     """One run of one command: the environment, the options, the doors to the outside."""
+
+    # Who sent it over SSH, and the login.
+    origin: str | None = None
 
     def __init__(self, ctx: click.Context, argv: Sequence[str]) -> None:
         self.environment: Environment = ctx.obj
@@ -50,7 +54,7 @@ class Invocation:
         # The error with which it ended.
         self.error: RdctlError | None = None
         boot = bool(ctx.params.get("boot")) or self.command_path.endswith(" boot stop")
-        self.records = Records(self, argv, boot=boot)
+        self.records = Records(self, argv, boot=boot, origin=self.origin)
         # The doors to the outside: one, or one for each of several contexts.
         self.doors: list[Effects] = []
         self.effects = self.door(lambda losses: self.ask([Loss(self.settings, losses)]))
@@ -58,8 +62,8 @@ class Invocation:
         self.unread = Unread()
         # Notices to print after the result.
         self.next_steps: list[str] = []
-        # Ends the connections of this run.
-        self.closing: list[Callable[[], None]] = []
+        # rdctl on other machines, by their contexts.
+        self.remotes: dict[str, Far] = {}
         self._warned: set[str] = set()
         self._workers: Workers | None = None
 
@@ -103,6 +107,14 @@ class Invocation:
         """The site of the settings in effect."""
         self.settings = resolve(self.config, self.flags)
         return self.site_of(self.settings, self.effects)
+
+    def ssh_site(self) -> Site | None:
+        """The site in effect if it is one over SSH."""
+        flags, config = self.flags, self.config
+        named = flags.get("context") or config.environ.get("RDCTL_CONTEXT") or config.current
+        if named and named not in config.contexts:  # several, or a former one
+            return None
+        return self.site() if resolve(config, flags).over_ssh else None
 
     def site_of(self, settings: Settings, effects: Effects) -> Site:
         """The site of these settings, with this door."""
@@ -202,8 +214,14 @@ class Invocation:
 
     def close(self) -> None:
         """End the connections to other machines."""
-        while self.closing:
-            self.closing.pop()()
+        if not self.remotes:
+            return
+        from rdctl.workers import start_thread
+
+        # Each may take seconds, if it does not answer.
+        threads = [start_thread(far.close) for far in self.remotes.values()]
+        for thread in threads:
+            thread.join()
 
     # --- messages to the user ----------------------------------------------------------------
 

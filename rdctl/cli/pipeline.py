@@ -87,7 +87,7 @@ def result_of(ctx: click.Context, params: dict[str, Any], invocation: Invocation
     call = partial(_called, ctx, params, invocation)
     result: Result
     if not command.on_site:
-        result = ctx.invoke(command.work, invocation, **params)
+        result = _unsited(ctx, params, invocation)
     elif invocation.contexts is None:
         result = call(invocation.site())
     else:
@@ -105,6 +105,15 @@ def result_of(ctx: click.Context, params: dict[str, Any], invocation: Invocation
         result.items = invocation.aiming(result, result.items)
     elif isinstance(result, Raw) and result.error is not None:
         invocation.aim(result.error)
+    return result
+
+
+def _unsited(ctx: click.Context, params: dict[str, Any], invocation: Invocation) -> Result:
+    """The result of a verb that needs no site."""
+    command: Command = ctx.command  # type: ignore[assignment]
+    if command.remote and (site := invocation.ssh_site()) is not None:
+        return _called(ctx, params, invocation, site)
+    result: Result = ctx.invoke(command.work, invocation, **params)
     return result
 
 
@@ -236,10 +245,8 @@ def _keep_failed(failures: Sequence[Failure], invocation: Invocation) -> None:
 
 def _settled(result: Result, invocation: Invocation) -> int:
     """Print the final notices and return the exit code."""
-    report, effects, environment = invocation.report, invocation.effects, invocation.environment
-    if invocation.in_sandbox and not effects.dry_run:
-        if report.changes if report is not None else effects.done:
-            invocation.next_steps.insert(0, "[sandbox]")
+    report, environment = invocation.report, invocation.environment
+    mark_sandbox(invocation)
     if isinstance(result, Listing):
         invocation.next_steps += [*result.notes, *_markers(result)]
     if invocation.next_steps:
@@ -252,6 +259,14 @@ def _settled(result: Result, invocation: Invocation) -> int:
         show_error(environment, result.error)
         return int(result.error.exit)
     return int(report.exit if report is not None else Exit.OK)
+
+
+def mark_sandbox(invocation: Invocation) -> None:
+    """Among the final notices, name the sandbox if it was changed."""
+    report, effects = invocation.report, invocation.effects
+    if invocation.in_sandbox and not effects.dry_run:
+        if report.changes if report is not None else effects.done:
+            invocation.next_steps.insert(0, "[sandbox]")
 
 
 def _markers(listing: Listing) -> Iterator[str]:

@@ -37,9 +37,9 @@ def call(
     """The result of this command on that machine."""
     if command.name == "doctor":
         return _doctor(command, ctx, params, on, site)
-    words = params.get("words")
-    if words and "-" in words:
-        words = expanded(ctx, site, words)
+    words = None
+    if params.get("words"):
+        words = expanded(ctx, site, params["words"])
         if not words:
             return Listing(()) if command.shows else Report(())
     files = {}
@@ -77,7 +77,7 @@ def ask(
         site.effects,
         site.warn,
         on.notice,
-        lambda: on.workers,
+        on.workers,
         on.unread,
         on.next_steps,
         site.settings.again("").removeprefix("rdctl").strip(),
@@ -106,8 +106,11 @@ def _offered(
 
 
 def _far(on: Invocation, site: Site) -> Far:
-    """rdctl on that machine."""
+    """rdctl on that machine: --watch asks it more than once."""
     settings, environment = site.settings, on.environment
+    key = settings.context or str(settings.get("rapiddisk"))
+    if key in on.remotes and not on.remotes[key].closed:
+        return on.remotes[key]
     process = this_process(environment.environ, environment.root)
     far = started(
         target_of(
@@ -122,7 +125,7 @@ def _far(on: Invocation, site: Site) -> Far:
         sleep=environment.sleep,
         sender=f"{user_of(process)}@{os.uname().nodename}",
     )
-    on.closing.append(far.close)
+    on.remotes[key] = far
     return far
 
 

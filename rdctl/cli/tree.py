@@ -130,7 +130,8 @@ class Command(WithGlobals):
     a verb without one makes changes and reports them. `local_only`: it works only for RapidDisk
     on this machine. `watch`: it only reads, so it supports --watch; HERE: not through a daemon,
     which it could crash. `fleet`: it supports several contexts. `files` are its parameters that
-    name files, each with what is done with them (see remote/files.py)."""
+    name files, each with what is done with them (see remote/files.py).
+    `remote`: it needs no site, but for a context over SSH rdctl there runs it."""
 
     def __init__(
         self,
@@ -142,6 +143,7 @@ class Command(WithGlobals):
         watch: bool | str = False,
         fleet: bool = True,
         files: Mapping[str, str] = MappingProxyType({}),
+        remote: bool = False,
         examples: Sequence[str] = (),
         **kwargs: Any,
     ) -> None:
@@ -158,6 +160,7 @@ class Command(WithGlobals):
         self.watch = watch
         self.fleet = fleet
         self.files = files
+        self.remote = remote
         self.examples = examples
 
     def shown(self, params: Mapping[str, Any]) -> str | None:

@@ -118,15 +118,16 @@ def _check(command: Command, view: View, live: bool, invocation: Invocation) -> 
             hint="Use -o ndjson, or redirect the trace: 2>FILE",
         )
     if command.watch == HERE:
-        _check_here(invocation)
+        check_here(invocation)
 
 
-def _check_here(invocation: Invocation) -> None:
+def check_here(invocation: Invocation) -> None:
     """Refuse daemons that the query may crash."""
     config, flags = invocation.config, invocation.flags
     names = several(config, flags) or [flags.get("context")]
     for settings in (resolve(config, {**flags, "context": name}) for name in names):
-        if not (settings.is_local or settings.get("rapiddisk") is None):
+        here = settings.is_local or settings.over_ssh
+        if not (here or settings.get("rapiddisk") is None):
             raise RdctlError(
                 Code.UNSUPPORTED,
                 f"{invocation.command_path} --watch is not supported through a daemon: listing NVMe"

@@ -178,6 +178,7 @@ _OPTIONAL: dict[str, Callable[[Any], Any]] = {
     "context": _text,
     "request_id": _text,
     "boot": _text,
+    "origin": _text,
     "undoes": _text,
     "ended": _time,
     "result": _text,

@@ -17,6 +17,7 @@ class Entry(NamedTuple):
     after it: none if it was rolled back. Of what is too long for a line, the first are kept, and
     `more_...` counts the others: without all its acts, a command cannot be undone. `context` may
     be several, with commas in between. `boot` is that of the local machine that it changed.
+    `origin` is who sent it over SSH, and the login.
     """
 
     id: str
@@ -32,6 +33,7 @@ class Entry(NamedTuple):
     context: str | None
     request_id: str | None
     boot: str | None
+    origin: str | None = None
     undoes: str | None = None
     ended: float | None = None
     effects: tuple[str, ...] = ()

@@ -45,6 +45,34 @@ def this_process(environ: Mapping[str, str], root: str) -> Process:
     )
 
 
+def login_of(environ: Mapping[str, str], root: str) -> str:
+    """`root@192.0.2.7`: who logged in over SSH, and from where, if known. sudo leaves the address
+    out, but the process that ran it has it."""
+    user = user_of(this_process(environ, root))
+    connection = environ.get("SSH_CONNECTION") or _inherited("SSH_CONNECTION")
+    address = connection.split()[0] if connection else ""
+    return f"{user}@{address}" if address else user
+
+
+_MOST_ANCESTORS = 8
+
+
+def _inherited(name: str) -> str:
+    """The variable of the nearest process above that has it; empty if none is readable."""
+    start, pid = f"{name}=".encode(), os.getppid()
+    for _ in range(_MOST_ANCESTORS):
+        with suppress(OSError, ValueError):
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                for variable in file.read().split(b"\0"):
+                    if variable.startswith(start):
+                        return os.fsdecode(variable[len(start) :])
+            with open(f"/proc/{pid}/stat", "rb") as file:
+                pid = int(file.read().rpartition(b")")[2].split()[1])
+            continue
+        break
+    return ""
+
+
 def user_of(actor: _Actor) -> str:
     """Who did it: the user who logged in, if known, else the one who ran sudo."""
     if actor.login_uid is not None:

@@ -859,6 +859,7 @@ _RDCTL = (
         _hidden("boot", "BOOT", "boot ID of the machine that it changed directly; null: others"),
         _hidden("argv", "ARGV", "its words, as a list", cells.words),
         _number("more_argv", "MORE ARGV", "words that were not kept"),
+        _hidden("origin", "ORIGIN", "who sent it over SSH, and the login; null: typed here"),
     ),
     _schema(
         "rdctl.context/1",

@@ -19,7 +19,7 @@ from rdctl.effects.signals import ENDING, signals_to
 from rdctl.remote import wire
 from rdctl.remote.launch import Connection, Target, reach
 from rdctl.remote.wire import Bytes, Incoming, Lost, Message, Outgoing
-from rdctl.workers import WAKE_SECONDS, Stopped, Workers
+from rdctl.workers import WAKE_SECONDS, Progress, Stopped, Workers
 
 if TYPE_CHECKING:
     from rdctl.remote.files import Offered
@@ -52,7 +52,7 @@ class Near(NamedTuple):
     effects: Effects
     warn: Callable[[str], None]
     notice: Callable[[str], None]
-    workers: Callable[[], Workers]
+    workers: Workers
     unread: Unread
     next_steps: list[str]
     place: str
@@ -71,7 +71,7 @@ class Far:
         self._incoming = incoming
         self.out = Outgoing(_writing(connection), wire.BEAT)
         self._messages: Queue[Message | Exception] = Queue(_MOST_WAITING)
-        self._closed = False
+        self.closed = False
 
     def start(self, sender: str) -> None:
         """Greet it, and read what it sends from now on."""
@@ -80,8 +80,10 @@ class Far:
 
     def _read(self) -> None:
         try:
-            while not self._closed:
-                self._messages.put(self._incoming.next())
+            while not self.closed:
+                message = self._incoming.next()
+                if message["kind"] != "beat":
+                    self._messages.put(message)
         except (Lost, RdctlError) as error:
             self._messages.put(error)
 
@@ -100,8 +102,8 @@ class Far:
         return self._connection.ended()
 
     def close(self) -> None:
-        if not self._closed:
-            self._closed = True
+        if not self.closed:
+            self.closed = True
             self.out.close(_CLOSE_SECONDS)
             self._connection.close()
 
@@ -168,6 +170,7 @@ class Call:
                 globals=dict(request.flags),
                 asks_always=near.asks_always,
                 place=near.place,
+                progress=type(near.workers.progress) is not Progress,
             )
             first = self._next()
             if first["kind"] == "result":
@@ -182,6 +185,9 @@ class Call:
         self._stack.close()
         if self.open:
             self.open = False
+            if self._begun:
+                where = self._far.target.host
+                self._near.effects.under_way.append(f"{' '.join(self._request.path)} on {where}")
             self._far.close()
 
     # --- what it is -----------------------------------------------------------------------
@@ -283,7 +289,7 @@ class Call:
         # Later versions may send more, which is for those who know it.
 
     def _progress(self, message: Message) -> None:
-        progress = self._near.workers().progress
+        progress = self._near.workers.progress
         what = message["what"]
         if what == "begin":
             progress.begin(message["total"], message["unit"])
@@ -360,19 +366,23 @@ class Call:
             error.hint = hints(error.hint, more)
         return error
 
-    def _lost(self, lost: Lost) -> RdctlError:
-        """The error of a connection that has ended before the command."""
+    def _lost(self, lost: Lost) -> BaseException:
+        """What to raise if the connection has ended before the command."""
         where = self._far.target.host
         silent = str(lost) == "no reply"
         cause = None if silent else self._far.ended()
         why = str(lost) if cause is None else cause.message
+        self._far.close()
         if self._begun:
+            self.open = False
             return RdctlError(
                 Code.UNKNOWN,
                 f"connection to {where} lost: {why}; the outcome is unknown",
                 hint="Show what was done there: rdctl history",
                 target=where,
             )
+        if self._held is not None or self._signals:
+            return self._held or _raised(self._signals[0])
         return cause or RdctlError(
             Code.UNREACHABLE, f"connection to {where} lost: {why}", target=where
         )
@@ -391,7 +401,7 @@ class Call:
 
     def _pass_on_stopping(self) -> None:
         """In a thread of several contexts the main thread has heard the signal."""
-        workers = self._near.workers()
+        workers = self._near.workers
         if workers.stopping.is_set() and not self._signals:
             self._signal(workers.ended_by)
 

@@ -194,7 +194,7 @@ WRONG: list[tuple[str, str, object]] = [
     *(("begin", "begin", value) for value in (float("nan"), 1e300, -1, "soon", None)),
     *(("begin", "uid", value) for value in ("root", None, 1.5, 1 << 40, True)),
     *(("begin", "argv", value) for value in ([1], "rapiddisk", None)),
-    *(("begin", key, 7) for key in ("id", "context", "host", "sudo_user", "tty", "boot")),
+    *(("begin", key, 7) for key in ("id", "context", "host", "sudo_user", "tty", "boot", "origin")),
     ("begin", "undoes", ["a"]),
     ("begin", "login_uid", "ada"),
     *(("end", "end", value) for value in (float("nan"), 1e300)),
