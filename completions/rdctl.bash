@@ -197,7 +197,7 @@ _rdctl_node() {
         'rdctl oio local list') options='--ndjson --failed --full --watch' valued='--failed' keys='type address score state tags get_score locked' ;;
         'rdctl oio api') options='--param --header --body -i --include --raw' valued='--param --header --body' keys='action target changed verified error line' ;;
         'rdctl doctor') options='--deep --fail-on' valued='--fail-on' keys='severity check subject message why mend' ;;
-        'rdctl history') options='--since --target' valued='--since --target' keys='time id user contexts command result exit error ended targets more_targets effects more_effects acts more_acts left more_left undoes undone_by request_id host login_uid uid sudo_user tty pid boot argv more_argv' ;;
+        'rdctl history') options='--since --target' valued='--since --target' keys='time id user contexts command result exit error ended targets more_targets effects more_effects acts more_acts left more_left undoes undone_by request_id host login_uid uid sudo_user tty pid boot argv more_argv origin' ;;
         'rdctl context') verbs='list show current use set rename remove' ;;
         'rdctl context list') keys='name current rapiddisk oio namespace account protected file' ;;
         'rdctl context show') keys='key value origin' ;;
