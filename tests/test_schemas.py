@@ -274,6 +274,9 @@ def test_the_outcomes_of_a_change(words: str, busy: Sandbox) -> None:
     for change in ran.json["results"]:
         head = dict(list(change.items())[:4])  # the facts of a verb come after these
         assert fault(head, example["results"], "results") is None
+        assert ("before" in change) == ("after" in change)
+        if change["changed"] is False:
+            assert change.get("before") == change.get("after")
     for failure in ran.json["errors"]:
         assert fault(failure, example["errors"], "errors") is None
 

@@ -43,11 +43,11 @@ def _commands() -> Iterator[str]:
 
 def _keys() -> Iterator[str]:
     from rdctl.output import FORMATS
-    from rdctl.output.schemas import SCHEMAS
+    from rdctl.output.schemas import CHANGE, SCHEMAS
 
     yield from (f"format {name}" for name in FORMATS)
-    for name, schema in SCHEMAS.items():
-        yield from (f"key {name} {column.key}" for column in schema.columns)
+    for schema in (CHANGE, *SCHEMAS.values()):
+        yield from (f"key {schema.name} {column.key}" for column in schema.columns)
 
 
 def _codes() -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from rdctl.config.contexts import KEYS, SANDBOX, Config, Context, read_file
 from rdctl.config.edit import edited, parse_assignment, renamed, without
 from rdctl.config.resolve import resolve
 from rdctl.core.errors import Code, RdctlError, unwritten
-from rdctl.core.results import Change, Item, Listing, Report
+from rdctl.core.results import Change, Item, Listing, Report, between
 from rdctl.core.units import without_password
 from rdctl.effects.places import alone_with, write_file
 
@@ -129,7 +129,10 @@ def use(on: Invocation, name: str) -> Report:
     of settings take precedence."""
     with _editing(on) as config:
         config.context(name)
-        return _write(on, config, "use", name, lambda text, path: edited(text, path, current=name))
+        difference = between({"current": config.current}, {"current": name})
+        return _write(
+            on, config, "use", name, lambda text, path: edited(text, path, current=name), difference
+        )
 
 
 @verb(
@@ -157,9 +160,8 @@ def set_context(on: Invocation, name: str, assignments: tuple[str, ...]) -> Repo
         if known is not None and known.file not in (None, config.path):
             # The user's context hides the system-wide one of that name, so it copies its settings.
             values = [*known.values.items(), *values]
-        return _write(
-            on, config, "set", name, lambda text, path: edited(text, path, name=name, values=values)
-        )
+        edit = partial(edited, name=name, values=values)
+        return _write(on, config, "set", name, edit, _difference(known, dict(values)))
 
 
 @verb(
@@ -179,7 +181,8 @@ def rename(on: Invocation, name: str, new: str) -> Report:
         if new in config.contexts:
             raise RdctlError(Code.CONFLICT, f'context "{new}" already exists', target=new)
         edit = partial(renamed, name=name, new=new)
-        return _write(on, config, "rename", name, edit, f' to "{new}"')
+        difference = between({"name": name}, {"name": new})
+        return _write(on, config, "rename", name, edit, difference, f' to "{new}"')
 
 
 @verb("remove", on_site=False, examples=["rdctl context remove lab", "rdctl context remove lab -q"])
@@ -191,7 +194,9 @@ def remove(on: Invocation, name: str) -> Report:
     and system-wide contexts are refused."""
     with _editing(on) as config:
         _check_own(config, name, "remove")
-        report = _write(on, config, "remove", name, lambda text, path: without(text, path, name))
+        known = config.contexts[name]
+        difference = between(_shown(known.values), None)
+        report = _write(on, config, "remove", name, partial(without, name=name), difference)
         if config.current == name and not on.effects.dry_run:
             on.warn(
                 f'"{name}" was the current context: without another one, commands use RapidDisk on'
@@ -234,14 +239,20 @@ _LOCK_SECONDS = 10.0
 
 
 def _write(
-    on: Invocation, config: Config, action: str, name: str, edit: Any, to: str = ""
+    on: Invocation,
+    config: Config,
+    action: str,
+    name: str,
+    edit: Any,
+    difference: Mapping[str, Any],
+    to: str = "",
 ) -> Report:
     """Change the user's file, unless the change has no effect; `to` is a new name."""
     path = config.path
     before = read_file(path, _LOCK_SECONDS) or ""
     after = edit(before, path)
     if after == before:
-        return Report([Change(action, name, False, True, past=_UNCHANGED[action])])
+        return Report([Change(action, name, False, True, difference, _UNCHANGED[action])])
     created = action == "set" and name not in config.contexts
     try:
         act = "create" if created else _ACTS[action]
@@ -255,7 +266,21 @@ def _write(
     done = None if on.effects.dry_run else True
     past = "created" if created else _CHANGED.get(action)
     sentence = f'Context "{{}}" {past}{to}.' if past else 'Switched to context "{}".'
-    return Report([Change(action, name, done, done, past=sentence)])
+    return Report([Change(action, name, done, done, difference, sentence)])
+
+
+def _difference(known: Context | None, values: Mapping[str, Any]) -> dict[str, Any]:
+    """What these values change of a context."""
+    was = None if known is None else _shown({key: known.values.get(key) for key in values})
+    return between(was, _shown(values))
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings without the password of a proxy."""
+    return {
+        key: without_password(value) if key == "http_proxy" and value else value
+        for key, value in values.items()
+    }
 
 
 _ACTS = {"use": "switch to", "set": "update", "rename": "rename", "remove": "remove"}

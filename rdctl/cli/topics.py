@@ -70,7 +70,7 @@ _ITEM = ('{"schema": "rdctl.sandbox/1", "item": {"path": "/home/me/.../sandbox.d
 _CHANGE = (
     '{"schema": "rdctl.change/1", "status": "success", "results": [',
     '  {"action": "create", "target": "rd1", "changed": true, "verified": true,',
-    '   "size": 67108864}], "errors": []}',
+    '   "size": 67108864, "before": null, "after": {"size": 67108864}}], "errors": []}',
 )
 _ERROR = (
     '{"schema": "rdctl.error/1", "error": {"code": "not-found", "message": "...",',
@@ -167,6 +167,10 @@ def output() -> list[Section]:
                 "changed is false if the target was already in the requested state, and null if"
                 " this is unknown. verified is true if the reply or a check confirms the result,"
                 " else null.",
+                "before and after are what is known of the change, in dry runs too: an object with"
+                " the keys that the change concerns, named as in listings, or null if the target"
+                " does not exist. If changed is false, they are equal. A change without them does"
+                " not know them, or has nothing to compare.",
                 "A transfer that can skip files (oio content put and get with --update, --checksum,"
                 " --include or --exclude) also has a summary after errors, in ndjson as its last"
                 " line. In a table it is the last line, and what was skipped is not listed:",

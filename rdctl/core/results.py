@@ -72,6 +72,11 @@ def literal(text: str) -> str:
     return text.replace("{", "{{").replace("}", "}}")
 
 
+def between(before: Any, after: Any) -> dict[str, Any]:
+    """The facts of a Change that say what it changes: data by their keys; None: does not exist."""
+    return {"before": before, "after": after}
+
+
 class Change(NamedTuple):
     """One target that was changed, or needed no change.
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 from rdctl.core.errors import Code, Ended, RdctlError, as_error
-from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.results import Change, Failure, Listing, Report, between
 from rdctl.core.units import escape
 from rdctl.effects.door import Effects
 from rdctl.oio import paging
@@ -133,7 +133,8 @@ class Acts:
         """The outcome of a creation; `new` is from the reply (None: in a dry run). Servers ignore
         given properties if the target already exists, so it must already have them all."""
         if new is not False:
-            return self._done("create", place.name, PROVEN)
+            made = {"properties": properties, **({"system": system} if system else {})}
+            return self._done("create", place.name, PROVEN, between(None, made) if new else {})
 
         def compare() -> None:
             found = self._proxy.read(f"{family}.get_properties", place)

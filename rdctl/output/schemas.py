@@ -914,6 +914,8 @@ CHANGE = _schema(
     ),
     Column("error", "ERROR", "the error's code; null: no error"),
     Column("line", "LINE", "line of the name on standard input, from 1; null: not from there"),
+    Column("before", "BEFORE", "what it changes, as it was; null: did not exist, or not known"),
+    Column("after", "AFTER", "the same, as it is then; null: does not exist then, or not known"),
 )
 
 SCHEMAS = {schema.name: schema for schema in (*_RAPIDDISK, _OVERVIEW, _BOOT, *_OIO, *_RDCTL)}

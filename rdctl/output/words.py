@@ -51,7 +51,7 @@ _LABELS = {
     "to_container": "in container ",
 }
 # Facts that a message before has said.
-_UNSAID = ("undoes", "chunk_method")
+_UNSAID = ("undoes", "chunk_method", "before", "after")
 
 # Facts that are sizes, too.
 _SIZES = {"stored": "on disk", "used": "used", "added": "added"}

@@ -6,14 +6,23 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.results import Change, Failure, Listing, Report, between
 from rdctl.core.units import human_size, operand, quoted
 from rdctl.rapiddisk.backend import Backend
-from rdctl.rapiddisk.changes import Changes, distinct, find, found, shown, unproven, unseen
-from rdctl.rapiddisk.guards import Facts, Overrides, blocks, is_over, unreported
+from rdctl.rapiddisk.changes import (
+    Changes,
+    data_of,
+    distinct,
+    find,
+    found,
+    shown,
+    unproven,
+    unseen,
+)
+from rdctl.rapiddisk.counters import stats_row
+from rdctl.rapiddisk.guards import Facts, Overrides, blocks, unreported, upper_first
 from rdctl.rapiddisk.model import (
     Cache,
-    CacheCounters,
     Device,
     Inventory,
     NewCache,
@@ -24,8 +33,6 @@ from rdctl.rapiddisk.names import PREFIXES, cache_name, is_cache_name, volume_na
 
 # Seconds after which a write-back cache writes a block back, where the kernel can do that.
 _MAX_AGE = 300
-# One row for both kinds of statistics: writecache's names of the counters that both have.
-_COMMON = {"reads": "num_read_req", "cache_hits": "num_read_cache_hits", "writes": "num_write_req"}
 
 
 class Caches(Changes):
@@ -67,7 +74,7 @@ class Caches(Changes):
                     if cache in self._backend.inventory().caches:
                         raise
                     continue
-                yield _stats_row(counters, cache.policy, keys)
+                yield stats_row(counters, cache.policy, keys)
 
         return Listing(rows())
 
@@ -132,7 +139,7 @@ class Caches(Changes):
                     error.message += f"; {volume.device} had already been erased"
                 raise
 
-        return self._map(volume.device, source, device, overrides, again, act)
+        return self._map(volume.device, source, policy, device, overrides, again, act)
 
     def _name_of(self, name: str | None, policy: str, source: Device) -> str:
         """The name of the new cache: the given one, which must be valid, or that of its source."""
@@ -185,7 +192,7 @@ class Caches(Changes):
     def _completed(self, cache: Cache) -> Change:
         """One that exists. If its creation was interrupted, it is set to write back."""
         if not self._backend.reports_all or not self._backend.is_unarmed(cache):
-            return Change("create", cache.device, False, True)
+            return _unchanged(cache)
         words = f"set cache {cache.device} to write back before it is removed"
         self._effects.foretell([words])
         with self._backend.claim([]):
@@ -222,6 +229,7 @@ class Caches(Changes):
         self,
         volume: str,
         source: Device,
+        policy: str,
         device: str,
         overrides: Overrides,
         again: Callable[[Facts], None],
@@ -250,7 +258,8 @@ class Caches(Changes):
 
         missing = unproven(device, "it is not listed")
         try:
-            return self._proven("create", device, is_there, missing)
+            made = {"volume": volume, "source": source.name, "policy": policy}
+            return self._proven("create", device, is_there, missing, between(None, made))
         except RdctlError as error:
             return Report([Failure("create", unseen(device, error))])
 
@@ -280,7 +289,7 @@ class Caches(Changes):
         for cache in mapped:
             itself = cache.key == source.kernel and source_text is not None
             if cache is not failed and (cache.of(source.kernel) or itself):
-                return Report([Change("create", cache.device, False, True)])
+                return Report([_unchanged(cache)])
         left = _to_adopt(volume.device, left)
         self._guard_adoption(facts, volume, source, left, failed)
         _guard_name([cache for cache in facts.inventory.caches if cache is not failed], device)
@@ -307,7 +316,14 @@ class Caches(Changes):
             self._backend.map(new, loss)
 
         return self._map(
-            volume.device, source, device, overrides, again, act, drop if failed else None
+            volume.device,
+            source,
+            "writeback",
+            device,
+            overrides,
+            again,
+            act,
+            drop if failed else None,
         )
 
     def _recorded(self, volume: str) -> str:
@@ -354,10 +370,12 @@ class Caches(Changes):
                 outcomes.append(Failure("remove", error))
         self._consent(list(losses.values()), facts)
 
+        gone_from = {cache.device: between(cache_data(cache), None) for cache in caches}
+
         def judged(device: str, after: Inventory) -> Change | Failure:
             if any(cache.device == device for cache in after.caches):
                 return Failure("remove", unproven(device, "it is still listed"))
-            return Change("remove", device, True, True)
+            return Change("remove", device, True, True, gone_from[device])
 
         with self._backend.claim([]) as alone:
             fresh = self._facts([], overrides) if alone and losses else facts
@@ -369,7 +387,7 @@ class Caches(Changes):
                 self._backend.unmap(device, losses[device])
                 gone.append(device)
 
-            return self._in_turn("remove", list(losses), act, judged, outcomes, names)
+            return self._in_turn("remove", list(losses), act, judged, outcomes, names, gone_from)
 
     def sync(self, names: Sequence[str]) -> Report:
         """Write back the blocks of write-back caches, which stay in place."""
@@ -404,17 +422,14 @@ class Caches(Changes):
         return Change("sync", cache.device, True, True, {"dirty": 0})
 
 
-def _stats_row(stats: CacheCounters, policy: str | None, keys: Sequence[str]) -> dict[str, object]:
-    """The counters as a row with these keys; null where this kind of cache lacks a counter."""
-    counters = stats.counters
-    row: dict[str, object] = {key: counters.get(key) for key in keys}
-    for key, other in _COMMON.items():
-        row[key] = counters.get(key, counters.get(other))
-    reads, hits = row["reads"], row["cache_hits"]
-    rate = None
-    if isinstance(reads, int) and isinstance(hits, int) and reads > 0:
-        rate = round(hits / reads, 4)
-    return {**row, "device": stats.device, "policy": policy, "hit_rate": rate}
+def cache_data(cache: Cache) -> dict[str, Any]:
+    return data_of(cache, "volume", "source", "policy")
+
+
+def _unchanged(cache: Cache) -> Change:
+    return Change(
+        "create", cache.device, False, True, between(cache_data(cache), cache_data(cache))
+    )
 
 
 def _guard_itself(volume: Volume, source: Device) -> None:
@@ -447,16 +462,6 @@ def _to_adopt(volume: str, left: Superblock | None) -> Superblock:
             target=volume,
         )
     return left
-
-
-def upper_first(caches: Sequence[Cache]) -> list[Cache]:
-    """Each before the caches below it."""
-    left, ordered = list(caches), list[Cache]()
-    while left:
-        tops = [cache for cache in left if not any(is_over(other, cache.key) for other in left)]
-        ordered += tops or left
-        left = [cache for cache in left if cache not in ordered]
-    return ordered
 
 
 def age_by_default(backend: Backend, policy: str, seconds: int | None) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError, hints
@@ -72,10 +73,11 @@ class Changes:
         judged: Callable[[str, Inventory], Change | Failure] | None,
         before: Sequence[Change | Failure],
         names: Sequence[str],
-        facts: Mapping[str, Any] | None = None,
+        facts: Mapping[str, Mapping[str, Any]] = MappingProxyType({}),
     ) -> Report:
         """Act on one device after the other, then list once: `judged` decides the outcomes that the
         act itself does not report. All outcomes, with those of `before`, in the order of the names.
+        `facts` are those of each device in a dry run.
 
         When the daemon is away, the rest is skipped. A signal skips the devices that were not
         begun, and is raised after the last outcome; a single act is not waited for.
@@ -93,7 +95,9 @@ class Changes:
                 else:
                     outcomes.append(outcome)
             if self._effects.dry_run:
-                outcomes += [Change(action, device, None, None, facts or {}) for device in acted]
+                outcomes += [
+                    Change(action, device, None, None, facts.get(device, {})) for device in acted
+                ]
             elif acted and judged is not None:
                 after = self._look_again()
                 for device in acted:
@@ -155,6 +159,11 @@ def the_change(report: Report) -> Change:
     for failure in report.failures:
         raise failure.error
     return report.changes[0]
+
+
+def data_of(thing: Any, *keys: str) -> dict[str, Any]:
+    """These values of a thing, as a change reports them."""
+    return {key: getattr(thing, key) for key in keys}
 
 
 def distinct(names: Iterable[str]) -> list[str]:

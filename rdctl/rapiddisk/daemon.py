@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Change, Item, Report
+from rdctl.core.results import Change, Item, Report, between
 from rdctl.rapiddisk.changes import Changes, unproven
 
 # The state of a unit after each act: a field and its value.
@@ -33,8 +33,9 @@ class Daemon(Changes):
             )
         key, expected = _STATES[verb]
         past = "stopped" if verb == "stop" else None
+        facts = between({key: getattr(unit, key)}, {key: expected})
         if getattr(unit, key) == expected:
-            return Report([Change(verb, unit.unit, False, True, past=past)])
+            return Report([Change(verb, unit.unit, False, True, facts, past)])
         loss = None
         if verb == "stop":
             loss = f"{unit.unit} will be stopped: remote clients can no longer manage this machine"
@@ -45,5 +46,6 @@ class Daemon(Changes):
             unit.unit,
             lambda: getattr(self._backend.daemon(), key) == expected,
             unproven(unit.unit, "its state did not change"),
-            past=past,
+            facts,
+            past,
         )

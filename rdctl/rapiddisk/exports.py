@@ -4,10 +4,10 @@ them; only the machine itself changes them."""
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rdctl.core.errors import Code, RdctlError, hints
-from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.results import Change, Failure, Listing, Report, between
 from rdctl.core.units import escape, guess, operand, quoted
 from rdctl.rapiddisk.changes import (
     Changes,
@@ -28,6 +28,9 @@ from rdctl.rapiddisk.names import (
     is_rapiddisk,
     is_volume,
 )
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.state.model import ExportState
 
 T = TypeVar("T")
 
@@ -141,7 +144,7 @@ class Exports(Changes):
             if loss is not None and planned != asked:
                 raise changed_meanwhile(device)
             given = {key: value for key, value in request.identity._asdict().items() if value}
-            facts = {**_export_facts(after), **given}
+            facts = {**export_data(after), **given, **export_difference(before, after)}
             if after == before:
                 return Report([Change("export", device, False, True, facts)])
             # Meanwhile, an unused device cannot be mounted, mapped or used as swap by others.
@@ -305,7 +308,8 @@ class Exports(Changes):
                 continue
             after = _without(before, ports, hosts)
             if after == before:
-                outcomes.append(Change("unexport", target, False, True))
+                facts = export_difference(before, before)
+                outcomes.append(Change("unexport", target, False, True, facts))
             elif all(other.before != before for other in todo.values()):
                 loss = f"{before.nqn}: {unexport_loss(before, after)}"
                 todo[target] = _Unexport(device, nqn, before, after, loss)
@@ -324,12 +328,14 @@ class Exports(Changes):
                 raise changed_meanwhile(target)
             self._backend.change_export(before.nqn, before, after, loss)
         if after is not None:
-            return self._confirmed("unexport", target, after, _export_facts(after))
+            facts = {**export_data(after), **export_difference(before, after)}
+            return self._confirmed("unexport", target, after, facts)
 
         def is_gone() -> bool:
             return all(subsystem.nqn != before.nqn for subsystem in self._backend.subsystems())
 
-        return self._proven("unexport", target, is_gone, export_unproven(target))
+        facts = export_difference(before, None)
+        return self._proven("unexport", target, is_gone, export_unproven(target), facts)
 
     def _to_unexport(self, device: str | None, nqn: str | None) -> Subsystem:
         if device is not None:
@@ -449,13 +455,18 @@ def unexport_loss(before: Subsystem, after: Subsystem | None) -> str:
     return "; ".join(words)
 
 
-def _export_facts(subsystem: Subsystem) -> dict[str, object]:
+def export_data(subsystem: Subsystem | ExportState) -> dict[str, object]:
     return {
         "nqn": subsystem.nqn,
         "ports": list(subsystem.ports),
         "hosts": list(subsystem.hosts),
         "any_host": subsystem.any_host,
     }
+
+
+def export_difference(before: Subsystem | None, after: Subsystem | None) -> dict[str, object]:
+    was, will_be = (None if one is None else export_data(one) for one in (before, after))
+    return between(was, will_be)
 
 
 def disconnects(subsystem: Subsystem) -> str:

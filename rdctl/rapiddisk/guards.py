@@ -313,6 +313,16 @@ def is_over(cache: Cache, device: str) -> bool:
     return cache.kernel is None and below.startswith("dm-") and source_in(cache.device) == device
 
 
+def upper_first(caches: Sequence[Cache]) -> list[Cache]:
+    """Each before the caches below it."""
+    left, ordered = list(caches), list[Cache]()
+    while left:
+        tops = [cache for cache in left if not any(is_over(other, cache.key) for other in left)]
+        ordered += tops or left
+        left = [cache for cache in left if cache not in ordered]
+    return ordered
+
+
 def unreported(device: str, what: str, look: str | None = None) -> RdctlError:
     """The error for what an old daemon does not report; --force overrides it, and --unseen where
     it is one of LOOKS."""

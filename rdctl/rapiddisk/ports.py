@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Change, Failure, Listing, Report
+from rdctl.core.results import Change, Failure, Listing, Report, between
 from rdctl.core.units import escape, quoted
 from rdctl.rapiddisk.backend import Backend
-from rdctl.rapiddisk.changes import Changes, export_unproven, missing, shown, the_change
+from rdctl.rapiddisk.changes import Changes, data_of, export_unproven, missing, shown, the_change
 from rdctl.rapiddisk.model import Port, PortDetail
 from rdctl.rapiddisk.names import port_number
 from rdctl.rapiddisk.state.made import Made
@@ -49,13 +50,14 @@ class Ports(Changes):
         if address is not None:
             address = here(self._backend, address)
         port = Port(number, transport, address, None if address is None else service)
-        facts = {"transport": transport, "address": address, "service": port.service}
+        facts = port_data(port)
         target = str(number)
         with self._backend.claim([]):
             there = self._backend.ports()
             if port in there:
                 already = "port {} already exists"
-                return Report([Change("add", target, False, True, facts, already)])
+                same = between(facts, facts)
+                return Report([Change("add", target, False, True, {**facts, **same}, already)])
             guard_port(port, there)
             self._backend.add_port(PortDetail(port, attributes))
             return self._proven(
@@ -63,7 +65,7 @@ class Ports(Changes):
                 target,
                 lambda: port in self._backend.ports(),
                 export_unproven(target),
-                facts,
+                {**facts, **between(None, facts)},
                 "added port {}",
             )
 
@@ -72,10 +74,11 @@ class Ports(Changes):
         numbers = {str(number): number for number in map(port_number, names)}
         self._backend.permit_exports()
         losses: dict[str, str] = {}
+        there: dict[str, Port] = {}
         outcomes: list[Change | Failure] = []
         for target, number in numbers.items():
             try:
-                self._guard_removal(number)
+                there[target] = self._removable(number)
                 losses[target] = f"port {number} will be removed; it has no exports"
             except RdctlError as error:
                 outcomes.append(Failure("remove", error))
@@ -83,25 +86,26 @@ class Ports(Changes):
             self._effects.consent(list(losses.values()))
 
         def act(target: str) -> Change:
-            return self._removed(numbers[target], losses[target])
+            return self._removed(there[target], losses[target])
 
         return self._in_turn("remove", list(losses), act, None, outcomes, list(numbers))
 
-    def _removed(self, number: int, loss: str) -> Change:
-        target = str(number)
+    def _removed(self, before: Port, loss: str) -> Change:
+        target = str(before.port)
         with self._backend.claim([]):
-            self._backend.remove_port(number, loss)
+            self._backend.remove_port(before.port, loss)
             Made(self._backend).forget("port", target)
 
         def is_gone() -> bool:
-            return all(port.port != number for port in self._backend.ports())
+            return all(port.port != before.port for port in self._backend.ports())
 
         unproven = export_unproven(target)
         past = "removed port {}"
-        return the_change(self._proven("remove", target, is_gone, unproven, past=past))
+        facts = between(port_data(before), None)
+        return the_change(self._proven("remove", target, is_gone, unproven, facts, past))
 
-    def _guard_removal(self, number: int) -> None:
-        there = [port.port for port in self._backend.ports()]
+    def _removable(self, number: int) -> Port:
+        there = {port.port: port for port in self._backend.ports()}
         if number not in there:
             raise missing("port", str(number), list(map(str, there)))
         for subsystem in self._backend.subsystems():
@@ -113,6 +117,11 @@ class Ports(Changes):
                     f" --nqn {quoted(subsystem.nqn)} --port {number}",
                     target=str(number),
                 )
+        return there[number]
+
+
+def port_data(port: Port) -> dict[str, Any]:
+    return data_of(port, "transport", "address", "service")
 
 
 def here(backend: Backend, address: str) -> str:

@@ -7,10 +7,11 @@ from functools import partial
 from typing import Any
 
 from rdctl.core.errors import Code, Exit, RdctlError, hints
-from rdctl.core.results import Change, Failure, Item, Listing, Report
+from rdctl.core.results import Change, Failure, Item, Listing, Report, between
 from rdctl.core.units import MIB, human_size, natural, operand, parse_mib
 from rdctl.rapiddisk.changes import (
     Changes,
+    data_of,
     distinct,
     find,
     found,
@@ -97,8 +98,9 @@ class Volumes(Changes):
 
     def _create(self, size: int, count: int, number: int | None, overcommit: bool) -> Report:
         before = self._backend.inventory().volumes
-        facts = {"size": size}
         if number is not None and any(v[:2] == (numbered(number), size) for v in before):
+            same = {"size": size}
+            facts = {"size": size, **between(same, same)}
             return Report([Change("create", numbered(number), False, True, facts)])
         if not overcommit:
             guard_memory(self._backend.memory(), before, size * count)
@@ -138,7 +140,7 @@ class Volumes(Changes):
     def _created(
         self, before: Sequence[Volume], claims: Sequence[str | None], size: int, number: int | None
     ) -> Sequence[Change | Failure]:
-        facts = {"size": size}
+        facts = {"size": size, **between(None, {"size": size})}
         if self._effects.dry_run:
             name = None if number is None else numbered(number)
             return [Change("create", name, None, None, facts) for _ in claims]
@@ -167,7 +169,9 @@ class Volumes(Changes):
         if added:
             size = parse_mib(f"{_whole_mib(volume) + size // MIB}M") * MIB
         if volume.size == size:
-            return Report([Change("resize", name, False, True, {"size": size})])
+            same = {"size": size}
+            unchanged = {"size": size, **between(same, same)}
+            return Report([Change("resize", name, False, True, unchanged)])
         shrinks = volume.size is None or size < volume.size
         free = shrinks or not self._backend.grows_in_use
         facts.guard(volume, free=free)
@@ -200,6 +204,7 @@ class Volumes(Changes):
             [volume],
             act,
             _shown("size", size),
+            lambda volume: between({"size": volume.size}, {"size": size}),
             {"size": size, **revalidated},
             free=free,
             overrides=overrides,
@@ -236,24 +241,39 @@ class Volumes(Changes):
 
     def flush(self, names: Sequence[str], overrides: Overrides) -> Report:
         """Erase volumes: all their data are lost, their sizes stay."""
-        return self._destroy("flush", names, overrides, "ERASED", self._erase, _shown("usage", 0))
+        return self._destroy(
+            "flush",
+            names,
+            overrides,
+            "ERASED",
+            self._erase,
+            _shown("usage", 0),
+            lambda volume: between({"usage": volume.usage}, {"usage": 0}),
+        )
 
     def remove(self, names: Sequence[str], overrides: Overrides) -> Report:
         """Remove volumes with all their data."""
         return self._destroy(
-            "remove", names, overrides, "removed", self._backend.remove, lambda after: after is None
+            "remove",
+            names,
+            overrides,
+            "removed",
+            self._backend.remove,
+            lambda after: after is None,
+            lambda volume: between(volume_data(volume), None),
         )
 
     def set_lock(self, names: Sequence[str], locked: bool) -> Report:
         """Make volumes read-only, or writable again."""
         action = "lock" if locked else "unlock"
+        same = {"locked": locked}
         names = distinct(map(volume_name, names))
         self._backend.permit()
         volumes, outcomes = found(self._backend.inventory().volumes, names, "volume", action)
         todo = []
         for volume in volumes:
             if volume.locked == locked:
-                outcomes.append(Change(action, volume.device, False, True))
+                outcomes.append(Change(action, volume.device, False, True, between(same, same)))
             elif volume.locked is None and volume.usage is None:
                 error = RdctlError(
                     Code.UNSUPPORTED,
@@ -269,6 +289,7 @@ class Volumes(Changes):
             todo,
             lambda name: self._backend.set_lock(name, locked),
             _shown("locked", locked),
+            lambda volume: between({"locked": volume.locked}, same),
             free=False,
             before=outcomes,
             names=names,
@@ -282,6 +303,7 @@ class Volumes(Changes):
         fate: str,
         act: Callable[[str, str], None],
         confirmed: Callable[[Volume | None], bool | None],
+        difference: Callable[[Volume], Mapping[str, Any]],
     ) -> Report:
         """Guard each volume, ask once for all that remain, act."""
         names = distinct(map(volume_name, names))
@@ -303,6 +325,7 @@ class Volumes(Changes):
             todo,
             lambda name: act(name, losses[name]),
             confirmed,
+            difference,
             overrides=overrides,
             before=outcomes,
             names=names,
@@ -314,6 +337,7 @@ class Volumes(Changes):
         volumes: Sequence[Volume],
         act: Callable[[str], None],
         confirmed: Callable[[Volume | None], bool | None],
+        difference: Callable[[Volume], Mapping[str, Any]],
         facts: Mapping[str, Any] | None = None,
         *,
         free: bool = True,
@@ -323,13 +347,14 @@ class Volumes(Changes):
     ) -> Report:
         """Act on each volume, then list once and report the outcome of each. A volume that has to
         be `free` is claimed for its act, and checked again."""
+        all_facts = {volume.device: {**(facts or {}), **difference(volume)} for volume in volumes}
 
         def judged(device: str, after: Inventory) -> Change | Failure:
             verified = confirmed(next((v for v in after.volumes if v.device == device), None))
             if verified is False:
                 error = unproven(device, "the listing does not confirm it")
                 return Failure(action, error)
-            return Change(action, device, True, verified, facts or {})
+            return Change(action, device, True, verified, all_facts[device])
 
         to = f" to {human_size(facts['size'])}" if facts and "size" in facts else ""
         self._effects.foretell(f"{action} {volume.device}{to}" for volume in volumes)
@@ -345,7 +370,7 @@ class Volumes(Changes):
                 with self._backend.claim([device] if free else []):
                     act(device)
 
-            return self._in_turn(action, devices, one, judged, before, names, facts)
+            return self._in_turn(action, devices, one, judged, before, names, all_facts)
 
 
 def _created_instead(name: str) -> RdctlError:
@@ -414,6 +439,10 @@ def _whole_mib(volume: Volume) -> int:
             target=volume.device,
         )
     return mib
+
+
+def volume_data(volume: Volume) -> dict[str, Any]:
+    return data_of(volume, "size", "usage", "locked")
 
 
 def removal_loss(volume: Volume, fate: str) -> str:

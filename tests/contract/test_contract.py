@@ -64,9 +64,11 @@ def items(ran: Ran) -> list[dict[str, Any]]:
     return found
 
 
-def change(action: str, target: str, changed: bool = True, **facts: Any) -> dict[str, Any]:
+def change(
+    action: str, target: str, changed: bool, before: Any, after: Any, **facts: Any
+) -> dict[str, Any]:
     head = {"action": action, "target": target, "changed": changed, "verified": True}
-    return {**head, **facts}
+    return {**head, **facts, "before": before, "after": after}
 
 
 def test_volumes(request: pytest.FixtureRequest, machine: Machine) -> None:
@@ -87,16 +89,18 @@ def test_volumes(request: pytest.FixtureRequest, machine: Machine) -> None:
 
 
 def test_the_life_of_a_volume(machine: Machine) -> None:
+    small, large, least = {"size": 64 * MIB}, {"size": 128 * MIB}, {"size": 8 * MIB}
+    empty = {**least, "usage": 0, "locked": False}
     for line, expected in (
-        ("create 64M", change("create", "rd1", size=64 * MIB)),
-        ("resize rd1 128M", change("resize", "rd1", size=128 * MIB)),
-        ("resize rd1 128M", change("resize", "rd1", False, size=128 * MIB)),
-        ("resize rd1 8M --yes", change("resize", "rd1", size=8 * MIB)),
-        ("lock rd1", change("lock", "rd1")),
-        ("lock rd1", change("lock", "rd1", False)),
-        ("unlock rd1", change("unlock", "rd1")),
-        ("flush rd1 --yes", change("flush", "rd1")),
-        ("remove rd1 --yes", change("remove", "rd1")),
+        ("create 64M", change("create", "rd1", True, None, small, **small)),
+        ("resize rd1 128M", change("resize", "rd1", True, small, large, **large)),
+        ("resize rd1 128M", change("resize", "rd1", False, large, large, **large)),
+        ("resize rd1 8M --yes", change("resize", "rd1", True, large, least, **least)),
+        ("lock rd1", change("lock", "rd1", True, {"locked": False}, {"locked": True})),
+        ("lock rd1", change("lock", "rd1", False, {"locked": True}, {"locked": True})),
+        ("unlock rd1", change("unlock", "rd1", True, {"locked": True}, {"locked": False})),
+        ("flush rd1 --yes", change("flush", "rd1", True, {"usage": 0}, {"usage": 0})),
+        ("remove rd1 --yes", change("remove", "rd1", True, empty, None)),
     ):
         ran = machine(line, "--json")
         assert ran.code == 0, (line, ran.err)
@@ -132,8 +136,9 @@ def test_the_life_of_a_cache(
 ) -> None:
     machine("create 64M")
     create = f"cache create rd1 sdb --policy {policy} --yes"
-    assert machine(create, "--json").json["results"] == [change("create", name)]
-    assert machine(create, "--json").json["results"] == [change("create", name, False)]
+    made = {"volume": "rd1", "source": "sdb", "policy": policy}
+    assert machine(create, "--json").json["results"] == [change("create", name, True, None, made)]
+    assert machine(create, "--json").json["results"] == [change("create", name, False, made, made)]
     (row,) = items(machine("cache list --json"))
     assert list(row) == [c.key for c in SCHEMAS["rdctl.rapiddisk.cache/1"].columns]
     assert list(row.values())[:4] == [name, "rd1", "sdb", policy]
@@ -151,7 +156,7 @@ def test_the_life_of_a_cache(
     freeing = f"{WHERE[request.node.callspec.params['machine']]} rapiddisk cache remove {name}"
     assert user == {"kind": "cache", "name": name, "freed_by": f"rdctl {freeing}"}
     ran = rdctl(*freeing.split(), "--yes", "--json")
-    assert ran.json["results"] == [change("remove", name)]
+    assert ran.json["results"] == [change("remove", name, True, made, None)]
     assert items(machine("cache list --json")) == []
     assert machine(f"cache remove {name} --yes").code == 3
 

@@ -148,9 +148,9 @@ def test_a_report_in_every_format() -> None:
     lines = [json.loads(line) for line in show(report, None, "ndjson").splitlines()]
     assert lines == [*document["results"], {"error": document["errors"][0]}]
     rows = [
-        "action,target,changed,verified,error,line",
-        "create,rd1,true,true,,",
-        "create,rd2,,,locked,",
+        "action,target,changed,verified,error,line,before,after",
+        "create,rd1,true,true,,,,",
+        "create,rd2,,,locked,,,",
     ]
     assert show(report, None, "csv").splitlines() == rows
     assert show(report, None, "tsv") == show(report, None, "csv").replace(",", "\t")

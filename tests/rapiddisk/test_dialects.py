@@ -171,9 +171,9 @@ def test_the_lock(rdctl: Program, daemon: Daemon, verb: str) -> None:
         assert ran.json["errors"][0]["code"] == "unsupported"
         return
     assert (ran.code, daemon.changes) == (0, [f"{verb}RapidDisk/rd0"])
-    assert ran.json["results"] == [
-        {"action": verb, "target": "rd0", "changed": True, "verified": True}
-    ]
+    head = {"action": verb, "target": "rd0", "changed": True, "verified": True}
+    was, is_now = {"locked": verb == "unlock"}, {"locked": verb == "lock"}
+    assert ran.json["results"] == [{**head, "before": was, "after": is_now}]
 
 
 def test_the_word_for_writeback(rdctl: Program, daemon: Daemon) -> None:

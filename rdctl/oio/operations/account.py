@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.core.results import Listing, Report
+from rdctl.core.results import Listing, Report, between
 from rdctl.core.units import escape, quoted, raw_bytes
 from rdctl.oio.acts import (
     ACCEPTED,
@@ -102,7 +102,11 @@ class Accounts(Acts):
         if others:
             loss = f"{escape(name)}: all other properties will be deleted"
             self._effects.consent([loss])
-        facts = {"properties": list(changed) if changed or others else list(properties)}
+        was = dict(found) if replace else {key: found.get(key) for key in properties}
+        facts: dict[str, Any] = {
+            "properties": list(changed) if changed or others else list(properties),
+            **between({"properties": was}, {"properties": dict(properties)}),
+        }
         if changed or others:
             service.update(name, changed, others, loss)
         evidence = ACCEPTED if changed or others else ALREADY
@@ -115,7 +119,14 @@ class Accounts(Acts):
         requested = sorted(found) if keys is None else list(dict.fromkeys(keys))
         there = [key for key in requested if key in found]
         absent = [key for key in requested if key not in found]
-        facts = {"properties": there, **({"not_set": absent} if absent else {})}
+        facts = {
+            "properties": there,
+            **({"not_set": absent} if absent else {}),
+            **between(
+                {"properties": {key: found[key] for key in there}},
+                {"properties": dict.fromkeys(there)},
+            ),
+        }
         loss = None
         if there and keys is None:
             loss = f"{escape(name)}: all properties will be deleted: {escape(', '.join(there))}"

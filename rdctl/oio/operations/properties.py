@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
 from rdctl.core.errors import RdctlError
-from rdctl.core.results import Item, Report
+from rdctl.core.results import Item, Report, between
 from rdctl.core.units import escape
 from rdctl.oio.acts import ACCEPTED, ALREADY, PROVEN, Acts, Evidence, different
 from rdctl.oio.model import Place
@@ -42,22 +42,25 @@ class PropertiesOf(Acts):
         system = system_values(system, new=False)
         names = [*properties, *system]
 
-        def done(evidence: Evidence, names: Sequence[str]) -> Report:
-            facts = {"properties": list(names)}
+        def done(evidence: Evidence, names: Sequence[str], difference: Mapping[str, Any]) -> Report:
+            facts = {"properties": list(names), **difference}
             return Report([self._done(SET, place.name, evidence, facts, "properties updated")])
 
         if not names:
-            return done(ALREADY, names)
+            return done(ALREADY, names, {})
+        requested = _facts(properties, system)
         found = self._proxy.read(f"{family}.get_properties", place, query)
         # One that is not set equals an empty one.
         now = {**dict.fromkeys(system, ""), **found.known_system} if system else {}
+        was = dict(found.properties) if replace else _some(found.properties, properties)
+        before = _facts(was, _some(now, system))
         system = different(system, now)
         if not replace:
             properties = different(properties, found.properties)
         elif properties == found.properties:
             replace, properties = False, {}
         if not replace and not properties and not system:
-            return done(ALREADY, names)
+            return done(ALREADY, names, between(before, before))
         losses = []
         if replace:
             losses.append(f"{place.shown}: all other properties will be deleted")
@@ -78,7 +81,8 @@ class PropertiesOf(Acts):
             system=system,
         )
         verified = system and not self._effects.dry_run and self._has(family, place, query, system)
-        return done(PROVEN if verified else ACCEPTED, [*properties, *system])
+        difference = between(before, requested)
+        return done(PROVEN if verified else ACCEPTED, [*properties, *system], difference)
 
     def _has(
         self, family: str, place: Place, query: Mapping[str, Any], system: Mapping[str, str]
@@ -108,6 +112,7 @@ class PropertiesOf(Acts):
 
         def done(evidence: Evidence) -> Report:
             facts = {"properties": there, **({"not_set": absent} if absent else {})}
+            facts |= between(_facts(_some(found, there), {}), _facts(dict.fromkeys(there), {}))
             return Report([self._done(DELETE, place.name, evidence, facts, "properties deleted")])
 
         if not there:
@@ -127,3 +132,13 @@ class PropertiesOf(Acts):
             keys=there,
         )
         return done(ACCEPTED)
+
+
+def _some(found: Mapping[str, Any], keys: Iterable[str]) -> dict[str, Any]:
+    """These of them; None: not set."""
+    return {key: found.get(key) for key in keys}
+
+
+def _facts(properties: Mapping[str, Any], system: Mapping[str, Any]) -> dict[str, Any]:
+    """As a change reports them."""
+    return {"properties": properties, **({"system": system} if system else {})}

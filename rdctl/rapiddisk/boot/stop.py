@@ -8,11 +8,10 @@ from contextlib import nullcontext
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Change, Failure, Report, literal
 from rdctl.core.units import escape
-from rdctl.rapiddisk.caches import upper_first
 from rdctl.rapiddisk.changes import Changes, Dependencies
 from rdctl.rapiddisk.contents import Contents
 from rdctl.rapiddisk.files import FileTarget
-from rdctl.rapiddisk.guards import Facts
+from rdctl.rapiddisk.guards import Facts, upper_first
 from rdctl.rapiddisk.images import Images, about, check_saving
 from rdctl.rapiddisk.model import Cache, Subsystem, Volume
 from rdctl.rapiddisk.state.model import ExportState, PortState, State

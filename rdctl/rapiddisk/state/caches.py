@@ -8,8 +8,10 @@ from functools import partial
 from typing import NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import between
 from rdctl.core.units import human_size, operand, quoted
 from rdctl.rapiddisk.caches import age_by_default, writeback_loss
+from rdctl.rapiddisk.changes import data_of
 from rdctl.rapiddisk.guards import blocks
 from rdctl.rapiddisk.images import Images
 from rdctl.rapiddisk.model import Device, NewCache, Superblock, Volume
@@ -105,6 +107,7 @@ def _steps(work: Work, wanted: CacheState) -> list[Step]:
         words,
         lambda: _map(work, found, loss),
         "create",
+        between(None, data_of(wanted, "volume", "source", "policy")),
         loss=loss,
         implied=bool(implied),
         makes=True,

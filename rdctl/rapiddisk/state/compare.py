@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from rdctl.core.errors import RdctlError
 from rdctl.rapiddisk.backend import Backend
-from rdctl.rapiddisk.caches import upper_first
+from rdctl.rapiddisk.guards import upper_first
 from rdctl.rapiddisk.images import is_in_image
 from rdctl.rapiddisk.model import Cache, Device, Subsystem, Volume
 from rdctl.rapiddisk.names import is_rapiddisk

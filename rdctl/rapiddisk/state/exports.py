@@ -4,7 +4,8 @@ One whose identity differs is re-created only if that was requested, or if it is
 from __future__ import annotations
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.rapiddisk.exports import disconnects, unexport_loss
+from rdctl.core.results import between
+from rdctl.rapiddisk.exports import disconnects, export_data, export_difference, unexport_loss
 from rdctl.rapiddisk.model import NvmeNamespace, Subsystem
 from rdctl.rapiddisk.names import is_rapiddisk, is_volume
 from rdctl.rapiddisk.state.compare import Difference
@@ -98,7 +99,11 @@ def _created(work: Work, wanted: ExportState) -> Step:
         f"export {wanted.device} as {wanted.nqn}",
         act,
         "export",
-        {"device": wanted.device, "ports": list(wanted.ports)},
+        {
+            "device": wanted.device,
+            "ports": list(wanted.ports),
+            **between(None, export_data(wanted)),
+        },
         makes=True,
     )
 
@@ -120,7 +125,11 @@ def _changed(work: Work, wanted: ExportState, before: Subsystem) -> Step:
         f"change the hosts and ports of {wanted.nqn}",
         act,
         "export",
-        {"ports": list(wanted.ports), "hosts": list(wanted.hosts)},
+        {
+            "ports": list(wanted.ports),
+            "hosts": list(wanted.hosts),
+            **export_difference(before, after),
+        },
         past="updated {}",
         loss=loss,
     )
@@ -156,7 +165,11 @@ def _recreated(work: Work, wanted: ExportState, before: Subsystem, hard: list[st
         f"re-create export {wanted.nqn} ({', '.join(hard)})",
         act,
         "export",
-        {"device": wanted.device, "ports": list(wanted.ports)},
+        {
+            "device": wanted.device,
+            "ports": list(wanted.ports),
+            **export_difference(before, after),
+        },
         past="re-created {}",
         loss=loss,
         makes=True,

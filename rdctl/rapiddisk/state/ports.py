@@ -4,9 +4,10 @@ it."""
 from __future__ import annotations
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import between
 from rdctl.core.units import quoted
 from rdctl.rapiddisk.model import Port, PortDetail
-from rdctl.rapiddisk.ports import guard_port, here
+from rdctl.rapiddisk.ports import guard_port, here, port_data
 from rdctl.rapiddisk.state.model import PortState
 from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
 
@@ -53,6 +54,7 @@ def _add(work: Work, wanted: PortState, new: list[Port]) -> Step:
         f"{'replace' if replaced else 'add'} port {wanted.number} ({words})",
         act,
         "add",
+        between(port_data(replaced.port) if replaced else None, port_data(port)),
         past="replaced port {}" if replaced else "added port {}",
         makes=replaced is None or work.made.owns("port", str(wanted.number), work.comparison.there),
     )

@@ -5,11 +5,14 @@ from __future__ import annotations
 from functools import partial
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.rapiddisk.caches import removal_loss
-from rdctl.rapiddisk.exports import unexport_loss
+from rdctl.core.results import between
+from rdctl.rapiddisk.caches import cache_data, removal_loss
+from rdctl.rapiddisk.exports import export_difference, unexport_loss
+from rdctl.rapiddisk.ports import port_data
 from rdctl.rapiddisk.state.compare import Difference
 from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
 from rdctl.rapiddisk.volumes import removal_loss as volume_loss
+from rdctl.rapiddisk.volumes import volume_data
 
 
 def plan(work: Work) -> list[Step | Refusal]:
@@ -33,7 +36,8 @@ def _export(work: Work, nqn: str) -> Step:
     before = work.comparison.there.exports[nqn]
     loss = f"{nqn}: {unexport_loss(before, None)}"
     act = partial(work.backend.change_export, nqn, before, None, loss)
-    return Step(Stage.REMOVE, "export", nqn, f"unexport {nqn}", act, "unexport", loss=loss)
+    facts = export_difference(before, None)
+    return Step(Stage.REMOVE, "export", nqn, f"unexport {nqn}", act, "unexport", facts, loss=loss)
 
 
 def _port(work: Work, name: str) -> Step:
@@ -47,7 +51,15 @@ def _port(work: Work, name: str) -> Step:
     act = partial(work.backend.remove_port, number, loss)
     past = "removed port {}"
     return Step(
-        Stage.REMOVE, "port", name, f"remove port {number}", act, "remove", past=past, loss=loss
+        Stage.REMOVE,
+        "port",
+        name,
+        f"remove port {number}",
+        act,
+        "remove",
+        between(port_data(work.comparison.there.ports[number].port), None),
+        past,
+        loss,
     )
 
 
@@ -56,7 +68,10 @@ def _cache(work: Work, name: str) -> Step:
     work.facts.guard_cache(cache, work.users_going)
     loss = removal_loss(cache)
     act = partial(work.backend.unmap, name, loss)
-    return Step(Stage.REMOVE, "cache", name, f"remove cache {name}", act, "remove", loss=loss)
+    facts = between(cache_data(cache), None)
+    return Step(
+        Stage.REMOVE, "cache", name, f"remove cache {name}", act, "remove", facts, loss=loss
+    )
 
 
 def _volume(work: Work, name: str) -> Step:
@@ -69,4 +84,7 @@ def _volume(work: Work, name: str) -> Step:
         with work.claim([name]):
             work.backend.remove(name, loss)
 
-    return Step(Stage.REMOVE, "volume", name, f"remove volume {name}", act, "remove", loss=loss)
+    facts = between(volume_data(volume), None)
+    return Step(
+        Stage.REMOVE, "volume", name, f"remove volume {name}", act, "remove", facts, loss=loss
+    )

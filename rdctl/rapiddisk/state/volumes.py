@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from rdctl.core.errors import Code, RdctlError
+from rdctl.core.results import between
 from rdctl.core.units import MIB, human_size
 from rdctl.rapiddisk.memory import guard_memory
 from rdctl.rapiddisk.names import number_of
@@ -77,7 +78,7 @@ def _create(work: Work, wanted: VolumeState) -> Step:
         f"create volume {wanted.name} ({human_size(wanted.size)})",
         act,
         "create",
-        {"size": wanted.size},
+        {"size": wanted.size, **between(None, {"size": wanted.size})},
         makes=True,
         keys=(None, "size"),
     )
@@ -109,7 +110,7 @@ def _grow(work: Work, wanted: VolumeState) -> Step:
         f"resize volume {wanted.name} from {human_size(size)} to {human_size(wanted.size)}",
         act,
         "resize",
-        {"size": wanted.size},
+        {"size": wanted.size, **between({"size": volume.size}, {"size": wanted.size})},
         keys=("size",),
     )
 
@@ -133,5 +134,6 @@ def _lock(work: Work, wanted: VolumeState) -> Step:
         f"{action} volume {wanted.name}",
         partial(work.backend.set_lock, wanted.name, wanted.locked),
         action,
+        between({"locked": not wanted.locked}, {"locked": wanted.locked}),
         keys=("locked",),
     )

@@ -80,6 +80,8 @@ def test_export_to_a_named_host(kernel: FakeKernel, ports: Local) -> None:
             "ports": [1],
             "hosts": [ONE],
             "any_host": False,
+            "before": None,
+            "after": {"nqn": NQN, "ports": [1], "hosts": [ONE], "any_host": False},
         }
     ]
     assert targets(ports) == [

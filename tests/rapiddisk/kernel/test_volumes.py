@@ -187,6 +187,8 @@ def test_a_number_lost_to_another_tool_is_taken_again(kernel: FakeKernel, local:
         "changed": True,
         "verified": True,
         "size": 8 * MIB,
+        "before": None,
+        "after": {"size": 8 * MIB},
     }
     assert kernel.volumes[2].size == 8 * MIB
 
