@@ -33,6 +33,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rdctl.sandbox import OIO_HOST, RAPIDDISK_HOST, apps, rapiddisk_app
 from tests.conftest import Program
 from tests.fakes.served import serving
+from tests.ssh.server import serving as over_ssh
 
 if TYPE_CHECKING:
     from wsgiref.types import WSGIApplication
@@ -45,6 +46,8 @@ CONTINUED = ("docs/tutorial.md",)
 # addresses are replaced by the real ones in commands, and put back in what they print.
 RACK = ("http://rack1-a:9118", "http://rack1-b:9118")
 LAB = {RAPIDDISK_HOST: "http://lab:9118", OIO_HOST: "http://lab:6002"}
+# Those that are reached over SSH: one server, and a sandbox for each.
+NODES = ("node7", "node8")
 
 _FENCE = re.compile(r"^```(\w*)(?: ([\w./-]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _QUOTED = re.compile(r"'[^']*'|\"[^\"$`\\]*\"")
@@ -108,6 +111,10 @@ def sections(text: str, *, continued: bool = False) -> list[Section]:
             title = text[start + 3 :].partition("\n")[0]
             found.append(Section(title, blocks if found and continued else [*opening, *blocks]))
     return found
+
+
+def typed_in(parts: list[Section]) -> str:
+    return "\n".join(block.text for part in parts for block in part.blocks)
 
 
 def _blocks(text: str, start: int, end: int) -> Iterator[Block]:
@@ -274,8 +281,8 @@ def as_seen(output: str) -> str:
 
 
 @contextmanager
-def reading(home: Path, text: str) -> Iterator[Reader]:
-    """A reader, and the machines that a text names."""
+def reading(home: Path, text: str, typed: str | None = None) -> Iterator[Reader]:
+    """A reader, and the machines that a text names; over SSH, those of the part that is typed."""
     served: dict[str, WSGIApplication] = {}
     for number, machine in enumerate(machine for machine in RACK if machine in text):
         served[machine] = rapiddisk_app(home / f"rack-{number}.db")
@@ -292,7 +299,12 @@ def reading(home: Path, text: str) -> Iterator[Reader]:
             for name, url in zip(served, urls, strict=True)
         }
         real.update(addresses)
-        yield Reader(home, addresses)
+        reader = Reader(home, addresses)
+        if nodes := [node for node in NODES if f"@{node}" in (typed or text)]:
+            server = stack.enter_context(over_ssh(home / "ssh"))
+            server.behind(*nodes)
+            reader.exported["PATH"] = f"{home}/bin:{server.bin}:{os.environ['PATH']}"
+        yield reader
 
 
 def renewed(text: str, *, continued: bool) -> tuple[str, list[Fault]]:
@@ -303,7 +315,7 @@ def renewed(text: str, *, continued: bool) -> tuple[str, list[Fault]]:
         for section in sections(text, continued=continued):
             if not (changes and continued):
                 home = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-                reader = stack.enter_context(reading(home, text))
+                reader = stack.enter_context(reading(home, text, typed_in([section])))
                 reader.agrees = True
             for block in section.blocks:
                 found = list(reader.follows(block))

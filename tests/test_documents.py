@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.documents import CONTINUED, ROOT, Fault, Section, as_seen, matches, reading, sections
+from tests.documents import (
+    CONTINUED,
+    ROOT,
+    Fault,
+    Section,
+    as_seen,
+    matches,
+    reading,
+    sections,
+    typed_in,
+)
 
 DOCUMENTS = (
     "README.md",
@@ -17,6 +27,7 @@ DOCUMENTS = (
     "docs/state.md",
     "docs/transfers.md",
     "docs/scripts.md",
+    "docs/ssh.md",
     "docs/commands.md",
     "docs/tutorial.md",
 )
@@ -24,7 +35,7 @@ TEXTS = {name: (ROOT / name).read_text("utf-8") for name in DOCUMENTS}
 
 
 def faults_of(home: Path, text: str, parts: list[Section]) -> list[str]:
-    with reading(home, text) as reader:
+    with reading(home, text, typed_in(parts)) as reader:
         found = [one for part in parts for block in part.blocks for one in reader.follows(block)]
     return [str(one) for one in found if isinstance(one, Fault)]
 

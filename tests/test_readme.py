@@ -31,6 +31,7 @@ ANSWERS = {
         "content repair",
         "--deep",
     ),
+    "How do I manage a machine over SSH?": ("ssh://", "context set", "rdctl has to be installed"),
     "How do I manage several machines?": ("-c 'rack1-*'", "contexts", "context set"),
     "How do I connect to my own servers?": ("context set", "rapiddisk=", "oio=", "context use"),
     "How do I take a command back?": ("undo", "refuses", "rdctl history"),

@@ -24,6 +24,7 @@ PROGRAMS = ("/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen")
 # sshd of root requires this empty folder, which its service would make.
 _SEPARATED = Path("/run/sshd")
 SECONDS = 60.0
+_PROGRAM = f"PYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m rdctl"
 
 
 def required() -> None:
@@ -60,11 +61,9 @@ class Server:
         for name in ("host", "user"):
             self.key(name)
         self.restore()
-        _script(self.bin / "ssh", f'exec /usr/bin/ssh -F {shlex.quote(str(self.config))} "$@"')
-        _script(
-            self.home / "bin" / "rdctl",
-            f'PYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m rdctl "$@"',
-        )
+        self._ssh = f"/usr/bin/ssh -F {shlex.quote(str(self.config))}"
+        _script(self.bin / "ssh", f'exec {self._ssh} "$@"')
+        _script(self.home / "bin" / "rdctl", f'{_PROGRAM} "$@"')
 
     @property
     def url(self) -> str:
@@ -77,6 +76,20 @@ class Server:
         subprocess.run(
             ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", path], check=True
         )
+
+    def behind(self, *names: str) -> None:
+        """Hosts of these names, each of which has rdctl in a sandbox of its own, and a sudo."""
+        hosts = [
+            f"Host {name}\n  HostName 127.0.0.1\n  Port {self.port}\n"
+            f"  SetEnv RDCTL_SANDBOX={self.home}/{name}.db"
+            for name in names
+        ]
+        self.configure(*hosts)
+        # Whatever user is named, the one of the tests logs in.
+        each = "for word; do shift; case $word in *@node*) word=${word#*@};; esac"
+        _script(self.bin / "ssh", f'{each}; set -- "$@" "$word"; done\nexec {self._ssh} "$@"')
+        _script(self.home / "bin" / "rdctl", f'{_PROGRAM} -c sandbox "$@"')
+        _script(self.home / "bin" / "sudo", '[ "$1" != -n ] || shift; exec "$@"')
 
     def restore(self) -> None:
         """Undo what a test has changed."""
@@ -114,7 +127,6 @@ class Server:
         environment = {
             "HOME": self.home,
             "PATH": f"{self.home / 'bin'}:/usr/bin:/bin",
-            "RDCTL_SANDBOX": self.home / "sandbox.db",
             "RDCTL_HISTORY": self.home / "history.ndjson",
         }
         lines = [
@@ -124,6 +136,7 @@ class Server:
             f"PidFile {self.folder / 'sshd.pid'}",
             "SetEnv " + " ".join(f"{name}={value}" for name, value in environment.items()),
             *self._options,
+            "AcceptEnv RDCTL_SANDBOX",
             "StrictModes no",
             "UsePAM no",
             "PermitRootLogin yes",
