@@ -10,13 +10,15 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from tests.bench.meter import Meter, measure, table
+from tests.bench.meter import Meter, Section, measure, table
+from tests.bench.over_ssh import machines, over_ssh
 from tests.bench.places import ROOT, environment, install, machine, peer
-from tests.bench.sections import Bench, sections
+from tests.bench.sections import Bench
+from tests.bench.sections import sections as others
 
 REPORT = ROOT / "docs" / "benchmarks.md"
 # In memory, so that no disk is measured, where there is room for two objects of 1 GiB.
@@ -44,6 +46,10 @@ faster than its clients, and the client is what is measured. Everything runs on 
 """
 
 
+def sections() -> dict[str, Callable[[Bench], Section]]:
+    return {**others(), "ssh": over_ssh}
+
+
 @contextmanager
 def prepared(quick: bool) -> Iterator[Bench]:
     """Peers, an installed rdctl, and a place for files."""
@@ -55,7 +61,7 @@ def prepared(quick: bool) -> Iterator[Bench]:
         def served(chunk: int, *more: str) -> str:
             return stack.enter_context(peer("--chunk", str(chunk), *more))
 
-        yield Bench(
+        bench = Bench(
             quick,
             install(home),
             home,
@@ -66,6 +72,7 @@ def prepared(quick: bool) -> Iterator[Bench]:
             pieces=served(1 << 20),
             rawx=served(1 << 20, "--hash"),
         )
+        yield stack.enter_context(machines(bench))
 
 
 def main() -> None:

@@ -27,7 +27,7 @@ class Bench(NamedTuple):
 
     `near` answers at once, `far` after 20 ms; `whole` puts an object of any size into one chunk,
     `hashing` too, and works out its MD5; `pieces` has chunks of 1 MiB, and so has `rawx`, which
-    works out their MD5s.
+    works out their MD5s. `ssh` is the directory of an ssh with a server behind it.
     """
 
     quick: bool
@@ -39,6 +39,7 @@ class Bench(NamedTuple):
     hashing: str
     pieces: str
     rawx: str
+    ssh: str | None = None
 
     @property
     def python(self) -> str:

@@ -26,7 +26,8 @@ def server(rdctl: Program, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> I
         )
         monkeypatch.setenv("PATH", f"{server.bin}:{os.environ['PATH']}")
         (rdctl.home / "config.toml").write_text('[contexts.node]\nrapiddisk = "ssh://node"\n')
-        subprocess.run([server.bin / "ssh", "node", "true"], check=True, stderr=subprocess.DEVNULL)
+        login = subprocess.run([server.bin / "ssh", "node", "true"], stderr=subprocess.PIPE)
+        assert login.returncode == 0, (login.stderr, server.log.read_text())
         yield server
         subprocess.run([server.bin / "ssh", "-O", "exit", "node"], check=True, capture_output=True)
         assert left_behind(server) == {}

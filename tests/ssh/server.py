@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import getpass
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -24,7 +25,7 @@ PROGRAMS = ("/usr/sbin/sshd", "/usr/bin/ssh", "/usr/bin/ssh-keygen")
 # sshd of root requires this empty folder, which its service would make.
 _SEPARATED = Path("/run/sshd")
 SECONDS = 60.0
-_PROGRAM = f"PYTHONPATH={shlex.quote(str(ROOT))} exec {shlex.quote(sys.executable)} -m rdctl"
+_PROGRAM = shlex.join(["env", f"PYTHONPATH={ROOT}", sys.executable, "-m", "rdctl"])
 
 
 def required() -> None:
@@ -41,12 +42,12 @@ class Server:
     """A server, and the `ssh` of a user for whom it is the host `node`.
 
     `bin` has that ssh, and is for PATH; `home` is the home directory of the login there. `options`
-    are further lines of the server's configuration, `client` those of the user's ssh.
+    are further lines of the server's configuration; `rdctl` is the command that runs rdctl there.
     """
 
     user = getpass.getuser()
 
-    def __init__(self, folder: Path, options: Sequence[str] = ()) -> None:
+    def __init__(self, folder: Path, options: Sequence[str] = (), rdctl: str = _PROGRAM) -> None:
         self.folder = folder
         self.home = folder / "far"
         self.bin = folder / "bin"
@@ -55,6 +56,7 @@ class Server:
         self.config = folder / "ssh_config"
         self.port = _free_port()
         self._options = options
+        self._rdctl = rdctl
         self._process: subprocess.Popen[bytes] | None = None
         for path in (self.home / "bin", self.bin):
             path.mkdir(parents=True)
@@ -63,7 +65,7 @@ class Server:
         self.restore()
         self._ssh = f"/usr/bin/ssh -F {shlex.quote(str(self.config))}"
         _script(self.bin / "ssh", f'exec {self._ssh} "$@"')
-        _script(self.home / "bin" / "rdctl", f'{_PROGRAM} "$@"')
+        _script(self.home / "bin" / "rdctl", f'exec {rdctl} "$@"')
 
     @property
     def url(self) -> str:
@@ -88,7 +90,7 @@ class Server:
         # Whatever user is named, the one of the tests logs in.
         each = "for word; do shift; case $word in *@node*) word=${word#*@};; esac"
         _script(self.bin / "ssh", f'{each}; set -- "$@" "$word"; done\nexec {self._ssh} "$@"')
-        _script(self.home / "bin" / "rdctl", f'{_PROGRAM} -c sandbox "$@"')
+        _script(self.home / "bin" / "rdctl", f'exec {self._rdctl} -c sandbox "$@"')
         _script(self.home / "bin" / "sudo", '[ "$1" != -n ] || shift; exec "$@"')
 
     def restore(self) -> None:
@@ -138,7 +140,7 @@ class Server:
             *self._options,
             "AcceptEnv RDCTL_SANDBOX",
             "StrictModes no",
-            "UsePAM no",
+            f"UsePAM {'yes' if _is_locked(self.user) else 'no'}",
             "PermitRootLogin yes",
             "PasswordAuthentication no",
             "KbdInteractiveAuthentication no",
@@ -171,6 +173,13 @@ class Server:
     def sessions(self) -> list[int]:
         """The processes of the server's sessions, and what runs in them."""
         return descendants(self._process.pid) if self._process else []
+
+
+def _is_locked(user: str) -> bool:
+    """Whether sshd lets this user in through PAM only, which not every container has."""
+    with suppress(OSError):
+        return bool(re.search(rf"^{user}:!", Path("/etc/shadow").read_text(), re.MULTILINE))
+    return False
 
 
 def _script(path: Path, line: str) -> None:
