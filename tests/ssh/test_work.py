@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 from rdctl.sandbox import rapiddisk_app
@@ -63,8 +65,10 @@ def test_state_and_history(over: Over, tmp_path: Path) -> None:
     assert over("rapiddisk", "create", "64M").code == 0
     assert over("rapiddisk", "undo", "--yes").code == 0
     assert over("rapiddisk", "dump") == dumped
-    there = over.there("history", "--json").json["items"]
-    assert ["create" in one["command"] for one in there][:1] == [True]
+    made = over.there("history", "--json").json["items"][0]
+    assert "create" in made["command"]
+    # Who it was, as that machine saw it.
+    assert "127.0.0.1" in json.dumps(made)
 
 
 # --- how one comes there ----------------------------------------------------------------------
@@ -115,6 +119,17 @@ def test_a_jump_host_that_is_down(over: Over, server: Server) -> None:
     done = over("rapiddisk", "list")
     assert (done.code, done.out) == (6, "")
     assert "far-1: connect to host 127.0.0.1 port 1: Connection refused" in done.err
+
+
+def test_a_key_that_runs_nothing_else(over: Over, server: Server) -> None:
+    """As docs/ssh.md restricts one."""
+    document = (Path(__file__).parents[2] / "docs" / "ssh.md").read_text()
+    ((options, command),) = re.findall(r'^(restrict,command=)"(rdctl __agent)" ', document, re.M)
+    command = command.replace("rdctl", "rdctl -c sandbox")
+    key = (server.folder / "user.pub").read_text()
+    (server.folder / "authorized_keys").write_text(f'{options}"{command}" {key}')
+    over.context("node", command="touch /never")
+    assert over("rapiddisk", "list", "-o", "name").out == "rd0\n"
 
 
 # --- several machines -------------------------------------------------------------------------
