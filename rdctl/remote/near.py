@@ -354,7 +354,8 @@ class Call:
             raise _raised(self._signals[0])
         if end["error"]:
             raise self._error(wire.error_of(end["error"]), end["signal"])
-        near.next_steps.extend(end["next_steps"])
+        # Once, also if several machines say it.
+        near.next_steps.extend(one for one in end["next_steps"] if one not in near.next_steps)
 
     def _error(self, error: RdctlError, signal: bool) -> RdctlError:
         where = self._far.target.host
