@@ -72,6 +72,7 @@ def _settings() -> Iterator[str]:
 def _python() -> Iterator[str]:
     """The API: what `rdctl` exports, with parameters, and attributes of what it returns."""
     from rdctl import api
+    from rdctl.api.filesystem import OioFileSystem
     from rdctl.api.oio import OpenIO
     from rdctl.api.rapiddisk import RapidDisk
 
@@ -82,6 +83,7 @@ def _python() -> Iterator[str]:
     for kind in (api.Change, api.Outcome):
         fields = [*kind.__dataclass_fields__, *vars(kind)]
         yield from (f"python {kind.__name__}.{name}" for name in fields if name[0] != "_")
+    yield from _parameters("oio://", OioFileSystem.__init__)
     yield from _of_noun("Site.rapiddisk", RapidDisk(nowhere))
     yield from _of_noun("Site.oio", OpenIO(nowhere))
 
@@ -101,7 +103,7 @@ def _of_noun(path: str, noun: object) -> Iterator[str]:
 def _parameters(path: str, function: Any) -> Iterator[str]:
     hints = get_type_hints(function)
     for name, parameter in signature(function).parameters.items():
-        if parameter.kind is not parameter.VAR_KEYWORD:
+        if parameter.kind is not parameter.VAR_KEYWORD and name != "self":
             yield f"python {path} {name}"
         for kind in get_args(hints.get(name)) if parameter.kind is parameter.VAR_KEYWORD else ():
             if is_typeddict(kind):

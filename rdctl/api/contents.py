@@ -221,12 +221,19 @@ class Contents(Noun):
         existing one, "ab" appends to it; the object is there after `close`, and only if the body of
         `with` does not fail. A loss is refused when opening."""
         if mode == "rb":
-            content = self.show(container, path, version=version)
-            reader = ObjectReader(content, partial(self._part, container, content))
-            return io.BufferedReader(reader, buffer_size)
+            return self._reader(container, path, version, buffer_size)
+        return self._writer(container, path, mode, cast("Storing", given))
+
+    def _reader(
+        self, container: str, path: str, version: int | None = None, buffer_size: int = BUFFER
+    ) -> io.BufferedReader:
+        content = self.show(container, path, version=version)
+        reader = ObjectReader(content, partial(self._part, container, content))
+        return io.BufferedReader(reader, buffer_size)
+
+    def _writer(self, container: str, path: str, mode: str, options: Storing) -> ObjectWriter:
         if mode not in ("wb", "xb", "ab"):
             raise ValueError(f"mode {mode!r} is not rb, wb, xb or ab")
-        options = cast("Storing", given)
         if mode == "ab" and self.exists(container, path):
             return ObjectWriter(path, partial(self._append, container, path, options))
         options["overwrite"] = mode == "wb"

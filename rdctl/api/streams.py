@@ -100,8 +100,10 @@ class ObjectWriter(io.BufferedIOBase):
         return len(view)
 
     def close(self) -> None:
-        if self.closed:
-            return
+        if not self.closed:
+            self._upload()
+
+    def _upload(self) -> None:
         file = cast("BinaryIO", self._spool.file)
         try:
             file.seek(0)
@@ -112,7 +114,6 @@ class ObjectWriter(io.BufferedIOBase):
     def discard(self) -> None:
         """Upload nothing."""
         self._spool.file.close()
-        self._commit = _nothing
         super().close()
 
     def __exit__(self, kind: object, *failure: object) -> None:
@@ -127,10 +128,6 @@ class ObjectWriter(io.BufferedIOBase):
                 f"{self.name}: not uploaded: it was never closed", ResourceWarning, stacklevel=2
             )
             self.discard()
-
-
-def _nothing(file: BinaryIO) -> Outcome:
-    raise ValueError("the object was discarded")
 
 
 class Lent:
