@@ -8,7 +8,7 @@ import stat
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 from weakref import ref
 
 from rdctl.config.contexts import SANDBOX, Config
@@ -229,10 +229,6 @@ class Site:
     def now(self) -> float:
         """Seconds since 1970."""
         return self._environment.now()
-
-    def read_from(self, stdin: BinaryIO) -> None:
-        """What `-` stands for."""
-        self._environment.stdin = stdin
 
     def state_file(self, path: str | None, foreign: bool = False) -> Source:
         """The state at a path (see state.files), without what is not RapidDisk's."""

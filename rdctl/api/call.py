@@ -6,10 +6,12 @@ import logging
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, NamedTuple, TypedDict, TypeVar
+from functools import partial
+from io import BytesIO
+from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, cast
 
 from rdctl.api.errors import public
-from rdctl.api.models import Change, Outcome
+from rdctl.api.models import Change, Outcome, typed
 from rdctl.config.contexts import Config
 from rdctl.config.resolve import Settings
 from rdctl.core import results
@@ -22,6 +24,9 @@ from rdctl.effects.door import Effects
 from rdctl.recording import Part, Records
 from rdctl.sites import Limits, Site, sandbox_path
 from rdctl.workers import PARALLEL, Workers
+
+if TYPE_CHECKING:
+    from rdctl.remote.near import Far
 
 T = TypeVar("T")
 # Gets what will be lost, in words, and returns whether to do it.
@@ -59,11 +64,14 @@ class Setup(NamedTuple):
 
 
 class Words(NamedTuple):
-    """The command line that does the same: the words of the verb, its arguments and options."""
+    """The command line that does the same: the words of the verb, its arguments and options, and
+    which of the arguments is a state file; `stdin` is what that is read from as `-`."""
 
     path: str
     arguments: tuple[str, ...]
     options: Mapping[str, Any]
+    files: tuple[str, ...] = ()
+    stdin: bytes | None = None
 
     @property
     def argv(self) -> list[str]:
@@ -93,6 +101,8 @@ class Call:
         self.setup = setup
         self.what = what
         self.environment = setup.environment()
+        if what.stdin is not None:
+            self.environment.stdin = BytesIO(what.stdin)
         self.command_path = f"rdctl {what.path}"
         self.noun = what.path.split()[0]
         self.report: results.Report | None = None
@@ -111,6 +121,7 @@ class Call:
         )
         self.doors.append(self.effects)
         self.unread = Unread()
+        self.far: Far | None = None
         self._warned: set[str] = set()
 
     @once
@@ -127,10 +138,13 @@ class Call:
             self._warned.add(message)
             self.setup.warn(message)
 
-    def site(self) -> Site:
+    @once
+    def workers(self) -> Workers:
         in_turn = self.effects.traces or self.effects.dry_run
         parallel = self.setup.parallel or (1 if in_turn else PARALLEL)
-        workers = Workers(parallel, tell=log.info)
+        return Workers(parallel, tell=log.info)
+
+    def site(self) -> Site:
         site = Site(
             self.setup.settings,
             self.effects,
@@ -138,12 +152,50 @@ class Call:
             self.setup.config,
             self.environment,
             warn=self.warn,
-            workers=lambda: workers,
+            workers=lambda: self.workers,
             request_id=self.request_id,
             unread=self.unread,
         )
         self.records.place(self.effects, site)
         return site
+
+    def result(self, act: Callable[[Site], T], *, shows: bool = False) -> T:
+        """That of the operation on the site; over SSH, of the command that does the same there.
+        `shows`: it changes nothing."""
+        site = self.site()
+        if self.noun != "rapiddisk" or not self.setup.settings.over_ssh:
+            return act(site)
+        from rdctl.api.remote import asked, options_of, reached
+        from rdctl.remote.near import Request
+
+        self.far = reached(site, self.environment)
+        flags = {"dry_run": self.effects.dry_run, "trace": self.effects.traces}
+        request = Request(
+            self.what.path.split(),
+            self.what.arguments,
+            options_of(self.what.options),
+            {
+                **{name: True for name, given in flags.items() if given},
+                "retries": self.setup.retries,
+            },
+            shows,
+        )
+        found: Any = asked(
+            self.far,
+            site,
+            request,
+            self.environment,
+            files=self.what.files,
+            notice=log.info,
+            workers=self.workers,
+            unread=self.unread,
+        )
+        return cast("T", found)
+
+    def close(self) -> None:
+        """Leave nothing behind."""
+        if self.far is not None:
+            self.far.close()
 
     def ask(self, losses: Sequence[str]) -> None:
         """Return if the losses are consented to; a protected context has to be named for `yes`."""
@@ -197,6 +249,7 @@ def calling(setup: Setup, what: Words, given: Changing) -> Iterator[Call]:
         raise
     finally:
         if call is not None:
+            call.close()
             if unreadable := call.unread.words:
                 call.warn(unreadable)
             _record(call, error)
@@ -233,7 +286,7 @@ def change(
 ) -> Outcome:
     """Carry out a change. Raises unless all its targets are as they should be."""
     with calling(setup, what, given) as call:
-        call.report = report = act(call.site())
+        call.report = report = call.result(act)
         for _ in report:
             pass
         changes = tuple(map(_change, report.changes))
@@ -280,8 +333,7 @@ def each(
     """The items of a listing, as they come. What could not be shown is raised at the end. The time
     between two items is not the call's."""
     with calling(setup, what, {}) as call:
-        site = call.site()
-        listing = act(site)
+        listing = call.result(act, shows=True)
         with closing(iter(listing)) as items:  # type: ignore[type-var]
             for one in items:
                 with call.environment.thinking():
@@ -293,7 +345,7 @@ def each(
 def data(setup: Setup, what: Words, act: Callable[[Site], T]) -> T:
     """What the operation returns."""
     with calling(setup, what, {}) as call:
-        return act(call.site())
+        return call.result(act, shows=True)
 
 
 class Noun:
@@ -309,12 +361,12 @@ class Noun:
 
     def _item(self, what: Words, act: Callable[[Site], results.Item], kind: type[T]) -> T:
         """`kind` is that of its value."""
-        value: T = data(self._setup, what, act).value
+        value: T = typed(kind, data(self._setup, what, act).value)
         return value
 
     def _list(self, what: Words, act: Callable[[Site], results.Listing], kind: type[T]) -> list[T]:
         """`kind` is that of its items."""
-        return list(each(self._setup, what, act))
+        return list(each(self._setup, what, act, partial(typed, kind)))
 
     def _one(self, what: Words, act: Callable[[Site], results.Listing], kind: type[T]) -> T:
         """The only item of a listing."""

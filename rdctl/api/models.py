@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
-from typing import Any, NamedTuple
+from functools import cache
+from types import MappingProxyType, UnionType
+from typing import Any, NamedTuple, get_args, get_type_hints
 
 from rdctl.oio.model import (
     Account,
@@ -64,6 +65,24 @@ __all__ = [
     "Volume",
     "VolumeDetail",
 ]
+
+
+_hints = cache(get_type_hints)
+
+
+def typed(kind: Any, value: Any) -> Any:
+    """What another machine sent as plain data, as what it is."""
+    if not isinstance(value, dict | list):
+        return value
+    of = [one for one in get_args(kind) if one is not type(None)]
+    if isinstance(kind, UnionType):
+        return typed(of[0], value)
+    if isinstance(value, list):
+        return [typed(of[0] if of else Any, one) for one in value]
+    if not hasattr(kind, "_fields"):
+        return value
+    hints = _hints(kind)
+    return kind(**{name: typed(hints[name], value.get(name)) for name in kind._fields})
 
 
 class Difference(NamedTuple):

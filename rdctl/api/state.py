@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from io import BytesIO
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
-from rdctl.api.call import Changing, Noun, data, each, words
-from rdctl.api.models import Difference, Outcome, State
+from rdctl.api.call import Changing, Noun, Words, data, each, words
+from rdctl.api.models import Difference, Outcome, State, typed
 
 if TYPE_CHECKING:
     from rdctl.core.results import Document, Listing, Report
@@ -51,7 +50,7 @@ class MachineState(Noun):
             return site.rapiddisk.states.diff(lambda: _state(site, file), only, False)
 
         what = words("rapiddisk diff", *_named(file), only=only)
-        return list(each(self._setup, what, act, _difference))
+        return list(each(self._setup, _with(what, file), act, _difference))
 
     def apply(
         self,
@@ -87,7 +86,7 @@ class MachineState(Noun):
             states = site.rapiddisk.states
             return states.apply(lambda: _state(site, file), chosen, wait, site.warn)
 
-        return self._change(what, act, options)
+        return self._change(_with(what, file), act, options)
 
 
 def _named(file: Path | Mapping[str, Any] | None) -> Sequence[str]:
@@ -97,11 +96,17 @@ def _named(file: Path | Mapping[str, Any] | None) -> Sequence[str]:
     return ["-"] if isinstance(file, Mapping) else [os.fspath(file)]
 
 
+def _with(what: Words, file: Path | Mapping[str, Any] | None) -> Words:
+    """The command, with the file that it names."""
+    text = json.dumps(file).encode() if isinstance(file, Mapping) else None
+    return what._replace(files=tuple(_named(file)), stdin=text)
+
+
 def _state(site: Site, file: Path | Mapping[str, Any] | None) -> Source:
-    if isinstance(file, Mapping):
-        site.read_from(BytesIO(json.dumps(file).encode()))
     return site.state_file(next(iter(_named(file)), None))
 
 
 def _difference(one: Any) -> Difference:
+    if isinstance(one, Mapping):
+        return cast("Difference", typed(Difference, one))
     return Difference(*one)

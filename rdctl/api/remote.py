@@ -1,0 +1,87 @@
+"""A call whose machine is behind SSH: rdctl there carries it out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from rdctl.history.process import this_process, user_of
+from rdctl.remote.files import STATE, Offered
+from rdctl.remote.launch import target_of
+from rdctl.remote.near import Call, Far, Near, Request, started
+
+if TYPE_CHECKING:
+    from rdctl.core.environment import Environment
+    from rdctl.core.results import Result
+    from rdctl.core.unread import Unread
+    from rdctl.sites import Site
+    from rdctl.workers import Workers
+
+
+def reached(site: Site, environment: Environment) -> Far:
+    """rdctl on that machine; ssh must not ask, since nothing is shown."""
+    settings = site.settings
+    process = this_process(environment.environ, environment.root)
+    return started(
+        target_of(
+            settings.get("rapiddisk"),
+            settings.credential("remote_command", "rapiddisk"),
+            settings.context,
+        ),
+        batch=True,
+        seconds=site.left,
+        environ=environment.environ,
+        sleep=environment.sleep,
+        sender=f"{user_of(process)}@{os.uname().nodename}",
+    )
+
+
+def asked(
+    far: Far,
+    site: Site,
+    request: Request,
+    environment: Environment,
+    *,
+    files: tuple[str, ...],
+    notice: Callable[[str], None],
+    workers: Workers,
+    unread: Unread,
+) -> Result:
+    """The result of a command there, as plain data. `files` are the state files of this side."""
+    offered = Offered(
+        dict.fromkeys(files, STATE),
+        replace=False,
+        home=site.config.home,
+        through=far.target.ssh(),
+        environment=environment,
+        effects=site.effects,
+        workers=lambda: workers,
+        left=lambda: site.left,
+    )
+    place = site.settings.again("").removeprefix("rdctl").strip()
+    near = Near(
+        site.effects,
+        site.warn,
+        notice,
+        workers,
+        unread,
+        [],
+        place,
+        False,
+        offered if files else None,
+    )
+    flags: dict[str, Any] = {**request.flags, "timeout": site.left}
+    return Call(far, request._replace(flags=flags), near).result()
+
+
+def options_of(options: Mapping[str, Any]) -> dict[str, Any]:
+    """As they are typed."""
+    return {
+        name: True if value is True else [str(one) for one in _several(value)]
+        for name, value in options.items()
+    }
+
+
+def _several(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
