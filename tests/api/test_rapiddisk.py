@@ -33,8 +33,9 @@ def test_volumes_are_created_changed_and_removed(site: rdctl.Site) -> None:
     volumes.lock("rd1", "rd2")
     assert [volume.locked for volume in volumes.list("rd1", "rd2")] == [True, True]
     volumes.unlock("rd1")
-    gone = volumes.remove("rd1", yes=True)
-    assert gone.changes == (rdctl.Change("remove", "rd1", True, True),)
+    (gone,) = volumes.remove("rd1", yes=True)
+    assert (gone.action, gone.target, gone.changed, gone.verified) == ("remove", "rd1", True, True)
+    assert (gone.facts["before"]["size"], gone.facts["after"]) == (128 * MIB, None)
     assert names(site) == ["rd0", "rd2", "rd7"]
 
 
