@@ -237,6 +237,9 @@ def calling(setup: Setup, what: Words, given: Changing) -> Iterator[Call]:
         yield call
     except Exception as failure:
         error = setup.settings.aim(as_error(failure))
+        if error.code is Code.INTERNAL and isinstance(error.__cause__, Exception):
+            # Of a function or a file of the program; or a fault of rdctl, whose traceback helps.
+            raise error.__cause__ from None
         if isinstance(error, _Failed):
             raise public(error, error.results, error.errors) from failure
         raise public(error) from failure

@@ -110,8 +110,8 @@ class Change:
     """One target that was changed, or needed no change.
 
     `changed` False: it was so already; None: not known. `verified` True: looked at afterwards, or
-    proven by the reply; None: neither. `facts` depend on the action: size, hash, and where they are known
-    `before` and `after`, what was changed.
+    proven by the reply; None: neither. `facts` depend on the action: size, hash, and what was
+    changed as `before` and `after`, where they are known.
     """
 
     action: str

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -189,6 +189,28 @@ def test_the_request_id(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert others == [TRACE_ID, "mine"]
 
 
+# --- what the program itself does -----------------------------------------------------------------
+
+
+class Failing:
+    """A function and a file of the program, which has a fault."""
+
+    def __call__(self, losses: Sequence[str]) -> bool:
+        raise ZeroDivisionError
+
+    def read(self, size: int) -> bytes:
+        raise ZeroDivisionError
+
+
+def test_exceptions_of_the_program_are_its_own(site: rdctl.Site) -> None:
+    with pytest.raises(ZeroDivisionError):
+        site.oio.contents.delete("photos", "index.txt", consent=Failing())
+    with pytest.raises(ZeroDivisionError):
+        site.oio.contents.put("photos", "a", Failing())  # type: ignore[arg-type]
+    assert site.oio.contents.exists("photos", "index.txt")
+    assert not site.oio.contents.exists("photos", "a")
+
+
 # --- history --------------------------------------------------------------------------------------
 
 
@@ -294,7 +316,7 @@ def test_no_handler_of_a_signal_stays(site: rdctl.Site) -> None:
 
 
 def test_ctrl_c_undoes_what_was_begun(site: rdctl.Site, program: Program) -> None:
-    """Sent while the losses are confirmed, and while an upload is read."""
+    """Sent while an upload is read."""
     raised = threading.Event()
 
     class Endless:
