@@ -67,7 +67,7 @@ class Program:
         *argv: str,
         env: Mapping[str, str] | None = None,
         tty: bool = False,
-        stdin: bytes = b"",
+        stdin: bytes | io.BytesIO = b"",
         width: int = 80,
         joined: bool = False,
     ) -> Ran:
@@ -76,7 +76,7 @@ class Program:
         out = io.BytesIO()
         err = out if joined else io.BytesIO()
         environment = Environment(
-            stdin=io.BytesIO(stdin),
+            stdin=io.BytesIO(stdin) if isinstance(stdin, bytes) else stdin,
             stdout=Stream(out, tty=tty),
             stderr=Messages(err, tty=tty),
             environ={

@@ -157,9 +157,14 @@ class Effects:
         self._confirmed.update(new)
         self._agreed = True
 
+    @property
+    def asks_first(self) -> bool:
+        """Whether every change needs confirmation, and none was given yet."""
+        return self._asks_always and not self._agreed
+
     def foretell(self, acts: Iterable[str]) -> None:
         """If every change needs confirmation: ask for all of them in one prompt."""
-        if self._asks_always and not self._agreed and (losses := list(acts)):
+        if self.asks_first and (losses := list(acts)):
             self.consent(losses)
 
     @property

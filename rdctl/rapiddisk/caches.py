@@ -139,6 +139,7 @@ class Caches(Changes):
                     error.message += f"; {volume.device} had already been erased"
                 raise
 
+        self._effects.foretell([f"create {device}"])
         return self._map(volume.device, source, policy, device, overrides, again, act)
 
     def _name_of(self, name: str | None, policy: str, source: Device) -> str:

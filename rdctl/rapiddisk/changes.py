@@ -55,6 +55,12 @@ class Changes:
         if losses:
             self._effects.consent(losses, [facts.never_shown] if facts.never_shown else ())
 
+    def _ask_first(self, acts: Callable[[], Iterable[str]]) -> None:
+        """If every change needs confirmation: ask before the claim, for whose end others wait.
+        `acts` looks for what is to be done; under the claim that is looked for again."""
+        if self._effects.asks_first and self._backend.reports_all:
+            self._effects.foretell(acts())
+
     def _erase(self, name: str, loss: str) -> None:
         """An empty volume does not replace an image."""
         if not self._backend.reports_all:

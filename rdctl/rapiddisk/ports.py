@@ -52,13 +52,19 @@ class Ports(Changes):
         port = Port(number, transport, address, None if address is None else service)
         facts = port_data(port)
         target = str(number)
-        with self._backend.claim([]):
+
+        def is_new() -> bool:
             there = self._backend.ports()
-            if port in there:
+            if port not in there:
+                guard_port(port, there)
+            return port not in there
+
+        self._ask_first(lambda: [f"add port {number}"] if is_new() else [])
+        with self._backend.claim([]):
+            if not is_new():
                 already = "port {} already exists"
                 same = between(facts, facts)
                 return Report([Change("add", target, False, True, {**facts, **same}, already)])
-            guard_port(port, there)
             self._backend.add_port(PortDetail(port, attributes))
             return self._proven(
                 "add",

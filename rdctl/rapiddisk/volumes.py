@@ -93,19 +93,30 @@ class Volumes(Changes):
         self._backend.permit()
         if number is not None:
             self._backend.here("--number")
-        with self._backend.claim([]):
-            return self._create(size, count, number, overcommit)
-
-    def _create(self, size: int, count: int, number: int | None, overcommit: bool) -> Report:
-        before = self._backend.inventory().volumes
-        if number is not None and any(v[:2] == (numbered(number), size) for v in before):
-            same = {"size": size}
-            facts = {"size": size, **between(same, same)}
-            return Report([Change("create", numbered(number), False, True, facts)])
-        if not overcommit:
-            guard_memory(self._backend.memory(), before, size * count)
         made = f"{count} volumes" if count > 1 else "a volume"
-        self._effects.foretell([f"create {made} of {human_size(size)}"])
+        words = [f"create {made} of {human_size(size)}"]
+
+        def look() -> Sequence[Volume] | None:
+            """The volumes before; None if the requested one exists."""
+            before = self._backend.inventory().volumes
+            if number is not None and any(v[:2] == (numbered(number), size) for v in before):
+                return None
+            if not overcommit:
+                guard_memory(self._backend.memory(), before, size * count)
+            return before
+
+        self._ask_first(lambda: words if look() is not None else [])
+        with self._backend.claim([]):
+            if (before := look()) is None:
+                same = {"size": size}
+                facts = {"size": size, **between(same, same)}
+                return Report([Change("create", numbered(number or 0), False, True, facts)])
+            self._effects.foretell(words)
+            return self._create(before, size, count, number)
+
+    def _create(
+        self, before: Sequence[Volume], size: int, count: int, number: int | None
+    ) -> Report:
         with self._workers().held_signals(count > 1) as raise_signal:
             claims, failures = self._claims(size, count, number)
             outcomes = self._created(before, claims, size, number)

@@ -67,7 +67,6 @@ rapiddisk nvmet list
 rapiddisk nvmet show rd0
 rapiddisk nvmet show rd1
 rapiddisk nvmet revalidate rd1
-rapiddisk nvmet host add rd1 nqn.2014-08.org.nvmexpress:uuid:5a1c3f7e-2b70-4f8e-9a55-0d8e7c1b2a34
 rapiddisk nvmet unexport rd1
 rapiddisk nvmet unexport rd1 --yes
 rapiddisk dump
@@ -95,7 +94,6 @@ rapiddisk boot disable
 rapiddisk daemon status
 rapiddisk daemon enable
 rapiddisk daemon disable
-rapiddisk daemon restart --yes
 rapiddisk daemon start
 rapiddisk daemon stop --yes
 rapiddisk save rd1 saved.img

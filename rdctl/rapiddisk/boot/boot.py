@@ -48,13 +48,19 @@ class Boot(Changes):
         state = read()
         if doubted := warnings.program(program, host.mount_point):
             warn(doubted.message)
-        with self._backend.claim([]):
+
+        def differing() -> tuple[Properties, dict[str, str | None], list[str]]:
             known = _properties(host)
             files = boot_files(host, state, program, self._backend.source_speed)
             _refuse_edited(files)
             changed = {file.path: file.text for file in files if file.state != UP_TO_DATE}
-            off = [unit for unit in UNITS if not _enabled(known, unit)]
-            with self._effects.transaction("enable restoring at boot", detailed=True):
+            return known, changed, [unit for unit in UNITS if not _enabled(known, unit)]
+
+        what = "enable restoring at boot"
+        self._ask_first(lambda: [what] if any(differing()[1:]) else [])
+        with self._backend.claim([]):
+            known, changed, off = differing()
+            with self._effects.transaction(what, detailed=True):
                 self._put(host, changed, known)
                 _each(host, "enable", "disable", off)
             report = self._report("enable", host, changed, off)
@@ -86,13 +92,19 @@ class Boot(Changes):
     def disable(self, warn: Callable[[str], None]) -> Report:
         """Undo `enable`; nothing is changed now. Files that were edited are kept."""
         host = self._host("boot disable")
-        with self._backend.claim([]):
+
+        def found() -> tuple[Properties, dict[str, str], dict[str, None], list[str]]:
             known = _properties(host)
             texts = {path: host.text(path) or "" for path in PATHS}
             ours = {path: text for path, text in texts.items() if units.is_ours(text)}
             removed = {path: None for path, text in ours.items() if units.is_untouched(text)}
-            on = [unit for unit in UNITS if _enabled(known, unit)]
-            with self._effects.transaction("disable restoring at boot", detailed=True):
+            return known, ours, removed, [unit for unit in UNITS if _enabled(known, unit)]
+
+        what = "disable restoring at boot"
+        self._ask_first(lambda: [what] if any(found()[2:]) else [])
+        with self._backend.claim([]):
+            known, ours, removed, on = found()
+            with self._effects.transaction(what, detailed=True):
                 _each(host, "disable", "enable", on)
                 self._put(host, removed, known)
             report = self._report("disable", host, removed, on)

@@ -27,6 +27,7 @@ class Stop(Changes):
     def stop(self, read: Callable[[], State], only: str | None) -> Report:
         """All of it, unless `only` one part. Exports come first: what is exported is in use."""
         self._backend.here("boot stop")
+        self._ask_first(lambda: ["save images, write caches back and remove exports"])
         gone: list[tuple[str, str]] = []
         parts: dict[str, Callable[[], Report]] = {
             "exports": lambda: self._exports(read, gone),
