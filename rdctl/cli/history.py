@@ -50,8 +50,10 @@ def history(on: Invocation, ids: tuple[str, ...], since: str | None, target: str
     --since takes an age (30s, 15m, 2h30m, 7d, 2w), a day (today, yesterday, 2026-11-29), a time of
     the day (22:00, the last time that it was so), or both (2026-11-29T14:30), in local time unless
     it ends with Z or an offset. --target selects commands that name it as a word, or changed
-    it. -c selects those on a context, by name or pattern; the sandbox has its own history. Each
-    user has a history; that of root is the one of this machine (see `rdctl help config`)."""
+    it. -c selects those on a context, by name or pattern; the sandbox has its own history. For a
+    context over SSH the history of its machine is shown; with --local that of this one, which has
+    those commands, too. Each user has a history; that of root is the one of this machine (see
+    `rdctl help config`)."""
     from rdctl.history.history import find, names_of, plain, undone_by
 
     found = _history(on)

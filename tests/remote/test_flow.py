@@ -1,0 +1,112 @@
+"""What goes to the other machine with a command, and what stays here."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+
+from tests.conftest import Program, Ran
+from tests.remote.nursery import Nursery
+
+Call = Callable[..., Ran]
+
+
+def test_names_are_read_here_and_those_that_failed_are_kept_here(
+    far: Call, sandbox: Call, rdctl: Program
+) -> None:
+    assert sandbox("rapiddisk", "create", "1M", "--count", "2").code == 0
+    failed = rdctl.home / "failed"
+    ran = far("rapiddisk", "lock", "-", "--failed", str(failed), stdin=b"rd1\nrd9\nrd2\n")
+    assert (ran.code, ran.out) == (8, "locked rd1\nlocked rd2\n")
+    assert ran.err.startswith("rdctl: error: line 2: volume rd9 not found\n")
+    assert failed.read_text() == "rd9\n"
+    ran = far("rapiddisk", "unlock", "-", "--ndjson", stdin=b'{"name": "-"}\n')
+    assert ran.code == 2, "a name like that of standard input is not read as it"
+    assert "-" in ran.err
+    ran = far("rapiddisk", "rm", "rd1", "rd2", "--yes")
+    assert (ran.code, ran.out) == (2, "")
+    assert '"rm" takes one name, on one context' in ran.err
+
+
+def test_without_names_nothing_is_asked_there(far: Call, rdctl: Program, nursery: Nursery) -> None:
+    ran = far("rapiddisk", "lock", "-", stdin=b"")
+    assert (ran.code, ran.out) == (0, "")
+    assert not nursery.words.exists()
+
+
+def test_several_contexts_are_confirmed_in_one_question(
+    far: Call, sandbox: Call, rdctl: Program, nursery: Nursery
+) -> None:
+    text = rdctl.config.read_text()
+    rdctl.config.write_text(text + text.replace("contexts.far", "contexts.away"))
+    words, path = ("rapiddisk", "create", "1M"), {"PATH": nursery.path}
+    ran = rdctl("-c", "far,away", *words, tty=True, stdin=b"y\n", env=path)
+    assert ran.err.count("Continue? [y/N]") == 1
+    assert "far: create a volume of 1.0 MiB" in ran.err
+    assert "away: create a volume of 1.0 MiB" in ran.err
+    assert (ran.code, ran.out.count("created")) == (0, 2)
+    assert sandbox("rapiddisk", "list", "-o", "name").out == "rd0\nrd1\nrd2\n"
+    ran = rdctl("-c", "far,away", *words, env=path)
+    assert (ran.code, ran.out) == (2, "")
+    assert sandbox("rapiddisk", "list", "-o", "name").out == "rd0\nrd1\nrd2\n"
+
+
+def test_both_sides_record_a_change(far: Call, rdctl: Program) -> None:
+    assert (
+        far("rapiddisk", "create", "1M", env={"SSH_CONNECTION": "192.0.2.7 1 192.0.2.1 22"}).code
+        == 0
+    )
+    (there,) = far("history", "--json").json["items"]
+    assert there["command"] == "rdctl rapiddisk create 1M"
+    assert re.fullmatch(r"\S+@\S+, logged in as \S+@192\.0\.2\.7", there["origin"])
+    assert [act["name"] for act in there["acts"]] == ["rd1"]
+    (here,) = rdctl("--local", "history", "--json").json["items"]
+    assert (here["command"], here["contexts"]) == ("rdctl -c far rapiddisk create 1M", ["far"])
+    assert (here["origin"], here["acts"]) == (None, [])
+    assert here["effects"] == there["effects"]
+    shown = far("history", there["id"]).out
+    assert there["origin"] in shown
+
+
+def test_an_undo_asks_here_and_acts_there(far: Call, sandbox: Call) -> None:
+    assert far("rapiddisk", "create", "1M").code == 0
+    ran = far("rapiddisk", "undo", tty=True, stdin=b"y\n")
+    assert "undoing" in ran.err
+    assert "On context far: volume rd1 (1.0 MiB, empty) will be removed. Continue? [y/N]" in ran.err
+    assert "rd1" not in sandbox("rapiddisk", "list", "-o", "name").out
+
+
+def test_no_change_is_made_there_without_a_required_record_here(
+    far: Call, sandbox: Call, rdctl: Program
+) -> None:
+    config = rdctl.root / "etc/rdctl/config.toml"
+    config.parent.mkdir(parents=True)
+    config.write_text('audit = "required"\n')
+    (rdctl.root / "var/log").mkdir(parents=True)
+    (rdctl.root / "var/log/rdctl").write_text("in the way of a directory")
+    ran = far("rapiddisk", "create", "1M")
+    assert (ran.code, ran.out) == (1, "")
+    assert "history not written" in ran.err
+    assert sandbox("rapiddisk", "list", "-o", "name").out == "rd0\n"
+
+
+def test_a_protected_context_needs_more_than_yes(
+    far: Call, rdctl: Program, nursery: Nursery
+) -> None:
+    rdctl.config.write_text(rdctl.config.read_text() + "protected = true\n")
+    path = {"PATH": nursery.path}
+    ran = rdctl("-c", "f*", "rapiddisk", "create", "1M", "--yes", env=path)
+    assert ran.code == 2
+    assert "--yes is not sufficient: context far is protected" in ran.err
+
+
+def test_the_time_limit_holds_there(far: Call) -> None:
+    ran = far("rapiddisk", "list", "--timeout", "0.000001")
+    assert ran.code in (6, 7)
+
+
+def test_errors_are_documents_here(far: Call) -> None:
+    error = far("rapiddisk", "show", "rd7", "--json").json["error"]
+    assert (error["code"], error["target"]) == ("not-found", "rd7")
+    assert json.dumps(error["hint"])
