@@ -225,6 +225,13 @@ def test_changes_are_in_the_history(site: rdctl.Site, program: Program) -> None:
     assert (second["result"], second["exit"]) == ("partial", 8)
 
 
+def test_secrets_are_not_in_the_history(site: rdctl.Site, program: Program) -> None:
+    site.oio.containers.set_properties("photos", {"password": "secret", "color": "blue"})
+    (entry,) = program("-c", "sandbox", "history", "--json").json["items"]
+    assert entry["argv"][-2:] == ["password=***", "color=blue"]
+    assert "secret" not in (program.home / "sandbox.db-history.ndjson").read_text()
+
+
 @pytest.fixture
 def on_machine(tmp_path: Path) -> Any:
     """Sites of the machine with the fake kernel, by their options."""

@@ -51,9 +51,12 @@ def test_debian_has_the_floors_of_setup_cfg() -> None:
     assert in_control("Depends") == {"python3": python(), **expected}
 
 
-def test_debian_suggests_what_encodes_faster() -> None:
-    (name, floor), *_ = floors("ec", "options.extras_require").items()
-    assert in_control("Suggests") == {f"python3-{name}": floor}
+def test_debian_suggests_what_encodes_faster_and_what_pandas_uses() -> None:
+    suggested = {}
+    for extra in ("ec", "fsspec"):
+        name, floor = next(iter(floors(extra, "options.extras_require").items()))
+        suggested[f"python3-{name}"] = floor
+    assert in_control("Suggests") == suggested
 
 
 def test_rpm_has_the_floors_and_the_version() -> None:
