@@ -99,6 +99,9 @@ def _setup(
     warn: Callable[[str], None] = log.warning,
     environment: Callable[[], Environment] = embedded,
 ) -> Setup:
+    for name, value, least in (("retries", retries, 0), ("parallel", parallel, 1)):
+        if value is not None and value < least:
+            raise ValueError(f"{name}: {value} is less than {least}")
     flags = {
         "context": context,
         "local": rapiddisk == LOCAL,

@@ -102,6 +102,15 @@ def test_a_site_is_one_context(home: Path) -> None:
     assert caught.value.code == "usage"
 
 
+@pytest.mark.parametrize("wrong", [{"retries": -1}, {"parallel": 0}])
+def test_numbers_that_make_no_sense(home: Path, wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="is less than"):
+        rdctl.connect("sandbox", **wrong)
+    with pytest.raises(rdctl.Error, match="must be a positive number") as caught:
+        rdctl.connect("sandbox", timeout=0)
+    assert caught.value.code == "usage"
+
+
 def test_the_current_context_and_variables_count(
     home: Path, monkeypatch: pytest.MonkeyPatch, program: Program
 ) -> None:
