@@ -9,7 +9,7 @@ import signal
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, BinaryIO
 
 # A signal from the terminal, or its end, reaches only this process, which decides what it means.
 # An ignored signal stays ignored in the program.
@@ -18,6 +18,8 @@ _BLOCK = 1 << 16
 # What is kept of the program's messages: the first and the last bytes.
 _KEPT = 1 << 14
 _END_SECONDS = 1.0
+# Set for it and what it starts.
+_MARK = "RDCTL_STARTED"
 
 
 class Piped:
@@ -32,13 +34,14 @@ class Piped:
         import subprocess
 
         pipe = subprocess.PIPE
+        self._mark = os.urandom(16).hex()
         self._process = subprocess.Popen(
             ["/bin/sh", "-c", _DEAF, "sh", *words],
             stdin=pipe,
             stdout=pipe,
             stderr=pipe,
             bufsize=0,
-            env=dict(environ),
+            env={**environ, _MARK: self._mark},
         )
         its: Any = self._process  # with all streams
         self.write: BinaryIO = its.stdin
@@ -80,13 +83,12 @@ class Piped:
         with suppress(OSError):
             self.write.close()
         if self.wait(_END_SECONDS) is None:
-            family = _descendants(self.pid)
             self._process.terminate()
             if self.wait(_END_SECONDS) is None:
-                family = [*family, *_descendants(self.pid)]
                 self._process.kill()
                 self._process.wait()
-            _kill(family)
+        if self._process.returncode != 0:
+            _kill_marked(f"{_MARK}={self._mark}".encode())
         self._output.close()
         self._messages.close()
 
@@ -146,31 +148,13 @@ class _Ear(io.RawIOBase):
 # --- what it has started ----------------------------------------------------------------------
 
 
-class _Born(NamedTuple):
-    """A process, and when it started: a number is used again."""
-
-    pid: int
-    time: str
-
-
-def _descendants(pid: int) -> list[_Born]:
-    """The processes that a process and its children have started, such as the command of a proxy.
-    Those that went into the background are not among them."""
-    found = []
-    with suppress(OSError), open(f"/proc/{pid}/task/{pid}/children") as file:
-        for child in map(int, file.read().split()):
-            found += [_Born(child, _started(child)), *_descendants(child)]
-    return found
-
-
-def _started(pid: int) -> str:
-    with suppress(OSError), open(f"/proc/{pid}/stat", errors="replace") as file:
-        return file.read().rpartition(")")[2].split()[19]
-    return ""
-
-
-def _kill(family: Sequence[_Born]) -> None:
-    for one in family:
-        if one.time and _started(one.pid) == one.time:
-            with suppress(OSError):
-                os.kill(one.pid, signal.SIGKILL)
+def _kill_marked(mark: bytes) -> None:
+    """Kill what a program has left behind, such as the command of a proxy, which ignores a HUP as
+    the program does. What went into the background on its own has another session, and stays."""
+    session = os.getsid(0)
+    for process in os.listdir("/proc"):
+        with suppress(OSError, ValueError):
+            with open(f"/proc/{process}/environ", "rb") as file:
+                found = mark in file.read().split(b"\0")
+            if found and os.getsid(int(process)) == session:
+                os.kill(int(process), signal.SIGKILL)

@@ -10,7 +10,7 @@ import pytest
 
 from tests.conftest import Ran
 from tests.ssh.conftest import Over
-from tests.ssh.server import Server, left_behind, serving
+from tests.ssh.server import Server, left_behind, naming, serving
 
 LIST = ("rapiddisk", "list")
 
@@ -151,6 +151,16 @@ def test_a_machine_that_says_nothing(over: Over) -> None:
     hint = refused(over("--timeout", "3", *LIST), 7, "ssh://node did not answer within ", " s")
     assert re.match(r"Check that this works: ssh node sh -c .* --version", hint)
     assert time.monotonic() - began < 60
+
+
+def test_a_jump_host_that_says_nothing(over: Over, server: Server) -> None:
+    """The command of the proxy ends as well, though it does not notice that ssh has ended."""
+    over.context("node", url="ssh://far-1")
+    server.configure("Host far-1", "  ProxyCommand sleep 31415")
+    done = over("--timeout", "2", *LIST)
+    assert done.code in (6, 7)
+    assert "ssh://far-1" in done.err
+    assert naming("sleep 31415") == {}
 
 
 # --- what is tried again ----------------------------------------------------------------------
