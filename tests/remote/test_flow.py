@@ -110,3 +110,17 @@ def test_errors_are_documents_here(far: Call) -> None:
     error = far("rapiddisk", "show", "rd7", "--json").json["error"]
     assert (error["code"], error["target"]) == ("not-found", "rd7")
     assert json.dumps(error["hint"])
+
+
+def test_a_watch_keeps_its_connection(far: Call, rdctl: Program, nursery: Nursery) -> None:
+    naps = iter(range(3))
+
+    def nap(seconds: float) -> None:
+        if next(naps, None) is None:
+            raise KeyboardInterrupt
+
+    rdctl.sleep = nap
+    ran = far("rapiddisk", "list", "--watch=1", "-o", "ndjson")
+    assert (ran.code, ran.err) == (130, "")
+    assert [json.loads(line)["device"] for line in ran.out.splitlines()] == ["rd0"] * 3
+    assert len(nursery.words.read_text().splitlines()) == 1
