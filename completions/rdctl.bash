@@ -5,7 +5,7 @@
 _rdctl_node() {
     verbs='' options='' valued='' keys=''
     case $1 in
-        'rdctl') verbs='rapiddisk oio doctor history context sandbox completion help version' options='-V --version' ;;
+        'rdctl') verbs='rapiddisk oio doctor metrics check history context sandbox completion help version' options='-V --version' ;;
         'rdctl rapiddisk') verbs='status resources overview list show create resize flush remove lock unlock save load cache nvmet dump diff apply undo boot daemon' ;;
         'rdctl rapiddisk status') options='--watch' keys='status version mode endpoint dialect volumes max_volumes modules' ;;
         'rdctl rapiddisk resources') options='--watch' keys='mem_total mem_free mem_available disks' ;;
@@ -197,6 +197,8 @@ _rdctl_node() {
         'rdctl oio local list') options='--ndjson --failed --full --watch' valued='--failed' keys='type address score state tags get_score locked' ;;
         'rdctl oio api') options='--param --header --body -i --include --raw' valued='--param --header --body' keys='action target changed verified error line before after' ;;
         'rdctl doctor') options='--deep --fail-on' valued='--fail-on' keys='severity check subject message why mend' ;;
+        'rdctl metrics') options='--textfile' valued='--textfile' keys='action target changed verified error line before after' ;;
+        'rdctl check') options='--warning --critical' valued='--warning --critical' keys='action target changed verified error line before after' ;;
         'rdctl history') options='--since --target' valued='--since --target' keys='time id user contexts command result exit error ended targets more_targets effects more_effects acts more_acts left more_left undoes undone_by request_id host login_uid uid sudo_user tty pid boot argv more_argv origin' ;;
         'rdctl context') verbs='list show current use set rename remove' ;;
         'rdctl context list') keys='name current rapiddisk oio namespace account protected file' ;;
@@ -661,6 +663,11 @@ _rdctl_values() {
         'rdctl oio api 1') choices='GET POST PUT DELETE' ;;
         'rdctl oio api 2') choices='/cache/flush/high /cache/flush/local /cache/flush/low /cache/show /cache/status /config /forward/balance-masters /forward/config /forward/flush /forward/handlers /forward/info /forward/kill /forward/lean-glib /forward/lean-sqlx /forward/ping /forward/reload /forward/stats /forward/version /status admin/copy admin/debug admin/del_properties admin/disable admin/drop_cache admin/enable admin/freeze admin/get_properties admin/has admin/info admin/leave admin/meta0_force admin/meta0_list admin/ping admin/remove admin/set_properties admin/status admin/sync admin/vacuum conscience/deregister conscience/flush conscience/info conscience/list conscience/lock conscience/register conscience/resolve conscience/score conscience/unlock container/checkpoint container/create container/create_many container/dedup container/del_properties container/destroy container/drain container/flush container/get_properties container/list container/purge container/raw_delete container/raw_insert container/raw_update container/set_properties container/sharding/show container/show container/snapshot container/touch content/copy content/create content/del_properties content/delete content/delete_many content/drain content/get_properties content/link content/locate content/prepare content/prepare2 content/purge content/set_properties content/show content/spare content/touch content/transition content/truncate content/update lb/choose lb/create_pool lb/poll lb/reload local/list reference/create reference/del_properties reference/destroy reference/force reference/get_properties reference/link reference/relink reference/renew reference/set_properties reference/show reference/unlink' ;;
         'rdctl doctor --fail-on') choices='warning error' ;;
+        'rdctl metrics --textfile') kind='file' ;;
+        'rdctl metrics 1') choices='rapiddisk oio' ;;
+        'rdctl check --warning') choices='memory= overcommit= volumes= usage= caches= failed-caches= dirty= writeback= exports= state-file= missing= differing= extra= services-down= types-down= events= buried-events=' ;;
+        'rdctl check --critical') choices='memory= overcommit= volumes= usage= caches= failed-caches= dirty= writeback= exports= state-file= missing= differing= extra= services-down= types-down= events= buried-events=' ;;
+        'rdctl check 1') choices='rapiddisk oio' ;;
         'rdctl history 1') kind='command' ;;
         'rdctl history '[0-9]*) kind='command' ;;
         'rdctl context show 1') kind='context' ;;
@@ -680,7 +687,7 @@ _rdctl_values() {
         'rdctl sandbox start '[0-9]*) kind='address:sandbox' ;;
         'rdctl sandbox release 1') choices='4.2 5 7 2025' ;;
         'rdctl completion 1') choices='bash fish zsh' ;;
-        'rdctl help 1') choices='concepts exit-codes output environment config rapiddisk oio doctor history context sandbox completion help version' ;;
+        'rdctl help 1') choices='concepts exit-codes output environment config rapiddisk oio doctor metrics check history context sandbox completion help version' ;;
         *' -c' | *' --context') kind='contexts' ;;
         *' --account') kind='account' ;;
         *' -o' | *' --output') choices='table json ndjson yaml csv tsv name' ;;

@@ -46,7 +46,14 @@ def start() -> None:
         else:
             _run()
     except KeyboardInterrupt:  # before `run` could take it, or once more after that
-        sys.exit(130)
+        sys.exit(_unless_plugin(130))
+
+
+def _unless_plugin(code: int) -> int:
+    """The exit code of a failure: a plugin has only one."""
+    from rdctl.core.plugin import UNKNOWN, is_check
+
+    return UNKNOWN if is_check(sys.argv[1:]) else code
 
 
 def _run() -> None:
@@ -93,7 +100,7 @@ def _refuse_python() -> None:
             f"Run: {newer} {command}" if newer else "Install Python 3.11 or later.",
         )
     )
-    sys.exit(1)
+    sys.exit(_unless_plugin(1))
 
 
 def _show_version() -> None:

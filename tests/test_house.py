@@ -47,7 +47,7 @@ def report(faults: list[str]) -> None:
 FLOORS = (
     {"__main__"},
     {"cli", "completion", "api"},
-    {"sites", "doctor", "recording"},
+    {"sites", "doctor", "metrics", "recording"},
     {"remote"},
     {"rapiddisk", "oio"},
     {"net", "workers", "output", "config", "history"},

@@ -44,19 +44,31 @@ def result(
     """`call` the verb with the site of each of these contexts; the values are true for those named
     explicitly, not by a pattern."""
     invocation.bulk.share(contexts)
+    runs = _started(call, bool(command.shows), invocation, contexts)
+    if command.shows:
+        return _listing(str(command.name), runs)
+    return Report(_outcomes(str(command.name), invocation, runs))
+
+
+def read(action: str, call: Call, invocation: Invocation, contexts: Mapping[str, bool]) -> Listing:
+    """What `call` lists in each of these contexts, for a verb that shows it in another form."""
+    return _listing(action, _started(call, True, invocation, contexts))
+
+
+def _started(
+    call: Call, shows: bool, invocation: Invocation, contexts: Mapping[str, bool]
+) -> list[_ContextRun]:
     question = _Question(invocation)
     runs = []
     for name, itself in contexts.items():
         settings = resolve(invocation.config, {**invocation.flags, "context": name})
         invocation.settings_of[name] = settings
         settings = settings._replace(explicit=itself)
-        runs.append(_ContextRun(call, bool(command.shows), invocation, question, settings))
+        runs.append(_ContextRun(call, shows, invocation, question, settings))
     for run in runs:
         run.start()
     question.settle(contexts)
-    if command.shows:
-        return _listing(str(command.name), runs)
-    return Report(_outcomes(str(command.name), invocation, runs))
+    return runs
 
 
 class _Question:

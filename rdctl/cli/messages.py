@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rdctl.cli.view import requested_format
 from rdctl.core.errors import Code, as_error
+from rdctl.core.plugin import UNKNOWN, is_check, line
 from rdctl.core.units import defuse, escape
 from rdctl.output import FORMATS
 
@@ -55,8 +56,8 @@ def show_error(
     environment.stderr.write(f"rdctl: error: {where}{defuse(error.message)}{colon}\n")
     for loss in losses:
         environment.stderr.write(f"  {loss}\n")
-    for line in error.hint.split("\n") if hint and error.hint else []:
-        environment.stderr.write(f"hint: {defuse(line)}\n")
+    for each in error.hint.split("\n") if hint and error.hint else []:
+        environment.stderr.write(f"hint: {defuse(each)}\n")
     if error.facts.get("request_id"):
         environment.stderr.write(f"  request id: {error.facts['request_id']}\n")
     if error.code is Code.INTERNAL and error.__cause__ and environment.environ.get("RDCTL_DEBUG"):
@@ -76,21 +77,27 @@ def error_of(error: BaseException) -> RdctlError:
 
 
 def failed(error: RdctlError, argv: Sequence[str], environment: Environment) -> int:
-    """Show the error on stderr, and with --json also as the only document on stdout."""
+    """Show the error on stderr, and with --json also as the only document on stdout. A plugin shows
+    it on stdout, in its own form."""
+    plugin = is_check(argv)
     started = environment.stdout.started
     with suppress(OSError):  # a closed reader still gets the exit code
         # The rows before the error are written first.
         environment.stdout.flush()
-    show_error(environment, error)
     form = requested_format(argv, environment)
-    if form in FORMATS and FORMATS[form].errors and not started:
+    document = form in FORMATS and FORMATS[form].errors
+    if plugin and not document:
+        environment.stdout.write(f"{line(UNKNOWN, defuse(error.message))}\n")
+        return UNKNOWN
+    show_error(environment, error)
+    if document and not started:
         from rdctl.output.render import render_error
 
         if form == "yaml" and not _yaml_works():
             form = "json"  # which is YAML as well
         with suppress(OSError):
             render_error(error, form, environment.stdout)
-    return int(error.exit)
+    return UNKNOWN if plugin else int(error.exit)
 
 
 def _yaml_works() -> bool:

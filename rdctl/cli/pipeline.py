@@ -11,7 +11,7 @@ from rdctl.cli.names_input import check_single
 from rdctl.cli.options import SYNONYM, seconds_of
 from rdctl.cli.view import view_of
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, as_error
-from rdctl.core.results import Change, Failure, Listing, Plan, Raw, Report
+from rdctl.core.results import Change, Document, Failure, Listing, Plan, Raw, Report
 from rdctl.core.units import quoted
 from rdctl.output.render import render
 from rdctl.output.schemas import CHANGE, SCHEMAS, with_context
@@ -164,7 +164,7 @@ def _shown(result: Result, schema: Schema | None, view: View, invocation: Invoca
         raise
     finally:
         invocation.end_progress()
-        if isinstance(result, Report | Listing):
+        if isinstance(result, Report | Listing | Document):
             failures = [one for one in result.so_far if isinstance(one, Failure)]
             show_failures(environment, failures)
             _keep_failed(failures, invocation)
@@ -258,6 +258,8 @@ def _settled(result: Result, invocation: Invocation) -> int:
     if isinstance(result, Raw) and result.error is not None:
         show_error(environment, result.error)
         return int(result.error.exit)
+    if isinstance(result, Document):
+        return int(result.exit)
     return int(report.exit if report is not None else Exit.OK)
 
 

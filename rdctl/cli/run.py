@@ -15,6 +15,7 @@ from rdctl.cli.tree import NoVerb, typed
 from rdctl.cli.view import requested_format
 from rdctl.core.environment import OutputError
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, as_error
+from rdctl.core.plugin import UNKNOWN, is_check
 from rdctl.effects.signals import ENDING
 
 if TYPE_CHECKING:
@@ -71,9 +72,9 @@ def run(argv: Sequence[str], environment: Environment) -> int:
     except BrokenPipeError:
         # A change was completed before; a listing ends here.
         report = invocation.report if invocation is not None else None
-        code = code or int(Exit.PIPE if report is None else report.exit)
+        code = _or_unknown(code or int(Exit.PIPE if report is None else report.exit), argv)
     except OutputError as error:
-        code = _unprinted(error, environment, invocation)
+        code = _or_unknown(_unprinted(error, environment, invocation), argv)
     except Exception as error:
         fault = _located(error_of(error), invocation)
         if fault.code is Code.INTERNAL and environment.environ.get("RDCTL_DEBUG"):
@@ -84,6 +85,11 @@ def run(argv: Sequence[str], environment: Environment) -> int:
     if invocation is not None:
         record(invocation, code)
     return code
+
+
+def _or_unknown(code: int, argv: Sequence[str]) -> int:
+    """The exit code of a failure: a plugin has only one."""
+    return UNKNOWN if is_check(argv) else code
 
 
 def record(invocation: Invocation, code: int) -> None:
@@ -190,5 +196,5 @@ def main(argv: Sequence[str], environment: Environment) -> None:
         with signals():
             code = run(argv, environment)
     except Ended as ended:  # a second signal, while the first was handled
-        code = int(ended.code.exit)
+        code = _or_unknown(int(ended.code.exit), argv)
     sys.exit(code)

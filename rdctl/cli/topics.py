@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rdctl.cli.blocks import Lines, Section, Terms
 from rdctl.config.contexts import KEYS, SYSTEM_FILE
 from rdctl.config.resolve import VARIABLES as SETTING_VARIABLES
+from rdctl.core import plugin
 from rdctl.core.errors import Code, Exit
 
 if TYPE_CHECKING:
@@ -26,6 +27,7 @@ def exit_codes() -> list[Section]:
                 Terms(tuple((c.word, f"{int(c.exit)}: {c.meaning}") for c in Code)),
             ],
         ),
+        Section("The plugin for monitoring systems", [plugin.MEANING]),
         Section(
             "Several targets",
             [

@@ -229,6 +229,8 @@ root = LazyGroup(
         ),
         "oio": ("rdctl.cli.oio:group", "Manage OpenIO SDS object storage through its oio-proxy."),
         "doctor": ("rdctl.cli.doctor:doctor", "Diagnose problems and show how to fix them."),
+        "metrics": ("rdctl.cli.metrics:metrics", "Print metrics in the text format of Prometheus."),
+        "check": ("rdctl.cli.check:check", "Check thresholds, as a plugin of a monitoring system."),
         "history": ("rdctl.cli.history:history", "Show which commands changed something."),
         "context": (
             "rdctl.cli.context:group",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rdctl.config.contexts import DIALECTS, KEYS
+from rdctl.metrics.check import KEYS as CHECKED
 from rdctl.oio.routes import ROUTES
 
 # Files, completed by the shell; keys of the command's schema, as a list or one after an optional -.
@@ -92,6 +93,8 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
             "rapiddisk",
             "oio",
             "doctor",
+            "metrics",
+            "check",
             "history",
             "context",
             "sandbox",
@@ -105,6 +108,7 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
         *(f"{key}=" for key in KEYS),
         *(f"dialect={value}" for value in DIALECTS),
     ),
+    "KEY=RANGE": tuple(f"{key.name}=" for key in CHECKED),
     "rdctl history ID": "command",
     "rdctl history --target": None,
     "TIME": None,

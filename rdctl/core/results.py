@@ -45,11 +45,19 @@ class Text(NamedTuple):
 
 class Document(NamedTuple):
     """A document with a text of its own: `data`, with its schema, in JSON and YAML, `text` in all
-    other formats. `noun` names what does not exist if the text is empty."""
+    other formats. `noun` names what does not exist if the text is empty. `failures`: parts that it
+    lacks; `exit`: the exit code that its contents imply."""
 
     text: str
     data: Mapping[str, Any]
     noun: str = "results"
+    failures: Sequence[Failure] = ()
+    exit: int = 0
+
+    @property
+    def so_far(self) -> Sequence[Failure]:
+        """The failures."""
+        return self.failures
 
 
 class Raw(NamedTuple):
@@ -187,7 +195,7 @@ class Listing:
         intact. Failures outweigh any other verdict."""
         if self.verdict is Exit.FINDINGS:
             return self.verdict
-        return _exit_of(self.failures, self.answered or self.count > self.failed) or self.verdict
+        return exit_of(self.failures, self.answered or self.count > self.failed) or self.verdict
 
 
 class Summary(NamedTuple):
@@ -280,13 +288,13 @@ class Report:
     @property
     def exit(self) -> Exit:
         failures = self.failures
-        return _exit_of(failures, len(failures) < len(self._come))
+        return exit_of(failures, len(failures) < len(self._come))
 
 
 Result = Listing | Item | Report | Plan | Text | Document | Raw | Data
 
 
-def _exit_of(failures: Sequence[Failure], some_done: bool) -> Exit:
+def exit_of(failures: Sequence[Failure], some_done: bool) -> Exit:
     """0, the common code of the failures, 1 if they differ, 8 if some targets succeeded. An
     unknown outcome outweighs other failures: it must be checked before a retry."""
     exits = {failure.error.exit for failure in failures}

@@ -27,7 +27,8 @@ class Effect(NamedTuple, Generic[T]):
     `destroys` says what is lost, or is None. Signals wait until a `brief` effect has ended, so that
     its outcome is always known. A `step` is part of a larger operation, which is recorded instead.
     `did` tells from the result whether the change was made: a refusal may be a result too. A dry
-    run shows the text `shows` below `what`.
+    run shows the text `shows` below `what`. The history leaves out what is not `recorded`: a file
+    that only shows what is there.
     """
 
     what: str
@@ -38,6 +39,7 @@ class Effect(NamedTuple, Generic[T]):
     step: bool = False
     did: Callable[[T], bool] = lambda result: True
     shows: str = ""
+    recorded: bool = True
 
 
 class Recorder(Protocol):
@@ -237,7 +239,7 @@ class Effects:
 
     def _record(self, effect: Effect[Any]) -> None:
         """Into the history, then the trace."""
-        if self.recorder is not None:
+        if self.recorder is not None and effect.recorded:
             self.recorder.begin()
             self.recorder.line(effect.line)
         self.note(effect.line)

@@ -15,17 +15,19 @@ from rdctl.core.units import quoted, raw_bytes
 from rdctl.effects.door import Effect
 
 
-def write_file(path: str, text: str, *, what: str, home: str | None = None) -> Effect[None]:
-    """Replace a private file atomically. Raises OSError at once, even in a dry run, if the path is
+def write_file(
+    path: str, text: str, *, what: str, home: str | None = None, mode: int = 0o600
+) -> Effect[None]:
+    """Replace a small file atomically. Raises OSError at once, even in a dry run, if the path is
     not a regular file.
 
-    A new file has mode 0600; a replaced one keeps its owner and mode. New files below `home` belong
+    A new file has this mode; a replaced one keeps its owner and mode. New files below `home` belong
     to its owner, even if root writes them. A file that is a mount point, or in a read-only
     directory, is written in place.
     """
     _refuse_irregular(path)
 
-    return Effect(what, f"write {path}", lambda: _replace(path, text, home, 0o600))
+    return Effect(what, f"write {path}", lambda: _replace(path, text, home, mode))
 
 
 def replaced(path: str, text: str, mode: int) -> None:

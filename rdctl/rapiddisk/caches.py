@@ -64,19 +64,22 @@ class Caches(Changes):
         else:
             caches = [find(caches, name, "cache") for name in named]
 
-        def rows() -> Iterator[dict[str, Any]]:
-            for cache in caches:
-                try:
-                    counters = self._backend.counters(cache.device)
-                except RdctlError as error:
-                    if names is not None or error.code is not Code.NOT_FOUND:
-                        raise
-                    if cache in self._backend.inventory().caches:
-                        raise
-                    continue
-                yield stats_row(counters, cache.policy, keys)
+        return Listing(self.counted(caches, keys, named=names is not None))
 
-        return Listing(rows())
+    def counted(
+        self, caches: Sequence[Cache], keys: Sequence[str], *, named: bool
+    ) -> Iterator[dict[str, Any]]:
+        """The rows of `stats` for caches of a listing, whose names are valid."""
+        for cache in caches:
+            try:
+                counters = self._backend.counters(cache.device)
+            except RdctlError as error:
+                if named or error.code is not Code.NOT_FOUND:
+                    raise
+                if cache in self._backend.inventory().caches:
+                    raise
+                continue
+            yield stats_row(counters, cache.policy, keys)
 
     # --- making -------------------------------------------------------------------------------
 

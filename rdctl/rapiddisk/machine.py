@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from rdctl.rapiddisk.former import FormerExports
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
     from rdctl.rapiddisk.ports import Ports
+    from rdctl.rapiddisk.readings import Readings
     from rdctl.rapiddisk.state.operations import States
     from rdctl.rapiddisk.undo.undo import Undo
     from rdctl.rapiddisk.volumes import Volumes
@@ -44,6 +45,12 @@ class RapidDisk:
         from rdctl.rapiddisk.overview import overview
 
         return overview(self._backend, machine, deep, warn)
+
+    def readings(self) -> Readings:
+        """What monitoring reads, each part by itself."""
+        from rdctl.rapiddisk.readings import Readings
+
+        return Readings(self._backend, self.caches)
 
     def surroundings(self) -> Surroundings:
         """What it depends on, on this machine."""

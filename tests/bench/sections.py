@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from tests.bench.answers import BLOCK, K, M, data, entry_of, fragments
 from tests.bench.meter import MB, Measured, Row, Section, seconds
 from tests.bench.peer import LOG
+from tests.bench.places import environment
 
 BARE = Path(__file__).with_name("bare.py")
 MIB = 1 << 20
@@ -79,6 +80,21 @@ class Bench(NamedTuple):
         for number in range(count):
             (path / f"object-{number:05}").write_bytes(data(size))
         return path
+
+    def crowd(self, volumes: int, caches: int) -> None:
+        """So many volumes and caches on the machine of the sandbox."""
+        from rdctl.sandbox.machine.stored import StoredMachine
+        from rdctl.sandbox.store import Store
+
+        path = self.home / ".local" / "state" / "rdctl" / "sandbox.db"
+        program = [str(self.programs / "rdctl"), "sandbox", "reset", "--yes"]
+        subprocess.run(program, env=environment(self.home), check=True, capture_output=True)
+        machine = StoredMachine(Store(str(path), lambda: None))
+        with machine.session():
+            for number in range(1, volumes):
+                machine.add_volume(number, MIB)
+            for number in range(1, 2 * caches, 2):
+                machine.add_cache(f"rc-wt_rd{number + 1}", f"rd{number}", f"rd{number + 1}")
 
 
 def lacking(program: str) -> str | None:
@@ -205,6 +221,29 @@ def local_list(bench: Bench) -> Section:
         " module is not loaded, `make bench-kernel` measures this in a virtual machine."
     )
     return Section("Local list", text, rows, bench.few(21, 5))
+
+
+def monitoring(bench: Bench) -> Section:
+    """What monitoring costs a machine with many volumes and caches."""
+    count, cached = bench.few(1000, 200), bench.few(100, 20)
+    bench.crowd(count, cached)
+    program = (str(bench.programs / "rdctl"), "-c", "sandbox")
+    listing, stats = "rapiddisk list", "rapiddisk cache stats"
+    words = " ".join(program)
+    base = "`rdctl rapiddisk list`, then `rdctl rapiddisk cache stats`"
+    rows = [
+        Row(f"`rdctl {listing}`", (*program, *listing.split())),
+        Row(f"`rdctl {stats}`", (*program, *stats.split())),
+        Row(base, shell(f"{words} {listing} && {words} {stats}")),
+        Row("`rdctl metrics rapiddisk`", (*program, "metrics", "rapiddisk"), against=base, ratio=2),
+        Row("`rdctl check rapiddisk`", (*program, "check", "rapiddisk"), against=base, ratio=2),
+    ]
+    text = (
+        f"{count:,} volumes and {cached} caches on the simulated machine of the sandbox, whose own"
+        " work is part of each row. The limit is twice the two listings together, in CPU time."
+        " The metrics include the state of the units, of exports and of memory."
+    )
+    return Section("Monitoring", text, rows, bench.few(7, 3), compares="cpu")
 
 
 # A page after the other, as a shell would do it.
@@ -790,6 +829,7 @@ def sections() -> Mapping[str, Callable[[Bench], Section]]:
         "start": start,
         "read": remote_read,
         "local": local_list,
+        "metrics": monitoring,
         "list": listings,
         "bulk": bulk,
         "show": near,

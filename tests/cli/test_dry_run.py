@@ -176,6 +176,7 @@ OBJECTS: dict[str, tuple[str, ...]] = {
         "-c sandbox oio container create docs -p X-Container-Sysmeta-Swift3-Lifecycle=old",
     ),
     "oio content get photos index.txt sea/storm.svg --to .": (),
+    "metrics rapiddisk --textfile rdctl.prom": (),
 }
 
 
@@ -358,6 +359,7 @@ def test_the_order_of_many_at_a_time_is_that_of_the_names(rdctl: Program) -> Non
 # Verbs that report, or print a text, and change nothing outside of themselves.
 NO_CHANGE = {
     "rdctl help",
+    "rdctl check",
     "rdctl sandbox serve",  # its clients do
     "rdctl oio lifecycle get",
     "rdctl oio content copy",  # of a proxy 3.3 only: tests/cli/oio/test_commands.py

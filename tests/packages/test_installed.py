@@ -72,3 +72,15 @@ def test_the_units_are_those_that_boot_enable_would_write() -> None:
 def test_nothing_is_enabled() -> None:
     links = Path("/etc/systemd/system").rglob("*rdctl*")
     assert list(links) == []
+
+
+def test_metrics_for_node_exporter(process: Rdctl, tmp_path: Path) -> None:
+    """The timer and its service are installed, with the alert rules; the service runs the program
+    as installed."""
+    assert (UNITS / "rdctl-metrics.timer").is_file()
+    service = (UNITS / "rdctl-metrics.service").read_text("utf-8")
+    assert f"ExecStart={PROGRAM} -q metrics --textfile /var/lib/prometheus/" in service
+    assert Path("/usr/share/rdctl/rdctl.rules.yml").is_file()
+    file = tmp_path / "rdctl.prom"
+    assert process("-c", "sandbox", "-q", "metrics", "--textfile", str(file))[0] == 0
+    assert 'rdctl_scrape_success{part="rapiddisk_inventory"} 1' in file.read_text("utf-8")

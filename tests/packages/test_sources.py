@@ -77,6 +77,7 @@ def machine(tmp_path: Path) -> Path:
     others = ["/etc/rdctl/rapiddisk.toml", "/var/log/rdctl/history.ndjson"]
     others += ["/var/lib/rdctl/repairs.ndjson", "/var/lib/rdctl/rd0.img"]
     others += ["/etc/modprobe.d/own.conf"]
+    others += ["/etc/systemd/system/timers.target.wants/rdctl-metrics.timer"]
     for path in (*PATHS, *others, *(f"{wants}/{unit}" for unit in UNITS)):
         if path.rpartition("/")[2] not in UNITS or path.startswith(wants):
             (tmp_path / path[1:]).parent.mkdir(parents=True, exist_ok=True)

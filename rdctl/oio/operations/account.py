@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Listing, Report, between
@@ -21,6 +21,10 @@ from rdctl.oio.acts import (
 from rdctl.oio.model import Account, Place
 from rdctl.oio.properties import DELETE, SET
 
+if TYPE_CHECKING:
+    from rdctl.oio.client import Client
+    from rdctl.workers import Workers
+
 # From the server: unknown type of service.
 _NO_TYPE = 453
 _NOT_FOUND, _CONFLICT = 404, 409
@@ -28,9 +32,34 @@ _NOT_FOUND, _CONFLICT = 404, 409
 LOCK_SECONDS = 10
 
 
+# Each account is queried for its totals.
+MOST_ACCOUNTS = 1000
+
+
+def each_account(client: Client, workers: Workers, names: Sequence[str]) -> Iterator[Account]:
+    """Their totals, a query each; one that is deleted meanwhile is left out."""
+    if len(names) > MOST_ACCOUNTS:
+        message = f"{len(names)} accounts are too many to add up (maximum {MOST_ACCOUNTS})"
+        raise RdctlError(Code.UNSUPPORTED, message)
+
+    def show(name: str) -> Account | None:
+        try:
+            return client.account_service.show(name)
+        except RdctlError as error:
+            if error.code is Code.NOT_FOUND:
+                return None
+            raise
+
+    return (account for account in workers.ordered(show, names) if account)
+
+
 class Accounts(Acts):
     def names(self) -> Listing:
         return Listing({"account": name} for name in sorted(self._proxy.account_service.names()))
+
+    def each(self, names: Sequence[str]) -> Iterator[Account]:
+        """The totals of these accounts."""
+        return each_account(self._proxy, self._workers, names)
 
     def one(self, name: str | None) -> Account:
         return self._proxy.account_service.show(self.account_name(name))

@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import RdctlError
 from rdctl.core.results import Listing
 from rdctl.oio.acts import Acts, failure
-from rdctl.oio.model import Account, Overview, Service, ServicesOfType
+from rdctl.oio.model import Overview, Service, ServicesOfType
+from rdctl.oio.operations.account import each_account
 
 T = TypeVar("T")
-# Each account is queried for its totals.
-MOST_ACCOUNTS = 1000
 
 
 class Overviews(Acts):
@@ -74,19 +73,7 @@ class Overviews(Acts):
 
     def _total(self, names: Sequence[str]) -> dict[str, int | None]:
         """The sums over all accounts; one that is deleted meanwhile counts nothing."""
-        if len(names) > MOST_ACCOUNTS:
-            message = f"{len(names)} accounts are too many to add up (maximum {MOST_ACCOUNTS})"
-            raise RdctlError(Code.UNSUPPORTED, message)
-
-        def show(name: str) -> Account | None:
-            try:
-                return self._proxy.account_service.show(name)
-            except RdctlError as error:
-                if error.code is Code.NOT_FOUND:
-                    return None
-                raise
-
-        shown = [account for account in self._workers.ordered(show, names) if account]
+        shown = list(each_account(self._proxy, self._workers, names))
         return {key: _sum([getattr(account, key) for account in shown]) for key in _TOTALS}
 
 

@@ -15,6 +15,14 @@ class BootUnit(NamedTuple):
     up_to_date: bool
 
 
+class UnitState(NamedTuple):
+    """Whether a unit of systemd is enabled and active."""
+
+    unit: str
+    enabled: bool
+    active: bool
+
+
 class FileState(NamedTuple):
     """A file of rdctl for the boot; `state` is one of the words of `files`."""
 

@@ -22,7 +22,7 @@ from rdctl.rapiddisk.state.model import (
 )
 from rdctl.rapiddisk.state.there import There, age_of, export_state
 
-MISSING, DIFFERS, EXTRA = "missing", "differs", "extra"
+STATES = MISSING, DIFFERS, EXTRA = "missing", "differs", "extra"
 
 
 class Difference(NamedTuple):

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from rdctl.oio.operations import overview
+from rdctl.oio.operations import account
 from tests.cli.oio.conftest import Oio, Server
 from tests.cli.oio.test_refusals import refusing
 
@@ -74,7 +74,7 @@ def test_accounts_that_cannot_be_listed_are_null(wire: Oio, server: Server) -> N
 
 
 def test_too_many_accounts_are_counted_only(oio: Oio, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(overview, "MOST_ACCOUNTS", 0)
+    monkeypatch.setattr(account, "MOST_ACCOUNTS", 0)
     ran = oio("overview", "--json")
     assert [row(ran)[key] for key in TOTALS] == [1, None, None, None]
     assert ran.code == 8

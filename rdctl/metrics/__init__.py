@@ -1,0 +1,1 @@
+"""What monitoring systems read: samples for Prometheus, and the state of one check."""
