@@ -12,7 +12,7 @@ from typing import Any
 from rdctl.cli.far import PLACES, Run
 from rdctl.cli.invocation import Invocation
 from rdctl.cli.tree import verb
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import Code, Ended, RdctlError
 from rdctl.core.results import Text
 from rdctl.core.units import defuse
 from rdctl.effects.signals import ENDING
@@ -31,11 +31,12 @@ def agent(on: Invocation) -> Text:
     """Run commands for rdctl on another machine, over SSH."""
     here = Agent(on)
     here.greet()
-    while (message := here.command()) is not None:
-        if message["kind"] == wire.COMPLETE:
-            here.complete(message)
-        else:
-            here.run(message)
+    with suppress(KeyboardInterrupt, Ended):  # a command has reported it, or none was running
+        while (message := here.command()) is not None:
+            if message["kind"] == wire.COMPLETE:
+                here.complete(message)
+            else:
+                here.run(message)
     here.close()
     return Text("")
 

@@ -16,7 +16,7 @@ from rdctl.config.contexts import SSH
 from rdctl.config.ssh import DEFAULT_COMMAND, address_of, words_of
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.piped import Piped
-from rdctl.remote.refusals import ended, no_answer, no_ssh
+from rdctl.remote.refusals import ended, lost, no_answer, no_ssh
 
 T = TypeVar("T")
 
@@ -107,6 +107,10 @@ class Connection:
         before it logged in, and another attempt may succeed."""
         code = self._program.wait(_END_SECONDS)
         return ended(self.target, code, self._program.said, before)
+
+    def lost(self) -> str:
+        """Why it ended after rdctl had answered, "" if that is not known."""
+        return lost(self._program.wait(_END_SECONDS), self._program.said)
 
     def silent(self, seconds: float | None) -> RdctlError:
         """Neither rdctl nor ssh has said anything in time; `seconds` is the limit of the user."""

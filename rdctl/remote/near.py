@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -98,8 +98,9 @@ class Far:
             raise message
         return message
 
-    def ended(self) -> RdctlError:
-        return self._connection.ended()
+    def lost(self) -> str:
+        """Why the connection has ended, "" if that is not known."""
+        return self._connection.lost()
 
     def close(self) -> None:
         if not self.closed:
@@ -175,7 +176,7 @@ class Call:
             first = self._next()
             if first["kind"] == "result":
                 return self._made(first)
-            raise wire.garbled(f"{first['kind']} before a result")
+            raise self._garbled(f"{first['kind']} before a result")
         except BaseException:
             self.close()
             raise
@@ -192,15 +193,27 @@ class Call:
 
     # --- what it is -----------------------------------------------------------------------
 
+    @contextmanager
+    def _understanding(self, message: Message) -> Iterator[None]:
+        """Turn what is wrong with a message into an error. Nothing can be believed after it."""
+        try:
+            yield
+        except (LookupError, TypeError, ValueError, AttributeError) as error:
+            raise self._garbled(defuse(str(message["kind"])[:80])) from error
+
     def _made(self, first: Message) -> Result:
+        with self._understanding(first):
+            return self._made_of(first)
+
+    def _made_of(self, first: Message) -> Result:
         type = first["type"]
         if type == "listing":
             listing = Listing(
                 (),
                 vertical=first["vertical"],
                 few=first["few"],
-                also=first["also"],
-                counted=first["counted"],
+                also=list(first["also"]),
+                counted=list(first["counted"]),
             )
             listing.items = self._rows(listing)
             return listing
@@ -215,7 +228,7 @@ class Call:
     def _whole(self, type: str, first: Message) -> Result:
         """A result that came in one message."""
         for message in self._rest():
-            raise wire.garbled(f"{message['kind']} after a result")
+            raise self._garbled(f"{message['kind']} after a result")
         if type == "item":
             return Item(first["value"])
         if type == "document":
@@ -225,19 +238,27 @@ class Call:
         if type == "raw":
             error = first["error"] and wire.error_of(first["error"])
             return Raw(first.get("data", b""), error, first["untouched"])
-        raise wire.garbled(f"a result of the kind {type}")
+        raise self._garbled(f"a result of the kind {type}")
 
     def _rows(self, listing: Listing) -> Iterator[Any]:
         for message in self._rest(listing):
-            yield from message["rows"]
+            with self._understanding(message):
+                rows = message["rows"]
+                if not all(isinstance(row, dict) for row in rows):
+                    raise TypeError("rows")
+            yield from rows
 
     def _outcomes(self) -> Iterator[Any]:
         for message in self._rest():
-            yield wire.outcome_of(message["outcome"])
+            with self._understanding(message):
+                outcome = wire.outcome_of(message["outcome"])
+            yield outcome
 
     def _blocks(self) -> Iterator[bytes]:
         for message in self._rest():
-            yield message["data"]
+            with self._understanding(message):
+                data = message["data"]
+            yield data
 
     def _rest(self, listing: Listing | None = None) -> Iterator[Message]:
         """The messages of the result up to its end."""
@@ -257,10 +278,11 @@ class Call:
             kind = message["kind"]
             if kind in ("result", "rows", "outcome", "data"):
                 return message
-            if kind == "end":
-                self._end(message, listing)
-                return message
-            self._take(kind, message)
+            with self._understanding(message):
+                if kind == "end":
+                    self._end(message, listing)
+                    return message
+                self._take(kind, message)
 
     def _get(self) -> Message:
         try:
@@ -268,6 +290,8 @@ class Call:
                 self._pass_on_stopping()
         except Lost as lost:
             raise self._lost(lost) from lost
+        except RdctlError as garbled:
+            raise (self._unknown(garbled.message) if self._begun else garbled) from None
         return message
 
     def _take(self, kind: str, message: Message) -> None:
@@ -304,7 +328,7 @@ class Call:
         """The next piece of the contents that the other side sends."""
         while (message := self._get())["kind"] != "piece":
             if message["kind"] == "end":
-                raise wire.garbled("an end before that of the contents")
+                raise self._garbled("an end before that of the contents")
             self._take(message["kind"], message)
         return message
 
@@ -320,7 +344,7 @@ class Call:
                 effects.consent(message["losses"], message["preface"])
             elif kind == "file":
                 if self._near.files is None:
-                    raise wire.garbled("a file")
+                    raise self._garbled("a file")
                 answer, data = self._near.files.take(message, self._piece)
             elif effects.recorder is not None:
                 effects.recorder.begin()
@@ -369,23 +393,33 @@ class Call:
 
     def _lost(self, lost: Lost) -> BaseException:
         """What to raise if the connection has ended before the command."""
-        where = self._far.target.host
-        silent = str(lost) == "no reply"
-        cause = None if silent else self._far.ended()
-        why = str(lost) if cause is None else cause.message
+        where, done = self._far.target.host, self._near.effects.done
+        why = str(lost) if lost.silent else self._far.lost()
+        message = f"connection to {where} lost" + (f": {why}" if why else "")
         self._far.close()
         if self._begun:
-            self.open = False
-            return RdctlError(
-                Code.UNKNOWN,
-                f"connection to {where} lost: {why}; the outcome is unknown",
-                hint="Show what was done there: rdctl history",
-                target=where,
-            )
+            return self._unknown(message)
         if self._held is not None or self._signals:
             return self._held or _raised(self._signals[0])
-        return cause or RdctlError(
-            Code.UNREACHABLE, f"connection to {where} lost: {why}", target=where
+        if done:
+            message += f"; completed: {', '.join(done)}"
+        elif not self._request.shows:
+            message += "; nothing was changed"
+        return RdctlError(Code.UNREACHABLE, message, target=where)
+
+    def _garbled(self, what: str) -> RdctlError:
+        fault = wire.garbled(what)
+        return self._unknown(fault.message) if self._begun else fault
+
+    def _unknown(self, why: str) -> RdctlError:
+        """The error after which nothing is known of a change that may have been made."""
+        self.open = False
+        self._far.close()
+        return RdctlError(
+            Code.UNKNOWN,
+            f"{why}; the outcome is unknown",
+            hint="Show what was done there: rdctl history",
+            target=self._far.target.host,
         )
 
     # --- signals --------------------------------------------------------------------------

@@ -149,6 +149,7 @@ def ended(target: Target, code: int | None, said: str, before: str) -> RdctlErro
                 return _refused(refusal, target, line, lines, said)
     last = lines[-1] if lines else ""
     if code == _SSH_FAILED:
+        last = next((line for line in reversed(lines) if not _is_ours(line)), "")
         return RdctlError(
             Code.UNREACHABLE,
             _AWAY.format(url=target.url, line=last or "ssh failed without a message"),
@@ -172,12 +173,28 @@ def ended(target: Target, code: int | None, said: str, before: str) -> RdctlErro
     )
 
 
+def lost(code: int | None, said: str) -> str:
+    """Why a connection ended on which rdctl had answered, "" if that is not known."""
+    if code == _SSH_FAILED:
+        lines = [_plain(line) for line in said.splitlines() if line.strip()]
+        return next((line for line in reversed(lines) if not _is_ours(line)), "")
+    if not code:
+        return ""
+    how = f"exit code {code}" if code >= 0 else f"signal {-code}"
+    return f"rdctl there ended with {how}"
+
+
 def _refused(
     refusal: Refusal, target: Target, line: str, lines: list[str], said: str
 ) -> RdctlError:
     message = refusal.message.format(url=target.url, line=line, last=lines[-1])
     error = RdctlError(refusal.code, message, hint=refusal.hint(target, said))
     return error.with_facts(again=True) if refusal.again else error
+
+
+def _is_ours(line: str) -> bool:
+    """Whether rdctl there has written it, when it lost the connection, too."""
+    return line.startswith(("rdctl: ", "hint: "))
 
 
 def _plain(line: str) -> str:

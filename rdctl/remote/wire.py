@@ -39,7 +39,11 @@ _encode = json.JSONEncoder(separators=(",", ":")).encode
 
 
 class Lost(Exception):
-    """The other side is gone or silent; the text says which."""
+    """The other side is gone, or `silent`; the text says why."""
+
+    def __init__(self, text: str, *, silent: bool = False) -> None:
+        super().__init__(text)
+        self.silent = silent
 
 
 def garbled(what: str) -> RdctlError:
@@ -115,7 +119,7 @@ class Incoming:
         try:
             data = self._receive(_READ_BYTES)
         except TimeoutError as error:
-            raise Lost("no reply") from error
+            raise Lost("no reply", silent=True) from error
         except OSError as error:
             raise Lost(error.strerror or str(error)) from error
         if not data:

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from tests.conftest import Program, Ran
-from tests.remote.nursery import FAULT, Fault, Nursery, serving
+from tests.rapiddisk.acts import ACTS
+from tests.remote.nursery import ACT, FAULT, Fault, Nursery, serving
 
 
 @pytest.fixture(scope="session")
@@ -36,10 +37,7 @@ def nursery(forking: tuple[subprocess.Popen[bytes], str], tmp_path: Path) -> Ite
 def far(rdctl: Program, nursery: Nursery) -> Callable[..., Ran]:
     """The program in the context `far`, behind whose ssh is rdctl in the sandbox. `fault` is what
     becomes of the connection."""
-    command = shlex.join([sys.executable, "-m", "rdctl", "-c", "sandbox"])
-    rdctl.config.write_text(
-        f'[contexts.far]\nrapiddisk = "ssh://node7"\nremote_command = "{command}"\n'
-    )
+    configure(rdctl.config, "-c", "sandbox")
 
     def call(
         *argv: str, env: dict[str, str] | None = None, fault: Fault | None = None, **options: Any
@@ -50,3 +48,27 @@ def far(rdctl: Program, nursery: Nursery) -> Callable[..., Ran]:
         return rdctl("-c", "far", *argv, env=env, **options)
 
     return call
+
+
+@pytest.fixture
+def machine(rdctl: Program, nursery: Nursery, tmp_path: Path) -> Callable[..., Ran]:
+    """An act of this name on a machine with the kernel of the tests, in the folder `there`. Before
+    the step of this number the connection is lost, or this side gets a signal."""
+    configure(rdctl.config)
+    (tmp_path / "there").mkdir()
+
+    def call(name: str, step: int, number: int = 0) -> Ran:
+        env = {"PATH": nursery.path, **acting(tmp_path, name, step, number)}
+        return rdctl("-c", "far", "rapiddisk", *ACTS[name].words.split(), env=env)
+
+    return call
+
+
+def configure(config: Path, *options: str) -> None:
+    """The context `far`, behind whose ssh is rdctl with these options."""
+    command = shlex.join([sys.executable, "-m", "rdctl", *options])
+    config.write_text(f'[contexts.far]\nrapiddisk = "ssh://node7"\nremote_command = "{command}"\n')
+
+
+def acting(folder: Path, name: str, step: int, number: int = 0) -> dict[str, str]:
+    return {ACT: json.dumps([name, step, str(folder / "there"), number])}

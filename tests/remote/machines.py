@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,20 +16,22 @@ from tests.rapiddisk.acts import ACTS, arranged
 
 
 def on_machine(told: str | None, run: Callable[[Environment], None], own: Environment) -> None:
-    """Run the program. `told` is JSON: the name of an act, the step before which the connection is
-    lost, and the folder of the machine; without it, it runs on this machine or in its sandbox.
-    What is there afterwards is written to `after.json`."""
+    """Run the program. `told` is JSON: the name of an act, the step before which something happens,
+    the folder of the machine, and the number of the signal that the other side gets then, 0 to lose
+    the connection. Without it, it runs on this machine or in its sandbox. What is there afterwards
+    is written to `after.json`."""
     if told is None:
         run(own)
         return
-    from tests.remote.nursery import wait_for_loss
+    from tests.remote.nursery import lose, signal_near
 
-    name, step, folder = json.loads(told)
+    name, step, folder, number = json.loads(told)
     program = Program(Path(folder))
     kernel = arranged(program, Path(folder) / "root", ACTS[name])
     own.root, own.calls = str(program.root), kernel
+    os.environ["RDCTL_HISTORY"] = f"{folder}/history.ndjson"
     before = kernel.snapshot()
-    kernel.before[step] = wait_for_loss
+    kernel.before[step] = partial(signal_near, number) if number else lose
     try:
         run(own)
     finally:

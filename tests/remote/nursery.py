@@ -24,9 +24,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tests.cli.processes import SECONDS
+from tests.ssh.server import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
-FAULT, ACT = "NURSERY_FAULT", "NURSERY_ACT"
+FAULT, ACT, NEAR = "NURSERY_FAULT", "NURSERY_ACT", "NURSERY_NEAR"
 # The exit code of ssh when its connection is lost.
 LOST = 255
 
@@ -37,7 +38,8 @@ with open({words!r}, "a") as file:
     file.write(" ".join(sys.argv[1:]) + "\\n")
 one = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
 one.connect({path!r})
-told = json.dumps([sys.argv[-1], os.getcwd(), dict(os.environ)]).encode()
+environ = {{**os.environ, {near!r}: str(os.getppid())}}
+told = json.dumps([sys.argv[-1], os.getcwd(), environ]).encode()
 fds = struct.pack("3i", 0, 1, 2)
 one.sendmsg([struct.pack("I", len(told))], [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, fds)])
 while told:
@@ -53,7 +55,8 @@ sys.exit(struct.unpack("i", code)[0] if len(code) == 4 else 255)
 class Fault(NamedTuple):
     """What the relay does in place of the message of this number (from 1; beats do not count) that
     `side` sends: `drop` or `freeze` the connection, `kill` or `stop` (SIGSTOP) rdctl there, or send
-    the bytes `instead`, in Latin-1. `log` is a file for the kinds of all messages."""
+    the text `instead`, in Latin-1, and `end` the connection after it. `log` is a file for the kinds
+    of all messages."""
 
     side: str = "far"
     number: int = 0
@@ -70,9 +73,14 @@ class Nursery:
         self.words = folder / "ssh-words"
         ssh = folder / "bin" / "ssh"
         ssh.parent.mkdir(parents=True, exist_ok=True)
-        ssh.write_text(_SSH.format(python=sys.executable, path=address, words=str(self.words)))
+        words, python = str(self.words), sys.executable
+        ssh.write_text(_SSH.format(python=python, path=address, words=words, near=NEAR))
         ssh.chmod(0o755)
         self.path = f"{ssh.parent}{os.pathsep}{os.environ['PATH']}"
+
+    def descendants(self) -> list[int]:
+        """All processes of its connections."""
+        return descendants(self._process.pid)
 
     def left(self, seconds: float = SECONDS) -> list[int]:
         """The processes of its connections that do not end."""
@@ -200,6 +208,7 @@ class _Relay:
         self._held = dict.fromkeys(ways, b"")
         self._counts = dict.fromkeys(ways, 0)
         self._frozen = False
+        self._ends = False
         self.lost = False
 
     def run(self, is_lost: Callable[[], bool]) -> None:
@@ -241,11 +250,12 @@ class _Relay:
                 if fault.instead:
                     message = fault.instead.encode("latin-1")
         self._write(sink, message)
+        self.lost = self.lost or self._ends
 
     def _fail(self) -> bool:
         """Do what the fault is; returns whether a message is still to be sent."""
         do = self._fault.do
-        self.lost, self._frozen = do == "drop", do == "freeze"
+        self.lost, self._frozen, self._ends = do == "drop", do == "freeze", do == "end"
         if do == "kill":
             os.kill(self._pid, signal.SIGKILL)
         elif do == "stop":
@@ -278,13 +288,30 @@ def _size(data: bytes) -> int:
     return end + count if len(data) >= end + count else 0
 
 
-def wait_for_loss() -> None:
+def lose() -> None:
     """Called in rdctl there: drop the connection now, and wait until it has noticed."""
     os.kill(os.getppid(), signal.SIGUSR1)
+    wait_for_loss()
+
+
+def wait_for_loss() -> None:
+    _wait(lambda: not any("_read" in one.name for one in threading.enumerate()))
+
+
+def signal_near(number: int) -> None:
+    """Called in rdctl there: send the other side this signal, and wait until it has come here."""
+    os.kill(int(os.environ[NEAR]), number)
+    if number == signal.SIGKILL:
+        wait_for_loss()
+    else:
+        _wait(lambda: bool(signal.sigpending()))
+
+
+def _wait(ready: Callable[[], bool]) -> None:
     end = time.monotonic() + SECONDS
-    while any("_read" in one.name for one in threading.enumerate()):
+    while not ready():
         if time.monotonic() > end:
-            raise RuntimeError("the lost connection was not noticed")
+            raise RuntimeError("it was not noticed")
         time.sleep(0.002)
 
 

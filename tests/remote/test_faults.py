@@ -1,0 +1,326 @@
+"""What becomes of a command over SSH when something goes wrong in its midst."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from rdctl.cli.run import signals
+from rdctl.remote import wire
+from tests.cli.processes import Rdctl, process
+from tests.conftest import Ran
+from tests.rapiddisk.acts import ACTS
+from tests.rapiddisk.test_crash import ENDS, WHOLE_ONLY
+from tests.remote.conftest import acting, configure
+from tests.remote.nursery import Fault, Nursery
+
+__all__ = ["process"]
+
+Call = Callable[..., Ran]
+UNREACHABLE, BAD_REPLY, UNKNOWN = 6, 9, 10
+
+
+@pytest.fixture(autouse=True)
+def _unwinding() -> Iterator[None]:
+    with signals():
+        yield
+
+
+# --- at any step ----------------------------------------------------------------------------------
+
+
+class There(NamedTuple):
+    """What is on the other machine after a command."""
+
+    before: dict[str, str]
+    after: dict[str, str]
+    harm: list[str]
+    steps: int
+    free: bool
+
+
+def after(folder: Path) -> tuple[There, dict[str, Any]]:
+    """What is there, and what the history there has of its only command."""
+    there = There(**json.loads((folder / "there" / "after.json").read_text()))
+    lines = (folder / "there" / "history.ndjson").read_text().splitlines()
+    begun, ended = map(json.loads, lines)
+    assert begun["id"] == ended["id"]
+    return there, ended
+
+
+# Each step of these; what is done in one step ends as it does alone.
+ALL = (
+    *("create three", "lock", "cache create writeback", "cache remove writeback"),
+    *("export", "unexport", "apply"),
+)
+STEPS = [(name, step) for name in ALL for step in range(1, ACTS[name].steps + 1)]
+
+
+@pytest.mark.parametrize(("name", "step"), STEPS)
+def test_a_connection_that_is_lost_at_a_step(
+    machine: Call, nursery: Nursery, tmp_path: Path, name: str, step: int
+) -> None:
+    """The other side ends as by Ctrl-C, which its history has."""
+    ran = machine(name, step)
+    assert (ran.code, ran.out) == (UNKNOWN, "")
+    assert ran.err.startswith("rdctl: error: connection to node7 lost; the outcome is unknown\n")
+    assert nursery.left() == []
+    there, entry = after(tmp_path)
+    assert (there.harm, there.free) == ([], True)
+    assert (entry["result"], entry["exit"]) == ("failed", 130)
+    assert entry["error"].startswith("interrupted; ")
+    assert "outcome unknown" not in entry["error"]
+    if name in WHOLE_ONLY:
+        assert there.after == there.before
+        assert "rolled back: " in entry["error"]
+    else:
+        assert "completed: " in entry["error"]
+
+
+@pytest.mark.parametrize("number", ENDS)
+def test_a_signal_here_ends_the_command_there(
+    machine: Call, tmp_path: Path, number: signal.Signals
+) -> None:
+    ran = machine("export", 6, number)
+    code, word = ENDS[number]
+    assert (ran.code, ran.out) == (code, "")
+    assert "; rolled back: export nqn.2021-06.org.rapiddisk:rdvm-rd0\n" in ran.err
+    there, entry = after(tmp_path)
+    assert (there.after, there.free) == (there.before, True)
+    assert entry["exit"] == code
+    del word
+
+
+def test_a_killed_process_here_ends_the_command_there(
+    process: Rdctl, nursery: Nursery, tmp_path: Path
+) -> None:
+    configure(tmp_path / "config.toml")
+    (tmp_path / "there").mkdir()
+    env = {"PATH": nursery.path, **acting(tmp_path, "export", 6, signal.SIGKILL)}
+    words = ACTS["export"].words.split()
+    assert process("-c", "far", "rapiddisk", *words, env=env)[0] == -signal.SIGKILL
+    assert nursery.left() == []
+    there, entry = after(tmp_path)
+    assert (there.after, there.free, entry["exit"]) == (there.before, True, 130)
+
+
+# --- at any message -------------------------------------------------------------------------------
+
+
+def messages(log: Path) -> list[tuple[str, int, str]]:
+    """What both sides sent: the side, the number of its message, its kind."""
+    lines = [line.split() for line in log.read_text().splitlines()]
+    return [(side, int(number), kind) for side, number, kind in lines]
+
+
+def exit_of(seen: list[tuple[str, int, str]], at: int) -> int:
+    """How a command ends whose connection is lost at a message: before this side knows that
+    anything may be changed, nothing was."""
+    return UNKNOWN if ("far", "begin") in [(one[0], one[2]) for one in seen[:at]] else UNREACHABLE
+
+
+@pytest.mark.parametrize(
+    "words", ["remove rd7 --yes", "create 8M --number 9", "list", "apply s.toml"]
+)
+def test_a_connection_that_is_lost_at_a_message(
+    far: Call, sandbox: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("s.toml").write_text('schema = "rdctl.rapiddisk.state/1"\n[volumes.rd9]\nsize = "8MiB"\n')
+
+    def arrange() -> None:
+        sandbox("rapiddisk", "remove", "rd9", "--yes")
+        sandbox("rapiddisk", "create", "8M", "--number", "7")
+
+    log = tmp_path / "log"
+    arrange()
+    assert far("rapiddisk", *words.split(), fault=Fault(log=str(log))).code == 0
+    seen = messages(log)
+    assert len(seen) > 5
+    for at, side, number, kind in sampled(seen):
+        arrange()
+        ran = far("rapiddisk", *words.split(), fault=Fault(side, number, "drop"))
+        assert ran.code == exit_of(seen, at), (side, number, kind, ran.err)
+        assert "internal" not in ran.err
+    assert sandbox("rapiddisk", "lock", "rd0").code == 0
+
+
+def sampled(seen: list[tuple[str, int, str]]) -> Iterator[tuple[int, str, int, str]]:
+    """The messages with their places; of many in a row that are alike, the first and the last."""
+    for at, (side, number, kind) in enumerate(seen):
+        around = [one[::2] for one in (*seen[max(at - 2, 0) : at], *seen[at + 1 : at + 3])]
+        if around.count((side, kind)) < 2:
+            yield at, side, number, kind
+
+
+def imaged(data: bytes, name: str = "a.img") -> None:
+    Path(name).write_bytes(data)
+    Path(f"{name}.sha256").write_text(f"{hashlib.sha256(data).hexdigest()}  {name}\n")
+
+
+# More than one message of contents.
+DATA = os.urandom(1280 << 10)
+
+
+@pytest.fixture
+def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The working directory here, with an image."""
+    place = tmp_path / "here"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    imaged(DATA)
+    return place
+
+
+def test_a_save_that_loses_its_connection_leaves_no_part(
+    far: Call, sandbox: Call, tmp_path: Path, here: Path
+) -> None:
+    log = tmp_path / "log"
+    sandbox("rapiddisk", "create", "2M", "--number", "7")
+    assert sandbox("rapiddisk", "load", "a.img", "rd7").code == 0
+    assert far("rapiddisk", "save", "rd7", "b.img", fault=Fault(log=str(log))).code == 0
+    seen = messages(log)
+    placed = max(at for at, one in enumerate(seen) if one[::2] == ("near", "answer"))
+    assert [one[2] for one in seen].count("piece") > 2
+    for at, side, number, kind in sampled(seen):
+        for left in ("b.img", "b.img.sha256"):
+            Path(left).unlink(missing_ok=True)
+        ran = far("rapiddisk", "save", "rd7", "b.img", fault=Fault(side, number, "drop"))
+        assert ran.code == UNREACHABLE, (side, number, kind, ran.err)
+        names = ["a.img", "a.img.sha256"]
+        if at >= placed:
+            names += ["b.img", "b.img.sha256"]
+            assert "; completed: save rd7 to b.img" in ran.err
+            assert Path("b.img").read_bytes() == DATA.ljust(2 << 20, b"\0")
+        else:
+            lost = kind == "hello" or "; nothing was changed" in ran.err
+            assert lost, (side, number, kind, ran.err)
+        assert sorted(os.listdir()) == names, (side, number, kind)
+
+
+def test_a_load_that_loses_its_connection_leaves_the_volume_empty(
+    far: Call, sandbox: Call, tmp_path: Path, here: Path
+) -> None:
+    log = tmp_path / "log"
+    sandbox("rapiddisk", "create", "2M", "--number", "7")
+    assert far("rapiddisk", "load", "a.img", "rd7", fault=Fault(log=str(log))).code == 0
+    seen = messages(log)
+    for at, side, number, kind in sampled(seen):
+        sandbox("rapiddisk", "flush", "rd7", "--yes")
+        ran = far("rapiddisk", "load", "a.img", "rd7", fault=Fault(side, number, "drop"))
+        assert ran.code == exit_of(seen, at), (side, number, kind, ran.err)
+        (found,) = sandbox("rapiddisk", "list", "rd7", "--json").json["items"]
+        saved = sandbox("rapiddisk", "save", "rd7", "c.img", "--overwrite")
+        if found["usage"] == len(DATA):
+            assert saved.code == 0, saved.err
+            assert Path("c.img").read_bytes()[: len(DATA)] == DATA
+        else:
+            assert found["usage"] == 0
+            assert saved.code == 0 or "rd7 is incomplete: loading was interrupted" in saved.err
+
+
+# --- a side that is silent, or ends ---------------------------------------------------------------
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Both sides take the other one for lost soon."""
+    monkeypatch.setattr(wire, "BEAT", 0.2)
+    monkeypatch.setattr(wire, "PATIENCE", 2.0)
+
+
+@pytest.mark.parametrize(("side", "number"), [("far", 2), ("near", 3), ("far", 3), ("far", 6)])
+def test_a_connection_that_freezes(
+    far: Call, sandbox: Call, impatient: None, tmp_path: Path, side: str, number: int
+) -> None:
+    """Each side gives up by itself: neither learns that the other one has."""
+    log = tmp_path / "log"
+    ran = far("rapiddisk", "create", "8M", fault=Fault(side, number, "freeze", log=str(log)))
+    seen = messages(log)
+    assert ran.code == exit_of(seen, len(seen) - 1)
+    assert ran.err.startswith("rdctl: error: connection to node7 lost")
+    # Nothing is left that holds the lock.
+    assert sandbox("rapiddisk", "create", "8M").code == 0
+
+
+def test_rdctl_there_is_killed(far: Call, sandbox: Call) -> None:
+    ran = far("rapiddisk", "create", "8M", fault=Fault("far", 3, "kill"))
+    assert ran.code == UNKNOWN
+    assert ran.err.startswith(
+        "rdctl: error: connection to node7 lost: rdctl there ended with exit code 137;"
+        " the outcome is unknown\n"
+    )
+    assert sandbox("rapiddisk", "create", "8M").code == 0
+
+
+def test_rdctl_there_is_stopped(far: Call, nursery: Nursery, impatient: None) -> None:
+    """When it goes on, it finds that this side is gone."""
+    ran = far("rapiddisk", "create", "8M", fault=Fault("far", 2, "stop"))
+    assert ran.code == UNKNOWN
+    assert "lost: no reply; the outcome is unknown\n" in ran.err
+    for pid in nursery.descendants():
+        os.kill(pid, signal.SIGCONT)
+    assert nursery.left() == []
+
+
+# --- what is no message ---------------------------------------------------------------------------
+
+GARBAGE = {
+    "half a message": '{"kind":"res',
+    "no JSON": "hello\n",
+    "no object": "[]\n",
+    "no kind": '{"a":1}\n',
+    "another kind of kind": '{"kind":7}\n',
+    "an unknown kind and no more": '{"kind":"song"}\n',
+    "a message without its parts": '{"kind":"result"}\n',
+    "an unknown result": '{"kind":"result","type":"song"}\n',
+    "a result of wrong parts": '{"kind":"result","type":"listing","vertical":1,"few":2,"also":3}\n',
+    "rows that are none": '{"kind":"rows","rows":7}\n',
+    "rows of numbers": '{"kind":"rows","rows":[7]}\n',
+    "empty rows": '{"kind":"rows","rows":[{}]}\n',
+    "an end without its parts": '{"kind":"end"}\n',
+    "a wrong error": '{"kind":"end","error":7,"account":{},"unread":{}}\n',
+    "a warning without text": '{"kind":"warning"}\n',
+    "a wrong progress": '{"kind":"progress","what":"begin"}\n',
+    "a question without a number": '{"kind":"ask","losses":["x"]}\n',
+    "a file that was not named": '{"kind":"file","number":1,"do":"texts","path":"/etc/shadow"}\n',
+    "negative bytes": '{"kind":"data","bytes":-1}\n',
+    "too many bytes": '{"kind":"data","bytes":99999999999}\n',
+    "bytes that are no number": '{"kind":"data","bytes":"many"}\n',
+    "no bytes": '{"kind":"data","bytes":1000}\nabc',
+    "NUL bytes": "\0" * 1000 + "\n",
+    "deep": "[" * 100_000 + "\n",
+    "not UTF-8": "\xff\xfe\n",
+    "a huge number": '{"kind":"rows","rows":' + "9" * 10_000 + "}\n",
+}
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_from_there(far: Call, name: str) -> None:
+    """In place of the rows; then the connection is gone."""
+    ran = far("rapiddisk", "list", fault=Fault("far", 3, "end", GARBAGE[name]))
+    assert ran.code in (UNREACHABLE, BAD_REPLY), ran.err
+    assert ran.err.startswith("rdctl: error: ")
+    assert ran.err.count("\n") <= 2
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_after_a_change_was_begun(far: Call, sandbox: Call, name: str) -> None:
+    ran = far("rapiddisk", "create", "8M", fault=Fault("far", 4, "end", GARBAGE[name]))
+    assert ran.code == UNKNOWN, ran.err
+    assert "; the outcome is unknown\n" in ran.err
+
+
+@pytest.mark.parametrize("name", GARBAGE)
+def test_garbage_from_here(far: Call, name: str) -> None:
+    """In place of this side's command: the other side ends without a word about its code."""
+    ran = far("rapiddisk", "create", "8M", fault=Fault("near", 2, "end", GARBAGE[name]))
+    assert ran.code == UNREACHABLE, ran.err
+    assert "Traceback" not in ran.err
