@@ -69,7 +69,7 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
             set valued --failed
         case 'rdctl rapiddisk nvmet'
-            set verbs list\t'List exported devices.' show\t'Show exports in detail.' export\t'Export volumes or caches over NVMe-oF.' unexport\t'Remove exports, or some of their ports or hosts.' revalidate\t'Notify clients of the new size of devices.' port\t'Manage NVMe-oF ports.'
+            set verbs list\t'List exported devices.' show\t'Show exports in detail.' export\t'Export volumes or caches over NVMe-oF.' unexport\t'Remove exports, or some of their ports or hosts.' revalidate\t'Notify clients of the new size of devices.' port\t'Manage NVMe-oF ports.' host\t'Manage hosts and their keys.'
         case 'rdctl rapiddisk nvmet list'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --all\t'Include incomplete ones (local only).' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
@@ -77,8 +77,8 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
         case 'rdctl rapiddisk nvmet export'
-            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --port\t'Port to export on (repeatable).' --host\t'Host that may connect (repeatable).' --any-host\t'Allow any host to connect.' --serial\t'Serial number, at most 20 characters.' --uuid\t'UUID of the namespace.' --nguid\t'NGUID of the namespace (32 hex digits).' --recreate\t'Re-create an export of another identity.' --unseen\t'Continue even if this check failed (repeatable).'
-            set valued --failed --port --host --serial --uuid --nguid --unseen
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --port\t'Port to export on (repeatable).' --host\t'Host that may connect (repeatable).' --any-host\t'Allow any host to connect.' --auth-key-file\t'Key that the host must prove to have.' --ctrl-key-file\t'Key that this machine proves to have.' --hash\t'Hash function (default: sha256).' --dhgroup\t'Diffie-Hellman group (default: null).' --serial\t'Serial number, at most 20 characters.' --uuid\t'UUID of the namespace.' --nguid\t'NGUID of the namespace (32 hex digits).' --recreate\t'Re-create an export of another identity.' --unseen\t'Continue even if this check failed (repeatable).'
+            set valued --failed --port --host --auth-key-file --ctrl-key-file --hash --dhgroup --serial --uuid --nguid --unseen
         case 'rdctl rapiddisk nvmet unexport'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --nqn\t'Subsystem, not DEVICE (repeatable).' --port\t'Remove only this port (repeatable).' --host\t'Remove only this host (repeatable).'
             set valued --failed --nqn --port --host
@@ -93,11 +93,19 @@ function _rdctl_node --no-scope-shadowing
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
             set valued --failed
         case 'rdctl rapiddisk nvmet port add'
-            set options --transport\t'Transport protocol.' --interface\t'Listen on the first address of this interface.' --address\t'Listen on this IPv4 or IPv6 address.' --service\t'TCP port (default: 4420).'
+            set options --transport\t'Transport protocol.' --interface\t'Listen on the first address of this interface.' --address\t'Listen on this IPv4 or IPv6 address.' --service\t'TCP port (default: 4420).' --tls\t'Require TLS 1.3 of clients (Linux 6.7 or later).'
             set valued --transport --interface --address --service
         case 'rdctl rapiddisk nvmet port remove'
             set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.'
             set valued --failed
+        case 'rdctl rapiddisk nvmet host'
+            set verbs list\t'List hosts, and whether they have keys.' set\t'Set or remove the keys of a host.'
+        case 'rdctl rapiddisk nvmet host list'
+            set options --ndjson\t'Read names from stdin as JSON objects, one per line: {"name": ...}.' --failed\t'Write the names that failed to FILE, unchanged, for another run.' --watch\t'Repeat every SECONDS (default: 2).'
+            set valued --failed
+        case 'rdctl rapiddisk nvmet host set'
+            set options --auth-key-file\t'Key that the host must prove to have.' --ctrl-key-file\t'Key that this machine proves to have.' --hash\t'Hash function (default: sha256).' --dhgroup\t'Diffie-Hellman group (default: null).' --no-auth\t'Remove the keys.'
+            set valued --auth-key-file --ctrl-key-file --hash --dhgroup
         case 'rdctl rapiddisk dump'
             set options --save\t'Write it to /etc/rdctl/rapiddisk.toml.' --only\t'Only volumes and caches, or only ports and exports.' --nvmetcli\t'Print ports and exports in the format of nvmetcli.'
             set valued --only
@@ -593,6 +601,8 @@ function _rdctl_synonym --no-scope-shadowing
             set path 'rdctl rapiddisk nvmet port show'
         case 'rdctl rapiddisk nvmet port create'
             set path 'rdctl rapiddisk nvmet port add'
+        case 'rdctl rapiddisk nvmet host ls'
+            set path 'rdctl rapiddisk nvmet host list'
         case 'rdctl oio conscience ls'
             set path 'rdctl oio conscience list'
         case 'rdctl oio reference rm' 'rdctl oio reference delete' 'rdctl oio reference remove'
@@ -653,16 +663,18 @@ function _rdctl_columns --no-scope-shadowing
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: rapiddiskd before 9, or locally without root where the kernel\'s list is truncated' locked\t'read-only; null: rapiddiskd before 9, or the device could not be queried' unwritten\t'bytes that a write-back cache has not written to its source; null: remote, no root' used_by\t'caches, exports (`export NQN`) and, locally, mounts and swap; null: remote, where no cache uses it (exports are not listed), or not readable'
         case 'rdctl rapiddisk show'
             set choices device\t'kernel name, such as rd0' size\t'bytes; null: Debian\'s rapiddiskd 9.0.0 does not report' usage\t'bytes of memory in use; null: as in the listing' high_water\t'bytes: end of the highest write, which limits shrinking; null: remote, no root' locked\t'read-only; null: rapiddiskd before 9' unwritten\t'as in the listing; null: remote, no root' users\t'who uses it: kind, name, and the command that frees it' users_seen\t'the kinds of user checked for; others may exist'
-        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk save' 'rdctl rapiddisk load' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk dump' 'rdctl rapiddisk apply' 'rdctl rapiddisk undo' 'rdctl rapiddisk boot enable' 'rdctl rapiddisk boot disable' 'rdctl rapiddisk boot stop' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference relink' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container refresh' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container snapshot' 'rdctl oio container checkpoint' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content undelete' 'rdctl oio content purge' 'rdctl oio content drain' 'rdctl oio content link' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content transition' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio content append' 'rdctl oio content sync' 'rdctl oio content repair' 'rdctl oio lifecycle get' 'rdctl oio lifecycle set' 'rdctl oio account create' 'rdctl oio account delete' 'rdctl oio account set-properties' 'rdctl oio account del-properties' 'rdctl oio account refresh' 'rdctl oio account flush' 'rdctl oio volume admin incident' 'rdctl oio volume admin lock' 'rdctl oio volume admin unlock' 'rdctl oio volume admin clear' 'rdctl oio directory warmup' 'rdctl oio service config set' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio cache flush' 'rdctl oio admin remove' 'rdctl oio admin vacuum' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl metrics' 'rdctl check' 'rdctl context use' 'rdctl context set' 'rdctl context rename' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reboot' 'rdctl sandbox damage' 'rdctl sandbox stop' 'rdctl sandbox start' 'rdctl sandbox release' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
+        case 'rdctl rapiddisk create' 'rdctl rapiddisk resize' 'rdctl rapiddisk flush' 'rdctl rapiddisk remove' 'rdctl rapiddisk lock' 'rdctl rapiddisk unlock' 'rdctl rapiddisk save' 'rdctl rapiddisk load' 'rdctl rapiddisk cache create' 'rdctl rapiddisk cache remove' 'rdctl rapiddisk cache sync' 'rdctl rapiddisk nvmet export' 'rdctl rapiddisk nvmet unexport' 'rdctl rapiddisk nvmet revalidate' 'rdctl rapiddisk nvmet port add' 'rdctl rapiddisk nvmet port remove' 'rdctl rapiddisk nvmet host set' 'rdctl rapiddisk dump' 'rdctl rapiddisk apply' 'rdctl rapiddisk undo' 'rdctl rapiddisk boot enable' 'rdctl rapiddisk boot disable' 'rdctl rapiddisk boot stop' 'rdctl rapiddisk daemon start' 'rdctl rapiddisk daemon stop' 'rdctl rapiddisk daemon enable' 'rdctl rapiddisk daemon disable' 'rdctl oio conscience register' 'rdctl oio conscience lock' 'rdctl oio conscience unlock' 'rdctl oio conscience flush' 'rdctl oio conscience deregister' 'rdctl oio reference create' 'rdctl oio reference destroy' 'rdctl oio reference link' 'rdctl oio reference unlink' 'rdctl oio reference renew' 'rdctl oio reference relink' 'rdctl oio reference force' 'rdctl oio reference set-properties' 'rdctl oio reference del-properties' 'rdctl oio container create' 'rdctl oio container destroy' 'rdctl oio container flush' 'rdctl oio container set-properties' 'rdctl oio container del-properties' 'rdctl oio container touch' 'rdctl oio container refresh' 'rdctl oio container dedup' 'rdctl oio container purge' 'rdctl oio container snapshot' 'rdctl oio container checkpoint' 'rdctl oio container raw-insert' 'rdctl oio container raw-update' 'rdctl oio container raw-delete' 'rdctl oio content delete' 'rdctl oio content undelete' 'rdctl oio content purge' 'rdctl oio content drain' 'rdctl oio content link' 'rdctl oio content set-properties' 'rdctl oio content del-properties' 'rdctl oio content touch' 'rdctl oio content create' 'rdctl oio content copy' 'rdctl oio content transition' 'rdctl oio content truncate' 'rdctl oio content put' 'rdctl oio content get' 'rdctl oio content append' 'rdctl oio content sync' 'rdctl oio content repair' 'rdctl oio lifecycle get' 'rdctl oio lifecycle set' 'rdctl oio account create' 'rdctl oio account delete' 'rdctl oio account set-properties' 'rdctl oio account del-properties' 'rdctl oio account refresh' 'rdctl oio account flush' 'rdctl oio volume admin incident' 'rdctl oio volume admin lock' 'rdctl oio volume admin unlock' 'rdctl oio volume admin clear' 'rdctl oio directory warmup' 'rdctl oio service config set' 'rdctl oio service lean-glib' 'rdctl oio service lean-sqlx' 'rdctl oio service flush' 'rdctl oio service reload' 'rdctl oio service kill' 'rdctl oio cache flush' 'rdctl oio admin remove' 'rdctl oio admin vacuum' 'rdctl oio admin copy' 'rdctl oio admin freeze' 'rdctl oio admin enable' 'rdctl oio admin disable' 'rdctl oio admin set-properties' 'rdctl oio admin del-properties' 'rdctl oio api' 'rdctl metrics' 'rdctl check' 'rdctl context use' 'rdctl context set' 'rdctl context rename' 'rdctl context remove' 'rdctl sandbox serve' 'rdctl sandbox reboot' 'rdctl sandbox damage' 'rdctl sandbox stop' 'rdctl sandbox start' 'rdctl sandbox release' 'rdctl sandbox reset' 'rdctl completion' 'rdctl help'
             set choices action\t'the verb' target\t'what was changed; null in a dry run, before it has a name' changed\t'false: was already so; null: not known' verified\t'proven by the reply or by a check; null: not proven' error\t'the error\'s code; null: no error' line\t'line of the name on standard input, from 1; null: not from there' before\t'what it changes, as it was; null: did not exist, or not known' after\t'the same, as it is then; null: does not exist then, or not known'
         case 'rdctl rapiddisk cache list' 'rdctl rapiddisk cache show'
             set choices device\t'name below /dev/mapper, such as rc-wt_sdb' volume\t'the volume that caches; null: Debian\'s 9.0.0, incomplete' source\t'the device that is cached; null: as the volume' policy\t'write-through, write-around or writeback' dirty\t'bytes not yet written to the source; null: remote, no root, other policies' writeback_seconds\t'seconds to write these to the source, estimated from its speed so far; null: as dirty, or no speed is known' flush_on_suspend\t'when flush_on_suspend was last sent, which makes the kernel write back once before the mapping is removed; null: never since the last boot, remote' kernel\t'the kernel\'s name, such as dm-3; null: remote' source_kernel\t'the kernel\'s name of the source; null: remote'
         case 'rdctl rapiddisk cache stats'
             set choices device\t'name below /dev/mapper' policy\t'write-through, write-around or writeback' reads\t'reads of 4 KiB blocks (writeback: num_read_req)' cache_hits\t'of these from the cache' hit_rate\t'cache_hits / reads, 0 to 1; null: nothing was read yet' writes\t'writes of 4 KiB blocks (writeback: num_write_req)' replacement\t'blocks replaced; null: writeback' write_replacement\t'replaced by writes; null: writeback' read_invalidates\t'null: writeback' write_invalidates\t'null: writeback' uncached_reads\t'null: writeback' uncached_writes\t'null: writeback' disk_reads\t'null: writeback' disk_writes\t'null: writeback' cache_reads\t'null: writeback' cache_writes\t'null: writeback' errors\t'null: write-through, write-around' num_blocks\t'blocks of 4 KiB; null: as errors' num_free_blocks\t'null: as errors' num_wb_blocks\t'blocks on their way; null: as errors' num_write_uncommitted_blk_hits\t'null: kernel < 5.15' num_write_committed_blk_hits\t'null: kernel < 5.15' num_write_cache_bypass\t'null: kernel < 5.15' num_write_cache_alloc\t'null: kernel < 5.15' num_write_freelist_blocked\t'null: kernel < 5.15' num_flush_req\t'null: kernel < 5.15' num_discard_req\t'null: kernel < 5.15'
         case 'rdctl rapiddisk nvmet list' 'rdctl rapiddisk nvmet show'
-            set choices nqn\t'name of the subsystem' namespace\t'number of the namespace; null: has none (--all)' device\t'path of the device; null: not set or not reported' enabled\t'null: Debian\'s 9.0.0' any_host\t'null: remote, if no host is listed: any host or none' hosts\t'allowed hosts; null: rapiddiskd before 9.1. Tables show any, none or the hosts' ports\t'where it is exported: port, transport, address, service (TCP port; null: remote)' serial\t'serial number that clients see; null: remote' uuid\t'UUID of the namespace; null: has none, or remote' nguid\t'NGUID of the namespace; null: not set, or remote'
+            set choices nqn\t'name of the subsystem' namespace\t'number of the namespace; null: has none (--all)' device\t'path of the device; null: not set or not reported' enabled\t'null: Debian\'s 9.0.0' any_host\t'null: remote, if no host is listed: any host or none' hosts\t'allowed hosts; null: rapiddiskd before 9.1. Tables show any, none or the hosts' ports\t'where it is exported: port, transport, address, service (TCP port; null: remote)' serial\t'serial number that clients see; null: remote' uuid\t'UUID of the namespace; null: has none, or remote' nguid\t'NGUID of the namespace; null: not set, or remote' authenticated\t'whether each host that may connect has a key; null: remote, no host, not readable' tls\t'whether all its ports require TLS; null: remote, no port'
         case 'rdctl rapiddisk nvmet port list' 'rdctl rapiddisk nvmet port show'
-            set choices port\t'number of the port' transport\t'tcp, rdma or loop; null: not set' address\t'null: not set, or a loop port' service\t'TCP port; null: remote, not set, or a loop port'
+            set choices port\t'number of the port' transport\t'tcp, rdma or loop; null: not set' address\t'null: not set, or a loop port' service\t'TCP port; null: remote, not set, or a loop port' tls\t'whether clients must use TLS; null: remote, kernel < 6.7'
+        case 'rdctl rapiddisk nvmet host list'
+            set choices host\t'NQN of the host' exports\t'NQNs of the exports that allow it' key\t'whether it must authenticate; null: not readable' ctrl_key\t'whether this machine authenticates, too; null: not readable' hash\t'sha256, sha384 or sha512; null: no such setting, not readable' dhgroup\t'Diffie-Hellman group, null without one; null: as hash'
         case 'rdctl rapiddisk diff'
             set choices kind\t'module, volume, cache, port or export' name\t'name, number or NQN' state\t'missing: only in the file; extra: only on the machine; differs' key\t'what differs; null: the whole' file\t'value in the file: sizes in bytes, ages in seconds; null: none' machine\t'value on the machine; null: none' note\t'what apply does about one that is extra; null for others'
         case 'rdctl rapiddisk boot status'
@@ -841,6 +853,14 @@ function _rdctl_values --no-scope-shadowing
             set kind port
         case 'rdctl rapiddisk nvmet export --host'
             set kind host
+        case 'rdctl rapiddisk nvmet export --auth-key-file'
+            set kind file
+        case 'rdctl rapiddisk nvmet export --ctrl-key-file'
+            set kind file
+        case 'rdctl rapiddisk nvmet export --hash'
+            set choices 'sha256' 'sha384' 'sha512'
+        case 'rdctl rapiddisk nvmet export --dhgroup'
+            set choices 'null' 'ffdhe2048' 'ffdhe3072' 'ffdhe4096' 'ffdhe6144' 'ffdhe8192'
         case 'rdctl rapiddisk nvmet export --unseen'
             set choices 'exports' 'caches' 'locks' 'opens'
         case 'rdctl rapiddisk nvmet export #1' 'rdctl rapiddisk nvmet export #*'
@@ -873,6 +893,20 @@ function _rdctl_values --no-scope-shadowing
             set kind file
         case 'rdctl rapiddisk nvmet port remove #1' 'rdctl rapiddisk nvmet port remove #*'
             set kind port
+        case 'rdctl rapiddisk nvmet host list --failed'
+            set kind file
+        case 'rdctl rapiddisk nvmet host list #1' 'rdctl rapiddisk nvmet host list #*'
+            set kind host
+        case 'rdctl rapiddisk nvmet host set --auth-key-file'
+            set kind file
+        case 'rdctl rapiddisk nvmet host set --ctrl-key-file'
+            set kind file
+        case 'rdctl rapiddisk nvmet host set --hash'
+            set choices 'sha256' 'sha384' 'sha512'
+        case 'rdctl rapiddisk nvmet host set --dhgroup'
+            set choices 'null' 'ffdhe2048' 'ffdhe3072' 'ffdhe4096' 'ffdhe6144' 'ffdhe8192'
+        case 'rdctl rapiddisk nvmet host set #1'
+            set kind host
         case 'rdctl rapiddisk dump --only'
             set choices 'caches' 'exports'
         case 'rdctl rapiddisk diff --only'

@@ -20,6 +20,7 @@ from rdctl.oio.model import Shard
 from rdctl.output.schemas import CHANGE, SCHEMAS
 from rdctl.rapiddisk import model
 from rdctl.rapiddisk.boot.model import BootStatus
+from rdctl.rapiddisk.hosts import HostRow
 from rdctl.rapiddisk.state.compare import Difference
 from tests.conftest import Program, Ran
 from tests.output.showing import EXAMPLES, rows_of
@@ -61,6 +62,7 @@ SHOWING = {
     "rapiddisk nvmet show rd0": "rdctl.rapiddisk.target/1",
     "rapiddisk nvmet port show 1": "rdctl.rapiddisk.port/1",
     "rapiddisk nvmet port list": "rdctl.rapiddisk.port/1",
+    "rapiddisk nvmet host list": "rdctl.rapiddisk.host/1",
     "oio overview": "rdctl.oio.overview/1",
     "oio conscience info": "rdctl.oio.namespace/1",
     "oio conscience types": "rdctl.oio.type/1",
@@ -136,6 +138,7 @@ MODELS: dict[str, Any] = {
     "rdctl.rapiddisk.cache/1": model.Cache,
     "rdctl.rapiddisk.target/1": model.Target,
     "rdctl.rapiddisk.port/1": model.Port,
+    "rdctl.rapiddisk.host/1": HostRow,
     "rdctl.rapiddisk.resources/1": model.Resources,
     "rdctl.rapiddisk.status/1": model.Status,
     "rdctl.rapiddisk.daemon/1": model.Unit,

@@ -35,6 +35,7 @@ SYNONYMS: dict[str, dict[str, str]] = {
     "rdctl rapiddisk cache": {**_FOR_REMOVE, **_FOR_READING, "map": "create", "unmap": "remove"},
     "rdctl rapiddisk nvmet": {**_FOR_READING, "ports": "port"},
     "rdctl rapiddisk nvmet port": {**_FOR_REMOVE, **_FOR_READING, "create": "add"},
+    "rdctl rapiddisk nvmet host": {"ls": "list"},
     "rdctl oio": {
         **dict.fromkeys(("object", "objects"), "content"),
         **dict.fromkeys(("bucket", "buckets"), "container"),
@@ -123,6 +124,10 @@ MEANINGS: dict[str, dict[str, str]] = {
         "show": f"{_SHOW} get",
         "add": "new make",
         "remove": _REMOVE,
+    },
+    "rdctl rapiddisk nvmet host": {
+        "list": f"dir {_SHOW} show get",
+        "set": "add create new key auth authenticate rotate",
     },
     "rdctl rapiddisk boot": {
         "enable": "on install persist save",

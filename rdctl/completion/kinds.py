@@ -30,6 +30,8 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     "rdctl rapiddisk nvmet revalidate DEVICE": "export",
     "--nqn": "nqn",
     "--host": "host",
+    "rdctl rapiddisk nvmet host list HOST": "host",
+    "rdctl rapiddisk nvmet host set HOST": "host",
     "--port": "port",
     "rdctl rapiddisk nvmet port remove ID": "port",
     "rdctl rapiddisk nvmet port show ID": "port",

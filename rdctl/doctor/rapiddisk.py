@@ -35,7 +35,6 @@ _ON_DEMAND = ("dm-writecache", "nvmet-tcp", "nvmet-rdma", "nvme-loop")
 _BLOCK = 4096
 # Its copy_to_rdsk() takes a mutex with preemption disabled; seen in 9.0.0, fixed in 9.2.0.
 _WAITS_WHILE_ATOMIC = "9.0.0"
-_EVERYWHERE = ("0.0.0.0", "::")
 
 
 def _no_rapiddisk(site: Site) -> Iterator[Finding]:
@@ -351,25 +350,34 @@ def _exports(site: Site) -> Iterator[Finding]:
             raise
         yield Finding.skipped("not checked: the kernel module nvmet is not loaded")
         return
+    from rdctl.doctor.exposure import exposures, readable_keys
+    from rdctl.rapiddisk.names import at_path
+
     things = [*site.rapiddisk.volumes.list(None), *site.rapiddisk.caches.list()]
     names = {thing.device for thing in things}
 
     def found() -> Iterator[Finding]:
         for target in targets:
             yield from _export(site, target, names, here)
-        for port in site.rapiddisk.ports.list() if here else ():
+        ports = list(site.rapiddisk.ports.list()) if here else []
+        for port in ports:
             if port.transport is None:
                 yield Finding.warning(
                     f"port {port.port} is incomplete",
                     subject=str(port.port),
                     mend=on_this_machine(site, f"rapiddisk nvmet port remove {port.port}"),
                 )
+        if here:
+            ours = [target for target in targets if at_path(target.device) in names]
+            yield from exposures(site, ports, ours)
+            yield from readable_keys(site)
 
     fine = f"{count(targets, 'export')}, no problems found" if targets else "no exports"
     yield from unless_any(found(), fine)
 
 
 def _export(site: Site, target: Target, names: set[str], here: bool) -> Iterator[Finding]:
+    from rdctl.doctor.exposure import EVERYWHERE
     from rdctl.rapiddisk.names import at_path, is_own_nqn
 
     ours = at_path(target.device)
@@ -388,7 +396,7 @@ def _export(site: Site, target: Target, names: set[str], here: bool) -> Iterator
         if fault is not None:
             message = f"{target.nqn} is incomplete: {fault}"
             yield Finding.warning(message, subject=target.nqn, why=there, mend=mend)
-        elif target.any_host and any(port.address in _EVERYWHERE for port in target.ports):
+        elif target.any_host and any(port.address in EVERYWHERE for port in target.ports):
             yield Finding.warning(
                 f"{target.nqn} is open to every host on every address",
                 subject=target.nqn,

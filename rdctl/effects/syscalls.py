@@ -52,6 +52,9 @@ class Syscalls:
         finally:
             os.close(descriptor)
 
+    def chmod(self, path: str, mode: int) -> None:
+        os.chmod(path, mode)
+
     def mkdir(self, path: str) -> None:
         os.mkdir(path)
 
@@ -232,6 +235,20 @@ def write(
     """Write a line to a file of the kernel."""
     line = f"echo {shlex.quote(text)} > {quoted_path(calls, path)}"
     return Effect(what, line, lambda: calls.write(path, text), destroys, brief=True)
+
+
+def write_secret(calls: Syscalls, path: str, text: str, file: str | None) -> Effect[None]:
+    """Write a secret to a file of the kernel: it is shown as the contents of the file that it is
+    from."""
+    source = f"cat {shlex.quote(file)}" if file is not None else "printf ***"
+    line = f"{source} > {quoted_path(calls, path)}"
+    what = f"write a secret to {calls.shown(path)}"
+    return Effect(what, line, lambda: calls.write(path, text), brief=True)
+
+
+def set_mode(calls: Syscalls, path: str, mode: int) -> Effect[None]:
+    line = f"chmod {mode:04o} {quoted_path(calls, path)}"
+    return Effect(line, line, lambda: calls.chmod(path, mode), brief=True)
 
 
 def make_dir(calls: Syscalls, path: str) -> Effect[None]:

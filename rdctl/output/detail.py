@@ -12,7 +12,7 @@ from rdctl.output.rows import Row
 from rdctl.output.schemas import Column
 from rdctl.output.view import View
 
-_ABBREVIATIONS = ("CID", "ID", "MIME", "NQN", "NS", "PID", "TTY", "UID", "URL", "UUID")
+_ABBREVIATIONS = ("CID", "ID", "MIME", "NQN", "NS", "PID", "TLS", "TTY", "UID", "URL", "UUID")
 
 
 def write(

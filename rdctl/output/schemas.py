@@ -231,6 +231,18 @@ _RAPIDDISK = (
         _hidden("serial", "SERIAL", "serial number that clients see; null: remote"),
         _hidden("uuid", "UUID", "UUID of the namespace; null: has none, or remote"),
         _hidden("nguid", "NGUID", "NGUID of the namespace; null: not set, or remote"),
+        Column(
+            "authenticated",
+            "AUTH",
+            "whether each host that may connect has a key; null: remote, no host, not readable",
+            cells.yes_no,
+        ),
+        Column(
+            "tls",
+            "TLS",
+            "whether all its ports require TLS; null: remote, no port",
+            cells.yes_no,
+        ),
     ),
     _schema(
         "rdctl.rapiddisk.difference/1",
@@ -252,6 +264,25 @@ _RAPIDDISK = (
         Column("transport", "TRANSPORT", "tcp, rdma or loop; null: not set"),
         Column("address", "ADDRESS", "null: not set, or a loop port"),
         Column("service", "SERVICE", "TCP port; null: remote, not set, or a loop port"),
+        Column(
+            "tls", "TLS", "whether clients must use TLS; null: remote, kernel < 6.7", cells.yes_no
+        ),
+    ),
+    _schema(
+        "rdctl.rapiddisk.host/1",
+        "NVMe hosts",
+        "host",
+        Column("host", "HOST", "NQN of the host"),
+        Column("exports", "EXPORTS", "NQNs of the exports that allow it", cells.short_nqns),
+        Column("key", "KEY", "whether it must authenticate; null: not readable", cells.yes_no),
+        Column(
+            "ctrl_key",
+            "CTRL KEY",
+            "whether this machine authenticates, too; null: not readable",
+            cells.yes_no,
+        ),
+        Column("hash", "HASH", "sha256, sha384 or sha512; null: no such setting, not readable"),
+        Column("dhgroup", "DHGROUP", "Diffie-Hellman group, null without one; null: as hash"),
     ),
     _schema(
         "rdctl.rapiddisk.resources/1",

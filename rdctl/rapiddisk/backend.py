@@ -13,6 +13,7 @@ from rdctl.rapiddisk.model import (
     Device,
     Inventory,
     NewCache,
+    NvmeHost,
     Port,
     PortDetail,
     Resources,
@@ -27,6 +28,7 @@ from rdctl.rapiddisk.model import (
 
 if TYPE_CHECKING:
     from rdctl.effects.images import Made
+    from rdctl.rapiddisk.auth import Auth
     from rdctl.rapiddisk.files import ImageTarget
     from rdctl.rapiddisk.imagefile import ImageFile
     from rdctl.rapiddisk.kernel.host import Host
@@ -238,6 +240,21 @@ class Backend(Protocol):
     def check_adoption(self, volume: Volume, source: Device, left: Superblock) -> None:
         """Raise when what is left in the volume cannot be written to the source."""
 
+    def hosts(self) -> list[NvmeHost]:
+        """The hosts that exports may allow."""
+
+    def exposed(self, host: str) -> list[str]:
+        """The files with keys of the host that every user of the machine can read."""
+
+    def check_authentication(self) -> None:
+        """Raise when the kernel is known to be unable to authenticate hosts."""
+
+    def check_tls(self) -> None:
+        """Raise when the kernel is known to be unable to serve ports with TLS."""
+
+    def set_auth(self, host: str, auth: Auth, destroys: str | None) -> None:
+        """How a host authenticates itself, all or nothing; a host that is missing is created."""
+
     def nqn_of(self, device: str) -> str:
         """The NQN that RapidDisk uses for the export of a device."""
 
@@ -302,6 +319,8 @@ class LocalOnly:
     failure = drop = source_recorded = _unsupported("adopting a cache")
     is_source_of = check_adoption = _unsupported("adopting a cache")
     permit_exports = subsystems = _unsupported("changing exports and ports")
+    hosts = exposed = check_authentication = set_auth = _unsupported("managing hosts")
+    check_tls = _unsupported("adding ports")
     described_subsystems = described_ports = _unsupported("describing exports and ports")
     stable_source = max_age_of = _unsupported("describing caches")
     device_of = path_of = nqn_of = change_export = _unsupported("changing exports")

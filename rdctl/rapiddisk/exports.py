@@ -3,12 +3,13 @@ them; only the machine itself changes them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from rdctl.core.errors import Code, RdctlError, hints
 from rdctl.core.results import Change, Failure, Listing, Report, between
 from rdctl.core.units import escape, guess, operand, quoted
+from rdctl.rapiddisk.auth import NO_SETTINGS, Auth, Settings
 from rdctl.rapiddisk.changes import (
     Changes,
     distinct,
@@ -19,6 +20,7 @@ from rdctl.rapiddisk.changes import (
     the_change,
 )
 from rdctl.rapiddisk.guards import Facts, Overrides
+from rdctl.rapiddisk.hosts import auth_facts, planned_auth
 from rdctl.rapiddisk.identity import NO_IDENTITY, Identity, is_as
 from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, Target, targets_of
 from rdctl.rapiddisk.names import (
@@ -42,14 +44,17 @@ class _Request(NamedTuple):
     identity: Identity
     recreate: bool
     overrides: Overrides
+    settings: Settings
 
 
 class _Export(NamedTuple):
-    """The change of an export. `loss`: why it has to be re-created, and what that disconnects."""
+    """The change of an export. `loss`: why it has to be re-created, and what that disconnects.
+    `hosts` are those that get a key first."""
 
     before: Subsystem | None
     after: Subsystem
     loss: str | None
+    hosts: Mapping[str, Auth]
 
 
 class _Unexport(NamedTuple):
@@ -85,8 +90,9 @@ class Exports(Changes):
         if not incomplete:
             return self._backend.targets()
         ports = {port.port: port for port in self._backend.ports()}
+        keys = {host.nqn: host.has_key for host in self._backend.hosts()}
         subsystems = self._backend.subsystems()
-        return [target for s in subsystems for target in targets_of(s, ports)]
+        return [target for s in subsystems for target in targets_of(s, ports, keys)]
 
     def _named(self, targets: Sequence[Target], name: str) -> Sequence[Target]:
         """The namespaces of a subsystem, or those that export a device."""
@@ -114,9 +120,11 @@ class Exports(Changes):
         overrides: Overrides,
         identity: Identity = NO_IDENTITY,
         recreate: bool = False,
+        settings: Callable[[], Settings] = lambda: NO_SETTINGS,
     ) -> Report:
         """Export volumes and caches on these ports to these hosts; an existing export gains the
-        ports and hosts that it lacks. One of another identity is re-created, if `recreate`."""
+        ports and hosts that it lacks. One of another identity is re-created, if `recreate`.
+        `settings` reads how the hosts have to authenticate themselves."""
         names = distinct(map(device_name, names))
         for host in hosts:
             host_nqn(host)
@@ -126,7 +134,9 @@ class Exports(Changes):
                 Code.USAGE, "--serial, --uuid and --nguid identify one disk: specify one DEVICE"
             )
         self._backend.permit_exports()
-        request = _Request(ports, hosts, any_host, identity, recreate, overrides)
+        request = _Request(ports, hosts, any_host, identity, recreate, overrides, settings())
+        if any(request.settings):
+            self._backend.check_authentication()
         # What has been confirmed.
         asked = self._planned(names[0], request) if recreate else None
         if asked is not None and asked.loss is not None:
@@ -140,17 +150,29 @@ class Exports(Changes):
 
     def _export(self, device: str, request: _Request, asked: _Export | None) -> Report:
         with self._backend.claim([]):
-            planned = before, after, loss = self._planned(device, request)
+            planned = before, after, loss, keys = self._planned(device, request)
             if loss is not None and planned != asked:
                 raise changed_meanwhile(device)
             given = {key: value for key, value in request.identity._asdict().items() if value}
-            facts = {**export_data(after), **given, **export_difference(before, after)}
-            if after == before:
+            facts = {
+                **export_data(after),
+                **given,
+                **auth_facts(request.settings),
+                **export_difference(before, after),
+            }
+            if after == before and not keys:
                 return Report([Change("export", device, False, True, facts)])
             # Meanwhile, an unused device cannot be mounted, mapped or used as swap by others.
             unused = before is None or loss is not None
-            with self._backend.claim([device] if unused else []):
-                if before is not None and loss is not None:
+            with (
+                self._backend.claim([device] if unused else []),
+                self._effects.transaction(f"export {after.nqn}"),
+            ):
+                for host, auth in keys.items():
+                    self._backend.set_auth(host, auth, None)
+                if after == before:
+                    pass
+                elif before is not None and loss is not None:
                     self._backend.recreate_export(before, after, loss)
                 else:
                     self._backend.change_export(after.nqn, before, after, None)
@@ -167,7 +189,8 @@ class Exports(Changes):
             described = self._backend.described_subsystems()
             before = next(one for one in described if one.nqn == before.nqn)
         after = request.identity.given_to(self._requested(device, before, request))
-        return _Export(before, after, loss)
+        keys = planned_auth(self._backend.hosts(), request.hosts, request.settings, after.nqn)
+        return _Export(before, after, loss, keys)
 
     def _recreation(self, device: str, before: Subsystem, request: _Request) -> str:
         """What is lost when an export gets another identity."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from rdctl.rapiddisk.daemon import Daemon
     from rdctl.rapiddisk.exports import Exports
     from rdctl.rapiddisk.former import FormerExports
+    from rdctl.rapiddisk.hosts import Hosts
     from rdctl.rapiddisk.kernel.surroundings import Surroundings
     from rdctl.rapiddisk.ports import Ports
     from rdctl.rapiddisk.readings import Readings
@@ -95,6 +96,12 @@ class RapidDisk:
         from rdctl.rapiddisk.ports import Ports
 
         return Ports(self._means)
+
+    @once
+    def hosts(self) -> Hosts:
+        from rdctl.rapiddisk.hosts import Hosts
+
+        return Hosts(self._means)
 
     @once
     def states(self) -> States:

@@ -3,10 +3,13 @@ that the backend does not report it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 from rdctl.rapiddisk.names import is_volume, number_of, numbered
+
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.auth import Auth
 
 DAEMON_PORT = 9118
 
@@ -180,12 +183,18 @@ class VolumeDetail(NamedTuple):
 
 
 class Port(NamedTuple):
-    """An address for exports; `service` is its TCP port, which no daemon reports."""
+    """An address for exports; `service` is its TCP port, which no daemon reports. `tls`: clients
+    must encrypt; None where the kernel has no such setting, or it is not reported."""
 
     port: int
     transport: str | None
     address: str | None
     service: str | None
+    tls: bool | None = None
+
+    def is_like(self, other: Port) -> bool:
+        """Whether both are the same; a kernel without TLS has none."""
+        return self[:4] == other[:4] and bool(self.tls) == bool(other.tls)
 
 
 class PortDetail(NamedTuple):
@@ -197,7 +206,8 @@ class PortDetail(NamedTuple):
 
 class Target(NamedTuple):
     """One namespace of an NVMe subsystem; None where an incomplete one has none. Its clients know
-    the disk by `serial`, `uuid` and `nguid`, which no daemon reports."""
+    the disk by `serial`, `uuid` and `nguid`, which no daemon reports. `authenticated`: all hosts
+    that may connect have a key; `tls`: all of its ports require TLS; None: unknown."""
 
     nqn: str
     namespace: int | None
@@ -209,6 +219,8 @@ class Target(NamedTuple):
     serial: str | None = None
     uuid: str | None = None
     nguid: str | None = None
+    authenticated: bool | None = None
+    tls: bool | None = None
 
 
 class NvmeNamespace(NamedTuple):
@@ -234,6 +246,23 @@ class Subsystem(NamedTuple):
     ports: tuple[int, ...]
     serial: str | None = None
     attributes: tuple[tuple[str, str], ...] = ()
+
+
+class NvmeHost(NamedTuple):
+    """A host that exports may allow. `exports` are the NQNs of those that do. `can`: the kernel can
+    authenticate it; `auth` is None if that cannot be read. `key_file` and `ctrl_key_file` are
+    where rdctl read its keys."""
+
+    nqn: str
+    exports: tuple[str, ...]
+    auth: Auth | None
+    can: bool
+    key_file: str | None = None
+    ctrl_key_file: str | None = None
+
+    @property
+    def has_key(self) -> bool | None:
+        return None if self.auth is None else self.auth.key is not None
 
 
 class Disk(NamedTuple):
@@ -304,9 +333,13 @@ class Unit(NamedTuple):
     pid: int | None
 
 
-def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
-    """A target for each namespace of a subsystem; one without a namespace where it has none."""
+def targets_of(
+    subsystem: Subsystem, ports: Mapping[int, Port], keys: Mapping[str, bool | None]
+) -> list[Target]:
+    """A target for each namespace of a subsystem; one without a namespace where it has none. `keys`
+    says which hosts have a key."""
     offered = [ports[number] for number in subsystem.ports if number in ports]
+    known = [keys.get(host) for host in subsystem.hosts]
     return [
         Target(
             nqn=subsystem.nqn,
@@ -319,6 +352,15 @@ def targets_of(subsystem: Subsystem, ports: Mapping[int, Port]) -> list[Target]:
             serial=subsystem.serial,
             uuid=namespace.uuid if namespace else None,
             nguid=namespace.nguid if namespace else None,
+            authenticated=False if subsystem.any_host else _all_of(known),
+            tls=_all_of([bool(port.tls) for port in offered]),
         )
         for namespace in subsystem.namespaces or (None,)
     ]
+
+
+def _all_of(facts: Sequence[bool | None]) -> bool | None:
+    """Whether all are true; None if there are none, or some are unknown."""
+    if not facts or False in facts:
+        return False if facts else None
+    return None if None in facts else True

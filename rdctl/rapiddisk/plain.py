@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from rdctl.rapiddisk.auth import Auth
 from rdctl.rapiddisk.model import NvmeNamespace, Port, PortDetail, Subsystem
 
 
@@ -29,6 +30,14 @@ def subsystem(data: Mapping[str, Any]) -> Subsystem:
         serial=data["serial"],
         attributes=_pairs(data["attributes"]),
     )
+
+
+def of_auth(auth: Auth | None) -> dict[str, Any] | None:
+    """Without the keys: only whether they are set."""
+    if auth is None:
+        return None
+    keys = {"key": auth.key is not None, "ctrl_key": auth.ctrl_key is not None}
+    return {**keys, "hash": auth.hash, "dhgroup": auth.dhgroup}
 
 
 def of_port(detail: PortDetail) -> dict[str, Any]:

@@ -40,24 +40,28 @@ class Ports(Changes):
         address: str | None,
         service: str,
         attributes: tuple[tuple[str, str], ...] = (),
+        tls: bool = False,
     ) -> Report:
         """A port on an address of this machine; nothing listens before the first export.
-        `attributes` as in state.model."""
+        `attributes` as in state.model; with `tls` clients must encrypt."""
         self._backend.permit_exports()
+        if tls:
+            self._backend.check_tls()
         self._backend.check_transport(transport)
         if interface is not None:
             address = self._backend.address_of(interface)
         if address is not None:
             address = here(self._backend, address)
-        port = Port(number, transport, address, None if address is None else service)
+        port = Port(number, transport, address, None if address is None else service, tls or None)
         facts = port_data(port)
         target = str(number)
 
         def is_new() -> bool:
             there = self._backend.ports()
-            if port not in there:
-                guard_port(port, there)
-            return port not in there
+            if any(map(port.is_like, there)):
+                return False
+            guard_port(port, there)
+            return True
 
         self._ask_first(lambda: [f"add port {number}"] if is_new() else [])
         with self._backend.claim([]):
@@ -69,7 +73,7 @@ class Ports(Changes):
             return self._proven(
                 "add",
                 target,
-                lambda: port in self._backend.ports(),
+                lambda: any(map(port.is_like, self._backend.ports())),
                 export_unproven(target),
                 {**facts, **between(None, facts)},
                 "added port {}",
@@ -127,7 +131,8 @@ class Ports(Changes):
 
 
 def port_data(port: Port) -> dict[str, Any]:
-    return data_of(port, "transport", "address", "service")
+    data = data_of(port, "transport", "address", "service")
+    return {**data, "tls": True} if port.tls else data
 
 
 def here(backend: Backend, address: str) -> str:
@@ -175,5 +180,5 @@ def guard_port(port: Port, there: Sequence[Port]) -> None:
 
 
 def _port_words(port: Port) -> str:
-    words = (port.transport, port.address, port.service)
+    words = (port.transport, port.address, port.service, "with TLS" if port.tls else None)
     return " ".join(word for word in words if word) or "incomplete"

@@ -27,6 +27,7 @@ from tests.cli.test_help import RULES, SHELL, UNRUN, as_printed, assume, example
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import FakeKernel
 from tests.rapiddisk.acts import ACTS, BOOT, DAEMON, Act, arranged
+from tests.rapiddisk.keys import ONE_KEY, key_file
 
 __all__ = ["seeded"]  # the fixture
 
@@ -54,6 +55,11 @@ class Row(NamedTuple):
 
 COMMANDS = {node.path: node.command for node in walk(root) if not node.children}
 LONGEST = sorted(COMMANDS, key=len, reverse=True)
+
+
+def with_key(rdctl: Program, setup: tuple[str, ...]) -> None:
+    key_file(rdctl.home, "host.key", ONE_KEY)
+    in_order(rdctl, setup)
 
 
 def in_order(rdctl: Program, setup: tuple[str, ...]) -> None:
@@ -106,6 +112,13 @@ SANDBOX: dict[str, tuple[str, ...]] = {
     "rapiddisk save rd1 rd0.img --overwrite": (*SAVED, *RD1),
     "rapiddisk load rd0.img rd0": SAVED,
     "rapiddisk load rd0.img rd1": (*SAVED, *RD1),
+}
+# With a key in the directory.
+HOST = "nqn.2014-08.org.nvmexpress:uuid:7a"
+KEYED: dict[str, tuple[str, ...]] = {
+    f"rapiddisk nvmet host set {HOST} --auth-key-file host.key --hash sha512": (),
+    f"rapiddisk nvmet export rd1 --port 1 --host {HOST} --auth-key-file host.key": RD1,
+    "rapiddisk nvmet port add 3 --transport tcp --address 127.0.0.1 --service 4444 --tls": (),
 }
 # Refused by what is read before: in both runs alike.
 REFUSED: dict[str, tuple[tuple[str, ...], int]] = {
@@ -206,6 +219,8 @@ def rows() -> dict[str, Row]:
         found[line] = Row(words, partial(with_files, setup=setup))
     for line, setup in SANDBOX.items():
         found[line] = Row(["-c", "sandbox", *line.split()], partial(in_order, setup=setup))
+    for line, setup in KEYED.items():
+        found[line] = Row(["-c", "sandbox", *line.split()], partial(with_key, setup=setup))
     for line, (setup, code) in REFUSED.items():
         words = ["-c", "sandbox", *line.split()]
         found[f"refused: {line}"] = Row(words, partial(in_order, setup=setup), code=code)
@@ -266,7 +281,7 @@ def changing(trace: str) -> list[str]:
 LINE = re.compile(
     r"((printf|cat) .*\| )?(curl -sS|install) |"
     "(echo|mkdir|rmdir|ln|rm|mv|dd|write|reset|dmsetup|blockdev|ioctl|systemctl) "
-    "|(damage|stop|start|select) "
+    "|(damage|stop|start|select) |chmod |cat \\S+ > "
 )
 # A warmup sends queries for what they make services do.
 WARMS = r"\?(?!cid=[0-9A-F]+&type=meta1)"

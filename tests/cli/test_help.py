@@ -17,6 +17,7 @@ import pytest
 from rdctl.cli.tree import Command, LazyGroup, root
 from rdctl.completion.nodes import Node, label, parted, walk
 from tests.conftest import Program, Ran
+from tests.rapiddisk.keys import ONE_KEY, key_file
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 NODES = walk(root)
@@ -243,6 +244,9 @@ def test_an_example_for_this_machine_works_in_the_sandbox(
         assert rdctl("-c", "sandbox", "rapiddisk", "nvmet", "unexport", "rd0", "--yes").code == 0
     if argv[:3] == ["rapiddisk", "nvmet", "export"] and "rd0" in argv:
         assert rdctl("-c", "sandbox", "rapiddisk", "nvmet", "unexport", "rd0", "--yes").code == 0
+    for name in argv:
+        if name.endswith(".key"):
+            key_file(rdctl.home, name, ONE_KEY)
     ran = rdctl("-c", "sandbox", *argv, tty=True, stdin=b"y\n")
     assert (program, ran.code) == ("rdctl", 0), ran.err
 

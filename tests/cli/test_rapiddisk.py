@@ -75,9 +75,9 @@ SHOWN = {
         "nqn.2014-08.org.nvmexpress:uuid:0f7c6d1e-6c5e-4b8e-9d3a-2f1f6a1b2c3d\n"
     ),
     "nvmet port list": (
-        "PORT  TRANSPORT  ADDRESS    SERVICE\n"
-        "   1  tcp        127.0.0.1  -\n"
-        "   2  loop       -          -\n"
+        "PORT  TRANSPORT  ADDRESS    SERVICE  TLS\n"
+        "   1  tcp        127.0.0.1  -        -\n"
+        "   2  loop       -          -        -\n"
     ),
 }
 
@@ -234,6 +234,8 @@ LOCAL = [
     "nvmet revalidate rd0",
     "nvmet port add 3 --transport loop",
     "nvmet port remove 2",
+    "nvmet host list",
+    "nvmet host set nqn.2014-08.org.nvmexpress:uuid:7a --no-auth",
     "dump",
     "diff",
     "apply",
@@ -267,6 +269,6 @@ def test_all_of_that_is_tried() -> None:
 
 def verb_of(words: str) -> str:
     """The nouns and the verb at the head of a command."""
-    known = ("cache", "nvmet", "port", "boot", "daemon")
+    known = ("cache", "nvmet", "port", "host", "boot", "daemon")
     path = words.split()
     return " ".join(path[: next(n for n, word in enumerate(path) if word not in known) + 1])

@@ -127,6 +127,7 @@ WATCHED = {
     "rapiddisk cache list": 0,
     "rapiddisk cache stats": 0,
     "rapiddisk nvmet port list": 2,
+    "rapiddisk nvmet host list": 1,
     "oio overview": 1,
     "oio conscience info": 1,
     "oio conscience types": 9,

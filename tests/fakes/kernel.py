@@ -75,6 +75,8 @@ class FakeKernel(Machine):
         self.after: dict[int, Callable[[], None]] = {}
         self.dead = False
         super().__init__(root, **options)
+        # As Debian 12's kernel.
+        self.has_auth = self.has_tls = False
         for name, size, number in (
             ("sda", 512 * MIB, "8:0"),
             ("sdb", 1024 * MIB, "8:16"),

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rdctl.cli.names_input import names
+from rdctl.cli.rapiddisk.authkeys import auth_options, settings_of
 from rdctl.cli.rapiddisk.details import hidden_keys
 from rdctl.cli.rapiddisk.overrides import UNSEEN
 from rdctl.cli.tree import HERE, LazyGroup, verb
@@ -33,6 +34,7 @@ group = LazyGroup(
         "unexport": (_HERE + "unexport", "Remove exports, or some of their ports or hosts."),
         "revalidate": (_HERE + "revalidate", "Notify clients of the new size of devices."),
         "port": (_HERE + "port", "Manage NVMe-oF ports."),
+        "host": ("rdctl.cli.rapiddisk.nvmethost:group", "Manage hosts and their keys."),
     },
 )
 
@@ -101,6 +103,8 @@ def show(site: Site, exports: list[str]) -> Listing:
         "rdctl rapiddisk nvmet export rd1 --port 1 --host nqn.2014-08.org.nvmexpress:uuid:7a",
         "rdctl rapiddisk nvmet export rd0 rd1 --port 1 --any-host --dry-run",
         "rdctl rapiddisk nvmet export rd1 --port 1 --any-host --serial lab-1 --recreate --dry-run",
+        "rdctl rapiddisk nvmet export rd1 --port 1 --host nqn.2014-08.org.nvmexpress:uuid:7a"
+        " --auth-key-file host.key",
         "rdctl -c sandbox rapiddisk nvmet export rd1 --port 1 --any-host",
     ],
 )
@@ -122,6 +126,7 @@ def show(site: Site, exports: list[str]) -> Listing:
     help="Host that may connect (repeatable).",
 )
 @click.option("--any-host", is_flag=True, help="Allow any host to connect.")
+@auth_options
 @click.option("--serial", metavar="TEXT", help="Serial number, at most 20 characters.")
 @click.option("--uuid", metavar="UUID", help="UUID of the namespace.")
 @click.option("--nguid", metavar="NGUID", help="NGUID of the namespace (32 hex digits).")
@@ -133,6 +138,10 @@ def export(
     ports: tuple[int, ...],
     hosts: tuple[str, ...],
     any_host: bool,
+    auth_key_file: str | None,
+    ctrl_key_file: str | None,
+    hash: str | None,
+    dhgroup: str | None,
     serial: str | None,
     uuid: str | None,
     nguid: str | None,
@@ -146,12 +155,29 @@ def export(
     ports and hosts are added. On failure everything is rolled back. A device that is locked or in
     use is refused.
 
+    By default a host only has to say its name, which anyone can. With --auth-key-file each --host
+    must prove that it has a key, and with --ctrl-key-file this machine proves it to the host, too
+    (DH-HMAC-CHAP, Linux 6.0 or later). FILE has a key of `nvme gen-dhchap-key` and must not be
+    readable by others (mode 0600); - reads it from stdin. The kernel keeps a key per host, for all
+    its exports: one that has other settings, or other exports without a key, is refused; use
+    `nvmet host set`. The last unexport of a host removes the key that rdctl set.
+
     Clients know the disk by its serial number, UUID and NGUID. --serial, --uuid and --nguid set
     them for one DEVICE; otherwise the kernel chooses, differently for each new export. Those of an
     existing export cannot be changed: it has to be re-created, which disconnects its hosts and
     keeps all its other settings. That requires --recreate and confirmation. Local only."""
     if bool(hosts) == any_host:
         raise RdctlError(Code.USAGE, "specify either --host NQN or --any-host")
+    if any_host and auth_key_file is not None:
+        raise RdctlError(
+            Code.USAGE,
+            "--auth-key-file requires --host: a key is of a host",
+            hint="Show the NQN on the host: cat /etc/nvme/hostnqn",
+        )
+    if auth_key_file is None and (ctrl_key_file or hash or dhgroup):
+        raise RdctlError(
+            Code.USAGE, "--ctrl-key-file, --hash and --dhgroup require --auth-key-file"
+        )
     if recreate and (serial, uuid, nguid) == (None, None, None):
         raise RdctlError(Code.USAGE, "--recreate requires --serial, --uuid or --nguid")
     from rdctl.rapiddisk.guards import Overrides
@@ -165,6 +191,7 @@ def export(
         Overrides(unseen=unseen),
         Identity(serial, uuid, nguid),
         recreate,
+        settings_of(auth_key_file, ctrl_key_file, hash, dhgroup),
     )
 
 
@@ -287,6 +314,7 @@ def show_ports(site: Site, numbers: list[str]) -> Listing:
     type=click.IntRange(1, 65535),
     help="TCP port (default: 4420).",
 )
+@click.option("--tls", is_flag=True, help="Require TLS 1.3 of clients (Linux 6.7 or later).")
 def add_port(
     site: Site,
     number: int,
@@ -294,19 +322,29 @@ def add_port(
     interface: str | None,
     address: str | None,
     service: int | None,
+    tls: bool,
 ) -> Report:
     """Add a port.
 
     tcp and rdma require an address of this machine (--address or --interface); loop takes none. Two
     ports on the same address need different --service values. The port starts listening when a
-    device is exported on it. Local only."""
+    device is exported on it. Local only.
+
+    With --tls clients must encrypt what they send and receive. That needs a pre-shared key on both
+    sides, in the keyring .nvme (`nvme gen-tls-key --insert`), and the program tlshd (package
+    ktls-utils), which must be running on both; rdctl sets up neither. A kernel without TLS is
+    refused."""
+    if tls and transport != "tcp":
+        raise RdctlError(Code.USAGE, "--tls requires --transport tcp")
     if transport == "loop" and (interface or address or service):
         raise RdctlError(Code.USAGE, "--transport loop takes no address and no service")
     if transport != "loop" and (interface is None) == (address is None):
         raise RdctlError(
             Code.USAGE, f"--transport {transport}: specify either --interface or --address"
         )
-    return site.rapiddisk.ports.add(number, transport, interface, address, str(service or 4420))
+    return site.rapiddisk.ports.add(
+        number, transport, interface, address, str(service or 4420), tls=tls
+    )
 
 
 @verb(

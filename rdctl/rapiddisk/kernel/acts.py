@@ -10,6 +10,7 @@ from typing import Any
 from rdctl.core.acts import Act
 from rdctl.core.units import human_size
 from rdctl.rapiddisk import plain
+from rdctl.rapiddisk.auth import NO_AUTH, Auth
 from rdctl.rapiddisk.kernel.identities import Identities, Touched
 from rdctl.rapiddisk.kernel.means import KernelDependencies, Part
 from rdctl.rapiddisk.model import Cache, NewCache, PortDetail, Subsystem
@@ -126,6 +127,26 @@ class Acts(Part):
             plain.of_subsystem(before),
             plain.of_subsystem(after),
             touched=touched,
+        )
+
+    def authenticated(self, host: str, before: Auth | None, after: Auth | None) -> Act:
+        """The keys of a host were set, changed, or removed with it. They are in no history: a
+        former one is lost."""
+        lost = [
+            word
+            for word, old, new in zip(
+                ("key", "controller key"), before or NO_AUTH, after or NO_AUTH, strict=False
+            )
+            if old is not None and old != new
+        ]
+        return Act(
+            "authenticate",
+            "host",
+            host,
+            self._identities.host(host),
+            plain.of_auth(before),
+            plain.of_auth(after),
+            f"its former {' and '.join(lost)}" if lost else None,
         )
 
     def port_added(self, detail: PortDetail) -> Act:

@@ -7,6 +7,7 @@ import re
 from collections.abc import Collection, Mapping
 
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
+from rdctl.rapiddisk.model import Port
 from rdctl.rapiddisk.state.defaults import DEFAULTS, OF_OTHERS, OF_TRANSPORT
 from rdctl.rapiddisk.state.model import Attributes
 
@@ -15,6 +16,8 @@ _NAMED = {
     "namespace": {"device_path", "device_uuid", "device_nguid", "enable"},
     "port": {"addr_trtype", "addr_traddr", "addr_trsvcid"},
 }
+# The value of addr_tsas of a port of transport tcp that requires TLS.
+TLS = "tls1.3"
 _FIRMWARE_SIZE = 8
 _NAME = re.compile(r"[a-z0-9_]+")
 
@@ -47,10 +50,12 @@ class AttributeReader:
     def of_namespace(self, nqn: str, number: int) -> Attributes:
         return self._set("namespace", f"subsystems/{nqn}/namespaces/{number}", {})
 
-    def of_port(self, number: int, transport: str | None, address: str | None) -> Attributes:
-        defaults = OF_TRANSPORT.get(transport or "", OF_OTHERS)
-        families = {"addr_adrfam": (family_of(address),)}
-        return self._set("port", f"ports/{number}", {**defaults, **families})
+    def of_port(self, port: Port) -> Attributes:
+        defaults = OF_TRANSPORT.get(port.transport or "", OF_OTHERS)
+        usual = {"addr_adrfam": (family_of(port.address),)}
+        if port.tls:
+            usual |= {"addr_tsas": (TLS,), "addr_treq": ("required",)}
+        return self._set("port", f"ports/{port.port}", {**defaults, **usual})
 
     def _set(self, kind: str, below: str, defaults: Mapping[str, Collection[str]]) -> Attributes:
         """The attributes of a directory that differ from their defaults."""

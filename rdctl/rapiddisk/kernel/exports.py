@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import escape
+from rdctl.rapiddisk.auth import Auth
 from rdctl.rapiddisk.kernel.claims import KernelPart
 from rdctl.rapiddisk.kernel.nvmet import NO_CONFIGFS
 from rdctl.rapiddisk.kernel.refusals import missing
-from rdctl.rapiddisk.model import Port, PortDetail, Subsystem, Target, targets_of
+from rdctl.rapiddisk.model import NvmeHost, Port, PortDetail, Subsystem, Target, targets_of
 from rdctl.rapiddisk.names import export_nqn
 
 TRANSPORTS = {"tcp": "nvmet-tcp", "rdma": "nvmet-rdma", "loop": "nvme-loop"}
@@ -19,8 +20,12 @@ class KernelExports(KernelPart):
     def targets(self) -> list[Target]:
         """/sys/kernel/config/nvmet"""
         ports = {port.port: port for port in self.ports()}
+        keys = {host.nqn: host.has_key for host in self.hosts()}
         return [
-            target for s in self.subsystems() if s.namespaces for target in targets_of(s, ports)
+            target
+            for subsystem in self.subsystems()
+            if subsystem.namespaces
+            for target in targets_of(subsystem, ports, keys)
         ]
 
     def guarded_targets(self) -> list[Target]:
@@ -36,6 +41,15 @@ class KernelExports(KernelPart):
         self._need_nvmet()
         with self._refusals.worded("the NVMe exports cannot be read"):
             return self._foreseen.subsystems(map(self._nvmet.described, self._nvmet.subsystems()))
+
+    def hosts(self) -> list[NvmeHost]:
+        """/sys/kernel/config/nvmet/hosts"""
+        self._need_nvmet()
+        with self._refusals.worded("the NVMe hosts cannot be read"):
+            return self._foreseen.hosts(self._nvmet.hosts())
+
+    def exposed(self, host: str) -> list[str]:
+        return self._nvmet.exposed(host)
 
     def ports(self) -> list[Port]:
         """/sys/kernel/config/nvmet/ports"""
@@ -88,6 +102,16 @@ class KernelExports(KernelPart):
                 hint=f"Once it is installed, load it: sudo modprobe {module}",
             )
 
+    def check_authentication(self) -> None:
+        """Raise when the kernel is known to be unable to authenticate hosts."""
+        if self._nvmet.can_authenticate() is False:
+            raise self._nvmet.no_authentication()
+
+    def check_tls(self) -> None:
+        """Raise when the kernel is known to be unable to serve ports with TLS."""
+        if self._nvmet.can_encrypt() is False:
+            raise self._nvmet.no_tls()
+
     def address_of(self, interface: str) -> str:
         from rdctl.rapiddisk.kernel.addresses import address_of
 
@@ -116,11 +140,15 @@ class KernelExports(KernelPart):
         self, nqn: str, before: Subsystem | None, after: Subsystem | None, destroys: str | None
     ) -> None:
         with self._refusals.worded(f"{nqn} was not changed", nqn):
-            self._nvmet.change(nqn, before, after, destroys, self._acts.exported)
+            self._nvmet.change(nqn, before, after, destroys, self._acts)
 
     def recreate_export(self, before: Subsystem, after: Subsystem, destroys: str) -> None:
         with self._refusals.worded(f"{before.nqn} was not re-created", before.nqn):
-            self._nvmet.recreate(before, after, destroys, self._acts.exported)
+            self._nvmet.recreate(before, after, destroys, self._acts)
+
+    def set_auth(self, host: str, auth: Auth, destroys: str | None) -> None:
+        with self._refusals.worded(f"host {host} was not changed", host):
+            self._nvmet.set_auth(host, auth, destroys, self._acts)
 
     def revalidate(self, nqn: str, namespace: int) -> None:
         if not self._nvmet.can_revalidate(nqn, namespace):

@@ -11,6 +11,7 @@ from rdctl.rapiddisk.kernel.devices import Devices
 from rdctl.rapiddisk.model import (
     Cache,
     Inventory,
+    NvmeHost,
     PortDetail,
     Subsystem,
     Survey,
@@ -105,6 +106,14 @@ class Foreseen:
                 there.pop(act.name, None)
                 if act.after is not None:
                     there[act.name] = plain.subsystem(act.after)
+        return list(there.values())
+
+    def hosts(self, found: Iterable[NvmeHost]) -> list[NvmeHost]:
+        """Without those that would be gone. No act has a key."""
+        there = {host.nqn: host for host in found}
+        for act in self._acts:
+            if act.kind == "host" and act.after is None:
+                there.pop(act.name, None)
         return list(there.values())
 
     def ports(self, found: Iterable[PortDetail]) -> list[PortDetail]:

@@ -30,7 +30,10 @@ class Identities(Part):
         return self._of_boot(None if whole is None else [self._sysfs.dev(kernel), whole])
 
     def port(self, port: Port) -> Any:
-        return self._of_boot(list(port[1:]))
+        return self._of_boot(list(port[1:4]))
+
+    def host(self, nqn: str) -> Any:
+        return self._of_boot([nqn])
 
     def export(self, subsystem: Subsystem) -> Any:
         """Its serial, and each device with its own identity."""

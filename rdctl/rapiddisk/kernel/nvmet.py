@@ -6,36 +6,34 @@ Nothing there is transactional: each step is one system call, so each names its 
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rdctl.core.acts import Act
-from rdctl.effects.door import Effect, Effects
-from rdctl.effects.syscalls import Syscalls, link, make_dir, remove_dir, unlink, write
-from rdctl.rapiddisk.kernel.attributes import AttributeReader, family_of, is_attribute
+from rdctl.core.errors import Code, RdctlError
+from rdctl.effects.door import Effects
+from rdctl.effects.syscalls import Syscalls
+from rdctl.rapiddisk.kernel.attributes import TLS, AttributeReader, family_of
+from rdctl.rapiddisk.kernel.configtree import ROOT
+from rdctl.rapiddisk.kernel.nvmethosts import NvmetHosts
 from rdctl.rapiddisk.kernel.sysfs import Sysfs
 from rdctl.rapiddisk.model import NvmeNamespace, Port, PortDetail, Subsystem
 from rdctl.rapiddisk.state.defaults import MODEL
 
-ROOT = "sys/kernel/config/nvmet"
+if TYPE_CHECKING:
+    from rdctl.rapiddisk.kernel.acts import Acts
+
 NO_CONFIGFS = "configfs is not mounted"
 _NO_NGUID = "00000000-0000-0000-0000-000000000000"
-_KEYS = ("dhchap_key", "dhchap_ctrl_key")
-# Tells from an export as it was, and as it is, what was changed.
-_Exported = Callable[[Subsystem | None, Subsystem | None], Act]
 
 
-class Nvmet:
+class Nvmet(NvmetHosts):
     """Reads raise OSError where the configuration cannot be read; changes raise it too, and are
     undone as a whole."""
 
     def __init__(self, sysfs: Sysfs, calls: Syscalls, effects: Effects) -> None:
-        self._sysfs = sysfs
-        self._calls = calls
-        self._effects = effects
+        super().__init__(sysfs, calls, effects)
         self._attributes = AttributeReader(sysfs, ROOT)
-        # What this dry run would have made (True) and removed (False).
-        self._planned: dict[str, bool] = {}
 
     @property
     def loaded(self) -> bool:
@@ -108,6 +106,9 @@ class Nvmet:
             self._value(f"ports/{number}/addr_trtype"),
             self._value(f"ports/{number}/addr_traddr"),
             self._value(f"ports/{number}/addr_trsvcid"),
+            None
+            if (security := self._value(f"ports/{number}/addr_tsas")) is None
+            else security == TLS,
         )
 
     def described_ports(self) -> list[PortDetail]:
@@ -116,17 +117,10 @@ class Nvmet:
 
     def described_port(self, number: int) -> PortDetail:
         port = self._port(number)
-        return PortDetail(port, self._attributes.of_port(number, port.transport, port.address))
+        return PortDetail(port, self._attributes.of_port(port))
 
     def _numbers(self) -> list[int]:
         return [int(name) for name in self._names("ports") if name.isdigit()]
-
-    def _names(self, below: str) -> list[str]:
-        return self._sysfs.listed(f"{ROOT}/{below}")
-
-    def _value(self, below: str) -> str | None:
-        """An attribute; None if it is empty."""
-        return self._sysfs.read(f"{ROOT}/{below}") or None
 
     def can_revalidate(self, nqn: str, number: int) -> bool:
         return self._sysfs.exists(f"{ROOT}/subsystems/{nqn}/namespaces/{number}/revalidate_size")
@@ -139,7 +133,7 @@ class Nvmet:
         before: Subsystem | None,
         after: Subsystem | None,
         destroys: str | None,
-        act: _Exported,
+        acts: Acts,
     ) -> None:
         """Create a subsystem, remove it, or change its ports and who may connect: all of it, or on
         any failure nothing. At no moment may a host connect that neither state allows."""
@@ -148,17 +142,17 @@ class Nvmet:
                 after = self._create(after)
             elif before is not None and after is None:
                 before = self.described(before)
-                self._remove(before, destroys)
+                self._remove(before, destroys, acts)
             elif before is not None and after is not None:
-                self._adjust(before, after, destroys)
-            self._effects.acted(act(before, after))
+                self._adjust(before, after, destroys, acts)
+            self._effects.acted(acts.exported(before, after))
 
-    def recreate(self, before: Subsystem, after: Subsystem, destroys: str, act: _Exported) -> None:
+    def recreate(self, before: Subsystem, after: Subsystem, destroys: str, acts: Acts) -> None:
         """Replace a subsystem by one with other values that the kernel cannot change."""
         with self._effects.transaction(f"re-create the export {before.nqn}"):
             before = self.described(before)
-            self._remove(before, destroys, keep=after.hosts)
-            self._effects.acted(act(before, self._create(after)))
+            self._remove(before, destroys, acts, keep=after.hosts)
+            self._effects.acted(acts.exported(before, self._create(after)))
 
     def _create(self, after: Subsystem) -> Subsystem:
         """The ports come last, when all else is set. Returns it with the identity that the kernel
@@ -183,11 +177,13 @@ class Nvmet:
         namespaces = tuple(self._namespaces(after.nqn))
         return after._replace(serial=self._serial(after.nqn), namespaces=namespaces)
 
-    def _remove(self, before: Subsystem, destroys: str | None, keep: Collection[str] = ()) -> None:
+    def _remove(
+        self, before: Subsystem, destroys: str | None, acts: Acts, keep: Collection[str] = ()
+    ) -> None:
         """The ports come first. A rollback restores all of it."""
         directory = f"subsystems/{before.nqn}"
         self._withdraw(before.nqn, before.ports, destroys)
-        self._forbid(before.nqn, before.hosts, destroys, keep)
+        self._forbid(before.nqn, before.hosts, destroys, acts, keep)
         for namespace in before.namespaces:
             place = f"{directory}/namespaces/{namespace.number}"
             if namespace.enabled:
@@ -198,7 +194,9 @@ class Nvmet:
             identity.append(("attr_allow_any_host", "1"))
         self._remove_dir(directory, self._writings(directory, identity))
 
-    def _adjust(self, before: Subsystem, after: Subsystem, destroys: str | None) -> None:
+    def _adjust(
+        self, before: Subsystem, after: Subsystem, destroys: str | None, acts: Acts
+    ) -> None:
         """The kernel has either any host or named ones: first those are removed who may no longer
         connect."""
         nqn = after.nqn
@@ -206,7 +204,7 @@ class Nvmet:
         self._withdraw(nqn, _more(before.ports, after.ports), destroys)
         if before.any_host and not after.any_host:
             self._write(flag, "0", was="1", destroys=destroys)
-        self._forbid(nqn, _more(before.hosts, after.hosts), destroys)
+        self._forbid(nqn, _more(before.hosts, after.hosts), destroys, acts)
         if after.any_host and not before.any_host:
             self._write(flag, "1", was="0")
         self._allow(nqn, _more(after.hosts, before.hosts))
@@ -227,17 +225,21 @@ class Nvmet:
             self._link(f"hosts/{host}", f"subsystems/{nqn}/allowed_hosts/{host}")
 
     def _forbid(
-        self, nqn: str, hosts: Sequence[str], destroys: str | None, keep: Collection[str] = ()
+        self,
+        nqn: str,
+        hosts: Sequence[str],
+        destroys: str | None,
+        acts: Acts,
+        keep: Collection[str] = (),
     ) -> None:
         for host in hosts:
             self._unlink(f"hosts/{host}", f"subsystems/{nqn}/allowed_hosts/{host}", destroys)
             if host not in keep and not self._is_needed(host):
-                self._remove_dir(f"hosts/{host}")
+                self.drop_host(host, acts)
 
     def _is_needed(self, host: str) -> bool:
-        """Whether a host is allowed elsewhere, or has a key to authenticate with: that is not
-        rdctl's, and a rollback could not restore it."""
-        if any(self._value(f"hosts/{host}/{name}") for name in _KEYS):
+        """Whether a host is allowed elsewhere, or has a key that is not rdctl's."""
+        if self.has_foreign_key(host):
             return True
         link = f"/allowed_hosts/{host}"
         names = [f"subsystems/{nqn}{link}" for nqn in self._names("subsystems")]
@@ -257,8 +259,36 @@ class Nvmet:
             if port.address is not None:
                 self._write(f"{directory}/addr_traddr", port.address)
             # The transport resets some of them.
+            if port.tls:
+                self._encrypt(directory)
             self._set(directory, attributes)
             self._effects.acted(act)
+
+    def _encrypt(self, directory: str) -> None:
+        try:
+            self._write(f"{directory}/addr_tsas", TLS)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.EINVAL):
+                raise
+            why = "its ports have no addr_tsas that can be set"
+            if error.errno == errno.EINVAL:
+                why = f"it refuses addr_tsas = {TLS}: it was built without TLS, or has no keyring"
+            raise self.no_tls(why) from error
+
+    def can_encrypt(self) -> bool | None:
+        """None while no port is there to show it."""
+        for number in self._numbers():
+            return self._sysfs.exists(f"{ROOT}/ports/{number}/addr_tsas")
+        return None
+
+    def no_tls(self, why: str = "its ports have no addr_tsas") -> RdctlError:
+        release = self._sysfs.text("proc/sys/kernel/osrelease") or "unknown"
+        return RdctlError(
+            Code.UNSUPPORTED,
+            f"this kernel ({release}) cannot serve ports with TLS: {why}",
+            hint="It needs Linux 6.7 or later with CONFIG_NVME_TARGET_TCP_TLS, which Debian's"
+            " kernels have from 6.12 on.",
+        )
 
     def remove_port(self, number: int, destroys: str | None, act: Act) -> None:
         what = f"remove port {number}"
@@ -268,86 +298,6 @@ class Nvmet:
         """Notify the clients of the device's new size."""
         writing = self._writing(f"subsystems/{nqn}/namespaces/{number}/revalidate_size", "1")
         self._effects.do(writing._replace(what=f"notify the clients of {nqn}"), None)
-
-    # --- single steps -------------------------------------------------------------------------
-
-    def _path(self, below: str) -> str:
-        return self._sysfs.path(f"{ROOT}/{below}")
-
-    def _exists(self, below: str) -> bool:
-        """In a dry run: whether it would exist by now."""
-        if below in self._planned:
-            return self._planned[below]
-        return self._sysfs.exists(f"{ROOT}/{below}")
-
-    def _plan(self, below: str, there: bool) -> None:
-        if self._effects.dry_run:
-            self._planned[below] = there
-
-    def _writing(self, below: str, text: str) -> Effect[None]:
-        path = self._path(below)
-        return write(self._calls, path, text, what=f"write {text} to {self._calls.shown(path)}")
-
-    def _writings(self, directory: str, values: Iterable[tuple[str, str]]) -> list[Effect[None]]:
-        return [self._writing(f"{directory}/{name}", text) for name, text in values]
-
-    def _write(
-        self, below: str, text: str, *, was: str | None = None, destroys: str | None = None
-    ) -> None:
-        undo = [] if was is None else [self._writing(below, was)]
-        self._effects.do(self._writing(below, text)._replace(destroys=destroys), None, undo)
-
-    def _set(self, directory: str, values: Iterable[tuple[str, str]]) -> None:
-        """Attributes of a new directory, which is undone by its removal."""
-        for name, text in values:
-            if not is_attribute(name):
-                raise OSError(errno.EINVAL, "invalid name of an attribute", name)
-            try:
-                self._write(f"{directory}/{name}", text)
-            except FileNotFoundError as error:
-                why = f"this kernel has no attribute {name}"
-                raise OSError(errno.EOPNOTSUPP, why, error.filename) from error
-
-    def _write_if_there(self, below: str, text: str) -> None:
-        """Older kernels lack some attributes; a dry run has no directory yet to look into."""
-        try:
-            self._write(below, text)
-        except OSError as error:
-            if error.errno != errno.ENOENT:
-                raise
-
-    def _make_dir(self, below: str) -> None:
-        path = self._path(below)
-        self._effects.do(make_dir(self._calls, path), None, [remove_dir(self._calls, path)])
-        self._plan(below, True)
-
-    def _remove_dir(
-        self,
-        below: str,
-        again: Sequence[Effect[Any]] = (),
-        destroys: str | None = None,
-        what: str = "",
-        act: Act | None = None,
-    ) -> None:
-        """`again` refills the directory when it has to be restored."""
-        path = self._path(below)
-        undo = [*reversed(again), make_dir(self._calls, path)]
-        effect = remove_dir(self._calls, path)._replace(destroys=destroys)
-        effect = effect._replace(what=what or effect.what)
-        self._effects.do(effect, None, undo, None if act is None else lambda: act)
-        self._plan(below, False)
-
-    def _link(self, target: str, below: str) -> None:
-        path = self._path(below)
-        effect = link(self._calls, self._path(target), path)
-        self._effects.do(effect, None, [unlink(self._calls, path)])
-        self._plan(below, True)
-
-    def _unlink(self, target: str, below: str, destroys: str | None) -> None:
-        path = self._path(below)
-        effect = unlink(self._calls, path)._replace(destroys=destroys)
-        self._effects.do(effect, None, [link(self._calls, self._path(target), path)])
-        self._plan(below, False)
 
 
 def _own_model(subsystem: Subsystem) -> list[tuple[str, str]]:

@@ -116,6 +116,17 @@ class Surroundings:
         """The addresses at which something listens on the port of rapiddiskd: /proc/net"""
         return [address for file in ("tcp", "tcp6") for address in self._listeners(file)]
 
+    @property
+    def addresses(self) -> list[str]:
+        """The addresses of this machine: /proc/net/fib_trie, /proc/net/if_inet6"""
+        import ipaddress
+
+        routes = self._sysfs.text("proc/net/fib_trie") or ""
+        found = re.findall(r"\|-- (\S+)\n(?: *\+-- .*\n)? */32 host LOCAL", routes)
+        for line in (self._sysfs.text("proc/net/if_inet6") or "").splitlines():
+            found.append(str(ipaddress.IPv6Address(int(line.split()[0], 16))))
+        return list(dict.fromkeys(found))
+
     def _listeners(self, file: str) -> Iterator[str]:
         for line in (self._sysfs.text(f"proc/net/{file}") or "").splitlines()[1:]:
             fields = line.split()

@@ -97,6 +97,15 @@ class Sysfs:
                 return []
             raise
 
+    def mode(self, below: str) -> int | None:
+        """The permissions of a file; None when it does not exist."""
+        try:
+            return stat.S_IMODE(os.stat(self.path(below)).st_mode)
+        except OSError as error:
+            if error.errno in _VANISHED:
+                return None
+            raise
+
     def settable(self, below: str) -> set[str]:
         """The files in a directory that can be read and written; none when it does not exist."""
         try:

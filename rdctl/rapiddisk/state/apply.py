@@ -11,7 +11,7 @@ from rdctl.core.units import escape
 from rdctl.rapiddisk.changes import Changes, Dependencies, unproven
 from rdctl.rapiddisk.contents import Contents
 from rdctl.rapiddisk.imagefile import ImageFile
-from rdctl.rapiddisk.state import caches, document, exports, ports, prune, volumes
+from rdctl.rapiddisk.state import caches, exports, hosts, ports, prune, volumes, writing
 from rdctl.rapiddisk.state.compare import EXTRA, Comparison, Difference
 from rdctl.rapiddisk.state.files import Source
 from rdctl.rapiddisk.state.made import Made
@@ -172,12 +172,12 @@ class Apply(Changes):
             self._checked,
         )
         found: list[Step | Refusal] = prune.plan(work) if options.prune else []
-        for kind in (volumes, caches, ports, exports):
+        for kind in (volumes, caches, ports, hosts, exports):
             found += kind.plan(work)
         if options.only == "exports":
             found += volumes.plan_locks(work)
         if options.save:
-            text = source.text if source.text is not None else document.toml(wanted)
+            text = source.text if source.text is not None else writing.toml(wanted)
             step = saving(self._backend, text)
             found += [step] if step else []
         return Planned(work, found)

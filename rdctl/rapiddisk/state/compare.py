@@ -6,15 +6,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from rdctl.core.errors import RdctlError
+from rdctl.rapiddisk.auth import Key, key_in
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import upper_first
 from rdctl.rapiddisk.images import is_in_image
+from rdctl.rapiddisk.kernel.refusals import denied
 from rdctl.rapiddisk.model import Cache, Device, Subsystem, Volume
 from rdctl.rapiddisk.names import is_rapiddisk
 from rdctl.rapiddisk.state.model import (
     KINDS,
     CacheState,
     ExportState,
+    HostState,
     PortState,
     State,
     VolumeState,
@@ -65,6 +68,8 @@ class Comparison:
             yield from self.cache(cache)
         for port in self.wanted.ports:
             yield from self.port(port)
+        for host in self.wanted.hosts:
+            yield from self.host(host)
         for export in self.wanted.exports:
             yield from self.export(export)
 
@@ -127,6 +132,7 @@ class Comparison:
             "transport": (wanted.transport, port.transport),
             "address": (self.address(wanted), port.address),
             "service": (wanted.service, port.service),
+            "tls": (wanted.tls, bool(port.tls)),
             **_attributes(wanted.attributes, found.attributes),
         }
         if wanted.transport == "loop":
@@ -141,6 +147,22 @@ class Comparison:
             return self._backend.address_of(wanted.interface)
         except RdctlError:
             return None
+
+    def host(self, wanted: HostState) -> Iterable[Difference]:
+        """By the contents of the files, which are never shown."""
+        found = self.there.hosts.get(wanted.nqn)
+        if found is None:
+            return [Difference("host", wanted.nqn, MISSING)]
+        if found.auth is None:
+            raise denied(f"the keys of host {wanted.nqn} can be read by root only")
+        key, ctrl_key, hashed, dhgroup = found.auth
+        facts: dict[str, tuple[Any, Any]] = {
+            "auth_key_file": _files(wanted.auth_key_file, key),
+            "ctrl_key_file": _files(wanted.ctrl_key_file, ctrl_key),
+            "hash": (wanted.hash, hashed),
+            "dhgroup": (wanted.dhgroup, dhgroup),
+        }
+        return _differing("host", wanted.nqn, facts)
 
     def export(self, wanted: ExportState) -> Iterable[Difference]:
         found: Subsystem | None = self.there.exports.get(wanted.nqn)
@@ -183,8 +205,14 @@ class Comparison:
             if nqn not in mine
         }
         ports = [number for number in self.there.ports if number not in others]
+        hosts = [
+            nqn
+            for nqn, host in self.there.hosts.items()
+            if host.has_key and (not host.exports or mine & {*host.exports})
+        ]
         for kind, wanted, there in (
             ("export", [one.nqn for one in self.wanted.exports], sorted(mine)),
+            ("host", [one.nqn for one in self.wanted.hosts], hosts),
             ("port", [str(one.number) for one in self.wanted.ports], map(str, ports)),
             (
                 "cache",
@@ -199,6 +227,15 @@ class Comparison:
 
 # What clients know an exported disk by.
 IDENTITY = ("serial", "uuid", "nguid")
+
+
+def _files(file: str | None, key: Key | None) -> tuple[str | None, str | None]:
+    """The file with a key, and what the machine has instead. An unknown file may have any key."""
+    if file == "" and key is not None:
+        return file, file
+    if file and key is not None:
+        return file, file if key_in(file) == key else "another key"
+    return file, None if key is None else "a key"
 
 
 def _differing(kind: str, name: str, facts: Mapping[str, tuple[Any, Any]]) -> Iterator[Difference]:

@@ -1,4 +1,4 @@
-"""The text of a state, in TOML or JSON: read strictly, written to be read and edited by people.
+"""The text of a state, in TOML or JSON: read strictly. rdctl/rapiddisk/state/writing.py writes it.
 
 A fault names the file and the line of its key. What refers to each other is checked in
 rdctl/rapiddisk/state/references.py, single values in rdctl/rapiddisk/state/values.py.
@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.source import Source, from_json, from_toml, toml_string
-from rdctl.core.units import defuse, did_you_mean, escape, natural, nearest
+from rdctl.core.units import defuse, did_you_mean, escape, nearest
 from rdctl.rapiddisk.names import PREFIXES, policy_of
 from rdctl.rapiddisk.state import references, values
 from rdctl.rapiddisk.state.model import (
@@ -20,16 +20,19 @@ from rdctl.rapiddisk.state.model import (
     Attributes,
     CacheState,
     ExportState,
+    HostState,
     ModuleState,
     PortState,
     State,
     VolumeState,
+    with_tls,
 )
+from rdctl.rapiddisk.state.writing import HOST_KEYS, key_text
 
 T = TypeVar("T")
 
 SERVICE = "4420"
-_TABLES = ("modules", "volumes", "caches", "ports", "exports")
+_TABLES = ("modules", "volumes", "caches", "ports", "hosts", "exports")
 # What a missing key may look like.
 _EXAMPLES = {
     "size": 'size = "64MiB"',
@@ -38,6 +41,7 @@ _EXAMPLES = {
     "policy": 'policy = "write-through"',
     "transport": 'transport = "tcp"',
     "device": 'device = "rd0"',
+    "auth_key_file": 'auth_key_file = "/etc/rdctl/host.key"',
 }
 # Keys whose value only the machine knows.
 _HINTS = {
@@ -45,6 +49,8 @@ _HINTS = {
     " cache is in: rdctl rapiddisk dump)",
 }
 
+
+_KEY_FILE = 'Name them: [hosts."nqn..."] auth_key_file = "/etc/rdctl/host.key"'
 
 # A key of more parts than any that is known.
 _DEEP = re.compile(r"""\s*\[*\s*(?:[^\s.="'#\[\]]+\s*\.\s*){32}""")
@@ -65,6 +71,7 @@ def parse(name: str, text: str) -> State:
         ports=tuple(_port(entry) for entry in top.entries("ports", values.port_number)),
         exports=tuple(_export(entry) for entry in top.entries("exports", values.nqn)),
         modules=tuple(_modules(top)),
+        hosts=tuple(_host(entry) for entry in top.entries("hosts", values.nqn)),
     )
     references.check(state)
     return state
@@ -104,8 +111,8 @@ class _Table(NamedTuple):
             if key in known:
                 continue
             if key.startswith("dhchap"):
-                why = "authentication keys are not supported in the state file yet"
-                raise self.fault(key, f"{escape(key)}: {why}")
+                why = "authentication keys are not in the state file, but in files of their own"
+                raise self.fault(key, f"{escape(key)}: {why}", _KEY_FILE)
             what = kind if isinstance(value, dict) else "key"
             meant = did_you_mean(nearest(key, known))
             hint = None if meant else f"Known keys: {', '.join(known)}."
@@ -136,7 +143,7 @@ class _Table(NamedTuple):
         path = (*self.path, key)
         if isinstance(data, dict):
             return _Table(self.source, path, label, data)
-        header = ".".join(map(_key, path))
+        header = ".".join(map(key_text, path))
         raise self.fault(key, f"{escape(header)} must be a table", f"Write [{escape(header)}].")
 
     def entries(self, key: str, check: Callable[[str, object], Any]) -> Iterable[_Table]:
@@ -190,7 +197,7 @@ _LONGEST_SHOWN = 200
 
 def _unquoted_in(line: str) -> tuple[str, str] | None:
     """The table and the name with a colon or plus in it, if that is why the line is invalid."""
-    pattern = r"\[?\s*(?:(exports|caches)\s*\.\s*)?((?:nqn\.|rc-w)[^\s\]\"'=]*)"
+    pattern = r"\[?\s*(?:(exports|hosts|caches)\s*\.\s*)?((?:nqn\.|rc-w)[^\s\]\"'=]*)"
     entry = re.match(pattern, line)
     if entry is None:
         return None
@@ -200,7 +207,7 @@ def _unquoted_in(line: str) -> tuple[str, str] | None:
 def _refuse_unquoted(entry: _Table) -> None:
     """Recognize a name with dots that was not quoted: it became tables in tables."""
     table, name = entry.path
-    if table != "caches" and (table, name) != ("exports", "nqn"):
+    if table != "caches" and (table, name) not in (("exports", "nqn"), ("hosts", "nqn")):
         return
     data = entry.data
     while data and all(isinstance(value, dict) for value in data.values()):
@@ -212,7 +219,7 @@ def _refuse_unquoted(entry: _Table) -> None:
 
 
 def _quoting(table: str, name: str) -> str:
-    what = "NQN" if table == "exports" else "name"
+    what = "name" if table == "caches" else "NQN"
     return f"Quote the {what}: [{table}.{toml_string(name)}]"
 
 
@@ -234,7 +241,7 @@ def _check_schema(top: _Table) -> None:
 
 _VOLUME = ("size", "locked", "image")
 _CACHE = ("volume", "source", "source_size", "policy", "max_age")
-_PORT = ("transport", "address", "interface", "service", "attributes")
+_PORT = ("transport", "address", "interface", "service", "tls", "attributes")
 _EXPORT = (
     "device",
     "ports",
@@ -309,9 +316,24 @@ def _port(entry: _Table) -> PortState:
         raise entry.fault("interface", message, "Remove one of them.")
     else:
         service = service or SERVICE
-    attributes = entry.attributes("attributes", values.PORT_KEYS)
+    attributes, tls = with_tls(entry.attributes("attributes", values.PORT_KEYS))
+    tls = entry.get("tls", values.flag, tls)
+    if tls and transport != "tcp":
+        raise entry.fault("tls", f'{entry.label}: tls requires transport "tcp"')
     return PortState(
-        int(entry.name), transport, address, interface, service, attributes, at=entry.at
+        int(entry.name), transport, address, interface, service, attributes, tls, entry.at
+    )
+
+
+def _host(entry: _Table) -> HostState:
+    entry.only(HOST_KEYS)
+    return HostState(
+        nqn=entry.name,
+        auth_key_file=entry.need("auth_key_file", values.key_file),
+        ctrl_key_file=entry.maybe("ctrl_key_file", values.key_file),
+        hash=entry.get("hash", values.hash, HostState._field_defaults["hash"]),
+        dhgroup=entry.get("dhgroup", values.dhgroup, HostState._field_defaults["dhgroup"]),
+        at=entry.at,
     )
 
 
@@ -339,132 +361,3 @@ def _export(entry: _Table) -> ExportState:
         namespace_attributes=entry.attributes("namespace_attributes", values.NAMESPACE_KEYS),
         at=entry.at,
     )
-
-
-# --- writing ----------------------------------------------------------------------------------
-
-
-def data(state: State) -> dict[str, Any]:
-    """The state as plain data, in natural order: the JSON form. Defaults are left out."""
-    modules = {module.name: module.value for module in _in_order(state.modules)}
-    document = {
-        "modules": {"rapiddisk": modules} if modules else {},
-        "volumes": {volume.name: _volume_data(volume) for volume in _in_order(state.volumes)},
-        "caches": {cache.name: _cache_data(cache) for cache in _in_order(state.caches)},
-        "ports": {str(port.number): _port_data(port) for port in _in_order(state.ports)},
-        "exports": {export.nqn: _export_data(export) for export in _in_order(state.exports)},
-    }
-    return {"schema": SCHEMA, **_present(document)}
-
-
-def _in_order(entries: Iterable[T]) -> list[T]:
-    """By their names, which come first in each."""
-
-    def name_of(entry: Any) -> tuple[Any, ...]:
-        return natural(str(entry[0]))
-
-    return sorted(entries, key=name_of)
-
-
-def _present(entry: dict[str, Any]) -> dict[str, Any]:
-    """Without what is a default or empty; lists are kept, since an empty one has a meaning."""
-    return {
-        key: value
-        for key, value in entry.items()
-        if isinstance(value, list) or value not in (None, False, {})
-    }
-
-
-def _volume_data(volume: VolumeState) -> dict[str, Any]:
-    size = values.size_text(volume.size)
-    return _present({"size": size, "locked": volume.locked, "image": volume.image})
-
-
-def _cache_data(cache: CacheState) -> dict[str, Any]:
-    return _present(
-        {
-            "volume": cache.volume,
-            "source": cache.source,
-            "source_size": values.size_text(cache.source_size) if cache.source_size else None,
-            "policy": cache.policy,
-            "max_age": None if cache.max_age is None else _age(cache.max_age),
-        }
-    )
-
-
-def _age(seconds: int) -> str:
-    return f"{seconds}s" if seconds else values.NEVER
-
-
-def _port_data(port: PortState) -> dict[str, Any]:
-    return _present(
-        {
-            "transport": port.transport,
-            "address": port.address,
-            "interface": port.interface,
-            "service": port.service,
-            "attributes": dict(port.attributes),
-        }
-    )
-
-
-def _export_data(export: ExportState) -> dict[str, Any]:
-    return _present(
-        {
-            "device": export.device,
-            "ports": list(export.ports),
-            "hosts": None if export.any_host else list(export.hosts),
-            "any_host": export.any_host,
-            "serial": export.serial,
-            "uuid": export.uuid,
-            "nguid": export.nguid,
-            "namespace": None if export.namespace == 1 else export.namespace,
-            "attributes": dict(export.attributes),
-            "namespace_attributes": dict(export.namespace_attributes),
-        }
-    )
-
-
-def toml(state: State, comments: Mapping[str, str] | None = None) -> str:
-    """The state as TOML; `comments` has texts to put above entries: `caches.rc-wb_sdb`."""
-    lines: list[str] = []
-    for key, value in data(state).items():
-        if not isinstance(value, dict):
-            lines.append(f"{key} = {_value(value)}")
-            continue
-        for name, entry in value.items():
-            lines += ["", *_comment((comments or {}).get(f"{key}.{name}", ""))]
-            lines += _entry((key, name), entry)
-    return "\n".join(lines) + "\n"
-
-
-def _entry(path: tuple[str, ...], entry: Mapping[str, Any]) -> Iterable[str]:
-    yield f"[{'.'.join(map(_key, path))}]"
-    for key, value in entry.items():
-        if not isinstance(value, dict):
-            yield f"{key} = {_value(value)}"
-    for key, value in entry.items():
-        if isinstance(value, dict):
-            yield ""
-            yield from _entry((*path, key), value)
-
-
-def _comment(text: str) -> Iterable[str]:
-    return (f"# {defuse(line)}".rstrip() for line in text.splitlines())
-
-
-def _key(name: str) -> str:
-    """As a part of a header: caches and exports are quoted, since most of them have to be."""
-    return name if re.fullmatch("[a-z0-9_]+", name) else toml_string(name)
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str):
-        return toml_string(value)
-    if not isinstance(value, list):
-        return str(value)
-    if len(value) > 1 and isinstance(value[0], str):
-        return "[\n" + "".join(f"    {_value(entry)},\n" for entry in value) + "]"
-    return f"[{', '.join(map(_value, value))}]"

@@ -8,6 +8,7 @@ from rdctl.core.results import between
 from rdctl.rapiddisk.exports import disconnects, export_data, export_difference, unexport_loss
 from rdctl.rapiddisk.model import NvmeNamespace, Subsystem
 from rdctl.rapiddisk.names import is_rapiddisk, is_volume
+from rdctl.rapiddisk.state import hosts
 from rdctl.rapiddisk.state.compare import Difference
 from rdctl.rapiddisk.state.model import ExportState
 from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
@@ -29,6 +30,7 @@ def plan(work: Work) -> list[Step | Refusal]:
 def _step(work: Work, wanted: ExportState, differing: list[Difference]) -> Step:
     work.backend.permit_exports()
     _guard_ports(work, wanted)
+    hosts.guard(work, wanted)
     _guard_existence(work, wanted)
     before = work.comparison.there.exports.get(wanted.nqn)
     if before is None:
@@ -89,6 +91,7 @@ def _after(work: Work, wanted: ExportState) -> Subsystem:
 
 def _created(work: Work, wanted: ExportState) -> Step:
     def act() -> None:
+        hosts.require(work, wanted)
         with work.claim([wanted.device]):
             work.backend.change_export(wanted.nqn, None, _after(work, wanted), None)
 
@@ -116,6 +119,7 @@ def _changed(work: Work, wanted: ExportState, before: Subsystem) -> Step:
         loss = f"{wanted.nqn}: {unexport_loss(before, after)}"
 
     def act() -> None:
+        hosts.require(work, wanted)
         work.backend.change_export(wanted.nqn, before, after, loss)
 
     return Step(
@@ -156,6 +160,7 @@ def _recreated(work: Work, wanted: ExportState, before: Subsystem, hard: list[st
     after = _after(work, wanted)
 
     def act() -> None:
+        hosts.require(work, wanted)
         work.backend.recreate_export(before, after, loss or "")
 
     return Step(

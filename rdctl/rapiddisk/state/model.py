@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from rdctl.rapiddisk.auth import NO_AUTH
+
 SCHEMA = "rdctl.rapiddisk.state/1"
 
 # Below the root of the machine.
@@ -53,7 +55,7 @@ class CacheState(NamedTuple):
 
 class PortState(NamedTuple):
     """An address for exports: `address` or, for one that changes, the `interface` that has it. The
-    transport loop has neither, and no `service`."""
+    transport loop has neither, and no `service`. `tls`: clients must encrypt."""
 
     number: int
     transport: str
@@ -61,6 +63,25 @@ class PortState(NamedTuple):
     interface: str | None = None
     service: str | None = None
     attributes: Attributes = ()
+    tls: bool = False
+    at: str = ""
+
+
+def with_tls(attributes: Attributes) -> tuple[Attributes, bool]:
+    """The attributes of a port without the one for TLS, and whether that is required."""
+    security = ("addr_tsas", "tls1.3")
+    return tuple(pair for pair in attributes if pair != security), security in attributes
+
+
+class HostState(NamedTuple):
+    """A host that must authenticate itself. Keys are in files, which only their owner can read;
+    the name of one that is not known is empty."""
+
+    nqn: str
+    auth_key_file: str
+    ctrl_key_file: str | None = None
+    hash: str = NO_AUTH.hash
+    dhgroup: str = NO_AUTH.dhgroup
     at: str = ""
 
 
@@ -92,14 +113,15 @@ class State(NamedTuple):
     ports: tuple[PortState, ...] = ()
     exports: tuple[ExportState, ...] = ()
     modules: tuple[ModuleState, ...] = ()
+    hosts: tuple[HostState, ...] = ()
 
 
 # The kinds of thing that --only selects. Of volumes, images are a part.
 KINDS = {
-    None: ("module", "volume", "cache", "port", "export"),
+    None: ("module", "volume", "cache", "port", "host", "export"),
     "caches": ("module", "volume", "cache"),
     "images": (),
-    "exports": ("port", "export"),
+    "exports": ("port", "host", "export"),
 }
 
 
@@ -110,5 +132,5 @@ def only_part(state: State, only: str | None) -> State:
     if only == "images":
         return State(volumes=state.volumes)
     if only == "exports":
-        return State(ports=state.ports, exports=state.exports)
+        return State(ports=state.ports, exports=state.exports, hosts=state.hosts)
     return state

@@ -17,7 +17,7 @@ from rdctl.core.source import Source, from_json
 from rdctl.core.units import escape, natural, quoted
 from rdctl.rapiddisk.state import references, values
 from rdctl.rapiddisk.state.defaults import DEFAULTS, MODEL, OF_OTHERS, OF_TRANSPORT
-from rdctl.rapiddisk.state.model import Attributes, ExportState, PortState, State
+from rdctl.rapiddisk.state.model import Attributes, ExportState, PortState, State, with_tls
 
 T = TypeVar("T")
 
@@ -57,8 +57,9 @@ def parse(name: str, text: str) -> tuple[State, list[str]]:
             continue
         for host in export.hosts:
             if host in secured:
-                message = f"host {host}: authentication keys are not supported yet"
-                raise secured[host].fault((), message)
+                message = f"host {host}: authentication keys are not read from such a file"
+                hint = "Remove the keys, and name files with them in a state file: [hosts]."
+                raise secured[host].fault((), message, hint)
         numbers = {number for number, nqns in offered if export.nqn in nqns}
         numbers &= {port.number for port in ports}
         exports.append(export._replace(ports=tuple(sorted(numbers))))
@@ -235,7 +236,8 @@ def _ports(top: _Object, skipped: list[str]) -> Iterator[PortState]:
         if address is None or service is None:
             skipped.append(f"{port.label} skipped: incomplete")
             continue
-        yield PortState(number, transport, address, None, service, attributes, port.at)
+        attributes, tls = with_tls(attributes)
+        yield PortState(number, transport, address, None, service, attributes, tls, port.at)
 
 
 def _is_usual_group(group: _Object) -> bool:
@@ -326,7 +328,8 @@ def _port_data(port: PortState, exports: Sequence[ExportState]) -> dict[str, Any
         {
             "addr_adrfam": family if port.address else "",
             "addr_traddr": port.address or "",
-            "addr_treq": "not specified",
+            "addr_treq": "required" if port.tls else "not specified",
+            **({"addr_tsas": "tls1.3"} if port.tls else {}),
             "addr_trsvcid": port.service or "",
             "addr_trtype": port.transport,
             **dict(port.attributes),

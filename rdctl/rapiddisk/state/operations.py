@@ -6,7 +6,7 @@ import json
 from collections.abc import Callable
 
 from rdctl.core.results import Change, Document, Report
-from rdctl.rapiddisk.state import document, nvmetcli
+from rdctl.rapiddisk.state import nvmetcli, writing
 from rdctl.rapiddisk.state.apply import Apply
 from rdctl.rapiddisk.state.model import only_part
 from rdctl.rapiddisk.state.saving import PATH, saving
@@ -22,9 +22,9 @@ class States(Apply):
         self._backend.here("dump")
         state = only_part(state_of(self._backend, read(self._backend), warn), only)
         if save:
-            return self._saved(document.toml(state))
-        text = nvmetcli.text(state) if foreign else document.toml(state)
-        return Document(text, json.loads(text) if foreign else document.data(state))
+            return self._saved(writing.toml(state))
+        text = nvmetcli.text(state) if foreign else writing.toml(state)
+        return Document(text, json.loads(text) if foreign else writing.data(state))
 
     def _saved(self, text: str) -> Report:
         self._backend.permit()

@@ -38,8 +38,8 @@ class Options(NamedTuple):
 
 
 class Stage(IntEnum):
-    """The order of the steps. Locks come last: a locked volume can be neither cached nor
-    exported."""
+    """The order of the steps. Hosts have their keys before an export allows them. Locks come last:
+    a locked volume can be neither cached nor exported."""
 
     REMOVE = 0
     UNLOCK = 1
@@ -47,9 +47,10 @@ class Stage(IntEnum):
     CONTENTS = 3
     CACHE = 4
     PORT = 5
-    EXPORT = 6
-    LOCK = 7
-    SAVE = 8
+    HOST = 6
+    EXPORT = 7
+    LOCK = 8
+    SAVE = 9
 
 
 class Step(NamedTuple):

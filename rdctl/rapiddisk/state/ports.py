@@ -32,7 +32,9 @@ def _add(work: Work, wanted: PortState, new: list[Port]) -> Step:
         address = backend.address_of(wanted.interface)
     if address is not None:
         address = here(backend, address)
-    port = Port(wanted.number, wanted.transport, address, wanted.service)
+    if wanted.tls:
+        backend.check_tls()
+    port = Port(wanted.number, wanted.transport, address, wanted.service, wanted.tls or None)
     replaced = there.get(wanted.number)
     if replaced is not None:
         _guard_replaced(work, wanted)
@@ -46,7 +48,8 @@ def _add(work: Work, wanted: PortState, new: list[Port]) -> Step:
             backend.remove_port(wanted.number, "")
         backend.add_port(PortDetail(port, wanted.attributes))
 
-    words = " ".join(word for word in (wanted.transport, address, wanted.service) if word)
+    tls = "with TLS" if wanted.tls else None
+    words = " ".join(word for word in (wanted.transport, address, wanted.service, tls) if word)
     return Step(
         Stage.PORT,
         "port",

@@ -6,8 +6,11 @@ from functools import partial
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import between
+from rdctl.rapiddisk import plain
+from rdctl.rapiddisk.auth import NO_AUTH
 from rdctl.rapiddisk.caches import cache_data, removal_loss
 from rdctl.rapiddisk.exports import export_difference, unexport_loss
+from rdctl.rapiddisk.hosts import auth_loss
 from rdctl.rapiddisk.ports import port_data
 from rdctl.rapiddisk.state.compare import Difference
 from rdctl.rapiddisk.state.plan import Refusal, Stage, Step, Work
@@ -28,7 +31,7 @@ def plan(work: Work) -> list[Step | Refusal]:
 
 def _removal(work: Work, extra: Difference) -> Step:
     kind, name = extra.kind, extra.name
-    removals = {"export": _export, "port": _port, "cache": _cache, "volume": _volume}
+    removals = {"export": _export, "host": _host, "port": _port, "cache": _cache, "volume": _volume}
     return removals[kind](work, name)
 
 
@@ -38,6 +41,20 @@ def _export(work: Work, nqn: str) -> Step:
     act = partial(work.backend.change_export, nqn, before, None, loss)
     facts = export_difference(before, None)
     return Step(Stage.REMOVE, "export", nqn, f"unexport {nqn}", act, "unexport", facts, loss=loss)
+
+
+def _host(work: Work, nqn: str) -> Step:
+    """Without its exports it goes with its keys."""
+    host = work.comparison.there.hosts[nqn]
+    host = host._replace(
+        exports=tuple(one for one in host.exports if ("export", one) not in work.going)
+    )
+    loss = auth_loss([host], nqn, host.auth or NO_AUTH, NO_AUTH)
+    act = partial(work.backend.set_auth, nqn, NO_AUTH, loss)
+    past = "removed the key of host {}"
+    what = f"remove the key of host {nqn}"
+    facts = between(plain.of_auth(host.auth), plain.of_auth(NO_AUTH))
+    return Step(Stage.REMOVE, "host", nqn, what, act, "set", facts, past, loss)
 
 
 def _port(work: Work, name: str) -> Step:

@@ -15,6 +15,7 @@ _KINDS = {
     "ports": "port",
     "exports": "export",
     "modules": "module parameter",
+    "hosts": "host",
 }
 _MAPPER = "/dev/mapper/"
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.images import ImageRecord, Images
-from rdctl.rapiddisk.model import Cache, PortDetail, Subsystem, Volume
+from rdctl.rapiddisk.model import Cache, NvmeHost, PortDetail, Subsystem, Volume
 from rdctl.rapiddisk.names import is_rapiddisk
 from rdctl.rapiddisk.state.model import (
     CacheState,
     ExportState,
+    HostState,
     ModuleState,
     PortState,
     State,
@@ -33,6 +34,7 @@ class There(NamedTuple):
     exports: dict[str, Subsystem]
     images: dict[str, ImageRecord]
     parameters: dict[str, int]
+    hosts: dict[str, NvmeHost]
 
 
 def read(backend: Backend) -> There:
@@ -42,8 +44,10 @@ def read(backend: Backend) -> There:
     images = Images(backend)
     subsystems: list[Subsystem] = []
     ports: list[PortDetail] = []
+    hosts: list[NvmeHost] = []
     try:
         subsystems, ports = backend.described_subsystems(), backend.described_ports()
+        hosts = backend.hosts()
     except RdctlError as error:
         if error.code is not Code.MODULE_MISSING or backend.guarded_targets() != []:
             raise
@@ -55,6 +59,7 @@ def read(backend: Backend) -> There:
         exports={subsystem.nqn: subsystem for subsystem in subsystems},
         images={volume.device: images.of(volume.device) for volume in inventory.volumes},
         parameters=backend.module_parameters(),
+        hosts={host.nqn: host for host in hosts},
     )
 
 
@@ -67,6 +72,8 @@ def identity(identities: Identities, there: There, kind: str, name: str) -> Any:
         return identities.cache(there.caches[name].kernel)
     if kind == "port" and int(name) in there.ports:
         return identities.port(there.ports[int(name)].port)
+    if kind == "host" and name in there.hosts:
+        return identities.host(name)
     if kind == "export" and name in there.exports:
         return identities.export(there.exports[name])
     return None
@@ -95,7 +102,31 @@ def state_of(backend: Backend, there: There, warn: Callable[[str], None]) -> Sta
         ),
         exports=tuple(exports),
         modules=tuple(ModuleState(name, value) for name, value in there.parameters.items()),
+        hosts=tuple(_hosts(there, exports, warn)),
     )
+
+
+def _hosts(
+    there: There, exports: Sequence[ExportState], warn: Callable[[str], None]
+) -> Iterator[HostState]:
+    """No key is in a state: its file is named, as far as it is known."""
+    allowed = {nqn for export in exports for nqn in export.hosts}
+    for host in there.hosts.values():
+        if host.nqn not in allowed and host.exports:
+            continue
+        if host.auth is None:
+            warn(f"host {host.nqn} is left out: its keys can be read by root only")
+            continue
+        key, ctrl_key, hashed, dhgroup = host.auth
+        if key is None:
+            continue
+        files = host.key_file or "", None if ctrl_key is None else host.ctrl_key_file or ""
+        if "" in files:
+            warn(
+                f"host {host.nqn}: the file of its key is not known: name it as auth_key_file or"
+                " ctrl_key_file before the state is applied"
+            )
+        yield HostState(host.nqn, *files, hashed, dhgroup)
 
 
 def _volume(there: There, volume: Volume) -> VolumeState:
@@ -147,6 +178,7 @@ def _port(detail: PortDetail, warn: Callable[[str], None]) -> PortState | None:
         address=None if loop else port.address,
         service=None if loop else port.service,
         attributes=detail.attributes,
+        tls=bool(port.tls),
     )
 
 

@@ -17,6 +17,7 @@ from rdctl.core.units import (
     parse_size,
 )
 from rdctl.rapiddisk import names
+from rdctl.rapiddisk.auth import DHGROUPS, HASHES
 
 T = TypeVar("T")
 
@@ -233,6 +234,23 @@ def image(key: str, value: object) -> str:
     return path
 
 
+def key_file(key: str, value: object) -> str:
+    """The path of a file with a key; empty if it is not known."""
+    from posixpath import normpath
+
+    path = text(key, value)
+    shown, example = escape(path), f'Example: {key} = "/etc/rdctl/host.key"'
+    if path.startswith("DHHC-1:"):
+        raise Invalid(f"{key} must be the path of a file, not a key", example)
+    if path and not path.startswith("/"):
+        raise Invalid(f'{key}: "{shown}" is not an absolute path', example)
+    if not path.isprintable():
+        raise Invalid(f'{key}: "{shown}" has characters that are not printable', example)
+    if path and "/" + normpath(path).lstrip("/") != path:
+        raise Invalid(f'{key}: "{shown}" is not normalized', example)
+    return path
+
+
 def word(kind: str, words: tuple[str, ...]) -> Callable[[str, object], str]:
     """The reader of one of these words."""
 
@@ -249,6 +267,8 @@ def word(kind: str, words: tuple[str, ...]) -> Callable[[str, object], str]:
 
 policy = word("policy", names.POLICIES)
 transport = word("transport", TRANSPORTS)
+hash = word("hash", HASHES)
+dhgroup = word("Diffie-Hellman group", DHGROUPS)
 
 
 def host(key: str, value: object) -> str:

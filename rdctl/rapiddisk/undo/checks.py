@@ -178,6 +178,8 @@ class Checks:
     def _other(self, act: Act, doubt: bool) -> RdctlError | None:
         """What would be changed or removed must be what it was about, and as it left it."""
         now = self._now(act.kind, act.name)
+        if act.kind == "host" and now is None:
+            return None  # it has no key, since it went with its exports
         if doubt and act.kind == "export" and self._is_rest(act):
             return None
         if not self._is(act.kind, act.name, now, act.identity):
@@ -241,6 +243,9 @@ class Checks:
         if act.kind == "cache":
             unarmed = self._backend.is_unarmed(self._there.caches[act.name])
             return self._is_of(act) and not unarmed
+        if act.kind == "host":
+            there = plain.of_auth(self._there.hosts[act.name].auth)
+            return act.lost is None and bool(there == act.before)
         if act.kind == "port":
             return self._there.ports[int(act.name)] == plain.port(act.before)
         return is_as(self._there.exports[act.name], plain.subsystem(act.before))
@@ -255,10 +260,12 @@ def _never(act: Act) -> RdctlError | None:
     """Why this act can never be undone."""
     name = _shown(act.kind, act.name)
     if act.lost is not None:
-        were = "was" if act.lost.startswith("data") else "were"
+        were = "was" if act.kind == "host" or act.lost.startswith("data") else "were"
         when = _LOST_WHEN.get(act.verb, "changed")
         why = f"{name}: {act.lost} {were} lost when it was {when}; cannot be restored"
-        return _refusal(why, target=act.name)
+        again = f"rdctl rapiddisk nvmet host set {quoted(act.name)} --auth-key-file FILE"
+        hint = f"Set it again from its file: {again}" if act.kind == "host" else None
+        return _refusal(why, hint, act.name)
     if act.verb == "map" and act.after.get("adopted"):
         why = f"{name} was adopted: its blocks may be written back by now"
         hint = f"To write them back and remove it: rdctl rapiddisk cache remove {act.name}"
@@ -298,4 +305,4 @@ def _refusal(why: str, hint: str | None = None, target: str | None = None) -> Rd
 
 
 def _shown(kind: str, name: str) -> str:
-    return f"{kind} {name}" if kind in ("port", "export") else name
+    return f"{kind} {name}" if kind in ("port", "host", "export") else name

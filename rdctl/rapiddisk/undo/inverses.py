@@ -33,7 +33,7 @@ def batches(acts: Sequence[Act]) -> Iterator[list[Act]]:
 
     def kind(numbered: tuple[int, Act]) -> object:
         number, act = numbered
-        alone = act.verb in ("remove", "resize", "unmap", "remove-port")
+        alone = act.verb in ("remove", "resize", "unmap", "remove-port", "authenticate")
         return act.verb, outcome_of(act), number if alone else None
 
     for _, batch in groupby(enumerate(acts), kind):
@@ -62,6 +62,7 @@ def undo(machine: RapidDisk, acts: Sequence[Act]) -> Report:
         "unmap": lambda: _map(machine, act),
         "add-port": lambda: machine.ports.remove(names),
         "remove-port": lambda: _add_port(machine, act),
+        "authenticate": lambda: machine.hosts.restore(act.name, act.before),
     }
     return inverses[act.verb]()
 
@@ -86,5 +87,11 @@ def _map(machine: RapidDisk, act: Act) -> Report:
 def _add_port(machine: RapidDisk, act: Act) -> Report:
     port, attributes = plain.port(act.before)
     return machine.ports.add(
-        port.port, port.transport or "", None, port.address, port.service or "", attributes
+        port.port,
+        port.transport or "",
+        None,
+        port.address,
+        port.service or "",
+        attributes,
+        bool(port.tls),
     )

@@ -21,6 +21,7 @@ INVERSES = {
     "map": "unmap",
     "unmap": "map",
     "export": "export",
+    "authenticate": "authenticate",
     "add-port": "remove-port",
     "remove-port": "add-port",
     "load": "erase",
@@ -29,7 +30,7 @@ INVERSES = {
 _BY_NAME = (
     *("create", "remove", "resize", "lock", "unlock", "flush", "save", "load"),
     *("cache create", "cache remove", "cache sync", "nvmet export", "nvmet unexport"),
-    *("nvmet revalidate", "nvmet port add", "nvmet port remove"),
+    *("nvmet revalidate", "nvmet port add", "nvmet port remove", "nvmet host set"),
 )
 _OF_BOOT = ("boot stop",)
 Thing = tuple[str, str, str]

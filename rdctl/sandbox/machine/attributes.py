@@ -1,5 +1,6 @@
 """The attributes of the NVMe target of a simulated machine: their first values, and what Linux 6.1
-accepts for them (drivers/nvme/target/configfs.c)."""
+accepts for them (drivers/nvme/target/configfs.c); those for authentication and TLS are of 6.12,
+which checks of a key only how it begins (docs/wire/nvmet-auth.md)."""
 
 from __future__ import annotations
 
@@ -12,6 +13,7 @@ from rdctl.sandbox.machine.objects import fail
 PORT = {
     **dict.fromkeys(("addr_adrfam", "addr_traddr", "addr_trsvcid", "addr_trtype"), ""),
     "addr_treq": "not specified",
+    "addr_tsas": "none",
     "param_inline_data_size": "-1",
     "param_pi_enable": "0",
 }
@@ -31,6 +33,14 @@ NAMESPACE = {
     "device_path": "(null)",
     "enable": "0",
 }
+HOST = {
+    "dhchap_ctrl_key": "",
+    "dhchap_dhgroup": "null",
+    "dhchap_hash": "hmac(sha256)",
+    "dhchap_key": "",
+}
+# Of a port of transport tcp: its security.
+TSAS = "addr_tsas"
 # Nobody can read it.
 WRITE_ONLY = "revalidate_size"
 # What a host that has seen the subsystem relies on.
@@ -47,6 +57,7 @@ _ACCEPTED = {
     "addr_traddr": r".*",
     "addr_treq": r"not specified|required|not required",
     "addr_trsvcid": r".*",
+    "addr_tsas": r"none|tls1\.3",
     "addr_trtype": r"tcp|rdma|loop|fc",
     "ana_grpid": r"[1-9][0-9]*",
     "attr_allow_any_host": r"[01]",
@@ -58,6 +69,10 @@ _ACCEPTED = {
     "attr_serial": r"[ -~]{1,20}",
     "attr_version": r"[0-9]+\.[0-9]+(\.[0-9]+)?",
     "buffered_io": r"[01]",
+    "dhchap_ctrl_key": r"DHHC-1:0?[0-3]:.+",
+    "dhchap_dhgroup": r"null|ffdhe(2048|3072|4096|6144|8192)",
+    "dhchap_hash": r"hmac\(sha(256|384|512)\)",
+    "dhchap_key": r"DHHC-1:0?[0-3]:.+",
     "device_nguid": r"([0-9a-fA-F]{2}[-:]?){16}",
     "device_path": r".+",
     "device_uuid": r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}",

@@ -9,7 +9,15 @@ import uuid
 from collections.abc import Sequence
 from pathlib import Path
 
-from rdctl.sandbox.machine.attributes import NAMESPACE, PORT, SUBSYSTEM, WRITE_ONLY, accepted
+from rdctl.sandbox.machine.attributes import (
+    HOST,
+    NAMESPACE,
+    PORT,
+    SUBSYSTEM,
+    TSAS,
+    WRITE_ONLY,
+    accepted,
+)
 from rdctl.sandbox.machine.mapper import Mapper
 from rdctl.sandbox.machine.objects import DISCOVERY, NVMET, fail
 
@@ -43,7 +51,7 @@ class Configfs(Mapper):
         if below[0] == "ports" and len(below) == 2:
             if not below[1].isdigit() or int(below[1]) > 65535:
                 fail(errno.EINVAL, path)
-            attributes = PORT
+            attributes = {name: text for name, text in PORT.items() if self.has_tls or name != TSAS}
             directories = ["subsystems", "referrals", "ana_groups/1"]
         elif below[0] == "subsystems" and len(below) == 2:
             if below[1] == DISCOVERY:
@@ -57,7 +65,7 @@ class Configfs(Mapper):
             attributes = {**NAMESPACE, "device_uuid": chosen, WRITE_ONLY: ""}
             directories = []
         elif below[0] == "hosts" and len(below) == 2:
-            attributes, directories = {}, []
+            attributes, directories = HOST if self.has_auth else {}, []
         else:
             fail(errno.EPERM, path)
         return attributes, directories
@@ -143,6 +151,8 @@ class Configfs(Mapper):
             self.namespace_sizes[below[1], int(below[3])] = self._size(device)
             return
         else:
+            if name == TSAS and (directory / "addr_trtype").read_text().strip() != "tcp":
+                fail(errno.EINVAL, str(path))
             if (name, text) == ("attr_allow_any_host", "1"):
                 if os.listdir(directory / "allowed_hosts"):
                     fail(errno.EINVAL, str(path))
@@ -155,6 +165,17 @@ class Configfs(Mapper):
                 listening=below[0] == "ports" and bool(os.listdir(directory / "subsystems")),
             )
         self.put(self.inside(path), f"{text}\n")
+        if name in ("addr_trtype", TSAS) and self.has_tls:
+            self._secure(self.inside(directory), name, text)
+
+    def _secure(self, port: str, name: str, text: str) -> None:
+        """A new transport has no security yet; one with TLS requires it of hosts."""
+        if name != TSAS:
+            self.put(f"{port}/{TSAS}", f"{'connected' if text == 'rdma' else 'none'}\n")
+        elif text == "none":
+            self.put(f"{port}/addr_treq", "not specified\n")
+        elif self.text(f"{port}/addr_treq") == "not specified":
+            self.put(f"{port}/addr_treq", "required\n")
 
     def clear(self) -> None:
         """All that RapidDisk has is gone."""

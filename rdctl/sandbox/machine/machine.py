@@ -23,6 +23,9 @@ class Machine(Units):
     def write(self, path: str, text: str) -> None:
         self._change(lambda: self._write(path, text))
 
+    def chmod(self, path: str, mode: int) -> None:
+        self._change(lambda: self._chmod(path, mode))
+
     def mkdir(self, path: str) -> None:
         self._change(lambda: self._mkdir(path))
 
@@ -40,6 +43,14 @@ class Machine(Units):
 
     def remove(self, path: str) -> None:
         self._change(lambda: self._remove(path))
+
+    def _chmod(self, path: str, mode: int) -> None:
+        if not self.root_user:
+            fail(errno.EPERM, path)
+        if not os.path.exists(path):
+            fail(errno.ENOENT, path)
+        os.chmod(path, mode)
+        self._note(self.inside(path))
 
     def _remove(self, path: str) -> None:
         if os.path.lexists(path):

@@ -61,6 +61,8 @@ class Tree(Files):
         }
         self.taken_services: set[tuple[str, str]] = set()
         self.transports = {"tcp", "rdma"}
+        # Whether the kernel can authenticate hosts, and serve ports with TLS.
+        self.has_auth = self.has_tls = True
         self.loops: dict[str, str] = {}  # loop device, what it is set up on
         self.namespace_sizes: dict[tuple[str, int], int] = {}
         self.unit = {"LoadState": "loaded", "ActiveState": "inactive", "UnitFileState": "disabled"}

@@ -92,10 +92,20 @@ def test_export_to_a_named_host(kernel: FakeKernel, ports: Local) -> None:
             "enabled": True,
             "any_host": False,
             "hosts": [ONE],
-            "ports": [{"port": 1, "transport": "tcp", "address": "10.0.2.15", "service": "4420"}],
+            "ports": [
+                {
+                    "port": 1,
+                    "transport": "tcp",
+                    "address": "10.0.2.15",
+                    "service": "4420",
+                    "tls": None,
+                }
+            ],
             "serial": "00000000000000000001",
             "uuid": "00000000-0000-4000-8000-000000000002",
             "nguid": None,
+            "authenticated": False,
+            "tls": False,
         }
     ]
     directory = f"{NVMET}/subsystems/{NQN}"
@@ -312,6 +322,7 @@ def test_the_hosts_in_each_kind_of_table(ports: Local, words: tuple[str, ...]) -
         assert shown.splitlines()[-1].split() == [
             *(NQN, "1", "/dev/rd0", "yes", "any"),
             *("1", "tcp", "10.0.2.15:4420"),
+            *("no", "no"),
         ]
 
 
@@ -337,11 +348,11 @@ def test_the_service_of_each_port(kernel: FakeKernel, ports: Local) -> None:
         "none  1 tcp 10.0.2.15:4420, 2 tcp 10.0.2.15:4421, 3 tcp [fd00::2]:4422, 4"
     ]
     assert ports("rapiddisk", "nvmet", "port", "list").out == (
-        "PORT  TRANSPORT  ADDRESS    SERVICE\n"
-        "   1  tcp        10.0.2.15  4420\n"
-        "   2  tcp        10.0.2.15  4421\n"
-        "   3  tcp        fd00::2    4422\n"
-        "   4  -          -          -\n"
+        "PORT  TRANSPORT  ADDRESS    SERVICE  TLS\n"
+        "   1  tcp        10.0.2.15  4420     -\n"
+        "   2  tcp        10.0.2.15  4421     -\n"
+        "   3  tcp        fd00::2    4422     -\n"
+        "   4  -          -          -        -\n"
     )
 
 
@@ -529,7 +540,7 @@ def test_add_a_port(
     kernel.addresses.append("fd00::7")
     ran = add(local, 0, "--transport", *words)
     assert ran.code == 0, ran.err
-    assert listed(local) == [(0, *port)]
+    assert listed(local) == [(0, *port, None)]
     assert kernel.text(f"{NVMET}/ports/0/addr_adrfam") == family
     assert add(local, 0, "--transport", *words).json["results"][0]["changed"] is False
 
@@ -596,7 +607,7 @@ def test_a_port_that_fails_leaves_nothing(kernel: FakeKernel, local: Local, step
 
 def test_a_half_made_port_is_shown_and_removed(kernel: FakeKernel, ports: Local) -> None:
     kernel.make_directory(f"{NVMET}/ports/5")
-    assert listed(ports)[2] == (5, None, None, None)
+    assert listed(ports)[2] == (5, None, None, None, None)
     ran = export(ports, "rd0", "--port", "5", "--any-host")
     assert ran.code == 4
     assert "rdctl --local rapiddisk nvmet port remove 5" in ran.err

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.rapiddisk.names import PREFIXES
-from rdctl.rapiddisk.state.document import data, parse, toml
+from rdctl.rapiddisk.state.document import parse
 from rdctl.rapiddisk.state.model import (
     CacheState,
     ExportState,
@@ -19,6 +19,7 @@ from rdctl.rapiddisk.state.model import (
     State,
     VolumeState,
 )
+from rdctl.rapiddisk.state.writing import data, toml
 from tests.rapiddisk.state.test_document import HEAD, STATE, WHOLE, WRITTEN, without_at
 
 SIZES = st.integers(1, (1 << 54) - (1 << 11)).map(lambda sectors: sectors * 512) | st.integers(

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rdctl.core.errors import Code, RdctlError
-from rdctl.rapiddisk.state.document import data, merge, parse, toml
+from rdctl.rapiddisk.state.document import merge, parse
 from rdctl.rapiddisk.state.model import (
     SCHEMA,
     CacheState,
@@ -21,6 +21,7 @@ from rdctl.rapiddisk.state.model import (
     State,
     VolumeState,
 )
+from rdctl.rapiddisk.state.writing import data, toml
 
 HEAD = f'schema = "{SCHEMA}"\n'
 NQN = "nqn.2021-06.org.rapiddisk:lab-rd0"

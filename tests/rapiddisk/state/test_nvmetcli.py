@@ -223,7 +223,12 @@ def test_what_is_skipped(change: Callable[[dict[str, Any]], None], notice: str) 
             'serial: invalid serial number "é"',
             None,
         ),
-        (set_in("hosts", 0, "dhchap", {"key": "secret"}), "{", "keys are not supported yet", None),
+        (
+            set_in("hosts", 0, "dhchap", {"key": "secret"}),
+            "{",
+            "keys are not read from such a file",
+            None,
+        ),
     ],
 )
 def test_faults(
