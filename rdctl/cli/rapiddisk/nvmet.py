@@ -158,9 +158,10 @@ def export(
     By default a host only has to say its name, which anyone can. With --auth-key-file each --host
     must prove that it has a key, and with --ctrl-key-file this machine proves it to the host, too
     (DH-HMAC-CHAP, Linux 6.0 or later). FILE has a key of `nvme gen-dhchap-key` and must not be
-    readable by others (mode 0600); - reads it from stdin. The kernel keeps a key per host, for all
-    its exports: one that has other settings, or other exports without a key, is refused; use
-    `nvmet host set`. The last unexport of a host removes the key that rdctl set.
+    readable by others (mode 0600); - reads it from stdin. Over SSH it is a file of the remote
+    machine. The kernel keeps a key per host, for all its exports: one that has other settings, or
+    other exports without a key, is refused; use `nvmet host set`. The last unexport of a host
+    removes the key that rdctl set.
 
     Clients know the disk by its serial number, UUID and NGUID. --serial, --uuid and --nguid set
     them for one DEVICE; otherwise the kernel chooses, differently for each new export. Those of an

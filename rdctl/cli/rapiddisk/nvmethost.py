@@ -73,7 +73,8 @@ def set_host(
     """Set or remove the keys of a host.
 
     HOST is the NQN of the host (its /etc/nvme/hostnqn). FILE has a key of `nvme gen-dhchap-key` and
-    must not be readable by others (mode 0600); - reads it from stdin. What is not given stays. If
+    must not be readable by others (mode 0600); - reads it from stdin. Over SSH it is a file of the
+    remote machine. What is not given stays. If
     exports allow the host, that requires confirmation: its connections stay, but to connect again
     it needs the new key. --no-auth removes both keys, after which any client that uses the name of
     the host can connect; a host without exports is removed with its keys. A former key is recorded
