@@ -327,6 +327,11 @@ class _FarInvocation(Invocation):
     def notice(self, message: str) -> None:
         self._agent.out.tell("notice", text=message)
 
+    def _stopping(self, message: str) -> None:
+        """Of several contexts, the other side prints it once for all."""
+        if not self._command["asks_always"]:
+            self.notice(message)
+
     def _trace(self, line: str) -> None:
         self._agent.out.tell("trace", line=line)
 

@@ -175,7 +175,7 @@ class Invocation:
         # Lines that belong together stay together.
         in_turn = flags.get("trace") or flags.get("dry_run")
         parallel = flags.get("parallel") or (1 if in_turn else PARALLEL)
-        return Workers(parallel, bar, self.notice, patient="watch" not in flags)
+        return Workers(parallel, bar, self._stopping, patient="watch" not in flags)
 
     def _bar(self) -> Progress | None:
         """The progress bar, if one is shown."""
@@ -237,6 +237,10 @@ class Invocation:
         """Print an informational message."""
         if not self.flags.get("quiet"):
             self.environment.stderr.write(f"{defuse(message)}\n")
+
+    def _stopping(self, message: str) -> None:
+        """Print what follows from a signal."""
+        self.notice(message)
 
     def _trace(self, line: str) -> None:
         self.environment.stderr.write(f"{defuse(line)}\n")

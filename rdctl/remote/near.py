@@ -286,13 +286,14 @@ class Call:
 
     def _get(self) -> Message:
         try:
-            while (message := self._far.get(WAKE_SECONDS)) is None:
+            while True:
                 self._pass_on_stopping()
+                if (message := self._far.get(WAKE_SECONDS)) is not None:
+                    return message
         except Lost as lost:
             raise self._lost(lost) from lost
         except RdctlError as garbled:
             raise (self._unknown(garbled.message) if self._begun else garbled) from None
-        return message
 
     def _take(self, kind: str, message: Message) -> None:
         """A message beside the result."""
