@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import resource
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,6 +225,31 @@ def test_a_load_that_loses_its_connection_leaves_the_volume_empty(
         else:
             assert found["usage"] == 0
             assert saved.code == 0 or "rd7 is incomplete: loading was interrupted" in saved.err
+
+
+def test_a_disk_that_is_full_here(far: Call, sandbox: Call, here: Path) -> None:
+    """The other side learns it, and this one has the message of a local save."""
+    sandbox("rapiddisk", "create", "2M", "--number", "7")
+    assert sandbox("rapiddisk", "load", "a.img", "rd7").code == 0
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (256 << 10, hard))
+    try:
+        ran = far("rapiddisk", "save", "rd7", "b.img")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("rdctl: error: b.img: File too large\nhint: Nothing was changed. ")
+    assert sorted(os.listdir()) == ["a.img", "a.img.sha256"]
+
+
+def test_a_reader_that_leaves(process: Rdctl, nursery: Nursery, tmp_path: Path) -> None:
+    configure(tmp_path / "config.toml", "-c", "sandbox")
+    process.env["PATH"] = nursery.path
+    code, out, err = process.shell(
+        'set -o pipefail; "$@" | head -0', "-c", "far", "rapiddisk", "list", "-o", "csv"
+    )
+    assert (code in (0, 141), out, err) == (True, "", "")
+    assert nursery.left() == []
 
 
 # --- a side that is silent, or ends ---------------------------------------------------------------
