@@ -1,6 +1,6 @@
 """What a release consists of, from the last commit: byte for byte the same wherever it is built.
 
-    python -m release.build DIRECTORY [sdist|wheel|pyz|sbom ...]
+    python -m release.build DIRECTORY [sdist|wheel|pyz|sbom|ansible ...]
 
 PYTHONS has the interpreters whose bytecode rdctl.pyz gets (default: the running one).
 """
@@ -18,11 +18,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from release import pyz, sbom
+from release import collection, pyz, sbom
 from release.version import version_of
 
 ROOT = Path(__file__).resolve().parents[2]
-KINDS = ("sdist", "wheel", "pyz", "sbom")
+KINDS = ("sdist", "wheel", "pyz", "sbom", "ansible")
 
 
 def main(directory: str, *kinds: str) -> None:
@@ -78,6 +78,8 @@ def build(tree: Path, out: Path, epoch: int, kinds: tuple[str, ...] = KINDS) -> 
                 case "sbom":
                     made.append(out / f"rdctl-{version}.cdx.json")
                     made[-1].write_text(sbom.document(tree, epoch), "utf-8")
+                case "ansible":
+                    made.append(collection.make(tree, out, epoch))
                 case _:
                     raise SystemExit(f"unknown kind of file: {kind}")
     return made
