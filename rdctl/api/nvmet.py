@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Unpack
+from typing import TYPE_CHECKING, Unpack, cast
 
 from rdctl.api.call import Changing, Noun, words
 from rdctl.api.models import Outcome, Port, Target
@@ -11,9 +11,41 @@ from rdctl.rapiddisk.guards import Overrides
 
 if TYPE_CHECKING:
     from rdctl.core.results import Report
+    from rdctl.rapiddisk.auth import Settings
     from rdctl.sites import Site
 
 Rows = list  # in a class, `list` is its method
+
+
+class Keyed(Changing, total=False):
+    """How hosts have to authenticate themselves: the file with the key of the host, that with the
+    key of this machine, the hash function and the Diffie-Hellman group. Over SSH, the files are
+    those of the other machine."""
+
+    auth_key_file: str | None
+    ctrl_key_file: str | None
+    hash: str | None
+    dhgroup: str | None
+
+
+def _keys(options: Keyed) -> dict[str, str | None]:
+    """As options of a command."""
+    given = {key: options.get(key) for key in ("auth_key_file", "ctrl_key_file", "hash", "dhgroup")}
+    if given["auth_key_file"] is None and any(given.values()):
+        raise TypeError("ctrl_key_file, hash and dhgroup require auth_key_file")
+    return cast("dict[str, str | None]", given)
+
+
+def _settings(site: Site, keys: dict[str, str | None]) -> Settings:
+    from rdctl.rapiddisk.auth import Settings, key_in
+
+    host, controller = keys["auth_key_file"], keys["ctrl_key_file"]
+    return Settings(
+        None if host is None else key_in(host, site.left),
+        None if controller is None else key_in(controller, site.left),
+        keys["hash"],
+        keys["dhgroup"],
+    )
 
 
 class Exports(Noun):
@@ -46,12 +78,15 @@ class Exports(Noun):
         nguid: str | None = None,
         recreate: bool = False,
         unseen: Sequence[str] = (),
-        **options: Unpack[Changing],
+        **options: Unpack[Keyed],
     ) -> Outcome:
         """Export devices on these ports to these hosts, or to any host. Missing ports and hosts of
         an existing export are added."""
         if bool(hosts) == any_host:
             raise TypeError("give either hosts or any_host=True")
+        keys = _keys(options)
+        if any_host and keys["auth_key_file"]:
+            raise TypeError("auth_key_file requires hosts")
         what = words(
             "rapiddisk nvmet export",
             *devices,
@@ -63,6 +98,7 @@ class Exports(Noun):
             nguid=nguid,
             recreate=recreate,
             unseen=list(unseen),
+            **keys,
         )
 
         def act(site: Site) -> Report:
@@ -76,6 +112,7 @@ class Exports(Noun):
                 Overrides(unseen=unseen),
                 Identity(serial, uuid, nguid),
                 recreate,
+                lambda: _settings(site, keys),
             )
 
         return self._change(what, act, options)
@@ -133,10 +170,13 @@ class Ports(Noun):
         address: str | None = None,
         interface: str | None = None,
         service: int | None = None,
+        tls: bool = False,
         **options: Unpack[Changing],
     ) -> Outcome:
         """Add a port: `transport` is tcp, rdma or loop; the first two have either an address or an
-        interface."""
+        interface. With `tls` clients must encrypt (tcp only)."""
+        if tls and transport != "tcp":
+            raise TypeError("tls requires the transport tcp")
         if transport == "loop":
             if address or interface or service:
                 raise TypeError("a loop port has no address, interface or service")
@@ -149,11 +189,12 @@ class Ports(Noun):
             address=address,
             interface=interface,
             service=service,
+            tls=tls,
         )
         return self._change(
             what,
             lambda site: site.rapiddisk.ports.add(
-                number, transport, interface, address, str(service or 4420)
+                number, transport, interface, address, str(service or 4420), tls=tls
             ),
             options,
         )

@@ -13,6 +13,8 @@ from rdctl.output.rows import as_data
 from tests.conftest import Program
 
 MIB = 1 << 20
+HOST = "nqn.2014-08.org.nvmexpress:uuid:7a"
+KEY = "DHHC-1:01:AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh+KfiaR:"
 
 
 def names(site: rdctl.Site) -> list[str]:
@@ -117,6 +119,19 @@ def test_ports_and_exports(site: rdctl.Site) -> None:
     rapiddisk.exports.remove("rd1", yes=True)
     rapiddisk.ports.remove(3, yes=True)
     assert [port.port for port in rapiddisk.ports.list()] == [1, 2]
+
+
+def test_hosts_with_keys(site: rdctl.Site, home: Path) -> None:
+    key = home / "host.key"
+    key.write_text(KEY + "\n")
+    key.chmod(0o600)
+    site.rapiddisk.volumes.create("64M")
+    site.rapiddisk.exports.create("rd1", ports=[1], hosts=[HOST], auth_key_file=str(key))
+    (export,) = site.rapiddisk.exports.show("rd1")
+    assert (export.hosts, export.authenticated) == ([HOST], True)
+    assert KEY not in (home / "sandbox.db-history.ndjson").read_text()
+    with pytest.raises(TypeError):
+        site.rapiddisk.exports.create("rd0", ports=[1], hosts=[HOST], ctrl_key_file=str(key))
 
 
 def test_the_state_of_a_machine(site: rdctl.Site, home: Path) -> None:
