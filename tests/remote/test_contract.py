@@ -67,6 +67,9 @@ rapiddisk nvmet list
 rapiddisk nvmet show rd0
 rapiddisk nvmet show rd1
 rapiddisk nvmet revalidate rd1
+rapiddisk nvmet host list
+rapiddisk nvmet host set nqn.2014-08.org.nvmexpress:x --no-auth
+rapiddisk nvmet host set nqn.2014-08.org.nvmexpress:x
 rapiddisk nvmet unexport rd1
 rapiddisk nvmet unexport rd1 --yes
 rapiddisk dump

@@ -12,6 +12,7 @@ from rdctl.completion.nodes import walk
 from tests.conftest import Program, Ran
 
 RD1 = "rapiddisk create 64M"
+HOST = "nqn.2014-08.org.nvmexpress:uuid:0f7c6d1e-6c5e-4b8e-9d3a-2f1f6a1b2c3d"
 # What each verb asks, and what has to be there before. Of several contexts, every change is asked.
 ASKED = {
     "rapiddisk create 64M": (),
@@ -37,6 +38,7 @@ ASKED = {
     "rapiddisk boot disable": ("rapiddisk dump --save", "rapiddisk boot enable"),
     "rapiddisk boot stop": ("rapiddisk dump --save",),
     "rapiddisk nvmet revalidate rd0": (),
+    f"rapiddisk nvmet host set {HOST} --auth-key-file key": (),
     "rapiddisk daemon start": (),
     "rapiddisk daemon stop": ("rapiddisk daemon start",),
     "rapiddisk daemon enable": (),
@@ -88,6 +90,9 @@ def test_others_can_change_the_machine_meanwhile(
     def sandbox(line: str) -> Ran:
         return rdctl("-c", "sandbox", *line.split())
 
+    key = rdctl.home / "key"
+    key.write_text("DHHC-1:00:ia6zGodOr4SEG0Zzaw398rpY0wqipUWj4jWjUh4HWUz6aQ2n:\n")
+    key.chmod(0o600)
     rdctl.config.write_text('[contexts.down]\nrapiddisk = "http://127.0.0.1:1"\n')
     for before in ASKED.get(line, ()) or ALONE.get(line, ()):
         ran = sandbox(before)
