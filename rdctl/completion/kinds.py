@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from rdctl.config.contexts import DIALECTS, KEYS
-from rdctl.metrics.check import KEYS as CHECKED
 from rdctl.oio.routes import ROUTES
 
 # Files, completed by the shell; keys of the command's schema, as a list or one after an optional -.
@@ -110,7 +109,12 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
         *(f"{key}=" for key in KEYS),
         *(f"dialect={value}" for value in DIALECTS),
     ),
-    "KEY=RANGE": tuple(f"{key.name}=" for key in CHECKED),
+    # Those of rdctl.metrics.check, which takes long to import.
+    "KEY=RANGE": tuple(
+        "memory= overcommit= volumes= usage= caches= failed-caches= dirty= writeback= exports="
+        " state-file= missing= differing= extra= services-down= types-down= events="
+        " buried-events=".split()
+    ),
     "rdctl history ID": "command",
     "rdctl history --target": None,
     "TIME": None,

@@ -8,6 +8,7 @@ import signal
 import pytest
 
 from rdctl.cli.options import GLOBALS
+from rdctl.completion.kinds import VALUES
 from rdctl.core.plugin import VALUED, is_check, line
 from rdctl.metrics.check import KEYS
 from rdctl.metrics.thresholds import parse_range, shown
@@ -254,6 +255,10 @@ def test_the_verb_is_found_behind_any_option() -> None:
     assert not is_check(["-c", "check"])
     assert not is_check(["--account=check", "rapiddisk"])
     assert not is_check([])
+
+
+def test_all_keys_are_completed() -> None:
+    assert VALUES["KEY=RANGE"] == tuple(f"{key.name}=" for key in KEYS)
 
 
 def test_the_line_is_one_line() -> None:
