@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -11,7 +12,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl import __version__
 from rdctl.core.errors import Code, Ended, Exit, RdctlError, hints
-from rdctl.core.results import Data, Document, Item, Listing, Raw, Report, Result, Text
+from rdctl.core.results import (
+    Change,
+    Data,
+    Document,
+    Failure,
+    Item,
+    Listing,
+    Raw,
+    Report,
+    Result,
+    Text,
+)
 from rdctl.core.units import defuse
 from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
@@ -251,7 +263,7 @@ class Call:
     def _outcomes(self) -> Iterator[Any]:
         for message in self._rest():
             with self._understanding(message):
-                outcome = wire.outcome_of(message["outcome"])
+                outcome = self._placed(wire.outcome_of(message["outcome"]))
             yield outcome
 
     def _blocks(self) -> Iterator[bytes]:
@@ -382,8 +394,14 @@ class Call:
         # Once, also if several machines say it.
         near.next_steps.extend(one for one in end["next_steps"] if one not in near.next_steps)
 
+    def _placed(self, outcome: Change | Failure) -> Change | Failure:
+        if isinstance(outcome, Failure):
+            outcome.error.hint = placed(outcome.error.hint, self._far.target.host)
+        return outcome
+
     def _error(self, error: RdctlError, signal: bool) -> RdctlError:
         where = self._far.target.host
+        error.hint = placed(error.hint, where)
         if signal:  # of somebody else there
             message = f"rdctl on {where} was ended: {error.message}"
             return RdctlError(Code.FAILED, message, hint=error.hint, target=error.target)
@@ -446,6 +464,15 @@ def _raised(code: Code) -> BaseException:
     if threading.current_thread() is not threading.main_thread():
         return Stopped()
     return KeyboardInterrupt() if code is Code.INTERRUPTED else Ended(code)
+
+
+def placed(hint: str | None, host: str) -> str | None:
+    """A hint of the other side, which says where to run a command that is not of rdctl."""
+    return hint and _COMMAND.sub(rf" on {host}: \1", hint)
+
+
+# Behind what it does: `Load it: sudo modprobe rapiddisk`.
+_COMMAND = re.compile(r"(?<=[a-z]): ((?!(?:sudo )?rdctl )[a-z][\w.-]* [^\n]*[^.\n])$", re.MULTILINE)
 
 
 def _complete(listing: Listing, end: Mapping[str, Any]) -> None:
