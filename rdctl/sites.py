@@ -74,7 +74,8 @@ class Site:
         self.settings = settings
         self.effects = effects
         self._limits = limits
-        self._began = environment.busy()
+        # When it was made, by the clock of the command.
+        self.began = environment.busy()
         self.config = config
         self._environment = environment
         self.warn = warn
@@ -113,7 +114,7 @@ class Site:
     @property
     def left(self) -> float | None:
         """The seconds left of that limit; None without one."""
-        return _left(self._limits.seconds, self._environment.busy, self._began)
+        return _left(self._limits.seconds, self._environment.busy, self.began)
 
     @once
     def _simulated(self) -> StoredMachine | None:
@@ -214,7 +215,7 @@ class Site:
             effects=effects,
             aimed=self.settings.aimed,
             workers=self._workers,
-            left=partial(_left, self._limits.seconds, self._environment.busy, self._began),
+            left=partial(_left, self._limits.seconds, self._environment.busy, self.began),
             rehearsal=rehearsal,
             away=self._environment.away,
         )

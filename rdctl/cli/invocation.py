@@ -25,13 +25,14 @@ from rdctl.recording import Part, Records
 from rdctl.sites import Limits, Site, sandbox_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 
     import click
 
     from rdctl.core.environment import Environment
     from rdctl.core.results import Report
     from rdctl.remote.near import Far
+    from rdctl.remote.turns import Turn
     from rdctl.workers import Progress, Workers
 
 
@@ -62,8 +63,9 @@ class Invocation:
         self.unread = Unread()
         # Notices to print after the result.
         self.next_steps: list[str] = []
-        # rdctl on other machines, by their contexts.
-        self.remotes: dict[str, Far] = {}
+        # rdctl on other machines: by their contexts, or what those share.
+        self.remotes: dict[Hashable, Far] = {}
+        self.turns: dict[Hashable, Turn] = {}
         self._warned: set[str] = set()
         self._workers: Workers | None = None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,13 +11,17 @@ import click
 
 from rdctl.cli.names_input import expanded
 from rdctl.cli.options import WORDS, flags_of
+from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Listing, Report
 from rdctl.history.process import this_process, user_of
 from rdctl.remote.launch import target_of
 from rdctl.remote.near import Call, Far, Near, Request, started
+from rdctl.remote.turns import Turn, taken
+from rdctl.remote.wire import error_data, error_of
+from rdctl.workers import WAKE_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from rdctl.cli.invocation import Invocation
     from rdctl.cli.tree import Command
@@ -72,6 +77,9 @@ def ask(
 ) -> Result:
     """The result of a request to the machine of this site. `files` are those of this side that it
     names, each with its use."""
+    if far is None and on.contexts is not None and request.shows:
+        with _turn(on, site):
+            return taken(ask(on, site, request, _far(on, site, shared=True), files, overwrite))
     far = far or _far(on, site)
     near = Near(
         site.effects,
@@ -105,19 +113,46 @@ def _offered(
     )
 
 
-def _far(on: Invocation, site: Site) -> Far:
-    """rdctl on that machine: --watch asks it more than once."""
+@contextmanager
+def _turn(on: Invocation, site: Site) -> Iterator[None]:
+    """Contexts that only read and lead to the same place take turns: one login, and one rdctl
+    there, do for all of them. If that fails, so does it for those that wait; no other one of them
+    has to wait as long again."""
+    turn = on.turns.setdefault(_address(site), Turn())
+    while not turn.lock.acquire(timeout=WAKE_SECONDS):
+        on.workers.check()
+        if site.left == 0.0:
+            raise RdctlError(Code.TIMEOUT, "timed out", hint="Use a longer --timeout.")
+    try:
+        on.workers.check()
+        if turn.refusal is not None and turn.refused > site.began:
+            raise error_of(error_data(turn.refusal))
+        try:
+            _far(on, site, shared=True)
+        except RdctlError as error:
+            turn.refusal, turn.refused = error, on.environment.busy()
+            raise error_of(error_data(error)) from error
+        yield
+    finally:
+        turn.lock.release()
+
+
+def _address(site: Site) -> tuple[str, str | None]:
+    """What starts rdctl there: the address and the command."""
+    settings = site.settings
+    return settings.get("rapiddisk"), settings.credential("remote_command", "rapiddisk")
+
+
+def _far(on: Invocation, site: Site, *, shared: bool = False) -> Far:
+    """rdctl on that machine: --watch asks it more than once, and so do contexts that share it."""
     settings, environment = site.settings, on.environment
-    key = settings.context or str(settings.get("rapiddisk"))
+    url, command = _address(site)
+    key = (url, command) if shared else settings.context or url
     if key in on.remotes and not on.remotes[key].closed:
         return on.remotes[key]
     process = this_process(environment.environ, environment.root)
     far = started(
-        target_of(
-            settings.get("rapiddisk"),
-            settings.credential("remote_command", "rapiddisk"),
-            settings.context,
-        ),
+        target_of(url, command, settings.context),
         # Where several ask, or nobody looks, ssh must not wait for an answer.
         batch=on.contexts is not None or "watch" in on.flags or not environment.can_ask,
         seconds=site.left,

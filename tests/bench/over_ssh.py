@@ -14,7 +14,9 @@ from tests.bench.sections import Bench
 from tests.ssh.server import PROGRAMS, Server
 
 MANY = 20
-_KINDS = {"node": "a login each", "shared": "a shared connection"}
+_KINDS = {"same": "one machine", "node": "a login each", "shared": "a shared connection"}
+# What ssh is given for each kind.
+_HOSTS = {"same": "node", "node": "node", "shared": "shared"}
 
 
 @contextmanager
@@ -40,18 +42,19 @@ def machines(bench: Bench) -> Iterator[Bench]:
 
 
 def _contexts(home: Path, server: Server) -> None:
-    """MANY of each kind, each with a sandbox of its own."""
+    """MANY of each kind, each with a sandbox of its own but for those of one machine."""
     lines = []
     for kind in _KINDS:
         for number in range(MANY):
-            command = f"env RDCTL_SANDBOX={server.home}/{number}.db rdctl -c sandbox"
-            lines += [f"[contexts.{kind}{number}]", f'rapiddisk = "ssh://{kind}"']
+            sandbox = 0 if kind == "same" else number
+            command = f"env RDCTL_SANDBOX={server.home}/{sandbox}.db rdctl -c sandbox"
+            lines += [f"[contexts.{kind}{number}]", f'rapiddisk = "ssh://{_HOSTS[kind]}"']
             lines += [f"remote_command = {json.dumps(command)}"]
     (home / "ssh.toml").write_text("\n".join(lines) + "\n")
 
 
 def over_ssh(bench: Bench) -> Section:
-    """One machine and twenty, with a login each and over one shared connection."""
+    """One context and twenty: of one machine, with a login each, and over a shared connection."""
     lacking = None if bench.ssh else "not measured: no OpenSSH server here"
     rdctl = [
         *("env", f"PATH={bench.ssh}:{os.environ['PATH']}", f"RDCTL_CONFIG={bench.home}/ssh.toml"),
@@ -67,8 +70,9 @@ def over_ssh(bench: Bench) -> Section:
         ]
     text = (
         f"`rdctl rapiddisk list` over SSH, with `--parallel {MANY}` for {MANY} contexts: OpenSSH on"
-        " 127.0.0.1 with its default limits, and a sandbox for each context. The CPU time is that"
-        " of this side; the other side starts as many programs on the same processors, so that the"
-        " ratio depends on their number."
+        " 127.0.0.1 with its default limits. Contexts of one machine with the same command share a"
+        " login and rdctl there. The others have a sandbox each; as many programs are started on"
+        " the other side, which here has the same processors, so that the ratio depends on their"
+        " number. The CPU time is that of this side."
     )
     return Section("Machines over SSH", text, rows, bench.few(5, 1))

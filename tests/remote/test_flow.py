@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
+from pathlib import Path
 
 from tests.conftest import Program, Ran
-from tests.remote.nursery import Nursery
+from tests.remote.nursery import FAULT, Fault, Nursery
 
 Call = Callable[..., Ran]
 
@@ -124,3 +126,54 @@ def test_a_watch_keeps_its_connection(far: Call, rdctl: Program, nursery: Nurser
     assert (ran.code, ran.err) == (130, "")
     assert [json.loads(line)["device"] for line in ran.out.splitlines()] == ["rd0"] * 3
     assert len(nursery.words.read_text().splitlines()) == 1
+
+
+# --- contexts that lead to the same place -----------------------------------------------------
+
+
+def _same(rdctl: Program, names: list[str]) -> None:
+    text = rdctl.config.read_text()
+    rdctl.config.write_text("".join(text.replace("contexts.far", f"contexts.{n}") for n in names))
+
+
+def test_they_share_a_login_to_read(far: Call, rdctl: Program, nursery: Nursery) -> None:
+    names = [f"n{number}" for number in range(5)]
+    _same(rdctl, names)
+    path = {"PATH": nursery.path}
+    ran = rdctl("-c", "n*", "rapiddisk", "list", "--json", env=path)
+    assert ran.code == 0
+    assert [row["context"] for row in ran.json["items"]] == names
+    assert len(nursery.words.read_text().splitlines()) == 1
+    ran = rdctl("-c", "n*", "rapiddisk", "list", "rd0", "rd7", "-o", "name", env=path)
+    assert (ran.code, ran.out) == (3, "")
+    assert ran.err.count("volume rd7 not found") == 5
+    # What they change, each does with its own: none waits for a confirmation of another.
+    nursery.words.unlink()
+    assert rdctl("-c", "n0,n1", "rapiddisk", "lock", "rd0", "--yes", env=path).code == 0
+    assert len(nursery.words.read_text().splitlines()) == 2
+
+
+def test_what_refuses_one_of_them_refuses_all(rdctl: Program, far: Call, tmp_path: Path) -> None:
+    names = [f"n{number}" for number in range(5)]
+    _same(rdctl, names)
+    ssh = tmp_path / "refusing" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(f"#!/bin/sh\necho x >> {tmp_path}/tries\necho No way >&2\nexit 255\n")
+    ssh.chmod(0o755)
+    path = f"{ssh.parent}{os.pathsep}{os.environ['PATH']}"
+    ran = rdctl("-c", "n*", "rapiddisk", "list", "--json", env={"PATH": path})
+    assert ran.code == 6
+    contexts = [one["context"] for one in ran.json["errors"]]
+    assert contexts == names
+    assert (tmp_path / "tries").read_text() == "x\n"
+
+
+def test_one_that_is_lost_is_started_again(far: Call, rdctl: Program, nursery: Nursery) -> None:
+    names = [f"n{number}" for number in range(3)]
+    _same(rdctl, names)
+    fault = Fault(number=2, do="drop")
+    env = {"PATH": nursery.path, FAULT: json.dumps(fault._asdict())}
+    ran = rdctl("-c", "n*", "rapiddisk", "list", env=env)
+    assert ran.code == 6
+    assert ran.err.count("connection to node7 lost") == 3
+    assert len(nursery.words.read_text().splitlines()) == 3
