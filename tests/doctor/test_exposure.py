@@ -57,6 +57,9 @@ def test_a_public_address(healthy: Run, kernel: FakeKernel) -> None:
     kernel.path(f"{NVMET}/hosts/{HOST}/dhchap_key").chmod(0o600)
     assert messages(healthy) == [f"{CLEAR} {where}"]
     kernel.put(f"{NVMET}/ports/1/addr_tsas", "tls1.3\n")
+    kernel.put(f"{NVMET}/ports/1/addr_treq", "not required\n")
+    assert messages(healthy) == [f"{CLEAR} {where}"]
+    kernel.put(f"{NVMET}/ports/1/addr_treq", "required\n")
     assert messages(healthy) == []
 
 

@@ -106,10 +106,14 @@ class Nvmet(NvmetHosts):
             self._value(f"ports/{number}/addr_trtype"),
             self._value(f"ports/{number}/addr_traddr"),
             self._value(f"ports/{number}/addr_trsvcid"),
-            None
-            if (security := self._value(f"ports/{number}/addr_tsas")) is None
-            else security == TLS,
+            self._requires_tls(f"ports/{number}"),
         )
+
+    def _requires_tls(self, port: str) -> bool | None:
+        security = self._value(f"{port}/addr_tsas")
+        if security != TLS:
+            return None if security is None else False
+        return self._value(f"{port}/addr_treq") == "required"
 
     def described_ports(self) -> list[PortDetail]:
         """The ports with their attributes."""

@@ -17,6 +17,7 @@ from rdctl.rapiddisk.names import PREFIXES, policy_of
 from rdctl.rapiddisk.state import references, values
 from rdctl.rapiddisk.state.model import (
     SCHEMA,
+    TLS_OPTIONAL,
     Attributes,
     CacheState,
     ExportState,
@@ -316,10 +317,12 @@ def _port(entry: _Table) -> PortState:
         raise entry.fault("interface", message, "Remove one of them.")
     else:
         service = service or SERVICE
-    attributes, tls = with_tls(entry.attributes("attributes", values.PORT_KEYS))
-    tls = entry.get("tls", values.flag, tls)
+    given = entry.maybe("tls", values.flag)
+    attributes, tls = with_tls(entry.attributes("attributes", values.PORT_KEYS), given)
     if tls and transport != "tcp":
         raise entry.fault("tls", f'{entry.label}: tls requires transport "tcp"')
+    if tls and TLS_OPTIONAL in attributes:
+        raise entry.fault("tls", f'{entry.label}: tls requires that addr_treq is "required"')
     return PortState(
         int(entry.name), transport, address, interface, service, attributes, tls, entry.at
     )

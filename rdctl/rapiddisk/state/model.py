@@ -67,10 +67,18 @@ class PortState(NamedTuple):
     at: str = ""
 
 
-def with_tls(attributes: Attributes) -> tuple[Attributes, bool]:
-    """The attributes of a port without the one for TLS, and whether that is required."""
+TLS_OPTIONAL = ("addr_treq", "not required")
+
+
+def with_tls(attributes: Attributes, given: bool | None = None) -> tuple[Attributes, bool]:
+    """The attributes of a port without those that its `tls` means, and that, which is `given` or
+    follows from them."""
+    if TLS_OPTIONAL in attributes and not given:
+        return attributes, False
     security = ("addr_tsas", "tls1.3")
-    return tuple(pair for pair in attributes if pair != security), security in attributes
+    tls = security in attributes if given is None else given
+    meant = {security, ("addr_treq", "required")} if tls else {security}
+    return tuple(pair for pair in attributes if pair not in meant), tls
 
 
 class HostState(NamedTuple):

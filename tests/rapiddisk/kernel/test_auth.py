@@ -470,6 +470,20 @@ def test_a_port_with_tls(kernel: FakeKernel, ports: Local) -> None:
     assert target["tls"] is False
 
 
+def test_a_port_where_tls_is_optional(kernel: FakeKernel, ports: Local) -> None:
+    """Its clients may send all in the clear."""
+    assert ports(*ADD, "tcp", "--address", "127.0.0.1", "--tls").code == 0
+    kernel.put(f"{NVMET}/ports/3/addr_treq", "not required\n")
+    assert ports("rapiddisk", "nvmet", "export", "rd0", "--port", "3", "--host", ONE).code == 0
+    (target,) = ports("rapiddisk", "nvmet", "list", "--json").json["items"]
+    assert target["tls"] is False
+    assert ports("rapiddisk", "nvmet", "unexport", "rd0", "--yes").code == 0
+    before = kernel.snapshot()
+    assert ports("rapiddisk", "nvmet", "port", "remove", "3", "--yes").code == 0
+    ran = ports("rapiddisk", "undo", "--yes")
+    assert (ran.code, kernel.snapshot()) == (0, before), ran.err
+
+
 def test_tls_is_of_tcp(kernel: FakeKernel, ports: Local) -> None:
     assert ports(*ADD, "rdma", "--address", "127.0.0.1", "--tls").code == 2
     assert ports(*ADD, "loop", "--tls").code == 2

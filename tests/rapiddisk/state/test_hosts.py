@@ -242,4 +242,26 @@ def test_the_attribute_is_read_as_tls() -> None:
     with pytest.raises(RdctlError, match='tls requires transport "tcp"'):
         document.parse("f", f'{SCHEMA}[ports.2]\ntransport = "loop"\ntls = true\n')
     (again,) = nvmetcli.parse("f", nvmetcli.text(document.parse("f", text)))[0].ports
-    assert again.tls
+    assert (again.tls, again.attributes) == (True, ())
+    text = f'{SCHEMA}{PORT}tls = true\n[ports.1.attributes]\naddr_treq = "required"\n'
+    (port,) = document.parse("f", text).ports
+    assert (port.tls, port.attributes) == (True, ())
+
+
+def test_a_port_where_tls_is_optional(rdctl: Program) -> None:
+    both = '[ports.1.attributes]\naddr_treq = "not required"\naddr_tsas = "tls1.3"\n'
+    kernel = applied(rdctl, state(rdctl.home, port=f"{PORT}{both}"))
+    read = [kernel.text(f"{NVMET}/ports/1/{name}") for name in ("addr_tsas", "addr_treq")]
+    assert read == ["tls1.3", "not required"]
+    assert differences(rdctl) == []
+    text = run(rdctl, "dump").out
+    assert "tls = true" not in text
+    assert document.parse("f", text).ports[0].attributes == (
+        ("addr_treq", "not required"),
+        ("addr_tsas", "tls1.3"),
+    )
+    saved = run(rdctl, "dump --nvmetcli").out
+    assert ('"treq": "not required"' in saved, '"tsas": "tls1.3"' in saved) == (True, True)
+    assert not nvmetcli.parse("f", saved)[0].ports[0].tls
+    with pytest.raises(RdctlError, match='port 1: tls requires that addr_treq is "required"'):
+        document.parse("f", f"{SCHEMA}{PORT}tls = true\n{both}")
