@@ -83,6 +83,8 @@ class Bulk:
         self.failed: str | None = None
         # Whether `-` is a name like any other: another rdctl has read the names.
         self.literal = False
+        # The option that reads standard input instead.
+        self.reserved: str | None = None
         self.lines: dict[str, int] = {}
         self.properties: dict[str, dict[str, str]] = {}
         self.targets: list[str] = []
@@ -97,7 +99,11 @@ class Bulk:
         self._shares: dict[str, Bulk] = {}
 
     def check(self, words: Sequence[str]) -> None:
-        """Refuse --ndjson if no names are read or saved: output was meant."""
+        """Refuse --ndjson if no names are read or saved: output was meant. Refuse names where an
+        option reads standard input."""
+        if self.reserved and not self.literal and "-" in words:
+            message = f"only one of DEVICE and {self.reserved} can be -"
+            raise RdctlError(Code.USAGE, message)
         if self.ndjson and not self.failed and "-" not in words:
             raise RdctlError(
                 Code.USAGE,

@@ -19,6 +19,7 @@ GENERATE = "Generate one: (umask 077; nvme gen-dhchap-key > FILE)"
 # The bytes that a key for each hash has; 00 is for any of them.
 _BYTES = {"00": (32, 48, 64), "01": (32,), "02": (48,), "03": (64,)}
 _FORM = re.compile(r"DHHC-1:(0[0-3]):([A-Za-z0-9+/]+={0,2}):")
+_PREFIX = "DHHC-1:"
 _CHECKSUM = 4
 _MOST = 4096  # bytes of a file
 _STDIN = "standard input"
@@ -85,6 +86,10 @@ def read_key(path: str, environment: Environment, seconds: float | None) -> Key:
 
 def key_in(path: str, seconds: float | None = None) -> Key:
     """The key in a file that only its owner can read."""
+    if path.lstrip().startswith(_PREFIX):
+        message = "the name of a file is required, not a key"
+        hint = "Others may have seen it among the processes: generate another key, into a file."
+        raise RdctlError(Code.USAGE, message, hint=hint)
     try:
         status = os.stat(path)
         _guard_mode(path, status.st_mode)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from rdctl.cli.names_input import bulk_of
 from rdctl.core.errors import Code, RdctlError
 
 if TYPE_CHECKING:
@@ -14,9 +15,28 @@ if TYPE_CHECKING:
 
 _HASHES = ("sha256", "sha384", "sha512")
 _DHGROUPS = ("null", "ffdhe2048", "ffdhe3072", "ffdhe4096", "ffdhe6144", "ffdhe8192")
+
+
+def _noted(context: click.Context, param: click.Parameter, value: str | None) -> str | None:
+    """A key on standard input must not be read as names."""
+    if value == "-":
+        bulk_of(context).reserved = param.opts[0]
+    return value
+
+
 _OPTIONS = (
-    click.option("--auth-key-file", metavar="FILE", help="Key that the host must prove to have."),
-    click.option("--ctrl-key-file", metavar="FILE", help="Key that this machine proves to have."),
+    click.option(
+        "--auth-key-file",
+        metavar="FILE",
+        callback=_noted,
+        help="Key that the host must prove to have.",
+    ),
+    click.option(
+        "--ctrl-key-file",
+        metavar="FILE",
+        callback=_noted,
+        help="Key that this machine proves to have.",
+    ),
     click.option("--hash", type=click.Choice(_HASHES), help="Hash function (default: sha256)."),
     click.option(
         "--dhgroup", type=click.Choice(_DHGROUPS), help="Diffie-Hellman group (default: null)."

@@ -123,6 +123,27 @@ def test_a_key_from_standard_input(kernel: FakeKernel, ports: Local) -> None:
     assert secured(ports, "rd0", "-", "--ctrl-key-file", "-").code == 2
 
 
+@pytest.mark.parametrize("option", ["--auth-key-file", "--ctrl-key-file"])
+def test_a_key_is_never_read_as_names(
+    kernel: FakeKernel, ports: Local, keys: Keys, tmp_path: Path, option: str
+) -> None:
+    failed = tmp_path / "failed"
+    given = ["--auth-key-file", keys.one, option, "-", "--failed", str(failed)]
+    ran = export(ports, "-", "--host", ONE, *given, stdin=f"{ONE_KEY}\n".encode())
+    assert (ran.code, kernel.steps) == (2, 0)
+    assert ran.err == f"rdctl: error: only one of DEVICE and {option} can be -\n"
+    assert not failed.exists()
+
+
+@pytest.mark.parametrize("text", [ONE_KEY, f"{ONE_KEY}\n", ONE_KEY[:-1]])
+def test_a_key_in_place_of_its_file(kernel: FakeKernel, ports: Local, text: str) -> None:
+    ran = secured(ports, "rd0", text, "--json")
+    assert (ran.code, kernel.steps) == (2, 0)
+    assert "the name of a file is required, not a key" in ran.err
+    assert ONE_KEY[10:30] not in ran.out + ran.err
+    assert set_host(ports, "--auth-key-file", text).code == 2
+
+
 @pytest.mark.parametrize(
     "words",
     [
