@@ -12,8 +12,9 @@ from rdctl.workers import ends_the_rest, untried
 
 
 class Part(NamedTuple):
-    """`read` yields its samples. An error with one of the codes `absent` means that the machine
-    does not have what the part is about. `seconds`: how long it took, if it was read before."""
+    """`read` yields its samples. An error with one of the codes `absent` before the first one means
+    that the machine does not have what the part is about. `seconds`: how long it took, if it was
+    read before."""
 
     name: str
     read: Callable[[], Iterable[Sample]]
@@ -35,17 +36,18 @@ def read(
     """Read each part. The samples before an error are kept."""
     lost: RdctlError | None = None
     for part in group.parts:
-        began, error = time.perf_counter(), None
+        began, error, absent = time.perf_counter(), None, part.absent
         try:
             if lost is not None:
                 raise untried(None, lost)
             for sample in part.read():
                 samples(sample)
+                absent = ()
         except Exception as problem:
             error = as_error(problem)
             if group.one_server and lost is None and ends_the_rest(error):
                 lost = error
-            if error.code in part.absent:
+            if error.code in absent:
                 continue
         took = time.perf_counter() - began if part.seconds is None else part.seconds
         results(PartResult(part.name, took, error))

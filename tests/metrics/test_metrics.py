@@ -20,6 +20,7 @@ from tests.fakes.faults import json as reply
 from tests.fakes.kernel import MIB, NVMET, FakeKernel
 from tests.fakes.rapiddiskd import DIALECTS, Cache, Daemon, Target, Volume
 from tests.metrics.exposition import Family, parse, value
+from tests.rapiddisk.keys import ONE_KEY
 
 __all__ = ["healthy"]  # the fixture
 
@@ -155,6 +156,23 @@ def test_the_state_file(healthy: Run, kernel: FakeKernel) -> None:
     families = read(healthy("metrics"))
     assert value(families, "rapiddisk_state_valid") == 0
     assert "rapiddisk_state_differences" not in families
+
+
+def test_a_state_file_that_names_a_missing_file(healthy: Run, kernel: FakeKernel) -> None:
+    """Unlike a missing state file, this is a failure."""
+    kernel.has_auth = True
+    host = f"{NVMET}/hosts/nqn.2014-08.org.example:db1"
+    kernel.path(host).mkdir(parents=True)
+    kernel.put(f"{host}/dhchap_key", f"{ONE_KEY}\n")
+    file = kernel.path("db1.key")
+    text = f'[hosts."nqn.2014-08.org.example:db1"]\nauth_key_file = "{file}"\n'
+    kernel.put("etc/rdctl/rapiddisk.toml", f'schema = "rdctl.rapiddisk.state/1"\n{text}')
+    ran = healthy("metrics")
+    assert parts(read(ran, 8))["rapiddisk_state"] == 0
+    assert f"rapiddisk_state: key file {file} not found" in ran.err
+    ran = healthy("check")
+    assert ran.code == 3
+    assert ran.out.startswith(f"RDCTL UNKNOWN - rapiddisk_state: key file {file} not found")
 
 
 def test_each_part_fails_alone(healthy: Run, kernel: FakeKernel) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from rdctl.core.errors import RdctlError
+from rdctl.core.errors import RdctlError, hints
 from rdctl.rapiddisk.auth import Key, key_in
 from rdctl.rapiddisk.backend import Backend
 from rdctl.rapiddisk.guards import upper_first
@@ -69,9 +69,17 @@ class Comparison:
         for port in self.wanted.ports:
             yield from self.port(port)
         for host in self.wanted.hosts:
-            yield from self.host(host)
+            yield from self._located(host)
         for export in self.wanted.exports:
             yield from self.export(export)
+
+    def _located(self, wanted: HostState) -> Iterable[Difference]:
+        """An error says which line names a file that cannot be used."""
+        try:
+            return self.host(wanted)
+        except RdctlError as error:
+            error.hint = hints(error.hint, f"See {wanted.at}." if wanted.at else None)
+            raise
 
     # --- what the file has --------------------------------------------------------------------
 
