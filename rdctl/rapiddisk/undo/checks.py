@@ -130,7 +130,7 @@ class Checks:
         `will` says, at first of what a killed undo did."""
         for act in acts:
             key, outcome = (act.kind, act.name), outcome_of(act)
-            if reason := _never(act):
+            if reason := _never(act, acts):
                 yield reason
             elif outcome == THERE:
                 if will.get(key, True) and (reason := self._taken(act, doubt)):
@@ -256,16 +256,15 @@ class Checks:
         return (cache.volume, cache.policy) == (act.before["volume"], act.before["policy"])
 
 
-def _never(act: Act) -> RdctlError | None:
+def _never(act: Act, acts: Sequence[Act]) -> RdctlError | None:
     """Why this act can never be undone."""
     name = _shown(act.kind, act.name)
     if act.lost is not None:
-        were = "was" if act.kind == "host" or act.lost.startswith("data") else "were"
-        when = _LOST_WHEN.get(act.verb, "changed")
+        one = "data" if act.kind != "host" else "its former"
+        were = "was" if act.lost.startswith(one) and " and " not in act.lost else "were"
+        when = _LOST_WHEN.get(act.verb, "removed" if act.after is None else "changed")
         why = f"{name}: {act.lost} {were} lost when it was {when}; cannot be restored"
-        again = f"rdctl rapiddisk nvmet host set {quoted(act.name)} --auth-key-file FILE"
-        hint = f"Set it again from its file: {again}" if act.kind == "host" else None
-        return _refusal(why, hint, act.name)
+        return _refusal(why, _key_again(act, acts) if act.kind == "host" else None, act.name)
     if act.verb == "map" and act.after.get("adopted"):
         why = f"{name} was adopted: its blocks may be written back by now"
         hint = f"To write them back and remove it: rdctl rapiddisk cache remove {act.name}"
@@ -273,6 +272,16 @@ def _never(act: Act) -> RdctlError | None:
     if act.verb == "unmap" and act.before is None:
         return _refusal(f"{name} was incomplete", target=act.name)
     return None
+
+
+def _key_again(act: Act, acts: Sequence[Act]) -> str:
+    """How to set a key that is lost. A host goes with its last export, whose undo sets no key."""
+    nqn = quoted(act.name)
+    if act.after is None and any(other.kind == "export" for other in acts):
+        words = f"nvmet export DEVICE --port ID --host {nqn} --auth-key-file FILE"
+        return f"Export it again, with the key file: rdctl rapiddisk {words}"
+    words = f"nvmet host set {nqn} --auth-key-file FILE"
+    return f"Set it again from its file: rdctl rapiddisk {words}"
 
 
 def _mend(unknown: Entry) -> str:

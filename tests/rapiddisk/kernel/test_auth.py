@@ -451,6 +451,16 @@ def test_what_a_former_key_prevents(ports: Local, keys: Keys) -> None:
     assert f"host {ONE}: its former key was lost when it was changed; cannot be restored" in ran.err
 
 
+def test_a_key_that_went_with_its_last_export(ports: Local, keys: Keys) -> None:
+    """To set the key alone would not bring the export back."""
+    secured(ports, "rd0", keys.one, "--ctrl-key-file", keys.ctrl)
+    assert ports("rapiddisk", "nvmet", "unexport", "rd0", "--yes").code == 0
+    ran = ports("rapiddisk", "undo", "--yes")
+    assert ran.code == 4
+    assert "its former key and controller key were lost when it was removed;" in ran.err
+    assert f"nvmet export DEVICE --port ID --host {ONE} --auth-key-file FILE" in ran.err
+
+
 def test_an_export_with_a_key_is_undone(kernel: FakeKernel, ports: Local, keys: Keys) -> None:
     before = kernel.snapshot()
     secured(ports, "rd0", keys.one)
