@@ -255,6 +255,9 @@ class Backend(Protocol):
     def set_auth(self, host: str, auth: Auth, destroys: str | None) -> None:
         """How a host authenticates itself, all or nothing; a host that is missing is created."""
 
+    def note_key_files(self, host: str, auth: Auth) -> None:
+        """Record which files the keys of a host are from, if rdctl set them."""
+
     def nqn_of(self, device: str) -> str:
         """The NQN that RapidDisk uses for the export of a device."""
 
@@ -319,7 +322,8 @@ class LocalOnly:
     failure = drop = source_recorded = _unsupported("adopting a cache")
     is_source_of = check_adoption = _unsupported("adopting a cache")
     permit_exports = subsystems = _unsupported("changing exports and ports")
-    hosts = exposed = check_authentication = set_auth = _unsupported("managing hosts")
+    hosts = exposed = check_authentication = _unsupported("managing hosts")
+    set_auth = note_key_files = _unsupported("managing hosts")
     check_tls = _unsupported("adding ports")
     described_subsystems = described_ports = _unsupported("describing exports and ports")
     stable_source = max_age_of = _unsupported("describing caches")

@@ -82,6 +82,7 @@ class Hosts(Changes):
             facts |= {"hash": after.hash, "dhgroup": after.dhgroup}
         facts |= between(plain.of_auth(before), plain.of_auth(after))
         if after == before:
+            self._note_files(nqn, after)
             already = "host {} already has this key" if after.key else "host {} has no key"
             return Report([Change("set", nqn, False, True, facts, already)])
         if loss is not None:
@@ -101,6 +102,12 @@ class Hosts(Changes):
             return _auth_of(self._backend.hosts(), nqn) == after
 
         return self._proven("set", nqn, is_so, export_unproven(nqn), facts, past)
+
+    def _note_files(self, nqn: str, auth: Auth) -> None:
+        """A dump names the files that were given last."""
+        if any(key is not None and key.file is not None for key in auth[:2]):
+            with self._backend.claim([]):
+                self._backend.note_key_files(nqn, auth)
 
     def _planned(self, nqn: str, changed: Callable[[Auth], Auth]) -> tuple[Auth, Auth, str | None]:
         hosts = self._backend.hosts()

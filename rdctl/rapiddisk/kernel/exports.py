@@ -150,6 +150,10 @@ class KernelExports(KernelPart):
         with self._refusals.worded(f"host {host} was not changed", host):
             self._nvmet.set_auth(host, auth, destroys, self._acts)
 
+    def note_key_files(self, host: str, auth: Auth) -> None:
+        with self._refusals.worded(f"host {host} was not changed", host):
+            self._nvmet.note_files(host, auth)
+
     def revalidate(self, nqn: str, namespace: int) -> None:
         if not self._nvmet.can_revalidate(nqn, namespace):
             raise RdctlError(

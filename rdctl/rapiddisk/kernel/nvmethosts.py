@@ -117,12 +117,14 @@ class NvmetHosts(ConfigTree):
         """That the key is of rdctl, and which files the keys are from."""
         if after.key is None or (after.key == before.key and host not in self._ours):
             return
-        key_file, ctrl_key_file = self._ours.files(host)
-        if after.key != before.key:
-            key_file = after.key.file
-        if after.ctrl_key != before.ctrl_key:
-            ctrl_key_file = None if after.ctrl_key is None else after.ctrl_key.file
-        self._ours.keep(host, key_file, ctrl_key_file)
+        pairs = ((before.key, after.key), (before.ctrl_key, after.ctrl_key))
+        known = self._ours.files(host)
+        files = [_file(old, new, file) for (old, new), file in zip(pairs, known, strict=True)]
+        self._ours.keep(host, *files)
+
+    def note_files(self, host: str, auth: Auth) -> None:
+        """The same keys, from other files."""
+        self._record(host, auth, auth)
 
     def drop_host(self, host: str, acts: Acts) -> None:
         """Remove a host that no export allows, with the key that rdctl gave it. A rollback restores
@@ -229,6 +231,13 @@ def _loses_key(before: Auth, after: Auth) -> bool:
     """Whether a key is set before, and not afterwards."""
     pairs = ((before.key, after.key), (before.ctrl_key, after.ctrl_key))
     return any(old is not None and new is None for old, new in pairs)
+
+
+def _file(before: Key | None, after: Key | None, known: str | None) -> str | None:
+    """Where a key was read. The same key may now be in another file."""
+    if after is None:
+        return None
+    return after.file or (known if after == before else None)
 
 
 def _words(auth: Auth) -> list[tuple[str, str | Key | None]]:

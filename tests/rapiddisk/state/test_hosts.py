@@ -90,6 +90,23 @@ def test_a_dump_names_the_files(rdctl: Program) -> None:
     assert (run(rdctl, "apply -", stdin=text.encode()).out) == "-: no changes\n"
 
 
+def test_a_dump_names_the_file_that_was_given_last(rdctl: Program) -> None:
+    """The same key in another file, or first from standard input."""
+    applied(rdctl, state(rdctl.home, FULL))
+    words = f"nvmet host set {HOST} --yes --auth-key-file"
+    moved = key_file(rdctl.home / "keys", "moved.key", ONE_KEY)
+    run(rdctl, f"{words} {moved} --dry-run")
+    assert "one.key" in run(rdctl, "dump").out
+    assert "already has this key" in run(rdctl, f"{words} {moved}").out
+    text = run(rdctl, "dump").out
+    assert (f'"{moved}"' in text, "one.key" in text, "ctrl.key" in text) == (True, False, True)
+    run(rdctl, f"{words} -", stdin=f"{TWO_KEY}\n".encode())
+    assert 'auth_key_file = ""' in run(rdctl, "dump").out
+    run(rdctl, f"{words} {rdctl.home}/keys/two.key")
+    ran = run(rdctl, "dump")
+    assert (f'"{rdctl.home}/keys/two.key"' in ran.out, ran.err) == (True, "")
+
+
 def test_a_dump_of_a_key_of_another_tool(rdctl: Program) -> None:
     """It must not become an export without a key, nor keep a boot from all else."""
     kernel = applied(rdctl, state(rdctl.home, None))
@@ -165,6 +182,15 @@ def test_a_key_file_that_cannot_be_used(rdctl: Program, fault: str) -> None:
     assert run(rdctl, "apply --boot").code == 8
     assert list(kernel.volumes) == [3]
     assert not kernel.path(f"{NVMET}/subsystems/{NQN}").exists()
+
+
+def test_a_key_file_that_is_gone_later(rdctl: Program) -> None:
+    applied(rdctl, state(rdctl.home))
+    file = rdctl.home / "keys" / "one.key"
+    file.unlink()
+    ran = run(rdctl, "diff")
+    assert (ran.code, f"key file {file} not found" in ran.err) == (3, True)
+    assert f"hint: See /{FILE}, line " in ran.err
 
 
 def test_a_key_that_the_kernel_refuses_at_boot(rdctl: Program) -> None:
