@@ -8,8 +8,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from functools import partial
 from io import BytesIO
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypedDict, TypeVar, cast
 
+from rdctl.api.checking import checked
 from rdctl.api.errors import public
 from rdctl.api.models import Change, Outcome, typed
 from rdctl.config.contexts import Config
@@ -353,6 +355,11 @@ def data(setup: Setup, what: Words, act: Callable[[Site], T]) -> T:
 
 class Noun:
     """The operations on one kind of thing."""
+
+    def __init_subclass__(cls) -> None:
+        for name, operation in list(vars(cls).items()):
+            if isinstance(operation, FunctionType) and not name.startswith("_"):
+                setattr(cls, name, checked(operation))
 
     def __init__(self, setup: Setup) -> None:
         self._setup = setup

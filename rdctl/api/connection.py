@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from rdctl.api.call import Consent, Setup, log
+from rdctl.api.checking import checked, within
 from rdctl.api.errors import public
 from rdctl.api.oio import OpenIO
 from rdctl.api.rapiddisk import RapidDisk
@@ -49,6 +50,7 @@ class Site:
         return Site, (self._options,)
 
 
+@checked
 def connect(
     context: str | None = None,
     *,
@@ -99,9 +101,18 @@ def _setup(
     warn: Callable[[str], None] = log.warning,
     environment: Callable[[], Environment] = embedded,
 ) -> Setup:
-    for name, value, least in (("retries", retries, 0), ("parallel", parallel, 1)):
-        if value is not None and value < least:
-            raise ValueError(f"{name}: {value} is less than {least}")
+    within("retries", retries, 0)
+    within("parallel", parallel, 1)
+    places = {
+        "context": context,
+        "rapiddisk": rapiddisk,
+        "oio": oio,
+        "namespace": namespace,
+        "account": account,
+    }
+    for name, value in places.items():
+        if value == "":  # not another place in its stead
+            raise ValueError(f"{name}: must not be empty")
     flags = {
         "context": context,
         "local": rapiddisk == LOCAL,

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Unpack
 
 from rdctl.api.call import Changing, Noun, each, words
+from rdctl.api.checking import one_of, within
 from rdctl.api.models import Namespace, Outcome, Service
 
 Rows = list  # in a class, `list` is its method
@@ -57,6 +58,8 @@ class Conscience(Noun):
     ) -> Outcome:
         """Lock the scores of services; at 0, which takes them out of service. `only`: that for
         "put" or for "get" (oio-proxy 2025)."""
+        within("score", score, 0, 100)
+        one_of("only", only, ("put", "get"))
         what = words(
             "oio conscience lock",
             type,
@@ -75,6 +78,7 @@ class Conscience(Noun):
         self, type: str, *addresses: str, only: str | None = None, **options: Unpack[Changing]
     ) -> Outcome:
         """Unlock the scores of services."""
+        one_of("only", only, ("put", "get"))
         return self._change(
             words("oio conscience unlock", type, *addresses, only=only),
             lambda site: site.oio.conscience.unlock(type, addresses, only),

@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, BinaryIO, Unpack, cast, overload
 
 from rdctl.api.call import Changing, Noun, calling, each, log, words
+from rdctl.api.checking import within
 from rdctl.api.errors import NotFoundError
 from rdctl.api.models import Content, Entry, Located, Outcome
 from rdctl.api.properties import pairs
@@ -74,6 +75,7 @@ class Contents(Noun):
             "all": all_versions,
             "properties": properties,
         }
+        within("limit", limit, 1)
         if delimiter is not None and len(delimiter.encode()) != 1:
             raise ValueError("delimiter must be a single byte")
         what = words(
@@ -215,14 +217,14 @@ class Contents(Noun):
         *,
         version: int | None = None,
         buffer_size: int = BUFFER,
-        **given: Any,
+        **given: Unpack[Storing],
     ) -> io.BufferedReader | ObjectWriter:
         """An object as a binary file. "rb" can seek. "wb" replaces an object, "xb" refuses an
         existing one, "ab" appends to it; the object is there after `close`, and only if the body of
         `with` does not fail. A loss is refused when opening."""
         if mode == "rb":
             return self._reader(container, path, version, buffer_size)
-        return self._writer(container, path, mode, cast("Storing", given))
+        return self._writer(container, path, mode, given)
 
     def _reader(
         self, container: str, path: str, version: int | None = None, buffer_size: int = BUFFER

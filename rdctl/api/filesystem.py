@@ -50,7 +50,7 @@ class OioFileSystem(AbstractFileSystem):  # type: ignore[misc]
     ) -> None:
         options.pop("asynchronous", None)
         super().__init__(asynchronous=False, **options)
-        with _as_os_error(""):
+        with _as_settings():
             self.site = connect(
                 context,
                 account=account,
@@ -106,6 +106,24 @@ class OioFileSystem(AbstractFileSystem):  # type: ignore[misc]
                 if self._contents.list(container, prefix=f"{name}/", limit=1):
                     return _directory(path)
                 raise
+
+    # Those of fsspec take any error, such as of a server that is down, for "no".
+
+    def exists(self, path: str, **options: Any) -> bool:
+        return self._kind(path) is not None
+
+    def isfile(self, path: str) -> bool:
+        return self._kind(path) == "file"
+
+    def isdir(self, path: str) -> bool:
+        return self._kind(path) == "directory"
+
+    def _kind(self, path: str) -> str | None:
+        try:
+            kind: str = self.info(path)["type"]
+        except FileNotFoundError:
+            return None
+        return kind
 
     def find(
         self,
@@ -431,6 +449,16 @@ def _as_os_error(path: Any) -> Iterator[None]:
         yield
     except Error as error:
         raise _os_error(error, str(path)) from error
+
+
+@contextmanager
+def _as_settings() -> Iterator[None]:
+    """Raise that a context does not exist as ValueError: no file is missing."""
+    try:
+        with _as_os_error(""):
+            yield
+    except FileNotFoundError as missing:
+        raise ValueError(missing.strerror) from missing.__cause__
 
 
 def _os_error(error: Error, path: str) -> Exception:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Unpack, cast
 
 from rdctl.api.call import Changing, Noun, words
+from rdctl.api.checking import one_of, within
 from rdctl.api.models import Outcome, Port, Target
 from rdctl.rapiddisk.guards import Overrides
 
@@ -175,6 +176,9 @@ class Ports(Noun):
     ) -> Outcome:
         """Add a port: `transport` is tcp, rdma or loop; the first two have either an address or an
         interface. With `tls` clients must encrypt (tcp only)."""
+        within("number", number, 0, 65535)
+        within("service", service, 1, 65535)
+        one_of("transport", transport, ("tcp", "rdma", "loop"))
         if tls and transport != "tcp":
             raise TypeError("tls requires the transport tcp")
         if transport == "loop":

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Unpack
 
 from rdctl.api.call import Changing, Noun, Setup, each, words
+from rdctl.api.checking import within
 from rdctl.api.conscience import Conscience
 from rdctl.api.contents import Contents
 from rdctl.api.models import Account, AccountContainer, Container, Location, Outcome, Reference
@@ -46,6 +47,7 @@ class Containers(WithProperties):
         self, *, prefix: str | None = None, marker: str | None = None, limit: int | None = None
     ) -> Iterator[AccountContainer]:
         """The same, as they come; `marker`: only names after this one."""
+        within("limit", limit, 1)
         return each(
             self._setup,
             words("oio account containers", prefix=prefix, marker=marker, limit=limit),

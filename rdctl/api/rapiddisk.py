@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Unpack
 
 from rdctl.api.call import Changing, Noun, Setup, words
+from rdctl.api.checking import within
 from rdctl.api.forcing import Discarding, Forcing, given, overrides_of
 from rdctl.api.models import (
     Cache,
@@ -88,8 +89,8 @@ class Volumes(Noun):
         such as "64M"; `number` that in the name (local only)."""
         if count is not None and number is not None:
             raise TypeError("count and number are mutually exclusive")
-        if count is not None and count < 1:
-            raise ValueError(f"count: {count} is less than 1")
+        within("count", count, 1, 1024)
+        within("number", number, 0, 1048575)
         what = words(
             "rapiddisk create", _shown(size), count=count, number=number, overcommit=overcommit
         )
@@ -210,6 +211,7 @@ class Caches(Noun):
     ) -> Outcome:
         """Cache a disk with a volume: `policy` is write-through, write-around or writeback. Use
         /dev/mapper/`outcome.target` from then on."""
+        within("max_age", max_age, 1, 86400)
         overrides = overrides_of(options)
         what = words(
             "rapiddisk cache create",
@@ -238,6 +240,7 @@ class Caches(Noun):
         **options: Unpack[Forcing],
     ) -> Outcome:
         """Re-attach a writeback cache to its disk without formatting it (local only)."""
+        within("max_age", max_age, 1, 86400)
         overrides = overrides_of(options)
         what = words(
             "rapiddisk cache create",

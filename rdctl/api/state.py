@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Unpack, cast
 
 from rdctl.api.call import Changing, Noun, Words, data, each, words
+from rdctl.api.checking import one_of, within
 from rdctl.api.models import Difference, Outcome, State, typed
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from rdctl.sites import Site
 
 Path = str | os.PathLike[str]
+_PARTS = ("caches", "exports")
 
 
 class MachineState(Noun):
@@ -24,6 +26,7 @@ class MachineState(Noun):
 
     def dump(self, *, only: str | None = None) -> State:
         """The state of the machine; `only` its "caches" or "exports"."""
+        one_of("only", only, _PARTS)
 
         def act(site: Site) -> Document:
             dumped = site.rapiddisk.states.dump(site.warn, only=only, save=False, foreign=False)
@@ -45,6 +48,7 @@ class MachineState(Noun):
         self, file: Path | Mapping[str, Any] | None = None, *, only: str | None = None
     ) -> list[Difference]:
         """What differs between the machine and a file."""
+        one_of("only", only, _PARTS)
 
         def act(site: Site) -> Listing:
             return site.rapiddisk.states.diff(lambda: _state(site, file), only, False)
@@ -66,6 +70,8 @@ class MachineState(Noun):
     ) -> Outcome:
         """Make the machine as a file says, as one transaction. `prune` removes what an earlier
         apply created and the file lacks; `save` makes a path the state file of the machine."""
+        one_of("only", only, _PARTS)
+        within("wait", wait, 0)
         if save and not isinstance(file, str | os.PathLike):
             raise TypeError("save requires a path")
         what = words(

@@ -369,3 +369,78 @@ def test_every_public_function_has_types_at_run_time() -> None:
     promised = {name for name in inventory() if name.startswith("python ")}
     assert "python Site.oio.contents.put properties" in promised
     assert "python Site.rapiddisk.volumes.remove discard_contents" in promised
+
+
+# --- wrong arguments ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda at: at.volumes.remove("rd1", yes="no"), "yes: bool is required, not str"),
+        (
+            lambda at: at.volumes.remove("rd1", yes=True, dryrun=True),
+            "Volumes.remove() has no option",
+        ),
+        (lambda at: at.volumes.remove(None, yes=True), "names: str is required, not NoneType"),
+        (lambda at: at.volumes.remove(["rd1"], yes=True), "names: str is required, not list"),
+        (lambda at: at.volumes.remove("rd1", consent=True), "consent: a function or None"),
+        (lambda at: at.volumes.create("1M", number=True), "number: int or None is required"),
+        (lambda at: at.volumes.create(b"1M"), "size: int or str is required, not bytes"),
+        (lambda at: at.exports.create("rd1", ports=7, any_host=True), "ports: a sequence of int"),
+        (lambda at: at.exports.create("rd1", ports=iter([7]), any_host=True), "ports: a sequence"),
+        (lambda at: at.exports.create("rd1", ports=["7"], any_host=True), "ports: a sequence of"),
+        (lambda at: at.exports.create("rd1", ports=[7], hosts="nqn.a"), "hosts: a sequence of str"),
+        (lambda at: rdctl.connect(b"lab"), "context: str or None is required, not bytes"),  # type: ignore[arg-type]
+        (lambda at: rdctl.connect("sandbox", yes="no"), "yes: bool is required"),  # type: ignore[arg-type]
+    ],
+)
+def test_arguments_of_other_types_are_refused(
+    site: Site, act: Callable[[Any], Any], message: str
+) -> None:
+    """Nothing is done: `yes="no"` is not consent, and a misspelled option is not ignored."""
+    site.rapiddisk.volumes.create("1M")
+    with pytest.raises(TypeError) as refused:
+        act(site.rapiddisk)
+    assert str(refused.value).startswith(message)
+    assert [volume.device for volume in site.rapiddisk.volumes.list()] == ["rd0", "rd1"]
+
+
+@pytest.mark.parametrize(
+    ("act", "message"),
+    [
+        (lambda at: at.rapiddisk.volumes.create("1M", number=-1), "number: -1 is less than 0"),
+        (lambda at: at.rapiddisk.volumes.create("1M", count=0), "count: 0 is less than 1"),
+        (lambda at: at.rapiddisk.ports.add(65536, "loop"), "number: 65536 is more than 65535"),
+        (lambda at: at.rapiddisk.state.dump(only="volumes"), "only: 'volumes': must be"),
+        (lambda at: at.rapiddisk.ports.add(9, "udp"), "transport: 'udp': must be"),
+        (lambda at: at.oio.contents.list("photos", limit=0), "limit: 0 is less than 1"),
+        (lambda at: at.oio.containers.list(limit=-1), "limit: -1 is less than 1"),
+        (lambda at: at.oio.contents.put("photos", "", b"x"), "path: must not be empty"),
+        (lambda at: at.oio.containers.create(""), "names: must not be empty"),
+        (lambda at: rdctl.connect(""), "context: must not be empty"),
+    ],
+)
+def test_values_out_of_range_are_refused(
+    site: Site, act: Callable[[Any], Any], message: str
+) -> None:
+    """As on the command line: an empty name is not that of another thing."""
+    with pytest.raises(ValueError) as refused:
+        act(site)
+    assert str(refused.value).startswith(message)
+    assert [entry.name for entry in site.oio.contents.list("photos")][-1] == "sea/storm.svg"
+    assert [volume.device for volume in site.rapiddisk.volumes.list()] == ["rd0"]
+
+
+def test_arguments_like_those_declared_are_accepted(site: Site) -> None:
+    """Numbers of numpy, and other collections than lists."""
+    import numpy
+
+    get = site.oio.contents.get
+    first: Any = numpy.int64(6)
+    assert get("photos", "index.txt", start=first, end=first + 3) == b"two"
+    names = {"nqn.2014-08.org.nvmexpress:uuid:7a": None}.keys()
+    site.rapiddisk.volumes.create("1M")
+    exports = site.rapiddisk.exports
+    made = exports.create("rd1", ports=(2,), hosts=names, dry_run=True)  # type: ignore[arg-type]
+    assert made.changes[0].facts["after"]["ports"] == [2]

@@ -285,9 +285,9 @@ def test_other_errors(home: Path) -> None:
             slow.info("c/a")
     down = OioFileSystem(oio_url="http://127.0.0.1:1", namespace="N", account="a", retries=0)
     with pytest.raises(ConnectionError):
-        down.exists("c/a") or down.info("c/a")
-    with pytest.raises(FileNotFoundError, match="context"):
-        OioFileSystem("nowhere")
+        down.info("c/a")
+    with pytest.raises(ValueError, match='context "nowhere" not found'):
+        OioFileSystem("nowhere")  # no file is missing
     with pytest.raises(ValueError, match="several contexts"):
         OioFileSystem("sandbox,sandbox")
 
@@ -363,3 +363,18 @@ def test_nothing_is_logged(fs: OioFileSystem, caplog: pytest.LogCaptureFixture) 
         with fs.open("photos/a", block_size=7) as file:
             assert len(file.read()) == 100
     assert caplog.records == []
+
+
+def test_an_error_is_not_taken_for_a_missing_file(home: Path) -> None:
+    """A program would write what is there already."""
+    down = OioFileSystem(oio_url="http://127.0.0.1:1", namespace="N", account="a", retries=0)
+    for look in (down.exists, down.isfile, down.isdir):
+        with pytest.raises(ConnectionError):
+            look("photos/index.txt")
+
+
+def test_questions_about_what_is_there(fs: OioFileSystem) -> None:
+    paths = ("", "photos", "photos/alps", "photos/index.txt", "nothing", "photos/nothing")
+    assert [fs.exists(path) for path in paths] == [True] * 4 + [False] * 2
+    assert [fs.isdir(path) for path in paths] == [True] * 3 + [False] * 3
+    assert [fs.isfile(path) for path in paths] == [False] * 3 + [True] + [False] * 2
