@@ -10,18 +10,19 @@ from rdctl.core.units import without_password
 
 MASK = "***"
 # Patterns are compiled when first used: most commands need none of them.
-# What the name of a secret contains; a name that ends with `file` is that of a path.
+# What the name of a secret contains; a name that ends with `file` is that of a path, and one that
+# begins with `--no-` that of a flag.
 _NAME = (
     "authorization|cookie|credential|key|passphrase|passw|pwd|secret|signature|token"
     "|(?<![a-z])(?:auth|pass|sig)(?![a-z])"
 )
 _LOOKS = f"(?i){_NAME}"
-_FILE = "(?i)[-_]file$"
+_NONE = "(?i)[-_]file$|^--no-"
 
 
 def is_secret(name: str) -> bool:
     """Whether the value of an option, key or header of this name is a secret."""
-    return bool(re.search(_LOOKS, name)) and not re.search(_FILE, name)
+    return bool(re.search(_LOOKS, name)) and not re.search(_NONE, name)
 
 
 def masked_header(name: str, value: str) -> str:
@@ -39,6 +40,7 @@ _USER = r"(://)([^\s/@:'\"]*)(?:(:)(?![0-9]+[/?#])[^\s\"]*|[^\s/@'\":]*)@"
 _TYPED = rf"(?i)(--[\w-]*(?:{_NAME})[\w-]*) +(?!-)[^\s'\"]+"
 _HEADERS = r"(?i)\b([\w-]*(?:authorization|cookie|passw)[\w-]*): *[^'\"\n]+"
 _PEM = r"(?s)(-----BEGIN [A-Z ]*PRIVATE KEY-----).*?(-----END [A-Z ]*-----|$)"
+_DHCHAP = r"(DHHC-1:\d\d:)[\w+/=]+"
 _BEARER = r"(?i)\b(bearer) +[^\s'\"]+"
 _MEMBER = rf'(?i)("[^"\\]*(?:{_NAME})[^"\\]*"\s*:\s*)("(?:[^"\\]|\\.)*"?|[^\s,{{}}\[\]"]+)'
 _ASSIGNED = rf"(?i)(?<![\w.-])([\w.%-]*(?:{_NAME})[\w.%-]*?)(=|%3D)(\"[^\"]*\"|'[^']*'|[^\s&'\"]+)"
@@ -49,6 +51,8 @@ def masked(text: str) -> str:
     whose names are those of secrets."""
     if "@" in text:
         text = re.sub(_USER, _without_user, text)
+    if "DHHC-1:" in text:  # a key of an NVMe host
+        text = re.sub(_DHCHAP, rf"\1{MASK}", text)
     if not re.search(_LOOKS, text) and "earer" not in text.lower():
         return text
     text = re.sub(_BEARER, rf"\1 {MASK}", text)

@@ -16,6 +16,7 @@ from rdctl.cli.tree import root
 from rdctl.completion.nodes import Node, walk
 from rdctl.core.secrets import masked, masked_json, masked_words
 from tests.conftest import Program
+from tests.rapiddisk.keys import ONE_KEY
 
 SECRET = "geheimnis"
 URL = f"http://ada:{SECRET}@127.0.0.1:9"
@@ -111,6 +112,17 @@ def test_what_is_no_secret_stays(word: str) -> None:
 def test_the_value_of_an_option_that_is_called_a_secret() -> None:
     assert list(masked_words(["--token", SECRET, "rd0"])) == ["--token", "***", "rd0"]
     assert list(masked_words(["--key-file", "/a"])) == ["--key-file", "/a"]
+    words = ["set", "--no-auth", "nqn.2014-08.org.example:db1", "--yes"]
+    assert list(masked_words(words)) == words
+    assert masked(" ".join(words)) == " ".join(words)
+
+
+def test_a_key_of_a_host_has_no_place_in_any_text() -> None:
+    for text in (ONE_KEY, f"--auth-key-file={ONE_KEY}", f'invalid name "{ONE_KEY}"'):
+        for found in (masked(text), masked_json(text), *masked_words([text])):
+            assert found == text.replace(ONE_KEY, "DHHC-1:00:***:")
+    (found,) = masked_words([f'{{"name": "{ONE_KEY}"}}'])
+    assert found == '{"name": "DHHC-1:00:***:"}'
 
 
 # The whole tree ---------------------------------------------------------------------------------
