@@ -40,10 +40,11 @@ def metrics(on: Invocation, system: str | None, textfile: str | None) -> Documen
     """Print metrics in the text format of Prometheus.
 
     Shows RapidDisk and OpenIO SDS, as far as the context has them, or only the given system. Each
-    part is read by itself: rdctl_scrape_success is 0 for one that fails, and the exit code is 8. A
-    value that is not known has no sample. With several contexts, all samples have the label
-    context. All of it takes at most 10 seconds (or --timeout). Nothing is changed, and a daemon is
-    never asked for its exports, which could crash it. The counters of caches require root.
+    part is read by itself: rdctl_scrape_success is 0 for one that fails, and the exit code is 8, or
+    that of the failures if all parts failed. A value that is not known has no sample. With several
+    contexts, all samples have the label context. All of it takes at most 10 seconds (or --timeout).
+    Nothing is changed, and a daemon is never asked for its exports, which could crash it. The
+    counters of caches require root.
 
     --textfile replaces FILE at once, also if everything failed: then the samples are missing, and
     rdctl_scrape_success is 0. rdctl_scrape_timestamp_seconds shows how old the file is.
