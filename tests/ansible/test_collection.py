@@ -82,6 +82,7 @@ def test_examples_use_options_that_exist(documents: dict[str, dict[str, Any]], n
         options = task[f"rdctl.storage.{name}"] or {}
         assert {*options} <= {*found["doc"]["options"]}
     assert {"code", "hint", "rc"} < {*found["return"]}
+    assert "results" not in found["return"]  # Ansible takes it for that of a loop
     attributes = found["doc"]["attributes"]
     assert [attributes[key]["support"] for key in ("check_mode", "diff_mode")] == ["full", "full"]
 
@@ -132,6 +133,9 @@ AFTER = """
     - rdctl.storage.rapiddisk_volume: {name: rd4, size: 64M}
       check_mode: true
       register: checked
+    - rdctl.storage.rapiddisk_port: {port: "{{ item }}", transport: loop}
+      loop: [11]
+      check_mode: true
     - rdctl.storage.rapiddisk_volume: {name: rd3, state: absent, confirm_loss: true}
       register: refused
       ignore_errors: true
@@ -193,4 +197,5 @@ def test_the_archive_is_installed_and_used(home: Path) -> None:
     )
     printed = ansible("ansible-playbook", *local, "--diff", str(playbook), **installed)
     assert '+        "size": 67108864' in printed
-    assert re.search(r"changed=8 .*failed=0 .*ignored=1", printed)
+    assert '+    "11": {' in printed  # of an item of a loop
+    assert re.search(r"changed=9 .*failed=0 .*ignored=1", printed)

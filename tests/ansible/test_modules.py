@@ -55,7 +55,7 @@ LIVES: list[tuple[str, list[tuple[str, dict[str, Any]]], dict[str, Any], dict[st
         "oio_container",
         [],
         {"name": "été 1", "quota": "1G", "properties": {"on": True, "n": 5}},
-        {"été 1": {"properties": {"n": "5", "on": "true"}}},
+        {"été 1": {"quota": "1G", "properties": {"n": "5", "on": "true"}}},
     ),
     (
         "oio_object",
@@ -85,7 +85,7 @@ def test_a_life(
     assert done["changed"] is True, done
     assert shown(done["diff"]["after"]) == made
     again = run(module, **options)
-    assert (again["changed"], again["results"]) == (False, [])
+    assert (again["changed"], again["changes"]) == (False, [])
     assert again["diff"] == {"before": {}, "after": {}}
     naming = {
         key: options[key]
@@ -98,7 +98,7 @@ def test_a_life(
     assert rehearsed["diff"] == removed["diff"]
     assert (list(removed["diff"]["before"]), removed["diff"]["after"]) == (list(made), {})
     again = run(module, state="absent", **naming)
-    assert (again["changed"], again["results"]) == (False, [])
+    assert (again["changed"], again["changes"]) == (False, [])
 
 
 def shown(things: dict[str, Any]) -> dict[str, Any]:
@@ -141,7 +141,7 @@ def test_a_volume_changes(run: Run) -> None:
     run("rapiddisk_volume", name="rd3", locked=True)
     for check in (True, False):
         shrunk = run("rapiddisk_volume", check=check, name="rd3", size="64M", locked=False)
-        assert (shrunk["code"], shrunk["changed"], shrunk["results"]) == (
+        assert (shrunk["code"], shrunk["changed"], shrunk["changes"]) == (
             "consent-missing",
             False,
             [],

@@ -84,7 +84,7 @@ class Rdctl:
         for name in ("context", "rapiddisk_url", "oio_url", "namespace", "account", "timeout"):
             self._command += flags(params, name) if name in params else []
         self.changed = False
-        self.results = []
+        self.changes = []  # not "results", which is what Ansible has of the items of a loop
         self._losses = []
         self._warned = set()
         self._before, self._after = {}, {}
@@ -165,7 +165,7 @@ class Rdctl:
             losses=error.get("losses", []),
             rc=rc,
             changed=self.changed or error.get("code") == "unknown",
-            results=self.results,
+            changes=self.changes,
             **facts,
         )
 
@@ -233,7 +233,7 @@ class Rdctl:
     def _take(self, results):
         """Note what was changed, or in check mode would be."""
         for result in results:
-            self.results.append(result)
+            self.changes.append(result)
             if result["changed"] is False:
                 continue
             self.changed = True
@@ -249,7 +249,7 @@ class Rdctl:
 
     def exit(self, **facts):
         """End the task."""
-        result = {"changed": self.changed, "results": self.results, "losses": self._losses}
+        result = {"changed": self.changed, "changes": self.changes, "losses": self._losses}
         if self.module._diff:
             result["diff"] = {"before": _existing(self._before), "after": _existing(self._after)}
         self.module.exit_json(**result, **facts)

@@ -79,7 +79,7 @@ container:
   returned: success
   type: dict
   sample: {container: photos, account: me, objects: 0, bytes: 0, quota: 10737418240, properties: {team: red}}
-results:
+changes:
   description: What rdctl reports of each target, as documented in C(rdctl help output). In check mode
     V(changed) is null for what would be changed.
   returned: always
@@ -144,7 +144,9 @@ def present(rdctl, params, there):
     if there is None:
         words = ["oio", "container", "create", *options("property", properties), *limits]
         if rdctl.change(*words, "--", name):
-            rdctl.show(name, None, {"properties": dict(one.split("=", 1) for one in properties)})
+            given = {key: params[key] for key in _LIMITS if params[key] is not None}
+            given["properties"] = dict(one.split("=", 1) for one in properties)
+            rdctl.show(name, None, given)
     elif properties or limits or params["replace_all"]:
         rdctl.change(
             "oio",

@@ -86,7 +86,7 @@ object:
   returned: success
   type: dict
   sample: {container: photos, path: README, size: 18, hash: 0CC175B9C0F1B6A831C399E269772661, policy: THREECOPIES}
-results:
+changes:
   description: What rdctl reports of each target, as documented in C(rdctl help output). In check mode
     V(changed) is null for what would be changed.
   returned: always
@@ -172,7 +172,7 @@ def present(rdctl, params, there):
         refuse_difference(rdctl, params, [*words, *end])
     new = options("property", properties)
     if rdctl.change(*words, *new, *end, consent=params["overwrite"]):
-        rdctl.show(params["path"], data(there), data(rdctl.results[-1]))
+        rdctl.show(params["path"], data(there), data(rdctl.changes[-1]))
     elif properties:
         named = ["--", params["container"], params["path"], *properties]
         rdctl.change("oio", "content", "set-properties", *named)

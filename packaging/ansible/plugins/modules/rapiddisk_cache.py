@@ -81,7 +81,7 @@ cache:
   returned: success
   type: dict
   sample: {device: rc-wt_sdb, volume: rd1, source: sdb, policy: write-through, dirty: null, writeback_seconds: null}
-results:
+changes:
   description: What rdctl reports of each target, as documented in C(rdctl help output). In check mode
     V(changed) is null for what would be changed.
   returned: always

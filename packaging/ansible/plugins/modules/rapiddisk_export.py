@@ -85,7 +85,7 @@ export:
   returned: success
   type: dict
   sample: {nqn: 'nqn.2021-06.org.rapiddisk:store-rd1', namespace: 1, device: /dev/rd1, enabled: true, any_host: false}
-results:
+changes:
   description: What rdctl reports of each target, as documented in C(rdctl help output). In check mode
     V(changed) is null for what would be changed.
   returned: always

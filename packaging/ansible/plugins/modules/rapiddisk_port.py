@@ -57,7 +57,7 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
-results:
+changes:
   description: What rdctl reports of each target, as documented in C(rdctl help output). In check mode
     V(changed) is null for what would be changed.
   returned: always

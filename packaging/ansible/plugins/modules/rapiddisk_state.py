@@ -74,7 +74,7 @@ differences:
   type: list
   elements: dict
   sample: [{kind: volume, name: rd1, state: missing, key: null, file: null, machine: null, note: null}]
-results:
+changes:
   description: What rdctl reports of each target, as documented in C(rdctl help output). In check mode
     V(changed) is null for what would be changed.
   returned: always

@@ -87,7 +87,7 @@ volume:
   returned: success
   type: dict
   sample: {device: rd3, size: 67108864, usage: 0, locked: false, unwritten: 0, used_by: []}
-results:
+changes:
   description: What rdctl reports of each target, as documented in C(rdctl help output). In check mode
     V(changed) is null for what would be changed.
   returned: always
