@@ -75,9 +75,9 @@ class OioFileSystem(AbstractFileSystem):  # type: ignore[misc]
         path = self._strip_protocol(path)
         with _as_os_error(path):
             found = list(self._listed(path))
-            container, name = _parted(path)
-            if name and not found:
-                found = [_file(self._contents.show(container, name))]
+            if "/" in path and not found:
+                one = self.info(path)
+                found = [one] if one["type"] == "file" else []
         return found if detail else sorted(one["name"] for one in found)
 
     def _listed(self, path: str) -> Iterator[dict[str, Any]]:

@@ -378,3 +378,12 @@ def test_questions_about_what_is_there(fs: OioFileSystem) -> None:
     assert [fs.exists(path) for path in paths] == [True] * 4 + [False] * 2
     assert [fs.isdir(path) for path in paths] == [True] * 3 + [False] * 3
     assert [fs.isfile(path) for path in paths] == [False] * 3 + [True] + [False] * 2
+
+
+def test_an_object_that_stands_for_an_empty_directory(fs: OioFileSystem, site: rdctl.Site) -> None:
+    """As other tools make one."""
+    site.oio.contents.put("photos", "empty/", b"")
+    assert (fs.isdir("photos/empty"), fs.ls("photos/empty")) == (True, [])
+    assert "photos/empty" in fs.ls("photos", detail=False)
+    fs.rm("photos/empty", recursive=True)
+    assert not site.oio.contents.exists("photos", "empty/")
