@@ -1,22 +1,25 @@
 """Keys of hosts, and ports with TLS, on a kernel that has them; on others, that this is said.
 
 Debian 12's own kernel has neither. `RDCTL_KERNEL=VERSION tests/kernel/run -k auth` boots another
-one that is installed, with RapidDisk's modules.
+one that is installed, with RapidDisk's modules. A connection with TLS needs more: tlshd (package
+ktls-utils, from Debian 13 on), keyctl (keyutils), and the nvme-cli of Debian 13.
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import stat
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.kernel import machine
 from tests.kernel.conftest import Program
-from tests.kernel.machine import NO_NVMET, NVMET
-from tests.kernel.test_nvmet import HOST, add_port, disconnect, disks_of, nqn
+from tests.kernel.machine import MIB, NO_NVMET, NVMET
+from tests.kernel.test_nvmet import HOST, OTHER, add_port, disconnect, disks_of, nqn
 
 NODE = NVMET / "hosts" / HOST
 
@@ -59,8 +62,76 @@ class Key:
         self.file = str(path)
 
 
+def lacks_for_tls() -> str | None:
+    """Why no client can connect with TLS here."""
+    if not can_encrypt():
+        return f"Linux {os.uname().release} cannot serve ports with TLS"
+    for program, package in (("tlshd", "ktls-utils"), ("keyctl", "keyutils")):
+        if shutil.which(program) is None:
+            return f"{program} is not installed (Debian's package {package})"
+    if "--tls" not in machine.tool("nvme", "connect", "--help", check=False):
+        return "nvme-cli is too old for connections with TLS"
+    return None
+
+
+def listens(pid: int) -> bool:
+    """Whether a process hears of what the kernel reports to groups over generic netlink (16)."""
+    rows = [line.split() for line in Path("/proc/net/netlink").read_text().splitlines()[1:]]
+    return any(
+        (family, int(port) & (1 << 22) - 1) == ("16", pid) and int(groups, 16)
+        for _, family, port, groups, *_ in rows
+    )
+
+
+@pytest.fixture
+def tlshd(tmp_path: Path) -> Iterator[None]:
+    """The program that shakes hands for both ends; no key is there before and after."""
+    if (lacking := lacks_for_tls()) is not None:
+        pytest.skip(lacking)
+    settings = tmp_path / "tlshd.conf"
+    settings.write_text("[debug]\nloglevel=0\n[authenticate]\n")
+    with (
+        open(tmp_path / "tlshd.log", "w", encoding="utf-8") as log,
+        subprocess.Popen(["tlshd", "-s", "-c", settings], stdout=log, stderr=log) as daemon,
+    ):
+        try:
+            machine.until(lambda: listens(daemon.pid), "tlshd")
+            yield
+        finally:
+            daemon.terminate()
+            for psk in psks():
+                machine.tool("keyctl", "unlink", psk, "%:.nvme")
+
+
+def psks() -> list[str]:
+    """The keys in the keyring .nvme."""
+    return machine.tool("keyctl", "rlist", "%:.nvme").split()
+
+
+def insert_psk(host: str = HOST, *, identity: int = 1, keyring: str = ".nvme") -> str:
+    """A new key of a host and the export, as the recipe has it: its number. Its name has a hash of
+    the key, or with identity 0 none."""
+    psk = machine.tool("nvme", "gen-tls-key", "--hmac=1").strip()
+    said = machine.tool(
+        *("nvme", "check-tls-key", f"--identity={identity}", "--insert", f"--keyring={keyring}"),
+        *(f"--hostnqn={host}", f"--subsysnqn={nqn('rd0')}", f"--keydata={psk}"),
+    )
+    return str(int(said.split()[-1], 16))
+
+
+def wrong_psk(identity: int) -> str:
+    """The number of a key that only the client has, although both ends have one keyring .nvme."""
+    ring = machine.tool("keyctl", "newring", "wrong", "@u").strip()
+    readable = "0x3f3f0000"  # also by those who do not have it in a keyring of their session
+    machine.tool("keyctl", "setperm", ring, readable)
+    psk = insert_psk(identity=identity, keyring="wrong")
+    change = f"keyctl link {ring} @s && keyctl setperm {psk} {readable}"
+    machine.tool("keyctl", "session", "-", "sh", "-c", change)
+    return psk
+
+
 def connects(*more: str) -> bool:
-    """Whether a client gets the disk."""
+    """Whether a client gets the disk, which then has the data of the volume."""
     done = subprocess.run(
         [
             *("nvme", "connect", "--transport=tcp", "--traddr=127.0.0.1", "--trsvcid=4420"),
@@ -73,6 +144,9 @@ def connects(*more: str) -> bool:
     )
     if done.returncode == 0:
         machine.until(lambda: disks_of(nqn("rd0")), "the client's disk")
+        (disk,) = disks_of(nqn("rd0"))
+        machine.until(lambda: os.path.exists(f"/dev/{disk}"), "its node")
+        assert machine.digest(f"/dev/{disk}", MIB) == machine.digest("/dev/rd0", MIB)
     disconnect()
     return done.returncode == 0
 
@@ -198,4 +272,39 @@ def test_a_port_with_tls(rdctl: Program) -> None:
     machine.attach(0)
     rdctl.ok("nvmet", "export", "rd0", "--port", "1", "--any-host")
     assert not connects()  # in the clear
+    rdctl.ok("nvmet", "unexport", "rd0")
+
+
+def test_only_the_right_key_connects_with_tls(rdctl: Program, tlshd: None) -> None:
+    machine.attach(0)
+    machine.fill("/dev/rd0", MIB)
+    rdctl.ok(
+        *("nvmet", "port", "add", "1", "--transport", "tcp", "--address", "127.0.0.1", "--tls")
+    )
+    rdctl.ok("nvmet", "export", "rd0", "--port", "1", "--host", HOST)
+    assert rdctl.items("nvmet", "list")[0]["tls"] is True
+    assert not connects("--tls")  # without a key
+    for identity in (0, 1):
+        insert_psk(identity=identity)
+        assert connects("--tls")
+        assert not connects("--tls", f"--tls_key={wrong_psk(identity)}")
+    assert not connects()  # in the clear
+    assert connects("--tls")
+    # A key of a host, even of another, is all that TLS asks for: it does not authenticate one.
+    assert connects("--tls", f"--tls_key={insert_psk(OTHER)}")
+    rdctl.ok("nvmet", "unexport", "rd0")
+
+
+def test_a_port_where_tls_is_optional(rdctl: Program) -> None:
+    if not can_encrypt():
+        pytest.skip(f"Linux {os.uname().release} cannot serve ports with TLS")
+    rdctl.ok(
+        *("nvmet", "port", "add", "1", "--transport", "tcp", "--address", "127.0.0.1", "--tls")
+    )
+    (NVMET / "ports/1/addr_treq").write_text("not required")
+    machine.attach(0)
+    machine.fill("/dev/rd0", MIB)
+    rdctl.ok("nvmet", "export", "rd0", "--port", "1", "--host", HOST)
+    assert rdctl.items("nvmet", "list")[0]["tls"] is False
+    assert connects()
     rdctl.ok("nvmet", "unexport", "rd0")
