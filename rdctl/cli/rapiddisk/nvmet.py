@@ -332,7 +332,7 @@ def add_port(
     device is exported on it. Local only.
 
     With --tls clients must encrypt what they send and receive. That needs a pre-shared key on both
-    sides, in the keyring .nvme (`nvme gen-tls-key --insert`), and the program tlshd (package
+    sides, in the keyring .nvme (`nvme check-tls-key --insert`), and the program tlshd (package
     ktls-utils), which must be running on both; rdctl sets up neither. A kernel without TLS is
     refused."""
     if tls and transport != "tcp":
