@@ -23,7 +23,7 @@ from rdctl.config.resolve import resolve
 from rdctl.core.environment import Environment, Messages, Stream, no_input, no_output
 from rdctl.core.errors import Code, Ended, Exit, RdctlError
 from rdctl.core.results import Data, Document, Item, Listing, Raw, Report, Result, Text
-from rdctl.effects.signals import signals_held
+from rdctl.effects.signals import signals_until_end
 from rdctl.output.rows import as_data
 from rdctl.recording import Part, Records
 from rdctl.remote import wire
@@ -53,28 +53,35 @@ class Run:
         self._result: Result | None = None
 
     def carry_out(self) -> None:
-        error: RdctlError | None = None
-        ended = False
-        try:
-            self._typed()
-        except click.exceptions.Exit:
-            error = RdctlError(Code.USAGE, "no command")
-        except click.UsageError as fault:
-            from rdctl.cli.usage_errors import usage_error
-
-            error = usage_error(fault)
-        except (KeyboardInterrupt, Ended) as end:
-            error, ended = ended_by(end, self._on), True
-        except Exception as fault:
-            error = error_of(fault)
-            if error.code is Code.INTERNAL and os.environ.get("RDCTL_DEBUG"):
-                self._show_traceback(fault)
-        with signals_held():
+        with signals_until_end() as end:
+            error, ended = self._ended(end)
             if self._on is not None:
                 self._on.error = error
                 mark_sandbox(self._on)
                 record(self._on, int(self._exit(error)))
             self._end(error, ended)
+
+    def _ended(self, end: Callable[[], None]) -> tuple[RdctlError | None, bool]:
+        """Run it; the error that ended it, if any, and whether a signal did."""
+        try:
+            try:
+                self._typed()
+            finally:
+                end()
+        except click.exceptions.Exit:
+            return RdctlError(Code.USAGE, "no command"), False
+        except click.UsageError as fault:
+            from rdctl.cli.usage_errors import usage_error
+
+            return usage_error(fault), False
+        except (KeyboardInterrupt, Ended) as signal:
+            return ended_by(signal, self._on), True
+        except Exception as fault:
+            error = error_of(fault)
+            if error.code is Code.INTERNAL and os.environ.get("RDCTL_DEBUG"):
+                self._show_traceback(fault)
+            return error, False
+        return None, False
 
     def _typed(self) -> None:
         environment = self._environment()

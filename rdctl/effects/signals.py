@@ -42,6 +42,25 @@ def signals_to(hear: Callable[[int, Callable[[], object]], object]) -> Iterator[
 
 
 @contextmanager
+def signals_until_end() -> Iterator[Callable[[], None]]:
+    """Signals that end the process raise once, and not after the yielded function was called: what
+    is done at the end of a command, such as its record, is done in any case."""
+    over = False
+
+    def hear(number: int, usual: Callable[[], object]) -> None:
+        if not over:
+            end()
+            usual()
+
+    def end() -> None:
+        nonlocal over
+        over = True
+
+    with signals_to(hear):
+        yield end
+
+
+@contextmanager
 def signals_held() -> Iterator[None]:
     """Delay signals that end the process until the end. The mask protects system calls of this
     thread; signals received by other threads are delayed by the handlers."""

@@ -53,12 +53,13 @@ def far(rdctl: Program, nursery: Nursery) -> Callable[..., Ran]:
 @pytest.fixture
 def machine(rdctl: Program, nursery: Nursery, tmp_path: Path) -> Callable[..., Ran]:
     """An act of this name on a machine with the kernel of the tests, in the folder `there`. Before
-    the step of this number the connection is lost, or this side gets a signal."""
+    the step of this number the connection is lost, or this side gets a signal; `again` is the
+    function of the end there at which that side gets another one."""
     configure(rdctl.config)
     (tmp_path / "there").mkdir()
 
-    def call(name: str, step: int, number: int = 0) -> Ran:
-        env = {"PATH": nursery.path, **acting(tmp_path, name, step, number)}
+    def call(name: str, step: int, number: int = 0, again: str = "") -> Ran:
+        env = {"PATH": nursery.path, **acting(tmp_path, name, step, number, again)}
         return rdctl("-c", "far", "rapiddisk", *ACTS[name].words.split(), env=env)
 
     return call
@@ -70,5 +71,5 @@ def configure(config: Path, *options: str) -> None:
     config.write_text(f'[contexts.far]\nrapiddisk = "ssh://node7"\nremote_command = "{command}"\n')
 
 
-def acting(folder: Path, name: str, step: int, number: int = 0) -> dict[str, str]:
-    return {ACT: json.dumps([name, step, str(folder / "there"), number])}
+def acting(folder: Path, name: str, step: int, number: int = 0, again: str = "") -> dict[str, str]:
+    return {ACT: json.dumps([name, step, str(folder / "there"), number, again])}

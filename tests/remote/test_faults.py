@@ -99,6 +99,28 @@ def test_a_signal_here_ends_the_command_there(
     del word
 
 
+# What rdctl there calls after its command.
+AT_THE_END = ("ended_by", "mark_sandbox", "record", "_end")
+
+
+@pytest.mark.parametrize("function", AT_THE_END)
+def test_a_second_signal_at_the_end_there(machine: Call, tmp_path: Path, function: str) -> None:
+    """It comes when the command is over: how it ended is recorded and reported anyway."""
+    ran = machine("export", 6, signal.SIGINT, function)
+    assert (ran.code, ran.out) == (130, ""), ran.err
+    assert "; rolled back: export nqn.2021-06.org.rapiddisk:rdvm-rd0\n" in ran.err
+    there, entry = after(tmp_path)
+    assert (there.after, there.free, entry["exit"]) == (there.before, True, 130)
+
+
+@pytest.mark.parametrize("function", AT_THE_END[1:])
+def test_a_signal_after_the_command_there(machine: Call, tmp_path: Path, function: str) -> None:
+    ran = machine("export", 0, 0, function)
+    assert (ran.code, ran.err) == (0, "")
+    there, entry = after(tmp_path)
+    assert (there.after != there.before, there.free, entry["exit"]) == (True, True, 0)
+
+
 def test_a_killed_process_here_ends_the_command_there(
     process: Rdctl, nursery: Nursery, tmp_path: Path
 ) -> None:
@@ -274,6 +296,17 @@ def test_a_connection_that_freezes(
     assert ran.err.startswith("rdctl: error: connection to node7 lost")
     # Nothing is left that holds the lock.
     assert sandbox("rapiddisk", "create", "8M").code == 0
+
+
+@pytest.mark.parametrize(("words", "more"), [("list", ""), ("create 8M", "; nothing was changed")])
+def test_a_command_that_does_not_arrive(
+    far: Call, sandbox: Call, impatient: None, words: str, more: str
+) -> None:
+    """rdctl there sends signs of life, but the time limit is kept here, too."""
+    ran = far("rapiddisk", *words.split(), "--timeout", "1", fault=Fault("near", 2, "swallow"))
+    assert (ran.code, ran.out) == (7, "")
+    assert ran.err.startswith(f"rdctl: error: node7 did not answer within the time limit{more}\n")
+    assert sandbox("rapiddisk", "list", "-o", "name").out == "rd0\n"
 
 
 def test_rdctl_there_is_killed(far: Call, sandbox: Call) -> None:
