@@ -69,6 +69,7 @@ def asked(
         [],
         place,
         False,
+        lambda: site.left,
         offered if files else None,
     )
     flags: dict[str, Any] = {**request.flags, "timeout": site.left}

@@ -90,6 +90,7 @@ def ask(
         on.next_steps,
         site.settings.again("").removeprefix("rdctl").strip(),
         on.contexts is not None,
+        lambda: site.left,
         _offered(on, site, far, files, overwrite) if files else None,
     )
     flags = {**request.flags, "timeout": site.left}

@@ -59,7 +59,7 @@ class Request(NamedTuple):
 
 class Near(NamedTuple):
     """What a command has on this side. `place` are the options that address the other one; `files`
-    are those that the command names."""
+    are those that the command names; `left` are the seconds of its time limit, if it has one."""
 
     effects: Effects
     warn: Callable[[str], None]
@@ -69,6 +69,7 @@ class Near(NamedTuple):
     next_steps: list[str]
     place: str
     asks_always: bool
+    left: Callable[[], float | None]
     files: Offered | None = None
 
 
@@ -167,6 +168,7 @@ class Call:
         self._signals: list[Code] = []
         self._asking = False
         self._held: BaseException | None = None
+        self._late_since: float | None = None
         self.open = True
 
     def result(self) -> Result:
@@ -302,10 +304,22 @@ class Call:
                 self._pass_on_stopping()
                 if (message := self._far.get(WAKE_SECONDS)) is not None:
                     return message
+                self._check_time()
         except Lost as lost:
             raise self._lost(lost) from lost
         except RdctlError as garbled:
             raise (self._unknown(garbled.message) if self._begun else garbled) from None
+
+    def _check_time(self) -> None:
+        """The other side keeps to the time limit itself. If it does not even report that, it is not
+        waited for, unless it may have changed something."""
+        if self._begun or self._near.left() != 0.0:
+            return
+        self._late_since = self._late_since or time.monotonic()
+        if time.monotonic() - self._late_since > wire.BEAT:
+            where = self._far.target.host
+            message = f"{where} did not answer within the time limit" + self._so_far()
+            raise RdctlError(Code.TIMEOUT, message, target=where)
 
     def _take(self, kind: str, message: Message) -> None:
         """A message beside the result."""
@@ -412,7 +426,7 @@ class Call:
 
     def _lost(self, lost: Lost) -> BaseException:
         """What to raise if the connection has ended before the command."""
-        where, done = self._far.target.host, self._near.effects.done
+        where = self._far.target.host
         why = str(lost) if lost.silent else self._far.lost()
         message = f"connection to {where} lost" + (f": {why}" if why else "")
         self._far.close()
@@ -420,11 +434,13 @@ class Call:
             return self._unknown(message)
         if self._held is not None or self._signals:
             return self._held or _raised(self._signals[0])
-        if done:
-            message += f"; completed: {', '.join(done)}"
-        elif not self._request.shows:
-            message += "; nothing was changed"
-        return RdctlError(Code.UNREACHABLE, message, target=where)
+        return RdctlError(Code.UNREACHABLE, message + self._so_far(), target=where)
+
+    def _so_far(self) -> str:
+        """What was done if the other side has changed nothing."""
+        if done := self._near.effects.done:
+            return f"; completed: {', '.join(done)}"
+        return "" if self._request.shows else "; nothing was changed"
 
     def _garbled(self, what: str) -> RdctlError:
         fault = wire.garbled(what)

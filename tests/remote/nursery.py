@@ -54,9 +54,9 @@ sys.exit(struct.unpack("i", code)[0] if len(code) == 4 else 255)
 
 class Fault(NamedTuple):
     """What the relay does in place of the message of this number (from 1; beats do not count) that
-    `side` sends: `drop` or `freeze` the connection, `kill` or `stop` (SIGSTOP) rdctl there, or send
-    the text `instead`, in Latin-1, and `end` the connection after it. `log` is a file for the kinds
-    of all messages."""
+    `side` sends: `drop` or `freeze` the connection, `swallow` the message, `kill` or `stop`
+    (SIGSTOP) rdctl there, or send the text `instead`, in Latin-1, and `end` the connection after
+    it. `log` is a file for the kinds of all messages."""
 
     side: str = "far"
     number: int = 0
@@ -260,7 +260,7 @@ class _Relay:
             os.kill(self._pid, signal.SIGKILL)
         elif do == "stop":
             os.kill(self._pid, signal.SIGSTOP)
-        return do not in ("drop", "freeze")
+        return do not in ("drop", "freeze", "swallow")
 
     @staticmethod
     def _write(sink: int, data: bytes) -> None:

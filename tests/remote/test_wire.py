@@ -179,7 +179,10 @@ def answered(pipe: tuple[BinaryIO, BinaryIO]) -> Iterator[Callable[[list[Message
                 there.tell(message.pop("kind"), message.pop("data", b""), **message)
             effects = Effects(ask=lambda losses: None)
             near = Near(
-                effects, print, print, Workers(), Unread(), [], "-c node7", asks_always=False
+                *(effects, print, print, Workers(), Unread(), []),
+                place="-c node7",
+                asks_always=False,
+                left=lambda: None,
             )
             request = Request(["oio", "x"], [], {}, {}, shows=True)
             return Call(far, request, near).result()
