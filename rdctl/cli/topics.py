@@ -300,16 +300,13 @@ _OTHER_VARIABLES = (
     ("RDCTL_SANDBOX", "sandbox file (default: in XDG_STATE_HOME)"),
     ("RDCTL_HISTORY", "history file (default: /var/log/rdctl as root, else in XDG_STATE_HOME)"),
     ("RDCTL_DEBUG", "if set, internal errors show a traceback"),
-    (
-        "XDG_CONFIG_HOME",
-        "directory of rdctl/config.toml, and target of completion fish --install"
-        " (default: ~/.config)",
-    ),
+    ("XDG_CONFIG_HOME", "directory of rdctl/config.toml and of fish completions (~/.config)"),
     (
         "XDG_STATE_HOME",
         "directory of rdctl/sandbox.db and rdctl/history.ndjson (default: ~/.local/state)",
     ),
     ("SUDO_USER", "set by sudo; kept in the history"),
+    ("SSH_CONNECTION", "set by sshd; its address is kept in the history of a machine over SSH"),
     (
         "TRACEPARENT",
         "W3C trace context; its trace ID is the request ID of OpenIO requests, unless --request-id"
@@ -320,6 +317,7 @@ _OTHER_VARIABLES = (
     ("BASH_COMPLETION_USER_DIR", "same as XDG_DATA_HOME, which it overrides"),
     ("ZDOTDIR", "target of completion zsh --install (default: home directory)"),
     ("HOME", "home directory, also written as ~"),
+    ("PATH", "where ssh is searched for, for contexts over SSH"),
     ("NO_COLOR", "if set, disables colors"),
     (
         "PYTHONPATH",

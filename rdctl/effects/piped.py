@@ -18,8 +18,8 @@ _BLOCK = 1 << 16
 # What is kept of the program's messages: the first and the last bytes.
 _KEPT = 1 << 14
 _END_SECONDS = 1.0
-# Set for it and what it starts.
-_MARK = "RDCTL_STARTED"
+# Set for it and what it starts; of no meaning to anyone else.
+_MARK = "_RDCTL_STARTED"
 
 
 class Piped:

@@ -231,13 +231,13 @@ _RAPIDDISK = (
         _hidden("serial", "SERIAL", "serial number that clients see; null: remote"),
         _hidden("uuid", "UUID", "UUID of the namespace; null: has none, or remote"),
         _hidden("nguid", "NGUID", "NGUID of the namespace; null: not set, or remote"),
-        Column(
+        _hidden(
             "authenticated",
             "AUTH",
             "whether each host that may connect has a key; null: remote, no host, not readable",
             cells.yes_no,
         ),
-        Column(
+        _hidden(
             "tls",
             "TLS",
             "whether all its ports require TLS; null: remote, no port",

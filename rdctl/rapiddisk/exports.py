@@ -22,7 +22,7 @@ from rdctl.rapiddisk.changes import (
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.hosts import auth_facts, planned_auth
 from rdctl.rapiddisk.identity import NO_IDENTITY, Identity, is_as
-from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, Target, targets_of
+from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, Target, targets_of, trust_shown
 from rdctl.rapiddisk.names import (
     device_name,
     host_nqn,
@@ -75,11 +75,11 @@ class Exports(Changes):
         are those of subsystems or devices; an unknown one is an error."""
         targets = self._targets(incomplete)
         if names is None:
-            return Listing(targets)
+            return Listing(targets, also=trust_shown(targets))
         found: list[Target] = []
         for name in distinct(names):
             found += [target for target in self._named(targets, name) if target not in found]
-        return Listing(found)
+        return Listing(found, also=trust_shown(found))
 
     def show(self, names: Sequence[str], keys: Sequence[str]) -> Listing:
         """The namespaces of these subsystems or devices at length, with these keys."""

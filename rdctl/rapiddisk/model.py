@@ -364,3 +364,9 @@ def _all_of(facts: Sequence[bool | None]) -> bool | None:
     if not facts or False in facts:
         return False if facts else None
     return None if None in facts else True
+
+
+def trust_shown(targets: Sequence[Target]) -> Sequence[str]:
+    """The columns of keys and TLS, where one of these exports has either."""
+    some = any(target.authenticated or target.tls for target in targets)
+    return ("authenticated", "tls") if some else ()
