@@ -300,7 +300,7 @@ _OTHER_VARIABLES = (
     ("RDCTL_SANDBOX", "sandbox file (default: in XDG_STATE_HOME)"),
     ("RDCTL_HISTORY", "history file (default: /var/log/rdctl as root, else in XDG_STATE_HOME)"),
     ("RDCTL_DEBUG", "if set, internal errors show a traceback"),
-    ("XDG_CONFIG_HOME", "directory of rdctl/config.toml and of fish completions (~/.config)"),
+    ("XDG_CONFIG_HOME", "directory of rdctl/config.toml, fish completions (default: ~/.config)"),
     (
         "XDG_STATE_HOME",
         "directory of rdctl/sandbox.db and rdctl/history.ndjson (default: ~/.local/state)",
