@@ -57,6 +57,11 @@ class Target(NamedTuple):
         user = f"{self.user}@" if self.user else ""
         return f"{SSH}{user}{host}" + (f":{self.port}" if self.port else "")
 
+    def rdctl(self, *words: str) -> str:
+        """A command for the user's shell that runs rdctl there with these words. They are quoted
+        for the shell there, too, to which ssh passes them as they are."""
+        return self.ssh(*_for_shell([*self.command, *words]))
+
     def ssh(self, *words: str, options: Sequence[str] = ()) -> str:
         """A command for the user's shell that runs these words there."""
         port = ["-p", str(self.port)] if self.port else []
@@ -136,15 +141,15 @@ def words(target: Target, *, batch: bool, seconds: float | None) -> list[str]:
         *(("-p", str(target.port)) if target.port else ()),
         "--",
         target.login,
-        _for_shell([*target.command, AGENT]),
+        " ".join(_for_shell([*target.command, AGENT])),
     ]
 
 
-def _for_shell(words: list[str]) -> str:
+def _for_shell(words: list[str]) -> list[str]:
     """The words for the shell there, which replaces a `~/` at the start."""
     first, *others = words
     start = f"~/{shlex.quote(first[2:])}" if first.startswith("~/") else shlex.quote(first)
-    return " ".join([start, *map(shlex.quote, others)])
+    return [start, *map(shlex.quote, others)]
 
 
 def connect(

@@ -56,9 +56,7 @@ def _without_password(target: Target, said: str) -> str:
 
 
 def _update(target: Target, said: str) -> str:
-    return (
-        f"Update rdctl there, to at least version 1.0: {target.ssh(*target.command, '--version')}"
-    )
+    return f"Update rdctl there, to at least version 1.0: {target.rdctl('--version')}"
 
 
 _AWAY = "no connection to {url}: {line}"
@@ -135,7 +133,7 @@ def no_answer(target: Target, code: Code, seconds: float) -> RdctlError:
     return RdctlError(
         code,
         f"{target.url} did not answer within {seconds:.3g} s",
-        hint=f"Check that this works: {target.ssh(*target.command, '--version')}",
+        hint=f"Check that this works: {target.rdctl('--version')}",
     )
 
 
@@ -169,7 +167,7 @@ def ended(target: Target, code: int | None, said: str, before: str) -> RdctlErro
     return RdctlError(
         Code.UNREACHABLE,
         f'{target.url}: "{defuse(name)}" {how} before it answered' + (f": {last}" if last else ""),
-        hint=f"Check that this works: {target.ssh(*target.command, '--version')}",
+        hint=f"Check that this works: {target.rdctl('--version')}",
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import time
 from pathlib import Path
 
@@ -150,6 +151,9 @@ def test_a_machine_that_says_nothing(over: Over) -> None:
     began = time.monotonic()
     hint = refused(over("--timeout", "3", *LIST), 7, "ssh://node did not answer within ", " s")
     assert re.match(r"Check that this works: ssh node sh -c .* --version", hint)
+    # The shell there gets the words of the setting, after the shell here and ssh.
+    there = " ".join(shlex.split(hint.partition(": ")[2])[2:])
+    assert shlex.split(there) == ["sh", "-c", "exec sleep 300", "--version"]
     assert time.monotonic() - began < 60
 
 
