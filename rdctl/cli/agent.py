@@ -78,8 +78,9 @@ class Agent:
                 Code.USAGE, "__agent is started by rdctl on another machine, over SSH"
             ) from None
         login = login_of(self.environment.environ, self.environment.root)
-        self.origin = f"{defuse(str(other.get('sender')))}, logged in as {login}"
-        if fault := wire.mismatch(other, self._host):
+        sender = defuse(str(other.get("sender")))
+        self.origin = f"{sender}, logged in as {login}"
+        if fault := wire.mismatch(other, sender.rpartition("@")[2]):
             self.out.close(_WAKE_SECONDS)
             raise RdctlError(Code.UNSUPPORTED, fault)
         self.out.beat = float(other.get("beat") or wire.BEAT)

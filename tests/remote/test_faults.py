@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
+from rdctl import __version__
 from rdctl.cli.run import signals
 from rdctl.remote import wire
 from tests.cli.processes import Rdctl, process
@@ -383,3 +384,12 @@ def test_garbage_from_here(far: Call, name: str) -> None:
     ran = far("rapiddisk", "create", "8M", fault=Fault("near", 2, "end", GARBAGE[name]))
     assert ran.code == UNREACHABLE, ran.err
     assert "Traceback" not in ran.err
+
+
+@pytest.mark.parametrize(("protocol", "version"), [(2, "1.9.0"), (1, "2.0.0")])
+def test_another_version_here_is_refused_there(process: Rdctl, protocol: int, version: str) -> None:
+    hello = {"kind": "hello", "protocol": protocol, "version": version, "sender": "ada@laptop"}
+    with process.start("__agent") as there:
+        _, err = there.communicate(json.dumps(hello).encode() + b"\n")
+    refusal = f"rdctl {version} on laptop cannot work with rdctl {__version__}"
+    assert (there.returncode, err.decode()) == (11, f"rdctl: error: {refusal}\n")
