@@ -7,6 +7,7 @@ import os
 import select
 import signal
 import time
+from _thread import allocate_lock
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
@@ -89,8 +90,10 @@ class Piped:
                 self._process.wait()
         if self._process.returncode != 0:
             _kill_marked(f"{_MARK}={self._mark}".encode())
-        self._output.close()
-        self._messages.close()
+        # Another pipe may get their numbers, from which a reader of this one must not read.
+        if self._ear.leave(_END_SECONDS):
+            self._output.close()
+            self._messages.close()
 
 
 class _Ear(io.RawIOBase):
@@ -103,6 +106,8 @@ class _Ear(io.RawIOBase):
         os.set_blocking(messages, False)
         self._open = True
         self._first, self._last = b"", b""
+        self._reading = allocate_lock()
+        self._left = False
         self.patience: float | None = None
 
     def readable(self) -> bool:
@@ -112,6 +117,18 @@ class _Ear(io.RawIOBase):
         return self._output
 
     def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]
+        with self._reading:
+            return 0 if self._left else self._read(buffer)
+
+    def leave(self, seconds: float) -> bool:
+        """Read nothing from now on; false if a reader does not return in time."""
+        if not self._reading.acquire(timeout=seconds):
+            return False
+        self._left, self._open = True, False
+        self._reading.release()
+        return True
+
+    def _read(self, buffer: bytearray | memoryview) -> int:
         end = None if self.patience is None else time.monotonic() + self.patience
         while True:
             waiting = select.poll()
