@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rdctl.api import UnreachableError as UnreachableError
     from rdctl.api import connect as connect
 
-__version__ = "1.0.0rc1"
+__version__ = "1.0.0"
 
 if not TYPE_CHECKING:
 
