@@ -89,7 +89,7 @@ class OioFileSystem(AbstractFileSystem):  # type: ignore[misc]
             return
         prefix = f"{name}/" if name else ""
         for entry in self._contents.iterate(container, prefix=prefix or None, delimiter="/"):
-            if entry.name != prefix:  # an object that stands for the directory itself
+            if entry.name != prefix:  # an object that marks the directory itself
                 yield _of_entry(container, entry)
 
     def info(self, path: str, **options: Any) -> dict[str, Any]:

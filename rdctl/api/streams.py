@@ -14,7 +14,7 @@ from rdctl.api.models import Content, Outcome
 from rdctl.core.errors import RdctlError
 from rdctl.effects.files import Spool
 
-# What a reader asks for at a time, unless told otherwise.
+# What a reader requests at a time, by default.
 BUFFER = 1 << 20
 
 

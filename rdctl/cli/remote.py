@@ -154,7 +154,7 @@ def _far(on: Invocation, site: Site, *, shared: bool = False) -> Far:
     process = this_process(environment.environ, environment.root)
     far = started(
         target_of(url, command, settings.context),
-        # Where several ask, or nobody looks, ssh must not wait for an answer.
+        # With several contexts, or without a terminal, ssh must not wait for an answer.
         batch=on.contexts is not None or "watch" in on.flags or not environment.can_ask,
         seconds=site.left,
         environ=environment.environ,

@@ -73,7 +73,7 @@ def _text(value):
 class Rdctl:
     """Runs rdctl for one task, and gathers what the task changed.
 
-    Each change is rehearsed with --dry-run: that is all of check mode, and tells whether anything
+    Each change is rehearsed with --dry-run: that is all of check mode, and shows whether anything
     is to be done and what would be lost. It gets --yes only if the task gives its consent.
     """
 
@@ -126,7 +126,7 @@ class Rdctl:
     # --- running ------------------------------------------------------------------------------
 
     def _start(self, command, stdin):
-        """Run a command. It never reads from a terminal: nobody could answer."""
+        """Run a command. It never reads from a terminal."""
         given = {"stdin": subprocess.DEVNULL} if stdin is None else {"input": to_bytes(stdin)}
         try:
             return subprocess.run(command, capture_output=True, check=False, **given)

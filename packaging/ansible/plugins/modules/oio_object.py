@@ -179,7 +179,7 @@ def present(rdctl, params, there):
 
 
 def data(found):
-    """What tells one object from another, as far as it is known."""
+    """What identifies the contents of an object, as far as it is known."""
     if found is None:
         return None
     known = {key: found.get(key) for key in ("size", "hash")}
