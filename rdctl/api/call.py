@@ -28,7 +28,7 @@ from rdctl.sites import Limits, Site, sandbox_path
 from rdctl.workers import PARALLEL, Workers
 
 if TYPE_CHECKING:
-    from rdctl.remote.near import Far
+    from rdctl.remote.session import Far
 
 T = TypeVar("T")
 # Gets what will be lost, in words, and returns whether to do it.

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rdctl.history.process import this_process, user_of
 from rdctl.remote.files import STATE, Offered
 from rdctl.remote.launch import target_of
-from rdctl.remote.near import Call, Far, Near, Request, started
+from rdctl.remote.near import Call, Near, Request
+from rdctl.remote.session import Far, started
 
 if TYPE_CHECKING:
     from rdctl.core.environment import Environment

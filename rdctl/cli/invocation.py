@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from rdctl.core.environment import Environment
     from rdctl.core.results import Report
-    from rdctl.remote.near import Far
+    from rdctl.remote.session import Far
     from rdctl.remote.turns import Turn
     from rdctl.workers import Progress, Workers
 

@@ -15,7 +15,8 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Listing, Report
 from rdctl.history.process import this_process, user_of
 from rdctl.remote.launch import target_of
-from rdctl.remote.near import Call, Far, Near, Request, started
+from rdctl.remote.near import Call, Near, Request
+from rdctl.remote.session import Far, started
 from rdctl.remote.turns import Turn, taken
 from rdctl.remote.wire import error_data, error_of
 from rdctl.workers import WAKE_SECONDS

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from rdctl.remote.launch import Target
-    from rdctl.remote.near import Far
+    from rdctl.remote.session import Far
     from rdctl.sites import Site
 
 _CHECK = "ssh"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rdctl.completion.request import Candidate, CompletionRequest
 from rdctl.remote.launch import is_shared, target_of
-from rdctl.remote.near import started
+from rdctl.remote.session import started
 from rdctl.remote.wire import COMPLETE, NAMES
 
 if TYPE_CHECKING:

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from queue import Empty, Queue
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rdctl import __version__
@@ -29,18 +28,13 @@ from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
 from rdctl.effects.signals import ENDING, signals_to
 from rdctl.remote import wire
-from rdctl.remote.launch import Connection, Target, reach
-from rdctl.remote.wire import Bytes, Incoming, Lost, Message, Outgoing
+from rdctl.remote.session import Far
+from rdctl.remote.wire import Bytes, Lost, Message
 from rdctl.workers import WAKE_SECONDS, Progress, Stopped, Workers
 
 if TYPE_CHECKING:
     from rdctl.remote.files import Offered
 
-# Messages that are read ahead.
-_MOST_WAITING = 64
-_CLOSE_SECONDS = 1.0
-# In which a person answers ssh; a server ends a login after as long.
-_LOGIN_SECONDS = 120.0
 _NAMES = {code: number.name.removeprefix("SIG") for number, code in ENDING.items()}
 # A signal beyond so many is not passed on: it ends this process.
 _PATIENT_SIGNALS = 2
@@ -71,90 +65,6 @@ class Near(NamedTuple):
     asks_always: bool
     left: Callable[[], float | None]
     files: Offered | None = None
-
-
-class Far:
-    """rdctl on another machine, which is asked one command after the other."""
-
-    def __init__(self, connection: Connection, hello: Message, incoming: Incoming) -> None:
-        self.target = connection.target
-        self.version = defuse(str(hello["version"]))
-        self.user = defuse(str(hello.get("user")))
-        self._connection = connection
-        self._incoming = incoming
-        self.out = Outgoing(_writing(connection), wire.BEAT)
-        self._messages: Queue[Message | Exception] = Queue(_MOST_WAITING)
-        self.closed = False
-
-    def start(self, sender: str) -> None:
-        """Greet it, and read what it sends from now on."""
-        self.out.tell(**wire.hello(sender=sender, beat=wire.BEAT, patience=wire.PATIENCE))
-        threading.Thread(target=self._read, daemon=True).start()
-
-    def _read(self) -> None:
-        try:
-            while not self.closed:
-                message = self._incoming.next()
-                if message["kind"] != "beat":
-                    self._messages.put(message)
-        except (Lost, RdctlError) as error:
-            self._messages.put(error)
-
-    def get(self, seconds: float) -> Message | None:
-        """The next message, if any came within so many seconds. Raises Lost, `bad-reply`."""
-        try:
-            message = self._messages.get(timeout=seconds)
-        except Empty:
-            return None
-        if isinstance(message, Exception):
-            self._messages.put(message)  # also for whoever asks again
-            raise message
-        return message
-
-    def lost(self) -> str:
-        """Why the connection has ended, "" if that is not known."""
-        return self._connection.lost()
-
-    def close(self) -> None:
-        if not self.closed:
-            self.closed = True
-            self.out.close(_CLOSE_SECONDS)
-            self._connection.close()
-
-
-def _writing(connection: Connection) -> Callable[[bytes], None]:
-    def write(data: bytes) -> None:
-        left = memoryview(data)
-        while left:
-            left = left[connection.write.write(left) :]
-
-    return write
-
-
-def started(
-    target: Target,
-    *,
-    batch: bool,
-    seconds: float | None,
-    environ: Mapping[str, str],
-    sleep: Callable[[float], None],
-    sender: str,
-) -> Far:
-    """rdctl on that machine, greeted."""
-    patience = wire.PATIENCE if batch else _LOGIN_SECONDS
-
-    def greeted(connection: Connection) -> Far:
-        connection.patience = patience if seconds is None else min(patience, seconds)
-        incoming = Incoming(connection.read.read1)  # type: ignore[attr-defined]
-        hello = incoming.hello()
-        connection.patience = wire.PATIENCE
-        if fault := wire.mismatch(hello, target.host):
-            raise RdctlError(Code.UNSUPPORTED, fault, hint="Install the same version on both.")
-        return Far(connection, hello, incoming)
-
-    _, far = reach(target, greeted, batch=batch, seconds=seconds, environ=environ, sleep=sleep)
-    far.start(sender)
-    return far
 
 
 class Call:

@@ -75,9 +75,14 @@ def of_the_terminal(line: Line, ran: Ran) -> Iterator[str]:
 
 
 def agreed(line: Line) -> bool:
-    """Whether a loss may have been agreed to: by --yes, by a person, by a word that says it."""
-    return line.tty or any(
-        re.match(r"--y|--overwrite|--force|-[^-]*y|reset|--replace", word) for word in line.argv
+    """Whether a loss may have been agreed to: by --yes, by a person, by a word that says it. What a
+    shutdown does asks nothing, after it has saved all."""
+    return (
+        line.tty
+        or line.argv[-2:] == ["boot", "stop"]
+        or any(
+            re.match(r"--y|--overwrite|--force|-[^-]*y|reset|--replace", word) for word in line.argv
+        )
     )
 
 

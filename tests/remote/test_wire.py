@@ -15,7 +15,8 @@ from rdctl.core.unread import Unread
 from rdctl.effects.door import Effects
 from rdctl.remote import wire
 from rdctl.remote.launch import Target
-from rdctl.remote.near import Call, Far, Near, Request
+from rdctl.remote.near import Call, Near, Request
+from rdctl.remote.session import Far
 from rdctl.remote.wire import Incoming, Lost, Message, Outgoing
 from rdctl.workers import Workers
 

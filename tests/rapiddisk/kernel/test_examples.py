@@ -11,6 +11,7 @@ from rdctl.completion.nodes import walk
 from tests.conftest import Program
 from tests.fakes.kernel import FakeKernel
 from tests.rapiddisk.acts import STATE
+from tests.rapiddisk.keys import ONE_KEY, TWO_KEY, key_file
 
 NODES = [node.command for node in walk(root) if isinstance(node.command, Command)]
 EXAMPLES = [
@@ -24,6 +25,7 @@ EXAMPLES = [
 
 def in_use(kernel: FakeKernel) -> None:
     """What the examples speak of."""
+    kernel.has_auth = kernel.has_tls = True
     kernel.put("proc/sys/kernel/hostname", "store\n")
     for number in range(3):
         kernel.add_volume(number)
@@ -41,6 +43,8 @@ def test_an_example_works_as_printed(
     in_use(kernel)
     monkeypatch.chdir(rdctl.home)
     (rdctl.home / "rapiddisk.toml").write_text(STATE)
+    for name, text in (("host.key", ONE_KEY), ("new.key", TWO_KEY)):
+        key_file(rdctl.home, name, text)
     program, *words = shlex.split(example)
     assert program == "rdctl"
     if "unexport" in words or "revalidate" in words:
