@@ -15,8 +15,8 @@ from rdctl.remote.wire import Incoming, Lost, Message, Outgoing
 # Messages that are read ahead.
 _MOST_WAITING = 64
 _CLOSE_SECONDS = 1.0
-# In which a person answers ssh; a server ends a login after as long.
-_LOGIN_SECONDS = 120.0
+# Until rdctl there greets. A person may have to answer ssh; a server ends a login after as long.
+_START_SECONDS, _LOGIN_SECONDS = 45.0, 120.0
 
 
 class Far:
@@ -87,7 +87,7 @@ def started(
     sender: str,
 ) -> Far:
     """rdctl on that machine, greeted."""
-    patience = wire.PATIENCE if batch else _LOGIN_SECONDS
+    patience = _START_SECONDS if batch else _LOGIN_SECONDS
 
     def greeted(connection: Connection) -> Far:
         connection.patience = patience if seconds is None else min(patience, seconds)

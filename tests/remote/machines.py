@@ -47,7 +47,9 @@ def on_machine(told: str | None, run: Callable[[Environment], None], own: Enviro
             "steps": kernel.steps,
             "free": is_free(kernel.path("run/rdctl.lock")),
         }
-        (Path(folder) / "after.json").write_text(json.dumps(after))
+        written = Path(folder) / "after"
+        written.write_text(json.dumps(after))
+        written.rename(written.with_suffix(".json"))
 
 
 @contextmanager

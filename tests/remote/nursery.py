@@ -28,6 +28,7 @@ from tests.ssh.server import descendants
 
 ROOT = Path(__file__).resolve().parents[2]
 FAULT, ACT, NEAR = "NURSERY_FAULT", "NURSERY_ACT", "NURSERY_NEAR"
+NETWORK = "NURSERY_NETWORK"
 # The exit code of ssh when its connection is lost.
 LOST = 255
 
@@ -289,8 +290,14 @@ def _size(data: bytes) -> int:
 
 
 def lose() -> None:
-    """Called in rdctl there: drop the connection now, and wait until it has noticed."""
-    os.kill(os.getppid(), signal.SIGUSR1)
+    """Called in rdctl there: lose the connection now, and wait until it has noticed. NETWORK is the
+    address of what loses it, if not the stand-in for ssh."""
+    if address := os.environ.get(NETWORK):
+        with socket.socket(socket.AF_UNIX) as network:
+            network.connect(address)
+            network.recv(1)
+    else:
+        os.kill(os.getppid(), signal.SIGUSR1)
     wait_for_loss()
 
 
