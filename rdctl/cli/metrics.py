@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 import click
 
 from rdctl.cli.readings import Read, read, system_argument
 from rdctl.cli.tree import verb
-from rdctl.core.errors import RdctlError, unwritten
+from rdctl.core.errors import Code, RdctlError, unwritten
 from rdctl.core.results import Change, Document, Failure, Report, exit_of
+from rdctl.core.units import quoted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,6 +53,10 @@ def metrics(on: Invocation, system: str | None, textfile: str | None) -> Documen
     With --json the same is data, with the error of each part that failed."""
     if textfile is None or textfile == "-":
         return _document(on, _read(on, system))
+    folder = os.path.dirname(os.path.abspath(textfile))
+    if not os.path.isdir(folder):
+        message = f"directory {quoted(folder)} of the textfile not found"
+        raise RdctlError(Code.NOT_FOUND, message, hint=_COLLECTED, target=textfile)
     if not textfile.endswith(_SUFFIX):
         on.warn(f"{textfile} does not end in {_SUFFIX}: node_exporter will ignore it")
     try:
@@ -67,6 +73,7 @@ def metrics(on: Invocation, system: str | None, textfile: str | None) -> Documen
 
 
 _WRITTEN = "{} written"
+_COLLECTED = "node_exporter reads the one of its option --collector.textfile.directory."
 
 
 def _read(on: Invocation, system: str | None) -> Read:

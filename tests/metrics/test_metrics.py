@@ -361,6 +361,12 @@ def test_a_file_that_cannot_be_written(sandbox: Run, tmp_path: Path) -> None:
         ran = sandbox("metrics", "--textfile", str(tmp_path / f"{name}.prom"))
         assert (ran.code, ran.out) == (5, "")
         assert why in ran.err
+    mistyped = tmp_path / "node-exporte" / "rdctl.prom"
+    ran = sandbox("metrics", "--textfile", str(mistyped))
+    assert (ran.code, ran.out, mistyped.parent.exists()) == (3, "", False)
+    assert ran.err.startswith(
+        f"rdctl: error: directory {mistyped.parent} of the textfile not found"
+    )
     ran = sandbox("metrics", "rapiddisk", "--textfile", str(tmp_path / "rdctl.txt"))
     assert (ran.code, "node_exporter will ignore it" in ran.err) == (0, True)
     assert "rapiddisk_volumes" in parse(sandbox("metrics", "--textfile", "-").out)

@@ -216,6 +216,7 @@ class Boot(Changes):
                     warnings.program(program, host.mount_point) if _any_enabled(shown) else None,
                     *warnings.idle(shown, state, caches),
                     warnings.not_kept(shown, state),
+                    *warnings.keyless(state),
                     *self._outgrown(state),
                     *self._unsaved(host, shown, state),
                     warnings.too_short(caches, total, limit),

@@ -71,6 +71,18 @@ def not_kept(shown: Iterable[BootUnit], state: State | None) -> BootWarning | No
     )
 
 
+def keyless(state: State | None) -> Iterator[BootWarning]:
+    """That the next boot cannot set the key of a host, whose exports it does not make then."""
+    for host in state.hosts if state is not None else ():
+        if "" in (host.auth_key_file, host.ctrl_key_file):
+            yield BootWarning(
+                f"not exported to {host.nqn} at the next boot: the file of its key is not named",
+                "The kernel forgets keys. Name the file in the state file, as auth_key_file or"
+                f" ctrl_key_file of {host.at or 'the host'}.",
+                None,
+            )
+
+
 def no_room(volume: Volume, path: str, free: int) -> BootWarning:
     """That an image has no space beside the one that it replaces."""
     return BootWarning(

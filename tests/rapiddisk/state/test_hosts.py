@@ -291,3 +291,16 @@ def test_a_port_where_tls_is_optional(rdctl: Program) -> None:
     assert not nvmetcli.parse("f", saved)[0].ports[0].tls
     with pytest.raises(RdctlError, match='port 1: tls requires that addr_treq is "required"'):
         document.parse("f", f"{SCHEMA}{PORT}tls = true\n{both}")
+
+
+@pytest.mark.parametrize(
+    "unnamed", ['auth_key_file = ""', 'auth_key_file = "{one}"\nctrl_key_file = ""']
+)
+def test_what_the_next_boot_cannot_export_is_known_before(rdctl: Program, unnamed: str) -> None:
+    kernel = applied(rdctl, state(rdctl.home))
+    assert run(rdctl, "boot status --json").json["item"]["warnings"] == []
+    kernel.put(FILE, state(rdctl.home, unnamed))
+    (found,) = run(rdctl, "boot status --json").json["item"]["warnings"]
+    assert found["message"] == (
+        f"not exported to {HOST} at the next boot: the file of its key is not named"
+    )
