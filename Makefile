@@ -118,5 +118,6 @@ $(STAMP): setup.cfg pyproject.toml $(LOCK)
 	@rm -f $@
 	@$(PYTHON) -m venv $(CLEAR) $(VENV)
 	@$(PY) $(PIP_INSTALL) --require-hashes --only-binary :all: --requirement $(LOCK)
+	@rm -rf rdctl.egg-info  # of an older version it would hide the entry points of this one
 	@$(PY) $(PIP_INSTALL) --no-index --no-deps --no-build-isolation --editable .
 	@echo "$(IDENTITY)" > $@

@@ -294,7 +294,7 @@ class Unread(NamedTuple):
 
 
 def state_of(found: Sequence[Result], unread: Sequence[Unread]) -> int:
-    """The worst one; unknown if there is nothing."""
+    """The worst one; unknown without any."""
     states = {one.state for one in found}
     if unread or not found:
         states.add(UNKNOWN)

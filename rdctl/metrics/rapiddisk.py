@@ -74,8 +74,8 @@ def _inventory(readings: Readings) -> Iterator[Sample]:
 
 def _cache(cache: Cache) -> Iterator[Sample]:
     name = cache.device
-    told = {"volume": cache.volume, "source": cache.source, "policy": cache.policy}
-    yield from sampled("rapiddisk_cache_info", 1, cache=name, **told)
+    labels = {"volume": cache.volume, "source": cache.source, "policy": cache.policy}
+    yield from sampled("rapiddisk_cache_info", 1, cache=name, **labels)
     yield from sampled("rapiddisk_cache_dirty_bytes", cache.dirty, cache=name)
     estimate = cache.writeback_seconds
     yield from sampled("rapiddisk_cache_writeback_estimate_seconds", estimate, cache=name)

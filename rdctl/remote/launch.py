@@ -155,7 +155,7 @@ def _for_shell(words: list[str]) -> list[str]:
 def connect(
     target: Target, *, batch: bool, seconds: float | None, environ: Mapping[str, str]
 ) -> Connection:
-    """Start ssh; `batch`: it must not ask for anything. Raises an error if there is no ssh."""
+    """Start ssh; `batch`: it must not ask for anything. Raises an error if ssh is not installed."""
     command = words(target, batch=batch, seconds=seconds)
     if shutil.which("ssh", path=environ.get("PATH")) is None:
         raise no_ssh(target)

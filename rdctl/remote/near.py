@@ -326,7 +326,7 @@ class Call:
     def _error(self, error: RdctlError, signal: bool) -> RdctlError:
         where = self._far.target.host
         error.hint = placed(error.hint, where)
-        if signal:  # of somebody else there
+        if signal:  # sent by another user there
             message = f"rdctl on {where} was ended: {error.message}"
             return RdctlError(Code.FAILED, message, hint=error.hint, target=error.target)
         if error.code is Code.USAGE and self._far.version != __version__:

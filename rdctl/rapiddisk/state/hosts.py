@@ -48,12 +48,12 @@ def _set(work: Work, wanted: HostState) -> Step:
     )
 
 
-def _key(wanted: HostState, name: str, there: Key | None) -> Key:
+def _key(wanted: HostState, name: str, current: Key | None) -> Key:
     file = getattr(wanted, name)
     if file:
         return key_in(file)
-    if there is not None:
-        return there
+    if current is not None:
+        return current
     raise RdctlError(
         Code.CONFIG,
         f"host {escape(wanted.nqn)}: {name} is empty",
