@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import signal
 import threading
@@ -16,6 +15,7 @@ import pytest
 from rdctl.core.errors import Code, Exit, RdctlError
 from rdctl.core.results import Change, Failure
 from rdctl.workers import Stopped, Turns, Workers, ends_the_rest, untried
+from tests.signals import signal_here
 
 SECONDS = 120.0  # against hanging only
 
@@ -67,10 +67,6 @@ def drained(
     except (Exception, _Signal) as error:
         return results, error
     return results, None
-
-
-def send(number: int) -> None:
-    os.kill(os.getpid(), number)
 
 
 # Order, window, backpressure ---------------------------------------------------------------------
@@ -232,7 +228,7 @@ def test_the_first_signal_lets_finish_what_is_under_way(number: int, parallel: i
     def work(item: int) -> int:
         begun.append(item)
         if item == 10:
-            send(number)
+            signal_here(number)
             wait_until(workers.stopping.is_set)
         elif item > 10:
             workers.stopping.wait(SECONDS)
@@ -260,10 +256,10 @@ def test_the_second_signal_waits_for_nothing(number: int) -> None:
 
     def work(item: int) -> int:
         if item == 3:
-            send(signal.SIGINT)
+            signal_here(signal.SIGINT)
             wait_until(workers.stopping.is_set)
             wait_until(lambda: len(results) == 3)
-            send(number)
+            signal_here(number)
             go.wait(SECONDS)
         return item
 
@@ -282,7 +278,7 @@ def test_a_signal_while_results_are_taken() -> None:
         for result in workers.ordered(lambda item: item, range(1000)):
             yield result
             if result == 5:
-                send(signal.SIGTERM)
+                signal_here(signal.SIGTERM)
 
     results, error = drained(interrupted())
     assert isinstance(error, _Signal)
@@ -340,7 +336,7 @@ def test_signals_that_are_ignored_stay_so() -> None:
 
     def work(item: int) -> int:
         if item == 3:
-            send(signal.SIGHUP)
+            signal_here(signal.SIGHUP)
         return item
 
     assert list(Workers(2).ordered(work, range(20))) == list(range(20))

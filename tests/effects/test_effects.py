@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import stat
 from collections.abc import Callable, Sequence
@@ -14,6 +13,7 @@ import pytest
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.places import write_file
+from tests.signals import signal_here
 
 
 class Door:
@@ -178,7 +178,7 @@ def test_signals_wait_for_a_brief_effect() -> None:
     seen: list[str] = []
 
     def perform() -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal_here()
         seen.append("performed")
 
     door = Door()

@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, call, ioctl, link, make_dir, remove_dir, unlink, write
+from tests.signals import signal_here
 
 CALLS = Syscalls()
 
@@ -175,7 +175,7 @@ def test_a_signal_waits_until_the_step_is_over(tmp_path: Path) -> None:
 
     class Interrupted(Syscalls):
         def mkdir(self, path: str) -> None:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal_here()
             os.mkdir(path)
 
     with pytest.raises(KeyboardInterrupt):
@@ -189,7 +189,7 @@ def test_one_signal_is_heard_and_more_are_answered(tmp_path: Path) -> None:
 
     class Impatient(Syscalls):
         def rmdir(self, path: str) -> None:
-            os.kill(os.getpid(), signal.SIGINT)
+            signal_here()
             os.rmdir(path)
 
     calls = Impatient()
@@ -200,7 +200,7 @@ def test_one_signal_is_heard_and_more_are_answered(tmp_path: Path) -> None:
             for name in ("a", "b"):
                 path = str(tmp_path / name)
                 door.do(make_dir(calls, path), None, [remove_dir(calls, path)])
-            os.kill(os.getpid(), signal.SIGINT)
+            signal_here()
 
     with pytest.raises(KeyboardInterrupt):
         two()
@@ -314,21 +314,29 @@ def test_whether_an_ipv6_address_is_here() -> None:
 
 def test_a_signal_that_another_thread_takes_waits_too(tmp_path: Path) -> None:
     """A mask holds for one thread; the process has more of them in a fleet, or under a server."""
-    door, done = Door(), []
+    door = Door()
+    done: list[str] = []
     stop = threading.Event()
     other = threading.Thread(target=stop.wait)
     other.start()
-    try:
+    taken, takes = socket.socketpair()
+    taken.settimeout(60)
+    takes.setblocking(False)
 
-        def perform() -> None:
-            os.kill(os.getpid(), signal.SIGINT)
-            time.sleep(0.05)
-            done.append("whole")
+    def perform() -> None:
+        assert other.ident is not None
+        signal.pthread_kill(other.ident, signal.SIGINT)
+        taken.recv(1)
+        done.append("whole")
 
-        with pytest.raises(KeyboardInterrupt):
-            door.do(Effect("act", "act", perform, brief=True), None)
-    finally:
-        stop.set()
-        other.join()
+    with taken, takes:
+        before = signal.set_wakeup_fd(takes.fileno())
+        try:
+            with pytest.raises(KeyboardInterrupt):
+                door.do(Effect("act", "act", perform, brief=True), None)
+        finally:
+            signal.set_wakeup_fd(before)
+            stop.set()
+            other.join()
     assert done == ["whole"]
     assert door.done == ["act"]

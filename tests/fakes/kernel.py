@@ -32,6 +32,7 @@ from rdctl.sandbox.machine.objects import (
     Volume,
     fail,
 )
+from tests.signals import signal_here
 
 __all__ = [
     "DISCOVERY",
@@ -350,7 +351,7 @@ class FakeKernel(Machine):
 
     def interrupt_at(self, step: int, number: int = signal.SIGINT) -> None:
         """A signal that comes while the step is being done."""
-        self.before[step] = lambda: os.kill(os.getpid(), number)
+        self.before[step] = lambda: signal_here(number)
 
     def fail_at(self, step: int, number: int) -> None:
         self.before[step] = lambda: fail(number)

@@ -9,7 +9,6 @@ import os
 import re
 import resource
 import shutil
-import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ import pytest
 from rdctl.cli.run import signals
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import MIB, PAGE, FakeKernel, Killed
+from tests.signals import signal_here
 
 ZEROS = bytes(PAGE)
 # Pages at the begin, at the end of a piece, across pieces and at the end; many holes.
@@ -838,7 +838,7 @@ def test_an_interrupt_while_saving(
 
     def interrupted(*args: Any, **options: Any) -> Any:
         monkeypatch.setattr(os, call, real)
-        os.kill(os.getpid(), signal.SIGINT)
+        signal_here()
         return real(*args, **options)
 
     monkeypatch.setattr(os, call, interrupted)

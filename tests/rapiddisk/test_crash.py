@@ -10,7 +10,6 @@ import errno
 import signal
 from collections.abc import Iterator
 from contextlib import ExitStack
-from threading import get_ident
 
 import pytest
 
@@ -18,6 +17,7 @@ from rdctl.cli.run import signals
 from tests.conftest import Program, Ran
 from tests.fakes.kernel import FakeKernel, Killed
 from tests.rapiddisk.acts import ACTS, HOST, arranged
+from tests.signals import signal_here
 
 NQN = "nqn.2021-06.org.rapiddisk:rdvm-rd0"
 
@@ -241,9 +241,8 @@ def test_a_second_signal_waits_for_no_cache(rdctl: Program) -> None:
     kernel = two_caches(rdctl)
 
     def twice() -> None:
-        """To this thread: another one might take the first signal, and be later than the second."""
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.pthread_kill(get_ident(), number)
+            signal_here(number)
 
     kernel.before[1] = twice
     ran = run(rdctl, REMOVE_TWO)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from typing import Any
 
 import pytest
@@ -12,6 +10,7 @@ import pytest
 from tests.cli.oio.conftest import Oio
 from tests.fakes import faults
 from tests.fakes.faults import Connection, FaultServer
+from tests.signals import signal_here
 
 META1 = "127.0.0.1:16007"
 UP = {META1: {"status": {"status": 200, "message": "OK"}, "body": ""}}
@@ -117,7 +116,7 @@ def test_a_proxy_that_is_down_is_asked_no_more(oio: Oio) -> None:
 
 def test_interrupted(oio: Oio) -> None:
     def interrupt(connection: Connection) -> None:
-        os.kill(os.getpid(), signal.SIGINT)
+        signal_here()
         faults.json(UP)(connection)
 
     script = [*[faults.json(UP)] * 4, interrupt, faults.json(UP)]
