@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from rdctl.history.process import this_process, user_of
 from rdctl.remote.files import STATE, Offered
-from rdctl.remote.launch import target_of
 from rdctl.remote.near import Call, Near, Request
 from rdctl.remote.session import Far, started
 
@@ -22,20 +19,7 @@ if TYPE_CHECKING:
 
 def reached(site: Site, environment: Environment) -> Far:
     """rdctl on that machine; ssh must not ask, since nothing is shown."""
-    settings = site.settings
-    process = this_process(environment.environ, environment.root)
-    return started(
-        target_of(
-            settings.get("rapiddisk"),
-            settings.credential("remote_command", "rapiddisk"),
-            settings.context,
-        ),
-        batch=True,
-        seconds=site.left,
-        environ=environment.environ,
-        sleep=environment.sleep,
-        sender=f"{user_of(process)}@{os.uname().nodename}",
-    )
+    return started(site.settings, environment, batch=True, left=lambda: site.left)
 
 
 def asked(

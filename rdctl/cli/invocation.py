@@ -25,14 +25,13 @@ from rdctl.recording import Part, Records
 from rdctl.sites import Limits, Site, sandbox_path
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     import click
 
     from rdctl.core.environment import Environment
     from rdctl.core.results import Report
-    from rdctl.remote.session import Far
-    from rdctl.remote.turns import Turn
+    from rdctl.remote.turns import Remotes
     from rdctl.workers import Progress, Workers
 
 
@@ -63,9 +62,6 @@ class Invocation:
         self.unread = Unread()
         # Notices to print after the result.
         self.next_steps: list[str] = []
-        # rdctl on other machines: by their contexts, or what those share.
-        self.remotes: dict[Hashable, Far] = {}
-        self.turns: dict[Hashable, Turn] = {}
         self._warned: set[str] = set()
         self._workers: Workers | None = None
 
@@ -104,6 +100,13 @@ class Invocation:
         return several(self.config, self.flags)
 
     # --- sites --------------------------------------------------------------------------------
+
+    @once
+    def remotes(self) -> Remotes:
+        """The machines over SSH."""
+        from rdctl.remote.turns import Remotes
+
+        return Remotes()
 
     def site(self) -> Site:
         """The site of the settings in effect."""
@@ -216,14 +219,8 @@ class Invocation:
 
     def close(self) -> None:
         """End the connections to other machines."""
-        if not self.remotes:
-            return
-        from rdctl.workers import start_thread
-
-        # Each may take seconds, if it does not answer.
-        threads = [start_thread(far.close) for far in self.remotes.values()]
-        for thread in threads:
-            thread.join()
+        if "remotes" in vars(self):
+            self.remotes.close()
 
     # --- messages to the user ----------------------------------------------------------------
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from contextlib import contextmanager
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, cast
@@ -13,8 +12,6 @@ from rdctl.cli.names_input import expanded
 from rdctl.cli.options import WORDS, flags_of
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.results import Listing, Report
-from rdctl.history.process import this_process, user_of
-from rdctl.remote.launch import target_of
 from rdctl.remote.near import Call, Near, Request
 from rdctl.remote.session import Far, started
 from rdctl.remote.turns import Turn, taken
@@ -120,7 +117,7 @@ def _turn(on: Invocation, site: Site) -> Iterator[None]:
     """Contexts that only read and lead to the same place take turns: one login, and one rdctl
     there, do for all of them. If that fails, so does it for those that wait; no other one of them
     has to wait as long again."""
-    turn = on.turns.setdefault(_address(site), Turn())
+    turn = on.remotes.turns.setdefault(_address(site), Turn())
     while not turn.lock.acquire(timeout=WAKE_SECONDS):
         on.workers.check()
         if site.left == 0.0:
@@ -148,21 +145,19 @@ def _address(site: Site) -> tuple[str, str | None]:
 def _far(on: Invocation, site: Site, *, shared: bool = False) -> Far:
     """rdctl on that machine: --watch asks it more than once, and so do contexts that share it."""
     settings, environment = site.settings, on.environment
-    url, command = _address(site)
-    key = (url, command) if shared else settings.context or url
-    if key in on.remotes and not on.remotes[key].closed:
-        return on.remotes[key]
-    process = this_process(environment.environ, environment.root)
+    key = _address(site) if shared else settings.context or settings.get("rapiddisk")
+    fars = on.remotes.fars
+    if key in fars and not fars[key].closed:
+        return fars[key]
     far = started(
-        target_of(url, command, settings.context),
+        settings,
+        environment,
         # With several contexts, or without a terminal, ssh must not wait for an answer.
         batch=on.contexts is not None or "watch" in on.flags or not environment.can_ask,
-        seconds=site.left,
-        environ=environment.environ,
-        sleep=environment.sleep,
-        sender=f"{user_of(process)}@{os.uname().nodename}",
+        left=lambda: site.left,
+        opening=on.remotes.opening,
     )
-    on.remotes[key] = far
+    fars[key] = far
     return far
 
 

@@ -23,19 +23,9 @@ _SECONDS = 10.0
 
 
 def names(site: Site, request: CompletionRequest, environment: Environment) -> list[Candidate]:
-    settings, environ = site.settings, environment.environ
-    command = settings.credential("remote_command", "rapiddisk")
-    target = target_of(settings.get("rapiddisk"), command)
-    if not is_shared(target, environ):
+    if not is_shared(target_of(site.settings), environment.environ):
         return []
-    far = started(
-        target,
-        batch=True,
-        seconds=_SECONDS,
-        environ=environ,
-        sleep=environment.sleep,
-        sender="",
-    )
+    far = started(site.settings, environment, batch=True, left=lambda: _SECONDS)
     try:
         far.out.tell(COMPLETE, of=request.kind, text=request.text, args=list(request.args))
         end = time.monotonic() + _SECONDS

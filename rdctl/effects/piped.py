@@ -50,10 +50,7 @@ class Piped:
         self._messages: BinaryIO = its.stderr
         self._ear = _Ear(self._output.fileno(), self._messages.fileno())
         self.read = io.BufferedReader(self._ear, _BLOCK)
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
+        self.closed = False
 
     @property
     def said(self) -> str:
@@ -79,21 +76,30 @@ class Piped:
         self._ear.listen()
         return code
 
-    def close(self) -> None:
-        """Close its input and wait for its end, which is enforced, also for what it has started."""
+    def close(self, seconds: float = _END_SECONDS) -> None:
+        """Close its input and wait so long for its end, which is enforced then, also for what it
+        has started."""
         with suppress(OSError):
             self.write.close()
-        if self.wait(_END_SECONDS) is None:
-            self._process.terminate()
-            if self.wait(_END_SECONDS) is None:
-                self._process.kill()
-                self._process.wait()
+        try:
+            self._end(seconds)
+        except BaseException:  # a second Ctrl-C
+            self._process.kill()
+            raise
         if self._process.returncode != 0:
             _kill_marked(f"{_MARK}={self._mark}".encode())
         # Another pipe may get their numbers, from which a reader of this one must not read.
         if self._ear.leave(_END_SECONDS):
             self._output.close()
             self._messages.close()
+        self.closed = True
+
+    def _end(self, seconds: float) -> None:
+        if self.wait(seconds) is None:
+            self._process.terminate()
+            if self.wait(_END_SECONDS) is None:
+                self._process.kill()
+                self._process.wait()
 
 
 class _Ear(io.RawIOBase):

@@ -8,15 +8,18 @@ from __future__ import annotations
 import random
 import shlex
 import shutil
-import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import BinaryIO, NamedTuple, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
 from rdctl.config.contexts import SSH
 from rdctl.config.ssh import DEFAULT_COMMAND, address_of, words_of
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.piped import Piped
 from rdctl.remote.refusals import ended, lost, no_answer, no_ssh
+
+if TYPE_CHECKING:
+    from rdctl.config.resolve import Settings
 
 T = TypeVar("T")
 
@@ -68,17 +71,18 @@ class Target(NamedTuple):
         return shlex.join(["ssh", *options, *port, self.login, *words])
 
 
-def target_of(url: str, command: str | None, context: str | None = None) -> Target:
+def target_of(settings: Settings) -> Target:
     """Raises `config` for an address or a command that is not valid."""
+    command = settings.credential("remote_command", "rapiddisk")
     try:
-        user, host, port = address_of(url)
+        user, host, port = address_of(settings.get("rapiddisk"))
     except ValueError as error:
         raise RdctlError(Code.CONFIG, f"invalid SSH address: {error}") from error
     try:
         words = words_of(command or DEFAULT_COMMAND)
     except ValueError as error:
         raise RdctlError(Code.CONFIG, f"remote_command: {error}") from error
-    return Target(host, user, port, words, context or "NAME")
+    return Target(host, user, port, words, settings.context or "NAME")
 
 
 class Connection:
@@ -95,8 +99,8 @@ class Connection:
         self._program = program
 
     @property
-    def pid(self) -> int:
-        return self._program.pid
+    def closed(self) -> bool:
+        return self._program.closed
 
     @property
     def patience(self) -> float | None:
@@ -126,6 +130,10 @@ class Connection:
     def close(self) -> None:
         """End ssh and what it has started; takes a few seconds if the connection is frozen."""
         self._program.close()
+
+    def abort(self) -> None:
+        """End it at once: rdctl there was asked nothing."""
+        self._program.close(0)
 
 
 def words(target: Target, *, batch: bool, seconds: float | None) -> list[str]:
@@ -175,6 +183,13 @@ def is_shared(target: Target, environ: Mapping[str, str]) -> bool:
         program.close()
 
 
+Opening = Callable[[Callable[[], Connection]], Connection]
+
+
+def at_once(connect: Callable[[], Connection]) -> Connection:
+    return connect()
+
+
 # Pauses before further attempts: a server turns connections away while many others log in
 # (MaxStartups). They are spread, since all of a fleet were turned away at the same time.
 _PAUSES = (0.2, 0.4, 0.8, 1.6, 3.2)
@@ -185,35 +200,40 @@ def reach(
     hello: Callable[[Connection], T],
     *,
     batch: bool,
-    seconds: float | None,
+    patience: float,
+    left: Callable[[], float | None],
+    opening: Opening,
     environ: Mapping[str, str],
-    sleep: Callable[[float], None] = time.sleep,
-) -> tuple[Connection, T]:
-    """A connection on which `hello` has exchanged the first messages, and what it returns. It
-    raises EOFError, with the text that came instead, if ssh ends before; nothing was asked of rdctl
-    then, so it is attempted again if the server turned ssh away. It may raise TimeoutError, too."""
+    sleep: Callable[[float], None],
+) -> T:
+    """What `hello` returns, which exchanges the first messages on a connection. It raises EOFError,
+    with the text that came instead, if ssh ends before; nothing was asked of rdctl then, so it is
+    attempted again if the server turned ssh away. It may raise TimeoutError, too, after `patience`
+    seconds without data; `left` are the seconds of the time limit, None without one."""
     for pause in (*_PAUSES, None):
+        seconds = left()
         try:
-            return _attempt(
-                connect(target, batch=batch, seconds=seconds, environ=environ), hello, seconds
+            connection = opening(
+                partial(connect, target, batch=batch, seconds=seconds, environ=environ)
             )
+            connection.patience = patience if seconds is None else min(patience, seconds)
+            return _attempt(connection, hello, seconds)
         except RdctlError as error:
-            if not error.facts.pop("again", False) or pause is None:
+            again = error.facts.pop("again", False)
+            if not again or pause is None or (seconds is not None and seconds <= 2 * pause):
                 raise
             sleep(pause * random.uniform(0.5, 1.5))
     raise AssertionError("the last attempt returns or raises")
 
 
-def _attempt(
-    connection: Connection, hello: Callable[[Connection], T], seconds: float | None
-) -> tuple[Connection, T]:
+def _attempt(connection: Connection, hello: Callable[[Connection], T], seconds: float | None) -> T:
     try:
         try:
-            return connection, hello(connection)
+            return hello(connection)
         except EOFError as end:
             raise connection.ended(str(end)) from None
         except TimeoutError:
             raise connection.silent(seconds) from None
     except BaseException:
-        connection.close()
+        connection.abort()
         raise

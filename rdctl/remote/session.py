@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from queue import Empty, Queue
+from typing import TYPE_CHECKING
 
 from rdctl.core.errors import Code, RdctlError
 from rdctl.core.units import defuse
+from rdctl.history.process import this_process, user_of
 from rdctl.remote import wire
-from rdctl.remote.launch import Connection, Target, reach
+from rdctl.remote.launch import Connection, Opening, at_once, reach, target_of
 from rdctl.remote.wire import Incoming, Lost, Message, Outgoing
+
+if TYPE_CHECKING:
+    from rdctl.config.resolve import Settings
+    from rdctl.core.environment import Environment
 
 # Messages that are read ahead.
 _MOST_WAITING = 64
@@ -78,19 +84,20 @@ def _writing(connection: Connection) -> Callable[[bytes], None]:
 
 
 def started(
-    target: Target,
+    settings: Settings,
+    environment: Environment,
     *,
     batch: bool,
-    seconds: float | None,
-    environ: Mapping[str, str],
-    sleep: Callable[[float], None],
-    sender: str,
+    left: Callable[[], float | None],
+    opening: Opening = at_once,
 ) -> Far:
-    """rdctl on that machine, greeted."""
-    patience = _START_SECONDS if batch else _LOGIN_SECONDS
+    """rdctl on the machine of these settings, greeted. `batch`: ssh must not ask for anything;
+    `left` are the seconds of the time limit, None without one. `opening` starts
+    each connection."""
+    target, environ = target_of(settings), environment.environ
+    process = this_process(environ, environment.root)
 
     def greeted(connection: Connection) -> Far:
-        connection.patience = patience if seconds is None else min(patience, seconds)
         incoming = Incoming(connection.read.read1)  # type: ignore[attr-defined]
         hello = incoming.hello()
         connection.patience = wire.PATIENCE
@@ -98,6 +105,15 @@ def started(
             raise RdctlError(Code.UNSUPPORTED, fault, hint="Install the same version on both.")
         return Far(connection, hello, incoming)
 
-    _, far = reach(target, greeted, batch=batch, seconds=seconds, environ=environ, sleep=sleep)
-    far.start(sender)
+    far = reach(
+        target,
+        greeted,
+        batch=batch,
+        patience=_START_SECONDS if batch else _LOGIN_SECONDS,
+        left=left,
+        opening=opening,
+        environ=environ,
+        sleep=environment.sleep,
+    )
+    far.start(f"{user_of(process)}@{process.host}")
     return far
