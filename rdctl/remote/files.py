@@ -19,7 +19,7 @@ from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.files import Copy, FileTarget, Writer, guard_target, out_of_time
 from rdctl.rapiddisk.imagefile import ImageFile, checked, fault, image_pieces
 from rdctl.remote.packs import FULL, Pack, packs, unpacked
-from rdctl.remote.wire import Message, garbled
+from rdctl.remote.wire import Abandoned, Message, garbled
 
 if TYPE_CHECKING:
     from rdctl.core.environment import Environment
@@ -159,10 +159,6 @@ class _Sender:
 
 
 # --- here: where the command was typed ------------------------------------------------------------
-
-
-class Abandoned(Exception):
-    """The other side does not send the rest."""
 
 
 class Offered:

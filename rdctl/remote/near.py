@@ -288,6 +288,8 @@ class Call:
         except RdctlError as error:
             self._far.out.tell("answer", number=message["number"], error=wire.error_data(error))
             return
+        except wire.Abandoned:
+            return
         except (KeyboardInterrupt, Ended, Stopped) as end:
             # Raised when the other side has ended as well.
             self._held = end

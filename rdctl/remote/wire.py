@@ -46,6 +46,10 @@ class Lost(Exception):
         self.silent = silent
 
 
+class Abandoned(Exception):
+    """The other side does not send the rest of the contents; its end says why."""
+
+
 def garbled(what: str) -> RdctlError:
     return RdctlError(Code.BAD_REPLY, f"invalid message over SSH: {what}")
 

@@ -250,6 +250,24 @@ def test_a_load_that_loses_its_connection_leaves_the_volume_empty(
             assert saved.code == 0 or "rd7 is incomplete: loading was interrupted" in saved.err
 
 
+def test_a_save_that_ends_there(far: Call, sandbox: Call, tmp_path: Path, here: Path) -> None:
+    """In its midst, the other side says so, and then why."""
+    log = tmp_path / "log"
+    sandbox("rapiddisk", "create", "2M", "--number", "7")
+    assert sandbox("rapiddisk", "load", "a.img", "rd7").code == 0
+    assert far("rapiddisk", "save", "rd7", "b.img", fault=Fault(log=str(log))).code == 0
+    number = [number for _, number, kind in messages(log) if kind == "piece"][1]
+    why = {"code": "timeout", "exit": 7, "message": "saving rd7 timed out", "facts": {}}
+    error = {**why, "hint": None, "target": None}
+    end = {"kind": "end", "error": error, "signal": False, "account": {}, "unread": []}
+    ending = [json.dumps(one) + "\n" for one in ({"kind": "piece", "abandoned": True}, end)]
+    fault = Fault("far", number, instead="".join(ending))
+    ran = far("rapiddisk", "save", "rd7", "c.img", fault=fault)
+    assert (ran.code, ran.out) == (7, "")
+    assert ran.err == "rdctl: error: saving rd7 timed out\n"
+    assert sorted(os.listdir()) == ["a.img", "a.img.sha256", "b.img", "b.img.sha256"]
+
+
 def test_a_disk_that_is_full_here(far: Call, sandbox: Call, here: Path) -> None:
     """The other side learns it, and this one has the message of a local save."""
     sandbox("rapiddisk", "create", "2M", "--number", "7")
