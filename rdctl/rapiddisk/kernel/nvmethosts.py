@@ -130,8 +130,7 @@ class NvmetHosts(ConfigTree):
         """Remove a host that no export allows, with the key that rdctl gave it. A rollback restores
         it."""
         auth = self._auth(host) if self._exists(f"hosts/{host}") else NO_AUTH
-        again = self._settings(host, NO_AUTH, auth)
-        self._remove_dir(f"hosts/{host}", again)
+        self._remove_dir(f"hosts/{host}", self._refilling(host, auth))
         if auth.key is not None:
             self._ours.forget(host)
             self._effects.acted(acts.authenticated(host, auth, None))
@@ -146,7 +145,7 @@ class NvmetHosts(ConfigTree):
         exports = self._allowing(host)
         for nqn in exports:
             self._unlink(f"hosts/{host}", _allowed(nqn, host), destroys)
-        self._remove_dir(f"hosts/{host}", self._settings(host, NO_AUTH, before))
+        self._remove_dir(f"hosts/{host}", self._refilling(host, before))
         self._make_dir(f"hosts/{host}")
         self._give(host, NO_AUTH, after, destroys, anew=False)
         for nqn in exports:
@@ -172,8 +171,7 @@ class NvmetHosts(ConfigTree):
     ) -> None:
         try:
             if name in _KEYS and not self._is_private(host, name):
-                path = self._path(f"hosts/{host}/{name}")
-                self._effects.do(set_mode(self._calls, path, _PRIVATE), None)
+                self._effects.do(self._closing(host, name), None)
             self._effects.do(effect, None, undo)
         except FileNotFoundError as error:
             raise self.no_authentication() from error
@@ -212,15 +210,25 @@ class NvmetHosts(ConfigTree):
             return write_secret(self._calls, self._path(below), value.reveal(), value.file)
         return self._writing(below, value or "")
 
+    def _closing(self, host: str, name: str) -> Effect[None]:
+        """A key is not for every user of this machine."""
+        return set_mode(self._calls, self._path(f"hosts/{host}/{name}"), _PRIVATE)
+
+    def _refilling(self, host: str, auth: Auth) -> list[Effect[None]]:
+        """The settings of a host that was made again."""
+        keys = [name for name in _changing(NO_AUTH, auth) if name in _KEYS]
+        closing = [self._closing(host, name) for name in keys]
+        return [*closing, *self._settings(host, NO_AUTH, auth)]
+
     def _anew(self, host: str, auth: Auth) -> Iterator[Effect[Any]]:
         """Make a host again as it was, in this order."""
-        path, target = self._path(f"hosts/{host}"), self._path(f"hosts/{host}")
+        path = self._path(f"hosts/{host}")
         exports = [self._path(_allowed(nqn, host)) for nqn in self._allowing(host)]
         yield from (unlink(self._calls, place) for place in exports)
         yield remove_dir(self._calls, path)
         yield make_dir(self._calls, path)
-        yield from self._settings(host, NO_AUTH, auth)
-        yield from (link(self._calls, target, place) for place in exports)
+        yield from self._refilling(host, auth)
+        yield from (link(self._calls, path, place) for place in exports)
 
 
 def _allowed(nqn: str, host: str) -> str:

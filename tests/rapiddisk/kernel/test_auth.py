@@ -366,6 +366,16 @@ CHANGES = {
 STEPS = {"export": 11, "rotate": 2, "first key": 4, "no auth": 4, "unexport": 6}
 
 
+def exposed(kernel: FakeKernel) -> list[str]:
+    """The files with keys that every user of the machine can read."""
+    found = []
+    for name in ("dhchap_key", "dhchap_ctrl_key"):
+        file = kernel.path(f"{HOST}/{name}")
+        if file.exists() and file.read_text().strip() and stat.S_IMODE(file.stat().st_mode) & 0o077:
+            found.append(name)
+    return found
+
+
 @pytest.mark.parametrize("interrupted", [False, True], ids=["refused", "interrupted"])
 @pytest.mark.parametrize(("name", "step"), [(n, s + 1) for n in STEPS for s in range(STEPS[n])])
 def test_a_failure_at_each_step_restores_the_keys(
@@ -393,6 +403,7 @@ def test_a_failure_at_each_step_restores_the_keys(
     assert kernel.snapshot() == before, ran.err
     assert (record.read_text() if record.exists() else None) == recorded
     assert count >= 0
+    assert exposed(kernel) == []
     assert not any(text in ran.out + ran.err for text in ALL_KEYS)
 
 
