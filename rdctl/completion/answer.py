@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rdctl.completion.cache import AnswerCache
@@ -82,12 +83,16 @@ def answer(request: CompletionRequest, environment: Environment, started: float)
     names = cache.read() if cache else None
     if names is None:
         # Import everything before the time of the server starts.
-        find = _far if far else _found
+        find, end = _found, _nothing
         if far:
-            import rdctl.completion.far  # noqa: F401
+            from rdctl.completion.far import names_there
+            from rdctl.remote.turns import Remotes
+
+            remotes = Remotes()
+            find, end = partial(names_there, remotes), remotes.close
         else:
             _ = site.oio if request.kind in OPENIO else site.rapiddisk
-        with _alarm(max(BUDGET - (environment.clock() - started), LEAST), cache):
+        with _alarm(max(BUDGET - (environment.clock() - started), LEAST), cache, end):
             names = find(site, request, environment)
         if cache:
             cache.write(names)
@@ -110,23 +115,22 @@ def _found(site: Site, request: CompletionRequest, environment: Environment) -> 
     return []
 
 
-def _far(site: Site, request: CompletionRequest, environment: Environment) -> list[Candidate]:
-    from rdctl.completion.far import names
-
-    with suppress(Exception):
-        return names(site, request, environment)
-    return []
+def _nothing() -> None:
+    """Nothing to end."""
 
 
 @contextmanager
-def _alarm(seconds: float, cache: AnswerCache | None) -> Iterator[None]:
-    """Exit after so many seconds: a deadline of requests would not limit the resolver of host
-    names."""
+def _alarm(seconds: float, cache: AnswerCache | None, end: Callable[[], None]) -> Iterator[None]:
+    """Exit after so many seconds, and `end` what would be left: a deadline of requests would not
+    limit the resolver of host names."""
 
     def give_up() -> None:
         if cache:
             cache.write([])
-        os._exit(0)
+        try:
+            end()
+        finally:
+            os._exit(0)
 
     alarm = threading.Timer(seconds, give_up)
     alarm.daemon = True

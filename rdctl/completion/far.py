@@ -7,6 +7,7 @@ and may ask for something.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from rdctl.completion.request import Candidate, CompletionRequest
@@ -16,16 +17,33 @@ from rdctl.remote.wire import COMPLETE, NAMES
 
 if TYPE_CHECKING:
     from rdctl.core.environment import Environment
+    from rdctl.remote.turns import Remotes
     from rdctl.sites import Site
 
 # The caller ends this process long before.
 _SECONDS = 10.0
 
 
-def names(site: Site, request: CompletionRequest, environment: Environment) -> list[Candidate]:
-    if not is_shared(target_of(site.settings), environment.environ):
-        return []
-    far = started(site.settings, environment, batch=True, left=lambda: _SECONDS)
+def names_there(
+    remotes: Remotes, site: Site, request: CompletionRequest, environment: Environment
+) -> list[Candidate]:
+    """The current names; none after an error."""
+    with suppress(Exception):
+        if is_shared(target_of(site.settings), environment.environ, remotes.opening):
+            return _names(remotes, site, request, environment)
+    return []
+
+
+def _names(
+    remotes: Remotes, site: Site, request: CompletionRequest, environment: Environment
+) -> list[Candidate]:
+    far = started(
+        site.settings,
+        environment,
+        batch=True,
+        left=lambda: _SECONDS,
+        opening=remotes.opening,
+    )
     try:
         far.out.tell(COMPLETE, of=request.kind, text=request.text, args=list(request.args))
         end = time.monotonic() + _SECONDS

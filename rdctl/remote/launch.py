@@ -114,18 +114,22 @@ class Connection:
         """Why it ended, in ssh's own words; `before` is what came instead of a message of rdctl.
         Waits for the end of ssh, but not for long. `again` among the facts: ssh was turned away
         before it logged in, and another attempt may succeed."""
-        code = self._program.wait(_END_SECONDS)
+        code = self.wait(_END_SECONDS)
         return ended(self.target, code, self._program.said, before)
 
     def lost(self) -> str:
         """Why it ended after rdctl had answered, "" if that is not known."""
-        return lost(self._program.wait(_END_SECONDS), self._program.said)
+        return lost(self.wait(_END_SECONDS), self._program.said)
 
     def silent(self, seconds: float | None) -> RdctlError:
         """Neither rdctl nor ssh has said anything in time; `seconds` is the limit of the user."""
         patience = self.patience or 0.0
         code = Code.UNREACHABLE if seconds is None or patience < seconds else Code.TIMEOUT
         return no_answer(self.target, code, patience)
+
+    def wait(self, seconds: float) -> int | None:
+        """The exit code of ssh, None if it has not ended in time."""
+        return self._program.wait(seconds)
 
     def close(self) -> None:
         """End ssh and what it has started; takes a few seconds if the connection is frozen."""
@@ -134,6 +138,14 @@ class Connection:
     def abort(self) -> None:
         """End it at once: rdctl there was asked nothing."""
         self._program.close(0)
+
+
+# Starts a connection, as the function that it gets.
+Opening = Callable[[Callable[[], Connection]], Connection]
+
+
+def at_once(connect: Callable[[], Connection]) -> Connection:
+    return connect()
 
 
 def words(target: Target, *, batch: bool, seconds: float | None) -> list[str]:
@@ -170,24 +182,15 @@ def connect(
     return Connection(target, Piped(command, environ))
 
 
-def is_shared(target: Target, environ: Mapping[str, str]) -> bool:
+def is_shared(target: Target, environ: Mapping[str, str], opening: Opening) -> bool:
     """Whether ssh has a connection to this machine that further sessions share (ControlMaster)."""
     port = ["-p", str(target.port)] if target.port else []
+    words = ["ssh", "-O", "check", *port, "--", target.login]
+    check = opening(lambda: Connection(target, Piped(words, environ)))
     try:
-        program = Piped(["ssh", "-O", "check", *port, "--", target.login], environ)
-    except OSError:
-        return False
-    try:
-        return program.wait(_CHECK_SECONDS) == 0
+        return check.wait(_CHECK_SECONDS) == 0
     finally:
-        program.close()
-
-
-Opening = Callable[[Callable[[], Connection]], Connection]
-
-
-def at_once(connect: Callable[[], Connection]) -> Connection:
-    return connect()
+        check.abort()
 
 
 # Pauses before further attempts: a server turns connections away while many others log in

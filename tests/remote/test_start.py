@@ -9,8 +9,11 @@ from pathlib import Path
 import pytest
 
 from rdctl.cli.run import signals
+from tests.cli.processes import Rdctl, process
 from tests.conftest import Program
 from tests.ssh.server import naming
+
+__all__ = ["process"]
 
 LIST = ("rapiddisk", "list")
 WAITING = "sleep 27182"
@@ -70,4 +73,13 @@ def test_a_signal_ends_every_ssh(rdctl: Program, behind: Behind, words: str) -> 
     env = behind(f"case $* in *\\ b\\ *) kill -INT $PPID;; esac; exec {WAITING}")
     ran = rdctl("-c", "a,b", "rapiddisk", *words.split(), env=env)
     assert ran.code == 130
+    assert naming(WAITING) == {}
+
+
+@pytest.mark.parametrize("check", ["exit 0", f"exec {WAITING}"])
+def test_tab_leaves_nothing_behind(process: Rdctl, behind: Behind, check: str) -> None:
+    """Its time is over long before that of ssh."""
+    env = behind(f'case "$*" in *check*) {check};; esac; exec {WAITING}')
+    words = ("__complete", "zsh", "volume", "", "", "", "0", "rdctl", "-c", "a")
+    assert process(*words, env=env) == (0, "", "")
     assert naming(WAITING) == {}
