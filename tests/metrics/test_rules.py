@@ -126,6 +126,19 @@ def test_systemd_understands_the_units(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_the_unit_can_open_devices_and_read_keys() -> None:
+    """On older systemd ProtectClock denies all devices but clocks, and the files that ssh uses,
+    and those that a state file names, may be in /root."""
+    lines = (PACKAGING / "rdctl-metrics.service").read_text("utf-8").splitlines()
+    names = {line.partition("=")[0] for line in lines}
+    assert not names & {"ProtectClock", "PrivateDevices", "DevicePolicy", "DeviceAllow"}
+    assert "ProtectHome=read-only" in lines
+    # Without these the clock is not protected.
+    (capabilities,) = [line for line in lines if line.startswith("CapabilityBoundingSet=")]
+    assert "CAP_SYS_TIME" not in capabilities
+    assert "SystemCallFilter=@system-service" in lines
+
+
 def test_the_unit_runs_what_can_be_typed(sandbox: Run, tmp_path: Path) -> None:
     text = (PACKAGING / "rdctl-metrics.service").read_text("utf-8")
     found = re.search(r"^ExecStart=/usr/bin/rdctl (.*) (/var/lib/.*)$", text, re.M)
