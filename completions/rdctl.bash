@@ -680,8 +680,8 @@ _rdctl_values() {
         'rdctl doctor --fail-on') choices='warning error' ;;
         'rdctl metrics --textfile') kind='file' ;;
         'rdctl metrics 1') choices='rapiddisk oio' ;;
-        'rdctl check --warning') choices='memory= overcommit= volumes= usage= caches= failed-caches= dirty= writeback= exports= state-file= missing= differing= extra= services-down= types-down= events= buried-events=' ;;
-        'rdctl check --critical') choices='memory= overcommit= volumes= usage= caches= failed-caches= dirty= writeback= exports= state-file= missing= differing= extra= services-down= types-down= events= buried-events=' ;;
+        'rdctl check --warning') choices='memory= overcommit= volumes= usage= caches= failed-caches= dirty= writeback= exports= exposed-exports= state-file= missing= differing= extra= services-down= types-down= events= buried-events=' ;;
+        'rdctl check --critical') choices='memory= overcommit= volumes= usage= caches= failed-caches= dirty= writeback= exports= exposed-exports= state-file= missing= differing= extra= services-down= types-down= events= buried-events=' ;;
         'rdctl check 1') choices='rapiddisk oio' ;;
         'rdctl history 1') kind='command' ;;
         'rdctl history '[0-9]*) kind='command' ;;

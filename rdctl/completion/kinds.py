@@ -112,8 +112,8 @@ VALUES: dict[str, str | tuple[str, ...] | None] = {
     # Those of rdctl.metrics.check, which takes long to import.
     "KEY=RANGE": tuple(
         "memory= overcommit= volumes= usage= caches= failed-caches= dirty= writeback= exports="
-        " state-file= missing= differing= extra= services-down= types-down= events="
-        " buried-events=".split()
+        " exposed-exports= state-file= missing= differing= extra= services-down= types-down="
+        " events= buried-events=".split()
     ),
     "rdctl history ID": "command",
     "rdctl history --target": None,

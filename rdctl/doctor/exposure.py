@@ -8,17 +8,12 @@ from typing import TYPE_CHECKING
 
 from rdctl.core.units import quoted
 from rdctl.doctor.findings import Finding, as_root, on_this_machine
+from rdctl.rapiddisk.reach import EVERYWHERE, public_addresses
 
 if TYPE_CHECKING:
     from rdctl.rapiddisk.model import Port, Target
     from rdctl.sites import Site
 
-EVERYWHERE = ("0.0.0.0", "::")
-# RFC 1918, loopback, link-local, and the unique local addresses of IPv6.
-_PRIVATE = (
-    *("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "127.0.0.0/8", "169.254.0.0/16"),
-    *("::1/128", "fe80::/10", "fc00::/7"),
-)
 _SERVICE = 4420
 
 
@@ -27,7 +22,7 @@ def exposures(site: Site, ports: Sequence[Port], targets: Iterable[Target]) -> I
     keys = {row.host: row.key for row in site.rapiddisk.hosts.list()}
     own = site.rapiddisk.surroundings().addresses
     for target in targets:
-        reached = {port.port: _public(port, own) for port in target.ports}
+        reached = {port.port: public_addresses(port, own) for port in target.ports}
         addresses = list(dict.fromkeys(one for found in reached.values() for one in found))
         if not addresses:
             continue
@@ -47,24 +42,6 @@ def readable_keys(site: Site) -> Iterator[Finding]:
                 why="The kernel creates the file so; rdctl makes it private when it sets a key.",
                 mend=as_root(site, f"chmod 600 {quoted(path)}"),
             )
-
-
-def _public(port: Port, own: Sequence[str]) -> list[str]:
-    """The addresses of a port that are not private; `own` are all of this machine."""
-    found = own if port.address in EVERYWHERE else [port.address or ""]
-    return [address for address in found if not _is_private(address)]
-
-
-def _is_private(address: str) -> bool:
-    import ipaddress
-
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return True  # a loop port has none
-    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
-    networks = map(ipaddress.ip_network, _PRIVATE)
-    return any(mapped in network for network in networks if network.version == mapped.version)
 
 
 def _access(

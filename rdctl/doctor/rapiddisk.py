@@ -377,8 +377,8 @@ def _exports(site: Site) -> Iterator[Finding]:
 
 
 def _export(site: Site, target: Target, names: set[str], here: bool) -> Iterator[Finding]:
-    from rdctl.doctor.exposure import EVERYWHERE
     from rdctl.rapiddisk.names import at_path, is_own_nqn
+    from rdctl.rapiddisk.reach import EVERYWHERE
 
     ours = at_path(target.device)
     unexport = f"rapiddisk nvmet unexport --nqn {quoted(target.nqn)}"

@@ -148,6 +148,19 @@ def _failed_caches(samples: Samples) -> Value | None:
     return Value(len(names), names)
 
 
+def _exposed(samples: Samples) -> Value | None:
+    """As doctor warns: each that can be reached from public addresses without a key or in clear."""
+    if samples.one("rapiddisk_exports") is None:
+        return None
+    keyed = samples.of("rapiddisk_export_authenticated")
+    keyless = {one.labels for one in keyed if not one.value}
+    public = [one for one in samples.of("rapiddisk_export_public_ports") if one.value]
+    found = [one for one in public if one.labels in keyless]
+    found += [one for one in samples.of("rapiddisk_export_public_unencrypted_ports") if one.value]
+    names = _names(found, "nqn")
+    return Value(len(names), names)
+
+
 def _down(samples: Samples) -> Value | None:
     found = samples.of("oio_service_up")
     down = [one for one in found if not one.value]
@@ -196,6 +209,14 @@ KEYS = (
     Key("dirty", BYTES, "data not written back to disks", None, None, _dirty),
     Key("writeback", "s", "estimated time to write them back", "300", None, _writeback),
     Key("exports", "", "exported namespaces", None, None, _plain("rapiddisk_exports")),
+    Key(
+        "exposed-exports",
+        "",
+        "exports at addresses that are not private, without keys or without TLS",
+        "0",
+        None,
+        _exposed,
+    ),
     Key("state-file", "", "state files that cannot be used", None, "0", _unusable),
     Key(
         "missing",

@@ -86,6 +86,12 @@ _GAUGES = {
     "rapiddisk_export_any_host": "Whether any host may connect to an export.",
     "rapiddisk_export_hosts": "Number of hosts that may connect to an export.",
     "rapiddisk_export_ports": "Number of ports of an export.",
+    "rapiddisk_export_authenticated": "Whether all hosts that may connect to an export have a key.",
+    "rapiddisk_export_tls": "Whether all ports of an export require TLS.",
+    "rapiddisk_export_public_ports": "Number of ports of an export at addresses that are not"
+    " private.",
+    "rapiddisk_export_public_unencrypted_ports": "Number of ports of an export at addresses that"
+    " are not private, and without TLS.",
     "rapiddisk_port_info": "Transport, address and service of an NVMe-oF port.",
     "rapiddisk_module_info": "Version of a loaded kernel module.",
     "rapiddisk_module_loaded": "Whether a kernel module is loaded.",
@@ -115,7 +121,7 @@ _COUNTERS = {
     "rapiddisk_cache_uncached_writes_total": "Writes that bypassed the cache, in blocks of 4 KiB.",
     "rapiddisk_cache_disk_reads_total": "Reads from the source of a cache, in blocks of 4 KiB.",
     "rapiddisk_cache_disk_writes_total": "Writes to the source of a cache, in blocks of 4 KiB.",
-    "oio_events_total": "Events queued since the beanstalkd was started.",
+    "oio_events_queued_total": "Events queued since the beanstalkd was started.",
 }
 METRICS = {
     name: Metric(name, kind, text)

@@ -74,4 +74,4 @@ def _events(site: Site) -> Iterator[Sample]:
             yield from sampled("oio_events", value, queue=_TUBE, state=state)
     total = counters.get("total-jobs")
     if isinstance(total, int):
-        yield from sampled("oio_events_total", total, queue=_TUBE)
+        yield from sampled("oio_events_queued_total", total, queue=_TUBE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from rdctl.core.errors import Code, RdctlError
@@ -41,7 +41,7 @@ def group(site: Site) -> Group:
     if not site.settings.is_local:
         return Group(parts, one_server=True)
     parts += [
-        Part("rapiddisk_exports", lambda: _exports(readings)),
+        Part("rapiddisk_exports", lambda: _exports(site, readings)),
         # Without systemd, or without a state file, nothing is restored at boot.
         Part("rapiddisk_boot", lambda: _boot(site), (Code.UNSUPPORTED,)),
         Part("rapiddisk_state", lambda: _state(site), (Code.NOT_FOUND,)),
@@ -109,17 +109,21 @@ def _status(readings: Readings) -> Iterator[Sample]:
             yield from sampled("rapiddisk_module_info", 1, module=module.module, version=version)
 
 
-def _exports(readings: Readings) -> Iterator[Sample]:
+def _exports(site: Site, readings: Readings) -> Iterator[Sample]:
     targets = readings.exports()
     yield Sample("rapiddisk_exports", len(targets))
+    own = site.rapiddisk.surroundings().addresses if targets else []
     for target in targets:
-        yield from _export(target)
+        yield from _export(target, own)
     for port in readings.ports():
         address = {"transport": port.transport, "address": port.address, "service": port.service}
         yield from sampled("rapiddisk_port_info", 1, port=port.port, **address)
 
 
-def _export(target: Target) -> Iterator[Sample]:
+def _export(target: Target, own: Sequence[str]) -> Iterator[Sample]:
+    """`own` are the addresses of the machine."""
+    from rdctl.rapiddisk.reach import public_addresses
+
     name = {"nqn": target.nqn, "namespace": target.namespace}
     hosts = None if target.hosts is None else len(target.hosts)
     yield from sampled("rapiddisk_export_info", 1, **name, device=target.device)
@@ -127,6 +131,12 @@ def _export(target: Target) -> Iterator[Sample]:
     yield from sampled("rapiddisk_export_any_host", target.any_host, **name)
     yield from sampled("rapiddisk_export_hosts", hosts, **name)
     yield from sampled("rapiddisk_export_ports", len(target.ports), **name)
+    yield from sampled("rapiddisk_export_authenticated", target.authenticated, **name)
+    yield from sampled("rapiddisk_export_tls", target.tls, **name)
+    public = [port for port in target.ports if public_addresses(port, own)]
+    plain = [port for port in public if not port.tls]
+    yield from sampled("rapiddisk_export_public_ports", len(public), **name)
+    yield from sampled("rapiddisk_export_public_unencrypted_ports", len(plain), **name)
 
 
 def _boot(site: Site) -> Iterator[Sample]:

@@ -14,10 +14,12 @@ from rdctl.metrics.check import KEYS
 from rdctl.metrics.thresholds import parse_range, shown
 from tests.cli.processes import Rdctl, process, wait_until
 from tests.conftest import Program, Ran
-from tests.doctor.conftest import Run, healthy
+from tests.doctor.conftest import NQN, Run, healthy
+from tests.doctor.test_exposure import HOST, PUBLIC, exported
 from tests.fakes.faults import FaultServer, silent
-from tests.fakes.kernel import FakeKernel
+from tests.fakes.kernel import NVMET, FakeKernel
 from tests.fakes.rapiddiskd import Cache, Daemon, Volume
+from tests.rapiddisk.keys import ONE_KEY
 
 __all__ = ["healthy", "process"]  # fixtures
 
@@ -127,6 +129,21 @@ def test_a_machine_that_lacks_something(healthy: Run, kernel: FakeKernel) -> Non
     kernel.tear_out("rd1")
     state, text, _ = of(healthy("check"))
     assert (state, text) == ("CRITICAL", "failed-caches 1 (rc-wt_vdb), state-file 1")
+
+
+def test_exports_that_are_open(healthy: Run, kernel: FakeKernel) -> None:
+    assert "exposed-exports=0;0;;0" in of(healthy("check"))[2]
+    exported(kernel, PUBLIC)
+    assert of(healthy("check"))[:2] == ("WARNING", f"exposed-exports 1 ({NQN})")
+    kernel.put(f"{NVMET}/ports/1/addr_tsas", "tls1.3\n")
+    kernel.put(f"{NVMET}/ports/1/addr_treq", "required\n")
+    assert of(healthy("check"))[0] == "WARNING"
+    kernel.put(f"{NVMET}/hosts/{HOST}/dhchap_key", f"{ONE_KEY}\n")
+    assert of(healthy("check"))[0] == "OK"
+    kernel.put(f"{NVMET}/ports/1/addr_treq", "not required\n")
+    assert of(healthy("check"))[0] == "WARNING"
+    exported(kernel, "10.0.2.15", any_host=True)
+    assert of(healthy("check"))[0] == "OK"
 
 
 def test_dirty_data_that_is_not_reported(rdctl: Program) -> None:

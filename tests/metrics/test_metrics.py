@@ -14,7 +14,8 @@ import pytest
 from rdctl.metrics.exposition import exposed
 from rdctl.metrics.model import METRICS, Sample, sampled
 from tests.conftest import Program, Ran
-from tests.doctor.conftest import Run, healthy
+from tests.doctor.conftest import NQN, Run, healthy
+from tests.doctor.test_exposure import HOST, PUBLIC, ROUTES, exported
 from tests.fakes.faults import FaultServer, silent
 from tests.fakes.faults import json as reply
 from tests.fakes.kernel import MIB, NVMET, FakeKernel
@@ -47,6 +48,8 @@ def test_all_metrics_follow_the_rules_of_prometheus() -> None:
         assert re.fullmatch(r"(rdctl|rapiddisk|oio)(_[a-z]+)+", name)
         assert (metric.kind == "counter") is name.endswith("_total"), name
         assert metric.kind in ("counter", "gauge")
+        # OpenMetrics names the family of a counter without the suffix.
+        assert metric.kind == "gauge" or name.removesuffix("_total") not in METRICS, name
         assert metric.help.endswith("."), name
         for word in ("size", "usage", "dirty", "unwritten", "memory"):
             assert word not in name.split("_") or name.endswith("_bytes"), name
@@ -126,6 +129,27 @@ def test_a_machine(healthy: Run, kernel: FakeKernel) -> None:
     assert value(families, "rapiddisk_exports") == 1
     assert value(families, "rapiddisk_port_info", port="1", transport="tcp") == 1
     assert value(families, "rapiddisk_state_valid") is None
+
+
+def test_who_can_use_an_export(healthy: Run, kernel: FakeKernel) -> None:
+    def facts() -> list[float | None]:
+        families = read(healthy("metrics"))
+        names = ("authenticated", "tls", "public_ports", "public_unencrypted_ports")
+        return [value(families, f"rapiddisk_export_{name}", nqn=NQN) for name in names]
+
+    exported(kernel, "10.0.2.15")
+    assert facts() == [0, 0, 0, 0]
+    kernel.put(f"{NVMET}/ports/1/addr_traddr", f"{PUBLIC}\n")
+    assert facts() == [0, 0, 1, 1]
+    kernel.put(f"{NVMET}/hosts/{HOST}/dhchap_key", f"{ONE_KEY}\n")
+    assert facts() == [1, 0, 1, 1]
+    kernel.put(f"{NVMET}/ports/1/addr_tsas", "tls1.3\n")
+    kernel.put(f"{NVMET}/ports/1/addr_treq", "required\n")
+    assert facts() == [1, 1, 1, 0]
+    exported(kernel, "0.0.0.0", any_host=True)
+    assert facts() == [0, 1, 0, 0]
+    kernel.put("proc/net/fib_trie", ROUTES)
+    assert facts() == [0, 1, 1, 0]
 
 
 def test_what_is_broken(healthy: Run, kernel: FakeKernel) -> None:
