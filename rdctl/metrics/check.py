@@ -12,8 +12,10 @@ from rdctl.core.units import defuse, did_you_mean, nearest
 from rdctl.metrics.model import Gathered, Sample
 from rdctl.metrics.thresholds import BYTES, Range, parse_range, shown
 
-# How many names a text lists.
+# How many names a text lists of a value, and how many values and failures in all: Nagios cuts long
+# lines, and the values after the text would be lost.
 _NAMED = 5
+_LISTED = 20
 _PERCENT = 100.0
 # Worst first, as the plugins of monitoring-plugins.org join states.
 _WORST = (CRITICAL, WARNING, UNKNOWN, OK)
@@ -330,9 +332,8 @@ def text_of(found: Sequence[Result], unread: Sequence[Unread]) -> str:
     words += _failures(unread)
     if not words:
         words = [_about(one) for one in found] or ["nothing to check"]
-    return plugin_line(
-        state, defuse(", ".join(words)), [_performance(one) for one in found if one.value]
-    )
+    text = ", ".join([*words[:_LISTED], *_more(len(words), _LISTED)])
+    return plugin_line(state, defuse(text), [_performance(one) for one in found if one.value])
 
 
 def _about(result: Result) -> str:
@@ -342,7 +343,7 @@ def _about(result: Result) -> str:
     names = list(result.value.names)
     if result.state == OK:
         names = []
-    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    more = " ".join(["", *_more(len(names), _NAMED)])
     listed = f" ({', '.join(names[:_NAMED])}{more})" if names else ""
     number, unit = shown(result.value.number), result.key.unit
     gap = " " if unit.isalpha() else ""
@@ -355,8 +356,12 @@ def _failures(unread: Sequence[Unread]) -> Iterator[str]:
     for one in unread:
         parts.setdefault((one.context, one.error.message), []).append(one.part or "")
     for (context, message), names in parts.items():
-        places = [place for place in (context, " and ".join(filter(None, names))) if place]
-        yield ": ".join([*places, message])
+        place = " ".join([names[0], *_more(len(names), 1)])
+        yield ": ".join(filter(None, [context, place, message]))
+
+
+def _more(count: int, shown: int) -> list[str]:
+    return [f"and {count - shown} more"] if count > shown else []
 
 
 def _performance(result: Result) -> str:

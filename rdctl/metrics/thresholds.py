@@ -10,7 +10,7 @@ from rdctl.core.errors import RdctlError
 from rdctl.core.units import parse_bytes
 
 _RANGE = re.compile(r"(@?)(?:([^:]*):)?([^:]*)")
-_NUMBER = re.compile(r"-?[0-9]{1,18}(?:\.[0-9]{1,9})?")
+_NUMBER = re.compile(r"-?(?:[0-9]{1,18}(?:\.[0-9]{1,9})?|\.[0-9]{1,9})")
 BYTES = "B"
 
 

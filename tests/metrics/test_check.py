@@ -57,6 +57,7 @@ def of(ran: Ran) -> tuple[str, str, list[str]]:
         ("0:", "", [0, 9], [-1], "0:"),
         (":5", "", [0, 5], [6], "5"),
         ("-5:-1.5", "", [-5, -1.5], [0, -6], "-5:-1.5"),
+        (".5:", "", [0.5], [0.4], "0.5:"),
         ("10%:", "%", [10], [9], "10:"),
         ("1GiB", "B", [1 << 30], [(1 << 30) + 1], "1073741824"),
         ("1k:2MB", "B", [1024, 2e6], [1023], "1024:2000000"),
@@ -192,6 +193,18 @@ def test_several_contexts(rdctl: Program, healthy: Run, kernel: FakeKernel) -> N
     words = ("check", "rapiddisk", "--warning", "volumes=1")
     state, text, _ = of(rdctl("-c", "here,gone,sandbox", *words))
     assert (state, text.startswith("here: volumes 2, gone: ")) == ("WARNING", True)
+
+
+def test_a_line_that_is_not_cut(rdctl: Program) -> None:
+    """Nagios keeps 8 KiB, and the values are at the end."""
+    for number in range(25):
+        rdctl("context", "set", f"gone{number}", "rapiddisk=http://127.0.0.1:1")
+    state, text, _ = of(rdctl("-c", "gone*,sandbox", "check", "rapiddisk"))
+    assert state == "UNKNOWN"
+    first, *rest, last = text.split(", ")
+    refused = "no connection to http://127.0.0.1:1: Connection refused"
+    assert first == f"gone0: rapiddisk_inventory and 3 more: {refused}"
+    assert (len(rest), last) == (19, "and 5 more")
 
 
 # Failures ---------------------------------------------------------------------------------------
