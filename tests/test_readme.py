@@ -37,6 +37,9 @@ ANSWERS = {
     "How do I take a command back?": ("undo", "refuses", "rdctl history"),
     "How many copies does an object have?": ("content locate", "copies", "survives the loss of"),
     "How do I upgrade or remove rdctl?": ("pipx", "apt", "boot disable", "unwritten data"),
+    "How do I monitor this with Prometheus, Nagios or Icinga?": (
+        *("rdctl metrics", "rdctl check", "#alert-with-prometheus", "#check-with-nagios-or-icinga"),
+    ),
     "What is wrong with this machine?": ("rdctl doctor", "exit code"),
 }
 
