@@ -27,7 +27,7 @@ def write(tree: Path) -> None:
 
 def inventory() -> set[str]:
     """The names that this program has, each with its kind."""
-    return {*_commands(), *_keys(), *_codes(), *_settings(), *_python()}
+    return {*_commands(), *_keys(), *_codes(), *_settings(), *_metrics(), *_python()}
 
 
 def _commands() -> Iterator[str]:
@@ -67,6 +67,14 @@ def _settings() -> Iterator[str]:
         for block in section.blocks:
             if isinstance(block, Terms):
                 yield from (f"variable {name}" for name, _ in block.terms)
+
+
+def _metrics() -> Iterator[str]:
+    from rdctl.metrics.check import KEYS
+    from rdctl.metrics.model import METRICS
+
+    yield from (f"metric {metric.kind} {name}" for name, metric in METRICS.items())
+    yield from (f"check {key.name}" for key in KEYS)
 
 
 def _python() -> Iterator[str]:

@@ -33,6 +33,8 @@ def test_every_promised_name_exists() -> None:
         "word in-use 4",
         "setting protected",
         "variable OIO_NS",
+        "metric gauge rapiddisk_export_authenticated",
+        "check exposed-exports",
     ],
 )
 def test_every_kind_is_in_the_list(name: str) -> None:
