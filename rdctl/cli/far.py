@@ -96,11 +96,12 @@ class Run:
         on.bulk.literal = True
         if on.contexts is not None:
             raise RdctlError(Code.CONFIG, "remote_command must not select several contexts")
-        if not flags.pop("remote_file", False):
+        command = context.command
+        if not flags.pop("remote_file", False) and isinstance(command, Command) and command.files:
             from rdctl.remote.files import FilesAway
 
             environment.away = FilesAway(self._agent)
-        if isinstance(context.command, Command) and context.command.watch == HERE:
+        if isinstance(command, Command) and command.watch == HERE:
             self._check_watch(on)
         with context:
             self._result = result_of(context, dict(context.params), on)

@@ -5,9 +5,8 @@ ssh reads its own configuration: aliases, keys, jump hosts and shared connection
 
 from __future__ import annotations
 
-import random
+import os
 import shlex
-import shutil
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
@@ -177,7 +176,7 @@ def connect(
 ) -> Connection:
     """Start ssh; `batch`: it must not ask for anything. Raises an error if ssh is not installed."""
     command = words(target, batch=batch, seconds=seconds)
-    if shutil.which("ssh", path=environ.get("PATH")) is None:
+    if not any(os.access(f"{folder}/ssh", os.X_OK) for folder in os.get_exec_path(environ)):
         raise no_ssh(target)
     return Connection(target, Piped(command, environ))
 
@@ -225,7 +224,9 @@ def reach(
             again = error.facts.pop("again", False)
             if not again or pause is None or (seconds is not None and seconds <= 2 * pause):
                 raise
-            sleep(pause * random.uniform(0.5, 1.5))
+            from random import uniform
+
+            sleep(pause * uniform(0.5, 1.5))
     raise AssertionError("the last attempt returns or raises")
 
 
