@@ -8,7 +8,7 @@ import select
 import signal
 import time
 from _thread import allocate_lock
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, BinaryIO
 
@@ -28,27 +28,40 @@ class Piped:
 
     `read` has its output, `write` is its input. While one waits for the output, its messages are
     collected in `said`; `patience` are the seconds that a read waits before it raises TimeoutError.
-    Raises OSError if it cannot be started.
+    `hear` gets the messages as they arrive; the program then writes them to a terminal, since some
+    show a person what they do not write to a pipe. Raises OSError if it cannot be started.
     """
 
-    def __init__(self, words: Sequence[str], environ: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        words: Sequence[str],
+        environ: Mapping[str, str],
+        hear: Callable[[bytes], None] | None = None,
+    ) -> None:
         import subprocess
 
         pipe = subprocess.PIPE
+        messages, its_end = _terminal() if hear is not None else os.pipe()
         self._mark = os.urandom(16).hex()
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _DEAF, "sh", *words],
-            stdin=pipe,
-            stdout=pipe,
-            stderr=pipe,
-            bufsize=0,
-            env={**environ, _MARK: self._mark},
-        )
-        its: Any = self._process  # with all streams
+        try:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _DEAF, "sh", *words],
+                stdin=pipe,
+                stdout=pipe,
+                stderr=its_end,
+                bufsize=0,
+                env={**environ, _MARK: self._mark},
+            )
+        except BaseException:
+            os.close(messages)
+            raise
+        finally:
+            os.close(its_end)
+        its: Any = self._process  # with both streams
         self.write: BinaryIO = its.stdin
         self._output: BinaryIO = its.stdout
-        self._messages: BinaryIO = its.stderr
-        self._ear = _Ear(self._output.fileno(), self._messages.fileno())
+        self._messages = io.FileIO(messages)
+        self._ear = _Ear(self._output.fileno(), messages, hear)
         self.read = io.BufferedReader(self._ear, _BLOCK)
         self.closed = False
 
@@ -56,6 +69,10 @@ class Piped:
     def said(self) -> str:
         """What it wrote to its standard error so far."""
         return self._ear.said()
+
+    def forget(self) -> None:
+        """Its messages so far are no longer of use, and further ones are only collected."""
+        self._ear.forget()
 
     @property
     def patience(self) -> float | None:
@@ -106,9 +123,12 @@ class _Ear(io.RawIOBase):
     """Reads the output of a program, and keeps a part of its messages meanwhile. Nothing waits for
     the end of the messages: what it has started may keep them open."""
 
-    def __init__(self, output: int, messages: int) -> None:
+    def __init__(
+        self, output: int, messages: int, hear: Callable[[bytes], None] | None = None
+    ) -> None:
         self._output = output
         self._messages = messages
+        self._hear = hear
         os.set_blocking(messages, False)
         self._open = True
         self._first, self._last = b"", b""
@@ -159,13 +179,33 @@ class _Ear(io.RawIOBase):
                 data = os.read(self._messages, _BLOCK)
             except BlockingIOError:
                 return
+            except OSError:  # the end of a terminal
+                data = b""
             self._open = bool(data)
             room = _KEPT - len(self._first)
             self._first += data[:room]
             self._last = (self._last + data[room:])[-_KEPT:]
+            if self._hear is not None:
+                self._hear(data)
 
     def said(self) -> str:
         return (self._first + self._last).decode(errors="replace")
+
+    def forget(self) -> None:
+        self._first, self._last, self._hear = b"", b"", None
+
+
+def _terminal() -> tuple[int, int]:
+    """The two ends of a terminal that passes everything on as it is; of a pipe, if there are too
+    many terminals."""
+    import tty
+
+    try:
+        ours, its = os.openpty()
+    except OSError:
+        return os.pipe()
+    tty.setraw(its)
+    return ours, its
 
 
 # --- what it has started ----------------------------------------------------------------------

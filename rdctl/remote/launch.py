@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, BinaryIO, NamedTuple, TypeVar
 
@@ -15,7 +15,7 @@ from rdctl.config.contexts import SSH
 from rdctl.config.ssh import DEFAULT_COMMAND, address_of, words_of
 from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.piped import Piped
-from rdctl.remote.refusals import ended, lost, no_answer, no_ssh
+from rdctl.remote.refusals import ended, is_reason, lost, no_answer, no_ssh, plain
 
 if TYPE_CHECKING:
     from rdctl.config.resolve import Settings
@@ -37,6 +37,8 @@ _OPTIONS = (
     *("-o", "ServerAliveCountMax=3"),
 )
 _END_SECONDS = 5.0
+# ssh asks again, on the terminal, which would get this line after the prompt.
+_ASKS_AGAIN = "Permission denied, please try again."
 _CHECK_SECONDS = 1.0
 
 
@@ -91,8 +93,9 @@ class Connection:
     data before it raises TimeoutError, None to wait without a limit.
     """
 
-    def __init__(self, target: Target, program: Piped) -> None:
+    def __init__(self, target: Target, program: Piped, shown: Collection[str] = ()) -> None:
         self.target = target
+        self._shown = shown
         self.read: BinaryIO = program.read
         self.write: BinaryIO = program.write
         self._program = program
@@ -114,7 +117,11 @@ class Connection:
         Waits for the end of ssh, but not for long. `again` among the facts: ssh was turned away
         before it logged in, and another attempt may succeed."""
         code = self.wait(_END_SECONDS)
-        return ended(self.target, code, self._program.said, before)
+        return ended(self.target, code, self._program.said, before, self._shown)
+
+    def greeted(self) -> None:
+        """rdctl there has answered: what ssh wrote before is not the reason of what follows."""
+        self._program.forget()
 
     def lost(self) -> str:
         """Why it ended after rdctl had answered, "" if that is not known."""
@@ -147,6 +154,23 @@ def at_once(connect: Callable[[], Connection]) -> Connection:
     return connect()
 
 
+class _Screen:
+    """Shows the messages of ssh to a person, but for those that become the error."""
+
+    def __init__(self, show: Callable[[str], None]) -> None:
+        self._show = show
+        self._held = b""
+        self.shown: set[str] = set()
+
+    def hear(self, data: bytes) -> None:
+        *lines, self._held = (self._held + data).split(b"\n")
+        for line in lines:
+            text = line.decode(errors="replace").strip("\r")
+            if not is_reason(text) and text != _ASKS_AGAIN:
+                self._show(text)
+                self.shown.add(plain(text))
+
+
 def words(target: Target, *, batch: bool, seconds: float | None) -> list[str]:
     """The command that starts rdctl there."""
     limit = _CONNECT_SECONDS if batch else _PATIENT_SECONDS
@@ -172,13 +196,21 @@ def _for_shell(words: list[str]) -> list[str]:
 
 
 def connect(
-    target: Target, *, batch: bool, seconds: float | None, environ: Mapping[str, str]
+    target: Target,
+    *,
+    show: Callable[[str], None] | None,
+    seconds: float | None,
+    environ: Mapping[str, str],
 ) -> Connection:
-    """Start ssh; `batch`: it must not ask for anything. Raises an error if ssh is not installed."""
-    command = words(target, batch=batch, seconds=seconds)
+    """Start ssh. `show` gets lines of its messages, for the person at the terminal; without it, ssh
+    must not ask for anything. Raises an error if ssh is not installed."""
+    command = words(target, batch=show is None, seconds=seconds)
     if not any(os.access(f"{folder}/ssh", os.X_OK) for folder in os.get_exec_path(environ)):
         raise no_ssh(target)
-    return Connection(target, Piped(command, environ))
+    if show is None:
+        return Connection(target, Piped(command, environ))
+    screen = _Screen(show)
+    return Connection(target, Piped(command, environ, screen.hear), screen.shown)
 
 
 def is_shared(target: Target, environ: Mapping[str, str], opening: Opening) -> bool:
@@ -201,7 +233,7 @@ def reach(
     target: Target,
     hello: Callable[[Connection], T],
     *,
-    batch: bool,
+    show: Callable[[str], None] | None,
     patience: float,
     left: Callable[[], float | None],
     opening: Opening,
@@ -216,7 +248,7 @@ def reach(
         seconds = left()
         try:
             connection = opening(
-                partial(connect, target, batch=batch, seconds=seconds, environ=environ)
+                partial(connect, target, show=show, seconds=seconds, environ=environ)
             )
             connection.patience = patience if seconds is None else min(patience, seconds)
             return _attempt(connection, hello, seconds)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, NamedTuple
 
 from rdctl.core.errors import Code, RdctlError
@@ -81,7 +81,12 @@ _OF_SSH = (
         _try,
     ),
     # Also of a jump host, before the connection through it ends.
-    Refusal(r"Could not resolve hostname|connect to host", Code.UNREACHABLE, _AWAY, _try),
+    Refusal(
+        r"Could not resolve hostname|connect to host|Unable to negotiate with",
+        Code.UNREACHABLE,
+        _AWAY,
+        _try,
+    ),
     Refusal(r"Bad configuration option|bad configuration option", Code.CONFIG, "{line}", _try),
     # Turned away by a server on which many log in at the same time.
     Refusal(
@@ -137,20 +142,30 @@ def no_answer(target: Target, code: Code, seconds: float) -> RdctlError:
     )
 
 
-def ended(target: Target, code: int | None, said: str, before: str) -> RdctlError:
+def is_reason(line: str) -> bool:
+    """Whether this line of the messages becomes a part of the error."""
+    known = (*_OF_SSH, *_OF_COMMAND)
+    return any("{line}" in one.message and re.search(one.pattern, line) for one in known)
+
+
+def ended(
+    target: Target, code: int | None, said: str, before: str, shown: Collection[str] = ()
+) -> RdctlError:
     """The error for an ssh that ended with this exit code, None if it did not end; `said` are the
-    messages, `before` is what came where rdctl should have answered."""
-    lines = [_plain(line) for line in (before + "\n" + said).splitlines() if line.strip()]
+    messages, `before` is what came where rdctl should have answered. The user has seen `shown`."""
+    lines = [plain(line) for line in (before + "\n" + said).splitlines() if line.strip()]
     for refusal in _OF_SSH if code == _SSH_FAILED else _OF_COMMAND:
         for line in lines:
             if re.search(refusal.pattern, line):
                 return _refused(refusal, target, line, lines, said)
-    last = lines[-1] if lines else ""
+    unseen = [line for line in lines if line not in shown]
+    last = unseen[-1] if unseen else ""
     if code == _SSH_FAILED:
-        last = next((line for line in reversed(lines) if not _is_ours(line)), "")
+        last = next((line for line in reversed(unseen) if not _is_ours(line)), "")
+        alone = "ssh failed" if shown else "ssh failed without a message"
         return RdctlError(
             Code.UNREACHABLE,
-            _AWAY.format(url=target.url, line=last or "ssh failed without a message"),
+            _AWAY.format(url=target.url, line=last or alone),
             hint=_try(target, said),
         )
     name = " ".join(target.command)
@@ -174,7 +189,7 @@ def ended(target: Target, code: int | None, said: str, before: str) -> RdctlErro
 def lost(code: int | None, said: str) -> str:
     """Why a connection ended on which rdctl had answered, "" if that is not known."""
     if code == _SSH_FAILED:
-        lines = [_plain(line) for line in said.splitlines() if line.strip()]
+        lines = [plain(line) for line in said.splitlines() if line.strip()]
         return next((line for line in reversed(lines) if not _is_ours(line)), "")
     if not code:
         return ""
@@ -195,7 +210,7 @@ def _is_ours(line: str) -> bool:
     return line.startswith(("rdctl: ", "hint: "))
 
 
-def _plain(line: str) -> str:
+def plain(line: str) -> str:
     """A line of messages, which may come from the server, as part of an error."""
     words = " ".join(defuse(line.strip().removeprefix("ssh: ")).split())
     return words if len(words) <= 200 else words[:199] + "…"

@@ -92,8 +92,8 @@ def started(
     opening: Opening = at_once,
 ) -> Far:
     """rdctl on the machine of these settings, greeted. `batch`: ssh must not ask for anything;
-    `left` are the seconds of the time limit, None without one. `opening` starts
-    each connection."""
+    else its messages are shown to the person whom it asks. `left` are the seconds of the time
+    limit, None without one. `opening` starts each connection."""
     target, environ = target_of(settings), environment.environ
     process = this_process(environ, environment.root)
 
@@ -101,6 +101,7 @@ def started(
         incoming = Incoming(connection.read.read1)  # type: ignore[attr-defined]
         hello = incoming.hello()
         connection.patience = wire.PATIENCE
+        connection.greeted()
         if fault := wire.mismatch(hello, target.host):
             raise RdctlError(Code.UNSUPPORTED, fault, hint="Install the same version on both.")
         return Far(connection, hello, incoming)
@@ -108,7 +109,7 @@ def started(
     far = reach(
         target,
         greeted,
-        batch=batch,
+        show=None if batch else lambda line: environment.stderr.write(f"{defuse(line)}\n"),
         patience=_START_SECONDS if batch else _LOGIN_SECONDS,
         left=left,
         opening=opening,

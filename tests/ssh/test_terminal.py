@@ -7,6 +7,7 @@ import pty
 import select
 import sys
 import time
+from pathlib import Path
 
 from tests.cli.processes import ROOT
 from tests.ssh.conftest import Over
@@ -78,6 +79,22 @@ def test_a_person_is_asked(over: Over, server: Server) -> None:
     assert rdctl.code() == 0, rdctl.seen
     assert rdctl.seen.endswith("rd0\r\n")
     assert "127.0.0.1" in server.known_hosts.read_text()
+
+
+def test_what_ssh_waits_for_is_shown(over: Over, tmp_path: Path) -> None:
+    """Such as the touch of a hardware key: ssh names it to a terminal only."""
+    touch = tmp_path / "touch"
+    os.mkfifo(touch)
+    ask = r"[ -t 2 ] && printf '\rConfirm user presence for key K\r\n' >&2"
+    ssh = tmp_path / "ssh"
+    ssh.write_text(f'#!/bin/sh\n{ask}\nread _ <{touch}\nexec {over.server.bin}/ssh "$@"\n')
+    ssh.chmod(0o755)
+    over.path = f"{tmp_path}:{over.path}"
+    rdctl = AtTerminal(over, "-c", "node", *LIST)
+    rdctl.until("\n")
+    touch.write_text("\n")
+    assert rdctl.code() == 0, rdctl.seen
+    assert rdctl.seen == "Confirm user presence for key K\r\nrd0\r\n"
 
 
 def test_ctrl_c_at_the_prompt_of_ssh(over: Over, server: Server) -> None:
