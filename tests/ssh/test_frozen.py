@@ -78,7 +78,7 @@ class Network:
 
     def _pass(self, near: socket.socket, far: socket.socket) -> None:
         sent = dict.fromkeys(("near", "far"), 0)
-        with suppress(OSError):
+        with suppress(OSError, ValueError):  # of a socket that was closed
             while True:
                 for one in select.select([near, far], [], [])[0]:
                     if self.frozen.is_set():
