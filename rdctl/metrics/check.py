@@ -9,7 +9,7 @@ from rdctl.core.errors import Code, RdctlError
 from rdctl.core.plugin import CRITICAL, OK, STATES, UNKNOWN, WARNING
 from rdctl.core.plugin import line as plugin_line
 from rdctl.core.units import defuse, did_you_mean, nearest
-from rdctl.metrics.model import Gathered, Sample
+from rdctl.metrics.model import Gathered, Labels, Sample
 from rdctl.metrics.thresholds import BYTES, Range, parse_range, shown
 
 # How many names a text lists of a value, and how many values and failures in all: Nagios cuts long
@@ -151,15 +151,18 @@ def _failed_caches(samples: Samples) -> Value | None:
 
 
 def _exposed(samples: Samples) -> Value | None:
-    """As doctor warns: each that can be reached from public addresses without a key or in clear."""
+    """What doctor warns of: no key or no TLS at a public address, or any host at all addresses."""
     if samples.one("rapiddisk_exports") is None:
         return None
-    keyed = samples.of("rapiddisk_export_authenticated")
-    keyless = {one.labels for one in keyed if not one.value}
-    public = [one for one in samples.of("rapiddisk_export_public_ports") if one.value]
-    found = [one for one in public if one.labels in keyless]
-    found += [one for one in samples.of("rapiddisk_export_public_unencrypted_ports") if one.value]
-    names = _names(found, "nqn")
+
+    def those(metric: str, yes: bool = True) -> set[Labels]:
+        found = samples.of(f"rapiddisk_export_{metric}")
+        return {one.labels for one in found if bool(one.value) is yes}
+
+    exposed = those("public_ports") & those("authenticated", False)
+    exposed |= those("public_unencrypted_ports")
+    exposed |= those("wildcard_ports") & those("any_host")
+    names = sorted({dict(labels)["nqn"] for labels in exposed})
     return Value(len(names), names)
 
 
@@ -214,7 +217,8 @@ KEYS = (
     Key(
         "exposed-exports",
         "",
-        "exports at addresses that are not private, without keys or without TLS",
+        "exports at addresses that are not private, without keys or without TLS, or open to any"
+        " host at all addresses",
         "0",
         None,
         _exposed,

@@ -88,6 +88,8 @@ _GAUGES = {
     "rapiddisk_export_ports": "Number of ports of an export.",
     "rapiddisk_export_authenticated": "Whether all hosts that may connect to an export have a key.",
     "rapiddisk_export_tls": "Whether all ports of an export require TLS.",
+    "rapiddisk_export_wildcard_ports": "Number of ports of an export at all addresses of the"
+    " machine.",
     "rapiddisk_export_public_ports": "Number of ports of an export at addresses that are not"
     " private.",
     "rapiddisk_export_public_unencrypted_ports": "Number of ports of an export at addresses that"

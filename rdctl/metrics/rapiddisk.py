@@ -122,7 +122,7 @@ def _exports(site: Site, readings: Readings) -> Iterator[Sample]:
 
 def _export(target: Target, own: Sequence[str]) -> Iterator[Sample]:
     """`own` are the addresses of the machine."""
-    from rdctl.rapiddisk.reach import public_addresses
+    from rdctl.rapiddisk.reach import EVERYWHERE, public_addresses
 
     name = {"nqn": target.nqn, "namespace": target.namespace}
     hosts = None if target.hosts is None else len(target.hosts)
@@ -133,6 +133,8 @@ def _export(target: Target, own: Sequence[str]) -> Iterator[Sample]:
     yield from sampled("rapiddisk_export_ports", len(target.ports), **name)
     yield from sampled("rapiddisk_export_authenticated", target.authenticated, **name)
     yield from sampled("rapiddisk_export_tls", target.tls, **name)
+    wildcard = [port for port in target.ports if port.address in EVERYWHERE]
+    yield from sampled("rapiddisk_export_wildcard_ports", len(wildcard), **name)
     public = [port for port in target.ports if public_addresses(port, own)]
     plain = [port for port in public if not port.tls]
     yield from sampled("rapiddisk_export_public_ports", len(public), **name)

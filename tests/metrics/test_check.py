@@ -145,6 +145,8 @@ def test_exports_that_are_open(healthy: Run, kernel: FakeKernel) -> None:
     assert of(healthy("check"))[0] == "WARNING"
     exported(kernel, "10.0.2.15", any_host=True)
     assert of(healthy("check"))[0] == "OK"
+    exported(kernel, "0.0.0.0", any_host=True)
+    assert of(healthy("check"))[:2] == ("WARNING", f"exposed-exports 1 ({NQN})")
 
 
 def test_dirty_data_that_is_not_reported(rdctl: Program) -> None:

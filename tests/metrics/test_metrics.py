@@ -134,22 +134,28 @@ def test_a_machine(healthy: Run, kernel: FakeKernel) -> None:
 def test_who_can_use_an_export(healthy: Run, kernel: FakeKernel) -> None:
     def facts() -> list[float | None]:
         families = read(healthy("metrics"))
-        names = ("authenticated", "tls", "public_ports", "public_unencrypted_ports")
+        names = (
+            "authenticated",
+            "tls",
+            "wildcard_ports",
+            "public_ports",
+            "public_unencrypted_ports",
+        )
         return [value(families, f"rapiddisk_export_{name}", nqn=NQN) for name in names]
 
     exported(kernel, "10.0.2.15")
-    assert facts() == [0, 0, 0, 0]
+    assert facts() == [0, 0, 0, 0, 0]
     kernel.put(f"{NVMET}/ports/1/addr_traddr", f"{PUBLIC}\n")
-    assert facts() == [0, 0, 1, 1]
+    assert facts() == [0, 0, 0, 1, 1]
     kernel.put(f"{NVMET}/hosts/{HOST}/dhchap_key", f"{ONE_KEY}\n")
-    assert facts() == [1, 0, 1, 1]
+    assert facts() == [1, 0, 0, 1, 1]
     kernel.put(f"{NVMET}/ports/1/addr_tsas", "tls1.3\n")
     kernel.put(f"{NVMET}/ports/1/addr_treq", "required\n")
-    assert facts() == [1, 1, 1, 0]
+    assert facts() == [1, 1, 0, 1, 0]
     exported(kernel, "0.0.0.0", any_host=True)
-    assert facts() == [0, 1, 0, 0]
+    assert facts() == [0, 1, 1, 0, 0]
     kernel.put("proc/net/fib_trie", ROUTES)
-    assert facts() == [0, 1, 1, 0]
+    assert facts() == [0, 1, 1, 1, 0]
 
 
 def test_what_is_broken(healthy: Run, kernel: FakeKernel) -> None:
