@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import signal
+
+import pytest
 
 from rdctl.effects.piped import Piped
 
@@ -19,3 +22,13 @@ def test_what_is_closed_never_reads_from_the_next_pipe_of_its_number() -> None:
     assert first.read.read1() == b""
     assert second.read.readline() == b"for the second\n"
     second.close()
+
+
+def test_what_a_second_ctrl_c_does_not_wait_for_is_killed() -> None:
+    """The first one has closed it."""
+    script = 'trap "" TERM; cat; kill -INT $PPID; exec sleep 60'
+    program = Piped(["sh", "-c", script], os.environ)
+    with pytest.raises(KeyboardInterrupt):
+        program.close(60)
+    assert program.wait(60) == -signal.SIGKILL
+    program.close()
