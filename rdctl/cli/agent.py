@@ -66,6 +66,8 @@ class Agent:
         self._one_asks = threading.Lock()
         self.lost = threading.Event()
         self._running = False
+        # The signal for the latest command, which may not have begun.
+        self._signal: int | None = None
         self._main = threading.main_thread().ident
 
     def greet(self) -> None:
@@ -95,6 +97,7 @@ class Agent:
                 message = self._incoming.next()
                 kind = message["kind"]
                 if kind in ("command", wire.COMPLETE):
+                    self._signal = None
                     self._commands.put(message)
                 elif kind == "answer":
                     self._answers.put(message)
@@ -108,6 +111,7 @@ class Agent:
 
     def _raise(self, number: int) -> None:
         """A signal for the main thread, as from a terminal."""
+        self._signal = number
         if self._running and self._main is not None:
             signal.pthread_kill(self._main, number)
 
@@ -118,6 +122,8 @@ class Agent:
     def run(self, command: Message) -> None:
         self._running = True
         try:
+            if self._signal is not None:
+                signal.raise_signal(self._signal)
             Run(self, command).carry_out()
         finally:
             self._running = False

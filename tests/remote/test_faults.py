@@ -16,7 +16,7 @@ import pytest
 from rdctl import __version__
 from rdctl.cli.run import signals
 from rdctl.remote import wire
-from tests.cli.processes import Rdctl, process
+from tests.cli.processes import SECONDS, Rdctl, process
 from tests.conftest import Ran
 from tests.rapiddisk.acts import ACTS
 from tests.rapiddisk.test_crash import ENDS, WHOLE_ONLY
@@ -120,6 +120,28 @@ def test_a_signal_after_the_command_there(machine: Call, tmp_path: Path, functio
     assert (ran.code, ran.err) == (0, "")
     there, entry = after(tmp_path)
     assert (there.after != there.before, there.free, entry["exit"]) == (True, True, 0)
+
+
+def test_a_signal_that_comes_with_the_command(process: Rdctl) -> None:
+    """It is not lost because the command there has not begun."""
+    hello = {"kind": "hello", "protocol": wire.PROTOCOL, "version": __version__, "sender": "a@b"}
+    command = {
+        "kind": "command",
+        "path": ["rapiddisk", "remove"],
+        "arguments": ["rd0"],
+        "options": {},
+        "globals": {},
+        "asks_always": False,
+        "place": "",
+        "progress": False,
+    }
+    messages = (hello, command, {"kind": "signal", "signal": "INT"})
+    with process.start("-c", "sandbox", "__agent") as there:
+        assert there.stdin is not None
+        there.stdin.write(b"".join(json.dumps(one).encode() + b"\n" for one in messages))
+        there.stdin.flush()
+        # Otherwise it would wait for an answer to its question.
+        assert there.wait(SECONDS) == 0
 
 
 def test_a_killed_process_here_ends_the_command_there(
