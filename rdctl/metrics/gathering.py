@@ -76,7 +76,7 @@ class _Run:
     def __init__(self, name: str, choose: Choose, site: Site) -> None:
         self._name = name
         self._seconds = site.seconds or SECONDS
-        self._end = time.monotonic() + self._seconds
+        self._began = time.monotonic()
         self._site, self._choose = site, choose
         self._done = threading.Event()
         self._samples: list[Sample] = []
@@ -94,11 +94,13 @@ class _Run:
             self._parts = [part.name for part in group.parts]
             parts.read(group, self._samples.append, self._results.append)
         except Exception as error:
-            self._results.append(PartResult(self._name, 0.0, as_error(error)))
+            took = time.monotonic() - self._began
+            self._results.append(PartResult(self._name, took, as_error(error)))
         self._done.set()
 
     def result(self) -> tuple[Sequence[Sample], Sequence[PartResult]]:
-        if self._done.wait(max(0.0, self._end - time.monotonic())):
+        left = self._began + self._seconds - time.monotonic()
+        if self._done.wait(max(0.0, left)):
             return self._samples, self._results
         # The thread may still add to its lists.
         samples, results = list(self._samples), list(self._results)

@@ -290,6 +290,12 @@ def test_a_daemon_that_is_down_is_asked_once(rdctl: Program) -> None:
     assert set(parts(parse(ran.out)).values()) == {0}
 
 
+def test_a_machine_that_cannot_be_reached_took_its_time(rdctl: Program) -> None:
+    families = parse(rdctl("--rapiddisk-url", "ssh://127.0.0.1:1", "metrics").out)
+    assert parts(families) == {"rapiddisk": 0}
+    assert (value(families, "rdctl_scrape_duration_seconds", part="rapiddisk") or 0) > 0
+
+
 def test_what_is_not_configured(rdctl: Program) -> None:
     ran = rdctl("--local", "metrics", "oio")
     assert (ran.code, ran.out) == (2, "")
