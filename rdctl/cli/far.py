@@ -238,14 +238,8 @@ def _valued(option: str, value: str) -> list[str]:
     return [f"{option}={value}"] if value.startswith("-") else [option, value]
 
 
-_GLOBALS = (
-    *("yes", "dry_run", "trace", "timeout", "retries", "parallel", "request_id", "watch"),
-    "remote_file",
-)
-
-
 def _known(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: given[name] for name in _GLOBALS if given.get(name) is not None}
+    return {name: given[name] for name in wire.GLOBALS if given.get(name) is not None}
 
 
 # --- what a command has here ------------------------------------------------------------------

@@ -15,7 +15,7 @@ from rdctl.core.results import Listing, Report
 from rdctl.remote.near import Call, Near, Request
 from rdctl.remote.session import Far, started
 from rdctl.remote.turns import Turn, taken
-from rdctl.remote.wire import error_data, error_of
+from rdctl.remote.wire import GLOBALS, error_data, error_of
 from rdctl.workers import WAKE_SECONDS
 
 if TYPE_CHECKING:
@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from rdctl.core.results import Result
     from rdctl.remote.files import Offered
     from rdctl.sites import Site
-
-# The global options that are for the other side.
-_FLAGS = (
-    *("yes", "dry_run", "trace", "retries", "parallel", "request_id", "watch"),
-    "remote_file",
-)
 
 
 def call(
@@ -179,7 +173,7 @@ def _request(
                 arguments += [value] if isinstance(value, str) else value or ()
         elif isinstance(param, click.Option):
             _add(options, param, value)
-    flags = {name: on for name in _FLAGS if (on := flags_of(ctx).get(name)) is not None}
+    flags = {name: on for name in GLOBALS if (on := flags_of(ctx).get(name)) is not None}
     return Request(ctx.command_path.split()[1:], arguments, options, flags, bool(command.shows))
 
 

@@ -358,12 +358,10 @@ def real() -> Environment:
 
 def embedded() -> Environment:
     """The environment of a program that uses rdctl as a library: its streams are not touched."""
-    nothing: Any = _Nothing()
-    closed: Any = _Closed()
     return Environment(
-        stdin=closed,
-        stdout=Stream(nothing, tty=False),
-        stderr=Messages(nothing, tty=False),
+        stdin=no_input(),
+        stdout=Stream(no_output(), tty=False),
+        stderr=Messages(no_output(), tty=False),
         environ=os.environ,
         program=(sys.executable, "-m", "rdctl"),
     )

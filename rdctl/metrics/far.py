@@ -6,16 +6,16 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import RdctlError
 from rdctl.metrics.model import METRICS, Sample
 from rdctl.metrics.parts import Group, Part
+from rdctl.remote.wire import code_of
 
 if TYPE_CHECKING:
     from rdctl.sites import Site
 
 # The data of `metrics rapiddisk --json` on the machine of a site.
 Ask = Callable[["Site"], Mapping[str, Any]]
-_CODES = {code.word: code for code in Code}
 
 
 def group(ask: Ask, site: Site) -> Group:
@@ -33,8 +33,7 @@ def group(ask: Ask, site: Site) -> Group:
 def _read(samples: Iterable[Sample], error: Mapping[str, Any] | None) -> Iterator[Sample]:
     yield from samples
     if error is not None:
-        code = _CODES.get(error["code"], Code.FAILED)
-        raise RdctlError(code, error["message"], hint=error["hint"])
+        raise RdctlError(code_of(error["code"]), error["message"], hint=error["hint"])
 
 
 def _samples(metrics: Iterable[Mapping[str, Any]]) -> Iterator[Sample]:

@@ -31,6 +31,11 @@ PREAMBLE = 64 << 10
 MOST_WAITING = 16
 # For TAB: a kind of names is asked for, and they are answered.
 COMPLETE, NAMES = "complete", "names"
+# The global options that are for the other side.
+GLOBALS = (
+    *("yes", "dry_run", "trace", "timeout", "retries", "parallel", "request_id", "watch"),
+    "remote_file",
+)
 _HELLO = b'{"kind":"hello"'
 _READ_BYTES = 1 << 16
 _FULL_SECONDS = 0.01
@@ -220,10 +225,13 @@ def error_data(error: RdctlError) -> Message:
     }
 
 
+def code_of(word: Any, exit: Any = None) -> Code:
+    """One of a later version is like those with its exit code."""
+    return _CODES.get(word) or next((one for one in Code if one.exit == exit), Code.FAILED)
+
+
 def error_of(data: Any) -> RdctlError:
-    code = _CODES.get(data["code"])
-    if code is None:  # of a later version
-        code = next((one for one in Code if one.exit == data["exit"]), Code.FAILED)
+    code = code_of(data["code"], data["exit"])
     message, hint, target = data["message"], data["hint"], data["target"]
     return RdctlError(code, message, hint=hint, target=target).with_facts(**data["facts"])
 
