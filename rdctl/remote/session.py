@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from queue import Empty, Queue
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,7 @@ class Far:
         self._incoming = incoming
         self.out = Outgoing(_writing(connection), wire.BEAT)
         self._messages: Queue[Message | Exception] = Queue(_MOST_WAITING)
+        self._end: Exception | None = None
         self.closed = False
 
     def start(self, sender: str) -> None:
@@ -49,17 +51,19 @@ class Far:
                 message = self._incoming.next()
                 if message["kind"] != "beat":
                     self._messages.put(message)
-        except (Lost, RdctlError) as error:
+        except Exception as error:  # of the connection, or whatever it is
             self._messages.put(error)
 
     def get(self, seconds: float) -> Message | None:
         """The next message, if any came within so many seconds. Raises Lost, `bad-reply`."""
+        if self._end is not None:
+            raise self._end
         try:
             message = self._messages.get(timeout=seconds)
         except Empty:
             return None
         if isinstance(message, Exception):
-            self._messages.put(message)  # also for whoever asks again
+            self._end = message  # also for whoever asks again
             raise message
         return message
 
@@ -72,6 +76,10 @@ class Far:
             self.closed = True
             self.out.close(_CLOSE_SECONDS)
             self._connection.close()
+            self._end = self._end or Lost("connection closed")
+            with suppress(Empty):  # the thread that reads may wait for room
+                while True:
+                    self._messages.get_nowait()
 
 
 def _writing(connection: Connection) -> Callable[[bytes], None]:

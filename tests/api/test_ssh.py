@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
 import rdctl
 from rdctl.output.rows import as_data
+from rdctl.remote.wire import PROTOCOL
 from tests.conftest import Program
 from tests.remote.conftest import forking, nursery
 from tests.remote.nursery import Nursery
@@ -27,6 +30,33 @@ def far(home: Path, nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> rdctl.
         f'[contexts.far]\nrapiddisk = "ssh://node7"\nremote_command = {json.dumps(command)}\n'
     )
     return rdctl.connect("far")
+
+
+# Rows without an end, which are interrupted.
+FLOOD = """#!/bin/sh
+echo '{"kind":"hello","protocol":%d,"version":"%s"}'
+read hello
+read command
+echo '{"kind":"result","type":"listing","vertical":0,"few":0,"also":[],"counted":[]}'
+kill -INT $PPID
+exec yes '{"kind":"rows","rows":[]}'
+"""
+
+
+def test_an_interrupted_listing_leaves_nothing(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ssh = tmp_path / "bin" / "ssh"
+    ssh.parent.mkdir()
+    ssh.write_text(FLOOD % (PROTOCOL, rdctl.__version__))
+    ssh.chmod(0o755)
+    monkeypatch.setenv("PATH", str(ssh.parent), prepend=os.pathsep)
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt):
+        rdctl.connect(rapiddisk="ssh://node7").rapiddisk.volumes.list()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(10)
+        assert not thread.is_alive()
 
 
 def test_data_are_the_same_as_without_ssh(far: rdctl.Site, site: rdctl.Site) -> None:
