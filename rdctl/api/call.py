@@ -28,7 +28,7 @@ from rdctl.sites import Limits, Site, sandbox_path
 from rdctl.workers import PARALLEL, Workers
 
 if TYPE_CHECKING:
-    from rdctl.remote.session import Far
+    from rdctl.remote.turns import Remotes
 
 T = TypeVar("T")
 # Gets what will be lost, in words, and returns whether to do it.
@@ -123,7 +123,7 @@ class Call:
         )
         self.doors.append(self.effects)
         self.unread = Unread()
-        self.far: Far | None = None
+        self.remotes: Remotes | None = None
         self._warned: set[str] = set()
 
     @once
@@ -167,10 +167,11 @@ class Call:
         site = self.site()
         if self.noun != "rapiddisk" or not self.setup.settings.over_ssh:
             return act(site)
-        from rdctl.api.remote import asked, options_of, reached
+        from rdctl.api.remote import asked, options_of
         from rdctl.remote.near import Request
+        from rdctl.remote.turns import Remotes
 
-        self.far = reached(site, self.environment)
+        self.remotes = Remotes()
         flags = {"dry_run": self.effects.dry_run, "trace": self.effects.traces}
         request = Request(
             self.what.path.split(),
@@ -183,7 +184,7 @@ class Call:
             shows,
         )
         found: Any = asked(
-            self.far,
+            self.remotes,
             site,
             request,
             self.environment,
@@ -196,8 +197,8 @@ class Call:
 
     def close(self) -> None:
         """Leave nothing behind."""
-        if self.far is not None:
-            self.far.close()
+        if self.remotes is not None:
+            self.remotes.close()
 
     def ask(self, losses: Sequence[str]) -> None:
         """Return if the losses are consented to; a protected context has to be named for `yes`."""

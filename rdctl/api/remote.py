@@ -7,23 +7,19 @@ from typing import TYPE_CHECKING, Any
 
 from rdctl.remote.files import STATE, Offered
 from rdctl.remote.near import Call, Near, Request
-from rdctl.remote.session import Far, started
+from rdctl.remote.session import started
 
 if TYPE_CHECKING:
     from rdctl.core.environment import Environment
     from rdctl.core.results import Result
     from rdctl.core.unread import Unread
+    from rdctl.remote.turns import Remotes
     from rdctl.sites import Site
     from rdctl.workers import Workers
 
 
-def reached(site: Site, environment: Environment) -> Far:
-    """rdctl on that machine; ssh must not ask, since nothing is shown."""
-    return started(site.settings, environment, batch=True, left=lambda: site.left)
-
-
 def asked(
-    far: Far,
+    remotes: Remotes,
     site: Site,
     request: Request,
     environment: Environment,
@@ -34,6 +30,13 @@ def asked(
     unread: Unread,
 ) -> Result:
     """The result of a command there, as plain data. `files` are the state files of this side."""
+    far = remotes.fars[site.settings.context] = started(
+        site.settings,
+        environment,
+        batch=True,  # nothing is shown
+        left=lambda: site.left,
+        opening=remotes.opening,
+    )
     offered = Offered(
         dict.fromkeys(files, STATE),
         replace=False,

@@ -175,6 +175,8 @@ class Outgoing:
 
     def tell(self, kind: str, data: Bytes = b"", **message: Any) -> None:
         """Send a message, and the bytes that follow it."""
+        if self.lost.is_set():
+            return
         if data:
             message["bytes"] = len(data)
         line = _encode({"kind": kind, **message}).encode()
@@ -195,18 +197,17 @@ class Outgoing:
 
     def _run(self) -> None:
         beat = _encode({"kind": "beat"}).encode() + b"\n"
-        while True:
+        while not self.lost.is_set():
             try:
                 piece = self._queue.get(timeout=self.beat)
             except queue.Empty:
                 piece = beat
             if piece is None:
                 return
-            if not self.lost.is_set():
-                try:
-                    self._write(piece)
-                except (OSError, ValueError):
-                    self.lost.set()
+            try:
+                self._write(piece)
+            except (OSError, ValueError):
+                self.lost.set()
 
 
 # --- errors and outcomes ----------------------------------------------------------------------
