@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import termios
+import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,7 +20,7 @@ import pytest
 
 from tests.cli.processes import SECONDS, Rdctl, process, wait_until
 from tests.cli.replies import counters, inventory, resources, success, targets
-from tests.fakes.faults import Behaviour, FaultServer, silent
+from tests.fakes.faults import Behaviour, Connection, FaultServer, silent
 from tests.fakes.sds import Sds
 
 __all__ = ["process"]
@@ -316,10 +317,22 @@ def test_in_the_middle_of_several_changes(
     process: Rdctl, number: int, code: int, word: str
 ) -> None:
     """What is under way is waited for, and when its reply is lost nobody says that nothing was."""
-    script = [inventory(["rd0", "rd1"]), silent()]
-    words = ("lock", "rd0", "rd1", "--timeout", "3")
-    done, _, err = stopped(process, script, number, *words)
+    signaled = threading.Event()
+
+    def lost(connection: Connection) -> None:
+        connection.receive()
+        signaled.wait(SECONDS)
+
+    with FaultServer([inventory(["rd0", "rd1"]), lost]) as server:
+        running = process.start("--rapiddisk-url", server.url, "rapiddisk", "lock", "rd0", "rd1")
+        wait_until(lambda: len(server.requests) == 2 or running.poll() is not None)
+        running.send_signal(number)
+        assert running.stderr is not None
+        first = running.stderr.readline().decode()
+        signaled.set()
+        done, err = running.wait(SECONDS), first + running.communicate()[1].decode()
     assert done == code
+    assert first.startswith("Interrupted: finishing operations in progress.")
     assert "lock rd0: sent, but" in err
     assert err.splitlines()[-2:] == [
         f"rdctl: error: {word}; outcome unknown: lock rd0",

@@ -17,7 +17,7 @@ from rdctl import __version__
 from rdctl.cli.run import signals
 from rdctl.remote import wire
 from tests.cli.processes import SECONDS, Rdctl, process
-from tests.conftest import Ran
+from tests.conftest import Program, Ran
 from tests.rapiddisk.acts import ACTS
 from tests.rapiddisk.test_crash import ENDS, WHOLE_ONLY
 from tests.remote.conftest import acting, configure
@@ -341,10 +341,21 @@ def test_a_connection_that_freezes(
 
 @pytest.mark.parametrize(("words", "more"), [("list", ""), ("create 8M", "; nothing was changed")])
 def test_a_command_that_does_not_arrive(
-    far: Call, sandbox: Call, impatient: None, words: str, more: str
+    far: Call,
+    rdctl: Program,
+    sandbox: Call,
+    impatient: None,
+    tmp_path: Path,
+    words: str,
+    more: str,
 ) -> None:
     """rdctl there sends signs of life, but the time limit is kept here, too."""
-    ran = far("rapiddisk", *words.split(), "--timeout", "1", fault=Fault("near", 2, "swallow"))
+    log = tmp_path / "log"
+    log.touch()
+    # The time is over as soon as it was lost.
+    rdctl.clock = lambda: 1000.0 if ("near", 2, "command") in messages(log) else 0.0
+    fault = Fault("near", 2, "swallow", log=str(log))
+    ran = far("rapiddisk", *words.split(), "--timeout", "600", fault=fault)
     assert (ran.code, ran.out) == (7, "")
     assert ran.err.startswith(f"rdctl: error: node7 did not answer within the time limit{more}\n")
     assert sandbox("rapiddisk", "list", "-o", "name").out == "rd0\n"

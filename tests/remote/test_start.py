@@ -16,7 +16,8 @@ from tests.ssh.server import naming
 __all__ = ["process"]
 
 LIST = ("rapiddisk", "list")
-WAITING = "sleep 27182"
+# Of this process: others may run the same test at the same time.
+WAITING = f"sleep 27182.{os.getpid()}"
 REFUSING = "echo kex_exchange_identification: Connection closed by remote host >&2; exit 255"
 Behind = Callable[[str], dict[str, str]]
 
@@ -63,6 +64,8 @@ def test_what_is_not_waited_for_is_ended(
     """These give up when ssh does, or just before."""
     begun = tmp_path / "begun"
     env = behind(f"touch {begun}; exec {WAITING}")
+    # On a busy machine the time would be over before ssh has begun.
+    rdctl.clock = lambda: 1000.0 if begun.exists() else 0.0
     assert rdctl("-c", "a", words, "--timeout", "1", env=env).code != 0
     assert begun.exists()
     assert naming(WAITING) == {}
@@ -76,7 +79,7 @@ def test_a_signal_ends_every_ssh(rdctl: Program, behind: Behind, words: str) -> 
     assert naming(WAITING) == {}
 
 
-@pytest.mark.parametrize("check", ["exit 0", f"exec {WAITING}"])
+@pytest.mark.parametrize("check", ["exit 0", f"exec {WAITING}"], ids=["shared", "silent"])
 def test_tab_leaves_nothing_behind(process: Rdctl, behind: Behind, check: str) -> None:
     """Its time is over long before that of ssh."""
     env = behind(f'case "$*" in *check*) {check};; esac; exec {WAITING}')

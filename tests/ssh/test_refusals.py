@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 import time
@@ -160,11 +161,13 @@ def test_a_machine_that_says_nothing(over: Over) -> None:
 def test_a_jump_host_that_says_nothing(over: Over, server: Server) -> None:
     """The command of the proxy ends as well, though it does not notice that ssh has ended."""
     over.context("node", url="ssh://far-1")
-    server.configure("Host far-1", "  ProxyCommand sleep 31415")
+    # Of this process: others may run the same test at the same time.
+    waiting = f"sleep 31415.{os.getpid()}"
+    server.configure("Host far-1", f"  ProxyCommand {waiting}")
     done = over("--timeout", "2", *LIST)
     assert done.code in (6, 7)
     assert "ssh://far-1" in done.err
-    assert naming("sleep 31415") == {}
+    assert naming(waiting) == {}
 
 
 # --- what is tried again ----------------------------------------------------------------------
