@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from rdctl.core.acts import Act
+from rdctl.core.errors import Code, RdctlError
 from rdctl.effects.door import Effect, Effects
 from rdctl.effects.syscalls import Syscalls, link, make_dir, remove_dir, unlink, write
 from rdctl.rapiddisk.kernel.attributes import is_attribute
@@ -34,6 +35,15 @@ class ConfigTree:
     def _value(self, below: str) -> str | None:
         """An attribute; None if it is empty."""
         return self._sysfs.read(f"{ROOT}/{below}") or None
+
+    def _lacking(self, what: str, why: str, needed: str) -> RdctlError:
+        """The error for what this kernel cannot do."""
+        release = self._sysfs.text("proc/sys/kernel/osrelease") or "unknown"
+        return RdctlError(
+            Code.UNSUPPORTED,
+            f"this kernel ({release}) cannot {what}: {why}",
+            hint=f"It needs {needed}, which Debian's kernels have from 6.12 on.",
+        )
 
     # --- single steps -------------------------------------------------------------------------
 

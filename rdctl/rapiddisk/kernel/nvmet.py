@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rdctl.core.acts import Act
-from rdctl.core.errors import Code, RdctlError
+from rdctl.core.errors import RdctlError
 from rdctl.effects.door import Effects
 from rdctl.effects.syscalls import Syscalls
 from rdctl.rapiddisk.kernel.attributes import TLS, AttributeReader, family_of
@@ -286,13 +286,8 @@ class Nvmet(NvmetHosts):
         return None
 
     def no_tls(self, why: str = "its ports have no addr_tsas") -> RdctlError:
-        release = self._sysfs.text("proc/sys/kernel/osrelease") or "unknown"
-        return RdctlError(
-            Code.UNSUPPORTED,
-            f"this kernel ({release}) cannot serve ports with TLS: {why}",
-            hint="It needs Linux 6.7 or later with CONFIG_NVME_TARGET_TCP_TLS, which Debian's"
-            " kernels have from 6.12 on.",
-        )
+        needed = "Linux 6.7 or later with CONFIG_NVME_TARGET_TCP_TLS"
+        return self._lacking("serve ports with TLS", why, needed)
 
     def remove_port(self, number: int, destroys: str | None, act: Act) -> None:
         what = f"remove port {number}"

@@ -187,13 +187,9 @@ class NvmetHosts(ConfigTree):
             ) from error
 
     def no_authentication(self) -> RdctlError:
-        release = self._sysfs.text("proc/sys/kernel/osrelease") or "unknown"
-        return RdctlError(
-            Code.UNSUPPORTED,
-            f"this kernel ({release}) cannot authenticate hosts: its hosts have no {_KEY}",
-            hint="It needs Linux 6.0 or later with CONFIG_NVME_TARGET_AUTH, which Debian's kernels"
-            " have from 6.12 on.",
-        )
+        why = f"its hosts have no {_KEY}"
+        needed = "Linux 6.0 or later with CONFIG_NVME_TARGET_AUTH"
+        return self._lacking("authenticate hosts", why, needed)
 
     def _allowing(self, host: str) -> list[str]:
         return [nqn for nqn in self._exports() if self._exists(_allowed(nqn, host))]
