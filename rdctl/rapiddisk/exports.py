@@ -21,7 +21,7 @@ from rdctl.rapiddisk.changes import (
 )
 from rdctl.rapiddisk.guards import Facts, Overrides
 from rdctl.rapiddisk.hosts import auth_facts, planned_auth
-from rdctl.rapiddisk.identity import NO_IDENTITY, Identity, is_as
+from rdctl.rapiddisk.identity import NO_IDENTITY, Identity, is_as, with_new_identity
 from rdctl.rapiddisk.model import NvmeNamespace, Subsystem, Target, targets_of, trust_shown
 from rdctl.rapiddisk.names import (
     device_name,
@@ -489,7 +489,7 @@ def export_data(subsystem: Subsystem | ExportState) -> dict[str, object]:
 
 def export_difference(before: Subsystem | None, after: Subsystem | None) -> dict[str, object]:
     was, will_be = (None if one is None else export_data(one) for one in (before, after))
-    return between(was, will_be)
+    return between(*with_new_identity(was, will_be, before, after))
 
 
 def disconnects(subsystem: Subsystem) -> str:

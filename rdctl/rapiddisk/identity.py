@@ -3,7 +3,7 @@ cannot change it later."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from rdctl.core.units import escape
 from rdctl.rapiddisk.model import Subsystem
@@ -53,6 +53,26 @@ def identity_of(subsystem: Subsystem) -> Identity:
     """Of an export with one namespace."""
     (namespace,) = subsystem.namespaces
     return Identity(subsystem.serial, namespace.uuid, namespace.nguid)
+
+
+def with_new_identity(
+    was: dict[str, Any] | None,
+    will_be: dict[str, Any] | None,
+    before: Subsystem | None,
+    after: Subsystem | None,
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    """Data of an export before and after a change, with what is requested of another identity."""
+    known = [one for one in (before, after) if one is not None]
+    if will_be is None or after is None or any(len(one.namespaces) != 1 for one in known):
+        return was, will_be
+    there = NO_IDENTITY if before is None else identity_of(before)
+    new = {
+        name: value
+        for name, value in identity_of(after)._asdict().items()
+        if value not in (None, getattr(there, name))
+    }
+    old = {name: getattr(there, name) for name in new}
+    return None if was is None else {**was, **old}, {**will_be, **new}
 
 
 def is_as(there: Subsystem, requested: Subsystem) -> bool:

@@ -176,6 +176,16 @@ def test_recreation_keeps_all_else(kernel: FakeKernel, ports: Local) -> None:
     assert identity(ports) == ("b", UUID, NGUID)
 
 
+def test_a_change_of_identity_is_before_and_after(kernel: FakeKernel, ports: Local) -> None:
+    """What is not requested stays as it was, and is no part of the change."""
+    made = export(ports, "--host", ONE, "--serial", "a", "--json")
+    assert made.json["results"][0]["after"]["serial"] == "a"
+    ran = export(ports, "--host", ONE, "--serial", "b", "--recreate", "--yes", "--json")
+    (result,) = ran.json["results"]
+    assert (result["before"]["serial"], result["after"]["serial"]) == ("a", "b")
+    assert "uuid" not in {**result["before"], **result["after"]}
+
+
 def test_nothing_is_recreated_without_need(kernel: FakeKernel, ports: Local) -> None:
     words = ("--host", ONE, "--serial", "a", "--recreate")
     assert export(ports, *words).code == 0
