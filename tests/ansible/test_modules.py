@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import subprocess
 from pathlib import Path
 from typing import Any
+from zlib import crc32
 
 import pytest
 
@@ -12,6 +15,7 @@ from tests.ansible.conftest import MODULES, Run
 
 MIB = 1024 * 1024
 HOST = "nqn.2014-08.org.nvmexpress:uuid:0f7c6d1e-6c5e-4b8e-9d3a-2f1f6a1b2c3d"
+SECRET = bytes(range(32))
 STATE = """schema = "rdctl.rapiddisk.state/1"
 
 [volumes.rd5]
@@ -139,6 +143,10 @@ def test_a_volume_changes(run: Run) -> None:
             "after": {"rd3": {"size": 128 * MIB, "locked": False}},
         }
     run("rapiddisk_volume", name="rd3", locked=True)
+    removal = {"name": "rd3", "state": "absent", "locked": False}
+    assert run("rapiddisk_volume", check=True, **removal)["losses"] == [
+        "volume rd3 will be removed"
+    ]
     for check in (True, False):
         shrunk = run("rapiddisk_volume", check=check, name="rd3", size="64M", locked=False)
         assert (shrunk["code"], shrunk["changed"], shrunk["changes"]) == (
@@ -149,6 +157,20 @@ def test_a_volume_changes(run: Run) -> None:
     shrunk = run("rapiddisk_volume", name="rd3", size="64M", locked=False, confirm_loss=True)
     assert (shrunk["changed"], shrunk["volume"]["size"]) == (True, 64 * MIB)
     assert run("rapiddisk_volume", name="rd3")["changed"] is False
+
+
+def test_a_path_is_a_name(run: Run) -> None:
+    """As rdctl_info returns it of an export, and as rdctl takes it."""
+    run("rapiddisk_volume", name="/dev/rd3", size="64M")
+    made = run("rapiddisk_cache", volume="/dev/rd3", source="/dev/sdb")
+    assert made["cache"]["device"] == "rc-wt_sdb"
+    other = run("rapiddisk_cache", volume="rd3", source="sda", state="absent")
+    assert (other["failed"], other["msg"]) == (True, "rc-wt_sdb caches sdb, not sda")
+    named = {"name": "/dev/mapper/rc-wt_sdb", "volume": "/dev/rd3", "source": "/dev/sdb"}
+    assert run("rapiddisk_cache", state="absent", **named)["changed"] is True
+    (export,) = run("rdctl_info", gather=["exports"])["info"]["exports"]
+    removed = run("rapiddisk_export", device=export["device"], state="absent")
+    assert (removed["changed"], removed["export"]) == (True, None)
 
 
 def test_a_volume_with_data_is_removed_by_consent_only(run: Run) -> None:
@@ -218,10 +240,57 @@ def test_another_export_at_once(run: Run) -> None:
         [1],
         [2],
     )
+    nqn = "nqn.2021-06.org.rapiddisk:sandbox-rd0"
+    assert rehearsed["losses"] == [
+        f"{nqn}: clients on port 1 will lose access",
+        f"{nqn}: {HOST} may no longer connect",
+    ]
     assert done["losses"] == [
         "nqn.2021-06.org.rapiddisk:sandbox-rd0: clients on port 1 will lose access;"
         f" {HOST} may no longer connect"
     ]
+
+
+def test_an_export_with_another_serial_number(run: Run) -> None:
+    export = {"device": "rd0", "ports": [1], "hosts": [HOST], "serial": "lab-1"}
+    refused = run("rapiddisk_export", **export)
+    assert (refused["code"], refused["hint"]) == ("conflict", "To re-create it, use recreate.")
+    rehearsed = run("rapiddisk_export", check=True, recreate=True, **export)
+    done = run("rapiddisk_export", recreate=True, **export)
+    assert rehearsed["diff"] == done["diff"]
+    assert done["diff"]["after"]["rd0"]["serial"] == "lab-1"
+    assert done["diff"]["before"]["rd0"]["serial"] not in (None, "lab-1")
+
+
+def test_an_export_that_asks_for_a_key(run: Run, home: Path) -> None:
+    key = "DHHC-1:00:" + base64.b64encode(SECRET + crc32(SECRET).to_bytes(4, "little")).decode()
+    file = home / "host key"
+    file.write_text(f"{key}:\n")
+    file.chmod(0o600)
+    port = {"port": 7, "transport": "tcp", "address": "127.0.0.1", "service": 4999, "tls": True}
+    listening = run("rapiddisk_port", **port)
+    assert (listening["port"]["port"], listening["port"]["tls"]) == (7, True)
+    assert run("rapiddisk_port", **port)["changed"] is False
+    run("rapiddisk_volume", name="rd3", size="64M")
+    export = {"device": "rd3", "ports": [7], "hosts": ["nqn.x:1"], "auth_key_file": str(file)}
+    made = run("rapiddisk_export", hash="sha384", dhgroup="ffdhe2048", **export)
+    assert (made["changed"], made["export"]["authenticated"]) == (True, True)
+    again = run("rapiddisk_export", **export)
+    assert again["changed"] is False
+    assert key not in json.dumps([made, again])
+    file.chmod(0o644)
+    refused = run("rapiddisk_export", **export)
+    assert (refused["failed"], refused["changed"]) == (True, False)
+    assert str(file) in refused["msg"]
+
+
+def test_a_container_without_properties(run: Run) -> None:
+    run("oio_container", name="docs", properties={"a": "1", "b": "2"})
+    for check in (True, False):
+        emptied = run("oio_container", check=check, name="docs", replace_all=True)
+        assert emptied["diff"]["before"]["docs"]["properties"] == {"a": "1", "b": "2"}
+    assert emptied["container"]["properties"] == {}
+    assert run("oio_container", name="docs", properties={}, replace_all=True)["changed"] is False
 
 
 def test_a_container_changes(run: Run) -> None:
@@ -338,11 +407,17 @@ def test_an_answer_that_is_no_json(run: Run, home: Path) -> None:
         ("rapiddisk_volume", {"name": "--help", "size": "64M"}, "usage"),
         ("rapiddisk_volume", {"name": "rd9"}, "usage"),
         ("rapiddisk_volume", {"name": "rd9", "size": "much"}, "usage"),
+        ("rapiddisk_volume", {"name": "rd9", "size": "+64M"}, "usage"),
         ("rapiddisk_cache", {"volume": "--help", "source": "sdb"}, "usage"),
+        ("rapiddisk_cache", {"volume": "", "state": "absent"}, "usage"),
+        ("rapiddisk_cache", {"name": "rc-wt_s b", "state": "absent"}, "usage"),
+        ("rapiddisk_export", {"device": "", "state": "absent"}, "usage"),
         ("rapiddisk_cache", {"volume": "rd0", "source": "--yes"}, "not-found"),
         ("rapiddisk_export", {"device": "-", "ports": [1]}, "usage"),
         ("oio_container", {"name": "-"}, "usage"),
         ("oio_container", {"name": "", "properties": {"a": ""}}, "usage"),
+        ("oio_container", {"name": "docs", "properties": {"a=b": "c"}}, "usage"),
+        ("oio_container", {"name": "docs", "properties": {"a": None}}, "usage"),
         ("oio_object", {"container": "photos", "path": "-", "content": ""}, "usage"),
         ("oio_container", {"name": "docs", "context": "--help"}, "not-found"),
         ("oio_container", {"name": "docs", "context": "nowhere", "state": "absent"}, "not-found"),

@@ -14,6 +14,15 @@ from ansible.module_utils.common.text.converters import to_bytes
 # The first release whose changes have `before` and `after`; another major version may differ.
 OLDEST = (1, 0, 0)
 _WARNING = "rdctl: warning: "
+# Names, as rdctl takes them: a path is another way to write one.
+_NAMES = {
+    "volume": r"(?:/dev/)?(rd(?:0|[1-9][0-9]*))",
+    "cache": r"(?:/dev/mapper/)?(rc-w[tab]_[A-Za-z0-9._+-]+)",
+}
+_SHAPES = {
+    "volume": "rd and a number, such as rd3",
+    "cache": "rc-wt_, rc-wa_ or rc-wb_ and a name, such as rc-wt_sdb",
+}
 
 _ANYWHERE = {
     "executable": {"type": "path", "default": "rdctl"},
@@ -59,11 +68,6 @@ def flags(params, *names):
 def guards(params):
     """The options that override guards."""
     return [*flags(params, "force"), *options("unseen", params["unseen"])]
-
-
-def assignments(properties):
-    """KEY=VALUE of each property; Ansible reads yes and 5 as a boolean and a number."""
-    return [f"{key}={_text(value)}" for key, value in sorted((properties or {}).items())]
 
 
 def _text(value):
@@ -123,6 +127,30 @@ class Rdctl:
             )
         return found.group()
 
+    # --- options ------------------------------------------------------------------------------
+
+    def name(self, text, *kinds):
+        """The name of a volume or a cache, without its directory. Any other text fails the task: a
+        thing of such a name would be reported as absent, whatever exists."""
+        found = next(filter(None, (re.fullmatch(_NAMES[kind], text) for kind in kinds)), None)
+        if found is None:
+            shapes = " or ".join(_SHAPES[kind] for kind in kinds)
+            self.invalid(f'{" or ".join(kinds)} name "{text}"', f"must be {shapes}")
+        return found[1]
+
+    def invalid(self, what, why):
+        """Fail, since an option of the task has a value that it cannot have."""
+        self.fail({"message": f"invalid {what}: {why}", "code": "usage"})
+
+    def assignments(self, properties):
+        """KEY=VALUE of each property; Ansible reads yes and 5 as a boolean and a number."""
+        for key, value in (properties or {}).items():
+            if not key or "=" in key:
+                self.invalid(f'property "{key}"', "the name is empty or contains =")
+            if not isinstance(value, (str, int, float)):
+                self.invalid(f'property "{key}"', "the value must be a string")
+        return [f"{key}={_text(value)}" for key, value in sorted((properties or {}).items())]
+
     # --- running ------------------------------------------------------------------------------
 
     def _start(self, command, stdin):
@@ -160,13 +188,25 @@ class Rdctl:
         self.module.fail_json(
             msg=error["message"],
             code=error.get("code", "failed"),
-            hint=error.get("hint"),
+            hint=self._in_own_words(error.get("hint")),
             target=error.get("target"),
             losses=error.get("losses", []),
             rc=rc,
             changed=self.changed or error.get("code") == "unknown",
             changes=self.changes,
             **facts,
+        )
+
+    def _in_own_words(self, hint):
+        """A hint with the options of the module for those of rdctl; a command stays a command."""
+
+        def renamed(found):
+            name = found[1].replace("-", "_")
+            return name if name in self.module.params else found[0]
+
+        return hint and "\n".join(
+            line if "rdctl " in line else re.sub(r"--([a-z][a-z-]*)", renamed, line)
+            for line in hint.split("\n")
         )
 
     def refuse(self, losses):
@@ -207,13 +247,15 @@ class Rdctl:
 
     # --- changing -----------------------------------------------------------------------------
 
-    def change(self, *words, consent=False, predicted=None, stdin=None):
+    def change(self, *words, consent=False, predicted=None, losses=(), stdin=None):
         """Make a change, unless nothing is to be done; whether it changes anything.
 
-        `consent`: the task says clearly what will be lost. `predicted` are the results if check
-        mode cannot rehearse them, as the change depends on an earlier one of the task.
+        `consent`: the task says clearly what will be lost. `predicted` are the results, and
+        `losses` the losses, if check mode cannot rehearse them, as the change depends on an
+        earlier one of the task.
         """
         if self.module.check_mode and self.changed and predicted is not None:
+            self._losses += losses
             self._take(predicted)
             return True
         rc, plan = self._run(["--dry-run", *words], stdin)

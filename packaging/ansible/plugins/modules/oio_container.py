@@ -113,7 +113,6 @@ from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rdctl.storage.plugins.module_utils.rdctl import (
     OIO,
     Rdctl,
-    assignments,
     flags,
     options,
 )
@@ -140,14 +139,16 @@ def lookup(rdctl, name):
 
 def present(rdctl, params, there):
     name, limits = params["name"], flags(params, *_LIMITS)
-    properties = assignments(params["properties"])
+    properties = rdctl.assignments(params["properties"])
     if there is None:
         words = ["oio", "container", "create", *options("property", properties), *limits]
         if rdctl.change(*words, "--", name):
             given = {key: params[key] for key in _LIMITS if params[key] is not None}
             given["properties"] = dict(one.split("=", 1) for one in properties)
             rdctl.show(name, None, given)
-    elif properties or limits or params["replace_all"]:
+    elif params["replace_all"] and not properties and not limits:
+        remove_properties(rdctl, name, there["properties"])
+    elif properties or limits:
         rdctl.change(
             "oio",
             "container",
@@ -159,6 +160,13 @@ def present(rdctl, params, there):
             *properties,
             consent=params["max_versions"] is None or params["confirm_loss"],
         )
+
+
+def remove_properties(rdctl, name, properties):
+    """Remove all of them; rdctl replaces them only by others."""
+    if properties:
+        words = ["oio", "container", "del-properties", "--", name, *sorted(properties)]
+        rdctl.change(*words, consent=True)
 
 
 def absent(rdctl, params, there):

@@ -123,7 +123,6 @@ from ansible.module_utils.common.text.converters import to_bytes
 from ansible_collections.rdctl.storage.plugins.module_utils.rdctl import (
     OIO,
     Rdctl,
-    assignments,
     flags,
     options,
 )
@@ -166,7 +165,7 @@ def present(rdctl, params, there):
         *options("path", [params["path"]]),
         *flags(params, "autocreate", "mime_type", "policy"),
     ]
-    properties = assignments(params["properties"])
+    properties = rdctl.assignments(params["properties"])
     end = ["--", params["container"], file_of(rdctl.module)]
     if there is not None and not params["overwrite"]:
         refuse_difference(rdctl, params, [*words, *end])

@@ -36,10 +36,11 @@ options:
     choices: [write-through, write-around, writeback]
     default: write-through
   max_age:
-    description: Seconds after which a writeback cache writes blocks back.
+    description: Seconds after which a new writeback cache writes blocks back. One that exists keeps its value.
     type: int
   state:
-    description: Whether the cache exists. With V(absent), O(name) or O(volume) selects it.
+    description: Whether the cache exists. With V(absent), O(name) or O(volume) selects it; with O(source) as well, a cache
+      of another disk is an error.
     type: str
     choices: [present, absent]
     default: present
@@ -111,6 +112,8 @@ rc:
   sample: 4
 """
 
+import os
+
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rdctl.storage.plugins.module_utils.rdctl import (
     GUARDS,
@@ -138,9 +141,16 @@ SPEC = {
 }
 
 
-def lookup(rdctl, params, name=None):
+def names(rdctl, params):
+    """Replace paths by the names that rdctl lists."""
+    for key, kind in (("name", "cache"), ("volume", "volume")):
+        if params[key] is not None:
+            params[key] = rdctl.name(params[key], kind)
+
+
+def lookup(rdctl, params):
     """The cache that the task names, or None."""
-    wanted = {"device": name or params["name"], "volume": params["volume"]}
+    wanted = {"device": params["name"], "volume": params["volume"]}
     for cache in rdctl.listed("rapiddisk", "cache", "list"):
         if all(value in (None, cache[key]) for key, value in wanted.items()):
             return cache
@@ -164,8 +174,21 @@ def present(rdctl, params):
 def absent(rdctl, params):
     cache = lookup(rdctl, params)
     if cache is not None:
+        refuse_other_source(rdctl, params["source"], cache)
         words = ["rapiddisk", "cache", "remove", *guards(params), "--", cache["device"]]
         rdctl.change(*words, consent=True)
+
+
+def refuse_other_source(rdctl, source, cache):
+    """Fail if the task means the cache of another disk."""
+    known = {cache["source"], cache["source_kernel"]}
+    if source is None or known & {
+        os.path.basename(source),
+        os.path.basename(os.path.realpath(source)),
+    }:
+        return
+    message = f"{cache['device']} caches {cache['source']}, not {source}"
+    rdctl.fail({"message": message, "code": "conflict", "target": cache["device"]})
 
 
 def main():
@@ -178,6 +201,7 @@ def main():
         ],
     )
     rdctl = Rdctl(module)
+    names(rdctl, module.params)
     act = present if module.params["state"] == "present" else absent
     act(rdctl, module.params)
     rdctl.exit(cache=lookup(rdctl, module.params))

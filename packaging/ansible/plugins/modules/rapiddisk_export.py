@@ -20,7 +20,7 @@ extends_documentation_fragment:
   - rdctl.storage.rdctl.rapiddisk
 options:
   device:
-    description: The volume or the cache.
+    description: The volume or the cache, by its name or its path.
     type: str
     required: true
   ports:
@@ -52,6 +52,22 @@ options:
     description: Re-create an export of another identity, which disconnects its hosts.
     type: bool
     default: false
+  auth_key_file:
+    description: File on the managed host with the key that the O(hosts) must prove to have (DH-HMAC-CHAP). Only its owner may
+      read it (mode 0600). The task never reads or shows the key. Hosts with another key are an error; use
+      C(rdctl rapiddisk nvmet host set).
+    type: path
+  ctrl_key_file:
+    description: File on the managed host with the key that this machine proves to have.
+    type: path
+  hash:
+    description: Hash function of the authentication; the default of rdctl is V(sha256).
+    type: str
+    choices: [sha256, sha384, sha512]
+  dhgroup:
+    description: Diffie-Hellman group of the authentication; the default of rdctl is V(null), which is none.
+    type: str
+    choices: ['null', ffdhe2048, ffdhe3072, ffdhe4096, ffdhe6144, ffdhe8192]
   unseen:
     description: Checks that may fail, as the option C(--unseen) of rdctl.
     type: list
@@ -73,6 +89,13 @@ EXAMPLES = r"""
     hosts: [nqn.2014-08.org.nvmexpress:uuid:7a]
     exclusive: true
 
+- name: Export rd2 to this host only if it has the key
+  rdctl.storage.rapiddisk_export:
+    device: rd2
+    ports: [1]
+    hosts: [nqn.2014-08.org.nvmexpress:uuid:7a]
+    auth_key_file: /etc/rdctl/host.key
+
 - name: Remove the export
   rdctl.storage.rapiddisk_export:
     device: rd1
@@ -91,7 +114,8 @@ changes:
   returned: always
   type: list
   elements: dict
-  sample: [{action: export, target: rd1, changed: true, verified: true, nqn: 'nqn.2021-06.org.rapiddisk:store-rd1', ports: [1], hosts: ['nqn.2014-08.org.nvmexpress:uuid:7a'], any_host: false}]
+  sample: [{action: export, target: rd1, changed: true, verified: true, nqn: 'nqn.2021-06.org.rapiddisk:store-rd1',
+      ports: [1], hosts: ['nqn.2014-08.org.nvmexpress:uuid:7a'], any_host: false}]
 losses:
   description: What was lost or, in check mode, would be. On failure, what the task would have to
     confirm.
@@ -135,6 +159,13 @@ SPEC = {
     "uuid": {"type": "str"},
     "nguid": {"type": "str"},
     "recreate": {"type": "bool", "default": False},
+    "auth_key_file": {"type": "path", "no_log": False},
+    "ctrl_key_file": {"type": "path", "no_log": False},
+    "hash": {"type": "str", "choices": ["sha256", "sha384", "sha512"]},
+    "dhgroup": {
+        "type": "str",
+        "choices": ["null", "ffdhe2048", "ffdhe3072", "ffdhe4096", "ffdhe6144", "ffdhe8192"],
+    },
     "unseen": GUARDS["unseen"],
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
@@ -157,6 +188,7 @@ def present(rdctl, params):
         *options("port", params["ports"]),
         *options("host", params["hosts"]),
         *flags(params, "any_host", "serial", "uuid", "nguid", "recreate"),
+        *flags(params, "auth_key_file", "ctrl_key_file", "hash", "dhgroup"),
         *options("unseen", params["unseen"]),
         "--",
         device,
@@ -186,6 +218,10 @@ def narrow(rdctl, params, there):
         params["device"],
         consent=True,
         predicted=[{**result, "before": before, "after": after}],
+        losses=[
+            f"{there['nqn']}: clients on port {port} will lose access" for port in surplus["ports"]
+        ]
+        + [f"{there['nqn']}: {host} may no longer connect" for host in surplus["hosts"]],
     )
 
 
@@ -200,6 +236,7 @@ def main():
         SPEC, supports_check_mode=True, required_if=[("state", "present", ("ports",))]
     )
     rdctl = Rdctl(module)
+    module.params["device"] = rdctl.name(module.params["device"], "volume", "cache")
     act = present if module.params["state"] == "present" else absent
     act(rdctl, module.params)
     rdctl.exit(export=lookup(rdctl, module.params["device"]))

@@ -36,6 +36,10 @@ options:
   service:
     description: TCP port; the default of rdctl is 4420.
     type: int
+  tls:
+    description: Require TLS 1.3 of clients (Linux 6.7 or later). Both sides need a pre-shared key and C(tlshd).
+    type: bool
+    default: false
   state:
     description: Whether the port exists. One with exports is not removed.
     type: str
@@ -57,13 +61,19 @@ EXAMPLES = r"""
 """
 
 RETURN = r"""
+port:
+  description: The port as C(rdctl rapiddisk nvmet port list) shows it; null if it does not exist. In check mode, as it is.
+  returned: success
+  type: dict
+  sample: {port: 1, transport: tcp, address: 10.0.0.5, service: '4420', tls: false}
 changes:
   description: What rdctl reports of each target, as documented in C(rdctl help output). In check mode
     V(changed) is null for what would be changed.
   returned: always
   type: list
   elements: dict
-  sample: [{action: add, target: '1', changed: true, verified: true, transport: tcp, address: 10.0.0.5, service: '4420', before: null, after: {transport: tcp, address: 10.0.0.5, service: '4420'}}]
+  sample: [{action: add, target: '1', changed: true, verified: true, transport: tcp, address: 10.0.0.5, service: '4420',
+      before: null, after: {transport: tcp, address: 10.0.0.5, service: '4420'}}]
 losses:
   description: What was lost or, in check mode, would be. On failure, what the task would have to
     confirm.
@@ -101,20 +111,25 @@ SPEC = {
     "address": {"type": "str"},
     "interface": {"type": "str"},
     "service": {"type": "int"},
+    "tls": {"type": "bool", "default": False},
     "state": {"type": "str", "choices": ["present", "absent"], "default": "present"},
 }
 _PORT = ("rapiddisk", "nvmet", "port")
 
 
+def lookup(rdctl, number):
+    """The port, or None."""
+    return next((one for one in rdctl.listed(*_PORT, "list") if one["port"] == number), None)
+
+
 def present(rdctl, params):
-    found = flags(params, "transport", "address", "interface", "service")
+    found = flags(params, "transport", "address", "interface", "service", "tls")
     rdctl.change(*_PORT, "add", *found, "--", str(params["port"]))
 
 
 def absent(rdctl, params):
-    number = params["port"]
-    if any(one["port"] == number for one in rdctl.listed(*_PORT, "list")):
-        rdctl.change(*_PORT, "remove", "--", str(number), consent=True)
+    if lookup(rdctl, params["port"]) is not None:
+        rdctl.change(*_PORT, "remove", "--", str(params["port"]), consent=True)
 
 
 def main():
@@ -127,7 +142,7 @@ def main():
     rdctl = Rdctl(module)
     act = present if module.params["state"] == "present" else absent
     act(rdctl, module.params)
-    rdctl.exit()
+    rdctl.exit(port=lookup(rdctl, module.params["port"]))
 
 
 if __name__ == "__main__":

@@ -21,12 +21,12 @@ extends_documentation_fragment:
   - rdctl.storage.rdctl.rapiddisk
 options:
   name:
-    description: Name of the volume, V(rd) and its number.
+    description: Name of the volume, V(rd) and its number, or its path, such as V(/dev/rd3).
     type: str
     required: true
   size:
     description: Size, a whole number of MiB such as V(64M) or V(1GiB). Required to create the volume; without it,
-      an existing one keeps its size.
+      an existing one keeps its size. A size to add, such as V(+64M), is refused, since each run would add it again.
     type: str
   locked:
     description: Whether the volume is read-only. Without it, an existing one stays as it is.
@@ -117,8 +117,6 @@ rc:
   sample: 4
 """
 
-import re
-
 from ansible.module_utils.basic import AnsibleModule
 from ansible_collections.rdctl.storage.plugins.module_utils.rdctl import (
     GUARDS,
@@ -176,16 +174,19 @@ def size_of(rdctl, text):
 
 
 def resized(rdctl, params, volume):
-    """What a resize changes, known before the volume is unlocked for it; None: nothing."""
+    """What a resize changes and loses, known before the volume is unlocked; None: nothing."""
     size = size_of(rdctl, params["size"])
     if size == volume["size"]:
-        return None
-    if (volume["size"] is None or size < volume["size"]) and not params["confirm_loss"]:
-        rdctl.refuse([f"volume {params['name']} will shrink; data beyond its new end will be lost"])
-    return outcome("resize", params["name"], {"size": volume["size"]}, {"size": size})
+        return None, []
+    losses = []
+    if volume["size"] is None or size < volume["size"]:
+        losses = [f"volume {params['name']} will shrink; data beyond its new end will be lost"]
+        if not params["confirm_loss"]:
+            rdctl.refuse(losses)
+    return outcome("resize", params["name"], {"size": volume["size"]}, {"size": size}), losses
 
 
-def resize(rdctl, params, predicted):
+def resize(rdctl, params, predicted, losses):
     rdctl.change(
         "rapiddisk",
         "resize",
@@ -196,21 +197,24 @@ def resize(rdctl, params, predicted):
         params["size"],
         consent=params["confirm_loss"],
         predicted=predicted,
+        losses=losses,
     )
 
 
 def present(rdctl, params, volume):
-    name, locked, predicted = params["name"], params["locked"], None
+    name, locked = params["name"], params["locked"]
+    predicted, losses = None, []
     if volume is None:
         create(rdctl, params)
     else:
         resizes = params["size"] is not None
         if locked is False and volume["locked"]:
-            predicted = resized(rdctl, params, volume) if resizes else None
+            if resizes:
+                predicted, losses = resized(rdctl, params, volume)
             resizes = predicted is not None
             lock(rdctl, name, False)
         if resizes:
-            resize(rdctl, params, predicted)
+            resize(rdctl, params, predicted, losses)
     if locked:
         lock(rdctl, name, True)
 
@@ -234,23 +238,17 @@ def absent(rdctl, params, volume):
         name,
         consent=True,
         predicted=outcome("remove", name, before, None),
+        losses=[f"volume {name} will be removed"],
     )
 
 
 def main():
     module = AnsibleModule(SPEC, supports_check_mode=True)
     params = module.params
-    name = params["name"]
-    if not re.fullmatch("rd(0|[1-9][0-9]{0,6})", name):
-        module.fail_json(
-            msg=f'invalid volume name "{name}": must be rd and a number, such as rd3',
-            code="usage",
-            hint=None,
-            losses=[],
-            rc=None,
-            changed=False,
-        )
     rdctl = Rdctl(module)
+    name = params["name"] = rdctl.name(params["name"], "volume")
+    if (params["size"] or "").lstrip().startswith("+"):
+        rdctl.invalid(f'size "{params["size"]}"', "each run would add it again")
     volume = lookup(rdctl, name)
     act = present if params["state"] == "present" else absent
     act(rdctl, params, volume)
