@@ -87,6 +87,18 @@ def test_examples_use_options_that_exist(documents: dict[str, dict[str, Any]], n
     assert [attributes[key]["support"] for key in ("check_mode", "diff_mode")] == ["full", "full"]
 
 
+@pytest.mark.parametrize("value", ["changes", "losses", "code", "hint"])
+def test_return_values_are_described_alike(
+    documents: dict[str, dict[str, Any]], value: str
+) -> None:
+    """ansible-core has no fragments for them, so that each module repeats them."""
+    found = [one["return"][value] for one in documents.values() if value in one["return"]]
+    assert len(found) >= 7
+    assert {json.dumps({**one, "sample": None}, sort_keys=True) for one in found} == {
+        json.dumps({**found[0], "sample": None}, sort_keys=True)
+    }
+
+
 def test_all_modules_have_the_defaults_of_the_group() -> None:
     runtime = yaml.safe_load((COLLECTION / "meta" / "runtime.yml").read_text("utf-8"))
     assert runtime["action_groups"]["all"] == MODULES
@@ -100,6 +112,7 @@ def test_each_file_names_its_license_and_never_imports_rdctl(path: Path) -> None
     assert "SPDX-License-Identifier: Apache-2.0\n" in text[:300]
     assert "import rdctl" not in text
     assert "from rdctl" not in text
+    assert max(map(len, text.splitlines())) <= 160  # of `ansible-test sanity`
 
 
 def test_the_version_is_that_of_rdctl() -> None:
