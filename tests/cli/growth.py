@@ -1,4 +1,4 @@
-"""rdctl --watch in a process that holds nothing else, counted after 50 and after 200 samples.
+"""rdctl --watch in a process that holds nothing else, counted after 40 and after 120 samples.
 
     python -m tests.cli.growth (tty|pipe) WORD...
 
@@ -24,7 +24,7 @@ from rdctl.core.environment import Environment, Messages, Stream
 
 START = 1_800_000_000.0  # 2027-01-15T08:00:00Z
 # With a sample every 0.1 s.
-MOMENTS = (5.0, 20.0)
+MOMENTS = (4.0, 12.0)
 OWN_CODE = tracemalloc.Filter(True, str(Path(rdctl.__file__).parent / "*"))
 
 

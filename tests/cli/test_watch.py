@@ -923,7 +923,7 @@ def test_several_contexts_on_a_screen(
     [("sandbox", "pipe"), ("served", "tty"), ("sandbox,served", "pipe"), ("sandbox,served", "tty")],
 )
 def test_nothing_grows(process: Rdctl, context: str, kind: str) -> None:
-    """200 samples: no descriptor, no thread and next to no object more than after 50."""
+    """120 samples: no descriptor, no thread and next to no object more than after 40."""
     with FaultServer([replies.inventory()]) as server:
         process("context", "set", "served", f"rapiddisk={server.url}")
         process.argv = [sys.executable, "-m", "tests.cli.growth", kind]
@@ -932,8 +932,8 @@ def test_nothing_grows(process: Rdctl, context: str, kind: str) -> None:
     before, after = json.loads(out)
     assert after["descriptors"] <= before["descriptors"]
     assert after["threads"] <= before["threads"]
-    assert after["objects"] - before["objects"] < 10
-    assert after["blocks"] - before["blocks"] < 10
+    assert after["objects"] - before["objects"] < 8
+    assert after["blocks"] - before["blocks"] < 8
 
 
 def test_a_signal_within_a_finalizer_ends_it_too(
