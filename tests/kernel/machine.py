@@ -27,6 +27,7 @@ DISK_SIZE = 32 * MIB
 MGMT = Path("/sys/kernel/rapiddisk/mgmt")
 NVMET = Path("/sys/kernel/config/nvmet")
 
+_DM_LIST_DEVICES, _DM_HEADER = 0xC138FD02, 312  # linux/dm-ioctl.h
 _HIGH_WATER, _USAGE, _ERASE, _FLUSH_BUFFERS = 0x0529, 0x0530, 0x0531, 0x1261
 
 
@@ -159,13 +160,21 @@ def wipe(path: str | Path, size: int) -> None:
 
 
 def mappings() -> dict[str, str]:
-    """The mappings that there are, those without a table too: name to kernel name."""
-    return {
-        name: f"dm-{minor}"
-        for name, minor in re.findall(
-            r"^(\S+)\t\(\d+:(\d+)\)$", tool("dmsetup", "ls"), re.MULTILINE
-        )
-    }
+    """The mappings that there are, those without a table too: name to kernel name. As `dmsetup ls`,
+    which takes most of a second to start under emulation."""
+    buffer = bytearray(1 << 16)
+    struct.pack_into("=5I", buffer, 0, 4, 0, 0, len(buffer), _DM_HEADER)
+    with opened("/dev/mapper/control", os.O_RDWR) as control:
+        fcntl.ioctl(control, _DM_LIST_DEVICES, buffer)
+    assert len(buffer) > struct.unpack_from("=I", buffer, 12)[0] > 0, "more than the buffer holds"
+    found, at, step = {}, struct.unpack_from("=I", buffer, 16)[0], 1
+    while step:
+        number, step = struct.unpack_from("=QI", buffer, at)
+        if number:
+            name = buffer[at + 12 : buffer.index(0, at + 12)].decode()
+            found[name] = f"dm-{(number & 0xFF) | (number >> 12 & ~0xFF)}"
+        at += step
+    return found
 
 
 def map_cache(name: str, source: str, volume_name: str) -> str:
