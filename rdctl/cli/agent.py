@@ -74,7 +74,9 @@ class Agent:
         """Exchange the first messages."""
         self.out.tell(**wire.hello(host=self._host, user=self._user))
         try:
-            other = self._incoming.next()
+            # A side that is slow sends a beat before it greets.
+            while (other := self._incoming.next())["kind"] == "beat":
+                pass
         except (Lost, RdctlError):
             raise RdctlError(
                 Code.USAGE, "__agent is started by rdctl on another machine, over SSH"

@@ -444,3 +444,12 @@ def test_another_version_here_is_refused_there(process: Rdctl, protocol: int, ve
         _, err = there.communicate(json.dumps(hello).encode() + b"\n")
     refusal = f"rdctl {version} on laptop cannot work with rdctl {__version__}"
     assert (there.returncode, err.decode()) == (11, f"rdctl: error: {refusal}\n")
+
+
+def test_a_sign_of_life_may_come_first(process: Rdctl) -> None:
+    """A side that is slow sends it before it has greeted."""
+    hello = {"kind": "hello", "protocol": wire.PROTOCOL, "version": __version__}
+    lines = [json.dumps(one).encode() + b"\n" for one in ({"kind": "beat"}, hello)]
+    with process.start("__agent") as there:
+        _, err = there.communicate(b"".join(lines))
+    assert (there.returncode, err) == (0, b"")

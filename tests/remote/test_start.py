@@ -11,7 +11,7 @@ import pytest
 from rdctl.cli.run import signals
 from tests.cli.processes import Rdctl, process
 from tests.conftest import Program
-from tests.ssh.server import naming
+from tests.ssh.server import lasting
 
 __all__ = ["process"]
 
@@ -68,7 +68,7 @@ def test_what_is_not_waited_for_is_ended(
     rdctl.clock = lambda: 1000.0 if begun.exists() else 0.0
     assert rdctl("-c", "a", words, "--timeout", "1", env=env).code != 0
     assert begun.exists()
-    assert naming(WAITING) == {}
+    assert lasting(WAITING) == {}
 
 
 @pytest.mark.parametrize("words", ["list", "lock rd0"])
@@ -76,7 +76,7 @@ def test_a_signal_ends_every_ssh(rdctl: Program, behind: Behind, words: str) -> 
     env = behind(f"case $* in *\\ b\\ *) kill -INT $PPID;; esac; exec {WAITING}")
     ran = rdctl("-c", "a,b", "rapiddisk", *words.split(), env=env)
     assert ran.code == 130
-    assert naming(WAITING) == {}
+    assert lasting(WAITING) == {}
 
 
 @pytest.mark.parametrize("check", ["exit 0", f"exec {WAITING}"], ids=["shared", "silent"])
@@ -85,4 +85,4 @@ def test_tab_leaves_nothing_behind(process: Rdctl, behind: Behind, check: str) -
     env = behind(f'case "$*" in *check*) {check};; esac; exec {WAITING}')
     words = ("__complete", "zsh", "volume", "", "", "", "0", "rdctl", "-c", "a")
     assert process(*words, env=env) == (0, "", "")
-    assert naming(WAITING) == {}
+    assert lasting(WAITING) == {}

@@ -232,6 +232,14 @@ def naming(text: str) -> dict[int, str]:
     return found
 
 
+def lasting(text: str, seconds: float = SECONDS) -> dict[int, str]:
+    """Those that do not end: one that was killed still has to notice it."""
+    end = time.monotonic() + seconds
+    while (found := naming(text)) and time.monotonic() < end:
+        time.sleep(0.02)
+    return found
+
+
 def left_behind(server: Server, seconds: float = SECONDS) -> dict[int, str]:
     """Processes of ssh here and of rdctl there that do not end: those that name the folder of this
     server, and its sessions."""

@@ -12,7 +12,7 @@ import pytest
 
 from tests.conftest import Ran
 from tests.ssh.conftest import Over
-from tests.ssh.server import Server, left_behind, naming, serving
+from tests.ssh.server import Server, lasting, left_behind, serving
 
 LIST = ("rapiddisk", "list")
 
@@ -167,7 +167,7 @@ def test_a_jump_host_that_says_nothing(over: Over, server: Server) -> None:
     done = over("--timeout", "2", *LIST)
     assert done.code in (6, 7)
     assert "ssh://far-1" in done.err
-    assert naming(waiting) == {}
+    assert lasting(waiting) == {}
 
 
 # --- what is tried again ----------------------------------------------------------------------
