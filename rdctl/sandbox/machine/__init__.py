@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from sqlite3 import Connection
 
@@ -29,13 +28,13 @@ def seed(connection: Connection) -> None:
     from rdctl.sandbox.machine.boot import name_boot
     from rdctl.sandbox.machine.initial import furnish
     from rdctl.sandbox.machine.machine import Machine
-    from rdctl.sandbox.machine.stored import new_directory
+    from rdctl.sandbox.machine.stored import Directory
 
-    root = new_directory()
+    directory = Directory()
     try:
-        machine = Machine(Path(root), version="9.2.0", available=3350 << 20)
+        machine = Machine(Path(directory.path), version="9.2.0", available=3350 << 20)
         name_boot(machine)
         furnish(machine)
         saved.add(machine, connection)
     finally:
-        shutil.rmtree(root, ignore_errors=True)
+        directory.remove()

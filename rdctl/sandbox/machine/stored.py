@@ -6,9 +6,10 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+import time
 import weakref
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from sqlite3 import Connection
 from threading import RLock
@@ -22,6 +23,8 @@ from rdctl.sandbox.store import Store
 
 # What an application has written through a new write-back cache: 2 MiB.
 _WRITTEN = (2 << 20) // PAGE
+_DIRECTORY = "rdctl-sandbox-"
+_NEW_SECONDS = 60
 
 
 class StoredMachine(Machine):
@@ -38,9 +41,9 @@ class StoredMachine(Machine):
         self._made, self._seen = "", 0
         # What was written to open volumes: the memory that it takes, and its end.
         self._poured: dict[int, tuple[int, int]] = {}
-        root = new_directory()
-        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
-        super().__init__(Path(root))
+        directory = Directory()
+        weakref.finalize(self, directory.remove)
+        super().__init__(Path(directory.path))
         self.refresh()
 
     def _lay_out(self, nvmet: bool, available: int) -> None:
@@ -201,11 +204,43 @@ class StoredMachine(Machine):
                 self.work(mapping)
 
 
-def new_directory() -> str:
-    """A private directory, in memory where there is one for files. `tempfile` is much to import for
-    one name."""
-    memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
-    top = os.environ.get("TMPDIR") or memory
-    path = os.path.join(os.path.abspath(top), f"rdctl-sandbox-{os.getpid()}-{os.urandom(6).hex()}")
-    os.mkdir(path, 0o700)
-    return os.path.realpath(path)
+class Directory:
+    """A private directory of this process, in memory where there is one for files; `path` is its
+    path. What processes that were killed have left there is removed.
+
+    `tempfile` is much to import for one name.
+    """
+
+    def __init__(self) -> None:
+        import fcntl
+
+        memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
+        top = os.path.realpath(os.environ.get("TMPDIR") or memory)
+        _remove_left(top)
+        self.path = os.path.join(top, f"{_DIRECTORY}{os.getpid()}-{os.urandom(6).hex()}")
+        os.mkdir(self.path, 0o700)
+        # Locked until this process ends.
+        self._lock = os.open(self.path, os.O_RDONLY)
+        fcntl.flock(self._lock, fcntl.LOCK_SH)
+
+    def remove(self) -> None:
+        shutil.rmtree(self.path, ignore_errors=True)
+        os.close(self._lock)
+
+
+def _remove_left(top: str) -> None:
+    import fcntl
+
+    for name in os.listdir(top):
+        if not name.startswith(_DIRECTORY):
+            continue
+        with suppress(OSError):
+            directory = os.open(os.path.join(top, name), os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                status = os.fstat(directory)
+                # A new one may not be locked yet.
+                if status.st_uid == os.getuid() and time.time() - status.st_mtime > _NEW_SECONDS:
+                    fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    shutil.rmtree(os.path.join(top, name), ignore_errors=True)
+            finally:
+                os.close(directory)

@@ -3,6 +3,7 @@ one kernel, and what is done stays done."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 import subprocess
@@ -153,6 +154,33 @@ StoredMachine._change = counted
 sys.argv[0] = "rdctl"
 main()
 """
+
+
+def test_what_killed_processes_leave_in_memory_is_removed(
+    process: Rdctl, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Not at once, and never that of a process which lives."""
+    done(sandbox, "create 64M")
+    env = process.env | {"TMPDIR": str(tmp_path)}
+
+    def left() -> set[Path]:
+        return set(tmp_path.glob("rdctl-sandbox-*"))
+
+    argv = [sys.executable, "-c", KILLED, "1", *"-c sandbox rapiddisk create 1M".split()]
+    for _ in range(2):
+        subprocess.run(argv, env=env, capture_output=True, timeout=120, check=False)
+    dead, young = left()
+    os.utime(young)
+    lives = tmp_path / "rdctl-sandbox-1-2"
+    lives.mkdir()
+    descriptor = os.open(lives, os.O_RDONLY)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    for old in (dead, lives):
+        os.utime(old, (0, 0))
+    argv = [sys.executable, "-m", "rdctl", *"-c sandbox rapiddisk list".split()]
+    subprocess.run(argv, env=env, capture_output=True, timeout=120, check=True)
+    os.close(descriptor)
+    assert left() == {young, lives}
 
 
 @pytest.mark.parametrize("step", [2, 3, 4, 5, 6])
