@@ -48,10 +48,21 @@ def late(before: list[dict[str, Any]]) -> Fault:
     def old(call: Call) -> None:
         object = call.sds.objects["a"][-1]
         now, object["chunks"] = object["chunks"], before
+        before_reply(call, lambda: object.update(chunks=now))
         call.sds._answer(call)
-        object["chunks"] = now
 
     return old
+
+
+def before_reply(call: Call, act: Callable[[], object]) -> None:
+    """Act when the call is carried out, before the client hears of it and asks on."""
+    reply = call.reply
+
+    def later(*words: Any, **named: Any) -> None:
+        act()
+        reply(*words, **named)
+
+    call.reply = later  # type: ignore[method-assign]
 
 
 def journal_line(client: Client, **values: Any) -> str:

@@ -77,8 +77,8 @@ def test_a_list_older_than_the_registration_removes_nothing(client: Client) -> N
     old = late(chunks_of(sds))
 
     def registered(call: Call) -> None:
-        sds._answer(call)
         sds.faults.append(on("content/show", old, times=1))
+        sds._answer(call)
 
     sds.faults.append(on("container/raw_update", registered, times=1))
     (one,) = client.ok("repair", "docs", "a", "--json").json["results"]
@@ -95,8 +95,8 @@ def test_a_list_that_contradicts_the_refusal_removes_nothing(client: Client) -> 
     old = late(chunks_of(sds))
 
     def registered(call: Call) -> None:
-        done_then(repeated)(call)
         sds.faults.append(on("content/show", old, times=1))
+        done_then(repeated)(call)
 
     sds.faults.append(on("container/raw_update", registered, times=1))
     ran = client("repair", "docs", "a", "--json")

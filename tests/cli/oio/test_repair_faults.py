@@ -12,6 +12,7 @@ from tests.cli.oio.repairs import (
     DATA,
     KINDS,
     Near,
+    before_reply,
     changes,
     closed,
     damaged,
@@ -192,8 +193,8 @@ def test_what_is_still_listed_is_not_removed(client: Client) -> None:
     old = sds.objects["a"][-1]["chunks"][0]
 
     def listed_again(call: Call) -> None:
+        before_reply(call, lambda: sds.objects["a"][-1]["chunks"].append(old))
         sds._answer(call)
-        sds.objects["a"][-1]["chunks"].append(old)
 
     sds.faults.append(on("container/raw_update", listed_again, times=1))
     (one,) = client.ok("repair", "docs", "a", "--json").json["results"]
