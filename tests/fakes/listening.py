@@ -142,12 +142,11 @@ class Listening:
         self.busy = self.most_busy = 0
         self.connections = 0
         self._lock = threading.Lock()
-        self._listeners = [
-            socket.create_server(("127.0.0.1", 0), backlog=64) for _ in range(rawx + 1)
-        ]
+        self._ports = [_port() for _ in range(rawx + 1)]
+        self._listeners = [_listener(port) for port in self._ports]
         self._open: set[socket.socket] = set()
         self._stopping = threading.Event()
-        self.addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in self._listeners]
+        self.addresses = [f"127.0.0.1:{port.getsockname()[1]}" for port in self._ports]
         self.url = f"http://{self.addresses[-1]}"
 
     def __enter__(self) -> Self:
@@ -164,7 +163,7 @@ class Listening:
     ) -> None:
         self._stopping.set()
         with self._lock:
-            doomed = [*self._listeners, *self._open]
+            doomed = [*self._listeners, *self._open, *self._ports]
         for sock in doomed:
             _shut(sock)
 
@@ -174,8 +173,7 @@ class Listening:
 
     def start(self, number: int) -> None:
         """Start a stopped one again, at the same address."""
-        host, _, port = self.addresses[number].partition(":")
-        self._listeners[number] = listener = socket.create_server((host, int(port)), backlog=64)
+        self._listeners[number] = listener = _listener(self._ports[number])
         who = "proxy" if listener is self._listeners[-1] else number
         threading.Thread(target=self._accept, args=(who, listener), daemon=True).start()
 
@@ -227,6 +225,18 @@ class Listening:
 
 def md5(data: bytes) -> str:
     return hashlib.md5(data).hexdigest().upper()
+
+
+def _port() -> socket.socket:
+    """A free port, which no other process gets while no service listens at it."""
+    port = socket.socket()
+    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    port.bind(("127.0.0.1", 0))
+    return port
+
+
+def _listener(port: socket.socket) -> socket.socket:
+    return socket.create_server(port.getsockname(), backlog=64)
 
 
 def _shut(sock: socket.socket) -> None:
