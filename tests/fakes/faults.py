@@ -24,6 +24,8 @@ from json import dumps
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from tests.fakes.ports import listener_at, reserved_port
+
 MIB = 1 << 20
 JOIN_SECONDS = 60.0
 
@@ -105,8 +107,9 @@ class FaultServer:
         self._lock = threading.Lock()
         self._open: set[socket.socket] = set()
         self._threads: list[threading.Thread] = []
-        self._listener = socket.create_server(("127.0.0.1", 0), backlog=128)
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._port = reserved_port()
+        self._listener = listener_at(self._port, 128)
+        self.url = f"http://127.0.0.1:{self._port.getsockname()[1]}"
 
     def __enter__(self) -> Self:
         self._start(self._accept)
@@ -125,6 +128,7 @@ class FaultServer:
         for thread in self._threads:
             thread.join(JOIN_SECONDS)
         self._listener.close()
+        self._port.close()
 
     def refuse(self) -> None:
         """Take no connection any more; those that are open go on."""

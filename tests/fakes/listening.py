@@ -13,6 +13,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import parse_qsl
 
+from tests.fakes.ports import listener_at, reserved_port
+
 if TYPE_CHECKING:
     from tests.fakes.sds import Sds
 
@@ -142,8 +144,8 @@ class Listening:
         self.busy = self.most_busy = 0
         self.connections = 0
         self._lock = threading.Lock()
-        self._ports = [_port() for _ in range(rawx + 1)]
-        self._listeners = [_listener(port) for port in self._ports]
+        self._ports = [reserved_port() for _ in range(rawx + 1)]
+        self._listeners = [listener_at(port, 64) for port in self._ports]
         self._open: set[socket.socket] = set()
         self._stopping = threading.Event()
         self.addresses = [f"127.0.0.1:{port.getsockname()[1]}" for port in self._ports]
@@ -173,7 +175,7 @@ class Listening:
 
     def start(self, number: int) -> None:
         """Start a stopped one again, at the same address."""
-        self._listeners[number] = listener = _listener(self._ports[number])
+        self._listeners[number] = listener = listener_at(self._ports[number], 64)
         who = "proxy" if listener is self._listeners[-1] else number
         threading.Thread(target=self._accept, args=(who, listener), daemon=True).start()
 
@@ -225,18 +227,6 @@ class Listening:
 
 def md5(data: bytes) -> str:
     return hashlib.md5(data).hexdigest().upper()
-
-
-def _port() -> socket.socket:
-    """A free port, which no other process gets while no service listens at it."""
-    port = socket.socket()
-    port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    port.bind(("127.0.0.1", 0))
-    return port
-
-
-def _listener(port: socket.socket) -> socket.socket:
-    return socket.create_server(port.getsockname(), backlog=64)
 
 
 def _shut(sock: socket.socket) -> None:
