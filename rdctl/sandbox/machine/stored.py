@@ -3,6 +3,7 @@ share what the sandbox's file holds, as programs share one kernel."""
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import sys
@@ -212,8 +213,6 @@ class Directory:
     """
 
     def __init__(self) -> None:
-        import fcntl
-
         memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else "/tmp"
         top = os.path.realpath(os.environ.get("TMPDIR") or memory)
         _remove_left(top)
@@ -229,18 +228,20 @@ class Directory:
 
 
 def _remove_left(top: str) -> None:
-    import fcntl
+    with suppress(OSError):
+        for name in os.listdir(top):
+            if name.startswith(_DIRECTORY):
+                with suppress(OSError):
+                    _remove_unheld(os.path.join(top, name))
 
-    for name in os.listdir(top):
-        if not name.startswith(_DIRECTORY):
-            continue
-        with suppress(OSError):
-            directory = os.open(os.path.join(top, name), os.O_RDONLY | os.O_NOFOLLOW)
-            try:
-                status = os.fstat(directory)
-                # A new one may not be locked yet.
-                if status.st_uid == os.getuid() and time.time() - status.st_mtime > _NEW_SECONDS:
-                    fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    shutil.rmtree(os.path.join(top, name), ignore_errors=True)
-            finally:
-                os.close(directory)
+
+def _remove_unheld(path: str) -> None:
+    directory = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(directory)
+        # A new one may not be locked yet.
+        if status.st_uid == os.getuid() and time.time() - status.st_mtime > _NEW_SECONDS:
+            fcntl.flock(directory, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(path, ignore_errors=True)
+    finally:
+        os.close(directory)

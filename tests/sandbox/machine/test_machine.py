@@ -175,12 +175,14 @@ def test_what_killed_processes_leave_in_memory_is_removed(
     lives.mkdir()
     descriptor = os.open(lives, os.O_RDONLY)
     fcntl.flock(descriptor, fcntl.LOCK_SH)
-    for old in (dead, lives):
+    pipe = tmp_path / "rdctl-sandbox-3-4"
+    os.mkfifo(pipe)  # whoever opens it waits
+    for old in (dead, lives, pipe):
         os.utime(old, (0, 0))
     argv = [sys.executable, "-m", "rdctl", *"-c sandbox rapiddisk list".split()]
     subprocess.run(argv, env=env, capture_output=True, timeout=120, check=True)
     os.close(descriptor)
-    assert left() == {young, lives}
+    assert left() == {young, lives, pipe}
 
 
 @pytest.mark.parametrize("step", [2, 3, 4, 5, 6])
